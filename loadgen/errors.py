@@ -1,0 +1,28 @@
+"""Every error a person can meet: one line that says what was wrong, where, and what to do.
+
+The exit code rides on the class, so `cli.main` and Locust's listeners end a process alike.
+"""
+
+
+class PlaygroundError(Exception):
+    """Base of all: its text is shown to the person as it stands."""
+
+    exit_code = 2
+
+
+class SettingsError(PlaygroundError):
+    """A setting has a value that is not allowed; the text names the setting."""
+
+
+class SourceError(PlaygroundError):
+    """The source database can't be used as it is; the text says why and what to change."""
+
+
+class RecordError(PlaygroundError):
+    """A run's folder is missing, unreadable or of another schema version."""
+
+
+class CheckFailed(PlaygroundError):
+    """A check ran to its end and found something wrong."""
+
+    exit_code = 1

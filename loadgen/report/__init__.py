@@ -1,0 +1,1 @@
+"""From a run record to pages that people read."""

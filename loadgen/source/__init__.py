@@ -1,0 +1,1 @@
+"""The source database: where it is, how it is started, what is in it."""

@@ -1,0 +1,1 @@
+"""What is written: synthetic data, the baseline, the arrival schedule and the four operations."""
