@@ -5,6 +5,8 @@ the chain of exceptions behind it. It knows nothing of schema, servers or settin
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -36,6 +38,13 @@ _REFUSALS: Final = (
     (r"too many (?:clients|connections)|remaining connection slots", "no connection is free"),
     (r"starting up|shutting down|recovery", "the server is starting or stopping: try again"),
 )
+_HINTS: Final = {
+    "25006": "the database is read-only; use one that can be written to",
+    "42501": "ask the owner for the right, or use a role that has it",
+    "53100": "free some disk space and run the same command again",
+    "57014": "run the same command again",
+    "57P01": "the server was stopped; start it and run the same command again",
+}
 
 
 def connect(
@@ -65,6 +74,17 @@ def complete_dsn(dsn: str, *, application_name: str = "loadgen") -> str:
     given = _parse(dsn)
     given.setdefault("connect_timeout", str(CONNECT_TIMEOUT_SECONDS))
     return conninfo.make_conninfo("", **(given | {"application_name": application_name}))
+
+
+@contextmanager
+def plain_errors(doing: str) -> Iterator[None]:
+    """Turn what Postgres refuses within into a SourceError that says what was being done."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        text = exc.diag.message_primary or str(exc).strip().partition("\n")[0]
+        hint = _HINTS.get(exc.sqlstate or "", "the server's log has more")
+        raise SourceError(f"{doing}: {text} (SQLSTATE {exc.sqlstate}): {hint}") from exc
 
 
 def mask(dsn: str) -> str:

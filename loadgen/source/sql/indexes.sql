@@ -1,22 +1,22 @@
--- Unique keys, indexes and foreign keys: dropped while a large baseline is copied in and rebuilt
--- after it. Each may be run again; constraints are made only where the catalogue lacks them.
+-- Unique keys and indexes: dropped while a large baseline is copied in and rebuilt after it. Each
+-- statement bears the name of what it makes, and is run only where the catalogue lacks that name.
 
 -- name: orders_order_number_key
 -- The client-made key of an order.
-CREATE UNIQUE INDEX IF NOT EXISTS orders_order_number_key ON orders (order_number);
+CREATE UNIQUE INDEX IF NOT EXISTS orders_order_number_key ON public.orders (order_number);
 
 -- name: events_event_id_key
 -- The client-made key of an event.
-CREATE UNIQUE INDEX IF NOT EXISTS events_event_id_key ON events (event_id);
+CREATE UNIQUE INDEX IF NOT EXISTS events_event_id_key ON public.events (event_id);
 
 -- name: users_updated_at_idx
 -- What cursor-based tools read by.
-CREATE INDEX IF NOT EXISTS users_updated_at_idx ON users (updated_at);
+CREATE INDEX IF NOT EXISTS users_updated_at_idx ON public.users (updated_at);
 
 -- name: orders_updated_at_idx
 -- What cursor-based tools read by.
-CREATE INDEX IF NOT EXISTS orders_updated_at_idx ON orders (updated_at);
+CREATE INDEX IF NOT EXISTS orders_updated_at_idx ON public.orders (updated_at);
 
 -- name: events_updated_at_idx
 -- What cursor-based tools read by.
-CREATE INDEX IF NOT EXISTS events_updated_at_idx ON events (updated_at);
+CREATE INDEX IF NOT EXISTS events_updated_at_idx ON public.events (updated_at);

@@ -1,0 +1,208 @@
+"""The source schema: whether a database may and can carry it, and making it there.
+
+Owns ownership (a database that is not ours is never written to), migration, the indexes and
+foreign keys that a large COPY does without, and the publication. It fills no tables.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row, scalar_row
+
+from loadgen.errors import SourceError
+from loadgen.source.postgres import plain_errors
+from loadgen.sql import statements
+
+SCHEMA_VERSION: Final = 1
+PUBLICATION: Final = "loadgen"
+TABLES: Final = ("users", "orders", "events")
+SUPPORTED_VERSIONS: Final = range(14, 19)
+
+_PACKAGE: Final = "loadgen.source"
+_MARKER: Final = "loadgen_playground"
+_TRIGGERS: Final = ("users_touch", "orders_touch", "events_touch")
+# Enough of each table to tell ours from another application's of the same name.
+_COLUMNS: Final = {
+    "users": {"id", "email", "plan", "deleted_at", "version"},
+    "orders": {"id", "order_number", "user_id", "status", "version"},
+    "events": {"id", "event_id", "user_id", "event_type", "properties"},
+    _MARKER: {"only_row", "schema_version", "seed", "progress", "run_id"},
+}
+_NAMED_AT_MOST: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SeedState:
+    """What the baseline was asked to be (`parameters`) and how far it has come (`progress`)."""
+
+    parameters: Mapping[str, Any]
+    progress: Mapping[str, Any]
+
+
+def check_source(conn: psycopg.Connection[Any]) -> None:
+    """Raise SourceError where this server or role can't carry the playground, and what to do."""
+    facts = _fitness(conn)
+    where = f"database {facts['database']!r}"
+    if facts["version"] // 10000 not in SUPPORTED_VERSIONS:
+        raise SourceError(
+            f"Postgres is version {facts['version_text']}; the playground works with "
+            f"{SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}: point DATABASE_URL at one"
+        )
+    if facts["in_recovery"]:
+        raise SourceError(f"{where} is a standby in recovery: point DATABASE_URL at the primary")
+    if facts["read_only"]:
+        raise SourceError(
+            f"{where} is read-only for {facts['role']!r}: set default_transaction_read_only = off "
+            "for the database, the role or the server, or choose another database"
+        )
+    if facts["wal_level"] != "logical":
+        raise SourceError(
+            f"wal_level is {facts['wal_level']!r}, logical replication needs 'logical': run "
+            "ALTER SYSTEM SET wal_level = logical and restart Postgres (RDS: set "
+            "rds.logical_replication = 1 in the parameter group and reboot)"
+        )
+    _check_rights(facts, where)
+
+
+def _check_rights(facts: Mapping[str, Any], where: str) -> None:
+    role = sql.Identifier(facts["role"]).as_string()
+    if not facts["has_public"]:
+        raise SourceError(f"{where} has no schema public: run CREATE SCHEMA public there")
+    if not facts["creates_in_public"]:
+        raise SourceError(
+            f"{facts['role']!r} may not create tables in schema public of {where}: "
+            f"run GRANT CREATE ON SCHEMA public TO {role} there as its owner"
+        )
+    if not facts["creates_in_database"]:
+        name = sql.Identifier(facts["database"]).as_string()
+        raise SourceError(
+            f"{facts['role']!r} may not create a publication in {where}: "
+            f"run GRANT CREATE ON DATABASE {name} TO {role} as its owner"
+        )
+
+
+def require_ownership(conn: psycopg.Connection[Any]) -> None:
+    """Raise SourceError unless the database is the playground's or empty; writes nothing."""
+    columns = _columns(conn)
+    if _MARKER in columns:
+        _require_ours(conn, columns)
+        return
+    found = _names(conn, "relations")
+    if found:
+        raise SourceError(
+            f"database {conn.info.dbname!r} is not the playground's and not empty (it has "
+            f"{_listed(found)}); nothing was written: point DATABASE_URL at an empty one, made "
+            "with CREATE DATABASE playground"
+        )
+
+
+def _require_ours(conn: psycopg.Connection[Any], columns: Mapping[str, set[str]]) -> None:
+    where = f"database {conn.info.dbname!r}"
+    for table, present in columns.items():
+        if not _COLUMNS[table] <= present:
+            raise SourceError(
+                f"{where} has a table public.{table} that is not the playground's (it lacks "
+                f"{', '.join(sorted(_COLUMNS[table] - present))}); nothing was written: rename "
+                "that table, or point DATABASE_URL at an empty database"
+            )
+    version = _scalar(conn, "playground.sql", "schema_version")
+    if version is not None and version != SCHEMA_VERSION:
+        raise SourceError(
+            f"{where} has the playground's schema in version {version}, this program works with "
+            f"{SCHEMA_VERSION}: use the program that made it, or an empty database"
+        )
+
+
+def is_playground(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether the database has the playground's tables, all of them."""
+    return set(_COLUMNS) <= set(_columns(conn))
+
+
+def migrate(conn: psycopg.Connection[Any], *, indexes: bool = True) -> None:
+    """Bring the database to the playground's schema; nothing is locked where it has it already.
+
+    One transaction under an advisory lock. `indexes=False` leaves indexes and foreign keys as they
+    are, for a baseline that will drop them anyway. Raises SourceError where the database is not
+    ours, or Postgres refuses.
+    """
+    with plain_errors("making the schema"), conn.transaction():
+        conn.execute(statements(_PACKAGE, "playground.sql")["lock"])
+        require_ownership(conn)
+        if not {*_COLUMNS, *_TRIGGERS} <= set(_names(conn, "named_objects")):
+            for statement in statements(_PACKAGE, "schema.sql").values():
+                conn.execute(statement)
+        if indexes:
+            build_indexes(conn)
+        _publish(conn)
+
+
+def build_indexes(conn: psycopg.Connection[Any]) -> None:
+    """Make the secondary indexes, then the foreign keys, that are absent."""
+    present = set(_names(conn, "named_objects"))
+    with plain_errors("building the indexes"):
+        for file in ("indexes.sql", "foreign_keys.sql"):
+            for name, statement in statements(_PACKAGE, file).items():
+                if name not in present:
+                    conn.execute(statement)
+
+
+def drop_bulk_indexes(conn: psycopg.Connection[Any]) -> None:
+    """Drop what `build_indexes` makes, all or nothing; primary keys stay."""
+    with plain_errors("dropping the indexes"), conn.transaction():
+        for name in statements(_PACKAGE, "foreign_keys.sql"):
+            table = sql.Identifier("public", name.partition("_")[0])
+            drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}")
+            conn.execute(drop.format(table, sql.Identifier(name)))
+        for name in statements(_PACKAGE, "indexes.sql"):
+            conn.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier("public", name)))
+
+
+def seed_state(conn: psycopg.Connection[Any]) -> SeedState | None:
+    """Return what the baseline was asked to be and how far it is; None if none was begun."""
+    if _MARKER not in _columns(conn):
+        return None
+    with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(statements(_PACKAGE, "playground.sql")["seed_state"]).fetchone()
+    return SeedState(row["seed"], row["progress"] or {}) if row else None
+
+
+def _publish(conn: psycopg.Connection[Any]) -> None:
+    """Make the publication, or add the tables that one of the same name lacks."""
+    published = _names(conn, "published")
+    missing = [sql.Identifier("public", table) for table in TABLES if table not in published]
+    if not missing:
+        return
+    change = (
+        "ALTER PUBLICATION {} ADD TABLE {}" if published else "CREATE PUBLICATION {} FOR TABLE {}"
+    )
+    tables = sql.SQL(", ").join(missing)
+    conn.execute(sql.SQL(change).format(sql.Identifier(PUBLICATION), tables))
+
+
+def _fitness(conn: psycopg.Connection[Any]) -> dict[str, Any]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(statements(_PACKAGE, "catalogue.sql")["fitness"]).fetchone()
+    return row or {}
+
+
+def _columns(conn: psycopg.Connection[Any]) -> dict[str, set[str]]:
+    query = statements(_PACKAGE, "catalogue.sql")["columns"]
+    return {table: set(names) for table, names in conn.execute(query, {"tables": list(_COLUMNS)})}
+
+
+def _names(conn: psycopg.Connection[Any], statement: str) -> list[str]:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(statements(_PACKAGE, "catalogue.sql")[statement]).fetchall()
+
+
+def _scalar(conn: psycopg.Connection[Any], file: str, statement: str) -> Any:  # noqa: ANN401
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(statements(_PACKAGE, file)[statement]).fetchone()
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,56 @@
+-- What the catalogues say of a database: read before anything is written.
+
+-- name: fitness
+-- Version, WAL level and rights: all that decides whether this database can be the source.
+SELECT current_setting('server_version_num')::integer AS version,
+       current_setting('server_version') AS version_text,
+       current_setting('wal_level') AS wal_level,
+       pg_is_in_recovery() AS in_recovery,
+       current_setting('transaction_read_only')::boolean AS read_only,
+       current_database()::text AS database,
+       current_user::text AS role,
+       to_regnamespace('public') IS NOT NULL AS has_public,
+       coalesce(has_schema_privilege(to_regnamespace('public')::oid, 'CREATE'), false)
+           AS creates_in_public,
+       has_database_privilege(current_database(), 'CREATE') AS creates_in_database
+
+-- name: relations
+-- Tables, views and sequences of anybody's, those of extensions and temporary ones left out.
+SELECT format('%I.%I', n.nspname, c.relname) AS name
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+  AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+  AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_depend d
+      WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+  )
+ORDER BY c.relkind = 'S', 1
+
+-- name: columns
+-- Columns of the playground's own table names in public, whoever made the tables.
+SELECT c.relname::text AS table_name, array_agg(a.attname::text) AS columns
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY (%(tables)s)
+GROUP BY c.relname
+
+-- name: named_objects
+-- Tables, indexes, constraints, triggers in public by their names.
+SELECT relname::text AS name FROM pg_catalog.pg_class
+WHERE relnamespace = to_regnamespace('public') AND relkind IN ('r', 'p', 'i')
+UNION ALL
+SELECT conname::text FROM pg_catalog.pg_constraint
+WHERE connamespace = to_regnamespace('public')
+UNION ALL
+SELECT t.tgname::text FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+WHERE c.relnamespace = to_regnamespace('public') AND NOT t.tgisinternal
+
+-- name: published
+-- Tables of public that publication `loadgen` already carries; a null row where it has none.
+SELECT t.tablename::text AS name
+FROM pg_catalog.pg_publication p
+LEFT JOIN pg_catalog.pg_publication_tables t
+    ON t.pubname = p.pubname AND t.schemaname = 'public'
+WHERE p.pubname = 'loadgen'
