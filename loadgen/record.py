@@ -1,0 +1,273 @@
+"""The run record, written: one folder a run, which every part reads and one process writes.
+
+run.json is replaced atomically; the CSV files grow by whole lines, each append in one write call.
+Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
+calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
+time: the load's master for run.json and samples.csv, watch for slots.csv and freshness.csv.
+Reading is record_reader's, the calls that reach the disk are record_files'.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from math import isfinite
+from pathlib import Path
+from typing import ClassVar
+
+from loadgen.errors import RecordError
+from loadgen.record_files import append_lines, naming, replace_file
+
+SCHEMA_VERSION = 1
+RUN_FILE = "run.json"
+LATEST = "latest"
+# The order of run.json's keys, whatever order they were written in; others follow.
+RUN_KEYS = (
+    "schema_version", "run_id", "seed", "profile", "settings", "versions", "machine", "source",
+    "together", "started_at", "ended_at", "journal", "totals", "rows_before", "rows_after",
+    "valid", "invalid_reason",
+)  # fmt: skip
+_RUN_ID = re.compile(r"(?!latest$)[\w][\w.:+-]{0,127}")
+_DECIMALS = 9  # nanoseconds, and rates down to one in 30 years: nothing real is lost
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One operation at the end of one interval; counters run from the start of the run.
+
+    target_rate is per second. Latencies are seconds, of the interval alone; None where nothing
+    finished in it.
+    """
+
+    FILE: ClassVar = "samples.csv"
+
+    time: datetime
+    operation: str
+    target_rate: float
+    offered: int
+    committed: int
+    failed: int
+    skipped: int
+    unknown: int
+    in_flight: int
+    service_p50: float | None = None
+    service_p95: float | None = None
+    service_p99: float | None = None
+    intended_p50: float | None = None
+    intended_p95: float | None = None
+    intended_p99: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSample:
+    """One replication slot at one moment; None where Postgres itself has no value."""
+
+    FILE: ClassVar = "slots.csv"
+
+    time: datetime
+    slot: str
+    active: bool
+    wal_status: str
+    retained_bytes: int | None
+    confirmed_lag_bytes: int | None
+    safe_wal_bytes: int | None
+    wal_bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerSample:
+    """One marker row at one tool's destination; seen_at is None if it was never seen."""
+
+    FILE: ClassVar = "freshness.csv"
+
+    tool: str
+    sequence: int
+    written_at: datetime
+    seen_at: datetime | None
+    delivery_seconds: float | None
+    poll_seconds: float | None
+
+
+Row = Sample | SlotSample | MarkerSample
+
+
+def law_holds(sample: Sample) -> bool:
+    """Say whether every offered arrival is accounted for, exactly once."""
+    finished = sample.committed + sample.failed + sample.skipped
+    return sample.offered == finished + sample.unknown + sample.in_flight
+
+
+class RunRecord:
+    """The folder of one run, open for writing.
+
+    What could not be written (a full disk) stays in memory and goes out with the next call.
+    """
+
+    __slots__ = ("_fields", "_journal", "path", "run_id")
+
+    def __init__(self, path: Path, run: Mapping[str, object]) -> None:
+        self.path = path
+        self.run_id = path.name
+        self._fields: dict[str, object] = {}
+        self._journal: list[str] = []  # JSON texts: an entry is encoded once, not at each write
+        self._take(run)
+
+    @classmethod
+    def create(cls, reports_dir: Path, run_id: str) -> "RunRecord":
+        """Make the folder of a new run and point `latest` at it; nothing else is written yet."""
+        if not _RUN_ID.fullmatch(run_id):
+            raise RecordError(f"run id {run_id!r} can't name a folder: use letters, digits and -")
+        path = reports_dir / run_id
+        with naming(path):
+            path.mkdir(parents=True)
+        _point_latest(reports_dir, run_id)
+        return cls(path, {})
+
+    @classmethod
+    def open(cls, path: Path) -> "RunRecord":
+        """Go on with an existing run's folder, whose run.json need not be there yet."""
+        file = path.resolve() / RUN_FILE
+        if not file.parent.is_dir():
+            raise RecordError(f"{path} is not a run's folder: name one that holds {RUN_FILE}")
+        try:
+            run = json.loads(file.read_bytes())
+        except FileNotFoundError:
+            run = {}
+        except (OSError, ValueError) as exc:
+            raise RecordError(f"{file} can't be read ({exc}): start a new run") from exc
+        require_schema(file, run)
+        return cls(file.parent, run)
+
+    def write_run(self, run: Mapping[str, object]) -> None:
+        """Replace the whole of run.json by `run`; schema_version and run_id are filled in."""
+        self._fields, self._journal = {}, []
+        self._take(run)
+        self._write()
+
+    def update_run(self, **changed: object) -> None:
+        """Replace the named fields of run.json, leaving the others."""
+        self._take(changed)
+        self._write()
+
+    def journal(self, kind: str, at: datetime | None = None, **details: object) -> None:
+        """Append one event to run.json's journal; `at` is now unless given. Costs one fsync."""
+        entry = {"at": at or datetime.now(UTC), "kind": kind, **details}
+        self._journal.append(_encoded(entry, f"journal entry {kind}"))
+        self._write()
+
+    def append_samples(self, rows: Iterable[Sample]) -> None:
+        """Append to samples.csv, whole lines in one write call."""
+        self._append(Sample, rows)
+
+    def append_slots(self, rows: Iterable[SlotSample]) -> None:
+        """Append to slots.csv, whole lines in one write call."""
+        self._append(SlotSample, rows)
+
+    def append_freshness(self, rows: Iterable[MarkerSample]) -> None:
+        """Append to freshness.csv, whole lines in one write call."""
+        self._append(MarkerSample, rows)
+
+    def _append(self, kind: type[Row], rows: Iterable[Row]) -> None:
+        columns = columns_of(kind)
+        lines = "".join(csv_line(getattr(row, name) for name in columns) for row in rows)
+        if lines:
+            append_lines(self.path / kind.FILE, csv_line(columns), lines)
+
+    def _take(self, changed: Mapping[str, object]) -> None:
+        rest = dict(changed)
+        if "journal" in rest:
+            entries = rest.pop("journal")
+            if not isinstance(entries, list | tuple):
+                raise RecordError(f"{self.path / RUN_FILE}: journal must be a list of events")
+            self._journal = [_encoded(entry, "journal") for entry in entries]
+        self._fields.update(rest)
+
+    def _write(self) -> None:
+        run = {"schema_version": SCHEMA_VERSION, "run_id": self.run_id, **self._fields}
+        keys = [key for key in RUN_KEYS if key in run or key == "journal"]
+        keys += [key for key in run if key not in RUN_KEYS]
+        parts = [f"  {json.dumps(key)}: {self._value(key, run)}" for key in keys]
+        replace_file(self.path / RUN_FILE, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
+
+    def _value(self, key: str, run: Mapping[str, object]) -> str:
+        if key != "journal":
+            return _encoded(run[key], key, indent=2).replace("\n", "\n  ")
+        return "[\n    " + ",\n    ".join(self._journal) + "\n  ]" if self._journal else "[]"
+
+
+def require_schema(file: Path, run: object) -> None:
+    """Refuse a run.json of another schema version; an empty mapping passes, as nothing yet."""
+    found = run.get("schema_version") if isinstance(run, dict) else None
+    if run != {} and found != SCHEMA_VERSION:
+        raise RecordError(
+            f"{file}: schema_version is {found!r}, this loadgen reads {SCHEMA_VERSION}: "
+            "use the version of loadgen that wrote it"
+        )
+
+
+def columns_of(kind: type[Row]) -> tuple[str, ...]:
+    """Return the columns of the CSV file that holds rows of this kind."""
+    return tuple(field.name for field in fields(kind))
+
+
+def iso(moment: datetime) -> str:
+    """Return the moment as the record writes it: UTC, milliseconds, Z."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a moment in the record needs its time zone: {moment}")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Return one CSV line of the cells, ready to be appended."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow([_cell(cell) for cell in cells])
+    return buffer.getvalue()
+
+
+def _point_latest(reports_dir: Path, run_id: str) -> None:
+    link, temporary = reports_dir / LATEST, reports_dir / f".{LATEST}.{os.getpid()}.tmp"
+    with naming(link):
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.symlink_to(run_id, target_is_directory=True)
+            temporary.replace(link)
+        except OSError:  # no symlinks on this file system, or `latest` is something else
+            temporary.unlink(missing_ok=True)
+            replace_file(link, f"{run_id}\n".encode())
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return iso(value)
+        case float() if not isfinite(value):
+            raise ValueError(f"a cell of the record can't hold {value}")
+        case float():
+            return repr(round(value, _DECIMALS))
+        case str() if "\n" in value or "\r" in value:
+            raise ValueError(f"a cell of the record can't hold a line break: {value!r}")
+    return str(value)
+
+
+def _encoded(value: object, key: str, indent: int | None = None) -> str:
+    try:
+        return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False, indent=indent)
+    except (TypeError, ValueError) as exc:
+        raise RecordError(f"{RUN_FILE}: {key} holds a value that can't be kept: {exc}") from exc
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not plain data")

@@ -1,0 +1,81 @@
+"""How a file of the run record reaches the disk: whole or not at all, and never half a line.
+
+Plain blocking calls only: under gevent they do not switch, so no other greenlet sees a half.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from loadgen.errors import RecordError
+
+_BLOCK = 4096  # bytes read at a time when looking back for the last line break
+
+
+def append_lines(path: Path, header: str, lines: str) -> None:
+    """Append whole lines in one write call, after `header` where the file is new.
+
+    A torn last line that a killed process left is cut off first; so is what a full disk took of
+    these lines, so the file always ends with a whole line once this returns or raises.
+    """
+    with naming(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            end = _whole_length(descriptor)
+            data = (lines if end else header + lines).encode()
+            try:
+                _write_all(descriptor, data)
+            except OSError:
+                os.ftruncate(descriptor, end)
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put `data` in place of the file at once: a reader sees the old or the new, never a mix."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with naming(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn an operating system's error about `path` into one that names it and says what to do."""
+    try:
+        yield
+    except FileExistsError as exc:
+        raise RecordError(f"{path} is there already: a run's folder is never used twice") from exc
+    except OSError as exc:
+        why = exc.strerror or exc
+        raise RecordError(f"can't write {path}: {why}; free the space or set REPORTS_DIR") from exc
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    written = os.write(descriptor, data)
+    while written < len(data):  # a disk that is almost full takes a part, then says why
+        written += os.write(descriptor, data[written:])
+
+
+def _whole_length(descriptor: int) -> int:
+    """Return the file's length up to its last line break, cutting off what follows."""
+    end = size = os.fstat(descriptor).st_size
+    while end:
+        start = max(0, end - _BLOCK)
+        cut = os.pread(descriptor, end - start, start).rfind(b"\n") + 1
+        end = start + cut
+        if cut:
+            break
+    if end < size:
+        os.ftruncate(descriptor, end)
+    return end
