@@ -1,0 +1,220 @@
+"""What every ring shares: one embedded server a session, a database a test, commands as typed.
+
+`database` is migrated, `empty_database` is not; `each_database` and `each_empty_database` run a
+test once on the embedded server and once on Debian's Postgres 15 (skipped by name without it).
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from psycopg import sql
+
+from loadgen.source import server
+from loadgen.source.postgres import connect
+from loadgen.source.schema import migrate
+
+DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
+COMMAND_SECONDS = 300
+
+
+def find_free_port() -> int:
+    """Return a loopback port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running server of the tests' own, and its migrated template database."""
+
+    info: server.ServerInfo
+    numbers: Iterator[int] = field(default_factory=count)
+
+    @contextmanager
+    def database(self, template: str) -> Iterator[str]:
+        """Yield the DSN of a new database, dropped afterwards with whatever still uses it."""
+        name = f"test_{next(self.numbers)}"
+        with connect(self.info.dsn) as admin:
+            create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+            admin.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        try:
+            yield self.dsn(name)
+        finally:
+            self._drop(name)
+
+    def dsn(self, name: str) -> str:
+        """Return the DSN of database `name`."""
+        return f"{self.info.dsn.rpartition('/')[0]}/{name}"
+
+    def _drop(self, name: str) -> None:
+        with connect(self.info.dsn) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s",
+                (name,),
+            )
+            admin.execute(
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
+                "WHERE database = %s",
+                (name,),
+            )
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+            admin.execute(drop.format(sql.Identifier(name)))
+
+
+@contextmanager
+def running_cluster(project: Path, pg_bin: Path | None = None) -> Iterator[Cluster]:
+    """Run a server of the playground's own code in `project`, removed in the end."""
+    project.mkdir(parents=True, exist_ok=True)
+    try:
+        # Tests of durability start their own; without fsync the others take half the time.
+        info = server.start(project, pg_bin=pg_bin, port=find_free_port(), options={"fsync": "off"})
+        cluster = Cluster(info)
+        with connect(info.dsn) as admin:
+            admin.execute("CREATE DATABASE migrated_template")
+        with connect(cluster.dsn("migrated_template")) as template:
+            migrate(template)
+        yield cluster
+    finally:
+        server.reset(project)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The embedded server of the session."""
+    with running_cluster(tmp_path_factory.mktemp("embedded")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def debian_bin() -> Path:
+    """The programs of Debian's Postgres 15."""
+    if not (DEBIAN_BIN / "initdb").exists():
+        pytest.skip(f"no Debian Postgres 15 in {DEBIAN_BIN}")
+    return DEBIAN_BIN
+
+
+@pytest.fixture(scope="session")
+def debian_cluster(debian_bin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Debian's Postgres 15, started by the playground's own code."""
+    with running_cluster(tmp_path_factory.mktemp("debian15"), debian_bin) as running:
+        yield running
+
+
+@pytest.fixture(params=["cluster", "debian_cluster"], ids=["embedded", "debian15"])
+def each_cluster(request: pytest.FixtureRequest) -> Cluster:
+    """Each server in turn."""
+    found: Cluster = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[str]:
+    """DSN of a fresh migrated database on the embedded server."""
+    with cluster.database("migrated_template") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def empty_database(cluster: Cluster) -> Iterator[str]:
+    """DSN of a fresh database with nothing in it."""
+    with cluster.database("template1") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def each_database(each_cluster: Cluster) -> Iterator[str]:
+    """DSN of a fresh migrated database, on each server in turn."""
+    with each_cluster.database("migrated_template") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def each_empty_database(each_cluster: Cluster) -> Iterator[str]:
+    """DSN of a fresh database with nothing in it, on each server in turn."""
+    with each_cluster.database("template1") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """A project folder of its own, with spaces and unicode; its server is gone after the test."""
+    folder = tmp_path / "my pröject ☃"
+    folder.mkdir()
+    yield folder
+    server.reset(folder)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    return find_free_port()
+
+
+class RunLoadgen(Protocol):
+    """Runs `loadgen ARGUMENTS…` as a person would."""
+
+    def __call__(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: str | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Return the ended command, its output captured; `stdin` is what is typed."""
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment without anybody's settings, but with what coverage needs."""
+    kept = {k: v for k, v in os.environ.items() if k == "PATH" or k.startswith("COV")}
+    return kept | {"HOME": "/nonexistent", "LANG": "C.UTF-8"} | dict(extra or {})
+
+
+@pytest.fixture
+def run_loadgen(project: Path) -> RunLoadgen:
+    """A runner of the command line in the test's project folder, with a clean environment."""
+
+    def run(
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: str | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "loadgen", *arguments],
+            cwd=cwd or project,
+            env=clean_environment(env),
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def start_python(project: Path) -> Callable[..., subprocess.Popen[str]]:
+    """A starter of Python code as a process of its own in the project folder, output captured."""
+
+    def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            cwd=project,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
