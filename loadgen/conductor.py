@@ -1,0 +1,313 @@
+"""Conducts one run: asks for it, samples it, drains it, and writes its record.
+
+It stands between Locust's events (`listeners`) and what the processes do (`users`), and imports
+neither: the swarm is handed in behind a protocol, sleeping is `time.sleep`, which gevent patches.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+import psycopg
+
+from loadgen import circumstances
+from loadgen.errors import SourceError
+from loadgen.record import RunRecord, Sample
+from loadgen.settings import RATE_SETTINGS, Settings
+from loadgen.source import postgres
+from loadgen.workload.histogram import Histogram, summary
+from loadgen.workload.ledger import Counts
+from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.settle import count_rows, gained
+
+# A write may take as long as the connection's statement_timeout; settling waits for its backend.
+DRAIN_SECONDS = 45.0
+SETTLE_SECONDS = 60.0
+
+Latencies = Mapping[str, tuple[Histogram, Histogram]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a process needs to know to take its share of a run."""
+
+    run_id: str
+    seed: int
+    arrivals: str
+    profile: str
+    mix: Mix
+    duration: float
+    lateness_limit: float
+    event_bytes: int
+    hot_users: int | None
+
+
+class Swarm(Protocol):
+    """The processes that perform the arrivals, as one."""
+
+    def begin(self, plan: Plan) -> None:
+        """Get ready; the schedule starts once the first connection is open."""
+
+    def now(self) -> float:
+        """Return the schedule time; negative before the start."""
+
+    def counts(self) -> Mapping[str, Counts]:
+        """Return the sum of the processes' vectors."""
+
+    def latencies(self) -> Latencies:
+        """Return (service, intended) per operation since the last call."""
+
+    def failures(self) -> Mapping[tuple[str, str], int]:
+        """Return failed writes by (operation, SQLSTATE) from the start."""
+
+    def target_rates(self) -> Mapping[str, float]:
+        """Return the target per operation at this moment, per second."""
+
+    def asked(self) -> Mapping[str, float]:
+        """Return what the rates asked for from the start up to now."""
+
+    def change(self, mix: Mix) -> None:
+        """From now on the rates are those of `mix`."""
+
+    def stop_offering(self) -> None:
+        """Let nothing more fall due."""
+
+    def idle(self) -> bool:
+        """Tell whether no process waits or writes."""
+
+    def settle(self, connection: psycopg.Connection) -> int:
+        """Look up lost writes; return how many are still unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: what the terminal says and the process answers."""
+
+    run_id: str
+    exit_code: int
+    problems: tuple[str, ...]
+    totals: Mapping[str, Counts]
+    asked: Mapping[str, float]
+    latency: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+    seconds: float
+
+
+@dataclass(slots=True)
+class Conductor:
+    """One run from begin to finish; made anew for each test start."""
+
+    settings: Settings
+    dsn: str
+    swarm: Swarm
+    plan: Plan
+    users: int
+    record: RunRecord = field(init=False)
+    last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
+    _source: psycopg.Connection | None = field(init=False, default=None)
+    _rows_before: Mapping[str, Mapping[str, int]] = field(init=False, default_factory=dict)
+    _latency: dict[str, tuple[Histogram, Histogram]] = field(init=False)
+    _unbalanced: int = field(init=False, default=0)
+    _journal_started: bool = field(init=False, default=False)
+
+    def begin(self) -> None:
+        """Open the record and get the swarm ready. Raises PlaygroundError; then nothing runs."""
+        self._latency = {name: (Histogram(), Histogram()) for name in OPERATIONS}
+        connection = self._connection()
+        self._rows_before = count_rows(connection)
+        self.swarm.begin(self.plan)
+        self.record = RunRecord.create(self.settings.reports_dir, self.plan.run_id)
+        self.record.write_run(self._opening(connection))
+        connection.execute("UPDATE public.loadgen_playground SET run_id = %s", (self.plan.run_id,))
+
+    def sample(self) -> Mapping[str, Counts]:
+        """Append one row an operation to samples.csv and try to settle what is unknown."""
+        if not self._journal_started and self.swarm.now() >= 0:
+            self._journal_started = True
+            self.record.update_run(schedule_started_at=datetime.now(UTC))
+        counts, targets = self.swarm.counts(), self.swarm.target_rates()
+        latencies = self.swarm.latencies()
+        at = datetime.now(UTC)
+        rows = [self._row(at, name, counts[name], targets[name], latencies[name]) for name in OPERATIONS]
+        self.last_service = {name: pair[0] for name, pair in latencies.items()}
+        for name, pair in latencies.items():
+            for whole, part in zip(self._latency[name], pair, strict=True):
+                whole.merge(part)
+        self._unbalanced += sum(not c.balanced() for c in counts.values())
+        self.record.append_samples(rows)
+        if any(c.unknown for c in counts.values()):
+            self._settle()
+        return counts
+
+    def change_rates(self, mix: Mix, *, by: str) -> None:
+        """Put other rates in force and journal what changed, from what, to what, by which way."""
+        old = self.plan.mix
+        self.swarm.change(mix)
+        self.plan = replace(self.plan, mix=mix)
+        changed = {
+            name: {"from": old.rates_per_hour[name], "to": rate}
+            for name, rate in mix.rates_per_hour.items()
+            if rate != old.rates_per_hour[name]
+        }
+        self.record.journal("rate_change", rates_per_hour=changed, by=by)
+
+    def finish(self, *, interrupted: bool = False) -> Outcome:
+        """Drain the run, close its record and judge it."""
+        self.swarm.stop_offering()
+        _wait_until(self.swarm.idle, DRAIN_SECONDS)
+        _wait_until(lambda: not self._settle(), SETTLE_SECONDS)
+        seconds = min(max(0.0, self.swarm.now()), self.plan.duration)
+        totals = self.sample()
+        rows_after = self._count_rows()
+        problems = self._problems(totals, rows_after)
+        latency = {
+            name: {"service": summary(pair[0]), "intended": summary(pair[1])}
+            for name, pair in self._latency.items()
+        }
+        exit_code = 130 if interrupted else 1 if problems else 0
+        self.record.update_run(
+            ended_at=datetime.now(UTC),
+            totals={name: _totals(counts) for name, counts in totals.items()},
+            asked=dict(self.swarm.asked()),
+            failures=_by_operation(self.swarm.failures()),
+            latency=latency,
+            duration_seconds=round(seconds, 3),
+            rows_before=self._rows_before,
+            rows_after=rows_after,
+            valid=not problems,
+            invalid_reason="; ".join(problems) or None,
+            exit_code=exit_code,
+        )
+        self._close()
+        return Outcome(
+            self.plan.run_id, exit_code, tuple(problems), totals, self.swarm.asked(), latency, seconds
+        )
+
+    def _opening(self, connection: psycopg.Connection) -> dict[str, object]:
+        embedded = self.settings.database_url is None
+        source = circumstances.source(connection, embedded=embedded)
+        return {
+            "seed": self.plan.seed,
+            "profile": self.plan.profile,
+            "settings": {**self.settings.public(), **_rates_in_force(self.plan.mix)},
+            "versions": circumstances.versions() | {"postgres": str(source["version"])},
+            "machine": circumstances.machine(),
+            "source": source,
+            "together": [],
+            "started_at": datetime.now(UTC),
+            "ended_at": None,
+            "journal": [],
+            "totals": {},
+            "rows_before": self._rows_before,
+            "rows_after": None,
+            "valid": None,
+            "invalid_reason": None,
+            "users": self.users,
+            "duration_seconds": self.plan.duration,
+        }
+
+    def _row(
+        self, at: datetime, name: str, counts: Counts, target: float, pair: Sequence[Histogram]
+    ) -> Sample:
+        service, intended = (h.quantiles((0.5, 0.95, 0.99)) for h in pair)
+        return Sample(
+            at,
+            name,
+            target,
+            counts.offered,
+            counts.committed,
+            counts.failed,
+            counts.skipped,
+            counts.unknown,
+            counts.in_flight,
+            *service,
+            *intended,
+        )
+
+    def _problems(
+        self, totals: Mapping[str, Counts], rows_after: Mapping[str, Mapping[str, int]] | None
+    ) -> list[str]:
+        """Say, a line each, why this run's numbers can't be trusted; empty when they can."""
+        problems = []
+        if self._unbalanced:
+            problems.append(f"the accounting law was broken in {self._unbalanced} samples")
+        unknown = sum(counts.unknown for counts in totals.values())
+        if unknown:
+            problems.append(f"{unknown} writes could not be looked up and stay unknown")
+        if rows_after is None:
+            problems.append("the source could not be read at the end, so rows are not compared")
+            return problems
+        rows = gained(self._rows_before, rows_after)
+        problems += [
+            f"{name}: {counts.committed} committed, but the tables gained {rows[name]}"
+            for name, counts in totals.items()
+            if counts.committed != rows[name]
+        ]
+        return problems
+
+    def _settle(self) -> int:
+        """Look up lost writes; return how many stay unknown, all of them where none can be asked."""
+        unknown = sum(counts.unknown for counts in self.swarm.counts().values())
+        if not unknown:
+            return 0
+        try:
+            return self.swarm.settle(self._connection())
+        except (SourceError, psycopg.Error):
+            self._close()
+            return unknown
+
+    def _count_rows(self) -> Mapping[str, Mapping[str, int]] | None:
+        with suppress(SourceError, psycopg.Error):
+            return count_rows(self._connection())
+        self._close()
+        with suppress(SourceError, psycopg.Error):
+            return count_rows(self._connection())
+        return None
+
+    def _connection(self) -> psycopg.Connection:
+        if self._source is None or self._source.closed:
+            self._source = postgres.connect(self.dsn)
+        return self._source
+
+    def _close(self) -> None:
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+
+def new_run_id() -> str:
+    """Return a run id that sorts by time and does not repeat within a second."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def _rates_in_force(mix: Mix) -> dict[str, float]:
+    return {RATE_SETTINGS[name]: rate for name, rate in mix.rates_per_hour.items()}
+
+
+def _totals(counts: Counts) -> dict[str, int]:
+    return {
+        "offered": counts.offered,
+        "committed": counts.committed,
+        "failed": counts.failed,
+        "skipped": counts.skipped,
+        "unknown": counts.unknown,
+    }
+
+
+def _by_operation(failures: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    nested: dict[str, dict[str, int]] = {}
+    for (operation, sqlstate), n in sorted(failures.items()):
+        nested.setdefault(operation, {})[sqlstate] = n
+    return nested
+
+
+def _wait_until(done: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,76 @@
+"""Locust's own statistics page, fed in bulk: its numbers are a view of ours, never a source.
+
+Once an interval the latencies counted since the last one are merged into Locust's entries, the
+way it merges a worker's report; a `request` event a write would cost a sixth of the write itself.
+"""
+
+import locust  # isort: skip - first, since it patches the standard library
+import time
+from collections.abc import Mapping
+
+from locust.stats import RequestStats, StatsEntry, StatsError
+
+from loadgen.workload.histogram import Histogram, upper_edge
+
+METHOD = "SQL"
+# Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
+_KEPT_SECONDS = 60
+# A chart point every 5 s: two hours of them; the page embeds them all.
+_KEPT_POINTS = 1440
+
+__all__ = ["METHOD", "feed", "locust", "prune"]
+
+
+def feed(
+    stats: RequestStats,
+    service: Mapping[str, Histogram],
+    failures: Mapping[tuple[str, str], int],
+) -> None:
+    """Add an interval's committed latencies and failures to Locust's statistics."""
+    for operation, histogram in service.items():
+        states = {state: n for (name, state), n in failures.items() if name == operation and n}
+        if not histogram.counts and not states:
+            stats.get(operation, METHOD)  # so that the page names all four from the start
+            continue
+        part = _entry(stats, operation, histogram, sum(states.values()))
+        stats.get(operation, METHOD).extend(part)
+        stats.total.extend(part)
+        for state, n in states.items():
+            error = f"SQLSTATE {state}"
+            key = StatsError.create_key(METHOD, operation, error)
+            stats.errors.setdefault(key, StatsError(METHOD, operation, error)).occurrences += n
+
+
+def prune(stats: RequestStats) -> None:
+    """Forget what Locust keeps a second at a time and never reads again."""
+    oldest = int(time.time()) - _KEPT_SECONDS
+    for entry in (stats.total, *stats.entries.values()):
+        for per_second in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
+            for second in [s for s in per_second if s < oldest]:
+                del per_second[second]
+    del stats.history[:-_KEPT_POINTS]
+
+
+def _entry(stats: RequestStats, operation: str, histogram: Histogram, failed: int) -> StatsEntry:
+    now = time.time()
+    entry = StatsEntry(stats, operation, METHOD)
+    entry.num_requests = histogram.count() + failed
+    entry.num_none_requests = failed  # a failure has no latency here
+    entry.num_failures = failed
+    entry.total_response_time = histogram.total * 1000  # type: ignore[assignment] - Locust adds floats too
+    entry.last_request_timestamp = now
+    entry.num_reqs_per_sec[int(now)] = entry.num_requests
+    if failed:
+        entry.num_fail_per_sec[int(now)] = failed
+    for bucket, n in histogram.counts.items():
+        milliseconds = _rounded(upper_edge(bucket) * 1000)
+        entry.response_times[milliseconds] = entry.response_times.get(milliseconds, 0) + n
+    if histogram.counts:
+        entry.max_response_time = histogram.maximum * 1000  # type: ignore[assignment]
+        entry.min_response_time = min(entry.response_times)
+    return entry
+
+
+def _rounded(milliseconds: float) -> float:  # the key of Locust's dictionary; floats are fine there
+    """Round to two digits, so that a write of 0.3 ms is not shown as 0 and keys stay few."""
+    return float(f"{milliseconds:.2g}")

@@ -1,0 +1,95 @@
+"""What a run says in the terminal: plain lines, no colour, readable in a log file."""
+
+import sys
+from collections.abc import Mapping
+
+from loadgen.conductor import Conductor, Outcome
+from loadgen.workload.ledger import Counts
+from loadgen.workload.mix import OPERATIONS
+
+_FIRST_MINUTE, _LATER = 10.0, 600.0  # seconds between two lines of activity
+
+
+class Activity:
+    """Says a line of activity every 10 s in the first minute, then every 10 minutes."""
+
+    def __init__(self) -> None:
+        self._next = _FIRST_MINUTE
+
+    def line(self, now: float, counts: Mapping[str, Counts], asked: Mapping[str, float]) -> None:
+        """Print one line if it is time for one."""
+        if now < self._next:
+            return
+        self._next += _FIRST_MINUTE if self._next < 60 else _LATER
+        total = sum(counts.values(), Counts())
+        parts = [
+            f"{duration(now):>8}",
+            f"offered {total.offered:,} of {sum(asked.values()):,.0f} asked",
+            f"committed {total.committed:,}",
+        ]
+        parts += [
+            f"{word} {n:,}"
+            for word, n in (
+                ("failed", total.failed),
+                ("skipped", total.skipped),
+                ("unknown", total.unknown),
+            )
+            if n
+        ]
+        print("  ".join(parts), flush=True)
+
+
+def print_opening(conductor: Conductor) -> None:
+    """Say what is asked for and where it is written."""
+    plan = conductor.plan
+    rates = ", ".join(f"{name} {rate:,g}" for name, rate in plan.mix.rates_per_hour.items())
+    print(f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals, ")
+    print(f"  per hour: {rates}")
+    print(f"  record: {conductor.record.path}", flush=True)
+
+
+def print_summary(outcome: Outcome, conductor: Conductor) -> None:
+    """Say what was asked, offered and done, how long it took, and whether to trust it."""
+    plan = conductor.plan
+    print(
+        f"\nrun {outcome.run_id}: {duration(outcome.seconds)} of {plan.profile} {plan.arrivals} "
+        f"arrivals, seed {plan.seed}, {conductor.users} users"
+    )
+    print(
+        f"{'operation':<20}{'asked':>11}{'offered':>10}{'committed':>10}{'failed':>8}"
+        f"{'skipped':>8}{'unknown':>8}{'service p95':>13}{'intended p95':>14}"
+    )
+    for name in OPERATIONS:
+        counts, latency = outcome.totals[name], outcome.latency[name]
+        print(
+            f"{name:<20}{outcome.asked[name]:>11,.1f}{counts.offered:>10,}{counts.committed:>10,}"
+            f"{counts.failed:>8,}{counts.skipped:>8,}{counts.unknown:>8,}"
+            f"{milliseconds(latency['service']['p95']):>13}"
+            f"{milliseconds(latency['intended']['p95']):>14}"
+        )
+    if not outcome.problems:
+        print("Rows gained equal the committed counters; the accounting law held in every sample.")
+    for problem in outcome.problems:
+        print(f"INVALID: {problem}")
+    print(f"record: {conductor.record.path}\nnext:   loadgen report", flush=True)
+
+
+def print_error(exc: Exception) -> None:
+    """Say on one line what was wrong."""
+    print(f"loadgen: error: {exc}", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Return `seconds` as a person would write it: 48h, 1h30m, 90s."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{seconds:g}s" if seconds == whole else f"{seconds:.1f}s"
+    hours, rest = divmod(whole, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{rest}s" if rest else "")
+    return "".join(parts)
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Return a latency in milliseconds; a dash where there is none."""
+    return "-" if seconds is None else f"{seconds * 1000:,.1f} ms"

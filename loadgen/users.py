@@ -1,0 +1,185 @@
+"""The Locust users: each is one connection that takes the next due arrival and performs it.
+
+Users are connections and nothing else: how much is offered is the schedule's business. What a
+process shares among its users (schedule, ledger, operations, lost writes) is in `Crew`.
+"""
+
+import locust  # isort: skip - first, since it patches the standard library
+import time
+from collections.abc import Callable
+from random import SystemRandom
+from typing import ClassVar
+
+import gevent
+import gevent.hub
+import psycopg
+from gevent import getcurrent
+from locust import constant, task
+from locust.exception import StopUser
+
+from loadgen.gevent_connection import CONNECTION_FAILURE, ConnectionLost, GeventConnection
+from loadgen.workload.arrivals import Arrival
+from loadgen.workload.clock import ScheduleClock
+from loadgen.workload.ledger import Ledger
+from loadgen.workload.operations import STATEMENTS, Operations, Write
+from loadgen.workload.settle import Lost, backend_alive, is_committed
+
+NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
+_BACK_OFF_SECONDS = (0.1, 2.0)  # first and longest wait between attempts to connect
+_random = SystemRandom()  # jitter only: nothing that is written depends on it
+
+
+class Crew:
+    """What the users of one process share, and the hand-over of due arrivals to idle ones."""
+
+    def __init__(self, dsn: str, clock: ScheduleClock, ledger: Ledger, operations: Operations) -> None:
+        self.dsn = dsn
+        self.clock = clock
+        self.ledger = ledger
+        self.operations = operations
+        self.lost: list[Lost] = []
+        self.connected = 0
+        self.reconnects = 0
+        self._idle: list[gevent.Greenlet] = []
+        self._loop = gevent.hub.get_hub().loop
+        self._timer = self._loop.timer(0)
+
+    def take(self) -> Arrival | None:
+        """Return the next due arrival, waiting for it; None when the user is asked to look up."""
+        arrival = self.ledger.take(self.clock.now())
+        if arrival is not None:
+            return arrival
+        me = getcurrent()
+        self._idle.append(me)
+        self._set_timer()
+        try:
+            woken_with: Arrival | None = gevent.hub.get_hub().switch()
+        except BaseException:
+            if me in self._idle:
+                self._idle.remove(me)
+            raise
+        return woken_with
+
+    def look_up(self, user: gevent.Greenlet) -> None:
+        """Wake an idle user without an arrival, so that it sees what has changed."""
+        if user in self._idle:
+            self._idle.remove(user)
+            self._loop.run_callback(user.switch, None)
+
+    def rescheduled(self) -> None:
+        """Call it when the schedule or the clock has changed under waiting users."""
+        if self._idle:
+            self._set_timer()
+
+    def settle(self, connection: psycopg.Connection) -> None:
+        """Look up every lost write whose backend has left; the others stay for the next call."""
+        for lost in list(self.lost):
+            if backend_alive(connection, lost.backend_pid):
+                continue
+            committed = is_committed(connection, lost.write)
+            self.lost.remove(lost)
+            self.ledger.settled(lost.write.operation, None if committed else lost.sqlstate)
+            (self.operations.committed if committed else self.operations.refused)(lost.write)
+
+    def _set_timer(self) -> None:
+        """Wake up when the next arrival is due."""
+        self._timer.stop()
+        delay = self.ledger.schedule.next_due() - self.clock.now()
+        if not self.clock.paused and delay != float("inf"):
+            self._timer = self._loop.timer(max(0.0, delay))
+            self._timer.start(self._hand_over, update=True)
+
+    def _hand_over(self) -> None:
+        """Give what is due to idle users, the last one to fall idle first; runs in the hub."""
+        while self._idle and (arrival := self.ledger.take(self.clock.now())) is not None:
+            self._idle.pop().switch(arrival)
+        if self._idle:
+            self._set_timer()
+
+
+class PostgresUser(locust.User):
+    """One connection; `crew` is set by the listeners before a test starts."""
+
+    wait_time = constant(0)
+    crew: ClassVar[Crew]
+
+    @task
+    def work(self) -> None:
+        """Perform arrivals until asked to stop; a task that never returns saves Locust's loop."""
+        connection = None
+        try:
+            while self._state == "running":
+                if connection is None:
+                    connection = self._connect()
+                    continue
+                arrival = self.crew.take()
+                if arrival is not None and not self._perform(connection, arrival):
+                    connection.close()
+                    self.crew.connected -= 1
+                    connection = None
+        finally:
+            if connection is not None:
+                connection.close()
+                self.crew.connected -= 1
+        raise StopUser
+
+    def stop(self, force: bool = False) -> bool:
+        """Stop after the write at hand, as Locust asks; an idle user is woken to notice."""
+        if not force and self._state == "stopping":
+            return False  # two stops at once: Locust's timer and a person, say
+        killed: bool = super().stop(force)
+        if not killed and self.greenlet is not None:
+            self.crew.look_up(self.greenlet)
+        return killed
+
+    def _connect(self) -> GeventConnection | None:
+        """Connect, trying again with growing, jittered waits; None when asked to stop."""
+        wait, longest = _BACK_OFF_SECONDS
+        while self._state == "running":
+            try:
+                connection = GeventConnection(self.crew.dsn, STATEMENTS)
+            except psycopg.OperationalError:
+                self.crew.reconnects += 1
+                gevent.sleep(wait * _random.uniform(0.5, 1.5))
+                wait = min(wait * 2, longest)
+            else:
+                self.crew.connected += 1
+                return connection
+        return None
+
+    def _perform(
+        self,
+        connection: GeventConnection,
+        arrival: Arrival,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> bool:
+        """Send one write and account for it; False when the connection is gone."""
+        crew = self.crew
+        write = crew.operations.write(arrival)
+        if write is None:
+            crew.ledger.failed(arrival.operation, NO_ROW)
+            return True
+        started = clock()
+        try:
+            answer = connection.execute(write.operation.encode(), write.parameters)
+        except ConnectionLost as exc:
+            self._lose(connection, write, exc.sqlstate)
+            return False
+        except BaseException:
+            # Killed while waiting: the server may still commit it.
+            self._lose(connection, write, CONNECTION_FAILURE)
+            raise
+        service = clock() - started
+        if answer.sqlstate is not None:
+            crew.ledger.failed(write.operation, answer.sqlstate)
+            crew.operations.refused(write)
+        elif not answer.rows:
+            crew.ledger.failed(write.operation, NO_ROW)
+        else:
+            crew.ledger.committed(write.operation, service, crew.clock.now() - arrival.due)
+            crew.operations.committed(write)
+        return True
+
+    def _lose(self, connection: GeventConnection, write: Write, sqlstate: str) -> None:
+        self.crew.ledger.lost(write.operation)
+        self.crew.lost.append(Lost(write, connection.backend_pid, sqlstate))

@@ -1,0 +1,149 @@
+"""The accounting of one process: every arrival that falls due is accounted for, exactly once.
+
+The law, for each operation at any instant:
+    offered = committed + failed + skipped + unknown + in flight
+Offered counts what the schedule made due and nothing else. In flight is what waits for a user
+plus what a user is performing. Unknown is a write whose COMMIT answer was lost and that has not
+been looked up yet. Time is an argument (schedule seconds), so the ledger can be played in a test.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from loadgen.workload.arrivals import Arrival, Schedule
+from loadgen.workload.histogram import Histogram
+from loadgen.workload.mix import OPERATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """One operation's vector, from the start of the run, taken in one step."""
+
+    offered: int = 0
+    committed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    unknown: int = 0
+    in_flight: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Return the sum, as of two processes."""
+        return Counts(
+            self.offered + other.offered,
+            self.committed + other.committed,
+            self.failed + other.failed,
+            self.skipped + other.skipped,
+            self.unknown + other.unknown,
+            self.in_flight + other.in_flight,
+        )
+
+    def balanced(self) -> bool:
+        """Tell whether the accounting law holds."""
+        done = self.committed + self.failed + self.skipped
+        return self.offered == done + self.unknown + self.in_flight
+
+
+@dataclass(slots=True)
+class _Account:
+    offered: int = 0
+    committed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    unknown: int = 0
+    waiting: int = 0
+    performing: int = 0
+    service: Histogram = field(default_factory=Histogram)
+    intended: Histogram = field(default_factory=Histogram)
+
+
+class Ledger:
+    """What became of the arrivals of `schedule`; arrivals wait here until a user takes them."""
+
+    def __init__(self, schedule: Schedule, lateness_limit: float) -> None:
+        self.schedule = schedule
+        self.lateness_limit = lateness_limit
+        self.failures: Counter[tuple[str, str]] = Counter()  # (operation, SQLSTATE)
+        self._waiting: deque[Arrival] = deque()
+        self._accounts = {name: _Account() for name in OPERATIONS}
+
+    def advance(self, now: float) -> None:
+        """Offer what is due at `now`, and skip what has waited beyond the limit."""
+        accounts, waiting = self._accounts, self._waiting
+        for arrival in self.schedule.pop_due(now):
+            account = accounts[arrival.operation]
+            account.offered += 1
+            account.waiting += 1
+            waiting.append(arrival)
+        too_late = now - self.lateness_limit
+        while waiting and waiting[0].due < too_late:
+            account = accounts[waiting.popleft().operation]
+            account.waiting -= 1
+            account.skipped += 1
+
+    def take(self, now: float) -> Arrival | None:
+        """Hand out the arrival that has waited longest; None where nothing is due."""
+        self.advance(now)
+        if not self._waiting:
+            return None
+        arrival = self._waiting.popleft()
+        account = self._accounts[arrival.operation]
+        account.waiting -= 1
+        account.performing += 1
+        return arrival
+
+    def committed(self, operation: str, service: float, intended: float) -> None:
+        """Count a write whose commit was answered; latencies in seconds."""
+        account = self._accounts[operation]
+        account.performing -= 1
+        account.committed += 1
+        account.service.add(service)
+        account.intended.add(intended)
+
+    def failed(self, operation: str, sqlstate: str) -> None:
+        """Count a write that the server refused, or that found no row to change."""
+        account = self._accounts[operation]
+        account.performing -= 1
+        account.failed += 1
+        self.failures[operation, sqlstate] += 1
+
+    def lost(self, operation: str) -> None:
+        """Count a write whose answer was lost: unknown until it is settled."""
+        account = self._accounts[operation]
+        account.performing -= 1
+        account.unknown += 1
+
+    def settled(self, operation: str, sqlstate: str | None) -> None:
+        """Turn an unknown write into committed (`sqlstate` None) or failed."""
+        account = self._accounts[operation]
+        account.unknown -= 1
+        if sqlstate is None:
+            account.committed += 1
+        else:
+            account.failed += 1
+            self.failures[operation, sqlstate] += 1
+
+    def skip_waiting(self) -> None:
+        """Skip all that still waits: the end of a drain that ran out of time."""
+        while self._waiting:
+            account = self._accounts[self._waiting.popleft().operation]
+            account.waiting -= 1
+            account.skipped += 1
+
+    def vector(self, now: float) -> dict[str, Counts]:
+        """Return every operation's counts at `now`, all of the same instant."""
+        self.advance(now)
+        return {
+            name: Counts(a.offered, a.committed, a.failed, a.skipped, a.unknown, a.waiting + a.performing)
+            for name, a in self._accounts.items()
+        }
+
+    def idle(self) -> bool:
+        """Tell whether nothing waits and nothing is being performed."""
+        return not self._waiting and not any(a.performing for a in self._accounts.values())
+
+    def take_latencies(self) -> dict[str, tuple[Histogram, Histogram]]:
+        """Return (service, intended) per operation since the last call, and start new ones."""
+        taken = {name: (a.service, a.intended) for name, a in self._accounts.items()}
+        for account in self._accounts.values():
+            account.service, account.intended = Histogram(), Histogram()
+        return taken

@@ -1,0 +1,85 @@
+"""Looking up writes whose COMMIT answer was lost, and reading what the load must know beforehand.
+
+A lost write is looked up only once the backend that was sent it has left: until then it may still
+commit. Inserts are found by their client-made key, updates by key and version.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import psycopg
+
+from loadgen.sql import statements
+from loadgen.workload import synthetic
+from loadgen.workload.arrivals import Share
+from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Order, Population, Write
+
+_SQL = statements("loadgen.workload", "targets.sql")
+class Lost(NamedTuple):
+    """A write without an answer, the backend that it was sent to, and why there is none.
+
+    `sqlstate` is the server's last word, or 08006 (connection failure) where it said nothing.
+    """
+
+    write: Write
+    backend_pid: int
+    sqlstate: str
+
+
+def backend_alive(connection: psycopg.Connection, pid: int) -> bool:
+    """Tell whether a backend of that process id still runs."""
+    return bool(_value(connection, _SQL["backend_alive"], (pid,)))
+
+
+def is_committed(connection: psycopg.Connection, write: Write) -> bool:
+    """Tell whether `write` is in the database; ask only once its backend has left."""
+    sql = _SQL[f"settle_{write.operation}"]
+    key: object = write.key.decode()
+    if write.operation == "soft_delete_user":
+        key = int(write.key)
+    return bool(_value(connection, sql, {"key": key, "version": write.version}))
+
+
+def population(connection: psycopg.Connection, share: Share) -> Population:
+    """Read who there is: users, soft deletes so far, and this share of the open orders."""
+    users = int(str(_value(connection, _SQL["user_count"])))
+    deleted = [row[0] for row in connection.execute(_SQL["deleted_users"])]
+    found = connection.execute(
+        _SQL["open_orders"],
+        {
+            "open": list(synthetic.OPEN_STATUSES),
+            "of": share.of,
+            "index": share.index,
+            "limit": OPEN_ORDERS_LIMIT,
+        },
+    )
+    orders = [Order(number.encode(), status, version) for number, status, version in found]
+    return Population.of(users, deleted, orders)
+
+
+def count_rows(connection: psycopg.Connection) -> dict[str, dict[str, int]]:
+    """Return rows and sums of versions per table, markers left out."""
+    row = connection.execute(_SQL["rows"]).fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    users, user_versions, orders, order_versions, events = (int(n) for n in row)
+    return {
+        "users": {"rows": users, "version_sum": user_versions},
+        "orders": {"rows": orders, "version_sum": order_versions},
+        "events": {"rows": events},
+    }
+
+
+def gained(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return what each operation added to the tables between two `count_rows`."""
+    return {
+        "insert_order": after["orders"]["rows"] - before["orders"]["rows"],
+        "insert_event": after["events"]["rows"] - before["events"]["rows"],
+        "update_order_status": after["orders"]["version_sum"] - before["orders"]["version_sum"],
+        "soft_delete_user": after["users"]["version_sum"] - before["users"]["version_sum"],
+    }
+
+
+def _value(connection: psycopg.Connection, sql: str, parameters: object = None) -> object:
+    row = connection.execute(sql, parameters).fetchone()  # type: ignore[arg-type]
+    assert row is not None  # noqa: S101 - EXISTS and aggregates always have one row
+    return row[0]

@@ -1,0 +1,47 @@
+-- What the load needs to know of the source before it starts, and to settle a lost answer.
+
+-- name: user_count
+-- How many users the baseline made; the load makes none.
+SELECT coalesce(max(id), 0) FROM public.users;
+
+-- name: deleted_users
+-- Ids of the users that are soft deleted already: at most a fifth of all.
+SELECT id FROM public.users WHERE deleted_at IS NOT NULL;
+
+-- name: open_orders
+-- The most recent orders that may still change, newest last, of one share of the ids.
+SELECT order_number::text, status, version FROM (
+    SELECT id, order_number, status, version FROM public.orders
+    WHERE id > (SELECT coalesce(max(id), 0) FROM public.orders) - 200000
+      AND status = ANY (%(open)s) AND deleted_at IS NULL AND id %% %(of)s = %(index)s
+    ORDER BY id DESC LIMIT %(limit)s
+) AS recent ORDER BY id;
+
+-- name: backend_alive
+-- Whether the backend that was sent a write still runs.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);
+
+-- name: settle_insert_order
+-- Whether the order with this key is there.
+SELECT EXISTS (SELECT FROM public.orders WHERE order_number = %(key)s);
+
+-- name: settle_insert_event
+-- Whether the event with this key is there.
+SELECT EXISTS (SELECT FROM public.events WHERE event_id = %(key)s);
+
+-- name: settle_update_order_status
+-- Whether the order went past the version that the write expected.
+SELECT EXISTS (SELECT FROM public.orders WHERE order_number = %(key)s AND version > %(version)s);
+
+-- name: settle_soft_delete_user
+-- Whether the user is gone; no other arrival of a run aims at the same user.
+SELECT EXISTS (SELECT FROM public.users WHERE id = %(key)s AND deleted_at IS NOT NULL);
+
+-- name: rows
+-- Rows and versions of the three tables, markers left out: what the counters must agree with.
+SELECT
+    (SELECT count(*) FROM public.users),
+    (SELECT coalesce(sum(version), 0)::bigint FROM public.users),
+    (SELECT count(*) FROM public.orders),
+    (SELECT coalesce(sum(version), 0)::bigint FROM public.orders),
+    (SELECT count(*) FROM public.events WHERE event_type <> 'loadgen_marker');
