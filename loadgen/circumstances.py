@@ -24,7 +24,9 @@ def machine() -> dict[str, object]:
 
 def versions() -> dict[str, str]:
     """Return the versions of this program and of what the load stands on."""
-    packages = {"loadgen": "simplyload-playground"} | {p: p for p in ("locust", "gevent", "psycopg")}
+    packages = {"loadgen": "simplyload-playground"} | {
+        p: p for p in ("locust", "gevent", "psycopg")
+    }
     return {"python": sys.version.split()[0]} | {
         name: version(package) for name, package in packages.items()
     }

@@ -4,7 +4,6 @@ It stands between Locust's events (`listeners`) and what the processes do (`user
 neither: the swarm is handed in behind a protocol, sleeping is `time.sleep`, which gevent patches.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from loadgen.source import postgres
 from loadgen.workload.histogram import Histogram, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.plan import Plan
 from loadgen.workload.settle import count_rows, gained
 
 # A write may take as long as the connection's statement_timeout; settling waits for its backend.
@@ -29,21 +29,6 @@ DRAIN_SECONDS = 45.0
 SETTLE_SECONDS = 60.0
 
 Latencies = Mapping[str, tuple[Histogram, Histogram]]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that a process needs to know to take its share of a run."""
-
-    run_id: str
-    seed: int
-    arrivals: str
-    profile: str
-    mix: Mix
-    duration: float
-    lateness_limit: float
-    event_bytes: int
-    hot_users: int | None
 
 
 class Swarm(Protocol):
@@ -131,7 +116,9 @@ class Conductor:
         counts, targets = self.swarm.counts(), self.swarm.target_rates()
         latencies = self.swarm.latencies()
         at = datetime.now(UTC)
-        rows = [self._row(at, name, counts[name], targets[name], latencies[name]) for name in OPERATIONS]
+        rows = [
+            self._row(at, name, counts[name], targets[name], latencies[name]) for name in OPERATIONS
+        ]
         self.last_service = {name: pair[0] for name, pair in latencies.items()}
         for name, pair in latencies.items():
             for whole, part in zip(self._latency[name], pair, strict=True):
@@ -183,7 +170,13 @@ class Conductor:
         )
         self._close()
         return Outcome(
-            self.plan.run_id, exit_code, tuple(problems), totals, self.swarm.asked(), latency, seconds
+            self.plan.run_id,
+            exit_code,
+            tuple(problems),
+            totals,
+            self.swarm.asked(),
+            latency,
+            seconds,
         )
 
     def _opening(self, connection: psycopg.Connection) -> dict[str, object]:
@@ -276,11 +269,6 @@ class Conductor:
         if self._source is not None:
             self._source.close()
             self._source = None
-
-
-def new_run_id() -> str:
-    """Return a run id that sorts by time and does not repeat within a second."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 def _rates_in_force(mix: Mix) -> dict[str, float]:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import gevent
 import psycopg
 
-from loadgen.conductor import Plan
 from loadgen.source import postgres
 from loadgen.users import Crew, PostgresUser
 from loadgen.workload.arrivals import Schedule, Share
@@ -18,6 +17,7 @@ from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.mix import Mix
 from loadgen.workload.operations import Operations
+from loadgen.workload.plan import Plan
 from loadgen.workload.settle import population
 
 _CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that

@@ -43,7 +43,9 @@ def print_opening(conductor: Conductor) -> None:
     """Say what is asked for and where it is written."""
     plan = conductor.plan
     rates = ", ".join(f"{name} {rate:,g}" for name, rate in plan.mix.rates_per_hour.items())
-    print(f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals, ")
+    print(
+        f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals, "
+    )
     print(f"  per hour: {rates}")
     print(f"  record: {conductor.record.path}", flush=True)
 
@@ -86,7 +88,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:g}s" if seconds == whole else f"{seconds:.1f}s"
     hours, rest = divmod(whole, 3600)
     minutes, rest = divmod(rest, 60)
-    parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{rest}s" if rest else "")
+    parts = (
+        f"{hours}h" if hours else "",
+        f"{minutes}m" if minutes else "",
+        f"{rest}s" if rest else "",
+    )
     return "".join(parts)
 
 

@@ -14,6 +14,7 @@ import gevent
 import gevent.hub
 import psycopg
 from gevent import getcurrent
+from greenlet import greenlet
 from locust import constant, task
 from locust.exception import StopUser
 
@@ -32,7 +33,9 @@ _random = SystemRandom()  # jitter only: nothing that is written depends on it
 class Crew:
     """What the users of one process share, and the hand-over of due arrivals to idle ones."""
 
-    def __init__(self, dsn: str, clock: ScheduleClock, ledger: Ledger, operations: Operations) -> None:
+    def __init__(
+        self, dsn: str, clock: ScheduleClock, ledger: Ledger, operations: Operations
+    ) -> None:
         self.dsn = dsn
         self.clock = clock
         self.ledger = ledger
@@ -40,7 +43,7 @@ class Crew:
         self.lost: list[Lost] = []
         self.connected = 0
         self.reconnects = 0
-        self._idle: list[gevent.Greenlet] = []
+        self._idle: list[greenlet] = []
         self._loop = gevent.hub.get_hub().loop
         self._timer = self._loop.timer(0)
 
@@ -60,7 +63,7 @@ class Crew:
             raise
         return woken_with
 
-    def look_up(self, user: gevent.Greenlet) -> None:
+    def look_up(self, user: greenlet) -> None:
         """Wake an idle user without an arrival, so that it sees what has changed."""
         if user in self._idle:
             self._idle.remove(user)

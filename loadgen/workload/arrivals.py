@@ -39,9 +39,9 @@ class Arrival(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The part of a schedule that one process takes: every k with k % of == index."""
+    """The part of a schedule that one process takes: every k with k % of == part."""
 
-    index: int
+    part: int
     of: int
 
 
@@ -154,6 +154,8 @@ class Walk:
 
     __slots__ = ("_last", "_place", "share", "stream", "timeline", "upcoming")
 
+    upcoming: Arrival
+
     def __init__(self, stream: Stream, timeline: Timeline, share: Share) -> None:
         self.stream = stream
         self.timeline = timeline
@@ -183,13 +185,13 @@ class Walk:
 
     def _seek(self) -> None:
         """Make `upcoming` the first arrival of this share at or after the present place."""
-        place, stream, (index, of) = self._place, self.stream, self.share
+        place, stream, (part, of) = self._place, self.stream, self.share
         if stream.kind != "poisson":
-            place = Checkpoint(place.k + (index - place.k) % of, 0)
+            place = Checkpoint(place.k + (part - place.k) % of, 0)
         while True:
             draws = stream.draws(place.k)
             point, ticks = stream.point(place, draws)
-            if place.k % of == index:
+            if place.k % of == part:
                 break
             place = Checkpoint(place.k + 1, ticks)
         due = self.timeline.when(point)

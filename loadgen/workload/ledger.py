@@ -133,7 +133,9 @@ class Ledger:
         """Return every operation's counts at `now`, all of the same instant."""
         self.advance(now)
         return {
-            name: Counts(a.offered, a.committed, a.failed, a.skipped, a.unknown, a.waiting + a.performing)
+            name: Counts(
+                a.offered, a.committed, a.failed, a.skipped, a.unknown, a.waiting + a.performing
+            )
             for name, a in self._accounts.items()
         }
 

@@ -85,7 +85,9 @@ class Population:
 class Operations:
     """Makes the writes of one process; holds the open orders that this process may change."""
 
-    def __init__(self, run_id: str, population: Population, event_bytes: int, hot: int | None) -> None:
+    def __init__(
+        self, run_id: str, population: Population, event_bytes: int, hot: int | None
+    ) -> None:
         self._population = population
         self._orders = list(population.open_orders)
         self._active = synthetic.lasting_users(population.users)

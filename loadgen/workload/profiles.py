@@ -73,8 +73,10 @@ class Profile:
         if i >= len(self.times) - 1:
             return whole + self.times[i] + left / level
         # left = level * past + slope / 2 * past^2, solved for past without cancellation.
-        return whole + self.times[i] + 2 * left / (
-            level + sqrt(max(0.0, level * level + 2 * self._slope(i) * left))
+        return (
+            whole
+            + self.times[i]
+            + 2 * left / (level + sqrt(max(0.0, level * level + 2 * self._slope(i) * left)))
         )
 
     def _slope(self, i: int) -> float:

@@ -4,8 +4,8 @@ A lost write is looked up only once the backend that was sent it has left: until
 commit. Inserts are found by their client-made key, updates by key and version.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import LiteralString, NamedTuple
 
 import psycopg
 
@@ -15,6 +15,8 @@ from loadgen.workload.arrivals import Share
 from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Order, Population, Write
 
 _SQL = statements("loadgen.workload", "targets.sql")
+
+
 class Lost(NamedTuple):
     """A write without an answer, the backend that it was sent to, and why there is none.
 
@@ -49,7 +51,7 @@ def population(connection: psycopg.Connection, share: Share) -> Population:
         {
             "open": list(synthetic.OPEN_STATUSES),
             "of": share.of,
-            "index": share.index,
+            "index": share.part,
             "limit": OPEN_ORDERS_LIMIT,
         },
     )
@@ -69,7 +71,9 @@ def count_rows(connection: psycopg.Connection) -> dict[str, dict[str, int]]:
     }
 
 
-def gained(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+def gained(
+    before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]
+) -> dict[str, int]:
     """Return what each operation added to the tables between two `count_rows`."""
     return {
         "insert_order": after["orders"]["rows"] - before["orders"]["rows"],
@@ -79,7 +83,11 @@ def gained(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[
     }
 
 
-def _value(connection: psycopg.Connection, sql: str, parameters: object = None) -> object:
-    row = connection.execute(sql, parameters).fetchone()  # type: ignore[arg-type]
+def _value(
+    connection: psycopg.Connection,
+    sql: LiteralString,
+    parameters: Sequence[object] | Mapping[str, object] | None = None,
+) -> object:
+    row = connection.execute(sql, parameters).fetchone()
     assert row is not None  # noqa: S101 - EXISTS and aggregates always have one row
     return row[0]

@@ -1,0 +1,113 @@
+"""One test, from Locust's start to its stop: when it is sampled, and when it ends."""
+
+import locust  # isort: skip - first, since it patches the standard library
+import argparse
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+from locust.runners import Runner
+
+from loadgen import locust_page, terminal
+from loadgen.conductor import Conductor, Outcome
+from loadgen.errors import PlaygroundError
+from loadgen.settings import RATE_SETTINGS
+from loadgen.workload.mix import OPERATIONS, Mix
+
+__all__ = ["Run", "locust", "mix_of", "options_of", "runner_of"]
+
+# A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
+_FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0
+_EDIT_POLL_SECONDS = 0.2
+
+
+class Run:
+    """One test, from Locust's start to its stop."""
+
+    def __init__(self, environment: Environment, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self.interrupted = False
+        self.headless: bool = options_of(environment).headless
+        self.outcome: Outcome | None = None
+        self._environment = environment
+        self._finished = Event()
+        self._finishing = False
+        self._failures: dict[tuple[str, str], int] = {}
+        self._greenlets = [gevent.spawn(self._sample), gevent.spawn(self._watch_edits)]
+
+    def finish(self) -> None:
+        """Drain and close the record, once; a second caller waits for the first."""
+        if self._finishing:
+            self._finished.wait()
+            return
+        self._finishing = True
+        conductor = self.conductor
+        left = conductor.plan.duration - conductor.swarm.now()
+        if 0 < left < 1 and not self.interrupted:
+            gevent.sleep(left)  # Locust's timer starts a moment before the schedule does
+        gevent.killall(self._greenlets)
+        try:
+            self.outcome = conductor.finish(interrupted=self.interrupted)
+            self._feed_page()
+            self._environment.process_exit_code = self.outcome.exit_code
+            if not self.headless:
+                terminal.print_summary(self.outcome, conductor)
+        except PlaygroundError as exc:
+            terminal.print_error(exc)
+            self._environment.process_exit_code = exc.exit_code
+        finally:
+            self._finished.set()
+
+    def _sample(self) -> None:
+        """Sample at whole seconds of schedule time, and stop the test at its deadline."""
+        conductor, swarm = self.conductor, self.conductor.swarm
+        while (now := swarm.now()) < 0:
+            gevent.sleep(0.005)
+        said = terminal.Activity()
+        while now < conductor.plan.duration:
+            interval = _FINE_INTERVAL if now < _FINE_SECONDS else _COARSE_INTERVAL
+            gevent.sleep(min((now // interval + 1) * interval, conductor.plan.duration) - now)
+            counts = conductor.sample()
+            self._feed_page()
+            now = swarm.now()
+            said.line(now, counts, swarm.asked())
+        if not self.headless:
+            # Locust's page forgets its own timer at an Edit; headless it keeps it.
+            gevent.spawn(runner_of(self._environment).stop)
+
+    def _feed_page(self) -> None:
+        failures = dict(self.conductor.swarm.failures())
+        new = {key: n - self._failures.get(key, 0) for key, n in failures.items()}
+        self._failures = failures
+        stats = self._environment.stats
+        locust_page.feed(stats, self.conductor.last_service, new)
+        locust_page.prune(stats)
+
+    def _watch_edits(self) -> None:
+        """Put rates in force that the Edit form has changed: Locust fires no event for it."""
+        while True:
+            gevent.sleep(_EDIT_POLL_SECONDS)
+            mix = mix_of(options_of(self._environment))
+            if mix != self.conductor.plan.mix:
+                self.conductor.change_rates(mix, by="page")
+
+
+def options_of(environment: Environment) -> argparse.Namespace:
+    """Return Locust's options, the rates among them."""
+    options: argparse.Namespace | None = environment.parsed_options
+    if options is None:
+        raise AssertionError("Locust gives its options to every environment that main makes")
+    return options
+
+
+def runner_of(environment: Environment) -> Runner:
+    """Return Locust's runner."""
+    runner = environment.runner
+    if runner is None:
+        raise AssertionError("Locust makes the runner before the first event")
+    return runner
+
+
+def mix_of(options: argparse.Namespace) -> Mix:
+    """Return the rates that Locust's options hold at this moment."""
+    return Mix({name: float(getattr(options, RATE_SETTINGS[name])) for name in OPERATIONS})
