@@ -70,6 +70,8 @@ class Profile:
         i = bisect_right(self.sums, area) - 1
         left = area - self.sums[i]
         level = self.levels[i]
+        if not left:
+            return whole + self.times[i]
         if i >= len(self.times) - 1:
             return whole + self.times[i] + left / level
         # left = level * past + slope / 2 * past^2, solved for past without cancellation.

@@ -1,0 +1,195 @@
+"""The schedule is pure: same seed, same arrivals, whoever takes them and whatever changes."""
+
+import hashlib
+from itertools import islice, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadgen.workload.arrivals import (
+    Arrival,
+    ArrivalKind,
+    Checkpoint,
+    Schedule,
+    Share,
+    Stream,
+    Timeline,
+    unit,
+)
+from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.profiles import profile
+
+KINDS: tuple[ArrivalKind, ...] = ("jitter", "poisson", "even")
+kinds = st.sampled_from(KINDS)
+
+
+def mix(
+    orders: float = 36_000, events: float = 72_000, updates: float = 18_000, deletes: float = 720
+) -> Mix:
+    """Return a mix of rates per hour."""
+    return Mix(dict(zip(OPERATIONS, (orders, events, updates, deletes), strict=True)))
+
+
+def facts(arrivals: list[Arrival]) -> list[tuple[str, int, float, tuple[int, ...]]]:
+    """Return what two equal schedules must agree on."""
+    return sorted((a.operation, a.k, a.due, a.draws) for a in arrivals)
+
+
+@pytest.mark.parametrize(
+    ("kind", "digest"),
+    [
+        ("jitter", "98c052d9fdeb9744"),
+        ("poisson", "0194869d1c312d6a"),
+        ("even", "0f4c8dab11415f81"),
+    ],
+)
+def test_the_first_arrivals_of_a_seed_never_change(kind: ArrivalKind, digest: str) -> None:
+    """A seed names the same arrivals on every machine and in every version."""
+    arrivals = islice(Schedule(42, kind, mix()).pop_due(1e9), 10_000)
+    text = "".join(f"{a.operation} {a.k} {a.due:.9f} {a.draws}\n" for a in arrivals)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
+
+
+@given(seed=st.integers(0, 2**63), other=st.integers(0, 2**63), kind=kinds)
+def test_seeds_differ(seed: int, other: int, kind: ArrivalKind) -> None:
+    """Two seeds have different draws; one seed has the same."""
+    draws = Stream(seed, "insert_order", kind).draws(7)
+    assert (draws == Stream(other, "insert_order", kind).draws(7)) == (seed == other)
+
+
+@given(
+    kind=kinds,
+    seed=st.integers(0, 1000),
+    of=st.integers(1, 8),
+    at=st.floats(0, 20),
+    then=st.integers(1, 8),
+)
+@settings(max_examples=60, deadline=None)
+def test_shares_are_a_partition_also_across_a_new_split(
+    kind: ArrivalKind, seed: int, of: int, at: float, then: int
+) -> None:
+    """Whatever the number of processes, before and after a split, each arrival falls to one."""
+    whole = list(Schedule(seed, kind, mix()).pop_due(25))
+    parts: list[Arrival] = []
+    for part in range(max(of, then)):
+        schedule = Schedule(seed, kind, mix(), share=Share(part % of, of), end=25.0001)
+        if part < then:
+            schedule.change_share(at, Share(part, then))
+        else:
+            schedule.end = at
+        taken = list(schedule.pop_due(25))
+        if part >= of:  # joined at the split: what was due before was another's
+            taken = [arrival for arrival in taken if arrival.due >= at]
+        parts += taken
+    assert facts(parts) == facts(whole)
+
+
+@given(kind=st.sampled_from(("jitter", "even")), rate=st.floats(1, 1e6), seconds=st.floats(0, 100))
+@settings(max_examples=100, deadline=None)
+def test_the_count_is_exact(kind: ArrivalKind, rate: float, seconds: float) -> None:
+    """Jittered and even arrivals are never more than one off what the rate asks for."""
+    schedule = Schedule(3, kind, mix(rate, 0, 0, 0), end=seconds)
+    offered = sum(1 for _ in islice(schedule.pop_due(seconds), 50_000))
+    asked = schedule.asked(seconds)["insert_order"]
+    assert offered == 50_000 or abs(offered - asked) <= 1
+
+
+def test_poisson_counts_scatter_as_poisson_does() -> None:
+    """Over 400 seeds the mean is the rate and the variance is about the mean."""
+    counts = [
+        sum(1 for _ in Schedule(seed, "poisson", mix(3600, 0, 0, 0)).pop_due(50))
+        for seed in range(400)
+    ]
+    mean = sum(counts) / len(counts)
+    variance = sum((n - mean) ** 2 for n in counts) / len(counts)
+    assert abs(mean - 50) < 3 * (50 / 400) ** 0.5
+    assert 0.7 < variance / 50 < 1.4
+
+
+def test_fifty_an_hour_for_three_minutes_is_two_or_three() -> None:
+    """Small rates are neither rounded to zero nor sent at once."""
+    for kind in ("even", "jitter"):
+        due = [a.due for a in Schedule(1, kind, mix(50, 0, 0, 0), end=180).pop_due(180)]
+        assert len(due) in {2, 3}
+        assert min(b - a for a, b in pairwise(due)) > 1
+
+
+@given(
+    kind=kinds,
+    changes=st.lists(st.tuples(st.floats(0.1, 5), st.floats(0, 7200)), max_size=5),
+    profile_name=st.sampled_from(("steady", "ramp", "burst", "diurnal")),
+)
+@settings(max_examples=60, deadline=None)
+def test_rate_changes_keep_order_and_count(
+    kind: ArrivalKind, changes: list[tuple[float, float]], profile_name: str
+) -> None:
+    """After any changes k goes up by one, due times never go back, and the count is as asked."""
+    schedule = Schedule(5, kind, mix(3600, 0, 0, 0), profile_name)  # type: ignore[arg-type]
+    now, arrivals = 0.0, []
+    for step, rate in changes:
+        now += step
+        arrivals += list(schedule.pop_due(now))
+        schedule.change_rates(now, mix(rate, 0, 0, 0))
+    now += 10
+    arrivals += list(schedule.pop_due(now))
+    assert [a.k for a in arrivals] == list(range(len(arrivals)))
+    assert all(a.due <= b.due for a, b in pairwise(arrivals))
+    asked = schedule.asked(now)["insert_order"]
+    if kind == "poisson":
+        assert all(a.point <= asked for a in arrivals)
+        assert all(walk.upcoming.due > now for walk in schedule.walks)
+    else:
+        assert abs(len(arrivals) - asked) <= 1
+
+
+def test_a_change_in_the_past_is_refused() -> None:
+    """Changes come in order: an earlier one would rewrite what was already offered."""
+    timeline = Timeline(1.0, profile("steady"))
+    timeline.change(10, 2.0)
+    with pytest.raises(ValueError, match="lies before"):
+        timeline.change(9, 1.0)
+
+
+def test_a_second_split_waits_for_the_first() -> None:
+    """Two splits under way at once have no defined owner."""
+    schedule = Schedule(1, "even", mix())
+    schedule.change_share(5, Share(0, 2))
+    with pytest.raises(ValueError, match="still waiting"):
+        schedule.change_share(6, Share(0, 3))
+
+
+def test_nothing_is_due_at_rate_zero_or_after_the_end() -> None:
+    """A zero rate never falls due, and the end is not part of the run."""
+    assert Schedule(1, "even", mix(0, 0, 0, 0)).next_due() == float("inf")
+    schedule = Schedule(1, "even", mix(3600, 0, 0, 0), end=0.5)
+    assert list(schedule.pop_due(100)) == []
+    assert schedule.next_due() == float("inf")
+    assert schedule.target_rates(0.4)["insert_order"] == 1
+    assert schedule.target_rates(0.5)["insert_order"] == 0
+
+
+def test_a_profile_shapes_the_target() -> None:
+    """A ramp begins at nothing and reaches the asked rate in ten minutes."""
+    schedule = Schedule(1, "jitter", mix(3600, 0, 0, 0), "ramp")
+    assert schedule.target_rates(0)["insert_order"] == 0
+    assert schedule.target_rates(300)["insert_order"] == pytest.approx(0.5)
+    assert schedule.asked(600)["insert_order"] == pytest.approx(300)
+
+
+@given(draw=st.integers(0, 2**64 - 1))
+def test_unit_lies_in_its_interval(draw: int) -> None:
+    """A draw becomes a float from 0 to below 1."""
+    assert 0 <= unit(draw) < 1
+
+
+def test_a_stream_is_found_again_from_a_checkpoint() -> None:
+    """The first arrival at or after a point is the same however far back the search begins."""
+    for kind in KINDS:
+        stream = Stream(9, "insert_event", kind)
+        place, passed = Checkpoint(0, 0), []
+        for _ in range(100):
+            passed.append(place)
+            place = Checkpoint(place.k + 1, stream.point(place, stream.draws(place.k))[1])
+        target = stream.point(passed[80], stream.draws(80))[0]
+        assert {stream.first_from(start, target).k for start in passed[:80]} == {80}

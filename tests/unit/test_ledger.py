@@ -1,0 +1,122 @@
+"""The accounting law: every arrival that falls due is accounted for, exactly once, at all times."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from loadgen.workload.arrivals import Arrival, Schedule
+from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.mix import OPERATIONS, Mix
+
+LIMIT = 1.0
+
+
+def ledger(rate: float = 36_000, end: float = float("inf")) -> Ledger:
+    """Return a ledger over an even schedule of `rate` orders an hour."""
+    mix = Mix(dict(zip(OPERATIONS, (rate, rate / 2, 0, 0), strict=True)))
+    return Ledger(Schedule(1, "even", mix, end=end), LIMIT)
+
+
+class AccountingLaw(RuleBasedStateMachine):
+    """Users take, commit, fail, lose and settle in any order while time goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = ledger()
+        self.now = 0.0
+        self.performing: list[Arrival] = []
+        self.lost: list[Arrival] = []
+
+    @rule(step=st.floats(0, 5))
+    def time_passes(self, step: float) -> None:
+        """Nothing else happens: a stall."""
+        self.now += step
+
+    @rule()
+    def take(self) -> None:
+        """A user takes the next due arrival, none of which is later than the limit."""
+        arrival = self.ledger.take(self.now)
+        if arrival is not None:
+            assert self.now - LIMIT <= arrival.due <= self.now
+            self.performing.append(arrival)
+
+    @rule(outcome=st.sampled_from(["committed", "failed", "lost"]))
+    def finish(self, outcome: str) -> None:
+        """A user finishes what it performs."""
+        if not self.performing:
+            return
+        arrival = self.performing.pop()
+        if outcome == "committed":
+            self.ledger.committed(arrival.operation, 0.001, self.now - arrival.due)
+        elif outcome == "failed":
+            self.ledger.failed(arrival.operation, "40001")
+        else:
+            self.ledger.lost(arrival.operation)
+            self.lost.append(arrival)
+
+    @rule(sqlstate=st.sampled_from([None, "08006"]))
+    def settle(self, sqlstate: str | None) -> None:
+        """A lost write is looked up."""
+        if self.lost:
+            self.ledger.settled(self.lost.pop().operation, sqlstate)
+
+    @invariant()
+    def the_law_holds(self) -> None:
+        """Offered is what the schedule says; the rest adds up to it; failures are all named."""
+        counts = self.ledger.vector(self.now)
+        asked = self.ledger.schedule.asked(self.now)
+        for name, count in counts.items():
+            assert count.balanced()
+            assert abs(count.offered - asked[name]) <= 1
+        total = sum(counts.values(), Counts())
+        assert total.failed == sum(self.ledger.failures.values())
+        assert total.unknown == len(self.lost)
+        assert total.in_flight >= len(self.performing)
+
+
+TestAccountingLaw = AccountingLaw.TestCase
+TestAccountingLaw.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_after_a_stall_no_more_than_the_limit_is_made_up() -> None:
+    """What waited beyond the limit is skipped for good: no stampede follows an outage."""
+    book = ledger(rate=36_000)
+    taken = 0
+    while book.take(30.0) is not None:
+        taken += 1
+    counts = book.vector(30.0)
+    assert counts["insert_order"].offered == 300
+    assert taken <= 15 * LIMIT + 1
+    assert sum(c.skipped for c in counts.values()) == 450 - taken
+
+
+def test_a_drain_ends_with_nothing_in_flight() -> None:
+    """After the end what waits can still be taken, and what is not taken is skipped in time."""
+    book = ledger(end=2.0)
+    arrival = book.take(2.0)
+    assert arrival is not None
+    assert not book.idle()
+    book.advance(10.0)
+    assert not book.idle()  # one is still being performed
+    book.committed(arrival.operation, 0.1, 0.2)
+    assert book.idle()
+    assert all(c.in_flight == 0 for c in book.vector(10.0).values())
+
+
+def test_latencies_are_handed_out_once() -> None:
+    """Each interval has its own histograms; nothing is counted in two."""
+    book = ledger()
+    arrival = book.take(1.0)
+    assert arrival is not None
+    book.committed(arrival.operation, 0.004, 0.009)
+    service, intended = book.take_latencies()[arrival.operation]
+    assert (service.count(), intended.count()) == (1, 1)
+    assert book.take_latencies()[arrival.operation][0].count() == 0
+
+
+def test_vectors_add_up_across_processes() -> None:
+    """The sum of vectors that keep the law keeps it."""
+    total = Counts(10, 5, 1, 2, 1, 1) + Counts(4, 4, 0, 0, 0, 0)
+    assert total == Counts(14, 9, 1, 2, 1, 1)
+    assert total.balanced()
+    assert not Counts(offered=1).balanced()

@@ -1,0 +1,135 @@
+"""Operations: pure in the draws, legal by construction, never more than a fifth deleted."""
+
+from uuid import UUID, uuid5
+
+from loadgen.workload import synthetic
+from loadgen.workload.arrivals import Arrival, Stream
+from loadgen.workload.operations import (
+    OPEN_ORDERS_LIMIT,
+    Operations,
+    Order,
+    Population,
+    Write,
+    key_maker,
+    run_namespace,
+)
+
+USERS = 1000
+
+
+def arrival(operation: str, k: int) -> Arrival:
+    """Return arrival `k` of seed 1."""
+    return Arrival(operation, k, k, k, Stream(1, operation, "even").draws(k))
+
+
+def operations(orders: tuple[Order, ...] = (), deleted: tuple[int, ...] = ()) -> Operations:
+    """Return the operations of a process that knows `orders`."""
+    return Operations("run", Population.of(USERS, deleted, orders), 300, None)
+
+
+def written(made: Operations, operation: str, k: int) -> Write:
+    """Return the write of an arrival that must have one."""
+    write = made.write(arrival(operation, k))
+    assert write is not None
+    return write
+
+
+def test_keys_are_uuid5_of_run_operation_and_k() -> None:
+    """The fast key is uuid.uuid5's, and differs by run, operation and k."""
+    for operation in ("insert_order", "insert_event"):
+        for k in (0, 7, 10**9):
+            key = key_maker("run", operation)(k).decode()
+            assert UUID(key) == uuid5(run_namespace("run"), f"{operation}:{k}")
+    assert key_maker("run", "insert_order")(1) != key_maker("other", "insert_order")(1)
+
+
+def test_values_depend_on_the_draws_alone() -> None:
+    """Two processes of one run make the same write of the same arrival."""
+    for operation in ("insert_order", "insert_event", "soft_delete_user"):
+        writes = [
+            [written(operations(), operation, k).parameters for k in range(150)] for _ in "ab"
+        ]
+        assert writes[0] == writes[1]
+        assert len({tuple(parameters) for parameters in writes[0]}) == 150
+
+
+def test_writes_aim_at_users_that_stay() -> None:
+    """Orders and events are of users that no arrival ever deletes, the busy ones more often."""
+    made = operations()
+    users = [int(written(made, "insert_event", k).parameters[1]) for k in range(2000)]
+    ranks = [synthetic.user_rank(user, USERS) for user in users]
+    assert max(ranks) < synthetic.lasting_users(USERS)
+    assert sum(rank < USERS // 10 for rank in ranks) > 0.3 * len(ranks)
+
+
+def test_never_more_than_a_fifth_of_the_users_are_deleted() -> None:
+    """Each arrival deletes a user of its own until a fifth is gone; then nothing is left to do."""
+    made = operations()
+    targets = [made.write(arrival("soft_delete_user", k)) for k in range(USERS)]
+    deleted = [write.key for write in targets if write is not None]
+    assert len(deleted) == len(set(deleted)) == USERS - synthetic.lasting_users(USERS)
+    assert targets[len(deleted) :] == [None] * (USERS - len(deleted))
+
+
+def test_a_second_run_goes_on_where_the_first_stopped() -> None:
+    """Users that are deleted already are not aimed at again."""
+    gone = tuple(int(written(operations(), "soft_delete_user", k).key) for k in range(20))
+    later = {int(written(operations(deleted=gone), "soft_delete_user", k).key) for k in range(20)}
+    assert later.isdisjoint(gone)
+
+
+def test_an_order_lives_its_life_one_step_at_a_time() -> None:
+    """Each update is a legal step and expects the version before it; a final order is left alone."""
+    made = operations((Order(b"n", "pending", 4),))
+    status, version = "pending", 4
+    for k in range(10):
+        write = made.write(arrival("update_order_status", k))
+        if write is None:
+            break
+        number, following, expected = write.parameters
+        assert (number, int(expected)) == (b"n", version)
+        steps = {synthetic.next_status(status, u / 100) for u in range(100)}
+        assert following.decode() in steps
+        status, version = following.decode(), version + 1
+        made.committed(write)
+    assert status not in synthetic.OPEN_STATUSES
+    assert made.write(arrival("update_order_status", 99)) is None
+
+
+def test_an_order_is_not_taken_twice_at_once() -> None:
+    """While a user changes an order no other can; a refused change gives it back unchanged."""
+    made = operations((Order(b"n", "pending", 0),))
+    write = written(made, "update_order_status", 0)
+    assert made.write(arrival("update_order_status", 1)) is None
+    made.refused(write)
+    assert written(made, "update_order_status", 2).version == 0
+
+
+def test_a_new_order_can_be_changed_once_it_is_committed() -> None:
+    """Updates reach the orders of this run."""
+    made = operations()
+    write = written(made, "insert_order", 0)
+    assert made.write(arrival("update_order_status", 0)) is None
+    made.committed(write)
+    assert written(made, "update_order_status", 1).key == write.key
+
+
+def test_the_open_orders_are_bounded() -> None:
+    """Over 48 hours the list does not grow; the oldest orders are forgotten."""
+    made = operations(tuple(Order(b"%d" % i, "pending", 0) for i in range(OPEN_ORDERS_LIMIT)))
+    for k in range(50):
+        made.committed(written(made, "insert_order", k))
+    taken = set()
+    while (write := made.write(arrival("update_order_status", len(taken)))) is not None:
+        taken.add(write.key)
+    assert len(taken) == OPEN_ORDERS_LIMIT
+    assert not {b"%d" % i for i in range(50)} & taken
+
+
+def test_recent_orders_are_more_likely() -> None:
+    """Half of the updates fall on the newest eighth."""
+    orders = tuple(Order(b"%d" % i, "pending", 0) for i in range(8000))
+    ages = []
+    for k in range(500):
+        ages.append(8000 - int(written(operations(orders), "update_order_status", k).key))
+    assert 0.4 < sum(age <= 1000 for age in ages) / len(ages) < 0.6
