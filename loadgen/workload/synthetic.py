@@ -19,25 +19,26 @@ _DELETED_SHARE: Final = 50  # one user in fifty is soft deleted in the baseline
 
 
 @lru_cache(maxsize=64)
-def _affine(n: int) -> tuple[int, int, int]:
-    """Return (a, b, inverse of a) of the bijection rank -> (rank * a + b) mod n."""
+def _affine(n: int) -> tuple[int, int]:
+    """Return (a, inverse of a) of the bijection rank -> rank * a mod n."""
     # The golden section spreads neighbouring ranks far apart; in 16-bit integers.
     a = max(1, n * 40503 >> 16)
     while gcd(a, n) != 1:
         a += 1
-    return a, n // 3, pow(a, -1, n)
+    return a, pow(a, -1, n)
 
 
 def user_id(rank: int, n: int) -> int:
-    """Return the id (1..n) of the user of `rank` (0 is the busiest) among `n` baseline users."""
-    a, b, _ = _affine(n)
-    return 1 + (rank * a + b) % n
+    """Return the id (1..n) of the user of `rank` among `n` baseline users.
+
+    Rank 0, the busiest, is user 1, the oldest: there is always somebody to own a row.
+    """
+    return 1 + rank * _affine(n)[0] % n
 
 
 def user_rank(id_: int, n: int) -> int:
     """Return the rank of the user with `id_`: the inverse of `user_id`."""
-    _, b, inverse = _affine(n)
-    return (id_ - 1 - b) * inverse % n
+    return (id_ - 1) * _affine(n)[1] % n
 
 
 def busy_rank(u: float, n_active: int) -> int:
