@@ -12,6 +12,7 @@ if not gevent.monkey.is_module_patched("select"):
     raise ImportError("import locust before loadgen.gevent_connection: gevent has patched nothing")
 
 from collections.abc import Mapping, Sequence  # noqa: E402 - the check above must come first
+from contextlib import suppress  # noqa: E402
 from typing import NamedTuple  # noqa: E402
 
 import psycopg  # noqa: E402
@@ -111,7 +112,9 @@ class GeventConnection:
         while True:
             while pgconn.is_busy():
                 hub.wait(self._readable)
-                pgconn.consume_input()
+                # At a loss libpq may still hold the server's last word: the results tell.
+                with suppress(psycopg.OperationalError):
+                    pgconn.consume_input()
             result = pgconn.get_result()
             if result is None:
                 break
@@ -119,7 +122,7 @@ class GeventConnection:
                 rows = result.command_tuples or 0
             else:
                 state = result.error_field(pq.DiagnosticField.SQLSTATE)
-                sqlstate = state.decode() if state else CONNECTION_FAILURE
+                sqlstate = sqlstate or (state.decode() if state else CONNECTION_FAILURE)
         if pgconn.status != pq.ConnStatus.OK:
             raise ConnectionLost(sqlstate)
         return Answer(sqlstate, rows)

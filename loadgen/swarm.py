@@ -3,6 +3,7 @@
 For now the swarm is this one process; its parts are the same that a worker will have.
 """
 
+import locust  # isort: skip - first, since it patches the standard library
 import time
 from collections.abc import Mapping
 
@@ -19,6 +20,8 @@ from loadgen.workload.mix import Mix
 from loadgen.workload.operations import Operations
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import population
+
+__all__ = ["LocalSwarm", "locust"]
 
 _CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
 
