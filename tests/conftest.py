@@ -90,14 +90,14 @@ def running_cluster(project: Path, pg_bin: Path | None = None) -> Iterator[Clust
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The embedded server of the session."""
+    """Run the embedded server of the session."""
     with running_cluster(tmp_path_factory.mktemp("embedded")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def debian_bin() -> Path:
-    """The programs of Debian's Postgres 15."""
+    """Return the folder of Debian's Postgres 15."""
     if not (DEBIAN_BIN / "initdb").exists():
         pytest.skip(f"no Debian Postgres 15 in {DEBIAN_BIN}")
     return DEBIAN_BIN
@@ -105,49 +105,49 @@ def debian_bin() -> Path:
 
 @pytest.fixture(scope="session")
 def debian_cluster(debian_bin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Debian's Postgres 15, started by the playground's own code."""
+    """Run Debian's Postgres 15, started by the playground's own code."""
     with running_cluster(tmp_path_factory.mktemp("debian15"), debian_bin) as running:
         yield running
 
 
 @pytest.fixture(params=["cluster", "debian_cluster"], ids=["embedded", "debian15"])
 def each_cluster(request: pytest.FixtureRequest) -> Cluster:
-    """Each server in turn."""
+    """Return each server in turn."""
     found: Cluster = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
 def database(cluster: Cluster) -> Iterator[str]:
-    """DSN of a fresh migrated database on the embedded server."""
+    """Yield the DSN of a fresh migrated database on the embedded server."""
     with cluster.database("migrated_template") as dsn:
         yield dsn
 
 
 @pytest.fixture
 def empty_database(cluster: Cluster) -> Iterator[str]:
-    """DSN of a fresh database with nothing in it."""
+    """Yield the DSN of a fresh database with nothing in it."""
     with cluster.database("template1") as dsn:
         yield dsn
 
 
 @pytest.fixture
 def each_database(each_cluster: Cluster) -> Iterator[str]:
-    """DSN of a fresh migrated database, on each server in turn."""
+    """Yield the DSN of a fresh migrated database, on each server in turn."""
     with each_cluster.database("migrated_template") as dsn:
         yield dsn
 
 
 @pytest.fixture
 def each_empty_database(each_cluster: Cluster) -> Iterator[str]:
-    """DSN of a fresh database with nothing in it, on each server in turn."""
+    """Yield the DSN of a fresh database with nothing in it, on each server in turn."""
     with each_cluster.database("template1") as dsn:
         yield dsn
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
-    """A project folder of its own, with spaces and unicode; its server is gone after the test."""
+    """Yield a project folder with spaces and unicode; its server is gone after the test."""
     folder = tmp_path / "my pröject ☃"
     folder.mkdir()
     yield folder
@@ -156,7 +156,7 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """Return a loopback port that nobody listens on."""
     return find_free_port()
 
 
@@ -181,7 +181,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @pytest.fixture
 def run_loadgen(project: Path) -> RunLoadgen:
-    """A runner of the command line in the test's project folder, with a clean environment."""
+    """Return a runner of the command line in the test's project folder, with a clean environment."""
 
     def run(
         *arguments: str,
@@ -205,7 +205,7 @@ def run_loadgen(project: Path) -> RunLoadgen:
 
 @pytest.fixture
 def start_python(project: Path) -> Callable[..., subprocess.Popen[str]]:
-    """A starter of Python code as a process of its own in the project folder, output captured."""
+    """Return a starter of Python code as a process, and a group, of its own in the project."""
 
     def start(code: str, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -215,6 +215,7 @@ def start_python(project: Path) -> Callable[..., subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0,
         )
 
     return start

@@ -53,7 +53,7 @@ class Account:
         self, command: Sequence[str | Path], cwd: Path, pass_fds: Sequence[int] = ()
     ) -> subprocess.CompletedProcess[str]:
         """Run `command` to its end under this account, output captured."""
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603 - the command is built here, not given by a user
             command,
             cwd=cwd,
             pass_fds=pass_fds,

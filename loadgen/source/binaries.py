@@ -71,20 +71,20 @@ def _wheel_folder() -> Path:
 
 
 def _runs(folder: Path, account: Account) -> bool:
-    """Return whether the account may run what is in `folder`, and read the files beside it."""
+    """Return whether the account may run what is in `folder`, with the libraries it needs."""
     try:
-        return account.run([folder / "postgres", "--version"], Path("/")).returncode == 0
+        said = [account.run([folder / name, "--version"], Path("/")) for name in _NEEDED]
     except (OSError, subprocess.SubprocessError):
         return False
+    return all(ended.returncode == 0 for ended in said)
 
 
 def _readable_copy(folder: Path, account: Account, copies: Path, named: str) -> Path:
     """Copy the installation around `folder` to where the account can read it, once."""
     root = folder.parent
-    parts = [root / part for part in ("bin", "lib", "share") if (root / part).is_dir()]
     if not (account.switch and folder.name == "bin" and any(root.glob("share/**/postgres.bki"))):
         raise SourceError(
-            f"{named}: user {account.name!r} can't run {folder / 'postgres'}: make the folder "
+            f"{named}: user {account.name!r} can't run what is in {folder}: make the folder "
             "readable and its programs executable for that user, or choose another"
         )
     stat = (folder / "postgres").stat()
@@ -94,16 +94,27 @@ def _readable_copy(folder: Path, account: Account, copies: Path, named: str) -> 
     if not target.exists():
         unfinished = copies / f"pgsql-{key}.new"
         shutil.rmtree(unfinished, ignore_errors=True)
-        for part in parts:
-            shutil.copytree(part, unfinished / part.name, symlinks=True)
+        _copy_installation(root, unfinished)
         _open_for_reading(unfinished)
         unfinished.rename(target)
-    if not _runs(target / "bin", account):
+    found = target / root.parent.name / root.name / "bin"
+    if not _runs(found, account):
         raise SourceError(
             f"{named}: a copy in {target} can't be run by {account.name!r}: run as an ordinary "
             "user, or set DATABASE_URL"
         )
-    return target / "bin"
+    return found
+
+
+def _copy_installation(root: Path, target: Path) -> None:
+    """Copy what a server needs, two folders deep: a wheel's libraries lie beside its package."""
+    package = root.parent
+    for part in ("bin", "lib", "share"):
+        if (root / part).is_dir():
+            shutil.copytree(root / part, target / package.name / root.name / part, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name)
 
 
 def _open_for_reading(tree: Path) -> None:

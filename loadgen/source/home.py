@@ -95,6 +95,11 @@ def make_home(home: Home) -> None:
         home.folder.chmod(0o755)
     else:
         home.folder.chmod(0o700)
+    if home.data.exists() and not home.password_file.exists():
+        raise SourceError(
+            f"{home.password_file} is gone, and nobody can log in to {home.data} without it: "
+            "put it back, or begin anew with `loadgen db reset`"
+        )
     if not home.password_file.exists():
         write_private(home.password_file, secrets.token_urlsafe(24))
     if home.account.switch and (not belongs(home) or not _is_current(home)):

@@ -118,7 +118,7 @@ def wait_until_ready(data: Path, pid: int, log: Path) -> Postmaster | None:
 def _spawn(program: Path, data: Path, log: Path, account: Account, options: Sequence[str]) -> int:
     command = ["/bin/sh", "-c", _BACKGROUND, "sh", str(program), "-D", str(data), *options]
     with log.open("ab") as file:
-        shell = subprocess.run(
+        shell = subprocess.run(  # noqa: S603 - the command is built here, not given by a user
             command,
             cwd=data.parent,
             stdin=subprocess.DEVNULL,

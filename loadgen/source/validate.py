@@ -1,0 +1,123 @@
+"""The state of the source: how much there is, what happened lately, whether its invariants hold.
+
+Reads only, from one snapshot. It knows nothing of destinations (that is verify's), and is handed
+the figures of the last run rather than reading a run record.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row, scalar_row
+
+from loadgen.errors import SourceError
+from loadgen.source.postgres import plain_errors
+from loadgen.source.schema import TABLES, is_playground
+from loadgen.sql import statements
+
+OPERATIONS: Final = ("insert_order", "insert_event", "update_order_status", "soft_delete_user")
+
+# Statement (it counts offending rows), the invariant's name, what an offending row is called.
+_INVARIANTS: Final = (
+    ("orders_without_user", "every order has its user", "orders without"),
+    ("events_with_unknown_user", "every event's user exists", "events with an unknown user"),
+    ("updated_before_created", "updated_at >= created_at", "rows changed before they were made"),
+    ("unknown_status", "status within the life cycle", "orders with another status"),
+    ("too_many_soft_deleted", "at most 20% of users soft deleted", "users too many"),
+    ("repeated_order_numbers", "order_number is unique", "repeated"),
+    ("repeated_event_ids", "event_id is unique", "repeated"),
+)
+_RUN_CHECK: Final = "counters of the last run = rows"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """What the newest run says it did: what each operation committed, and stood at before it.
+
+    `before` counts rows (markers left out) for inserts and sums versions for updates.
+    """
+
+    run_id: str
+    ended: bool
+    committed: Mapping[str, int]
+    before: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One invariant, whether it holds, and what was counted."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The state of the source at one moment."""
+
+    tables: Mapping[str, int]
+    soft_deleted: int
+    last_hour: Mapping[str, int]
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every invariant holds."""
+        return all(check.ok for check in self.checks)
+
+
+def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> Validation:
+    """Return the state of the source as of one snapshot; `last_run` is held against its rows.
+
+    Raises SourceError where the database holds no playground.
+    """
+    with plain_errors("validating the source"), conn.transaction():
+        conn.execute(_sql("snapshot"))
+        if not is_playground(conn):
+            raise SourceError(
+                f"there is no playground in database {conn.info.dbname!r}: make one with "
+                "`loadgen seed`, or correct DATABASE_URL"
+            )
+        counts = _row(conn, "tables")
+        checks = [_check(conn, *invariant) for invariant in _INVARIANTS]
+        if last_run:
+            checks.append(_check_run(_row(conn, "run_rows"), last_run))
+        return Validation(
+            tables={table: counts[table] for table in TABLES},
+            soft_deleted=counts["soft_deleted"],
+            last_hour=_row(conn, "last_hour"),
+            checks=tuple(checks),
+        )
+
+
+def _check(conn: psycopg.Connection[Any], statement: str, name: str, offenders: str) -> Check:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: int = cursor.execute(_sql(statement)).fetchone() or 0
+    return Check(name, found == 0, f"{found:,} {offenders}")
+
+
+def _check_run(rows: Mapping[str, Any], run: LastRun) -> Check:
+    """Compare what the run committed with what the tables gained since before it."""
+    if rows["run_id"] != run.run_id:
+        return Check(_RUN_CHECK, ok=True, detail=f"run {run.run_id} was not in this database")
+    if not run.ended:
+        return Check(_RUN_CHECK, ok=True, detail=f"run {run.run_id} has not ended: not compared")
+    gained = {name: rows[name] - run.before.get(name, 0) for name in OPERATIONS}
+    wrong = [name for name in OPERATIONS if gained[name] != run.committed.get(name, 0)]
+    said = [
+        f"{name} {run.committed.get(name, 0):,} but {gained[name]:,} in the rows" for name in wrong
+    ]
+    total = sum(run.committed.get(name, 0) for name in OPERATIONS)
+    detail = f"run {run.run_id}: " + ("; ".join(said) or f"all {total:,} committed are there")
+    return Check(_RUN_CHECK, not wrong, detail)
+
+
+def _row(conn: psycopg.Connection[Any], statement: str) -> dict[str, Any]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_sql(statement)).fetchone() or {}
+
+
+def _sql(statement: str) -> LiteralString:
+    return statements("loadgen.source", "validate.sql")[statement]

