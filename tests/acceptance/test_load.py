@@ -1,0 +1,259 @@
+"""`locust` as a user types it, on a real source: counts, rows, signals, faults."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen.record import law_holds
+from loadgen.record_reader import read_samples
+from loadgen.source.postgres import connect
+from tests.conftest import RunLoadgen, clean_environment
+
+ROOT = Path(__file__).parents[2]
+RATES = {"orders": 36_000, "events": 72_000, "status-updates": 18_000, "soft-deletes": 720}
+SETTINGS = {
+    "orders": "insert_order",
+    "events": "insert_event",
+    "status-updates": "update_order_status",
+}
+SETTINGS |= {"soft-deletes": "soft_delete_user"}
+GAINED = {
+    "insert_order": "SELECT count(*) FROM orders",
+    "insert_event": "SELECT count(*) FROM events",
+    "update_order_status": "SELECT coalesce(sum(version), 0) FROM orders",
+    "soft_delete_user": "SELECT count(*) FROM users WHERE deleted_at IS NOT NULL",
+}
+
+Locust = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def seeded(database: str, run_loadgen: RunLoadgen) -> str:
+    """DSN of a database with a small baseline."""
+    done = run_loadgen(
+        "seed",
+        "--users",
+        "1000",
+        "--orders",
+        "3000",
+        "--events",
+        "3000",
+        env={"DATABASE_URL": database},
+    )
+    assert done.returncode == 0, done.stderr
+    return database
+
+
+@pytest.fixture
+def locust(project: Path) -> Iterator[Locust]:
+    """A starter of `locust --headless` in the project's folder; what still runs is killed."""
+    shutil.copy(ROOT / "locustfile.py", project)
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        dsn: str, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "locust", "--headless", *arguments],
+            cwd=project,
+            env=clean_environment({"DATABASE_URL": dsn, "PYTHONPATH": str(ROOT)} | dict(env or {})),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def rates(factor: float = 1.0) -> list[str]:
+    """Return the four rate arguments."""
+    return [
+        text for name, rate in RATES.items() for text in (f"--{name}-per-hour", str(rate * factor))
+    ]
+
+
+def counted(dsn: str) -> dict[str, int]:
+    """Return what the tables hold, read by statements of the test's own."""
+    with connect(dsn) as connection:
+        rows = {name: connection.execute(query).fetchone() for name, query in GAINED.items()}  # type: ignore[call-overload]
+    return {name: int(row[0]) for name, row in rows.items() if row is not None}
+
+
+def latest(project: Path) -> dict[str, Any]:
+    """Return run.json of the newest run."""
+    run: dict[str, Any] = json.loads((project / "reports" / "latest" / "run.json").read_text())
+    return run
+
+
+def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str, Any]:
+    """Check what every ended run must show: the law, and counters equal to rows."""
+    run = latest(project)
+    after = counted(dsn)
+    committed = {name: totals["committed"] for name, totals in run["totals"].items()}
+    assert committed == {name: after[name] - before[name] for name in after}
+    samples = list(read_samples(project / "reports" / "latest"))
+    assert samples
+    assert all(law_holds(sample) for sample in samples)
+    assert all(totals["unknown"] == 0 for totals in run["totals"].values())
+    assert run["valid"] is True
+    return run
+
+
+@pytest.mark.parametrize("arrivals", ["even", "jitter", "poisson"])
+def test_a_run_offers_what_was_asked_and_commits_what_the_tables_gained(
+    arrivals: str, seeded: str, locust: Locust, project: Path
+) -> None:
+    """Offered is the rate times the time, rows gained equal the committed counters exactly."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "10", "-t", "10s", *rates(), env={"ARRIVALS": arrivals})
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    run = check_record(project, seeded, before)
+    for name, rate in RATES.items():
+        totals, asked = run["totals"][SETTINGS[name]], rate / 360
+        slack = 3 * asked**0.5 if arrivals == "poisson" else 1
+        assert abs(totals["offered"] - asked) <= slack
+        assert totals["failed"] == 0
+    assert "Rows gained equal the committed counters" in out
+    assert "Traceback" not in err
+
+
+def test_a_small_rate_is_not_rounded_away(seeded: str, locust: Locust, project: Path) -> None:
+    """1200 an hour for nine seconds is three writes, evenly spread."""
+    process = locust(
+        seeded,
+        "-u",
+        "2",
+        "-t",
+        "9s",
+        *rates(0),
+        "--orders-per-hour",
+        "1200",
+        env={"ARRIVALS": "even"},
+    )
+    assert process.wait(60) == 0
+    assert latest(project)["totals"]["insert_order"] == {
+        "offered": 3,
+        "committed": 3,
+        "failed": 0,
+        "skipped": 0,
+        "unknown": 0,
+    }
+
+
+def wait_for_offers(project: Path, process: subprocess.Popen[str], seconds: float = 30) -> None:
+    """Wait until a run has been offering for at least a second."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        path = project / "reports" / "latest"
+        if (path / "samples.csv").exists() and any(s.committed > 50 for s in read_samples(path)):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no run began: {process.poll()}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_drains_the_run(
+    number: signal.Signals, seeded: str, locust: Locust, project: Path
+) -> None:
+    """Ctrl-C and SIGTERM end a run early, with nothing half-written and nothing unknown."""
+    before = counted(seeded)
+    process = locust(seeded, "-t", "10m", *rates(4))
+    wait_for_offers(project, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    run = check_record(project, seeded, before)
+    assert run["ended_at"] is not None
+    assert "Traceback" not in err
+
+
+def test_cut_connections_are_settled_and_made_again(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """Writes that lose their answer are looked up; users connect again; the law holds throughout."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "8", "-t", "12s", *rates(20))
+    wait_for_offers(project, process)
+    with connect(seeded) as admin:
+        for _ in range(5):
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'loadgen' AND datname = current_database() "
+                "AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_try_advisory_lock%'"
+            )
+            time.sleep(0.3)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, out + err
+    run = check_record(project, seeded, before)
+    total = sum(totals["committed"] for totals in run["totals"].values())
+    assert total > 0.7 * sum(totals["offered"] for totals in run["totals"].values())
+
+
+def test_one_load_a_database(seeded: str, locust: Locust, project: Path) -> None:
+    """A second load on the same database is refused and says so."""
+    first = locust(seeded, "-t", "10m", *rates())
+    wait_for_offers(project, first)
+    second = locust(seeded, "-t", "5s")
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "another load runs against" in err
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "said"),
+    [
+        (("--orders-per-hour", "-1"), {}, "ORDERS_PER_HOUR is '-1'"),
+        (("--orders-per-hour", "nan"), {}, "ORDERS_PER_HOUR is 'nan'"),
+        (("--events-per-hour", "abc"), {}, "EVENTS_PER_HOUR is 'abc'"),
+        ((), {"EVENTS_PER_HOUR": "abc"}, "EVENTS_PER_HOUR is 'abc'"),
+        (("--orders-per-hour", "1e12"), {}, "MAX_RATE_PER_HOUR"),
+        ((), {"DATABASE_URL": "mysql://u:secret@h/d"}, "DATABASE_URL: scheme mysql://"),
+        ((), {"DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/d"}, "127.0.0.1"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_starts(
+    arguments: tuple[str, ...], env: dict[str, str], said: str, locust: Locust, project: Path
+) -> None:
+    """Exit code 2, the setting named, no secret shown, no record begun."""
+    process = locust("postgresql://u:secret@127.0.0.1:1/d", "-t", "5s", *arguments, env=env)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2, out + err
+    assert said in err
+    assert "secret" not in out + err
+    assert "Traceback" not in err
+    assert not (project / "reports").exists()
+
+
+def test_an_unseeded_source_is_refused(database: str, locust: Locust) -> None:
+    """With DATABASE_URL nothing is seeded behind one's back: the command to do so is named."""
+    process = locust(database, "-t", "5s")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "loadgen seed" in err
+
+
+def test_help_starts_nothing(locust: Locust, project: Path) -> None:
+    """`locust --help` names the rates and touches no database."""
+    process = locust("postgresql://u:p@127.0.0.1:1/d", "--help")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "--status-updates-per-hour" in out
+    assert os.listdir(project) == ["locustfile.py"] or "__pycache__" in os.listdir(project)
