@@ -1,14 +1,17 @@
 """Every setting, read in this one place: command line, then environment, then .env, then defaults.
 
-Everything else is handed a frozen `Settings` value and reads no environment of its own.
+Everything else is handed a frozen `Settings` value and reads no environment of its own. A bad value
+is refused in one line: the setting's name, the value, where it came from and what is allowed.
 """
 
+import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,8 +24,11 @@ RATE_SETTINGS: Final = {
     "update_order_status": "status_updates_per_hour",
     "soft_delete_user": "soft_deletes_per_hour",
 }
+MASK: Final = "********"
 
-_SCHEMES = ("postgresql://", "postgres://")
+_DOTENV: Final = ".env"
+_SCHEMES: Final = ("postgresql://", "postgres://")
+_SHOWN_CHARACTERS: Final = 60
 
 Origin = Literal["command line", "environment", ".env", "default"]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -35,7 +41,7 @@ class Settings(BaseSettings):
     """All settings; each field is the environment variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=_DOTENV,
         env_file_encoding="utf-8",
         env_ignore_empty=True,
         extra="ignore",
@@ -51,12 +57,16 @@ class Settings(BaseSettings):
     initial_users: Annotated[int, Field(ge=1)] = Field(1000, description="users of the baseline")
     initial_orders: Count = Field(5000, description="orders of the baseline")
     initial_events: Count = Field(20000, description="events of the baseline")
-    orders_per_hour: Rate = Field(50, description="arrival rate of insert_order")
-    events_per_hour: Rate = Field(200, description="arrival rate of insert_event")
-    status_updates_per_hour: Rate = Field(40, description="arrival rate of update_order_status")
-    soft_deletes_per_hour: Rate = Field(1, description="arrival rate of soft_delete_user")
+    # Before the rates, which are checked against it.
+    max_rate_per_hour: Positive = Field(36_000_000, description="no rate may be above this")
+    orders_per_hour: Rate = Field(50, description="arrival rate of new orders")
+    events_per_hour: Rate = Field(200, description="arrival rate of new events")
+    status_updates_per_hour: Rate = Field(40, description="arrival rate of order status updates")
+    soft_deletes_per_hour: Rate = Field(1, description="arrival rate of users' soft deletes")
     test_duration_hours: Positive = Field(48, description="run time where none is given")
-    seed: int = Field(1, description="of the baseline and of the schedule: same seed, same data")
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
+        1, description="of the baseline and of the schedule: same seed, same data"
+    )
     arrivals: Literal["jitter", "poisson", "even"] = Field(
         "jitter", description="where arrival k falls: at random in slot k, Poisson, or mid-slot"
     )
@@ -64,28 +74,27 @@ class Settings(BaseSettings):
         "steady", description="how the rates go up and down over the run"
     )
     lateness_limit_seconds: Positive = Field(
-        1, description="an arrival that no user could take in this time is skipped"
+        1, description="an arrival that no connection could take in this time is skipped"
     )
     marker_interval_seconds: Positive = Field(60, description="between two freshness markers")
     event_bytes: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
         300, description="about how long an event's properties are"
     )
     hot_users: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="how many users are active; all that stay where not set"
+        None, description="how many users the load is about; where not set, all of them"
     )
-    max_rate_per_hour: Positive = Field(36_000_000, description="no rate may be above this")
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
     metrics_port: Port = Field(9646, description="of the load's metrics and control door")
-    watch_port: Port = Field(9647, description="of watch's metrics")
+    watch_port: Port = Field(9647, description="of the watch's metrics")
     reports_dir: Path = Field(Path("reports"), description="where each run writes its folder")
     tools_file: Path = Field(Path("tools.toml"), description="the tools under test")
     thresholds_file: Path = Field(Path("thresholds.toml"), description="what passes and what fails")
     budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        15, description="a warning is printed where more is expected to be spent"
+        15, description="a run that would cost more than this is warned about"
     )
     snowflake_account: str | None = Field(None, description="account identifier")
     snowflake_user: str | None = Field(None, description="service user")
-    snowflake_private_key_path: Path | None = Field(None, description="its private key")
+    snowflake_private_key_path: Path | None = Field(None, description="file of the user's key")
     snowflake_role: str | None = Field(None, description="role")
     snowflake_warehouse: str | None = Field(None, description="warehouse of our own queries")
     snowflake_database: str | None = Field(None, description="database")
@@ -94,80 +103,130 @@ class Settings(BaseSettings):
     snowflake_protocol: Literal["http", "https"] | None = Field(
         None, description="only for an emulator"
     )
-    aws_region: str | None = Field(None, description="region of the bucket and instances")
+    aws_region: str | None = Field(None, description="region of what is set up")
     aws_profile: str | None = Field(None, description="profile of the shared credentials")
     aws_endpoint_url: str | None = Field(None, description="only for an emulator")
 
     @field_validator("database_url")
     @classmethod
     def _postgres_only(cls, url: SecretStr | None) -> SecretStr | None:
-        text = url.get_secret_value() if url else None
-        if text and "://" in text and not text.startswith(_SCHEMES):
-            scheme = text.partition("://")[0]
-            raise ValueError(f"scheme {scheme}://: use postgresql://user:password@host:port/database")
-        if text and "://" not in text and "=" not in text:
-            raise ValueError("not a Postgres address: use postgresql://user:password@host:port/db")
+        text = url.get_secret_value().strip() if url else ""
+        keywords = "=" in text and "://" not in text.partition("=")[0]
+        if text and not keywords and not text.lower().startswith(_SCHEMES):
+            raise ValueError("a Postgres address, postgresql://user:password@host:port/database")
         return url
 
-    @model_validator(mode="after")
-    def _below_the_cap(self) -> "Settings":
-        for name in RATE_SETTINGS.values():
-            rate = getattr(self, name)
-            if rate > self.max_rate_per_hour:
-                raise ValueError(
-                    f"{name.upper()} is {rate:g}: at most MAX_RATE_PER_HOUR ({self.max_rate_per_hour:g})"
-                )
-        return self
+    @field_validator(*RATE_SETTINGS.values())
+    @classmethod
+    def _below_the_cap(cls, rate: float, info: ValidationInfo) -> float:
+        cap = info.data.get("max_rate_per_hour", rate)  # absent where it is bad itself
+        if rate > cap:
+            raise ValueError(f"at most MAX_RATE_PER_HOUR, which is {cap:.15g}")
+        return rate
+
+    @field_validator("pg_bin", "reports_dir", "tools_file", "thresholds_file")
+    @classmethod
+    def _home(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else path
 
     def rates_per_hour(self) -> dict[str, float]:
         """Return the arrival rate of each operation, per hour."""
         return {name: getattr(self, setting) for name, setting in RATE_SETTINGS.items()}
 
     def public(self) -> dict[str, object]:
-        """Return every setting by name as plain values, secrets masked."""
-        return {
-            name: "********" if isinstance(value, SecretStr) else str(value) if isinstance(value, Path) else value
-            for name, value in self
-        }
+        """Return every setting by name as a plain value, secrets masked."""
+        return {name: _plain(value) for name, value in self}
 
 
-def load_settings(overrides: Mapping[str, object] | None = None) -> Settings:
-    """Read the settings; `overrides` (lower-case names) are the command line's.
+def load_settings(
+    overrides: Mapping[str, object] | None = None, *, given_by: str = "command line"
+) -> Settings:
+    """Read the settings; `overrides` (lower-case names, None for not given) come before all else.
 
-    Raises SettingsError with a line for each bad value: its name, the value, what is allowed.
+    `given_by` is what a message calls the overrides' origin. Raises SettingsError with one line for
+    each bad value.
     """
-    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    given = _given(overrides)
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # names and types are checked in there
+        return Settings(**given)
     except ValidationError as exc:
-        raise SettingsError("\n".join(_line(error) for error in exc.errors())) from None
+        bad = exc.errors()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(
+            f"{_DOTENV} can't be read ({exc}): it has to be a UTF-8 text file"
+        ) from exc
+    names = {**origins(given), **dict.fromkeys(given, given_by)}
+    # Not raised from pydantic's error, whose text holds the values, secrets among them.
+    raise SettingsError("\n".join(_line(error, names[_name(error)]) for error in bad))
 
 
 def origins(overrides: Mapping[str, object] | None = None) -> dict[str, Origin]:
-    """Return where each setting's value came from."""
-    import os
-
-    given = {name for name, value in (overrides or {}).items() if value is not None}
-    environment = {name.lower() for name, value in os.environ.items() if value}
-    dotenv = {name.lower() for name, value in dotenv_values(".env").items() if value}
-
-    def origin(name: str) -> Origin:
-        if name in given:
-            return "command line"
-        if name in environment:
-            return "environment"
-        return ".env" if name in dotenv else "default"
-
-    return {name: origin(name) for name in Settings.model_fields}
+    """Return where each setting's value comes from."""
+    sources: tuple[tuple[Origin, set[str]], ...] = (
+        ("command line", set(_given(overrides))),
+        ("environment", {name.lower() for name, value in os.environ.items() if value}),
+        (".env", {name.lower() for name, value in dotenv_values(_DOTENV).items() if value}),
+    )
+    return {
+        name: next((origin for origin, names in sources if name in names), "default")
+        for name in Settings.model_fields
+    }
 
 
-def _line(error: ErrorDetails) -> str:
-    if not error["loc"]:
-        return str(error["ctx"]["error"])
-    name = str(error["loc"][0])
-    said = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if name.lower() == "database_url":
-        return f"DATABASE_URL: {said}"
-    return f"{name.upper()} is {error['input']!r}: must be {said}"
+def misspelt() -> dict[str, str]:
+    """Return names in .env that are no setting but nearly one, with that setting's name."""
+    known = [name.upper() for name in Settings.model_fields]
+    unknown = [name for name in dotenv_values(_DOTENV) if name.upper() not in known]
+    near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.8) for name in unknown}
+    return {name: found[0] for name, found in near.items() if found}
 
 
+def allowed(name: str) -> str:
+    """Return in words which values the setting called `name` (lower case) may have."""
+    schema = Settings.model_json_schema()["properties"][name]
+    kind: dict[str, Any] = next(
+        (one for one in schema.get("anyOf", []) if one.get("type") != "null"), schema
+    )
+    if "enum" in kind:
+        return f"one of {', '.join(kind['enum'][:-1])} or {kind['enum'][-1]}"
+    words = {"integer": "a whole number", "number": "a number"}
+    word = words.get(kind["type"], "a path" if kind.get("format") == "path" else "text")
+    low, high = kind.get("minimum"), kind.get("maximum", kind.get("exclusiveMaximum"))
+    if "exclusiveMinimum" in kind:
+        return f"{word} above {kind['exclusiveMinimum']:g}"
+    if low is None:
+        return word
+    return f"{word}, {low} or more" if high is None else f"{word} from {low} to {high}"
+
+
+def _given(overrides: Mapping[str, object] | None) -> dict[str, Any]:
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    if unknown := given.keys() - Settings.model_fields.keys():
+        raise KeyError(f"no setting is called {sorted(unknown)}")
+    return given
+
+
+def _name(error: ErrorDetails) -> str:
+    return str(error["loc"][0]).lower()
+
+
+def _line(error: ErrorDetails, origin: str) -> str:
+    name = _name(error)
+    said = error["msg"].removeprefix("Value error, ")
+    must_be = said if error["type"] == "value_error" else allowed(name)
+    return f"{name.upper()} is {_shown(name, error['input'])} ({origin}): it must be {must_be}"
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a refused value as it may be said: a secret's scheme at most, nothing endless."""
+    if name == "database_url":
+        scheme, found, _ = str(value).partition("://")
+        return f"'{scheme}://{MASK}'" if found and scheme.isalnum() else MASK
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return MASK
+    return str(value) if isinstance(value, Path) else value
