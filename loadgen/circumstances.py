@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
 def source(connection: psycopg.Connection, *, embedded: bool) -> dict[str, object]:
     """Return the server's version and those of its settings that change what is measured."""
     sql = statements("loadgen.source", "circumstances.sql")["server_settings"]
-    settings = dict(connection.execute(sql).fetchall())
+    settings: dict[str, object] = dict(connection.execute(sql).fetchall())
     return {"version": settings.pop("server_version"), "embedded": embedded, **settings}
 
 

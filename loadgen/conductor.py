@@ -242,7 +242,7 @@ class Conductor:
         return problems
 
     def _settle(self) -> int:
-        """Look up lost writes; return how many stay unknown, all of them where none can be asked."""
+        """Look up lost writes; return how many stay unknown: all where nobody can be asked."""
         unknown = sum(counts.unknown for counts in self.swarm.counts().values())
         if not unknown:
             return 0

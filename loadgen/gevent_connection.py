@@ -11,12 +11,12 @@ import gevent.monkey
 if not gevent.monkey.is_module_patched("select"):
     raise ImportError("import locust before loadgen.gevent_connection: gevent has patched nothing")
 
-from collections.abc import Mapping, Sequence  # noqa: E402 - the check above must come first
-from contextlib import suppress  # noqa: E402
-from typing import NamedTuple  # noqa: E402
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
-import psycopg  # noqa: E402
-from psycopg import pq, waiting  # noqa: E402
+import psycopg
+from psycopg import pq, waiting
 
 if waiting.wait is getattr(waiting, "wait_c", None):
     raise ImportError(
@@ -72,7 +72,9 @@ class GeventConnection:
                 self._pgconn.send_prepare(name.encode(), sql.encode())
                 answer = self._answer()
                 if answer.sqlstate is not None:
-                    raise psycopg.OperationalError(f"preparing {name}: SQLSTATE {answer.sqlstate}")
+                    raise psycopg.OperationalError(  # noqa: TRY301 - so that it is closed below
+                        f"preparing {name}: SQLSTATE {answer.sqlstate}"
+                    )
         except BaseException:
             self.close()
             raise

@@ -3,7 +3,7 @@
 What decides anything is elsewhere (`conductor`, `workload`); here is only when it happens.
 """
 
-import locust  # isort: skip - first, since it patches the standard library
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import argparse
 import logging
 import os
@@ -134,7 +134,7 @@ def close(**_: Any) -> None:
 
 
 def say(**_: Any) -> None:
-    """The summary is the last thing a headless run says, after Locust's own words."""
+    """Print the summary: the last thing a headless run says, after Locust's own words."""
     run = _state.run
     if run is not None and run.outcome is not None and run.headless:
         terminal.print_summary(run.outcome, run.conductor)
@@ -161,7 +161,7 @@ def _source(settings: Settings) -> str:
     """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for."""
     if settings.database_url is None:
         # A process of its own, not patched by gevent: starts, migrates, seeds, shows progress.
-        done = subprocess.run([sys.executable, "-m", "loadgen", "seed"], check=False)  # noqa: S603
+        done = subprocess.run([sys.executable, "-m", "loadgen", "seed"], check=False)
         if done.returncode:
             sys.exit(done.returncode)
     dsn = locate.source_dsn(settings, start=False)

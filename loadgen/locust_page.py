@@ -4,9 +4,10 @@ Once an interval the latencies counted since the last one are merged into Locust
 way it merges a worker's report; a `request` event a write would cost a sixth of the write itself.
 """
 
-import locust  # isort: skip - first, since it patches the standard library
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
 from collections.abc import Mapping
+from typing import cast
 
 from locust.stats import RequestStats, StatsEntry, StatsError
 
@@ -17,8 +18,6 @@ METHOD = "SQL"
 _KEPT_SECONDS = 60
 # A chart point every 5 s: two hours of them; the page embeds them all.
 _KEPT_POINTS = 1440
-
-__all__ = ["METHOD", "feed", "locust", "prune"]
 
 
 def feed(
@@ -57,20 +56,21 @@ def _entry(stats: RequestStats, operation: str, histogram: Histogram, failed: in
     entry.num_requests = histogram.count() + failed
     entry.num_none_requests = failed  # a failure has no latency here
     entry.num_failures = failed
-    entry.total_response_time = histogram.total * 1000  # type: ignore[assignment] - Locust adds floats too
+    # Locust annotates whole milliseconds but adds, compares and prints floats just as well.
+    entry.total_response_time = cast("int", histogram.total * 1000)
     entry.last_request_timestamp = now
     entry.num_reqs_per_sec[int(now)] = entry.num_requests
     if failed:
         entry.num_fail_per_sec[int(now)] = failed
     for bucket, n in histogram.counts.items():
-        milliseconds = _rounded(upper_edge(bucket) * 1000)
+        milliseconds = cast("int", _rounded(upper_edge(bucket) * 1000))
         entry.response_times[milliseconds] = entry.response_times.get(milliseconds, 0) + n
     if histogram.counts:
-        entry.max_response_time = histogram.maximum * 1000  # type: ignore[assignment]
+        entry.max_response_time = cast("int", histogram.maximum * 1000)
         entry.min_response_time = min(entry.response_times)
     return entry
 
 
-def _rounded(milliseconds: float) -> float:  # the key of Locust's dictionary; floats are fine there
+def _rounded(milliseconds: float) -> float:
     """Round to two digits, so that a write of 0.3 ms is not shown as 0 and keys stay few."""
     return float(f"{milliseconds:.2g}")

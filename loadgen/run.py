@@ -1,6 +1,6 @@
 """One test, from Locust's start to its stop: when it is sampled, and when it ends."""
 
-import locust  # isort: skip - first, since it patches the standard library
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import argparse
 
 import gevent
@@ -13,8 +13,6 @@ from loadgen.conductor import Conductor, Outcome
 from loadgen.errors import PlaygroundError
 from loadgen.settings import RATE_SETTINGS
 from loadgen.workload.mix import OPERATIONS, Mix
-
-__all__ = ["Run", "locust", "mix_of", "options_of", "runner_of"]
 
 # A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
 _FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0

@@ -3,7 +3,7 @@
 For now the swarm is this one process; its parts are the same that a worker will have.
 """
 
-import locust  # isort: skip - first, since it patches the standard library
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
 from collections.abc import Mapping
 
@@ -20,8 +20,6 @@ from loadgen.workload.mix import Mix
 from loadgen.workload.operations import Operations
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import population
-
-__all__ = ["LocalSwarm", "locust"]
 
 _CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
 
@@ -40,7 +38,7 @@ class LocalSwarm:
         with postgres.connect(self._dsn) as connection:
             who = population(connection, share)
         schedule = Schedule(
-            plan.seed, plan.arrivals, plan.mix, plan.profile, share, end=plan.duration
+            plan.seed, plan.arrivals, plan.mix, plan.profile, share=share, end=plan.duration
         )
         operations = Operations(plan.run_id, who, plan.event_bytes, plan.hot_users)
         ledger = Ledger(schedule, plan.lateness_limit)

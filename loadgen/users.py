@@ -126,7 +126,7 @@ class PostgresUser(locust.User):
                 self.crew.connected -= 1
         raise StopUser
 
-    def stop(self, force: bool = False) -> bool:
+    def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002 - Locust's signature
         """Stop after the write at hand, as Locust asks; an idle user is woken to notice."""
         if not force and self._state == "stopping":
             return False  # two stops at once: Locust's timer and a person, say

@@ -45,6 +45,9 @@ class Share(NamedTuple):
     of: int
 
 
+WHOLE = Share(0, 1)
+
+
 class Checkpoint(NamedTuple):
     """A place in a stream: `k` and, for Poisson, the sum of the gaps before it (2**-32 units)."""
 
@@ -204,13 +207,14 @@ class Schedule:
 
     __slots__ = ("_share_from", "end", "mix", "walks")
 
-    def __init__(  # noqa: PLR0913 - a schedule is these five facts
+    def __init__(  # noqa: PLR0913 - a schedule is these six facts
         self,
         seed: int,
         kind: ArrivalKind,
         mix: Mix,
         profile_name: ProfileName = "steady",
-        share: Share = Share(0, 1),
+        *,
+        share: Share = WHOLE,
         end: float = inf,
     ) -> None:
         shape = profile(profile_name)

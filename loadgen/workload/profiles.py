@@ -99,7 +99,7 @@ def _from_corners(corners: Sequence[tuple[float, float]], *, periodic: bool) -> 
 
 
 def _week() -> list[tuple[float, float]]:
-    """A week that begins on a Monday midnight: five working days, two slower ones."""
+    """Return a week that begins on a Monday midnight: five working days, two slower ones."""
     return [
         (day * _DAY + hour * _HOUR, level * (_WEEK_END if day >= 5 else 1.0))
         for day in range(7)

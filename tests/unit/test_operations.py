@@ -79,7 +79,7 @@ def test_a_second_run_goes_on_where_the_first_stopped() -> None:
 
 
 def test_an_order_lives_its_life_one_step_at_a_time() -> None:
-    """Each update is a legal step and expects the version before it; a final order is left alone."""
+    """Each update is a legal step and expects the version before it; a final order is left."""
     made = operations((Order(b"n", "pending", 4),))
     status, version = "pending", 4
     for k in range(10):
@@ -129,7 +129,6 @@ def test_the_open_orders_are_bounded() -> None:
 def test_recent_orders_are_more_likely() -> None:
     """Half of the updates fall on the newest eighth."""
     orders = tuple(Order(b"%d" % i, "pending", 0) for i in range(8000))
-    ages = []
-    for k in range(500):
-        ages.append(8000 - int(written(operations(orders), "update_order_status", k).key))
+    keys = [written(operations(orders), "update_order_status", k).key for k in range(500)]
+    ages = [8000 - int(key) for key in keys]
     assert 0.4 < sum(age <= 1000 for age in ages) / len(ages) < 0.6
