@@ -16,6 +16,8 @@ STATUSES: Final = ("pending", "paid", "shipped", "delivered", "cancelled", "refu
 OPEN_STATUSES: Final = ("pending", "paid", "shipped")
 
 _DELETED_SHARE: Final = 50  # one user in fifty is soft deleted in the baseline
+# 1 to 8, small ones more often: the lower of two dice.
+_QUANTITIES: Final = tuple(1 + min(i & 7, i >> 3) for i in range(64))
 
 
 @lru_cache(maxsize=64)
@@ -74,17 +76,17 @@ def next_status(status: str, u: float) -> str | None:
 
 def order(draws: Sequence[int], pools: Pools) -> tuple[bytes, bytes, bytes]:
     """Return (quantity, amount, currency) as text, from the last of `draws` (64-bit integers)."""
-    a = draws[-1]
-    # 1 to 8, small ones more often: the lower of two draws.
-    quantity = 1 + min(a & 7, a >> 3 & 7)
+    quantity, cents, currency = order_values(draws[-1], pools)
+    return b"%d" % quantity, b"%d.%02d" % divmod(cents, 100), currency
+
+
+def order_values(a: int, pools: Pools) -> tuple[int, int, bytes]:
+    """Return (quantity, amount in cents, currency) from the 64-bit draw `a`."""
+    quantity = _QUANTITIES[a & 63]
     cents = pools.products[a >> 6 & 127].cents * quantity
     if a >> 13 & 7 == 0:
         cents -= cents * 15 // 100  # a discount
-    return (
-        b"%d" % quantity,
-        b"%d.%02d" % divmod(cents, 100),
-        pools.currencies[a >> 16 & 255],
-    )
+    return quantity, cents, pools.currencies[a >> 16 & 255]
 
 
 def event(draws: Sequence[int], pools: Pools, event_bytes: int) -> tuple[bytes, bytes]:
