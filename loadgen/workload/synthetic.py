@@ -64,13 +64,13 @@ def lasting_users(n: int) -> int:
 def next_status(status: str, u: float) -> str | None:
     """Return what an order in `status` becomes next, by uniform `u`; None where it stays."""
     if status == "pending":
-        return "cancelled" if u < 0.08 else "paid"  # noqa: PLR2004 - the shares are the model
+        return "cancelled" if u < 0.08 else "paid"
     if status == "paid":
-        return "refunded" if u < 0.03 else "shipped"  # noqa: PLR2004
+        return "refunded" if u < 0.03 else "shipped"
     if status == "shipped":
         return "delivered"
     if status == "delivered":
-        return "refunded" if u < 0.02 else None  # noqa: PLR2004
+        return "refunded" if u < 0.02 else None
     return None
 
 
