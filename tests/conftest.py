@@ -181,7 +181,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @pytest.fixture
 def run_loadgen(project: Path) -> RunLoadgen:
-    """Return a runner of the command line in the test's project folder, with a clean environment."""
+    """Return a runner of the command line in the test's project, with a clean environment."""
 
     def run(
         *arguments: str,

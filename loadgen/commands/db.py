@@ -40,7 +40,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Starts, stops and shows the embedded Postgres that belongs to this folder.",
         epilog=_EXAMPLE,
     )
-    parser.set_defaults(run=run)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (action, text) in _ACTIONS.items():
         one = actions.add_parser(name, help=text, description=text.capitalize() + ".")
@@ -72,7 +71,8 @@ def _status(args: argparse.Namespace, settings: Settings) -> int:
     dsn = source_dsn(settings, start=False)
     with connect(dsn) as conn:
         check_source(conn)
-        version = conn.info.parameter_status("server_version")
+        # Distributions add their own version in brackets.
+        version = (conn.info.parameter_status("server_version") or "").partition(" ")[0]
     _say(
         args,
         _Report(

@@ -117,6 +117,8 @@ def wait_until_ready(data: Path, pid: int, log: Path) -> Postmaster | None:
 
 def _spawn(program: Path, data: Path, log: Path, account: Account, options: Sequence[str]) -> int:
     command = ["/bin/sh", "-c", _BACKGROUND, "sh", str(program), "-D", str(data), *options]
+    # It shows statements, and with them data: for its owner's eyes only.
+    log.touch(mode=0o600)
     with log.open("ab") as file:
         shell = subprocess.run(  # noqa: S603 - the command is built here, not given by a user
             command,

@@ -198,7 +198,7 @@ def _names(conn: psycopg.Connection[Any], statement: str) -> list[str]:
         return cursor.execute(statements(_PACKAGE, "catalogue.sql")[statement]).fetchall()
 
 
-def _scalar(conn: psycopg.Connection[Any], file: str, statement: str) -> Any:  # noqa: ANN401
+def _scalar(conn: psycopg.Connection[Any], file: str, statement: str) -> Any:
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(statements(_PACKAGE, file)[statement]).fetchone()
 

@@ -72,12 +72,13 @@ def start(
     project: Path,
     *,
     pg_bin: Path | None = None,
-    port: int = PREFERRED_PORT,
+    port: int | None = None,
     options: Mapping[str, str] | None = None,
 ) -> ServerInfo:
     """Start the server of `project`, made first if need be, and return it; a running one as it is.
 
-    A server that ran before keeps its port if that is free; else the next free one from `port` on.
+    A server that ran before keeps its port if that is free; else it takes the first free one from
+    `port` on, which is 5432 where not given.
     `options` are settings for this start only. Raises SourceError where it can't be started.
     """
     home = home_of(project)
@@ -91,7 +92,7 @@ def start(
         if not server:
             if not home.data.exists():
                 _initialise(home, binaries, lock)
-            server = _launch(home, binaries, port, options or {})
+            server = _launch(home, binaries, port or PREFERRED_PORT, options or {})
         info = _info(home, server)
         _make_database(info)
     return info

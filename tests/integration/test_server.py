@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import SourceError
+from loadgen.settings import load_settings
 from loadgen.source import server
 from loadgen.source.home import home_of
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
-from loadgen.settings import Settings
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -45,10 +45,11 @@ def test_start_serves_logical_replication_on_loopback_only(project: Path, free_p
 
 
 def test_the_password_is_needed_and_kept_private(project: Path, free_port: int) -> None:
-    """Nobody gets in without it; only its owner can read it; it shows in no repr."""
+    """Nobody gets in without it; only its owner can read it, and the log; it shows in no repr."""
     info = server.start(project, port=free_port)
     password = home_of(project).password_file
     assert stat.S_IMODE(password.stat().st_mode) == 0o600
+    assert stat.S_IMODE(info.log.stat().st_mode) == 0o600
     assert password.read_text() not in repr(info)
     with pytest.raises(SourceError, match="wrong password"):
         connect(info.dsn.replace(password.read_text(), "guess"))
@@ -181,7 +182,7 @@ def test_initdb_that_fails_says_why(
 ) -> None:
     """What initdb says is passed on, and no half-made data folder is left behind as data."""
     monkeypatch.setattr(server, "USER", "pg_not_allowed")
-    with pytest.raises(SourceError, match="initdb failed: .*pg_not_allowed"):
+    with pytest.raises(SourceError, match=r"initdb failed: .*pg_not_allowed"):
         server.start(project, port=free_port)
     assert not home_of(project).data.exists()
 
@@ -244,7 +245,7 @@ def test_a_copied_project_has_a_server_of_its_own(project: Path, free_port: int)
 
 def test_source_dsn_prefers_database_url(project: Path) -> None:
     """With DATABASE_URL no server is looked for, let alone started."""
-    settings = Settings(database_url="postgresql://u:p@h/d")  # type: ignore[arg-type]
+    settings = load_settings({"database_url": "postgresql://u:p@h/d"})
     assert source_dsn(settings, project=project) == "postgresql://u:p@h/d"
     assert server.status(project) is None
 
@@ -255,8 +256,11 @@ def test_source_dsn_starts_the_embedded_server(
     """Without DATABASE_URL it is started, unless that was not asked for."""
     monkeypatch.setattr(server, "PREFERRED_PORT", free_port)
     monkeypatch.chdir(project)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    settings = load_settings()
     with pytest.raises(SourceError, match="loadgen db up"):
-        source_dsn(Settings(), start=False)
-    started = source_dsn(Settings())
-    assert source_dsn(Settings(), start=False) == started
+        source_dsn(settings, start=False)
+    started = source_dsn(settings)
+    assert f":{free_port}/" in started
+    assert source_dsn(settings, start=False) == started
     assert scalar(started, "SELECT 1") == 1

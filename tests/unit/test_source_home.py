@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import SourceError
-from loadgen.source import account, home
+from loadgen.source import home
 from loadgen.source.account import Account, server_account
 from loadgen.source.home import Home, belongs, former_home, home_of, locked, make_home
 
@@ -148,12 +148,12 @@ def test_a_project_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_root_without_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Root needs an account to run the server under."""
-    monkeypatch.setattr(account.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(SourceError, match="no user 'no-such-user'"):
         server_account("no-such-user")
 
 
 def test_ordinary_users_run_it_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """No account is switched where Postgres does not mind who runs it."""
-    monkeypatch.setattr(account.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert not server_account().switch

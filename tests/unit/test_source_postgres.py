@@ -8,7 +8,7 @@ import pytest
 from loadgen.errors import SourceError
 from loadgen.source.postgres import complete_dsn, connect, explain, mask, plain_errors
 
-SECRET = "g3heim"
+SECRET = "g3heim"  # noqa: S105 - made up
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_mask_keeps_all_but_the_secret(dsn: str, shown: str) -> None:
     ],
 )
 def test_malformed_dsn_is_refused_without_being_quoted(dsn: str) -> None:
-    """What can't be read may hold a password anywhere: neither message nor chain shows any of it."""
+    """A password may be anywhere in it: neither message nor chain shows any of it."""
     with pytest.raises(SourceError, match="DATABASE_URL can't be read") as caught:
         connect(dsn)
     chain = [caught.value, caught.value.__cause__, caught.value.__context__]
@@ -69,7 +69,7 @@ def test_other_schemes_are_refused_by_name(scheme: str) -> None:
 
 @pytest.mark.parametrize("dsn", ["", "  "])
 def test_empty_dsn_is_refused(dsn: str) -> None:
-    """libpq would take its own defaults for an empty DSN; nobody meant those."""
+    """Libpq would take its own defaults for an empty DSN; nobody meant those."""
     with pytest.raises(SourceError, match="empty"):
         connect(dsn)
 

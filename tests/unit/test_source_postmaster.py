@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.source.postmaster import last_words, running
+from loadgen.source import postmaster
+from loadgen.source.postmaster import Postmaster, halt, last_words, running
 
 
 def pid_file(data: Path, pid: int, status: str = "ready   ") -> None:
@@ -62,6 +63,52 @@ def test_copied_file_is_no_server(tmp_path: Path) -> None:
         pid_file(tmp_path, child.pid)
         (tmp_path / "postmaster.pid").rename(copy / "postmaster.pid")
         assert running(copy) is None
+
+
+def refuse_to_look(*_: object) -> bool:
+    """Stand in for /proc where root lacks CAP_SYS_PTRACE."""
+    raise PermissionError
+
+
+def not_there(*_: object) -> bool:
+    """Stand in for /proc on systems that have none."""
+    raise FileNotFoundError
+
+
+@pytest.mark.parametrize(("name", "believed"), [("/usr/bin/postgres", True), ("cat", False)])
+def test_where_looking_is_not_allowed_the_command_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, *, believed: bool
+) -> None:
+    """In a container that may not trace, the file's own path and the command line must do."""
+    monkeypatch.setattr(Path, "samefile", refuse_to_look)
+    cat = subprocess.Popen([name], executable="/bin/cat", cwd=tmp_path, stdin=subprocess.PIPE)
+    with cat:
+        pid_file(tmp_path, cat.pid)
+        assert (running(tmp_path) is not None) == believed
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        (tmp_path / "postmaster.pid").rename(copy / "postmaster.pid")
+        assert running(copy) is None
+
+
+def test_without_proc_the_recorded_folder_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A living process whose file names this very folder is the best that can be known."""
+    monkeypatch.setattr(Path, "samefile", not_there)
+    monkeypatch.setattr(postmaster, "_PROC", tmp_path / "no proc")
+    pid_file(tmp_path, os.getpid())
+    assert running(tmp_path)
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "postmaster.pid").rename(tmp_path / "copy" / "postmaster.pid")
+    assert running(tmp_path / "copy") is None
+
+
+def test_ending_what_has_ended_is_no_error(tmp_path: Path) -> None:
+    """The server may go by itself between the look and the signal."""
+    child = subprocess.Popen(["/bin/true"])
+    child.wait()
+    halt(tmp_path, Postmaster(child.pid, 5432, ready=True))
 
 
 @pytest.mark.parametrize(
