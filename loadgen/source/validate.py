@@ -13,16 +13,16 @@ from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
 from loadgen.source.postgres import plain_errors
-from loadgen.source.schema import TABLES, is_playground
+from loadgen.source.schema import TABLES, SeedState, is_playground, seed_state
 from loadgen.sql import statements
 
 OPERATIONS: Final = ("insert_order", "insert_event", "update_order_status", "soft_delete_user")
 
 # Statement (it counts offending rows), the invariant's name, what an offending row is called.
 _INVARIANTS: Final = (
-    ("orders_without_user", "every order has its user", "orders without"),
+    ("orders_without_user", "every order has its user", "orders without one"),
     ("events_with_unknown_user", "every event's user exists", "events with an unknown user"),
-    ("updated_before_created", "updated_at >= created_at", "rows changed before they were made"),
+    ("updated_before_created", "updated_at >= created_at", "rows changed too early"),
     ("unknown_status", "status within the life cycle", "orders with another status"),
     ("too_many_soft_deleted", "at most 20% of users soft deleted", "users too many"),
     ("repeated_order_numbers", "order_number is unique", "repeated"),
@@ -82,6 +82,9 @@ def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> 
             )
         counts = _row(conn, "tables")
         checks = [_check(conn, *invariant) for invariant in _INVARIANTS]
+        state = seed_state(conn)
+        if state:
+            checks.append(_check_baseline(state))
         if last_run:
             checks.append(_check_run(_row(conn, "run_rows"), last_run))
         return Validation(
@@ -96,6 +99,14 @@ def _check(conn: psycopg.Connection[Any], statement: str, name: str, offenders: 
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: int = cursor.execute(_sql(statement)).fetchone() or 0
     return Check(name, found == 0, f"{found:,} {offenders}")
+
+
+def _check_baseline(state: SeedState) -> Check:
+    """Tell a baseline that was cut off from one that is all there."""
+    complete = state.progress.get("complete") is True
+    return Check(
+        "the baseline is complete", complete, "" if complete else "complete it with `loadgen seed`"
+    )
 
 
 def _check_run(rows: Mapping[str, Any], run: LastRun) -> Check:

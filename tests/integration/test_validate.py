@@ -156,6 +156,16 @@ def test_a_fifth_of_the_users_may_be_soft_deleted(source: psycopg.Connection[Any
     assert validate(source).ok
 
 
+def test_an_interrupted_baseline_is_found(source: psycopg.Connection[Any]) -> None:
+    """Rows that are missing break no invariant among themselves: the seed's own note tells."""
+    note = "UPDATE loadgen_playground SET seed = '{}', progress = '{\"complete\": %s}'"
+    source.execute((note % "true").encode())
+    assert validate(source).ok
+    source.execute((note % "false").encode())
+    found = broken(validate(source))
+    assert found == {"the baseline is complete": "complete it with `loadgen seed`"}
+
+
 def run_of(**committed: int) -> LastRun:
     """Return the figures of a run that began with empty tables."""
     return LastRun("r1", ended=True, committed=committed, before=dict.fromkeys(OPERATIONS, 0))
