@@ -1,0 +1,63 @@
+# `make` says what there is. All paths are relative, so that the folder's own may hold anything.
+SHELL = /bin/sh
+.SHELLFLAGS = -eu -c
+.DEFAULT_GOAL = help
+.PHONY: help setup setup-dev demo test check format bench lock build clean
+
+export PYTHON
+
+help:
+	@echo "make demo    from nothing to a report: set up, start Postgres, seed, load, validate"
+	@echo "make setup   only the environment, .venv"
+	@echo "make test    every test, with coverage; PYTEST_ARGS='tests/unit -x' for some"
+	@echo "make check   ruff, mypy and the import rules"
+	@echo "make format  ruff's formatter and its safe fixes"
+	@echo "make bench   the benchmarks, minutes"
+	@echo "make lock    the two locks anew, from pyproject.toml"
+	@echo "make build   the wheel, into dist"
+	@echo "make clean   removes what was made here, the embedded Postgres and its data too"
+
+setup:
+	@scripts/setup
+
+setup-dev:
+	@scripts/setup --dev
+
+demo: setup
+	@.venv/bin/python -m loadgen demo
+
+test: setup-dev
+	@scripts/system-packages
+	.venv/bin/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+
+check: setup-dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: setup-dev
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+bench: setup-dev
+	.venv/bin/python -m bench
+
+# The development lock first: the other may hold nothing that it does not.
+COMPILE = pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --annotation-style line --custom-compile-command "make lock"
+lock:
+	uv="$$(scripts/setup --uv)"; \
+	"$$uv" $(COMPILE) --all-extras --group dev -o requirements-dev.lock; \
+	"$$uv" $(COMPILE) --extra demo -c requirements-dev.lock -o requirements.lock
+	sed -i 's/, -c requirements-dev.lock//' requirements.lock
+
+build: setup-dev
+	uv="$$(scripts/setup --uv)"; \
+	"$$uv" build --quiet --wheel --no-build-isolation --python .venv/bin/python
+
+clean:
+	@[ ! -x .venv/bin/python ] || .venv/bin/python -m loadgen db reset --yes
+	rm -rf .venv .tools .loadgen dist build .coverage .coverage.* htmlcov
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
