@@ -143,18 +143,19 @@ def test_a_frozen_server_is_ended(
     wait_until(lambda: server.status(project) is None, "the end of the server")
 
 
-def test_kill_9_of_the_caller_during_initdb(
-    project: Path, free_port: int, start_python: StartPython
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_end_of_the_caller_during_initdb(
+    project: Path, free_port: int, start_python: StartPython, ending: signal.Signals
 ) -> None:
     """The half-made data folder is thrown away and made again; nobody takes it for data."""
     home = home_of(project)
     caller = start_python(START, str(free_port))
     wait_until(lambda: list(home.folder.glob("data.new-*/base")), "initdb")
-    caller.kill()
+    caller.send_signal(ending)
     caller.communicate()
     assert not home.data.exists()
     assert answers(server.start(project, port=free_port).dsn)
-    assert not list(home.folder.glob("data.new-*"))
+    assert not list(home.folder.glob("*.new*"))
 
 
 def test_kill_9_of_the_caller_while_the_server_starts(
