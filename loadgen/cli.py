@@ -1,25 +1,43 @@
-"""The `loadgen` command: finds the command that was asked for, runs it, turns errors into lines."""
+"""The `loadgen` command: finds the command that was asked for, runs it, turns errors into lines.
+
+Each module of `loadgen.commands` adds one command (`add_parser`) and performs it (`run`). What is
+slow to import (charts, made-up names) they import when they run, so that `--help` is quick.
+"""
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Final
 
 from loadgen import __version__
 from loadgen.errors import PlaygroundError
 
-# In the order in which a new user meets them; one module of loadgen.commands each.
-COMMANDS = ("demo", "db", "settings", "seed", "validate", "plan", "report")
+# Each command and an example of it, in the order in which a new user meets them.
+COMMANDS: Final = {
+    "demo": "loadgen demo --seconds 30",
+    "db": 'loadgen db up && psql "$(loadgen db dsn)"',
+    "settings": "loadgen settings",
+    "seed": "loadgen seed --users 100000 --orders 500000 --events 2000000",
+    "validate": "loadgen validate --json",
+    "plan": "loadgen plan --seed 42 --count 20",
+    "report": "loadgen report",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    examples = "\n".join(f"  {example}" for example in COMMANDS.values())
     parser = argparse.ArgumentParser(
         prog="loadgen",
         description="Find out by experiment which pipe should copy your Postgres into Snowflake.",
-        epilog="The load itself is Locust's own command: locust --headless -t 60s",
+        epilog=f"examples:\n{examples}\n\nThe load itself is Locust's own command:\n"
+        "  locust                      (its page is then at http://127.0.0.1:8089)\n"
+        "  locust --headless -t 60s --orders-per-hour 36000",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -34,12 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         args = build_parser().parse_args(arguments)
         code: int = import_module(f"loadgen.commands.{args.command}").run(args)
+        sys.stdout.flush()
     except PlaygroundError as exc:
-        print(f"loadgen: error: {exc}", file=sys.stderr)
+        for line in str(exc).splitlines():
+            print(f"loadgen: error: {line}", file=sys.stderr)
         return exc.exit_code
     except KeyboardInterrupt:
         print("loadgen: interrupted", file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; keep the interpreter's own flush quiet too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,58 @@
+"""`loadgen settings`: the values in force and where each came from, secrets masked."""
+
+import argparse
+import json
+import sys
+from typing import Final
+
+from loadgen.settings import Settings, load_settings, misspelt, origins
+from loadgen.source.postgres import mask
+
+_EXAMPLE: Final = "example: ORDERS_PER_HOUR=3600 loadgen settings | grep -v default"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "settings",
+        help="the values in force and where each came from, secrets masked",
+        description="Shows every setting, its value, and whether that came from the environment, "
+        "from .env or is the default. .env.example names them all.",
+        epilog=_EXAMPLE,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the settings; warn of names in .env that look like a mistyped one."""
+    settings = load_settings()
+    values, came_from = shown(settings), origins()
+    if args.json:
+        rows = {n.upper(): {"value": v, "origin": came_from[n]} for n, v in values.items()}
+        print(json.dumps(rows, indent=2))
+    else:
+        texts = {name: _text(value) for name, value in values.items()}
+        width = max(len(text) for text in texts.values())
+        for name, text in texts.items():
+            print(f"{name.upper():<28}{text:<{width + 2}}{came_from[name]}")
+    for name, meant in misspelt().items():
+        print(
+            f"loadgen: warning: .env has {name}, which is no setting: did you mean {meant}?",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def shown(settings: Settings) -> dict[str, object]:
+    """Return each setting's value as it may be shown: of DATABASE_URL all but the password."""
+    values = settings.public()
+    if settings.database_url is not None:
+        values["database_url"] = mask(settings.database_url.get_secret_value())
+    return values
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "not set"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
