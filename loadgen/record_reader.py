@@ -1,0 +1,180 @@
+"""The run record, read: run.json as typed values, the CSV files as iterators of rows.
+
+A run that is still going on, or that was killed, reads like a finished one: what is not there yet
+is None or empty, and a torn last CSV line is dropped. Anything else that does not fit is refused
+with the file and the line or key. Writing is `record`'s.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from datetime import datetime
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+from loadgen.errors import RecordError
+from loadgen.record import (
+    LATEST,
+    RUN_FILE,
+    MarkerSample,
+    Row,
+    Sample,
+    SlotSample,
+    columns_of,
+    require_schema,
+)
+from loadgen.record_run import (
+    JournalEvent,
+    Latency,
+    MisfitError,
+    OperationLatency,
+    Run,
+    TableRows,
+    Totals,
+    moment,
+    run_of,
+)
+
+__all__ = [
+    "JournalEvent",
+    "Latency",
+    "OperationLatency",
+    "Run",
+    "TableRows",
+    "Totals",
+    "find_run",
+    "load_run",
+    "read_freshness",
+    "read_samples",
+    "read_slots",
+]
+
+_V = TypeVar("_V")
+_SHOWN_RUNS = 5
+
+
+def find_run(reports_dir: Path, name: str | None = None) -> Path:
+    """Return the folder of the named run (a run id or a path), or of the latest one."""
+    path = _latest(reports_dir) if name in {None, LATEST} else reports_dir / str(name)
+    if (path / RUN_FILE).is_file():
+        return path.resolve()
+    if name is not None and (Path(name) / RUN_FILE).is_file():
+        return Path(name).resolve()
+    runs = sorted(reports_dir.glob(f"*/{RUN_FILE}"), key=lambda file: -file.stat().st_mtime)
+    known = [file.parent.name for file in runs if file.parent.name != LATEST][:_SHOWN_RUNS]
+    wanted = f"no run {name!r}" if name is not None else "no latest run"
+    advice = f"there are {', '.join(known)}" if known else "start one with `locust` or `make demo`"
+    raise RecordError(f"{wanted} in {reports_dir}: {advice}")
+
+
+def load_run(path: Path) -> Run:
+    """Return what run.json in the folder holds; the folder may be given as the file itself."""
+    file = path if path.name == RUN_FILE else path / RUN_FILE
+    try:
+        raw = json.loads(file.read_bytes())
+    except FileNotFoundError as exc:
+        raise RecordError(f"{file} is not there: name the folder of a run") from exc
+    except (OSError, ValueError) as exc:
+        raise RecordError(f"{file} can't be read: {exc}; it is no run record") from exc
+    require_schema(file, raw)
+    try:
+        return run_of(file.parent, raw)
+    except MisfitError as exc:
+        raise RecordError(f"{file}: {exc}; it was changed after loadgen wrote it") from exc
+
+
+def read_samples(path: Path) -> Iterator[Sample]:
+    """Yield the rows of the folder's samples.csv; nothing where there is no such file yet."""
+    return _rows(path, Sample)
+
+
+def read_slots(path: Path) -> Iterator[SlotSample]:
+    """Yield the rows of the folder's slots.csv; nothing where there is no such file."""
+    return _rows(path, SlotSample)
+
+
+def read_freshness(path: Path) -> Iterator[MarkerSample]:
+    """Yield the rows of the folder's freshness.csv; nothing where there is no such file."""
+    return _rows(path, MarkerSample)
+
+
+def _rows(path: Path, kind: type[Row]) -> Iterator[Any]:
+    file = path / kind.FILE
+    columns = columns_of(kind)
+    parsers = [_PARSERS[field.type] for field in fields(kind)]
+    for number, line in _whole_lines(file):
+        try:
+            cells = _cells(line)
+            if number == 1:
+                _require_header(cells, columns)
+            else:
+                yield kind(*_parsed(parsers, cells))
+        except (ValueError, csv.Error) as exc:
+            raise RecordError(f"{file}, line {number}: {exc}; mend or remove the line") from exc
+
+
+def _parsed(parsers: list[Callable[[str], Any]], cells: list[str]) -> list[Any]:
+    if len(cells) != len(parsers):
+        raise ValueError(f"there are {len(cells)} cells, not {len(parsers)}")
+    return [parse(cell) for parse, cell in zip(parsers, cells, strict=True)]
+
+
+def _whole_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.endswith(b"\n"):
+                    yield number, line[:-1]
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise RecordError(f"can't read {file}: {exc.strerror or exc}") from exc
+
+
+def _cells(line: bytes) -> list[str]:
+    text = line.decode()
+    return next(csv.reader([text], strict=True), []) if '"' in text else text.split(",")
+
+
+def _require_header(cells: list[str], columns: tuple[str, ...]) -> None:
+    if tuple(cells) != columns:
+        raise ValueError(f"the columns are {','.join(cells)}, not {','.join(columns)}")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is not a number")
+    return number
+
+
+def _truth(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _or_none(parse: Callable[[str], _V]) -> Callable[[str], _V | None]:
+    return lambda text: parse(text) if text else None
+
+
+def _latest(reports_dir: Path) -> Path:
+    """Return the folder that `latest` names: a symlink, or a file that holds the run id."""
+    link = reports_dir / LATEST
+    if not link.is_file():
+        return link
+    return reports_dir / link.read_text(encoding="utf-8").strip()
+
+
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    datetime: moment,
+    datetime | None: _or_none(moment),
+    str: str,
+    bool: _truth,
+    int: int,
+    int | None: _or_none(int),
+    float: _number,
+    float | None: _or_none(_number),
+}
