@@ -1,0 +1,198 @@
+"""`loadgen demo`: the main job from nothing to a report, each step a command as typed.
+
+It decides nothing itself: it shows a command, runs it, and stops where one can't go on.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from loadgen.errors import PlaygroundError
+from loadgen.record_reader import find_run
+from loadgen.settings import Settings, load_settings
+from loadgen.source.locate import source_dsn
+from loadgen.source.postgres import connect
+from loadgen.source.schema import seed_state
+
+SECONDS: Final = 60
+# Rates at which a minute shows something: thirty-five writes a second.
+RATES: Final = {
+    "orders": 36_000,
+    "events": 72_000,
+    "status-updates": 18_000,
+    "soft-deletes": 720,
+}
+
+_CHECKS_FAILED: Final = 1
+_EXAMPLE: Final = "example: loadgen demo --seconds 20"
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command: as it is shown, as it is run, and what its environment has besides."""
+
+    shown: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="what `make demo` runs: Postgres, baseline, a minute of load, checks, a report",
+        description="Starts the embedded Postgres, seeds it, runs a short headless Locust load, "
+        "validates the source and writes the report. Each command is shown before it runs.",
+        epilog=_EXAMPLE,
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, default=SECONDS, metavar="N", help="of load (default: 60)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the steps; 0, or the exit code of what went wrong."""
+    settings = load_settings()
+    if not Path("locustfile.py").is_file():
+        raise PlaygroundError(
+            f"there is no locustfile.py in {Path.cwd()}: run the demo in the playground's folder"
+        )
+    code = _perform([_loadgen("db", "up")])
+    if code:
+        return code
+    seed = [] if _is_seeded(settings) else [_loadgen("seed")]
+    code = _perform(
+        [*seed, _locust(settings, args.seconds), _loadgen("validate"), _loadgen("report")]
+    )
+    if code in (0, _CHECKS_FAILED):
+        _say_goodbye(settings)
+    return code
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of seconds, 1 or more")
+    return int(text)
+
+
+def _loadgen(*arguments: str) -> Step:
+    shown = shlex.join(["loadgen", *arguments])
+    return Step(shown, [sys.executable, "-m", "loadgen", *arguments])
+
+
+def _locust(settings: Settings, seconds: int) -> Step:
+    """Return Locust's command, its metrics on a free port if the usual one is taken."""
+    arguments = ["--headless", "-u", "8", "-t", f"{seconds}s"]
+    for name, rate in RATES.items():
+        arguments += [f"--{name}-per-hour", str(rate)]
+    taken = not _is_free(settings.metrics_host, settings.metrics_port)
+    environment = {"METRICS_PORT": str(_free_port(settings.metrics_host))} if taken else {}
+    shown = [f"{name}={value}" for name, value in environment.items()]
+    return Step(
+        shlex.join([*shown, "locust", *arguments]),
+        [sys.executable, "-m", "locust", *arguments],
+        environment,
+    )
+
+
+def _is_seeded(settings: Settings) -> bool:
+    """Tell whether there is a baseline, be it of other parameters than today's settings."""
+    with connect(source_dsn(settings, start=False)) as conn:
+        state = seed_state(conn)
+    return state is not None and bool(state.progress.get("complete"))
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        with socket.create_server((host, port)):
+            return True
+    except OSError:
+        return False
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _perform(steps: Sequence[Step]) -> int:
+    """Run the steps in order; failed checks are kept in mind, anything else that fails ends it."""
+    worst = 0
+    for step in steps:
+        print(f"\n$ {step.shown}", flush=True)
+        code = _run(step)
+        if code not in (0, _CHECKS_FAILED):
+            print(f"demo: stopped: `{step.shown}` ended with exit code {code}", file=sys.stderr)
+            return code
+        worst = worst or code
+    return worst
+
+
+def _run(step: Step) -> int:
+    """Run a step to its own end: Ctrl-C is passed on to it once, so that it can end cleanly.
+
+    It has a process group of its own, or a terminal's Ctrl-C would reach it twice, and for Locust
+    a second one means at once.
+    """
+    with _passing_on() as stop:
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            step.command,
+            env={**os.environ, **step.environment},
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+        )
+        stop.begun(process)
+        code = process.wait()
+    if stop.caught:
+        return 128 + stop.caught[0]
+    return code if code >= 0 else 128 - code
+
+
+@dataclass(slots=True)
+class _Stop:
+    """Passes signals that ask us to end on to the process, once there is one."""
+
+    caught: list[int] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+
+    def begun(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        for number in self.caught:
+            process.send_signal(number)
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        self.caught.append(number)
+        if self.process is not None:
+            self.process.send_signal(number)
+
+
+@contextmanager
+def _passing_on() -> Iterator[_Stop]:
+    stop = _Stop()
+    before = {number: signal.signal(number, stop) for number in _STOPS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_goodbye(settings: Settings) -> None:
+    report = find_run(settings.reports_dir) / "report.html"
+    print(
+        "\nNext: `source .venv/bin/activate`, then `locust` for its page, `loadgen --help` for the "
+        "rest.\nThe database stays up until `loadgen db down`.\n"
+        f"\nreport: {report}"
+    )
