@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import psycopg
+from greenlet import getcurrent, greenlet
 from psycopg import pq, waiting
 
 if waiting.wait is getattr(waiting, "wait_c", None):
@@ -63,9 +64,10 @@ class GeventConnection:
     def __init__(self, dsn: str, prepare: Mapping[str, str]) -> None:
         self._connection = psycopg.Connection.connect(dsn, autocommit=True, **_OPTIONS)  # type: ignore[arg-type]
         self._pgconn = self._connection.pgconn
-        loop = gevent.hub.get_hub().loop
-        self._readable = loop.io(self._pgconn.socket, _READ)
-        self._writable = loop.io(self._pgconn.socket, _READ | _WRITE)
+        self._hub = gevent.hub.get_hub()
+        self._readable = self._hub.loop.io(self._pgconn.socket, _READ)
+        self._writable = self._hub.loop.io(self._pgconn.socket, _READ | _WRITE)
+        self._waiting: greenlet | None = None
         self.backend_pid = self._pgconn.backend_pid
         try:
             for name, sql in prepare.items():
@@ -99,6 +101,26 @@ class GeventConnection:
         self._writable.close()
         self._connection.close()
 
+    def _wait(self) -> None:
+        """Switch to the hub until there is something to read.
+
+        The watcher stays active from one write to the next, which saves a quarter of hub.wait's
+        cost; `_wake` stops it when it fires with nobody waiting.
+        """
+        if not self._readable.active:
+            self._readable.start(self._wake)
+        self._waiting = getcurrent()
+        try:
+            self._hub.switch()
+        finally:
+            self._waiting = None
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            self._waiting.switch()
+        else:
+            self._readable.stop()
+
     def _answer(self) -> Answer:
         """Wait until the server is ready again: only then is the write committed.
 
@@ -106,14 +128,13 @@ class GeventConnection:
         itself may fail; hence all results are read, and any error among them counts.
         """
         pgconn = self._pgconn
-        hub = gevent.hub.get_hub()
         while pgconn.flush():
-            hub.wait(self._writable)
+            self._hub.wait(self._writable)
             pgconn.consume_input()
         sqlstate, rows = None, 0
         while True:
             while pgconn.is_busy():
-                hub.wait(self._readable)
+                self._wait()
                 # At a loss libpq may still hold the server's last word: the results tell.
                 with suppress(psycopg.OperationalError):
                     pgconn.consume_input()

@@ -6,6 +6,7 @@ For now the swarm is this one process; its parts are the same that a worker will
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
 from collections.abc import Mapping
+from math import inf, nextafter
 
 import gevent
 import psycopg
@@ -79,21 +80,18 @@ class LocalSwarm:
     def change(self, mix: Mix) -> None:
         """From now on the rates are those of `mix`."""
         now = max(0.0, self._clock.now())
-        self.crew.ledger.advance(now)
         self.crew.ledger.schedule.change_rates(now, mix)
         self.crew.rescheduled()
 
     def stop_offering(self) -> None:
         """Let nothing more fall due."""
         now = max(0.0, self._clock.now())
-        self.crew.ledger.advance(now)
         schedule = self.crew.ledger.schedule
-        schedule.end = min(schedule.end, now)
+        schedule.end = min(schedule.end, nextafter(now, inf))
 
     def idle(self) -> bool:
         """Tell whether nothing waits and nothing is being written."""
-        self.crew.ledger.advance(self._clock.now())
-        return self.crew.ledger.idle()
+        return self.crew.ledger.idle(self._clock.now())
 
     def settle(self, connection: psycopg.Connection) -> int:
         """Look up lost writes; return how many are still unknown."""

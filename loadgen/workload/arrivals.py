@@ -7,6 +7,7 @@ clock, draws a random number or opens a connection.
 """
 
 import struct
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -48,11 +49,12 @@ class Share(NamedTuple):
 WHOLE = Share(0, 1)
 
 
-class Checkpoint(NamedTuple):
-    """A place in a stream: `k` and, for Poisson, the sum of the gaps before it (2**-32 units)."""
+# Passing over a few arrivals is cheaper one by one, over many by a jump.
+_STEPS_BEFORE_A_JUMP = 8
 
-    k: int
-    ticks: int
+# A place in a stream: k and, for Poisson, the sum of the gaps before it (2**-32 units). A plain
+# tuple, since one is made for every arrival.
+Checkpoint = tuple[int, int]
 
 
 def unit(draw: int) -> float:
@@ -68,7 +70,9 @@ class Stream:
     def __init__(self, seed: int, operation: str, kind: ArrivalKind) -> None:
         self.operation = operation
         self.kind = kind
-        self._hash = blake2b(key=f"{seed}:{operation}".encode(), digest_size=64)
+        name = blake2b(f"{seed}:{operation}".encode(), digest_size=32).digest()
+        # Salt and person cost nothing per draw; a key would cost a second round of the hash.
+        self._hash = blake2b(digest_size=64, salt=name[:16], person=name[16:])
 
     def draws(self, k: int) -> tuple[int, ...]:
         """Return the eight 64-bit draws of arrival `k`."""
@@ -77,23 +81,23 @@ class Stream:
         return _UNPACK(h.digest())
 
     def point(self, place: Checkpoint, draws: tuple[int, ...]) -> tuple[float, int]:
-        """Return the point of arrival `place.k`, and the ticks to hand on to the next."""
+        """Return the point of the arrival at `place`, and the ticks to hand on to the next."""
         if self.kind == "jitter":
-            return place.k + unit(draws[0]), 0
+            return place[0] + (draws[0] >> 11) * 2.0**-53, 0
         if self.kind == "even":
-            return place.k + 0.5, 0
-        ticks = place.ticks + round(-log1p(-unit(draws[0])) * _TICKS)
+            return place[0] + 0.5, 0
+        ticks = place[1] + round(-log1p(-unit(draws[0])) * _TICKS)
         return ticks / _TICKS, ticks
 
     def first_from(self, place: Checkpoint, point: float) -> Checkpoint:
         """Return the first place at or after `place` whose arrival is at `point` or later."""
         if self.kind != "poisson":
-            place = Checkpoint(max(place.k, floor(point) - 1), 0)
+            place = (max(place[0], floor(point) - 1), 0)
         while True:
-            at, ticks = self.point(place, self.draws(place.k))
+            at, ticks = self.point(place, self.draws(place[0]))
             if at >= point:
                 return place
-            place = Checkpoint(place.k + 1, ticks)
+            place = (place[0] + 1, ticks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,11 @@ class _Segment:
 class Timeline:
     """One operation's rate over schedule time, its integral, and the integral's inverse."""
 
-    __slots__ = ("_profile", "_segments")
+    __slots__ = ("_profile", "_segments", "_steady")
 
     def __init__(self, rate: float, shape: Profile) -> None:
         self._profile = shape
+        self._steady = shape is profile("steady")
         self._segments = [_Segment(0.0, 0.0, 0.0, rate)]
 
     def change(self, at: float, rate: float) -> None:
@@ -143,7 +148,9 @@ class Timeline:
         segment = segments[i]
         if segment.rate <= 0.0:
             return inf
-        return self._profile.inverse(segment.area + (point - segment.units) / segment.rate)
+        area = segment.area + (point - segment.units) / segment.rate
+        # The integral of a steady profile is time itself.
+        return area if self._steady or area == inf else self._profile.inverse(area)
 
     def _at(self, s: float) -> _Segment:
         for segment in reversed(self._segments):
@@ -153,59 +160,111 @@ class Timeline:
 
 
 class Walk:
-    """The arrivals of one operation that fall to one process, one after the other."""
+    """The arrivals of one operation that fall to one process, one after the other.
 
-    __slots__ = ("_last", "_place", "share", "stream", "timeline", "upcoming")
+    What is due is counted by arithmetic (Poisson: by walking on), so that arrivals which nobody
+    could take in time cost next to nothing.
+    """
+
+    __slots__ = (
+        "_at",
+        "_before",
+        "_first",
+        "_last",
+        "_next",
+        "share",
+        "stream",
+        "timeline",
+        "upcoming",
+    )
 
     upcoming: Arrival
+    _at: Checkpoint  # of the upcoming arrival
+    _next: Checkpoint  # after it
 
     def __init__(self, stream: Stream, timeline: Timeline, share: Share) -> None:
         self.stream = stream
         self.timeline = timeline
         self.share = share
-        self._last = self._place = Checkpoint(0, 0)
-        self._seek()
+        self._before = 0  # offered under earlier shares
+        self._last: Checkpoint = (0, 0)  # after the last arrival that was handed out
+        self._go_to(self._last)
+        self._first = self.upcoming.k
 
     def step(self) -> Arrival:
         """Return the upcoming arrival and go on to the next one."""
         arrival = self.upcoming
-        self._last = self._place
-        self._seek()
+        self._last = self._next
+        self._go_to(self._next)
         return arrival
+
+    def skip(self, before: float) -> int:
+        """Pass over what was due before `before`; return how many arrivals that were."""
+        k = self.upcoming.k
+        for _ in range(_STEPS_BEFORE_A_JUMP):
+            if self.upcoming.due >= before:
+                break
+            self.step()
+        else:
+            self._last = self._find(before, closed=False)
+            self._go_to(self._last)
+        return self._owned(k, self.upcoming.k)
+
+    def offered(self, s: float, *, closed: bool = True) -> int:
+        """Return how many of this process's arrivals were due by `s`; `closed` includes `s`."""
+        return self._before + self._owned(self._first, self._find(s, closed=closed)[0])
+
+    def waiting(self, s: float, *, closed: bool = True) -> int:
+        """Return how many are due by `s` and not handed out yet."""
+        return self._owned(self.upcoming.k, self._find(s, closed=closed)[0])
 
     def retime(self) -> None:
         """Compute the upcoming arrival's due time again after the timeline has changed."""
         self.upcoming = self.upcoming._replace(due=self.timeline.when(self.upcoming.point))
 
     def resplit(self, at: float, share: Share) -> None:
-        """Take `share` of the arrivals due from `at` on; those before stay with the old share.
-
-        Call it when every arrival due before `at` has been taken.
-        """
+        """Take `share` of the arrivals due from `at` on; call it when all before are taken."""
+        self._before += self._owned(self._first, self.upcoming.k)
         self.share = share
-        self._place = self.stream.first_from(self._last, self.timeline.units(at))
-        self._seek()
+        self._go_to(self.stream.first_from(self._last, self.timeline.units(at)))
+        self._first = self.upcoming.k
 
-    def _seek(self) -> None:
-        """Make `upcoming` the first arrival of this share at or after the present place."""
-        place, stream, (part, of) = self._place, self.stream, self.share
-        if stream.kind != "poisson":
-            place = Checkpoint(place.k + (part - place.k) % of, 0)
+    def _owned(self, first: int, end: int) -> int:
+        """Count this share's arrivals from `first`, which is one of them, up to before `end`."""
+        return max(0, (end - first + self.share.of - 1) // self.share.of)
+
+    def _find(self, s: float, *, closed: bool) -> Checkpoint:
+        """Return the first place from the upcoming arrival on that is due after `s` (or at it)."""
+        place, stream, timeline = self._at, self.stream, self.timeline
+        if stream.kind != "poisson" and self.upcoming.due < s:
+            place = (max(place[0], floor(timeline.units(s)) - 1), 0)
         while True:
-            draws = stream.draws(place.k)
-            point, ticks = stream.point(place, draws)
-            if place.k % of == part:
+            point, ticks = stream.point(place, stream.draws(place[0]))
+            due = timeline.when(point)
+            if due > s or (due == s and not closed):
+                return place
+            place = (place[0] + 1, ticks)
+
+    def _go_to(self, place: Checkpoint) -> None:
+        """Make `upcoming` the first arrival of this share at or after `place`."""
+        stream, (part, of) = self.stream, self.share
+        k, ticks = place
+        if stream.kind != "poisson":
+            k += (part - k) % of
+        while True:
+            draws = stream.draws(k)
+            point, after = stream.point((k, ticks), draws)
+            if k % of == part:
                 break
-            place = Checkpoint(place.k + 1, ticks)
-        due = self.timeline.when(point)
-        self.upcoming = Arrival(stream.operation, place.k, point, due, draws)
-        self._place = Checkpoint(place.k + 1, ticks)
+            k, ticks = k + 1, after
+        self._at, self._next = (k, ticks), (k + 1, after)
+        self.upcoming = Arrival(stream.operation, k, point, self.timeline.when(point), draws)
 
 
 class Schedule:
     """All operations' walks of one process, merged in order of due time."""
 
-    __slots__ = ("_share_from", "end", "mix", "walks")
+    __slots__ = ("_left", "_share_from", "end", "mix", "walks")
 
     def __init__(  # noqa: PLR0913 - a schedule is these six facts
         self,
@@ -221,6 +280,7 @@ class Schedule:
         self.mix = mix
         self.end = end
         self._share_from: tuple[float, Share] | None = None
+        self._left: deque[Arrival] = deque()  # due before a new split and not taken then
         self.walks = [
             Walk(Stream(seed, name, kind), Timeline(mix.rate(name), shape), share)
             for name in OPERATIONS
@@ -228,22 +288,48 @@ class Schedule:
 
     def next_due(self) -> float:
         """Return the due time of the next arrival; infinite where none is to come."""
-        due = min(walk.upcoming.due for walk in self.walks)
+        due = self._first().upcoming.due
+        if self._left:
+            return self._left[0].due
         return due if due < self.end else inf
+
+    def take(self, s: float) -> Arrival | None:
+        """Hand out the earliest arrival that is due at schedule time `s`; None where none is."""
+        self._split_if_due(s)
+        if self._left:
+            return self._left.popleft()
+        walk = self._first()
+        due = walk.upcoming.due
+        return walk.step() if due <= s and due < self.end else None
+
+    def skip(self, before: float) -> dict[str, int]:
+        """Pass over what was due before `before`; return how many by operation."""
+        skipped: Counter[str] = Counter()
+        while self._left and self._left[0].due < before:
+            skipped[self._left.popleft().operation] += 1
+        before = min(before, self.end)
+        for walk in self.walks:
+            if walk.upcoming.due < before:
+                skipped[walk.stream.operation] += walk.skip(before)
+        return skipped
+
+    def offered(self, s: float) -> dict[str, int]:
+        """Return how many arrivals of each operation fell to this process by `s`."""
+        s, closed = self._until(s)
+        return {walk.stream.operation: walk.offered(s, closed=closed) for walk in self.walks}
+
+    def waiting(self, s: float) -> dict[str, int]:
+        """Return how many arrivals of each operation are due by `s` and not handed out."""
+        s, closed = self._until(s)
+        waiting = Counter(arrival.operation for arrival in self._left)
+        for walk in self.walks:
+            waiting[walk.stream.operation] += walk.waiting(s, closed=closed)
+        return waiting
 
     def pop_due(self, s: float) -> Iterator[Arrival]:
         """Yield, in order, every arrival that is due at schedule time `s` or before it."""
-        walks = self.walks
-        while True:
-            if self._share_from is not None and self.next_due() >= self._share_from[0]:
-                self._resplit(*self._share_from)
-            first = walks[0]
-            for walk in walks:
-                if walk.upcoming.due < first.upcoming.due:
-                    first = walk
-            if first.upcoming.due > s or first.upcoming.due >= self.end:
-                return
-            yield first.step()
+        while (arrival := self.take(s)) is not None:
+            yield arrival
 
     def change_rates(self, at: float, mix: Mix) -> None:
         """From schedule time `at` on the rates are those of `mix`."""
@@ -269,7 +355,27 @@ class Schedule:
         s = min(s, self.end)
         return {walk.stream.operation: walk.timeline.units(s) for walk in self.walks}
 
-    def _resplit(self, at: float, share: Share) -> None:
+    def _first(self) -> Walk:
+        a, b, c, d = self.walks
+        x = a if a.upcoming.due <= b.upcoming.due else b
+        y = c if c.upcoming.due <= d.upcoming.due else d
+        return x if x.upcoming.due <= y.upcoming.due else y
+
+    def _until(self, s: float) -> tuple[float, bool]:
+        """Return up to when to count: `s` itself included, but the end is not part of a run."""
+        self._split_if_due(s)
+        return (s, True) if s < self.end else (self.end, False)
+
+    def _split_if_due(self, s: float) -> None:
+        """Put a new share in force at its instant; what was due before stays with this process."""
+        if self._share_from is None or s < self._share_from[0]:
+            return
+        at, share = self._share_from
+        before = min(at, self.end)
+        left: list[Arrival] = []
         for walk in self.walks:
+            while walk.upcoming.due < before:
+                left.append(walk.step())
             walk.resplit(at, share)
+        self._left.extend(sorted(left, key=lambda arrival: arrival.due))
         self._share_from = None

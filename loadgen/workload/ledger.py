@@ -7,7 +7,7 @@ plus what a user is performing. Unknown is a write whose COMMIT answer was lost 
 been looked up yet. Time is an argument (schedule seconds), so the ledger can be played in a test.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 
 from loadgen.workload.arrivals import Arrival, Schedule
@@ -45,50 +45,35 @@ class Counts:
 
 @dataclass(slots=True)
 class _Account:
-    offered: int = 0
     committed: int = 0
     failed: int = 0
     skipped: int = 0
     unknown: int = 0
-    waiting: int = 0
     performing: int = 0
     service: Histogram = field(default_factory=Histogram)
     intended: Histogram = field(default_factory=Histogram)
 
 
 class Ledger:
-    """What became of the arrivals of `schedule`; arrivals wait here until a user takes them."""
+    """What became of the arrivals of `schedule`, which keeps those that nobody has taken yet."""
 
     def __init__(self, schedule: Schedule, lateness_limit: float) -> None:
         self.schedule = schedule
         self.lateness_limit = lateness_limit
         self.failures: Counter[tuple[str, str]] = Counter()  # (operation, SQLSTATE)
-        self._waiting: deque[Arrival] = deque()
         self._accounts = {name: _Account() for name in OPERATIONS}
 
-    def advance(self, now: float) -> None:
-        """Offer what is due at `now`, and skip what has waited beyond the limit."""
-        accounts, waiting = self._accounts, self._waiting
-        for arrival in self.schedule.pop_due(now):
-            account = accounts[arrival.operation]
-            account.offered += 1
-            account.waiting += 1
-            waiting.append(arrival)
-        too_late = now - self.lateness_limit
-        while waiting and waiting[0].due < too_late:
-            account = accounts[waiting.popleft().operation]
-            account.waiting -= 1
-            account.skipped += 1
-
     def take(self, now: float) -> Arrival | None:
-        """Hand out the arrival that has waited longest; None where nothing is due."""
-        self.advance(now)
-        if not self._waiting:
-            return None
-        arrival = self._waiting.popleft()
-        account = self._accounts[arrival.operation]
-        account.waiting -= 1
-        account.performing += 1
+        """Hand out the arrival that has waited longest; None where nothing is due.
+
+        What has waited beyond the limit is skipped first.
+        """
+        schedule = self.schedule
+        if schedule.next_due() < now - self.lateness_limit:
+            self._skip(now)
+        arrival = schedule.take(now)
+        if arrival is not None:
+            self._accounts[arrival.operation].performing += 1
         return arrival
 
     def committed(self, operation: str, service: float, intended: float) -> None:
@@ -122,26 +107,25 @@ class Ledger:
             account.failed += 1
             self.failures[operation, sqlstate] += 1
 
-    def skip_waiting(self) -> None:
-        """Skip all that still waits: the end of a drain that ran out of time."""
-        while self._waiting:
-            account = self._accounts[self._waiting.popleft().operation]
-            account.waiting -= 1
-            account.skipped += 1
-
     def vector(self, now: float) -> dict[str, Counts]:
         """Return every operation's counts at `now`, all of the same instant."""
-        self.advance(now)
+        self._skip(now)
+        offered, waiting = self.schedule.offered(now), self.schedule.waiting(now)
         return {
             name: Counts(
-                a.offered, a.committed, a.failed, a.skipped, a.unknown, a.waiting + a.performing
+                offered[name],
+                a.committed,
+                a.failed,
+                a.skipped,
+                a.unknown,
+                waiting[name] + a.performing,
             )
             for name, a in self._accounts.items()
         }
 
-    def idle(self) -> bool:
-        """Tell whether nothing waits and nothing is being performed."""
-        return not self._waiting and not any(a.performing for a in self._accounts.values())
+    def idle(self, now: float) -> bool:
+        """Tell whether nothing waits at `now` and nothing is being performed."""
+        return all(counts.in_flight == 0 for counts in self.vector(now).values())
 
     def take_latencies(self) -> dict[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call, and start new ones."""
@@ -149,3 +133,7 @@ class Ledger:
         for account in self._accounts.values():
             account.service, account.intended = Histogram(), Histogram()
         return taken
+
+    def _skip(self, now: float) -> None:
+        for name, n in self.schedule.skip(now - self.lateness_limit).items():
+            self._accounts[name].skipped += n
