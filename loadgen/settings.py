@@ -58,25 +58,30 @@ class Settings(BaseSettings):
     initial_orders: Count = Field(5000, description="orders of the baseline")
     initial_events: Count = Field(20000, description="events of the baseline")
     # Before the rates, which are checked against it.
-    max_rate_per_hour: Positive = Field(36_000_000, description="no rate may be above this")
+    max_rate_per_hour: Positive = Field(
+        36_000_000, description="safety cap: no rate may be above it"
+    )
     orders_per_hour: Rate = Field(50, description="arrival rate of new orders")
     events_per_hour: Rate = Field(200, description="arrival rate of new events")
     status_updates_per_hour: Rate = Field(40, description="arrival rate of order status updates")
     soft_deletes_per_hour: Rate = Field(1, description="arrival rate of users' soft deletes")
-    test_duration_hours: Positive = Field(48, description="run time where none is given")
+    test_duration_hours: Positive = Field(48, description="run time where no `--run-time` is given")
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
-        1, description="of the baseline and of the schedule: same seed, same data"
+        1, description="seed of baseline and schedule: same seed, same data"
     )
     arrivals: Literal["jitter", "poisson", "even"] = Field(
-        "jitter", description="where arrival k falls: at random in slot k, Poisson, or mid-slot"
+        "jitter",
+        description="where in its slot an arrival falls: at random, Poisson, or the middle",
     )
     profile: Literal["steady", "diurnal", "burst", "ramp"] = Field(
-        "steady", description="how the rates go up and down over the run"
+        "steady", description="how the rates rise and fall over the run"
     )
     lateness_limit_seconds: Positive = Field(
-        1, description="an arrival that no connection could take in this time is skipped"
+        1, description="an arrival that no connection takes in this time is skipped"
     )
-    marker_interval_seconds: Positive = Field(60, description="between two freshness markers")
+    marker_interval_seconds: Positive = Field(
+        60, description="seconds between two freshness markers"
+    )
     event_bytes: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
         300, description="about how long an event's properties are"
     )
@@ -84,28 +89,32 @@ class Settings(BaseSettings):
         None, description="how many users the load is about; where not set, all of them"
     )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
-    metrics_port: Port = Field(9646, description="of the load's metrics and control door")
-    watch_port: Port = Field(9647, description="of the watch's metrics")
+    metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
+    watch_port: Port = Field(9647, description="port of the watch's metrics")
     reports_dir: Path = Field(Path("reports"), description="where each run writes its folder")
     tools_file: Path = Field(Path("tools.toml"), description="the tools under test")
     thresholds_file: Path = Field(Path("thresholds.toml"), description="what passes and what fails")
     budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
-        15, description="a run that would cost more than this is warned about"
+        15, description="dollars above which a run is warned about"
     )
-    snowflake_account: str | None = Field(None, description="account identifier")
-    snowflake_user: str | None = Field(None, description="service user")
-    snowflake_private_key_path: Path | None = Field(None, description="file of the user's key")
-    snowflake_role: str | None = Field(None, description="role")
-    snowflake_warehouse: str | None = Field(None, description="warehouse of our own queries")
-    snowflake_database: str | None = Field(None, description="database")
-    snowflake_host: str | None = Field(None, description="only for an emulator")
-    snowflake_port: Port | None = Field(None, description="only for an emulator")
+    snowflake_account: str | None = Field(None, description="Snowflake account identifier")
+    snowflake_user: str | None = Field(None, description="Snowflake service user")
+    snowflake_private_key_path: Path | None = Field(
+        None, description="file of that user's private key"
+    )
+    snowflake_role: str | None = Field(None, description="Snowflake role")
+    snowflake_warehouse: str | None = Field(
+        None, description="Snowflake warehouse of our own queries"
+    )
+    snowflake_database: str | None = Field(None, description="Snowflake database")
+    snowflake_host: str | None = Field(None, description="host of a Snowflake emulator")
+    snowflake_port: Port | None = Field(None, description="port of a Snowflake emulator")
     snowflake_protocol: Literal["http", "https"] | None = Field(
-        None, description="only for an emulator"
+        None, description="protocol of a Snowflake emulator"
     )
-    aws_region: str | None = Field(None, description="region of what is set up")
-    aws_profile: str | None = Field(None, description="profile of the shared credentials")
-    aws_endpoint_url: str | None = Field(None, description="only for an emulator")
+    aws_region: str | None = Field(None, description="AWS region of what is set up")
+    aws_profile: str | None = Field(None, description="AWS profile of the shared credentials")
+    aws_endpoint_url: str | None = Field(None, description="address of an AWS emulator")
 
     @field_validator("database_url")
     @classmethod
