@@ -1,0 +1,77 @@
+"""How `loadgen seed` shows its progress, in a terminal and elsewhere."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from loadgen.commands import seed
+from loadgen.workload.baseline import Phase, Step
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """Return the time that was set."""
+        return self.now
+
+
+def test_rate_and_time_left_count_from_the_first_step() -> None:
+    """Rows that an earlier call had copied are no part of the rate."""
+    clock = Clock()
+    pace = seed.Pace(clock)
+    assert pace.text(Step("events", 500_000, 2_000_000)) == "500,000 of 2,000,000 rows"
+    clock.now += 4
+    shown = pace.text(Step("events", 900_000, 2_000_000))
+    assert shown == "900,000 of 2,000,000 rows, 100,000/s, 11 s left"
+    clock.now += 36
+    shown = pace.text(Step("events", 940_000, 2_000_000))
+    assert shown == "940,000 of 2,000,000 rows, 11,000/s, 1 min 36 s left"
+    assert pace.text(Step("indexes", 2_000_000, 2_000_000)) == "2,000,000 of 2,000,000 rows"
+
+
+def test_lines_come_now_and_then_and_with_each_phase_after_the_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a terminal a line is printed every three seconds, not for every transaction."""
+    clock = Clock()
+    monkeypatch.setattr(seed, "monotonic", clock)
+    monkeypatch.setattr(seed.Pace.__init__, "__defaults__", (clock,))
+    phases: list[Phase] = ["users"] * 3 + ["orders"] * 4 + ["indexes", "statistics"]
+    with seed._progress(Console(file=io.StringIO())) as report:
+        for done, phase in enumerate(phases):
+            report(Step(phase, min(done * 10, 70), 70))
+            clock.now += 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "copying users: 0 of 70 rows",
+        "copying orders: 30 of 70 rows, 10/s, 4 s left",
+        "copying orders: 60 of 70 rows, 10/s, 1 s left",
+        "building indexes and foreign keys: 70 of 70 rows",
+        "collecting statistics: 70 of 70 rows",
+    ]
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    """The bar shows the phase, the share, the rows, the rate and the time left."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    with seed._progress(console) as report:
+        report(Step("users", 0, 1000))
+        report(Step("orders", 250, 1000))
+    shown = screen.getvalue()
+    assert "copying orders" in shown
+    assert "25%" in shown
+    assert "250 of 1,000 rows" in shown
+    assert " left" in shown
+
+
+def test_an_interrupt_says_that_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C goes on to end the command, after a line on what to do."""
+    with pytest.raises(KeyboardInterrupt), seed._progress(Console(file=io.StringIO())):
+        raise KeyboardInterrupt
+    assert "the same command goes on from there" in capsys.readouterr().err
