@@ -41,7 +41,8 @@ format: setup-dev
 	.venv/bin/ruff format
 
 bench: setup-dev
-	.venv/bin/python -m bench
+	.venv/bin/python -m bench.seed
+	.venv/bin/python -m bench.load
 
 # The development lock first: the other may hold nothing that it does not.
 COMPILE = pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \

@@ -71,19 +71,19 @@ class Settings(BaseSettings):
     )
     arrivals: Literal["jitter", "poisson", "even"] = Field(
         "jitter",
-        description="where in its slot an arrival falls: at random, Poisson, or the middle",
+        description="arrivals at random in their slots, as a Poisson process, or evenly",
     )
     profile: Literal["steady", "diurnal", "burst", "ramp"] = Field(
         "steady", description="how the rates rise and fall over the run"
     )
     lateness_limit_seconds: Positive = Field(
-        1, description="an arrival that no connection takes in this time is skipped"
+        1, description="seconds after which an arrival that nobody took is skipped"
     )
     marker_interval_seconds: Positive = Field(
         60, description="seconds between two freshness markers"
     )
     event_bytes: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
-        300, description="about how long an event's properties are"
+        300, description="about how many bytes an event's properties are"
     )
     hot_users: Annotated[int, Field(ge=1)] | None = Field(
         None, description="how many users the load is about; where not set, all of them"
