@@ -8,6 +8,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from typing import Any, NoReturn
@@ -81,11 +82,15 @@ def prepare(environment: Environment, **_: Any) -> None:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
     environment.stop_timeout = environment.stop_timeout or _STOP_SECONDS
     try:
+        if environment.web_ui is not None:
+            _require_free(options.web_host, options.web_port)
         _state.settings = load_settings(_overrides(options))
         _state.dsn = _source(_state.settings)
         _state.lock = _lock(_state.dsn)
     except PlaygroundError as exc:
         _exit(exc)
+    except KeyboardInterrupt:
+        sys.exit(130)
     PostgresUser.host = postgres.mask(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
         environment.web_ui.app.before_request(_refuse_bad_form)
@@ -167,10 +172,25 @@ def _source(settings: Settings) -> str:
     dsn = locate.source_dsn(settings, start=False)
     with postgres.connect(dsn) as connection:
         schema.check_source(connection)
+        schema.require_ownership(connection)
         state = schema.seed_state(connection)
     if state is None or not state.progress.get("complete"):
         raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
     return dsn
+
+
+def _require_free(host: str, port: int) -> None:
+    """Refuse a taken port here: Locust would say so only after the database was started."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            where = f"{host or '*'}:{port}"
+            raise SettingsError(
+                f"Locust's page can't listen on {where} ({exc.strerror}): choose a free port with "
+                "--web-port, or LOCUST_WEB_PORT"
+            ) from exc
 
 
 def _lock(dsn: str) -> psycopg.Connection:
