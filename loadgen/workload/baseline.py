@@ -144,9 +144,10 @@ class _Seeding:
         while self._rows_in[table] < total:
             done, every = self._done(), self._parameters.total()
             upto = min(self._rows_in[table] + COPY_ROWS, total)
-            with plain_errors(
-                f"seeding stopped with {done:,} of {every:,} rows in, which are kept"
-            ):
+            where = (
+                f"seeding stopped at {done:,} of {every:,} rows and goes on with the same command"
+            )
+            with plain_errors(where):
                 self._copy(rows, table, upto)
             self._rows_in[table] = upto
             self._report(Step(table, self._done(), every))

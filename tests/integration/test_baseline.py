@@ -45,7 +45,7 @@ def fingerprint(dsn: str) -> dict[str, tuple[Any, ...]]:
 def one(dsn: str, query: str) -> Any:
     """Return the first column of the first row."""
     with connect(dsn) as conn:
-        row = conn.execute(query).fetchone()  # type: ignore[call-overload]
+        row = conn.execute(query).fetchone()
         return row and row[0]
 
 
@@ -79,10 +79,10 @@ def test_an_empty_database_is_filled_to_exactly_the_counts(each_empty_database: 
         assert state is not None
         assert state.progress == {"complete": True, "users": 1000, "orders": 3000, "events": 8000}
         for table, count in counts.items():
-            query = sql.SQL("SELECT min(id), max(id), (SELECT reltuples FROM pg_class ")
-            query += sql.SQL("WHERE oid = {}::regclass) FROM {}").format(
-                table, sql.Identifier(table)
-            )
+            query = sql.SQL(
+                "SELECT min(id), max(id), (SELECT reltuples FROM pg_class "
+                "WHERE oid = {}::regclass) FROM {}"
+            ).format(table, sql.Identifier(table))
             assert conn.execute(query).fetchone() == (1, count, count)
         added = conn.execute(
             "INSERT INTO events (event_id, event_type, properties) "

@@ -41,7 +41,8 @@ def test_lines_come_now_and_then_and_with_each_phase_after_the_rows(
     clock = Clock()
     monkeypatch.setattr(seed, "monotonic", clock)
     monkeypatch.setattr(seed.Pace.__init__, "__defaults__", (clock,))
-    phases: list[Phase] = ["users"] * 3 + ["orders"] * 4 + ["indexes", "statistics"]
+    copying: list[Phase] = ["users", "users", "users", "orders", "orders", "orders", "orders"]
+    phases: list[Phase] = [*copying, "indexes", "statistics"]
     with seed._progress(Console(file=io.StringIO())) as report:
         for done, phase in enumerate(phases):
             report(Step(phase, min(done * 10, 70), 70))

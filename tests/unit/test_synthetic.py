@@ -16,7 +16,7 @@ POOLS = small_pools()
 DRAW = st.integers(0, 2**64 - 1)
 SHARE = st.floats(0, 1, exclude_max=True)
 LAST_BELOW_ONE = math.nextafter(1, 0)
-LEGAL = {
+LEGAL: dict[str, set[str | None]] = {
     "pending": {"paid", "cancelled"},
     "paid": {"shipped", "refunded"},
     "shipped": {"delivered"},

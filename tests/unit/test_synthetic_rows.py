@@ -183,7 +183,8 @@ def test_rows_are_consistent_whatever_is_asked_for(
         assert begin <= times[0] <= times[-1] < end
         assert all(row.created <= row.updated <= end for row in rows)
     assert len(people_there) == users
-    for row in (*orders_of(asked), *events_of(asked)):
+    owned: list[Order | Event] = [*orders_of(asked), *events_of(asked)]
+    for row in owned:
         owner = people_there[row.user - 1]
         assert owner.created <= row.created
         assert owner.deleted is None or row.created < owner.deleted
