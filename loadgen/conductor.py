@@ -5,7 +5,7 @@ neither: the swarm is handed in behind a protocol, sleeping is `time.sleep`, whi
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -55,17 +55,17 @@ class Swarm(Protocol):
     def asked(self) -> Mapping[str, float]:
         """Return what the rates asked for from the start up to now."""
 
-    def change(self, mix: Mix) -> None:
-        """From now on the rates are those of `mix`."""
+    def gather(self, s: float) -> None:
+        """Wait a moment for every process's vector of schedule time `s`."""
+
+    def change(self, mix: Mix) -> str:
+        """From now on the rates are those of `mix`; return who acknowledged it: `2 of 2`."""
 
     def stop_offering(self) -> None:
         """Let nothing more fall due."""
 
-    def idle(self) -> bool:
-        """Tell whether no process waits or writes."""
-
-    def settle(self, connection: psycopg.Connection) -> int:
-        """Look up lost writes; return how many are still unknown."""
+    def close(self) -> None:
+        """End what goes on beside the users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Conductor:
         connection.execute("UPDATE public.loadgen_playground SET run_id = %s", (self.plan.run_id,))
 
     def sample(self) -> Mapping[str, Counts]:
-        """Append one row an operation to samples.csv and try to settle what is unknown."""
+        """Append one row an operation to samples.csv."""
         if not self._journal_started and self.swarm.now() >= 0:
             self._journal_started = True
             self.record.update_run(schedule_started_at=datetime.now(UTC))
@@ -125,29 +125,28 @@ class Conductor:
                 whole.merge(part)
         self._unbalanced += sum(not c.balanced() for c in counts.values())
         self.record.append_samples(rows)
-        if any(c.unknown for c in counts.values()):
-            self._settle()
         return counts
 
     def change_rates(self, mix: Mix, *, by: str) -> None:
         """Put other rates in force and journal what changed, from what, to what, by which way."""
         old = self.plan.mix
-        self.swarm.change(mix)
+        applied_by = self.swarm.change(mix)
         self.plan = replace(self.plan, mix=mix)
         changed = {
             name: {"from": old.rates_per_hour[name], "to": rate}
             for name, rate in mix.rates_per_hour.items()
             if rate != old.rates_per_hour[name]
         }
-        self.record.journal("rate_change", rates_per_hour=changed, by=by)
+        self.record.journal("rate_change", rates_per_hour=changed, by=by, applied_by=applied_by)
 
     def finish(self, *, interrupted: bool = False) -> Outcome:
         """Drain the run, close its record and judge it."""
         self.swarm.stop_offering()
-        _wait_until(self.swarm.idle, DRAIN_SECONDS)
-        _wait_until(lambda: not self._settle(), SETTLE_SECONDS)
+        _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
+        _wait_until(lambda: not any(c.unknown for c in self._counts()), SETTLE_SECONDS)
         seconds = min(max(0.0, self.swarm.now()), self.plan.duration)
         totals = self.sample()
+        self.swarm.close()
         rows_after = self._count_rows()
         problems = self._problems(totals, rows_after)
         latency = {
@@ -241,16 +240,8 @@ class Conductor:
         ]
         return problems
 
-    def _settle(self) -> int:
-        """Look up lost writes; return how many stay unknown: all where nobody can be asked."""
-        unknown = sum(counts.unknown for counts in self.swarm.counts().values())
-        if not unknown:
-            return 0
-        try:
-            return self.swarm.settle(self._connection())
-        except (SourceError, psycopg.Error):
-            self._close()
-            return unknown
+    def _counts(self) -> Iterable[Counts]:
+        return self.swarm.counts().values()
 
     def _count_rows(self) -> Mapping[str, Mapping[str, int]] | None:
         with suppress(SourceError, psycopg.Error):

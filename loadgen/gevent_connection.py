@@ -107,7 +107,7 @@ class GeventConnection:
         The watcher stays active from one write to the next, which saves a quarter of hub.wait's
         cost; `_wake` stops it when it fires with nobody waiting.
         """
-        if not self._readable.active:
+        if not self._readable.active:  # type: ignore[attr-defined]  # gevent's stubs lack it
             self._readable.start(self._wake)
         self._waiting = getcurrent()
         try:

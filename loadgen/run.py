@@ -65,9 +65,9 @@ class Run:
         while now < conductor.plan.duration:
             interval = _FINE_INTERVAL if now < _FINE_SECONDS else _COARSE_INTERVAL
             gevent.sleep(min((now // interval + 1) * interval, conductor.plan.duration) - now)
+            swarm.gather(now := swarm.now())
             counts = conductor.sample()
             self._feed_page()
-            now = swarm.now()
             said.line(now, counts, swarm.asked())
         if not self.headless:
             # Locust's page forgets its own timer at an Edit; headless it keeps it.

@@ -25,9 +25,9 @@ class ScheduleClock:
         """Whether the clock stands still."""
         return self._paused_at is not None
 
-    def start(self) -> None:
-        """Let this moment be zero."""
-        self._zero = self._monotonic()
+    def start(self, zero: float) -> None:
+        """Let `zero` on the monotonic clock be schedule time 0."""
+        self._zero = zero
 
     def pause(self) -> None:
         """Stand still from now on; nothing where it already does."""

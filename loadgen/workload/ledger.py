@@ -123,10 +123,6 @@ class Ledger:
             for name, a in self._accounts.items()
         }
 
-    def idle(self, now: float) -> bool:
-        """Tell whether nothing waits at `now` and nothing is being performed."""
-        return all(counts.in_flight == 0 for counts in self.vector(now).values())
-
     def take_latencies(self) -> dict[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call, and start new ones."""
         taken = {name: (a.service, a.intended) for name, a in self._accounts.items()}

@@ -1,0 +1,108 @@
+"""One process's part of a swarm: its share of the schedule, its ledger, its users, its losses.
+
+A single process holds one station and asks it directly; with workers each holds one and reports
+it to the master (`workers`).
+"""
+
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import time
+from collections.abc import Mapping
+from math import inf, nextafter
+
+import gevent
+import psycopg
+
+from loadgen.errors import SourceError
+from loadgen.source import postgres
+from loadgen.users import Crew, PostgresUser
+from loadgen.workload.arrivals import Schedule, Share
+from loadgen.workload.clock import ScheduleClock
+from loadgen.workload.histogram import Histogram
+from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.mix import Mix
+from loadgen.workload.operations import Operations
+from loadgen.workload.plan import Plan
+from loadgen.workload.settle import population
+
+_SETTLE_INTERVAL = 0.5
+
+
+def schedule_of(plan: Plan, share: Share) -> Schedule:
+    """Return the schedule of a process that takes `share` of the plan."""
+    return Schedule(
+        plan.seed, plan.arrivals, plan.mix, plan.profile, share=share, end=plan.duration
+    )
+
+
+class Station:
+    """Made for one run; `begin` connects to the source, `start` lets the schedule run."""
+
+    def __init__(self, dsn: str, plan: Plan, share: Share) -> None:
+        with postgres.connect(dsn) as connection:
+            who = population(connection, share)
+        self._dsn = dsn
+        self.clock = ScheduleClock(time.monotonic)
+        self.schedule = schedule_of(plan, share)
+        self.ledger = Ledger(self.schedule, plan.lateness_limit)
+        operations = Operations(plan.run_id, who, plan.event_bytes, plan.hot_users)
+        self.crew = PostgresUser.crew = Crew(dsn, self.clock, self.ledger, operations)
+        self._settler = gevent.spawn(self._settle_for_ever)
+
+    def start(self, zero: float) -> None:
+        """Let schedule time be 0 at wall-clock time `zero`, which may lie ahead."""
+        self.clock.start(time.monotonic() + zero - time.time())
+        self.crew.rescheduled()
+
+    def now(self) -> float:
+        """Return the schedule time; negative before the start."""
+        return self.clock.now()
+
+    def counts(self) -> Mapping[str, Counts]:
+        """Return this process's vector of this moment."""
+        return self.ledger.vector(self.now())
+
+    def take_latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
+        """Return (service, intended) per operation since the last call."""
+        return self.ledger.take_latencies()
+
+    def failures(self) -> Mapping[tuple[str, str], int]:
+        """Return failed writes by (operation, SQLSTATE) from the start."""
+        return self.ledger.failures
+
+    def change(self, at: float, mix: Mix) -> None:
+        """From schedule time `at` on the rates are those of `mix`."""
+        self.schedule.change_rates(at, mix)
+        self.crew.rescheduled()
+
+    def split(self, at: float, share: Share) -> None:
+        """From schedule time `at` on this process takes `share` of the arrivals."""
+        self.schedule.change_share(at, share)
+        self.crew.rescheduled()
+
+    def end(self, at: float) -> None:
+        """Let nothing fall due after schedule time `at`."""
+        self.schedule.end = min(self.schedule.end, nextafter(at, inf))
+
+    def close(self) -> None:
+        """Stop looking for lost writes; the run is over."""
+        self._settler.kill()
+
+    def _settle_for_ever(self) -> None:
+        """Look up lost writes on a connection of its own, made when there are any."""
+        connection: psycopg.Connection | None = None
+        try:
+            while True:
+                gevent.sleep(_SETTLE_INTERVAL)
+                if not self.crew.lost:
+                    continue
+                try:
+                    if connection is None or connection.closed:
+                        connection = postgres.connect(self._dsn)
+                    self.crew.settle(connection)
+                except (SourceError, psycopg.Error):
+                    if connection is not None:
+                        connection.close()
+                        connection = None
+        finally:
+            if connection is not None:
+                connection.close()
