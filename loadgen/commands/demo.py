@@ -69,12 +69,12 @@ def run(args: argparse.Namespace) -> int:
         raise PlaygroundError(
             f"there is no locustfile.py in {Path.cwd()}: run the demo in the playground's folder"
         )
-    code = _perform([_loadgen("db", "up")])
+    code = perform([_loadgen("db", "up")])
     if code:
         return code
     seed = [] if _is_seeded(settings) else [_loadgen("seed")]
-    code = _perform(
-        [*seed, _locust(settings, args.seconds), _loadgen("validate"), _loadgen("report")]
+    code = perform(
+        [*seed, locust(settings, args.seconds), _loadgen("validate"), _loadgen("report")]
     )
     if code in (0, _CHECKS_FAILED):
         _say_goodbye(settings)
@@ -92,7 +92,7 @@ def _loadgen(*arguments: str) -> Step:
     return Step(shown, [sys.executable, "-m", "loadgen", *arguments])
 
 
-def _locust(settings: Settings, seconds: int) -> Step:
+def locust(settings: Settings, seconds: int) -> Step:
     """Return Locust's command, its metrics on a free port if the usual one is taken."""
     arguments = ["--headless", "-u", "8", "-t", f"{seconds}s"]
     for name, rate in RATES.items():
@@ -127,7 +127,7 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _perform(steps: Sequence[Step]) -> int:
+def perform(steps: Sequence[Step]) -> int:
     """Run the steps in order; failed checks are kept in mind, anything else that fails ends it."""
     worst = 0
     for step in steps:

@@ -85,9 +85,13 @@ def test_a_copied_env_example_changes_nothing(
 def test_a_lock_is_hashed_and_names_no_place(lock: str) -> None:
     """Each pin has hashes; no line names an index, a host or a folder."""
     text = (ROOT / lock).read_text(encoding="utf-8")
-    entries = re.findall(r"^([\w.-]+==.*(?:\n    --hash=sha256:[0-9a-f]{64}.*)+)", text, re.M)
-    assert len(entries) == len(re.findall(r"^[a-z0-9][\w.-]*==", text, re.M)) > 20
-    assert not re.search(r"//|file:|--index|--extra|--find|^-[a-z]|(?<!# via)\s/\w", text, re.M)
+    entries = re.findall(
+        r"^([\w.-]+==.*(?:\n    --hash=sha256:[0-9a-f]{64}.*)+)", text, re.MULTILINE
+    )
+    assert len(entries) == len(re.findall(r"^[a-z0-9][\w.-]*==", text, re.MULTILINE)) > 20
+    assert not re.search(
+        r"//|file:|--index|--extra|--find|^-[a-z]|(?<!# via)\s/\w", text, re.MULTILINE
+    )
 
 
 def test_one_environment_serves_both_locks() -> None:

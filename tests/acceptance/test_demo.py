@@ -1,0 +1,94 @@
+"""`loadgen demo`, as `make demo` runs it: from an empty folder to a report."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunLoadgen, clean_environment
+
+ROOT = Path(__file__).parents[2]
+USUAL_PORTS = (5432, 8089, 9646)
+
+
+@pytest.fixture
+def playground(project: Path) -> Path:
+    """Return a folder with what a clone has at its top."""
+    shutil.copy(ROOT / "locustfile.py", project)
+    return project
+
+
+@pytest.fixture
+def taken_ports() -> Iterator[None]:
+    """Take the ports that are usually ours; one that is taken already serves as well."""
+    with ExitStack() as stack:
+        for port in USUAL_PORTS:
+            with suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield
+
+
+@pytest.mark.usefixtures("taken_ports")
+def test_from_nothing_to_a_report_twice(playground: Path, run_loadgen: RunLoadgen) -> None:
+    """It needs nothing but the folder, takes free ports, and a second one finds the seed done."""
+    first = run_loadgen("demo", "--seconds", "3")
+    assert first.returncode == 0, first.stdout + first.stderr
+    typed = [line for line in first.stdout.splitlines() if line.startswith("$ ")]
+    assert [line.split()[-1] for line in (*typed[:2], *typed[3:])] == [
+        "up",
+        "seed",
+        "validate",
+        "report",
+    ]
+    assert "locust --headless -u 8 -t 3s --orders-per-hour 36000 " in typed[2]
+    assert "METRICS_PORT=" in typed[2]
+    named = Path(first.stdout.splitlines()[-1].removeprefix("report: "))
+    assert named.is_file()
+    assert named.parent == (playground / "reports" / "latest").resolve()
+    totals = json.loads((named.parent / "run.json").read_text())["totals"]
+    assert totals["insert_order"]["committed"] == 30
+
+    second = run_loadgen("demo", "--seconds", "1")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "$ loadgen seed" not in second.stdout
+    assert Path(second.stdout.splitlines()[-1].removeprefix("report: ")).parent != named.parent
+
+
+def test_another_baseline_is_as_good(playground: Path, run_loadgen: RunLoadgen) -> None:
+    """A folder that was seeded with other numbers is not seeded again, nor refused."""
+    seeded = run_loadgen("seed", "--users", "50", "--orders", "60", "--events", "70")
+    assert seeded.returncode == 0, seeded.stderr
+    done = run_loadgen("demo", "--seconds", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (playground / "reports" / "latest" / "report.html").is_file()
+
+
+def test_ctrl_c_ends_the_load_cleanly(playground: Path) -> None:
+    """The load drains, its record is closed, nothing comes after it, and the exit code is 130."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "loadgen", "demo", "--seconds", "200"],
+        cwd=playground,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        for line in process.stdout:
+            if line.startswith("  record: "):
+                break
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "$ loadgen validate" not in rest
+    assert "Traceback" not in errors
+    record = json.loads((playground / "reports" / "latest" / "run.json").read_text())
+    assert record["ended_at"] is not None

@@ -1,0 +1,100 @@
+"""The demo's way with its steps: each is shown, run to its end, and Ctrl-C is passed on."""
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadgen import cli
+from loadgen.commands import demo
+from loadgen.settings import load_settings
+
+
+def step(code: str) -> demo.Step:
+    """Return a step that runs Python code."""
+    return demo.Step(f"run {code}", [sys.executable, "-c", code])
+
+
+def test_steps_are_shown_and_failed_checks_do_not_end_the_demo(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Failed checks are no reason to withhold the report; the exit code remembers them."""
+    assert demo.perform([step("raise SystemExit(1)"), step("print('last')")]) == 1
+    assert capfd.readouterr().out.splitlines() == [
+        "",
+        "$ run raise SystemExit(1)",
+        "",
+        "$ run print('last')",
+        "last",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("raise SystemExit(2)", 2),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
+    ],
+)
+def test_what_cannot_go_on_ends_the_demo(
+    code: str, expected: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Any other failure ends it with that code and names the command."""
+    assert demo.perform([step(code), step("print('last')")]) == expected
+    shown = capfd.readouterr()
+    assert "$ run print('last')" not in shown.out
+    assert f"ended with exit code {expected}" in shown.err
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("name", "expected"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_request_to_end_is_passed_on_once(
+    name: str, expected: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The step ends in its own way, and nothing comes after it."""
+    code = (
+        "import os, signal\n"
+        f"signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.{name}}})\n"
+        f"os.kill(os.getppid(), signal.{name})\n"
+        f"signal.sigwait({{signal.{name}}})\n"
+        "print('drained', signal.sigpending())"
+    )
+    assert demo.perform([step(code), step("print('last')")]) == expected
+    assert capfd.readouterr().out.splitlines()[-1] == "drained set()"
+
+
+def test_it_is_at_home_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Elsewhere it says what is missing before it starts anything."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert cli.main(["demo"]) == 2
+    assert "there is no locustfile.py in" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "x", "1.5", ""])
+def test_seconds_is_a_whole_number(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is wrong usage."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["demo", f"--seconds={seconds}"])
+    assert ended.value.code == 2
+    assert "a whole number of seconds, 1 or more" in capsys.readouterr().err
+
+
+def test_a_taken_metrics_port_is_replaced_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo takes a free port where the usual one is taken, and says so as a user would."""
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        blocked = demo.locust(load_settings({"metrics_port": port}), 5)
+    free = demo.locust(load_settings({"metrics_port": port}), 5)
+    chosen = blocked.environment["METRICS_PORT"]
+    assert chosen != str(port)
+    assert blocked.shown.startswith(f"METRICS_PORT={chosen} locust --headless -u 8 -t 5s ")
+    assert free.environment == {}
+    assert free.shown.startswith("locust --headless -u 8 -t 5s ")

@@ -1,0 +1,110 @@
+"""`loadgen settings`: what is in force, where it came from, and no secret."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadgen import cli
+from loadgen.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the .env or the settings of whoever runs it."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_each_setting_is_a_line_with_value_and_origin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Name, value, where it came from, in the order of the documents."""
+    Path(".env").write_text("PROFILE=ramp\n")
+    monkeypatch.setenv("SEED", "9")
+    assert cli.main(["settings"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == [name.upper() for name in Settings.model_fields]
+    assert ["SEED", "9", "environment"] in rows
+    assert ["PROFILE", "ramp", ".env"] in rows
+    assert ["ORDERS_PER_HOUR", "50", "default"] in rows
+    assert ["DATABASE_URL", "not", "set", "default"] in rows
+
+
+def test_json_holds_typed_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--json is for programs: numbers are numbers, what is not set is null."""
+    monkeypatch.setenv("SEED", "9")
+    assert cli.main(["settings", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["SEED"] == {"value": 9, "origin": "environment"}
+    assert shown["HOT_USERS"] == {"value": None, "origin": "default"}
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@db:5432/app",
+        "postgresql://me@db:5432/app?password=hunter2",
+        "host=db port=5432 dbname=app user=me password=hunter2",
+    ],
+)
+def test_of_the_address_all_is_shown_but_the_password(
+    url: str,
+    flags: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Enough to tell which database it is, never enough to log in."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert cli.main(["settings", *flags]) == 0
+    shown = capsys.readouterr().out
+    assert "hunter2" not in shown
+    assert "@db:5432/app" in shown
+
+
+def test_a_typo_in_dotenv_is_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is nearly a setting is said with what was probably meant; others are not ours."""
+    Path(".env").write_text("ORDERS_PER_HUOR=9\nUNRELATED=1\n")
+    assert cli.main(["settings"]) == 0
+    assert capsys.readouterr().err == (
+        "loadgen: warning: .env has ORDERS_PER_HUOR, which is no setting: "
+        "did you mean ORDERS_PER_HOUR?\n"
+    )
+
+
+def test_every_bad_value_has_its_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and all that has to be corrected at once."""
+    monkeypatch.setenv("SEED", "x")
+    monkeypatch.setenv("INITIAL_USERS", "0")
+    assert cli.main(["settings"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" is ")[0] for line in lines] == [
+        "loadgen: error: INITIAL_USERS",
+        "loadgen: error: SEED",
+    ]
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    """A pipe that was closed before the first byte is met when the output is flushed."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = subprocess.run(
+        [sys.executable, "-m", "loadgen", "settings"],
+        env={**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])},
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, "")
