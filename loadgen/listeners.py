@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 import gevent
 import psycopg
 from flask import Response, jsonify, request
-from locust import events
+from locust import events, runners
 from locust.env import Environment
 from locust.exception import StopTest
-from locust.runners import WorkerRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen import terminal
 from loadgen.conductor import Conductor
@@ -29,6 +29,8 @@ from loadgen.settings import RATE_SETTINGS, Settings, load_settings
 from loadgen.source import locate, postgres, schema
 from loadgen.swarm import LocalSwarm
 from loadgen.users import PostgresUser
+from loadgen.worker import Worker
+from loadgen.workers import LOST_SECONDS, WorkersSwarm
 from loadgen.workload.plan import Plan, new_run_id
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class Listeners:
     dsn: str
     lock: psycopg.Connection
     run: Run | None = None
+    worker: Worker | None = None  # in a worker process only
 
 
 _state = Listeners()
@@ -75,8 +78,14 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
 def prepare(environment: Environment, **_: Any) -> None:
     """Find the source, start and seed our own where none is named, and take the load's lock."""
     options = options_of(environment)
-    if isinstance(runner_of(environment), WorkerRunner) or options.master:
-        _exit(SourceError("several processes are not supported yet: run without --processes"))
+    runner = runner_of(environment)
+    if isinstance(runner, WorkerRunner):
+        _prepare_worker(environment, runner)
+        return
+    if isinstance(runner, MasterRunner):
+        # Locust's own view of a lost worker, a second after ours; users go to the others.
+        runners.HEARTBEAT_LIVENESS = round(LOST_SECONDS)
+        options.enable_rebalancing = True
     if options.headless and not options.print_stats:
         options.only_summary = True
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
@@ -99,6 +108,8 @@ def prepare(environment: Environment, **_: Any) -> None:
 
 def start(environment: Environment, **_: Any) -> None:
     """Open a run; where that is impossible, say why and let no user start."""
+    if _state.worker is not None:
+        return
     options = options_of(environment)
     settings = _state.settings
     plan = Plan(
@@ -112,7 +123,13 @@ def start(environment: Environment, **_: Any) -> None:
         event_bytes=settings.event_bytes,
         hot_users=settings.hot_users,
     )
-    conductor = Conductor(settings, _state.dsn, LocalSwarm(_state.dsn), plan, options.num_users)
+    runner = runner_of(environment)
+    swarm = (
+        WorkersSwarm(runner, _state.dsn)
+        if isinstance(runner, MasterRunner)
+        else LocalSwarm(_state.dsn)
+    )
+    conductor = Conductor(settings, _state.dsn, swarm, plan, options.num_users)
     try:
         conductor.begin()
     except PlaygroundError as exc:
@@ -127,6 +144,8 @@ def start(environment: Environment, **_: Any) -> None:
 
 def drain(**_: Any) -> None:
     """Finish what is under way before Locust stops a single user."""
+    if _state.worker is not None:
+        _state.worker.drain()
     if _state.run is not None:
         _state.run.finish()
 
@@ -143,6 +162,22 @@ def say(**_: Any) -> None:
     run = _state.run
     if run is not None and run.outcome is not None and run.headless:
         terminal.print_summary(run.outcome, run.conductor)
+
+
+def _prepare_worker(environment: Environment, runner: WorkerRunner) -> None:
+    """Wait for what the master says; Ctrl-C is the master's to act on, a second one is ours."""
+    try:
+        _state.worker = Worker(runner, load_settings())
+    except PlaygroundError as exc:
+        _exit(exc)
+    environment.stop_timeout = environment.stop_timeout or _STOP_SECONDS
+    interrupts = iter([not options_of(environment).processes])
+
+    def interrupt() -> None:
+        if next(interrupts, True):
+            runner.quit()
+
+    gevent.signal_handler(signal.SIGINT, interrupt)
 
 
 def _interrupt(environment: Environment) -> None:
@@ -163,20 +198,35 @@ def _interrupt(environment: Environment) -> None:
 
 
 def _source(settings: Settings) -> str:
-    """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for."""
+    """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for.
+
+    Our own is seeded only where it holds no baseline: one of other sizes than today's settings was
+    somebody's wish.
+    """
     if settings.database_url is None:
-        # A process of its own, not patched by gevent: starts, migrates, seeds, shows progress.
-        done = subprocess.run([sys.executable, "-m", "loadgen", "seed"], check=False)
-        if done.returncode:
-            sys.exit(done.returncode)
+        _loadgen("db", "up", stdout=subprocess.DEVNULL)
+        if not _is_seeded(locate.source_dsn(settings, start=False)):
+            _loadgen("seed")
     dsn = locate.source_dsn(settings, start=False)
+    if not _is_seeded(dsn):
+        raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
+    return dsn
+
+
+def _is_seeded(dsn: str) -> bool:
     with postgres.connect(dsn) as connection:
         schema.check_source(connection)
         schema.require_ownership(connection)
         state = schema.seed_state(connection)
-    if state is None or not state.progress.get("complete"):
-        raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
-    return dsn
+    return state is not None and bool(state.progress.get("complete"))
+
+
+def _loadgen(*arguments: str, stdout: int | None = None) -> None:
+    """Run a command of ours in a process of its own, not patched by gevent; it says what fails."""
+    command = [sys.executable, "-m", "loadgen", *arguments]
+    done = subprocess.run(command, stdout=stdout, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def _require_free(host: str, port: int) -> None:

@@ -41,7 +41,8 @@ class Profile:
     periodic: bool
 
     def level(self, s: float) -> float:
-        """Return the multiplier at schedule time `s` (seconds)."""
+        """Return the multiplier at schedule time `s` (seconds); before the start, that of 0."""
+        s = max(s, 0.0)
         if self.periodic:
             s -= floor(s / self.times[-1]) * self.times[-1]
         i = bisect_right(self.times, s) - 1
@@ -51,6 +52,7 @@ class Profile:
 
     def integral(self, s: float) -> float:
         """Return the integral of the multiplier from 0 to `s`, in seconds at level 1."""
+        s = max(s, 0.0)
         whole = 0.0
         if self.periodic:
             turns = floor(s / self.times[-1])
