@@ -1,0 +1,113 @@
+"""The wheel: it holds all that the package needs, and runs from an environment of its own."""
+
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from collections.abc import Mapping
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from loadgen import __version__, cli
+from loadgen.sql import statements
+from tests.conftest import clean_environment
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "loadgen"
+SQL = sorted(PACKAGE.rglob("*.sql"))
+
+
+def run(
+    *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; what it said shows where it failed."""
+    done = subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def uv() -> str:
+    """Return the uv that `make` uses."""
+    return run(ROOT / "scripts" / "setup", "--uv", cwd=ROOT).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel as `make build` does, without a network."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel into an environment without the project; return its folder of programs.
+
+    What the wheel depends on is lent from the environment of the tests, behind its own packages:
+    that needs no network, and the project itself, which is editable there, is not found that way.
+    """
+    environment = tmp_path_factory.mktemp("an empty plåce") / "venv"
+    tool = ROOT / uv()
+    run(tool, "venv", "--python", sys.executable, environment, cwd=ROOT)
+    python = environment / "bin" / "python"
+    run(tool, "pip", "install", "--offline", "--no-deps", "--python", python, wheel, cwd=ROOT)
+    (site,) = environment.glob("lib/python*/site-packages")
+    (site / "lent.pth").write_text(f"{sysconfig.get_path('platlib')}\n", encoding="utf-8")
+    return python.parent
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    """SQL and templates are packaged with the code, and nothing else is."""
+    with zipfile.ZipFile(wheel) as archive:
+        packaged = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert packaged == {
+        str(path.relative_to(ROOT))
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert len(SQL) > 3
+
+
+def test_the_wheel_says_what_it_needs(wheel: Path) -> None:
+    """Name, version, interpreter, licence and dependencies are those of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(name).decode())
+        assert any(one.endswith("/licenses/LICENSE") for one in archive.namelist())
+    assert (metadata["Name"], metadata["Version"]) == ("simplyload-playground", __version__)
+    assert metadata["Requires-Python"] == project["requires-python"]
+    assert metadata["License-Expression"] == "Apache-2.0"
+    required = [one for one in metadata.get_all("Requires-Dist", []) if "extra ==" not in one]
+    assert len(required) == len(project["dependencies"])
+    assert set(metadata.get_all("Provides-Extra", [])) == set(project["optional-dependencies"])
+
+
+def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """`loadgen --help` names every command, from a folder that has nothing to do with it."""
+    done = run(installed / "loadgen", "--help", cwd=tmp_path, env=clean_environment())
+    for name in cli.COMMANDS:
+        assert f"\n    {name} " in done.stdout
+    version = run(installed / "loadgen", "--version", cwd=tmp_path, env=clean_environment())
+    assert version.stdout == f"loadgen {__version__}\n"
+
+
+@pytest.mark.parametrize("path", SQL, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_statements_are_found_in_the_wheel(installed: Path, tmp_path: Path, path: Path) -> None:
+    """Each SQL file is read from the installed package, not from the checkout."""
+    package = ".".join(path.parent.relative_to(ROOT).parts).removesuffix(".sql")
+    code = (
+        "import loadgen, sys; from loadgen.sql import statements; "
+        "print(loadgen.__file__); print(len(statements(*sys.argv[1:])))"
+    )
+    arguments = ("-c", code, package, path.name)
+    done = run(installed / "python", *arguments, cwd=tmp_path, env=clean_environment())
+    origin, count = done.stdout.splitlines()
+    assert Path(origin).is_relative_to(installed.parent)
+    assert int(count) == len(statements(package, path.name)) > 0
