@@ -57,8 +57,12 @@ build: setup-dev
 	uv="$$(scripts/setup --uv)"; \
 	"$$uv" build --quiet --wheel --no-build-isolation --python .venv/bin/python
 
+RESET = from pathlib import Path; from loadgen.source import server; server.reset(Path.cwd())
 clean:
-	@[ ! -x .venv/bin/python ] || .venv/bin/python -m loadgen db reset --yes
+# Whatever DATABASE_URL says, the server of this folder is meant.
+	@[ ! -d .loadgen ] || .venv/bin/python -c "$(RESET)" || { \
+	  echo "clean: this folder's Postgres is still there: make setup, then make clean again" >&2; \
+	  exit 1; }
 	rm -rf .venv .tools .loadgen dist build .coverage .coverage.* htmlcov
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,12 +25,13 @@ from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
 
 SECONDS: Final = 60
-# Rates at which a minute shows something: thirty-five writes a second.
+# Rates at which a minute shows something, thirty-five writes a second; but three soft deletes, so
+# that sixty demos pass before a fifth of a thousand users is gone.
 RATES: Final = {
     "orders": 36_000,
     "events": 72_000,
     "status-updates": 18_000,
-    "soft-deletes": 720,
+    "soft-deletes": 180,
 }
 
 _CHECKS_FAILED: Final = 1
