@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import psycopg
@@ -22,7 +22,7 @@ from loadgen.workload.histogram import Histogram, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
-from loadgen.workload.settle import count_rows, gained
+from loadgen.workload.settle import count_rows, gained, users_and_lowest_deleted
 
 # A write may take as long as the connection's statement_timeout; settling waits for its backend.
 DRAIN_SECONDS = 45.0
@@ -32,7 +32,12 @@ Latencies = Mapping[str, tuple[Histogram, Histogram]]
 
 
 class Swarm(Protocol):
-    """The processes that perform the arrivals, as one."""
+    """The processes that perform the arrivals, as one.
+
+    `events` collects what the journal must hold of them: (kind, details).
+    """
+
+    events: list[tuple[str, dict[str, object]]]
 
     def begin(self, plan: Plan) -> None:
         """Get ready; the schedule starts once the first connection is open."""
@@ -63,6 +68,12 @@ class Swarm(Protocol):
 
     def stop_offering(self) -> None:
         """Let nothing more fall due."""
+
+    def awaits_sums(self) -> bool:
+        """Tell whether all that is still unknown can be told by the tables' sums alone."""
+
+    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
+        """Settle that, when nobody writes any more."""
 
     def close(self) -> None:
         """End what goes on beside the users."""
@@ -102,7 +113,10 @@ class Conductor:
         """Open the record and get the swarm ready. Raises PlaygroundError; then nothing runs."""
         self._latency = {name: (Histogram(), Histogram()) for name in OPERATIONS}
         connection = self._connection()
-        self._rows_before = count_rows(connection)
+        with postgres.plain_errors("counting the source's rows"):
+            self._rows_before = count_rows(connection)
+            users, lowest = users_and_lowest_deleted(connection)
+        self.plan = replace(self.plan, users=users, lowest_deleted_rank=lowest)
         self.swarm.begin(self.plan)
         self.record = RunRecord.create(self.settings.reports_dir, self.plan.run_id)
         self.record.write_run(self._opening(connection))
@@ -112,7 +126,8 @@ class Conductor:
         """Append one row an operation to samples.csv."""
         if not self._journal_started and self.swarm.now() >= 0:
             self._journal_started = True
-            self.record.update_run(schedule_started_at=datetime.now(UTC))
+            began = datetime.now(UTC) - timedelta(seconds=self.swarm.now())
+            self.record.update_run(schedule_started_at=began)
         counts, targets = self.swarm.counts(), self.swarm.target_rates()
         latencies = self.swarm.latencies()
         at = datetime.now(UTC)
@@ -125,6 +140,9 @@ class Conductor:
                 whole.merge(part)
         self._unbalanced += sum(not c.balanced() for c in counts.values())
         self.record.append_samples(rows)
+        while self.swarm.events:
+            kind, details = self.swarm.events.pop(0)
+            self.record.journal(kind, None, **details)
         return counts
 
     def change_rates(self, mix: Mix, *, by: str) -> None:
@@ -143,11 +161,13 @@ class Conductor:
         """Drain the run, close its record and judge it."""
         self.swarm.stop_offering()
         _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
-        _wait_until(lambda: not any(c.unknown for c in self._counts()), SETTLE_SECONDS)
+        _wait_until(self._settled, SETTLE_SECONDS)
         seconds = min(max(0.0, self.swarm.now()), self.plan.duration)
+        rows_after = self._count_rows()
+        if rows_after is not None and self.swarm.awaits_sums():
+            self.swarm.settle_from_sums(gained(self._rows_before, rows_after))
         totals = self.sample()
         self.swarm.close()
-        rows_after = self._count_rows()
         problems = self._problems(totals, rows_after)
         latency = {
             name: {"service": summary(pair[0]), "intended": summary(pair[1])}
@@ -239,6 +259,9 @@ class Conductor:
             if counts.committed != rows[name]
         ]
         return problems
+
+    def _settled(self) -> bool:
+        return self.swarm.awaits_sums() or not any(c.unknown for c in self._counts())
 
     def _counts(self) -> Iterable[Counts]:
         return self.swarm.counts().values()

@@ -22,7 +22,7 @@ from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.mix import Mix
 from loadgen.workload.operations import Operations
 from loadgen.workload.plan import Plan
-from loadgen.workload.settle import population
+from loadgen.workload.settle import open_orders
 
 _SETTLE_INTERVAL = 0.5
 
@@ -37,15 +37,22 @@ def schedule_of(plan: Plan, share: Share) -> Schedule:
 class Station:
     """Made for one run; `begin` connects to the source, `start` lets the schedule run."""
 
-    def __init__(self, dsn: str, plan: Plan, share: Share) -> None:
-        with postgres.connect(dsn) as connection:
-            who = population(connection, share)
+    def __init__(self, dsn: str, plan: Plan, share: Share, *, joins: bool = False) -> None:
+        """Connect and read the share's open orders; one that `joins` later has none at first.
+
+        Raises PlaygroundError where the source can't be read.
+        """
+        with (
+            postgres.plain_errors("reading the source's open orders"),
+            postgres.connect(dsn) as connection,
+        ):
+            orders = [] if joins else open_orders(connection, share)
         self._dsn = dsn
         self.clock = ScheduleClock(time.monotonic)
         self.schedule = schedule_of(plan, share)
         self.ledger = Ledger(self.schedule, plan.lateness_limit)
-        operations = Operations(plan.run_id, who, plan.event_bytes, plan.hot_users)
-        self.crew = PostgresUser.crew = Crew(dsn, self.clock, self.ledger, operations)
+        operations = Operations(plan, orders)
+        self.crew = PostgresUser.crew_of_run = Crew(dsn, self.clock, self.ledger, operations)
         self._settler = gevent.spawn(self._settle_for_ever)
 
     def start(self, zero: float) -> None:
@@ -86,6 +93,7 @@ class Station:
     def close(self) -> None:
         """Stop looking for lost writes; the run is over."""
         self._settler.kill()
+        self.crew.retire()
 
     def _settle_for_ever(self) -> None:
         """Look up lost writes on a connection of its own, made when there are any."""

@@ -21,8 +21,11 @@ class LocalSwarm:
 
     station: Station
 
+    events: list[tuple[str, dict[str, object]]]
+
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self.events = []
 
     def begin(self, plan: Plan) -> None:
         """Make the station, and start its clock once a connection is open."""
@@ -31,7 +34,7 @@ class LocalSwarm:
 
     def _start(self) -> None:
         deadline = time.monotonic() + CONNECT_SECONDS
-        while not self.station.crew.connected and time.monotonic() < deadline:
+        while not self.station.crew.backends and time.monotonic() < deadline:
             gevent.sleep(0.005)
         self.station.start(time.time())
 
@@ -70,6 +73,13 @@ class LocalSwarm:
     def stop_offering(self) -> None:
         """Let nothing more fall due."""
         self.station.end(max(0.0, self.now()))
+
+    def awaits_sums(self) -> bool:
+        """Nothing does: what this process lost, it looks up itself."""
+        return False
+
+    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
+        """Nothing awaits it."""
 
     def close(self) -> None:
         """End what goes on beside the users."""

@@ -25,6 +25,7 @@ from loadgen.workload.ledger import Ledger
 from loadgen.workload.operations import STATEMENTS, Operations, Write
 from loadgen.workload.settle import Lost, backend_alive, is_committed
 
+STALL_SECONDS = 5.0
 NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
 _BACK_OFF_SECONDS = (0.1, 2.0)  # first and longest wait between attempts to connect
 _random = SystemRandom()  # jitter only: nothing that is written depends on it
@@ -41,7 +42,10 @@ class Crew:
         self.ledger = ledger
         self.operations = operations
         self.lost: list[Lost] = []
-        self.connected = 0
+        self.performing: dict[int, Write] = {}  # by user: what is lost if this process dies
+        self.backends: set[int] = set()  # process ids, on the server
+        self.holding = False  # take nothing for the moment
+        self.ticked_at: float | None = None  # in a worker: when it last knew that it was alive
         self.reconnects = 0
         self._idle: list[greenlet] = []
         self._loop = gevent.hub.get_hub().loop
@@ -49,9 +53,12 @@ class Crew:
 
     def take(self) -> Arrival | None:
         """Return the next due arrival, waiting for it; None when the user is asked to look up."""
-        arrival = self.ledger.take(self.clock.now())
-        if arrival is not None:
-            return arrival
+        if self.ticked_at is not None and time.monotonic() - self.ticked_at > STALL_SECONDS:
+            self.holding = True  # a stall: others may have been given this process's share
+        if not self.holding:
+            arrival = self.ledger.take(self.clock.now())
+            if arrival is not None:
+                return arrival
         me = getcurrent()
         self._idle.append(me)
         self._set_timer()
@@ -68,6 +75,12 @@ class Crew:
         if user in self._idle:
             self._idle.remove(user)
             self._loop.run_callback(user.switch, None)
+
+    def retire(self) -> None:
+        """Hand out nothing any more, and let the users look for their next crew."""
+        self.holding = True
+        while self._idle:
+            self._loop.run_callback(self._idle.pop().switch, None)
 
     def rescheduled(self) -> None:
         """Call it when the schedule or the clock has changed under waiting users."""
@@ -88,42 +101,50 @@ class Crew:
         """Wake up when the next arrival is due."""
         self._timer.stop()
         delay = self.ledger.schedule.next_due() - self.clock.now()
-        if not self.clock.paused and delay != float("inf"):
+        if not self.clock.paused and not self.holding and delay != float("inf"):
             self._timer = self._loop.timer(max(0.0, delay))
             self._timer.start(self._hand_over, update=True)
 
     def _hand_over(self) -> None:
         """Give what is due to idle users, the last one to fall idle first; runs in the hub."""
-        while self._idle and (arrival := self.ledger.take(self.clock.now())) is not None:
+        while (
+            self._idle
+            and not self.holding
+            and (arrival := self.ledger.take(self.clock.now())) is not None
+        ):
             self._idle.pop().switch(arrival)
         if self._idle:
             self._set_timer()
 
 
 class PostgresUser(locust.User):
-    """One connection; `crew` is set by the listeners before a test starts."""
+    """One connection; `crew_of_run` is set by the process's station before a test starts."""
 
     wait_time = constant(0)
-    crew: ClassVar[Crew]
+    crew: Crew
+    crew_of_run: ClassVar[Crew | None] = None
 
     @task
     def work(self) -> None:
         """Perform arrivals until asked to stop; a task that never returns saves Locust's loop."""
+        while self.crew_of_run is None:
+            gevent.sleep(0.05)  # a worker may be told of its users before its share is ready
+        self.crew = self.crew_of_run
         connection = None
         try:
             while self._state == "running":
+                if self.crew is not self.crew_of_run:
+                    self._change_crew(connection)
                 if connection is None:
                     connection = self._connect()
                     continue
                 arrival = self.crew.take()
                 if arrival is not None and not self._perform(connection, arrival):
-                    connection.close()
-                    self.crew.connected -= 1
+                    self._disconnect(connection)
                     connection = None
         finally:
             if connection is not None:
-                connection.close()
-                self.crew.connected -= 1
+                self._disconnect(connection)
         raise StopUser
 
     def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002 - Locust's signature
@@ -131,7 +152,7 @@ class PostgresUser(locust.User):
         if not force and self._state == "stopping":
             return False  # two stops at once: Locust's timer and a person, say
         killed: bool = super().stop(force)
-        if not killed and self.greenlet is not None:
+        if not killed and self.greenlet is not None and self.crew_of_run is not None:
             self.crew.look_up(self.greenlet)
         return killed
 
@@ -146,9 +167,19 @@ class PostgresUser(locust.User):
                 gevent.sleep(wait * _random.uniform(0.5, 1.5))
                 wait = min(wait * 2, longest)
             else:
-                self.crew.connected += 1
+                self.crew.backends.add(connection.backend_pid)
                 return connection
         return None
+
+    def _change_crew(self, connection: GeventConnection | None) -> None:
+        """Go over to the crew of a run that this process has joined anew."""
+        self.crew = self.crew_of_run or self.crew
+        if connection is not None:
+            self.crew.backends.add(connection.backend_pid)
+
+    def _disconnect(self, connection: GeventConnection) -> None:
+        self.crew.backends.discard(connection.backend_pid)
+        connection.close()
 
     def _perform(
         self,
@@ -162,6 +193,7 @@ class PostgresUser(locust.User):
         if write is None:
             crew.ledger.failed(arrival.operation, NO_ROW)
             return True
+        crew.performing[id(self)] = write
         started = clock()
         try:
             answer = connection.execute(write.operation.encode(), write.parameters)
@@ -172,6 +204,8 @@ class PostgresUser(locust.User):
             # Killed while waiting: the server may still commit it.
             self._lose(connection, write, CONNECTION_FAILURE)
             raise
+        finally:
+            del crew.performing[id(self)]
         service = clock() - started
         if answer.sqlstate is not None:
             crew.ledger.failed(write.operation, answer.sqlstate)

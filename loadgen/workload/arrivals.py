@@ -191,6 +191,11 @@ class Walk:
         self._go_to(self._last)
         self._first = self.upcoming.k
 
+    @property
+    def place(self) -> Checkpoint:
+        """Where the upcoming arrival stands in its stream."""
+        return self._at
+
     def step(self) -> Arrival:
         """Return the upcoming arrival and go on to the next one."""
         arrival = self.upcoming
@@ -264,7 +269,7 @@ class Walk:
 class Schedule:
     """All operations' walks of one process, merged in order of due time."""
 
-    __slots__ = ("_left", "_share_from", "end", "mix", "walks")
+    __slots__ = ("_left", "_shares_to_come", "end", "mix", "walks")
 
     def __init__(  # noqa: PLR0913 - a schedule is these six facts
         self,
@@ -279,7 +284,7 @@ class Schedule:
         shape = profile(profile_name)
         self.mix = mix
         self.end = end
-        self._share_from: tuple[float, Share] | None = None
+        self._shares_to_come: deque[tuple[float, Share]] = deque()
         self._left: deque[Arrival] = deque()  # due before a new split and not taken then
         self.walks = [
             Walk(Stream(seed, name, kind), Timeline(mix.rate(name), shape), share)
@@ -340,9 +345,18 @@ class Schedule:
 
     def change_share(self, at: float, share: Share) -> None:
         """From schedule time `at` on this process takes `share` of the arrivals."""
-        if self._share_from is not None:
-            raise ValueError("a change of share is still waiting for its instant")
-        self._share_from = (at, share)
+        if self._shares_to_come and at < self._shares_to_come[-1][0]:
+            raise ValueError(f"a share from {at} s on comes after a later one was announced")
+        self._shares_to_come.append((at, share))
+
+    def join(self, at: float, share: Share) -> None:
+        """Begin a share in the middle of a run: nothing before `at` is this process's."""
+        for walk in self.walks:
+            walk.resplit(at, share)
+
+    def places(self) -> dict[str, Checkpoint]:
+        """Return the place of each operation's upcoming arrival: all before are handed out."""
+        return {walk.stream.operation: walk.place for walk in self.walks}
 
     def target_rates(self, s: float) -> Mapping[str, float]:
         """Return the whole swarm's target rate per operation at `s`, per second; 0 past the end."""
@@ -368,14 +382,12 @@ class Schedule:
 
     def _split_if_due(self, s: float) -> None:
         """Put a new share in force at its instant; what was due before stays with this process."""
-        if self._share_from is None or s < self._share_from[0]:
-            return
-        at, share = self._share_from
-        before = min(at, self.end)
-        left: list[Arrival] = []
-        for walk in self.walks:
-            while walk.upcoming.due < before:
-                left.append(walk.step())
-            walk.resplit(at, share)
-        self._left.extend(sorted(left, key=lambda arrival: arrival.due))
-        self._share_from = None
+        while self._shares_to_come and self._shares_to_come[0][0] <= s:
+            at, share = self._shares_to_come.popleft()
+            before = min(at, self.end)
+            left: list[Arrival] = []
+            for walk in self.walks:
+                while walk.upcoming.due < before:
+                    left.append(walk.step())
+                walk.resplit(at, share)
+            self._left.extend(sorted(left, key=lambda arrival: arrival.due))

@@ -37,6 +37,17 @@ class Counts:
             self.in_flight + other.in_flight,
         )
 
+    def dump(self) -> list[int]:
+        """Return plain values for a message between processes: Counts(*values) reads them."""
+        return [
+            self.offered,
+            self.committed,
+            self.failed,
+            self.skipped,
+            self.unknown,
+            self.in_flight,
+        ]
+
     def balanced(self) -> bool:
         """Tell whether the accounting law holds."""
         done = self.committed + self.failed + self.skipped

@@ -6,7 +6,6 @@ from the quiet end. So an update is legal by construction, and a lost answer can
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha1
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -15,6 +14,7 @@ from loadgen.sql import statements
 from loadgen.workload import synthetic
 from loadgen.workload.arrivals import Arrival, unit
 from loadgen.workload.mix import OPERATIONS
+from loadgen.workload.plan import Plan
 from loadgen.workload.pools import small_pools
 
 STATEMENTS = statements("loadgen.workload", "operations.sql")
@@ -33,6 +33,7 @@ class Write(NamedTuple):
     """One statement to send; `key` and `version` say how to look it up if its answer is lost."""
 
     operation: str
+    k: int
     parameters: Sequence[bytes]
     key: bytes
     finds: Order | None = None  # the order as it stands before
@@ -67,35 +68,32 @@ def key_maker(run_id: str, operation: str) -> Callable[[int], bytes]:
     return key
 
 
-@dataclass(frozen=True, slots=True)
-class Population:
-    """Who there is in the source at the start of a run."""
+def lowest_deleted_rank(users: int, deleted_ids: Sequence[int]) -> int:
+    """Return from which rank on users are deleted; `users` where none is."""
+    return min((synthetic.user_rank(user, users) for user in deleted_ids), default=users)
 
-    users: int
-    lowest_deleted_rank: int  # = users where none is deleted
-    open_orders: tuple[Order, ...] = ()
 
-    @classmethod
-    def of(cls, users: int, deleted_ids: Sequence[int], orders: Sequence[Order]) -> "Population":
-        """Build it from what the source says."""
-        ranks = [synthetic.user_rank(user, users) for user in deleted_ids]
-        return cls(users, min(ranks, default=users), tuple(orders))
+def user_to_delete(k: int, users: int, lowest_deleted: int) -> int | None:
+    """Return the id of the user that soft delete k aims at; None once a fifth is gone."""
+    rank = lowest_deleted - 1 - k
+    if rank < synthetic.lasting_users(users):
+        return None
+    return synthetic.user_id(rank, users)
 
 
 class Operations:
     """Makes the writes of one process; holds the open orders that this process may change."""
 
-    def __init__(
-        self, run_id: str, population: Population, event_bytes: int, hot: int | None
-    ) -> None:
-        self._population = population
-        self._orders = list(population.open_orders)
-        self._active = synthetic.lasting_users(population.users)
-        if hot is not None:
-            self._active = min(self._active, hot)
+    def __init__(self, plan: Plan, open_orders: Sequence[Order] = ()) -> None:
+        self._users = plan.users
+        self._lowest_deleted = plan.lowest_deleted_rank
+        self._orders = list(open_orders)
+        self._active = synthetic.lasting_users(plan.users)
+        if plan.hot_users is not None:
+            self._active = min(self._active, plan.hot_users)
         self._pools = small_pools()
-        self._event_bytes = event_bytes
-        self._keys = {name: key_maker(run_id, name) for name in OPERATIONS}
+        self._event_bytes = plan.event_bytes
+        self._keys = {name: key_maker(plan.run_id, name) for name in OPERATIONS}
         self._makers: dict[str, Callable[[Arrival], Write | None]] = {
             "insert_order": self._insert_order,
             "insert_event": self._insert_event,
@@ -124,19 +122,21 @@ class Operations:
 
     def _busy_user(self, arrival: Arrival) -> bytes:
         rank = synthetic.busy_rank(unit(arrival.draws[1]), self._active)
-        return b"%d" % synthetic.user_id(rank, self._population.users)
+        return b"%d" % synthetic.user_id(rank, self._users)
 
     def _insert_order(self, arrival: Arrival) -> Write:
         key = self._keys["insert_order"](arrival.k)
         quantity, amount, currency = synthetic.order(arrival.draws[2:], self._pools)
         user = self._busy_user(arrival)
         parameters = (key, user, quantity, amount, currency)
-        return Write("insert_order", parameters, key, leaves=Order(key, "pending", 0))
+        return Write("insert_order", arrival.k, parameters, key, leaves=Order(key, "pending", 0))
 
     def _insert_event(self, arrival: Arrival) -> Write:
         key = self._keys["insert_event"](arrival.k)
         kind, properties = synthetic.event(arrival.draws[2:], self._pools, self._event_bytes)
-        return Write("insert_event", (key, self._busy_user(arrival), kind, properties), key)
+        return Write(
+            "insert_event", arrival.k, (key, self._busy_user(arrival), kind, properties), key
+        )
 
     def _update_order_status(self, arrival: Arrival) -> Write | None:
         orders = self._orders
@@ -150,12 +150,11 @@ class Operations:
             raise AssertionError(f"an order in final status {order.status!r} was taken for open")
         leaves = Order(order.number, status, order.version + 1)
         parameters = (order.number, status.encode(), b"%d" % order.version)
-        return Write("update_order_status", parameters, order.number, order, leaves)
+        return Write("update_order_status", arrival.k, parameters, order.number, order, leaves)
 
     def _soft_delete_user(self, arrival: Arrival) -> Write | None:
-        population = self._population
-        rank = population.lowest_deleted_rank - 1 - arrival.k
-        if rank < synthetic.lasting_users(population.users):
+        target = user_to_delete(arrival.k, self._users, self._lowest_deleted)
+        if target is None:
             return None
-        user = b"%d" % synthetic.user_id(rank, population.users)
-        return Write("soft_delete_user", (user,), user)
+        user = b"%d" % target
+        return Write("soft_delete_user", arrival.k, (user,), user)

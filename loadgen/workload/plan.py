@@ -1,8 +1,10 @@
 """What a run is asked to be: the one value that every process of it is given."""
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from loadgen.workload.arrivals import ArrivalKind
 from loadgen.workload.mix import Mix
@@ -22,6 +24,18 @@ class Plan:
     lateness_limit: float
     event_bytes: int
     hot_users: int | None
+    # Read once at the start, so that all processes agree on whom to delete next.
+    users: int = 0
+    lowest_deleted_rank: int = 0
+
+    def dump(self) -> dict[str, object]:
+        """Return plain values for a message between processes; `load` reads them."""
+        return {**asdict(self), "mix": dict(self.mix.rates_per_hour)}
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any]) -> "Plan":
+        """Return the plan that `dump` wrote."""
+        return cls(**{**dumped, "mix": Mix(dumped["mix"])})
 
 
 def new_run_id() -> str:

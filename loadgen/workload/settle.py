@@ -12,7 +12,7 @@ import psycopg
 from loadgen.sql import statements
 from loadgen.workload import synthetic
 from loadgen.workload.arrivals import Share
-from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Order, Population, Write
+from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Order, Write, lowest_deleted_rank
 
 _SQL = statements("loadgen.workload", "targets.sql")
 
@@ -42,21 +42,23 @@ def is_committed(connection: psycopg.Connection, write: Write) -> bool:
     return bool(_value(connection, sql, {"key": key, "version": write.version}))
 
 
-def population(connection: psycopg.Connection, share: Share) -> Population:
-    """Read who there is: users, soft deletes so far, and this share of the open orders."""
+def users_and_lowest_deleted(connection: psycopg.Connection) -> tuple[int, int]:
+    """Return how many users there are, and from which rank on they are soft deleted."""
     users = int(str(_value(connection, _SQL["user_count"])))
     deleted = [row[0] for row in connection.execute(_SQL["deleted_users"])]
-    found = connection.execute(
-        _SQL["open_orders"],
-        {
-            "open": list(synthetic.OPEN_STATUSES),
-            "of": share.of,
-            "index": share.part,
-            "limit": OPEN_ORDERS_LIMIT,
-        },
-    )
-    orders = [Order(number.encode(), status, version) for number, status, version in found]
-    return Population.of(users, deleted, orders)
+    return users, lowest_deleted_rank(users, deleted)
+
+
+def open_orders(connection: psycopg.Connection, share: Share) -> list[Order]:
+    """Return this share of the recent orders that may still change."""
+    parameters = {
+        "open": list(synthetic.OPEN_STATUSES),
+        "of": share.of,
+        "index": share.part,
+        "limit": OPEN_ORDERS_LIMIT,
+    }
+    found = connection.execute(_SQL["open_orders"], parameters)
+    return [Order(number.encode(), status, version) for number, status, version in found]
 
 
 def count_rows(connection: psycopg.Connection) -> dict[str, dict[str, int]]:

@@ -154,12 +154,13 @@ def test_a_change_in_the_past_is_refused() -> None:
         timeline.change(9, 1.0)
 
 
-def test_a_second_split_waits_for_the_first() -> None:
-    """Two splits under way at once have no defined owner."""
+def test_splits_come_in_order() -> None:
+    """A split announced after a later one would have no defined owner."""
     schedule = Schedule(1, "even", mix())
     schedule.change_share(5, Share(0, 2))
-    with pytest.raises(ValueError, match="still waiting"):
-        schedule.change_share(6, Share(0, 3))
+    schedule.change_share(6, Share(0, 3))
+    with pytest.raises(ValueError, match="comes after"):
+        schedule.change_share(5.5, Share(0, 3))
 
 
 def test_nothing_is_due_at_rate_zero_or_after_the_end() -> None:

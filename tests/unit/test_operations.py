@@ -4,15 +4,17 @@ from uuid import UUID, uuid5
 
 from loadgen.workload import synthetic
 from loadgen.workload.arrivals import Arrival, Stream
+from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.operations import (
     OPEN_ORDERS_LIMIT,
     Operations,
     Order,
-    Population,
     Write,
     key_maker,
+    lowest_deleted_rank,
     run_namespace,
 )
+from loadgen.workload.plan import Plan
 
 USERS = 1000
 
@@ -24,7 +26,20 @@ def arrival(operation: str, k: int) -> Arrival:
 
 def operations(orders: tuple[Order, ...] = (), deleted: tuple[int, ...] = ()) -> Operations:
     """Return the operations of a process that knows `orders`."""
-    return Operations("run", Population.of(USERS, deleted, orders), 300, None)
+    plan = Plan(
+        run_id="run",
+        seed=1,
+        arrivals="even",
+        profile="steady",
+        mix=Mix(dict.fromkeys(OPERATIONS, 1.0)),
+        duration=60,
+        lateness_limit=1,
+        event_bytes=300,
+        hot_users=None,
+        users=USERS,
+        lowest_deleted_rank=lowest_deleted_rank(USERS, deleted),
+    )
+    return Operations(plan, orders)
 
 
 def written(made: Operations, operation: str, k: int) -> Write:

@@ -1,0 +1,150 @@
+"""A worker process: holds one station, does what the master says, reports once a second.
+
+It decides one thing by itself: a worker that has not heard the master for five seconds takes no
+arrivals, since the master may have given them to others.
+"""
+
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import time
+from collections.abc import Mapping
+from math import floor
+from typing import Any
+
+import gevent
+from locust.runners import WorkerRunner
+
+from loadgen.errors import PlaygroundError
+from loadgen.settings import Settings
+from loadgen.source import locate
+from loadgen.station import Station
+from loadgen.workload.arrivals import Share
+from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.plan import Plan
+
+MESSAGE = "loadgen"
+_SILENCE_SECONDS = 5.0
+_TICK_SECONDS = 0.25
+_IDLE_INTERVAL = 0.1  # between reports before the start and after the end
+
+
+class Worker:
+    """This process, as the master's messages see it."""
+
+    def __init__(self, runner: WorkerRunner, settings: Settings) -> None:
+        self._runner = runner
+        self._settings = settings
+        self._station: Station | None = None
+        self._run_id = ""
+        runner.register_message(MESSAGE, self._hear)
+        gevent.spawn(self._report_for_ever)
+        gevent.spawn(self._watch_master)
+
+    def _hear(self, msg: Any, **_: Any) -> None:
+        """Do what one message of the master says."""
+        said: Mapping[str, Any] = msg.data
+        if said["do"] == "begin":
+            self._begin(said)
+        elif self._station is None or said["run_id"] != self._run_id:
+            return
+        elif said["do"] == "start":
+            self._station.start(said["zero"])
+        elif said["do"] == "change":
+            self._station.change(said["at"], Mix(said["rates"]))
+            self._say(applied=said["version"])
+        elif said["do"] == "split":
+            self._station.split(said["at"], Share(*said["share"]))
+        elif said["do"] == "end":
+            self._station.end(said["at"])
+        elif said["do"] == "close":
+            self._station.close()
+            self._station = None
+
+    def _begin(self, said: Mapping[str, Any]) -> None:
+        """Get a station ready, for a run that is to start or one that is under way."""
+        if self._station is not None:
+            self._station.close()
+        plan = Plan.load(said["plan"])
+        self._run_id = plan.run_id
+        try:
+            dsn = locate.source_dsn(self._settings, start=False)
+            self._station = Station(
+                dsn, plan, Share(*said["share"]), joins=said["joins_at"] is not None
+            )
+        except PlaygroundError as exc:
+            self._station = None
+            self._say(problem=str(exc))
+            return
+        for at, rates in said["changes"]:
+            self._station.change(at, Mix(rates))
+        if said["joins_at"] is not None:
+            self._station.schedule.join(said["joins_at"], Share(*said["share"]))
+            self._station.start(said["zero"])
+        self._say(ready=True)
+
+    def _report_for_ever(self) -> None:
+        """Report at whole seconds of schedule time, oftener before the start and after the end."""
+        while True:
+            station = self._station
+            if station is None:
+                gevent.sleep(_IDLE_INTERVAL)
+                continue
+            now = station.now()
+            if 0 <= now < station.schedule.end:
+                gevent.sleep(min(floor(now) + 1, station.schedule.end) - now)
+            else:
+                gevent.sleep(_IDLE_INTERVAL)
+            if station is self._station:
+                self._say(vector=self._vector(station))
+
+    def _vector(self, station: Station) -> dict[str, Any]:
+        """Return this process's state of one instant, as plain values."""
+        now, crew = station.now(), station.crew
+        counts = station.ledger.vector(now)
+        unfinished = [*crew.performing.values(), *(lost.write for lost in crew.lost)]
+        return {
+            "s": now,
+            "counts": {name: counts[name].dump() for name in OPERATIONS},
+            "failures": [[*key, n] for key, n in station.failures().items()],
+            "latencies": {
+                name: [service.dump(), intended.dump()]
+                for name, (service, intended) in station.take_latencies().items()
+            },
+            "next": station.schedule.places(),
+            "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
+            "backends": list(crew.backends | {lost.backend_pid for lost in crew.lost}),
+        }
+
+    def _say(self, **said: object) -> None:
+        self._runner.send_message(MESSAGE, {"run_id": self._run_id, **said})
+
+    def _watch_master(self) -> None:
+        """Hold while the master is silent; what falls due meanwhile is skipped in time.
+
+        Also hold after a stall of this process: it was silent itself, and may have been given up.
+        """
+        while True:
+            ticked_at = time.monotonic()
+            gevent.sleep(_TICK_SECONDS)
+            heard, station = self._runner.last_heartbeat_timestamp, self._station
+            if station is None or heard is None:
+                continue
+            crew = station.crew
+            stalled = time.monotonic() - ticked_at > _SILENCE_SECONDS
+            holding = stalled or time.time() - heard > _SILENCE_SECONDS
+            if holding != crew.holding:
+                crew.holding = holding
+                crew.rescheduled()
+            crew.ticked_at = time.monotonic()
+
+    def drain(self) -> None:
+        """Finish what is under way; the process is about to leave."""
+        station = self._station
+        if station is None or station.now() < 0:
+            return
+        station.end(station.now())
+        deadline = time.monotonic() + 45
+        while time.monotonic() < deadline and any(
+            c.in_flight or c.unknown for c in station.counts().values()
+        ):
+            gevent.sleep(0.02)
+        self._say(vector=self._vector(station))

@@ -1,0 +1,253 @@
+"""The swarm of a master: its workers' stations, asked by messages, and the arithmetic of loss.
+
+Each worker reports a vector a second; the sum of the latest vectors keeps the accounting law. The
+arrivals of a worker that is lost, from its last vector up to the hand-over, are unknown until
+`remote` has looked them up; its share goes to the others from an instant announced ahead.
+"""
+
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import time
+from collections import Counter
+from collections.abc import Mapping
+from math import nextafter
+from typing import Any
+
+import gevent
+from locust.runners import MasterRunner
+
+from loadgen.errors import SourceError
+from loadgen.remote import Remote, settle, settle_from_sums, write_off
+from loadgen.station import schedule_of
+from loadgen.swarm import CONNECT_SECONDS
+from loadgen.worker import MESSAGE
+from loadgen.workload.arrivals import WHOLE, Schedule, Share
+from loadgen.workload.clock import ScheduleClock
+from loadgen.workload.histogram import Histogram
+from loadgen.workload.ledger import Counts
+from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.plan import Plan
+
+LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
+_READY_SECONDS = 30.0
+_AHEAD_SECONDS = 0.5  # how far ahead a change is announced
+_GATHER_SECONDS = 1.5
+_ACKNOWLEDGED_SECONDS = 2.0
+
+
+class WorkersSwarm:
+    """What the conductor asks, answered by the workers' latest reports."""
+
+    def __init__(self, runner: MasterRunner, dsn: str) -> None:
+        self._runner = runner
+        self._dsn = dsn
+        self.events: list[tuple[str, dict[str, object]]] = []  # for the journal
+        self._clock = ScheduleClock(time.monotonic)
+        self._remotes: dict[str, Remote] = {}
+        self._silent: set[str] = set()  # lost, and not heard again
+        self._latencies: dict[str, tuple[Histogram, Histogram]] = _no_latencies()
+        self._changes: list[tuple[float, dict[str, float]]] = []
+        self._zero = 0.0
+        self._problem: str | None = None
+        self._schedule: Schedule
+        self._plan: Plan
+        runner.custom_messages[MESSAGE] = (self._hear, False)  # each run has its own listener
+
+    def begin(self, plan: Plan) -> None:
+        """Give every worker that is there its share; raises SourceError if one can't take it."""
+        self._plan = plan
+        self._schedule = schedule_of(plan, WHOLE)
+        workers = self._there()
+        for part, name in enumerate(workers):
+            self._enlist(name, Share(part, len(workers)), joins_at=None)
+        deadline = time.monotonic() + _READY_SECONDS
+        while not all(remote.ready for remote in self._remotes.values()):
+            if self._problem or time.monotonic() > deadline:
+                raise SourceError(
+                    self._problem or "a worker did not get ready in 30 s: see its log"
+                )
+            gevent.sleep(0.01)
+        self._greenlets = [gevent.spawn(self._start), gevent.spawn(self._watch)]
+
+    def now(self) -> float:
+        """Return the schedule time; negative before the start."""
+        return self._clock.now()
+
+    def gather(self, s: float) -> None:
+        """Wait a moment for every worker's vector of schedule time `s`."""
+        deadline = time.monotonic() + _GATHER_SECONDS
+        while (now := time.monotonic()) < deadline and any(
+            remote.s < int(s) and now - remote.heard_at < 2 * _GATHER_SECONDS
+            for remote in self._live()
+        ):
+            gevent.sleep(0.01)
+
+    def counts(self) -> Mapping[str, Counts]:
+        """Return the sum of the workers' latest vectors."""
+        return {
+            name: sum((remote.counts[name] for remote in self._remotes.values()), Counts())
+            for name in OPERATIONS
+        }
+
+    def latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
+        """Return (service, intended) per operation since the last call."""
+        taken, self._latencies = self._latencies, _no_latencies()
+        return taken
+
+    def failures(self) -> Mapping[tuple[str, str], int]:
+        """Return failed writes by (operation, SQLSTATE) from the start."""
+        total: Counter[tuple[str, str]] = Counter()
+        for remote in self._remotes.values():
+            total.update(remote.failures)
+        return total
+
+    def target_rates(self) -> Mapping[str, float]:
+        """Return the target per operation at this moment, per second."""
+        return self._schedule.target_rates(self.now())
+
+    def asked(self) -> Mapping[str, float]:
+        """Return what the rates asked for from the start up to now."""
+        return self._schedule.asked(max(0.0, self.now()))
+
+    def change(self, mix: Mix) -> str:
+        """Announce other rates; return how many workers acknowledged within two seconds."""
+        at = max(0.0, self.now()) + _AHEAD_SECONDS
+        rates = dict(mix.rates_per_hour)
+        self._schedule.change_rates(at, mix)
+        self._changes.append((at, rates))
+        version = len(self._changes)
+        self._tell_all(do="change", at=at, rates=rates, version=version)
+        deadline = time.monotonic() + _ACKNOWLEDGED_SECONDS
+        while time.monotonic() < deadline and any(r.applied < version for r in self._live()):
+            gevent.sleep(0.01)
+        applied = sum(remote.applied >= version for remote in self._live())
+        return f"{applied} of {len(self._live())}"
+
+    def stop_offering(self) -> None:
+        """Let nothing more fall due, from an instant that all workers know ahead."""
+        at = max(0.0, self.now()) + _AHEAD_SECONDS
+        self._schedule.end = min(self._schedule.end, nextafter(at, at + 1))
+        self._tell_all(do="end", at=at)
+        end = self._schedule.end
+        while any(remote.s < end for remote in self._live()):
+            gevent.sleep(0.01)
+
+    def close(self) -> None:
+        """End what goes on beside the users."""
+        gevent.killall(self._greenlets)
+        self._tell_all(do="close")
+
+    def awaits_sums(self) -> bool:
+        """Tell whether all that is still unknown can be told by the tables' sums alone."""
+        unknown = [r for r in self._remotes.values() if any(c.unknown for c in r.counts.values())]
+        return bool(unknown) and all(remote.looked_up for remote in unknown)
+
+    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
+        """Settle what only the tables' sums can tell, when nobody writes any more."""
+        settle_from_sums(self._remotes.values(), gained)
+
+    def _start(self) -> None:
+        """Start every clock at one instant ahead, once a connection is open somewhere."""
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while time.monotonic() < deadline and not any(r.backends for r in self._remotes.values()):
+            gevent.sleep(0.01)
+        self._zero = time.time() + _AHEAD_SECONDS
+        self._clock.start(time.monotonic() + _AHEAD_SECONDS)
+        self._tell_all(do="start", zero=self._zero)
+
+    def _watch(self) -> None:
+        """Notice workers that fall silent, leave, or join."""
+        while True:
+            gevent.sleep(0.25)
+            if self.now() < 0 or self.now() >= self._schedule.end:
+                continue
+            clients = self._runner.clients
+            for name, remote in list(self._remotes.items()):
+                silent = time.monotonic() - remote.heard_at > LOST_SECONDS
+                if not remote.lost and (silent or name not in clients):
+                    self._lose(name, remote)
+            for name in self._there():
+                if name not in self._remotes and name not in self._silent:
+                    self._split(joining=name)
+
+    def _lose(self, name: str, remote: Remote) -> None:
+        """Hand a lost worker's share to the others, and have its last arrivals looked up."""
+        remote.lost = True
+        self._silent.add(name)
+        # Under a name of its own: the process may come back, and is another worker then.
+        self._remotes[f"{name} lost at {self.now():.3f}"] = self._remotes.pop(name)
+        at = self._split()
+        after = write_off(remote, self._schedule, at)
+        self.events.append(("worker_lost", {"worker": name, "handed_over_at": round(at, 3)}))
+        gevent.spawn(settle, self._dsn, self._plan, remote, after)
+
+    def _split(self, joining: str | None = None) -> float:
+        """Share the schedule among those who live, and who joins, from an instant ahead on."""
+        at = self.now() + 2 * _AHEAD_SECONDS
+        names = [name for name, remote in self._remotes.items() if not remote.lost]
+        parts = len(names) + (joining is not None)
+        for part, name in enumerate(names):
+            share = Share(part, parts)
+            self._remotes[name].shares.append((at, share))
+            self._tell(name, do="split", at=at, share=list(share))
+        if joining is not None:
+            self._enlist(joining, Share(parts - 1, parts), joins_at=at)
+            self.events.append(
+                ("worker_joined", {"worker": joining, "takes_part_from": round(at, 3)})
+            )
+        return at
+
+    def _enlist(self, name: str, share: Share, joins_at: float | None) -> None:
+        self._remotes[name] = Remote([(joins_at or 0.0, share)], time.monotonic())
+        self._tell(
+            name,
+            do="begin",
+            plan=self._plan.dump(),
+            share=list(share),
+            changes=self._changes,
+            joins_at=joins_at,
+            zero=self._zero,
+        )
+
+    def _hear(self, msg: Any, **_: Any) -> None:
+        """Take in what one worker says."""
+        self._silent.discard(msg.node_id)
+        remote, said = self._remotes.get(msg.node_id), msg.data
+        if remote is None or said["run_id"] != self._plan.run_id:
+            return
+        remote.heard_at = time.monotonic()
+        remote.ready = remote.ready or "ready" in said
+        remote.applied = said.get("applied", remote.applied)
+        self._problem = said.get("problem", self._problem)
+        if "vector" in said:
+            self._take_in(remote, said["vector"])
+
+    def _take_in(self, remote: Remote, vector: Mapping[str, Any]) -> None:
+        remote.s = vector["s"]
+        remote.counts = {name: Counts(*values) for name, values in vector["counts"].items()}
+        remote.failures = {(name, state): n for name, state, n in vector["failures"]}
+        remote.places = {name: (place[0], place[1]) for name, place in vector["next"].items()}
+        remote.unfinished = [tuple(found) for found in vector["unfinished"]]
+        remote.backends = vector["backends"]
+        for name, (service, intended) in vector["latencies"].items():
+            ours = self._latencies[name]
+            ours[0].merge(Histogram.load(service))
+            ours[1].merge(Histogram.load(intended))
+
+    def _live(self) -> list[Remote]:
+        return [remote for remote in self._remotes.values() if not remote.lost]
+
+    def _there(self) -> list[str]:
+        clients = self._runner.clients
+        return [node.id for node in clients.ready + clients.spawning + clients.running]
+
+    def _tell_all(self, **said: object) -> None:
+        for name, remote in self._remotes.items():
+            if not remote.lost:
+                self._tell(name, **said)
+
+    def _tell(self, name: str, **said: object) -> None:
+        self._runner.send_message(MESSAGE, {"run_id": self._plan.run_id, **said}, client_id=name)
+
+
+def _no_latencies() -> dict[str, tuple[Histogram, Histogram]]:
+    return {name: (Histogram(), Histogram()) for name in OPERATIONS}
