@@ -81,8 +81,14 @@ def test_where_looking_is_not_allowed_the_command_decides(
 ) -> None:
     """In a container that may not trace, the file's own path and the command line must do."""
     monkeypatch.setattr(Path, "samefile", refuse_to_look)
-    cat = subprocess.Popen([name], executable="/bin/cat", cwd=tmp_path, stdin=subprocess.PIPE)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    cat = subprocess.Popen([name], executable="/bin/cat", cwd=tmp_path, **pipes)
     with cat:
+        assert cat.stdin
+        assert cat.stdout
+        cat.stdin.write(b"there?\n")
+        cat.stdin.flush()
+        assert cat.stdout.readline() == b"there?\n"  # before, /proc may not have its command yet
         pid_file(tmp_path, cat.pid)
         assert (running(tmp_path) is not None) == believed
         copy = tmp_path / "copy"
