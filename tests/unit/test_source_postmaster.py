@@ -81,9 +81,13 @@ def test_where_looking_is_not_allowed_the_command_decides(
 ) -> None:
     """In a container that may not trace, the file's own path and the command line must do."""
     monkeypatch.setattr(Path, "samefile", refuse_to_look)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    cat = subprocess.Popen([name], executable="/bin/cat", cwd=tmp_path, **pipes)
-    with cat:
+    with subprocess.Popen(
+        [name],
+        executable="/bin/cat",
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as cat:
         assert cat.stdin
         assert cat.stdout
         cat.stdin.write(b"there?\n")
