@@ -22,7 +22,7 @@ class RecordError(PlaygroundError):
     """A run's folder is missing, unreadable or of another schema version."""
 
 
-class CheckFailed(PlaygroundError):
+class CheckFailed(PlaygroundError):  # noqa: N818 - a finding, not a fault
     """A check ran to its end and found something wrong."""
 
     exit_code = 1

@@ -37,6 +37,7 @@ RATES: Final = {
 _CHECKS_FAILED: Final = 1
 _EXAMPLE: Final = "example: loadgen demo --seconds 20"
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTED: Final = tuple(128 + number for number in _STOPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,9 @@ def perform(steps: Sequence[Step]) -> int:
     for step in steps:
         print(f"\n$ {step.shown}", flush=True)
         code = _run(step)
+        if code in _INTERRUPTED:
+            print("demo: interrupted; what was done is kept", file=sys.stderr)
+            return code
         if code not in (0, _CHECKS_FAILED):
             print(f"demo: stopped: `{step.shown}` ended with exit code {code}", file=sys.stderr)
             return code

@@ -61,7 +61,9 @@ def test_a_request_to_end_is_passed_on_once(
         "print('drained', signal.sigpending())"
     )
     assert demo.perform([step(code), step("print('last')")]) == expected
-    assert capfd.readouterr().out.splitlines()[-1] == "drained set()"
+    shown = capfd.readouterr()
+    assert shown.out.splitlines()[-1] == "drained set()"
+    assert shown.err == "demo: interrupted; what was done is kept\n"
 
 
 def test_it_is_at_home_in_the_project(

@@ -134,7 +134,7 @@ def test_the_open_orders_are_bounded() -> None:
     made = operations(tuple(Order(b"%d" % i, "pending", 0) for i in range(OPEN_ORDERS_LIMIT)))
     for k in range(50):
         made.committed(written(made, "insert_order", k))
-    taken = set()
+    taken: set[bytes] = set()
     while (write := made.write(arrival("update_order_status", len(taken)))) is not None:
         taken.add(write.key)
     assert len(taken) == OPEN_ORDERS_LIMIT
