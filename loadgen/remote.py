@@ -16,6 +16,7 @@ import psycopg
 
 from loadgen.errors import SourceError
 from loadgen.source import postgres
+from loadgen.sql import statements
 from loadgen.workload.arrivals import Schedule, Share
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
@@ -23,6 +24,7 @@ from loadgen.workload.operations import Order, Write, key_maker, user_to_delete
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import backend_alive, is_committed
 
+_TERMINATE = statements("loadgen.workload", "targets.sql")["terminate_backends"]
 _UPDATE = "update_order_status"
 _LOST_ANSWER = "08006"  # SQLSTATE of a write whose process died
 _PATIENCE_SECONDS = 60.0
@@ -87,6 +89,8 @@ def settle(dsn: str, plan: Plan, remote: Remote, after: Mapping[str, list[int]])
     while time.monotonic() < deadline:
         try:
             with postgres.connect(dsn) as connection:
+                if remote.backends:
+                    connection.execute(_TERMINATE, (remote.backends,))
                 if any(backend_alive(connection, pid) for pid in remote.backends):
                     time.sleep(0.2)
                     continue

@@ -133,8 +133,12 @@ class PostgresUser(locust.User):
         connection = None
         try:
             while self._state == "running":
-                if self.crew is not self.crew_of_run:
-                    self._change_crew(connection)
+                if self.crew is not self.crew_of_run and connection is not None:
+                    # This process was given up and has joined anew: what its old connections
+                    # did is looked up once they have left.
+                    self._disconnect(connection)
+                    connection = None
+                self.crew = self.crew_of_run
                 if connection is None:
                     connection = self._connect()
                     continue
@@ -170,12 +174,6 @@ class PostgresUser(locust.User):
                 self.crew.backends.add(connection.backend_pid)
                 return connection
         return None
-
-    def _change_crew(self, connection: GeventConnection | None) -> None:
-        """Go over to the crew of a run that this process has joined anew."""
-        self.crew = self.crew_of_run or self.crew
-        if connection is not None:
-            self.crew.backends.add(connection.backend_pid)
 
     def _disconnect(self, connection: GeventConnection) -> None:
         self.crew.backends.discard(connection.backend_pid)

@@ -1,116 +1,22 @@
 """`locust` as a user types it, on a real source: counts, rows, signals, faults."""
 
-import json
-import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from loadgen.record import law_holds
-from loadgen.record_reader import read_samples
 from loadgen.source.postgres import connect
-from tests.conftest import RunLoadgen, clean_environment
-
-ROOT = Path(__file__).parents[2]
-RATES = {"orders": 36_000, "events": 72_000, "status-updates": 18_000, "soft-deletes": 720}
-SETTINGS = {
-    "orders": "insert_order",
-    "events": "insert_event",
-    "status-updates": "update_order_status",
-}
-SETTINGS |= {"soft-deletes": "soft_delete_user"}
-GAINED = {
-    "insert_order": "SELECT count(*) FROM orders",
-    "insert_event": "SELECT count(*) FROM events",
-    "update_order_status": "SELECT coalesce(sum(version), 0) FROM orders",
-    "soft_delete_user": "SELECT count(*) FROM users WHERE deleted_at IS NOT NULL",
-}
-
-Locust = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def seeded(database: str, run_loadgen: RunLoadgen) -> str:
-    """DSN of a database with a small baseline."""
-    done = run_loadgen(
-        "seed",
-        "--users",
-        "1000",
-        "--orders",
-        "3000",
-        "--events",
-        "3000",
-        env={"DATABASE_URL": database},
-    )
-    assert done.returncode == 0, done.stderr
-    return database
-
-
-@pytest.fixture
-def locust(project: Path) -> Iterator[Locust]:
-    """A starter of `locust --headless` in the project's folder; what still runs is killed."""
-    shutil.copy(ROOT / "locustfile.py", project)
-    started: list[subprocess.Popen[str]] = []
-
-    def start(
-        dsn: str, *arguments: str, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "locust", "--headless", *arguments],
-            cwd=project,
-            env=clean_environment({"DATABASE_URL": dsn, "PYTHONPATH": str(ROOT)} | dict(env or {})),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def rates(factor: float = 1.0) -> list[str]:
-    """Return the four rate arguments."""
-    return [
-        text for name, rate in RATES.items() for text in (f"--{name}-per-hour", str(rate * factor))
-    ]
-
-
-def counted(dsn: str) -> dict[str, int]:
-    """Return what the tables hold, read by statements of the test's own."""
-    with connect(dsn) as connection:
-        rows = {name: connection.execute(query).fetchone() for name, query in GAINED.items()}  # type: ignore[call-overload]
-    return {name: int(row[0]) for name, row in rows.items() if row is not None}
-
-
-def latest(project: Path) -> dict[str, Any]:
-    """Return run.json of the newest run."""
-    run: dict[str, Any] = json.loads((project / "reports" / "latest" / "run.json").read_text())
-    return run
-
-
-def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str, Any]:
-    """Check what every ended run must show: the law, and counters equal to rows."""
-    run = latest(project)
-    after = counted(dsn)
-    committed = {name: totals["committed"] for name, totals in run["totals"].items()}
-    assert committed == {name: after[name] - before[name] for name in after}
-    samples = list(read_samples(project / "reports" / "latest"))
-    assert samples
-    assert all(law_holds(sample) for sample in samples)
-    assert all(totals["unknown"] == 0 for totals in run["totals"].values())
-    assert run["valid"] is True
-    return run
+from tests.acceptance.conftest import (
+    OPERATION,
+    RATES,
+    Locust,
+    check_record,
+    counted,
+    latest,
+    rates,
+    wait_for_offers,
+)
 
 
 @pytest.mark.parametrize("arrivals", ["even", "jitter", "poisson"])
@@ -124,7 +30,7 @@ def test_a_run_offers_what_was_asked_and_commits_what_the_tables_gained(
     assert process.returncode == 0, out + err
     run = check_record(project, seeded, before)
     for name, rate in RATES.items():
-        totals, asked = run["totals"][SETTINGS[name]], rate / 360
+        totals, asked = run["totals"][OPERATION[name]], rate / 360
         slack = 3 * asked**0.5 if arrivals == "poisson" else 1
         assert abs(totals["offered"] - asked) <= slack
         assert totals["failed"] == 0
@@ -153,17 +59,6 @@ def test_a_small_rate_is_not_rounded_away(seeded: str, locust: Locust, project: 
         "skipped": 0,
         "unknown": 0,
     }
-
-
-def wait_for_offers(project: Path, process: subprocess.Popen[str], seconds: float = 30) -> None:
-    """Wait until a run has been offering for at least a second."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        path = project / "reports" / "latest"
-        if (path / "samples.csv").exists() and any(s.committed > 50 for s in read_samples(path)):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no run began: {process.poll()}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

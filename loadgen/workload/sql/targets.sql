@@ -21,6 +21,11 @@ SELECT order_number::text, status, version FROM (
 -- Whether the backend that was sent a write still runs.
 SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);
 
+-- name: terminate_backends
+-- End what a lost worker left running, so that what it did can be looked up for good.
+SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+WHERE pid = ANY (%s) AND application_name = 'loadgen' AND usename = current_user;
+
 -- name: settle_insert_order
 -- Whether the order with this key is there.
 SELECT EXISTS (SELECT FROM public.orders WHERE order_number = %(key)s);

@@ -1,0 +1,121 @@
+"""What acceptance tests of the load share: a seeded source, and `locust` as a user types it."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from loadgen.record import law_holds
+from loadgen.record_reader import read_samples
+from loadgen.source.postgres import connect
+from tests.conftest import RunLoadgen, clean_environment
+
+ROOT = Path(__file__).parents[2]
+RATES = {"orders": 36_000, "events": 72_000, "status-updates": 18_000, "soft-deletes": 720}
+OPERATION = {
+    "orders": "insert_order",
+    "events": "insert_event",
+    "status-updates": "update_order_status",
+    "soft-deletes": "soft_delete_user",
+}
+GAINED = {
+    "insert_order": "SELECT count(*) FROM orders",
+    "insert_event": "SELECT count(*) FROM events",
+    "update_order_status": "SELECT coalesce(sum(version), 0) FROM orders",
+    "soft_delete_user": "SELECT count(*) FROM users WHERE deleted_at IS NOT NULL",
+}
+
+Locust = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def seeded(database: str, run_loadgen: RunLoadgen) -> str:
+    """DSN of a database with a small baseline."""
+    size = ("--users", "1000", "--orders", "3000", "--events", "3000")
+    done = run_loadgen("seed", *size, env={"DATABASE_URL": database})
+    assert done.returncode == 0, done.stderr
+    return database
+
+
+@pytest.fixture
+def locust(project: Path) -> Iterator[Locust]:
+    """Return a starter of `locust --headless` in the project; what still runs is killed."""
+    shutil.copy(ROOT / "locustfile.py", project)
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        dsn: str, *arguments: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "locust", "--headless", *arguments],
+            cwd=project,
+            env=clean_environment({"DATABASE_URL": dsn, "PYTHONPATH": str(ROOT)} | dict(env or {})),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+            process.kill()
+        process.communicate()
+
+
+def rates(factor: float = 1.0) -> list[str]:
+    """Return the four rate arguments."""
+    return [t for name, rate in RATES.items() for t in (f"--{name}-per-hour", str(rate * factor))]
+
+
+def counted(dsn: str) -> dict[str, int]:
+    """Return what the tables hold, read by statements of the tests' own."""
+    with connect(dsn) as connection:
+        rows = {
+            name: connection.execute(query).fetchone()  # type: ignore[call-overload]
+            for name, query in GAINED.items()
+        }
+    return {name: int(row[0]) for name, row in rows.items() if row is not None}
+
+
+def latest(project: Path) -> dict[str, Any]:
+    """Return run.json of the newest run."""
+    run: dict[str, Any] = json.loads((project / "reports" / "latest" / "run.json").read_text())
+    return run
+
+
+def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str, Any]:
+    """Check what every ended run must show: the law, and counters equal to rows."""
+    run = latest(project)
+    after = counted(dsn)
+    committed = {name: totals["committed"] for name, totals in run["totals"].items()}
+    assert committed == {name: after[name] - before[name] for name in after}
+    samples = list(read_samples(project / "reports" / "latest"))
+    assert samples
+    assert all(law_holds(sample) for sample in samples)
+    assert all(totals["unknown"] == 0 for totals in run["totals"].values())
+    assert run["valid"] is True
+    return run
+
+
+def wait_for_offers(project: Path, process: subprocess.Popen[str], committed: int = 50) -> None:
+    """Wait until a run has committed that many events."""
+    deadline = time.monotonic() + 40
+    path = project / "reports" / "latest"
+    while time.monotonic() < deadline and process.poll() is None:
+        if (path / "samples.csv").exists() and any(
+            sample.committed >= committed for sample in read_samples(path)
+        ):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no run began: {process.poll()}")

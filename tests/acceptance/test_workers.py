@@ -1,0 +1,134 @@
+"""Several processes: the same arrivals whatever their number, and none lost with a worker."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loadgen.record_reader import read_samples
+from loadgen.source.postgres import connect
+from loadgen.workload.operations import key_maker
+from tests.acceptance.conftest import (
+    Locust,
+    check_record,
+    counted,
+    latest,
+    rates,
+    wait_for_offers,
+)
+
+
+def orders_by_k(dsn: str, run_id: str) -> dict[int, tuple[object, ...]]:
+    """Return the values of a run's orders by the k of their arrival."""
+    key = key_maker(run_id, "insert_order")
+    k_of = {key(k).decode(): k for k in range(1000)}
+    with connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT replace(order_number::text, '-', ''), user_id, quantity, amount, currency "
+            "FROM orders"
+        ).fetchall()
+    return {k_of[row[0]]: row[1:] for row in rows if row[0] in k_of}
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the worker processes of a master."""
+    return psutil.Process(process.pid).children()
+
+
+@pytest.mark.parametrize("arrivals", ["jitter", "poisson"])
+def test_any_number_of_workers_performs_the_same_arrivals(
+    arrivals: str, seeded: str, locust: Locust, project: Path
+) -> None:
+    """One process, two and three workers write the same orders for one seed, each exactly once."""
+    written = []
+    for processes in ((), ("--processes", "2"), ("--processes", "3")):
+        before = counted(seeded)
+        process = locust(
+            seeded, "-u", "6", "-t", "5s", *processes, *rates(2), env={"ARRIVALS": arrivals}
+        )
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, out + err
+        run = check_record(project, seeded, before)
+        orders = orders_by_k(seeded, run["run_id"])
+        assert set(orders) == set(range(run["totals"]["insert_order"]["offered"]))
+        assert "Traceback" not in err
+        written.append(orders)
+    alone, two, three = written
+    common = range(min(map(len, written)))
+    assert len(common) >= 60
+    assert [alone[k] for k in common] == [two[k] for k in common] == [three[k] for k in common]
+
+
+def test_a_killed_worker_s_share_goes_to_the_others(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """After kill -9 the whole rate is back within 12 s, and counters still equal rows."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "9", "-t", "25s", "--processes", "3", *rates(10))
+    wait_for_offers(project, process, committed=400)
+    workers_of(process)[0].kill()
+    killed_at = time.time()
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, out + err
+    run = check_record(project, seeded, before)
+    assert [event["kind"] for event in run["journal"]] == ["worker_lost"]
+    committed = {
+        sample.time.timestamp(): sample.committed
+        for sample in read_samples(project / "reports" / "latest")
+        if sample.operation == "insert_event"
+    }
+    late = sorted(at for at in committed if at >= killed_at + 12)
+    gained = committed[late[-3]] - committed[late[0]]
+    assert gained == pytest.approx(200 * (late[-3] - late[0]), rel=0.02)
+
+
+def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """A pause of four seconds ends nothing; after ten the worker joins anew, nothing is doubled."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "6", "-t", "36s", "--processes", "2", *rates(5))
+    wait_for_offers(project, process, committed=200)
+    worker = workers_of(process)[0]
+    for seconds in (4.0, 10.0):
+        worker.suspend()
+        time.sleep(seconds)
+        worker.resume()
+        time.sleep(3)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, out + err
+    run = check_record(project, seeded, before)
+    assert [event["kind"] for event in run["journal"]] == ["worker_lost", "worker_joined"]
+
+
+def test_ctrl_c_drains_all_workers(seeded: str, locust: Locust, project: Path) -> None:
+    """Ctrl-C in the terminal reaches every process; the master alone acts on it."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "6", "-t", "10m", "--processes", "2", *rates(5))
+    wait_for_offers(project, process, committed=100)
+    for each in (process, *workers_of(process)):
+        each.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    check_record(project, seeded, before)
+
+
+def test_a_worker_without_the_source_stops_the_run_before_it_begins(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """A worker that can't reach the source is named on the master, and nothing is recorded."""
+    master = locust(
+        seeded, "-t", "5s", "--master", "--expect-workers", "1", "--master-bind-port", "15557"
+    )
+    worker = locust("postgresql://u:secret@127.0.0.1:1/d", "--worker", "--master-port", "15557")
+    _, err = master.communicate(timeout=60)
+    assert master.returncode == 2
+    assert "127.0.0.1" in err
+    assert "secret" not in err
+    assert not (project / "reports").exists()
+    worker.communicate(timeout=30)
+    with pytest.raises(FileNotFoundError):
+        latest(project)
