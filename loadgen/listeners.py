@@ -60,13 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
         _exit(exc)
     group = parser.add_argument_group("Arrival rates (per hour, for the whole swarm)")
     for operation, name in RATE_SETTINGS.items():
-        group.add_argument(
+        rate = group.add_argument(
             f"--{name.replace('_', '-')}",
             type=_rate(name),
             default=getattr(settings, name),
             metavar="<float>",
             help=f"{operation} per hour (setting {name.upper()})",
         )
+        # Locust marks what is added to the parser itself, but not what is in a group.
+        rate.include_in_web_ui = True  # type: ignore[attr-defined]
     parser.set_defaults(
         num_users=_DEFAULT_USERS,
         spawn_rate=100.0,
