@@ -1,0 +1,124 @@
+"""Locust's page: the rates are in its form, a bad form starts nothing, an Edit changes the run."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+
+from tests.acceptance.conftest import latest
+from tests.conftest import clean_environment
+
+ROOT = Path(__file__).parents[2]
+FORM = {
+    "user_count": "4",
+    "spawn_rate": "100",
+    "orders_per_hour": "36000",
+    "events_per_hour": "0",
+    "status_updates_per_hour": "0",
+    "soft_deletes_per_hour": "0.5",
+}
+
+Ask = Callable[..., str]
+
+
+def wait_for(found: Callable[[], Any], what: str) -> Any:
+    """Return what `found` finds, once it finds something."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.05)
+    pytest.fail(f"waited a minute for {what}")
+
+
+@pytest.fixture
+def page(seeded: str, project: Path, free_port: int) -> Iterator[Ask]:
+    """Yield a function that asks the page of a running `locust`, or posts a form to it."""
+    shutil.copy(ROOT / "locustfile.py", project)
+    address = f"http://127.0.0.1:{free_port}"
+
+    def ask(path: str = "/", form: Mapping[str, str] | None = None) -> str:
+        data = None if form is None else urlencode(form).encode()
+        with urlopen(address + path, data, timeout=30) as answer:  # noqa: S310 - our own page
+            text: str = answer.read().decode()
+        return text
+
+    def is_up() -> bool:
+        assert process.poll() is None, "locust has ended"
+        try:
+            return bool(ask())
+        except URLError:
+            return False
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "locust", "--web-port", str(free_port)],
+        cwd=project,
+        env=clean_environment({"DATABASE_URL": seeded, "PYTHONPATH": str(ROOT)}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            wait_for(is_up, "the page")
+            yield ask
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+        finally:
+            process.kill()
+
+
+def form_of(page: Ask) -> dict[str, Any]:
+    """Return the additional fields that the page's form shows."""
+    found = re.search(r"templateArgs = (\{.*\})", page())
+    assert found
+    fields: dict[str, Any] = json.loads(found[1])["extra_options"]
+    return fields
+
+
+def test_the_form_has_the_four_rates(page: Ask) -> None:
+    """Each rate has a field that begins with the setting's value, and nothing else is there."""
+    assert {name: field["default_value"] for name, field in form_of(page).items()} == {
+        "orders_per_hour": 50,
+        "events_per_hour": 200,
+        "status_updates_per_hour": 40,
+        "soft_deletes_per_hour": 1,
+    }
+
+
+@pytest.mark.parametrize("bad", ["abc", "-1", "nan", "", "1e99"])
+def test_a_bad_form_is_refused_whole(page: Ask, project: Path, bad: str) -> None:
+    """One bad field names its setting, and no run starts with the others."""
+    answer = json.loads(page("/swarm", FORM | {"events_per_hour": bad}))
+    assert answer["success"] is False
+    assert answer["message"].startswith(f"EVENTS_PER_HOUR is {bad!r} ")
+    assert not (project / "reports").exists()
+
+
+def test_a_run_from_the_page(page: Ask, project: Path) -> None:
+    """Start, Edit and Stop: the form's rates are offered, changed at once, and the run drains."""
+    assert json.loads(page("/swarm", FORM))["success"] is True
+    wait_for((project / "reports" / "latest" / "run.json").exists, "a run")
+    assert latest(project)["settings"]["orders_per_hour"] == 36_000
+
+    assert json.loads(page("/swarm", FORM | {"orders_per_hour": "72000"}))["success"] is True
+    changes = wait_for(lambda: latest(project)["journal"], "the change of rates")
+    assert [change["kind"] for change in changes] == ["rate_change"]
+    assert changes[0]["rates_per_hour"] == {"insert_order": {"from": 36_000, "to": 72_000}}
+
+    page("/stop", {})
+    wait_for(lambda: latest(project)["ended_at"], "the end")
+    run = latest(project)
+    assert run["valid"] is True
+    assert run["totals"]["insert_order"]["committed"] > 0
+    assert run["totals"]["insert_event"]["offered"] == 0
