@@ -20,6 +20,7 @@ from locust import events, runners
 from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
+from locust.web import WebUI
 
 from loadgen import terminal
 from loadgen.conductor import Conductor
@@ -105,6 +106,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     PostgresUser.host = postgres.mask(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
         environment.web_ui.app.before_request(_refuse_bad_form)
+        _show_rates_in_force(environment.web_ui, options)
     gevent.signal_handler(signal.SIGINT, _interrupt, environment)
 
 
@@ -280,6 +282,18 @@ def _refuse_bad_form() -> Response | None:
     except SettingsError as exc:
         return jsonify({"success": False, "message": str(exc), "host": PostgresUser.host})
     return None
+
+
+def _show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
+    """Let the page's forms show the rates in force: Locust fills in those of the launch."""
+    update = web_ui.update_template_args
+
+    def update_and_correct() -> None:
+        update()  # type: ignore[no-untyped-call]  # Locust's, not ours
+        for name in RATE_SETTINGS.values():
+            web_ui.template_args["extra_options"][name]["default_value"] = getattr(options, name)
+
+    web_ui.update_template_args = update_and_correct  # type: ignore[method-assign]
 
 
 def _exit(exc: PlaygroundError) -> NoReturn:
