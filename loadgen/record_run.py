@@ -111,7 +111,7 @@ def run_of(path: Path, raw: Mapping[str, object]) -> Run:
         started_at=keys.moment("started_at"),
         ended_at=keys.moment("ended_at"),
         journal=tuple(_event(entry) for entry in keys.entries("journal")),
-        asked={name: _given(keys.below("asked").number(name)) for name in keys.mapping("asked")},
+        asked=_asked(keys.below("asked")),
         totals=keys.each("totals", _totals),
         rows_before=keys.each("rows_before", _rows),
         rows_after=keys.each("rows_after", _rows),
@@ -203,14 +203,12 @@ def moment(text: str) -> datetime:
     return found.astimezone(UTC)
 
 
-def _given(value: _V | None) -> _V:
-    if value is None:
-        raise MisfitError("a value is null that can't be")
-    return value
-
-
 def _counts(keys: Keys, *names: str) -> list[int]:
     return [keys.whole(name) or 0 for name in names]
+
+
+def _asked(keys: Keys) -> dict[str, float]:
+    return {name: keys.number(name) or 0.0 for name in keys.names()}
 
 
 def _totals(keys: Keys) -> Totals:
