@@ -51,7 +51,8 @@ lock:
 	uv="$$(scripts/setup --uv)"; \
 	"$$uv" $(COMPILE) --all-extras --group dev -o requirements-dev.lock; \
 	"$$uv" $(COMPILE) --extra demo -c requirements-dev.lock -o requirements.lock
-	sed -i 's/, -c requirements-dev.lock//' requirements.lock
+	sed 's/-c requirements-dev.lock, //; s/, -c requirements-dev.lock//' requirements.lock >.lock
+	mv .lock requirements.lock
 
 build: setup-dev
 	uv="$$(scripts/setup --uv)"; \
