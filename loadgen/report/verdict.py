@@ -169,8 +169,9 @@ def _skipped(facts: Facts) -> Check:
 
 def _in_time(facts: Facts) -> str:
     limit = facts.run.settings.get("lateness_limit_seconds")
-    known = isinstance(limit, int | float)
-    return f"within {words.duration(limit)} of the due time" if known else "in time"
+    if not isinstance(limit, int | float):
+        return "in time"
+    return f"within {words.duration(limit)} of the due time"
 
 
 def _failed(facts: Facts) -> Check:

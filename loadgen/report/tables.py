@@ -1,0 +1,259 @@
+"""The report's tables: every figure of the record in the words in which both reports show it.
+
+One table, one function; report.html and report.md show the same cells. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from loadgen.record_reader import JournalEvent, Latency, Run
+from loadgen.report import words
+from loadgen.report.facts import Done, Facts, shown_in
+from loadgen.settings import RATE_SETTINGS
+
+_V = TypeVar("_V")
+_QUANTILES = ("p50", "p95", "p99", "max")
+_SHOWN_SETTINGS = (
+    "initial_users", "initial_orders", "initial_events", "event_bytes", "hot_users",
+    "lateness_limit_seconds", "max_rate_per_hour",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; numbers stand to the right. Neighbours of one group share a heading."""
+
+    label: str
+    number: bool = False
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as they are shown; `total` says that the last row sums up the others."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: bool = False
+
+
+def asked(facts: Facts) -> Table:
+    """Return the rates asked for: per hour, as shares, and what they make of this run."""
+    rates = {done.operation: _rate(facts.run, done.operation) for done in facts.operations}
+    total = sum(rate for rate in rates.values() if rate is not None)
+    rows = [
+        (
+            words.operation_words(done.operation),
+            words.value(rates[done.operation]),
+            words.share(rates[done.operation] or 0.0, total),
+            _asked(done),
+        )
+        for done in facts.operations
+    ]
+    rows.append(("All", words.value(total), words.share(total, total), words.whole(facts.asked)))
+    numbers = ("per hour, at the start", "share", "arrivals asked for")
+    return Table(_columns("operation", *numbers), tuple(rows), total=True)
+
+
+def done(facts: Facts) -> Table:
+    """Return what became of the arrivals: counts, shares of what was offered, rate achieved."""
+    rows = [
+        _done_row(facts, words.operation_words(d.operation), d, _asked(d)) for d in facts.operations
+    ]
+    if facts.operations:
+        rows.append(_done_row(facts, "All", _sum(facts), words.whole(facts.asked)))
+    labels = ["asked", "offered", "committed", "failed", "skipped", "unknown"]
+    labels += [] if facts.ended else ["in flight"]
+    labels += ["of offered, committed", "committed per second"]
+    return Table(_columns("operation", *labels), tuple(rows), total=True)
+
+
+def latency(run: Run) -> Table:
+    """Return the latencies of committed writes over the whole run, in milliseconds."""
+    columns = [Column("operation")]
+    for group in ("service", "intended"):
+        columns += [Column(label, number=True, group=group) for label in _QUANTILES]
+    rows = [
+        (
+            words.operation_words(operation),
+            *_quantiles(found.service),
+            *_quantiles(found.intended),
+        )
+        for operation, found in _in_order(run.latency)
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def failures(facts: Facts) -> Table:
+    """Return failed writes by operation and SQLSTATE, the most frequent first."""
+    offered = {d.operation: d.totals.offered for d in facts.operations}
+    rows = [
+        (
+            words.operation_words(operation),
+            sqlstate,
+            words.sqlstate_words(sqlstate),
+            words.count(number),
+            words.share(number, offered.get(operation, 0)),
+        )
+        for operation, found in _in_order(facts.run.failures)
+        for sqlstate, number in sorted(found.items(), key=lambda item: -item[1])
+    ]
+    columns = (Column("operation"), Column("SQLSTATE"), Column("meaning"))
+    numbers = (Column("writes", number=True), Column("of offered", number=True))
+    return Table((*columns, *numbers), tuple(rows))
+
+
+def rows(facts: Facts) -> Table:
+    """Return the source's counts before and after beside what was counted as committed."""
+    found = [_rows_row(facts.run, d) for d in facts.operations if d.operation in RATE_SETTINGS]
+    numbers = ("before", "after", "gained", "committed")
+    columns = _columns("operation", *numbers)
+    shown = (columns[0], Column("shows in"), *columns[1:], Column("equal"))
+    return Table(shown, tuple(found))
+
+
+def journal(facts: Facts) -> Table:
+    """Return what happened to the run, numbered as in the charts."""
+    found = [
+        (str(number), words.moment(event.at), _since(facts, event), _kind(event), _details(event))
+        for number, event in enumerate(facts.run.journal, 1)
+    ]
+    labels = ("#", "at", "since the start", "what", "details")
+    return Table(tuple(Column(label) for label in labels), tuple(found))
+
+
+def circumstances(run: Run) -> Table:
+    """Return machine, versions and the source's settings, by name."""
+    machine, source = dict(run.machine), dict(run.source)
+    found = [
+        (
+            "Processor",
+            f"{words.value(machine.get('cpu'))}, {words.value(machine.get('cores'))} cores",
+        ),
+        ("Memory", words.size(machine.get("memory_bytes"))),
+        ("Operating system", words.value(machine.get("os"))),
+        *((f"{name}", words.value(version)) for name, version in run.versions.items()),
+        ("Source", f"Postgres {words.value(source.pop('version', None))}, {_kept(source)}"),
+        *((name, words.value(value)) for name, value in sorted(source.items())),
+    ]
+    return Table((Column("what"), Column("value")), tuple(found))
+
+
+def settings(facts: Facts) -> Table:
+    """Return when and how the run was made, and the settings that shape what is written."""
+    run = facts.run
+    given = [
+        ("Started", words.moment(run.started_at)),
+        ("Ended", words.moment(run.ended_at) if facts.ended else "no end recorded"),
+        ("Length", words.duration(facts.seconds)),
+        ("Profile", words.value(run.profile)),
+        ("Arrivals", words.value(run.settings.get("arrivals"))),
+        ("Seed", words.value(run.seed)),
+        ("Connections (users)", words.count(run.users)),
+        ("Tools running together", ", ".join(run.together) or "none"),
+    ]
+    given += [
+        (name.upper(), words.value(run.settings[name]))
+        for name in _SHOWN_SETTINGS
+        if name in run.settings
+    ]
+    return Table((Column("what"), Column("value")), tuple(given))
+
+
+def flat(table: Table) -> Table:
+    """Return the table with each group's heading in its columns' labels."""
+    columns = [replace(c, label=f"{c.group} {c.label}".strip()) for c in table.columns]
+    return replace(table, columns=tuple(columns))
+
+
+def _columns(first: str, *numbers: str) -> tuple[Column, ...]:
+    return (Column(first), *(Column(label, number=True) for label in numbers))
+
+
+def _rate(run: Run, operation: str) -> float | None:
+    rate = run.settings.get(RATE_SETTINGS.get(operation, ""))
+    return float(rate) if isinstance(rate, int | float) else None
+
+
+def _asked(found: Done) -> str:
+    return words.NOTHING if found.asked is None else words.whole(found.asked)
+
+
+def _sum(facts: Facts) -> Done:
+    names = ("offered", "committed", "failed", "skipped", "unknown")
+    totals = type(facts.operations[0].totals)(*(facts.total(name) for name in names))
+    return Done("", facts.asked, totals, sum(d.in_flight for d in facts.operations), None)
+
+
+def _done_row(facts: Facts, name: str, found: Done, asked_for: str) -> tuple[str, ...]:
+    totals = found.totals
+    open_ends = () if facts.ended else (words.count(found.in_flight),)
+    return (
+        name,
+        asked_for,
+        words.count(totals.offered),
+        words.count(totals.committed),
+        _with_share(totals.failed, totals.offered),
+        _with_share(totals.skipped, totals.offered),
+        words.count(totals.unknown),
+        *open_ends,
+        words.share(totals.committed, totals.offered),
+        words.quantity(totals.committed / facts.seconds) if facts.seconds else words.NOTHING,
+    )
+
+
+def _with_share(number: int, of: int) -> str:
+    return f"{words.count(number)} ({words.share(number, of)})" if number else "0"
+
+
+def _quantiles(found: Latency) -> tuple[str, ...]:
+    return tuple(words.milliseconds(getattr(found, name)) for name in _QUANTILES)
+
+
+def _rows_row(run: Run, found: Done) -> tuple[str, ...]:
+    table, column = shown_in(found.operation)
+    where = f"rows of {table}" if column == "rows" else f"versions of {table}"
+    before, after = run.rows_before.get(table), run.rows_after.get(table)
+    counts = [None if rows is None else getattr(rows, column) for rows in (before, after)]
+    equal = {True: "yes", False: "NO", None: words.NOTHING}[found.agrees]
+    return (
+        words.operation_words(found.operation),
+        where,
+        *(words.count(number) for number in (*counts, found.gained, found.totals.committed)),
+        equal,
+    )
+
+
+def _since(facts: Facts, event: JournalEvent) -> str:
+    if facts.start is None:
+        return words.NOTHING
+    return words.duration(max(0.0, (event.at - facts.start).total_seconds()))
+
+
+def _kind(event: JournalEvent) -> str:
+    return words.first_capital(event.kind.replace("_", " "))
+
+
+def _details(event: JournalEvent) -> str:
+    parts = [f"{name}: {_detail(value)}" for name, value in event.details.items()]
+    return "; ".join(parts) or words.NOTHING
+
+
+def _detail(value: object) -> str:
+    if isinstance(value, Mapping) and set(value) == {"from", "to"}:
+        return f"{_detail(value['from'])} to {_detail(value['to'])}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_detail(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_detail(inner) for inner in value)
+    return words.value(value)
+
+
+def _kept(source: dict[str, object]) -> str:
+    return "embedded" if source.pop("embedded", None) is True else "at DATABASE_URL"
+
+
+def _in_order(found: Mapping[str, _V]) -> list[tuple[str, _V]]:
+    known = [name for name in words.OPERATION_WORDS if name in found]
+    return [(name, found[name]) for name in dict.fromkeys([*known, *found])]
