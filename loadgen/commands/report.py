@@ -1,0 +1,80 @@
+"""`loadgen report`: writes a run's report for people, as HTML and as Markdown, and says where."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from loadgen.record_reader import find_run
+from loadgen.settings import load_settings
+
+if TYPE_CHECKING:
+    from loadgen.report.folder import Written
+
+_EXAMPLE = "example: loadgen report            (the latest run; or name one: loadgen report RUN)"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "report",
+        help="writes a run's report: report.html, report.md and charts",
+        description="Writes report.html (one file, no network needed), report.md and charts/ into "
+        "the run's folder and prints where. A run that was killed is reported from its samples.",
+        epilog=_EXAMPLE,
+    )
+    parser.add_argument(
+        "run_name",
+        metavar="RUN",
+        nargs="?",
+        help="a run's id or folder; without it the latest run in REPORTS_DIR",
+    )
+    parser.add_argument("--json", action="store_true", help="print the verdict and paths as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report and print its path; 0 whatever the run was like."""
+    folder = find_run(load_settings().reports_dir, args.run_name)
+    from loadgen.report.folder import write_report  # noqa: PLC0415 - jinja2 and the charts
+
+    written = write_report(folder, datetime.now(UTC))
+    if args.json:
+        print(json.dumps(as_json(written), indent=2))
+    else:
+        verdict = written.report.verdict
+        print(f"{verdict.headline}. {verdict.sentence}")
+        print(f"report: {written.html}")
+    return 0
+
+
+def as_json(written: "Written") -> dict[str, object]:
+    """Return what a program wants of a report: the verdict, the totals, the files."""
+    verdict, facts = written.report.verdict, written.facts
+    return {
+        "run_id": facts.run.run_id,
+        "ended": facts.ended,
+        "kept_up": verdict.kept_up,
+        "sound": verdict.sound,
+        "headline": verdict.headline,
+        "sentence": verdict.sentence,
+        "checks": [
+            {"name": check.name, "level": check.level, "finding": check.finding}
+            for check in verdict.checks
+        ],
+        "operations": {
+            done.operation: {
+                "asked": done.asked,
+                "offered": done.totals.offered,
+                "committed": done.totals.committed,
+                "failed": done.totals.failed,
+                "skipped": done.totals.skipped,
+                "unknown": done.totals.unknown,
+                "gained": done.gained,
+            }
+            for done in facts.operations
+        },
+        "html": str(written.html),
+        "markdown": str(written.markdown),
+        "charts": [str(path) for path in written.charts],
+    }

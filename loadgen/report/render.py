@@ -1,0 +1,176 @@
+"""A run as report.html and as its Markdown twin, from the same verdict, tables and charts.
+
+Every value is escaped where it is put in, in HTML by Jinja's autoescape, in Markdown by the
+environment's last step. Pure: the moment of writing is an argument.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from itertools import groupby
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from loadgen import __version__
+from loadgen.report import palette, svg, tables, words
+from loadgen.report.facts import Facts
+from loadgen.report.gallery import Gallery, gallery
+from loadgen.report.tables import Table
+from loadgen.report.verdict import SKIPPED_LIMIT, TOLERANCE, Verdict, judge
+
+CHART_FILES = ("rates.svg", "latency.svg", "undone.svg")
+_METHOD = (
+    (
+        "The schedule decides when each arrival is due; nothing else does. A write counts as committed "
+        "once the source has answered its commit, and is never sent twice. At each sample, offered = "
+        "committed + failed + skipped + unknown + in flight holds exactly, for each operation."
+    ),
+    (
+        f"The generator is said to have kept up if each operation's offered arrivals lie within "
+        f"{words.share(TOLERANCE, 1)} (or one arrival; with Poisson arrivals, three standard "
+        f"deviations) of those asked for and at most {words.share(SKIPPED_LIMIT, 1)} were skipped."
+    ),
+    (
+        "Quantiles come from histograms whose buckets are 2.2% wide, and are never too low. All rules "
+        "are in docs/method.md of the project."
+    ),
+)
+_MISSING = (
+    (
+        "This version reports the load alone: what was written to the source. It does not measure "
+        "whether a tool's copy is right, how fresh it is, how much WAL its slot holds back, or what "
+        "it costs."
+    ),
+)
+_MARKS = {"good": "ok", "warn": "note", "bad": "problem"}
+_HTML_SIGNS = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_MARKDOWN_SIGNS = r"\`*[]|"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run's report in both forms, and the files that the Markdown one shows."""
+
+    html: str
+    markdown: str
+    charts: Mapping[str, str]
+    verdict: Verdict
+
+
+def render(facts: Facts, written_at: datetime) -> Report:
+    """Return the report of a run."""
+    verdict, drawn = judge(facts), gallery(facts)
+    context = _context(facts, verdict, drawn) | {"written_at": words.moment(written_at)}
+    return Report(
+        html=_html().get_template("report.html").render(context),
+        markdown=_markdown().get_template("report.md").render(context),
+        charts={f"{name}.svg": svg.sheet(group) for name, group in drawn.files().items()},
+        verdict=verdict,
+    )
+
+
+def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object]:
+    run = facts.run
+    return {
+        "run": run,
+        "facts": facts,
+        "verdict": verdict,
+        "marks": _MARKS,
+        "drawn": drawn,
+        "asked": tables.asked(facts),
+        "done": tables.done(facts),
+        "latency": tables.latency(run),
+        "failures": tables.failures(facts),
+        "rows": tables.rows(facts),
+        "journal": tables.journal(facts),
+        "circumstances": tables.circumstances(run),
+        "settings": tables.settings(facts),
+        "about": _about(facts),
+        "version": __version__,
+        "method": _METHOD,
+        "missing": _MISSING,
+        "light": palette.variables(palette.LIGHT),
+        "dark": palette.variables(palette.DARK),
+        "font": svg.FONT,
+    }
+
+
+def _about(facts: Facts) -> str:
+    """Return the run in one line."""
+    run = facts.run
+    parts = [words.duration(facts.seconds) if facts.seconds else ""]
+    parts.append(f"{run.profile} profile" if run.profile else "")
+    arrivals = run.settings.get("arrivals")
+    parts.append(f"{arrivals} arrivals" if arrivals else "")
+    parts.append(f"seed {run.seed}" if run.seed is not None else "")
+    parts.append(words.plural(run.users, "connection") if run.users is not None else "")
+    parts.append(f"started {words.moment(run.started_at)}" if run.started_at else "")
+    return ", ".join(part for part in parts if part)
+
+
+@cache
+def _html() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("loadgen.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.globals["groups"] = _groups
+    environment.filters["inline"] = lambda drawing: Markup(drawing.inline())  # noqa: S704 - our own
+    return environment
+
+
+def _groups(table: Table) -> list[tuple[str, int]]:
+    """Return the headings above the columns, and over how many columns each reaches."""
+    found = groupby(column.group for column in table.columns)
+    return [(group, len(list(columns))) for group, columns in found]
+
+
+@cache
+def _markdown() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("loadgen.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=_markdown_text,
+    )
+    environment.filters["plain"] = plain_table
+    return environment
+
+
+def plain_table(table: Table) -> Markup:
+    """Return the table in Markdown, its columns aligned so that it reads well as plain text."""
+    columns = tables.flat(table).columns
+    head = [str(_markdown_text(column.label)) for column in columns]
+    cells = [[str(_markdown_text(cell)) for cell in row] for row in table.rows]
+    widths = [max(3, *map(len, column)) for column in zip(head, *cells, strict=True)]
+
+    def line(texts: list[str]) -> str:
+        placed = [
+            text.rjust(width) if column.number else text.ljust(width)
+            for text, width, column in zip(texts, widths, columns, strict=True)
+        ]
+        return f"| {' | '.join(placed)} |"
+
+    rules = [
+        "-" * (width - 1) + ":" if column.number else "-" * width
+        for width, column in zip(widths, columns, strict=True)
+    ]
+    lines = [line(head), f"| {' | '.join(rules)} |", *map(line, cells)]
+    return Markup("\n".join(lines))  # noqa: S704 - each cell was escaped above
+
+
+def _markdown_text(value: object) -> Markup:
+    """Return a value as Markdown shows it: its signs as signs, on one line."""
+    if isinstance(value, Markup):
+        return value
+    text = " ".join(str(value).split("\n"))
+    for sign, entity in _HTML_SIGNS.items():
+        text = text.replace(sign, entity)
+    return Markup("".join(f"\\{s}" if s in _MARKDOWN_SIGNS else s for s in text))  # noqa: S704
