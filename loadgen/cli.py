@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 from loadgen import __version__
@@ -42,8 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        if find_spec(f"loadgen.commands.{name}") is not None:
-            import_module(f"loadgen.commands.{name}").add_parser(subparsers)
+        import_module(f"loadgen.commands.{name}").add_parser(subparsers)
     return parser
 
 
