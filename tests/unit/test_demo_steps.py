@@ -11,16 +11,16 @@ from loadgen.commands import demo
 from loadgen.settings import load_settings
 
 
-def step(code: str) -> demo.Step:
+def step(code: str, *, checks: bool = False) -> demo.Step:
     """Return a step that runs Python code."""
-    return demo.Step(f"run {code}", [sys.executable, "-c", code])
+    return demo.Step(f"run {code}", [sys.executable, "-c", code], checks=checks)
 
 
 def test_steps_are_shown_and_failed_checks_do_not_end_the_demo(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Failed checks are no reason to withhold the report; the exit code remembers them."""
-    assert demo.perform([step("raise SystemExit(1)"), step("print('last')")]) == 1
+    assert demo.perform([step("raise SystemExit(1)", checks=True), step("print('last')")]) == 1
     assert capfd.readouterr().out.splitlines() == [
         "",
         "$ run raise SystemExit(1)",
@@ -33,6 +33,7 @@ def test_steps_are_shown_and_failed_checks_do_not_end_the_demo(
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
+        ("raise SystemExit(1)", 1),
         ("raise SystemExit(2)", 2),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137),
     ],
