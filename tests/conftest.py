@@ -5,6 +5,7 @@ test once on the embedded server and once on Debian's Postgres 15 (skipped by na
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,10 @@ from psycopg import sql
 from loadgen.source import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script: what the tests start would ignore their Ctrl-C too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
 COMMAND_SECONDS = 300
