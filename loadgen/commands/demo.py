@@ -76,20 +76,17 @@ def run(args: argparse.Namespace) -> int:
             f"there is no locustfile.py in {Path.cwd()}: run the demo in the playground's folder"
         )
     code = perform([_loadgen("db", "up")])
+    if code == 0 and not _is_seeded(settings):
+        code = perform([_loadgen("seed")])
     if code:
         return code
-    seed = [] if _is_seeded(settings) else [_loadgen("seed")]
-    code = perform(
-        [
-            *seed,
-            locust(settings, args.seconds),
-            _loadgen("validate", checks=True),
-            _loadgen("report"),
-        ]
-    )
-    if code in (0, _CHECKS_FAILED):
+    found = perform([locust(settings, args.seconds), _loadgen("validate", checks=True)])
+    if found not in (0, _CHECKS_FAILED):
+        return found
+    code = perform([_loadgen("report")])
+    if code == 0:
         _say_goodbye(settings)
-    return code
+    return code or found
 
 
 def _seconds(text: str) -> int:
