@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 import psutil
 from psycopg import sql
 
+from bench.project import environment, free_port
 from bench.results import write_results
 from loadgen.record_reader import read_samples
 from loadgen.source import server
@@ -50,7 +50,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="playground-bench-") as folder:
         project = Path(folder)
         project.chmod(0o755)
-        info = server.start(project, port=_free_port())
+        info = server.start(project, port=free_port())
         try:
             _seed(project, info.dsn)
             rounds = [_round(project, info.dsn, arguments) for _ in range(arguments.rounds)]
@@ -75,8 +75,8 @@ def _seed(project: Path, dsn: str) -> None:
     """Seed the template, and give its orders keys that pgbench can compute."""
     shutil.copy(_HERE.parent / "locustfile.py", project)
     command = [sys.executable, "-m", "loadgen", "seed", *_SEED_ROWS]
-    environment = _environment(dsn)
-    subprocess.run(command, cwd=project, env=environment, check=True, stdout=subprocess.DEVNULL)
+    env = environment(dsn)
+    subprocess.run(command, cwd=project, env=env, check=True, stdout=subprocess.DEVNULL)
     with connect(dsn) as connection:
         connection.execute("UPDATE orders SET order_number = md5(id::text)::uuid")
         connection.execute("VACUUM (ANALYZE)")
@@ -150,7 +150,7 @@ def _locust(project: Path, dsn: str, rate: float, arguments: argparse.Namespace)
     for name, share in _SHARES.items():
         command += [f"--{name}-per-hour", f"{rate * share * 3600:.0f}"]
     process = subprocess.Popen(
-        command, cwd=project, env=_environment(dsn), stdout=subprocess.DEVNULL
+        command, cwd=project, env=environment(dsn), stdout=subprocess.DEVNULL
     )
     watched = psutil.Process(process.pid)
     marks: list[tuple[float, float]] = []  # (time, CPU seconds)
@@ -179,17 +179,6 @@ def _speed(run: Path, marks: list[tuple[float, float]]) -> Speed:
 
 def _cpu_at(marks: list[tuple[float, float]], at: float) -> float:
     return min(marks, key=lambda mark: abs(mark[0] - at))[1]
-
-
-def _environment(dsn: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG", "PYTHONPATH"}}
-    return kept | {"DATABASE_URL": dsn, "MAX_RATE_PER_HOUR": "1e9", "PYTHONPATH": str(_HERE.parent)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _report(rounds: list[tuple[Speed, Speed]], arguments: argparse.Namespace, version: str) -> None:

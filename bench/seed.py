@@ -25,7 +25,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from bench.load import _environment, _free_port
+from bench.project import environment, free_port
 from bench.results import write_results
 from loadgen.source import server
 from loadgen.source.postgres import connect
@@ -52,7 +52,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="playground-bench-") as folder:
         project = Path(folder)
         project.chmod(0o755)
-        info = server.start(project, port=_free_port())
+        info = server.start(project, port=free_port())
         try:
             measure = _memory if arguments.memory else _speed
             figures = measure(project, info.dsn, arguments)
@@ -146,7 +146,7 @@ def _seed(project: Path, dsn: str, counts: tuple[str, ...]) -> Seeding:
     answer = project / "seed.json"
     with answer.open("wb") as stdout:
         process = subprocess.Popen(
-            command, cwd=project, env=_environment(dsn), stdout=stdout, stderr=subprocess.DEVNULL
+            command, cwd=project, env=environment(dsn), stdout=stdout, stderr=subprocess.DEVNULL
         )
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began

@@ -1,0 +1,24 @@
+"""`make bench`: every benchmark in turn, each against the best tool for the same work."""
+
+import subprocess
+import sys
+
+RUNS = (
+    ("bench.seed",),
+    ("bench.load", "--synchronous-commit", "on"),
+    ("bench.load", "--synchronous-commit", "off"),
+)
+
+
+def main() -> int:
+    """Run them all; stop at the first that fails."""
+    for module, *arguments in RUNS:
+        print(f"\n$ python -m {' '.join((module, *arguments))}", flush=True)
+        done = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
