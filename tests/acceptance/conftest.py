@@ -81,10 +81,7 @@ def rates(factor: float = 1.0) -> list[str]:
 def counted(dsn: str) -> dict[str, int]:
     """Return what the tables hold, read by statements of the tests' own."""
     with connect(dsn) as connection:
-        rows = {
-            name: connection.execute(query).fetchone()  # type: ignore[call-overload]
-            for name, query in GAINED.items()
-        }
+        rows = {name: connection.execute(query).fetchone() for name, query in GAINED.items()}
     return {name: int(row[0]) for name, row in rows.items() if row is not None}
 
 
