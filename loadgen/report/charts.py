@@ -133,8 +133,8 @@ def draw_latency(
         axes.fill_between(times, service, worst_service, color=muted, alpha=0.25, linewidth=0)
         axes.fill_between(times, intended, worst, color=color, alpha=0.3, linewidth=0)
         for values, line_color, width in ((service, muted, 1.0), (intended, color, 1.5)):
-            few = sum(map(math.isfinite, values)) <= _FEW_POINTS
-            axes.plot(times, values, "o-" if few else "-", color=line_color, lw=width, ms=2.2)
+            axes.plot(times, values, color=line_color, linewidth=width)
+            axes.plot(times, _dots(values), "o", color=line_color, markersize=2.2, mew=0)
         _latency_ticks(axes)
         ends = [(_last(service), "service", muted), (_last(intended), "intended", color)]
         _name_ends(axes, ends)
@@ -202,7 +202,7 @@ def _time_axis(axes: "Axes", frame: Frame) -> None:
     ticks = [i * step for i in range(int(frame.length / seconds / step * 1.0001) + 1)]
     axes.set_xticks([tick * seconds for tick in ticks], [words.quantity(tick) for tick in ticks])
     style: dict[str, Any] = {"color": LIGHT["muted"], "size": 9.5}
-    axes.text(1.02, -0.035, unit, transform=axes.transAxes, va="top", **style)
+    axes.text(1.045, -0.035, unit, transform=axes.transAxes, va="top", **style)
     marks = [mark for mark in frame.marks if 0 <= mark.seconds <= frame.length]
     for mark in marks:
         axes.axvline(mark.seconds, color=LIGHT["muted"], linewidth=0.7, linestyle=(0, (1, 1.6)))
@@ -270,6 +270,18 @@ def _apart(heights: Sequence[float]) -> list[float]:
     lowest = placed[0] - 0.03 if placed else 0.0
     shift = max(over, min(middle, lowest))
     return [height - shift for height in placed]
+
+
+def _dots(values: Sequence[float]) -> list[float]:
+    """Return the values that need a dot: all where they are few, else those without neighbours."""
+    if sum(map(math.isfinite, values)) <= _FEW_POINTS:
+        return list(values)
+    padded = [math.nan, *values, math.nan]
+    alone = [
+        math.isnan(before) and math.isnan(after)
+        for before, after in zip(padded, padded[2:], strict=False)
+    ]
+    return [value if lone else math.nan for value, lone in zip(values, alone, strict=True)]
 
 
 def _last(values: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from loadgen.record import Sample, law_holds
 from loadgen.record_reader import Run, TableRows, Totals
 from loadgen.report.intervals import Interval, Standstill, intervals, standstill
 from loadgen.report.words import OPERATION_WORDS
+from loadgen.settings import RATE_SETTINGS
 
 # A first sample this close to the noted start is the start: a rate over less would be noise.
 _LATE_START_SECONDS = 0.2
@@ -126,7 +127,8 @@ def _start(run: Run, first: datetime | None) -> datetime | None:
 
 
 def _names(run: Run, by_operation: Mapping[str, object]) -> list[str]:
-    found = dict.fromkeys([*run.totals, *by_operation])
+    asked = [name for name, setting in RATE_SETTINGS.items() if setting in run.settings]
+    found = dict.fromkeys([*asked, *run.totals, *by_operation])
     known = [name for name in OPERATION_WORDS if name in found]
     return known + [name for name in found if name not in OPERATION_WORDS]
 
@@ -136,6 +138,8 @@ def _done(run: Run, name: str, rows: Sequence[Sample], start: datetime | None) -
     if totals is not None:
         left = totals.offered - totals.committed - totals.failed - totals.skipped - totals.unknown
         return Done(name, run.asked.get(name), totals, left, gained(run, name))
+    if not rows:
+        return Done(name, None, Totals(0, 0, 0, 0, 0), 0, gained(run, name))
     last = rows[-1]
     counted = Totals(last.offered, last.committed, last.failed, last.skipped, last.unknown)
     return Done(name, _asked(rows, start), counted, last.in_flight, gained(run, name))

@@ -34,7 +34,7 @@ def gallery(facts: Facts) -> Gallery:
     shown = [done for done in facts.operations if thinned.get(done.operation)]
     return Gallery(
         rates=tuple(_rates(done, facts, thinned, frame) for done in shown),
-        latency=_latency(facts, [done.operation for done in shown], thinned, frame),
+        latency=_latency(facts, frame),
         undone=tuple(
             _undone(done, facts.parts[done.operation], frame)
             for done in shown
@@ -63,24 +63,22 @@ def _rates(
     return charts.draw_rates(head, thinned[done.operation], frame)
 
 
-def _latency(
-    facts: Facts, operations: Sequence[str], thinned: Mapping[str, Sequence[Span]], frame: Frame
-) -> tuple[Drawing, ...]:
-    timed = [name for name in operations if any(span.intended for span in thinned[name])]
-    limits = charts.latency_limits([thinned[name] for name in timed])
+def _latency(facts: Facts, frame: Frame) -> tuple[Drawing, ...]:
+    names = [done.operation for done in facts.operations if done.operation in facts.parts]
+    series = {name: spans(facts.parts[name], telling=False) for name in names}
+    timed = {n: found for n, found in series.items() if any(span.intended for span in found)}
+    limits = charts.latency_limits(list(timed.values()))
     if limits is None:
         return ()
     return tuple(
-        charts.draw_latency(
-            Head(name, _latency_sentence(facts, name)), thinned[name], frame, limits
-        )
-        for name in timed
+        charts.draw_latency(Head(name, _latency_sentence(facts, name)), found, frame, limits)
+        for name, found in timed.items()
     )
 
 
 def _undone(done: Done, parts: Sequence[Interval], frame: Frame) -> Drawing:
     head = Head(done.operation, _undone_sentence(done, parts))
-    return charts.draw_undone(head, spans(parts, _MOST_BARS), frame)
+    return charts.draw_undone(head, spans(parts, _MOST_BARS, telling=False), frame)
 
 
 def _done_sentence(done: Done) -> str:

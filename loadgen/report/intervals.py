@@ -72,24 +72,45 @@ def intervals(rows: Sequence[Sample], start: datetime) -> Iterator[Interval]:
 
 
 def standstill(parts: Iterable[Interval]) -> Standstill:
-    """Return when the run stood still, from the intervals of all its operations."""
+    """Return how long the run stood still, from the intervals of all its operations."""
     moments = [
-        (end - min(p.begin for p in group), *_sums(group))
-        for end, grouped in groupby(sorted(parts, key=lambda p: p.end), key=lambda p: p.end)
-        for group in [list(grouped)]
+        _Moment.of(list(group)) for _, group in groupby(sorted(parts, key=_end_of), key=_end_of)
     ]
-    still = [i for i, moment in enumerate(moments) if _still(*moment[1:])]
-    near = {j for i in still for j in (i - 1, i, i + 1) if 0 <= j < len(moments)}
-    return Standstill(sum(moments[i][0] for i in still), sum(moments[j][3] for j in near))
+    seconds, near = 0.0, set[int]()
+    for idle, group in groupby(range(len(moments)), key=lambda i: not moments[i].committed):
+        stretch = list(group)
+        if idle and _stands_still([moments[i] for i in stretch]):
+            seconds += sum(moments[i].seconds for i in stretch)
+            near |= set(range(max(0, stretch[0] - 1), min(len(moments), stretch[-1] + 2)))
+    return Standstill(seconds, sum(moments[i].skipped for i in near))
 
 
-def _still(offered: int, committed: int, skipped: int) -> bool:
-    return not committed and (skipped > 0 or offered >= _SEVERAL)
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What all operations did together in the intervals that ended at one time."""
+
+    seconds: float
+    offered: int
+    committed: int
+    skipped: int
+
+    @classmethod
+    def of(cls, group: Sequence[Interval]) -> "_Moment":
+        return cls(
+            max(part.seconds for part in group),
+            sum(part.offered for part in group),
+            sum(part.committed for part in group),
+            sum(part.skipped for part in group),
+        )
 
 
-def _sums(group: Sequence[Interval]) -> tuple[int, int, int]:
-    offered, committed = sum(p.offered for p in group), sum(p.committed for p in group)
-    return offered, committed, sum(p.skipped for p in group)
+def _stands_still(stretch: Sequence[_Moment]) -> bool:
+    due = sum(moment.offered for moment in stretch)
+    return due >= _SEVERAL or any(moment.skipped for moment in stretch)
+
+
+def _end_of(part: Interval) -> float:
+    return part.end
 
 
 def _target(before: Sample | None, row: Sample) -> float:

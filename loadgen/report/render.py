@@ -22,27 +22,20 @@ from loadgen.report.verdict import SKIPPED_LIMIT, TOLERANCE, Verdict, judge
 
 CHART_FILES = ("rates.svg", "latency.svg", "undone.svg")
 _METHOD = (
-    (
-        "The schedule decides when each arrival is due; nothing else does. A write counts as committed "
-        "once the source has answered its commit, and is never sent twice. At each sample, offered = "
-        "committed + failed + skipped + unknown + in flight holds exactly, for each operation."
-    ),
-    (
-        f"The generator is said to have kept up if each operation's offered arrivals lie within "
-        f"{words.share(TOLERANCE, 1)} (or one arrival; with Poisson arrivals, three standard "
-        f"deviations) of those asked for and at most {words.share(SKIPPED_LIMIT, 1)} were skipped."
-    ),
-    (
-        "Quantiles come from histograms whose buckets are 2.2% wide, and are never too low. All rules "
-        "are in docs/method.md of the project."
-    ),
+    """The schedule decides when each arrival is due; nothing else does. A write counts as committed
+    once the source has answered its commit, and is never sent twice. At each sample, offered =
+    committed + failed + skipped + unknown + in flight holds exactly, for each operation.""",
+    f"""The generator is said to have kept up if each operation's offered arrivals lie within
+    {TOLERANCE:.1%} (or one arrival; with Poisson arrivals, three standard deviations) of those
+    asked for, and at most {SKIPPED_LIMIT:.1%} of all were skipped. What was skipped while the source
+    took no write at all does not count against it.""",
+    """Quantiles come from histograms whose buckets are 2.2% wide, and are never too low. All rules
+    are in docs/method.md of the project.""",
 )
 _MISSING = (
-    (
-        "This version reports the load alone: what was written to the source. It does not measure "
-        "whether a tool's copy is right, how fresh it is, how much WAL its slot holds back, or what "
-        "it costs."
-    ),
+    """This version reports the load alone: what was written to the source. It does not measure
+    whether a tool's copy is right, how fresh it is, how much WAL its slot holds back, or what it
+    costs.""",
 )
 _MARKS = {"good": "ok", "warn": "note", "bad": "problem"}
 _HTML_SIGNS = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -89,8 +82,8 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "settings": tables.settings(facts),
         "about": _about(facts),
         "version": __version__,
-        "method": _METHOD,
-        "missing": _MISSING,
+        "method": [" ".join(text.split()) for text in _METHOD],
+        "missing": [" ".join(text.split()) for text in _MISSING],
         "light": palette.variables(palette.LIGHT),
         "dark": palette.variables(palette.DARK),
         "font": svg.FONT,

@@ -49,14 +49,17 @@ class Step:
     committed: int
 
 
-def spans(parts: Sequence[Interval], most: int = MOST_SPANS) -> list[Span]:
-    """Return one operation's run in at most `most` spans; what follows its last act is left out."""
+def spans(parts: Sequence[Interval], most: int = MOST_SPANS, *, telling: bool = True) -> list[Span]:
+    """Return one operation's run in at most `most` spans; what follows its last act is left out.
+
+    If `telling`, intervals are joined until enough was due in them for a rate to mean something.
+    """
     lived = _without_quiet_end(parts)
     if not lived:
         return []
     seconds, asked = lived[-1].end - lived[0].begin, sum(p.target * p.seconds for p in lived)
-    telling = _TELLING_ARRIVALS * seconds / asked if asked else 0.0
-    fine = _grouped(lived, min(telling, seconds / _TELLING_ARRIVALS))
+    least = _TELLING_ARRIVALS * seconds / asked if asked and telling else 0.0
+    fine = _grouped(lived, min(least, seconds / _TELLING_ARRIVALS))
     return [_span(group) for group in _fewer(fine, seconds, most)]
 
 

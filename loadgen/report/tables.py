@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from loadgen.record_reader import JournalEvent, Latency, Run
+from loadgen.record_reader import JournalEvent, Latency, Run, Totals
 from loadgen.report import words
+from loadgen.report.charts import rate_unit
 from loadgen.report.facts import Done, Facts, shown_in
 from loadgen.settings import RATE_SETTINGS
 
@@ -65,7 +66,7 @@ def done(facts: Facts) -> Table:
         rows.append(_done_row(facts, "All", _sum(facts), words.whole(facts.asked)))
     labels = ["asked", "offered", "committed", "failed", "skipped", "unknown"]
     labels += [] if facts.ended else ["in flight"]
-    labels += ["of offered, committed", "committed per second"]
+    labels += ["committed share", f"committed {unit}"]
     return Table(_columns("operation", *labels), tuple(rows), total=True)
 
 
@@ -182,16 +183,16 @@ def _asked(found: Done) -> str:
 
 def _sum(facts: Facts) -> Done:
     names = ("offered", "committed", "failed", "skipped", "unknown")
-    totals = type(facts.operations[0].totals)(*(facts.total(name) for name in names))
+    totals = Totals(*(facts.total(name) for name in names))
     return Done("", facts.asked, totals, sum(d.in_flight for d in facts.operations), None)
 
 
-def _done_row(facts: Facts, name: str, found: Done, asked_for: str) -> tuple[str, ...]:
+def _done_row(facts: Facts, name: str, found: Done, units: float | None) -> tuple[str, ...]:
     totals = found.totals
     open_ends = () if facts.ended else (words.count(found.in_flight),)
     return (
         name,
-        asked_for,
+        _asked(found),
         words.count(totals.offered),
         words.count(totals.committed),
         _with_share(totals.failed, totals.offered),
@@ -199,7 +200,7 @@ def _done_row(facts: Facts, name: str, found: Done, asked_for: str) -> tuple[str
         words.count(totals.unknown),
         *open_ends,
         words.share(totals.committed, totals.offered),
-        words.quantity(totals.committed / facts.seconds) if facts.seconds else words.NOTHING,
+        words.quantity(totals.committed / units if units else None),
     )
 
 

@@ -36,7 +36,8 @@ class Check:
 class Verdict:
     """What a reader in a hurry needs: how it went, in a headline and a sentence.
 
-    kept_up and sound are None where the record does not tell.
+    kept_up and sound are None where the record does not tell. What was skipped while the source
+    took nothing does not count against the generator.
     """
 
     level: Level
@@ -55,7 +56,7 @@ def judge(facts: Facts) -> Verdict:
     bad = any(check.level == "bad" for check in sound) or facts.run.valid is False
     kept_up = None
     if facts.ended and facts.asked:
-        kept_up = offered.level == "good" and _share(facts, "skipped") <= SKIPPED_LIMIT
+        kept_up = "bad" not in {offered.level, skipped.level}
     return Verdict(
         level=level,
         headline=headline,
@@ -80,9 +81,9 @@ def _headline(
 
 def _delivery(facts: Facts, delivered: Sequence[Check]) -> tuple[Level, str]:
     offered, skipped = delivered
-    if offered.level == "bad" or (skipped.level == "bad" and not _explains(facts)):
+    if "bad" in {offered.level, skipped.level}:
         return "bad", "The generator did not keep up"
-    if skipped.level == "bad":
+    if _share(facts, "skipped") > SKIPPED_LIMIT:
         pause = words.duration(facts.standstill.seconds)
         return "warn", f"The generator kept up, but for {pause} the source took no write"
     if _share(facts, "failed") > _FAILED_LIMIT:
@@ -140,7 +141,7 @@ def _offered(facts: Facts) -> Check:
         return Check("warn", name, f"{finding} so far")
     if off:
         names = words.listed([words.operation_words(done.operation).lower() for done in off])
-        limit = "chance allows" if poisson else words.share(TOLERANCE, 1)
+        limit = "chance allows" if poisson else f"{TOLERANCE:.1%}"
         return Check("bad", name, f"{finding}; off by more than {limit}: {names}")
     return Check("good", name, finding)
 
@@ -158,12 +159,13 @@ def _skipped(facts: Facts) -> Check:
         return Check("good", "Skipped", f"none: a connection was free {_in_time(facts)}")
     part, still = words.share(skipped, facts.total("offered")), facts.standstill
     finding = f"{words.plural(skipped, 'arrival')} ({part}): no connection free {_in_time(facts)}"
-    if _explains(facts):
-        finding += (
-            f", {words.count(still.skipped)} of them around {words.duration(still.seconds)} "
-            "in which the source took no write"
-        )
-    level: Level = "bad" if _share(facts, "skipped") > SKIPPED_LIMIT else "warn"
+    explained = _explains(facts)
+    if explained:
+        several = "all" if still.skipped == skipped else f"{words.count(still.skipped)} of them"
+        pause = words.duration(still.seconds)
+        finding += f"; {several} in or beside {pause} in which the source took no write"
+    many = _share(facts, "skipped") > SKIPPED_LIMIT
+    level: Level = "bad" if many and not explained else "warn"
     return Check(level, "Skipped", finding)
 
 
@@ -186,8 +188,10 @@ def _unknown(facts: Facts) -> Check:
     name, unknown = "Fate of every write", facts.total("unknown")
     if not facts.ended:
         left = unknown + sum(done.in_flight for done in facts.operations)
+        if not left:
+            return Check("good", name, "known up to the last sample")
         finding = f"{words.plural(left, 'arrival')} unfinished at the last sample"
-        return Check("warn" if left else "good", name, finding)
+        return Check("warn", name, finding)
     if unknown:
         return Check("bad", name, f"{words.plural(unknown, 'write')} could not be looked up")
     return Check("good", name, "known: no write was left unknown")

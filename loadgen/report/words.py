@@ -39,11 +39,15 @@ def quantity(number: float | None) -> str:
     """Return a number that need not be whole, to three digits and never fewer than its ones."""
     if number is None:
         return NOTHING
+    text = three_digits(number)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def three_digits(number: float) -> str:
+    """Return a number to three digits, ending zeros kept, so that a column of them lines up."""
     if number == 0:
         return "0"
-    decimals = max(0, 2 - floor(log10(abs(number))))
-    text = f"{number:,.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{number:,.{max(0, 2 - floor(log10(abs(number))))}f}"
 
 
 def whole(number: float) -> str:
@@ -64,13 +68,12 @@ def share(part: float, of: float) -> str:
         return ">99.99%"
     if 1 < ratio < 1.0001:
         return ">100%"
-    text = f"{100 * ratio:.2f}".rstrip("0").rstrip(".")
-    return f"{text}%"
+    return f"{100 * ratio:.2f}%"
 
 
 def milliseconds(seconds: float | None) -> str:
     """Return a latency as a number of milliseconds, to three digits; a dash where there is none."""
-    return NOTHING if seconds is None else quantity(seconds * 1000)
+    return NOTHING if seconds is None else three_digits(seconds * 1000)
 
 
 def latency(seconds: float | None) -> str:
