@@ -19,11 +19,11 @@ from locust import constant, task
 from locust.exception import StopUser
 
 from loadgen.gevent_connection import CONNECTION_FAILURE, ConnectionLost, GeventConnection
-from loadgen.workload.arrivals import Arrival
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.ledger import Ledger
 from loadgen.workload.operations import STATEMENTS, Operations, Write
 from loadgen.workload.settle import Lost, backend_alive, is_committed
+from loadgen.workload.streams import Arrival
 
 STALL_SECONDS = 5.0
 NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change

@@ -13,8 +13,9 @@ from typing import Final
 
 from loadgen.errors import SettingsError
 from loadgen.settings import RATE_SETTINGS, Settings, load_settings
-from loadgen.workload.arrivals import Arrival, Schedule
+from loadgen.workload.arrivals import Schedule
 from loadgen.workload.mix import Mix
+from loadgen.workload.streams import Arrival
 
 _COUNT: Final = 20
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=36000 loadgen plan --seed 42 --count 10000 | sha256sum"

@@ -1,42 +1,22 @@
-"""The arrival schedule: which write is due when, as pure arithmetic.
+"""The arrival schedule: which write is due when, for a process's share, as pure arithmetic.
 
-The k-th arrival of an operation is a function of (seed, operation, k): its point in unit-rate time
-and its draws. Its due time is where the integral of the operation's rate reaches that point. Times
-here are schedule seconds: 0 at the start, standing still during a pause. Nothing here reads a
-clock, draws a random number or opens a connection.
+An arrival's due time is where the integral of its operation's rate (`timeline`) reaches its point
+(`streams`). Times are schedule seconds: 0 at the start, standing still during a pause. Nothing
+here reads a clock, draws a random number or opens a connection.
 """
 
-import struct
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from hashlib import blake2b
-from math import floor, inf, log1p
-from typing import Literal, NamedTuple
+from math import floor, inf
+from typing import NamedTuple
 
 from loadgen.workload.mix import OPERATIONS, Mix
-from loadgen.workload.profiles import Profile, ProfileName, profile
+from loadgen.workload.profiles import ProfileName, profile
+from loadgen.workload.streams import Arrival, ArrivalKind, Checkpoint, Stream
+from loadgen.workload.timeline import Timeline
 
-ArrivalKind = Literal["jitter", "poisson", "even"]
-
-_UNPACK = struct.Struct("<8Q").unpack
-# Poisson gaps are whole multiples of 2**-32, so that sums are exact and an ulp of difference
-# between two machines' log() is rounded away.
-_TICKS = 2.0**32
-
-
-class Arrival(NamedTuple):
-    """One write that falls due: `point` in unit-rate time, `due` in schedule seconds.
-
-    `draws` are eight uniform 64-bit integers: the first places the arrival in time, the second
-    picks its target, the rest are for its values.
-    """
-
-    operation: str
-    k: int
-    point: float
-    due: float
-    draws: tuple[int, ...]
+# Passing over a few arrivals is cheaper one by one, over many by a jump.
+_STEPS_BEFORE_A_JUMP = 8
 
 
 class Share(NamedTuple):
@@ -47,116 +27,6 @@ class Share(NamedTuple):
 
 
 WHOLE = Share(0, 1)
-
-
-# Passing over a few arrivals is cheaper one by one, over many by a jump.
-_STEPS_BEFORE_A_JUMP = 8
-
-# A place in a stream: k and, for Poisson, the sum of the gaps before it (2**-32 units). A plain
-# tuple, since one is made for every arrival.
-Checkpoint = tuple[int, int]
-
-
-def unit(draw: int) -> float:
-    """Return a uniform float in [0, 1) from a 64-bit draw."""
-    return (draw >> 11) * 2.0**-53
-
-
-class Stream:
-    """The endless arrivals of one operation for one seed, in unit-rate time."""
-
-    __slots__ = ("_hash", "kind", "operation")
-
-    def __init__(self, seed: int, operation: str, kind: ArrivalKind) -> None:
-        self.operation = operation
-        self.kind = kind
-        name = blake2b(f"{seed}:{operation}".encode(), digest_size=32).digest()
-        # Salt and person cost nothing per draw; a key would cost a second round of the hash.
-        self._hash = blake2b(digest_size=64, salt=name[:16], person=name[16:])
-
-    def draws(self, k: int) -> tuple[int, ...]:
-        """Return the eight 64-bit draws of arrival `k`."""
-        h = self._hash.copy()
-        h.update(b"%d" % k)
-        return _UNPACK(h.digest())
-
-    def point(self, place: Checkpoint, draws: tuple[int, ...]) -> tuple[float, int]:
-        """Return the point of the arrival at `place`, and the ticks to hand on to the next."""
-        if self.kind == "jitter":
-            return place[0] + (draws[0] >> 11) * 2.0**-53, 0
-        if self.kind == "even":
-            return place[0] + 0.5, 0
-        ticks = place[1] + round(-log1p(-unit(draws[0])) * _TICKS)
-        return ticks / _TICKS, ticks
-
-    def first_from(self, place: Checkpoint, point: float) -> Checkpoint:
-        """Return the first place at or after `place` whose arrival is at `point` or later."""
-        if self.kind != "poisson":
-            place = (max(place[0], floor(point) - 1), 0)
-        while True:
-            at, ticks = self.point(place, self.draws(place[0]))
-            if at >= point:
-                return place
-            place = (place[0] + 1, ticks)
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    start: float  # schedule seconds
-    units: float  # unit-rate time at start
-    area: float  # the profile's integral at start
-    rate: float  # per second, before the profile
-
-
-class Timeline:
-    """One operation's rate over schedule time, its integral, and the integral's inverse."""
-
-    __slots__ = ("_profile", "_segments", "_steady")
-
-    def __init__(self, rate: float, shape: Profile) -> None:
-        self._profile = shape
-        self._steady = shape is profile("steady")
-        self._segments = [_Segment(0.0, 0.0, 0.0, rate)]
-
-    def change(self, at: float, rate: float) -> None:
-        """From `at` on the rate is `rate`; changes must come in order of time."""
-        segments = self._segments
-        if at < segments[-1].start:
-            raise ValueError(f"a change at {at} s lies before the one at {segments[-1].start} s")
-        units, area = self.units(at), self._profile.integral(at)
-        if segments[-1].start == at:
-            segments.pop()
-        segments.append(_Segment(at, units, area, rate))
-
-    def units(self, s: float) -> float:
-        """Return the unit-rate time at schedule time `s`: how many arrivals are asked by then."""
-        segment = self._at(s)
-        return segment.units + segment.rate * (self._profile.integral(s) - segment.area)
-
-    def rate(self, s: float) -> float:
-        """Return the target rate at schedule time `s`, per second."""
-        return self._at(s).rate * self._profile.level(s)
-
-    def when(self, point: float) -> float:
-        """Return the schedule time at which `point` is reached; infinite if it never is."""
-        segments = self._segments
-        i = len(segments) - 1
-        while i and segments[i].units > point:
-            i -= 1
-        # A point equal to a segment's start is reached when the segment before it ends, unless
-        # that one stood still; both are the same instant or the earlier one.
-        segment = segments[i]
-        if segment.rate <= 0.0:
-            return inf
-        area = segment.area + (point - segment.units) / segment.rate
-        # The integral of a steady profile is time itself.
-        return area if self._steady or area == inf else self._profile.inverse(area)
-
-    def _at(self, s: float) -> _Segment:
-        for segment in reversed(self._segments):
-            if segment.start <= s:
-                return segment
-        return self._segments[0]
 
 
 class Walk:

@@ -10,9 +10,10 @@ been looked up yet. Time is an argument (schedule seconds), so the ledger can be
 from collections import Counter
 from dataclasses import dataclass, field
 
-from loadgen.workload.arrivals import Arrival, Schedule
+from loadgen.workload.arrivals import Schedule
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.mix import OPERATIONS
+from loadgen.workload.streams import Arrival
 
 
 @dataclass(frozen=True, slots=True)

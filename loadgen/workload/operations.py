@@ -12,10 +12,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from loadgen.sql import statements
 from loadgen.workload import synthetic
-from loadgen.workload.arrivals import Arrival, unit
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.plan import Plan
 from loadgen.workload.pools import small_pools
+from loadgen.workload.streams import Arrival, unit
 
 STATEMENTS = statements("loadgen.workload", "operations.sql")
 OPEN_ORDERS_LIMIT = 10_000

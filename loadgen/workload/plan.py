@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from loadgen.workload.arrivals import ArrivalKind
 from loadgen.workload.mix import Mix
 from loadgen.workload.profiles import ProfileName
+from loadgen.workload.streams import ArrivalKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from loadgen.workload.arrivals import Arrival, Schedule
+from loadgen.workload.arrivals import Schedule
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.streams import Arrival
 
 LIMIT = 1.0
 

@@ -3,7 +3,6 @@
 from uuid import UUID, uuid5
 
 from loadgen.workload import synthetic
-from loadgen.workload.arrivals import Arrival, Stream
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.operations import (
     OPEN_ORDERS_LIMIT,
@@ -15,6 +14,7 @@ from loadgen.workload.operations import (
     run_namespace,
 )
 from loadgen.workload.plan import Plan
+from loadgen.workload.streams import Arrival, Stream
 
 USERS = 1000
 
