@@ -27,8 +27,8 @@ _METHOD = (
     committed + failed + skipped + unknown + in flight holds exactly, for each operation.""",
     f"""The generator is said to have kept up if each operation's offered arrivals lie within
     {TOLERANCE:.1%} (or one arrival; with Poisson arrivals, three standard deviations) of those
-    asked for, and at most {SKIPPED_LIMIT:.1%} of all were skipped. What was skipped while the source
-    took no write at all does not count against it.""",
+    asked for, and at most {SKIPPED_LIMIT:.1%} of all were skipped. What was skipped while the
+    source took no write at all does not count against it.""",
     """Quantiles come from histograms whose buckets are 2.2% wide, and are never too low. All rules
     are in docs/method.md of the project.""",
 )

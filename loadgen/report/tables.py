@@ -59,11 +59,12 @@ def asked(facts: Facts) -> Table:
 
 def done(facts: Facts) -> Table:
     """Return what became of the arrivals: counts, shares of what was offered, rate achieved."""
+    per, unit = rate_unit(facts.asked / facts.seconds if facts.seconds else 1.0)
+    units = facts.seconds / per if facts.seconds else None
     rows = [
-        _done_row(facts, words.operation_words(d.operation), d, _asked(d)) for d in facts.operations
+        _done_row(facts, words.operation_words(d.operation), d, units) for d in facts.operations
     ]
-    if facts.operations:
-        rows.append(_done_row(facts, "All", _sum(facts), words.whole(facts.asked)))
+    rows.append(_done_row(facts, "All", _sum(facts), units))
     labels = ["asked", "offered", "committed", "failed", "skipped", "unknown"]
     labels += [] if facts.ended else ["in flight"]
     labels += ["committed share", f"committed {unit}"]
