@@ -15,14 +15,12 @@ from typing import Any, NoReturn
 
 import gevent
 import psycopg
-from flask import Response, jsonify, request
 from locust import events, runners
 from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
-from locust.web import WebUI
 
-from loadgen import terminal
+from loadgen import locust_page, terminal
 from loadgen.conductor import Conductor
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.run import Run, mix_of, options_of, runner_of
@@ -105,8 +103,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         sys.exit(130)
     PostgresUser.host = postgres.mask(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
-        environment.web_ui.app.before_request(_refuse_bad_form)
-        _show_rates_in_force(environment.web_ui, options)
+        locust_page.guard(environment.web_ui.app)
+        locust_page.show_rates_in_force(environment.web_ui, options)
     gevent.signal_handler(signal.SIGINT, _interrupt, environment)
 
 
@@ -270,30 +268,6 @@ def _rate(name: str) -> Any:
             raise argparse.ArgumentTypeError(str(exc)) from exc
 
     return rate
-
-
-def _refuse_bad_form() -> Response | None:
-    """Check a posted form whole before Locust applies any of it field by field."""
-    if request.method != "POST" or not request.path.endswith("/swarm"):
-        return None
-    posted = {k: v for k, v in request.form.items() if k in RATE_SETTINGS.values()}
-    try:
-        load_settings(posted)
-    except SettingsError as exc:
-        return jsonify({"success": False, "message": str(exc), "host": PostgresUser.host})
-    return None
-
-
-def _show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
-    """Let the page's forms show the rates in force: Locust fills in those of the launch."""
-    update = web_ui.update_template_args
-
-    def update_and_correct() -> None:
-        update()  # type: ignore[no-untyped-call]  # Locust's, not ours
-        for name in RATE_SETTINGS.values():
-            web_ui.template_args["extra_options"][name]["default_value"] = getattr(options, name)
-
-    web_ui.update_template_args = update_and_correct  # type: ignore[method-assign]
 
 
 def _exit(exc: PlaygroundError) -> NoReturn:

@@ -1,16 +1,22 @@
-"""Locust's own statistics page, fed in bulk: its numbers are a view of ours, never a source.
+"""Locust's own page: its statistics, fed in bulk, and its forms, checked and kept true.
 
-Once an interval the latencies counted since the last one are merged into Locust's entries, the
-way it merges a worker's report; a `request` event a write would cost a sixth of the write itself.
+Its numbers are a view of ours, never a source. Once an interval the latencies counted since the
+last one are merged into Locust's entries, the way it merges a worker's report; a `request` event a
+write would cost a sixth of the write itself.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import argparse
 import time
 from collections.abc import Mapping
 from typing import cast
 
+from flask import Flask, Response, jsonify, request
 from locust.stats import RequestStats, StatsEntry, StatsError
+from locust.web import WebUI
 
+from loadgen.errors import SettingsError
+from loadgen.settings import RATE_SETTINGS, load_settings
 from loadgen.workload.histogram import Histogram, upper_edge
 
 METHOD = "SQL"
@@ -48,6 +54,35 @@ def prune(stats: RequestStats) -> None:
             for second in [s for s in per_second if s < oldest]:
                 del per_second[second]
     del stats.history[:-_KEPT_POINTS]
+
+
+def guard(app: Flask) -> None:
+    """Have every posted form checked whole before Locust applies any of it."""
+    app.before_request(_refuse_bad_form)
+
+
+def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
+    """Let the page's forms show the rates in force: Locust fills in those of the launch."""
+    update = web_ui.update_template_args
+
+    def update_and_correct() -> None:
+        update()  # type: ignore[no-untyped-call]  # Locust's, not ours
+        for name in RATE_SETTINGS.values():
+            web_ui.template_args["extra_options"][name]["default_value"] = getattr(options, name)
+
+    web_ui.update_template_args = update_and_correct  # type: ignore[method-assign]
+
+
+def _refuse_bad_form() -> Response | None:
+    """Check a posted form whole before Locust applies any of it field by field."""
+    if request.method != "POST" or not request.path.endswith("/swarm"):
+        return None
+    posted = {k: v for k, v in request.form.items() if k in RATE_SETTINGS.values()}
+    try:
+        load_settings(posted)
+    except SettingsError as exc:
+        return jsonify({"success": False, "message": str(exc), "host": request.form.get("host")})
+    return None
 
 
 def _entry(stats: RequestStats, operation: str, histogram: Histogram, failed: int) -> StatsEntry:
