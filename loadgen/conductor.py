@@ -21,6 +21,7 @@ from loadgen.source import postgres
 from loadgen.workload.histogram import Histogram, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.outcome import Outcome, by_operation, plain_totals, problems_of
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import count_rows, gained, users_and_lowest_deleted
 
@@ -77,19 +78,6 @@ class Swarm(Protocol):
 
     def close(self) -> None:
         """End what goes on beside the users."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended: what the terminal says and the process answers."""
-
-    run_id: str
-    exit_code: int
-    problems: tuple[str, ...]
-    totals: Mapping[str, Counts]
-    asked: Mapping[str, float]
-    latency: Mapping[str, Mapping[str, Mapping[str, float | None]]]
-    seconds: float
 
 
 @dataclass(slots=True)
@@ -168,7 +156,7 @@ class Conductor:
             self.swarm.settle_from_sums(gained(self._rows_before, rows_after))
         totals = self.sample()
         self.swarm.close()
-        problems = self._problems(totals, rows_after)
+        problems = problems_of(totals, self._unbalanced, self._rows_before, rows_after)
         latency = {
             name: {"service": summary(pair[0]), "intended": summary(pair[1])}
             for name, pair in self._latency.items()
@@ -176,9 +164,9 @@ class Conductor:
         exit_code = 130 if interrupted else 1 if problems else 0
         self.record.update_run(
             ended_at=datetime.now(UTC),
-            totals={name: _totals(counts) for name, counts in totals.items()},
+            totals={name: plain_totals(counts) for name, counts in totals.items()},
             asked=dict(self.swarm.asked()),
-            failures=_by_operation(self.swarm.failures()),
+            failures=by_operation(self.swarm.failures()),
             latency=latency,
             duration_seconds=round(seconds, 3),
             rows_before=self._rows_before,
@@ -239,27 +227,6 @@ class Conductor:
             *intended,
         )
 
-    def _problems(
-        self, totals: Mapping[str, Counts], rows_after: Mapping[str, Mapping[str, int]] | None
-    ) -> list[str]:
-        """Say, a line each, why this run's numbers can't be trusted; empty when they can."""
-        problems = []
-        if self._unbalanced:
-            problems.append(f"the accounting law was broken in {self._unbalanced} samples")
-        unknown = sum(counts.unknown for counts in totals.values())
-        if unknown:
-            problems.append(f"{unknown} writes could not be looked up and stay unknown")
-        if rows_after is None:
-            problems.append("the source could not be read at the end, so rows are not compared")
-            return problems
-        rows = gained(self._rows_before, rows_after)
-        problems += [
-            f"{name}: {counts.committed} committed, but the tables gained {rows[name]}"
-            for name, counts in totals.items()
-            if counts.committed != rows[name]
-        ]
-        return problems
-
     def _settled(self) -> bool:
         return self.swarm.awaits_sums() or not any(c.unknown for c in self._counts())
 
@@ -287,23 +254,6 @@ class Conductor:
 
 def _rates_in_force(mix: Mix) -> dict[str, float]:
     return {RATE_SETTINGS[name]: rate for name, rate in mix.rates_per_hour.items()}
-
-
-def _totals(counts: Counts) -> dict[str, int]:
-    return {
-        "offered": counts.offered,
-        "committed": counts.committed,
-        "failed": counts.failed,
-        "skipped": counts.skipped,
-        "unknown": counts.unknown,
-    }
-
-
-def _by_operation(failures: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
-    nested: dict[str, dict[str, int]] = {}
-    for (operation, sqlstate), n in sorted(failures.items()):
-        nested.setdefault(operation, {})[sqlstate] = n
-    return nested
 
 
 def _wait_until(done: Callable[[], bool], seconds: float) -> bool:

@@ -10,10 +10,11 @@ from locust.env import Environment
 from locust.runners import Runner
 
 from loadgen import locust_page, terminal
-from loadgen.conductor import Conductor, Outcome
+from loadgen.conductor import Conductor
 from loadgen.errors import PlaygroundError
 from loadgen.settings import RATE_SETTINGS
 from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.outcome import Outcome
 
 # A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
 _FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0

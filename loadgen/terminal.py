@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Mapping
 
-from loadgen.conductor import Conductor, Outcome
+from loadgen.conductor import Conductor
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
+from loadgen.workload.outcome import Outcome
 
 _FIRST_MINUTE, _LATER = 10.0, 600.0  # seconds between two lines of activity
 

@@ -1,0 +1,66 @@
+"""How a run ended, and whether its numbers can be trusted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loadgen.workload.ledger import Counts
+from loadgen.workload.settle import gained
+
+Rows = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: what the terminal says and the process answers."""
+
+    run_id: str
+    exit_code: int
+    problems: tuple[str, ...]
+    totals: Mapping[str, Counts]
+    asked: Mapping[str, float]
+    latency: Mapping[str, Mapping[str, Mapping[str, float | None]]]
+    seconds: float
+
+
+def problems_of(
+    totals: Mapping[str, Counts],
+    unbalanced: int,
+    rows_before: Rows,
+    rows_after: Rows | None,
+) -> list[str]:
+    """Say, a line each, why this run's numbers can't be trusted; empty when they can."""
+    problems = []
+    if unbalanced:
+        problems.append(f"the accounting law was broken in {unbalanced} samples")
+    unknown = sum(counts.unknown for counts in totals.values())
+    if unknown:
+        problems.append(f"{unknown} writes could not be looked up and stay unknown")
+    if rows_after is None:
+        problems.append("the source could not be read at the end, so rows are not compared")
+        return problems
+    rows = gained(rows_before, rows_after)
+    problems += [
+        f"{name}: {counts.committed} committed, but the tables gained {rows[name]}"
+        for name, counts in totals.items()
+        if counts.committed != rows[name]
+    ]
+    return problems
+
+
+def plain_totals(counts: Counts) -> dict[str, int]:
+    """Return an operation's totals as the record holds them."""
+    return {
+        "offered": counts.offered,
+        "committed": counts.committed,
+        "failed": counts.failed,
+        "skipped": counts.skipped,
+        "unknown": counts.unknown,
+    }
+
+
+def by_operation(failures: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """Return {operation: {SQLSTATE: failed writes}}."""
+    nested: dict[str, dict[str, int]] = {}
+    for (operation, sqlstate), n in sorted(failures.items()):
+        nested.setdefault(operation, {})[sqlstate] = n
+    return nested
