@@ -54,12 +54,15 @@ def test_any_number_of_workers_performs_the_same_arrivals(
         assert process.returncode == 0, out + err
         run = check_record(project, seeded, before)
         orders = orders_by_k(seeded, run["run_id"])
-        assert set(orders) == set(range(run["totals"]["insert_order"]["offered"]))
+        totals = run["totals"]["insert_order"]
+        assert len(orders) == totals["committed"]
+        assert max(orders) < totals["offered"]
+        assert totals["offered"] - totals["skipped"] == totals["committed"]
         assert "Traceback" not in err
         written.append(orders)
     alone, two, three = written
-    common = range(min(map(len, written)))
-    assert len(common) >= 60
+    common = sorted(set(alone) & set(two) & set(three))  # a busy machine may skip some
+    assert len(common) >= 30
     assert [alone[k] for k in common] == [two[k] for k in common] == [three[k] for k in common]
 
 
