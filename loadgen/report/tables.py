@@ -128,15 +128,13 @@ def journal(facts: Facts) -> Table:
 def circumstances(run: Run) -> Table:
     """Return machine, versions and the source's settings, by name."""
     machine, source = dict(run.machine), dict(run.source)
+    cores = machine.get("cores")
     found = [
-        (
-            "Processor",
-            f"{words.value(machine.get('cpu'))}, {words.value(machine.get('cores'))} cores",
-        ),
+        ("Processor", _known(machine.get("cpu")) + (f", {cores} cores" if cores else "")),
         ("Memory", words.size(machine.get("memory_bytes"))),
-        ("Operating system", words.value(machine.get("os"))),
-        *((f"{name}", words.value(version)) for name, version in run.versions.items()),
-        ("Source", f"Postgres {words.value(source.pop('version', None))}, {_kept(source)}"),
+        ("Operating system", _known(machine.get("os"))),
+        *((name, words.value(version)) for name, version in run.versions.items()),
+        ("Source", f"Postgres {_known(source.pop('version', None))}{_kept(source)}"),
         *((name, words.value(value)) for name, value in sorted(source.items())),
     ]
     return Table((Column("what"), Column("value")), tuple(found))
@@ -149,9 +147,9 @@ def settings(facts: Facts) -> Table:
         ("Started", words.moment(run.started_at)),
         ("Ended", words.moment(run.ended_at) if facts.ended else "no end recorded"),
         ("Length", words.duration(facts.seconds)),
-        ("Profile", words.value(run.profile)),
-        ("Arrivals", words.value(run.settings.get("arrivals"))),
-        ("Seed", words.value(run.seed)),
+        ("Profile", _known(run.profile)),
+        ("Arrivals", _known(run.settings.get("arrivals"))),
+        ("Seed", _known(run.seed)),
         ("Connections (users)", words.count(run.users)),
         ("Tools running together", ", ".join(run.together) or "none"),
     ]
@@ -252,8 +250,15 @@ def _detail(value: object) -> str:
     return words.value(value)
 
 
+def _known(value: object) -> str:
+    return words.NOTHING if value is None else words.value(value)
+
+
 def _kept(source: dict[str, object]) -> str:
-    return "embedded" if source.pop("embedded", None) is True else "at DATABASE_URL"
+    embedded = source.pop("embedded", None)
+    if embedded is None:
+        return ""
+    return ", embedded" if embedded else ", at DATABASE_URL"
 
 
 def _in_order(found: Mapping[str, _V]) -> list[tuple[str, _V]]:

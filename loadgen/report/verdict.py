@@ -98,8 +98,12 @@ def _explains(facts: Facts) -> bool:
 
 def _sentence(facts: Facts, sound: Sequence[Check]) -> str:
     """Say it all in one sentence: offered, skipped, failed, rows and the law."""
+    if not facts.samples and not facts.ended:
+        return "It left no sample behind, so nothing is known of what it did."
     offered, asked = facts.total("offered"), facts.asked
-    if abs(offered - asked) < 1 + 1e-6 * asked and offered:
+    if not offered and not asked:
+        part = "nothing, as it was asked for nothing"
+    elif abs(offered - asked) < 1 + 1e-6 * asked:
         part = f"all {words.plural(offered, 'arrival')} asked for"
     else:
         part = f"{words.share(offered, asked)} of the {words.whole(asked)} arrivals asked for"
