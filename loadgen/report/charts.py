@@ -7,6 +7,7 @@ is to be seen, units at the axes, lines named where they end. Pure: values in, d
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from loadgen.report import words
@@ -262,14 +263,14 @@ def _name_ends(axes: "Axes", ends: Sequence[End]) -> None:
 
 def _apart(heights: Sequence[float]) -> list[float]:
     """Move rising heights as little as puts them a gap apart, within the axes."""
-    placed: list[float] = []
-    for height in heights:
-        placed.append(max(height, placed[-1] + _NAME_GAP) if placed else max(height, 0.03))
-    over = (placed[-1] - 1.0) if placed else 0.0
-    middle = sum(placed) / len(placed) - sum(heights) / len(heights) if placed else 0.0
-    lowest = placed[0] - 0.03 if placed else 0.0
-    shift = max(over, min(middle, lowest))
-    return [height - shift for height in placed]
+    blocks: list[list[float]] = []  # neighbours that would overlap, less the gaps below each
+    for i, height in enumerate(heights):
+        blocks.append([height - i * _NAME_GAP])
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    room = 1.0 - (len(heights) - 1) * _NAME_GAP
+    bases = [min(max(fmean(block), 0.03), room) for block in blocks for _ in block]
+    return [base + i * _NAME_GAP for i, base in enumerate(bases)]
 
 
 def _dots(values: Sequence[float]) -> list[float]:

@@ -104,7 +104,8 @@ def _plain(svg: str, name: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)  # not referred to, and the same in each drawing
-    body = re.sub(r'(?<= id=")|(?<=url\(#)|(?<=href="#)', f"{name}-", body)
+    prefix = re.sub(r"[^\w-]", "-", name)
+    body = re.sub(r'(?<= id=")|(?<=url\(#)|(?<=href="#)', f"{prefix}-", body)
     body = re.sub(r"font-family: [^;\"]*; ?", "", body)
     body = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", body)
     return re.sub(r"\s*\n\s*", "\n", body).strip()

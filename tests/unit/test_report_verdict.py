@@ -1,0 +1,214 @@
+"""What a run did, and the sentence that judges it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadgen.record import RunRecord
+from loadgen.record_reader import load_run, read_samples
+from loadgen.report.facts import Facts, facts_of
+from loadgen.report.verdict import Verdict, judge
+from tests.records import RATES, START, Made, rows_after, write_run
+
+
+def facts(reports: Path, made: Made, **changed: object) -> Facts:
+    """Return the facts of a made-up run whose run.json has these fields changed."""
+    path = write_run(reports, made)
+    if changed:
+        RunRecord.open(path).update_run(**changed)
+    return facts_of(load_run(path), read_samples(path))
+
+
+def findings(verdict: Verdict) -> Mapping[str, tuple[str, str]]:
+    """Return level and finding of each check by its name."""
+    return {check.name: (check.level, check.finding) for check in verdict.checks}
+
+
+def test_a_run_that_kept_up_is_told_in_one_sentence(tmp_path: Path) -> None:
+    """Offered against asked, skipped, failed, rows and the law: all is said, and all is well."""
+    found = judge(facts(tmp_path, Made()))
+    assert (found.level, found.headline) == ("good", "The generator kept up")
+    assert found.sentence == (
+        "It offered all 2,112 arrivals asked for, skipped none and saw none fail; 2,112 writes "
+        "were committed, as many as the rows show, and the accounting law held in all 60 samples."
+    )
+    assert (found.kept_up, found.sound) == (True, True)
+    assert {check.level for check in found.checks} == {"good"}
+
+
+def test_too_much_skipped_is_not_keeping_up(tmp_path: Path) -> None:
+    """Where the source took writes all the while, what was skipped counts against the generator."""
+    whole = facts(tmp_path, Made())
+    done = [replace(d, totals=replace(d.totals, skipped=50)) for d in whole.operations]
+    found = judge(replace(whole, operations=tuple(done)))
+    assert (found.level, found.headline) == ("bad", "The generator did not keep up")
+    assert found.kept_up is False
+    assert findings(found)["Skipped"] == (
+        "bad",
+        "200 arrivals (9.47%): no connection free within 1 s of the due time",
+    )
+
+
+def test_an_outage_of_the_source_is_not_the_generators(tmp_path: Path) -> None:
+    """What was skipped while nothing was committed at all is told apart, with its length."""
+    found = judge(facts(tmp_path, Made(seconds=600, outage=(100, 130))))
+    assert found.level == "warn"
+    assert found.headline == "The generator kept up, but for 30 s the source took no write"
+    assert found.kept_up is True
+    assert "in or beside 30 s in which the source took no write" in findings(found)["Skipped"][1]
+
+
+def test_offering_less_than_asked_is_not_keeping_up(tmp_path: Path) -> None:
+    """More than half a percent and more than one arrival off, and the operation is named."""
+    asked = {name: rate * 60 / 3600 for name, rate in RATES.items()}
+    found = judge(facts(tmp_path, Made(), asked=asked | {"insert_event": 1300.0}))
+    assert (found.level, found.headline) == ("bad", "The generator did not keep up")
+    assert findings(found)["Offered as asked"] == (
+        "bad",
+        "2,112 of 2,212 arrivals asked for, 95.48%; off by more than 0.5%: new events",
+    )
+    assert "It offered 95.48% of the 2,212 arrivals asked for" in found.sentence
+
+
+@pytest.mark.parametrize(("asked", "level"), [(12.9, "good"), (13.1, "bad")])
+def test_one_arrival_may_be_missing_of_few(asked: float, level: str, tmp_path: Path) -> None:
+    """Half a percent of twelve is no arrival at all, so one more or less is as asked."""
+    all_asked = {name: rate * 60 / 3600 for name, rate in RATES.items()}
+    found = judge(facts(tmp_path, Made(), asked=all_asked | {"soft_delete_user": asked}))
+    assert findings(found)["Offered as asked"][0] == level
+
+
+@pytest.mark.parametrize(("asked", "level"), [(1290.0, "good"), (1330.0, "bad")])
+def test_poisson_arrivals_may_scatter(asked: float, level: str, tmp_path: Path) -> None:
+    """Three standard deviations are chance; more is not."""
+    settings = {"arrivals": "poisson", "lateness_limit_seconds": None}
+    all_asked = {name: rate * 60 / 3600 for name, rate in RATES.items()}
+    asked_now = all_asked | {"insert_event": asked}
+    found = judge(facts(tmp_path, Made(), asked=asked_now, settings=settings))
+    assert findings(found)["Offered as asked"][0] == level
+    assert findings(found)["Skipped"] == ("good", "none: a connection was free in time")
+
+
+def test_failed_writes_are_headline_only_if_many(tmp_path: Path) -> None:
+    """A failed write is the source's answer, not the generator's fault; many are worth knowing."""
+    few = judge(facts(tmp_path / "few", Made(seconds=300, refused_every=2000)))
+    assert (few.headline, few.level) == ("The generator kept up", "good")
+    many = judge(facts(tmp_path / "many", Made(seconds=300, refused_every=100)))
+    assert many.headline == "The generator kept up; 0.43% of the writes failed"
+    assert findings(many)["Failed"] == ("warn", "45 writes (0.43%); see Failures")
+
+
+def test_counters_that_differ_from_rows_spoil_everything(tmp_path: Path) -> None:
+    """If the tables gained other than was counted, that is the first thing said."""
+    after = rows_after({"insert_order": 601, "insert_event": 1200, "soft_delete_user": 12})
+    found = judge(facts(tmp_path, Made(), rows_after=after))
+    assert (found.level, found.headline) == ("bad", "These numbers can't be relied on")
+    assert found.sound is False
+    assert found.sentence.startswith(
+        "New orders: 600 committed, but the tables gained 601; "
+        "status updates: 300 committed, but the tables gained 0. It offered"
+    )
+
+
+def test_a_broken_law_spoils_everything(tmp_path: Path) -> None:
+    """One sample in which an arrival is missing is enough, and is counted."""
+    path = write_run(tmp_path, Made())
+    rows = list(read_samples(path))
+    rows[8] = replace(rows[8], offered=rows[8].offered + 1)
+    found = judge(facts_of(load_run(path), rows))
+    assert findings(found)["Accounting law"] == ("bad", "broken in 1 of 60 samples")
+    assert found.sentence.startswith("Broken in 1 of 60 samples. It offered")
+
+
+def test_unknown_writes_spoil_everything(tmp_path: Path) -> None:
+    """A write whose fate could not be found out leaves the counters in doubt."""
+    whole = facts(tmp_path, Made())
+    done = [replace(d, totals=replace(d.totals, unknown=1)) for d in whole.operations[:1]]
+    found = judge(replace(whole, operations=(*done, *whole.operations[1:])))
+    assert findings(found)["Fate of every write"] == ("bad", "1 write could not be looked up")
+
+
+def test_the_loads_own_verdict_is_kept(tmp_path: Path) -> None:
+    """A run that the load called invalid is not called sound because the report sees no reason."""
+    found = judge(facts(tmp_path / "a", Made(), valid=False, invalid_reason="a clock jumped"))
+    assert found.headline == "These numbers can't be relied on"
+    assert found.sentence.startswith("A clock jumped. It offered all")
+    silent = judge(facts(tmp_path / "b", Made(), valid=False))
+    assert silent.sentence.startswith("The load itself judged the run invalid.")
+
+
+def test_rows_that_were_not_counted_at_the_end_spoil_a_run_that_ended(tmp_path: Path) -> None:
+    """Without the rows nobody can say that the counters are right."""
+    found = judge(facts(tmp_path, Made(), rows_after=None))
+    assert findings(found)["Counters equal rows"][0] == "bad"
+
+
+def test_a_killed_run_is_told_from_its_samples(tmp_path: Path) -> None:
+    """Its totals are those of the last sample; what was asked is added up from the targets."""
+    whole = facts(tmp_path, Made(seconds=90, ended=False))
+    assert not whole.ended
+    assert (whole.seconds, whole.total("offered")) == (90.0, 3168)
+    assert whole.asked == pytest.approx(3168)
+    found = judge(whole)
+    assert found.headline == "The run has no end: it was killed, or is still going on"
+    assert found.sentence.endswith("up to the last sample at 2026-11-23 08:01:30 UTC.")
+    assert (found.kept_up, found.sound) == (None, None)
+    assert findings(found)["Fate of every write"] == ("good", "known up to the last sample")
+
+
+def test_a_run_killed_in_an_outage_has_open_ends(tmp_path: Path) -> None:
+    """Arrivals that waited when the process died are said to be unfinished."""
+    found = judge(facts(tmp_path, Made(seconds=90, outage=(80, 100), ended=False)))
+    assert findings(found)["Fate of every write"] == (
+        "warn",
+        "35 arrivals unfinished at the last sample",
+    )
+
+
+def test_a_run_without_samples_or_fields_is_still_judged(tmp_path: Path) -> None:
+    """Killed in its first second, a run has little to say, and that is said."""
+    record = RunRecord.create(tmp_path, "bare")
+    record.write_run({"settings": {"orders_per_hour": 50.0}})
+    bare = facts_of(load_run(record.path), read_samples(record.path))
+    assert [done.operation for done in bare.operations] == ["insert_order"]
+    found = judge(bare)
+    assert found.sentence == "It left no sample behind, so nothing is known of what it did."
+    assert findings(found)["Accounting law"] == ("warn", "there are no samples to judge it by")
+
+
+def test_a_run_that_was_asked_for_nothing(tmp_path: Path) -> None:
+    """Four rates of zero are kept exactly, and are worth a word."""
+    found = judge(facts(tmp_path, Made(rates=dict.fromkeys(RATES, 0.0))))
+    assert (found.level, found.headline) == ("warn", "Nothing was asked of the generator")
+    assert found.sentence.startswith("It offered nothing, as it was asked for nothing")
+    assert found.kept_up is None
+
+
+def test_a_start_noted_late_is_the_first_sample(tmp_path: Path) -> None:
+    """Where start and first sample are one, what the sample holds counts as asked for."""
+    path = write_run(tmp_path, Made(seconds=10, ended=False))
+    rows = list(read_samples(path))
+    first = rows[0].time
+    RunRecord.open(path).update_run(schedule_started_at=first)
+    late = facts_of(load_run(path), rows)
+    assert late.start == first
+    assert late.asked == pytest.approx(352, abs=4)
+
+
+def test_without_a_noted_start_the_first_sample_is_it(tmp_path: Path) -> None:
+    """A record that lacks its start is read as well as can be."""
+    whole = facts(tmp_path, Made(ended=False), schedule_started_at=None)
+    assert whole.start is not None
+    assert (whole.start - START).total_seconds() == 1.0
+
+
+def test_operations_that_are_not_known_are_shown_last(tmp_path: Path) -> None:
+    """A record of a later version may hold more; nothing of it is dropped."""
+    path = write_run(tmp_path, Made(seconds=5))
+    rows = list(read_samples(path))
+    rows += [replace(row, operation="merge_users") for row in rows[:1]]
+    found = facts_of(load_run(path), rows)
+    assert [done.operation for done in found.operations] == [*RATES, "merge_users"]
+    assert found.operations[-1].gained is None
