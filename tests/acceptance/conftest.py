@@ -15,7 +15,7 @@ import pytest
 from loadgen.record import law_holds
 from loadgen.record_reader import read_samples
 from loadgen.source.postgres import connect
-from tests.conftest import RunLoadgen, clean_environment
+from tests.conftest import RunLoadgen, clean_environment, find_free_port
 
 ROOT = Path(__file__).parents[2]
 RATES = {"orders": 36_000, "events": 72_000, "status-updates": 18_000, "soft-deletes": 720}
@@ -53,6 +53,9 @@ def locust(project: Path) -> Iterator[Locust]:
     def start(
         dsn: str, *arguments: str, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
+        if "--processes" in arguments:  # several tests, or somebody else, may have masters
+            port = str(find_free_port())
+            arguments = (*arguments, "--master-bind-port", port, "--master-port", port)
         process = subprocess.Popen(
             [sys.executable, "-m", "locust", "--headless", *arguments],
             cwd=project,
@@ -115,4 +118,6 @@ def wait_for_offers(project: Path, process: subprocess.Popen[str], committed: in
         ):
             return
         time.sleep(0.05)
-    raise AssertionError(f"no run began: {process.poll()}")
+    if process.poll() is None:
+        process.kill()
+    raise AssertionError(f"no run began: {process.communicate()}")

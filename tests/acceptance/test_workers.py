@@ -20,6 +20,7 @@ from tests.acceptance.conftest import (
     rates,
     wait_for_offers,
 )
+from tests.conftest import find_free_port
 
 
 def orders_by_k(dsn: str, run_id: str) -> dict[int, tuple[object, ...]]:
@@ -124,10 +125,11 @@ def test_a_worker_without_the_source_stops_the_run_before_it_begins(
     seeded: str, locust: Locust, project: Path
 ) -> None:
     """A worker that can't reach the source is named on the master, and nothing is recorded."""
+    port = str(find_free_port())
     master = locust(
-        seeded, "-t", "5s", "--master", "--expect-workers", "1", "--master-bind-port", "15557"
+        seeded, "-t", "5s", "--master", "--expect-workers", "1", "--master-bind-port", port
     )
-    worker = locust("postgresql://u:secret@127.0.0.1:1/d", "--worker", "--master-port", "15557")
+    worker = locust("postgresql://u:secret@127.0.0.1:1/d", "--worker", "--master-port", port)
     _, err = master.communicate(timeout=60)
     assert master.returncode == 2
     assert "127.0.0.1" in err
