@@ -79,7 +79,7 @@ def _refuse_bad_form() -> Response | None:
         return None
     posted = {k: v for k, v in request.form.items() if k in RATE_SETTINGS.values()}
     try:
-        load_settings(posted)
+        load_settings(posted, given_by="form")
     except SettingsError as exc:
         return jsonify({"success": False, "message": str(exc), "host": request.form.get("host")})
     return None

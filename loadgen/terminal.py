@@ -45,7 +45,7 @@ def print_opening(conductor: Conductor) -> None:
     plan = conductor.plan
     rates = ", ".join(f"{name} {rate:,g}" for name, rate in plan.mix.rates_per_hour.items())
     print(
-        f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals, "
+        f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals"
     )
     print(f"  per hour: {rates}")
     print(f"  record: {conductor.record.path}", flush=True)
@@ -78,8 +78,9 @@ def print_summary(outcome: Outcome, conductor: Conductor) -> None:
 
 
 def print_error(exc: Exception) -> None:
-    """Say on one line what was wrong."""
-    print(f"loadgen: error: {exc}", file=sys.stderr, flush=True)
+    """Say what was wrong, a line for each thing."""
+    for line in str(exc).splitlines():
+        print(f"loadgen: error: {line}", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
