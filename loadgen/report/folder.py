@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from loadgen.errors import RecordError
 from loadgen.record_files import naming, replace_file
 from loadgen.record_reader import load_run, read_samples
 from loadgen.report.facts import Facts, facts_of
@@ -33,6 +34,8 @@ def write_report(folder: Path, at: datetime) -> Written:
     _give_matplotlib_a_folder()
     report = render(facts, at)
     charts = folder / CHARTS_FOLDER
+    if charts.exists() and not charts.is_dir():
+        raise RecordError(f"{charts} is in the way of the report's charts: move it away")
     with naming(charts):
         charts.mkdir(exist_ok=True)
         for name in CHART_FILES:
