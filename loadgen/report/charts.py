@@ -105,7 +105,7 @@ def draw_steps(head: Head, steps: Sequence[Step], frame: Frame) -> Drawing:
         axes.step(at, committed, where="post", color=color, linewidth=1.5)
         axes.plot(at, asked, color=ink, linewidth=1.0, linestyle=_DASHES)
         axes.set_ylim(0, 1.15 * max(last.asked, last.offered, 1))
-        _plain_ticks(axes)
+        _plain_ticks(axes, whole=True)
         ends = _three_ends(last.asked, last.offered, last.committed, color, target="asked")
         _name_ends(axes, ends)
 
@@ -175,7 +175,7 @@ def draw_undone(head: Head, spans: Sequence[Span], frame: Frame) -> Drawing:
             axes.stairs(skipped, edges, fc=warn, ec=warn, **shape)
             names.append((skipped[-1], "skipped", warn))
         axes.set_ylim(0, 1.15 * max([*both, 1]))
-        _plain_ticks(axes)
+        _plain_ticks(axes, whole=True)
         _name_ends(axes, names)
 
     return _chart("undone", f"arrivals in {width}", head, frame, paint)
@@ -217,10 +217,11 @@ def _round_step(least: float, steps: Sequence[float]) -> float:
     return next((step for step in steps if step >= least), 24 * math.ceil(least / 24))
 
 
-def _plain_ticks(axes: "Axes") -> None:
+def _plain_ticks(axes: "Axes", *, whole: bool = False) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: PLC0415 - as in svg.draw
 
-    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
+    steps = [1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10]
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=whole, steps=steps, min_n_ticks=2))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.quantity(value)))
 
 

@@ -33,7 +33,7 @@ def gallery(facts: Facts) -> Gallery:
     frame = _frame(facts, thinned)
     shown = [done for done in facts.operations if thinned.get(done.operation)]
     return Gallery(
-        rates=tuple(_rates(done, facts, thinned, frame) for done in shown),
+        rates=tuple(_rates(done, facts, thinned, frame) for done in shown if done.totals.offered),
         latency=_latency(facts, frame),
         undone=tuple(
             _undone(done, facts.parts[done.operation], frame)
@@ -83,8 +83,6 @@ def _undone(done: Done, parts: Sequence[Interval], frame: Frame) -> Drawing:
 
 def _done_sentence(done: Done) -> str:
     totals, offered = done.totals, done.totals.offered
-    if not offered:
-        return "Nothing was due in this time."
     if totals.committed == offered:
         return (
             "The one arrival was committed."

@@ -65,7 +65,7 @@ def spans(parts: Sequence[Interval], most: int = MOST_SPANS, *, telling: bool = 
 
 def steps(parts: Sequence[Interval]) -> list[Step]:
     """Return the counts whenever one changed; for operations of few arrivals."""
-    lived = _without_quiet_end(parts)
+    lived = [part for part in parts if part.target or _happened(part)]
     asked, offered, committed = 0.0, 0, 0
     found = [Step(0.0, 0.0, 0, 0)]
     for part in lived:
@@ -85,8 +85,11 @@ def _without_quiet_end(parts: Sequence[Interval]) -> Sequence[Interval]:
 
 
 def _alive(part: Interval) -> bool:
-    happened = part.offered or part.committed or part.failed or part.skipped
-    return bool(happened or part.sample.target_rate)
+    return _happened(part) or part.sample.target_rate > 0
+
+
+def _happened(part: Interval) -> bool:
+    return bool(part.offered or part.committed or part.failed or part.skipped)
 
 
 def _grouped(parts: Iterable[Interval], least: float) -> list[list[Interval]]:

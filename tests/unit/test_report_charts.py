@@ -75,19 +75,22 @@ def test_the_sentence_says_what_is_to_be_seen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rate", "sentence"),
-    [
-        (30.0, "Nothing was due in this time."),
-        (60.0, "The one arrival was committed."),
-        (1800.0, "All 30 arrivals were committed."),
-    ],
+    [(60.0, "The one arrival was committed."), (1800.0, "All 30 arrivals were committed.")],
 )
 def test_few_arrivals_are_told_in_words(rate: float, sentence: str, tmp_path: Path) -> None:
-    """None, one and few are said as a person would, and drawn one by one."""
+    """One and few are said as a person would, and drawn one by one."""
     found = drawn(tmp_path, Made(rates=RATES | {"soft_delete_user": rate}))
     last = found.rates[-1]
     assert last.says == f"Soft deletes: {sentence}"
     assert "arrivals so far" in texts(last.inline())
     assert "arrivals so far" not in texts(found.rates[0].inline())
+
+
+@pytest.mark.parametrize("rate", [0.0, 30.0])
+def test_an_operation_of_which_nothing_was_due_is_not_drawn(rate: float, tmp_path: Path) -> None:
+    """At no rate, or at one too low for the run's length, an empty chart would say nothing."""
+    found = drawn(tmp_path, Made(rates=RATES | {"soft_delete_user": rate}))
+    assert [d.name for d in found.rates] == [f"rate-{name}" for name in list(RATES)[:3]]
 
 
 def test_a_run_without_an_end_shows_latency_by_sample(tmp_path: Path) -> None:

@@ -134,6 +134,16 @@ def test_steps_are_where_counts_change() -> None:
     assert steps([])[-1].committed == 0
 
 
+def test_steps_reach_to_the_end_of_the_schedule() -> None:
+    """What is asked for rises to the end, also where nothing more falls due, and no further."""
+    rows = [sample(1, 0.5), sample(2, 0.5, done=1), sample(3, 0.0, done=1), sample(4, 0.0, done=1)]
+    assert [(s.at, s.asked) for s in steps(list(intervals(rows, START)))] == [
+        (0, 0.0),
+        (2, 1.0),
+        (3, 1.5),
+    ]
+
+
 def test_a_standstill_is_a_stretch_without_a_commit() -> None:
     """It counts its seconds, and what was skipped in it or beside it."""
     rows = [sample(1, done=10), sample(2, done=12, due=20), sample(3, done=12, due=30)]
