@@ -17,7 +17,7 @@ from loadgen import circumstances
 from loadgen.errors import SourceError
 from loadgen.record import RunRecord, Sample
 from loadgen.settings import RATE_SETTINGS, Settings
-from loadgen.source import postgres
+from loadgen.source import postgres, schema
 from loadgen.workload.histogram import Histogram, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
@@ -192,7 +192,11 @@ class Conductor:
         return {
             "seed": self.plan.seed,
             "profile": self.plan.profile,
-            "settings": {**self.settings.public(), **_rates_in_force(self.plan.mix)},
+            "settings": {
+                **self.settings.public(),
+                **_baseline_in_force(connection),
+                **_rates_in_force(self.plan.mix),
+            },
             "versions": circumstances.versions() | {"postgres": str(source["version"])},
             "machine": circumstances.machine(),
             "source": source,
@@ -250,6 +254,15 @@ class Conductor:
         if self._source is not None:
             self._source.close()
             self._source = None
+
+
+def _baseline_in_force(connection: psycopg.Connection) -> dict[str, object]:
+    """Return the baseline that is there, whatever the settings would have made."""
+    state = schema.seed_state(connection)
+    sizes = state.parameters if state is not None else {}
+    return {
+        f"initial_{name}": sizes[name] for name in ("users", "orders", "events") if name in sizes
+    } | {"baseline_seed": sizes.get("seed")}
 
 
 def _rates_in_force(mix: Mix) -> dict[str, float]:

@@ -19,6 +19,10 @@ from loadgen.source.validate import LastRun, Validation, validate
 _EXAMPLE = "example: loadgen validate --json | jq .checks"
 
 
+_PLAIN_MARKS = {True: "ok", False: "BROKEN", None: "not checked"}
+_MARKS = {True: "[green]ok[/]", False: "[red bold]broken[/]", None: "[yellow]not checked[/]"}
+
+
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     parser = subparsers.add_parser(
@@ -88,7 +92,7 @@ def _show_plain(where: str, rows: Mapping[str, int], found: Validation) -> None:
             print(f"  {name:<36} {number:>12,}")
     print("invariants:")
     for check in found.checks:
-        print(f"  {'ok    ' if check.ok else 'BROKEN'} {check.name:<36} {check.detail}")
+        print(f"  {_PLAIN_MARKS[check.ok]:<11} {check.name:<36} {check.detail}")
 
 
 def _numbers(title: str, numbers: Mapping[str, int]) -> Table:
@@ -103,6 +107,5 @@ def _numbers(title: str, numbers: Mapping[str, int]) -> Table:
 def _checks(found: Validation) -> Table:
     table = Table("", "invariant", "found", title="invariants", title_justify="left")
     for check in found.checks:
-        mark = "[green]ok[/]" if check.ok else "[red bold]broken[/]"
-        table.add_row(mark, check.name, check.detail)
+        table.add_row(_MARKS[check.ok], check.name, check.detail)
     return table

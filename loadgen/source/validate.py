@@ -46,10 +46,10 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One invariant, whether it holds, and what was counted."""
+    """One invariant, whether it holds (None: not checked), and what was counted."""
 
     name: str
-    ok: bool
+    ok: bool | None
     detail: str
 
 
@@ -64,8 +64,8 @@ class Validation:
 
     @property
     def ok(self) -> bool:
-        """Whether every invariant holds."""
-        return all(check.ok for check in self.checks)
+        """Whether every invariant that was checked holds."""
+        return all(check.ok is not False for check in self.checks)
 
 
 def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> Validation:
@@ -112,9 +112,9 @@ def _check_baseline(state: SeedState) -> Check:
 def _check_run(rows: Mapping[str, Any], run: LastRun) -> Check:
     """Compare what the run committed with what the tables gained since before it."""
     if rows["run_id"] != run.run_id:
-        return Check(_RUN_CHECK, ok=True, detail=f"run {run.run_id} was not in this database")
+        return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} was not in this database")
     if not run.ended:
-        return Check(_RUN_CHECK, ok=True, detail=f"run {run.run_id} has not ended: not compared")
+        return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} has not ended: not compared")
     gained = {name: rows[name] - run.before.get(name, 0) for name in OPERATIONS}
     wrong = [name for name in OPERATIONS if gained[name] != run.committed.get(name, 0)]
     said = [
