@@ -44,9 +44,7 @@ def print_opening(conductor: Conductor) -> None:
     """Say what is asked for and where it is written."""
     plan = conductor.plan
     rates = ", ".join(f"{name} {rate:,g}" for name, rate in plan.mix.rates_per_hour.items())
-    print(
-        f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals"
-    )
+    print(f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals")
     print(f"  per hour: {rates}")
     print(f"  record: {conductor.record.path}", flush=True)
 
