@@ -178,9 +178,19 @@ class RunLoadgen(Protocol):
         """Return the ended command, its output captured; `stdin` is what is typed."""
 
 
-def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return an environment without anybody's settings, but with what coverage needs."""
-    kept = {k: v for k, v in os.environ.items() if k == "PATH" or k.startswith("COV")}
+def clean_environment(
+    extra: Mapping[str, str] | None = None, *, measured: bool = True
+) -> dict[str, str]:
+    """Return an environment without anybody's settings, but with what coverage needs.
+
+    What is to be interrupted must not be `measured`: a KeyboardInterrupt inside coverage's own
+    lock leaves it locked, and the process waits for ever.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "PATH" or (measured and name.startswith("COV"))
+    }
     return kept | {"HOME": "/nonexistent", "LANG": "C.UTF-8"} | dict(extra or {})
 
 
@@ -216,7 +226,7 @@ def start_python(project: Path) -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=project,
-            env=clean_environment(),
+            env=clean_environment(measured=False),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

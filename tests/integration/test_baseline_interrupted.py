@@ -56,7 +56,7 @@ def start_seed(tmp_path: Path) -> Iterator[Start]:
         process = subprocess.Popen(
             command,
             cwd=tmp_path,
-            env=clean_environment({"DATABASE_URL": dsn, "EVENT_BYTES": "100"}),
+            env=clean_environment({"DATABASE_URL": dsn, "EVENT_BYTES": "100"}, measured=False),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
