@@ -75,7 +75,7 @@ def test_ctrl_c_ends_the_load_cleanly(playground: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "loadgen", "demo", "--seconds", "200"],
         cwd=playground,
-        env=clean_environment(),
+        env=clean_environment(measured=False),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
