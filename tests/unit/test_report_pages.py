@@ -128,6 +128,13 @@ def test_nothing_in_a_record_becomes_markup(where: str, tmp_path: Path) -> None:
     assert any(HOSTILE in cell for cell in cells)
 
 
+def test_a_small_share_reads_as_plain_text(tmp_path: Path) -> None:
+    """The Markdown twin is also read in a terminal: <0.01% stays as it is written."""
+    report = written(tmp_path, Made(seconds=3), machine={"cpu": "<0.01%, >99.99%, <b>"}).report
+    assert "<0.01%, >99.99%, &lt;b&gt;" in report.markdown
+    assert "<0.01%, >99.99%, <b>" in "".join(page_of(report.html).text)
+
+
 def test_markdown_says_what_the_page_says(outage: Written) -> None:
     """The twin has the same tables, cell for cell."""
     report = outage.report
