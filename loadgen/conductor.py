@@ -14,7 +14,7 @@ from typing import Protocol
 import psycopg
 
 from loadgen import circumstances
-from loadgen.errors import SourceError
+from loadgen.errors import SettingsError, SourceError
 from loadgen.record import RunRecord, Sample
 from loadgen.settings import RATE_SETTINGS, Settings
 from loadgen.source import postgres, schema
@@ -104,6 +104,10 @@ class Conductor:
         with postgres.plain_errors("counting the source's rows"):
             self._rows_before = count_rows(connection)
             users, lowest = users_and_lowest_deleted(connection)
+        if self.plan.hot_users is not None and self.plan.hot_users > users:
+            raise SettingsError(
+                f"HOT_USERS is {self.plan.hot_users}, but the source has {users} users: lower it"
+            )
         self.plan = replace(self.plan, users=users, lowest_deleted_rank=lowest)
         self.swarm.begin(self.plan)
         self.record = RunRecord.create(self.settings.reports_dir, self.plan.run_id)

@@ -8,8 +8,6 @@ import argparse
 import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
 from typing import Any, NoReturn
 
@@ -22,10 +20,11 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen import locust_page, terminal
 from loadgen.conductor import Conductor
-from loadgen.errors import PlaygroundError, SettingsError, SourceError
+from loadgen.errors import PlaygroundError, SettingsError
+from loadgen.readiness import lock_load, prepare_source, require_free
 from loadgen.run import Run, mix_of, options_of, runner_of
-from loadgen.settings import RATE_SETTINGS, Settings, load_settings
-from loadgen.source import locate, postgres, schema
+from loadgen.settings import RATE_SETTINGS, Settings, load_settings, misspelt
+from loadgen.source import postgres
 from loadgen.swarm import LocalSwarm
 from loadgen.users import PostgresUser
 from loadgen.worker import Worker
@@ -93,10 +92,13 @@ def prepare(environment: Environment, **_: Any) -> None:
     environment.stop_timeout = environment.stop_timeout or _STOP_SECONDS
     try:
         if environment.web_ui is not None:
-            _require_free(options.web_host, options.web_port)
+            require_free(options.web_host, options.web_port)
+        if options.num_users < 1:
+            raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
         _state.settings = load_settings(_overrides(options))
-        _state.dsn = _source(_state.settings)
-        _state.lock = _lock(_state.dsn)
+        terminal.warn_of_misspelt(misspelt())
+        _state.dsn = prepare_source(_state.settings)
+        _state.lock = lock_load(_state.dsn)
     except PlaygroundError as exc:
         _exit(exc)
     except KeyboardInterrupt:
@@ -197,61 +199,6 @@ def _interrupt(environment: Environment) -> None:
     runner_of(environment).quit()
     if environment.web_ui is not None:
         environment.web_ui.stop()  # type: ignore[no-untyped-call]  # Locust's, not ours
-
-
-def _source(settings: Settings) -> str:
-    """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for.
-
-    Our own is seeded only where it holds no baseline: one of other sizes than today's settings was
-    somebody's wish.
-    """
-    if settings.database_url is None:
-        _loadgen("db", "up", stdout=subprocess.DEVNULL)
-        if not _is_seeded(locate.source_dsn(settings, start=False)):
-            _loadgen("seed")
-    dsn = locate.source_dsn(settings, start=False)
-    if not _is_seeded(dsn):
-        raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
-    return dsn
-
-
-def _is_seeded(dsn: str) -> bool:
-    with postgres.connect(dsn) as connection:
-        schema.check_source(connection)
-        schema.require_ownership(connection)
-        state = schema.seed_state(connection)
-    return state is not None and bool(state.progress.get("complete"))
-
-
-def _loadgen(*arguments: str, stdout: int | None = None) -> None:
-    """Run a command of ours in a process of its own, not patched by gevent; it says what fails."""
-    command = [sys.executable, "-m", "loadgen", *arguments]
-    done = subprocess.run(command, stdout=stdout, check=False)  # noqa: S603 - our own command
-    if done.returncode:
-        sys.exit(done.returncode)
-
-
-def _require_free(host: str, port: int) -> None:
-    """Refuse a taken port here: Locust would say so only after the database was started."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as exc:
-            where = f"{host or '*'}:{port}"
-            raise SettingsError(
-                f"Locust's page can't listen on {where} ({exc.strerror}): choose a free port with "
-                "--web-port, or LOCUST_WEB_PORT"
-            ) from exc
-
-
-def _lock(dsn: str) -> psycopg.Connection:
-    """Hold the load's lock for as long as this process lives: one load a database."""
-    connection = postgres.connect(dsn)
-    row = connection.execute("SELECT pg_try_advisory_lock(hashtext('loadgen load'))").fetchone()
-    if row is None or not row[0]:
-        raise SourceError(f"another load runs against {postgres.mask(dsn)}: stop it first")
-    return connection
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, object]:

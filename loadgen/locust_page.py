@@ -77,12 +77,18 @@ def _refuse_bad_form() -> Response | None:
     """Check a posted form whole before Locust applies any of it field by field."""
     if request.method != "POST" or not request.path.endswith("/swarm"):
         return None
-    posted = {k: v for k, v in request.form.items() if k in RATE_SETTINGS.values()}
     try:
-        load_settings(posted, given_by="form")
+        _check_form(request.form)
     except SettingsError as exc:
         return jsonify({"success": False, "message": str(exc), "host": request.form.get("host")})
     return None
+
+
+def _check_form(form: Mapping[str, str]) -> None:
+    load_settings({k: v for k, v in form.items() if k in RATE_SETTINGS.values()}, given_by="form")
+    users = form.get("user_count", "1")
+    if not users.isdecimal() or int(users) < 1:
+        raise SettingsError(f"Number of users is {users!r}: it must be 1 or more")
 
 
 def _entry(stats: RequestStats, operation: str, histogram: Histogram, failed: int) -> StatsEntry:

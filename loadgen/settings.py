@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -157,6 +158,7 @@ def load_settings(
     """
     given = _given(overrides)
     try:
+        _check_dotenv()
         return Settings(**given)
     except ValidationError as exc:
         bad = exc.errors()
@@ -206,6 +208,19 @@ def allowed(name: str) -> str:
     if low is None:
         return word
     return f"{word}, {low} or more" if high is None else f"{word} from {low} to {high}"
+
+
+def _check_dotenv() -> None:
+    """Refuse a line that python-dotenv would pass over: it may be the setting that matters."""
+    path = Path(_DOTENV)
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        bad = [found.original for found in parse_stream(file) if found.error]
+    if bad:
+        # Empty lines before a statement are counted as its own.
+        lines = [str(o.line + len(o.string) - len(o.string.lstrip("\n"))) for o in bad]
+        raise SettingsError(f"{_DOTENV}, line {', '.join(lines)}: can't be read; write NAME=value")
 
 
 def _given(overrides: Mapping[str, object] | None) -> dict[str, Any]:

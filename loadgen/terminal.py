@@ -81,6 +81,13 @@ def print_error(exc: Exception) -> None:
         print(f"loadgen: error: {line}", file=sys.stderr, flush=True)
 
 
+def warn_of_misspelt(names: Mapping[str, str]) -> None:
+    """Say which names in .env are no setting, and which was probably meant."""
+    for name, meant in names.items():
+        text = f".env has {name}, which is no setting: did you mean {meant}?"
+        print(f"loadgen: warning: {text}", file=sys.stderr)
+
+
 def duration(seconds: float) -> str:
     """Return `seconds` as a person would write it: 48h, 1h30m, 90s."""
     whole = round(seconds)

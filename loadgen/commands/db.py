@@ -13,7 +13,7 @@ from loadgen.settings import Settings, load_settings
 from loadgen.source import server
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, mask
-from loadgen.source.schema import check_source
+from loadgen.source.schema import check_source, require_ownership
 
 _EXAMPLE: Final = 'example: loadgen db up && psql "$(loadgen db dsn)"'
 
@@ -71,6 +71,7 @@ def _status(args: argparse.Namespace, settings: Settings) -> int:
     dsn = source_dsn(settings, start=False)
     with connect(dsn) as conn:
         check_source(conn)
+        require_ownership(conn)
         # Distributions add their own version in brackets.
         version = (conn.info.parameter_status("server_version") or "").partition(" ")[0]
     _say(

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import sys
 from typing import Final
 
 from loadgen.settings import Settings, load_settings, misspelt, origins
-from loadgen.source.postgres import mask
+from loadgen.source.postgres import complete_dsn, mask
+from loadgen.terminal import warn_of_misspelt
 
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=3600 loadgen settings | grep -v default"
 
@@ -36,11 +36,7 @@ def run(args: argparse.Namespace) -> int:
         width = max(len(text) for text in texts.values())
         for name, text in texts.items():
             print(f"{name.upper():<28}{text:<{width + 2}}{came_from[name]}")
-    for name, meant in misspelt().items():
-        print(
-            f"loadgen: warning: .env has {name}, which is no setting: did you mean {meant}?",
-            file=sys.stderr,
-        )
+    warn_of_misspelt(misspelt())
     return 0
 
 
@@ -48,6 +44,7 @@ def shown(settings: Settings) -> dict[str, object]:
     """Return each setting's value as it may be shown: of DATABASE_URL all but the password."""
     values = settings.public()
     if settings.database_url is not None:
+        complete_dsn(settings.database_url.get_secret_value())  # refused here if it can't be read
         values["database_url"] = mask(settings.database_url.get_secret_value())
     return values
 

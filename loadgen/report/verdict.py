@@ -76,6 +76,8 @@ def _headline(
         return "warn", "The run has no end: it was killed, or is still going on"
     if not facts.asked:
         return "warn", "Nothing was asked of the generator"
+    if not facts.total("offered"):
+        return "warn", "No arrival fell due in this run: it was too short for its rates"
     return _delivery(facts, delivered)
 
 
@@ -104,7 +106,10 @@ def _sentence(facts: Facts, sound: Sequence[Check]) -> str:
     if not offered and not asked:
         part = "nothing, as it was asked for nothing"
     elif abs(offered - asked) < 1 + 1e-6 * asked:
-        part = f"all {words.plural(offered, 'arrival')} asked for"
+        part = f"all {words.plural(offered, 'arrival')} asked for" if offered else "nothing"
+    elif facts.run.settings.get("arrivals") == "poisson":
+        arrivals = words.plural(offered, "arrival")
+        part = f"{arrivals}, where chance gives {words.whole(asked)} on average"
     else:
         part = f"{words.share(offered, asked)} of the {words.whole(asked)} arrivals asked for"
     skipped, failed = (_part_of(facts, outcome) for outcome in ("skipped", "failed"))

@@ -142,14 +142,18 @@ def _parse(dsn: str) -> dict[str, str]:
     path = dsn.partition("://")[2].partition("?")[0].partition("/")[2]
     spilt = scheme and ("@" in given.get("host", "") or "@" in path)
     ports = given.get("port", "").split(",")
-    if spilt or not all(port == "" or port.isdecimal() for port in ports):
+    if spilt or not all(map(_is_port, ports)):
         # Raised outside the handler, so that libpq's text is not chained either.
         raise SourceError(
             "DATABASE_URL can't be read (not shown, as it may hold a password): write "
             "postgresql://user:password@host:port/database with @ / : % in the password as "
-            "%40 %2F %3A %25"
+            "%40 %2F %3A %25, and a port from 1 to 65535"
         )
     return given
+
+
+def _is_port(text: str) -> bool:
+    return text == "" or (text.isdecimal() and 1 <= int(text) <= 65535)
 
 
 def _lower_scheme(dsn: str) -> str:

@@ -84,7 +84,7 @@ def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> 
         checks = [_check(conn, *invariant) for invariant in _INVARIANTS]
         state = seed_state(conn)
         if state:
-            checks.append(_check_baseline(state))
+            checks.append(_check_baseline(conn, state))
         if last_run:
             checks.append(_check_run(_row(conn, "run_rows"), last_run))
         return Validation(
@@ -101,12 +101,16 @@ def _check(conn: psycopg.Connection[Any], statement: str, name: str, offenders: 
     return Check(name, found == 0, f"{found:,} {offenders}")
 
 
-def _check_baseline(state: SeedState) -> Check:
-    """Tell a baseline that was cut off from one that is all there."""
-    complete = state.progress.get("complete") is True
-    return Check(
-        "the baseline is complete", complete, "" if complete else "complete it with `loadgen seed`"
-    )
+def _check_baseline(conn: psycopg.Connection[Any], state: SeedState) -> Check:
+    """Tell a baseline that was cut off, or lost rows since, from one that is all there."""
+    name = "the baseline is complete"
+    if state.progress.get("complete") is not True:
+        return Check(name, ok=False, detail="complete it with `loadgen seed`")
+    asked = {table: int(state.parameters[table]) for table in TABLES}
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(_sql("baseline_rows"), asked).fetchone() or {}
+    gone = [f"{asked[t] - found[t]:,} of its {t} are gone" for t in TABLES if found[t] < asked[t]]
+    return Check(name, not gone, "; ".join(gone) or f"all {sum(asked.values()):,} rows")
 
 
 def _check_run(rows: Mapping[str, Any], run: LastRun) -> Check:

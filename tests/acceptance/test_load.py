@@ -165,6 +165,7 @@ def test_one_load_a_database(seeded: str, locust: Locust, project: Path) -> None
         (("--events-per-hour", "abc"), {}, "EVENTS_PER_HOUR is 'abc'"),
         ((), {"EVENTS_PER_HOUR": "abc"}, "EVENTS_PER_HOUR is 'abc'"),
         (("--orders-per-hour", "1e12"), {}, "MAX_RATE_PER_HOUR"),
+        (("-u", "0"), {}, "-u is 0"),
         ((), {"DATABASE_URL": "mysql://u:secret@h/d"}, "DATABASE_URL is 'mysql://"),
         ((), {"DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/d"}, "127.0.0.1"),
     ],
@@ -188,6 +189,19 @@ def test_an_unseeded_source_is_refused(database: str, locust: Locust) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "loadgen seed" in err
+
+
+def test_more_busy_users_than_there_are_is_refused(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """HOT_USERS beyond the baseline's users: exit 2, no record; a misspelt name is pointed out."""
+    (project / ".env").write_text("SEEED=3\n")
+    process = locust(seeded, "-t", "5s", env={"HOT_USERS": "1001"})
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "HOT_USERS is 1001, but the source has 1000 users" in err
+    assert "SEEED, which is no setting: did you mean SEED?" in err
+    assert not (project / "reports").exists()
 
 
 def test_help_starts_nothing(locust: Locust, project: Path) -> None:

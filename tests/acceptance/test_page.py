@@ -102,6 +102,8 @@ def test_a_bad_form_is_refused_whole(page: Ask, project: Path, bad: str) -> None
     answer = json.loads(page("/swarm", FORM | {"events_per_hour": bad}))
     assert answer["success"] is False
     assert answer["message"].startswith(f"EVENTS_PER_HOUR is {bad!r} ")
+    answer = json.loads(page("/swarm", FORM | {"user_count": "0"}))
+    assert answer["message"] == "Number of users is '0': it must be 1 or more"
     assert not (project / "reports").exists()
 
 

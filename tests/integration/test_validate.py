@@ -158,12 +158,32 @@ def test_a_fifth_of_the_users_may_be_soft_deleted(source: psycopg.Connection[Any
 
 def test_an_interrupted_baseline_is_found(source: psycopg.Connection[Any]) -> None:
     """Rows that are missing break no invariant among themselves: the seed's own note tells."""
-    note = "UPDATE loadgen_playground SET seed = '{}', progress = '{\"complete\": %s}'"
-    source.execute((note % "true").encode())
+    note_baseline(source, complete=True)
     assert validate(source).ok
-    source.execute((note % "false").encode())
+    note_baseline(source, complete=False)
     found = broken(validate(source))
     assert found == {"the baseline is complete": "complete it with `loadgen seed`"}
+
+
+def test_lost_baseline_rows_are_found(source: psycopg.Connection[Any]) -> None:
+    """What was deleted by hand since the seeding is counted, whatever was added meanwhile."""
+    note_baseline(source, complete=True)
+    source.execute("DELETE FROM events WHERE id = 2")
+    source.execute(
+        "INSERT INTO events (event_id, user_id, event_type, properties) "
+        "VALUES (gen_random_uuid(), 1, 'login', '{}')"
+    )
+    found = broken(validate(source))
+    assert found == {"the baseline is complete": "1 of its events are gone"}
+
+
+def note_baseline(source: psycopg.Connection[Any], *, complete: bool) -> None:
+    """Note the source's rows as its baseline."""
+    source.execute(
+        "UPDATE loadgen_playground SET progress = jsonb_build_object('complete', %s::bool), "
+        """seed = '{"users": 10, "orders": 2, "events": 2}'""",
+        (complete,),
+    )
 
 
 def run_of(**committed: int) -> LastRun:

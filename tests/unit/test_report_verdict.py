@@ -8,6 +8,7 @@ import pytest
 
 from loadgen.record import RunRecord
 from loadgen.record_reader import load_run, read_samples
+from loadgen.record_run import Totals
 from loadgen.report.facts import Facts, facts_of
 from loadgen.report.verdict import Verdict, judge
 from tests.records import RATES, START, Made, rows_after, write_run
@@ -212,3 +213,26 @@ def test_operations_that_are_not_known_are_shown_last(tmp_path: Path) -> None:
     found = facts_of(load_run(path), rows)
     assert [done.operation for done in found.operations] == [*RATES, "merge_users"]
     assert found.operations[-1].gained is None
+
+
+def test_a_run_too_short_for_its_rates_kept_nothing_up(tmp_path: Path) -> None:
+    """Asked for less than one arrival, none fell due: that is said, not praised."""
+    whole = facts(tmp_path, Made(), asked=dict.fromkeys(RATES, 0.2))
+    nothing = Totals(0, 0, 0, 0, 0)
+    done = [replace(d, totals=nothing, in_flight=0, gained=0) for d in whole.operations]
+    found = judge(replace(whole, operations=tuple(done)))
+    assert found.level == "warn"
+    assert found.headline.startswith("No arrival fell due in this run")
+    assert found.sentence.startswith("It offered nothing, skipped none")
+
+
+def test_poisson_arrivals_scatter(tmp_path: Path) -> None:
+    """A Poisson run's count is set beside its mean, not told as more than all of it."""
+    settings = facts(tmp_path, Made()).run.settings
+    asked = {name: rate * 60 / 3600 - 1 for name, rate in RATES.items()}
+    found = judge(
+        facts(tmp_path / "p", Made(), asked=asked, settings={**settings, "arrivals": "poisson"})
+    )
+    assert found.sentence.startswith(
+        "It offered 2,112 arrivals, where chance gives 2,108 on average, skipped none"
+    )

@@ -108,3 +108,21 @@ def test_output_that_nobody_reads_is_no_error() -> None:
     )
     os.close(theirs)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_address_that_cannot_be_read_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A port out of range is found here, not at the first connection; no secret is shown."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@db:99999/app")
+    assert cli.main(["settings"]) == 2
+    err = capsys.readouterr().err
+    assert "a port from 1 to 65535" in err
+    assert "hunter2" not in err
+
+
+def test_a_line_of_env_that_cannot_be_read_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line that would be passed over may be the one that matters: its number is said."""
+    Path(".env").write_text("SEED=9\n\nORDERS_PER_HOUR: 50\n= 3\n")
+    assert cli.main(["settings"]) == 2
+    assert ".env, line 3, 4: can't be read; write NAME=value" in capsys.readouterr().err

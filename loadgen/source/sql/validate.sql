@@ -35,6 +35,12 @@ SELECT (SELECT run_id FROM public.loadgen_playground) AS run_id,
        (SELECT coalesce(sum(version), 0)::bigint FROM public.orders) AS update_order_status,
        (SELECT coalesce(sum(version), 0)::bigint FROM public.users) AS soft_delete_user
 
+-- name: baseline_rows
+-- How many rows of the baseline are there: their ids are 1 to the number asked for.
+SELECT (SELECT count(*) FROM public.users WHERE id <= %(users)s) AS users,
+       (SELECT count(*) FROM public.orders WHERE id <= %(orders)s) AS orders,
+       (SELECT count(*) FROM public.events WHERE id <= %(events)s) AS events
+
 -- name: orders_without_user
 -- Orders whose user does not exist.
 SELECT count(*) FROM public.orders o

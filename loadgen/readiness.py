@@ -1,0 +1,68 @@
+"""What has to be there before a load starts: a seeded source, the load's lock, free ports."""
+
+import socket
+import subprocess
+import sys
+
+import psycopg
+
+from loadgen.errors import SettingsError, SourceError
+from loadgen.settings import Settings
+from loadgen.source import locate, postgres, schema
+
+
+def prepare_source(settings: Settings) -> str:
+    """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for.
+
+    Our own is seeded only where it holds no baseline: one of other sizes than today's settings was
+    somebody's wish.
+    """
+    if settings.database_url is None:
+        _loadgen("db", "up", stdout=subprocess.DEVNULL)
+        if not _is_seeded(locate.source_dsn(settings, start=False)):
+            _loadgen("seed")
+    dsn = locate.source_dsn(settings, start=False)
+    if not _is_seeded(dsn):
+        raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
+    return dsn
+
+
+def _is_seeded(dsn: str) -> bool:
+    with postgres.connect(dsn) as connection:
+        schema.check_source(connection)
+        schema.require_ownership(connection)
+        state = schema.seed_state(connection)
+    return state is not None and bool(state.progress.get("complete"))
+
+
+def _loadgen(*arguments: str, stdout: int | None = None) -> None:
+    """Run a command of ours in a process of its own, not patched by gevent; it says what fails."""
+    command = [sys.executable, "-m", "loadgen", *arguments]
+    done = subprocess.run(command, stdout=stdout, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def require_free(host: str, port: int) -> None:
+    """Refuse a taken port here: Locust would say so only after the database was started."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            where = f"{host or '*'}:{port}"
+            raise SettingsError(
+                f"Locust's page can't listen on {where} ({exc.strerror}): choose a free port with "
+                "--web-port, or LOCUST_WEB_PORT"
+            ) from exc
+
+
+def lock_load(dsn: str) -> psycopg.Connection:
+    """Hold the load's lock for as long as this process lives: one load a database."""
+    connection = postgres.connect(dsn)
+    row = connection.execute("SELECT pg_try_advisory_lock(hashtext('loadgen load'))").fetchone()
+    if row is None or not row[0]:
+        found = connection.execute("SELECT run_id FROM public.loadgen_playground").fetchone()
+        last = f" (its last run: {found[0]})" if found and found[0] else ""
+        raise SourceError(f"another load runs against {postgres.mask(dsn)}{last}: stop it first")
+    return connection
