@@ -23,6 +23,9 @@ COMMANDS: Final = {
     "seed": "loadgen seed --users 100000 --orders 500000 --events 2000000",
     "validate": "loadgen validate --json",
     "plan": "loadgen plan --seed 42 --count 20",
+    "rates": "loadgen rates --set insert_order=36000",
+    "pause": "loadgen pause --reason upgrade",
+    "resume": "loadgen resume",
     "report": "loadgen report",
 }
 

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 import psycopg
 
 from loadgen import circumstances
 from loadgen.errors import SettingsError, SourceError
+from loadgen.protocol import Latencies, Swarm, no_latencies
 from loadgen.record import RunRecord, Sample
 from loadgen.settings import RATE_SETTINGS, Settings
 from loadgen.source import postgres, schema
+from loadgen.tuning import Tuning
 from loadgen.workload.histogram import Histogram, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
@@ -28,56 +29,8 @@ from loadgen.workload.settle import count_rows, gained, users_and_lowest_deleted
 # A write may take as long as the connection's statement_timeout; settling waits for its backend.
 DRAIN_SECONDS = 45.0
 SETTLE_SECONDS = 60.0
-
-Latencies = Mapping[str, tuple[Histogram, Histogram]]
-
-
-class Swarm(Protocol):
-    """The processes that perform the arrivals, as one.
-
-    `events` collects what the journal must hold of them: (kind, details).
-    """
-
-    events: list[tuple[str, dict[str, object]]]
-
-    def begin(self, plan: Plan) -> None:
-        """Get ready; the schedule starts once the first connection is open."""
-
-    def now(self) -> float:
-        """Return the schedule time; negative before the start."""
-
-    def counts(self) -> Mapping[str, Counts]:
-        """Return the sum of the processes' vectors."""
-
-    def latencies(self) -> Latencies:
-        """Return (service, intended) per operation since the last call."""
-
-    def failures(self) -> Mapping[tuple[str, str], int]:
-        """Return failed writes by (operation, SQLSTATE) from the start."""
-
-    def target_rates(self) -> Mapping[str, float]:
-        """Return the target per operation at this moment, per second."""
-
-    def asked(self) -> Mapping[str, float]:
-        """Return what the rates asked for from the start up to now."""
-
-    def gather(self, s: float) -> None:
-        """Wait a moment for every process's vector of schedule time `s`."""
-
-    def change(self, mix: Mix) -> str:
-        """From now on the rates are those of `mix`; return who acknowledged it: `2 of 2`."""
-
-    def stop_offering(self) -> None:
-        """Let nothing more fall due."""
-
-    def awaits_sums(self) -> bool:
-        """Tell whether all that is still unknown can be told by the tables' sums alone."""
-
-    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
-        """Settle that, when nobody writes any more."""
-
-    def close(self) -> None:
-        """End what goes on beside the users."""
+# A run that ends while the watch has it paused, since a slot or the disk was near its limit.
+_PROTECTOR, _SOURCE_PROTECTED = "watch", 5
 
 
 @dataclass(slots=True)
@@ -90,16 +43,18 @@ class Conductor:
     plan: Plan
     users: int
     record: RunRecord = field(init=False)
+    tuning: Tuning = field(init=False)
+    latest: Mapping[str, Sample] = field(init=False, default_factory=dict)
     last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
     _source: psycopg.Connection | None = field(init=False, default=None)
     _rows_before: Mapping[str, Mapping[str, int]] = field(init=False, default_factory=dict)
-    _latency: dict[str, tuple[Histogram, Histogram]] = field(init=False)
+    _latency: Latencies = field(init=False, default_factory=no_latencies)  # of the whole run
+    _interval: Latencies = field(init=False, default_factory=no_latencies)  # since the last sample
     _unbalanced: int = field(init=False, default=0)
     _journal_started: bool = field(init=False, default=False)
 
     def begin(self) -> None:
         """Open the record and get the swarm ready. Raises PlaygroundError; then nothing runs."""
-        self._latency = {name: (Histogram(), Histogram()) for name in OPERATIONS}
         connection = self._connection()
         with postgres.plain_errors("counting the source's rows"):
             self._rows_before = count_rows(connection)
@@ -112,6 +67,7 @@ class Conductor:
         self.swarm.begin(self.plan)
         self.record = RunRecord.create(self.settings.reports_dir, self.plan.run_id)
         self.record.write_run(self._opening(connection))
+        self.tuning = Tuning(self.swarm, self.record, self.plan)
         connection.execute("UPDATE public.loadgen_playground SET run_id = %s", (self.plan.run_id,))
 
     def sample(self) -> Mapping[str, Counts]:
@@ -121,15 +77,14 @@ class Conductor:
             began = datetime.now(UTC) - timedelta(seconds=self.swarm.now())
             self.record.update_run(schedule_started_at=began)
         counts, targets = self.swarm.counts(), self.swarm.target_rates()
-        latencies = self.swarm.latencies()
+        self.latencies()
+        latencies, self._interval = self._interval, no_latencies()
         at = datetime.now(UTC)
         rows = [
             self._row(at, name, counts[name], targets[name], latencies[name]) for name in OPERATIONS
         ]
+        self.latest = {row.operation: row for row in rows}
         self.last_service = {name: pair[0] for name, pair in latencies.items()}
-        for name, pair in latencies.items():
-            for whole, part in zip(self._latency[name], pair, strict=True):
-                whole.merge(part)
         self._unbalanced += sum(not c.balanced() for c in counts.values())
         self.record.append_samples(rows)
         while self.swarm.events:
@@ -137,24 +92,26 @@ class Conductor:
             self.record.journal(kind, None, **details)
         return counts
 
-    def change_rates(self, mix: Mix, *, by: str) -> None:
-        """Put other rates in force and journal what changed, from what, to what, by which way."""
-        old = self.plan.mix
-        applied_by = self.swarm.change(mix)
-        self.plan = replace(self.plan, mix=mix)
-        changed = {
-            name: {"from": old.rates_per_hour[name], "to": rate}
-            for name, rate in mix.rates_per_hour.items()
-            if rate != old.rates_per_hour[name]
-        }
-        self.record.journal("rate_change", rates_per_hour=changed, by=by, applied_by=applied_by)
+    def journal(self, kind: str, **details: object) -> None:
+        """Note something that another part saw happen."""
+        self.record.journal(kind, None, **details)
+
+    def latencies(self) -> Latencies:
+        """Return (service, intended) per operation from the start of the run up to now."""
+        for name, pair in self.swarm.latencies().items():
+            for whole, interval, part in zip(
+                self._latency[name], self._interval[name], pair, strict=True
+            ):
+                whole.merge(part)
+                interval.merge(part)
+        return self._latency
 
     def finish(self, *, interrupted: bool = False) -> Outcome:
         """Drain the run, close its record and judge it."""
         self.swarm.stop_offering()
         _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
         _wait_until(self._settled, SETTLE_SECONDS)
-        seconds = min(max(0.0, self.swarm.now()), self.plan.duration)
+        seconds = min(max(0.0, self.swarm.elapsed()), self.plan.duration)
         rows_after = self._count_rows()
         if rows_after is not None and self.swarm.awaits_sums():
             self.swarm.settle_from_sums(gained(self._rows_before, rows_after))
@@ -166,6 +123,8 @@ class Conductor:
             for name, pair in self._latency.items()
         }
         exit_code = 130 if interrupted else 1 if problems else 0
+        if not problems and self.tuning.paused is not None and self.tuning.paused.by == _PROTECTOR:
+            exit_code = _SOURCE_PROTECTED
         self.record.update_run(
             ended_at=datetime.now(UTC),
             totals={name: plain_totals(counts) for name, counts in totals.items()},

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import gevent
 import psycopg
@@ -18,11 +18,13 @@ from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadgen import locust_page, terminal
+from loadgen import locust_page, locust_tab, terminal
 from loadgen.conductor import Conductor
+from loadgen.door import make_door, status
 from loadgen.errors import PlaygroundError, SettingsError
-from loadgen.readiness import lock_load, prepare_source, require_free
-from loadgen.run import Run, mix_of, options_of, runner_of
+from loadgen.metrics_port import MetricsPort
+from loadgen.readiness import lock_load, prepare_source, require_metrics_port, require_page_port
+from loadgen.run import Run, asked_by, options_of, runner_of
 from loadgen.settings import RATE_SETTINGS, Settings, load_settings, misspelt
 from loadgen.source import postgres
 from loadgen.swarm import LocalSwarm
@@ -30,6 +32,7 @@ from loadgen.users import PostgresUser
 from loadgen.worker import Worker
 from loadgen.workers import LOST_SECONDS, WorkersSwarm
 from loadgen.workload.plan import Plan, new_run_id
+from loadgen.workload.profiles import ProfileName
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class Listeners:
     settings: Settings
     dsn: str
     lock: psycopg.Connection
+    port: MetricsPort
     run: Run | None = None
     worker: Worker | None = None  # in a worker process only
 
@@ -67,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
         )
         # Locust marks what is added to the parser itself, but not what is in a group.
         rate.include_in_web_ui = True  # type: ignore[attr-defined]
+    profile = group.add_argument(
+        "--load-profile",
+        choices=get_args(ProfileName),
+        default=settings.profile,
+        help="how the rates rise and fall over the run (setting PROFILE)",
+    )
+    profile.include_in_web_ui = True  # type: ignore[attr-defined]
     parser.set_defaults(
         num_users=_DEFAULT_USERS,
         spawn_rate=100.0,
@@ -92,21 +103,27 @@ def prepare(environment: Environment, **_: Any) -> None:
     environment.stop_timeout = environment.stop_timeout or _STOP_SECONDS
     try:
         if environment.web_ui is not None:
-            require_free(options.web_host, options.web_port)
+            require_page_port(options.web_host, options.web_port)
         if options.num_users < 1:
             raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
         _state.settings = load_settings(_overrides(options))
         terminal.warn_of_misspelt(misspelt())
+        require_metrics_port(_state.settings)
         _state.dsn = prepare_source(_state.settings)
         _state.lock = lock_load(_state.dsn)
+        _state.port = MetricsPort(
+            _state.settings.metrics_host, _state.settings.metrics_port, lambda: _state.run
+        )
     except PlaygroundError as exc:
         _exit(exc)
     except KeyboardInterrupt:
         sys.exit(130)
     PostgresUser.host = postgres.mask(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
+        environment.web_ui.app.register_blueprint(make_door(lambda: _state.run))
         locust_page.guard(environment.web_ui.app)
         locust_page.show_rates_in_force(environment.web_ui, options)
+        locust_tab.add(environment.web_ui, lambda: status(_state.run))
     gevent.signal_handler(signal.SIGINT, _interrupt, environment)
 
 
@@ -116,12 +133,13 @@ def start(environment: Environment, **_: Any) -> None:
         return
     options = options_of(environment)
     settings = _state.settings
+    mix, profile = asked_by(options)
     plan = Plan(
         run_id=new_run_id(),
         seed=settings.seed,
         arrivals=settings.arrivals,
-        profile=settings.profile,
-        mix=mix_of(options),
+        profile=profile,
+        mix=mix,
         duration=float(options.run_time or settings.test_duration_hours * 3600),
         lateness_limit=settings.lateness_limit_seconds,
         event_bytes=settings.event_bytes,
@@ -133,6 +151,9 @@ def start(environment: Environment, **_: Any) -> None:
         if isinstance(runner, MasterRunner)
         else LocalSwarm(_state.dsn)
     )
+    if _state.run is not None:
+        _state.port.keep(_state.run)
+        _state.run = None
     conductor = Conductor(settings, _state.dsn, swarm, plan, options.num_users)
     try:
         conductor.begin()
@@ -159,6 +180,8 @@ def close(**_: Any) -> None:
     if _state.run is not None and _state.run.outcome is None:
         _state.run.interrupted = True
     drain()
+    if _state.run is not None:
+        _state.port.linger()
 
 
 def say(**_: Any) -> None:
@@ -202,7 +225,8 @@ def _interrupt(environment: Environment) -> None:
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, object]:
-    return {name: getattr(options, name) for name in RATE_SETTINGS.values()}
+    rates = {name: getattr(options, name) for name in RATE_SETTINGS.values()}
+    return {**rates, "profile": options.load_profile}
 
 
 def _rate(name: str) -> Any:

@@ -67,7 +67,7 @@ def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
 
     def update_and_correct() -> None:
         update()  # type: ignore[no-untyped-call]  # Locust's, not ours
-        for name in RATE_SETTINGS.values():
+        for name in (*RATE_SETTINGS.values(), "load_profile"):
             web_ui.template_args["extra_options"][name]["default_value"] = getattr(options, name)
 
     web_ui.update_template_args = update_and_correct  # type: ignore[method-assign]
@@ -85,7 +85,8 @@ def _refuse_bad_form() -> Response | None:
 
 
 def _check_form(form: Mapping[str, str]) -> None:
-    load_settings({k: v for k, v in form.items() if k in RATE_SETTINGS.values()}, given_by="form")
+    given = {k: v for k, v in form.items() if k in RATE_SETTINGS.values()}
+    load_settings({**given, "profile": form.get("load_profile")}, given_by="form")
     users = form.get("user_count", "1")
     if not users.isdecimal() or int(users) < 1:
         raise SettingsError(f"Number of users is {users!r}: it must be 1 or more")

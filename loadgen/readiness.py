@@ -43,18 +43,34 @@ def _loadgen(*arguments: str, stdout: int | None = None) -> None:
         sys.exit(done.returncode)
 
 
-def require_free(host: str, port: int) -> None:
+def require_page_port(host: str, port: int) -> None:
     """Refuse a taken port here: Locust would say so only after the database was started."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    if why := _taken(host, port):
+        raise SettingsError(
+            f"Locust's page can't listen on {host or '*'}:{port} ({why}): choose a free port with "
+            "--web-port, or LOCUST_WEB_PORT"
+        )
+
+
+def require_metrics_port(settings: Settings) -> None:
+    """Refuse a taken METRICS_PORT before anything is started."""
+    host, port = settings.metrics_host, settings.metrics_port
+    if why := _taken(host, port):
+        raise SettingsError(
+            f"METRICS_PORT: the load's metrics can't listen on {host}:{port} ({why}): set "
+            "METRICS_PORT to a free port, METRICS_HOST to an address of this machine"
+        )
+
+
+def _taken(host: str, port: int) -> str | None:
+    """Return why nobody can listen there; None where somebody can."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as exc:
-            where = f"{host or '*'}:{port}"
-            raise SettingsError(
-                f"Locust's page can't listen on {where} ({exc.strerror}): choose a free port with "
-                "--web-port, or LOCUST_WEB_PORT"
-            ) from exc
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return None
 
 
 def lock_load(dsn: str) -> psycopg.Connection:

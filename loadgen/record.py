@@ -12,6 +12,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -108,13 +109,14 @@ class RunRecord:
     What could not be written (a full disk) stays in memory and goes out with the next call.
     """
 
-    __slots__ = ("_fields", "_journal", "path", "run_id")
+    __slots__ = ("_fields", "_journal", "journaled", "path", "run_id")
 
     def __init__(self, path: Path, run: Mapping[str, object]) -> None:
         self.path = path
         self.run_id = path.name
         self._fields: dict[str, object] = {}
         self._journal: list[str] = []  # JSON texts: an entry is encoded once, not at each write
+        self.journaled: Counter[str] = Counter()  # entries by kind, since it was opened
         self._take(run)
 
     @classmethod
@@ -158,6 +160,7 @@ class RunRecord:
         """Append one event to run.json's journal; `at` is now unless given. Costs one fsync."""
         entry = {"at": at or datetime.now(UTC), "kind": kind, **details}
         self._journal.append(_encoded(entry, f"journal entry {kind}"))
+        self.journaled[kind] += 1
         self._write()
 
     def append_samples(self, rows: Iterable[Sample]) -> None:

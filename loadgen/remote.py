@@ -40,6 +40,7 @@ class Remote:
     applied: int = 0  # the newest change of rates that it acknowledged
     lost: bool = False
     looked_up: bool = False  # all that can be looked up by key has been
+    reconnects: int = 0
     s: float = -1.0  # schedule time of its vector
     counts: dict[str, Counts] = field(default_factory=lambda: dict.fromkeys(OPERATIONS, Counts()))
     failures: dict[tuple[str, str], int] = field(default_factory=dict)

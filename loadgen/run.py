@@ -3,6 +3,7 @@
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import argparse
 import time
+from collections.abc import Mapping
 
 import gevent
 from gevent.event import Event
@@ -15,6 +16,7 @@ from loadgen.errors import PlaygroundError
 from loadgen.settings import RATE_SETTINGS
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.outcome import Outcome
+from loadgen.workload.profiles import ProfileName
 
 # A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
 _FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0
@@ -32,22 +34,27 @@ class Run:
         self.outcome: Outcome | None = None
         self._environment = environment
         self._finished = Event()
-        self._finishing = False
+        self.finishing = False
         self._begun = time.monotonic()
         self._failures: dict[tuple[str, str], int] = {}
+        self._seen = asked_by(options_of(environment))
         self._greenlets = [gevent.spawn(self._sample), gevent.spawn(self._watch_edits)]
+
+    def users(self) -> int:
+        """Return how many users there are now."""
+        return int(runner_of(self._environment).user_count)
 
     def finish(self) -> None:
         """Drain and close the record, once; a second caller waits for the first."""
-        if self._finishing:
+        if self.finishing:
             self._finished.wait()
             return
-        self._finishing = True
+        self.finishing = True
         conductor = self.conductor
         duration = conductor.plan.duration
         if time.monotonic() - self._begun > duration - _TIMER_SLACK and not self.interrupted:
             # Locust's timer began before the schedule did: let that come to its end.
-            while 0 <= conductor.swarm.now() < duration:
+            while 0 <= conductor.swarm.elapsed() < duration:
                 gevent.sleep(0.01)
         gevent.killall(self._greenlets)
         try:
@@ -68,9 +75,9 @@ class Run:
         while (now := swarm.now()) < 0:
             gevent.sleep(0.005)
         said = terminal.Activity()
-        while now < conductor.plan.duration:
+        while (left := conductor.plan.duration - swarm.elapsed()) > 0:
             interval = _FINE_INTERVAL if now < _FINE_SECONDS else _COARSE_INTERVAL
-            gevent.sleep(min((now // interval + 1) * interval, conductor.plan.duration) - now)
+            gevent.sleep(min((now // interval + 1) * interval - now, left))
             swarm.gather(now := swarm.now())
             counts = conductor.sample()
             self._feed_page()
@@ -87,13 +94,30 @@ class Run:
         locust_page.feed(stats, self.conductor.last_service, new)
         locust_page.prune(stats)
 
+    def change(
+        self, rates_per_hour: Mapping[str, float], profile: ProfileName | None, *, by: str
+    ) -> None:
+        """Change rates or profile from elsewhere than the page, whose form then shows them."""
+        self._take_edits()
+        tuning, options = self.conductor.tuning, options_of(self._environment)
+        tuning.change(rates_per_hour, profile, by=by)
+        for name, rate in tuning.mix.rates_per_hour.items():
+            setattr(options, RATE_SETTINGS[name], rate)
+        options.load_profile = tuning.profile
+        self._seen = asked_by(options)
+
     def _watch_edits(self) -> None:
-        """Put rates in force that the Edit form has changed: Locust fires no event for it."""
+        """Put in force what the Edit form has changed: Locust fires no event for it."""
         while True:
             gevent.sleep(_EDIT_POLL_SECONDS)
-            mix = mix_of(options_of(self._environment))
-            if mix != self.conductor.plan.mix:
-                self.conductor.change_rates(mix, by="page")
+            self._take_edits()
+
+    def _take_edits(self) -> None:
+        asked = asked_by(options_of(self._environment))
+        if asked != self._seen:
+            self._seen = asked
+            mix, profile = asked
+            self.conductor.tuning.change(mix.rates_per_hour, profile, by="page")
 
 
 def options_of(environment: Environment) -> argparse.Namespace:
@@ -112,6 +136,7 @@ def runner_of(environment: Environment) -> Runner:
     return runner
 
 
-def mix_of(options: argparse.Namespace) -> Mix:
-    """Return the rates that Locust's options hold at this moment."""
-    return Mix({name: float(getattr(options, RATE_SETTINGS[name])) for name in OPERATIONS})
+def asked_by(options: argparse.Namespace) -> tuple[Mix, ProfileName]:
+    """Return the rates and the profile that Locust's options hold at this moment."""
+    rates = {name: float(getattr(options, RATE_SETTINGS[name])) for name in OPERATIONS}
+    return Mix(rates), options.load_profile

@@ -22,6 +22,7 @@ from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.mix import Mix
 from loadgen.workload.operations import Operations
 from loadgen.workload.plan import Plan
+from loadgen.workload.profiles import ProfileName
 from loadgen.workload.settle import open_orders
 
 _SETTLE_INTERVAL = 0.5
@@ -76,9 +77,18 @@ class Station:
         """Return failed writes by (operation, SQLSTATE) from the start."""
         return self.ledger.failures
 
-    def change(self, at: float, mix: Mix) -> None:
-        """From schedule time `at` on the rates are those of `mix`."""
-        self.schedule.change_rates(at, mix)
+    def change(self, at: float, mix: Mix, profile: ProfileName) -> None:
+        """From schedule time `at` on rates and profile are these."""
+        self.schedule.change_rates(at, mix, profile)
+        self.crew.rescheduled()
+
+    def pause(self, at: float) -> None:
+        """Let schedule time stand still at `at`: nothing falls due after it."""
+        self.clock.pause(at)
+
+    def resume(self, at: float) -> None:
+        """Let schedule time go on when the wall clock reads `at`."""
+        self.clock.resume(time.monotonic() + at - time.time())
         self.crew.rescheduled()
 
     def split(self, at: float, share: Share) -> None:

@@ -6,20 +6,24 @@ from collections.abc import Mapping
 
 import gevent
 
+from loadgen.protocol import Applied
 from loadgen.station import Station
 from loadgen.workload.arrivals import WHOLE
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.mix import Mix
+from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
+from loadgen.workload.profiles import ProfileName
 
 CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
+_ITSELF = "1 of 1"
 
 
 class LocalSwarm:
     """What the conductor asks, answered by this process's station."""
 
     station: Station
+    _duration: float
 
     events: list[tuple[str, dict[str, object]]]
 
@@ -29,6 +33,7 @@ class LocalSwarm:
 
     def begin(self, plan: Plan) -> None:
         """Make the station, and start its clock once a connection is open."""
+        self._duration = plan.duration
         self.station = Station(self._dsn, plan, WHOLE)
         gevent.spawn(self._start)
 
@@ -58,17 +63,45 @@ class LocalSwarm:
         return self.station.failures()
 
     def target_rates(self) -> Mapping[str, float]:
-        """Return the target per operation at this moment, per second."""
+        """Return the target per operation at this moment, per second; 0 during a pause."""
+        if self.station.clock.paused:
+            return dict.fromkeys(OPERATIONS, 0.0)
         return self.station.schedule.target_rates(self.now())
 
     def asked(self) -> Mapping[str, float]:
         """Return what the rates asked for from the start up to now."""
         return self.station.schedule.asked(max(0.0, self.now()))
 
-    def change(self, mix: Mix) -> str:
-        """From now on the rates are those of `mix`; return by whom that is acknowledged."""
-        self.station.change(max(0.0, self.now()), mix)
-        return "1 of 1"
+    def elapsed(self) -> float:
+        """Return the seconds since the schedule's start, pauses included."""
+        return self.station.clock.elapsed()
+
+    def reconnects(self) -> int:
+        """Return how often a user had to try again to connect."""
+        return self.station.crew.reconnects
+
+    def workers(self) -> int:
+        """Return how many processes perform arrivals."""
+        return 1
+
+    def change(self, mix: Mix, profile: ProfileName) -> Applied:
+        """From now on rates and profile are these; return from when, and who acknowledged it."""
+        at = max(0.0, self.now())
+        self.station.change(at, mix, profile)
+        return Applied(at, _ITSELF)
+
+    def pause(self) -> Applied:
+        """Let schedule time stand still from now on."""
+        at = max(0.0, self.now())
+        self.station.pause(at)
+        return Applied(at, _ITSELF)
+
+    def resume(self) -> Applied:
+        """Let schedule time go on."""
+        at = self.now()
+        self.station.resume(time.time())
+        self.station.end(at + self._duration - self.elapsed())
+        return Applied(at, _ITSELF)
 
     def stop_offering(self) -> None:
         """Let nothing more fall due."""

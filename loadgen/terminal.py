@@ -70,6 +70,9 @@ def print_summary(outcome: Outcome, conductor: Conductor) -> None:
         )
     if not outcome.problems:
         print("Rows gained equal the committed counters; the accounting law held in every sample.")
+    paused = conductor.tuning.paused
+    if paused is not None:
+        print(f"It was paused by {paused.by} to the end: {paused.reason}")
     for problem in outcome.problems:
         print(f"INVALID: {problem}")
     print(f"record: {conductor.record.path}\nnext:   loadgen report", flush=True)

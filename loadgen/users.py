@@ -100,9 +100,9 @@ class Crew:
     def _set_timer(self) -> None:
         """Wake up when the next arrival is due."""
         self._timer.stop()
-        delay = self.ledger.schedule.next_due() - self.clock.now()
-        if not self.clock.paused and not self.holding and delay != float("inf"):
-            self._timer = self._loop.timer(max(0.0, delay))
+        due = self.ledger.schedule.next_due()
+        if not self.holding and due <= self.clock.limit and due != float("inf"):
+            self._timer = self._loop.timer(max(0.0, due - self.clock.now()))
             self._timer.start(self._hand_over, update=True)
 
     def _hand_over(self) -> None:

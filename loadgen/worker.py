@@ -49,7 +49,13 @@ class Worker:
         elif said["do"] == "start":
             self._station.start(said["zero"])
         elif said["do"] == "change":
-            self._station.change(said["at"], Mix(said["rates"]))
+            self._station.change(said["at"], Mix(said["rates"]), said["profile"])
+            self._say(applied=said["version"])
+        elif said["do"] == "pause":
+            self._station.pause(said["at"])
+            self._say(applied=said["version"])
+        elif said["do"] == "resume":
+            self._station.resume(said["at"])
             self._say(applied=said["version"])
         elif said["do"] == "split":
             self._station.split(said["at"], Share(*said["share"]))
@@ -74,12 +80,14 @@ class Worker:
             self._station = None
             self._say(problem=str(exc))
             return
-        for at, rates in said["changes"]:
-            self._station.change(at, Mix(rates))
+        for at, rates, profile in said["changes"]:
+            self._station.change(at, Mix(rates), profile)
         if said["joins_at"] is not None:
             self._station.schedule.join(said["joins_at"], Share(*said["share"]))
             self._station.start(said["zero"])
-        self._say(ready=True)
+            if said["paused_at"] is not None:
+                self._station.pause(said["paused_at"])
+        self._say(ready=True, applied=said["version"])
 
     def _report_for_ever(self) -> None:
         """Report at whole seconds of schedule time, oftener before the start and after the end."""
@@ -111,6 +119,7 @@ class Worker:
             },
             "next": station.schedule.places(),
             "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
+            "reconnects": crew.reconnects,
             "backends": list(crew.backends | {lost.backend_pid for lost in crew.lost}),
         }
 

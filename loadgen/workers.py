@@ -9,13 +9,14 @@ import locust  # noqa: F401 # isort: skip - first, since it patches the standard
 import time
 from collections import Counter
 from collections.abc import Mapping
-from math import nextafter
+from math import inf, nextafter
 from typing import Any
 
 import gevent
 from locust.runners import MasterRunner
 
 from loadgen.errors import SourceError
+from loadgen.protocol import Applied, no_latencies
 from loadgen.remote import Remote, settle, settle_from_sums, write_off
 from loadgen.station import schedule_of
 from loadgen.swarm import CONNECT_SECONDS
@@ -26,6 +27,7 @@ from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
+from loadgen.workload.profiles import ProfileName
 
 LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
 _READY_SECONDS = 30.0
@@ -44,8 +46,9 @@ class WorkersSwarm:
         self._clock = ScheduleClock(time.monotonic)
         self._remotes: dict[str, Remote] = {}
         self._silent: set[str] = set()  # lost, and not heard again
-        self._latencies: dict[str, tuple[Histogram, Histogram]] = _no_latencies()
-        self._changes: list[tuple[float, dict[str, float]]] = []
+        self._latencies: dict[str, tuple[Histogram, Histogram]] = no_latencies()
+        self._changes: list[tuple[float, dict[str, float], ProfileName]] = []
+        self._version = 0  # of what was announced last
         self._zero = 0.0
         self._problem: str | None = None
         self._schedule: Schedule
@@ -90,7 +93,7 @@ class WorkersSwarm:
 
     def latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call."""
-        taken, self._latencies = self._latencies, _no_latencies()
+        taken, self._latencies = self._latencies, no_latencies()
         return taken
 
     def failures(self) -> Mapping[tuple[str, str], int]:
@@ -101,34 +104,54 @@ class WorkersSwarm:
         return total
 
     def target_rates(self) -> Mapping[str, float]:
-        """Return the target per operation at this moment, per second."""
+        """Return the target per operation at this moment, per second; 0 during a pause."""
+        if self._clock.paused:
+            return dict.fromkeys(OPERATIONS, 0.0)
         return self._schedule.target_rates(self.now())
 
     def asked(self) -> Mapping[str, float]:
         """Return what the rates asked for from the start up to now."""
         return self._schedule.asked(max(0.0, self.now()))
 
-    def change(self, mix: Mix) -> str:
-        """Announce other rates; return how many workers acknowledged within two seconds."""
-        at = max(0.0, self.now()) + _AHEAD_SECONDS
+    def elapsed(self) -> float:
+        """Return the seconds since the schedule's start, pauses included."""
+        return self._clock.elapsed()
+
+    def reconnects(self) -> int:
+        """Return how often a user had to try again to connect."""
+        return sum(remote.reconnects for remote in self._remotes.values())
+
+    def workers(self) -> int:
+        """Return how many workers have a share."""
+        return len(self._live())
+
+    def change(self, mix: Mix, profile: ProfileName) -> Applied:
+        """Announce other rates, or another profile."""
+        at = self._ahead()
         rates = dict(mix.rates_per_hour)
-        self._schedule.change_rates(at, mix)
-        self._changes.append((at, rates))
-        version = len(self._changes)
-        self._tell_all(do="change", at=at, rates=rates, version=version)
-        deadline = time.monotonic() + _ACKNOWLEDGED_SECONDS
-        while time.monotonic() < deadline and any(r.applied < version for r in self._live()):
-            gevent.sleep(0.01)
-        applied = sum(remote.applied >= version for remote in self._live())
-        return f"{applied} of {len(self._live())}"
+        self._schedule.change_rates(at, mix, profile)
+        self._changes.append((at, rates, profile))
+        return Applied(at, self._announce(do="change", at=at, rates=rates, profile=profile))
+
+    def pause(self) -> Applied:
+        """Announce when schedule time is to stand still."""
+        at = self._ahead()
+        self._clock.pause(at)
+        return Applied(at, self._announce(do="pause", at=at))
+
+    def resume(self) -> Applied:
+        """Announce when schedule time is to go on."""
+        self._clock.resume(time.monotonic() + _AHEAD_SECONDS)
+        wall, at = time.time() + _AHEAD_SECONDS, self.now()
+        self._zero = wall - at
+        self._end(at + self._plan.duration - self.elapsed() - _AHEAD_SECONDS)
+        return Applied(at, self._announce(do="resume", at=wall))
 
     def stop_offering(self) -> None:
         """Let nothing more fall due, from an instant that all workers know ahead."""
-        at = max(0.0, self.now()) + _AHEAD_SECONDS
-        self._schedule.end = min(self._schedule.end, nextafter(at, at + 1))
-        self._tell_all(do="end", at=at)
-        end = self._schedule.end
-        while any(remote.s < end for remote in self._live()):
+        at = min(self._ahead(), self._clock.limit, self._schedule.end)
+        self._end(at)
+        while any(remote.s < at for remote in self._live()):
             gevent.sleep(0.01)
 
     def close(self) -> None:
@@ -144,6 +167,25 @@ class WorkersSwarm:
     def settle_from_sums(self, gained: Mapping[str, int]) -> None:
         """Settle what only the tables' sums can tell, when nobody writes any more."""
         settle_from_sums(self._remotes.values(), gained)
+
+    def _ahead(self) -> float:
+        return max(0.0, self.now()) + _AHEAD_SECONDS
+
+    def _end(self, at: float) -> None:
+        """Let nothing fall due after schedule time `at`."""
+        self._schedule.end = min(self._schedule.end, nextafter(at, inf))
+        self._tell_all(do="end", at=at)
+
+    def _announce(self, **said: object) -> str:
+        """Tell every worker; return how many acknowledged it within two seconds."""
+        self._version += 1
+        version = self._version
+        self._tell_all(**said, version=version)
+        deadline = time.monotonic() + _ACKNOWLEDGED_SECONDS
+        while time.monotonic() < deadline and any(r.applied < version for r in self._live()):
+            gevent.sleep(0.01)
+        live = self._live()
+        return f"{sum(remote.applied >= version for remote in live)} of {len(live)}"
 
     def _start(self) -> None:
         """Start every clock at one instant ahead, once a connection is open somewhere."""
@@ -204,8 +246,10 @@ class WorkersSwarm:
             plan=self._plan.dump(),
             share=list(share),
             changes=self._changes,
+            version=self._version,
             joins_at=joins_at,
             zero=self._zero,
+            paused_at=self._clock.limit if self._clock.limit < inf else None,
         )
 
     def _hear(self, msg: Any, **_: Any) -> None:
@@ -223,6 +267,7 @@ class WorkersSwarm:
 
     def _take_in(self, remote: Remote, vector: Mapping[str, Any]) -> None:
         remote.s = vector["s"]
+        remote.reconnects = vector["reconnects"]
         remote.counts = {name: Counts(*values) for name, values in vector["counts"].items()}
         remote.failures = {(name, state): n for name, state, n in vector["failures"]}
         remote.places = {name: (place[0], place[1]) for name, place in vector["next"].items()}
@@ -247,7 +292,3 @@ class WorkersSwarm:
 
     def _tell(self, name: str, **said: object) -> None:
         self._runner.send_message(MESSAGE, {"run_id": self._plan.run_id, **said}, client_id=name)
-
-
-def _no_latencies() -> dict[str, tuple[Histogram, Histogram]]:
-    return {name: (Histogram(), Histogram()) for name in OPERATIONS}

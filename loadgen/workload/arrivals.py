@@ -206,11 +206,15 @@ class Schedule:
         while (arrival := self.take(s)) is not None:
             yield arrival
 
-    def change_rates(self, at: float, mix: Mix) -> None:
-        """From schedule time `at` on the rates are those of `mix`."""
+    def change_rates(self, at: float, mix: Mix, profile_name: ProfileName | None = None) -> None:
+        """From schedule time `at` on the rates are those of `mix`, and the profile the one named.
+
+        A profile that is not in force already begins its own time at `at`.
+        """
         self.mix = mix
+        shape = profile(profile_name) if profile_name is not None else None
         for walk in self.walks:
-            walk.timeline.change(at, mix.rate(walk.stream.operation))
+            walk.timeline.change(at, mix.rate(walk.stream.operation), shape)
             walk.retime()
 
     def change_share(self, at: float, share: Share) -> None:

@@ -5,37 +5,45 @@ from math import inf
 
 
 class ScheduleClock:
-    """Turns a monotonic clock into schedule seconds; negative before the start."""
+    """Turns a monotonic clock into schedule seconds; negative before the start.
 
-    __slots__ = ("_monotonic", "_paused_at", "_zero")
+    `limit` is the schedule time at which it stands still, infinite where no pause is announced.
+    """
+
+    __slots__ = ("_floor", "_monotonic", "_started", "_zero", "limit")
 
     def __init__(self, monotonic: Callable[[], float], zero: float = inf) -> None:
         self._monotonic = monotonic
-        self._zero = zero
-        self._paused_at: float | None = None
+        self._zero = self._started = zero
+        self._floor = -inf
+        self.limit = inf
 
     def now(self) -> float:
         """Return the schedule time of this moment."""
-        if self._paused_at is not None:
-            return self._paused_at
-        return self._monotonic() - self._zero
+        s = self._monotonic() - self._zero
+        if s > self.limit:
+            return self.limit
+        return max(s, self._floor)
+
+    def elapsed(self) -> float:
+        """Return the seconds since the start, pauses included."""
+        return self._monotonic() - self._started
 
     @property
     def paused(self) -> bool:
         """Whether the clock stands still."""
-        return self._paused_at is not None
+        return self.now() >= self.limit
 
     def start(self, zero: float) -> None:
         """Let `zero` on the monotonic clock be schedule time 0."""
-        self._zero = zero
+        self._zero = self._started = zero
 
-    def pause(self) -> None:
-        """Stand still from now on; nothing where it already does."""
-        if self._paused_at is None:
-            self._paused_at = self.now()
+    def pause(self, at: float) -> None:
+        """Stand still once the schedule time is `at`; nothing where a pause is announced."""
+        self.limit = min(self.limit, at)
 
-    def resume(self) -> None:
-        """Go on from where the clock was paused."""
-        if self._paused_at is not None:
-            self._zero = self._monotonic() - self._paused_at
-            self._paused_at = None
+    def resume(self, at: float) -> None:
+        """Go on from where it stands when the monotonic clock reads `at`, now or ahead."""
+        self._floor = self.now()
+        self._zero = at - self._floor
+        self.limit = inf

@@ -5,43 +5,55 @@ from math import inf
 
 from loadgen.workload.profiles import Profile, profile
 
+_STEADY = profile("steady")
+
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
     start: float  # schedule seconds
     units: float  # unit-rate time at start
-    area: float  # the profile's integral at start
     rate: float  # per second, before the profile
+    shape: Profile
+    origin: float  # schedule seconds at which the profile began
+    area: float  # the profile's integral from there to the start
 
 
 class Timeline:
     """One operation's rate over schedule time, its integral, and the integral's inverse."""
 
-    __slots__ = ("_profile", "_segments", "_steady")
+    __slots__ = ("_segments",)
 
     def __init__(self, rate: float, shape: Profile) -> None:
-        self._profile = shape
-        self._steady = shape is profile("steady")
-        self._segments = [_Segment(0.0, 0.0, 0.0, rate)]
+        self._segments = [_Segment(0.0, 0.0, rate, shape, 0.0, 0.0)]
 
-    def change(self, at: float, rate: float) -> None:
-        """From `at` on the rate is `rate`; changes must come in order of time."""
+    def change(self, at: float, rate: float, shape: Profile | None = None) -> None:
+        """From `at` on the rate is `rate`; changes must come in order of time.
+
+        Another profile, where `shape` is one, begins its own time at `at`.
+        """
         segments = self._segments
-        if at < segments[-1].start:
-            raise ValueError(f"a change at {at} s lies before the one at {segments[-1].start} s")
-        units, area = self.units(at), self._profile.integral(at)
-        if segments[-1].start == at:
+        last = segments[-1]
+        if at < last.start:
+            raise ValueError(f"a change at {at} s lies before the one at {last.start} s")
+        units = self.units(at)
+        if shape is None or shape is last.shape:
+            shape, origin = last.shape, last.origin
+        else:
+            origin = 0.0 if shape is _STEADY else at
+        if last.start == at:
             segments.pop()
-        segments.append(_Segment(at, units, area, rate))
+        segments.append(_Segment(at, units, rate, shape, origin, shape.integral(at - origin)))
 
     def units(self, s: float) -> float:
         """Return the unit-rate time at schedule time `s`: how many arrivals are asked by then."""
         segment = self._at(s)
-        return segment.units + segment.rate * (self._profile.integral(s) - segment.area)
+        area = segment.shape.integral(s - segment.origin) - segment.area
+        return segment.units + segment.rate * area
 
     def rate(self, s: float) -> float:
         """Return the target rate at schedule time `s`, per second."""
-        return self._at(s).rate * self._profile.level(s)
+        segment = self._at(s)
+        return segment.rate * segment.shape.level(s - segment.origin)
 
     def when(self, point: float) -> float:
         """Return the schedule time at which `point` is reached; infinite if it never is."""
@@ -56,7 +68,9 @@ class Timeline:
             return inf
         area = segment.area + (point - segment.units) / segment.rate
         # The integral of a steady profile is time itself.
-        return area if self._steady or area == inf else self._profile.inverse(area)
+        if segment.shape is _STEADY or area == inf:
+            return area
+        return segment.origin + segment.shape.inverse(area)
 
     def _at(self, s: float) -> _Segment:
         for segment in reversed(self._segments):

@@ -45,7 +45,13 @@ def seeded(database: str, run_loadgen: RunLoadgen) -> str:
 
 
 @pytest.fixture
-def locust(project: Path) -> Iterator[Locust]:
+def metrics_port() -> int:
+    """Return a free port for the load's metrics and control door."""
+    return find_free_port()
+
+
+@pytest.fixture
+def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
     """Return a starter of `locust --headless` in the project; what still runs is killed."""
     shutil.copy(ROOT / "locustfile.py", project)
     started: list[subprocess.Popen[str]] = []
@@ -59,7 +65,10 @@ def locust(project: Path) -> Iterator[Locust]:
         process = subprocess.Popen(
             [sys.executable, "-m", "locust", "--headless", *arguments],
             cwd=project,
-            env=clean_environment({"DATABASE_URL": dsn, "PYTHONPATH": str(ROOT)} | dict(env or {})),
+            env=clean_environment(
+                {"DATABASE_URL": dsn, "PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}
+                | dict(env or {})
+            ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -43,7 +43,7 @@ def wait_for(found: Callable[[], Any], what: str) -> Any:
 
 
 @pytest.fixture
-def page(seeded: str, project: Path, free_port: int) -> Iterator[Ask]:
+def page(seeded: str, project: Path, free_port: int, metrics_port: int) -> Iterator[Ask]:
     """Yield a function that asks the page of a running `locust`, or posts a form to it."""
     shutil.copy(ROOT / "locustfile.py", project)
     address = f"http://127.0.0.1:{free_port}"
@@ -64,7 +64,9 @@ def page(seeded: str, project: Path, free_port: int) -> Iterator[Ask]:
     with subprocess.Popen(
         [sys.executable, "-m", "locust", "--web-port", str(free_port)],
         cwd=project,
-        env=clean_environment({"DATABASE_URL": seeded, "PYTHONPATH": str(ROOT)}),
+        env=clean_environment(
+            {"DATABASE_URL": seeded, "PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}
+        ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -86,13 +88,14 @@ def form_of(page: Ask) -> dict[str, Any]:
     return fields
 
 
-def test_the_form_has_the_four_rates(page: Ask) -> None:
+def test_the_form_has_rates_and_profile(page: Ask) -> None:
     """Each rate has a field that begins with the setting's value, and nothing else is there."""
     assert {name: field["default_value"] for name, field in form_of(page).items()} == {
         "orders_per_hour": 50,
         "events_per_hour": 200,
         "status_updates_per_hour": 40,
         "soft_deletes_per_hour": 1,
+        "load_profile": "steady",
     }
 
 

@@ -1,0 +1,23 @@
+"""`loadgen resume`: lets a paused load go on."""
+
+import argparse
+
+from loadgen.commands.rates import add_url, show, url_of
+from loadgen.door_client import ask
+from loadgen.settings import load_settings
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "resume",
+        help="lets a paused load go on",
+        description="Starts the schedule's clock again where it stood still.",
+        epilog="example: loadgen resume",
+    )
+    add_url(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Resume; 1 if not every worker has acknowledged it."""
+    return show(args, ask(url_of(args, load_settings()), "resume", {"by": "cli"}), changed=True)

@@ -1,0 +1,165 @@
+"""The control door: a running load's state and levers over HTTP, JSON in and out.
+
+The same routes are on the metrics port and on Locust's own page. A request is checked whole before
+any of it is applied; what is refused says so in one line, `{"error": …}`.
+"""
+
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, jsonify, request
+
+from loadgen.errors import SettingsError
+from loadgen.run import Run
+from loadgen.settings import RATE_SETTINGS, load_settings
+from loadgen.workload.mix import OPERATIONS
+from loadgen.workload.profiles import ProfileName
+
+PREFIX = "/loadgen"
+_RESERVED = {"at", "kind"}
+
+
+class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
+    """A request that can't be done: the HTTP status and the line that says why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+def make_door(run: Callable[[], Run | None]) -> Blueprint:
+    """Return the routes; `run` gives the test that is going on, or was last, or None."""
+    door = Blueprint("loadgen", __name__, url_prefix=PREFIX)
+
+    @door.errorhandler(_Refused)
+    def refuse(exc: _Refused) -> tuple[Response, int]:
+        return jsonify({"error": str(exc)}), exc.status
+
+    @door.get("/rates")
+    def state() -> Response:
+        return jsonify(status(run()))
+
+    @door.post("/rates")
+    def change() -> Response:
+        body = _body()
+        going_on = _going_on(run())
+        rates, profile = _checked(_named(body.get("rates_per_hour", {})), body.get("profile"))
+        going_on.change(rates, profile, by=_by(body))
+        return jsonify(status(going_on))
+
+    @door.post("/pause")
+    def pause() -> Response:
+        body = _body()
+        going_on = _going_on(run())
+        reason = body.get("reason", "asked for")
+        if not isinstance(reason, str) or not reason.strip():
+            raise _Refused(400, "reason has to be a text")
+        going_on.conductor.tuning.pause(reason, by=_by(body))
+        return jsonify(status(going_on))
+
+    @door.post("/resume")
+    def resume() -> Response:
+        body = _body()
+        going_on = _going_on(run())
+        going_on.conductor.tuning.resume(by=_by(body))
+        return jsonify(status(going_on))
+
+    @door.post("/journal")
+    def journal() -> tuple[str, int]:
+        body = _body()
+        going_on = _going_on(run())
+        kind = body.pop("kind", None)
+        if not isinstance(kind, str) or not kind.isidentifier():
+            raise _Refused(400, "kind has to be a word, such as slot_lost")
+        if taken := _RESERVED & set(body):
+            raise _Refused(400, f"{', '.join(sorted(taken))}: written by the journal itself")
+        going_on.conductor.journal(kind, **body)
+        return "", 204
+
+    return door
+
+
+def status(run: Run | None) -> dict[str, object]:
+    """Return what a load does at this moment, as plain values."""
+    if run is None or run.outcome is not None:
+        last = run.conductor.plan.run_id if run is not None else None
+        return {"run_id": None, "last_run_id": last, "state": "idle"}
+    conductor = run.conductor
+    tuning, swarm, latest = conductor.tuning, conductor.swarm, conductor.latest
+    counts, targets = swarm.counts(), swarm.target_rates()
+    paused = tuning.paused
+    return {
+        "run_id": conductor.plan.run_id,
+        "state": "finishing" if run.finishing else "paused" if paused else "running",
+        "profile": tuning.profile,
+        "rates_per_hour": dict(tuning.mix.rates_per_hour),
+        "applied_by": tuning.applied_by,
+        "reason": paused.reason if paused else None,
+        "seconds": max(0.0, round(swarm.elapsed(), 3)),
+        "duration_seconds": conductor.plan.duration,
+        "operations": {
+            name: {
+                "target": targets[name],
+                "offered": counts[name].offered,
+                "committed": counts[name].committed,
+                "failed": counts[name].failed,
+                "skipped": counts[name].skipped,
+                "unknown": counts[name].unknown,
+                "in_flight": counts[name].in_flight,
+                "service_p95": latest[name].service_p95 if name in latest else None,
+                "intended_p95": latest[name].intended_p95 if name in latest else None,
+            }
+            for name in OPERATIONS
+        },
+    }
+
+
+def _body() -> dict[str, Any]:
+    """Return the JSON object that was posted; a page of another site may post nothing here."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise _Refused(403, f"a page of {origin} may not control this load")
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        raise _Refused(400, "post a JSON object, with Content-Type: application/json")
+    return body
+
+
+def _going_on(run: Run | None) -> Run:
+    if run is None or run.finishing or run.outcome is not None:
+        raise _Refused(409, "no run is going on: start one, then ask again")
+    return run
+
+
+def _named(rates: object) -> Mapping[str, object]:
+    if not isinstance(rates, Mapping):
+        raise _Refused(400, "rates_per_hour has to be an object, {operation: rate per hour}")
+    for name in rates:
+        if name not in OPERATIONS:
+            near = get_close_matches(str(name), OPERATIONS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPERATIONS)}"
+            raise _Refused(400, f"no operation is called {name!r}: {hint}")
+    return rates
+
+
+def _checked(
+    rates: Mapping[str, object], profile: object
+) -> tuple[dict[str, float], ProfileName | None]:
+    """Return the values, checked as the settings that they are."""
+    given = {RATE_SETTINGS[name]: str(rate) for name, rate in rates.items()}
+    try:
+        settings = load_settings({**given, "profile": profile}, given_by="request")
+    except SettingsError as exc:
+        raise _Refused(400, str(exc).replace("\n", "; ")) from exc
+    found = {name: float(getattr(settings, RATE_SETTINGS[name])) for name in rates}
+    return found, settings.profile if profile is not None else None
+
+
+def _by(body: Mapping[str, object]) -> str:
+    by = body.get("by", "http")
+    if not isinstance(by, str) or not by.isidentifier():
+        raise _Refused(400, "by has to be a word, such as cli or watch")
+    return by

@@ -1,0 +1,169 @@
+"""The load's metrics for Prometheus: made from the run's own counters when they are asked for.
+
+Names, types and labels are a contract (docs/metrics.md). Counters run from the start of the
+process: those of runs that have ended are added, and nothing that Locust resets is read. Labels
+are bounded: operations, outcomes, SQLSTATEs, journal kinds and worker slots.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from loadgen.protocol import Latencies, no_latencies
+from loadgen.workload.histogram import Histogram, upper_edge
+from loadgen.workload.ledger import Counts
+from loadgen.workload.mix import OPERATIONS
+
+# Upper edges of the published buckets, in seconds. Ours are finer and lie across them: a latency
+# is counted where the upper edge of its own bucket lies, so at most 2.2% too high, never too low.
+BUCKETS: Final = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+    *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+OUTCOMES: Final = ("committed", "failed", "skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """One run, as of one moment; counters from its start."""
+
+    run_id: str
+    seed: int
+    profile: str
+    targets: Mapping[str, float]  # per second
+    counts: Mapping[str, Counts]
+    failures: Mapping[tuple[str, str], int]  # by operation and SQLSTATE
+    latencies: Latencies
+    reconnects: int
+    users: int
+    workers: int
+    journaled: Mapping[str, int]  # entries by kind
+
+
+@dataclass(slots=True)
+class _Ended:
+    """The counters of the runs that have ended, summed."""
+
+    counts: dict[str, Counts] = field(default_factory=lambda: dict.fromkeys(OPERATIONS, Counts()))
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    latencies: dict[str, tuple[Histogram, Histogram]] = field(default_factory=no_latencies)
+    reconnects: int = 0
+    journaled: Counter[str] = field(default_factory=Counter)
+
+    def add(self, state: LoadState) -> None:
+        for name in OPERATIONS:
+            self.counts[name] += state.counts[name]
+            for whole, part in zip(self.latencies[name], state.latencies[name], strict=True):
+                whole.merge(part)
+        self.failures.update(state.failures)
+        self.reconnects += state.reconnects
+        self.journaled.update(state.journaled)
+
+
+class LoadCollector(Collector):
+    """Reads the current run's state when Prometheus asks; `read` gives None before the first."""
+
+    def __init__(self, read: Callable[[], LoadState | None]) -> None:
+        self._read = read
+        self._ended = _Ended()
+
+    def keep(self, state: LoadState) -> None:
+        """Add a run that has ended: `read` will give another one from now on."""
+        self._ended.add(state)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family, also those without a value yet."""
+        state, ended = self._read(), self._ended
+        yield from _gauges(state)
+        counts = {
+            name: ended.counts[name] + (state.counts[name] if state else Counts())
+            for name in OPERATIONS
+        }
+        yield from _counters(counts)
+        failures = ended.failures + Counter(state.failures if state else {})
+        yield _counter("failures", "writes refused, by SQLSTATE", ("operation", "sqlstate"), [
+            (key, n) for key, n in sorted(failures.items())
+        ])  # fmt: skip
+        for i, (kind, text) in enumerate(
+            (("service", "from sending to the commit's answer"), ("intended", "from the due time"))
+        ):
+            family = HistogramMetricFamily(
+                f"loadgen_{kind}_seconds", f"latency of committed writes, {text}",
+                labels=("operation",), unit="seconds",
+            )  # fmt: skip
+            for name in OPERATIONS:
+                parts = [ended.latencies[name][i]] + ([state.latencies[name][i]] if state else [])
+                family.add_metric((name,), _buckets(parts), sum(part.total for part in parts))
+            yield family
+        reconnects = ended.reconnects + (state.reconnects if state else 0)
+        yield _counter("reconnects", "attempts to connect again", (), [((), reconnects)])
+        journaled = ended.journaled + Counter(state.journaled if state else {})
+        yield _counter("journal_events", "entries of the run's journal", ("kind",), [
+            ((kind,), n) for kind, n in sorted(journaled.items())
+        ])  # fmt: skip
+
+
+def _counters(counts: Mapping[str, Counts]) -> Iterator[Metric]:
+    offered = [((name,), c.offered) for name, c in counts.items()]
+    yield _counter("offered", "arrivals that fell due", ("operation",), offered)
+    done = [((name, o), int(getattr(c, o))) for name, c in counts.items() for o in OUTCOMES]
+    text = "arrivals that came to an end, by outcome"
+    yield _counter("operations", text, ("operation", "outcome"), done)
+    unknown = [((name,), c.unknown) for name, c in counts.items()]
+    yield _gauge("unknown", "writes whose answer was lost, not looked up yet", unknown)
+    in_flight = [((name,), c.in_flight) for name, c in counts.items()]
+    yield _gauge("in_flight", "arrivals due and unfinished, waiting included", in_flight)
+
+
+def _gauges(state: LoadState | None) -> Iterator[Metric]:
+    targets = [((name,), state.targets[name] if state else 0.0) for name in OPERATIONS]
+    yield _gauge("target_rate", "arrivals asked for, per second", targets)
+    yield _gauge("users", "users, each one connection", [((), state.users if state else 0)], ())
+    text = "processes that perform arrivals"
+    yield _gauge("workers", text, [((), state.workers if state else 0)], ())
+    info = [((state.run_id, str(state.seed), state.profile), 1)] if state else []
+    yield _gauge(
+        "run_info", "the run that goes on, or was last", info, ("run_id", "seed", "profile")
+    )
+
+
+def _gauge(
+    name: str,
+    text: str,
+    values: Sequence[tuple[Sequence[str], float]],
+    labels: Sequence[str] = ("operation",),
+) -> Metric:
+    family = GaugeMetricFamily(f"loadgen_{name}", text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
+def _counter(
+    name: str, text: str, labels: Sequence[str], values: Sequence[tuple[Sequence[str], float]]
+) -> Metric:
+    family = CounterMetricFamily(f"loadgen_{name}", text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
+def _buckets(parts: Sequence[Histogram]) -> list[tuple[str, float]]:
+    """Return the cumulative counts by upper edge, as Prometheus wants them."""
+    fine: Counter[int] = Counter()
+    for part in parts:
+        fine.update(part.counts)
+    found = [
+        (str(edge), float(sum(n for i, n in fine.items() if upper_edge(i) <= edge)))
+        for edge in BUCKETS
+    ]
+    return [*found, ("+Inf", float(fine.total()))]

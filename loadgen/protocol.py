@@ -1,0 +1,87 @@
+"""What a conductor asks of the processes that perform a run's arrivals, be it one or many."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from loadgen.workload.histogram import Histogram
+from loadgen.workload.ledger import Counts
+from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.plan import Plan
+from loadgen.workload.profiles import ProfileName
+
+Latencies = Mapping[str, tuple[Histogram, Histogram]]
+
+
+def no_latencies() -> dict[str, tuple[Histogram, Histogram]]:
+    """Return (service, intended) per operation with nothing in them."""
+    return {name: (Histogram(), Histogram()) for name in OPERATIONS}
+
+
+class Applied(NamedTuple):
+    """From which schedule time on a change holds, and who acknowledged it: `2 of 2` processes."""
+
+    at: float
+    by: str
+
+
+class Swarm(Protocol):
+    """The processes that perform the arrivals, as one.
+
+    `events` collects what the journal must hold of them: (kind, details).
+    """
+
+    events: list[tuple[str, dict[str, object]]]
+
+    def begin(self, plan: Plan) -> None:
+        """Get ready; the schedule starts once the first connection is open."""
+
+    def now(self) -> float:
+        """Return the schedule time; negative before the start."""
+
+    def counts(self) -> Mapping[str, Counts]:
+        """Return the sum of the processes' vectors."""
+
+    def latencies(self) -> Latencies:
+        """Return (service, intended) per operation since the last call."""
+
+    def failures(self) -> Mapping[tuple[str, str], int]:
+        """Return failed writes by (operation, SQLSTATE) from the start."""
+
+    def target_rates(self) -> Mapping[str, float]:
+        """Return the target per operation at this moment, per second; 0 during a pause."""
+
+    def asked(self) -> Mapping[str, float]:
+        """Return what the rates asked for from the start up to now."""
+
+    def gather(self, s: float) -> None:
+        """Wait a moment for every process's vector of schedule time `s`."""
+
+    def elapsed(self) -> float:
+        """Return the seconds since the schedule's start, pauses included."""
+
+    def reconnects(self) -> int:
+        """Return how often a user had to try again to connect, from the start."""
+
+    def workers(self) -> int:
+        """Return how many processes perform arrivals."""
+
+    def change(self, mix: Mix, profile: ProfileName) -> Applied:
+        """Put rates and profile in force."""
+
+    def pause(self) -> Applied:
+        """Let schedule time stand still: nothing falls due."""
+
+    def resume(self) -> Applied:
+        """Let schedule time go on; the run's end stays where it is on the wall clock."""
+
+    def stop_offering(self) -> None:
+        """Let nothing more fall due."""
+
+    def awaits_sums(self) -> bool:
+        """Tell whether all that is still unknown can be told by the tables' sums alone."""
+
+    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
+        """Settle that, when nobody writes any more."""
+
+    def close(self) -> None:
+        """End what goes on beside the users."""

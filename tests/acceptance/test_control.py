@@ -1,0 +1,242 @@
+"""A running load, steered from outside: rates, profile, pause; acknowledged, journaled, counted."""
+
+import json
+import re
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from loadgen.record_reader import read_samples
+from loadgen.workload.profiles import profile
+from tests.acceptance.conftest import Locust, check_record, counted, rates, wait_for_offers
+from tests.conftest import RunLoadgen
+
+TOTAL = "loadgen_operations_total"
+BURST = profile("burst").level(0)
+
+
+class Door:
+    """The control door of this test's load, as a person, Prometheus and a program use it."""
+
+    def __init__(self, run_loadgen: RunLoadgen, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self._run = run_loadgen
+        self._environment = {"METRICS_PORT": str(port)}
+
+    def command(self, *arguments: str, expect: int = 0) -> str:
+        """Run `loadgen …`, which has to end with `expect`; return what it said."""
+        done = self._run(*arguments, env=self._environment)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def scrape(self) -> dict[str, float]:
+        """Return what Prometheus would read: the value of each series."""
+        with urlopen(f"{self.address}/metrics", timeout=10) as answer:  # noqa: S310 - our own
+            lines = answer.read().decode().splitlines()
+        series = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in series}
+
+    def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Post as any program might; return status and answer."""
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        request = Request(f"{self.address}/loadgen/{path}", body, headers)  # noqa: S310 - our own
+        try:
+            with urlopen(request, timeout=10) as answer:  # noqa: S310 - our own
+                text = answer.read()
+                return answer.status, json.loads(text) if text else {}
+        except HTTPError as exc:
+            return exc.code, json.loads(exc.read())
+
+
+@pytest.fixture
+def door(run_loadgen: RunLoadgen, metrics_port: int) -> Door:
+    """Return the door of this test's load."""
+    return Door(run_loadgen, metrics_port)
+
+
+def offered(scraped: Mapping[str, float]) -> dict[str, float]:
+    """Return the series of what was offered."""
+    return {k: v for k, v in scraped.items() if k.startswith("loadgen_offered_total")}
+
+
+def offered_events(project: Path) -> list[int]:
+    """Return the events offered by each sample."""
+    samples = read_samples(project / "reports" / "latest")
+    return [sample.offered for sample in samples if sample.operation == "insert_event"]
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "two workers"])
+def test_rates_and_profile_change_without_a_stop(
+    processes: tuple[str, ...], seeded: str, locust: Locust, project: Path, door: Door
+) -> None:
+    """Acknowledged by every process, journaled, in samples.csv; and what is offered follows."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "4", "-t", "14s", *processes, *rates(0.5))
+    wait_for_offers(project, process, 20)
+    of = "2 of 2" if processes else "1 of 1"
+    sets = ("--set", "insert_order=72000", "--set", "insert_event=0")
+    now = json.loads(door.command("rates", *sets, "--json"))
+    assert now["applied_by"] == of
+    assert now["rates_per_hour"]["insert_order"] == 72_000
+    assert f"applied by {of}" in door.command("rates", "--profile", "burst")
+    assert "MAX_RATE_PER_HOUR" in door.command("rates", "--set", "insert_order=1e12", expect=2)
+    assert "did you mean insert_order?" in door.command("rates", "--set", "insert_ordr=1", expect=2)
+    assert "PROFILE is 'flat' (request)" in door.command("rates", "--profile", "flat", expect=2)
+    during = door.scrape()
+    assert during['loadgen_target_rate{operation="insert_order"}'] == pytest.approx(20 * BURST)
+    assert during["loadgen_workers"] == (2 if processes else 1)
+    assert during["loadgen_users"] == 4
+
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    run = check_record(project, seeded, before)
+    changes = [entry for entry in run["journal"] if entry["kind"] == "rate_change"]
+    assert [entry["by"] for entry in changes] == ["cli", "cli"]
+    assert [entry["applied_by"] for entry in changes] == [of, of]
+    assert changes[0]["rates_per_hour"] == {
+        "insert_order": {"from": 18_000, "to": 72_000},
+        "insert_event": {"from": 36_000, "to": 0},
+    }
+    assert changes[1]["profile"] == {"from": "steady", "to": "burst"}
+    first, second = (entry["schedule_seconds"] for entry in changes)
+    asked = 5 * first + 20 * (second - first) + 20 * BURST * (14 - second)
+    assert run["asked"]["insert_order"] == pytest.approx(asked, rel=0.01)
+    assert run["totals"]["insert_order"]["offered"] == pytest.approx(asked, abs=2)
+    assert run["totals"]["insert_event"]["offered"] == pytest.approx(10 * first, abs=2)
+    samples = list(read_samples(project / "reports" / "latest"))
+    targets = {s.target_rate for s in samples if s.operation == "insert_order"}
+    assert {5.0, round(20 * BURST, 6)} <= {round(target, 6) for target in targets}
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "two workers"])
+def test_a_pause_offers_nothing_and_makes_nothing_up(
+    processes: tuple[str, ...], seeded: str, locust: Locust, project: Path, door: Door
+) -> None:
+    """Target 0 and nothing offered while it lasts; then on at the rate asked for, no burst."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "4", "-t", "14s", *processes, *rates(0.5))
+    wait_for_offers(project, process, 20)
+    assert "paused: the tool is upgraded" in door.command(
+        "pause", "--reason", "the tool is upgraded"
+    )
+    deadline = time.monotonic() + 8
+    earlier: dict[str, float] = {}
+    later = door.scrape()
+    while offered(earlier) != offered(later):  # a worker's vector is up to a second old
+        assert time.monotonic() < deadline, "it is still offering"
+        time.sleep(1.5)  # 25 arrivals, had any fallen due
+        earlier, later = later, door.scrape()
+    assert later['loadgen_target_rate{operation="insert_event"}'] == 0
+    assert json.loads(door.command("rates", "--json"))["state"] == "paused"
+    door.command("pause")  # a second one changes nothing
+    status, _ = door.post("journal", b'{"kind": "slot_lost", "slot": "s1"}')
+    assert status == 204
+    assert "running" in door.command("resume")
+
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    run = check_record(project, seeded, before)
+    journal = [e for e in run["journal"] if e["kind"] in {"pause", "resume", "slot_lost"}]
+    assert [entry["kind"] for entry in journal] == ["pause", "slot_lost", "resume"]
+    assert (journal[0]["reason"], journal[0]["by"]) == ("the tool is upgraded", "cli")
+    assert run["duration_seconds"] == pytest.approx(14, abs=0.2)  # the end did not move
+    paused = 14 - run["asked"]["insert_event"] / 10
+    assert paused > 1.5
+    event = run["totals"]["insert_event"]
+    assert event["offered"] == pytest.approx(run["asked"]["insert_event"], abs=1)
+    assert max(b - a for a, b in pairwise(offered_events(project))) <= 2 * 10 + 4
+
+
+def test_a_run_that_the_watch_has_paused_ends_with_5(
+    seeded: str, locust: Locust, project: Path, door: Door
+) -> None:
+    """Source protected: the exit code says why nothing was offered to the end."""
+    before = counted(seeded)
+    process = locust(seeded, "-t", "5s", *rates())
+    wait_for_offers(project, process, 5)
+    body = b'{"reason": "slot s1 retains 2 GiB", "by": "watch"}'
+    assert door.post("pause", body)[0] == 200
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 5, out + err
+    assert "paused by watch to the end: slot s1 retains 2 GiB" in out
+    assert check_record(project, seeded, before)["exit_code"] == 5
+    assert "no load answers at" in door.command("rates", expect=2)
+
+
+def test_the_metrics_equal_the_rows(seeded: str, locust: Locust, project: Path, door: Door) -> None:
+    """The port stays open for a last scrape, whose counters are what the tables gained."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "4", "-t", "4s", *rates(2))
+    wait_for_offers(project, process, 20)
+    last: dict[str, float] = {}
+    while process.poll() is None:
+        try:
+            last = door.scrape()
+        except OSError:
+            continue
+        time.sleep(0.5)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    run = check_record(project, seeded, before)
+    for name, totals in run["totals"].items():
+        assert last[f'loadgen_offered_total{{operation="{name}"}}'] == totals["offered"]
+        for outcome in ("committed", "failed", "skipped"):
+            series = f'{TOTAL}{{operation="{name}",outcome="{outcome}"}}'
+            assert last[series] == totals[outcome]
+        for latency in ("service", "intended"):
+            count = last[f'loadgen_{latency}_seconds_count{{operation="{name}"}}']
+            assert count == totals["committed"]
+            assert last[
+                f'loadgen_{latency}_seconds_bucket{{le="+Inf",operation="{name}"}}'
+            ] == count  # fmt: skip
+    info = next(name for name in last if name.startswith("loadgen_run_info"))
+    assert re.search(f'run_id="{run["run_id"]}"', info)
+
+
+def test_what_the_door_refuses(seeded: str, locust: Locust, door: Door) -> None:
+    """Other sites' pages, other bodies than JSON, reserved words: refused in one line each."""
+    process = locust(seeded, "-t", "10m", *rates(0.1))
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        try:
+            if door.scrape().get('loadgen_offered_total{operation="insert_event"}'):
+                break
+        except OSError:
+            time.sleep(0.1)
+    refused: list[tuple[str, bytes, dict[str, str], int, str]] = [
+        ("pause", b"{}", {"Origin": "https://example.org"}, 403, "may not control this load"),
+        ("pause", b"reason=x", {"Content-Type": "text/plain"}, 400, "post a JSON object"),
+        ("pause", b'{"reason": ""}', {}, 400, "reason has to be a text"),
+        ("pause", b'{"by": "a b"}', {}, 400, "by has to be a word"),
+        ("rates", b'{"rates_per_hour": [1]}', {}, 400, "has to be an object"),
+        ("rates", b'{"rates_per_hour": {"insert_order": null}}', {}, 400, "ORDERS_PER_HOUR is"),
+        ("rates", b'{"rates_per_hour": {"insert_order": NaN}}', {}, 400, "ORDERS_PER_HOUR is"),
+        ("rates", b'{"rates_per_hour": {"insert_order": true}}', {}, 400, "ORDERS_PER_HOUR is"),
+        ("journal", b'{"kind": "x", "at": 1}', {}, 400, "written by the journal itself"),
+        ("journal", b"{}", {}, 400, "kind has to be a word"),
+    ]
+    for path, body, headers, status, said in refused:
+        found = door.post(path, body, headers)
+        assert found[0] == status, (path, body, found)
+        assert said in found[1]["error"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+
+
+def test_a_taken_metrics_port_is_refused(seeded: str, locust: Locust, metrics_port: int) -> None:
+    """The setting is named, exit code 2, before anything starts."""
+    with socket.create_server(("127.0.0.1", metrics_port)):
+        process = locust(seeded, "-t", "5s")
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "set METRICS_PORT to a free port" in err
