@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify, request
 
 from loadgen.errors import SettingsError
 from loadgen.run import Run
@@ -80,6 +80,12 @@ def make_door(run: Callable[[], Run | None]) -> Blueprint:
         return "", 204
 
     return door
+
+
+def keep_order(app: Flask) -> None:
+    """Have JSON, and Locust's page, name operations and rates in their own order."""
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
 
 
 def status(run: Run | None) -> dict[str, object]:

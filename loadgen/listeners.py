@@ -20,7 +20,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen import locust_page, locust_tab, terminal
 from loadgen.conductor import Conductor
-from loadgen.door import make_door, status
+from loadgen.door import keep_order, make_door, status
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.metrics_port import MetricsPort
 from loadgen.readiness import lock_load, prepare_source, require_metrics_port, require_page_port
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
             type=_rate(name),
             default=getattr(settings, name),
             metavar="<float>",
-            help=f"{operation} per hour (setting {name.upper()})",
+            help=f"{operation}; setting {name.upper()}",
         )
         # Locust marks what is added to the parser itself, but not what is in a group.
         rate.include_in_web_ui = True  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
         "--load-profile",
         choices=get_args(ProfileName),
         default=settings.profile,
-        help="how the rates rise and fall over the run (setting PROFILE)",
+        help="how the rates rise and fall; setting PROFILE",
     )
     profile.include_in_web_ui = True  # type: ignore[attr-defined]
     parser.set_defaults(
@@ -118,10 +118,11 @@ def prepare(environment: Environment, **_: Any) -> None:
         _exit(exc)
     except KeyboardInterrupt:
         sys.exit(130)
-    PostgresUser.host = postgres.mask(_state.dsn)
+    PostgresUser.host = postgres.place(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
+        keep_order(environment.web_ui.app)
         environment.web_ui.app.register_blueprint(make_door(lambda: _state.run))
-        locust_page.guard(environment.web_ui.app)
+        locust_page.guard(environment.web_ui.app, _take_edits)
         locust_page.show_rates_in_force(environment.web_ui, options)
         locust_tab.add(environment.web_ui, lambda: status(_state.run))
     gevent.signal_handler(signal.SIGINT, _interrupt, environment)
@@ -189,6 +190,11 @@ def say(**_: Any) -> None:
     run = _state.run
     if run is not None and run.outcome is not None and run.headless:
         terminal.print_summary(run.outcome, run.conductor)
+
+
+def _take_edits() -> str:
+    run = _state.run
+    return "" if run is None else run.take_edits()
 
 
 def _prepare_worker(environment: Environment, runner: WorkerRunner) -> None:

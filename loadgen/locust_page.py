@@ -7,8 +7,10 @@ write would cost a sixth of the write itself.
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import argparse
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.resources import files
 from typing import cast
 
 from flask import Flask, Response, jsonify, request
@@ -20,6 +22,7 @@ from loadgen.settings import RATE_SETTINGS, load_settings
 from loadgen.workload.histogram import Histogram, upper_edge
 
 METHOD = "SQL"
+_SCRIPT = '<script src="/loadgen/page.js"></script>'
 # Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
 _KEPT_SECONDS = 60
 # A chart point every 5 s: two hours of them; the page embeds them all.
@@ -56,9 +59,30 @@ def prune(stats: RequestStats) -> None:
     del stats.history[:-_KEPT_POINTS]
 
 
-def guard(app: Flask) -> None:
-    """Have every posted form checked whole before Locust applies any of it."""
+def guard(app: Flask, take_edits: Callable[[], str]) -> None:
+    """Have every form checked whole before Locust applies any of it, and its end told on the page.
+
+    `take_edits` puts in force what a form has changed, and returns who applied it.
+    """
     app.before_request(_refuse_bad_form)
+    script = files("loadgen").joinpath("page.js").read_text(encoding="utf-8")
+
+    @app.get("/loadgen/page.js")
+    def page_script() -> Response:
+        return Response(script, mimetype="text/javascript")
+
+    @app.after_request
+    def tell(response: Response) -> Response:
+        if _is_form() and response.is_json and response.get_json()["success"]:
+            applied = take_edits()
+            if applied:
+                found = {**response.get_json(), "message": f"Change applied by {applied}"}
+                response.set_data(json.dumps(found))
+        elif request.path == "/" and response.mimetype == "text/html":
+            response.direct_passthrough = False
+            html = response.get_data(as_text=True)
+            response.set_data(html.replace("<head>", f"<head>\n    {_SCRIPT}", 1))
+        return response
 
 
 def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
@@ -75,13 +99,17 @@ def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
 
 def _refuse_bad_form() -> Response | None:
     """Check a posted form whole before Locust applies any of it field by field."""
-    if request.method != "POST" or not request.path.endswith("/swarm"):
+    if not _is_form():
         return None
     try:
         _check_form(request.form)
     except SettingsError as exc:
         return jsonify({"success": False, "message": str(exc), "host": request.form.get("host")})
     return None
+
+
+def _is_form() -> bool:
+    return request.method == "POST" and request.path.endswith("/swarm")
 
 
 def _check_form(form: Mapping[str, str]) -> None:

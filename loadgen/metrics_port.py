@@ -9,7 +9,7 @@ from flask import Flask, Response
 from gevent.pywsgi import WSGIServer
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from loadgen.door import make_door
+from loadgen.door import keep_order, make_door
 from loadgen.metrics import LoadCollector, LoadState
 from loadgen.run import Run
 
@@ -27,6 +27,7 @@ class MetricsPort:
         registry = CollectorRegistry()
         registry.register(self._collector)
         app = Flask("loadgen")
+        keep_order(app)
         app.register_blueprint(make_door(run))
 
         @app.get("/metrics")

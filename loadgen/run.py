@@ -20,7 +20,6 @@ from loadgen.workload.profiles import ProfileName
 
 # A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
 _FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0
-_EDIT_POLL_SECONDS = 0.2
 _TIMER_SLACK = 0.5  # Locust's timer is armed before the test starts
 
 
@@ -38,7 +37,7 @@ class Run:
         self._begun = time.monotonic()
         self._failures: dict[tuple[str, str], int] = {}
         self._seen = asked_by(options_of(environment))
-        self._greenlets = [gevent.spawn(self._sample), gevent.spawn(self._watch_edits)]
+        self._sampling = gevent.spawn(self._sample)
 
     def users(self) -> int:
         """Return how many users there are now."""
@@ -56,7 +55,7 @@ class Run:
             # Locust's timer began before the schedule did: let that come to its end.
             while 0 <= conductor.swarm.elapsed() < duration:
                 gevent.sleep(0.01)
-        gevent.killall(self._greenlets)
+        self._sampling.kill()
         try:
             self.outcome = conductor.finish(interrupted=self.interrupted)
             self._feed_page()
@@ -98,7 +97,7 @@ class Run:
         self, rates_per_hour: Mapping[str, float], profile: ProfileName | None, *, by: str
     ) -> None:
         """Change rates or profile from elsewhere than the page, whose form then shows them."""
-        self._take_edits()
+        self.take_edits()
         tuning, options = self.conductor.tuning, options_of(self._environment)
         tuning.change(rates_per_hour, profile, by=by)
         for name, rate in tuning.mix.rates_per_hour.items():
@@ -106,18 +105,18 @@ class Run:
         options.load_profile = tuning.profile
         self._seen = asked_by(options)
 
-    def _watch_edits(self) -> None:
-        """Put in force what the Edit form has changed: Locust fires no event for it."""
-        while True:
-            gevent.sleep(_EDIT_POLL_SECONDS)
-            self._take_edits()
+    def take_edits(self) -> str:
+        """Put in force what a form has changed; return who applied it, if anything was.
 
-    def _take_edits(self) -> None:
+        Called when Locust has taken the form: it fires no event for an Edit.
+        """
         asked = asked_by(options_of(self._environment))
-        if asked != self._seen:
-            self._seen = asked
-            mix, profile = asked
-            self.conductor.tuning.change(mix.rates_per_hour, profile, by="page")
+        if asked == self._seen or self.finishing:
+            return ""
+        self._seen = asked
+        mix, profile = asked
+        self.conductor.tuning.change(mix.rates_per_hour, profile, by="page")
+        return self.conductor.tuning.applied_by
 
 
 def options_of(environment: Environment) -> argparse.Namespace:

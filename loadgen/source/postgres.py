@@ -107,6 +107,12 @@ def mask(dsn: str) -> str:
     return f"postgresql://{login}{host}/{name}{query}"
 
 
+def place(dsn: str) -> str:
+    """Return host, port and database of `dsn`, for where there is little room."""
+    given = _parse(dsn)
+    return f"{_place(given)}/{given.get('dbname', '')}"
+
+
 def explain(exc: psycopg.Error, dsn: str) -> SourceError:
     """Return why connecting to `dsn` failed: what was wrong, where, what to do."""
     given = _parse(dsn)

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -78,11 +82,78 @@ def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
 
     yield start
     for process in started:
-        if process.poll() is None:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-            process.kill()
+        kill_all(process)
         process.communicate()
+
+
+class Ask:
+    """The page of a running `locust`, asked, or posted a form."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def __call__(self, path: str = "/", form: Mapping[str, str] | None = None) -> str:
+        """Return what the page answers."""
+        data = None if form is None else urlencode(form).encode()
+        with urlopen(self.address + path, data, timeout=30) as answer:  # noqa: S310 - our own
+            text: str = answer.read().decode()
+        return text
+
+
+def wait_for(found: Callable[[], Any], what: str) -> Any:
+    """Return what `found` finds, once it finds something."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.05)
+    pytest.fail(f"waited a minute for {what}")
+
+
+@pytest.fixture
+def page(
+    request: pytest.FixtureRequest, seeded: str, project: Path, metrics_port: int
+) -> Iterator[Ask]:
+    """Yield the page of a running `locust`, with the parameter's arguments if there is one."""
+    shutil.copy(ROOT / "locustfile.py", project)
+    port, master_port = find_free_port(), str(find_free_port())
+    ask = Ask(f"http://127.0.0.1:{port}")
+    arguments = getattr(request, "param", ())
+    if arguments:
+        arguments += ("--master-bind-port", master_port, "--master-port", master_port)
+
+    def is_up() -> bool:
+        assert process.poll() is None, "locust has ended"
+        try:
+            return bool(ask())
+        except URLError:
+            return False
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "locust", "--web-port", str(port), *arguments],
+        cwd=project,
+        env=clean_environment(
+            {"DATABASE_URL": seeded, "PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}
+        ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            wait_for(is_up, "the page")
+            yield ask
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+        finally:
+            kill_all(process)
+
+
+def kill_all(process: subprocess.Popen[Any]) -> None:
+    """Kill what still runs of a process and its children."""
+    if process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
 
 
 def rates(factor: float = 1.0) -> list[str]:

@@ -2,24 +2,14 @@
 
 import json
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
 import pytest
 
-from tests.acceptance.conftest import latest
-from tests.conftest import clean_environment
+from loadgen.record_reader import read_samples
+from tests.acceptance.conftest import Ask, latest, wait_for
 
-ROOT = Path(__file__).parents[2]
 FORM = {
     "user_count": "4",
     "spawn_rate": "100",
@@ -28,56 +18,6 @@ FORM = {
     "status_updates_per_hour": "0",
     "soft_deletes_per_hour": "0.5",
 }
-
-Ask = Callable[..., str]
-
-
-def wait_for(found: Callable[[], Any], what: str) -> Any:
-    """Return what `found` finds, once it finds something."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if value := found():
-            return value
-        time.sleep(0.05)
-    pytest.fail(f"waited a minute for {what}")
-
-
-@pytest.fixture
-def page(seeded: str, project: Path, free_port: int, metrics_port: int) -> Iterator[Ask]:
-    """Yield a function that asks the page of a running `locust`, or posts a form to it."""
-    shutil.copy(ROOT / "locustfile.py", project)
-    address = f"http://127.0.0.1:{free_port}"
-
-    def ask(path: str = "/", form: Mapping[str, str] | None = None) -> str:
-        data = None if form is None else urlencode(form).encode()
-        with urlopen(address + path, data, timeout=30) as answer:  # noqa: S310 - our own page
-            text: str = answer.read().decode()
-        return text
-
-    def is_up() -> bool:
-        assert process.poll() is None, "locust has ended"
-        try:
-            return bool(ask())
-        except URLError:
-            return False
-
-    with subprocess.Popen(
-        [sys.executable, "-m", "locust", "--web-port", str(free_port)],
-        cwd=project,
-        env=clean_environment(
-            {"DATABASE_URL": seeded, "PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}
-        ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            wait_for(is_up, "the page")
-            yield ask
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
-        finally:
-            process.kill()
 
 
 def form_of(page: Ask) -> dict[str, Any]:
@@ -121,6 +61,8 @@ def test_a_run_from_the_page(page: Ask, project: Path) -> None:
     assert [change["kind"] for change in changes] == ["rate_change"]
     assert changes[0]["rates_per_hour"] == {"insert_order": {"from": 36_000, "to": 72_000}}
 
+    folder = project / "reports" / "latest"
+    wait_for(lambda: any(sample.committed for sample in read_samples(folder)), "a commit")
     page("/stop", {})
     wait_for(lambda: latest(project)["ended_at"], "the end")
     run = latest(project)

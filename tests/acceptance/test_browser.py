@@ -1,0 +1,98 @@
+"""Locust's page with two workers, in a real browser: start, look, edit, be refused."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Playwright, expect, sync_playwright
+
+from loadgen.record_reader import read_samples
+from tests.acceptance.conftest import Ask, latest, wait_for
+
+CHROMIUM = Path("/usr/bin/chromium")
+WIDE = {"width": 1440, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """Start the driver; skipped by name where there is no browser."""
+    if not CHROMIUM.exists():
+        pytest.skip("no Chromium")
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(params=["light", "dark"])
+def browser_page(request: pytest.FixtureRequest, playwright: Playwright) -> Iterator[Page]:
+    """Yield an empty tab of a person who prefers light, or dark."""
+    browser = playwright.chromium.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+    )
+    page = browser.new_page(viewport=WIDE, color_scheme=request.param)  # type: ignore[arg-type]
+    page.set_default_timeout(20_000)
+    yield page
+    browser.close()
+
+
+def row(page: Page, operation: str) -> list[str]:
+    """Return the cells of an operation's row in our tab."""
+    found = page.get_by_role("row", name=re.compile(operation))
+    return found.get_by_role("cell").all_inner_texts()
+
+
+@pytest.mark.parametrize("page", [("--processes", "2")], indirect=True, ids=["two workers"])
+def test_a_person_starts_edits_and_is_refused(
+    page: Ask, browser_page: Page, project: Path, tmp_path: Path
+) -> None:
+    """The form starts the load, an Edit reaches both workers, a bad value shows its message."""
+    browser_page.goto(page.address)
+    browser_page.get_by_text("Custom parameters").click()
+    browser_page.get_by_label("Orders Per Hour").fill("36000")
+    browser_page.get_by_label("Events Per Hour").fill("abc")
+    browser_page.get_by_role("button", name="Start").click()
+    expect(browser_page.get_by_text("EVENTS_PER_HOUR is 'abc' (form)")).to_be_visible()
+    assert not (project / "reports").exists()
+
+    browser_page.get_by_label("Events Per Hour").fill("72000")
+    browser_page.get_by_role("button", name="Start").click()
+    browser_page.get_by_role("tab", name="Load", exact=True).click()
+    wait_for(lambda: (cells := row(browser_page, "insert_order")) and cells[1] == "10", "a target")
+    wait_for(lambda: int(row(browser_page, "insert_event")[3]) > 10, "commits in the tab")
+    assert row(browser_page, "insert_event")[10] == "none"
+
+    browser_page.get_by_role("button", name="Edit").click()
+    browser_page.get_by_text("Custom parameters").click()
+    shown = browser_page.get_by_label("Orders Per Hour")
+    expect(shown).to_have_value("36000")  # the rate in force, not that of the launch
+    shown.fill("nan")
+    browser_page.get_by_role("button", name="Update").click()
+    expect(browser_page.get_by_text("ORDERS_PER_HOUR is 'nan' (form)")).to_be_visible()
+    browser_page.get_by_role("button", name="Edit").click()
+    browser_page.get_by_text("Custom parameters").click()
+    expect(shown).to_have_value("36000")  # refused whole
+    shown.fill("54000")
+    browser_page.get_by_role("button", name="Update").click()
+    expect(browser_page.get_by_role("status")).to_have_text("Change applied by 2 of 2")
+    wait_for(lambda: row(browser_page, "insert_order")[1] == "15", "the edited target")
+    wait_for(lambda: row(browser_page, "insert_order")[10] == "applied by 2 of 2", "both workers")
+    wait_for(lambda: browser_page.screenshot(path=tmp_path / "tab.png"), "a picture")
+
+    run = latest(project)
+    (change,) = (entry for entry in run["journal"] if entry["kind"] == "rate_change")
+    assert change["rates_per_hour"] == {"insert_order": {"from": 36_000, "to": 54_000}}
+    assert (change["by"], change["applied_by"]) == ("page", "2 of 2")
+    wait_for(
+        lambda: (
+            {10.0, 15.0}
+            <= {
+                round(sample.target_rate, 6)
+                for sample in read_samples(project / "reports" / "latest")
+                if sample.operation == "insert_order"
+            }
+        ),
+        "both rates in samples.csv",
+    )
+    browser_page.get_by_role("button", name="Stop").click()
+    wait_for(lambda: latest(project)["ended_at"], "the end")
+    assert latest(project)["valid"] is True
