@@ -44,6 +44,7 @@ class Conductor:
     users: int
     record: RunRecord = field(init=False)
     tuning: Tuning = field(init=False)
+    news: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())
     latest: Mapping[str, Sample] = field(init=False, default_factory=dict)
     last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
     _source: psycopg.Connection | None = field(init=False, default=None)
@@ -87,8 +88,8 @@ class Conductor:
         self.last_service = {name: pair[0] for name, pair in latencies.items()}
         self._unbalanced += sum(not c.balanced() for c in counts.values())
         self.record.append_samples(rows)
-        while self.swarm.events:
-            kind, details = self.swarm.events.pop(0)
+        self.news, self.swarm.events = self.swarm.events, []
+        for kind, details in self.news:
             self.record.journal(kind, None, **details)
         return counts
 

@@ -24,13 +24,14 @@ from loadgen.door import keep_order, make_door, status
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.metrics_port import MetricsPort
 from loadgen.readiness import lock_load, prepare_source, require_metrics_port, require_page_port
+from loadgen.remote import LOST_SECONDS
 from loadgen.run import Run, asked_by, options_of, runner_of
 from loadgen.settings import RATE_SETTINGS, Settings, load_settings, misspelt
 from loadgen.source import postgres
 from loadgen.swarm import LocalSwarm
 from loadgen.users import PostgresUser
 from loadgen.worker import Worker
-from loadgen.workers import LOST_SECONDS, WorkersSwarm
+from loadgen.workers import WorkersSwarm
 from loadgen.workload.plan import Plan, new_run_id
 from loadgen.workload.profiles import ProfileName
 

@@ -55,7 +55,7 @@ def rows(status: Mapping[str, Any]) -> list[dict[str, object]]:
     return [
         {
             "operation": name,
-            "target": round(found["target"], 3),
+            "target": float(f"{found['target']:.3g}"),
             "offered": found["offered"],
             "committed": found["committed"],
             "failed": found["failed"],

@@ -11,7 +11,9 @@ cut aimed at orders that it alone knew; they are settled at the end of the run f
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import psutil
 import psycopg
 
 from loadgen.errors import SourceError
@@ -28,6 +30,7 @@ _TERMINATE = statements("loadgen.workload", "targets.sql")["terminate_backends"]
 _UPDATE = "update_order_status"
 _LOST_ANSWER = "08006"  # SQLSTATE of a write whose process died
 _PATIENCE_SECONDS = 60.0
+LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
 
 
 @dataclass(slots=True)
@@ -37,6 +40,7 @@ class Remote:
     shares: list[tuple[float, Share]]  # (from schedule time, share)
     heard_at: float  # on the monotonic clock
     ready: bool = False
+    pid: int = 0  # on its own host
     applied: int = 0  # the newest change of rates that it acknowledged
     lost: bool = False
     looked_up: bool = False  # all that can be looked up by key has been
@@ -51,6 +55,16 @@ class Remote:
     def share_at(self, s: float) -> Share:
         """Return the share in force at schedule time `s`."""
         return next(share for at, share in reversed(self.shares) if at <= s or at == 0.0)
+
+    def take_in(self, vector: Mapping[str, Any]) -> None:
+        """Keep what the worker's newest report says."""
+        self.s = vector["s"]
+        self.reconnects = vector["reconnects"]
+        self.counts = {name: Counts(*values) for name, values in vector["counts"].items()}
+        self.failures = {(name, state): n for name, state, n in vector["failures"]}
+        self.places = {name: (place[0], place[1]) for name, place in vector["next"].items()}
+        self.unfinished = [tuple(found) for found in vector["unfinished"]]
+        self.backends = vector["backends"]
 
     def resolve(
         self, operation: str, *, committed: int = 0, failed: int = 0, skipped: int = 0
@@ -68,6 +82,27 @@ class Remote:
         if failed:
             key = (operation, _LOST_ANSWER)
             self.failures[key] = self.failures.get(key, 0) + failed
+
+
+def why_lost(remote: Remote, *, there: bool, ours: bool) -> str:
+    """Return why a worker is given up; empty while it is there.
+
+    `there` is whether Locust still knows it, `ours` whether it is a child process of this one.
+    """
+    if ours and not _runs(remote.pid):
+        return f"its process {remote.pid} has died"
+    if not there:
+        return "it has left"
+    silent = time.monotonic() - remote.heard_at > LOST_SECONDS
+    return f"nothing was heard of it for {LOST_SECONDS:g} s" if silent else ""
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process of this machine is there, and not only its entry."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def write_off(remote: Remote, schedule: Schedule, hand_over: float) -> dict[str, list[int]]:

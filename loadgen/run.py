@@ -80,6 +80,7 @@ class Run:
             swarm.gather(now := swarm.now())
             counts = conductor.sample()
             self._feed_page()
+            terminal.print_news(conductor.news)
             said.line(now, counts, swarm.asked())
         if not self.headless:
             # Locust's page forgets its own timer at an Edit; headless it keeps it.

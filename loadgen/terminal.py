@@ -1,7 +1,7 @@
 """What a run says in the terminal: plain lines, no colour, readable in a log file."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from loadgen.conductor import Conductor
 from loadgen.workload.ledger import Counts
@@ -47,6 +47,16 @@ def print_opening(conductor: Conductor) -> None:
     print(f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals")
     print(f"  per hour: {rates}")
     print(f"  record: {conductor.record.path}", flush=True)
+
+
+def print_news(news: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+    """Say what happened to the processes since the last sample."""
+    for kind, details in news:
+        if kind == "worker_lost":
+            text = f"worker {details['worker']} is lost ({details['why']}): the others take over"
+            print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
+        elif kind == "worker_joined":
+            print(f"worker {details['worker']} has joined", flush=True)
 
 
 def print_summary(outcome: Outcome, conductor: Conductor) -> None:

@@ -5,6 +5,7 @@ arrivals, since the master may have given them to others.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import os
 import time
 from collections.abc import Mapping
 from math import floor
@@ -87,7 +88,7 @@ class Worker:
             self._station.start(said["zero"])
             if said["paused_at"] is not None:
                 self._station.pause(said["paused_at"])
-        self._say(ready=True, applied=said["version"])
+        self._say(ready=True, applied=said["version"], pid=os.getpid())
 
     def _report_for_ever(self) -> None:
         """Report at whole seconds of schedule time, oftener before the start and after the end."""

@@ -13,11 +13,12 @@ from math import inf, nextafter
 from typing import Any
 
 import gevent
+import psutil
 from locust.runners import MasterRunner
 
 from loadgen.errors import SourceError
 from loadgen.protocol import Applied, no_latencies
-from loadgen.remote import Remote, settle, settle_from_sums, write_off
+from loadgen.remote import Remote, settle, settle_from_sums, why_lost, write_off
 from loadgen.station import schedule_of
 from loadgen.swarm import CONNECT_SECONDS
 from loadgen.worker import MESSAGE
@@ -29,7 +30,6 @@ from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
 
-LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
 _READY_SECONDS = 30.0
 _AHEAD_SECONDS = 0.5  # how far ahead a change is announced
 _GATHER_SECONDS = 1.5
@@ -51,6 +51,7 @@ class WorkersSwarm:
         self._version = 0  # of what was announced last
         self._zero = 0.0
         self._problem: str | None = None
+        self._children = {child.pid for child in psutil.Process().children()}  # of --processes
         self._schedule: Schedule
         self._plan: Plan
         runner.custom_messages[MESSAGE] = (self._hear, False)  # each run has its own listener
@@ -202,16 +203,15 @@ class WorkersSwarm:
             gevent.sleep(0.25)
             if self.now() < 0 or self.now() >= self._schedule.end:
                 continue
-            clients = self._runner.clients
             for name, remote in list(self._remotes.items()):
-                silent = time.monotonic() - remote.heard_at > LOST_SECONDS
-                if not remote.lost and (silent or name not in clients):
-                    self._lose(name, remote)
+                there, ours = name in self._runner.clients, remote.pid in self._children
+                if not remote.lost and (why := why_lost(remote, there=there, ours=ours)):
+                    self._lose(name, remote, why)
             for name in self._there():
                 if name not in self._remotes and name not in self._silent:
                     self._split(joining=name)
 
-    def _lose(self, name: str, remote: Remote) -> None:
+    def _lose(self, name: str, remote: Remote, why: str) -> None:
         """Hand a lost worker's share to the others, and have its last arrivals looked up."""
         remote.lost = True
         self._silent.add(name)
@@ -219,7 +219,9 @@ class WorkersSwarm:
         self._remotes[f"{name} lost at {self.now():.3f}"] = self._remotes.pop(name)
         at = self._split()
         after = write_off(remote, self._schedule, at)
-        self.events.append(("worker_lost", {"worker": name, "handed_over_at": round(at, 3)}))
+        self.events.append(
+            ("worker_lost", {"worker": name, "why": why, "handed_over_at": round(at, 3)})
+        )
         gevent.spawn(settle, self._dsn, self._plan, remote, after)
 
     def _split(self, joining: str | None = None) -> float:
@@ -259,24 +261,16 @@ class WorkersSwarm:
         if remote is None or said["run_id"] != self._plan.run_id:
             return
         remote.heard_at = time.monotonic()
-        remote.ready = remote.ready or "ready" in said
+        if "ready" in said:
+            remote.ready, remote.pid = True, said["pid"]
         remote.applied = said.get("applied", remote.applied)
         self._problem = said.get("problem", self._problem)
         if "vector" in said:
-            self._take_in(remote, said["vector"])
-
-    def _take_in(self, remote: Remote, vector: Mapping[str, Any]) -> None:
-        remote.s = vector["s"]
-        remote.reconnects = vector["reconnects"]
-        remote.counts = {name: Counts(*values) for name, values in vector["counts"].items()}
-        remote.failures = {(name, state): n for name, state, n in vector["failures"]}
-        remote.places = {name: (place[0], place[1]) for name, place in vector["next"].items()}
-        remote.unfinished = [tuple(found) for found in vector["unfinished"]]
-        remote.backends = vector["backends"]
-        for name, (service, intended) in vector["latencies"].items():
-            ours = self._latencies[name]
-            ours[0].merge(Histogram.load(service))
-            ours[1].merge(Histogram.load(intended))
+            remote.take_in(said["vector"])
+            for name, (service, intended) in said["vector"]["latencies"].items():
+                ours = self._latencies[name]
+                ours[0].merge(Histogram.load(service))
+                ours[1].merge(Histogram.load(intended))
 
     def _live(self) -> list[Remote]:
         return [remote for remote in self._remotes.values() if not remote.lost]
