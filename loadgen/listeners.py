@@ -38,6 +38,8 @@ from loadgen.workload.profiles import ProfileName
 logger = logging.getLogger(__name__)
 
 _DEFAULT_USERS = 8
+# A worker is ready for the next test only after that time, and the master has drained it by then.
+_WORKER_STOP_SECONDS = 1.0
 _STOP_SECONDS = 10.0  # how long Locust lets a user finish its write when users are reduced
 
 
@@ -204,7 +206,7 @@ def _prepare_worker(environment: Environment, runner: WorkerRunner) -> None:
         _state.worker = Worker(runner, load_settings())
     except PlaygroundError as exc:
         _exit(exc)
-    environment.stop_timeout = environment.stop_timeout or _STOP_SECONDS
+    environment.stop_timeout = environment.stop_timeout or _WORKER_STOP_SECONDS
     interrupts = iter([not options_of(environment).processes])
 
     def interrupt() -> None:

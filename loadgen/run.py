@@ -82,8 +82,9 @@ class Run:
             self._feed_page()
             terminal.print_news(conductor.news)
             said.line(now, counts, swarm.asked())
-        if not self.headless:
-            # Locust's page forgets its own timer at an Edit; headless it keeps it.
+        if not self.headless and not self.finishing:
+            # Locust's page forgets its own timer at an Edit; headless it keeps it. A second stop
+            # would make a master forget its workers.
             gevent.spawn(runner_of(self._environment).stop)
 
     def _feed_page(self) -> None:
