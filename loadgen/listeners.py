@@ -38,7 +38,7 @@ from loadgen.workload.profiles import ProfileName
 logger = logging.getLogger(__name__)
 
 _DEFAULT_USERS = 8
-# A worker is ready for the next test only after that time, and the master has drained it by then.
+# Workers are told the master's, and are ready for the next test only after that time.
 _WORKER_STOP_SECONDS = 1.0
 _STOP_SECONDS = 10.0  # how long Locust lets a user finish its write when users are reduced
 
@@ -103,7 +103,8 @@ def prepare(environment: Environment, **_: Any) -> None:
     if options.headless and not options.print_stats:
         options.only_summary = True
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
-    environment.stop_timeout = environment.stop_timeout or _STOP_SECONDS
+    patience = _WORKER_STOP_SECONDS if isinstance(runner, MasterRunner) else _STOP_SECONDS
+    environment.stop_timeout = environment.stop_timeout or patience
     try:
         if environment.web_ui is not None:
             require_page_port(options.web_host, options.web_port)
@@ -206,7 +207,6 @@ def _prepare_worker(environment: Environment, runner: WorkerRunner) -> None:
         _state.worker = Worker(runner, load_settings())
     except PlaygroundError as exc:
         _exit(exc)
-    environment.stop_timeout = environment.stop_timeout or _WORKER_STOP_SECONDS
     interrupts = iter([not options_of(environment).processes])
 
     def interrupt() -> None:
