@@ -14,8 +14,10 @@ import psycopg
 
 from loadgen import circumstances
 from loadgen.errors import SettingsError, SourceError
+from loadgen.process import Past
 from loadgen.protocol import Latencies, Swarm, no_latencies
 from loadgen.record import RunRecord, Sample
+from loadgen.resume import Resumed, position_of
 from loadgen.settings import RATE_SETTINGS, Settings
 from loadgen.source import postgres, schema
 from loadgen.tuning import Tuning
@@ -44,6 +46,9 @@ class Conductor:
     users: int
     record: RunRecord = field(init=False)
     tuning: Tuning = field(init=False)
+    interval: float = field(init=False, default=1.0)  # seconds to the next sample, at most
+    left: float = field(init=False, default=0.0)  # seconds of the run, at its beginning
+    _past: Past | None = field(init=False, default=None)
     news: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())
     latest: Mapping[str, Sample] = field(init=False, default_factory=dict)
     last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
@@ -65,11 +70,24 @@ class Conductor:
                 f"HOT_USERS is {self.plan.hot_users}, but the source has {users} users: lower it"
             )
         self.plan = replace(self.plan, users=users, lowest_deleted_rank=lowest)
+        self.left = self.plan.duration
         self.swarm.begin(self.plan)
         self.record = RunRecord.create(self.settings.reports_dir, self.plan.run_id)
         self.record.write_run(self._opening(connection))
         self.tuning = Tuning(self.swarm, self.record, self.plan)
         connection.execute("UPDATE public.loadgen_playground SET run_id = %s", (self.plan.run_id,))
+
+    def go_on(self, resumed: Resumed) -> None:
+        """Take up a run where its killed processes left it. Raises PlaygroundError."""
+        self._rows_before, self._unbalanced = resumed.rows_before, resumed.unbalanced
+        self._latency, self._past = resumed.latencies, resumed.past
+        self._journal_started = True
+        self.left = resumed.left()
+        self.record = RunRecord.resume(resumed.folder)
+        self.swarm.begin(self.plan, resumed.past)
+        self.tuning = Tuning(self.swarm, self.record, self.plan)
+        self.tuning.mix, self.tuning.profile = resumed.mix, resumed.profile
+        self.record.journal("gap", None, **resumed.gap())
 
     def sample(self) -> Mapping[str, Counts]:
         """Append one row an operation to samples.csv."""
@@ -87,11 +105,27 @@ class Conductor:
         self.latest = {row.operation: row for row in rows}
         self.last_service = {name: pair[0] for name, pair in latencies.items()}
         self._unbalanced += sum(not c.balanced() for c in counts.values())
+        self._keep_position()
         self.record.append_samples(rows)
         self.news, self.swarm.events = self.swarm.events, []
         for kind, details in self.news:
             self.record.journal(kind, None, **details)
         return counts
+
+    def _keep_position(self) -> None:
+        """Before the samples go out, so that a resumed run's counters never fall behind them."""
+        swarm = self.swarm
+        position = position_of(
+            swarm.processes(),
+            self._latency,
+            s=swarm.now(),
+            elapsed=swarm.elapsed(),
+            interval=self.interval,
+            workers=swarm.distributed,
+            resumed=self._past.resumed if self._past else 0,
+            unbalanced=self._unbalanced,
+        )
+        self.record.keep_position(position)
 
     def journal(self, kind: str, **details: object) -> None:
         """Note something that another part saw happen."""
@@ -139,6 +173,7 @@ class Conductor:
             invalid_reason="; ".join(problems) or None,
             exit_code=exit_code,
         )
+        self.record.forget_position()
         self._close()
         return Outcome(
             self.plan.run_id,
@@ -156,6 +191,7 @@ class Conductor:
         return {
             "seed": self.plan.seed,
             "profile": self.plan.profile,
+            "plan": self.plan.dump(),
             "settings": {
                 **self.settings.public(),
                 **_baseline_in_force(connection),

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from math import ceil
 from typing import Any, NoReturn, get_args
 
 import gevent
@@ -25,6 +26,7 @@ from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.metrics_port import MetricsPort
 from loadgen.readiness import lock_load, prepare_source, require_metrics_port, require_page_port
 from loadgen.remote import LOST_SECONDS
+from loadgen.resume import Resumed, find_resumable, take_possession
 from loadgen.run import Run, asked_by, options_of, runner_of
 from loadgen.settings import RATE_SETTINGS, Settings, load_settings, misspelt
 from loadgen.source import postgres
@@ -50,6 +52,7 @@ class Listeners:
     dsn: str
     lock: psycopg.Connection
     port: MetricsPort
+    resumed: Resumed | None = None  # until its run has begun
     run: Run | None = None
     worker: Worker | None = None  # in a worker process only
 
@@ -81,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
         help="how the rates rise and fall; setting PROFILE",
     )
     profile.include_in_web_ui = True  # type: ignore[attr-defined]
+    group.add_argument("--resume", metavar="RUN", help="go on with a run that was killed")
     parser.set_defaults(
         num_users=_DEFAULT_USERS,
         spawn_rate=100.0,
@@ -115,6 +119,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         require_metrics_port(_state.settings)
         _state.dsn = prepare_source(_state.settings)
         _state.lock = lock_load(_state.dsn)
+        if options.resume is not None:
+            _state.resumed = _find_resumable(options)
         _state.port = MetricsPort(
             _state.settings.metrics_host, _state.settings.metrics_port, lambda: _state.run
         )
@@ -138,17 +144,22 @@ def start(environment: Environment, **_: Any) -> None:
         return
     options = options_of(environment)
     settings = _state.settings
+    resumed, _state.resumed = _state.resumed, None
     mix, profile = asked_by(options)
-    plan = Plan(
-        run_id=new_run_id(),
-        seed=settings.seed,
-        arrivals=settings.arrivals,
-        profile=profile,
-        mix=mix,
-        duration=float(options.run_time or settings.test_duration_hours * 3600),
-        lateness_limit=settings.lateness_limit_seconds,
-        event_bytes=settings.event_bytes,
-        hot_users=settings.hot_users,
+    plan = (
+        resumed.plan
+        if resumed is not None
+        else Plan(
+            run_id=new_run_id(),
+            seed=settings.seed,
+            arrivals=settings.arrivals,
+            profile=profile,
+            mix=mix,
+            duration=float(options.run_time or settings.test_duration_hours * 3600),
+            lateness_limit=settings.lateness_limit_seconds,
+            event_bytes=settings.event_bytes,
+            hot_users=settings.hot_users,
+        )
     )
     runner = runner_of(environment)
     swarm = (
@@ -161,7 +172,7 @@ def start(environment: Environment, **_: Any) -> None:
         _state.run = None
     conductor = Conductor(settings, _state.dsn, swarm, plan, options.num_users)
     try:
-        conductor.begin()
+        conductor.begin() if resumed is None else conductor.go_on(resumed)
     except PlaygroundError as exc:
         terminal.print_error(exc)
         environment.process_exit_code = exc.exit_code
@@ -194,6 +205,17 @@ def say(**_: Any) -> None:
     run = _state.run
     if run is not None and run.outcome is not None and run.headless:
         terminal.print_summary(run.outcome, run.conductor)
+
+
+def _find_resumable(options: argparse.Namespace) -> Resumed:
+    """Find the run, and let Locust's form and timer have what is in force and what is left."""
+    resumed = find_resumable(_state.settings.reports_dir, options.resume)
+    take_possession(_state.lock, resumed)
+    for name, rate in resumed.mix.rates_per_hour.items():
+        setattr(options, RATE_SETTINGS[name], rate)
+    options.load_profile = resumed.profile
+    options.run_time = max(1, ceil(resumed.left()))
+    return resumed
 
 
 def _take_edits() -> str:

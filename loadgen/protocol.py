@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
+from loadgen.process import Past, Remote
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
@@ -30,10 +31,14 @@ class Swarm(Protocol):
     `events` collects what the journal must hold of them: (kind, details).
     """
 
+    distributed: bool  # whether the arrivals are performed by other processes
     events: list[tuple[str, dict[str, object]]]
 
-    def begin(self, plan: Plan) -> None:
-        """Get ready; the schedule starts once the first connection is open."""
+    def begin(self, plan: Plan, past: Past | None = None) -> None:
+        """Get ready; the schedule starts once the first connection is open, or goes on there."""
+
+    def processes(self) -> list[Remote]:
+        """Return all that performed arrivals, as a resumed run has to know them."""
 
     def now(self) -> float:
         """Return the schedule time; negative before the start."""

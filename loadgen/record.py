@@ -26,6 +26,7 @@ from loadgen.record_files import append_lines, naming, replace_file
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
+POSITION_FILE = "position.json"
 LATEST = "latest"
 # The order of run.json's keys, whatever order they were written in; others follow.
 RUN_KEYS = (
@@ -145,6 +146,13 @@ class RunRecord:
         require_schema(file, run)
         return cls(file.parent, run)
 
+    @classmethod
+    def resume(cls, path: Path) -> "RunRecord":
+        """Go on with a run as its load; `latest` points at it again."""
+        record = cls.open(path)
+        _point_latest(record.path.parent, record.run_id)
+        return record
+
     def write_run(self, run: Mapping[str, object]) -> None:
         """Replace the whole of run.json by `run`; schema_version and run_id are filled in."""
         self._fields, self._journal = {}, []
@@ -162,6 +170,15 @@ class RunRecord:
         self._journal.append(_encoded(entry, f"journal entry {kind}"))
         self.journaled[kind] += 1
         self._write()
+
+    def keep_position(self, position: Mapping[str, object]) -> None:
+        """Replace what a run that is killed now would need to go on; costs one fsync."""
+        replace_file(self.path / POSITION_FILE, json.dumps(position).encode())
+
+    def forget_position(self) -> None:
+        """Remove it: a run that has ended can't go on."""
+        with naming(self.path / POSITION_FILE):
+            (self.path / POSITION_FILE).unlink(missing_ok=True)
 
     def append_samples(self, rows: Iterable[Sample]) -> None:
         """Append to samples.csv, whole lines in one write call."""

@@ -1,6 +1,6 @@
-"""A worker as the master knows it, and the settling of what a lost one left open.
+"""The settling of what a lost process left open: a worker, or all of a run that was killed.
 
-A lost worker's last vector is a cut: every arrival before its places is accounted for in it, but
+A lost process's last vector is a cut: every arrival before its places is accounted for in it, but
 for those it lists as unfinished. What it may have done after the cut are its own arrivals from
 there to the hand-over. All of these are unknown until looked up, once its backends have left:
 inserts by key, soft deletes by user, updates that it listed by key and version. Updates after the
@@ -10,16 +10,15 @@ cut aimed at orders that it alone knew; they are settled at the end of the run f
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import psutil
 import psycopg
 
 from loadgen.errors import SourceError
+from loadgen.process import Remote
 from loadgen.source import postgres
 from loadgen.sql import statements
-from loadgen.workload.arrivals import Schedule, Share
+from loadgen.workload.arrivals import Schedule
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import Order, Write, key_maker, user_to_delete
@@ -28,60 +27,8 @@ from loadgen.workload.settle import backend_alive, is_committed
 
 _TERMINATE = statements("loadgen.workload", "targets.sql")["terminate_backends"]
 _UPDATE = "update_order_status"
-_LOST_ANSWER = "08006"  # SQLSTATE of a write whose process died
 _PATIENCE_SECONDS = 60.0
 LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
-
-
-@dataclass(slots=True)
-class Remote:
-    """One worker, by its latest report."""
-
-    shares: list[tuple[float, Share]]  # (from schedule time, share)
-    heard_at: float  # on the monotonic clock
-    ready: bool = False
-    pid: int = 0  # on its own host
-    applied: int = 0  # the newest change of rates that it acknowledged
-    lost: bool = False
-    looked_up: bool = False  # all that can be looked up by key has been
-    reconnects: int = 0
-    s: float = -1.0  # schedule time of its vector
-    counts: dict[str, Counts] = field(default_factory=lambda: dict.fromkeys(OPERATIONS, Counts()))
-    failures: dict[tuple[str, str], int] = field(default_factory=dict)
-    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    unfinished: list[tuple[str, int, str, int]] = field(default_factory=list)
-    backends: list[int] = field(default_factory=list)
-
-    def share_at(self, s: float) -> Share:
-        """Return the share in force at schedule time `s`."""
-        return next(share for at, share in reversed(self.shares) if at <= s or at == 0.0)
-
-    def take_in(self, vector: Mapping[str, Any]) -> None:
-        """Keep what the worker's newest report says."""
-        self.s = vector["s"]
-        self.reconnects = vector["reconnects"]
-        self.counts = {name: Counts(*values) for name, values in vector["counts"].items()}
-        self.failures = {(name, state): n for name, state, n in vector["failures"]}
-        self.places = {name: (place[0], place[1]) for name, place in vector["next"].items()}
-        self.unfinished = [tuple(found) for found in vector["unfinished"]]
-        self.backends = vector["backends"]
-
-    def resolve(
-        self, operation: str, *, committed: int = 0, failed: int = 0, skipped: int = 0
-    ) -> None:
-        """Turn unknown arrivals into what they were found to be."""
-        old = self.counts[operation]
-        self.counts[operation] = Counts(
-            old.offered,
-            old.committed + committed,
-            old.failed + failed,
-            old.skipped + skipped,
-            old.unknown - committed - failed - skipped,
-            0,
-        )
-        if failed:
-            key = (operation, _LOST_ANSWER)
-            self.failures[key] = self.failures.get(key, 0) + failed
 
 
 def why_lost(remote: Remote, *, there: bool, ours: bool) -> str:
@@ -105,21 +52,21 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def write_off(remote: Remote, schedule: Schedule, hand_over: float) -> dict[str, list[int]]:
-    """Count as unknown all that `remote` left open; return the k after its cut, by operation."""
-    after = {name: _after_cut(remote, schedule, name, hand_over) for name in OPERATIONS}
+def write_off(remote: Remote, schedule: Schedule, hand_over: float) -> None:
+    """Count as unknown all that `remote` left open, up to schedule time `hand_over`."""
+    remote.lost = True
+    remote.after = {name: _after_cut(remote, schedule, name, hand_over) for name in OPERATIONS}
     for name in OPERATIONS:
         old = remote.counts[name]
         listed = sum(1 for operation, *_ in remote.unfinished if operation == name)
-        unknown = listed + len(after[name])
+        unknown = listed + len(remote.after[name])
         offered = old.committed + old.failed + old.skipped + unknown
         remote.counts[name] = Counts(
             offered, old.committed, old.failed, old.skipped, unknown, in_flight=0
         )
-    return after
 
 
-def settle(dsn: str, plan: Plan, remote: Remote, after: Mapping[str, list[int]]) -> None:
+def settle(dsn: str, plan: Plan, remote: Remote) -> None:
     """Look up what `write_off` left unknown; what can't be asked within a minute stays unknown."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -130,10 +77,16 @@ def settle(dsn: str, plan: Plan, remote: Remote, after: Mapping[str, list[int]])
                 if any(backend_alive(connection, pid) for pid in remote.backends):
                     time.sleep(0.2)
                     continue
-                _settle(connection, plan, remote, after)
+                _settle(connection, plan, remote)
                 return
         except (SourceError, psycopg.Error):
             time.sleep(1.0)
+
+
+def awaits_sums(remotes: Iterable[Remote]) -> bool:
+    """Tell whether something is unknown, and all of it can be told by the tables' sums alone."""
+    unknown = [r for r in remotes if any(counts.unknown for counts in r.counts.values())]
+    return bool(unknown) and all(remote.looked_up for remote in unknown)
 
 
 def settle_from_sums(remotes: Iterable[Remote], gained: Mapping[str, int]) -> None:
@@ -166,12 +119,7 @@ def _after_cut(remote: Remote, schedule: Schedule, operation: str, until: float)
         place = (place[0] + 1, ticks)
 
 
-def _settle(
-    connection: psycopg.Connection,
-    plan: Plan,
-    remote: Remote,
-    after: Mapping[str, list[int]],
-) -> None:
+def _settle(connection: psycopg.Connection, plan: Plan, remote: Remote) -> None:
     """Look all of it up first, then change the counts in one step."""
     listed = [
         (operation, is_committed(connection, _as_write(operation, k, key, version)))
@@ -182,7 +130,7 @@ def _settle(
         if operation == _UPDATE:
             continue
         key = _key(plan, operation)
-        for k in after[operation]:
+        for k in remote.after[operation]:
             there = is_committed(connection, _as_write(operation, k, key(k), 0))
             later.append((operation, there))
     for operation, there in listed:

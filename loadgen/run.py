@@ -51,7 +51,7 @@ class Run:
         self.finishing = True
         conductor = self.conductor
         duration = conductor.plan.duration
-        if time.monotonic() - self._begun > duration - _TIMER_SLACK and not self.interrupted:
+        if time.monotonic() - self._begun > conductor.left - _TIMER_SLACK and not self.interrupted:
             # Locust's timer began before the schedule did: let that come to its end.
             while 0 <= conductor.swarm.elapsed() < duration:
                 gevent.sleep(0.01)
@@ -76,6 +76,7 @@ class Run:
         said = terminal.Activity()
         while (left := conductor.plan.duration - swarm.elapsed()) > 0:
             interval = _FINE_INTERVAL if now < _FINE_SECONDS else _COARSE_INTERVAL
+            conductor.interval = interval
             gevent.sleep(min((now // interval + 1) * interval - now, left))
             swarm.gather(now := swarm.now())
             counts = conductor.sample()

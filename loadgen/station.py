@@ -8,18 +8,20 @@ import locust  # noqa: F401 # isort: skip - first, since it patches the standard
 import time
 from collections.abc import Mapping
 from math import inf, nextafter
+from typing import Any
 
 import gevent
 import psycopg
 
 from loadgen.errors import SourceError
+from loadgen.process import Past
 from loadgen.source import postgres
 from loadgen.users import Crew, PostgresUser
-from loadgen.workload.arrivals import Schedule, Share
+from loadgen.workload.arrivals import WHOLE, Schedule, Share
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
-from loadgen.workload.mix import Mix
+from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.operations import Operations
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
@@ -39,7 +41,7 @@ class Station:
     """Made for one run; `begin` connects to the source, `start` lets the schedule run."""
 
     def __init__(self, dsn: str, plan: Plan, share: Share, *, joins: bool = False) -> None:
-        """Connect and read the share's open orders; one that `joins` later has none at first.
+        """Connect and read the share's open orders; one that `joins` others has none at first.
 
         Raises PlaygroundError where the source can't be read.
         """
@@ -56,14 +58,41 @@ class Station:
         self.crew = PostgresUser.crew_of_run = Crew(dsn, self.clock, self.ledger, operations)
         self._settler = gevent.spawn(self._settle_for_ever)
 
-    def start(self, zero: float) -> None:
-        """Let schedule time be 0 at wall-clock time `zero`, which may lie ahead."""
-        self.clock.start(time.monotonic() + zero - time.time())
+    def start(self, zero: float, paused: float = 0.0) -> None:
+        """Let schedule time be 0 at wall-clock time `zero`, which may lie ahead.
+
+        A run that is resumed had paused before for `paused` seconds.
+        """
+        self.clock.start(time.monotonic() + zero - time.time(), paused)
         self.crew.rescheduled()
+
+    def go_on(self, past: Past) -> None:
+        """Take up a run where its killed processes left it; the clock is started as ever."""
+        for at, rates, profile in past.changes:
+            self.schedule.change_rates(at, Mix(rates), profile)
+        self.schedule.join(past.s, WHOLE, past.places())
 
     def now(self) -> float:
         """Return the schedule time; negative before the start."""
         return self.clock.now()
+
+    def vector(self) -> dict[str, Any]:
+        """Return this process's state of one instant, as plain values: `Remote.take_in` reads it.
+
+        What is unfinished in it can be looked up by others, should this process die.
+        """
+        now, crew = self.now(), self.crew
+        counts = self.ledger.vector(now)
+        unfinished = [*crew.performing.values(), *(lost.write for lost in crew.lost)]
+        return {
+            "s": now,
+            "counts": {name: counts[name].dump() for name in OPERATIONS},
+            "failures": [[*key, n] for key, n in self.failures().items()],
+            "next": self.schedule.places(),
+            "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
+            "backends": list(crew.backends | {lost.backend_pid for lost in crew.lost}),
+            "reconnects": crew.reconnects,
+        }
 
     def counts(self) -> Mapping[str, Counts]:
         """Return this process's vector of this moment."""

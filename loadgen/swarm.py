@@ -2,13 +2,16 @@
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
+from collections import Counter
 from collections.abc import Mapping
 
 import gevent
 
+from loadgen.process import Past, Remote
 from loadgen.protocol import Applied
+from loadgen.remote import awaits_sums, settle, settle_from_sums, write_off
 from loadgen.station import Station
-from loadgen.workload.arrivals import WHOLE
+from loadgen.workload.arrivals import WHOLE, Schedule
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
@@ -19,9 +22,18 @@ CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
 _ITSELF = "1 of 1"
 
 
+def take_over(dsn: str, plan: Plan, remote: Remote, schedule: Schedule, at: float) -> None:
+    """Account for what a lost process left open up to schedule time `at`, and look it up."""
+    if not remote.after:
+        write_off(remote, schedule, at)
+    if not remote.looked_up:
+        gevent.spawn(settle, dsn, plan, remote)
+
+
 class LocalSwarm:
     """What the conductor asks, answered by this process's station."""
 
+    distributed = False
     station: Station
     _duration: float
 
@@ -29,19 +41,35 @@ class LocalSwarm:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._killed: list[Remote] = []  # the processes of a run before it was resumed
         self.events = []
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: Plan, past: Past | None = None) -> None:
         """Make the station, and start its clock once a connection is open."""
         self._duration = plan.duration
         self.station = Station(self._dsn, plan, WHOLE)
-        gevent.spawn(self._start)
+        if past is not None:
+            self._killed = past.remotes
+            self.station.go_on(past)
+            for remote in self._killed:
+                take_over(self._dsn, plan, remote, self.station.schedule, past.s)
+        gevent.spawn(self._start, past)
 
-    def _start(self) -> None:
+    def _start(self, past: Past | None) -> None:
         deadline = time.monotonic() + CONNECT_SECONDS
         while not self.station.crew.backends and time.monotonic() < deadline:
             gevent.sleep(0.005)
-        self.station.start(time.time())
+        if past is None:
+            self.station.start(time.time())
+        else:
+            self.station.start(time.time() - past.s, past.elapsed - past.s)
+            self.station.end(past.s + self._duration - past.elapsed)
+
+    def processes(self) -> list[Remote]:
+        """Return all that performed arrivals, as a resumed run has to know them."""
+        ours = Remote([(0.0, WHOLE)], 0.0)
+        ours.take_in(self.station.vector())
+        return [ours, *self._killed]
 
     def now(self) -> float:
         """Return the schedule time; negative before the start."""
@@ -51,8 +79,12 @@ class LocalSwarm:
         """Nothing to wait for: the station is here."""
 
     def counts(self) -> Mapping[str, Counts]:
-        """Return the station's vector."""
-        return self.station.counts()
+        """Return the station's vector, and what killed processes did before."""
+        ours = self.station.counts()
+        return {
+            name: sum((remote.counts[name] for remote in self._killed), ours[name])
+            for name in OPERATIONS
+        }
 
     def latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call."""
@@ -60,7 +92,10 @@ class LocalSwarm:
 
     def failures(self) -> Mapping[tuple[str, str], int]:
         """Return failed writes by (operation, SQLSTATE) from the start."""
-        return self.station.failures()
+        total = Counter(self.station.failures())
+        for remote in self._killed:
+            total.update(remote.failures)
+        return total
 
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""
@@ -78,7 +113,7 @@ class LocalSwarm:
 
     def reconnects(self) -> int:
         """Return how often a user had to try again to connect."""
-        return self.station.crew.reconnects
+        return self.station.crew.reconnects + sum(remote.reconnects for remote in self._killed)
 
     def workers(self) -> int:
         """Return how many processes perform arrivals."""
@@ -108,11 +143,17 @@ class LocalSwarm:
         self.station.end(max(0.0, self.now()))
 
     def awaits_sums(self) -> bool:
-        """Nothing does: what this process lost, it looks up itself."""
-        return False
+        """Tell whether all that is still unknown can be told by the tables' sums alone.
+
+        Only what a killed process left open can't: what this process lost, it looks up itself.
+        """
+        if any(counts.unknown for counts in self.station.counts().values()):
+            return False
+        return awaits_sums(self._killed)
 
     def settle_from_sums(self, gained: Mapping[str, int]) -> None:
-        """Nothing awaits it."""
+        """Settle that, when nobody writes any more."""
+        settle_from_sums(self.processes(), gained)
 
     def close(self) -> None:
         """End what goes on beside the users."""

@@ -43,8 +43,11 @@ class Activity:
 def print_opening(conductor: Conductor) -> None:
     """Say what is asked for and where it is written."""
     plan = conductor.plan
-    rates = ", ".join(f"{name} {rate:,g}" for name, rate in plan.mix.rates_per_hour.items())
-    print(f"run {plan.run_id}: {duration(plan.duration)}, {plan.profile}, {plan.arrivals} arrivals")
+    mix, profile = conductor.tuning.mix, conductor.tuning.profile
+    rates = ", ".join(f"{name} {rate:,g}" for name, rate in mix.rates_per_hour.items())
+    done = plan.duration - conductor.left
+    at = f", resumed after {duration(done)}" if done else ""
+    print(f"run {plan.run_id}: {duration(plan.duration)}, {profile}, {plan.arrivals} arrivals{at}")
     print(f"  per hour: {rates}")
     print(f"  record: {conductor.record.path}", flush=True)
 

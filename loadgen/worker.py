@@ -19,7 +19,7 @@ from loadgen.settings import Settings
 from loadgen.source import locate
 from loadgen.station import Station
 from loadgen.workload.arrivals import Share
-from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.mix import Mix
 from loadgen.workload.plan import Plan
 
 MESSAGE = "loadgen"
@@ -71,20 +71,21 @@ class Worker:
         if self._station is not None:
             self._station.close()
         plan = Plan.load(said["plan"])
-        self._run_id = plan.run_id
+        self._run_id = said["run_id"]
+        joins_at, resumes_at = said["joins_at"], said["resumes_at"]
         try:
             dsn = locate.source_dsn(self._settings, start=False)
-            self._station = Station(
-                dsn, plan, Share(*said["share"]), joins=said["joins_at"] is not None
-            )
+            self._station = Station(dsn, plan, Share(*said["share"]), joins=joins_at is not None)
         except PlaygroundError as exc:
             self._station = None
             self._say(problem=str(exc))
             return
         for at, rates, profile in said["changes"]:
             self._station.change(at, Mix(rates), profile)
-        if said["joins_at"] is not None:
-            self._station.schedule.join(said["joins_at"], Share(*said["share"]))
+        if resumes_at is not None:
+            self._station.schedule.join(resumes_at, Share(*said["share"]), said["passed"])
+        if joins_at is not None:
+            self._station.schedule.join(joins_at, Share(*said["share"]))
             self._station.start(said["zero"])
             if said["paused_at"] is not None:
                 self._station.pause(said["paused_at"])
@@ -106,23 +107,12 @@ class Worker:
                 self._say(vector=self._vector(station))
 
     def _vector(self, station: Station) -> dict[str, Any]:
-        """Return this process's state of one instant, as plain values."""
-        now, crew = station.now(), station.crew
-        counts = station.ledger.vector(now)
-        unfinished = [*crew.performing.values(), *(lost.write for lost in crew.lost)]
-        return {
-            "s": now,
-            "counts": {name: counts[name].dump() for name in OPERATIONS},
-            "failures": [[*key, n] for key, n in station.failures().items()],
-            "latencies": {
-                name: [service.dump(), intended.dump()]
-                for name, (service, intended) in station.take_latencies().items()
-            },
-            "next": station.schedule.places(),
-            "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
-            "reconnects": crew.reconnects,
-            "backends": list(crew.backends | {lost.backend_pid for lost in crew.lost}),
+        """Return the station's state of one instant, with the latencies since the last one."""
+        latencies = {
+            name: [service.dump(), intended.dump()]
+            for name, (service, intended) in station.take_latencies().items()
         }
+        return {**station.vector(), "latencies": latencies}
 
     def _say(self, **said: object) -> None:
         self._runner.send_message(MESSAGE, {"run_id": self._run_id, **said})

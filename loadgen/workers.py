@@ -17,10 +17,11 @@ import psutil
 from locust.runners import MasterRunner
 
 from loadgen.errors import SourceError
+from loadgen.process import Past, Remote
 from loadgen.protocol import Applied, no_latencies
-from loadgen.remote import Remote, settle, settle_from_sums, why_lost, write_off
+from loadgen.remote import awaits_sums, settle_from_sums, why_lost
 from loadgen.station import schedule_of
-from loadgen.swarm import CONNECT_SECONDS
+from loadgen.swarm import CONNECT_SECONDS, take_over
 from loadgen.worker import MESSAGE
 from loadgen.workload.arrivals import WHOLE, Schedule, Share
 from loadgen.workload.clock import ScheduleClock
@@ -39,6 +40,8 @@ _ACKNOWLEDGED_SECONDS = 2.0
 class WorkersSwarm:
     """What the conductor asks, answered by the workers' latest reports."""
 
+    distributed = True
+
     def __init__(self, runner: MasterRunner, dsn: str) -> None:
         self._runner = runner
         self._dsn = dsn
@@ -56,21 +59,37 @@ class WorkersSwarm:
         self._plan: Plan
         runner.custom_messages[MESSAGE] = (self._hear, False)  # each run has its own listener
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: Plan, past: Past | None = None) -> None:
         """Give every worker that is there its share; raises SourceError if one can't take it."""
-        self._plan = plan
+        self._plan, self._past = plan, past
         self._schedule = schedule_of(plan, WHOLE)
+        if past is not None:
+            self._go_on(past)
         workers = self._there()
         for part, name in enumerate(workers):
             self._enlist(name, Share(part, len(workers)), joins_at=None)
         deadline = time.monotonic() + _READY_SECONDS
-        while not all(remote.ready for remote in self._remotes.values()):
+        while not all(remote.ready for remote in self._live()):
             if self._problem or time.monotonic() > deadline:
                 raise SourceError(
                     self._problem or "a worker did not get ready in 30 s: see its log"
                 )
             gevent.sleep(0.01)
         self._greenlets = [gevent.spawn(self._start), gevent.spawn(self._watch)]
+
+    def _go_on(self, past: Past) -> None:
+        """Take up a run where its killed processes left it."""
+        for at, rates, profile in past.changes:
+            self._schedule.change_rates(at, Mix(rates), profile)
+            self._changes.append((at, dict(rates), profile))
+        for i, remote in enumerate(past.remotes):
+            self._remotes[f"{i} before resume {past.resumed}"] = remote
+            remote.lost = True
+            take_over(self._dsn, self._plan, remote, self._schedule, past.s)
+
+    def processes(self) -> list[Remote]:
+        """Return all that performed arrivals, as a resumed run has to know them."""
+        return list(self._remotes.values())
 
     def now(self) -> float:
         """Return the schedule time; negative before the start."""
@@ -162,8 +181,7 @@ class WorkersSwarm:
 
     def awaits_sums(self) -> bool:
         """Tell whether all that is still unknown can be told by the tables' sums alone."""
-        unknown = [r for r in self._remotes.values() if any(c.unknown for c in r.counts.values())]
-        return bool(unknown) and all(remote.looked_up for remote in unknown)
+        return awaits_sums(self._remotes.values())
 
     def settle_from_sums(self, gained: Mapping[str, int]) -> None:
         """Settle what only the tables' sums can tell, when nobody writes any more."""
@@ -193,9 +211,12 @@ class WorkersSwarm:
         deadline = time.monotonic() + CONNECT_SECONDS
         while time.monotonic() < deadline and not any(r.backends for r in self._remotes.values()):
             gevent.sleep(0.01)
-        self._zero = time.time() + _AHEAD_SECONDS
-        self._clock.start(time.monotonic() + _AHEAD_SECONDS)
+        s, elapsed = (self._past.s, self._past.elapsed) if self._past else (0.0, 0.0)
+        self._zero = time.time() + _AHEAD_SECONDS - s
+        self._clock.start(time.monotonic() + _AHEAD_SECONDS - s, elapsed - s)
         self._tell_all(do="start", zero=self._zero)
+        if self._past is not None:
+            self._end(s + self._plan.duration - elapsed)
 
     def _watch(self) -> None:
         """Notice workers that fall silent, leave, or join."""
@@ -213,16 +234,15 @@ class WorkersSwarm:
 
     def _lose(self, name: str, remote: Remote, why: str) -> None:
         """Hand a lost worker's share to the others, and have its last arrivals looked up."""
-        remote.lost = True
         self._silent.add(name)
         # Under a name of its own: the process may come back, and is another worker then.
         self._remotes[f"{name} lost at {self.now():.3f}"] = self._remotes.pop(name)
+        remote.lost = True
         at = self._split()
-        after = write_off(remote, self._schedule, at)
         self.events.append(
             ("worker_lost", {"worker": name, "why": why, "handed_over_at": round(at, 3)})
         )
-        gevent.spawn(settle, self._dsn, self._plan, remote, after)
+        take_over(self._dsn, self._plan, remote, self._schedule, at)
 
     def _split(self, joining: str | None = None) -> float:
         """Share the schedule among those who live, and who joins, from an instant ahead on."""
@@ -250,6 +270,8 @@ class WorkersSwarm:
             changes=self._changes,
             version=self._version,
             joins_at=joins_at,
+            resumes_at=self._past.s if self._past else None,
+            passed=self._past.places() if self._past else {},
             zero=self._zero,
             paused_at=self._clock.limit if self._clock.limit < inf else None,
         )
@@ -258,7 +280,7 @@ class WorkersSwarm:
         """Take in what one worker says."""
         self._silent.discard(msg.node_id)
         remote, said = self._remotes.get(msg.node_id), msg.data
-        if remote is None or said["run_id"] != self._plan.run_id:
+        if remote is None or said["run_id"] != self._token():
             return
         remote.heard_at = time.monotonic()
         if "ready" in said:
@@ -271,6 +293,10 @@ class WorkersSwarm:
                 ours = self._latencies[name]
                 ours[0].merge(Histogram.load(service))
                 ours[1].merge(Histogram.load(intended))
+
+    def _token(self) -> str:
+        """Return what tells this swarm's messages from those of the same run before a resume."""
+        return f"{self._plan.run_id}/{self._past.resumed if self._past else 0}"
 
     def _live(self) -> list[Remote]:
         return [remote for remote in self._remotes.values() if not remote.lost]
@@ -285,4 +311,4 @@ class WorkersSwarm:
                 self._tell(name, **said)
 
     def _tell(self, name: str, **said: object) -> None:
-        self._runner.send_message(MESSAGE, {"run_id": self._plan.run_id, **said}, client_id=name)
+        self._runner.send_message(MESSAGE, {"run_id": self._token(), **said}, client_id=name)

@@ -97,11 +97,14 @@ class Walk:
         """Compute the upcoming arrival's due time again after the timeline has changed."""
         self.upcoming = self.upcoming._replace(due=self.timeline.when(self.upcoming.point))
 
-    def resplit(self, at: float, share: Share) -> None:
-        """Take `share` of the arrivals due from `at` on; call it when all before are taken."""
+    def resplit(self, at: float, share: Share, passed: Checkpoint | None = None) -> None:
+        """Take `share` of the arrivals due from `at` on; call it when all before are taken.
+
+        `passed` is a place before `at`, where one is known: the way there need not be walked.
+        """
         self._before += self._owned(self._first, self.upcoming.k)
         self.share = share
-        self._go_to(self.stream.first_from(self._last, self.timeline.units(at)))
+        self._go_to(self.stream.first_from(passed or self._last, self.timeline.units(at)))
         self._first = self.upcoming.k
 
     def _owned(self, first: int, end: int) -> int:
@@ -223,10 +226,10 @@ class Schedule:
             raise ValueError(f"a share from {at} s on comes after a later one was announced")
         self._shares_to_come.append((at, share))
 
-    def join(self, at: float, share: Share) -> None:
+    def join(self, at: float, share: Share, passed: Mapping[str, Checkpoint] | None = None) -> None:
         """Begin a share in the middle of a run: nothing before `at` is this process's."""
         for walk in self.walks:
-            walk.resplit(at, share)
+            walk.resplit(at, share, (passed or {}).get(walk.stream.operation))
 
     def places(self) -> dict[str, Checkpoint]:
         """Return the place of each operation's upcoming arrival: all before are handed out."""

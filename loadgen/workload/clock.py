@@ -34,9 +34,12 @@ class ScheduleClock:
         """Whether the clock stands still."""
         return self.now() >= self.limit
 
-    def start(self, zero: float) -> None:
-        """Let `zero` on the monotonic clock be schedule time 0."""
-        self._zero = self._started = zero
+    def start(self, zero: float, elapsed: float = 0.0) -> None:
+        """Let `zero` on the monotonic clock be schedule time 0.
+
+        A run that is resumed had paused before for `elapsed` seconds.
+        """
+        self._zero, self._started = zero, zero - elapsed
 
     def pause(self, at: float) -> None:
         """Stand still once the schedule time is `at`; nothing where a pause is announced."""

@@ -26,6 +26,12 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);
 SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE pid = ANY (%s) AND application_name = 'loadgen' AND usename = current_user;
 
+-- name: terminate_all
+-- End the sessions of a killed run that hold a transaction or may begin one; ours stays.
+SELECT pid, pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+WHERE application_name = 'loadgen' AND datname = current_database() AND usename = current_user
+  AND pid <> pg_backend_pid();
+
 -- name: settle_insert_order
 -- Whether the order with this key is there.
 SELECT EXISTS (SELECT FROM public.orders WHERE order_number = %(key)s);
