@@ -23,6 +23,7 @@ from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import Order, Write, key_maker, user_to_delete
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import backend_alive, is_committed
+from loadgen.workload.vitals import Vitals
 
 _TERMINATE = statements("loadgen.workload", "targets.sql")["terminate_backends"]
 _UPDATE = "update_order_status"
@@ -36,6 +37,8 @@ class Remote:
 
     shares: list[tuple[float, Share]]  # (from schedule time, share)
     heard_at: float  # on the monotonic clock
+    slot: int  # the lowest number that was free when it came
+    vitals: Vitals | None = None  # the latest
     ready: bool = False
     applied: int = 0  # the newest change of rates that it acknowledged
     lost: bool = False

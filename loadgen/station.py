@@ -13,6 +13,7 @@ import gevent
 import psycopg
 
 from loadgen.errors import SourceError
+from loadgen.health import Pulse
 from loadgen.source import postgres
 from loadgen.users import Crew, PostgresUser
 from loadgen.workload.arrivals import Schedule, Share
@@ -54,6 +55,7 @@ class Station:
         self.ledger = Ledger(self.schedule, plan.lateness_limit)
         operations = Operations(plan, orders)
         self.crew = PostgresUser.crew_of_run = Crew(dsn, self.clock, self.ledger, operations)
+        self.pulse = Pulse(self.crew)
         self._settler = gevent.spawn(self._settle_for_ever)
 
     def start(self, zero: float) -> None:
@@ -102,6 +104,7 @@ class Station:
 
     def close(self) -> None:
         """Stop looking for lost writes; the run is over."""
+        self.pulse.stop()
         self._settler.kill()
         self.crew.retire()
 

@@ -120,6 +120,7 @@ class Worker:
             "next": station.schedule.places(),
             "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
             "reconnects": crew.reconnects,
+            "vitals": [list(vitals) for vitals in station.pulse.take()],
             "backends": list(crew.backends | {lost.backend_pid for lost in crew.lost}),
         }
 

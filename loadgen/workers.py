@@ -8,7 +8,8 @@ arrivals of a worker that is lost, from its last vector up to the hand-over, are
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 from math import inf, nextafter
 from typing import Any
 
@@ -28,6 +29,7 @@ from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
+from loadgen.workload.vitals import Vitals
 
 LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
 _READY_SECONDS = 30.0
@@ -48,6 +50,7 @@ class WorkersSwarm:
         self._silent: set[str] = set()  # lost, and not heard again
         self._latencies: dict[str, tuple[Histogram, Histogram]] = no_latencies()
         self._changes: list[tuple[float, dict[str, float], ProfileName]] = []
+        self._vitals: list[Vitals] = []
         self._version = 0  # of what was announced last
         self._zero = 0.0
         self._problem: str | None = None
@@ -124,6 +127,15 @@ class WorkersSwarm:
     def workers(self) -> int:
         """Return how many workers have a share."""
         return len(self._live())
+
+    def health(self) -> Mapping[int, Vitals]:
+        """Return each worker's latest vitals, by slot."""
+        return {r.slot: r.vitals for r in self._live() if r.vitals is not None}
+
+    def take_vitals(self) -> Sequence[Vitals]:
+        """Return all workers' vitals since the last call."""
+        taken, self._vitals = self._vitals, []
+        return taken
 
     def change(self, mix: Mix, profile: ProfileName) -> Applied:
         """Announce other rates, or another profile."""
@@ -239,7 +251,9 @@ class WorkersSwarm:
         return at
 
     def _enlist(self, name: str, share: Share, joins_at: float | None) -> None:
-        self._remotes[name] = Remote([(joins_at or 0.0, share)], time.monotonic())
+        taken = {remote.slot for remote in self._live()}
+        slot = next(number for number in count() if number not in taken)
+        self._remotes[name] = Remote([(joins_at or 0.0, share)], time.monotonic(), slot)
         self._tell(
             name,
             do="begin",
@@ -273,6 +287,9 @@ class WorkersSwarm:
         remote.places = {name: (place[0], place[1]) for name, place in vector["next"].items()}
         remote.unfinished = [tuple(found) for found in vector["unfinished"]]
         remote.backends = vector["backends"]
+        for values in vector["vitals"]:
+            remote.vitals = Vitals(*values)
+            self._vitals.append(remote.vitals)
         for name, (service, intended) in vector["latencies"].items():
             ours = self._latencies[name]
             ours[0].merge(Histogram.load(service))
