@@ -3,7 +3,7 @@
 A process is measured by `health`; the rule, and why it is this one, is in docs/method.md.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -41,6 +41,16 @@ def late_after(lateness_limit: float) -> float:
 def p99(lags: list[float]) -> float:
     """Return the lag that at most one in a hundred exceeds."""
     return sorted(lags)[ceil(0.99 * len(lags)) - 1] if lags else 0.0
+
+
+def worst(vitals: Sequence[Vitals]) -> Mapping[str, float]:
+    """Return the worst of each figure, by the names that the record has for them."""
+    return {
+        "loop_lag_p99": max(v.lag_p99 for v in vitals),
+        "loop_lag_max": max(v.lag_max for v in vitals),
+        "cpu_ratio": max(v.cpu_ratio for v in vitals),
+        "busy_ratio": max(v.busy_ratio for v in vitals),
+    }
 
 
 class Marks:
