@@ -4,7 +4,6 @@ A process is measured by `health`; the rule, and why it is this one, is in docs/
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil
 from typing import Final, NamedTuple
 
 BUSY_LIMIT: Final = 0.95  # a process that did not rest for more than a twentieth of the time
@@ -39,8 +38,8 @@ def late_after(lateness_limit: float) -> float:
 
 
 def p99(lags: list[float]) -> float:
-    """Return the lag that at most one in a hundred exceeds."""
-    return sorted(lags)[ceil(0.99 * len(lags)) - 1] if lags else 0.0
+    """Return the lag that one in a hundred exceeds."""
+    return sorted(lags)[int(0.99 * (len(lags) - 1))] if lags else 0.0
 
 
 def worst(vitals: Sequence[Vitals]) -> Mapping[str, float]:
