@@ -79,6 +79,14 @@ class Measured:
     latency_all: Quantiles
     latency: Mapping[str, Quantiles]
 
+    @property
+    def bottleneck_share(self) -> float | None:
+        """The part of the run in which the generator was the bottleneck."""
+        if self.bottleneck_seconds is None or not self.seconds:
+            return None
+        # Whole seconds may reach a little over a run's two ends.
+        return min(1.0, self.bottleneck_seconds / self.seconds)
+
     def tally(self, operation: str | None) -> Tally | None:
         """Return the counts of one operation, or of all."""
         return self.total if operation is None else self.totals.get(operation)
@@ -212,8 +220,8 @@ def _judged(limit: Threshold, measured: Measured) -> Judged:
         return _judged_share(limit, measured.tally(limit.operation))
     if limit.name in _LATENCIES:
         return _judged_latency(limit, measured)
-    if limit.name == BOTTLENECK and measured.bottleneck_seconds is not None and measured.seconds:
-        return _compared(limit, measured.bottleneck_seconds / measured.seconds)
+    if limit.name == BOTTLENECK and measured.bottleneck_share is not None:
+        return _compared(limit, measured.bottleneck_share)
     return Judged(limit, "not judged", why="nothing measured")
 
 
@@ -222,8 +230,8 @@ def _judged_share(limit: Threshold, tally: Tally | None) -> Judged:
     if tally is None or not tally.offered:
         return Judged(limit, "not judged", why="no arrival fell due")
     part = int(getattr(tally, _SHARES[limit.name]))
-    missed = part > max(1.0, limit.limit * tally.offered)
-    return Judged(limit, "missed" if missed else "pass", part / tally.offered)
+    share = part / tally.offered
+    return Judged(limit, "missed" if part > 1 and share > limit.limit else "pass", share)
 
 
 def _judged_latency(limit: Threshold, measured: Measured) -> Judged:
@@ -244,15 +252,15 @@ def _compared(limit: Threshold, value: float) -> Judged:
 
 
 def _bottleneck(limits: tuple[Threshold, ...], measured: Measured) -> str | None:
-    marked, seconds = measured.bottleneck_seconds, measured.seconds
-    if marked is None or not seconds:
+    share, seconds = measured.bottleneck_share, measured.seconds or 0.0
+    if share is None:
         return None
     given = next((limit.limit for limit in limits if limit.name == BOTTLENECK), None)
-    share = _BOTTLENECK_SHARE if given is None else given
-    if marked <= max(share * seconds, _BOTTLENECK_SECONDS if given is None else 0.0):
+    limit = max(_BOTTLENECK_SHARE, _BOTTLENECK_SECONDS / seconds) if given is None else given
+    if share <= limit:
         return None
     return (
-        f"the generator itself was the bottleneck in {marked:g} of {seconds:g} s "
-        f"({marked / seconds:.1%}, limit {share:.1%}): ask for less, share the load among "
-        "--processes, or free the machine"
+        f"the generator itself was the bottleneck in {share * seconds:g} of {seconds:g} s "
+        f"({share:.1%}, limit {limit:.1%}): ask for less, share the load among --processes, or "
+        "free the machine"
     )
