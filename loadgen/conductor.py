@@ -12,21 +12,24 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from loadgen import circumstances
+from loadgen import circumstances, thresholds
 from loadgen.errors import SettingsError, SourceError
 from loadgen.process import Past
 from loadgen.protocol import Latencies, Swarm, no_latencies
-from loadgen.record import RunRecord, Sample
+from loadgen.record import GeneratorSample, RunRecord, Sample
+from loadgen.record_reader import bottleneck_seconds
 from loadgen.resume import Resumed, position_of
 from loadgen.settings import RATE_SETTINGS, Settings
 from loadgen.source import postgres, schema
+from loadgen.thresholds import Judgement, Measured, Quantiles, Threshold
 from loadgen.tuning import Tuning
-from loadgen.workload.histogram import Histogram, summary
+from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.outcome import Outcome, by_operation, plain_totals, problems_of
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import count_rows, gained, users_and_lowest_deleted
+from loadgen.workload.vitals import Marks, worst
 
 # A write may take as long as the connection's statement_timeout; settling waits for its backend.
 DRAIN_SECONDS = 45.0
@@ -57,10 +60,13 @@ class Conductor:
     _latency: Latencies = field(init=False, default_factory=no_latencies)  # of the whole run
     _interval: Latencies = field(init=False, default_factory=no_latencies)  # since the last sample
     _unbalanced: int = field(init=False, default=0)
+    _marks: Marks = field(init=False, default_factory=Marks)
+    _limits: tuple[Threshold, ...] = field(init=False, default=())
     _journal_started: bool = field(init=False, default=False)
 
     def begin(self) -> None:
         """Open the record and get the swarm ready. Raises PlaygroundError; then nothing runs."""
+        self._limits = thresholds.load(self.settings)
         connection = self._connection()
         with postgres.plain_errors("counting the source's rows"):
             self._rows_before = count_rows(connection)
@@ -107,6 +113,10 @@ class Conductor:
         self._unbalanced += sum(not c.balanced() for c in counts.values())
         self._keep_position()
         self.record.append_samples(rows)
+        if vitals := self.swarm.take_vitals():
+            marked = self._marks.add(vitals)
+            sample = GeneratorSample(at, **worst(vitals), bottleneck_seconds=marked)
+            self.record.append_generator(sample)
         self.news, self.swarm.events = self.swarm.events, []
         for kind, details in self.news:
             self.record.journal(kind, None, **details)
@@ -153,24 +163,31 @@ class Conductor:
         totals = self.sample()
         self.swarm.close()
         problems = problems_of(totals, self._unbalanced, self._rows_before, rows_after)
-        latency = {
-            name: {"service": summary(pair[0]), "intended": summary(pair[1])}
-            for name, pair in self._latency.items()
-        }
-        exit_code = 130 if interrupted else 1 if problems else 0
-        if not problems and self.tuning.paused is not None and self.tuning.paused.by == _PROTECTOR:
-            exit_code = _SOURCE_PROTECTED
+        latency = {name: _summaries(*pair) for name, pair in self._latency.items()}
+        latency_all = _summaries(
+            merged(pair[0] for pair in self._latency.values()),
+            merged(pair[1] for pair in self._latency.values()),
+        )
+        marked = bottleneck_seconds(self.record.path)
+        total = sum(totals.values(), Counts())
+        measured = Measured(seconds, marked, total, totals, latency_all, latency)
+        judgement = thresholds.judge(self._limits, measured)
+        exit_code = 130 if interrupted else self._exit_code(judgement, sound=not problems)
+        reasons = [*problems, *([judgement.bottleneck] if judgement.bottleneck else [])]
         self.record.update_run(
             ended_at=datetime.now(UTC),
             totals={name: plain_totals(counts) for name, counts in totals.items()},
             asked=dict(self.swarm.asked()),
             failures=by_operation(self.swarm.failures()),
             latency=latency,
+            latency_all=latency_all,
             duration_seconds=round(seconds, 3),
             rows_before=self._rows_before,
             rows_after=rows_after,
-            valid=not problems,
-            invalid_reason="; ".join(problems) or None,
+            valid=not reasons,
+            invalid_reason="; ".join(reasons) or None,
+            bottleneck_reason=judgement.bottleneck,
+            thresholds=[found.plain() for found in judgement.results],
             exit_code=exit_code,
         )
         self.record.forget_position()
@@ -183,6 +200,8 @@ class Conductor:
             self.swarm.asked(),
             latency,
             seconds,
+            marked,
+            judgement,
         )
 
     def _opening(self, connection: psycopg.Connection) -> dict[str, object]:
@@ -212,6 +231,11 @@ class Conductor:
             "users": self.users,
             "duration_seconds": self.plan.duration,
         }
+
+    def _exit_code(self, judgement: Judgement, *, sound: bool) -> int:
+        code = judgement.exit_code(sound=sound)
+        protected = self.tuning.paused is not None and self.tuning.paused.by == _PROTECTOR
+        return _SOURCE_PROTECTED if protected and code in {0, 3} else code
 
     def _row(
         self, at: datetime, name: str, counts: Counts, target: float, pair: Sequence[Histogram]
@@ -263,6 +287,10 @@ def _baseline_in_force(connection: psycopg.Connection) -> dict[str, object]:
     return {
         f"initial_{name}": sizes[name] for name in ("users", "orders", "events") if name in sizes
     } | {"baseline_seed": sizes.get("seed")}
+
+
+def _summaries(service: Histogram, intended: Histogram) -> Quantiles:
+    return {"service": summary(service), "intended": summary(intended)}
 
 
 def _rates_in_force(mix: Mix) -> dict[str, float]:

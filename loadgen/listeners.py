@@ -19,7 +19,7 @@ from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadgen import locust_page, locust_tab, terminal
+from loadgen import locust_page, locust_tab, terminal, thresholds
 from loadgen.conductor import Conductor
 from loadgen.door import keep_order, make_door, status
 from loadgen.errors import PlaygroundError, SettingsError
@@ -115,6 +115,7 @@ def prepare(environment: Environment, **_: Any) -> None:
         if options.num_users < 1:
             raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
         _state.settings = load_settings(_overrides(options))
+        thresholds.load(_state.settings)  # refused now, not when a run begins
         terminal.warn_of_misspelt(misspelt())
         require_metrics_port(_state.settings)
         _state.dsn = prepare_source(_state.settings)

@@ -13,6 +13,7 @@ from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.profiles import ProfileName
 from loadgen.workload.streams import Checkpoint
+from loadgen.workload.vitals import Vitals
 
 _LOST_ANSWER = "08006"  # SQLSTATE of a write whose process died
 
@@ -23,6 +24,8 @@ class Remote:
 
     shares: list[tuple[float, Share]]  # (from schedule time, share)
     heard_at: float  # on the monotonic clock
+    slot: int = 0  # the lowest number that was free when it came
+    vitals: Vitals | None = None  # the latest
     ready: bool = False
     pid: int = 0  # on its own host
     applied: int = 0  # the newest change of rates that it acknowledged

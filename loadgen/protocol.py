@@ -1,6 +1,6 @@
 """What a conductor asks of the processes that perform a run's arrivals, be it one or many."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from loadgen.process import Past, Remote
@@ -9,6 +9,7 @@ from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
+from loadgen.workload.vitals import Vitals
 
 Latencies = Mapping[str, tuple[Histogram, Histogram]]
 
@@ -69,6 +70,12 @@ class Swarm(Protocol):
 
     def workers(self) -> int:
         """Return how many processes perform arrivals."""
+
+    def health(self) -> Mapping[int, Vitals]:
+        """Return each process's latest vitals, by slot: the lowest number free when it came."""
+
+    def take_vitals(self) -> Sequence[Vitals]:
+        """Return all processes' vitals since the last call."""
 
     def change(self, mix: Mix, profile: ProfileName) -> Applied:
         """Put rates and profile in force."""

@@ -3,7 +3,8 @@
 run.json is replaced atomically; the CSV files grow by whole lines, each append in one write call.
 Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
 calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
-time: the load's master for run.json and samples.csv, watch for slots.csv and freshness.csv.
+time: the load's master for run.json, samples.csv and generator.csv, watch for slots.csv and
+freshness.csv.
 Reading is record_reader's, the calls that reach the disk are record_files'.
 """
 
@@ -66,6 +67,24 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratorSample:
+    """The load's own processes in one interval, the worst of them for each figure.
+
+    Lags are seconds, ratios shares of a processor; busy_ratio adds the time of waiting for one.
+    bottleneck_seconds of the interval were late through the generator and not through the source.
+    """
+
+    FILE: ClassVar = "generator.csv"
+
+    time: datetime
+    loop_lag_p99: float
+    loop_lag_max: float
+    cpu_ratio: float
+    busy_ratio: float
+    bottleneck_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class SlotSample:
     """One replication slot at one moment; None where Postgres itself has no value."""
 
@@ -95,7 +114,7 @@ class MarkerSample:
     poll_seconds: float | None
 
 
-Row = Sample | SlotSample | MarkerSample
+Row = Sample | GeneratorSample | SlotSample | MarkerSample
 
 
 def law_holds(sample: Sample) -> bool:
@@ -183,6 +202,10 @@ class RunRecord:
     def append_samples(self, rows: Iterable[Sample]) -> None:
         """Append to samples.csv, whole lines in one write call."""
         self._append(Sample, rows)
+
+    def append_generator(self, row: GeneratorSample) -> None:
+        """Append to generator.csv, a whole line in one write call."""
+        self._append(GeneratorSample, [row])
 
     def append_slots(self, rows: Iterable[SlotSample]) -> None:
         """Append to slots.csv, whole lines in one write call."""

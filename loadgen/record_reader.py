@@ -18,6 +18,7 @@ from loadgen.errors import RecordError
 from loadgen.record import (
     LATEST,
     RUN_FILE,
+    GeneratorSample,
     MarkerSample,
     Row,
     Sample,
@@ -44,9 +45,11 @@ __all__ = [
     "Run",
     "TableRows",
     "Totals",
+    "bottleneck_seconds",
     "find_run",
     "load_run",
     "read_freshness",
+    "read_generator",
     "read_samples",
     "read_slots",
 ]
@@ -88,6 +91,20 @@ def load_run(path: Path) -> Run:
 def read_samples(path: Path) -> Iterator[Sample]:
     """Yield the rows of the folder's samples.csv; nothing where there is no such file yet."""
     return _rows(path, Sample)
+
+
+def read_generator(path: Path) -> Iterator[GeneratorSample]:
+    """Yield the rows of the folder's generator.csv; nothing where there is no such file."""
+    return _rows(path, GeneratorSample)
+
+
+def bottleneck_seconds(path: Path) -> int | None:
+    """Return in how many seconds the generator was the bottleneck; None if that was not measured.
+
+    `path` is the run's folder.
+    """
+    marked = [row.bottleneck_seconds for row in read_generator(path)]
+    return sum(marked) if marked else None
 
 
 def read_slots(path: Path) -> Iterator[SlotSample]:

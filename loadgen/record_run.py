@@ -93,6 +93,8 @@ class Run:
     duration_seconds: float | None
     users: int | None
     exit_code: int | None
+    latency_all: OperationLatency
+    bottleneck_reason: str | None
 
 
 def run_of(path: Path, raw: Mapping[str, object]) -> Run:
@@ -123,6 +125,8 @@ def run_of(path: Path, raw: Mapping[str, object]) -> Run:
         duration_seconds=keys.number("duration_seconds"),
         users=keys.whole("users"),
         exit_code=keys.whole("exit_code"),
+        latency_all=_latencies(keys.below("latency_all")),
+        bottleneck_reason=keys.text("bottleneck_reason"),
     )
 
 

@@ -14,6 +14,7 @@ import gevent
 import psycopg
 
 from loadgen.errors import SourceError
+from loadgen.health import Pulse
 from loadgen.process import Past
 from loadgen.source import postgres
 from loadgen.users import Crew, PostgresUser
@@ -56,6 +57,7 @@ class Station:
         self.ledger = Ledger(self.schedule, plan.lateness_limit)
         operations = Operations(plan, orders)
         self.crew = PostgresUser.crew_of_run = Crew(dsn, self.clock, self.ledger, operations)
+        self.pulse = Pulse(self.crew)
         self._settler = gevent.spawn(self._settle_for_ever)
 
     def start(self, zero: float, paused: float = 0.0) -> None:
@@ -131,6 +133,7 @@ class Station:
 
     def close(self) -> None:
         """Stop looking for lost writes; the run is over."""
+        self.pulse.stop()
         self._settler.kill()
         self.crew.retire()
 

@@ -3,7 +3,7 @@
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import gevent
 
@@ -17,6 +17,7 @@ from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
+from loadgen.workload.vitals import Vitals
 
 CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
 _ITSELF = "1 of 1"
@@ -118,6 +119,15 @@ class LocalSwarm:
     def workers(self) -> int:
         """Return how many processes perform arrivals."""
         return 1
+
+    def health(self) -> Mapping[int, Vitals]:
+        """Return this process's latest vitals, in slot 0."""
+        latest = self.station.pulse.latest
+        return {} if latest is None else {0: latest}
+
+    def take_vitals(self) -> Sequence[Vitals]:
+        """Return this process's vitals since the last call."""
+        return self.station.pulse.take()
 
     def change(self, mix: Mix, profile: ProfileName) -> Applied:
         """From now on rates and profile are these; return from when, and who acknowledged it."""

@@ -88,7 +88,28 @@ def print_summary(outcome: Outcome, conductor: Conductor) -> None:
         print(f"It was paused by {paused.by} to the end: {paused.reason}")
     for problem in outcome.problems:
         print(f"INVALID: {problem}")
+    _print_judgement(outcome)
     print(f"record: {conductor.record.path}\nnext:   loadgen report", flush=True)
+
+
+def _print_judgement(outcome: Outcome) -> None:
+    """Say what speaks against the generator, and what the limits say."""
+    judgement = outcome.judgement
+    if judgement.bottleneck:
+        print(f"INVALID: {judgement.bottleneck}")
+    elif outcome.bottleneck_seconds:
+        print(
+            f"The generator itself was the bottleneck in {outcome.bottleneck_seconds} of "
+            f"{outcome.seconds:g} s, which is within the limit: see generator.csv"
+        )
+    for found in judgement.results:
+        if found.verdict == "not judged":
+            print(f"Threshold {found}")
+    for found in judgement.missed:
+        print(f"MISSED: {found}")
+    passed = sum(found.verdict == "pass" for found in judgement.results)
+    if passed:
+        print(f"Thresholds passed: {passed} of {len(judgement.results)}")
 
 
 def print_error(exc: Exception) -> None:

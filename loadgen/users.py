@@ -24,6 +24,7 @@ from loadgen.workload.ledger import Ledger
 from loadgen.workload.operations import STATEMENTS, Operations, Write
 from loadgen.workload.settle import Lost, backend_alive, is_committed
 from loadgen.workload.streams import Arrival
+from loadgen.workload.vitals import late_after
 
 STALL_SECONDS = 5.0
 NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
@@ -47,9 +48,12 @@ class Crew:
         self.holding = False  # take nothing for the moment
         self.ticked_at: float | None = None  # in a worker: when it last knew that it was alive
         self.reconnects = 0
+        self.late_after = late_after(ledger.lateness_limit)  # seconds
+        self.late_wakes = 0  # times an idle user was given an arrival later than that
         self._idle: list[greenlet] = []
         self._loop = gevent.hub.get_hub().loop
         self._timer = self._loop.timer(0)
+        self._wakes_at = 0.0  # schedule time
 
     def take(self) -> Arrival | None:
         """Return the next due arrival, waiting for it; None when the user is asked to look up."""
@@ -102,11 +106,15 @@ class Crew:
         self._timer.stop()
         due = self.ledger.schedule.next_due()
         if not self.holding and due <= self.clock.limit and due != float("inf"):
-            self._timer = self._loop.timer(max(0.0, due - self.clock.now()))
+            now = self.clock.now()
+            self._wakes_at = max(now, due)
+            self._timer = self._loop.timer(max(0.0, due - now))
             self._timer.start(self._hand_over, update=True)
 
     def _hand_over(self) -> None:
         """Give what is due to idle users, the last one to fall idle first; runs in the hub."""
+        if self._idle and self.clock.now() - self._wakes_at > self.late_after:
+            self.late_wakes += 1
         while (
             self._idle
             and not self.holding

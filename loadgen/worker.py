@@ -112,7 +112,8 @@ class Worker:
             name: [service.dump(), intended.dump()]
             for name, (service, intended) in station.take_latencies().items()
         }
-        return {**station.vector(), "latencies": latencies}
+        vitals = [list(second) for second in station.pulse.take()]
+        return {**station.vector(), "latencies": latencies, "vitals": vitals}
 
     def _say(self, **said: object) -> None:
         self._runner.send_message(MESSAGE, {"run_id": self._run_id, **said})

@@ -7,7 +7,6 @@ arrivals of a worker that is lost, from its last vector up to the hand-over, are
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
-from collections import Counter
 from collections.abc import Mapping
 from math import inf, nextafter
 from typing import Any
@@ -18,15 +17,14 @@ from locust.runners import MasterRunner
 
 from loadgen.errors import SourceError
 from loadgen.process import Past, Remote
-from loadgen.protocol import Applied, no_latencies
-from loadgen.remote import awaits_sums, settle_from_sums, why_lost
+from loadgen.protocol import Applied
+from loadgen.remote import why_lost
+from loadgen.roster import Roster
 from loadgen.station import schedule_of
 from loadgen.swarm import CONNECT_SECONDS, take_over
 from loadgen.worker import MESSAGE
 from loadgen.workload.arrivals import WHOLE, Schedule, Share
 from loadgen.workload.clock import ScheduleClock
-from loadgen.workload.histogram import Histogram
-from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
@@ -37,19 +35,18 @@ _GATHER_SECONDS = 1.5
 _ACKNOWLEDGED_SECONDS = 2.0
 
 
-class WorkersSwarm:
+class WorkersSwarm(Roster):
     """What the conductor asks, answered by the workers' latest reports."""
 
     distributed = True
 
     def __init__(self, runner: MasterRunner, dsn: str) -> None:
+        super().__init__()
         self._runner = runner
         self._dsn = dsn
         self.events: list[tuple[str, dict[str, object]]] = []  # for the journal
         self._clock = ScheduleClock(time.monotonic)
-        self._remotes: dict[str, Remote] = {}
         self._silent: set[str] = set()  # lost, and not heard again
-        self._latencies: dict[str, tuple[Histogram, Histogram]] = no_latencies()
         self._changes: list[tuple[float, dict[str, float], ProfileName]] = []
         self._version = 0  # of what was announced last
         self._zero = 0.0
@@ -69,7 +66,7 @@ class WorkersSwarm:
         for part, name in enumerate(workers):
             self._enlist(name, Share(part, len(workers)), joins_at=None)
         deadline = time.monotonic() + _READY_SECONDS
-        while not all(remote.ready for remote in self._live()):
+        while not all(remote.ready for remote in self.live()):
             if self._problem or time.monotonic() > deadline:
                 raise SourceError(
                     self._problem or "a worker did not get ready in 30 s: see its log"
@@ -83,13 +80,9 @@ class WorkersSwarm:
             self._schedule.change_rates(at, Mix(rates), profile)
             self._changes.append((at, dict(rates), profile))
         for i, remote in enumerate(past.remotes):
-            self._remotes[f"{i} before resume {past.resumed}"] = remote
+            self.remotes[f"{i} before resume {past.resumed}"] = remote
             remote.lost = True
             take_over(self._dsn, self._plan, remote, self._schedule, past.s)
-
-    def processes(self) -> list[Remote]:
-        """Return all that performed arrivals, as a resumed run has to know them."""
-        return list(self._remotes.values())
 
     def now(self) -> float:
         """Return the schedule time; negative before the start."""
@@ -100,28 +93,9 @@ class WorkersSwarm:
         deadline = time.monotonic() + _GATHER_SECONDS
         while (now := time.monotonic()) < deadline and any(
             remote.s < int(s) and now - remote.heard_at < 2 * _GATHER_SECONDS
-            for remote in self._live()
+            for remote in self.live()
         ):
             gevent.sleep(0.01)
-
-    def counts(self) -> Mapping[str, Counts]:
-        """Return the sum of the workers' latest vectors."""
-        return {
-            name: sum((remote.counts[name] for remote in self._remotes.values()), Counts())
-            for name in OPERATIONS
-        }
-
-    def latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
-        """Return (service, intended) per operation since the last call."""
-        taken, self._latencies = self._latencies, no_latencies()
-        return taken
-
-    def failures(self) -> Mapping[tuple[str, str], int]:
-        """Return failed writes by (operation, SQLSTATE) from the start."""
-        total: Counter[tuple[str, str]] = Counter()
-        for remote in self._remotes.values():
-            total.update(remote.failures)
-        return total
 
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""
@@ -136,14 +110,6 @@ class WorkersSwarm:
     def elapsed(self) -> float:
         """Return the seconds since the schedule's start, pauses included."""
         return self._clock.elapsed()
-
-    def reconnects(self) -> int:
-        """Return how often a user had to try again to connect."""
-        return sum(remote.reconnects for remote in self._remotes.values())
-
-    def workers(self) -> int:
-        """Return how many workers have a share."""
-        return len(self._live())
 
     def change(self, mix: Mix, profile: ProfileName) -> Applied:
         """Announce other rates, or another profile."""
@@ -171,21 +137,13 @@ class WorkersSwarm:
         """Let nothing more fall due, from an instant that all workers know ahead."""
         at = min(self._ahead(), self._clock.limit, self._schedule.end)
         self._end(at)
-        while any(remote.s < at for remote in self._live()):
+        while any(remote.s < at for remote in self.live()):
             gevent.sleep(0.01)
 
     def close(self) -> None:
         """End what goes on beside the users."""
         gevent.killall(self._greenlets)
         self._tell_all(do="close")
-
-    def awaits_sums(self) -> bool:
-        """Tell whether all that is still unknown can be told by the tables' sums alone."""
-        return awaits_sums(self._remotes.values())
-
-    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
-        """Settle what only the tables' sums can tell, when nobody writes any more."""
-        settle_from_sums(self._remotes.values(), gained)
 
     def _ahead(self) -> float:
         return max(0.0, self.now()) + _AHEAD_SECONDS
@@ -201,15 +159,15 @@ class WorkersSwarm:
         version = self._version
         self._tell_all(**said, version=version)
         deadline = time.monotonic() + _ACKNOWLEDGED_SECONDS
-        while time.monotonic() < deadline and any(r.applied < version for r in self._live()):
+        while time.monotonic() < deadline and any(r.applied < version for r in self.live()):
             gevent.sleep(0.01)
-        live = self._live()
+        live = self.live()
         return f"{sum(remote.applied >= version for remote in live)} of {len(live)}"
 
     def _start(self) -> None:
         """Start every clock at one instant ahead, once a connection is open somewhere."""
         deadline = time.monotonic() + CONNECT_SECONDS
-        while time.monotonic() < deadline and not any(r.backends for r in self._remotes.values()):
+        while time.monotonic() < deadline and not any(r.backends for r in self.remotes.values()):
             gevent.sleep(0.01)
         s, elapsed = (self._past.s, self._past.elapsed) if self._past else (0.0, 0.0)
         self._zero = time.time() + _AHEAD_SECONDS - s
@@ -224,19 +182,19 @@ class WorkersSwarm:
             gevent.sleep(0.25)
             if self.now() < 0 or self.now() >= self._schedule.end:
                 continue
-            for name, remote in list(self._remotes.items()):
+            for name, remote in list(self.remotes.items()):
                 there, ours = name in self._runner.clients, remote.pid in self._children
                 if not remote.lost and (why := why_lost(remote, there=there, ours=ours)):
                     self._lose(name, remote, why)
             for name in self._there():
-                if name not in self._remotes and name not in self._silent:
+                if name not in self.remotes and name not in self._silent:
                     self._split(joining=name)
 
     def _lose(self, name: str, remote: Remote, why: str) -> None:
         """Hand a lost worker's share to the others, and have its last arrivals looked up."""
         self._silent.add(name)
         # Under a name of its own: the process may come back, and is another worker then.
-        self._remotes[f"{name} lost at {self.now():.3f}"] = self._remotes.pop(name)
+        self.remotes[f"{name} lost at {self.now():.3f}"] = self.remotes.pop(name)
         remote.lost = True
         at = self._split()
         self.events.append(
@@ -247,11 +205,11 @@ class WorkersSwarm:
     def _split(self, joining: str | None = None) -> float:
         """Share the schedule among those who live, and who joins, from an instant ahead on."""
         at = self.now() + 2 * _AHEAD_SECONDS
-        names = [name for name, remote in self._remotes.items() if not remote.lost]
+        names = [name for name, remote in self.remotes.items() if not remote.lost]
         parts = len(names) + (joining is not None)
         for part, name in enumerate(names):
             share = Share(part, parts)
-            self._remotes[name].shares.append((at, share))
+            self.remotes[name].shares.append((at, share))
             self._tell(name, do="split", at=at, share=list(share))
         if joining is not None:
             self._enlist(joining, Share(parts - 1, parts), joins_at=at)
@@ -261,7 +219,7 @@ class WorkersSwarm:
         return at
 
     def _enlist(self, name: str, share: Share, joins_at: float | None) -> None:
-        self._remotes[name] = Remote([(joins_at or 0.0, share)], time.monotonic())
+        self.enlist(name, share, joins_at or 0.0)
         self._tell(
             name,
             do="begin",
@@ -279,7 +237,7 @@ class WorkersSwarm:
     def _hear(self, msg: Any, **_: Any) -> None:
         """Take in what one worker says."""
         self._silent.discard(msg.node_id)
-        remote, said = self._remotes.get(msg.node_id), msg.data
+        remote, said = self.remotes.get(msg.node_id), msg.data
         if remote is None or said["run_id"] != self._token():
             return
         remote.heard_at = time.monotonic()
@@ -288,25 +246,18 @@ class WorkersSwarm:
         remote.applied = said.get("applied", remote.applied)
         self._problem = said.get("problem", self._problem)
         if "vector" in said:
-            remote.take_in(said["vector"])
-            for name, (service, intended) in said["vector"]["latencies"].items():
-                ours = self._latencies[name]
-                ours[0].merge(Histogram.load(service))
-                ours[1].merge(Histogram.load(intended))
+            self.take_in(remote, said["vector"])
 
     def _token(self) -> str:
         """Return what tells this swarm's messages from those of the same run before a resume."""
         return f"{self._plan.run_id}/{self._past.resumed if self._past else 0}"
-
-    def _live(self) -> list[Remote]:
-        return [remote for remote in self._remotes.values() if not remote.lost]
 
     def _there(self) -> list[str]:
         clients = self._runner.clients
         return [node.id for node in clients.ready + clients.spawning + clients.running]
 
     def _tell_all(self, **said: object) -> None:
-        for name, remote in self._remotes.items():
+        for name, remote in self.remotes.items():
             if not remote.lost:
                 self._tell(name, **said)
 

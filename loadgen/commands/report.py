@@ -5,11 +5,13 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from loadgen import thresholds
 from loadgen.record_reader import find_run
 from loadgen.settings import load_settings
 
 if TYPE_CHECKING:
     from loadgen.report.folder import Written
+    from loadgen.thresholds import Judgement
 
 _EXAMPLE = "example: loadgen report            (the latest run; or name one: loadgen report RUN)"
 
@@ -29,23 +31,46 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         nargs="?",
         help="a run's id or folder; without it the latest run in REPORTS_DIR",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="judge THRESHOLDS_FILE and end with 1 (not sound), 4 (the generator was the "
+        "bottleneck) or 3 (a limit missed)",
+    )
     parser.add_argument("--json", action="store_true", help="print the verdict and paths as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the report and print its path; 0 whatever the run was like."""
-    folder = find_run(load_settings().reports_dir, args.run_name)
+    """Write the report and print its path; 0 whatever the run was like, unless asked to check."""
+    settings = load_settings()
+    limits = thresholds.load(settings)
+    folder = find_run(settings.reports_dir, args.run_name)
     from loadgen.report.folder import write_report  # noqa: PLC0415 - jinja2 and the charts
 
-    written = write_report(folder, datetime.now(UTC))
+    written = write_report(folder, datetime.now(UTC), limits)
     if args.json:
         print(json.dumps(as_json(written), indent=2))
     else:
         verdict = written.report.verdict
         print(f"{verdict.headline}. {verdict.sentence}")
+        if args.check:
+            _print_limits(verdict.judgement)
         print(f"report: {written.html}")
-    return 0
+    return exit_code(written) if args.check else 0
+
+
+def exit_code(written: "Written") -> int:
+    """Return what the run deserves; one without an end can't be called sound."""
+    verdict = written.report.verdict
+    return verdict.judgement.exit_code(sound=verdict.sound is True)
+
+
+def _print_limits(judgement: "Judgement") -> None:
+    for found in judgement.results:
+        print(f"{found.verdict:<10}  {found}")
+    if not judgement.results:
+        print("There are no thresholds: THRESHOLDS_FILE is not there, or empty.")
 
 
 def as_json(written: "Written") -> dict[str, object]:
@@ -62,6 +87,8 @@ def as_json(written: "Written") -> dict[str, object]:
             {"name": check.name, "level": check.level, "finding": check.finding}
             for check in verdict.checks
         ],
+        "thresholds": [found.plain() for found in verdict.judgement.results],
+        "exit_code": exit_code(written),
         "operations": {
             done.operation: {
                 "asked": done.asked,

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from loadgen.record import Sample, law_holds
+from loadgen.record import GeneratorSample, Sample, law_holds
 from loadgen.record_reader import Run, TableRows, Totals
+from loadgen.report.generator import Generator, generator_of
 from loadgen.report.intervals import Interval, Standstill, intervals, standstill
 from loadgen.report.words import OPERATION_WORDS
 from loadgen.settings import RATE_SETTINGS
@@ -56,6 +57,7 @@ class Facts:
     last_sample: datetime | None
     parts: Mapping[str, tuple[Interval, ...]]
     standstill: Standstill
+    generator: Generator | None
 
     @property
     def asked(self) -> float:
@@ -67,7 +69,9 @@ class Facts:
         return sum(getattr(done.totals, outcome) for done in self.operations)
 
 
-def facts_of(run: Run, samples: Iterable[Sample]) -> Facts:
+def facts_of(
+    run: Run, samples: Iterable[Sample], generator: Iterable[GeneratorSample] = ()
+) -> Facts:
     """Return the facts of the run."""
     by_operation: dict[str, list[Sample]] = {}
     times, broken = set(), set()
@@ -97,6 +101,7 @@ def facts_of(run: Run, samples: Iterable[Sample]) -> Facts:
         last_sample=last,
         parts=parts,
         standstill=standstill(part for several in parts.values() for part in several),
+        generator=generator_of(generator),
     )
 
 

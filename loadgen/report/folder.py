@@ -8,9 +8,10 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 from loadgen.record_files import naming, replace_file
-from loadgen.record_reader import load_run, read_samples
+from loadgen.record_reader import load_run, read_generator, read_samples
 from loadgen.report.facts import Facts, facts_of
 from loadgen.report.render import CHART_FILES, Report, render
+from loadgen.thresholds import Threshold
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
@@ -28,11 +29,11 @@ class Written:
     charts: tuple[Path, ...]
 
 
-def write_report(folder: Path, at: datetime) -> Written:
+def write_report(folder: Path, at: datetime, limits: tuple[Threshold, ...] = ()) -> Written:
     """Write the report of the run in `folder`; a report that is there already is replaced."""
-    facts = facts_of(load_run(folder), read_samples(folder))
+    facts = facts_of(load_run(folder), read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
-    report = render(facts, at)
+    report = render(facts, at, limits)
     charts = folder / CHARTS_FOLDER
     if charts.exists() and not charts.is_dir():
         raise RecordError(f"{charts} is in the way of the report's charts: move it away")

@@ -15,11 +15,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadgen import __version__
-from loadgen.report import palette, svg, tables, words
+from loadgen.report import judging, palette, svg, tables, words
 from loadgen.report.facts import Facts
 from loadgen.report.gallery import Gallery, gallery
 from loadgen.report.tables import Table
 from loadgen.report.verdict import SKIPPED_LIMIT, TOLERANCE, Verdict, judge
+from loadgen.thresholds import Threshold
 
 CHART_FILES = ("rates.svg", "latency.svg", "undone.svg")
 _METHOD = (
@@ -30,6 +31,9 @@ _METHOD = (
     {TOLERANCE:.1%} (or one arrival; with Poisson arrivals, three standard deviations) of those
     asked for, and at most {SKIPPED_LIMIT:.1%} of all were skipped. What was skipped while the
     source took no write at all does not count against it.""",
+    """A second counts as the generator's own fault if a process of the load gave an arrival late to
+    a connection that was idle, or if arrivals waited while a process was busy, or waiting for a
+    processor, all the time. Waiting for a busy source is not its fault.""",
     """Quantiles come from histograms whose buckets are 2.2% wide, and are never too low. All rules
     are in docs/method.md of the project.""",
 )
@@ -54,9 +58,9 @@ class Report:
     verdict: Verdict
 
 
-def render(facts: Facts, written_at: datetime) -> Report:
-    """Return the report of a run."""
-    verdict, drawn = judge(facts), gallery(facts)
+def render(facts: Facts, written_at: datetime, limits: tuple[Threshold, ...] = ()) -> Report:
+    """Return the report of a run, judged by `limits`."""
+    verdict, drawn = judge(facts, limits), gallery(facts)
     context = _context(facts, verdict, drawn) | {"written_at": words.moment(written_at)}
     return Report(
         html=_html().get_template("report.html").render(context),
@@ -74,6 +78,7 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "verdict": verdict,
         "marks": _MARKS,
         "drawn": drawn,
+        "thresholds": judging.table(verdict.judgement),
         "asked": tables.asked(facts),
         "done": tables.done(facts),
         "latency": tables.latency(run),

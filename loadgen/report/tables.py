@@ -84,7 +84,11 @@ def latency(run: Run) -> Table:
         )
         for operation, found in _in_order(run.latency)
     ]
-    return Table(tuple(columns), tuple(rows))
+    whole = run.latency_all
+    together = rows and whole.service.max is not None
+    if together:
+        rows.append(("All", *_quantiles(whole.service), *_quantiles(whole.intended)))
+    return Table(tuple(columns), tuple(rows), total=bool(together))
 
 
 def failures(facts: Facts) -> Table:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
-from loadgen.report import words
+from loadgen.report import judging, words
 from loadgen.report.facts import Done, Facts
+from loadgen.thresholds import Judgement, Threshold
 
 # Offered may differ from asked by half a percent or one arrival; Poisson arrivals by 3 sigma.
 TOLERANCE = 0.005
@@ -46,31 +47,42 @@ class Verdict:
     checks: tuple[Check, ...]
     kept_up: bool | None
     sound: bool | None
+    judgement: Judgement
 
 
-def judge(facts: Facts) -> Verdict:
-    """Return the verdict on a run."""
+def judge(facts: Facts, limits: tuple[Threshold, ...] = ()) -> Verdict:
+    """Return the verdict on a run, and what the limits say of it."""
+    judgement = judging.judgement_of(facts, limits)
     offered, skipped = _offered(facts), _skipped(facts)
+    own = _generator(facts, judgement)
     sound = (_unknown(facts), _counters(facts), _law(facts))
-    level, headline = _headline(facts, (offered, skipped), sound)
-    bad = any(check.level == "bad" for check in sound) or facts.run.valid is False
+    level, headline = _headline(facts, (offered, skipped), sound, judgement)
+    bad = any(check.level == "bad" for check in sound) or _called_invalid(facts)
     kept_up = None
     if facts.ended and facts.asked:
-        kept_up = "bad" not in {offered.level, skipped.level}
+        kept_up = "bad" not in {offered.level, skipped.level} and not judgement.bottleneck
     return Verdict(
         level=level,
         headline=headline,
-        sentence=_sentence(facts, sound),
-        checks=(offered, skipped, _failed(facts), *sound),
+        sentence=_sentence(facts, sound, judgement),
+        checks=(offered, skipped, _failed(facts), *own, *sound, *_thresholds(judgement)),
         kept_up=kept_up,
         sound=False if bad else True if facts.ended else None,
+        judgement=judgement,
     )
 
 
+def _called_invalid(facts: Facts) -> bool:
+    """Tell whether the load itself saw more against its numbers than that it was the bottleneck."""
+    run = facts.run
+    judged_anew = facts.generator is not None and run.bottleneck_reason is not None
+    return run.valid is False and not (judged_anew and run.invalid_reason == run.bottleneck_reason)
+
+
 def _headline(
-    facts: Facts, delivered: Sequence[Check], sound: Sequence[Check]
+    facts: Facts, delivered: Sequence[Check], sound: Sequence[Check], judgement: Judgement
 ) -> tuple[Level, str]:
-    if any(check.level == "bad" for check in sound) or facts.run.valid is False:
+    if any(check.level == "bad" for check in sound) or _called_invalid(facts):
         return "bad", "These numbers can't be relied on"
     if not facts.ended:
         return "warn", "The run has no end: it was killed, or is still going on"
@@ -78,11 +90,16 @@ def _headline(
         return "warn", "Nothing was asked of the generator"
     if not facts.total("offered"):
         return "warn", "No arrival fell due in this run: it was too short for its rates"
-    return _delivery(facts, delivered)
+    level, headline = _delivery(facts, delivered, judgement)
+    if judgement.missed and level != "bad":
+        return "bad", f"{headline}; {words.plural(len(judgement.missed), 'threshold')} missed"
+    return level, headline
 
 
-def _delivery(facts: Facts, delivered: Sequence[Check]) -> tuple[Level, str]:
+def _delivery(facts: Facts, delivered: Sequence[Check], judgement: Judgement) -> tuple[Level, str]:
     offered, skipped = delivered
+    if judgement.bottleneck:
+        return "bad", "The generator itself was the bottleneck"
     if "bad" in {offered.level, skipped.level}:
         return "bad", "The generator did not keep up"
     if _share(facts, "skipped") > SKIPPED_LIMIT:
@@ -98,7 +115,7 @@ def _explains(facts: Facts) -> bool:
     return facts.standstill.skipped >= _NEARLY_ALL * facts.total("skipped") > 0
 
 
-def _sentence(facts: Facts, sound: Sequence[Check]) -> str:
+def _sentence(facts: Facts, sound: Sequence[Check], judgement: Judgement) -> str:
     """Say it all in one sentence: offered, skipped, failed, rows and the law."""
     if not facts.samples and not facts.ended:
         return "It left no sample behind, so nothing is known of what it did."
@@ -116,8 +133,9 @@ def _sentence(facts: Facts, sound: Sequence[Check]) -> str:
     done = words.plural(facts.total("committed"), "write")
     text = f"It offered {part}, skipped {skipped} and saw {failed} fail; {done} were committed"
     unsound = "; ".join(check.finding for check in sound if check.level == "bad")
-    if not unsound and facts.run.valid is False:
+    if not unsound and _called_invalid(facts):
         unsound = facts.run.invalid_reason or "the load itself judged the run invalid"
+    unsound = unsound or judgement.bottleneck or ""
     if unsound:
         return f"{words.first_capital(unsound)}. {text}."
     if not facts.ended:
@@ -191,6 +209,46 @@ def _failed(facts: Facts) -> Check:
         return Check("good", "Failed", "none: the source refused no write")
     part = words.share(failed, facts.total("offered"))
     return Check("warn", "Failed", f"{words.plural(failed, 'write')} ({part}); see Failures")
+
+
+def _generator(facts: Facts, judgement: Judgement) -> list[Check]:
+    """Say how the load's own processes did; nothing where that was not measured."""
+    name, own = "Generator", facts.generator
+    if own is None:
+        return []
+    if not own.bottleneck_seconds:
+        lag = words.latency(own.lag)
+        busy = f"{min(1.0, own.busy_ratio):.0%}"
+        return [
+            Check(
+                "good",
+                name,
+                f"never the bottleneck: its loop was late by {lag} at most, its busiest process "
+                f"took or awaited {busy} of a processor",
+            )
+        ]
+    when = judging.stretches_words(own.stretches)
+    share = words.share(min(own.bottleneck_seconds, facts.seconds or 0), facts.seconds or 0)
+    finding = (
+        f"the bottleneck itself in {words.duration(own.bottleneck_seconds)} ({share}): "
+        f"samples of {when} UTC"
+    )
+    return [Check("bad" if judgement.bottleneck else "warn", name, finding)]
+
+
+def _thresholds(judgement: Judgement) -> list[Check]:
+    """Say how many limits were held; nothing where there are none."""
+    name, results = "Thresholds", judgement.results
+    if not results:
+        return []
+    if judgement.missed:
+        return [Check("bad", name, f"missed: {judging.missed_words(judgement.missed)}")]
+    passed = sum(found.verdict == "pass" for found in results)
+    text = f"{words.count(passed)} of {words.plural(len(results), 'limit')} passed"
+    left = len(results) - passed
+    if not left:
+        return [Check("good", name, text)]
+    return [Check("warn", name, f"{text}; see Thresholds")]
 
 
 def _unknown(facts: Facts) -> Check:

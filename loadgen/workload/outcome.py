@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from loadgen.thresholds import Judgement
 from loadgen.workload.ledger import Counts
 from loadgen.workload.settle import gained
 
@@ -20,6 +21,8 @@ class Outcome:
     asked: Mapping[str, float]
     latency: Mapping[str, Mapping[str, Mapping[str, float | None]]]
     seconds: float
+    bottleneck_seconds: int | None
+    judgement: Judgement
 
 
 def problems_of(

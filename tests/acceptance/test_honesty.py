@@ -1,0 +1,135 @@
+"""Whose fault it was, and what passes: the generator's own part, and the limits of a file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadgen.record_reader import bottleneck_seconds, read_generator
+from loadgen.source.postgres import connect
+from tests.acceptance.conftest import Locust, check_record, counted, latest, rates
+from tests.conftest import RunLoadgen
+
+# A greenlet of somebody else's in one process of the load: it holds the processor for so long at
+# a time, and rests in between or not.
+BURNING = """
+import time
+
+import gevent
+from locust import events
+from locust.runners import MasterRunner
+
+from loadgen.users import PostgresUser
+from loadgen import listeners
+
+def burn():
+    while True:
+        ends = time.monotonic() + {seconds}
+        while time.monotonic() < ends:
+            pass
+        gevent.sleep({rest})
+
+@events.test_start.add_listener
+def start(environment, **_):
+    runner = environment.runner
+    if not isinstance(runner, MasterRunner) and getattr(runner, "worker_index", 0) == 0:
+        gevent.spawn_later(0.5, burn)
+"""
+
+
+def run_folder(project: Path) -> Path:
+    """Return the newest run's folder."""
+    return project / "reports" / "latest"
+
+
+def test_a_stalling_generator_makes_the_run_invalid(
+    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """Arrivals that came late to idle connections: exit 4, said everywhere, though rows agree."""
+    before = counted(seeded)
+    (project / "locustfile.py").write_text(BURNING.format(seconds=0.4, rest=0.05))
+    (project / "thresholds.toml").write_text("intended_p95_seconds = 0.01\n")
+    process = locust(seeded, "-t", "9s", *rates())
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 4, out + err
+    assert "INVALID: the generator itself was the bottleneck in " in out
+    assert "MISSED: intended_p95_seconds: limit 0.01, measured" in out
+    run = latest(project)
+    assert (run["valid"], run["exit_code"]) == (False, 4)
+    assert run["invalid_reason"].startswith("the generator itself was the bottleneck in ")
+    committed = {name: totals["committed"] for name, totals in run["totals"].items()}
+    assert committed == {name: n - before[name] for name, n in counted(seeded).items()}
+    assert (bottleneck_seconds(run_folder(project)) or 0) >= 4
+    assert max(row.loop_lag_max for row in read_generator(run_folder(project))) >= 0.3
+    checked = run_loadgen("report", "--check")
+    assert checked.returncode == 4, checked.stderr
+    assert "The generator itself was the bottleneck" in checked.stdout
+    assert run_loadgen("report").returncode == 0
+    # Who knows better may say so.
+    (project / "thresholds.toml").write_text("generator_bottleneck_share = 1\n")
+    assert run_loadgen("report", "--check").returncode == 0
+
+
+def test_one_busy_worker_is_enough(seeded: str, locust: Locust, project: Path) -> None:
+    """A process that never rests, with arrivals waiting, is the bottleneck without any stall."""
+    (project / "locustfile.py").write_text(BURNING.format(seconds=0.03, rest=0))
+    process = locust(seeded, "--processes", "2", "-u", "2", "-t", "9s", *rates(2))
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 4, out + err
+    assert "INVALID: the generator itself was the bottleneck in " in out
+    rows = list(read_generator(run_folder(project)))
+    assert max(row.busy_ratio for row in rows) > 0.95
+    assert any(row.bottleneck_seconds for row in rows)
+
+
+def test_a_slow_source_is_not_the_generators_fault(
+    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """Skips while connections wait for the source mark nothing; a limit on them gives exit 3."""
+    before = counted(seeded)
+    with connect(seeded) as source:
+        source.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END$$"
+        )
+        source.execute(
+            "CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+    limits = project / "limits.toml"
+    limits.write_text("skipped_share = 0.01\n[operations.insert_order]\nfailed_share = 0\n")
+    env = {"THRESHOLDS_FILE": str(limits)}
+    process = locust(seeded, "-u", "1", "-t", "9s", *rates(), env=env)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 3, out + err
+    assert "MISSED: skipped_share: limit 0.01, measured" in out
+    assert "Thresholds passed: 1 of 2" in out
+    run = check_record(project, seeded, before)
+    assert run["totals"]["insert_event"]["skipped"] > 10
+    assert [found["verdict"] for found in run["thresholds"]] == ["missed", "pass"]
+    assert (bottleneck_seconds(run_folder(project)) or 0) <= 3  # of a crowded test machine
+    checked = run_loadgen("report", "--check", "--json", env=env)
+    assert checked.returncode == json.loads(checked.stdout)["exit_code"] == 3, checked.stderr
+    assert "## Thresholds" in (run_folder(project) / "report.md").read_text()
+    limits.write_text("skipped_share = 1\n")
+    assert run_loadgen("report", "--check", env=env).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "said"),
+    [
+        ("skiped_share = 0.1", {}, "thresholds.toml: skiped_share is no threshold: did you mean"),
+        (None, {"THRESHOLDS_FILE": "gone.toml"}, "THRESHOLDS_FILE is gone.toml, which is not"),
+    ],
+)
+def test_a_bad_file_is_refused_before_anything_starts(
+    text: str | None, env: dict[str, str], said: str, locust: Locust, project: Path
+) -> None:
+    """Exit code 2 and one line, before the source is even asked."""
+    if text is not None:
+        (project / "thresholds.toml").write_text(text)
+    process = locust("postgresql://u:p@127.0.0.1:1/d", "-t", "5s", env=env)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2, out + err
+    assert said in err
+    assert "Traceback" not in err
+    assert not (project / "reports").exists()

@@ -1,0 +1,230 @@
+"""Limits on a run: what the file may say, and how a run is judged by it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadgen import thresholds
+from loadgen.errors import SettingsError
+from loadgen.settings import Settings, load_settings
+from loadgen.thresholds import BOTTLENECK, Judged, Measured, Quantiles, Threshold, judge
+from loadgen.workload.ledger import Counts
+
+ROOT = Path(__file__).parents[2]
+
+
+def latency(p95: float, p99: float) -> Quantiles:
+    """Return the same quantiles as service and twice as long as intended time."""
+    return {
+        "service": {"p95": p95, "p99": p99},
+        "intended": {"p95": 2 * p95, "p99": 2 * p99},
+    }
+
+
+MEASURED = Measured(
+    seconds=1000.0,
+    bottleneck_seconds=10,
+    total=Counts(1000, 960, 10, 30),
+    totals={"insert_order": Counts(500, 480, 10, 10), "soft_delete_user": Counts(10, 9, 1, 0)},
+    latency_all=latency(0.01, 0.02),
+    latency={"insert_order": latency(0.03, 0.04), "soft_delete_user": latency(9.0, 9.0)},
+)
+
+
+def judged(name: str, limit: float, operation: str | None = None) -> Judged:
+    """Return what one limit says of the run above."""
+    (found,) = judge((Threshold(name, limit, operation),), MEASURED).results
+    return found
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the path of a thresholds file in a project of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("THRESHOLDS_FILE", raising=False)
+    return tmp_path / "thresholds.toml"
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "operation", "verdict", "measured"),
+    [
+        ("skipped_share", 0.03, None, "pass", 0.03),
+        ("skipped_share", 0.029, None, "missed", 0.03),
+        ("failed_share", 0.01, None, "pass", 0.01),
+        ("failed_share", 0.019, "insert_order", "missed", 0.02),
+        ("service_p95_seconds", 0.01, None, "pass", 0.01),
+        ("service_p95_seconds", 0.01, "insert_order", "missed", 0.03),
+        ("service_p99_seconds", 0.02, None, "pass", 0.02),
+        ("intended_p95_seconds", 0.019, None, "missed", 0.02),
+        ("intended_p99_seconds", 0.08, "insert_order", "pass", 0.08),
+        (BOTTLENECK, 0.01, None, "pass", 0.01),
+        (BOTTLENECK, 0.009, None, "missed", 0.01),
+    ],
+)
+def test_the_limit_itself_passes_and_what_is_above_it_misses(
+    name: str, limit: float, operation: str | None, verdict: str, measured: float
+) -> None:
+    """Each limit is compared with its own figure, of all operations together or of one."""
+    found = judged(name, limit, operation)
+    assert found.verdict == verdict
+    assert found.measured == pytest.approx(measured)
+
+
+def test_one_arrival_never_decides() -> None:
+    """One failed write of ten is beyond any small share, and misses none; two do."""
+    assert judged("failed_share", 0.0, "soft_delete_user").verdict == "pass"
+    two = replace(MEASURED, totals={"soft_delete_user": Counts(10, 8, 2, 0)})
+    limit = Threshold("failed_share", 0.0, "soft_delete_user")
+    assert judge((limit,), two).results[0].verdict == "missed"
+
+
+def test_a_quantile_of_few_writes_is_not_judged() -> None:
+    """Where one write would decide it, nothing is decided, and the reason is said."""
+    found = judged("service_p95_seconds", 1.0, "soft_delete_user")
+    assert found.verdict == "not judged"
+    assert str(found) == (
+        "service_p95_seconds of soft_delete_user: limit 1, not judged: "
+        "9 writes are too few for a p95, which takes 20"
+    )
+
+
+@pytest.mark.parametrize("name", ["freshness_p95_seconds", "cost_dollars"])
+def test_what_nothing_measures_is_not_judged(name: str) -> None:
+    """A limit that belongs to a later part is known, and never passes in silence."""
+    found = judged(name, 0)
+    assert (found.verdict, found.why) == ("not judged", "nothing measured")
+
+
+def test_a_run_without_an_end_is_judged_by_what_there_is() -> None:
+    """Counts can be judged, latencies of the whole run and the generator can't."""
+    nothing: Quantiles = {"service": {"p95": None}, "intended": {}}
+    killed = replace(MEASURED, seconds=None, bottleneck_seconds=None, latency_all=nothing)
+    names = ("skipped_share", "service_p95_seconds", "intended_p99_seconds", BOTTLENECK)
+    results = judge(tuple(Threshold(name, 0.001) for name in names), killed).results
+    assert [found.verdict for found in results] == ["missed", *["not judged"] * 3]
+
+
+def test_nothing_offered_is_not_a_pass() -> None:
+    """Shares of nothing are not judged."""
+    empty = replace(MEASURED, total=Counts())
+    found = judge((Threshold("skipped_share", 0.1),), empty).results[0]
+    assert (found.verdict, found.why) == ("not judged", "no arrival fell due")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "marked", "limits", "invalid"),
+    [
+        (1000.0, 50, {}, False),
+        (1000.0, 51, {}, True),
+        (10.0, 3, {}, False),
+        (10.0, 4, {}, True),
+        (10.0, 11, {}, True),
+        (10.0, 1, {BOTTLENECK: 0.09}, True),
+        (10.0, 10, {BOTTLENECK: 1.0}, False),
+        (10.0, None, {BOTTLENECK: 0.0}, False),
+        (0.0, 1, {}, False),
+    ],
+)
+def test_the_generators_own_share_makes_a_run_invalid(
+    seconds: float, marked: int | None, limits: Mapping[str, float], invalid: bool
+) -> None:
+    """A twentieth of the run, three seconds of a short one, or what the file says, exactly."""
+    given = tuple(Threshold(name, limit) for name, limit in limits.items())
+    run = replace(MEASURED, seconds=seconds, bottleneck_seconds=marked)
+    judgement = judge(given, run)
+    assert (judgement.bottleneck is not None) is invalid
+    assert judgement.exit_code(sound=True) == (4 if invalid else 0)
+    assert judgement.missed == []
+
+
+def test_the_reason_says_how_much_and_what_to_do() -> None:
+    """One line, with the figures; more than all of it is never said."""
+    reason = judge((), replace(MEASURED, seconds=8.0, bottleneck_seconds=9)).bottleneck
+    assert reason == (
+        "the generator itself was the bottleneck in 8 of 8 s (100.0%, limit 37.5%): ask for less, "
+        "share the load among --processes, or free the machine"
+    )
+
+
+def test_exit_codes_have_an_order() -> None:
+    """Unsound numbers come first, then the generator, then missed limits."""
+    limits = (Threshold(BOTTLENECK, 0.0), Threshold("skipped_share", 0.0))
+    judgement = judge(limits, MEASURED)
+    assert [str(found) for found in judgement.missed] == ["skipped_share: limit 0, measured 0.03"]
+    assert judgement.exit_code(sound=False) == 1
+    assert judgement.exit_code(sound=True) == 4
+    assert judge(limits[1:], MEASURED).exit_code(sound=True) == 3
+    assert judge((), MEASURED).exit_code(sound=True) == 0
+
+
+def test_the_file_holds_limits_on_the_run_and_on_operations(written: Path) -> None:
+    """Whole numbers and fractions, above the tables and in them."""
+    written.write_text("skipped_share = 0.1\n[operations.insert_order]\nservice_p99_seconds = 1\n")
+    assert thresholds.load(load_settings()) == (
+        Threshold("skipped_share", 0.1),
+        Threshold("service_p99_seconds", 1.0, "insert_order"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("skiped_share = 0.1", "skiped_share is no threshold: did you mean skipped_share?"),
+        ("zzz = 0.1", "zzz is no threshold: there are skipped_share, failed_share, service_p95"),
+        ("skipped_share = 1.5", "skipped_share is 1.5: it must be a number from 0 to 1"),
+        ("skipped_share = true", "skipped_share is True: it must be a number from 0 to 1"),
+        ("service_p95_seconds = '1'", "service_p95_seconds is '1': it must be a number, 0 or more"),
+        ("service_p95_seconds = nan", "service_p95_seconds is nan: it must be a number, 0 or more"),
+        ("cost_dollars = -1", "cost_dollars is -1: it must be a number, 0 or more"),
+        ("operations = 1", "operations has to be tables, [operations.insert_order] for example"),
+        (
+            "[operations.insert_orders]",
+            "[operations.insert_orders] is no operation: did you mean insert_order?",
+        ),
+        (
+            "[operations]\ninsert_order = 1",
+            "operations.insert_order has to be a table, [operations.insert_order]",
+        ),
+        (
+            "[operations.insert_order]\ncost_dollars = 1",
+            "cost_dollars of [operations.insert_order] is a limit on the whole run: put it above",
+        ),
+        ("skipped_share 0.1", "can't be read as TOML"),
+    ],
+)
+def test_what_is_no_limit_is_refused_by_name(text: str, said: str, written: Path) -> None:
+    """The file, the name, the value, and what is allowed or was probably meant."""
+    written.write_text(text)
+    with pytest.raises(SettingsError, match=r"^thresholds\.toml") as refused:
+        thresholds.load(load_settings())
+    assert said in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+def test_each_thing_wrong_is_a_line(written: Path) -> None:
+    """All that is wrong is said at once."""
+    written.write_text("a = 1\nskipped_share = 2\n")
+    with pytest.raises(SettingsError) as refused:
+        thresholds.load(load_settings())
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_only_a_file_that_was_named_has_to_be_there(written: Path) -> None:
+    """Nobody has to have limits; who names a file means it."""
+    assert thresholds.load(load_settings()) == ()
+    with pytest.raises(SettingsError, match=r"^THRESHOLDS_FILE is other\.toml, which is not there"):
+        thresholds.load(load_settings({"thresholds_file": "other.toml"}))
+    with pytest.raises(SettingsError, match="can't be read"):
+        thresholds.load(load_settings({"thresholds_file": "."}))
+
+
+def test_the_example_names_every_limit() -> None:
+    """thresholds.example.toml can be copied as it is, and leaves nothing out."""
+    path = ROOT / "thresholds.example.toml"
+    limits = thresholds.load(Settings(thresholds_file=path))
+    text = path.read_text(encoding="utf-8")
+    known = [*thresholds._OF_A_RUN]
+    assert {limit.name for limit in limits} <= set(known)
+    assert all(f"{name} = " in text for name in known)
