@@ -12,20 +12,22 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from loadgen import circumstances, thresholds
+from loadgen import thresholds
 from loadgen.errors import SettingsError, SourceError
+from loadgen.opening import opening
 from loadgen.process import Past
 from loadgen.protocol import Latencies, Swarm, no_latencies
-from loadgen.record import GeneratorSample, RunRecord, Sample
+from loadgen.record import RunRecord
 from loadgen.record_reader import bottleneck_seconds
+from loadgen.record_rows import GeneratorSample, Sample
 from loadgen.resume import Resumed, position_of
-from loadgen.settings import RATE_SETTINGS, Settings
-from loadgen.source import postgres, schema
+from loadgen.settings import Settings
+from loadgen.source import postgres
 from loadgen.thresholds import Judgement, Measured, Quantiles, Threshold
 from loadgen.tuning import Tuning
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
-from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.outcome import Outcome, by_operation, plain_totals, problems_of
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import count_rows, gained, users_and_lowest_deleted
@@ -79,7 +81,9 @@ class Conductor:
         self.left = self.plan.duration
         self.swarm.begin(self.plan)
         self.record = RunRecord.create(self.settings.reports_dir, self.plan.run_id)
-        self.record.write_run(self._opening(connection))
+        self.record.write_run(
+            opening(connection, self.settings, self.plan, self.users, self._rows_before)
+        )
         self.tuning = Tuning(self.swarm, self.record, self.plan)
         connection.execute("UPDATE public.loadgen_playground SET run_id = %s", (self.plan.run_id,))
 
@@ -204,34 +208,6 @@ class Conductor:
             judgement,
         )
 
-    def _opening(self, connection: psycopg.Connection) -> dict[str, object]:
-        embedded = self.settings.database_url is None
-        source = circumstances.source(connection, embedded=embedded)
-        return {
-            "seed": self.plan.seed,
-            "profile": self.plan.profile,
-            "plan": self.plan.dump(),
-            "settings": {
-                **self.settings.public(),
-                **_baseline_in_force(connection),
-                **_rates_in_force(self.plan.mix),
-            },
-            "versions": circumstances.versions() | {"postgres": str(source["version"])},
-            "machine": circumstances.machine(),
-            "source": source,
-            "together": [],
-            "started_at": datetime.now(UTC),
-            "ended_at": None,
-            "journal": [],
-            "totals": {},
-            "rows_before": self._rows_before,
-            "rows_after": None,
-            "valid": None,
-            "invalid_reason": None,
-            "users": self.users,
-            "duration_seconds": self.plan.duration,
-        }
-
     def _exit_code(self, judgement: Judgement, *, sound: bool) -> int:
         code = judgement.exit_code(sound=sound)
         protected = self.tuning.paused is not None and self.tuning.paused.by == _PROTECTOR
@@ -280,21 +256,8 @@ class Conductor:
             self._source = None
 
 
-def _baseline_in_force(connection: psycopg.Connection) -> dict[str, object]:
-    """Return the baseline that is there, whatever the settings would have made."""
-    state = schema.seed_state(connection)
-    sizes = state.parameters if state is not None else {}
-    return {
-        f"initial_{name}": sizes[name] for name in ("users", "orders", "events") if name in sizes
-    } | {"baseline_seed": sizes.get("seed")}
-
-
 def _summaries(service: Histogram, intended: Histogram) -> Quantiles:
     return {"service": summary(service), "intended": summary(intended)}
-
-
-def _rates_in_force(mix: Mix) -> dict[str, float]:
-    return {RATE_SETTINGS[name]: rate for name, rate in mix.rates_per_hour.items()}
 
 
 def _wait_until(done: Callable[[], bool], seconds: float) -> bool:

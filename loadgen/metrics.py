@@ -22,6 +22,7 @@ from loadgen.protocol import Latencies, no_latencies
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
+from loadgen.workload.vitals import Vitals
 
 # Upper edges of the published buckets, in seconds. Ours are finer and lie across them: a latency
 # is counted where the upper edge of its own bucket lies, so at most 2.2% too high, never too low.
@@ -47,6 +48,7 @@ class LoadState:
     users: int
     workers: int
     journaled: Mapping[str, int]  # entries by kind
+    health: Mapping[int, Vitals]  # of each process that performs arrivals, by slot
 
 
 @dataclass(slots=True)
@@ -130,6 +132,13 @@ def _gauges(state: LoadState | None) -> Iterator[Metric]:
     yield _gauge("users", "users, each one connection", [((), state.users if state else 0)], ())
     text = "processes that perform arrivals"
     yield _gauge("workers", text, [((), state.workers if state else 0)], ())
+    health = state.health if state else {}
+    lag = max((vitals.lag_max for vitals in health.values()), default=0.0)
+    text = "how late a short timer of the load fired at most, in the latest second"
+    yield _gauge("loop_lag_seconds", text, [((), lag)], ())
+    ratios = [((str(slot),), vitals.cpu_ratio) for slot, vitals in sorted(health.items())]
+    text = "CPU time of a process that performs arrivals, over the time passed"
+    yield _gauge("process_cpu_ratio", text, ratios, ("worker",))
     info = [((state.run_id, str(state.seed), state.profile), 1)] if state else []
     yield _gauge(
         "run_info", "the run that goes on, or was last", info, ("run_id", "seed", "profile")

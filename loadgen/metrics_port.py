@@ -77,4 +77,5 @@ def state_of(run: Run) -> LoadState:
         users=run.users(),
         workers=swarm.workers(),
         journaled=conductor.record.journaled,
+        health=swarm.health(),
     )

@@ -15,17 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from loadgen.errors import RecordError
-from loadgen.record import (
-    LATEST,
-    RUN_FILE,
-    GeneratorSample,
-    MarkerSample,
-    Row,
-    Sample,
-    SlotSample,
-    columns_of,
-    require_schema,
-)
+from loadgen.record import LATEST, RUN_FILE, require_schema
+from loadgen.record_rows import GeneratorSample, MarkerSample, Row, Sample, SlotSample, columns_of
 from loadgen.record_run import (
     JournalEvent,
     Latency,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from loadgen.record import RunRecord, Sample
+from loadgen.record import RunRecord
+from loadgen.record_rows import Sample
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 RATES = {

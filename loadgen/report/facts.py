@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from loadgen.record import GeneratorSample, Sample, law_holds
 from loadgen.record_reader import Run, TableRows, Totals
+from loadgen.record_rows import GeneratorSample, Sample, law_holds
 from loadgen.report.generator import Generator, generator_of
 from loadgen.report.intervals import Interval, Standstill, intervals, standstill
 from loadgen.report.words import OPERATION_WORDS

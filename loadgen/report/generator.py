@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from loadgen.record import GeneratorSample
+from loadgen.record_rows import GeneratorSample
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from loadgen.record import Sample
+from loadgen.record_rows import Sample
 
 _SEVERAL = 5  # one or two due and none done yet is chance, where little is asked
 

@@ -16,8 +16,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from loadgen.record import law_holds
 from loadgen.record_reader import read_samples
+from loadgen.record_rows import law_holds
 from loadgen.source.postgres import connect
 from tests.conftest import RunLoadgen, clean_environment, find_free_port
 

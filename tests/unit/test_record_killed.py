@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record import law_holds
 from loadgen.record_reader import load_run, read_samples
+from loadgen.record_rows import law_holds
 
 StartPython = Callable[..., subprocess.Popen[str]]
 
@@ -21,7 +21,8 @@ WRITER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from loadgen.record import RunRecord, Sample
+from loadgen.record import RunRecord
+from loadgen.record_rows import Sample
 
 record = RunRecord.create(Path(sys.argv[1]), "run-1")
 record.write_run({"seed": 0, "totals": {}})
@@ -104,7 +105,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 import gevent
-from loadgen.record import RunRecord, Sample
+from loadgen.record import RunRecord
+from loadgen.record_rows import Sample
 
 record = RunRecord.create(Path(sys.argv[1]), "run-1")
 record.write_run({"seed": 0})

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadgen.errors import RecordError
-from loadgen.record import MarkerSample, RunRecord, Sample, SlotSample, csv_line
+from loadgen.record import RunRecord
 from loadgen.record_reader import (
     find_run,
     load_run,
@@ -18,6 +18,7 @@ from loadgen.record_reader import (
     read_samples,
     read_slots,
 )
+from loadgen.record_rows import MarkerSample, Sample, SlotSample, csv_line
 
 AT = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 SAMPLE = Sample(AT, "insert_order", 10.0, 7, 3, 1, 1, 1, 1)

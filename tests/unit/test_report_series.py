@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.record import Sample
+from loadgen.record_rows import Sample
 from loadgen.report.intervals import Interval, Standstill, intervals, standstill
 from loadgen.report.series import MOST_SPANS, spans, steps
 from tests.records import START
