@@ -17,13 +17,14 @@ from loadgen.source import postgres
 from loadgen.users import Crew, PostgresUser
 from loadgen.workload.arrivals import Schedule, Share
 from loadgen.workload.clock import ScheduleClock
+from loadgen.workload.connections import Connections, Tell
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.mix import Mix
 from loadgen.workload.operations import Operations
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
-from loadgen.workload.settle import open_orders
+from loadgen.workload.settle import another_database, is_of_run, open_orders
 
 _SETTLE_INTERVAL = 0.5
 
@@ -38,8 +39,12 @@ def schedule_of(plan: Plan, share: Share) -> Schedule:
 class Station:
     """Made for one run; `begin` connects to the source, `start` lets the schedule run."""
 
-    def __init__(self, dsn: str, plan: Plan, share: Share, *, joins: bool = False) -> None:
+    def __init__(
+        self, dsn: str, plan: Plan, share: Share, tell: Tell, *, joins: bool = False
+    ) -> None:
         """Connect and read the share's open orders; one that `joins` later has none at first.
+
+        `tell` is given what the run's journal must hold of this process.
 
         Raises PlaygroundError where the source can't be read.
         """
@@ -48,12 +53,14 @@ class Station:
             postgres.connect(dsn) as connection,
         ):
             orders = [] if joins else open_orders(connection, share)
-        self._dsn = dsn
         self.clock = ScheduleClock(time.monotonic)
         self.schedule = schedule_of(plan, share)
         self.ledger = Ledger(self.schedule, plan.lateness_limit)
         operations = Operations(plan, orders)
-        self.crew = PostgresUser.crew_of_run = Crew(dsn, self.clock, self.ledger, operations)
+        self.connections = Connections(dsn, plan.run_id, tell)
+        self.crew = PostgresUser.crew_of_run = Crew(
+            self.connections, self.clock, self.ledger, operations
+        )
         self._settler = gevent.spawn(self._settle_for_ever)
 
     def start(self, zero: float) -> None:
@@ -115,7 +122,7 @@ class Station:
                     continue
                 try:
                     if connection is None or connection.closed:
-                        connection = postgres.connect(self._dsn)
+                        connection = self._settling_connection()
                     self.crew.settle(connection)
                 except (SourceError, psycopg.Error):
                     if connection is not None:
@@ -124,3 +131,10 @@ class Station:
         finally:
             if connection is not None:
                 connection.close()
+
+    def _settling_connection(self) -> psycopg.Connection:
+        connection = postgres.connect(self.connections.dsn)
+        if not is_of_run(connection, self.connections.run_id):
+            connection.close()
+            raise another_database(self.connections.run_id)
+        return connection

@@ -34,12 +34,14 @@ class LocalSwarm:
     def begin(self, plan: Plan) -> None:
         """Make the station, and start its clock once a connection is open."""
         self._duration = plan.duration
-        self.station = Station(self._dsn, plan, WHOLE)
+        self.station = Station(
+            self._dsn, plan, WHOLE, lambda kind, details: self.events.append((kind, details))
+        )
         gevent.spawn(self._start)
 
     def _start(self) -> None:
         deadline = time.monotonic() + CONNECT_SECONDS
-        while not self.station.crew.backends and time.monotonic() < deadline:
+        while not self.station.connections.open and time.monotonic() < deadline:
             gevent.sleep(0.005)
         self.station.start(time.time())
 
@@ -77,8 +79,8 @@ class LocalSwarm:
         return self.station.clock.elapsed()
 
     def reconnects(self) -> int:
-        """Return how often a user had to try again to connect."""
-        return self.station.crew.reconnects
+        """Return how often a connection that had broken was made again."""
+        return self.station.connections.remade
 
     def workers(self) -> int:
         """Return how many processes perform arrivals."""

@@ -75,7 +75,11 @@ class Worker:
         try:
             dsn = locate.source_dsn(self._settings, start=False)
             self._station = Station(
-                dsn, plan, Share(*said["share"]), joins=said["joins_at"] is not None
+                dsn,
+                plan,
+                Share(*said["share"]),
+                lambda kind, details: self._say(event=[kind, details]),
+                joins=said["joins_at"] is not None,
             )
         except PlaygroundError as exc:
             self._station = None
@@ -120,8 +124,8 @@ class Worker:
             },
             "next": station.schedule.places(),
             "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
-            "reconnects": crew.reconnects,
-            "backends": list(crew.backends | {lost.backend_pid for lost in crew.lost}),
+            "reconnects": station.connections.remade,
+            "backends": list(station.connections.open | {lost.backend_pid for lost in crew.lost}),
         }
 
     def _say(self, **said: object) -> None:

@@ -119,7 +119,7 @@ class WorkersSwarm:
         return self._clock.elapsed()
 
     def reconnects(self) -> int:
-        """Return how often a user had to try again to connect."""
+        """Return how often a connection that had broken was made again."""
         return sum(remote.reconnects for remote in self._remotes.values())
 
     def workers(self) -> int:
@@ -265,6 +265,9 @@ class WorkersSwarm:
             remote.ready, remote.pid = True, said["pid"]
         remote.applied = said.get("applied", remote.applied)
         self._problem = said.get("problem", self._problem)
+        if "event" in said:
+            kind, details = said["event"]
+            self.events.append((kind, {**details, "worker": msg.node_id}))
         if "vector" in said:
             remote.take_in(said["vector"])
             for name, (service, intended) in said["vector"]["latencies"].items():
