@@ -48,6 +48,7 @@ class Conductor:
     swarm: Swarm
     plan: Plan
     users: int
+    made_at: float = field(init=False, default_factory=time.monotonic)
     record: RunRecord = field(init=False)
     tuning: Tuning = field(init=False)
     news: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())

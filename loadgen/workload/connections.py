@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 Tell = Callable[[str, dict[str, object]], None]
 
-_REFUSAL_INTERVAL = 60.0  # seconds between two refusals told while other connections are open
+# A refusal is told while other connections are open, once it has gone on for some seconds.
+_REFUSED_SECONDS, _REFUSAL_INTERVAL = 5.0, 60.0
 
 
 class Connections:
@@ -28,6 +29,7 @@ class Connections:
         self._tell = tell
         self._monotonic = monotonic
         self._lost_at: float | None = None
+        self._refused_since: float | None = None
         self._told_at = float("-inf")
         self._refusal = ""
 
@@ -35,6 +37,7 @@ class Connections:
         """Take note of an open connection, made `again` by a user who has lost one."""
         self.open.add(backend_pid)
         self.remade += again
+        self._refused_since = None
         if self._lost_at is not None:
             seconds = round(self._monotonic() - self._lost_at, 3)
             why = {"why": self._refusal} if self._refusal else {}
@@ -45,18 +48,23 @@ class Connections:
         """Take note of a connection that broke; `sqlstate` is the server's last word."""
         self.open.discard(backend_pid)
         if not self.open and self._lost_at is None:
-            self._lost_at, self._refusal = self._monotonic(), ""
+            self._lost_at, self._refused_since = self._monotonic(), None
+            self._refusal = ""
             self._tell("fault", {"what": "source_lost", "why": sqlstate})
 
     def refused(self, why: str) -> None:
         """Take note of an attempt that failed; `why` is a line without a password."""
         self._refusal = why
+        if self._lost_at is not None:
+            return
         now = self._monotonic()
-        if self._lost_at is None and now - self._told_at >= _REFUSAL_INTERVAL:
+        if self._refused_since is None:
+            self._refused_since = now
+        lasting = now - self._refused_since >= _REFUSED_SECONDS
+        if lasting and now - self._told_at >= _REFUSAL_INTERVAL:
             self._told_at = now
-            self._tell(
-                "fault", {"what": "connection_refused", "why": why, "connections": len(self.open)}
-            )
+            told = {"what": "connection_refused", "why": why, "connections": len(self.open)}
+            self._tell("fault", told)
 
     def closed(self, backend_pid: int) -> None:
         """Take note of a connection that its user closed."""

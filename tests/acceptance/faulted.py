@@ -14,7 +14,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from loadgen.record import Sample
+from loadgen.record import Sample, law_holds
 from loadgen.record_reader import read_samples
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import OPERATION, RATES, check_record, latest, wait_for
@@ -39,6 +39,13 @@ def check_faulted(
     check_schedule(project, asked)
     check_no_burst(project, asked, users)
     return run
+
+
+def check_law_and_schedule(project: Path, asked: Mapping[str, float]) -> None:
+    """Check what holds even of a run that has lost its source for good."""
+    assert all(law_holds(sample) for sample in read_samples(project / "reports" / "latest"))
+    check_schedule(project, asked)
+    check_no_burst(project, asked, USERS)
 
 
 def per_hour(factor: float) -> dict[str, float]:
