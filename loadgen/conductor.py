@@ -28,9 +28,15 @@ from loadgen.tuning import Tuning
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
-from loadgen.workload.outcome import Outcome, by_operation, plain_totals, problems_of
+from loadgen.workload.outcome import Outcome, Rows, by_operation, plain_totals, problems_of
 from loadgen.workload.plan import Plan
-from loadgen.workload.settle import count_rows, gained, users_and_lowest_deleted
+from loadgen.workload.settle import (
+    another_database,
+    count_rows,
+    gained,
+    is_of_run,
+    users_and_lowest_deleted,
+)
 from loadgen.workload.vitals import Marks, worst
 
 # A write may take as long as the connection's statement_timeout; settling waits for its backend.
@@ -49,6 +55,7 @@ class Conductor:
     swarm: Swarm
     plan: Plan
     users: int
+    made_at: float = field(init=False, default_factory=time.monotonic)
     record: RunRecord = field(init=False)
     tuning: Tuning = field(init=False)
     interval: float = field(init=False, default=1.0)  # seconds to the next sample, at most
@@ -57,22 +64,27 @@ class Conductor:
     news: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())
     latest: Mapping[str, Sample] = field(init=False, default_factory=dict)
     last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
-    _source: psycopg.Connection | None = field(init=False, default=None)
     _rows_before: Mapping[str, Mapping[str, int]] = field(init=False, default_factory=dict)
     _latency: Latencies = field(init=False, default_factory=no_latencies)  # of the whole run
     _interval: Latencies = field(init=False, default_factory=no_latencies)  # since the last sample
     _unbalanced: int = field(init=False, default=0)
     _marks: Marks = field(init=False, default_factory=Marks)
     _limits: tuple[Threshold, ...] = field(init=False, default=())
+    _remade: int = field(init=False, default=0)  # connections, up to the last sample
     _journal_started: bool = field(init=False, default=False)
 
     def begin(self) -> None:
         """Open the record and get the swarm ready. Raises PlaygroundError; then nothing runs."""
         self._limits = thresholds.load(self.settings)
-        connection = self._connection()
-        with postgres.plain_errors("counting the source's rows"):
-            self._rows_before = count_rows(connection)
-            users, lowest = users_and_lowest_deleted(connection)
+        with (
+            postgres.plain_errors("readying the source for a run"),
+            postgres.connect(self.dsn) as connection,
+        ):
+            self._begin(connection)
+
+    def _begin(self, connection: psycopg.Connection) -> None:
+        self._rows_before = count_rows(connection)
+        users, lowest = users_and_lowest_deleted(connection)
         if self.plan.hot_users is not None and self.plan.hot_users > users:
             raise SettingsError(
                 f"HOT_USERS is {self.plan.hot_users}, but the source has {users} users: lower it"
@@ -121,6 +133,7 @@ class Conductor:
             marked = self._marks.add(vitals)
             sample = GeneratorSample(at, **worst(vitals), bottleneck_seconds=marked)
             self.record.append_generator(sample)
+        self._note_reconnects()
         self.news, self.swarm.events = self.swarm.events, []
         for kind, details in self.news:
             self.record.journal(kind, None, **details)
@@ -141,6 +154,12 @@ class Conductor:
         )
         self.record.keep_position(position)
 
+    def _note_reconnects(self) -> None:
+        remade, self._remade = self._remade, self.swarm.reconnects()
+        if self._remade > remade:
+            made = {"what": "reconnected", "connections": self._remade - remade}
+            self.swarm.events.append(("fault", made))
+
     def journal(self, kind: str, **details: object) -> None:
         """Note something that another part saw happen."""
         self.record.journal(kind, None, **details)
@@ -159,14 +178,14 @@ class Conductor:
         """Drain the run, close its record and judge it."""
         self.swarm.stop_offering()
         _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
-        _wait_until(self._settled, SETTLE_SECONDS)
+        _wait_until(self._settled, SETTLE_SECONDS if self._may_settle() else 0.0)
         seconds = min(max(0.0, self.swarm.elapsed()), self.plan.duration)
-        rows_after = self._count_rows()
+        rows_after, why_not = self._count_rows()
         if rows_after is not None and self.swarm.awaits_sums():
             self.swarm.settle_from_sums(gained(self._rows_before, rows_after))
         totals = self.sample()
         self.swarm.close()
-        problems = problems_of(totals, self._unbalanced, self._rows_before, rows_after)
+        problems = problems_of(totals, self._unbalanced, self._rows_before, rows_after, why_not)
         latency = {name: _summaries(*pair) for name, pair in self._latency.items()}
         latency_all = _summaries(
             merged(pair[0] for pair in self._latency.values()),
@@ -195,7 +214,6 @@ class Conductor:
             exit_code=exit_code,
         )
         self.record.forget_position()
-        self._close()
         return Outcome(
             self.plan.run_id,
             exit_code,
@@ -237,23 +255,28 @@ class Conductor:
     def _counts(self) -> Iterable[Counts]:
         return self.swarm.counts().values()
 
-    def _count_rows(self) -> Mapping[str, Mapping[str, int]] | None:
-        with suppress(SourceError, psycopg.Error):
-            return count_rows(self._connection())
-        self._close()
-        with suppress(SourceError, psycopg.Error):
-            return count_rows(self._connection())
-        return None
+    def _may_settle(self) -> bool:
+        """Tell whether there is hope: not where another database answers."""
+        if not self._settled():
+            with suppress(SourceError, psycopg.Error), postgres.connect(self.dsn) as connection:
+                return is_of_run(connection, self.plan.run_id)
+        return True
 
-    def _connection(self) -> psycopg.Connection:
-        if self._source is None or self._source.closed:
-            self._source = postgres.connect(self.dsn)
-        return self._source
+    def _count_rows(self) -> tuple[Rows | None, str]:
+        """Return the source's rows, or why they can't be read, on a connection of the moment.
 
-    def _close(self) -> None:
-        if self._source is not None:
-            self._source.close()
-            self._source = None
+        One that was open before may hang for ever: its server may be gone, or stand still.
+        """
+        try:
+            with (
+                postgres.plain_errors("counting the source's rows"),
+                postgres.connect(self.dsn) as connection,
+            ):
+                if is_of_run(connection, self.plan.run_id):
+                    return count_rows(connection), ""
+                raise another_database(self.plan.run_id)
+        except SourceError as exc:
+            return None, str(exc)
 
 
 def _summaries(service: Histogram, intended: Histogram) -> Quantiles:

@@ -11,7 +11,7 @@ import gevent.monkey
 if not gevent.monkey.is_module_patched("select"):
     raise ImportError("import locust before loadgen.gevent_connection: gevent has patched nothing")
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -57,8 +57,12 @@ class ConnectionLost(Exception):  # noqa: N818 - a fact that users handle, not a
 class GeventConnection:
     """One connection with its statements prepared.
 
-    Raises psycopg.OperationalError when it can't connect or prepare.
+    Raises psycopg.OperationalError when it can't connect or prepare. `on_loss` is called in the
+    hub when the connection breaks while nobody waits for an answer; then it is `broken`.
     """
+
+    on_loss: Callable[[], None] | None = None
+    broken = ""  # else the SQLSTATE of its loss
 
     def __init__(self, dsn: str, prepare: Mapping[str, str]) -> None:
         self._connection = psycopg.Connection.connect(dsn, autocommit=True, **_OPTIONS)  # type: ignore[arg-type]
@@ -104,7 +108,7 @@ class GeventConnection:
         """Switch to the hub until there is something to read.
 
         The watcher stays active from one write to the next, which saves a quarter of hub.wait's
-        cost; `_wake` stops it when it fires with nobody waiting.
+        cost; when it fires with nobody waiting, `_take_in` sees what came.
         """
         if not self._readable.active:  # type: ignore[attr-defined]  # gevent's stubs lack it
             self._readable.start(self._wake)
@@ -118,7 +122,17 @@ class GeventConnection:
         if self._waiting is not None:
             self._waiting.switch()
         else:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        """Read what comes unasked: a notice, or the connection's end."""
+        try:
+            self._pgconn.consume_input()
+        except psycopg.OperationalError:
             self._readable.stop()
+            self.broken = CONNECTION_FAILURE
+            if self.on_loss is not None:
+                self.on_loss()
 
     def _answer(self) -> Answer:
         """Wait until the server is ready again: only then is the write committed.

@@ -107,7 +107,9 @@ class LoadCollector(Collector):
                 family.add_metric((name,), _buckets(parts), sum(part.total for part in parts))
             yield family
         reconnects = ended.reconnects + (state.reconnects if state else 0)
-        yield _counter("reconnects", "attempts to connect again", (), [((), reconnects)])
+        yield _counter(
+            "reconnects", "connections made again after they had broken", (), [((), reconnects)]
+        )
         journaled = ended.journaled + Counter(state.journaled if state else {})
         yield _counter("journal_events", "entries of the run's journal", ("kind",), [
             ((kind,), n) for kind, n in sorted(journaled.items())

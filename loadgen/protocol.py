@@ -66,7 +66,7 @@ class Swarm(Protocol):
         """Return the seconds since the schedule's start, pauses included."""
 
     def reconnects(self) -> int:
-        """Return how often a user had to try again to connect, from the start."""
+        """Return how often a connection that had broken was made again, from the start."""
 
     def workers(self) -> int:
         """Return how many processes perform arrivals."""

@@ -23,7 +23,7 @@ from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import Order, Write, key_maker, user_to_delete
 from loadgen.workload.plan import Plan
-from loadgen.workload.settle import backend_alive, is_committed
+from loadgen.workload.settle import backend_alive, is_committed, is_of_run
 
 _TERMINATE = statements("loadgen.workload", "targets.sql")["terminate_backends"]
 _UPDATE = "update_order_status"
@@ -72,6 +72,9 @@ def settle(dsn: str, plan: Plan, remote: Remote) -> None:
     while time.monotonic() < deadline:
         try:
             with postgres.connect(dsn) as connection:
+                if not is_of_run(connection, plan.run_id):
+                    time.sleep(1.0)
+                    continue
                 if remote.backends:
                     connection.execute(_TERMINATE, (remote.backends,))
                 if any(backend_alive(connection, pid) for pid in remote.backends):

@@ -69,7 +69,7 @@ class Roster:
         return total
 
     def reconnects(self) -> int:
-        """Return how often a user had to try again to connect."""
+        """Return how often a connection that had broken was made again."""
         return sum(remote.reconnects for remote in self.remotes.values())
 
     def workers(self) -> int:

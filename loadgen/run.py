@@ -34,7 +34,6 @@ class Run:
         self._environment = environment
         self._finished = Event()
         self.finishing = False
-        self._begun = time.monotonic()
         self._failures: dict[tuple[str, str], int] = {}
         self._seen = asked_by(options_of(environment))
         self._sampling = gevent.spawn(self._sample)
@@ -51,9 +50,12 @@ class Run:
         self.finishing = True
         conductor = self.conductor
         duration = conductor.plan.duration
-        if time.monotonic() - self._begun > conductor.left - _TIMER_SLACK and not self.interrupted:
+        if (
+            time.monotonic() - conductor.made_at > conductor.left - _TIMER_SLACK
+            and not self.interrupted
+        ):
             # Locust's timer began before the schedule did: let that come to its end.
-            while 0 <= conductor.swarm.elapsed() < duration:
+            while conductor.swarm.elapsed() < duration and not self.interrupted:
                 gevent.sleep(0.01)
         self._sampling.kill()
         try:

@@ -20,13 +20,14 @@ from loadgen.source import postgres
 from loadgen.users import Crew, PostgresUser
 from loadgen.workload.arrivals import WHOLE, Schedule, Share
 from loadgen.workload.clock import ScheduleClock
+from loadgen.workload.connections import Connections, Tell
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.operations import Operations
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
-from loadgen.workload.settle import open_orders
+from loadgen.workload.settle import another_database, is_of_run, open_orders
 
 _SETTLE_INTERVAL = 0.5
 
@@ -41,8 +42,12 @@ def schedule_of(plan: Plan, share: Share) -> Schedule:
 class Station:
     """Made for one run; `begin` connects to the source, `start` lets the schedule run."""
 
-    def __init__(self, dsn: str, plan: Plan, share: Share, *, joins: bool = False) -> None:
+    def __init__(
+        self, dsn: str, plan: Plan, share: Share, tell: Tell, *, joins: bool = False
+    ) -> None:
         """Connect and read the share's open orders; one that `joins` others has none at first.
+
+        `tell` is given what the run's journal must hold of this process.
 
         Raises PlaygroundError where the source can't be read.
         """
@@ -51,12 +56,14 @@ class Station:
             postgres.connect(dsn) as connection,
         ):
             orders = [] if joins else open_orders(connection, share)
-        self._dsn = dsn
         self.clock = ScheduleClock(time.monotonic)
         self.schedule = schedule_of(plan, share)
         self.ledger = Ledger(self.schedule, plan.lateness_limit)
         operations = Operations(plan, orders)
-        self.crew = PostgresUser.crew_of_run = Crew(dsn, self.clock, self.ledger, operations)
+        self.connections = Connections(dsn, plan.run_id, tell)
+        self.crew = PostgresUser.crew_of_run = Crew(
+            self.connections, self.clock, self.ledger, operations
+        )
         self.pulse = Pulse(self.crew)
         self._settler = gevent.spawn(self._settle_for_ever)
 
@@ -92,8 +99,8 @@ class Station:
             "failures": [[*key, n] for key, n in self.failures().items()],
             "next": self.schedule.places(),
             "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
-            "backends": list(crew.backends | {lost.backend_pid for lost in crew.lost}),
-            "reconnects": crew.reconnects,
+            "backends": list(self.connections.open | {lost.backend_pid for lost in crew.lost}),
+            "reconnects": self.connections.remade,
         }
 
     def counts(self) -> Mapping[str, Counts]:
@@ -147,7 +154,7 @@ class Station:
                     continue
                 try:
                     if connection is None or connection.closed:
-                        connection = postgres.connect(self._dsn)
+                        connection = self._settling_connection()
                     self.crew.settle(connection)
                 except (SourceError, psycopg.Error):
                     if connection is not None:
@@ -156,3 +163,10 @@ class Station:
         finally:
             if connection is not None:
                 connection.close()
+
+    def _settling_connection(self) -> psycopg.Connection:
+        connection = postgres.connect(self.connections.dsn)
+        if not is_of_run(connection, self.connections.run_id):
+            connection.close()
+            raise another_database(self.connections.run_id)
+        return connection

@@ -48,7 +48,9 @@ class LocalSwarm:
     def begin(self, plan: Plan, past: Past | None = None) -> None:
         """Make the station, and start its clock once a connection is open."""
         self._duration = plan.duration
-        self.station = Station(self._dsn, plan, WHOLE)
+        self.station = Station(
+            self._dsn, plan, WHOLE, lambda kind, details: self.events.append((kind, details))
+        )
         if past is not None:
             self._killed = past.remotes
             self.station.go_on(past)
@@ -58,7 +60,7 @@ class LocalSwarm:
 
     def _start(self, past: Past | None) -> None:
         deadline = time.monotonic() + CONNECT_SECONDS
-        while not self.station.crew.backends and time.monotonic() < deadline:
+        while not self.station.connections.open and time.monotonic() < deadline:
             gevent.sleep(0.005)
         if past is None:
             self.station.start(time.time())
@@ -113,8 +115,9 @@ class LocalSwarm:
         return self.station.clock.elapsed()
 
     def reconnects(self) -> int:
-        """Return how often a user had to try again to connect."""
-        return self.station.crew.reconnects + sum(remote.reconnects for remote in self._killed)
+        """Return how often a connection that had broken was made again."""
+        before = sum(remote.reconnects for remote in self._killed)
+        return self.station.connections.remade + before
 
     def workers(self) -> int:
         """Return how many processes perform arrivals."""

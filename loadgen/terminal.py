@@ -60,6 +60,19 @@ def print_news(news: Sequence[tuple[str, Mapping[str, object]]]) -> None:
             print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
         elif kind == "worker_joined":
             print(f"worker {details['worker']} has joined", flush=True)
+        elif kind == "fault" and (text := _fault(details)):
+            print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
+
+
+def _fault(details: Mapping[str, object]) -> str:
+    """Return what is said of a fault; empty for one that needs no word here."""
+    if details["what"] == "source_lost":
+        return f"no connection to the source is left ({details['why']}): trying again"
+    if details["what"] == "source_back":
+        return f"the source is back after {details['seconds']} s"
+    if details["what"] == "connection_refused":
+        return f"only {details['connections']} connections can be had: {details['why']}"
+    return ""
 
 
 def print_summary(outcome: Outcome, conductor: Conductor) -> None:

@@ -7,6 +7,7 @@ process shares among its users (schedule, ledger, operations, lost writes) is in
 import locust  # isort: skip - first, since it patches the standard library
 import time
 from collections.abc import Callable
+from functools import partial
 from random import SystemRandom
 from typing import ClassVar
 
@@ -18,15 +19,20 @@ from greenlet import greenlet
 from locust import constant, task
 from locust.exception import StopUser
 
+from loadgen.errors import SourceError
 from loadgen.gevent_connection import CONNECTION_FAILURE, ConnectionLost, GeventConnection
+from loadgen.source import postgres
 from loadgen.workload.clock import ScheduleClock
+from loadgen.workload.connections import Connections
 from loadgen.workload.ledger import Ledger
 from loadgen.workload.operations import STATEMENTS, Operations, Write
-from loadgen.workload.settle import Lost, backend_alive, is_committed
+from loadgen.workload.settle import IS_OF_RUN, Lost, another_database, backend_alive, is_committed
 from loadgen.workload.streams import Arrival
 from loadgen.workload.vitals import late_after
 
 STALL_SECONDS = 5.0
+_IS_OF_RUN = b"is_of_run"
+_PREPARED = {_IS_OF_RUN.decode(): IS_OF_RUN, **STATEMENTS}
 NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
 _BACK_OFF_SECONDS = (0.1, 2.0)  # first and longest wait between attempts to connect
 _random = SystemRandom()  # jitter only: nothing that is written depends on it
@@ -36,18 +42,20 @@ class Crew:
     """What the users of one process share, and the hand-over of due arrivals to idle ones."""
 
     def __init__(
-        self, dsn: str, clock: ScheduleClock, ledger: Ledger, operations: Operations
+        self,
+        connections: Connections,
+        clock: ScheduleClock,
+        ledger: Ledger,
+        operations: Operations,
     ) -> None:
-        self.dsn = dsn
+        self.connections = connections
         self.clock = clock
         self.ledger = ledger
         self.operations = operations
         self.lost: list[Lost] = []
         self.performing: dict[int, Write] = {}  # by user: what is lost if this process dies
-        self.backends: set[int] = set()  # process ids, on the server
         self.holding = False  # take nothing for the moment
         self.ticked_at: float | None = None  # in a worker: when it last knew that it was alive
-        self.reconnects = 0
         self.late_after = late_after(ledger.lateness_limit)  # seconds
         self.late_wakes = 0  # times an idle user was given an arrival later than that
         self._idle: list[greenlet] = []
@@ -138,7 +146,7 @@ class PostgresUser(locust.User):
         while self.crew_of_run is None:
             gevent.sleep(0.05)  # a worker may be told of its users before its share is ready
         self.crew = self.crew_of_run
-        connection = None
+        connection, again = None, False
         try:
             while self._state == "running":
                 if self.crew is not self.crew_of_run and connection is not None:
@@ -148,12 +156,15 @@ class PostgresUser(locust.User):
                     connection = None
                 self.crew = self.crew_of_run
                 if connection is None:
-                    connection = self._connect()
+                    connection = self._connect(again=again)
                     continue
                 arrival = self.crew.take()
-                if arrival is not None and not self._perform(connection, arrival):
+                if arrival is not None:
+                    self._perform(connection, arrival)
+                if connection.broken:
+                    self.crew.connections.lost(connection.backend_pid, connection.broken)
                     self._disconnect(connection)
-                    connection = None
+                    connection, again = None, True
         finally:
             if connection is not None:
                 self._disconnect(connection)
@@ -168,23 +179,26 @@ class PostgresUser(locust.User):
             self.crew.look_up(self.greenlet)
         return killed
 
-    def _connect(self) -> GeventConnection | None:
+    def _connect(self, *, again: bool) -> GeventConnection | None:
         """Connect, trying again with growing, jittered waits; None when asked to stop."""
         wait, longest = _BACK_OFF_SECONDS
         while self._state == "running":
+            connections = self.crew.connections
             try:
-                connection = GeventConnection(self.crew.dsn, STATEMENTS)
-            except psycopg.OperationalError:
-                self.crew.reconnects += 1
+                connection = _open(connections)
+            except SourceError as exc:
+                connections.refused(str(exc))
                 gevent.sleep(wait * _random.uniform(0.5, 1.5))
                 wait = min(wait * 2, longest)
             else:
-                self.crew.backends.add(connection.backend_pid)
+                connections.opened(connection.backend_pid, again=again)
+                if self.greenlet is not None:
+                    connection.on_loss = partial(self.crew.look_up, self.greenlet)
                 return connection
         return None
 
     def _disconnect(self, connection: GeventConnection) -> None:
-        self.crew.backends.discard(connection.backend_pid)
+        self.crew.connections.closed(connection.backend_pid)
         connection.close()
 
     def _perform(
@@ -192,20 +206,21 @@ class PostgresUser(locust.User):
         connection: GeventConnection,
         arrival: Arrival,
         clock: Callable[[], float] = time.perf_counter,
-    ) -> bool:
-        """Send one write and account for it; False when the connection is gone."""
+    ) -> None:
+        """Send one write and account for it; the connection is `broken` when it is gone."""
         crew = self.crew
         write = crew.operations.write(arrival)
         if write is None:
             crew.ledger.failed(arrival.operation, NO_ROW)
-            return True
+            return
         crew.performing[id(self)] = write
         started = clock()
         try:
             answer = connection.execute(write.operation.encode(), write.parameters)
         except ConnectionLost as exc:
             self._lose(connection, write, exc.sqlstate)
-            return False
+            connection.broken = exc.sqlstate
+            return
         except BaseException:
             # Killed while waiting: the server may still commit it.
             self._lose(connection, write, CONNECTION_FAILURE)
@@ -221,8 +236,27 @@ class PostgresUser(locust.User):
         else:
             crew.ledger.committed(write.operation, service, crew.clock.now() - arrival.due)
             crew.operations.committed(write)
-        return True
 
     def _lose(self, connection: GeventConnection, write: Write, sqlstate: str) -> None:
         self.crew.ledger.lost(write.operation)
         self.crew.lost.append(Lost(write, connection.backend_pid, sqlstate))
+
+
+def _open(connections: Connections) -> GeventConnection:
+    """Connect to the source of the run; raises SourceError, also where another one answers.
+
+    Another server may have taken over the address: nothing is written where the run is unknown.
+    """
+    try:
+        connection = GeventConnection(connections.dsn, _PREPARED)
+    except psycopg.OperationalError as exc:
+        raise postgres.explain(exc, connections.dsn) from exc
+    try:
+        of_run = connection.execute(_IS_OF_RUN, (connections.run_id.encode(),)).rows
+    except ConnectionLost as exc:
+        connection.close()
+        raise SourceError(f"a connection broke at once: SQLSTATE {exc.sqlstate}") from exc
+    if not of_run:
+        connection.close()
+        raise another_database(connections.run_id)
+    return connection

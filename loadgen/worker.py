@@ -75,7 +75,13 @@ class Worker:
         joins_at, resumes_at = said["joins_at"], said["resumes_at"]
         try:
             dsn = locate.source_dsn(self._settings, start=False)
-            self._station = Station(dsn, plan, Share(*said["share"]), joins=joins_at is not None)
+            self._station = Station(
+                dsn,
+                plan,
+                Share(*said["share"]),
+                lambda kind, details: self._say(event=[kind, details]),
+                joins=joins_at is not None,
+            )
         except PlaygroundError as exc:
             self._station = None
             self._say(problem=str(exc))

@@ -245,6 +245,9 @@ class WorkersSwarm(Roster):
             remote.ready, remote.pid = True, said["pid"]
         remote.applied = said.get("applied", remote.applied)
         self._problem = said.get("problem", self._problem)
+        if "event" in said:
+            kind, details = said["event"]
+            self.events.append((kind, {**details, "worker": msg.node_id}))
         if "vector" in said:
             self.take_in(remote, said["vector"])
 

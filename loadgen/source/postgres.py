@@ -36,6 +36,7 @@ _REFUSALS: Final = (
     (r"no pg_hba\.conf entry|require[sd]? SSL|not support SSL", "it lets nobody in this way"),
     (r"invalid response|expected authentication", "something other than Postgres answers there"),
     (r"too many (?:clients|connections)|remaining connection slots", "no connection is free"),
+    (r"preparing \w+: SQLSTATE", "it does not take the load's statements"),
     (r"starting up|shutting down|recovery", "the server is starting or stopping: try again"),
 )
 _HINTS: Final = {

@@ -30,16 +30,24 @@ def problems_of(
     unbalanced: int,
     rows_before: Rows,
     rows_after: Rows | None,
+    why_not: str = "",
 ) -> list[str]:
-    """Say, a line each, why this run's numbers can't be trusted; empty when they can."""
+    """Say, a line each, why this run's numbers can't be trusted; empty when they can.
+
+    `why_not` tells why there is no `rows_after`.
+    """
     problems = []
     if unbalanced:
         problems.append(f"the accounting law was broken in {unbalanced} samples")
     unknown = sum(counts.unknown for counts in totals.values())
     if unknown:
         problems.append(f"{unknown} writes could not be looked up and stay unknown")
+    in_flight = sum(counts.in_flight for counts in totals.values())
+    if in_flight:
+        problems.append(f"{in_flight} writes had no answer when the run was closed")
     if rows_after is None:
-        problems.append("the source could not be read at the end, so rows are not compared")
+        why = f" ({why_not})" if why_not else ""
+        problems.append(f"the source could not be read at the end{why}: rows are not compared")
         return problems
     rows = gained(rows_before, rows_after)
     problems += [

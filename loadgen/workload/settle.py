@@ -9,12 +9,14 @@ from typing import LiteralString, NamedTuple
 
 import psycopg
 
+from loadgen.errors import SourceError
 from loadgen.sql import statements
 from loadgen.workload import synthetic
 from loadgen.workload.arrivals import Share
 from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Order, Write, lowest_deleted_rank
 
 _SQL = statements("loadgen.workload", "targets.sql")
+IS_OF_RUN = _SQL["is_of_run"]  # a row where it is; $1 is the run's id
 
 
 class Lost(NamedTuple):
@@ -26,6 +28,22 @@ class Lost(NamedTuple):
     write: Write
     backend_pid: int
     sqlstate: str
+
+
+def is_of_run(connection: psycopg.Connection, run_id: str) -> bool:
+    """Tell whether this is the database that the run began on, and no other load has begun."""
+    try:
+        return psycopg.RawCursor(connection).execute(IS_OF_RUN, (run_id,)).rowcount == 1
+    except psycopg.errors.UndefinedTable:
+        return False
+
+
+def another_database(run_id: str) -> SourceError:
+    """Return the error of one for which `is_of_run` does not hold."""
+    return SourceError(
+        f"the database that answers is not the one that run {run_id} began on, or another load "
+        "has begun there: give the run's own its address back"
+    )
 
 
 def backend_alive(connection: psycopg.Connection, pid: int) -> bool:

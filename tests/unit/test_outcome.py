@@ -29,14 +29,16 @@ def test_a_sound_run_has_no_problems() -> None:
 
 def test_each_reason_for_doubt_is_said() -> None:
     """A broken law, unknown writes, other rows and an unreadable source are each a line."""
-    said = problems_of(totals(insert_event=Counts(3, 1, unknown=2)), 4, BEFORE, AFTER)
+    doubtful = totals(insert_event=Counts(4, 1, unknown=2, in_flight=1))
+    said = problems_of(doubtful, 4, BEFORE, AFTER)
     assert said == [
         "the accounting law was broken in 4 samples",
         "2 writes could not be looked up and stay unknown",
+        "1 writes had no answer when the run was closed",
         "insert_event: 1 committed, but the tables gained 2",
     ]
-    assert problems_of(totals(), 0, BEFORE, None) == [
-        "the source could not be read at the end, so rows are not compared"
+    assert problems_of(totals(), 0, BEFORE, None, "it is frozen") == [
+        "the source could not be read at the end (it is frozen): rows are not compared"
     ]
 
 

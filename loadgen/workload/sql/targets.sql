@@ -17,6 +17,10 @@ SELECT order_number::text, status, version FROM (
     ORDER BY id DESC LIMIT %(limit)s
 ) AS recent ORDER BY id;
 
+-- name: is_of_run
+-- Whether this is the database that a run began on, and no other load has begun since.
+SELECT FROM public.loadgen_playground WHERE run_id = $1;
+
 -- name: backend_alive
 -- Whether the backend that was sent a write still runs.
 SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);

@@ -1,0 +1,165 @@
+"""What must hold of every run during which something broke, and the ways to break it."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from loadgen.record_rows import Sample, law_holds
+from loadgen.record_reader import read_samples
+from loadgen.source.postgres import connect
+from tests.acceptance.conftest import OPERATION, RATES, check_record, latest, wait_for
+
+USERS = 8
+WITH_USERS = ("-u", str(USERS))
+LATENESS_LIMIT = 1.0  # seconds, the default
+RESUME_SECONDS = 5.0  # how long users may take to write again
+SLACK = 3.0  # seconds, for a busy machine and samples a second apart
+
+
+def check_faulted(
+    project: Path,
+    dsn: str,
+    before: Mapping[str, int],
+    asked: Mapping[str, float],
+    *,
+    users: int = USERS,
+) -> dict[str, Any]:
+    """Check the law, the rows, the schedule `asked` per hour, and that no burst made up for it."""
+    run = check_record(project, dsn, before)
+    check_schedule(project, asked)
+    check_no_burst(project, asked, users)
+    return run
+
+
+def check_law_and_schedule(project: Path, asked: Mapping[str, float]) -> None:
+    """Check what holds even of a run that has lost its source for good."""
+    assert all(law_holds(sample) for sample in read_samples(project / "reports" / "latest"))
+    check_schedule(project, asked)
+    check_no_burst(project, asked, USERS)
+
+
+def per_hour(factor: float) -> dict[str, float]:
+    """Return what `rates(factor)` asks for, by operation."""
+    return {OPERATION[name]: rate * factor for name, rate in RATES.items()}
+
+
+def check_schedule(project: Path, asked: Mapping[str, float]) -> None:
+    """Offered follows the clock through every fault: at each sample, and to the end."""
+    run = latest(project)
+    started = datetime.fromisoformat(run["schedule_started_at"]).timestamp()
+    for sample in read_samples(project / "reports" / "latest"):
+        seconds = min(sample.time.timestamp() - started, run["duration_seconds"])
+        rate = asked[sample.operation] / 3600
+        assert rate * (seconds - 0.5) - 1 <= sample.offered <= rate * (seconds + 0.1) + 1, sample
+    for name, totals in run["totals"].items():
+        due = asked[name] / 3600 * run["duration_seconds"]
+        assert abs(totals["offered"] - due) <= 1
+
+
+def check_no_burst(project: Path, asked: Mapping[str, float], users: int) -> None:
+    """No interval sends more than its target, what waited up to the limit, and one a user."""
+    target = sum(asked.values()) / 3600
+    for (then, sent_before), (now, sent) in pairwise(sent_over_time(project)):
+        most = target * (now - then + 0.2 + LATENESS_LIMIT) + users
+        assert sent - sent_before <= most, (now, sent - sent_before, most)
+
+
+def sent_over_time(project: Path) -> list[tuple[float, int]]:
+    """Return (time, writes that were sent and have ended or are unknown) at each sample."""
+    return [
+        (at, sum(s.committed + s.failed + s.unknown for s in samples))
+        for at, samples in by_time(project)
+    ]
+
+
+def by_time(project: Path) -> list[tuple[float, list[Sample]]]:
+    """Return the samples of each moment."""
+    samples = read_samples(project / "reports" / "latest")
+    groups = groupby(samples, key=lambda sample: sample.time.timestamp())
+    return [(at, list(group)) for at, group in groups]
+
+
+def check_resumed(project: Path, accepting_at: float) -> None:
+    """Users write again within five seconds of the server's accepting."""
+    committed = [(at, sum(s.committed for s in samples)) for at, samples in by_time(project)]
+    stalled = max(n for at, n in committed if at <= accepting_at)
+    # More than what was under way before, and is found to be committed by now.
+    writing = [at for at, n in committed if at > accepting_at and n > stalled + USERS]
+    assert writing, "nothing was written any more"
+    assert writing[0] - accepting_at <= RESUME_SECONDS + SLACK
+
+
+def failed_by(run: Mapping[str, Any]) -> set[str]:
+    """Return the SQLSTATEs of a run's failed writes."""
+    return {sqlstate for found in run["failures"].values() for sqlstate in found}
+
+
+def total(run: Mapping[str, Any], outcome: str) -> int:
+    """Return how many arrivals of all operations came to that."""
+    return sum(totals[outcome] for totals in run["totals"].values())
+
+
+def faults(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the run's journal, which must hold nothing but faults."""
+    assert {entry["kind"] for entry in run["journal"]} <= {"fault"}
+    return list(run["journal"])
+
+
+def outages(run: Mapping[str, Any]) -> list[float]:
+    """Return how long the source was away each time, in seconds; each loss must have an end."""
+    told = [fault for fault in faults(run) if fault["what"].startswith("source_")]
+    assert [fault["what"] for fault in told] == ["source_lost", "source_back"] * (len(told) // 2)
+    return [fault["seconds"] for fault in told if fault["what"] == "source_back"]
+
+
+def cut(dsn: str, most: int | None = None) -> int:
+    """Terminate the load's backends, or `most` of them, but never the one with the load's lock."""
+    with connect(dsn) as admin:
+        done = admin.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity "
+            "WHERE application_name = 'loadgen' AND datname = current_database() "
+            "AND pid <> pg_backend_pid() AND query NOT LIKE '%%pg_try_advisory_lock%%' "
+            "LIMIT %s) AS found",
+            (most,),
+        ).fetchone()
+    assert done is not None
+    return int(done[0])
+
+
+def wait_for_waiting(admin: psycopg.Connection, condition: LiteralString) -> None:
+    """Wait until somebody waits for a lock as the SQL `condition` on pg_locks says."""
+    query = sql.SQL("SELECT FROM pg_locks AS l WHERE NOT granted AND {} LIMIT 1")
+    asked = query.format(sql.SQL(condition))
+    wait_for(lambda: admin.execute(asked).rowcount, f"a lock to be waited for: {condition}")
+
+
+def ended_well(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait for a load to end by itself, valid; return what it said."""
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, out + err
+    assert "Traceback" not in err
+    return out, err
+
+
+@contextmanager
+def frozen(postmaster: int) -> Iterator[None]:
+    """Let a server stand still, each of its processes."""
+    server = psutil.Process(postmaster)
+    stopped = [server, *server.children(recursive=True)]
+    for process in stopped:
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in reversed(stopped):
+            os.kill(process.pid, signal.SIGCONT)

@@ -1,0 +1,197 @@
+"""Faults inside a server that stays up: cuts, locks, deadlocks, refusals, while a load goes on."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from psycopg import sql
+
+from loadgen.source.postgres import connect
+from tests.acceptance.conftest import Locust, counted, rates, wait_for_offers
+from tests.acceptance.faulted import (
+    USERS,
+    WITH_USERS,
+    check_faulted,
+    check_resumed,
+    cut,
+    ended_well,
+    failed_by,
+    faults,
+    outages,
+    per_hour,
+    total,
+    wait_for_waiting,
+)
+
+
+def test_one_connection_cut_costs_its_write_and_nothing_else(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """The others go on, the one is made again at once, its write is looked up."""
+    before = counted(seeded)
+    process = locust(seeded, *WITH_USERS, "-t", "7s", *rates(10))
+    wait_for_offers(project, process)
+    cuts = 0
+    for _ in range(4):
+        cuts += cut(seeded, 1)
+        time.sleep(0.5)
+    ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(10))
+    assert outages(run) == []
+    assert sum(fault["connections"] for fault in faults(run)) == cuts == 4
+    assert total(run, "failed") <= cuts
+    assert failed_by(run) <= {"57P01", "08006"}
+    assert total(run, "committed") > 0.9 * total(run, "offered")
+
+
+def test_all_connections_cut_again_and_again(seeded: str, locust: Locust, project: Path) -> None:
+    """Writes that lose their answer are looked up; users connect again; each outage is told."""
+    before = counted(seeded)
+    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(20))
+    wait_for_offers(project, process)
+    for _ in range(5):
+        cut_at = time.time()
+        cut(seeded)
+        time.sleep(0.3)
+    ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(20))
+    check_resumed(project, cut_at)
+    assert outages(run)
+    assert failed_by(run) <= {"57P01", "08006"}
+    assert total(run, "committed") > 0.7 * total(run, "offered")
+
+
+def test_idle_users_notice_that_they_were_cut(seeded: str, locust: Locust, project: Path) -> None:
+    """At a write in three seconds none of them waits for the next one to find its connection dead.
+
+    Else a restart would cost a load of low rates one write a user, minutes later.
+    """
+    before = counted(seeded)
+    few = ("--orders-per-hour", "1200")
+    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(0), *few, env={"ARRIVALS": "even"})
+    wait_for_offers(project, process, committed=1)  # the next one is three seconds away
+    assert cut(seeded) == USERS
+    ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(0) | {"insert_order": 1200})
+    assert run["totals"]["insert_order"]["committed"] == 3
+    assert [seconds < 5 for seconds in outages(run)] == [True]
+    assert sum(fault.get("connections", 0) for fault in faults(run)) == USERS
+
+
+def test_a_lock_held_for_seconds_makes_writes_late_and_none_fail(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """All users wait behind the lock: what waits too long is skipped, what was sent is done."""
+    before = counted(seeded)
+    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(10))
+    wait_for_offers(project, process)
+    with connect(seeded, autocommit=False) as other:
+        other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        time.sleep(3)
+    released_at = time.time()
+    ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(10))
+    check_resumed(project, released_at)
+    assert faults(run) == []
+    assert total(run, "failed") == 0
+    assert total(run, "skipped") > 0
+    assert run["latency"]["insert_order"]["service"]["max"] > 2
+
+
+def test_a_deadlock_is_a_failed_write(seeded: str, locust: Locust, project: Path) -> None:
+    """Two tables locked in opposite order: the server ends the load's writes with 40P01."""
+    before = counted(seeded)
+    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(10))
+    wait_for_offers(project, process)
+    with connect(seeded) as admin, connect(seeded, autocommit=False) as other:
+        other.execute("SET deadlock_timeout = '1h'")  # the load's are found out, not this one
+        other.commit()
+        for _ in range(2):
+            other.execute("LOCK TABLE users IN EXCLUSIVE MODE")
+            # An order is inserted before its foreign key is looked at.
+            wait_for_waiting(
+                admin,
+                "relation = 'users'::regclass AND EXISTS (SELECT FROM pg_locks "
+                "WHERE pid = l.pid AND relation = 'orders'::regclass AND granted)",
+            )
+            other.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
+            other.rollback()
+    released_at = time.time()
+    ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(10))
+    check_resumed(project, released_at)
+    assert faults(run) == []
+    assert failed_by(run) == {"40P01"}
+    assert total(run, "committed") > 0.5 * total(run, "offered")
+
+
+def test_a_serialization_failure_is_a_failed_write(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """In a serializable database a row changed by somebody else meanwhile gives 40001."""
+    before = counted(seeded)
+    with connect(seeded) as admin:
+        admin.execute(
+            sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = serializable").format(
+                sql.Identifier(admin.info.dbname)
+            )
+        )
+    process = locust(seeded, *WITH_USERS, "-t", "8s", *rates(10))
+    wait_for_offers(project, process)
+    with connect(seeded) as admin, connect(seeded, autocommit=False) as other:
+        other.execute("SET default_transaction_isolation = 'read committed'")
+        other.execute("SET session_replication_role = replica")  # raises no version
+        other.commit()
+        for _ in range(3):
+            other.execute("UPDATE orders SET status = status")
+            wait_for_waiting(admin, "locktype = 'transactionid'")
+            other.commit()
+    ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(10))
+    assert faults(run) == []
+    assert failed_by(run) == {"40001"}
+    assert "40001" in run["failures"]["update_order_status"]
+    assert total(run, "committed") > 0.5 * total(run, "offered")
+
+
+@pytest.fixture
+def limited(seeded: str) -> Iterator[str]:
+    """DSN of a role without special rights, whose connections can be limited."""
+    with connect(seeded, application_name="test") as admin:
+        admin.execute("CREATE ROLE limited LOGIN PASSWORD 'limited'")
+        for kind in ("TABLES", "SEQUENCES"):
+            admin.execute(f"GRANT ALL ON ALL {kind} IN SCHEMA public TO limited")
+        admin.execute("GRANT CREATE ON SCHEMA public TO limited")
+        database = sql.Identifier(admin.info.dbname)
+        admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO limited").format(database))
+        parts = urlsplit(seeded)
+        yield f"postgresql://limited:limited@{parts.hostname}:{parts.port}{parts.path}"
+        cut(seeded)
+        admin.execute("DROP OWNED BY limited")
+        admin.execute("DROP ROLE limited")
+
+
+def test_too_many_connections_are_tried_again(
+    seeded: str, limited: str, locust: Locust, project: Path
+) -> None:
+    """While the server has no connection free (53300) all is skipped; the journal says why."""
+    before = counted(seeded)
+    process = locust(limited, *WITH_USERS, "-t", "11s", *rates(10))
+    wait_for_offers(project, process)
+    with connect(seeded, application_name="test") as admin:
+        admin.execute("ALTER ROLE limited CONNECTION LIMIT 1")  # that of the load's lock
+        cut(seeded)
+        time.sleep(3)
+        admin.execute("ALTER ROLE limited CONNECTION LIMIT -1")
+    accepting_at = time.time()
+    _, err = ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(10))
+    check_resumed(project, accepting_at)
+    assert max(outages(run)) > 2.5
+    (why,) = {fault["why"] for fault in faults(run) if fault["what"] == "source_back"}
+    assert "no connection is free (FATAL:  too many connections for role" in why
+    assert "no connection to the source is left" in err
+    assert failed_by(run) <= {"57P01", "08006"}
+    assert total(run, "skipped") > 0

@@ -1,0 +1,229 @@
+"""Faults of the server itself, its disk and its network, while a load goes on."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from loadgen.source import server
+from loadgen.source.account import server_account
+from loadgen.source.home import home_of, write_private
+from loadgen.source.postgres import connect
+from tests.acceptance.conftest import ROOT, Locust, counted, latest, rates, wait_for_offers
+from tests.acceptance.faulted import (
+    WITH_USERS,
+    check_faulted,
+    check_law_and_schedule,
+    check_resumed,
+    ended_well,
+    failed_by,
+    faults,
+    frozen,
+    outages,
+    per_hour,
+    total,
+)
+from tests.conftest import Cluster, RunLoadgen, clean_environment, find_free_port
+
+# The short form: FREEZE_SECONDS=30 is the whole one, of a minute.
+FREEZE_SECONDS = float(os.environ.get("FREEZE_SECONDS", "4"))
+STATEMENT_TIMEOUT = 30.0  # seconds, of the load's connections
+
+
+@pytest.fixture
+def own(project: Path, run_loadgen: RunLoadgen) -> server.ServerInfo:
+    """Return a seeded server of the test's own, durable as by default."""
+    info = server.start(project, port=find_free_port())
+    seed = run_loadgen("seed", env={"DATABASE_URL": info.dsn})
+    assert seed.returncode == 0, seed.stderr
+    return info
+
+
+def killed(project: Path, info: server.ServerInfo) -> None:
+    """End a server as the kernel does when memory runs out."""
+    os.kill(info.pid, signal.SIGKILL)
+
+
+def stopped(project: Path, info: server.ServerInfo) -> None:
+    """End a server as an administrator does."""
+    server.stop(project)
+
+
+@pytest.mark.parametrize("end", [killed, stopped])
+def test_a_restart_costs_skips_and_what_was_under_way(
+    end: Callable[[Path, server.ServerInfo], None],
+    own: server.ServerInfo,
+    project: Path,
+    locust: Locust,
+) -> None:
+    """Users connect again; lost writes are looked up; the outage's length is told."""
+    before = counted(own.dsn)
+    process = locust(own.dsn, *WITH_USERS, "-t", "11s", *rates(10))
+    wait_for_offers(project, process)
+    gone_at = time.time()
+    end(project, own)
+    time.sleep(2)
+    assert server.start(project).port == own.port
+    accepting_at = time.time()
+    _, err = ended_well(process)
+    run = check_faulted(project, own.dsn, before, per_hour(10))
+    check_resumed(project, accepting_at)
+    (seconds,) = outages(run)
+    assert 2 <= seconds <= accepting_at - gone_at + 8
+    assert failed_by(run) <= {"57P01", "57P02", "08006"}
+    assert 0 < total(run, "skipped") < 0.8 * total(run, "offered")
+    assert re.search(r"the source is back after [\d.]+ s", err)
+
+
+def test_another_server_at_the_same_address_is_not_written_to(
+    own: server.ServerInfo, project: Path, locust: Locust, run_loadgen: RunLoadgen
+) -> None:
+    """A server with the same baseline takes over without the run's data: that is said, exit 1."""
+    other = project.with_name("other")
+    other.mkdir()
+    elsewhere = server.start(other, port=find_free_port())
+    try:
+        assert run_loadgen("seed", env={"DATABASE_URL": elsewhere.dsn}).returncode == 0
+        there = counted(elsewhere.dsn)
+        password = str(urlsplit(own.dsn).password)
+        with connect(elsewhere.dsn) as admin:
+            admin.execute(f"ALTER ROLE playground PASSWORD '{password}'")
+        server.stop(other)
+        write_private(home_of(other).password_file, password)
+        write_private(home_of(other).folder / "port", str(own.port))
+
+        process = locust(own.dsn, *WITH_USERS, "-t", "7s", *rates(10))
+        wait_for_offers(project, process)
+        os.kill(own.pid, signal.SIGKILL)
+        assert server.start(other, port=own.port).dsn == own.dsn
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1, out + err
+        run = latest(project)
+        assert run["valid"] is False
+        assert f"is not the one that run {run['run_id']} began on" in run["invalid_reason"]
+        assert "INVALID: the source could not be read at the end" in out
+        check_law_and_schedule(project, per_hour(10))
+        assert [fault["what"] for fault in faults(run)] == ["source_lost"]
+        assert counted(own.dsn) == there
+    finally:
+        server.reset(other)
+
+
+def test_a_frozen_server_makes_writes_late_and_loses_none(
+    seeded: str, cluster: Cluster, locust: Locust, project: Path
+) -> None:
+    """Who waits for an answer waits on; the rest is skipped; no write is sent twice or made up."""
+    before = counted(seeded)
+    seconds = round(FREEZE_SECONDS + 6)
+    process = locust(seeded, *WITH_USERS, "-t", f"{seconds}s", *rates(10))
+    wait_for_offers(project, process)
+    with frozen(cluster.info.pid):
+        time.sleep(FREEZE_SECONDS)
+    thawed_at = time.time()
+    ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(10))
+    check_resumed(project, thawed_at)
+    assert faults(run) == []
+    assert failed_by(run) <= ({"57014"} if FREEZE_SECONDS >= STATEMENT_TIMEOUT else set())
+    assert total(run, "skipped") > 0.8 * (FREEZE_SECONDS - 1.5) * 350
+    slowest = max(run["latency"][name]["service"]["max"] for name in run["latency"])
+    assert slowest > FREEZE_SECONDS - 1
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """Mount a disk of 8 MiB that a server may write to."""
+    folder = Path(tempfile.mkdtemp(prefix="playground disk "))
+    folder.chmod(0o755)
+    disk = folder / "disk"
+    disk.mkdir()
+    mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=False
+        ).returncode
+    )
+    try:
+        if not mounted:
+            pytest.skip("needs to mount a small disk, as root")
+        server_account().own(disk)
+        yield disk
+    finally:
+        if mounted:
+            subprocess.run(["umount", disk], check=True)
+        shutil.rmtree(folder)
+
+
+def test_a_full_disk_fails_what_needs_room_and_nothing_else(
+    own: server.ServerInfo, small_disk: Path, locust: Locust, project: Path
+) -> None:
+    """Events fail with 53100 while their disk is full; orders go on; room again, and all goes on."""
+    with connect(own.dsn) as admin:
+        admin.execute(f"CREATE TABLESPACE small LOCATION '{small_disk}'")
+        admin.execute("CREATE TABLE kept (LIKE events INCLUDING ALL)")
+        admin.execute("TRUNCATE events")
+        admin.execute("ALTER TABLE events SET TABLESPACE small")
+    before = counted(own.dsn)
+    process = locust(own.dsn, *WITH_USERS, "-t", "9s", *rates(10))
+    wait_for_offers(project, process)
+    fill = small_disk / "fill"
+    with pytest.raises(OSError, match="No space left"), fill.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(8192))
+    time.sleep(3)
+    fill.unlink()
+    accepting_at = time.time()
+    ended_well(process)
+    run = check_faulted(project, own.dsn, before, per_hour(10))
+    check_resumed(project, accepting_at)
+    assert faults(run) == []
+    assert set(run["failures"]) == {"insert_event"}
+    assert set(run["failures"]["insert_event"]) == {"53100"}
+    assert (
+        run["totals"]["insert_event"]["committed"] > 0.3 * run["totals"]["insert_event"]["offered"]
+    )
+    assert (
+        run["totals"]["insert_order"]["committed"] > 0.9 * run["totals"]["insert_order"]["offered"]
+    )
+
+
+@pytest.fixture
+def far_away(seeded: str) -> Iterator[str]:
+    """DSN of the seeded database over a network of 50 ms, there and back."""
+    port, parts = find_free_port(), urlsplit(seeded)
+    command = [sys.executable, "-m", "tests.slow_proxy", str(port), str(parts.port), "0.025"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True
+    ) as proxy:
+        assert proxy.stdout
+        assert proxy.stdout.readline() == "listening\n"
+        yield f"postgresql://playground:{parts.password}@127.0.0.1:{port}{parts.path}"
+        proxy.kill()
+
+
+@pytest.mark.parametrize(("users", "enough"), [(16, True), (4, False)])
+def test_a_slow_network_takes_connections_not_rate(
+    users: int, enough: bool, seeded: str, far_away: str, locust: Locust, project: Path
+) -> None:
+    """A connection does 20 writes a second; where they are too few the rest is skipped, said so."""
+    before = counted(seeded)
+    process = locust(far_away, "-u", str(users), "-t", "7s", *rates(4))
+    ended_well(process)
+    run = check_faulted(project, seeded, before, per_hour(4), users=users)
+    assert faults(run) == []
+    assert total(run, "failed") == 0
+    assert run["latency"]["insert_event"]["service"]["p50"] >= 0.05
+    if enough:  # 320 a second could be done, 141 are asked for
+        assert total(run, "skipped") <= 0.1 * total(run, "offered")
+    else:  # 80 a second
+        assert total(run, "committed") <= (7 + 1.5) * 80
+        assert total(run, "skipped") > 0.2 * total(run, "offered")
