@@ -166,19 +166,17 @@ def small_disk() -> Iterator[Path]:
 def test_a_full_disk_fails_what_needs_room_and_nothing_else(
     own: server.ServerInfo, small_disk: Path, locust: Locust, project: Path
 ) -> None:
-    """Events fail with 53100 while their disk is full; orders go on; room again, and all goes on."""
+    """Events fail with 53100 while their disk is full, orders go on; with room again, all does."""
     with connect(own.dsn) as admin:
         admin.execute(f"CREATE TABLESPACE small LOCATION '{small_disk}'")
-        admin.execute("CREATE TABLE kept (LIKE events INCLUDING ALL)")
         admin.execute("TRUNCATE events")
         admin.execute("ALTER TABLE events SET TABLESPACE small")
     before = counted(own.dsn)
     process = locust(own.dsn, *WITH_USERS, "-t", "9s", *rates(10))
     wait_for_offers(project, process)
     fill = small_disk / "fill"
-    with pytest.raises(OSError, match="No space left"), fill.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(8192))
+    with pytest.raises(OSError, match="No space left"):
+        fill.write_bytes(bytes(8 << 20))
     time.sleep(3)
     fill.unlink()
     accepting_at = time.time()
@@ -188,12 +186,9 @@ def test_a_full_disk_fails_what_needs_room_and_nothing_else(
     assert faults(run) == []
     assert set(run["failures"]) == {"insert_event"}
     assert set(run["failures"]["insert_event"]) == {"53100"}
-    assert (
-        run["totals"]["insert_event"]["committed"] > 0.3 * run["totals"]["insert_event"]["offered"]
-    )
-    assert (
-        run["totals"]["insert_order"]["committed"] > 0.9 * run["totals"]["insert_order"]["offered"]
-    )
+    for name, least in (("insert_event", 0.3), ("insert_order", 0.9)):
+        totals = run["totals"][name]
+        assert totals["committed"] > least * totals["offered"]
 
 
 @pytest.fixture
@@ -210,9 +205,9 @@ def far_away(seeded: str) -> Iterator[str]:
         proxy.kill()
 
 
-@pytest.mark.parametrize(("users", "enough"), [(16, True), (4, False)])
+@pytest.mark.parametrize("users", [16, 4])
 def test_a_slow_network_takes_connections_not_rate(
-    users: int, enough: bool, seeded: str, far_away: str, locust: Locust, project: Path
+    users: int, seeded: str, far_away: str, locust: Locust, project: Path
 ) -> None:
     """A connection does 20 writes a second; where they are too few the rest is skipped, said so."""
     before = counted(seeded)
@@ -222,7 +217,7 @@ def test_a_slow_network_takes_connections_not_rate(
     assert faults(run) == []
     assert total(run, "failed") == 0
     assert run["latency"]["insert_event"]["service"]["p50"] >= 0.05
-    if enough:  # 320 a second could be done, 141 are asked for
+    if users == 16:  # 320 a second could be done, 141 are asked for
         assert total(run, "skipped") <= 0.1 * total(run, "offered")
     else:  # 80 a second
         assert total(run, "committed") <= (7 + 1.5) * 80

@@ -1,15 +1,10 @@
-"""`locust` as a user types it, on a real source: counts, rows, signals, faults."""
+"""`locust` as a user types it, on a real source: counts, rows, signals, refusals."""
 
-import os
 import signal
-import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from loadgen.record_reader import read_samples
-from loadgen.source import server
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
     OPERATION,
@@ -21,7 +16,6 @@ from tests.acceptance.conftest import (
     rates,
     wait_for_offers,
 )
-from tests.conftest import RunLoadgen, find_free_port
 
 
 @pytest.mark.parametrize("arrivals", ["even", "jitter", "poisson"])
@@ -80,55 +74,6 @@ def test_a_signal_drains_the_run(
     run = check_record(project, seeded, before)
     assert run["ended_at"] is not None
     assert "Traceback" not in err
-
-
-def test_cut_connections_are_settled_and_made_again(
-    seeded: str, locust: Locust, project: Path
-) -> None:
-    """Writes that lose their answer are looked up; users connect again; the law holds."""
-    before = counted(seeded)
-    process = locust(seeded, "-u", "8", "-t", "12s", *rates(20))
-    wait_for_offers(project, process)
-    with connect(seeded) as admin:
-        for _ in range(5):
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name = 'loadgen' AND datname = current_database() "
-                "AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_try_advisory_lock%'"
-            )
-            time.sleep(0.3)
-    out, err = process.communicate(timeout=90)
-    assert process.returncode == 0, out + err
-    run = check_record(project, seeded, before)
-    total = sum(totals["committed"] for totals in run["totals"].values())
-    assert total > 0.7 * sum(totals["offered"] for totals in run["totals"].values())
-
-
-def test_a_server_that_dies_and_comes_back_costs_skips_and_nothing_else(
-    project: Path, locust: Locust, run_loadgen: RunLoadgen
-) -> None:
-    """Kill -9 of Postgres: users connect again, lost writes are settled, counters equal rows."""
-    info = server.start(project, port=find_free_port())
-    seed = run_loadgen("seed", env={"DATABASE_URL": info.dsn})
-    assert seed.returncode == 0, seed.stderr
-    before = counted(info.dsn)
-    process = locust(info.dsn, "-u", "8", "-t", "14s", *rates(10))
-    wait_for_offers(project, process)
-    os.kill(info.pid, signal.SIGKILL)
-    time.sleep(1)
-    assert server.start(project).port == info.port
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
-    run = check_record(project, info.dsn, before)
-    event = run["totals"]["insert_event"]
-    assert event["offered"] == pytest.approx(2800, abs=1)
-    assert 0 < event["skipped"] < 0.6 * event["offered"]
-    offered = [
-        sample.offered
-        for sample in read_samples(project / "reports" / "latest")
-        if sample.operation == "insert_event"
-    ]
-    assert all(0 < b - a <= 2 * 200 + 1 for a, b in pairwise(offered[:-2]))  # no gap, no burst
 
 
 def test_another_writer_makes_the_run_invalid(seeded: str, locust: Locust, project: Path) -> None:
