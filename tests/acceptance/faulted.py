@@ -14,8 +14,8 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from loadgen.record_rows import Sample, law_holds
 from loadgen.record_reader import read_samples
+from loadgen.record_rows import Sample, law_holds
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import OPERATION, RATES, check_record, latest, wait_for
 
