@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "rates": "loadgen rates --set insert_order=36000",
     "pause": "loadgen pause --reason upgrade",
     "resume": "loadgen resume",
+    "watch": "loadgen watch --interval 5",
     "report": "loadgen report",
 }
 

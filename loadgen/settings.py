@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
     metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
     watch_port: Port = Field(9647, description="port of the watch's metrics")
+    max_slot_retained_bytes: Annotated[int, Field(ge=1)] = Field(
+        10 * 2**30, description="WAL kept for one slot above which the watch pauses the load"
+    )
+    min_free_disk_bytes: Count = Field(
+        2**30, description="room on the embedded server's disk below which it does so too"
+    )
     reports_dir: Path = Field(Path("reports"), description="where each run writes its folder")
     tools_file: Path = Field(Path("tools.toml"), description="the tools under test")
     thresholds_file: Path = Field(Path("thresholds.toml"), description="what passes and what fails")

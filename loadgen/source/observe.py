@@ -1,0 +1,80 @@
+"""What a source looks like at one moment: its slots, WAL, sessions and tables. Reads only."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import class_row, scalar_row
+
+from loadgen.sql import statements
+
+_CHECKPOINTER_SINCE: Final = 170_000  # the version in which it got a view of its own
+_SQL: Final = statements("loadgen.source", "observe.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A replication slot; None where Postgres has no value (yet, or in this version)."""
+
+    slot: str
+    active: bool
+    wal_status: str  # reserved, extended, unreserved, lost
+    retained_bytes: int | None  # WAL that the server keeps for it
+    confirmed_lag_bytes: int | None  # WAL that its reader has not confirmed
+    safe_wal_bytes: int | None  # WAL until it may be lost; None without max_slot_wal_keep_size
+    inactive_seconds: float | None  # from version 17 on
+    invalidation_reason: str | None  # from version 17 on
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The server and the database as a whole."""
+
+    wal_bytes: int  # from the server's first byte
+    walsenders: int
+    connections: int  # to this database
+    oldest_transaction_seconds: float
+    xmin_age: int  # transactions that vacuum has to keep rows for
+    database_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One of the playground's tables; rows are the server's estimates."""
+
+    name: str
+    rows: int
+    dead_rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The source at one moment."""
+
+    at: datetime
+    slots: tuple[Slot, ...]
+    source: Source
+    checkpoints: int
+    tables: tuple[Table, ...]
+
+
+def observe(conn: psycopg.Connection[Any]) -> Observation:
+    """Return what the source looks like now. Raises psycopg.Error where it can't be asked."""
+    with conn.cursor(row_factory=class_row(Slot)) as cursor:
+        slots = tuple(cursor.execute(_SQL["slots"]).fetchall())
+    with conn.cursor(row_factory=class_row(Source)) as cursor:
+        (source,) = cursor.execute(_SQL["source"]).fetchall()
+    with conn.cursor(row_factory=class_row(Table)) as cursor:
+        tables = tuple(cursor.execute(_SQL["tables"]).fetchall())
+    newer = conn.info.server_version >= _CHECKPOINTER_SINCE
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        (checkpoints,) = cursor.execute(_SQL["checkpoints_17" if newer else "checkpoints"])
+    return Observation(datetime.now(UTC), slots, source, checkpoints, tables)
+
+
+def take_lock(conn: psycopg.Connection[Any]) -> bool:
+    """Take the watch's lock for as long as the connection lives; False where another has it."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return bool(cursor.execute(_SQL["lock"]).fetchone())

@@ -1,0 +1,54 @@
+-- What the watch asks of the source; Postgres 14 to 18. Columns that only newer versions have are
+-- read through to_jsonb, which has no value where there is none.
+
+-- name: lock
+-- One watch a database; held by the session.
+SELECT pg_try_advisory_lock(hashtext('loadgen watch'))
+
+-- name: slots
+-- Every replication slot of the server: each keeps WAL, whatever database it is for.
+SELECT s.slot_name::text AS slot,
+       s.active,
+       coalesce(s.wal_status, 'unknown') AS wal_status,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint AS retained_bytes,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint AS confirmed_lag_bytes,
+       s.safe_wal_size AS safe_wal_bytes,
+       extract(epoch FROM now() - (to_jsonb(s) ->> 'inactive_since')::timestamptz)::float8
+           AS inactive_seconds,
+       to_jsonb(s) ->> 'invalidation_reason' AS invalidation_reason
+FROM pg_catalog.pg_replication_slots s
+ORDER BY s.slot_name
+
+-- name: source
+-- The server and this database as a whole. WAL is counted from its first byte, so that the figure
+-- goes on over restarts.
+SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint AS wal_bytes,
+       (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS walsenders,
+       (SELECT count(*) FROM pg_catalog.pg_stat_activity
+        WHERE datname = current_database()) AS connections,
+       coalesce((SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_catalog.pg_stat_activity
+                 WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid()), 0)::float8
+           AS oldest_transaction_seconds,
+       (SELECT coalesce(max(age(x)), 0) FROM (
+            SELECT backend_xmin AS x FROM pg_catalog.pg_stat_activity
+            WHERE pid <> pg_backend_pid()
+            UNION ALL SELECT xmin FROM pg_catalog.pg_replication_slots
+            UNION ALL SELECT catalog_xmin FROM pg_catalog.pg_replication_slots
+        ) AS held) AS xmin_age,
+       pg_database_size(current_database()) AS database_bytes
+
+-- name: checkpoints_17
+-- Checkpoints since the statistics were reset, from version 17 on.
+SELECT num_timed + num_requested FROM pg_catalog.pg_stat_checkpointer
+
+-- name: checkpoints
+-- The same before version 17.
+SELECT checkpoints_timed + checkpoints_req FROM pg_catalog.pg_stat_bgwriter
+
+-- name: tables
+-- Rows by the server's own statistics: an estimate that costs nothing.
+SELECT relname::text AS name, n_live_tup AS rows, n_dead_tup AS dead_rows,
+       pg_total_relation_size(relid) AS bytes
+FROM pg_catalog.pg_stat_user_tables
+WHERE schemaname = 'public' AND relname IN ('users', 'orders', 'events')
+ORDER BY relname

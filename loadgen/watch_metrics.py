@@ -1,0 +1,91 @@
+"""The watch's metrics for Prometheus: the latest observation of the source, as it is asked for.
+
+Names, types and labels are a contract (docs/metrics.md). Slots are few and named by people, tables
+are three: labels are bounded.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from loadgen.source.observe import Observation, Slot
+
+_STATUSES: Final = ("reserved", "extended", "unreserved", "lost")
+
+
+class WatchCollector(Collector):
+    """`latest` gives the newest observation, None before the first or while the source is away."""
+
+    def __init__(self, latest: Callable[[], Observation | None], run: Callable[[], str]) -> None:
+        self._latest = latest
+        self._run = run
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family, also those without a value."""
+        found = self._latest()
+        yield _gauge(
+            "source_up", "whether the source answers", (), [((), float(found is not None))]
+        )
+        yield from _slots(found.slots if found else ())
+        yield from _source(found)
+        yield from _tables(found)
+        run = self._run()
+        info = [((run,), 1.0)] if run else []
+        yield _gauge("run_info", "the run whose folder is written to", ("run_id",), info)
+
+
+def _slots(slots: Sequence[Slot]) -> Iterator[Metric]:
+    for name, text in (
+        ("retained_bytes", "WAL that the server keeps for a slot"),
+        ("confirmed_lag_bytes", "WAL that a slot's reader has not confirmed"),
+        ("safe_wal_bytes", "WAL until a slot may be lost, where the server has a limit"),
+        ("inactive_seconds", "how long nobody has read a slot (Postgres 17 and newer)"),
+        ("active", "whether somebody reads a slot"),
+    ):
+        values = [((s.slot,), float(v)) for s in slots if (v := getattr(s, name)) is not None]
+        yield _gauge(f"slot_{name}", text, ("slot",), values)
+    statuses = [
+        ((s.slot, status), float(s.wal_status == status)) for s in slots for status in _STATUSES
+    ]
+    yield _gauge("slot_wal_status", "1 for a slot's status", ("slot", "status"), statuses)
+
+
+def _source(found: Observation | None) -> Iterator[Metric]:
+    source = found.source if found else None
+    for name, text in (
+        ("walsenders", "processes that send WAL to readers"),
+        ("connections", "sessions in the database"),
+        ("oldest_transaction_seconds", "age of the oldest open transaction"),
+        ("xmin_age", "transactions that vacuum has to keep rows for"),
+        ("database_bytes", "size of the database"),
+    ):
+        values = [((), float(getattr(source, name)))] if source else []
+        yield _gauge(f"source_{name}", text, (), values)
+    wal = CounterMetricFamily("loadgen_source_wal_bytes", "WAL written by the server")
+    checkpoints = CounterMetricFamily("loadgen_source_checkpoints", "checkpoints made")
+    if found is not None:
+        wal.add_metric((), found.source.wal_bytes)
+        checkpoints.add_metric((), found.checkpoints)
+    yield from (wal, checkpoints)
+
+
+def _tables(found: Observation | None) -> Iterator[Metric]:
+    tables = found.tables if found else ()
+    for metric, name, text in (
+        ("rows", "rows", "rows of a table, estimated by the server"),
+        ("dead_rows", "dead_rows", "rows that vacuum has not removed yet, estimated"),
+        ("table_bytes", "bytes", "size of a table with its indexes"),
+    ):
+        values = [((table.name,), float(getattr(table, name))) for table in tables]
+        yield _gauge(f"source_{metric}", text, ("table",), values)
+
+
+def _gauge(
+    name: str, text: str, labels: Sequence[str], values: Sequence[tuple[Sequence[str], float]]
+) -> Metric:
+    family = GaugeMetricFamily(f"loadgen_{name}", text, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family

@@ -1,0 +1,173 @@
+"""`loadgen watch`: what it sees of slots and WAL, what it keeps, what it outlives and prevents."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from loadgen.record_reader import read_slots
+from loadgen.source import server
+from loadgen.source.postgres import connect
+from tests.acceptance.conftest import Locust, latest, rates, wait_for, wait_for_offers
+from tests.conftest import RunLoadgen, clean_environment, find_free_port
+
+Start = Callable[..., subprocess.Popen[str]]
+SLOT = "SELECT pg_create_logical_replication_slot('a_tool', 'pgoutput')"
+FILL = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 4000000))"
+
+
+@pytest.fixture
+def watch_port() -> int:
+    """Return a free port for the watch's metrics."""
+    return find_free_port()
+
+
+@pytest.fixture
+def watch(project: Path, watch_port: int, metrics_port: int) -> Iterator[Start]:
+    """Return a starter of `loadgen watch`; what still runs is ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(dsn: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        ports = {"WATCH_PORT": str(watch_port), "METRICS_PORT": str(metrics_port)}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loadgen", "watch", "--interval", "0.2"],
+            cwd=project,
+            env=clean_environment({"DATABASE_URL": dsn} | ports | dict(env or {})),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def scrape(port: int) -> dict[str, float]:
+    """Return the watch's series; empty while nobody answers."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return {}
+    series = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in series}
+
+
+def wait_until(port: int, holds: Callable[[Mapping[str, float]], bool], what: str) -> None:
+    """Wait until the watch's metrics show it."""
+    wait_for(lambda: (found := scrape(port)) and holds(found), what)
+
+
+def test_slots_wal_and_tables_are_seen(each_database: str, watch: Start, watch_port: int) -> None:
+    """A slot that nobody reads retains what is written; WAL and tables are counted."""
+    process = watch(each_database)
+    wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
+    with connect(each_database) as connection:
+        connection.execute(SLOT)
+        try:
+            retained = 'loadgen_slot_retained_bytes{slot="a_tool"}'
+            wait_until(watch_port, lambda m: retained in m, "the slot")
+            before = scrape(watch_port)
+            connection.execute(FILL)
+            wait_until(watch_port, lambda m: m[retained] - before[retained] > 4e6, "its WAL")
+            after = scrape(watch_port)
+            wal = "loadgen_source_wal_bytes_total"
+            assert after[wal] - before[wal] > 4e6
+            assert after['loadgen_slot_confirmed_lag_bytes{slot="a_tool"}'] > 4e6
+            assert after['loadgen_slot_active{slot="a_tool"}'] == 0
+            assert after['loadgen_slot_wal_status{slot="a_tool",status="reserved"}'] == 1
+            assert {'loadgen_source_rows{table="users"}', "loadgen_source_checkpoints_total"} <= (
+                after.keys()
+            )
+            assert after["loadgen_source_connections"] >= 2
+        finally:
+            connection.execute("SELECT pg_drop_replication_slot('a_tool')")
+    wait_until(watch_port, lambda m: retained not in m, "the slot to go")
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_it_outlives_the_source(
+    project: Path, watch: Start, watch_port: int, run_loadgen: RunLoadgen
+) -> None:
+    """While the source is away that is said once and shown; then it goes on."""
+    info = server.start(project, port=find_free_port())
+    process = watch(info.dsn)
+    wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
+    server.stop(project)
+    wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 0, "the loss")
+    assert not any(name.startswith("loadgen_slot_") for name in scrape(watch_port))
+    server.start(project)
+    wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the source again")
+    process.terminate()
+    _, err = process.communicate(timeout=20)
+    assert err.count("trying again every 0.2 s") == 1
+
+
+def test_one_watch_a_database(database: str, watch: Start, watch_port: int) -> None:
+    """The second one is refused, and so is a taken port: exit 2, a line, the setting named."""
+    watch(database)
+    wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
+    second = watch(database, {"WATCH_PORT": str(find_free_port())})
+    _, err = second.communicate(timeout=20)
+    assert second.returncode == 2
+    assert "another watch looks at" in err
+
+
+def test_a_taken_port_is_refused(database: str, watch: Start, watch_port: int) -> None:
+    """WATCH_PORT is named."""
+    import socket  # noqa: PLC0415 - here only
+
+    with socket.create_server(("127.0.0.1", watch_port)):
+        process = watch(database)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "set WATCH_PORT to a free port" in err
+
+
+@pytest.fixture
+def ask_load(run_loadgen: RunLoadgen, metrics_port: int) -> Callable[..., str]:
+    """Return a runner of `loadgen COMMAND` against this test's load; it returns what was said."""
+
+    def ask(*arguments: str) -> str:
+        done = run_loadgen(*arguments, env={"METRICS_PORT": str(metrics_port)})
+        return done.stdout + done.stderr
+
+    return ask
+
+
+def test_it_pauses_a_load_whose_slot_retains_too_much(
+    seeded: str, locust: Locust, project: Path, watch: Start, ask_load: Callable[..., str]
+) -> None:
+    """The load stands still, the journal says why, slots.csv has it; a person lets it go on."""
+    process = locust(seeded, "-t", "12s", *rates())
+    wait_for_offers(project, process, 5)
+    looking = watch(seeded, {"MAX_SLOT_RETAINED_BYTES": "3000000"})
+    with connect(seeded) as connection:
+        connection.execute(SLOT)
+        connection.execute(FILL)
+        wait_for(lambda: "paused: slot a_tool" in ask_load("rates"), "a pause")
+        assert "running" in ask_load("resume")
+        time.sleep(1)  # five looks: it is not paused again for the same reason
+        assert "running" in ask_load("rates")
+        connection.execute("SELECT pg_drop_replication_slot('a_tool')")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    pause, resume = (e for e in latest(project)["journal"] if e["kind"] in {"pause", "resume"})
+    assert pause["by"] == "watch"
+    assert "more than MAX_SLOT_RETAINED_BYTES=3,000,000" in pause["reason"]
+    assert resume["by"] == "cli"
+    looking.terminate()
+    said, _ = looking.communicate(timeout=20)
+    assert "the load is paused: slot a_tool retains" in said
+    rows = list(read_slots(project / "reports" / "latest"))
+    assert {row.slot for row in rows} == {"a_tool"}
+    assert max(row.retained_bytes or 0 for row in rows) > 3_000_000

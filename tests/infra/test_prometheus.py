@@ -1,0 +1,72 @@
+"""What is configured for Prometheus is what the code exports, by Prometheus' own tools."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadgen.metrics import LoadCollector
+from loadgen.watch_metrics import WatchCollector
+from tests.conftest import clean_environment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def promtool() -> str:
+    """Return Prometheus' own checker; skipped by name where it is not installed."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("no promtool (Debian's package prometheus)")
+    return found
+
+
+def run(*command: str) -> str:
+    """Run a command that has to succeed; return what it printed."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def exported() -> set[str]:
+    """Return every series name that load and watch expose."""
+    families = [*LoadCollector(lambda: None).collect()]
+    families += WatchCollector(lambda: None, lambda: "").collect()
+    names: set[str] = set()
+    for family in families:
+        ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+        names |= {family.name + end for end in ends.get(family.type, [""])}
+    return names
+
+
+def test_the_configuration_is_valid(promtool: str) -> None:
+    """Prometheus would start with it, alert rules included."""
+    run(promtool, "check", "config", "grafana/prometheus.yml")
+
+
+def test_each_alert_fires_when_it_should_and_not_before(promtool: str) -> None:
+    """Each rule has a case; none is without one."""
+    run(promtool, "test", "rules", "tests/infra/alerts_test.yml")
+    rules = set(re.findall(r"alert: (\w+)", (ROOT / "grafana/alerts.yml").read_text()))
+    cases = set(re.findall(r"alertname: (\w+)", (ROOT / "tests/infra/alerts_test.yml").read_text()))
+    assert rules == cases
+
+
+def test_no_rule_names_a_metric_that_nobody_exports() -> None:
+    """A name in an expression is one of ours."""
+    named = set(re.findall(r"\bloadgen_\w+", (ROOT / "grafana/alerts.yml").read_text()))
+    assert named
+    assert named <= exported()
+
+
+def test_the_page_of_metrics_is_the_code() -> None:
+    """docs/metrics.md is what scripts/metrics-page prints."""
+    env = clean_environment({"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "scripts/metrics-page"], cwd=ROOT, env=env, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert (ROOT / "docs/metrics.md").read_text() == done.stdout
