@@ -165,3 +165,16 @@ def test_documents_link_to_files_that_exist() -> None:
         links = re.findall(r'(?:\]\(|src="|srcset=")([^)"#:]+)(?:#[^)"]*)?[)"]', text)
         missing = [link for link in links if not (document.parent / link).exists()]
         assert not missing, f"{document.name}: {missing}"
+
+
+def test_method_names_tests_that_exist() -> None:
+    """Each test that docs/method.md names as the proof of a line is there, under that name."""
+    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)(?:\[[^`]*\])?`", text))
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(named) > 15
+    assert named <= tests
