@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .SHELLFLAGS = -eu -c
 .DEFAULT_GOAL = help
-.PHONY: help setup setup-dev demo test check format bench lock build clean
+.PHONY: help setup setup-dev demo observe test check format bench soak lock build clean
 
 export PYTHON
 
@@ -12,7 +12,9 @@ help:
 	@echo "make test    every test, with coverage; PYTEST_ARGS='tests/unit -x' for some"
 	@echo "make check   ruff, mypy and the import rules"
 	@echo "make format  ruff's formatter and its safe fixes"
+	@echo "make observe a Prometheus beside load and watch, where one is installed"
 	@echo "make bench   the benchmarks, minutes"
+	@echo "make soak    a load of half an hour: does memory grow, does the page stay quick"
 	@echo "make lock    the two locks anew, from pyproject.toml"
 	@echo "make build   the wheel, into dist"
 	@echo "make clean   removes what was made here, the embedded Postgres and its data too"
@@ -39,6 +41,12 @@ check: setup-dev
 format: setup-dev
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+observe: setup
+	@scripts/observe
+
+soak: setup-dev
+	.venv/bin/python -m bench.soak
 
 bench: setup-dev
 	.venv/bin/python -m bench.seed

@@ -70,3 +70,14 @@ def test_the_page_of_metrics_is_the_code() -> None:
         check=True,
     )  # fmt: skip
     assert (ROOT / "docs/metrics.md").read_text() == done.stdout
+
+
+def test_observe_says_what_is_missing(tmp_path: Path) -> None:
+    """Where no Prometheus is installed, that is said in a line, with what to do."""
+    (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
+    done = subprocess.run(
+        ["/bin/sh", "scripts/observe"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("observe: no prometheus here: install it")
