@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, jsonify, request
 
+from loadgen.engine.run import Run
 from loadgen.errors import SettingsError
-from loadgen.run import Run
 from loadgen.settings import RATE_SETTINGS, load_settings
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.profiles import ProfileName

@@ -19,21 +19,28 @@ from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadgen import locust_page, locust_tab, terminal, thresholds
-from loadgen.conductor import Conductor
+from loadgen import thresholds
 from loadgen.door import keep_order, make_door, status
+from loadgen.engine import terminal
+from loadgen.engine.conductor import Conductor
+from loadgen.engine.readiness import (
+    lock_load,
+    prepare_source,
+    require_metrics_port,
+    require_page_port,
+)
+from loadgen.engine.remote import LOST_SECONDS
+from loadgen.engine.resume import Resumed, find_resumable, take_possession
+from loadgen.engine.run import Run, asked_by, options_of, runner_of
+from loadgen.engine.swarm import LocalSwarm
+from loadgen.engine.worker import Worker
+from loadgen.engine.workers import WorkersSwarm
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.metrics_port import MetricsPort
-from loadgen.readiness import lock_load, prepare_source, require_metrics_port, require_page_port
-from loadgen.remote import LOST_SECONDS
-from loadgen.resume import Resumed, find_resumable, take_possession
-from loadgen.run import Run, asked_by, options_of, runner_of
+from loadgen.page import locust_page, locust_tab
 from loadgen.settings import RATE_SETTINGS, Settings, load_settings, misspelt
 from loadgen.source import postgres
-from loadgen.swarm import LocalSwarm
 from loadgen.users import PostgresUser
-from loadgen.worker import Worker
-from loadgen.workers import WorkersSwarm
 from loadgen.workload.plan import Plan, new_run_id
 from loadgen.workload.profiles import ProfileName
 

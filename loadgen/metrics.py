@@ -18,7 +18,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from loadgen.protocol import Latencies, no_latencies
+from loadgen.engine.protocol import Latencies, no_latencies
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS

@@ -10,8 +10,8 @@ from gevent.pywsgi import WSGIServer
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from loadgen.door import keep_order, make_door
+from loadgen.engine.run import Run
 from loadgen.metrics import LoadCollector, LoadState
-from loadgen.run import Run
 
 _LONGEST_LINGER = 20.0
 

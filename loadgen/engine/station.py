@@ -13,9 +13,9 @@ from typing import Any
 import gevent
 import psycopg
 
+from loadgen.engine.health import Pulse
+from loadgen.engine.process import Past
 from loadgen.errors import SourceError
-from loadgen.health import Pulse
-from loadgen.process import Past
 from loadgen.source import postgres
 from loadgen.users import Crew, PostgresUser
 from loadgen.workload.arrivals import WHOLE, Schedule, Share

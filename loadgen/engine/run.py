@@ -10,9 +10,10 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import Runner
 
-from loadgen import locust_page, terminal
-from loadgen.conductor import Conductor
+from loadgen.engine import terminal
+from loadgen.engine.conductor import Conductor
 from loadgen.errors import PlaygroundError
+from loadgen.page import locust_page
 from loadgen.settings import RATE_SETTINGS
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.outcome import Outcome

@@ -15,14 +15,14 @@ import gevent
 import psutil
 from locust.runners import MasterRunner
 
+from loadgen.engine.process import Past, Remote
+from loadgen.engine.protocol import Applied
+from loadgen.engine.remote import why_lost
+from loadgen.engine.roster import Roster
+from loadgen.engine.station import schedule_of
+from loadgen.engine.swarm import CONNECT_SECONDS, take_over
+from loadgen.engine.worker import MESSAGE
 from loadgen.errors import SourceError
-from loadgen.process import Past, Remote
-from loadgen.protocol import Applied
-from loadgen.remote import why_lost
-from loadgen.roster import Roster
-from loadgen.station import schedule_of
-from loadgen.swarm import CONNECT_SECONDS, take_over
-from loadgen.worker import MESSAGE
 from loadgen.workload.arrivals import WHOLE, Schedule, Share
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.mix import OPERATIONS, Mix

@@ -13,18 +13,18 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from loadgen import thresholds
+from loadgen.engine.opening import opening
+from loadgen.engine.process import Past
+from loadgen.engine.protocol import Latencies, Swarm, no_latencies
+from loadgen.engine.resume import Resumed, position_of
+from loadgen.engine.tuning import Tuning
 from loadgen.errors import SettingsError, SourceError
-from loadgen.opening import opening
-from loadgen.process import Past
-from loadgen.protocol import Latencies, Swarm, no_latencies
 from loadgen.record import RunRecord
 from loadgen.record_reader import bottleneck_seconds
 from loadgen.record_rows import GeneratorSample, Sample
-from loadgen.resume import Resumed, position_of
 from loadgen.settings import Settings
 from loadgen.source import postgres
 from loadgen.thresholds import Judgement, Measured, Quantiles, Threshold
-from loadgen.tuning import Tuning
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS

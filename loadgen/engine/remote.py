@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 import psutil
 import psycopg
 
+from loadgen.engine.process import Remote
 from loadgen.errors import SourceError
-from loadgen.process import Remote
 from loadgen.source import postgres
 from loadgen.sql import statements
 from loadgen.workload.arrivals import Schedule

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from loadgen.process import Remote
-from loadgen.protocol import no_latencies
-from loadgen.remote import awaits_sums, settle_from_sums
+from loadgen.engine.process import Remote
+from loadgen.engine.protocol import no_latencies
+from loadgen.engine.remote import awaits_sums, settle_from_sums
 from loadgen.workload.arrivals import Share
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts

@@ -14,10 +14,10 @@ from typing import Any
 import gevent
 from locust.runners import WorkerRunner
 
+from loadgen.engine.station import Station
 from loadgen.errors import PlaygroundError
 from loadgen.settings import Settings
 from loadgen.source import locate
-from loadgen.station import Station
 from loadgen.workload.arrivals import Share
 from loadgen.workload.mix import Mix
 from loadgen.workload.plan import Plan

@@ -65,7 +65,7 @@ def guard(app: Flask, take_edits: Callable[[], str]) -> None:
     `take_edits` puts in force what a form has changed, and returns who applied it.
     """
     app.before_request(_refuse_bad_form)
-    script = files("loadgen").joinpath("page.js").read_text(encoding="utf-8")
+    script = files("loadgen.page").joinpath("page.js").read_text(encoding="utf-8")
 
     @app.get("/loadgen/page.js")
     def page_script() -> Response:

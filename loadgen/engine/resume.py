@@ -15,9 +15,9 @@ from typing import Any
 
 import psycopg
 
+from loadgen.engine.process import Past, Remote
+from loadgen.engine.protocol import Latencies
 from loadgen.errors import RecordError, SourceError
-from loadgen.process import Past, Remote
-from loadgen.protocol import Latencies
 from loadgen.record import POSITION_FILE, RUN_FILE
 from loadgen.record_reader import find_run, load_run
 from loadgen.source import postgres

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import gevent
 
-from loadgen.process import Past, Remote
-from loadgen.protocol import Applied
-from loadgen.remote import awaits_sums, settle, settle_from_sums, write_off
-from loadgen.station import Station
+from loadgen.engine.process import Past, Remote
+from loadgen.engine.protocol import Applied
+from loadgen.engine.remote import awaits_sums, settle, settle_from_sums, write_off
+from loadgen.engine.station import Station
 from loadgen.workload.arrivals import WHOLE, Schedule
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from loadgen.process import Past, Remote
+from loadgen.engine.process import Past, Remote
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix

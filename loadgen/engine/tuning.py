@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadgen.protocol import Applied, Swarm
+from loadgen.engine.protocol import Applied, Swarm
 from loadgen.record import RunRecord
 from loadgen.workload.mix import Mix
 from loadgen.workload.plan import Plan

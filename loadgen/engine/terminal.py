@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 
-from loadgen.conductor import Conductor
+from loadgen.engine.conductor import Conductor
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.outcome import Outcome

@@ -1,0 +1,1 @@
+"""One run of the load: conducted here, performed by this process or by workers."""
