@@ -26,6 +26,8 @@ from loadgen.source.schema import migrate
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a script: what the tests start would ignore their Ctrl-C too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
 COMMAND_SECONDS = 300

@@ -81,7 +81,7 @@ def test_rates_and_profile_change_without_a_stop(
 ) -> None:
     """Acknowledged by every process, journaled, in samples.csv; and what is offered follows."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "4", "-t", "14s", *processes, *rates(0.5))
+    process = locust(seeded, "-u", "4", "-t", "11s", *processes, *rates(0.5))
     wait_for_offers(project, process, 20)
     of = "2 of 2" if processes else "1 of 1"
     sets = ("--set", "insert_order=72000", "--set", "insert_event=0")
@@ -109,7 +109,7 @@ def test_rates_and_profile_change_without_a_stop(
     }
     assert changes[1]["profile"] == {"from": "steady", "to": "burst"}
     first, second = (entry["schedule_seconds"] for entry in changes)
-    asked = 5 * first + 20 * (second - first) + 20 * BURST * (14 - second)
+    asked = 5 * first + 20 * (second - first) + 20 * BURST * (11 - second)
     assert run["asked"]["insert_order"] == pytest.approx(asked, rel=0.01)
     assert run["totals"]["insert_order"]["offered"] == pytest.approx(asked, abs=2)
     assert run["totals"]["insert_event"]["offered"] == pytest.approx(10 * first, abs=2)

@@ -16,6 +16,7 @@ from tests.acceptance.conftest import (
     rates,
     wait_for_offers,
 )
+from tests.conftest import find_free_port
 
 
 @pytest.mark.parametrize("arrivals", ["even", "jitter", "poisson"])
@@ -94,7 +95,7 @@ def test_one_load_a_database(seeded: str, locust: Locust, project: Path) -> None
     """A second load on the same database is refused and says so."""
     first = locust(seeded, "-t", "10m", *rates())
     wait_for_offers(project, first)
-    second = locust(seeded, "-t", "5s")
+    second = locust(seeded, "-t", "5s", env={"METRICS_PORT": str(find_free_port())})
     _, err = second.communicate(timeout=60)
     assert second.returncode == 2
     assert "another load runs against" in err

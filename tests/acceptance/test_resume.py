@@ -53,24 +53,22 @@ def check_resumed(project: Path, seeded: str, before: dict[str, int], gaps: int)
     return run
 
 
-@pytest.mark.parametrize("arrivals", ["jitter", "poisson"])
 def test_a_killed_run_goes_on_twice(
-    arrivals: str, seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
+    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
     """Same run id, seed and position; the gap is journaled, nothing is offered twice or made up."""
     before = counted(seeded)
-    env = {"ARRIVALS": arrivals}
-    process = locust(seeded, "-u", "4", "-t", "16s", *rates(4), env=env)
+    process = locust(seeded, "-u", "4", "-t", "16s", *rates(4))
     wait_for_offers(project, process, 100)
     kill(process)
     killed = latest(project)
     assert killed["ended_at"] is None
     assert run_loadgen("report").returncode == 0
 
-    process = locust(seeded, "-u", "4", "--resume", "latest", env=env)
+    process = locust(seeded, "-u", "4", "--resume", "latest")
     wait_for_offers(project, process, 500)
     kill(process)
-    process = locust(seeded, "-u", "4", "--resume", killed["run_id"], env=env)
+    process = locust(seeded, "-u", "4", "--resume", killed["run_id"])
     out, err = process.communicate(timeout=90)
     assert process.returncode == 0, out + err
     assert "resumed after" in out
@@ -83,13 +81,19 @@ def test_a_killed_run_goes_on_twice(
     assert run_loadgen("validate", env={"DATABASE_URL": seeded}).returncode == 0
 
 
-@pytest.mark.parametrize("workers_too", [True, False], ids=["all killed", "workers left over"])
+@pytest.mark.parametrize(
+    ("workers_too", "arrivals"),
+    [(True, "poisson"), (False, "jitter")],
+    ids=["all killed", "workers left over"],
+)
 def test_a_run_with_workers_goes_on(
-    workers_too: bool, seeded: str, locust: Locust, project: Path
+    workers_too: bool, arrivals: str, seeded: str, locust: Locust, project: Path
 ) -> None:
     """The master is killed, its workers too or left behind: the run is whole at the end."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "6", "-t", "24s", "--processes", "2", *rates(4))
+    process = locust(
+        seeded, "-u", "6", "-t", "20s", "--processes", "2", *rates(4), env={"ARRIVALS": arrivals}
+    )
     wait_for_offers(project, process, 200)
     left_over = psutil.Process(process.pid).children()
     if workers_too:

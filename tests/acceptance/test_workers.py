@@ -98,6 +98,8 @@ def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
 ) -> None:
     """A pause of four seconds ends nothing; after ten the worker joins anew, nothing is doubled."""
     before = counted(seeded)
+    # A worker that stands still is the generator's own fault: here that is let pass.
+    (project / "thresholds.toml").write_text("generator_bottleneck_share = 1.0\n")
     process = locust(seeded, "-u", "6", "-t", "36s", "--processes", "2", *rates(5))
     wait_for_offers(project, process, committed=200)
     worker = workers_of(process)[0]
