@@ -25,8 +25,9 @@ METHOD = "SQL"
 _SCRIPT = '<script src="/loadgen/page.js"></script>'
 # Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
 _KEPT_SECONDS = 60
-# A chart point every 5 s: two hours of them; the page embeds them all.
-_KEPT_POINTS = 1440
+# A chart point every 5 s, all embedded in the page: the last ten minutes are kept whole, what is
+# older is thinned by half each time there are too many.
+_KEPT_POINTS, _KEPT_WHOLE = 240, 120
 
 
 def feed(
@@ -56,7 +57,8 @@ def prune(stats: RequestStats) -> None:
         for per_second in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
             for second in [s for s in per_second if s < oldest]:
                 del per_second[second]
-    del stats.history[:-_KEPT_POINTS]
+    if len(stats.history) > _KEPT_POINTS:
+        stats.history[:-_KEPT_WHOLE] = stats.history[:-_KEPT_WHOLE:2]
 
 
 def guard(app: Flask, take_edits: Callable[[], str]) -> None:
