@@ -13,7 +13,6 @@ from math import ceil
 from typing import Any, NoReturn, get_args
 
 import gevent
-import psycopg
 from locust import events, runners
 from locust.env import Environment
 from locust.exception import StopTest
@@ -24,7 +23,7 @@ from loadgen.door import keep_order, make_door, status
 from loadgen.engine import terminal
 from loadgen.engine.conductor import Conductor
 from loadgen.engine.readiness import (
-    lock_load,
+    LoadLock,
     prepare_source,
     require_metrics_port,
     require_page_port,
@@ -35,7 +34,7 @@ from loadgen.engine.run import Run, asked_by, options_of, runner_of
 from loadgen.engine.swarm import LocalSwarm
 from loadgen.engine.worker import Worker
 from loadgen.engine.workers import WorkersSwarm
-from loadgen.errors import PlaygroundError, SettingsError
+from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.metrics_port import MetricsPort
 from loadgen.page import locust_page, locust_tab
 from loadgen.settings import RATE_SETTINGS, Settings, load_settings, misspelt
@@ -47,6 +46,7 @@ from loadgen.workload.profiles import ProfileName
 logger = logging.getLogger(__name__)
 
 _DEFAULT_USERS = 8
+_LOCK_INTERVAL = 2.0  # seconds between two looks at whether the load's lock is still held
 # Workers are told the master's, and are ready for the next test only after that time.
 _WORKER_STOP_SECONDS = 1.0
 _STOP_SECONDS = 10.0  # how long Locust lets a user finish its write when users are reduced
@@ -57,7 +57,7 @@ class Listeners:
 
     settings: Settings
     dsn: str
-    lock: psycopg.Connection
+    lock: LoadLock
     port: MetricsPort
     resumed: Resumed | None = None  # until its run has begun
     run: Run | None = None
@@ -126,7 +126,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         terminal.warn_of_misspelt(misspelt())
         require_metrics_port(_state.settings)
         _state.dsn = prepare_source(_state.settings)
-        _state.lock = lock_load(_state.dsn)
+        _state.lock = LoadLock(_state.dsn)
+        gevent.spawn(_keep_lock)
         if options.resume is not None:
             _state.resumed = _find_resumable(options)
         _state.port = MetricsPort(
@@ -218,7 +219,7 @@ def say(**_: Any) -> None:
 def _find_resumable(options: argparse.Namespace) -> Resumed:
     """Find the run, and let Locust's form and timer have what is in force and what is left."""
     resumed = find_resumable(_state.settings.reports_dir, options.resume)
-    take_possession(_state.lock, resumed)
+    take_possession(_state.lock.connection, resumed)
     for name, rate in resumed.mix.rates_per_hour.items():
         setattr(options, RATE_SETTINGS[name], rate)
     options.load_profile = resumed.profile
@@ -244,6 +245,18 @@ def _prepare_worker(environment: Environment, runner: WorkerRunner) -> None:
             runner.quit()
 
     gevent.signal_handler(signal.SIGINT, interrupt)
+
+
+def _keep_lock() -> None:
+    """Take the load's lock again after a restart of the source; say it once if that fails."""
+    held = True
+    while True:
+        gevent.sleep(_LOCK_INTERVAL)
+        before, held = held, _state.lock.keep()
+        if before and not held:
+            terminal.print_error(SourceError("another load has taken the source: end one of them"))
+            if _state.run is not None and not _state.run.finishing:
+                _state.run.conductor.journal("fault", what="lock_lost")
 
 
 def _interrupt(environment: Environment) -> None:

@@ -3,12 +3,17 @@
 import socket
 import subprocess
 import sys
+from contextlib import suppress
+from typing import Final
 
 import psycopg
 
 from loadgen.errors import SettingsError, SourceError
 from loadgen.settings import Settings
 from loadgen.source import locate, postgres, schema
+
+_TAKE: Final = "SELECT pg_try_advisory_lock(hashtext('loadgen load'))"
+_LAST_RUN: Final = "SELECT run_id FROM public.loadgen_playground"
 
 
 def prepare_source(settings: Settings) -> str:
@@ -73,12 +78,36 @@ def _taken(host: str, port: int) -> str | None:
     return None
 
 
-def lock_load(dsn: str) -> psycopg.Connection:
-    """Hold the load's lock for as long as this process lives: one load a database."""
-    connection = postgres.connect(dsn)
-    row = connection.execute("SELECT pg_try_advisory_lock(hashtext('loadgen load'))").fetchone()
-    if row is None or not row[0]:
-        found = connection.execute("SELECT run_id FROM public.loadgen_playground").fetchone()
-        last = f" (its last run: {found[0]})" if found and found[0] else ""
-        raise SourceError(f"another load runs against {postgres.mask(dsn)}{last}: stop it first")
-    return connection
+class LoadLock:
+    """One load a database: a lock on a session of its own, for as long as this process lives."""
+
+    def __init__(self, dsn: str) -> None:
+        """Take it; raises SourceError where another load has it."""
+        self._dsn = dsn
+        self.connection = postgres.connect(dsn)
+        if not self._take():
+            found = self.connection.execute(_LAST_RUN).fetchone()
+            last = f" (its last run: {found[0]})" if found and found[0] else ""
+            raise SourceError(
+                f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
+            )
+
+    def keep(self) -> bool:
+        """Take it again where its session has ended; False while somebody else has it.
+
+        That may be our own old session, which a server notices late.
+        """
+        with suppress(psycopg.Error):
+            self.connection.execute("SELECT")
+            return True
+        self.connection.close()
+        with suppress(SourceError, psycopg.Error):
+            self.connection = postgres.connect(self._dsn)
+            if not self._take():
+                self.connection.close()
+                return False
+        return True  # or the source is away, and nobody can have it
+
+    def _take(self) -> bool:
+        row = self.connection.execute(_TAKE).fetchone()
+        return row is not None and bool(row[0])

@@ -18,7 +18,15 @@ from loadgen.source import server
 from loadgen.source.account import server_account
 from loadgen.source.home import home_of, write_private
 from loadgen.source.postgres import connect
-from tests.acceptance.conftest import ROOT, Locust, counted, latest, rates, wait_for_offers
+from tests.acceptance.conftest import (
+    ROOT,
+    Locust,
+    counted,
+    latest,
+    rates,
+    wait_for,
+    wait_for_offers,
+)
 from tests.acceptance.faulted import (
     WITH_USERS,
     check_faulted,
@@ -37,6 +45,8 @@ from tests.conftest import Cluster, RunLoadgen, clean_environment, find_free_por
 # The short form: FREEZE_SECONDS=30 is the whole one, of a minute.
 FREEZE_SECONDS = float(os.environ.get("FREEZE_SECONDS", "4"))
 STATEMENT_TIMEOUT = 30.0  # seconds, of the load's connections
+
+HELD = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted"
 
 
 @pytest.fixture
@@ -76,6 +86,8 @@ def test_a_restart_costs_skips_and_what_was_under_way(
     time.sleep(2)
     assert server.start(project).port == own.port
     accepting_at = time.time()
+    with connect(own.dsn) as admin:  # no second load may begin
+        wait_for(lambda: admin.execute(HELD).fetchone() == (True,), "the load's lock again")
     _, err = ended_well(process)
     run = check_faulted(project, own.dsn, before, per_hour(10))
     check_resumed(project, accepting_at)
