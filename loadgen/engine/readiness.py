@@ -9,9 +9,10 @@ import psycopg
 from loadgen.errors import SettingsError, SourceError
 from loadgen.settings import Settings
 from loadgen.source import locate, postgres, schema
+from loadgen.workload.plan import run_of_claim
 
 
-def prepare_source(settings: Settings) -> str:
+def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
     """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for.
 
     Our own is seeded only where it holds no baseline: one of other sizes than today's settings was
@@ -19,7 +20,7 @@ def prepare_source(settings: Settings) -> str:
     """
     if settings.database_url is None:
         _loadgen("db", "up", stdout=subprocess.DEVNULL)
-        if not _is_seeded(locate.source_dsn(settings, start=False)):
+        if may_seed and not _is_seeded(locate.source_dsn(settings, start=False)):
             _loadgen("seed")
     dsn = locate.source_dsn(settings, start=False)
     if not _is_seeded(dsn):
@@ -76,9 +77,12 @@ def _taken(host: str, port: int) -> str | None:
 def lock_load(dsn: str) -> psycopg.Connection:
     """Hold the load's lock for as long as this process lives: one load a database."""
     connection = postgres.connect(dsn)
+    # Where this machine loses its power, the server is to notice in 25 s, not after two hours.
+    for name, value in (("idle", "10"), ("interval", "5"), ("count", "3")):
+        connection.execute("SELECT set_config(%s, %s, false)", (f"tcp_keepalives_{name}", value))
     row = connection.execute("SELECT pg_try_advisory_lock(hashtext('loadgen load'))").fetchone()
     if row is None or not row[0]:
         found = connection.execute("SELECT run_id FROM public.loadgen_playground").fetchone()
-        last = f" (its last run: {found[0]})" if found and found[0] else ""
+        last = f" (its last run: {run_of_claim(found[0])})" if found and found[0] else ""
         raise SourceError(f"another load runs against {postgres.mask(dsn)}{last}: stop it first")
     return connection
