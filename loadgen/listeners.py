@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-from math import ceil
 from typing import Any, NoReturn, get_args
 
 import gevent
@@ -20,7 +19,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadgen import thresholds
 from loadgen.door import keep_order, make_door, status
-from loadgen.engine import terminal
+from loadgen.engine import resume, terminal
 from loadgen.engine.conductor import Conductor
 from loadgen.engine.readiness import (
     LoadLock,
@@ -29,7 +28,6 @@ from loadgen.engine.readiness import (
     require_page_port,
 )
 from loadgen.engine.remote import LOST_SECONDS
-from loadgen.engine.resume import Resumed, find_resumable, take_possession
 from loadgen.engine.run import Run, asked_by, options_of, runner_of
 from loadgen.engine.swarm import LocalSwarm
 from loadgen.engine.worker import Worker
@@ -59,7 +57,7 @@ class Listeners:
     dsn: str
     lock: LoadLock
     port: MetricsPort
-    resumed: Resumed | None = None  # until its run has begun
+    resumed: resume.Resumed | None = None  # until its run has begun
     run: Run | None = None
     worker: Worker | None = None  # in a worker process only
 
@@ -91,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
         help="how the rates rise and fall; setting PROFILE",
     )
     profile.include_in_web_ui = True  # type: ignore[attr-defined]
-    group.add_argument("--resume", metavar="RUN", help="go on with a run that was killed")
+    group.add_argument("--resume", metavar="RUN", help="go on with a killed run (id, path, latest)")
     parser.set_defaults(
         num_users=_DEFAULT_USERS,
         spawn_rate=100.0,
@@ -125,11 +123,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         thresholds.load(_state.settings)  # refused now, not when a run begins
         terminal.warn_of_misspelt(misspelt())
         require_metrics_port(_state.settings)
-        _state.dsn = prepare_source(_state.settings)
-        _state.lock = LoadLock(_state.dsn)
+        _lock_source(options)
         gevent.spawn(_keep_lock)
-        if options.resume is not None:
-            _state.resumed = _find_resumable(options)
         _state.port = MetricsPort(
             _state.settings.metrics_host, _state.settings.metrics_port, lambda: _state.run
         )
@@ -154,6 +149,8 @@ def start(environment: Environment, **_: Any) -> None:
     options = options_of(environment)
     settings = _state.settings
     resumed, _state.resumed = _state.resumed, None
+    if resumed is not None:
+        resume.show_in_force(options, resumed)  # whatever a form says: an Edit can change it
     mix, profile = asked_by(options)
     plan = (
         resumed.plan
@@ -216,15 +213,20 @@ def say(**_: Any) -> None:
         terminal.print_summary(run.outcome, run.conductor)
 
 
-def _find_resumable(options: argparse.Namespace) -> Resumed:
-    """Find the run, and let Locust's form and timer have what is in force and what is left."""
-    resumed = find_resumable(_state.settings.reports_dir, options.resume)
-    take_possession(_state.lock.connection, resumed)
-    for name, rate in resumed.mix.rates_per_hour.items():
-        setattr(options, RATE_SETTINGS[name], rate)
-    options.load_profile = resumed.profile
-    options.run_time = max(1, ceil(resumed.left()))
-    return resumed
+def _lock_source(options: argparse.Namespace) -> None:
+    """Find the source and lock it; a run to go on with is looked for first, and taken over."""
+    settings, resumed = _state.settings, None
+    if options.resume is not None:
+        resumed = resume.find_resumable(settings.reports_dir, options.resume)
+    _state.dsn = prepare_source(settings, may_seed=resumed is None)
+    _state.lock = LoadLock(_state.dsn)
+    if resumed is not None:
+        resume.take_possession(_state.lock.connection, resumed)
+        terminal.warn_of_kept(resume.not_taken(options, resumed))
+        if options.num_users == _DEFAULT_USERS:
+            options.num_users = resumed.users
+        resume.show_in_force(options, resumed)
+        _state.resumed = resumed
 
 
 def _take_edits() -> str:

@@ -252,11 +252,11 @@ def _open(connections: Connections) -> GeventConnection:
     except psycopg.OperationalError as exc:
         raise postgres.explain(exc, connections.dsn) from exc
     try:
-        of_run = connection.execute(_IS_OF_RUN, (connections.run_id.encode(),)).rows
+        of_run = connection.execute(_IS_OF_RUN, (connections.claim.encode(),)).rows
     except ConnectionLost as exc:
         connection.close()
         raise SourceError(f"a connection broke at once: SQLSTATE {exc.sqlstate}") from exc
     if not of_run:
         connection.close()
-        raise another_database(connections.run_id)
+        raise another_database(connections.claim)
     return connection

@@ -17,7 +17,7 @@ from loadgen.engine.opening import opening
 from loadgen.engine.process import Past
 from loadgen.engine.protocol import Latencies, Swarm, no_latencies
 from loadgen.engine.resume import Resumed, position_of
-from loadgen.engine.tuning import Tuning
+from loadgen.engine.tuning import Pause, Tuning
 from loadgen.errors import SettingsError, SourceError
 from loadgen.record import RunRecord
 from loadgen.record_reader import bottleneck_seconds
@@ -58,7 +58,6 @@ class Conductor:
     made_at: float = field(init=False, default_factory=time.monotonic)
     record: RunRecord = field(init=False)
     tuning: Tuning = field(init=False)
-    interval: float = field(init=False, default=1.0)  # seconds to the next sample, at most
     left: float = field(init=False, default=0.0)  # seconds of the run, at its beginning
     _past: Past | None = field(init=False, default=None)
     news: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())
@@ -100,16 +99,25 @@ class Conductor:
         connection.execute("UPDATE public.loadgen_playground SET run_id = %s", (self.plan.run_id,))
 
     def go_on(self, resumed: Resumed) -> None:
-        """Take up a run where its killed processes left it. Raises PlaygroundError."""
+        """Take up a run where its killed processes left it.
+
+        Raises PlaygroundError; then nothing has been written.
+        """
+        self._limits = thresholds.load(self.settings)
         self._rows_before, self._unbalanced = resumed.rows_before, resumed.unbalanced
         self._latency, self._past = resumed.latencies, resumed.past
         self._journal_started = True
         self.left = resumed.left()
-        self.record = RunRecord.resume(resumed.folder)
         self.swarm.begin(self.plan, resumed.past)
+        self._remade = self.swarm.reconnects()
+        self.record = RunRecord.resume(resumed.folder)
         self.tuning = Tuning(self.swarm, self.record, self.plan)
         self.tuning.mix, self.tuning.profile = resumed.mix, resumed.profile
+        self.tuning.paused = Pause(*resumed.paused_by) if resumed.paused_by else None
+        self.record.update_run(users=self.users)
         self.record.journal("gap", None, **resumed.gap())
+        # Before the first arrival is performed, should this process be killed as well.
+        self._keep_position()
 
     def sample(self) -> Mapping[str, Counts]:
         """Append one row an operation to samples.csv."""
@@ -141,15 +149,14 @@ class Conductor:
 
     def _keep_position(self) -> None:
         """Before the samples go out, so that a resumed run's counters never fall behind them."""
-        swarm = self.swarm
+        swarm, past = self.swarm, self._past
         position = position_of(
             swarm.processes(),
             self._latency,
-            s=swarm.now(),
-            elapsed=swarm.elapsed(),
-            interval=self.interval,
+            s=max(swarm.now(), past.s if past else 0.0),
+            elapsed=max(swarm.elapsed(), past.elapsed if past else 0.0),
             workers=swarm.distributed,
-            resumed=self._past.resumed if self._past else 0,
+            resumed=past.resumed if past else 0,
             unbalanced=self._unbalanced,
         )
         self.record.keep_position(position)
@@ -259,7 +266,7 @@ class Conductor:
         """Tell whether there is hope: not where another database answers."""
         if not self._settled():
             with suppress(SourceError, psycopg.Error), postgres.connect(self.dsn) as connection:
-                return is_of_run(connection, self.plan.run_id)
+                return is_of_run(connection, self.plan.claim)
         return True
 
     def _count_rows(self) -> tuple[Rows | None, str]:
@@ -272,9 +279,9 @@ class Conductor:
                 postgres.plain_errors("counting the source's rows"),
                 postgres.connect(self.dsn) as connection,
             ):
-                if is_of_run(connection, self.plan.run_id):
+                if is_of_run(connection, self.plan.claim):
                     return count_rows(connection), ""
-                raise another_database(self.plan.run_id)
+                raise another_database(self.plan.claim)
         except SourceError as exc:
             return None, str(exc)
 

@@ -37,12 +37,13 @@ class Remote:
     failures: dict[tuple[str, str], int] = field(default_factory=dict)
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     unfinished: list[tuple[str, int, str, int]] = field(default_factory=list)
+    left: list[tuple[str, int]] = field(default_factory=list)  # before its places, not begun
     backends: list[int] = field(default_factory=list)
-    after: dict[str, list[int]] = field(default_factory=dict)  # lost: k from its places on
+    after: dict[str, list[int]] = field(default_factory=dict)  # lost: k that it had not begun
 
     def share_at(self, s: float) -> Share:
         """Return the share in force at schedule time `s`."""
-        return next(share for at, share in reversed(self.shares) if at <= s or at == 0.0)
+        return next((share for at, share in reversed(self.shares) if at <= s), self.shares[0][1])
 
     def take_in(self, vector: Mapping[str, Any]) -> None:
         """Keep what the worker's newest report says."""
@@ -52,6 +53,7 @@ class Remote:
         self.failures = {(name, state): n for name, state, n in vector["failures"]}
         self.places = {name: (place[0], place[1]) for name, place in vector["next"].items()}
         self.unfinished = [tuple(found) for found in vector["unfinished"]]
+        self.left = [tuple(found) for found in vector["left"]]
         self.backends = vector["backends"]
 
     def resolve(
@@ -84,6 +86,7 @@ class Remote:
                 "failures": [[*key, n] for key, n in self.failures.items()],
                 "next": self.places,
                 "unfinished": self.unfinished,
+                "left": self.left,
                 "backends": self.backends,
                 "reconnects": self.reconnects,
             },
@@ -107,9 +110,6 @@ class Past:
     elapsed: float  # seconds of the run that are over by then, pauses included
     changes: list[tuple[float, Mapping[str, float], ProfileName]]  # from schedule time: per hour
     remotes: list[Remote]  # the processes that were killed, and those lost before
+    passed: Mapping[str, Checkpoint]  # a place of each operation before `s`, where it is known
     resumed: int  # how often the run has been resumed, this time included
-
-    def places(self) -> dict[str, Checkpoint]:
-        """Return the earliest place of each operation from which on something is still to do."""
-        found = [remote.places for remote in self.remotes if remote.places]
-        return {name: min(places[name] for places in found) for name in OPERATIONS if found}
+    paused: bool = False  # a pause was in force

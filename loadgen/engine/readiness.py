@@ -11,12 +11,13 @@ import psycopg
 from loadgen.errors import SettingsError, SourceError
 from loadgen.settings import Settings
 from loadgen.source import locate, postgres, schema
+from loadgen.workload.plan import run_of_claim
 
 _TAKE: Final = "SELECT pg_try_advisory_lock(hashtext('loadgen load'))"
 _LAST_RUN: Final = "SELECT run_id FROM public.loadgen_playground"
 
 
-def prepare_source(settings: Settings) -> str:
+def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
     """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for.
 
     Our own is seeded only where it holds no baseline: one of other sizes than today's settings was
@@ -24,7 +25,7 @@ def prepare_source(settings: Settings) -> str:
     """
     if settings.database_url is None:
         _loadgen("db", "up", stdout=subprocess.DEVNULL)
-        if not _is_seeded(locate.source_dsn(settings, start=False)):
+        if may_seed and not _is_seeded(locate.source_dsn(settings, start=False)):
             _loadgen("seed")
     dsn = locate.source_dsn(settings, start=False)
     if not _is_seeded(dsn):
@@ -81,13 +82,14 @@ def _taken(host: str, port: int) -> str | None:
 class LoadLock:
     """One load a database: a lock on a session of its own, for as long as this process lives."""
 
+    connection: psycopg.Connection
+
     def __init__(self, dsn: str) -> None:
         """Take it; raises SourceError where another load has it."""
         self._dsn = dsn
-        self.connection = postgres.connect(dsn)
         if not self._take():
             found = self.connection.execute(_LAST_RUN).fetchone()
-            last = f" (its last run: {found[0]})" if found and found[0] else ""
+            last = f" (its last run: {run_of_claim(found[0])})" if found and found[0] else ""
             raise SourceError(
                 f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
             )
@@ -102,12 +104,16 @@ class LoadLock:
             return True
         self.connection.close()
         with suppress(SourceError, psycopg.Error):
-            self.connection = postgres.connect(self._dsn)
             if not self._take():
                 self.connection.close()
                 return False
         return True  # or the source is away, and nobody can have it
 
     def _take(self) -> bool:
+        self.connection = postgres.connect(self._dsn)
+        # Where this machine loses its power, the server is to notice in 25 s, not after two hours.
+        for name, value in (("idle", "10"), ("interval", "5"), ("count", "3")):
+            setting = (f"tcp_keepalives_{name}", value)
+            self.connection.execute("SELECT set_config(%s, %s, false)", setting)
         row = self.connection.execute(_TAKE).fetchone()
         return row is not None and bool(row[0])

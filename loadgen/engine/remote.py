@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 import psutil
 import psycopg
 
-from loadgen.engine.process import Remote
+from loadgen.engine.process import Past, Remote
 from loadgen.errors import SourceError
 from loadgen.source import postgres
 from loadgen.sql import statements
@@ -72,7 +72,7 @@ def settle(dsn: str, plan: Plan, remote: Remote) -> None:
     while time.monotonic() < deadline:
         try:
             with postgres.connect(dsn) as connection:
-                if not is_of_run(connection, plan.run_id):
+                if not is_of_run(connection, plan.claim):
                     time.sleep(1.0)
                     continue
                 if remote.backends:
@@ -84,6 +84,24 @@ def settle(dsn: str, plan: Plan, remote: Remote) -> None:
                 return
         except (SourceError, psycopg.Error):
             time.sleep(1.0)
+
+
+def take_up(dsn: str, plan: Plan, past: Past, schedule: Schedule) -> None:
+    """Account for all that the processes of a killed run left open; they are gone for good.
+
+    Looked up before anything else is written, so that no later update is taken for theirs. Raises
+    SourceError where that is impossible.
+    """
+    for remote in past.remotes:
+        if not remote.after:
+            write_off(remote, schedule, past.s)
+        if not remote.looked_up:
+            settle(dsn, plan, remote)
+        if not remote.looked_up:
+            raise SourceError(
+                f"what run {plan.run_id} had under way can't be looked up: once the source "
+                "answers, resume again"
+            )
 
 
 def awaits_sums(remotes: Iterable[Remote]) -> bool:
@@ -105,12 +123,15 @@ def settle_from_sums(remotes: Iterable[Remote], gained: Mapping[str, int]) -> No
 
 
 def _after_cut(remote: Remote, schedule: Schedule, operation: str, until: float) -> list[int]:
-    """Return the k of `remote`'s arrivals from its place on that are due before `until`."""
-    if not remote.places:
-        return []
+    """Return the k of `remote`'s arrivals that are due before `until` and that it had not begun.
+
+    One that has never reported may have begun with the first of its share.
+    """
     walk = next(walk for walk in schedule.walks if walk.stream.operation == operation)
-    place = remote.places[operation]
-    found: list[int] = []
+    place = remote.places.get(operation)
+    if place is None:
+        place = walk.stream.first_from((0, 0), walk.timeline.units(remote.shares[0][0]))
+    found = [k for name, k in remote.left if name == operation]
     while True:
         point, ticks = walk.stream.point(place, walk.stream.draws(place[0]))
         due = walk.timeline.when(point)

@@ -5,13 +5,16 @@ the killed processes may have done after that, up to the instant from which the 
 looked up like the arrivals of a lost worker.
 """
 
+import argparse
 import json
+import secrets
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 
@@ -20,12 +23,15 @@ from loadgen.engine.protocol import Latencies
 from loadgen.errors import RecordError, SourceError
 from loadgen.record import POSITION_FILE, RUN_FILE
 from loadgen.record_reader import find_run, load_run
+from loadgen.settings import RATE_SETTINGS, load_settings, origins
 from loadgen.source import postgres
 from loadgen.sql import statements
+from loadgen.workload.clock import sampling_interval
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.mix import OPERATIONS, Mix
-from loadgen.workload.plan import Plan
+from loadgen.workload.plan import Plan, run_of_claim
 from loadgen.workload.profiles import ProfileName
+from loadgen.workload.streams import Checkpoint
 
 _SQL = statements("loadgen.workload", "targets.sql")
 # Workers whose master was killed take arrivals until they have not heard it for five seconds.
@@ -41,21 +47,26 @@ class Resumed:
 
     folder: Path
     plan: Plan
+    users: int
     mix: Mix  # in force at its end
     profile: ProfileName
+    paused_by: tuple[str, str] | None  # reason and by whom, where a pause was in force
     past: Past
     latencies: Latencies
     unbalanced: int
     rows_before: Mapping[str, Mapping[str, int]]
     kept_at: float  # wall-clock time of its position
-    quiet_at: float  # wall-clock time from which none of its processes takes an arrival
+    kept_s: float  # and schedule time
 
     def left(self) -> float:
         """Return how many seconds of the run are left."""
         return self.plan.duration - self.past.elapsed
 
     def gap(self) -> dict[str, object]:
-        """Return what the journal has to hold of the time in which nothing was offered."""
+        """Return what the journal has to hold of the time in which nothing was offered.
+
+        It goes on at `schedule_seconds`; the last `settled_seconds` before that were looked up.
+        """
         now = datetime.now(UTC)
         since = datetime.fromtimestamp(self.kept_at, UTC)
         return {
@@ -63,6 +74,7 @@ class Resumed:
             "to": now.isoformat(timespec="milliseconds"),
             "seconds": round((now - since).total_seconds(), 3),
             "schedule_seconds": self.past.s,
+            "settled_seconds": round(max(0.0, self.past.s - self.kept_s), 3),
         }
 
 
@@ -78,7 +90,7 @@ def find_resumable(reports_dir: Path, name: str) -> Resumed:
     file = folder / POSITION_FILE
     try:
         raw = json.loads((folder / RUN_FILE).read_bytes())
-        return _resumed(folder, raw, json.loads(file.read_bytes()))
+        return resumed_of(folder, raw, json.loads(file.read_bytes()))
     except FileNotFoundError as exc:
         raise RecordError(
             f"run {run.run_id} was killed before its first sample: start a new one"
@@ -87,35 +99,41 @@ def find_resumable(reports_dir: Path, name: str) -> Resumed:
         raise RecordError(f"{file} can't be read ({exc!r}): start a new run") from exc
 
 
-def _resumed(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]) -> Resumed:
-    plan = Plan.load(run["plan"])
+def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]) -> Resumed:
+    """Return what a folder's run.json and position.json tell."""
+    plan = replace(Plan.load(run["plan"]), resumption=secrets.token_hex(4))
     mix, profile = plan.mix, plan.profile
     changes: list[tuple[float, Mapping[str, float], ProfileName]] = []
-    paused_at: float | None = None
+    pause: Mapping[str, Any] | None = None
     for entry in run["journal"]:
         if entry["kind"] == "rate_change":
             new = {name: change["to"] for name, change in entry.get("rates_per_hour", {}).items()}
             mix = Mix({**mix.rates_per_hour, **new})
             profile = entry["profile"]["to"] if "profile" in entry else profile
             changes.append((entry["schedule_seconds"], mix.rates_per_hour, profile))
-        elif entry["kind"] in {"pause", "resume", "gap"}:
-            paused_at = entry["schedule_seconds"] if entry["kind"] == "pause" else None
-    tail = position["interval"] + _LATE_SECONDS + (_SILENCE_SECONDS if position["workers"] else 0)
-    s = position["s"] + tail
-    if paused_at is not None:
-        s = max(position["s"], min(s, paused_at))
+        elif entry["kind"] in {"pause", "resume"}:
+            pause = entry if entry["kind"] == "pause" else None
+    s = _goes_on_at(position, plan.duration, pause["schedule_seconds"] if pause else None)
+    remotes = [Remote.load(dumped) for dumped in position["processes"]]
+    passed = _passed(remotes)
+    for remote in remotes:
+        remote.backends = []  # seen to leave; their process ids may be others' by now
     past = Past(
         s=s,
         elapsed=position["elapsed"] + s - position["s"],
         changes=changes,
-        remotes=[Remote.load(dumped) for dumped in position["processes"]],
+        remotes=remotes,
+        passed=passed,
         resumed=position["resumed"] + 1,
+        paused=pause is not None,
     )
     return Resumed(
         folder=folder,
         plan=plan,
+        users=run["users"],
         mix=mix,
         profile=profile,
+        paused_by=(pause["reason"], pause["by"]) if pause else None,
         past=past,
         latencies={
             name: (Histogram.load(service), Histogram.load(intended))
@@ -124,8 +142,27 @@ def _resumed(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]) 
         unbalanced=position["unbalanced"],
         rows_before=run["rows_before"],
         kept_at=position["at"],
-        quiet_at=position["at"] + tail,
+        kept_s=position["s"],
     )
+
+
+def _goes_on_at(position: Mapping[str, Any], duration: float, paused_at: float | None) -> float:
+    """Return the schedule time before which the killed processes may have performed arrivals."""
+    s: float = position["s"]
+    silence = _SILENCE_SECONDS if position["workers"] else 0.0
+    until = s + sampling_interval(s) + _LATE_SECONDS + silence
+    if paused_at is not None:
+        until = max(s, min(until, paused_at))
+    elapsed: float = position["elapsed"]
+    return min(until, s + duration - elapsed)
+
+
+def _passed(remotes: Iterable[Remote]) -> dict[str, Checkpoint]:
+    """Return places that lie before all that is still to do; empty where one is not known."""
+    found = [remote.places for remote in remotes if not remote.lost]
+    if not all(found):
+        return {}
+    return {name: min(places[name] for places in found) for name in OPERATIONS if found}
 
 
 def position_of(
@@ -140,25 +177,73 @@ def position_of(
     }
 
 
-def take_possession(connection: psycopg.Connection, resumed: Resumed) -> None:
-    """Wait until nothing of the killed run can write any more; the load's lock is ours.
+def show_in_force(options: argparse.Namespace, resumed: Resumed) -> None:
+    """Let Locust's form and timer have what is in force and what is left."""
+    for name, rate in resumed.mix.rates_per_hour.items():
+        setattr(options, RATE_SETTINGS[name], rate)
+    options.load_profile = resumed.profile
+    options.run_time = max(1, ceil(resumed.left()))
 
-    Raises SourceError where this is another database, or its sessions don't leave.
+
+def not_taken(options: argparse.Namespace, resumed: Resumed) -> list[str]:
+    """Return what was given, here or in the settings, and differs from what the run goes on with.
+
+    Call it before `show_in_force`.
+    """
+    settings, origin, plan = load_settings(), origins(), resumed.plan
+    rates = {RATE_SETTINGS[name]: rate for name, rate in resumed.mix.rates_per_hour.items()}
+    kept = {
+        "seed": plan.seed,
+        "arrivals": plan.arrivals,
+        "lateness_limit_seconds": plan.lateness_limit,
+        "event_bytes": plan.event_bytes,
+        "hot_users": plan.hot_users,
+        "profile": resumed.profile,
+        **rates,
+    }
+    line = {"profile": options.load_profile, **{name: getattr(options, name) for name in rates}}
+    words = []
+    for name, own in kept.items():
+        setting = getattr(settings, name)
+        asked = line.get(name, setting)
+        if asked not in {own, setting} or (asked != own and origin[name] != "default"):
+            words.append(f"{name.upper()}={_plain(asked)} (it has {_plain(own)})")
+    seconds, default = float(options.run_time), round(settings.test_duration_hours * 3600)
+    if seconds not in {default, plan.duration}:
+        words.append(f"a run time of {seconds:g} s (it has {plan.duration:g} s)")
+    return words
+
+
+def _plain(value: object) -> str:
+    return f"{value:,g}" if isinstance(value, float) else str(value)
+
+
+def take_possession(connection: psycopg.Connection, resumed: Resumed) -> None:
+    """See to it that nothing of the killed run can write any more; the load's lock is ours.
+
+    The source's marker gets a claim that left-over processes don't know, so that whoever connects
+    from now on is turned away; sessions from before are ended. Raises SourceError where this is
+    another database, or its sessions don't leave.
     """
     with postgres.plain_errors("resuming the run"):
-        row = connection.execute("SELECT run_id FROM public.loadgen_playground").fetchone()
-        last = row[0] if row else None
-        if last != resumed.plan.run_id:
+        last = str(_value(connection, "claimed_by") or "none")
+        if run_of_claim(last) != resumed.plan.run_id:
             raise SourceError(
                 f"run {resumed.plan.run_id} can't go on here: the last run in this database is "
-                f"{last}; start a new one, or correct DATABASE_URL"
+                f"{run_of_claim(last)}; start a new one, or correct DATABASE_URL"
             )
-        time.sleep(max(0.0, resumed.quiet_at - time.time()))
+        connection.execute(_SQL["claim"], (resumed.plan.claim,))
+        since = cast("datetime", _value(connection, "server_time"))
         deadline = time.monotonic() + _LEAVE_SECONDS
-        while connection.execute(_SQL["terminate_all"]).fetchall():
+        while connection.execute(_SQL["terminate_older"], (since,)).fetchall():
             if time.monotonic() > deadline:
                 raise SourceError(
                     f"sessions of the killed run {resumed.plan.run_id} are still in the database "
-                    "after a minute: end its workers, then resume again"
+                    "after a minute: look for them in pg_stat_activity, then resume again"
                 )
             time.sleep(0.2)
+
+
+def _value(connection: psycopg.Connection, statement: str) -> object:
+    row = connection.execute(_SQL[statement]).fetchone()
+    return row[0] if row is not None else None

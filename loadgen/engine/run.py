@@ -15,12 +15,11 @@ from loadgen.engine.conductor import Conductor
 from loadgen.errors import PlaygroundError
 from loadgen.page import locust_page
 from loadgen.settings import RATE_SETTINGS
+from loadgen.workload.clock import sampling_interval
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.outcome import Outcome
 from loadgen.workload.profiles import ProfileName
 
-# A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
-_FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0
 _TIMER_SLACK = 0.5  # Locust's timer is armed before the test starts
 
 
@@ -78,8 +77,7 @@ class Run:
             gevent.sleep(0.005)
         said = terminal.Activity()
         while (left := conductor.plan.duration - swarm.elapsed()) > 0:
-            interval = _FINE_INTERVAL if now < _FINE_SECONDS else _COARSE_INTERVAL
-            conductor.interval = interval
+            interval = sampling_interval(now)
             gevent.sleep(min((now // interval + 1) * interval - now, left))
             swarm.gather(now := swarm.now())
             counts = conductor.sample()

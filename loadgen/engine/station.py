@@ -60,7 +60,7 @@ class Station:
         self.schedule = schedule_of(plan, share)
         self.ledger = Ledger(self.schedule, plan.lateness_limit)
         operations = Operations(plan, orders)
-        self.connections = Connections(dsn, plan.run_id, tell)
+        self.connections = Connections(dsn, plan.claim, tell)
         self.crew = PostgresUser.crew_of_run = Crew(
             self.connections, self.clock, self.ledger, operations
         )
@@ -79,7 +79,9 @@ class Station:
         """Take up a run where its killed processes left it; the clock is started as ever."""
         for at, rates, profile in past.changes:
             self.schedule.change_rates(at, Mix(rates), profile)
-        self.schedule.join(past.s, WHOLE, past.places())
+        self.schedule.join(past.s, WHOLE, past.passed)
+        if past.paused:
+            self.clock.pause(past.s)
 
     def now(self) -> float:
         """Return the schedule time; negative before the start."""
@@ -94,10 +96,11 @@ class Station:
         counts = self.ledger.vector(now)
         unfinished = [*crew.performing.values(), *(lost.write for lost in crew.lost)]
         return {
-            "s": now,
+            "s": max(now, -1.0),  # a number also before the start
             "counts": {name: counts[name].dump() for name in OPERATIONS},
             "failures": [[*key, n] for key, n in self.failures().items()],
             "next": self.schedule.places(),
+            "left": self.schedule.left(),
             "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
             "backends": list(self.connections.open | {lost.backend_pid for lost in crew.lost}),
             "reconnects": self.connections.remade,
@@ -166,7 +169,7 @@ class Station:
 
     def _settling_connection(self) -> psycopg.Connection:
         connection = postgres.connect(self.connections.dsn)
-        if not is_of_run(connection, self.connections.run_id):
+        if not is_of_run(connection, self.connections.claim):
             connection.close()
-            raise another_database(self.connections.run_id)
+            raise another_database(self.connections.claim)
         return connection

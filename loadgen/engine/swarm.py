@@ -9,9 +9,9 @@ import gevent
 
 from loadgen.engine.process import Past, Remote
 from loadgen.engine.protocol import Applied
-from loadgen.engine.remote import awaits_sums, settle, settle_from_sums, write_off
+from loadgen.engine.remote import awaits_sums, settle_from_sums, take_up
 from loadgen.engine.station import Station
-from loadgen.workload.arrivals import WHOLE, Schedule
+from loadgen.workload.arrivals import WHOLE
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
@@ -21,14 +21,6 @@ from loadgen.workload.vitals import Vitals
 
 CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
 _ITSELF = "1 of 1"
-
-
-def take_over(dsn: str, plan: Plan, remote: Remote, schedule: Schedule, at: float) -> None:
-    """Account for what a lost process left open up to schedule time `at`, and look it up."""
-    if not remote.after:
-        write_off(remote, schedule, at)
-    if not remote.looked_up:
-        gevent.spawn(settle, dsn, plan, remote)
 
 
 class LocalSwarm:
@@ -54,8 +46,7 @@ class LocalSwarm:
         if past is not None:
             self._killed = past.remotes
             self.station.go_on(past)
-            for remote in self._killed:
-                take_over(self._dsn, plan, remote, self.station.schedule, past.s)
+            take_up(self._dsn, plan, past, self.station.schedule)
         gevent.spawn(self._start, past)
 
     def _start(self, past: Past | None) -> None:

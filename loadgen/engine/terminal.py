@@ -49,6 +49,9 @@ def print_opening(conductor: Conductor) -> None:
     at = f", resumed after {duration(done)}" if done else ""
     print(f"run {plan.run_id}: {duration(plan.duration)}, {profile}, {plan.arrivals} arrivals{at}")
     print(f"  per hour: {rates}")
+    paused = conductor.tuning.paused
+    if paused is not None:
+        print(f"  paused by {paused.by} ({paused.reason}): `loadgen resume` goes on")
     print(f"  record: {conductor.record.path}", flush=True)
 
 
@@ -129,6 +132,13 @@ def print_error(exc: Exception) -> None:
     """Say what was wrong, a line for each thing."""
     for line in str(exc).splitlines():
         print(f"loadgen: error: {line}", file=sys.stderr, flush=True)
+
+
+def warn_of_kept(words: Sequence[str]) -> None:
+    """Say what was asked for and is not taken, since a resumed run keeps its own."""
+    if words:
+        text = f"a resumed run keeps its own settings; not taken: {'; '.join(words)}"
+        print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
 
 
 def warn_of_misspelt(names: Mapping[str, str]) -> None:

@@ -93,8 +93,8 @@ class Worker:
         if joins_at is not None:
             self._station.schedule.join(joins_at, Share(*said["share"]))
             self._station.start(said["zero"])
-            if said["paused_at"] is not None:
-                self._station.pause(said["paused_at"])
+        if said["paused_at"] is not None:
+            self._station.pause(said["paused_at"])
         self._say(ready=True, applied=said["version"], pid=os.getpid())
 
     def _report_for_ever(self) -> None:

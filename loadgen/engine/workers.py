@@ -17,10 +17,10 @@ from locust.runners import MasterRunner
 
 from loadgen.engine.process import Past, Remote
 from loadgen.engine.protocol import Applied
-from loadgen.engine.remote import why_lost
+from loadgen.engine.remote import settle, take_up, why_lost, write_off
 from loadgen.engine.roster import Roster
 from loadgen.engine.station import schedule_of
-from loadgen.engine.swarm import CONNECT_SECONDS, take_over
+from loadgen.engine.swarm import CONNECT_SECONDS
 from loadgen.engine.worker import MESSAGE
 from loadgen.errors import SourceError
 from loadgen.workload.arrivals import WHOLE, Schedule, Share
@@ -64,7 +64,8 @@ class WorkersSwarm(Roster):
             self._go_on(past)
         workers = self._there()
         for part, name in enumerate(workers):
-            self._enlist(name, Share(part, len(workers)), joins_at=None)
+            self.enlist(name, Share(part, len(workers)), past.s if past is not None else 0.0)
+            self._begin(name, joins_at=None)
         deadline = time.monotonic() + _READY_SECONDS
         while not all(remote.ready for remote in self.live()):
             if self._problem or time.monotonic() > deadline:
@@ -81,8 +82,9 @@ class WorkersSwarm(Roster):
             self._changes.append((at, dict(rates), profile))
         for i, remote in enumerate(past.remotes):
             self.remotes[f"{i} before resume {past.resumed}"] = remote
-            remote.lost = True
-            take_over(self._dsn, self._plan, remote, self._schedule, past.s)
+        take_up(self._dsn, self._plan, past, self._schedule)
+        if past.paused:
+            self._clock.pause(past.s)
 
     def now(self) -> float:
         """Return the schedule time; negative before the start."""
@@ -195,31 +197,38 @@ class WorkersSwarm(Roster):
         self._silent.add(name)
         # Under a name of its own: the process may come back, and is another worker then.
         self.remotes[f"{name} lost at {self.now():.3f}"] = self.remotes.pop(name)
-        remote.lost = True
-        at = self._split()
+        at = self._split(losing=remote)
         self.events.append(
             ("worker_lost", {"worker": name, "why": why, "handed_over_at": round(at, 3)})
         )
-        take_over(self._dsn, self._plan, remote, self._schedule, at)
+        gevent.spawn(settle, self._dsn, self._plan, remote)
 
-    def _split(self, joining: str | None = None) -> float:
-        """Share the schedule among those who live, and who joins, from an instant ahead on."""
+    def _split(self, *, losing: Remote | None = None, joining: str | None = None) -> float:
+        """Share the schedule among those who live from an instant ahead on; return that instant.
+
+        All of it is noted before anybody is told: a position that is kept meanwhile is a whole one.
+        """
         at = self.now() + 2 * _AHEAD_SECONDS
+        if losing is not None:
+            write_off(losing, self._schedule, at)
         names = [name for name, remote in self.remotes.items() if not remote.lost]
         parts = len(names) + (joining is not None)
         for part, name in enumerate(names):
-            share = Share(part, parts)
-            self.remotes[name].shares.append((at, share))
-            self._tell(name, do="split", at=at, share=list(share))
+            self.remotes[name].shares.append((at, Share(part, parts)))
         if joining is not None:
-            self._enlist(joining, Share(parts - 1, parts), joins_at=at)
+            self.enlist(joining, Share(parts - 1, parts), at)
+        for part, name in enumerate(names):
+            self._tell(name, do="split", at=at, share=[part, parts])
+        if joining is not None:
+            self._begin(joining, joins_at=at)
             self.events.append(
                 ("worker_joined", {"worker": joining, "takes_part_from": round(at, 3)})
             )
         return at
 
-    def _enlist(self, name: str, share: Share, joins_at: float | None) -> None:
-        self.enlist(name, share, joins_at or 0.0)
+    def _begin(self, name: str, joins_at: float | None) -> None:
+        """Tell an enlisted worker what to do."""
+        share = self.remotes[name].shares[0][1]
         self._tell(
             name,
             do="begin",
@@ -229,7 +238,7 @@ class WorkersSwarm(Roster):
             version=self._version,
             joins_at=joins_at,
             resumes_at=self._past.s if self._past else None,
-            passed=self._past.places() if self._past else {},
+            passed=self._past.passed if self._past else {},
             zero=self._zero,
             paused_at=self._clock.limit if self._clock.limit < inf else None,
         )
@@ -238,7 +247,7 @@ class WorkersSwarm(Roster):
         """Take in what one worker says."""
         self._silent.discard(msg.node_id)
         remote, said = self.remotes.get(msg.node_id), msg.data
-        if remote is None or said["run_id"] != self._token():
+        if remote is None or said["run_id"] != self._plan.claim:
             return
         remote.heard_at = time.monotonic()
         if "ready" in said:
@@ -251,10 +260,6 @@ class WorkersSwarm(Roster):
         if "vector" in said:
             self.take_in(remote, said["vector"])
 
-    def _token(self) -> str:
-        """Return what tells this swarm's messages from those of the same run before a resume."""
-        return f"{self._plan.run_id}/{self._past.resumed if self._past else 0}"
-
     def _there(self) -> list[str]:
         clients = self._runner.clients
         return [node.id for node in clients.ready + clients.spawning + clients.running]
@@ -265,4 +270,4 @@ class WorkersSwarm(Roster):
                 self._tell(name, **said)
 
     def _tell(self, name: str, **said: object) -> None:
-        self._runner.send_message(MESSAGE, {"run_id": self._token(), **said}, client_id=name)
+        self._runner.send_message(MESSAGE, {"run_id": self._plan.claim, **said}, client_id=name)

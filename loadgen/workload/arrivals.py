@@ -235,6 +235,10 @@ class Schedule:
         """Return the place of each operation's upcoming arrival: all before are handed out."""
         return {walk.stream.operation: walk.place for walk in self.walks}
 
+    def left(self) -> list[tuple[str, int]]:
+        """Return (operation, k) of what was due before a new split and is not handed out yet."""
+        return [(arrival.operation, arrival.k) for arrival in self._left]
+
     def target_rates(self, s: float) -> Mapping[str, float]:
         """Return the whole swarm's target rate per operation at `s`, per second; 0 past the end."""
         if s >= self.end:

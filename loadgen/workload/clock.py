@@ -3,6 +3,14 @@
 from collections.abc import Callable
 from math import inf
 
+# A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
+_FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0
+
+
+def sampling_interval(s: float) -> float:
+    """Return how many seconds after schedule time `s` the next sample is taken, at most."""
+    return _FINE_INTERVAL if s < _FINE_SECONDS else _COARSE_INTERVAL
+
 
 class ScheduleClock:
     """Turns a monotonic clock into schedule seconds; negative before the start.

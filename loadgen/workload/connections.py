@@ -14,16 +14,16 @@ _REFUSED_SECONDS, _REFUSAL_INTERVAL = 5.0, 60.0
 
 
 class Connections:
-    """The connections of one process to `dsn`, all for the run `run_id`.
+    """The connections of one process to `dsn`, all for the run whose claim the source holds.
 
     `tell` is given entries for the run's journal; `monotonic` is a clock in seconds.
     """
 
     def __init__(
-        self, dsn: str, run_id: str, tell: Tell, monotonic: Callable[[], float] = time.monotonic
+        self, dsn: str, claim: str, tell: Tell, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.dsn = dsn
-        self.run_id = run_id
+        self.claim = claim
         self.open: set[int] = set()  # the backends' process ids, on the server
         self.remade = 0  # how often one that had broken was made again
         self._tell = tell

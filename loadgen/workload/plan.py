@@ -27,6 +27,13 @@ class Plan:
     # Read once at the start, so that all processes agree on whom to delete next.
     users: int = 0
     lowest_deleted_rank: int = 0
+    # A word that the processes of this run from before it was resumed don't know.
+    resumption: str = ""
+
+    @property
+    def claim(self) -> str:
+        """Return what the source's marker says for as long as this plan's processes may write."""
+        return f"{self.run_id}/{self.resumption}" if self.resumption else self.run_id
 
     def dump(self) -> dict[str, object]:
         """Return plain values for a message between processes; `load` reads them."""
@@ -36,6 +43,11 @@ class Plan:
     def load(cls, dumped: Mapping[str, Any]) -> "Plan":
         """Return the plan that `dump` wrote."""
         return cls(**{**dumped, "mix": Mix(dumped["mix"])})
+
+
+def run_of_claim(claim: str) -> str:
+    """Return the id of the run that a marker's claim names."""
+    return claim.partition("/")[0]
 
 
 def new_run_id() -> str:

@@ -14,9 +14,10 @@ from loadgen.sql import statements
 from loadgen.workload import synthetic
 from loadgen.workload.arrivals import Share
 from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Order, Write, lowest_deleted_rank
+from loadgen.workload.plan import run_of_claim
 
 _SQL = statements("loadgen.workload", "targets.sql")
-IS_OF_RUN = _SQL["is_of_run"]  # a row where it is; $1 is the run's id
+IS_OF_RUN = _SQL["is_of_run"]  # a row where it is; $1 is the plan's claim
 
 
 class Lost(NamedTuple):
@@ -30,19 +31,19 @@ class Lost(NamedTuple):
     sqlstate: str
 
 
-def is_of_run(connection: psycopg.Connection, run_id: str) -> bool:
+def is_of_run(connection: psycopg.Connection, claim: str) -> bool:
     """Tell whether this is the database that the run began on, and no other load has begun."""
     try:
-        return psycopg.RawCursor(connection).execute(IS_OF_RUN, (run_id,)).rowcount == 1
+        return psycopg.RawCursor(connection).execute(IS_OF_RUN, (claim,)).rowcount == 1
     except psycopg.errors.UndefinedTable:
         return False
 
 
-def another_database(run_id: str) -> SourceError:
+def another_database(claim: str) -> SourceError:
     """Return the error of one for which `is_of_run` does not hold."""
     return SourceError(
-        f"the database that answers is not the one that run {run_id} began on, or another load "
-        "has begun there: give the run's own its address back"
+        f"the database that answers is not the one that run {run_of_claim(claim)} began on, or "
+        "another load has begun there: give the run's own its address back"
     )
 
 

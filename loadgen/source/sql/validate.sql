@@ -29,7 +29,7 @@ SELECT (SELECT count(*) FROM public.orders
 
 -- name: run_rows
 -- What the counters of a run have to agree with: rows, and versions, which count updates.
-SELECT (SELECT run_id FROM public.loadgen_playground) AS run_id,
+SELECT (SELECT split_part(run_id, '/', 1) FROM public.loadgen_playground) AS run_id,
        (SELECT count(*) FROM public.orders) AS insert_order,
        (SELECT count(*) FROM public.events WHERE event_type <> 'loadgen_marker') AS insert_event,
        (SELECT coalesce(sum(version), 0)::bigint FROM public.orders) AS update_order_status,

@@ -18,7 +18,7 @@ SELECT order_number::text, status, version FROM (
 ) AS recent ORDER BY id;
 
 -- name: is_of_run
--- Whether this is the database that a run began on, and no other load has begun since.
+-- Whether this is the database that a run began on, and nobody else has claimed it since.
 SELECT FROM public.loadgen_playground WHERE run_id = $1;
 
 -- name: backend_alive
@@ -30,11 +30,23 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);
 SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE pid = ANY (%s) AND application_name = 'loadgen' AND usename = current_user;
 
--- name: terminate_all
--- End the sessions of a killed run that hold a transaction or may begin one; ours stays.
+-- name: claimed_by
+-- Which run's processes may write.
+SELECT run_id FROM public.loadgen_playground;
+
+-- name: claim
+-- Let the processes of one plan write, and nobody who connects for another from now on.
+UPDATE public.loadgen_playground SET run_id = %s;
+
+-- name: server_time
+-- The server's clock, asked once a claim is committed.
+SELECT clock_timestamp();
+
+-- name: terminate_older
+-- End the load's sessions from before a claim; ours stays. Later ones find out by themselves.
 SELECT pid, pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE application_name = 'loadgen' AND datname = current_database() AND usename = current_user
-  AND pid <> pg_backend_pid();
+  AND pid <> pg_backend_pid() AND backend_start <= %s;
 
 -- name: settle_insert_order
 -- Whether the order with this key is there.
