@@ -63,8 +63,11 @@ class Walk:
 
     @property
     def place(self) -> Checkpoint:
-        """Where the upcoming arrival stands in its stream."""
-        return self._at
+        """The place after what was handed out; others' may lie between it and the upcoming one.
+
+        They are this process's own where a new share comes in force before they fall due.
+        """
+        return self._last
 
     def step(self) -> Arrival:
         """Return the upcoming arrival and go on to the next one."""
@@ -104,7 +107,8 @@ class Walk:
         """
         self._before += self._owned(self._first, self.upcoming.k)
         self.share = share
-        self._go_to(self.stream.first_from(passed or self._last, self.timeline.units(at)))
+        self._last = self.stream.first_from(passed or self._last, self.timeline.units(at))
+        self._go_to(self._last)
         self._first = self.upcoming.k
 
     def _owned(self, first: int, end: int) -> int:
@@ -232,7 +236,7 @@ class Schedule:
             walk.resplit(at, share, (passed or {}).get(walk.stream.operation))
 
     def places(self) -> dict[str, Checkpoint]:
-        """Return the place of each operation's upcoming arrival: all before are handed out."""
+        """Return the place of each operation up to which all of this process's are handed out."""
         return {walk.stream.operation: walk.place for walk in self.walks}
 
     def left(self) -> list[tuple[str, int]]:

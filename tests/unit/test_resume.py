@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loadgen.engine.process import Remote
@@ -190,6 +190,7 @@ def as_read(process: Remote) -> dict[str, Any]:
     silent=st.booleans(),
     joins=st.booleans(),
 )
+@example(kind="jitter", others=[9.25, 8.0], slow=False, silent=False, joins=True)
 def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
     kind: ArrivalKind, others: list[float], *, slow: bool, silent: bool, joins: bool
 ) -> None:
