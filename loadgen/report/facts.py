@@ -8,10 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from loadgen.record_reader import Run, TableRows, Totals
+from loadgen.record_reader import JournalEvent, Run, TableRows, Totals
 from loadgen.record_rows import GeneratorSample, Sample, law_holds
 from loadgen.report.generator import Generator, generator_of
-from loadgen.report.intervals import Interval, Standstill, intervals, standstill
+from loadgen.report.intervals import (
+    Gap,
+    Interval,
+    Standstill,
+    intervals,
+    skipped_beside,
+    standstill,
+)
 from loadgen.report.words import OPERATION_WORDS
 from loadgen.settings import RATE_SETTINGS
 
@@ -57,6 +64,8 @@ class Facts:
     last_sample: datetime | None
     parts: Mapping[str, tuple[Interval, ...]]
     standstill: Standstill
+    gaps: tuple[Gap, ...]
+    skipped_beside_gaps: int
     generator: Generator | None
 
     @property
@@ -81,8 +90,10 @@ def facts_of(
         if not law_holds(sample):
             broken.add(sample.time)
     start = _start(run, min(times, default=None))
+    gaps = tuple(_gap(event) for event in run.journal if event.kind == "gap")
     parts = {
-        name: tuple(intervals(rows, start)) if start else () for name, rows in by_operation.items()
+        name: tuple(intervals(rows, start, gaps)) if start else ()
+        for name, rows in by_operation.items()
     }
     ended = run.ended_at is not None
     last = max(times, default=None)
@@ -93,7 +104,7 @@ def facts_of(
         seconds=run.duration_seconds if ended else lived,
         start=start,
         operations=tuple(
-            _done(run, name, by_operation.get(name, ()), start)
+            _done(run, name, by_operation.get(name, ()), parts.get(name, ()))
             for name in _names(run, by_operation)
         ),
         samples=len(times),
@@ -101,6 +112,8 @@ def facts_of(
         last_sample=last,
         parts=parts,
         standstill=standstill(part for several in parts.values() for part in several),
+        gaps=gaps,
+        skipped_beside_gaps=sum(skipped_beside(gaps, rows) for rows in by_operation.values()),
         generator=generator_of(generator),
     )
 
@@ -138,7 +151,12 @@ def _names(run: Run, by_operation: Mapping[str, object]) -> list[str]:
     return known + [name for name in found if name not in OPERATION_WORDS]
 
 
-def _done(run: Run, name: str, rows: Sequence[Sample], start: datetime | None) -> Done:
+def _gap(event: JournalEvent) -> Gap:
+    settled = event.details.get("settled_seconds")
+    return Gap(event.at, settled if isinstance(settled, int | float) else 0.0)
+
+
+def _done(run: Run, name: str, rows: Sequence[Sample], parts: Sequence[Interval]) -> Done:
     totals = run.totals.get(name)
     if totals is not None:
         left = totals.offered - totals.committed - totals.failed - totals.skipped - totals.unknown
@@ -147,12 +165,10 @@ def _done(run: Run, name: str, rows: Sequence[Sample], start: datetime | None) -
         return Done(name, None, Totals(0, 0, 0, 0, 0), 0, gained(run, name))
     last = rows[-1]
     counted = Totals(last.offered, last.committed, last.failed, last.skipped, last.unknown)
-    return Done(name, _asked(rows, start), counted, last.in_flight, gained(run, name))
+    return Done(name, _asked(rows, parts), counted, last.in_flight, gained(run, name))
 
 
-def _asked(rows: Sequence[Sample], start: datetime | None) -> float | None:
+def _asked(rows: Sequence[Sample], parts: Sequence[Interval]) -> float:
     """Add up the targets; what a first sample that is itself the start holds was asked for too."""
-    if start is None:
-        return None
-    at_start = rows[0].offered if rows[0].time <= start else 0
-    return at_start + sum(part.seconds * part.target for part in intervals(rows, start))
+    at_start = rows[0].offered if not parts or rows[0] is not parts[0].sample else 0
+    return at_start + sum(part.seconds * part.target for part in parts)

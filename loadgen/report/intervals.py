@@ -7,7 +7,7 @@ operation was committed, as when the source is down. Pure.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from loadgen.record_rows import Sample
 
@@ -48,15 +48,34 @@ class Standstill:
     skipped: int
 
 
-def intervals(rows: Sequence[Sample], start: datetime) -> Iterator[Interval]:
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which nothing was offered, since the load had been killed.
+
+    The load went on at `to`; what was due in the `settled` seconds before had been looked up.
+    """
+
+    to: datetime
+    settled: float
+
+
+def intervals(
+    rows: Sequence[Sample], start: datetime, gaps: Sequence[Gap] = ()
+) -> Iterator[Interval]:
     """Yield the intervals between one operation's samples, from the start on.
 
     Where the first sample is the start itself, its counters are where the first interval begins.
+    A gap is an interval of its own, with a target of 0.
     """
     before: Sample | None = None
     for row in rows:
         end = (row.time - start).total_seconds()
         begin = max(0.0, (before.time - start).total_seconds()) if before else 0.0
+        for gap in gaps:
+            over = (gap.to - start).total_seconds() - gap.settled
+            if before and before.time < gap.to < row.time and over > begin:
+                yield Interval(begin, over, 0.0, 0, 0, 0, 0, _nothing(before))
+                begin = over
         if end > begin:
             yield Interval(
                 begin,
@@ -69,6 +88,19 @@ def intervals(rows: Sequence[Sample], start: datetime) -> Iterator[Interval]:
                 row,
             )
         before = row
+
+
+def skipped_beside(gaps: Sequence[Gap], rows: Sequence[Sample]) -> int:
+    """Return how many of one operation's arrivals were skipped as the load was not there.
+
+    Some are unknown when it goes on, and told at the end only: those that turn out skipped.
+    """
+    found = 0
+    for before, row in pairwise(rows):
+        if any(before.time < gap.to < row.time for gap in gaps):
+            undone = row.skipped + row.unknown - before.skipped - before.unknown
+            found += min(undone, rows[-1].skipped - before.skipped)
+    return found
 
 
 def standstill(parts: Iterable[Interval]) -> Standstill:
@@ -111,6 +143,10 @@ def _stands_still(stretch: Sequence[_Moment]) -> bool:
 
 def _end_of(part: Interval) -> float:
     return part.end
+
+
+def _nothing(sample: Sample) -> Sample:
+    return Sample(sample.time, sample.operation, 0.0, 0, 0, 0, 0, 0, 0)
 
 
 def _target(before: Sample | None, row: Sample) -> float:

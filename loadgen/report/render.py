@@ -30,7 +30,7 @@ _METHOD = (
     f"""The generator is said to have kept up if each operation's offered arrivals lie within
     {TOLERANCE:.1%} (or one arrival; with Poisson arrivals, three standard deviations) of those
     asked for, and at most {SKIPPED_LIMIT:.1%} of all were skipped. What was skipped while the
-    source took no write at all does not count against it.""",
+    source took no write at all, or as the load had been killed, does not count against it.""",
     """A second counts as the generator's own fault if a process of the load gave an arrival late to
     a connection that was idle, or if arrivals waited while a process was busy, or waiting for a
     processor, all the time. Waiting for a busy source is not its fault.""",

@@ -251,7 +251,7 @@ def _detail(value: object) -> str:
         return ", ".join(f"{name} {_detail(inner)}" for name, inner in value.items())
     if isinstance(value, list):
         return ", ".join(_detail(inner) for inner in value)
-    return words.value(value)
+    return words.value(round(value, 3) if isinstance(value, float) else value)
 
 
 def _known(value: object) -> str:

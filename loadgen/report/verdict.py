@@ -38,7 +38,7 @@ class Verdict:
     """What a reader in a hurry needs: how it went, in a headline and a sentence.
 
     kept_up and sound are None where the record does not tell. What was skipped while the source
-    took nothing does not count against the generator.
+    took nothing, or as the load had been killed, does not count against the generator.
     """
 
     level: Level
@@ -102,6 +102,9 @@ def _delivery(facts: Facts, delivered: Sequence[Check], judgement: Judgement) ->
         return "bad", "The generator itself was the bottleneck"
     if "bad" in {offered.level, skipped.level}:
         return "bad", "The generator did not keep up"
+    if _share(facts, "skipped") > SKIPPED_LIMIT and facts.skipped_beside_gaps:
+        times = words.plural(len(facts.gaps), "time")
+        return "warn", f"The generator kept up, but it was killed and resumed, {times}"
     if _share(facts, "skipped") > SKIPPED_LIMIT:
         pause = words.duration(facts.standstill.seconds)
         return "warn", f"The generator kept up, but for {pause} the source took no write"
@@ -112,7 +115,8 @@ def _delivery(facts: Facts, delivered: Sequence[Check], judgement: Judgement) ->
 
 
 def _explains(facts: Facts) -> bool:
-    return facts.standstill.skipped >= _NEARLY_ALL * facts.total("skipped") > 0
+    explained = max(facts.standstill.skipped, facts.skipped_beside_gaps)
+    return explained >= _NEARLY_ALL * facts.total("skipped") > 0
 
 
 def _sentence(facts: Facts, sound: Sequence[Check], judgement: Judgement) -> str:
@@ -187,7 +191,9 @@ def _skipped(facts: Facts) -> Check:
     part, still = words.share(skipped, facts.total("offered")), facts.standstill
     finding = f"{words.plural(skipped, 'arrival')} ({part}): no connection free {_in_time(facts)}"
     explained = _explains(facts)
-    if explained:
+    if beside := facts.skipped_beside_gaps:
+        finding += f"; {words.count(beside)} as the load had been killed"
+    elif explained:
         several = "all" if still.skipped == skipped else f"{words.count(still.skipped)} of them"
         pause = words.duration(still.seconds)
         finding += f"; {several} in or beside {pause} in which the source took no write"

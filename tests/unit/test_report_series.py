@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.record_rows import Sample
-from loadgen.report.intervals import Interval, Standstill, intervals, standstill
+from loadgen.report.intervals import (
+    Gap,
+    Interval,
+    Standstill,
+    intervals,
+    skipped_beside,
+    standstill,
+)
 from loadgen.report.series import MOST_SPANS, spans, steps
 from tests.records import START
 
@@ -156,3 +163,43 @@ def test_quiet_moments_are_no_standstill() -> None:
     """At a few arrivals an hour most samples hold no commit, and nothing is wrong."""
     assert standstill(parts([0, 1, 0, 0, 2, 0], target=0.5)) == Standstill(0.0, 0)
     assert standstill([]) == Standstill(0.0, 0)
+
+
+def test_a_gap_is_an_interval_in_which_nothing_was_asked() -> None:
+    """A killed load that went on at 101 s, having settled 3 s: it was not asked from 2 to 98 s."""
+    gap = Gap(START + timedelta(seconds=101), settled=3.0)
+    rows = [sample(1, done=10), sample(2, done=20), sample(102, done=30, due=60)]
+    found = list(intervals(rows, START, [gap]))
+    assert [(part.begin, part.end, part.target) for part in found] == [
+        (0.0, 1.0, 10.0),
+        (1.0, 2.0, 10.0),
+        (2.0, 98.0, 0.0),
+        (98.0, 102.0, 10.0),
+    ]
+    assert [part.offered for part in found] == [10, 10, 0, 40]
+    assert sum(part.target * part.seconds for part in found) == 60
+    assert standstill(found) == Standstill(0.0, 0)
+
+
+def test_a_gap_shorter_than_what_was_settled_adds_no_time() -> None:
+    """The load was back before the time that it had to settle was over."""
+    gap = Gap(START + timedelta(seconds=3), settled=3.5)
+    found = list(intervals([sample(2, done=20), sample(4, done=30, due=70)], START, [gap]))
+    assert [(part.begin, part.end) for part in found] == [(0.0, 2.0), (2.0, 4.0)]
+
+
+def test_what_was_skipped_as_the_load_was_killed_is_told_apart() -> None:
+    """What was settled at the gap, at once or at the end; other skipped arrivals are not."""
+    gaps = [Gap(START + timedelta(seconds=3), 1.0)]
+    rows = [
+        Sample(START + timedelta(seconds=second), "update_order_status", 10.0, *counts)
+        for second, counts in (
+            (1, (10, 8, 0, 2, 0, 0)),
+            (4, (50, 18, 0, 22, 10, 0)),
+            (5, (60, 27, 0, 23, 10, 0)),
+            (6, (60, 34, 0, 26, 0, 0)),
+        )
+    ]
+    assert skipped_beside(gaps, rows) == 24
+    assert skipped_beside([], rows) == 0
+    assert skipped_beside(gaps, rows[:1]) == 0

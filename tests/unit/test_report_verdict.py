@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_an_outage_of_the_source_is_not_the_generators(tmp_path: Path) -> None:
     assert found.headline == "The generator kept up, but for 30 s the source took no write"
     assert found.kept_up is True
     assert "in or beside 30 s in which the source took no write" in findings(found)["Skipped"][1]
+
+
+def test_what_a_killed_load_skipped_is_not_held_against_the_generator(tmp_path: Path) -> None:
+    """A run that was killed and resumed says so first; what was skipped otherwise still counts."""
+    gap = {"at": START + timedelta(seconds=115), "kind": "gap", "settled_seconds": 3.5}
+    made = Made(seconds=600, every=30, outage=(100, 120))
+    found = judge(facts(tmp_path, made, journal=[gap]))
+    assert found.level == "warn"
+    assert found.headline == "The generator kept up, but it was killed and resumed, 1 time"
+    assert "as the load had been killed" in findings(found)["Skipped"][1]
 
 
 def test_offering_less_than_asked_is_not_keeping_up(tmp_path: Path) -> None:
