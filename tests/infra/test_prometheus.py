@@ -34,7 +34,7 @@ def run(*command: str) -> str:
 def exported() -> set[str]:
     """Return every series name that load and watch expose."""
     families = [*LoadCollector(lambda: None).collect()]
-    families += WatchCollector(lambda: None, lambda: "").collect()
+    families += WatchCollector(lambda: None).collect()
     names: set[str] = set()
     for family in families:
         ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
