@@ -9,8 +9,8 @@ sightings are `marking`'s.
 import shutil
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -68,18 +68,17 @@ class Watch:
 
         Later nothing ends it: what is away is said once, and looked for again.
         """
-        self._connect()
-        self._listen()
-        if self._marking is not None:
-            self._marking.start()
-        try:
+        with ExitStack() as at_the_end:
+            at_the_end.callback(self._disconnect)
+            self._connect()
+            at_the_end.callback(self._listen())
+            if self._marking is not None:
+                at_the_end.callback(self._marking.end)
+                self._marking.start()
             while True:
                 self._look()
                 if self.stopped.wait(self._interval):
                     return
-        finally:
-            if self._marking is not None:
-                self._marking.end()
 
     def state(self) -> WatchState:
         """Return what the metrics show."""
@@ -93,8 +92,7 @@ class Watch:
             self._notices.over("source")
         except SourceError as exc:
             self._latest = None
-            if self._connection is not None:
-                self._connection.close()
+            self._disconnect()
             self._notices.warn("source", f"{exc}; trying again every {self._interval:g} s")
         try:
             self._follow()
@@ -123,15 +121,20 @@ class Watch:
     def _connect(self) -> None:
         self._connection = postgres.connect(self._dsn, application_name="loadgen watch")
         if not take_lock(self._connection):
-            self._connection.close()
+            self._disconnect()
             raise SourceError(f"another watch looks at {postgres.mask(self._dsn)}: stop it first")
 
-    def _listen(self) -> None:
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _listen(self) -> Callable[[], None]:
+        """Serve the metrics; return what ends that."""
         settings = self._settings
         registry = CollectorRegistry()
         registry.register(WatchCollector(self.state))
         try:
-            start_http_server(settings.watch_port, settings.metrics_host, registry)
+            server, _ = start_http_server(settings.watch_port, settings.metrics_host, registry)
         except OSError as exc:
             raise SettingsError(
                 f"WATCH_PORT: the watch's metrics can't listen on {settings.metrics_host}:"
@@ -141,6 +144,12 @@ class Watch:
             f"watching {postgres.mask(self._dsn)} every {self._interval:g} s, metrics at "
             f"http://{settings.metrics_host}:{settings.watch_port}/metrics"
         )
+
+        def close() -> None:
+            server.shutdown()
+            server.server_close()
+
+        return close
 
     def _follow(self) -> None:
         """Find the run that goes on; one that writes to another database is none of ours."""
