@@ -35,7 +35,7 @@ class ToolFacts:
     """What the metrics show of one tool."""
 
     name: str
-    up: bool
+    up: bool | None  # None before it was asked
     unseen: int
     freshness: float | None  # seconds; None where no marker tells
     deliveries: Sequence[tuple[str, float]]  # cumulative, by upper edge in seconds
@@ -63,7 +63,7 @@ class _Followed:
 @dataclass(slots=True)
 class _Tool:
     destination: Destination
-    up: bool = False
+    up: bool | None = None
     deliveries: Deliveries = field(default_factory=Deliveries)
 
     @property

@@ -110,21 +110,13 @@ def _tables(found: Observation | None) -> Iterator[Metric]:
 
 
 def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
-    for name, text, values in (
-        ("destination_up", "whether a tool's destination answers", [float(t.up) for t in tools]),
-        ("markers_unseen", "markers that a tool has not delivered", [t.unseen for t in tools]),
-        (
-            "freshness_seconds",
-            "age of the newest marker at a tool's destination",
-            [t.freshness for t in tools],
-        ),
+    for metric, name, text in (
+        ("destination_up", "up", "whether a tool's destination answers"),
+        ("markers_unseen", "unseen", "markers that a tool has not delivered"),
+        ("freshness_seconds", "freshness", "age of the newest marker at a tool's destination"),
     ):
-        known = [
-            ((tool.name,), float(value))
-            for tool, value in zip(tools, values, strict=True)
-            if value is not None
-        ]
-        yield _gauge(name, text, ("tool",), known)
+        values = [((t.name,), float(v)) for t in tools if (v := getattr(t, name)) is not None]
+        yield _gauge(metric, text, ("tool",), values)
     family = HistogramMetricFamily(
         "loadgen_delivery_seconds",
         "from a marker's commit to its sighting at a tool's destination",

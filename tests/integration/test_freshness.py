@@ -283,7 +283,7 @@ def test_a_destination_that_is_away_is_said_once(
         wait_for(partial(wrote, source, 5), "markers")
         markers = watch.state().markers
         assert markers is not None
-        assert not markers.tools[0].up
+        assert markers.tools[0].up is False
         assert markers.tools[0].unseen >= 4
         assert not seen(reports, 1)()
         with connect(there) as at_last:
