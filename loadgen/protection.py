@@ -5,6 +5,7 @@ that danger has passed or another run has begun.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from loadgen.door_client import DoorError, ask, door_url
@@ -48,6 +49,7 @@ class Protection:
         self._url = door_url(settings)
         self._notices = notices
         self._answered: set[tuple[str, str]] = set()  # run and danger that it was paused for
+        self._lost: set[str] = set()  # slots that were said to be
 
     def check(self, found: Sequence[Danger]) -> None:
         """Pause a running load for each danger once; what can't be done is said once."""
@@ -61,6 +63,16 @@ class Protection:
             self._pause(found, reason)
         except DoorError as exc:
             self._notices.warn(_TOPIC, f"{reason}; no load was paused: {exc}")
+
+    def tell_lost(self, slots: Iterable[Slot]) -> None:
+        """Say, and have the load journal, each slot that is lost: its tool begins from scratch."""
+        lost = {slot.slot: slot.invalidation_reason for slot in slots if slot.wal_status == "lost"}
+        for name in lost.keys() - self._lost:
+            self._notices.say(f"loadgen: slot {name} is lost: its tool has to sync from scratch")
+            with suppress(DoorError):  # no load, no journal
+                entry = {"kind": "slot_lost", "slot": name, "reason": lost[name], "by": "watch"}
+                ask(self._url, "journal", entry)
+        self._lost = set(lost)
 
     def _pause(self, found: Sequence[Danger], reason: str) -> None:
         state = ask(self._url, "rates")

@@ -98,6 +98,8 @@ class Watch:
             self._follow()
             if self._record is not None and self._latest is not None:
                 self._record.append_slots(_rows(self._latest))
+            if self._marking is not None:
+                self._marking.follow(self._record)
             self._notices.over("record")
         except RecordError as exc:
             self._notices.warn("record", str(exc))
@@ -107,6 +109,7 @@ class Watch:
                 free = shutil.disk_usage(self._data_dir).free
         slots = self._latest.slots if self._latest else ()
         self._protection.check(dangers(slots, free, self._settings))
+        self._protection.tell_lost(slots)
 
     def _observed(self) -> Observation:
         if self._connection is None or self._connection.closed:
@@ -158,8 +161,6 @@ class Watch:
             self._record = None
         elif self._record is None or self._record.run_id != path.name:
             self._record = RunRecord.open(path) if self._is_ours(path.name) else None
-        if self._marking is not None:
-            self._marking.follow(self._record)
 
     def _is_ours(self, run_id: str) -> bool:
         """Whether the run writes to the database that is watched; False while that is not known."""

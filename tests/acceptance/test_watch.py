@@ -116,6 +116,31 @@ def test_it_outlives_the_source(
     assert err.count("trying again every 0.2 s") == 1
 
 
+def test_a_lost_slot_is_told(project: Path, watch: Start, watch_port: int) -> None:
+    """Where the server has a limit of its own and takes a slot's WAL away, that is seen and said.
+
+    Postgres 18 also says why.
+    """
+    limits = {"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
+    info = server.start(project, port=find_free_port(), options=limits)
+    process = watch(info.dsn)
+    safe = 'loadgen_slot_safe_wal_bytes{slot="a_tool"}'
+    with connect(info.dsn) as connection:
+        connection.execute(SLOT)
+        wait_until(watch_port, lambda m: m.get(safe, 0) > 0, "the slot's limit")
+        for _ in range(3):
+            connection.execute(FILL)
+            connection.execute("SELECT pg_switch_wal()")
+        connection.execute("CHECKPOINT")
+    lost = 'loadgen_slot_wal_status{slot="a_tool",status="lost"}'
+    why = 'loadgen_slot_invalidated{reason="wal_removed",slot="a_tool"}'
+    wait_until(watch_port, lambda m: m.get(lost) == 1, "the loss")
+    assert scrape(watch_port)[why] == 1
+    process.terminate()
+    said, _ = process.communicate(timeout=20)
+    assert said.count("slot a_tool is lost: its tool has to sync from scratch") == 1
+
+
 def test_one_watch_a_database(database: str, watch: Start, watch_port: int) -> None:
     """The second one is refused, and so is a taken port: exit 2, a line, the setting named."""
     watch(database)

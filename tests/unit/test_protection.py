@@ -33,7 +33,8 @@ class Door:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 door.posts.append((self.path, json.loads(body)))
-                door.state["state"] = "paused"
+                if self.path.endswith("/pause"):
+                    door.state["state"] = "paused"
                 self._answer()
 
             def _answer(self) -> None:
@@ -141,3 +142,12 @@ def test_a_danger_without_a_load_is_said_once(capsys: pytest.CaptureFixture[str]
     warned = capsys.readouterr().err.splitlines()
     assert len(warned) == 2
     assert all("slot a retains much; no load was paused: no load answers" in w for w in warned)
+
+
+def test_a_lost_slot_is_journaled_once(door: Door, protection: Protection) -> None:
+    """Nothing is paused for it: there is nothing left to protect."""
+    gone = Slot("a", False, "lost", None, None, None, None, "wal_removed")
+    for slots in ([slot("a", 1)], [gone], [gone, slot("b", 1)], [], [gone]):
+        protection.tell_lost(slots)
+    entry = {"kind": "slot_lost", "slot": "a", "reason": "wal_removed", "by": "watch"}
+    assert door.posts == [("/loadgen/journal", entry)] * 2
