@@ -18,6 +18,10 @@ class SourceError(PlaygroundError):
     """The source database can't be used as it is; the text says why and what to change."""
 
 
+class DestinationError(PlaygroundError):
+    """A tool's destination can't be asked; the text names it and says why."""
+
+
 class RecordError(PlaygroundError):
     """A run's folder is missing, unreadable or of another schema version."""
 

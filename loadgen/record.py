@@ -135,11 +135,13 @@ class RunRecord:
         """Append to freshness.csv, whole lines in one write call."""
         self._append(MarkerSample, rows)
 
+    def replace_freshness(self, rows: Iterable[MarkerSample]) -> None:
+        """Replace freshness.csv: a watch that begins anew takes back what was not seen yet."""
+        replace_file(self.path / MarkerSample.FILE, _text(MarkerSample, rows, header=True).encode())
+
     def _append(self, kind: type[Row], rows: Iterable[Row]) -> None:
-        columns = columns_of(kind)
-        lines = "".join(csv_line(getattr(row, name) for name in columns) for row in rows)
-        if lines:
-            append_lines(self.path / kind.FILE, csv_line(columns), lines)
+        if lines := _text(kind, rows):
+            append_lines(self.path / kind.FILE, csv_line(columns_of(kind)), lines)
 
     def _take(self, changed: Mapping[str, object]) -> None:
         rest = dict(changed)
@@ -183,6 +185,12 @@ def _point_latest(reports_dir: Path, run_id: str) -> None:
         except OSError:  # no symlinks on this file system, or `latest` is something else
             temporary.unlink(missing_ok=True)
             replace_file(link, f"{run_id}\n".encode())
+
+
+def _text(kind: type[Row], rows: Iterable[Row], *, header: bool = False) -> str:
+    columns = columns_of(kind)
+    lines = [csv_line(getattr(row, name) for name in columns) for row in rows]
+    return "".join([csv_line(columns), *lines] if header else lines)
 
 
 def _encoded(value: object, key: str, indent: int | None = None) -> str:

@@ -2,135 +2,192 @@
 
 A process of its own beside the load, not patched by gevent, so that a slow answer here never dents
 the arrival rate there. It outlives restarts of the source and of the load. What it finds goes to
-Prometheus (WATCH_PORT) and, while a run goes on, into that run's slots.csv.
+Prometheus (WATCH_PORT) and, while a run goes on, into that run's slots.csv; markers and their
+sightings are `marking`'s.
 """
 
 import shutil
-import sys
 import threading
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Final
 
 import psycopg
 from prometheus_client import CollectorRegistry, start_http_server
 
-from loadgen.door_client import DoorError, ask, door_url
+from loadgen.destination.probe import Destination
 from loadgen.errors import RecordError, SettingsError, SourceError
+from loadgen.marking import Marking
+from loadgen.notices import Notices
+from loadgen.protection import Protection, dangers
 from loadgen.record import RunRecord
 from loadgen.record_reader import find_run, load_run
-from loadgen.record_rows import SlotSample
+from loadgen.record_rows import Sample, SlotSample
 from loadgen.settings import Settings
 from loadgen.source import postgres
-from loadgen.source.observe import Observation, observe, take_lock
-from loadgen.watch_metrics import WatchCollector
+from loadgen.source.observe import Observation, current_run, observe, take_lock
+from loadgen.watch_metrics import WatchCollector, WatchState
+
+_LONGEST_LOOK: Final = 15.0  # seconds, then the source counts as away
+_SILENT: Final = 60.0  # seconds without a sample after which a run is not going on: it was killed
 
 
-@dataclass(slots=True)
 class Watch:
-    """One watch of one source; `data_dir` is the server's, where it is on this machine."""
+    """One watch of one source; `data_dir` is the server's, where it is on this machine.
 
-    settings: Settings
-    dsn: str
-    interval: float  # seconds
-    data_dir: Path | None
-    stopped: threading.Event = field(default_factory=threading.Event)
-    latest: Observation | None = field(init=False, default=None)
-    _run_id: str = field(init=False, default="")
-    _connection: psycopg.Connection | None = field(init=False, default=None)
-    _said: str = field(init=False, default="")
-    _protecting: str = field(init=False, default="")  # what the load was paused for
+    Markers are written where `destinations` to look for them at are given, be it none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        dsn: str,
+        interval: float,  # seconds between two looks
+        data_dir: Path | None = None,
+        destinations: Sequence[Destination] | None = None,
+    ) -> None:
+        self.stopped = threading.Event()
+        self._settings = settings
+        self._dsn = dsn
+        self._interval = interval
+        self._data_dir = data_dir
+        self._notices = Notices()
+        self._protection = Protection(settings, self._notices)
+        self._marking: Marking | None = None
+        if destinations is not None:
+            every = settings.marker_interval_seconds
+            self._marking = Marking(dsn, every, destinations, self._notices)
+        self._latest: Observation | None = None
+        self._record: RunRecord | None = None  # of the run that goes on
+        self._connection: psycopg.Connection | None = None
 
     def run(self) -> None:
-        """Watch until `stopped`. Raises PlaygroundError where it can't begin."""
-        self._connect()  # here an error ends it: a wrong address will not get better
-        self._listen()
-        while True:
-            self._look()
-            if self.stopped.wait(self.interval):
-                return
+        """Watch until `stopped`. Raises PlaygroundError where it can't begin.
+
+        Later nothing ends it: what is away is said once, and looked for again.
+        """
+        with ExitStack() as at_the_end:
+            at_the_end.callback(self._disconnect)
+            self._connect()
+            at_the_end.callback(self._listen())
+            if self._marking is not None:
+                at_the_end.callback(self._marking.end)
+                self._marking.start()
+            while True:
+                self._look()
+                if self.stopped.wait(self._interval):
+                    return
+
+    def state(self) -> WatchState:
+        """Return what the metrics show."""
+        run_id = self._record.run_id if self._record else ""
+        return WatchState(self._latest, run_id, self._marking.facts() if self._marking else None)
 
     def _look(self) -> None:
-        """Take one look; a source that is away is said once, and looked for again."""
+        """Take one look at the source and at the run."""
         try:
-            if self._connection is None or self._connection.closed:
-                self._connect()
-            assert self._connection is not None  # noqa: S101 - for the type checker
-            with postgres.plain_errors("watching the source"):
-                self.latest = observe(self._connection)
+            self._latest = self._observed()
+            self._notices.over("source")
         except SourceError as exc:
-            self.latest = None
-            if self._connection is not None:
-                self._connection.close()
-            self._say(f"{exc}; trying again every {self.interval:g} s")
-            return
-        self._say("")
-        self._keep(self.latest)
-        self._protect(self.latest)
+            self._latest = None
+            self._disconnect()
+            self._notices.warn("source", f"{exc}; trying again every {self._interval:g} s")
+        try:
+            self._follow()
+            if self._record is not None and self._latest is not None:
+                self._record.append_slots(_rows(self._latest))
+            if self._marking is not None:
+                self._marking.follow(self._record)
+            self._notices.over("record")
+        except RecordError as exc:
+            self._notices.warn("record", str(exc))
+        free = None
+        if self._data_dir is not None:
+            with suppress(OSError):
+                free = shutil.disk_usage(self._data_dir).free
+        slots = self._latest.slots if self._latest else ()
+        self._protection.check(dangers(slots, free, self._settings))
+        self._protection.tell_lost(slots)
+
+    def _observed(self) -> Observation:
+        if self._connection is None or self._connection.closed:
+            self._connect()
+        assert self._connection is not None  # noqa: S101 - for the type checker
+        with (
+            postgres.plain_errors("watching the source"),
+            postgres.ended_after(self._connection, _LONGEST_LOOK),
+        ):
+            return observe(self._connection)
 
     def _connect(self) -> None:
-        self._connection = postgres.connect(self.dsn, application_name="loadgen watch")
+        self._connection = postgres.connect(self._dsn, application_name="loadgen watch")
         if not take_lock(self._connection):
-            self._connection.close()
-            raise SourceError(f"another watch looks at {postgres.mask(self.dsn)}: stop it first")
+            self._disconnect()
+            raise SourceError(f"another watch looks at {postgres.mask(self._dsn)}: stop it first")
 
-    def _listen(self) -> None:
-        settings = self.settings
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _listen(self) -> Callable[[], None]:
+        """Serve the metrics; return what ends that."""
+        settings = self._settings
         registry = CollectorRegistry()
-        registry.register(WatchCollector(lambda: self.latest, lambda: self._run_id))
+        registry.register(WatchCollector(self.state))
         try:
-            start_http_server(settings.watch_port, settings.metrics_host, registry)
+            server, _ = start_http_server(settings.watch_port, settings.metrics_host, registry)
         except OSError as exc:
             raise SettingsError(
                 f"WATCH_PORT: the watch's metrics can't listen on {settings.metrics_host}:"
                 f"{settings.watch_port} ({exc.strerror}): set WATCH_PORT to a free port"
             ) from exc
-        print(
-            f"watching {postgres.mask(self.dsn)} every {self.interval:g} s, metrics at "
-            f"http://{settings.metrics_host}:{settings.watch_port}/metrics",
-            flush=True,
+        self._notices.say(
+            f"watching {postgres.mask(self._dsn)} every {self._interval:g} s, metrics at "
+            f"http://{settings.metrics_host}:{settings.watch_port}/metrics"
         )
 
-    def _keep(self, found: Observation) -> None:
-        """Append to the record of the run that goes on; without one nothing is kept."""
+        def close() -> None:
+            server.shutdown()
+            server.server_close()
+
+        return close
+
+    def _follow(self) -> None:
+        """Find the run that goes on; one that writes to another database is none of ours."""
+        path = run_under_way(self._settings.reports_dir)
+        if path is None:
+            self._record = None
+        elif self._record is None or self._record.run_id != path.name:
+            self._record = RunRecord.open(path) if self._is_ours(path.name) else None
+
+    def _is_ours(self, run_id: str) -> bool:
+        """Whether the run writes to the database that is watched; False while that is not known."""
+        if self._latest is None or self._connection is None:
+            return False
         try:
-            run = load_run(find_run(self.settings.reports_dir))
-            self._run_id = "" if run.ended_at else run.run_id
-            if self._run_id:
-                RunRecord.open(run.path).append_slots(_rows(found))
-        except RecordError:
-            self._run_id = ""
+            with postgres.ended_after(self._connection, _LONGEST_LOOK):
+                ours = current_run(self._connection) == run_id
+        except psycopg.Error:  # asked again at the next look, which says so
+            return False
+        if not ours:
+            text = f"run {run_id} writes to another database: its record gets nothing from here"
+            self._notices.warn(f"run {run_id}", text)
+        return ours
 
-    def _protect(self, found: Observation) -> None:
-        """Pause the load where the source is in danger; going on is for a person to say."""
-        danger = self._danger(found)
-        if danger and not self._protecting:
-            try:
-                ask(door_url(self.settings), "pause", {"reason": danger, "by": "watch"})
-            except DoorError as exc:
-                self._say(f"{danger}, but the load could not be paused: {exc}")
-                return
-            print(f"loadgen: the load is paused: {danger}; `loadgen resume` goes on", flush=True)
-        self._protecting = danger
 
-    def _danger(self, found: Observation) -> str:
-        most, least = self.settings.max_slot_retained_bytes, self.settings.min_free_disk_bytes
-        for slot in found.slots:
-            if slot.retained_bytes is not None and slot.retained_bytes > most:
-                return (
-                    f"slot {slot.slot} retains {slot.retained_bytes:,} bytes of WAL, more than "
-                    f"MAX_SLOT_RETAINED_BYTES={most:,}"
-                )
-        if self.data_dir is not None:
-            free = shutil.disk_usage(self.data_dir).free
-            if free < least:
-                return f"{free:,} bytes of disk are left, less than MIN_FREE_DISK_BYTES={least:,}"
-        return ""
+def run_under_way(reports_dir: Path) -> Path | None:
+    """Return the folder of the run that goes on: not ended, and it wrote a sample lately.
 
-    def _say(self, text: str) -> None:
-        """Say something once, not at every look."""
-        if text and text != self._said:
-            print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
-        self._said = text
+    Raises RecordError where there is one that can't be read.
+    """
+    try:
+        path = find_run(reports_dir)
+        age = time.time() - (path / Sample.FILE).stat().st_mtime
+    except (RecordError, OSError):  # no run, or no sample yet
+        return None
+    return path if age < _SILENT and load_run(path).ended_at is None else None
 
 
 def _rows(found: Observation) -> list[SlotSample]:

@@ -1,38 +1,62 @@
 """The watch's metrics for Prometheus: the latest observation of the source, as it is asked for.
 
 Names, types and labels are a contract (docs/metrics.md). Slots are few and named by people, tables
-are three: labels are bounded.
+are three, tools those of tools.toml: labels are bounded.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from loadgen.marking import MarkerFacts, ToolFacts
 from loadgen.source.observe import Observation, Slot
 
 _STATUSES: Final = ("reserved", "extended", "unreserved", "lost")
 
 
-class WatchCollector(Collector):
-    """`latest` gives the newest observation, None before the first or while the source is away."""
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """One moment of the watch; `observation` is None while the source is away.
 
-    def __init__(self, latest: Callable[[], Observation | None], run: Callable[[], str]) -> None:
-        self._latest = latest
-        self._run = run
+    `run_id` is empty where no run goes on, `markers` None where none are written.
+    """
+
+    observation: Observation | None
+    run_id: str
+    markers: MarkerFacts | None
+
+
+class WatchCollector(Collector):
+    """Reads the watch's state when Prometheus asks; `read` gives None where there is none."""
+
+    def __init__(self, read: Callable[[], WatchState | None]) -> None:
+        self._read = read
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family, also those without a value."""
-        found = self._latest()
+        state = self._read()
+        found = state.observation if state else None
         yield _gauge(
             "source_up", "whether the source answers", (), [((), float(found is not None))]
         )
         yield from _slots(found.slots if found else ())
         yield from _source(found)
         yield from _tables(found)
-        run = self._run()
-        info = [((run,), 1.0)] if run else []
+        markers = state.markers if state else None
+        written = CounterMetricFamily("loadgen_markers", "marker rows written and committed")
+        if markers is not None:
+            written.add_metric((), markers.written)
+        yield written
+        yield from _tools(markers.tools if markers else ())
+        info = [((state.run_id,), 1.0)] if state and state.run_id else []
         yield _gauge("run_info", "the run whose folder is written to", ("run_id",), info)
 
 
@@ -50,6 +74,9 @@ def _slots(slots: Sequence[Slot]) -> Iterator[Metric]:
         ((s.slot, status), float(s.wal_status == status)) for s in slots for status in _STATUSES
     ]
     yield _gauge("slot_wal_status", "1 for a slot's status", ("slot", "status"), statuses)
+    reasons = [((s.slot, s.invalidation_reason), 1.0) for s in slots if s.invalidation_reason]
+    text = "1 for the reason why a slot can't be used any more (Postgres 17 and newer)"
+    yield _gauge("slot_invalidated", text, ("slot", "reason"), reasons)
 
 
 def _source(found: Observation | None) -> Iterator[Metric]:
@@ -80,6 +107,25 @@ def _tables(found: Observation | None) -> Iterator[Metric]:
     ):
         values = [((table.name,), float(getattr(table, name))) for table in tables]
         yield _gauge(f"source_{metric}", text, ("table",), values)
+
+
+def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
+    for metric, name, text in (
+        ("destination_up", "up", "whether a tool's destination answers"),
+        ("markers_unseen", "unseen", "markers that a tool has not delivered"),
+        ("freshness_seconds", "freshness", "age of the newest marker at a tool's destination"),
+    ):
+        values = [((t.name,), float(v)) for t in tools if (v := getattr(t, name)) is not None]
+        yield _gauge(metric, text, ("tool",), values)
+    family = HistogramMetricFamily(
+        "loadgen_delivery_seconds",
+        "from a marker's commit to its sighting at a tool's destination",
+        labels=("tool",),
+        unit="seconds",
+    )
+    for tool in tools:
+        family.add_metric((tool.name,), list(tool.deliveries), tool.delivery_seconds)
+    yield family
 
 
 def _gauge(

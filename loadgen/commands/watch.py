@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-import threading
 from pathlib import Path
 
 from loadgen.settings import load_settings
@@ -19,11 +18,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="samples replication slots, WAL and tables; pauses the load to protect the source",
         description="Looks at the source until it is stopped: metrics on WATCH_PORT, slots.csv in "
         "the folder of the run that goes on. Pauses the load when a slot retains more WAL than "
-        "MAX_SLOT_RETAINED_BYTES, or the disk has less room than MIN_FREE_DISK_BYTES.",
+        "MAX_SLOT_RETAINED_BYTES, or the disk has less room than MIN_FREE_DISK_BYTES. With "
+        "--markers it also writes a marker row every MARKER_INTERVAL_SECONDS of a run.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
         "--interval", type=_seconds, default=5.0, metavar="S", help="seconds (default: 5)"
+    )
+    parser.add_argument(
+        "--markers",
+        action="store_true",
+        help="write marker rows without a destination that they are looked for at",
     )
 
 
@@ -33,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
 
     settings = load_settings()
     embedded = server.status(Path.cwd()) if settings.database_url is None else None
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     data_dir = embedded.data_dir if embedded else None
     dsn = source_dsn(settings, start=False)
-    Watch(settings, dsn, args.interval, data_dir, stopped).run()
+    watch = Watch(settings, dsn, args.interval, data_dir, () if args.markers else None)
+    signal.signal(signal.SIGTERM, lambda *_: watch.stopped.set())
+    watch.run()
     return 0
 
 

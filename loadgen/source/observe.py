@@ -74,6 +74,15 @@ def observe(conn: psycopg.Connection[Any]) -> Observation:
     return Observation(datetime.now(UTC), slots, source, checkpoints, tables)
 
 
+def current_run(conn: psycopg.Connection[Any]) -> str | None:
+    """Return the id of the run that writes to this database, or was the last to; None if none."""
+    try:
+        with conn.cursor(row_factory=scalar_row) as cursor:
+            return cursor.execute(_SQL["run"]).fetchone()
+    except psycopg.errors.UndefinedTable:  # no playground
+        return None
+
+
 def take_lock(conn: psycopg.Connection[Any]) -> bool:
     """Take the watch's lock for as long as the connection lives; False where another has it."""
     with conn.cursor(row_factory=scalar_row) as cursor:

@@ -4,10 +4,13 @@ Owns what may be said about a DSN: a password never leaves this module, neither 
 the chain of exceptions behind it. It knows nothing of schema, servers or settings.
 """
 
+import os
 import re
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -78,6 +81,21 @@ def complete_dsn(dsn: str, *, application_name: str = "loadgen") -> str:
 
 
 @contextmanager
+def ended_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """End the connection where what is done within takes longer; that then raises psycopg.Error.
+
+    A frozen server, or a network that swallows everything, would be waited for without end.
+    """
+    timer = threading.Timer(seconds, _cut, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
 def plain_errors(doing: str) -> Iterator[None]:
     """Turn what Postgres refuses within into a SourceError that says what was being done."""
     try:
@@ -129,6 +147,15 @@ def explain(exc: psycopg.Error, dsn: str) -> SourceError:
     return SourceError(
         f"can't reach Postgres at {place} ({text}): start it, or correct DATABASE_URL"
     )
+
+
+def _cut(connection: psycopg.Connection[Any]) -> None:
+    """Shut the socket from outside: who waits on it is told that the other side has ended it."""
+    with (
+        suppress(OSError, psycopg.OperationalError),  # it may be closed by now
+        socket.socket(fileno=os.dup(connection.fileno())) as wire,
+    ):
+        wire.shutdown(socket.SHUT_RDWR)
 
 
 def _parse(dsn: str) -> dict[str, str]:

@@ -20,6 +20,9 @@ from loadgen.record_reader import read_samples
 from loadgen.record_rows import law_holds
 from loadgen.source.postgres import connect
 from tests.conftest import RunLoadgen, clean_environment, find_free_port
+from tests.polling import wait_for
+
+__all__ = ["wait_for"]  # for the tests beside
 
 ROOT = Path(__file__).parents[2]
 RATES = {"orders": 36_000, "events": 72_000, "status-updates": 18_000, "soft-deletes": 720}
@@ -98,16 +101,6 @@ class Ask:
         with urlopen(self.address + path, data, timeout=30) as answer:  # noqa: S310 - our own
             text: str = answer.read().decode()
         return text
-
-
-def wait_for(found: Callable[[], Any], what: str) -> Any:
-    """Return what `found` finds, once it finds something."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if value := found():
-            return value
-        time.sleep(0.05)
-    pytest.fail(f"waited a minute for {what}")
 
 
 @pytest.fixture

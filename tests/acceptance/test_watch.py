@@ -1,5 +1,6 @@
 """`loadgen watch`: what it sees of slots and WAL, what it keeps, what it outlives and prevents."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -31,12 +32,15 @@ def watch(project: Path, watch_port: int, metrics_port: int) -> Iterator[Start]:
     """Return a starter of `loadgen watch`; what still runs is ended."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(dsn: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(
+        dsn: str, env: Mapping[str, str] | None = None, *arguments: str, measured: bool = True
+    ) -> subprocess.Popen[str]:
         ports = {"WATCH_PORT": str(watch_port), "METRICS_PORT": str(metrics_port)}
+        given = {"DATABASE_URL": dsn} | ports | dict(env or {})
         process = subprocess.Popen(
-            [sys.executable, "-m", "loadgen", "watch", "--interval", "0.2"],
+            [sys.executable, "-m", "loadgen", "watch", "--interval", "0.2", *arguments],
             cwd=project,
-            env=clean_environment({"DATABASE_URL": dsn} | ports | dict(env or {})),
+            env=clean_environment(given, measured=measured),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -112,6 +116,31 @@ def test_it_outlives_the_source(
     assert err.count("trying again every 0.2 s") == 1
 
 
+def test_a_lost_slot_is_told(project: Path, watch: Start, watch_port: int) -> None:
+    """Where the server has a limit of its own and takes a slot's WAL away, that is seen and said.
+
+    Postgres 18 also says why.
+    """
+    limits = {"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
+    info = server.start(project, port=find_free_port(), options=limits)
+    process = watch(info.dsn)
+    safe = 'loadgen_slot_safe_wal_bytes{slot="a_tool"}'
+    with connect(info.dsn) as connection:
+        connection.execute(SLOT)
+        wait_until(watch_port, lambda m: m.get(safe, 0) > 0, "the slot's limit")
+        for _ in range(3):
+            connection.execute(FILL)
+            connection.execute("SELECT pg_switch_wal()")
+        connection.execute("CHECKPOINT")
+    lost = 'loadgen_slot_wal_status{slot="a_tool",status="lost"}'
+    why = 'loadgen_slot_invalidated{reason="wal_removed",slot="a_tool"}'
+    wait_until(watch_port, lambda m: m.get(lost) == 1, "the loss")
+    assert scrape(watch_port)[why] == 1
+    process.terminate()
+    said, _ = process.communicate(timeout=20)
+    assert said.count("slot a_tool is lost: its tool has to sync from scratch") == 1
+
+
 def test_one_watch_a_database(database: str, watch: Start, watch_port: int) -> None:
     """The second one is refused, and so is a taken port: exit 2, a line, the setting named."""
     watch(database)
@@ -171,3 +200,34 @@ def test_it_pauses_a_load_whose_slot_retains_too_much(
     rows = list(read_slots(project / "reports" / "latest"))
     assert {row.slot for row in rows} == {"a_tool"}
     assert max(row.retained_bytes or 0 for row in rows) > 3_000_000
+
+
+def test_markers_are_no_rows_of_the_load(
+    seeded: str, locust: Locust, project: Path, watch: Start, watch_port: int
+) -> None:
+    """They are written while a run goes on, counted apart, and Ctrl-C ends the watch with 130."""
+    looking = watch(
+        seeded, {"MARKER_INTERVAL_SECONDS": "0.2"}, "--interval", "0.1", "--markers", measured=False
+    )
+    wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
+    time.sleep(0.5)  # two markers' worth: without a run there is none
+    assert scrape(watch_port)["loadgen_markers_total"] == 0
+    process = locust(seeded, "-t", "5s", *rates())
+    info = f'loadgen_run_info{{run_id="{wait_for(lambda: run_id(project), "a run")}"}}'
+    wait_until(watch_port, lambda m: info in m and m["loadgen_markers_total"] >= 5, "markers")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    assert latest(project)["valid"] is True
+    wait_until(watch_port, lambda m: info not in m, "the run's end")
+    written = scrape(watch_port)["loadgen_markers_total"]
+    looking.send_signal(signal.SIGINT)
+    assert looking.wait(20) == 130
+    with connect(seeded) as connection:
+        query = "SELECT count(*) FROM events WHERE event_type = 'loadgen_marker'"
+        assert connection.execute(query).fetchone() == (written,)
+
+
+def run_id(project: Path) -> str:
+    """Return the id of the newest run; empty before the first."""
+    path = project / "reports" / "latest"
+    return path.resolve().name if path.exists() else ""

@@ -1,16 +1,20 @@
 """What is configured for Prometheus is what the code exports, by Prometheus' own tools."""
 
+import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from loadgen.metrics import LoadCollector
 from loadgen.watch_metrics import WatchCollector
-from tests.conftest import clean_environment
+from tests.conftest import clean_environment, find_free_port
+from tests.polling import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +38,7 @@ def run(*command: str) -> str:
 def exported() -> set[str]:
     """Return every series name that load and watch expose."""
     families = [*LoadCollector(lambda: None).collect()]
-    families += WatchCollector(lambda: None, lambda: "").collect()
+    families += WatchCollector(lambda: None).collect()
     names: set[str] = set()
     for family in families:
         ends = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
@@ -81,3 +85,38 @@ def test_observe_says_what_is_missing(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("observe: no prometheus here: install it")
+
+
+def test_observe_scrapes_the_ports_of_the_settings(tmp_path: Path) -> None:
+    """A Prometheus runs on what METRICS_PORT and WATCH_PORT say, until Ctrl-C; links are shown."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("no prometheus (Debian's package prometheus)")
+    for name in (".venv", "loadgen"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in ("scripts", "grafana"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    load, watch, port = (str(find_free_port()) for _ in range(3))
+    given = {"METRICS_PORT": load, "WATCH_PORT": watch, "PROMETHEUS_PORT": port}
+    with subprocess.Popen(
+        [tmp_path / "scripts/observe"], cwd="/", env=clean_environment(given), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            found = wait_for(lambda: targets(port), "Prometheus")
+        finally:
+            process.send_signal(signal.SIGINT)
+            said, err = process.communicate(timeout=60)
+    assert found == {"load": f"127.0.0.1:{load}", "watch": f"127.0.0.1:{watch}"}, err
+    assert process.returncode == 0, err
+    assert f"freshness of destinations: http://127.0.0.1:{port}/graph?" in said
+    assert (tmp_path / ".loadgen/prometheus/data").is_dir()
+
+
+def targets(port: str) -> dict[str, str]:
+    """Return what a Prometheus scrapes, by job; empty while it does not answer."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/api/v1/targets", timeout=5) as answer:
+            active = json.loads(answer.read())["data"]["activeTargets"]
+    except OSError:
+        return {}
+    return {one["labels"]["job"]: one["labels"]["instance"] for one in active}

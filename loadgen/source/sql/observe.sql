@@ -5,6 +5,10 @@
 -- One watch a database; held by the session.
 SELECT pg_try_advisory_lock(hashtext('loadgen watch'))
 
+-- name: run
+-- The run that writes to this database, or was the last to.
+SELECT run_id FROM public.loadgen_playground
+
 -- name: slots
 -- Every replication slot of the server: each keeps WAL, whatever database it is for.
 SELECT s.slot_name::text AS slot,

@@ -1,0 +1,1 @@
+"""Where a tool under test delivers: what the watch asks of any destination."""

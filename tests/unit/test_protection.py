@@ -1,0 +1,153 @@
+"""What endangers the source, and when the load is paused for it: against a real HTTP server."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from loadgen.notices import Notices
+from loadgen.protection import Danger, Protection, dangers
+from loadgen.settings import Settings, load_settings
+from loadgen.source.observe import Slot
+from tests.conftest import find_free_port
+
+SLOT = Danger("slot a", "slot a retains much")
+DISK = Danger("disk", "the disk is full")
+
+
+class Door:
+    """A load's control door: it keeps what was posted, and the state that it was given."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {"run_id": "run-1", "state": "running"}
+        self.posts: list[tuple[str, Any]] = []
+        door = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer()
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                door.posts.append((self.path, json.loads(body)))
+                if self.path.endswith("/pause"):
+                    door.state["state"] = "paused"
+                self._answer()
+
+            def _answer(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps(door.state).encode())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def reasons(self) -> list[str]:
+        """Return what the load was paused for."""
+        assert all(path == "/loadgen/pause" and body["by"] == "watch" for path, body in self.posts)
+        return [body["reason"] for _, body in self.posts]
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    """Run a door."""
+    door = Door()
+    thread = threading.Thread(target=door.server.serve_forever, args=(0.02,))
+    thread.start()
+    yield door
+    door.server.shutdown()
+    thread.join()
+    door.server.server_close()
+
+
+@pytest.fixture
+def protection(door: Door) -> Protection:
+    """Return the protection that knocks at the door."""
+    return Protection(settings(metrics_port=door.server.server_port), Notices())
+
+
+def settings(**given: object) -> Settings:
+    """Return settings with these values."""
+    return load_settings(given)
+
+
+def slot(name: str, retained: int | None) -> Slot:
+    """Return a slot that retains so many bytes."""
+    return Slot(name, False, "reserved", retained, 0, None, None, None)
+
+
+def test_a_limit_is_passed_only_above_it() -> None:
+    """A slot that never held WAL, and a disk that nobody knows, endanger nothing."""
+    limits = settings(max_slot_retained_bytes=100, min_free_disk_bytes=50)
+    assert dangers([slot("a", 100), slot("b", None)], 50, limits) == []
+    assert dangers([slot("a", 100)], None, limits) == []
+    found = dangers([slot("a", 101), slot("b", 5000)], 49, limits)
+    assert [danger.what for danger in found] == ["slot a", "slot b", "disk"]
+    assert "retains 5,000 bytes of WAL, more than MAX_SLOT_RETAINED_BYTES=100" in found[1].text
+    assert found[2].text == "49 bytes of disk are left, less than MIN_FREE_DISK_BYTES=50"
+
+
+def test_going_on_is_a_person_s_act(door: Door, protection: Protection) -> None:
+    """It is paused once; resumed, it is paused again only when the danger had passed."""
+    for _ in range(3):
+        protection.check([SLOT])
+    door.state["state"] = "running"
+    protection.check([SLOT])
+    assert door.reasons() == [SLOT.text]
+    protection.check([])
+    protection.check([SLOT])
+    assert door.reasons() == [SLOT.text] * 2
+
+
+def test_another_danger_pauses_again(door: Door, protection: Protection) -> None:
+    """Resumed in spite of one danger, the load is paused for the next."""
+    protection.check([SLOT])
+    door.state["state"] = "running"
+    protection.check([SLOT, DISK])
+    assert door.reasons() == [SLOT.text, f"{SLOT.text}; {DISK.text}"]
+
+
+def test_another_run_is_paused_for_a_danger_that_lasts(door: Door, protection: Protection) -> None:
+    """Who starts a load while a slot is too full is told so too."""
+    protection.check([SLOT])
+    door.state.update(run_id=None, state="idle")
+    protection.check([SLOT])
+    door.state.update(run_id="run-2", state="running")
+    protection.check([SLOT])
+    assert door.reasons() == [SLOT.text] * 2
+
+
+def test_a_load_that_somebody_paused_is_left_until_it_goes_on(
+    door: Door, protection: Protection
+) -> None:
+    """Their reason stays in the journal; ours comes when they resume."""
+    door.state["state"] = "paused"
+    protection.check([SLOT])
+    assert door.posts == []
+    door.state["state"] = "running"
+    protection.check([SLOT])
+    assert door.reasons() == [SLOT.text]
+
+
+def test_a_danger_without_a_load_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said again only after it has passed."""
+    protection = Protection(settings(metrics_port=find_free_port()), Notices())
+    for found in ([SLOT], [SLOT], [], [SLOT]):
+        protection.check(found)
+    warned = capsys.readouterr().err.splitlines()
+    assert len(warned) == 2
+    assert all("slot a retains much; no load was paused: no load answers" in w for w in warned)
+
+
+def test_a_lost_slot_is_journaled_once(door: Door, protection: Protection) -> None:
+    """Nothing is paused for it: there is nothing left to protect."""
+    gone = Slot("a", False, "lost", None, None, None, None, "wal_removed")
+    for slots in ([slot("a", 1)], [gone], [gone, slot("b", 1)], [], [gone]):
+        protection.tell_lost(slots)
+    entry = {"kind": "slot_lost", "slot": "a", "reason": "wal_removed", "by": "watch"}
+    assert door.posts == [("/loadgen/journal", entry)] * 2

@@ -1,0 +1,113 @@
+"""Which markers were seen where and when, from any order of writing and looking."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadgen.record_rows import MarkerSample
+from loadgen.sightings import BUCKETS, Deliveries, Look, Sightings
+from loadgen.workload.markers import Marker
+
+ZERO = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """Return a moment of the test's time."""
+    return ZERO + timedelta(seconds=seconds)
+
+
+def three() -> Sightings:
+    """Return sightings of tools a and b, of markers written at 10, 20 and 30 s."""
+    found = Sightings(["a", "b"])
+    for sequence in (1, 2, 3):
+        found.wrote(Marker(sequence, at(10 * sequence)))
+    return found
+
+
+def test_a_look_settles_all_markers_up_to_the_newest() -> None:
+    """Each is a row with its own delivery; what is left is unseen; another tool is not touched."""
+    sightings = three()
+    rows = sightings.saw("a", Look(2, at(18), at(25)))
+    assert [(row.sequence, row.delivery_seconds) for row in rows] == [(1, 15.0), (2, 5.0)]
+    assert [row.sequence for row in sightings.unseen("a")] == [3]
+    assert [row.sequence for row in sightings.unseen("b")] == [1, 2, 3]
+    assert sightings.saw("a", Look(2, at(25), at(26))) == []
+
+
+def test_poll_seconds_are_our_own_share_of_a_delivery() -> None:
+    """It runs from the look before, or from the commit where that was later, or nobody looked."""
+    rows = three().saw("a", Look(2, at(18), at(25)))
+    assert [row.poll_seconds for row in rows] == [7.0, 5.0]
+    (first, *_) = three().saw("a", Look(3, None, at(40)))
+    assert first.poll_seconds == first.delivery_seconds == 30.0
+
+
+def test_a_marker_seen_before_its_commit_was_heard_of_is_settled_later() -> None:
+    """A destination may be quicker than the commit's answer."""
+    sightings = Sightings(["a"])
+    assert sightings.saw("a", Look(1, None, at(9))) == []
+    sightings.wrote(Marker(1, at(10)))
+    (row,) = sightings.saw("a", Look(1, at(9), at(11)))
+    assert row.delivery_seconds == 1.0
+
+
+def test_freshness_is_the_age_of_the_newest_marker_seen() -> None:
+    """Before the first it is the age of the oldest one that should be there."""
+    sightings = three()
+    assert Sightings(["a"]).freshness("a", at(50)) is None
+    assert sightings.freshness("a", at(50)) == 40.0
+    sightings.saw("a", Look(2, None, at(25)))
+    assert sightings.freshness("a", at(50)) == 30.0
+    assert sightings.freshness("b", at(50)) == 40.0
+
+
+def test_a_watch_that_begins_anew_goes_on_where_the_record_is() -> None:
+    """What it has as seen stays seen, with its time; the first gap is where markers are sought."""
+    known = [MarkerSample("a", n, at(n), at(n + 1), 1.0, 1.0) for n in (1, 2)]
+    sightings = Sightings(["a", "b"], [*known, MarkerSample("gone", 4, at(4), at(5), 1.0, 1.0)])
+    assert sightings.last() == 2
+    for sequence in (1, 2, 3):
+        sightings.wrote(Marker(sequence, at(100 + sequence)))
+    assert sightings.last() == 4
+    assert [row.sequence for row in sightings.unseen("a")] == [3, 4]
+    assert sightings.unseen("b")[0].written_at == at(1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["write", "look"]), st.integers(0, 12), st.floats(0.001, 60)),
+        max_size=40,
+    )
+)
+def test_each_marker_is_a_row_once(steps: list[tuple[str, int, float]]) -> None:
+    """Seen or unseen, none twice and none left out; its share of waiting is within its delivery."""
+    sightings, rows, clock, previous = Sightings(["a"]), [], 0.0, None
+    for what, newest, seconds in steps:
+        clock += seconds
+        if what == "write":
+            sightings.wrote(Marker(sightings.last() + 1, at(clock)))
+        else:
+            rows += sightings.saw("a", Look(newest or None, previous, at(clock)))
+            previous = at(clock)
+    assert [row.sequence for row in rows + sightings.unseen("a")] == list(
+        range(1, sightings.last() + 1)
+    )
+    for row in rows:
+        assert 0 <= (row.poll_seconds or 0.0) <= (row.delivery_seconds or 0.0)
+
+
+@given(st.lists(st.floats(0, 1e6)))
+def test_deliveries_are_cumulative(seconds: list[float]) -> None:
+    """Each bucket counts what is at most its edge; the last counts all."""
+    deliveries = Deliveries()
+    for one in seconds:
+        deliveries.add(one)
+    found = deliveries.buckets()
+    assert [edge for edge, _ in found] == [*map(str, BUCKETS), "+Inf"]
+    assert [n for _, n in found[:-1]] == [sum(s <= edge for s in seconds) for edge in BUCKETS]
+    assert found[-1][1] == len(seconds)
+    assert all(one <= other for (_, one), (_, other) in pairwise(found))
+    assert deliveries.total == pytest.approx(sum(seconds))
