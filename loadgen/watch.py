@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,7 @@ from loadgen.source.observe import Observation, current_run, observe, take_lock
 from loadgen.watch_metrics import WatchCollector, WatchState
 
 _LONGEST_LOOK: Final = 15.0  # seconds, then the source counts as away
+_SEGMENT: Final = 16 * 2**20  # bytes of WAL; a crash takes back less than that
 _SILENT: Final = 60.0  # seconds without a sample after which a run is not going on: it was killed
 
 
@@ -60,6 +62,7 @@ class Watch:
             every = settings.marker_interval_seconds
             self._marking = Marking(dsn, every, destinations, self._notices)
         self._latest: Observation | None = None
+        self._wal_bytes = 0  # of the latest observation that there was
         self._record: RunRecord | None = None  # of the run that goes on
         self._connection: psycopg.Connection | None = None
 
@@ -119,7 +122,9 @@ class Watch:
             postgres.plain_errors("watching the source"),
             postgres.ended_after(self._connection, _LONGEST_LOOK),
         ):
-            return observe(self._connection)
+            found = observe(self._connection)
+        self._wal_bytes = never_back(found.source.wal_bytes, self._wal_bytes)
+        return replace(found, source=replace(found.source, wal_bytes=self._wal_bytes))
 
     def _connect(self) -> None:
         self._connection = postgres.connect(self._dsn, application_name="loadgen watch")
@@ -175,6 +180,15 @@ class Watch:
             text = f"run {run_id} writes to another database: its record gets nothing from here"
             self._notices.warn(f"run {run_id}", text)
         return ours
+
+
+def never_back(wal_bytes: int, before: int) -> int:
+    """Return the WAL written so far as a counter that does not fall where a server has crashed.
+
+    It begins again a little before where it was; Prometheus would take that for a restart from 0,
+    and all that was ever written for new. Further back is another server.
+    """
+    return before if before - _SEGMENT < wal_bytes < before else wal_bytes
 
 
 def run_under_way(reports_dir: Path) -> Path | None:

@@ -102,15 +102,18 @@ def test_slots_wal_and_tables_are_seen(each_database: str, watch: Start, watch_p
 def test_it_outlives_the_source(
     project: Path, watch: Start, watch_port: int, run_loadgen: RunLoadgen
 ) -> None:
-    """While the source is away that is said once and shown; then it goes on."""
+    """While the source is away that is said once and shown; then it goes on, as do counters."""
+    wal = "loadgen_source_wal_bytes_total"
     info = server.start(project, port=find_free_port())
     process = watch(info.dsn)
     wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
+    before = scrape(watch_port)[wal]
     server.stop(project)
     wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 0, "the loss")
     assert not any(name.startswith("loadgen_slot_") for name in scrape(watch_port))
     server.start(project)
     wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the source again")
+    assert scrape(watch_port)[wal] >= before > 0
     process.terminate()
     _, err = process.communicate(timeout=20)
     assert err.count("trying again every 0.2 s") == 1

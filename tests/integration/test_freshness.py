@@ -378,6 +378,14 @@ def test_a_killed_run_does_not_go_on(reports: Path) -> None:
     assert run_under_way(reports / "none") is None
 
 
+def test_written_wal_does_not_fall_by_a_crash() -> None:
+    """What a crash took back is not counted again; another server's count begins anew."""
+    assert watch_module.never_back(200, 100) == 200
+    assert watch_module.never_back(99_000_000, 100_000_000) == 100_000_000
+    assert watch_module.never_back(30_000_000, 100_000_000) == 30_000_000
+    assert watch_module.never_back(5, 0) == 5
+
+
 def test_a_frozen_source_is_noticed(
     source: str, reports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
