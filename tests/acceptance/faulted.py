@@ -130,7 +130,8 @@ def cut(dsn: str, most: int | None = None) -> int:
         done = admin.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity "
             "WHERE application_name = 'loadgen' AND datname = current_database() "
-            "AND pid <> pg_backend_pid() AND query NOT LIKE '%%pg_try_advisory_lock%%' "
+            "AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory') "
+            "AND pid <> pg_backend_pid() "
             "LIMIT %s) AS found",
             (most,),
         ).fetchone()

@@ -130,6 +130,6 @@ def test_psycopg_before_locust_is_refused() -> None:
 
 def test_every_entry_imports_in_the_right_order() -> None:
     """The locustfile and each module at Locust's rim can be imported first."""
-    for module in ("users", "listeners", "run", "swarm", "locust_page"):
+    for module in ("users", "listeners", "engine.run", "engine.swarm", "page.locust_page"):
         done = run_python(f"import loadgen.{module}")
         assert done.returncode == 0, done.stderr
