@@ -180,6 +180,7 @@ def start(environment: Environment, **_: Any) -> None:
     try:
         conductor.begin() if resumed is None else conductor.go_on(resumed)
     except PlaygroundError as exc:
+        _state.resumed = resumed  # still to be done: the page may start it again
         terminal.print_error(exc)
         environment.process_exit_code = exc.exit_code
         if options.headless:

@@ -23,7 +23,7 @@ from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import Order, Write, key_maker, user_to_delete
 from loadgen.workload.plan import Plan
-from loadgen.workload.settle import backend_alive, is_committed, is_of_run
+from loadgen.workload.settle import backend_alive, count_committed, is_committed, is_of_run
 
 _TERMINATE = statements("loadgen.workload", "targets.sql")["terminate_backends"]
 _UPDATE = "update_order_status"
@@ -149,18 +149,15 @@ def _settle(connection: psycopg.Connection, plan: Plan, remote: Remote) -> None:
         (operation, is_committed(connection, _as_write(operation, k, key, version)))
         for operation, k, key, version in remote.unfinished
     ]
-    later = []
-    for operation in OPERATIONS:
-        if operation == _UPDATE:
-            continue
-        key = _key(plan, operation)
-        for k in remote.after[operation]:
-            there = is_committed(connection, _as_write(operation, k, key(k), 0))
-            later.append((operation, there))
+    found = {
+        operation: count_committed(connection, operation, [*map(_key(plan, operation), ks)])
+        for operation, ks in remote.after.items()
+        if operation != _UPDATE
+    }
     for operation, there in listed:
         remote.resolve(operation, committed=int(there), failed=int(not there))
-    for operation, there in later:
-        remote.resolve(operation, committed=int(there), skipped=int(not there))
+    for operation, n in found.items():
+        remote.resolve(operation, committed=n, skipped=len(remote.after[operation]) - n)
     remote.looked_up = True
 
 

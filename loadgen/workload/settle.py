@@ -61,6 +61,14 @@ def is_committed(connection: psycopg.Connection, write: Write) -> bool:
     return bool(_value(connection, sql, {"key": key, "version": write.version}))
 
 
+def count_committed(connection: psycopg.Connection, operation: str, keys: Sequence[str]) -> int:
+    """Return how many of an operation's writes with these keys are in the database.
+
+    Not for status updates, whose keys tell nothing without the version that was expected.
+    """
+    return int(str(_value(connection, _SQL[f"count_{operation}"], (list(keys),))))
+
+
 def users_and_lowest_deleted(connection: psycopg.Connection) -> tuple[int, int]:
     """Return how many users there are, and from which rank on they are soft deleted."""
     users = int(str(_value(connection, _SQL["user_count"])))

@@ -64,6 +64,18 @@ SELECT EXISTS (SELECT FROM public.orders WHERE order_number = %(key)s AND versio
 -- Whether the user is gone; no other arrival of a run aims at the same user.
 SELECT EXISTS (SELECT FROM public.users WHERE id = %(key)s AND deleted_at IS NOT NULL);
 
+-- name: count_insert_order
+-- How many orders with these keys are there.
+SELECT count(*) FROM public.orders WHERE order_number = ANY (%s::uuid[]);
+
+-- name: count_insert_event
+-- How many events with these keys are there.
+SELECT count(*) FROM public.events WHERE event_id = ANY (%s::uuid[]);
+
+-- name: count_soft_delete_user
+-- How many of these users are gone.
+SELECT count(*) FROM public.users WHERE id = ANY (%s::bigint[]) AND deleted_at IS NOT NULL;
+
 -- name: rows
 -- Rows and versions of the three tables, markers left out: what the counters must agree with.
 SELECT
