@@ -149,11 +149,12 @@ class PostgresUser(locust.User):
         connection, again = None, False
         try:
             while self._state == "running":
-                if self.crew is not self.crew_of_run and connection is not None:
+                if self.crew is not self.crew_of_run:
                     # This process was given up and has joined anew: what its old connections
                     # did is looked up once they have left.
-                    self._disconnect(connection)
-                    connection = None
+                    if connection is not None:
+                        self._disconnect(connection)
+                    connection, again = None, False
                 self.crew = self.crew_of_run
                 if connection is None:
                     connection = self._connect(again=again)

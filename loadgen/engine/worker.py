@@ -36,6 +36,7 @@ class Worker:
         self._settings = settings
         self._station: Station | None = None
         self._run_id = ""
+        self._begun = object()  # tells the latest station from earlier ones
         runner.register_message(MESSAGE, self._hear)
         gevent.spawn(self._report_for_ever)
         gevent.spawn(self._watch_master)
@@ -73,13 +74,19 @@ class Worker:
         plan = Plan.load(said["plan"])
         self._run_id = said["run_id"]
         joins_at, resumes_at = said["joins_at"], said["resumes_at"]
+        self._begun = begun = object()
+
+        def tell(kind: str, details: dict[str, object]) -> None:
+            if self._begun is begun:  # what an earlier station's users still notice is old news
+                self._say(event=[kind, details])
+
         try:
             dsn = locate.source_dsn(self._settings, start=False)
             self._station = Station(
                 dsn,
                 plan,
                 Share(*said["share"]),
-                lambda kind, details: self._say(event=[kind, details]),
+                tell,
                 joins=joins_at is not None,
             )
         except PlaygroundError as exc:
