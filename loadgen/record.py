@@ -103,11 +103,21 @@ class RunRecord:
         self._take(changed)
         self._write()
 
-    def journal(self, kind: str, at: datetime | None = None, **details: object) -> None:
-        """Append one event to run.json's journal; `at` is now unless given. Costs one fsync."""
+    def journal(self, kind: str, at: datetime | None = None, **details: object) -> int:
+        """Append one event to run.json's journal; `at` is now unless given. Costs one fsync.
+
+        Returns its number, for `amend`.
+        """
         entry = {"at": at or datetime.now(UTC), "kind": kind, **details}
         self._journal.append(_encoded(entry, f"journal entry {kind}"))
         self.journaled[kind] += 1
+        self._write()
+        return len(self._journal) - 1
+
+    def amend(self, number: int, **details: object) -> None:
+        """Add to an event of the journal what was not known when it was written."""
+        entry = {**json.loads(self._journal[number]), **details}
+        self._journal[number] = _encoded(entry, f"journal entry {entry['kind']}")
         self._write()
 
     def keep_position(self, position: Mapping[str, object]) -> None:

@@ -186,7 +186,8 @@ class Conductor:
         self.swarm.stop_offering()
         _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
         _wait_until(self._settled, SETTLE_SECONDS if self._may_settle() else 0.0)
-        seconds = min(max(0.0, self.swarm.elapsed()), self.plan.duration)
+        whole = self.plan.duration
+        seconds = min(max(whole - self.left, self.swarm.elapsed()), whole)
         rows_after, why_not = self._count_rows()
         if rows_after is not None and self.swarm.awaits_sums():
             self.swarm.settle_from_sums(gained(self._rows_before, rows_after))

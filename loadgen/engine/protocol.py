@@ -1,7 +1,7 @@
 """What a conductor asks of the processes that perform a run's arrivals, be it one or many."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from loadgen.engine.process import Past, Remote
 from loadgen.workload.histogram import Histogram
@@ -17,13 +17,6 @@ Latencies = Mapping[str, tuple[Histogram, Histogram]]
 def no_latencies() -> dict[str, tuple[Histogram, Histogram]]:
     """Return (service, intended) per operation with nothing in them."""
     return {name: (Histogram(), Histogram()) for name in OPERATIONS}
-
-
-class Applied(NamedTuple):
-    """From which schedule time on a change holds, and who acknowledged it: `2 of 2` processes."""
-
-    at: float
-    by: str
 
 
 class Swarm(Protocol):
@@ -77,14 +70,20 @@ class Swarm(Protocol):
     def take_vitals(self) -> Sequence[Vitals]:
         """Return all processes' vitals since the last call."""
 
-    def change(self, mix: Mix, profile: ProfileName) -> Applied:
-        """Put rates and profile in force."""
+    def ahead(self) -> float:
+        """Return the earliest schedule time from which a change can hold in every process."""
 
-    def pause(self) -> Applied:
-        """Let schedule time stand still: nothing falls due."""
+    def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
+        """Put rates and profile in force; return who acknowledged it: `2 of 2` processes."""
 
-    def resume(self) -> Applied:
-        """Let schedule time go on; the run's end stays where it is on the wall clock."""
+    def pause(self, at: float) -> str:
+        """Let schedule time stand still at `at`: nothing falls due; return who acknowledged it."""
+
+    def resume(self) -> str:
+        """Let schedule time go on; return who acknowledged it.
+
+        The run's end stays where it is on the wall clock.
+        """
 
     def stop_offering(self) -> None:
         """Let nothing more fall due."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import gevent
 
 from loadgen.engine.process import Past, Remote
-from loadgen.engine.protocol import Applied
 from loadgen.engine.remote import awaits_sums, settle_from_sums, take_up
 from loadgen.engine.station import Station
 from loadgen.workload.arrivals import WHOLE
@@ -35,6 +34,7 @@ class LocalSwarm:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._killed: list[Remote] = []  # the processes of a run before it was resumed
+        self._earliest = 0.0  # the schedule time that it starts with
         self.events = []
 
     def begin(self, plan: Plan, past: Past | None = None) -> None:
@@ -44,7 +44,7 @@ class LocalSwarm:
             self._dsn, plan, WHOLE, lambda kind, details: self.events.append((kind, details))
         )
         if past is not None:
-            self._killed = past.remotes
+            self._killed, self._earliest = past.remotes, past.s
             self.station.go_on(past)
             take_up(self._dsn, plan, past, self.station.schedule)
         gevent.spawn(self._start, past)
@@ -123,28 +123,30 @@ class LocalSwarm:
         """Return this process's vitals since the last call."""
         return self.station.pulse.take()
 
-    def change(self, mix: Mix, profile: ProfileName) -> Applied:
-        """From now on rates and profile are these; return from when, and who acknowledged it."""
-        at = max(0.0, self.now())
+    def ahead(self) -> float:
+        """Return the schedule time: a change may hold at once."""
+        return min(max(self._earliest, self.now()), self.station.clock.limit)
+
+    def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
+        """From `at` on rates and profile are these; return who acknowledged it."""
         self.station.change(at, mix, profile)
-        return Applied(at, _ITSELF)
+        return _ITSELF
 
-    def pause(self) -> Applied:
-        """Let schedule time stand still from now on."""
-        at = max(0.0, self.now())
+    def pause(self, at: float) -> str:
+        """Let schedule time stand still at `at`."""
         self.station.pause(at)
-        return Applied(at, _ITSELF)
+        return _ITSELF
 
-    def resume(self) -> Applied:
+    def resume(self) -> str:
         """Let schedule time go on."""
         at = self.now()
         self.station.resume(time.time())
         self.station.end(at + self._duration - self.elapsed())
-        return Applied(at, _ITSELF)
+        return _ITSELF
 
     def stop_offering(self) -> None:
         """Let nothing more fall due."""
-        self.station.end(max(0.0, self.now()))
+        self.station.end(self.ahead())
 
     def awaits_sums(self) -> bool:
         """Tell whether all that is still unknown can be told by the tables' sums alone.

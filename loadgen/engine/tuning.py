@@ -5,14 +5,17 @@ journaled: when, what, from, to, by which way.
 """
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from loadgen.engine.protocol import Applied, Swarm
+from loadgen.engine.protocol import Swarm
 from loadgen.record import RunRecord
 from loadgen.workload.mix import Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
+
+_START_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +55,46 @@ class Tuning:
             }
             if not changed and profile == before:
                 return
-            self.mix, self.profile = mix, profile
             details: dict[str, object] = {"rates_per_hour": changed} if changed else {}
             if profile != before:
                 details["profile"] = {"from": before, "to": profile}
-            self._journal("rate_change", self._swarm.change(mix, profile), by, details)
+            at = self._swarm.ahead()
+            self._apply(
+                "rate_change", at, by, details, lambda: self._swarm.change(at, mix, profile)
+            )
+            self.mix, self.profile = mix, profile
 
     def pause(self, reason: str, *, by: str) -> None:
         """Let nothing fall due until `resume`; the first reason stays."""
         with self._one_at_a_time:
             if self.paused is None:
+                at = self._swarm.ahead()
+                self._apply("pause", at, by, {"reason": reason}, lambda: self._swarm.pause(at))
                 self.paused = Pause(reason, by)
-                self._journal("pause", self._swarm.pause(), by, {"reason": reason})
 
     def resume(self, *, by: str) -> None:
         """Go on offering; what would have fallen due meanwhile is not made up."""
         with self._one_at_a_time:
             if self.paused is not None:
+                self._await_start()
+                self._apply("resume", self._swarm.ahead(), by, {}, self._swarm.resume)
                 self.paused = None
-                self._journal("resume", self._swarm.resume(), by, {})
 
-    def _journal(self, kind: str, applied: Applied, by: str, details: Mapping[str, object]) -> None:
-        self.applied_by = applied.by
-        self._record.journal(
-            kind,
-            None,
-            **details,
-            by=by,
-            applied_by=applied.by,
-            schedule_seconds=applied.at,
-        )
+    def _await_start(self) -> None:
+        """Wait until the clock has started, which can go on only then; it takes 5 s at most."""
+        deadline = time.monotonic() + _START_SECONDS
+        while self._swarm.now() < 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _apply(
+        self,
+        kind: str,
+        at: float,
+        by: str,
+        details: Mapping[str, object],
+        announce: Callable[[], str],
+    ) -> None:
+        """Journal a change, then announce it: a run that is resumed knows all that were."""
+        number = self._record.journal(kind, None, **details, by=by, schedule_seconds=at)
+        self.applied_by = announce()
+        self._record.amend(number, applied_by=self.applied_by)

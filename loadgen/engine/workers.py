@@ -16,7 +16,6 @@ import psutil
 from locust.runners import MasterRunner
 
 from loadgen.engine.process import Past, Remote
-from loadgen.engine.protocol import Applied
 from loadgen.engine.remote import settle, take_up, why_lost, write_off
 from loadgen.engine.roster import Roster
 from loadgen.engine.station import schedule_of
@@ -113,31 +112,34 @@ class WorkersSwarm(Roster):
         """Return the seconds since the schedule's start, pauses included."""
         return self._clock.elapsed()
 
-    def change(self, mix: Mix, profile: ProfileName) -> Applied:
+    def ahead(self) -> float:
+        """Return a schedule time that all workers will have heard of before it comes."""
+        now = max(self._past.s if self._past else 0.0, self.now())
+        return min(now + _AHEAD_SECONDS, self._clock.limit)
+
+    def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
         """Announce other rates, or another profile."""
-        at = self._ahead()
         rates = dict(mix.rates_per_hour)
         self._schedule.change_rates(at, mix, profile)
         self._changes.append((at, rates, profile))
-        return Applied(at, self._announce(do="change", at=at, rates=rates, profile=profile))
+        return self._announce(do="change", at=at, rates=rates, profile=profile)
 
-    def pause(self) -> Applied:
+    def pause(self, at: float) -> str:
         """Announce when schedule time is to stand still."""
-        at = self._ahead()
         self._clock.pause(at)
-        return Applied(at, self._announce(do="pause", at=at))
+        return self._announce(do="pause", at=at)
 
-    def resume(self) -> Applied:
+    def resume(self) -> str:
         """Announce when schedule time is to go on."""
         self._clock.resume(time.monotonic() + _AHEAD_SECONDS)
         wall, at = time.time() + _AHEAD_SECONDS, self.now()
         self._zero = wall - at
         self._end(at + self._plan.duration - self.elapsed() - _AHEAD_SECONDS)
-        return Applied(at, self._announce(do="resume", at=wall))
+        return self._announce(do="resume", at=wall)
 
     def stop_offering(self) -> None:
         """Let nothing more fall due, from an instant that all workers know ahead."""
-        at = min(self._ahead(), self._clock.limit, self._schedule.end)
+        at = min(self.ahead(), self._clock.limit, self._schedule.end)
         self._end(at)
         while any(remote.s < at for remote in self.live()):
             gevent.sleep(0.01)
@@ -146,9 +148,6 @@ class WorkersSwarm(Roster):
         """End what goes on beside the users."""
         gevent.killall(self._greenlets)
         self._tell_all(do="close")
-
-    def _ahead(self) -> float:
-        return max(0.0, self.now()) + _AHEAD_SECONDS
 
     def _end(self, at: float) -> None:
         """Let nothing fall due after schedule time `at`."""

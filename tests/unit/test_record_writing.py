@@ -103,6 +103,17 @@ def test_a_journal_of_thousands_stays_in_order(record: RunRecord) -> None:
     assert sum('"kind"' in line for line in lines) == len(kinds)
 
 
+def test_an_event_may_be_added_to(record: RunRecord) -> None:
+    """What is known later only stands in the same event, whatever was journaled meanwhile."""
+    number = record.journal("pause", at=AT, by="door")
+    record.journal("fault", at=AT)
+    record.amend(number, applied_by="2 of 2")
+    pause, fault = load_run(record.path).journal
+    assert (pause.kind, pause.details) == ("pause", {"by": "door", "applied_by": "2 of 2"})
+    assert (fault.kind, fault.details) == ("fault", {})
+    assert record.journaled == {"pause": 1, "fault": 1}
+
+
 def test_an_opened_record_goes_on_where_it_was(record: RunRecord) -> None:
     """Another process that opens the record keeps every field and event of it."""
     record.write_run({"seed": 5, "extra": [1]})

@@ -1,0 +1,106 @@
+"""Changes of a running load are journaled before any process hears of them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from loadgen.engine.protocol import Swarm
+from loadgen.engine.tuning import Pause, Tuning
+from loadgen.errors import RecordError
+from loadgen.record import RunRecord
+from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.plan import Plan
+from loadgen.workload.profiles import ProfileName
+
+
+@dataclass
+class Announcements:
+    """A swarm that keeps what the record holds on the disk whenever it is told something."""
+
+    file: Path
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    starts_in: int = 0  # looks at its clock
+
+    def ahead(self) -> float:
+        """Return the instant of the next change."""
+        return 7.5
+
+    def now(self) -> float:
+        """Return the schedule time; negative until the clock has started."""
+        self.starts_in -= 1
+        return float("-inf") if self.starts_in > 0 else 7.0
+
+    def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
+        """Take other rates."""
+        del mix, profile
+        return self._look(at)
+
+    def pause(self, at: float) -> str:
+        """Pause."""
+        return self._look(at)
+
+    def resume(self) -> str:
+        """Go on."""
+        return self._look(7.5)
+
+    def _look(self, at: float) -> str:
+        last = json.loads(self.file.read_bytes())["journal"][-1]
+        assert last["schedule_seconds"] == at
+        assert "applied_by" not in last
+        self.seen.append(last)
+        return "2 of 2"
+
+
+@pytest.fixture
+def swarm(tmp_path: Path) -> Announcements:
+    """Return the swarm of a run."""
+    return Announcements(tmp_path / "run-1" / "run.json")
+
+
+@pytest.fixture
+def tuning(tmp_path: Path, swarm: Announcements) -> Tuning:
+    """Return what changes it: 10 an hour of each operation, steady."""
+    record = RunRecord.create(tmp_path, "run-1")
+    mix = Mix(dict.fromkeys(OPERATIONS, 10.0))
+    plan = Plan("run-1", 1, "jitter", "steady", mix, 60, 1, 300, None)
+    return Tuning(cast("Swarm", swarm), record, plan)
+
+
+def test_a_change_is_on_the_disk_before_it_is_announced(
+    tuning: Tuning, swarm: Announcements
+) -> None:
+    """A master that is killed while it tells its workers leaves a run that can be resumed."""
+    tuning.change({"insert_order": 20.0}, "burst", by="door")
+    tuning.pause("a while", by="watch")
+    tuning.resume(by="door")
+    assert [entry["kind"] for entry in swarm.seen] == ["rate_change", "pause", "resume"]
+    assert swarm.seen[0]["rates_per_hour"] == {"insert_order": {"from": 10.0, "to": 20.0}}
+    assert swarm.seen[0]["profile"] == {"from": "steady", "to": "burst"}
+    kept = json.loads(swarm.file.read_bytes())["journal"]
+    assert kept == [entry | {"applied_by": "2 of 2"} for entry in swarm.seen]
+    assert tuning.applied_by == "2 of 2"
+
+
+def test_a_pause_ends_once_the_clock_has_started(tuning: Tuning, swarm: Announcements) -> None:
+    """A run that is resumed in a pause may be told to go on before it has a connection."""
+    tuning.paused = Pause("a while", "watch")
+    swarm.starts_in = 4
+    tuning.resume(by="door")
+    assert swarm.starts_in == 0
+    assert [entry["kind"] for entry in swarm.seen] == ["resume"]
+    assert tuning.paused is None
+
+
+def test_what_can_not_be_journaled_is_not_in_force(tuning: Tuning, swarm: Announcements) -> None:
+    """It can be asked for again, and is not said to be done."""
+    swarm.file.parent.rename(swarm.file.parent.with_name("gone"))
+    with pytest.raises(RecordError):
+        tuning.pause("a while", by="door")
+    with pytest.raises(RecordError):
+        tuning.change({"insert_order": 20.0}, by="door")
+    assert tuning.paused is None
+    assert tuning.mix.rates_per_hour["insert_order"] == 10.0
+    assert swarm.seen == []
