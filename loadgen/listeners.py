@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
 import gevent
 from locust import events, runners
@@ -17,7 +17,7 @@ from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadgen import thresholds
+from loadgen import arguments, thresholds
 from loadgen.door import keep_order, make_door, status
 from loadgen.engine import resume, terminal
 from loadgen.engine.conductor import Conductor
@@ -28,22 +28,20 @@ from loadgen.engine.readiness import (
     require_page_port,
 )
 from loadgen.engine.remote import LOST_SECONDS
-from loadgen.engine.run import Run, asked_by, options_of, runner_of
+from loadgen.engine.run import Run, options_of, runner_of
 from loadgen.engine.swarm import LocalSwarm
 from loadgen.engine.worker import Worker
 from loadgen.engine.workers import WorkersSwarm
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.metrics_port import MetricsPort
 from loadgen.page import locust_page, locust_tab
-from loadgen.settings import RATE_SETTINGS, Settings, load_settings, misspelt
+from loadgen.settings import Settings, load_settings, misspelt
 from loadgen.source import postgres
 from loadgen.users import PostgresUser
 from loadgen.workload.plan import Plan, new_run_id
-from loadgen.workload.profiles import ProfileName
 
 logger = logging.getLogger(__name__)
 
-_DEFAULT_USERS = 8
 _LOCK_INTERVAL = 2.0  # seconds between two looks at whether the load's lock is still held
 # Workers are told the master's, and are ready for the next test only after that time.
 _WORKER_STOP_SECONDS = 1.0
@@ -66,36 +64,11 @@ _state = Listeners()
 
 
 def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
-    """Give the four rates to the command line and the page; defaults come from the settings."""
+    """Give what is ours to Locust's command line and form."""
     try:
-        settings = load_settings()
+        arguments.add_arguments(parser)
     except SettingsError as exc:
         _exit(exc)
-    group = parser.add_argument_group("Arrival rates (per hour, for the whole swarm)")
-    for operation, name in RATE_SETTINGS.items():
-        rate = group.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=_rate(name),
-            default=getattr(settings, name),
-            metavar="<float>",
-            help=f"{operation}; setting {name.upper()}",
-        )
-        # Locust marks what is added to the parser itself, but not what is in a group.
-        rate.include_in_web_ui = True  # type: ignore[attr-defined]
-    profile = group.add_argument(
-        "--load-profile",
-        choices=get_args(ProfileName),
-        default=settings.profile,
-        help="how the rates rise and fall; setting PROFILE",
-    )
-    profile.include_in_web_ui = True  # type: ignore[attr-defined]
-    group.add_argument("--resume", metavar="RUN", help="go on with a killed run (id, path, latest)")
-    parser.set_defaults(
-        num_users=_DEFAULT_USERS,
-        spawn_rate=100.0,
-        run_time=round(settings.test_duration_hours * 3600),
-        web_host="127.0.0.1",
-    )
 
 
 def prepare(environment: Environment, **_: Any) -> None:
@@ -117,9 +90,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     try:
         if environment.web_ui is not None:
             require_page_port(options.web_host, options.web_port)
-        if options.num_users < 1:
-            raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
-        _state.settings = load_settings(_overrides(options))
+        _state.settings = arguments.settings_with(options)
         thresholds.load(_state.settings)  # refused now, not when a run begins
         terminal.warn_of_misspelt(misspelt())
         require_metrics_port(_state.settings)
@@ -147,26 +118,10 @@ def start(environment: Environment, **_: Any) -> None:
     if _state.worker is not None:
         return
     options = options_of(environment)
-    settings = _state.settings
     resumed, _state.resumed = _state.resumed, None
     if resumed is not None:
         resume.show_in_force(options, resumed)  # whatever a form says: an Edit can change it
-    mix, profile = asked_by(options)
-    plan = (
-        resumed.plan
-        if resumed is not None
-        else Plan(
-            run_id=new_run_id(),
-            seed=settings.seed,
-            arrivals=settings.arrivals,
-            profile=profile,
-            mix=mix,
-            duration=float(options.run_time or settings.test_duration_hours * 3600),
-            lateness_limit=settings.lateness_limit_seconds,
-            event_bytes=settings.event_bytes,
-            hot_users=settings.hot_users,
-        )
-    )
+    plan = _new_plan(options) if resumed is None else resumed.plan
     runner = runner_of(environment)
     swarm = (
         WorkersSwarm(runner, _state.dsn)
@@ -176,7 +131,7 @@ def start(environment: Environment, **_: Any) -> None:
     if _state.run is not None:
         _state.port.keep(_state.run)
         _state.run = None
-    conductor = Conductor(settings, _state.dsn, swarm, plan, options.num_users)
+    conductor = Conductor(_state.settings, _state.dsn, swarm, plan, options.num_users)
     try:
         conductor.begin() if resumed is None else conductor.go_on(resumed)
     except PlaygroundError as exc:
@@ -188,6 +143,23 @@ def start(environment: Environment, **_: Any) -> None:
         raise StopTest from exc
     _state.run = Run(environment, conductor)
     terminal.print_opening(conductor)
+
+
+def _new_plan(options: argparse.Namespace) -> Plan:
+    """Return what Locust's options and the settings ask for."""
+    settings = _state.settings
+    mix, profile = arguments.asked_by(options)
+    return Plan(
+        run_id=new_run_id(),
+        seed=settings.seed,
+        arrivals=settings.arrivals,
+        profile=profile,
+        mix=mix,
+        duration=float(options.run_time or settings.test_duration_hours * 3600),
+        lateness_limit=settings.lateness_limit_seconds,
+        event_bytes=settings.event_bytes,
+        hot_users=settings.hot_users,
+    )
 
 
 def drain(**_: Any) -> None:
@@ -224,7 +196,7 @@ def _lock_source(options: argparse.Namespace) -> None:
     if resumed is not None:
         resume.take_possession(_state.lock.connection, resumed)
         terminal.warn_of_kept(resume.not_taken(options, resumed))
-        if options.num_users == _DEFAULT_USERS:
+        if options.num_users == arguments.DEFAULT_USERS:
             options.num_users = resumed.users
         resume.show_in_force(options, resumed)
         _state.resumed = resumed
@@ -277,23 +249,6 @@ def _interrupt(environment: Environment) -> None:
     runner_of(environment).quit()
     if environment.web_ui is not None:
         environment.web_ui.stop()  # type: ignore[no-untyped-call]  # Locust's, not ours
-
-
-def _overrides(options: argparse.Namespace) -> dict[str, object]:
-    rates = {name: getattr(options, name) for name in RATE_SETTINGS.values()}
-    return {**rates, "profile": options.load_profile}
-
-
-def _rate(name: str) -> Any:
-    """Return the argument type of a rate: the settings' own check, said by argparse."""
-
-    def rate(text: str) -> float:
-        try:
-            return float(getattr(load_settings({name: text}), name))
-        except SettingsError as exc:
-            raise argparse.ArgumentTypeError(str(exc)) from exc
-
-    return rate
 
 
 def _exit(exc: PlaygroundError) -> NoReturn:

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import psycopg
 
+from loadgen.arguments import show
 from loadgen.engine.process import Past, Remote
 from loadgen.engine.protocol import Latencies
 from loadgen.errors import RecordError, SourceError
@@ -179,9 +180,7 @@ def position_of(
 
 def show_in_force(options: argparse.Namespace, resumed: Resumed) -> None:
     """Let Locust's form and timer have what is in force and what is left."""
-    for name, rate in resumed.mix.rates_per_hour.items():
-        setattr(options, RATE_SETTINGS[name], rate)
-    options.load_profile = resumed.profile
+    show(options, resumed.mix, resumed.profile)
     options.run_time = max(1, ceil(resumed.left()))
 
 

@@ -10,13 +10,12 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import Runner
 
+from loadgen.arguments import asked_by, show
 from loadgen.engine import terminal
 from loadgen.engine.conductor import Conductor
 from loadgen.errors import PlaygroundError
 from loadgen.page import locust_page
-from loadgen.settings import RATE_SETTINGS
 from loadgen.workload.clock import sampling_interval
-from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.outcome import Outcome
 from loadgen.workload.profiles import ProfileName
 
@@ -104,9 +103,7 @@ class Run:
         self.take_edits()
         tuning, options = self.conductor.tuning, options_of(self._environment)
         tuning.change(rates_per_hour, profile, by=by)
-        for name, rate in tuning.mix.rates_per_hour.items():
-            setattr(options, RATE_SETTINGS[name], rate)
-        options.load_profile = tuning.profile
+        show(options, tuning.mix, tuning.profile)
         self._seen = asked_by(options)
 
     def take_edits(self) -> str:
@@ -137,9 +134,3 @@ def runner_of(environment: Environment) -> Runner:
     if runner is None:
         raise AssertionError("Locust makes the runner before the first event")
     return runner
-
-
-def asked_by(options: argparse.Namespace) -> tuple[Mix, ProfileName]:
-    """Return the rates and the profile that Locust's options hold at this moment."""
-    rates = {name: float(getattr(options, RATE_SETTINGS[name])) for name in OPERATIONS}
-    return Mix(rates), options.load_profile
