@@ -7,7 +7,7 @@ any of it is applied; what is refused says so in one line, `{"error": …}`.
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, jsonify, request
@@ -42,44 +42,47 @@ def make_door(run: Callable[[], Run | None]) -> Blueprint:
     def state() -> Response:
         return jsonify(status(run()))
 
-    @door.post("/rates")
-    def change() -> Response:
-        body = _body()
-        going_on = _going_on(run())
-        rates, profile = _checked(_named(body.get("rates_per_hour", {})), body.get("profile"))
-        going_on.change(rates, profile, by=_by(body))
-        return jsonify(status(going_on))
+    def pull(lever: Callable[[Run, dict[str, Any]], None]) -> Callable[[], Response]:
+        def view() -> Response:
+            body = _body()
+            going_on = _going_on(run())
+            lever(going_on, body)
+            return jsonify(status(going_on))
 
-    @door.post("/pause")
-    def pause() -> Response:
-        body = _body()
-        going_on = _going_on(run())
-        reason = body.get("reason", "asked for")
-        if not isinstance(reason, str) or not reason.strip():
-            raise _Refused(400, "reason has to be a text")
-        going_on.conductor.tuning.pause(reason, by=_by(body))
-        return jsonify(status(going_on))
+        return view
 
-    @door.post("/resume")
-    def resume() -> Response:
-        body = _body()
-        going_on = _going_on(run())
-        going_on.conductor.tuning.resume(by=_by(body))
-        return jsonify(status(going_on))
-
-    @door.post("/journal")
-    def journal() -> tuple[str, int]:
-        body = _body()
-        going_on = _going_on(run())
-        kind = body.pop("kind", None)
-        if not isinstance(kind, str) or not kind.isidentifier():
-            raise _Refused(400, "kind has to be a word, such as slot_lost")
-        if taken := _RESERVED & set(body):
-            raise _Refused(400, f"{', '.join(sorted(taken))}: written by the journal itself")
-        going_on.conductor.journal(kind, **body)
-        return "", 204
-
+    for name, lever in _LEVERS.items():
+        door.add_url_rule(f"/{name}", f"post_{name}", pull(lever), methods=["POST"])
     return door
+
+
+def _change(run: Run, body: Mapping[str, object]) -> None:
+    rates, profile = _checked(_named(body.get("rates_per_hour", {})), body.get("profile"))
+    run.change(rates, profile, by=_by(body))
+
+
+def _pause(run: Run, body: Mapping[str, object]) -> None:
+    reason = body.get("reason", "asked for")
+    if not isinstance(reason, str) or not reason.strip():
+        raise _Refused(400, "reason has to be a text")
+    run.conductor.tuning.pause(reason, by=_by(body))
+
+
+def _resume(run: Run, body: Mapping[str, object]) -> None:
+    run.conductor.tuning.resume(by=_by(body))
+
+
+def _journal(run: Run, body: Mapping[str, object]) -> None:
+    details = dict(body)
+    kind = details.pop("kind", None)
+    if not isinstance(kind, str) or not kind.isidentifier():
+        raise _Refused(400, "kind has to be a word, such as slot_lost")
+    if taken := _RESERVED & set(details):
+        raise _Refused(400, f"{', '.join(sorted(taken))}: written by the journal itself")
+    run.conductor.journal(kind, **details)
+
+
+_LEVERS: Final = {"rates": _change, "pause": _pause, "resume": _resume, "journal": _journal}
 
 
 def keep_order(app: Flask) -> None:

@@ -28,10 +28,11 @@ from loadgen.thresholds import Judgement, Measured, Quantiles, Threshold
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
-from loadgen.workload.outcome import Outcome, Rows, by_operation, plain_totals, problems_of
+from loadgen.workload.outcome import Outcome, Rows, by_operation, problems_of, recorded
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import (
     another_database,
+    claim,
     count_rows,
     gained,
     is_of_run,
@@ -96,7 +97,7 @@ class Conductor:
             opening(connection, self.settings, self.plan, self.users, self._rows_before)
         )
         self.tuning = Tuning(self.swarm, self.record, self.plan)
-        connection.execute("UPDATE public.loadgen_playground SET run_id = %s", (self.plan.run_id,))
+        claim(connection, self.plan.claim)
 
     def go_on(self, resumed: Resumed) -> None:
         """Take up a run where its killed processes left it.
@@ -115,7 +116,7 @@ class Conductor:
         self.tuning.mix, self.tuning.profile = resumed.mix, resumed.profile
         self.tuning.paused = Pause(*resumed.paused_by) if resumed.paused_by else None
         self.record.update_run(users=self.users)
-        self.record.journal("gap", None, **resumed.gap())
+        self.journal("gap", **resumed.gap())
         # Before the first arrival is performed, should this process be killed as well.
         self._keep_position()
 
@@ -144,7 +145,7 @@ class Conductor:
         self._note_reconnects()
         self.news, self.swarm.events = self.swarm.events, []
         for kind, details in self.news:
-            self.record.journal(kind, None, **details)
+            self.journal(kind, **details)
         return counts
 
     def _keep_position(self) -> None:
@@ -183,46 +184,20 @@ class Conductor:
 
     def finish(self, *, interrupted: bool = False) -> Outcome:
         """Drain the run, close its record and judge it."""
-        self.swarm.stop_offering()
-        _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
-        _wait_until(self._settled, SETTLE_SECONDS if self._may_settle() else 0.0)
-        whole = self.plan.duration
-        seconds = min(max(whole - self.left, self.swarm.elapsed()), whole)
-        rows_after, why_not = self._count_rows()
-        if rows_after is not None and self.swarm.awaits_sums():
-            self.swarm.settle_from_sums(gained(self._rows_before, rows_after))
+        seconds, rows_after, why_not = self._drain()
         totals = self.sample()
         self.swarm.close()
         problems = problems_of(totals, self._unbalanced, self._rows_before, rows_after, why_not)
         latency = {name: _summaries(*pair) for name, pair in self._latency.items()}
-        latency_all = _summaries(
-            merged(pair[0] for pair in self._latency.values()),
-            merged(pair[1] for pair in self._latency.values()),
-        )
+        services, intendeds = zip(*self._latency.values(), strict=True)
+        latency_all = _summaries(merged(services), merged(intendeds))
         marked = bottleneck_seconds(self.record.path)
         total = sum(totals.values(), Counts())
         measured = Measured(seconds, marked, total, totals, latency_all, latency)
         judgement = thresholds.judge(self._limits, measured)
         exit_code = 130 if interrupted else self._exit_code(judgement, sound=not problems)
         reasons = [*problems, *([judgement.bottleneck] if judgement.bottleneck else [])]
-        self.record.update_run(
-            ended_at=datetime.now(UTC),
-            totals={name: plain_totals(counts) for name, counts in totals.items()},
-            asked=dict(self.swarm.asked()),
-            failures=by_operation(self.swarm.failures()),
-            latency=latency,
-            latency_all=latency_all,
-            duration_seconds=round(seconds, 3),
-            rows_before=self._rows_before,
-            rows_after=rows_after,
-            valid=not reasons,
-            invalid_reason="; ".join(reasons) or None,
-            bottleneck_reason=judgement.bottleneck,
-            thresholds=[found.plain() for found in judgement.results],
-            exit_code=exit_code,
-        )
-        self.record.forget_position()
-        return Outcome(
+        outcome = Outcome(
             self.plan.run_id,
             exit_code,
             tuple(problems),
@@ -233,6 +208,30 @@ class Conductor:
             marked,
             judgement,
         )
+        self.record.update_run(
+            **recorded(outcome),
+            ended_at=datetime.now(UTC),
+            failures=by_operation(self.swarm.failures()),
+            latency_all=latency_all,
+            rows_before=self._rows_before,
+            rows_after=rows_after,
+            valid=not reasons,
+            invalid_reason="; ".join(reasons) or None,
+        )
+        self.record.forget_position()
+        return outcome
+
+    def _drain(self) -> tuple[float, Rows | None, str]:
+        """Offer nothing more and let all be known; return (seconds offered, rows, why no rows)."""
+        self.swarm.stop_offering()
+        _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
+        _wait_until(self._settled, SETTLE_SECONDS if self._may_settle() else 0.0)
+        whole = self.plan.duration
+        seconds = min(max(whole - self.left, self.swarm.elapsed()), whole)
+        rows_after, why_not = self._count_rows()
+        if rows_after is not None and self.swarm.awaits_sums():
+            self.swarm.settle_from_sums(gained(self._rows_before, rows_after))
+        return seconds, rows_after, why_not
 
     def _exit_code(self, judgement: Judgement, *, sound: bool) -> int:
         code = judgement.exit_code(sound=sound)

@@ -11,10 +11,11 @@ import psycopg
 from loadgen.errors import SettingsError, SourceError
 from loadgen.settings import Settings
 from loadgen.source import locate, postgres, schema
+from loadgen.sql import statements
 from loadgen.workload.plan import run_of_claim
+from loadgen.workload.settle import claimed_by
 
-_TAKE: Final = "SELECT pg_try_advisory_lock(hashtext('loadgen load'))"
-_LAST_RUN: Final = "SELECT run_id FROM public.loadgen_playground"
+_TAKE: Final = statements("loadgen.workload", "targets.sql")["lock"]
 
 
 def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
@@ -88,8 +89,8 @@ class LoadLock:
         """Take it; raises SourceError where another load has it."""
         self._dsn = dsn
         if not self._take():
-            found = self.connection.execute(_LAST_RUN).fetchone()
-            last = f" (its last run: {run_of_claim(found[0])})" if found and found[0] else ""
+            found = claimed_by(self.connection)
+            last = f" (its last run: {run_of_claim(found)})" if found else ""
             raise SourceError(
                 f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
             )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 
@@ -32,6 +32,7 @@ from loadgen.workload.histogram import Histogram
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan, run_of_claim
 from loadgen.workload.profiles import ProfileName
+from loadgen.workload.settle import claim, claimed_by
 from loadgen.workload.streams import Checkpoint
 
 _SQL = statements("loadgen.workload", "targets.sql")
@@ -225,24 +226,19 @@ def take_possession(connection: psycopg.Connection, resumed: Resumed) -> None:
     another database, or its sessions don't leave.
     """
     with postgres.plain_errors("resuming the run"):
-        last = str(_value(connection, "claimed_by") or "none")
+        last = claimed_by(connection) or "none"
         if run_of_claim(last) != resumed.plan.run_id:
             raise SourceError(
                 f"run {resumed.plan.run_id} can't go on here: the last run in this database is "
                 f"{run_of_claim(last)}; start a new one, or correct DATABASE_URL"
             )
-        connection.execute(_SQL["claim"], (resumed.plan.claim,))
-        since = cast("datetime", _value(connection, "server_time"))
+        claim(connection, resumed.plan.claim)
+        since = connection.execute(_SQL["server_time"]).fetchone()
         deadline = time.monotonic() + _LEAVE_SECONDS
-        while connection.execute(_SQL["terminate_older"], (since,)).fetchall():
+        while connection.execute(_SQL["terminate_older"], since).fetchall():
             if time.monotonic() > deadline:
                 raise SourceError(
                     f"sessions of the killed run {resumed.plan.run_id} are still in the database "
                     "after a minute: look for them in pg_stat_activity, then resume again"
                 )
             time.sleep(0.2)
-
-
-def _value(connection: psycopg.Connection, statement: str) -> object:
-    row = connection.execute(_SQL[statement]).fetchone()
-    return row[0] if row is not None else None

@@ -139,7 +139,7 @@ class WorkersSwarm(Roster):
 
     def stop_offering(self) -> None:
         """Let nothing more fall due, from an instant that all workers know ahead."""
-        at = min(self.ahead(), self._clock.limit, self._schedule.end)
+        at = min(self.ahead(), self._schedule.end)
         self._end(at)
         while any(remote.s < at for remote in self.live()):
             gevent.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from loadgen.thresholds import Judgement
 from loadgen.workload.ledger import Counts
@@ -23,6 +24,19 @@ class Outcome:
     seconds: float
     bottleneck_seconds: int | None
     judgement: Judgement
+
+
+def recorded(outcome: Outcome) -> dict[str, Any]:
+    """Return what the record holds of an outcome, by run.json's keys."""
+    return {
+        "exit_code": outcome.exit_code,
+        "totals": {name: plain_totals(counts) for name, counts in outcome.totals.items()},
+        "asked": dict(outcome.asked),
+        "latency": outcome.latency,
+        "duration_seconds": round(outcome.seconds, 3),
+        "bottleneck_reason": outcome.judgement.bottleneck,
+        "thresholds": [found.plain() for found in outcome.judgement.results],
+    }
 
 
 def problems_of(

@@ -47,6 +47,17 @@ def another_database(claim: str) -> SourceError:
     )
 
 
+def claimed_by(connection: psycopg.Connection) -> str | None:
+    """Return whose processes may write, a plan's claim; None before the first run."""
+    found = _value(connection, _SQL["claimed_by"])
+    return None if found is None else str(found)
+
+
+def claim(connection: psycopg.Connection, claim: str) -> None:
+    """Let the processes of one plan write, and nobody who connects for another from now on."""
+    connection.execute(_SQL["claim"], (claim,))
+
+
 def backend_alive(connection: psycopg.Connection, pid: int) -> bool:
     """Tell whether a backend of that process id still runs."""
     return bool(_value(connection, _SQL["backend_alive"], (pid,)))

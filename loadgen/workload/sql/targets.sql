@@ -30,6 +30,10 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);
 SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE pid = ANY (%s) AND application_name = 'loadgen' AND usename = current_user;
 
+-- name: lock
+-- One load a database; held by the session.
+SELECT pg_try_advisory_lock(hashtext('loadgen load'));
+
 -- name: claimed_by
 -- Which run's processes may write.
 SELECT run_id FROM public.loadgen_playground;
