@@ -16,7 +16,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,14 +23,12 @@ from pathlib import Path
 import psutil
 from psycopg import sql
 
-from bench.project import environment, free_port
+from bench.project import argument_parser, environment, rate_arguments, running_server
 from bench.results import write_results
 from loadgen.record_reader import read_samples
-from loadgen.source import server
 from loadgen.source.postgres import connect
 
 _HERE = Path(__file__).parent
-_SHARES = {"orders": 0.25, "events": 0.60, "status-updates": 0.14, "soft-deletes": 0.01}
 _SEED_ROWS = ("--users", "1000", "--orders", "5000", "--events", "20000")
 _WARM_UP_SECONDS = 2.0
 
@@ -47,23 +44,15 @@ class Speed:
 def main() -> int:
     """Run the rounds and print the ratios."""
     arguments = _arguments()
-    with tempfile.TemporaryDirectory(prefix="playground-bench-") as folder:
-        project = Path(folder)
-        project.chmod(0o755)
-        info = server.start(project, port=free_port())
-        try:
-            _seed(project, info.dsn)
-            rounds = [_round(project, info.dsn, arguments) for _ in range(arguments.rounds)]
-        finally:
-            server.reset(project)
+    with running_server() as (project, info):
+        _seed(project, info.dsn)
+        rounds = [_round(project, info.dsn, arguments) for _ in range(arguments.rounds)]
     _report(rounds, arguments, info.version)
     return 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--users", type=int, default=8)
@@ -147,8 +136,7 @@ def _pgbench_program() -> str:
 def _locust(project: Path, dsn: str, rate: float, arguments: argparse.Namespace) -> Speed:
     command = [sys.executable, "-m", "locust", "--headless", "-u", str(arguments.users)]
     command += ["-t", f"{arguments.seconds + int(_WARM_UP_SECONDS)}s", "--loglevel", "ERROR"]
-    for name, share in _SHARES.items():
-        command += [f"--{name}-per-hour", f"{rate * share * 3600:.0f}"]
+    command += rate_arguments(rate)
     process = subprocess.Popen(
         command, cwd=project, env=environment(dsn), stdout=subprocess.DEVNULL
     )

@@ -1,10 +1,18 @@
-"""What benchmarks need of this machine: a free port, and an environment without settings."""
+"""What benchmarks need of this machine: a server, a free port, no settings of anybody's."""
 
+import argparse
 import os
 import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from loadgen.source import server
+
 ROOT = Path(__file__).parent.parent
+# The mix of every benchmark of the load, as shares of all writes.
+_SHARES = {"orders": 0.25, "events": 0.60, "status-updates": 0.14, "soft-deletes": 0.01}
 
 
 def environment(dsn: str) -> dict[str, str]:
@@ -18,3 +26,29 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_server() -> Iterator[tuple[Path, server.ServerInfo]]:
+    """Yield a project's folder and its server, durable as by default; both are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="playground-bench-") as folder:
+        project = Path(folder)
+        project.chmod(0o755)
+        try:
+            yield project, server.start(project, port=free_port())
+        finally:
+            server.reset(project)
+
+
+def argument_parser(text: str | None) -> argparse.ArgumentParser:
+    """Return a parser whose help is a module's docstring as it stands."""
+    return argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
+
+
+def rate_arguments(writes_per_second: float) -> list[str]:
+    """Return Locust's arguments that ask for so many writes, in the benchmarks' mix."""
+    return [
+        text
+        for name, share in _SHARES.items()
+        for text in (f"--{name}-per-hour", f"{writes_per_second * share * 3600:.0f}")
+    ]

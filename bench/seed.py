@@ -16,7 +16,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +24,8 @@ from pathlib import Path
 
 from psycopg import sql
 
-from bench.project import environment, free_port
+from bench.project import argument_parser, environment, running_server
 from bench.results import write_results
-from loadgen.source import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from loadgen.workload.rows import TABLES
@@ -49,15 +47,9 @@ class Seeding:
 def main() -> int:
     """Run the rounds and print the ratios."""
     arguments = _arguments()
-    with tempfile.TemporaryDirectory(prefix="playground-bench-") as folder:
-        project = Path(folder)
-        project.chmod(0o755)
-        info = server.start(project, port=free_port())
-        try:
-            measure = _memory if arguments.memory else _speed
-            figures = measure(project, info.dsn, arguments)
-        finally:
-            server.reset(project)
+    with running_server() as (project, info):
+        measure = _memory if arguments.memory else _speed
+        figures = measure(project, info.dsn, arguments)
     print(json.dumps(figures))
     name = "seed-memory" if arguments.memory else "seed"
     write_results(name, {"postgres": info.version, **figures})
@@ -65,9 +57,7 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--users", default="100000")
     parser.add_argument("--orders", default="500000")

@@ -14,7 +14,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +23,16 @@ from urllib.request import urlopen
 
 import psutil
 
-from bench.project import ROOT, environment, free_port
+from bench.project import (
+    ROOT,
+    argument_parser,
+    environment,
+    free_port,
+    rate_arguments,
+    running_server,
+)
 from bench.results import write_results
-from loadgen.source import server
 
-_SHARES = {"orders": 0.25, "events": 0.60, "status-updates": 0.14, "soft-deletes": 0.01}
 _INTERVAL = 10.0
 _SETTLED = 300.0  # seconds after which memory may not grow any more
 _MOST = 1.0  # MiB
@@ -47,27 +51,19 @@ class Look:
 def main() -> int:
     """Run the load, watch it, say what was found; 1 if memory grew or the run was invalid."""
     arguments = _arguments()
-    with tempfile.TemporaryDirectory(prefix="playground-soak-") as folder:
-        project = Path(folder)
-        project.chmod(0o755)
-        info = server.start(project, port=free_port())
-        try:
-            env = environment(info.dsn)
-            shutil.copy(ROOT / "locustfile.py", project)
-            command = [sys.executable, "-m", "loadgen", "seed", "--users", "100000"]
-            subprocess.run(command, cwd=project, env=env, check=True, stdout=subprocess.DEVNULL)
-            with _load(project, env, arguments) as (process, addresses):
-                looks = _watch(process, addresses, arguments.minutes * 60)
-            run = json.loads((project / "reports" / "latest" / "run.json").read_text())
-        finally:
-            server.reset(project)
+    with running_server() as (project, info):
+        env = environment(info.dsn)
+        shutil.copy(ROOT / "locustfile.py", project)
+        command = [sys.executable, "-m", "loadgen", "seed", "--users", "100000"]
+        subprocess.run(command, cwd=project, env=env, check=True, stdout=subprocess.DEVNULL)
+        with _load(project, env, arguments) as (process, addresses):
+            looks = _watch(process, addresses, arguments.minutes * 60)
+        run = json.loads((project / "reports" / "latest" / "run.json").read_text())
     return _report(looks, run, arguments, info.version)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--rate", type=float, default=1000, help="writes a second")
     parser.add_argument("--workers", type=int, default=2)
@@ -84,8 +80,7 @@ def _load(
     command += ["--web-port", str(web), "-t", f"{arguments.minutes * 60:.0f}s"]
     command += ["--processes", str(arguments.workers)]
     command += ["--master-bind-port", master, "--master-port", master]
-    for name, share in _SHARES.items():
-        command += [f"--{name}-per-hour", f"{arguments.rate * share * 3600:.0f}"]
+    command += rate_arguments(arguments.rate)
     addresses = {
         page: f"http://127.0.0.1:{metrics if page == '/metrics' else web}{page}" for page in _PAGES
     }

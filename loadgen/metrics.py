@@ -10,15 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from loadgen.engine.protocol import Latencies, no_latencies
+from loadgen.families import counter, gauge, histogram
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
@@ -31,6 +27,7 @@ BUCKETS: Final = (
     *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 OUTCOMES: Final = ("committed", "failed", "skipped")
+_OPERATION: Final = ("operation",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,80 +89,55 @@ class LoadCollector(Collector):
         }
         yield from _counters(counts)
         failures = ended.failures + Counter(state.failures if state else {})
-        yield _counter("failures", "writes refused, by SQLSTATE", ("operation", "sqlstate"), [
-            (key, n) for key, n in sorted(failures.items())
-        ])  # fmt: skip
-        for i, (kind, text) in enumerate(
-            (("service", "from sending to the commit's answer"), ("intended", "from the due time"))
+        text = "writes refused, by SQLSTATE"
+        yield counter("failures", text, ("operation", "sqlstate"), sorted(failures.items()))
+        for i, (kind, since) in enumerate(
+            (("service", "sending to the commit's answer"), ("intended", "the due time"))
         ):
-            family = HistogramMetricFamily(
-                f"loadgen_{kind}_seconds", f"latency of committed writes, {text}",
-                labels=("operation",), unit="seconds",
-            )  # fmt: skip
+            text = f"latency of committed writes, from {since}"
+            distributions = []
             for name in OPERATIONS:
                 parts = [ended.latencies[name][i]] + ([state.latencies[name][i]] if state else [])
-                family.add_metric((name,), _buckets(parts), sum(part.total for part in parts))
-            yield family
+                total = sum(part.total for part in parts)
+                distributions.append(((name,), _buckets(parts), total))
+            yield histogram(f"{kind}_seconds", text, _OPERATION, distributions)
         reconnects = ended.reconnects + (state.reconnects if state else 0)
-        yield _counter(
-            "reconnects", "connections made again after they had broken", (), [((), reconnects)]
-        )
+        text = "connections made again after they had broken"
+        yield counter("reconnects", text, (), [((), reconnects)])
         journaled = ended.journaled + Counter(state.journaled if state else {})
-        yield _counter("journal_events", "entries of the run's journal", ("kind",), [
-            ((kind,), n) for kind, n in sorted(journaled.items())
-        ])  # fmt: skip
+        kinds = [((kind,), n) for kind, n in sorted(journaled.items())]
+        yield counter("journal_events", "entries of the run's journal", ("kind",), kinds)
 
 
 def _counters(counts: Mapping[str, Counts]) -> Iterator[Metric]:
     offered = [((name,), c.offered) for name, c in counts.items()]
-    yield _counter("offered", "arrivals that fell due", ("operation",), offered)
+    yield counter("offered", "arrivals that fell due", _OPERATION, offered)
     done = [((name, o), int(getattr(c, o))) for name, c in counts.items() for o in OUTCOMES]
     text = "arrivals that came to an end, by outcome"
-    yield _counter("operations", text, ("operation", "outcome"), done)
+    yield counter("operations", text, ("operation", "outcome"), done)
     unknown = [((name,), c.unknown) for name, c in counts.items()]
-    yield _gauge("unknown", "writes whose answer was lost, not looked up yet", unknown)
+    yield gauge("unknown", "writes whose answer was lost, not looked up yet", _OPERATION, unknown)
     in_flight = [((name,), c.in_flight) for name, c in counts.items()]
-    yield _gauge("in_flight", "arrivals due and unfinished, waiting included", in_flight)
+    yield gauge("in_flight", "arrivals due and unfinished, waiting included", _OPERATION, in_flight)
 
 
 def _gauges(state: LoadState | None) -> Iterator[Metric]:
     targets = [((name,), state.targets[name] if state else 0.0) for name in OPERATIONS]
-    yield _gauge("target_rate", "arrivals asked for, per second", targets)
-    yield _gauge("users", "users, each one connection", [((), state.users if state else 0)], ())
+    yield gauge("target_rate", "arrivals asked for, per second", _OPERATION, targets)
+    yield gauge("users", "users, each one connection", (), [((), state.users if state else 0)])
     text = "processes that perform arrivals"
-    yield _gauge("workers", text, [((), state.workers if state else 0)], ())
+    yield gauge("workers", text, (), [((), state.workers if state else 0)])
     health = state.health if state else {}
     lag = max((vitals.lag_max for vitals in health.values()), default=0.0)
     text = "how late a short timer of the load fired at most, in the latest second"
-    yield _gauge("loop_lag_seconds", text, [((), lag)], ())
+    yield gauge("loop_lag_seconds", text, (), [((), lag)])
     ratios = [((str(slot),), vitals.cpu_ratio) for slot, vitals in sorted(health.items())]
     text = "CPU time of a process that performs arrivals, over the time passed"
-    yield _gauge("process_cpu_ratio", text, ratios, ("worker",))
+    yield gauge("process_cpu_ratio", text, ("worker",), ratios)
     info = [((state.run_id, str(state.seed), state.profile), 1)] if state else []
-    yield _gauge(
-        "run_info", "the run that goes on, or was last", info, ("run_id", "seed", "profile")
+    yield gauge(
+        "run_info", "the run that goes on, or was last", ("run_id", "seed", "profile"), info
     )
-
-
-def _gauge(
-    name: str,
-    text: str,
-    values: Sequence[tuple[Sequence[str], float]],
-    labels: Sequence[str] = ("operation",),
-) -> Metric:
-    family = GaugeMetricFamily(f"loadgen_{name}", text, labels=labels)
-    for key, value in values:
-        family.add_metric(key, value)
-    return family
-
-
-def _counter(
-    name: str, text: str, labels: Sequence[str], values: Sequence[tuple[Sequence[str], float]]
-) -> Metric:
-    family = CounterMetricFamily(f"loadgen_{name}", text, labels=labels)
-    for key, value in values:
-        family.add_metric(key, value)
-    return family
 
 
 def _buckets(parts: Sequence[Histogram]) -> list[tuple[str, float]]:

@@ -20,16 +20,16 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from loadgen.destination.probe import Destination
 from loadgen.errors import RecordError, SettingsError, SourceError
-from loadgen.marking import Marking
-from loadgen.notices import Notices
-from loadgen.protection import Protection, dangers
 from loadgen.record import RunRecord
 from loadgen.record_reader import find_run, load_run
 from loadgen.record_rows import Sample, SlotSample
 from loadgen.settings import Settings
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
-from loadgen.watch_metrics import WatchCollector, WatchState
+from loadgen.watching.marking import Marking
+from loadgen.watching.metrics import WatchCollector, WatchState
+from loadgen.watching.notices import Notices
+from loadgen.watching.protection import Protection, dangers
 
 _LONGEST_LOOK: Final = 15.0  # seconds, then the source counts as away
 _SEGMENT: Final = 16 * 2**20  # bytes of WAL; a crash takes back less than that

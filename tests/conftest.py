@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import psutil
 import pytest
 from psycopg import sql
 
@@ -194,6 +195,46 @@ def clean_environment(
         if name == "PATH" or (measured and name.startswith("COV"))
     }
     return kept | {"HOME": "/nonexistent", "LANG": "C.UTF-8"} | dict(extra or {})
+
+
+@contextmanager
+def spawning() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Yield a starter of `python ARGUMENTS…`; what still runs in the end is killed, children too.
+
+    It takes `cwd`, `env` (what a clean environment gets besides) and `measured`.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        *arguments: str, cwd: Path, env: Mapping[str, str], measured: bool = True
+    ) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env=clean_environment(env, measured=measured),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            kill_all(process)
+            process.communicate()
+
+
+def kill_all(process: subprocess.Popen[Any]) -> None:
+    """Kill what still runs of a process and its children."""
+    if process.poll() is None:
+        with suppress(psutil.NoSuchProcess):  # it, or a child, may end by itself meanwhile
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
+        process.kill()
 
 
 @pytest.fixture

@@ -13,13 +13,12 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-import psutil
 import pytest
 
 from loadgen.record_reader import read_samples
 from loadgen.record_rows import law_holds
 from loadgen.source.postgres import connect
-from tests.conftest import RunLoadgen, clean_environment, find_free_port
+from tests.conftest import RunLoadgen, clean_environment, find_free_port, kill_all, spawning
 from tests.polling import wait_for
 
 __all__ = ["wait_for"]  # for the tests beside
@@ -61,32 +60,19 @@ def metrics_port() -> int:
 def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
     """Return a starter of `locust --headless` in the project; what still runs is killed."""
     shutil.copy(ROOT / "locustfile.py", project)
-    started: list[subprocess.Popen[str]] = []
+    given = {"PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}
+    with spawning() as spawn:
 
-    def start(
-        dsn: str, *arguments: str, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
-        if "--processes" in arguments:  # several tests, or somebody else, may have masters
-            port = str(find_free_port())
-            arguments = (*arguments, "--master-bind-port", port, "--master-port", port)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "locust", "--headless", *arguments],
-            cwd=project,
-            env=clean_environment(
-                {"DATABASE_URL": dsn, "PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}
-                | dict(env or {})
-            ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start(
+            dsn: str, *arguments: str, env: Mapping[str, str] | None = None
+        ) -> subprocess.Popen[str]:
+            if "--processes" in arguments:  # several tests, or somebody else, may have masters
+                port = str(find_free_port())
+                arguments = (*arguments, "--master-bind-port", port, "--master-port", port)
+            environment = given | {"DATABASE_URL": dsn} | dict(env or {})
+            return spawn("-m", "locust", "--headless", *arguments, cwd=project, env=environment)
 
-    yield start
-    for process in started:
-        kill_all(process)
-        process.communicate()
+        yield start
 
 
 class Ask:
@@ -139,14 +125,6 @@ def page(
             process.wait(60)
         finally:
             kill_all(process)
-
-
-def kill_all(process: subprocess.Popen[Any]) -> None:
-    """Kill what still runs of a process and its children."""
-    if process.poll() is None:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.kill()
-        process.kill()
 
 
 def rates(factor: float = 1.0) -> list[str]:

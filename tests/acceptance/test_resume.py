@@ -19,13 +19,12 @@ from tests.acceptance.conftest import (
     Locust,
     check_record,
     counted,
-    kill_all,
     latest,
     rates,
     wait_for,
     wait_for_offers,
 )
-from tests.conftest import RunLoadgen
+from tests.conftest import RunLoadgen, kill_all
 
 
 def kill(process: subprocess.Popen[str]) -> None:

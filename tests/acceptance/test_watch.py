@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from loadgen.record_reader import read_slots
 from loadgen.source import server
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import Locust, latest, rates, wait_for, wait_for_offers
-from tests.conftest import RunLoadgen, clean_environment, find_free_port
+from tests.conftest import RunLoadgen, find_free_port, spawning
 
 Start = Callable[..., subprocess.Popen[str]]
 SLOT = "SELECT pg_create_logical_replication_slot('a_tool', 'pgoutput')"
@@ -30,28 +29,17 @@ def watch_port() -> int:
 @pytest.fixture
 def watch(project: Path, watch_port: int, metrics_port: int) -> Iterator[Start]:
     """Return a starter of `loadgen watch`; what still runs is ended."""
-    started: list[subprocess.Popen[str]] = []
+    ports = {"WATCH_PORT": str(watch_port), "METRICS_PORT": str(metrics_port)}
+    command = ("-m", "loadgen", "watch", "--interval", "0.2")
+    with spawning() as spawn:
 
-    def start(
-        dsn: str, env: Mapping[str, str] | None = None, *arguments: str, measured: bool = True
-    ) -> subprocess.Popen[str]:
-        ports = {"WATCH_PORT": str(watch_port), "METRICS_PORT": str(metrics_port)}
-        given = {"DATABASE_URL": dsn} | ports | dict(env or {})
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loadgen", "watch", "--interval", "0.2", *arguments],
-            cwd=project,
-            env=clean_environment(given, measured=measured),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start(
+            dsn: str, env: Mapping[str, str] | None = None, *arguments: str, measured: bool = True
+        ) -> subprocess.Popen[str]:
+            given = ports | {"DATABASE_URL": dsn} | dict(env or {})
+            return spawn(*command, *arguments, cwd=project, env=given, measured=measured)
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+        yield start
 
 
 def scrape(port: int) -> dict[str, float]:

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from loadgen.metrics import LoadCollector
-from loadgen.watch_metrics import WatchCollector
+from loadgen.watching.metrics import WatchCollector
 from tests.conftest import clean_environment, find_free_port
 from tests.polling import wait_for
 

@@ -17,7 +17,7 @@ from psycopg import sql
 from loadgen.source import server
 from loadgen.source.account import server_account
 from loadgen.source.postgres import connect
-from tests.conftest import clean_environment, find_free_port
+from tests.conftest import clean_environment, find_free_port, spawning
 
 SIZE = {"users": 3000, "orders": 100_000, "events": 400_000}
 END = "2026-11-20"
@@ -47,28 +47,15 @@ def indexes(dsn: str) -> int:
 @pytest.fixture
 def start_seed(tmp_path: Path) -> Iterator[Start]:
     """Return a starter of `loadgen seed` as a process of its own, gone after the test."""
-    started: list[subprocess.Popen[str]] = []
+    sizes = [text for table, count in SIZE.items() for text in (f"--{table}", str(count))]
+    with spawning() as spawn:
 
-    def start(dsn: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "loadgen", "seed", "--end", END]
-        for table, count in SIZE.items():
-            command += [f"--{table}", str(count)]
-        process = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=clean_environment({"DATABASE_URL": dsn, "EVENT_BYTES": "100"}, measured=False),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
+        def start(dsn: str) -> subprocess.Popen[str]:
+            command = ("-m", "loadgen", "seed", "--end", END, *sizes)
+            env = {"DATABASE_URL": dsn, "EVENT_BYTES": "100"}
+            return spawn(*command, cwd=tmp_path, env=env, measured=False)
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        yield start
 
 
 @pytest.fixture(scope="module")

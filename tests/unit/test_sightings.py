@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.record_rows import MarkerSample
-from loadgen.sightings import BUCKETS, Deliveries, Look, Sightings
+from loadgen.watching.sightings import BUCKETS, Deliveries, Look, Sightings
 from loadgen.workload.markers import Marker
 
 ZERO = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)

@@ -8,16 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from loadgen.marking import MarkerFacts, ToolFacts
+from loadgen.families import counter, gauge, histogram
 from loadgen.source.observe import Observation, Slot
+from loadgen.watching.marking import MarkerFacts, ToolFacts
 
 _STATUSES: Final = ("reserved", "extended", "unreserved", "lost")
 
@@ -44,20 +40,16 @@ class WatchCollector(Collector):
         """Yield every family, also those without a value."""
         state = self._read()
         found = state.observation if state else None
-        yield _gauge(
-            "source_up", "whether the source answers", (), [((), float(found is not None))]
-        )
+        yield gauge("source_up", "whether the source answers", (), [((), float(found is not None))])
         yield from _slots(found.slots if found else ())
         yield from _source(found)
         yield from _tables(found)
         markers = state.markers if state else None
-        written = CounterMetricFamily("loadgen_markers", "marker rows written and committed")
-        if markers is not None:
-            written.add_metric((), markers.written)
-        yield written
+        written = [((), float(markers.written))] if markers else []
+        yield counter("markers", "marker rows written and committed", (), written)
         yield from _tools(markers.tools if markers else ())
         info = [((state.run_id,), 1.0)] if state and state.run_id else []
-        yield _gauge("run_info", "the run whose folder is written to", ("run_id",), info)
+        yield gauge("run_info", "the run whose folder is written to", ("run_id",), info)
 
 
 def _slots(slots: Sequence[Slot]) -> Iterator[Metric]:
@@ -69,14 +61,14 @@ def _slots(slots: Sequence[Slot]) -> Iterator[Metric]:
         ("active", "whether somebody reads a slot"),
     ):
         values = [((s.slot,), float(v)) for s in slots if (v := getattr(s, name)) is not None]
-        yield _gauge(f"slot_{name}", text, ("slot",), values)
+        yield gauge(f"slot_{name}", text, ("slot",), values)
     statuses = [
         ((s.slot, status), float(s.wal_status == status)) for s in slots for status in _STATUSES
     ]
-    yield _gauge("slot_wal_status", "1 for a slot's status", ("slot", "status"), statuses)
+    yield gauge("slot_wal_status", "1 for a slot's status", ("slot", "status"), statuses)
     reasons = [((s.slot, s.invalidation_reason), 1.0) for s in slots if s.invalidation_reason]
     text = "1 for the reason why a slot can't be used any more (Postgres 17 and newer)"
-    yield _gauge("slot_invalidated", text, ("slot", "reason"), reasons)
+    yield gauge("slot_invalidated", text, ("slot", "reason"), reasons)
 
 
 def _source(found: Observation | None) -> Iterator[Metric]:
@@ -89,13 +81,11 @@ def _source(found: Observation | None) -> Iterator[Metric]:
         ("database_bytes", "size of the database"),
     ):
         values = [((), float(getattr(source, name)))] if source else []
-        yield _gauge(f"source_{name}", text, (), values)
-    wal = CounterMetricFamily("loadgen_source_wal_bytes", "WAL written by the server")
-    checkpoints = CounterMetricFamily("loadgen_source_checkpoints", "checkpoints made")
-    if found is not None:
-        wal.add_metric((), found.source.wal_bytes)
-        checkpoints.add_metric((), found.checkpoints)
-    yield from (wal, checkpoints)
+        yield gauge(f"source_{name}", text, (), values)
+    wal = [((), float(found.source.wal_bytes))] if found else []
+    yield counter("source_wal_bytes", "WAL written by the server", (), wal)
+    checkpoints = [((), float(found.checkpoints))] if found else []
+    yield counter("source_checkpoints", "checkpoints made", (), checkpoints)
 
 
 def _tables(found: Observation | None) -> Iterator[Metric]:
@@ -106,7 +96,7 @@ def _tables(found: Observation | None) -> Iterator[Metric]:
         ("table_bytes", "bytes", "size of a table with its indexes"),
     ):
         values = [((table.name,), float(getattr(table, name))) for table in tables]
-        yield _gauge(f"source_{metric}", text, ("table",), values)
+        yield gauge(f"source_{metric}", text, ("table",), values)
 
 
 def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
@@ -116,22 +106,7 @@ def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
         ("freshness_seconds", "freshness", "age of the newest marker at a tool's destination"),
     ):
         values = [((t.name,), float(v)) for t in tools if (v := getattr(t, name)) is not None]
-        yield _gauge(metric, text, ("tool",), values)
-    family = HistogramMetricFamily(
-        "loadgen_delivery_seconds",
-        "from a marker's commit to its sighting at a tool's destination",
-        labels=("tool",),
-        unit="seconds",
-    )
-    for tool in tools:
-        family.add_metric((tool.name,), list(tool.deliveries), tool.delivery_seconds)
-    yield family
-
-
-def _gauge(
-    name: str, text: str, labels: Sequence[str], values: Sequence[tuple[Sequence[str], float]]
-) -> Metric:
-    family = GaugeMetricFamily(f"loadgen_{name}", text, labels=labels)
-    for key, value in values:
-        family.add_metric(key, value)
-    return family
+        yield gauge(metric, text, ("tool",), values)
+    text = "from a marker's commit to its sighting at a tool's destination"
+    delivered = [((tool.name,), tool.deliveries, tool.delivery_seconds) for tool in tools]
+    yield histogram("delivery_seconds", text, ("tool",), delivered)

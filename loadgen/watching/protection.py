@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from loadgen.door_client import DoorError, ask, door_url
-from loadgen.notices import Notices
 from loadgen.settings import Settings
 from loadgen.source.observe import Slot
+from loadgen.watching.notices import Notices
 
 _TOPIC = "danger"
 

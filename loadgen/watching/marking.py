@@ -18,12 +18,12 @@ import psycopg
 
 from loadgen.destination.probe import Destination
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SourceError
-from loadgen.notices import Notices
 from loadgen.record import RunRecord
 from loadgen.record_reader import read_freshness
 from loadgen.record_rows import MarkerSample
-from loadgen.sightings import Deliveries, Look, Sightings
 from loadgen.source import postgres
+from loadgen.watching.notices import Notices
+from loadgen.watching.sightings import Deliveries, Look, Sightings
 from loadgen.workload.markers import Marker, find_markers, write_marker
 
 _LONGEST_WRITE: Final = 30.0  # seconds, as the load's own writes

@@ -1,0 +1,1 @@
+"""The parts of the watch: markers and sightings, source protection, notices, metrics."""
