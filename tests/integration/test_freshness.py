@@ -268,16 +268,16 @@ def test_a_record_that_can_t_be_written_loses_no_sighting(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It is said once, and what was seen meanwhile is appended later."""
-    file, away = reports / RUN / MarkerSample.FILE, reports / "away"
+    file, kept, in_the_way = (reports / RUN / MarkerSample.FILE, reports / "kept", reports / "link")
+    in_the_way.symlink_to(reports)  # a folder can't be written to; and each swap is one step
     with watching(source, reports, copy) as watch:
         wait_for(seen(reports, 2), "markers")
-        file.rename(away)
-        file.mkdir()
+        kept.hardlink_to(file)
+        in_the_way.replace(file)
         before = len(sequences(source))
         wait_for(partial(wrote, source, before + 3), "markers")
         wait_for(lambda: (m := watch.state().markers) and m.tools[0].unseen <= 1, "sightings")
-        file.rmdir()
-        away.rename(file)
+        kept.replace(file)
         wait_for(seen(reports, before + 3), "them in the record")
     assert [row.sequence for row in rows(reports)] == sequences(source)
     assert capsys.readouterr().err.count("can't write") == 1
