@@ -15,7 +15,7 @@ help:
 	@echo "make observe a Prometheus beside load and watch, where one is installed"
 	@echo "make bench   the benchmarks, minutes"
 	@echo "make soak    a load of half an hour: does memory grow, does the page stay quick"
-	@echo "make lock    the two locks anew, from pyproject.toml"
+	@echo "make lock    the locks anew, from pyproject.toml"
 	@echo "make build   the wheel, into dist"
 	@echo "make clean   removes what was made here, the embedded Postgres and its data too"
 
@@ -52,13 +52,15 @@ bench: setup-dev
 	.venv/bin/python -m bench.seed
 	.venv/bin/python -m bench.load
 
+EMULATORS = tests/emulators/requirements
 # The development lock first: the other may hold nothing that it does not.
-COMPILE = pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE = pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --annotation-style line --custom-compile-command "make lock"
 lock:
 	uv="$$(scripts/setup --uv)"; \
-	"$$uv" $(COMPILE) --all-extras --group dev -o requirements-dev.lock; \
-	"$$uv" $(COMPILE) --extra demo -c requirements-dev.lock -o requirements.lock
+	"$$uv" $(COMPILE) pyproject.toml --all-extras --group dev -o requirements-dev.lock; \
+	"$$uv" $(COMPILE) pyproject.toml --extra demo -c requirements-dev.lock -o requirements.lock; \
+	"$$uv" $(COMPILE) $(EMULATORS).in -o $(EMULATORS).lock
 	sed 's/-c requirements-dev.lock, //; s/, -c requirements-dev.lock//' requirements.lock >.lock
 	mv .lock requirements.lock
 

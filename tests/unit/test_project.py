@@ -14,7 +14,7 @@ from loadgen.settings import Settings, allowed, load_settings
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "tests/emulators/requirements.lock")
 
 
 def default(name: str) -> str:
