@@ -190,6 +190,11 @@ def origins(overrides: Mapping[str, object] | None = None) -> dict[str, Origin]:
     }
 
 
+def variable(name: str) -> str | None:
+    """Return what the environment, else .env, has under a name that another file chose."""
+    return os.environ.get(name) or dotenv_values(_DOTENV).get(name) or None
+
+
 def misspelt() -> dict[str, str]:
     """Return names in .env that are no setting but nearly one, with that setting's name."""
     known = [name.upper() for name in Settings.model_fields]
