@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     reports_dir: Path = Field(Path("reports"), description="where each run writes its folder")
     tools_file: Path = Field(Path("tools.toml"), description="the tools under test")
     thresholds_file: Path = Field(Path("thresholds.toml"), description="what passes and what fails")
+    rate_cards_dir: Path | None = Field(
+        None, description="folder of rate cards of your own, before those that come along"
+    )
     budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         15, description="dollars above which a run is warned about"
     )
@@ -140,7 +143,7 @@ class Settings(BaseSettings):
             raise ValueError(f"at most MAX_RATE_PER_HOUR, which is {cap:.15g}")
         return rate
 
-    @field_validator("pg_bin", "reports_dir", "tools_file", "thresholds_file")
+    @field_validator("pg_bin", "reports_dir", "tools_file", "thresholds_file", "rate_cards_dir")
     @classmethod
     def _home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else path

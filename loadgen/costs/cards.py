@@ -1,0 +1,274 @@
+"""Rate cards: dated, cited list prices, one TOML file each.
+
+The files in rate_cards/ ship with the program; a file of the same name in RATE_CARDS_DIR replaces
+one. Numbers are Decimals exactly as written. A price that nobody knows is `unpriced = "why"`; there
+is no default that would make it nothing. A card has `plans`, what a vendor charges by, and
+`tables`, prices by two keys (region and edition, generation and size).
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from loadgen.errors import SettingsError
+from loadgen.record_costs import Grade, Payer
+
+STALE_DAYS: Final = 90
+
+# What a vendor may count; `usage` says how each is got.
+Meter = Literal[
+    "inserts",
+    "updates",
+    "deletes",
+    "changes",
+    "distinct_rows",
+    "gigabytes",
+    "connections",
+    "hours",
+    "months",
+]
+_Text = Annotated[str, Field(min_length=1)]
+_Price = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+_Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Table):
+    """Where a price was read, and when: `as_of` is the day on which it was known to hold."""
+
+    title: _Text
+    url: _Text | None = None
+    as_of: date
+    grade: Grade
+
+
+class Tier(_Table):
+    """The price of one unit up to a quantity, without `upto` of all that is above.
+
+    Either `rate` or `unpriced`, the reason why it is not known; `at_most` may bound the latter.
+    """
+
+    upto: _Positive | None = None
+    rate: _Price | None = None
+    unpriced: _Text | None = None
+    at_most: _Price | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Tier":
+        if (self.rate is None) == (self.unpriced is None):
+            raise ValueError('a tier has rate = a number, or unpriced = "why", and not both')
+        if self.rate is not None and self.at_most is not None:
+            raise ValueError("at_most goes with unpriced only")
+        return self
+
+
+class Charge(_Table):
+    """One thing that a plan charges by: meter x factor units, less those included, by tiers.
+
+    Rates are dollars per `per` units.
+    """
+
+    category: _Text
+    meter: Meter
+    unit: _Text
+    factor: _Positive = Decimal(1)
+    per: _Positive = Decimal(1)
+    included: Annotated[Decimal, Field(ge=0)] = Decimal(0)
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
+    source: _Text
+    grade: Grade | None = None  # where it is less certain than its source
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _rising(self) -> "Charge":
+        ends = [tier.upto for tier in self.tiers]
+        limits = [end for end in ends[:-1] if end is not None]
+        if len(limits) < len(ends) - 1 or ends[-1] is not None:
+            raise ValueError("each tier but the last has upto, and the last has none")
+        if any(low >= high for low, high in pairwise(limits)):
+            raise ValueError("upto has to rise from tier to tier")
+        return self
+
+
+class Base(_Table):
+    """What a month costs before anything is counted; `mode` whether usage is added or absorbs it.
+
+    With `meter` and `upto` it is charged only while that meter is above 0 and at most that.
+    """
+
+    amount: _Price | None = None
+    unpriced: _Text | None = None
+    mode: Literal["add", "floor"] = "add"
+    meter: Meter | None = None
+    upto: _Positive | None = None
+    source: _Text
+    grade: Grade | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Base":
+        if (self.amount is None) == (self.unpriced is None):
+            raise ValueError('base has amount = a number, or unpriced = "why", and not both')
+        if (self.meter is None) != (self.upto is None):
+            raise ValueError("meter and upto of base go together")
+        return self
+
+
+class Plan(_Table):
+    """What one plan of a vendor charges, and when it was in force, both days included.
+
+    `limits` are the most that the plan allows by meter: beyond it there is no such plan.
+    """
+
+    name: _Text
+    title: _Text
+    effective_from: date | None = None
+    effective_to: date | None = None
+    min_interval_seconds: Annotated[int, Field(gt=0)] | None = None
+    base: Base | None = None
+    charges: tuple[Charge, ...] = ()
+    limits: Mapping[Meter, _Positive] = Field(default_factory=dict)
+    connections: Annotated[int, Field(ge=1)] = 1  # those that one pipe takes
+    estimate: bool = True  # whether its month is worth comparing with others
+    note: str = ""
+
+    def in_force(self, day: date) -> bool:
+        """Return whether the plan could be had on that day."""
+        begun = self.effective_from is None or self.effective_from <= day
+        return begun and (self.effective_to is None or day <= self.effective_to)
+
+
+class PriceTable(_Table):
+    """Prices by two keys: `rows.FIRST.SECOND = number`."""
+
+    unit: _Text
+    source: _Text
+    grade: Grade | None = None
+    rows: Mapping[str, Mapping[str, _Price]]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One price of a table, and how far it is to be believed."""
+
+    value: Decimal
+    unit: str
+    source: Source
+    grade: Grade
+
+
+class RateCard(_Table):
+    """One vendor's prices."""
+
+    name: str
+    vendor: _Text
+    currency: Literal["USD"] = "USD"
+    payer: Payer = "service"
+    sources: Annotated[Mapping[str, Source], Field(min_length=1)]
+    plans: tuple[Plan, ...] = ()
+    tables: Mapping[str, PriceTable] = Field(default_factory=dict)
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _cited(self) -> "RateCard":
+        for where, source in self._citations():
+            if source not in self.sources:
+                known = ", ".join(self.sources)
+                raise ValueError(f"{where} cites {source!r}, but [sources] has {known}")
+        return self
+
+    def price(self, table: str, row: str, column: str) -> Price | None:
+        """Return a price of a table; None where the card has none for these keys."""
+        found = self.tables.get(table)
+        value = found.rows.get(row, {}).get(column) if found is not None else None
+        if found is None or value is None:
+            return None
+        source = self.sources[found.source]
+        return Price(value, found.unit, source, found.grade or source.grade)
+
+    def plan(self, name: str | None, day: date) -> Plan | None:
+        """Return the plan of that name in force on that day, or the first in force."""
+        there = (plan for plan in self.plans if plan.in_force(day))
+        return next((plan for plan in there if name in {None, plan.name}), None)
+
+    def warnings(self, today: date) -> list[str]:
+        """Return in words which sources are older than STALE_DAYS."""
+        return [
+            f"rate card {self.name}: {source.title} is of {source.as_of}, {days} days ago: "
+            f"check the price and correct {self.name}.toml"
+            for source in self.sources.values()
+            if (days := (today - source.as_of).days) > STALE_DAYS
+        ]
+
+    def _citations(self) -> Iterator[tuple[str, str]]:
+        for plan in self.plans:
+            if plan.base is not None:
+                yield f"base of plan {plan.name}", plan.base.source
+            for charge in plan.charges:
+                yield f"{charge.category} of plan {plan.name}", charge.source
+        for name, table in self.tables.items():
+            yield f"table {name}", table.source
+
+
+def load_cards(folder: Path | None = None) -> dict[str, RateCard]:
+    """Return the rate cards by name, those of `folder` before the packaged ones.
+
+    Raises SettingsError with a line for each thing that is not understood.
+    """
+    return {name: load_card(name, folder) for name in sorted(_names(folder))}
+
+
+def load_card(name: str, folder: Path | None = None) -> RateCard:
+    """Return one rate card. Raises SettingsError where there is none, or it is not understood."""
+    packaged = files("loadgen.costs").joinpath("rate_cards", f"{name}.toml")
+    own = folder / f"{name}.toml" if folder is not None else None
+    file = own if own is not None and own.is_file() else packaged
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as exc:
+        known = ", ".join(sorted(_names(folder)))
+        raise SettingsError(f"there is no rate card {name!r}: there are {known}") from exc
+    return parse_card(name, text, str(file))
+
+
+def parse_card(name: str, text: str, where: str) -> RateCard:
+    """Return the card of a file's text, which errors call `where`. Raises SettingsError."""
+    try:
+        raw: dict[str, Any] = tomllib.loads(text, parse_float=Decimal)
+        return RateCard.model_validate({**raw, "name": name})
+    except ValidationError as exc:
+        lines = [f"{where}: {_place(error['loc'])}{_said(error['msg'])}" for error in exc.errors()]
+        raise SettingsError("\n".join(lines)) from exc
+    except ValueError as exc:
+        raise SettingsError(f"{where} can't be read as TOML: {exc}") from exc
+
+
+def _names(folder: Path | None) -> set[str]:
+    packaged = files("loadgen.costs").joinpath("rate_cards")
+    names = {file.name for file in packaged.iterdir()}
+    if folder is not None:
+        if not folder.is_dir():
+            raise SettingsError(f"RATE_CARDS_DIR is {folder}, which is no folder: make or unset it")
+        names |= {file.name for file in folder.iterdir()}
+    return {name.removesuffix(".toml") for name in names if name.endswith(".toml")}
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    words = [f"number {part + 1}" if isinstance(part, int) else part for part in location]
+    return f"{', '.join(words)}: " if words else ""
+
+
+def _said(message: str) -> str:
+    said = message.removeprefix("Value error, ")
+    return said[0].lower() + said[1:]
