@@ -140,7 +140,7 @@ class Plan(_Table):
     charges: tuple[Charge, ...] = ()
     limits: Mapping[Meter, _Positive] = Field(default_factory=dict)
     connections: Annotated[int, Field(ge=1)] = 1  # those that one pipe takes
-    estimate: bool = True  # whether its month is worth comparing with others
+    compared: bool = True  # whether it stands in the comparison of all vendors
     note: str = ""
 
     def in_force(self, day: date) -> bool:

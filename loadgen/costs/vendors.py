@@ -1,0 +1,155 @@
+"""The vendors' prices of a run, from their rate cards: every card's, whatever tool was under test.
+
+A line is what a month would cost that held this run and nothing else: fixed fees are whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from loadgen.costs.cards import RateCard
+from loadgen.costs.curves import compared
+from loadgen.costs.estimate import Priced
+from loadgen.costs.usage import Reported, Usage
+from loadgen.costs.workload import Band, run_counts, run_hours, workload_of
+from loadgen.record_costs import CostLine, Total, not_priced
+from loadgen.record_reader import read_freshness
+from loadgen.record_run import Run
+
+_MARKER_BYTES: Final = 350  # an event of type loadgen_marker as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A tool under test that names its price: which card, and which plan of it."""
+
+    tool: str
+    card: str
+    plan: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VendorPrices:
+    """The source of vendors' cost lines: `choices` by their tools' names, other cards by their own.
+
+    `reported` are figures of usage.toml, which come before our own.
+    """
+
+    cards: Mapping[str, RateCard]
+    choices: Sequence[Choice]
+    day: date
+    reported: Mapping[str, Reported]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "vendors' rate cards"
+
+    def lines(self, run: Run) -> list[CostLine]:
+        """Return each vendor's lines of the run, the freshness markers' share among them."""
+        band, markers = run_usage(run), markers_of(run)
+        found: list[CostLine] = []
+        for name, priced in self.priced().items():
+            if isinstance(priced, CostLine):
+                found.append(priced)
+            elif band is None:
+                why = "the run's record has no committed writes"
+                found.append(not_priced(name, priced.card.payer, "usage", why))
+            else:
+                found += self._of(priced, band.likely, markers)
+        return found
+
+    def priced(self) -> dict[str, Priced | CostLine]:
+        """Return who is priced by what; in its place a line that says why it can't be."""
+        found: dict[str, Priced | CostLine] = {
+            choice.tool: self._chosen(choice) for choice in self.choices
+        }
+        named = {choice.card for choice in self.choices}
+        for name, plans in compared(list(self.cards.values()), self.day).items():
+            if name not in named:
+                found[name] = plans[0]
+        return found
+
+    def _chosen(self, choice: Choice) -> Priced | CostLine:
+        card = self.cards.get(choice.card)
+        if card is None:
+            why = f"there is no rate card {choice.card!r}, only {', '.join(self.cards)}"
+            return not_priced(choice.tool, "service", "usage", why, "TOOLS_FILE")
+        plan = card.plan(choice.plan, self.day)
+        if plan is None:
+            known = ", ".join(dict.fromkeys(plan.name for plan in card.plans)) or "none"
+            why = f"card {card.name} has no plan {choice.plan!r} on {self.day}: it has {known}"
+            return not_priced(choice.tool, card.payer, "usage", why, "TOOLS_FILE")
+        return Priced(choice.tool, card, plan)
+
+    def _of(self, priced: Priced, usage: Usage, markers: int) -> list[CostLine]:
+        reported = self.reported.get(priced.tool)
+        if reported is None:
+            return [*priced.lines(usage), *_marker_line(priced, usage, markers)]
+        if reported.billed_usd is not None:
+            return [_billed(priced, reported, reported.billed_usd)]
+        # The vendor counted the markers too.
+        lines = replace(priced, basis="measured").lines(reported.over(usage))
+        said = f"usage as reported: {reported.source}"
+        return [replace(line, note="; ".join(filter(None, (line.note, said)))) for line in lines]
+
+
+def run_usage(run: Run) -> Band | None:
+    """Return what the run was to vendors; None where nothing was written."""
+    workload, hours = workload_of(run), run_hours(run)
+    if workload is None or hours is None:
+        return None
+    return workload.usage(run_counts(run), hours)
+
+
+def markers_of(run: Run) -> int:
+    """Return how many freshness markers the run's record knows."""
+    return len({row.sequence for row in read_freshness(run.path)})
+
+
+def with_markers(usage: Usage, markers: int) -> Usage:
+    """Return the usage with so many markers, each a row of its own."""
+    return replace(
+        usage,
+        inserts=usage.inserts + markers,
+        distinct_rows=usage.distinct_rows + markers,
+        bytes=usage.bytes + markers * _MARKER_BYTES,
+    )
+
+
+def _marker_line(priced: Priced, usage: Usage, markers: int) -> list[CostLine]:
+    """Return what the markers add to the price: they are the experiment's own rows."""
+    if not markers:
+        return []
+    lines = priced.lines(with_markers(usage, markers))
+    without, total = Total.of(priced.lines(usage)), Total.of(lines)
+    if total.unpriced:
+        why = "the plan's price of this usage is not known"
+        return [not_priced(priced.tool, priced.card.payer, "freshness markers", why)]
+    return [
+        replace(
+            lines[-1],
+            category="freshness markers",
+            quantity=Decimal(markers),
+            unit="marker",
+            unit_price=None,
+            amount=total.amount - without.amount,
+            note="rows that the watch writes, more of the same charges",
+        )
+    ]
+
+
+def _billed(priced: Priced, reported: Reported, dollars: Decimal) -> CostLine:
+    return CostLine(
+        tool=priced.tool,
+        payer=priced.card.payer,
+        category="billed",
+        amount=dollars,
+        basis="measured",
+        grade="P",
+        source=reported.source,
+        as_of=None,
+        note="as the vendor reported it",
+    )
