@@ -142,7 +142,14 @@ class Costs:
 def write_costs(folder: Path, costs: Costs) -> Path:
     """Replace costs.json in the run's folder at once and return its path."""
     path = folder / COSTS_FILE
-    plain = {
+    text = json.dumps(plain_costs(costs), indent=2, ensure_ascii=False, allow_nan=False)
+    replace_file(path, f"{text}\n".encode())
+    return path
+
+
+def plain_costs(costs: Costs) -> dict[str, Any]:
+    """Return what costs.json has: plain values, decimals and dates as text."""
+    found = {
         "schema_version": COSTS_SCHEMA_VERSION,
         "mode": costs.mode,
         "made_at": iso(costs.made_at),
@@ -150,9 +157,8 @@ def write_costs(folder: Path, costs: Costs) -> Path:
         "warnings": list(costs.warnings),
         "outlook": costs.outlook,
     }
-    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    replace_file(path, f"{text}\n".encode())
-    return path
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=_plain))
+    return plain
 
 
 def read_costs(folder: Path) -> Costs | None:

@@ -63,14 +63,16 @@ class VendorPrices:
 
     def priced(self) -> dict[str, Priced | CostLine]:
         """Return who is priced by what; in its place a line that says why it can't be."""
-        found: dict[str, Priced | CostLine] = {
-            choice.tool: self._chosen(choice) for choice in self.choices
-        }
+        found = self.named()
         named = {choice.card for choice in self.choices}
         for name, plans in compared(list(self.cards.values()), self.day).items():
             if name not in named:
                 found[name] = plans[0]
         return found
+
+    def named(self) -> dict[str, Priced | CostLine]:
+        """Return the same of the tools that name their price."""
+        return {choice.tool: self._chosen(choice) for choice in self.choices}
 
     def _chosen(self, choice: Choice) -> Priced | CostLine:
         card = self.cards.get(choice.card)

@@ -1,0 +1,191 @@
+"""`loadgen costs`: what a run cost, and what a month of it would, from everyone who knows."""
+
+import argparse
+import json
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from loadgen.record_costs import (
+    GRADES,
+    CostLine,
+    Costs,
+    Total,
+    plain_costs,
+    plain_line,
+    write_costs,
+)
+from loadgen.record_reader import find_run
+from loadgen.settings import Settings, load_settings
+
+_EXAMPLE = (
+    "example: loadgen costs            (the latest run; or name one: loadgen costs --run RUN)"
+)
+_WIDTH = 100
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "costs",
+        help="prices a run: vendors' list prices, months, break-evens; writes costs.json",
+        description="Prices what a run wrote with every vendor's rate card, and a month at its "
+        "rate, and writes costs.json into the run's folder; `loadgen report` shows it. These are "
+        "list estimates, each with its grade and date; what is not known is said as not priced.",
+        epilog=_EXAMPLE,
+    )
+    parser.add_argument(
+        "--run",
+        dest="run_name",
+        metavar="RUN",
+        help="a run's id or folder; without it the latest run in REPORTS_DIR",
+    )
+    parser.add_argument(
+        "--expected",
+        action="store_true",
+        help="before a run: what the tools of TOOLS_FILE would charge for the one that the "
+        "settings describe, against BUDGET_USD; writes nothing",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the costs and print them; 0 whatever they are."""
+    settings, now = load_settings(), datetime.now(UTC)
+    if args.expected:
+        return _expected(args, settings, now)
+    from loadgen.costs.gather import costs_of  # noqa: PLC0415 - pydantic's models take a while
+
+    folder = find_run(settings.reports_dir, args.run_name)
+    costs = costs_of(folder, settings, now)
+    path = write_costs(folder, costs)
+    if args.json:
+        print(json.dumps(plain_costs(costs), indent=2))
+    else:
+        _show(folder, costs)
+        print(f"costs: {path}")
+    return 0
+
+
+def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
+    from loadgen.costs import gather, words  # noqa: PLC0415 - as above
+
+    lines = gather.expected(settings, now)
+    warning = gather.over_budget(lines, Decimal(str(settings.budget_usd)))
+    if args.json:
+        print(json.dumps({"lines": [plain_line(line) for line in lines], "warning": warning}))
+        return 0
+    if not lines:
+        print(f"{settings.tools_file} has no tool with a price: the run itself costs nothing.")
+        return 0
+    print(f"Expected of {settings.test_duration_hours:g} h at the rates that are set, list prices:")
+    _lines(lines)
+    print(f"  together: {words.total(Total.of(lines))}")
+    if warning:
+        print(f"warning: {warning}")
+    return 0
+
+
+def _show(folder: Path, costs: Costs) -> None:
+    measured = any(line.basis == "measured" for line in costs.lines)
+    print(f"run {folder.name}" + (f", {costs.mode} figures" if measured else ""))
+    if costs.outlook:
+        _usage(costs.outlook["usage"]["run"], "it wrote")
+    print("\nThe run, as if a month held nothing else:")
+    _lines(costs.lines)
+    if costs.outlook:
+        print()
+        _usage(costs.outlook["usage"]["month"], "a month at its rate is")
+        _months(costs.outlook["months"])
+        _break_evens(costs.outlook)
+    print()
+    grades = ", ".join(f"{grade} {meaning}" for grade, meaning in GRADES.items())
+    _wrapped(f"Grades: {grades}. List estimates, no quotes; docs/costs.md has the method.")
+    for warning in costs.warnings:
+        _wrapped(f"warning: {warning}")
+
+
+def _usage(band: dict[str, Any], begins: str) -> None:
+    from loadgen.costs import words  # noqa: PLC0415 - as above
+
+    low, likely, high = (words.gigabytes(one) for one in band["bytes"])
+    _wrapped(
+        f"{begins} {words.big(band['changes'])} changes, about "
+        f"{words.big(band['distinct_rows'][1])} distinct rows, {likely} ({low} to {high})"
+    )
+
+
+def _lines(lines: Sequence[CostLine]) -> None:
+    from loadgen.costs import words  # noqa: PLC0415 - as above
+
+    rows = [("tool", "paid by", "for", "quantity", "amount", "basis", "grade")]
+    for tool, found in groupby(lines, key=lambda line: line.tool):
+        own = list(found)
+        rows += [
+            (
+                tool,
+                line.payer,
+                line.category,
+                words.counted(line.quantity, line.unit),
+                words.total(Total.of([line])),
+                line.basis,
+                line.grade,
+            )
+            for line in own
+        ]
+        if len(own) > 1:
+            rows.append((tool, "", "together", "", words.total(Total.of(own)), "", ""))
+    _table(rows, right=(3, 4))
+    unpriced = [line for line in lines if line.amount is None]
+    for note in dict.fromkeys(f"{one.tool}, {one.category}: {one.note}" for one in unpriced):
+        _wrapped(note)
+
+
+def _months(months: Sequence[dict[str, Any]]) -> None:
+    from loadgen.costs import words  # noqa: PLC0415 - as above
+
+    rows = [("vendor", "plan", "a month", "/ 1M changes", "/ 1M rows", "grade", "as of")]
+    rows += [
+        (
+            month["vendor"].partition(" (")[0],
+            month["plan"],
+            words.span(month["least"], month["most"]),
+            words.dollars(month["per_million_changes"]),
+            words.dollars(month["per_million_rows"]),
+            month["grade"],
+            str(month["as_of"] or ""),
+        )
+        for month in months
+    ]
+    _table(rows, right=(2, 3, 4))
+
+
+def _break_evens(outlook: Mapping[str, Any]) -> None:
+    from loadgen.costs import words  # noqa: PLC0415 - as above
+
+    names = outlook["vendors"]
+    if not outlook["break_evens"]:
+        return
+    print("\nWhich is certainly cheaper, by changes a month in this mix:")
+    for found in sorted(outlook["break_evens"], key=lambda one: one["changes"]):
+        below, above = (names[found[side]].partition(" (")[0] for side in ("below", "above"))
+        print(f"  below {words.big(found['changes']):<13} {below}; above it {above}")
+
+
+def _table(rows: Sequence[tuple[str, ...]], right: Iterable[int]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  " + "  ".join(cells).rstrip())
+
+
+def _wrapped(text: str) -> None:
+    for line in textwrap.wrap(text, _WIDTH, subsequent_indent="  "):
+        print(line)

@@ -1,0 +1,123 @@
+"""All that is known of a run's cost, from everyone who knows some of it.
+
+Another source of cost lines is added in `sources`; what it can't read it says as lines.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from loadgen.costs.asked import CostSource
+from loadgen.costs.cards import RateCard, load_cards
+from loadgen.costs.outlook import outlook
+from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
+from loadgen.costs.vendors import Choice, VendorPrices, run_usage, with_markers
+from loadgen.costs.words import dollars, plural
+from loadgen.costs.workload import Workload, workload_of
+from loadgen.destination.tools_file import Tool, load_tools
+from loadgen.record_costs import CostLine, Costs, Total, not_priced
+from loadgen.record_reader import load_run
+from loadgen.record_run import Run
+from loadgen.settings import Settings
+
+_WAREHOUSE: Final = (
+    "credits depend on how often the tool wakes its warehouse; a Gen1 XS that never suspends "
+    "takes 24 a day"
+)
+
+
+def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
+    """Return the costs of the run in `folder`, priced by the cards in force at `at`.
+
+    Raises SettingsError for a card, tools.toml or usage.toml that is not understood.
+    """
+    run, tools = load_run(folder), load_tools(settings)
+    cards, reported = load_cards(settings.rate_cards_dir), read_reported(folder)
+    day = (run.started_at or at).date()
+    lines = [line for one in sources(tools, cards, day, reported) for line in one.lines(run)]
+    warnings = [text for card in cards.values() for text in card.warnings(at.date())]
+    warnings += _unknown(reported, lines)
+    found = _outlook(run, cards, day, reported)
+    return Costs(at, tuple(lines), tuple(warnings), found)
+
+
+def sources(
+    tools: Sequence[Tool],
+    cards: Mapping[str, RateCard],
+    day: date,
+    reported: Mapping[str, Reported],
+) -> list[CostSource]:
+    """Return everyone who is asked what a run cost."""
+    return [VendorPrices(cards, choices(tools), day, reported)]
+
+
+def choices(tools: Sequence[Tool]) -> list[Choice]:
+    """Return the prices that tools.toml names; a tool of this machine has none."""
+    return [
+        Choice(tool.name, tool.price.card, tool.price.plan)
+        for tool in tools
+        if tool.price is not None
+    ]
+
+
+def expected(settings: Settings, at: datetime) -> list[CostLine]:
+    """Return what the tools under test would charge for the run that the settings describe.
+
+    The baseline's first copy is left out: some vendors charge for it, some don't.
+    """
+    tools, cards = load_tools(settings), load_cards(settings.rate_cards_dir)
+    found: list[CostLine] = []
+    usage = planned(settings, markers=bool(tools))
+    for priced in VendorPrices(cards, choices(tools), at.date(), {}).named().values():
+        found += [priced] if isinstance(priced, CostLine) else priced.lines(usage)
+    for tool in tools:
+        if tool.destination == "snowflake":
+            found.append(not_priced(tool.name, "customer", "warehouse", _WAREHOUSE))
+    return found
+
+
+def planned(settings: Settings, *, markers: bool) -> Usage:
+    """Return the usage of the run that the settings describe, its markers with it."""
+    hours = Decimal(str(settings.test_duration_hours))
+    workload = Workload(
+        per_hour=settings.rates_per_hour(),
+        orders=settings.initial_orders,
+        event_bytes=settings.event_bytes,
+        seed=settings.seed,
+    )
+    counts = {name: round(rate * float(hours)) for name, rate in workload.per_hour.items()}
+    number = int(hours * 3600 / Decimal(str(settings.marker_interval_seconds))) if markers else 0
+    return with_markers(workload.usage(counts, hours).likely, number)
+
+
+def over_budget(lines: Sequence[CostLine], budget: Decimal) -> str | None:
+    """Return in a line that the expected spend is, or may be, above the budget; else None."""
+    total = Total.of(lines)
+    limit = f"BUDGET_USD, which is {dollars(budget)}"
+    if total.amount > budget:
+        return f"the run would cost {dollars(total.amount)}, more than {limit}"
+    if total.at_most is None:
+        return f"{plural(total.unpriced, 'line')} not priced: the run may cost more than {limit}"
+    if total.at_most > budget:
+        return f"the run may cost up to {dollars(total.at_most)}, more than {limit}"
+    return None
+
+
+def _unknown(reported: Mapping[str, Reported], lines: Sequence[CostLine]) -> list[str]:
+    known = dict.fromkeys(line.tool for line in lines)
+    return [
+        f"{USAGE_FILE} has figures of {name}, which nothing prices: there are {', '.join(known)}"
+        for name in reported
+        if name not in known
+    ]
+
+
+def _outlook(
+    run: Run, cards: Mapping[str, RateCard], day: date, reported: Mapping[str, Reported]
+) -> dict[str, Any]:
+    workload, usage = workload_of(run), run_usage(run)
+    if workload is None or usage is None:
+        return {}
+    return outlook(workload, usage, list(cards.values()), day, reported)
