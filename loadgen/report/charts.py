@@ -85,7 +85,7 @@ def draw_rates(head: Head, spans: Sequence[Span], frame: Frame) -> Drawing:
         axes.stairs(target, edges, color=ink, linewidth=1.0, linestyle=_DASHES, baseline=None)
         axes.set_ylim(0, 1.15 * max([*most, *target, *offered, 1e-9]))
         _plain_ticks(axes)
-        _name_ends(axes, _three_ends(target[-1], offered[-1], committed[-1], color))
+        name_ends(axes, _three_ends(target[-1], offered[-1], committed[-1], color))
 
     return _chart("rate", unit, head, frame, paint)
 
@@ -107,7 +107,7 @@ def draw_steps(head: Head, steps: Sequence[Step], frame: Frame) -> Drawing:
         axes.set_ylim(0, 1.15 * max(last.asked, last.offered, 1))
         _plain_ticks(axes, whole=True)
         ends = _three_ends(last.asked, last.offered, last.committed, color, target="asked")
-        _name_ends(axes, ends)
+        name_ends(axes, ends)
 
     return _chart("rate", "arrivals so far", head, frame, paint)
 
@@ -138,7 +138,7 @@ def draw_latency(
             axes.plot(times, _dots(values), "o", color=line_color, markersize=2.2, mew=0)
         _latency_ticks(axes)
         ends = [(_last(service), "service", muted), (_last(intended), "intended", color)]
-        _name_ends(axes, ends)
+        name_ends(axes, ends)
 
     return _chart("latency", "p95, log scale", head, frame, paint)
 
@@ -176,7 +176,7 @@ def draw_undone(head: Head, spans: Sequence[Span], frame: Frame) -> Drawing:
             names.append((skipped[-1], "skipped", warn))
         axes.set_ylim(0, 1.15 * max([*both, 1]))
         _plain_ticks(axes, whole=True)
-        _name_ends(axes, names)
+        name_ends(axes, names)
 
     return _chart("undone", f"arrivals in {width}", head, frame, paint)
 
@@ -246,7 +246,7 @@ def _three_ends(
     return [(committed, "committed", color), (offered, "offered", muted), (asked, target, ink)]
 
 
-def _name_ends(axes: "Axes", ends: Sequence[End]) -> None:
+def name_ends(axes: "Axes", ends: Sequence[End]) -> None:
     """Write each line's name where it ends, kept apart where they end together."""
     to_share = axes.transAxes.inverted()
     heights = [

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from loadgen.errors import RecordError
+from loadgen.record_costs import read_costs
 from loadgen.record_files import naming, replace_file
 from loadgen.record_reader import load_run, read_generator, read_samples
 from loadgen.report.facts import Facts, facts_of
@@ -33,7 +34,7 @@ def write_report(folder: Path, at: datetime, limits: tuple[Threshold, ...] = ())
     """Write the report of the run in `folder`; a report that is there already is replaced."""
     facts = facts_of(load_run(folder), read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
-    report = render(facts, at, limits)
+    report = render(facts, at, limits, read_costs(folder))
     charts = folder / CHARTS_FOLDER
     if charts.exists() and not charts.is_dir():
         raise RecordError(f"{charts} is in the way of the report's charts: move it away")

@@ -15,14 +15,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadgen import __version__
+from loadgen.record_costs import Costs
 from loadgen.report import judging, palette, svg, tables, words
+from loadgen.report.costs import cost_section
 from loadgen.report.facts import Facts
 from loadgen.report.gallery import Gallery, gallery
 from loadgen.report.tables import Table
 from loadgen.report.verdict import SKIPPED_LIMIT, TOLERANCE, Verdict, judge
 from loadgen.thresholds import Threshold
 
-CHART_FILES = ("rates.svg", "latency.svg", "undone.svg")
+CHART_FILES = ("rates.svg", "latency.svg", "undone.svg", "costs.svg")
 _METHOD = (
     """The schedule decides when each arrival is due; nothing else does. A write counts as committed
     once the source has answered its commit, and is never sent twice. At each sample, offered =
@@ -39,9 +41,9 @@ _METHOD = (
 )
 _MISSING = (
     """This version reports the load alone: what was written to the source. It does not measure
-    whether a tool's copy is right, how fresh it is, how much WAL its slot holds back, or what it
-    costs.""",
+    whether a tool's copy is right, how fresh it is, or how much WAL its slot holds back.""",
 )
+_NO_COSTS = "What it would cost is not in this report: run `loadgen costs`, then `loadgen report`."
 _MARKS = {"good": "ok", "warn": "note", "bad": "problem"}
 # What Markdown would take for HTML; before a digit (<0.01%) it takes neither sign for a tag.
 _HTML_SIGNS = {r"&": "&amp;", r"<(?!\d)": "&lt;", r">(?!\d)": "&gt;"}
@@ -58,14 +60,25 @@ class Report:
     verdict: Verdict
 
 
-def render(facts: Facts, written_at: datetime, limits: tuple[Threshold, ...] = ()) -> Report:
-    """Return the report of a run, judged by `limits`."""
+def render(
+    facts: Facts,
+    written_at: datetime,
+    limits: tuple[Threshold, ...] = (),
+    costs: Costs | None = None,
+) -> Report:
+    """Return the report of a run, judged by `limits`; its cost section where it was priced."""
     verdict, drawn = judge(facts, limits), gallery(facts)
-    context = _context(facts, verdict, drawn) | {"written_at": words.moment(written_at)}
+    section = None if costs is None else cost_section(costs)
+    context = _context(facts, verdict, drawn) | {
+        "written_at": words.moment(written_at),
+        "costs": section,
+        "missing": [" ".join(text.split()) for text in (*_MISSING, *((_NO_COSTS,) * (not costs)))],
+    }
+    sheets = drawn.files() | ({"costs": section.wide} if section and section.wide else {})
     return Report(
         html=_html().get_template("report.html").render(context),
         markdown=_markdown().get_template("report.md").render(context),
-        charts={f"{name}.svg": svg.sheet(group) for name, group in drawn.files().items()},
+        charts={f"{name}.svg": svg.sheet(group) for name, group in sheets.items()},
         verdict=verdict,
     )
 
@@ -90,7 +103,6 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "about": _about(facts),
         "version": __version__,
         "method": [" ".join(text.split()) for text in _METHOD],
-        "missing": [" ".join(text.split()) for text in _MISSING],
         "light": palette.variables(palette.LIGHT),
         "dark": palette.variables(palette.DARK),
         "font": svg.FONT,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 400, 232  # points; a phone shows it a little smaller, a page a little larger
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-_PLACE = (0.115, 0.115, 0.735, 0.615)  # of the axes: left, bottom, width, height
 _GUTTER, _EDGE = 16, 12  # between the panels of a sheet, and around them
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _STYLE: dict[Any, Any] = {
@@ -55,42 +54,55 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """A chart's size in points, and where its axes are: left, bottom, width, height in shares."""
+
+    width: int = WIDTH
+    height: int = HEIGHT
+    place: tuple[float, float, float, float] = (0.115, 0.115, 0.735, 0.615)
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """One chart; `name` is unique among a report's, `says` is what it shows, in words."""
 
     name: str
     says: str
     body: str
+    shape: Shape = Shape()
 
     def inline(self) -> str:
         """Return the drawing for a page that has the colours as CSS variables."""
-        return themed(_root(self.body, self.says, WIDTH, HEIGHT))
+        return themed(_root(self.body, self.says, self.shape.width, self.shape.height))
 
 
-def draw(name: str, says: str, paint: Callable[["Figure", "Axes"], None]) -> Drawing:
+def draw(
+    name: str, says: str, paint: Callable[["Figure", "Axes"], None], shape: Shape = Shape()
+) -> Drawing:
     """Return what `paint` paints on empty axes."""
     import matplotlib as mpl  # noqa: PLC0415 - half a second, only where charts are drawn
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 - as above
     from matplotlib.figure import Figure  # noqa: PLC0415 - as above
 
     with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72))
+        figure = Figure(figsize=(shape.width / 72, shape.height / 72))
         FigureCanvasSVG(figure)
-        paint(figure, figure.add_axes(_PLACE))
+        paint(figure, figure.add_axes(shape.place))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
-    return Drawing(name, says, _plain(buffer.getvalue(), name))
+    return Drawing(name, says, _plain(buffer.getvalue(), name), shape)
 
 
 def sheet(drawings: Sequence[Drawing], columns: int = 2) -> str:
-    """Return drawings side by side as one SVG file, on its own paper, light and dark."""
+    """Return drawings of one size side by side as an SVG file, on its own paper, light and dark."""
     across, down = min(columns, len(drawings)), -(-len(drawings) // columns)
-    width = across * WIDTH + (across - 1) * _GUTTER + 2 * _EDGE
-    height = down * HEIGHT + (down - 1) * _GUTTER + 2 * _EDGE
+    shape = drawings[0].shape
+    width = across * shape.width + (across - 1) * _GUTTER + 2 * _EDGE
+    height = down * shape.height + (down - 1) * _GUTTER + 2 * _EDGE
     panels = []
     for i, drawing in enumerate(drawings):
-        x = _EDGE + i % columns * (WIDTH + _GUTTER)
-        y = _EDGE + i // columns * (HEIGHT + _GUTTER)
+        x = _EDGE + i % columns * (shape.width + _GUTTER)
+        y = _EDGE + i // columns * (shape.height + _GUTTER)
         panels.append(f'<g transform="translate({x} {y})">{drawing.body}</g>')
     style = f"<style>text {{ font-family: {FONT}; }} {dark_overrides()}</style>"
     paper = f'<rect width="100%" height="100%" style="fill: {LIGHT["paper"]}"/>'

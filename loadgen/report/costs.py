@@ -1,0 +1,251 @@
+"""The report's cost section: costs.json as tables, charts and sentences. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from loadgen.costs import words
+from loadgen.record_costs import GRADES, CostLine, Costs, Total
+from loadgen.report.cost_charts import SMALL, TALL, WIDE, Curve, draw_curve
+from loadgen.report.svg import Drawing
+from loadgen.report.tables import Column, Table
+from loadgen.report.words import NOTHING, duration
+
+_MOST_DOTS: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CostSection:
+    """What the section shows; an empty table is left out."""
+
+    sentence: str
+    mode: str
+    totals: Table
+    lines: Table
+    usage: Table
+    months: Table
+    break_evens: Table
+    wide: tuple[Drawing, ...]
+    tall: tuple[Drawing, ...]
+    small: tuple[Drawing, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    grades: str
+
+
+def cost_section(costs: Costs) -> CostSection:
+    """Return the section of a run's costs."""
+    outlook = costs.outlook
+    curves = _curves(outlook) if outlook else []
+    return CostSection(
+        sentence=_sentence(outlook),
+        mode=costs.mode,
+        totals=_totals(costs),
+        lines=_lines(costs.lines),
+        usage=_usage(outlook),
+        months=_months(outlook),
+        break_evens=_break_evens(outlook),
+        wide=tuple(draw_curve(curve, WIDE) for curve in curves[:1]),
+        tall=tuple(draw_curve(curve, TALL) for curve in curves[:1]),
+        small=tuple(draw_curve(curve, SMALL) for curve in curves[1:]),
+        notes=_notes(costs.lines),
+        warnings=costs.warnings,
+        grades=", ".join(f"{grade}: {meaning}" for grade, meaning in GRADES.items()),
+    )
+
+
+def _sentence(outlook: Mapping[str, Any]) -> str:
+    if not outlook:
+        return "The run committed nothing, so there is no month to estimate."
+    month = outlook["usage"]["month"]
+    priced = [one for one in outlook["months"] if not one["former"] and _money(one["amount"])]
+    best = min(priced, key=lambda one: _money(one["amount"]) or 0, default=None)
+    begins = f"At this run's rate a month is {words.big(month['changes'])} changes"
+    if best is None:
+        return f"{begins}."
+    return f"{begins}; {_named(best)} lists {words.dollars(_money(best['amount']))} for it."
+
+
+def _totals(costs: Costs) -> Table:
+    columns = (
+        Column("tool"), Column("paid by the customer", number=True),
+        Column("by the service", number=True), Column("together", number=True),
+    )  # fmt: skip
+    rows = []
+    for tool in costs.tools():
+        payers = {line.payer for line in costs.lines if line.tool == tool}
+        customer, service = (
+            words.total(costs.total(tool, payer)) if payer in payers else NOTHING
+            for payer in ("customer", "service")
+        )  # fmt: skip
+        rows.append((tool, customer, service, words.total(costs.total(tool))))
+    return Table(columns, tuple(rows))
+
+
+def _lines(lines: Sequence[CostLine]) -> Table:
+    labels = ("tool", "paid by", "for")
+    columns = [Column(label) for label in labels]
+    columns += [Column("quantity", number=True), Column("amount", number=True)]
+    columns += [Column(label) for label in ("basis", "grade", "source", "as of")]
+    rows = [
+        (
+            line.tool,
+            line.payer,
+            line.category,
+            words.counted(line.quantity, line.unit) or NOTHING,
+            words.total(Total.of([line])),
+            line.basis,
+            line.grade,
+            line.source or NOTHING,
+            str(line.as_of or NOTHING),
+        )
+        for line in lines
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _usage(outlook: Mapping[str, Any]) -> Table:
+    if not outlook:
+        return Table((), ())
+    run, month = outlook["usage"]["run"], outlook["usage"]["month"]
+    columns = [Column("meter"), Column("this run", number=True), Column("a month", number=True)]
+    reported = outlook["reported"]
+    columns += [Column(f"reported by {name}", number=True) for name in reported]
+    names = ("inserts", "updates", "deletes")
+    cells = [(name, words.big(run[name]), words.big(month[name])) for name in names]
+    cells.append(("distinct rows", _band(run, words.big), _band(month, words.big)))
+    cells.append(("bytes as JSON", _size(run), _size(month)))
+    keys = {"distinct rows": "distinct_rows", "bytes as JSON": "gigabytes"}
+    rows = [
+        (*row, *(_told(found, keys.get(row[0], row[0])) for found in reported.values()))
+        for row in cells
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _told(found: Mapping[str, Any], key: str) -> str:
+    value = _money(found.get(key))
+    if value is None:
+        return NOTHING
+    return f"{value:,.15g} GB" if key == "gigabytes" else words.big(value)
+
+
+def _months(outlook: Mapping[str, Any]) -> Table:
+    columns = [Column("vendor"), Column("plan"), Column("a month", number=True)]
+    columns += [Column("between", number=True)]
+    columns += [Column(label, number=True) for label in ("per 1M changes", "per 1M distinct rows")]
+    columns += [Column(label) for label in ("syncs every", "grade", "as of")]
+    rows = [
+        (
+            _named(month),
+            month["plan"],
+            words.span(Decimal(month["least"]), _money(month["most"])),
+            _between(month),
+            words.dollars(_money(month["per_million_changes"])),
+            words.dollars(_money(month["per_million_rows"])),
+            duration(month["min_interval_seconds"]),
+            month["grade"],
+            month["as_of"] or NOTHING,
+        )
+        for month in outlook.get("months", ())
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _between(month: Mapping[str, Any]) -> str:
+    low, high = _money(month["low"]), _money(month["high"])
+    if low is None or month["amount"] is None:
+        return NOTHING
+    return words.span(low, high)
+
+
+def _break_evens(outlook: Mapping[str, Any]) -> Table:
+    columns = (
+        Column("changes a month", number=True), Column("below it cheaper"),
+        Column("above it cheaper"), Column("at about", number=True),
+    )  # fmt: skip
+    names = outlook.get("vendors", {})
+    found = sorted(outlook.get("break_evens", ()), key=lambda one: one["changes"])
+    rows = tuple(
+        (
+            words.big(one["changes"]),
+            _short(names[one["below"]]),
+            _short(names[one["above"]]),
+            words.dollars(Decimal(one["dollars"])),
+        )
+        for one in found
+    )
+    return Table(columns, rows)
+
+
+def _curves(outlook: Mapping[str, Any]) -> list[Curve]:
+    found, month = outlook["curves"], outlook["usage"]["month"]
+    dots = [(one["changes"], float(one["dollars"])) for one in outlook["break_evens"]]
+    return [
+        Curve(
+            "changes",
+            "What a month costs as the volume grows",
+            "Same mix as this run. Shaded: between what is priced and its bound.",
+            "changes",
+            found["changes"]["x"],
+            _points(outlook, "changes"),
+            (month["changes"], "this run"),
+            dots if len(dots) <= _MOST_DOTS else [],
+        ),
+        Curve(
+            "event-bytes",
+            "As events grow wider",
+            "At this run's rate: who charges by byte, charges for width.",
+            "bytes",
+            found["event_bytes"]["x"],
+            _points(outlook, "event_bytes"),
+            (outlook["event_bytes"], "this run"),
+        ),
+        Curve(
+            "hot-rows",
+            "As updates spread over more rows",
+            "If this run's updates returned to so many busy rows.",
+            "rows",
+            found["hot_rows"]["x"],
+            _points(outlook, "hot_rows"),
+        ),
+    ]
+
+
+def _points(
+    outlook: Mapping[str, Any], curve: str
+) -> dict[str, list[tuple[Decimal, Decimal | None]]]:
+    return {
+        _short(outlook["vendors"][name]): [
+            (Decimal(point["least"]), _money(point["most"])) for point in points
+        ]
+        for name, points in outlook["curves"][curve]["vendors"].items()
+    }
+
+
+def _notes(lines: Sequence[CostLine]) -> tuple[str, ...]:
+    told = [f"{line.tool}, {line.category}: {line.note}" for line in lines if line.note]
+    return tuple(dict.fromkeys(told))
+
+
+def _band(usage: Mapping[str, Any], say: Any) -> str:
+    low, likely, high = usage["distinct_rows"]
+    return say(likely) if low == high else f"{say(likely)} ({say(low)} to {say(high)})"
+
+
+def _size(usage: Mapping[str, Any]) -> str:
+    low, likely, high = (words.gigabytes(number) for number in usage["bytes"])
+    return f"{likely} ({low} to {high})"
+
+
+def _named(month: Mapping[str, Any]) -> str:
+    return _short(month["vendor"])
+
+
+def _short(vendor: str) -> str:
+    return vendor.partition(" (")[0]
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
