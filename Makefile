@@ -50,8 +50,7 @@ soak: setup-dev
 	.venv/bin/python -m bench.soak
 
 bench: setup-dev
-	.venv/bin/python -m bench.seed
-	.venv/bin/python -m bench.load
+	.venv/bin/python -m bench
 
 EMULATORS = tests/emulators/requirements
 # The development lock first: the other may hold nothing that it does not.

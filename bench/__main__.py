@@ -5,8 +5,8 @@ import sys
 
 RUNS = (
     ("bench.seed",),
-    ("bench.load", "--synchronous-commit", "on"),
-    ("bench.load", "--synchronous-commit", "off"),
+    ("bench.load",),
+    ("bench.rate",),
 )
 
 
