@@ -159,6 +159,7 @@ def _new_plan(options: argparse.Namespace) -> Plan:
         lateness_limit=settings.lateness_limit_seconds,
         event_bytes=settings.event_bytes,
         hot_users=settings.hot_users,
+        pipeline_depth=settings.pipeline_depth,
     )
 
 

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     hot_users: Annotated[int, Field(ge=1)] | None = Field(
         None, description="how many users the load is about; where not set, all of them"
     )
+    pipeline_depth: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="writes under way at once on one connection, each its own commit"
+    )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
     metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
     watch_port: Port = Field(9647, description="port of the watch's metrics")
