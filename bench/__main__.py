@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-RUNS = (
+RUNS: tuple[tuple[str, ...], ...] = (
     ("bench.seed",),
     ("bench.load",),
     ("bench.rate",),
