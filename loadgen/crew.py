@@ -15,6 +15,7 @@ import psycopg
 from greenlet import getcurrent, greenlet
 
 from loadgen.gevent_connection import CONNECTION_FAILURE, GeventConnection
+from loadgen.timer import new_timer
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.connections import Connections
 from loadgen.workload.ledger import Ledger
@@ -54,8 +55,7 @@ class Crew:
         self.late_after = late_after(ledger.lateness_limit)  # seconds
         self.late_wakes = 0  # times a free hand was given an arrival later than that
         self._free: list[Hand] = []  # one entry for each write that a hand could take
-        self._loop = gevent.hub.get_hub().loop
-        self._timer = self._loop.timer(0)
+        self._timer = new_timer()
         self._wakes_at = inf  # schedule time
 
     def performing(self) -> Iterator[Write]:
@@ -88,6 +88,7 @@ class Crew:
     def retire(self) -> None:
         """Hand out nothing any more, and send the users to their next crew."""
         self.holding = self.retired = True
+        self._timer.close()
         for hand in list(self.hands):
             hand.leave()
 
@@ -113,13 +114,14 @@ class Crew:
         due = self.ledger.schedule.next_due()
         if due == self._wakes_at:
             return
-        self._timer.stop()
-        self._wakes_at = inf
-        if not self.holding and due <= self.clock.limit and due != inf:
-            now = self.clock.now()
+        now = self.clock.now()
+        wait = inf if self.holding or due > self.clock.limit else due - now
+        if wait == inf:  # also before the clock is started
+            self._timer.stop()
+            self._wakes_at = inf
+        else:
+            self._timer.start(wait, self._hand_over)
             self._wakes_at = max(now, due)
-            self._timer = self._loop.timer(max(0.0, due - now))
-            self._timer.start(self._hand_over, update=True)
 
     def _hand_over(self) -> None:
         """Give what is due to free hands, the last one to fall free first."""

@@ -76,6 +76,7 @@ class Station:
         self.pulse = Pulse(self.crew)
         self._settler = gevent.spawn(self._settle_for_ever)
         # What is there now stays: the collector need not look at it again, which takes 0.1 s.
+        gc.unfreeze()  # but for what is left of the run before it
         gc.collect()
         gc.freeze()
 
