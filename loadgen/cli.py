@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "pause": "loadgen pause --reason upgrade",
     "resume": "loadgen resume",
     "watch": "loadgen watch --interval 5",
+    "verify": "loadgen verify --drain",
     "report": "loadgen report",
 }
 

@@ -4,7 +4,7 @@ run.json is replaced atomically; the CSV files grow by whole lines, each append 
 Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
 calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
 time: the load's master for run.json, samples.csv and generator.csv, watch for slots.csv and
-freshness.csv.
+freshness.csv, verify for verify.json.
 Reading is record_reader's, the calls that reach the disk are record_files'.
 """
 
@@ -35,6 +35,7 @@ from loadgen.record_rows import (
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
 POSITION_FILE = "position.json"
+VERIFY_FILE = "verify.json"
 LATEST = "latest"
 # The order of run.json's keys, whatever order they were written in; others follow.
 RUN_KEYS = (
@@ -135,6 +136,11 @@ class RunRecord:
         """Remove it: a run that has ended can't go on."""
         with naming(self.path / POSITION_FILE):
             (self.path / POSITION_FILE).unlink(missing_ok=True)
+
+    def write_verify(self, found: Mapping[str, object]) -> None:
+        """Replace verify.json."""
+        text = _encoded({"schema_version": SCHEMA_VERSION, **found}, VERIFY_FILE, indent=2)
+        replace_file(self.path / VERIFY_FILE, f"{text}\n".encode())
 
     def append_samples(self, rows: Iterable[Sample]) -> None:
         """Append to samples.csv, whole lines in one write call."""
