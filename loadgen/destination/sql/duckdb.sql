@@ -3,7 +3,7 @@
 -- name: schemas
 -- Schemas of this file that are not the engine's own.
 SELECT DISTINCT schema_name FROM duckdb_schemas()
-WHERE NOT internal AND database_name = current_database() ORDER BY 1
+WHERE (NOT internal OR schema_name = 'main') AND database_name = current_database() ORDER BY 1
 
 -- name: tables
 -- Columns of a schema's tables and views in their order.

@@ -6,10 +6,10 @@
 SELECT min({key}), max({key}), count(*), count(*) - count({key}) FROM {table} WHERE {live}
 
 -- name: checksums
--- Of each range of {width} keys: how many rows it has, and the md5 of their md5s in the key's order.
+-- Of each range of keys: how many rows it has, and the md5 of their md5s in the key's order.
 SELECT part, count(*), md5({joined})
 FROM (SELECT {number} AS part, {key} AS k, md5({row}) AS digest FROM {table}
-      WHERE {live} AND {between}) rows_of_ranges
+      WHERE {live} AND {between} {fence}) rows_of_ranges
 GROUP BY part ORDER BY part
 
 -- name: digests
