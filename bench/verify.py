@@ -117,9 +117,9 @@ def _export(project: Path, dsn: str) -> None:
             listed = ", ".join(f"{name} {types.get(kind, kind)}" for name, kind in columns)
             file.execute(f"CREATE TABLE {table} ({listed})")
             path = project / f"{table}.csv"
-            with path.open("wb") as out, conn.cursor() as cursor:
-                with cursor.copy(f"COPY {table} TO STDOUT (FORMAT csv, HEADER)".encode()) as rows:
-                    out.writelines(rows)
+            dump = f"COPY {table} TO STDOUT (FORMAT csv, HEADER)".encode()
+            with path.open("wb") as out, conn.cursor() as cursor, cursor.copy(dump) as rows:
+                out.writelines(rows)
             read = f"read_csv('{path}', header = true, all_varchar = true)"
             file.execute(f"INSERT INTO {table} SELECT * FROM {read}")
 

@@ -173,14 +173,21 @@ class Fakesnow:
             "snowflake_protocol": "http",
         }
 
-    def connect(self) -> "SnowflakeConnection":
-        """Return a connection of the real connector's."""
+    def connect(self, database: str) -> "SnowflakeConnection":
+        """Return a connection of the real connector's; database and schema are made."""
         from snowflake.connector import connect as to_snowflake  # noqa: PLC0415 - slow
 
-        return to_snowflake(
+        connection = to_snowflake(
             user="fake", password="snow", account="fakesnow",  # noqa: S106 - it checks none
             host="127.0.0.1", port=self.port, protocol="http",
         )  # fmt: skip
+        for statement in (
+            f"CREATE DATABASE IF NOT EXISTS {database}",
+            f"CREATE SCHEMA IF NOT EXISTS {database}.PUBLIC",
+            f"USE SCHEMA {database}.PUBLIC",
+        ):
+            connection.cursor().execute(statement)
+        return connection
 
 
 @pytest.fixture(scope="session")

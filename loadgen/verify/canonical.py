@@ -50,7 +50,14 @@ _POSTGRES_SORTED: Final = (
     "to_json(key)::text || ':' || value::text, ',' ORDER BY key COLLATE \"C\"), '') || '}}'"
     " FROM jsonb_each({c}::jsonb)) ELSE {c}::text END"
 )
-_SNOWFLAKE_CLOCK: Final = "RTRIM(RTRIM(TO_VARCHAR({c}, 'YYYY-MM-DD HH24:MI:SS.FF9'), '0'), '.')"
+# With a pattern: fakesnow's RTRIM does not take a point.
+_UNZEROED: Final = (
+    "CASE WHEN CONTAINS({text}, '.') THEN REGEXP_REPLACE({text}, '[.]?0+$', '') ELSE {text} END"
+)
+_SNOWFLAKE_TRIMMED: Final = _UNZEROED.replace("{text}", "CAST({c} AS VARCHAR)")
+_SNOWFLAKE_CLOCK: Final = _UNZEROED.replace(
+    "{text}", "TO_VARCHAR({c}, 'YYYY-MM-DD HH24:MI:SS.FF9')"
+)
 _SNOWFLAKE_UTC: Final = _SNOWFLAKE_CLOCK.replace(
     "{c}", "CONVERT_TIMEZONE('UTC', {c})::TIMESTAMP_NTZ"
 )
@@ -73,10 +80,10 @@ _DUCKDB: Final[Mapping[Form, Expressions]] = {
     "json": {"json": _SPACED, "text": _SPACED},
 }
 _SNOWFLAKE: Final[Mapping[Form, Expressions]] = {
-    "number": {"numeric": _TRIMMED, "float": _WHOLE_FLOAT},
+    "number": {"numeric": _SNOWFLAKE_TRIMMED, "float": _WHOLE_FLOAT},
     "instant": {
-        "timestamptz": _SNOWFLAKE_UTC + " || '+00'",
-        "timestamp": _SNOWFLAKE_CLOCK + " || '+00'",
+        "timestamptz": f"({_SNOWFLAKE_UTC}) || '+00'",
+        "timestamp": f"({_SNOWFLAKE_CLOCK}) || '+00'",
     },
     "clock": {"timestamptz": _SNOWFLAKE_UTC, "timestamp": _SNOWFLAKE_CLOCK},
     "uuid": {"text": "LOWER({c})"},

@@ -123,7 +123,7 @@ def test_duckdb_writes_each_vector(file: duckdb.DuckDBPyConnection) -> None:
 
 def test_snowflake_writes_each_vector(fakesnow: Fakesnow) -> None:
     """The same texts from an emulator, through the real connector."""
-    with fakesnow.connect() as conn, conn.cursor() as cursor:
+    with fakesnow.connect("GOLDEN") as conn, conn.cursor() as cursor:
         for vector in VECTORS:
             if vector.snowflake is not None:
                 found = cursor.execute(asked(vector, vector.snowflake, "snowflake")).fetchone()
