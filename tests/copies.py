@@ -31,10 +31,10 @@ COLUMNS = {
     "ratio": ("double precision", "double precision", "DOUBLE", "FLOAT"),
     "flag": ("boolean", "boolean", "BOOLEAN", "BOOLEAN"),
     "day": ("date", "date", "DATE", "DATE"),
-    "local": ("timestamp", "timestamp", "TIMESTAMP", "TIMESTAMP_NTZ"),
-    "at": ("timestamptz", "timestamptz", "TIMESTAMPTZ", "TIMESTAMP_TZ"),
+    "wall": ("timestamp", "timestamp", "TIMESTAMP", "TIMESTAMP_NTZ"),
+    "happened": ("timestamptz", "timestamptz", "TIMESTAMPTZ", "TIMESTAMP_TZ"),
     "doc": ("jsonb", "jsonb", "JSON", "VARIANT"),
-    "bytes": ("bytea", "bytea", "BLOB", "BINARY"),
+    "raw": ("bytea", "bytea", "BLOB", "BINARY"),
     "updated_at": ("timestamptz", "timestamptz", "TIMESTAMPTZ", "TIMESTAMP_TZ"),
     "version": ("bigint", "bigint", "BIGINT", "NUMBER(38,0)"),
 }

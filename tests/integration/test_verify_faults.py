@@ -99,11 +99,11 @@ FAULTS = {
     "a boolean": changed("flag", "FALSE", 24),
     "a boolean that is gone": changed("flag", "NULL", 24),
     "a day": changed("day", "CAST('2026-01-24' AS DATE)", 24),
-    "a microsecond": changed("at", "CAST('2026-01-01 10:00:36.000001+00' AS {tz})", 24),
-    "a time zone": changed("at", "CAST('2026-01-01 11:00:36+00' AS {tz})", 24),
-    "a time that is gone": changed("at", "NULL", 24),
+    "a microsecond": changed("happened", "CAST('2026-01-01 10:00:36.000001+00' AS {tz})", 24),
+    "a time zone": changed("happened", "CAST('2026-01-01 11:00:36+00' AS {tz})", 24),
+    "a time that is gone": changed("happened", "NULL", 24),
     "a local time's microsecond": changed(
-        "local", "CAST('2026-01-01 10:00:24.000025' AS {ntz})", 24
+        "wall", "CAST('2026-01-01 10:00:24.000025' AS {ntz})", 24
     ),
     "a value in JSON": changed(
         "doc", '{json}"kéy": 26, "a": "x, \\"25", "list": [1, true, null]{end}', 25
@@ -118,7 +118,7 @@ FAULTS = {
     "a space within JSON's text": changed(
         "doc", '{json}"kéy": 25, "a": "x,\\"25", "list": [1, true, null]{end}', 25
     ),
-    "a byte": changed("bytes", "{nul}", 26),
+    "a byte": changed("raw", "{nul}", 26),
     "one value of the first row": changed("small", "7", 1),
     "one value of the last row": changed("small", "7", ROWS),
 }
