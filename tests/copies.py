@@ -16,7 +16,7 @@ from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.reconcile import Asked, published, reconcile
 from tests.conftest import Cluster, Fakesnow
 
-ROWS = 300
+ROWS = 60
 # Each column: its type at the source, and in each kind of copy. `loose` lands as a float, which the
 # tools of these tests declare as lossy.
 COLUMNS = {

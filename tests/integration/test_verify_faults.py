@@ -46,7 +46,7 @@ FAULTS = {
     ),
     "the first key is missing": Fault("DELETE FROM {t} WHERE id = 1", 1, "missing"),
     "the last key is missing": Fault(f"DELETE FROM {{t}} WHERE id = {ROWS}", ROWS, "missing"),
-    "a key between is missing": Fault("DELETE FROM {t} WHERE id = 150", 150, "missing"),
+    "a key between is missing": Fault("DELETE FROM {t} WHERE id = 30", 30, "missing"),
     "a key beyond what was given out": Fault(
         f"INSERT INTO {{t}} (id, {NAMES}) SELECT 1000, {NAMES} FROM {{t}} WHERE id = 2",
         1000,
