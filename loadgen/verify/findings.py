@@ -6,7 +6,7 @@ The kinds, and which comes first where several would fit, are those of `KINDS`.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -113,12 +113,23 @@ def _rows(count: int) -> str:
 def _kind_of_surplus(key: int | None, row: Row, known: Known) -> Kind:
     """Say what a row is that the source does not have (any more)."""
     deleted_at = known.deleted.get(key) if key is not None else None
-    loaded = moment(row.mark) if row.mark else None
     if deleted_at is not None:
-        again = isinstance(loaded, datetime) and loaded > deleted_at
+        loaded = _loaded_at(row.mark)
+        again = loaded is not None and loaded > deleted_at
         return "resurrected" if again else "not_deleted"
     given_out = key is not None and known.last_key is not None and 0 < key <= known.last_key
     return "not_deleted" if given_out else "extra"
+
+
+def _loaded_at(mark: str | None) -> datetime | None:
+    """Return when a tool says that it loaded a row: a time, or seconds since 1970."""
+    if mark is None:
+        return None
+    seconds = number(mark)
+    if seconds is not None:
+        return datetime.fromtimestamp(float(seconds), UTC)
+    found = moment(mark.replace(" +", "+"))  # as Snowflake writes a zone
+    return found if isinstance(found, datetime) else None
 
 
 def _compared(at: _At, source: Row, copy: Row) -> Iterator[Finding]:

@@ -30,6 +30,12 @@ class Vector:
     snowflake: str | None
 
 
+FRACTIONS = [
+    ("55.123456", "55.123456"),
+    ("55.120000", "55.12"),
+    ("50", "50"),
+    ("00.000001", "00.000001"),
+]
 VECTORS = [
     Vector("plain", "42", "42", "bigint", "BIGINT", "NUMBER(38,0)"),
     Vector("plain", "-9223372036854775808", "-9223372036854775808", "bigint", "BIGINT", None),
@@ -47,17 +53,14 @@ VECTORS = [
     Vector("plain", "2026-02-28", "2026-02-28", "date", "DATE", "DATE"),
     Vector("plain", "0001-01-01", "0001-01-01", "date", "DATE", "DATE"),
     *(
-        Vector(form, f"2026-11-23 15:29:{given_}{zone}", f"2026-11-23 15:29:{text}{zone}", *types)
-        for form, zone, types in (
-            ("instant", "+00", ("timestamptz", "TIMESTAMPTZ", "TIMESTAMP_TZ")),
-            ("clock", "", ("timestamp", "TIMESTAMP", "TIMESTAMP_NTZ")),
-        )
-        for given_, text in (
-            ("55.123456", "55.123456"),
-            ("55.120000", "55.12"),
-            ("50", "50"),
-            ("00.000001", "00.000001"),
-        )
+        Vector("instant", f"2026-11-23 15:29:{value}+00", f"2026-11-23 15:29:{text}+00",
+               "timestamptz", "TIMESTAMPTZ", "TIMESTAMP_TZ")
+        for value, text in FRACTIONS
+    ),
+    *(
+        Vector("clock", f"2026-11-23 15:29:{value}", f"2026-11-23 15:29:{text}",
+               "timestamp", "TIMESTAMP", "TIMESTAMP_NTZ")
+        for value, text in FRACTIONS
     ),
     Vector(
         "instant", "2026-11-23 15:29:50", "2026-11-23 15:29:50+00", "timestamp", "TIMESTAMP",
@@ -126,7 +129,8 @@ def test_snowflake_writes_each_vector(fakesnow: Fakesnow) -> None:
     with fakesnow.connect("GOLDEN") as conn, conn.cursor() as cursor:
         for vector in VECTORS:
             if vector.snowflake is not None:
-                found = cursor.execute(asked(vector, vector.snowflake, "snowflake")).fetchone()
+                cursor.execute(asked(vector, vector.snowflake, "snowflake"))
+                found = cursor.fetchone()
                 assert found == (vector.text,), vector
 
 
