@@ -4,11 +4,12 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -36,6 +37,7 @@ _LAG: Final = 30.0  # seconds, where nothing tells how long a tool takes
 _DRAIN: Final = 300.0
 _TOLD_EVERY: Final = 2.0  # seconds between two words of progress
 _FINDINGS: Final = 20  # shown of a tool
+_CELL: Final = 30  # characters of a value: a time in full
 _COLOURS: Final = {"right": "green", "lossy": "yellow"}
 
 
@@ -152,9 +154,9 @@ def _outcomes(
                 outcomes[tool.name] = copies.refused[tool.name]
                 continue
             lag = _lag(args, tool) if runs or args.drain else 0.0
-            with _progress(tool.name, shown=not args.json) as tell:
-                asked = Asked(lag, args.mask, deletes_of(record.journal if record else ()), tell)
-                found = reconcile(tool, source, tables, copies.doors[tool.name], asked)
+            tell = _Tell(tool.name, time.monotonic(), shown=not args.json)
+            asked = Asked(lag, args.mask, deletes_of(record.journal if record else ()), tell)
+            found = reconcile(tool, source, tables, copies.doors[tool.name], asked)
             waited = args.drain_seconds if tool.name in late else None
             outcomes[tool.name] = replace(found, unconverged_seconds=waited)
         return outcomes
@@ -194,11 +196,6 @@ def _say(text: str) -> None:
     print(f"verify: {text}", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def _progress(tool: str, *, shown: bool) -> Iterator["_Tell"]:
-    yield _Tell(tool, time.monotonic(), shown=shown)
-
-
 @dataclass(slots=True)
 class _Tell:
     """Says how far a table is, where that takes long."""
@@ -220,7 +217,8 @@ class _Tell:
 def _show(console: Console, outcomes: Mapping[str, ToolOutcome]) -> None:
     for name, outcome in outcomes.items():
         colour = _COLOURS.get(outcome.verdict, "red")
-        console.print(f"[bold]{escape(name)}[/]: [{colour}]{outcome.verdict}[/], {_sum(outcome)}")
+        verdict = f"[bold]{escape(name)}[/]: [{colour}]{outcome.verdict}[/], {_sum(outcome)}"
+        console.print(verdict, highlight=False, soft_wrap=True)
         for problem in outcome.problems:
             console.print(f"  {escape(f'tool {name}: {problem}')}", highlight=False, soft_wrap=True)
         if outcome.findings:
@@ -242,8 +240,18 @@ def _sum(outcome: ToolOutcome) -> str:
 
 
 def _findings(findings: Sequence[Finding]) -> Table:
-    table = Table("kind", "table", "key", "column", "source", "destination")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("kind", "table", "key", "column", "source", "destination"):
+        table.add_column(name, overflow="fold")
     for one in findings:
-        cells = (one.kind, one.table, one.key, one.column or "", one.source, one.destination)
-        table.add_row(*("NULL" if cell is None else escape(repr(cell)[1:-1]) for cell in cells))
+        values = (_cell(value) for value in (one.source, one.destination))
+        table.add_row(one.kind, one.table, one.key, one.column or "", *values)
     return table
+
+
+def _cell(value: str | None) -> str:
+    """Return a value of which no character moves the cursor."""
+    if value is None:
+        return "[dim]NULL[/]"
+    shown = value if len(value) <= _CELL else f"{value[: _CELL - 1]}…"
+    return escape("".join(one if one.isprintable() else "\ufffd" for one in shown))

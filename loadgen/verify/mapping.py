@@ -29,6 +29,12 @@ class TablePair:
     live: str = "TRUE"  # which rows of the copy count, in SQL
     load_time: str | None = None  # the copy's column, quoted
 
+    @property
+    def alike(self) -> bool:
+        """Whether both sides are Postgres, with columns of the same types."""
+        types = [both.source.type == both.copy.type for both in self.columns]
+        return self.engine == "postgres" and all(types)
+
     def position(self, column: str) -> int | None:
         """Return where a column of the source is among the compared ones; None where it is not."""
         names = [both.source.name for both in self.columns]

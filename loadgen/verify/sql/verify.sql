@@ -12,6 +12,12 @@ FROM (SELECT {number} AS part, {key} AS k, md5({row}) AS digest FROM {table}
       WHERE {live} AND {between} {fence}) rows_of_ranges
 GROUP BY part ORDER BY part
 
+-- name: hashes
+-- The same between two Postgres, by the row hash that hash partitioning stands on; hashed once more,
+-- as the sum of two rows would not show that they have exchanged a value.
+SELECT {number}, count(*), sum(hashint8extended(hash_record_extended(ROW({values}), 0), 0))::text
+FROM {table} WHERE {live} AND {between} GROUP BY 1
+
 -- name: digests
 -- Key and md5 of each row of a range.
 SELECT {key}, md5({row}) FROM {table} WHERE {live} AND {between} ORDER BY 1
