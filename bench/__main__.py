@@ -7,6 +7,7 @@ RUNS: tuple[tuple[str, ...], ...] = (
     ("bench.seed",),
     ("bench.load",),
     ("bench.rate",),
+    ("bench.verify",),
 )
 
 

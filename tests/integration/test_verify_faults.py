@@ -216,3 +216,17 @@ def test_a_planted_fault_is_found(copy: Copy, name: str) -> None:
     columns: tuple[str | None, ...] = fault.columns or (None,)
     expected = [("samples", str(fault.key), column, fault.kind) for column in columns]
     assert places(list(found.findings)) == expected
+
+
+@pytest.mark.parametrize("copy", ["snowflake"], indirect=True)
+def test_a_mark_of_deletion_counts_as_a_delete(copy: Copy) -> None:
+    """What is gone at the source may be marked; what is there may not."""
+    table = copy.tool.place_of("samples")
+    inserted = f"INSERT INTO {table} (id, {NAMES}, _FIVETRAN_DELETED)"
+    try:
+        copy.execute(f"{inserted} SELECT 400, {NAMES}, TRUE FROM {table} WHERE id = 2")
+        assert copy.verified().verdict == "right"
+        copy.execute(f"UPDATE {table} SET _FIVETRAN_DELETED = TRUE WHERE id = 3")
+        assert places(list(copy.verified().findings)) == [("samples", "3", None, "missing")]
+    finally:
+        copy.restore()
