@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,8 @@ _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
 _LAG: Final = 30.0  # seconds, where nothing tells how long a tool takes
 _DRAIN: Final = 300.0
 _TOLD_EVERY: Final = 2.0  # seconds between two words of progress
-_FINDINGS: Final = 20  # shown of a tool
+_FINDINGS: Final = 30  # shown of a tool
+_OF_A_SORT: Final = 3  # and of one table, kind and column
 _CELL: Final = 30  # characters of a value: a time in full
 _COLOURS: Final = {"right": "green", "lossy": "yellow"}
 
@@ -208,10 +210,12 @@ class _Tell:
         now = time.monotonic()
         if self.shown and now - self.last >= _TOLD_EVERY:
             self.last = now
-            _say(
-                f"{self.tool}: {table} {progress.share:.0%} of {progress.rows:,} rows, "
-                f"{progress.fetched:,} looked at one by one"
-            )
+            said = f"{self.tool}: {table} {progress.share:.0%} of {progress.rows:,} rows"
+            if progress.fetched:
+                said += f", {progress.fetched:,} looked at one by one"
+            if progress.suspects:
+                said += f", {progress.suspects:,} of them to be looked at again"
+            _say(said)
 
 
 def _show(console: Console, outcomes: Mapping[str, ToolOutcome]) -> None:
@@ -221,9 +225,10 @@ def _show(console: Console, outcomes: Mapping[str, ToolOutcome]) -> None:
         console.print(verdict, highlight=False, soft_wrap=True)
         for problem in outcome.problems:
             console.print(f"  {escape(f'tool {name}: {problem}')}", highlight=False, soft_wrap=True)
-        if outcome.findings:
-            console.print(_findings(outcome.findings[:_FINDINGS]))
-        hidden = sum(outcome.totals.values()) - min(len(outcome.findings), _FINDINGS)
+        shown = some(outcome.findings)
+        if shown:
+            console.print(_findings(shown))
+        hidden = sum(outcome.totals.values()) - len(shown)
         if hidden > 0:
             console.print(f"  and {hidden:,} more")
 
@@ -237,6 +242,18 @@ def _sum(outcome: ToolOutcome) -> str:
     if outcome.in_flight:
         said.append(f"{outcome.in_flight:,} in flight")
     return ", ".join(said)
+
+
+def some(findings: Sequence[Finding]) -> list[Finding]:
+    """Return a few findings of each sort, so that many of one hide no other."""
+    seen: Counter[tuple[str, ...]] = Counter()
+    shown = []
+    for one in findings:
+        sort = (one.table, one.kind, one.column or "")
+        seen[sort] += 1
+        if seen[sort] <= _OF_A_SORT:
+            shown.append(one)
+    return shown[:_FINDINGS]
 
 
 def _findings(findings: Sequence[Finding]) -> Table:

@@ -30,7 +30,7 @@ from loadgen.verify.scan import Row
 
 _T = TypeVar("_T")
 _LOOKED_AT: Final = 1000  # keys whose rows are held at once
-_SUSPECTS: Final = 20_000  # keys that wait for their second look
+_SUSPECTS: Final = 200_000  # keys that wait for their second look
 
 
 class TableSide(Protocol):
@@ -61,6 +61,7 @@ class Progress:
     copy_rows: int = 0
     share: float = 0.0  # of the range of keys that has been looked at
     fetched: int = 0  # rows whose values were compared
+    suspects: int = 0  # of them, those that wait for their second look
     in_flight: int = 0
 
 
@@ -110,6 +111,7 @@ class Comparison:
         for segment in segments(everything, width):
             for part in joined(list(self._differing(segment, width))):
                 yield from self._rows_of(part)
+                self.progress.share = (part.high - everything.low + 1) / everything.keys
             self.progress.share = (segment.high - everything.low + 1) / everything.keys
             self.progress.tell(self.progress)
 
@@ -143,6 +145,8 @@ class Comparison:
             elif not _agree(self._pair, ours, theirs):
                 self._suspects.marks[key] = _marks(ours)
                 self._suspects.since = time.monotonic()
+        self.progress.suspects = len(self._suspects.marks)
+        self.progress.tell(self.progress)
         if len(self._suspects.marks) >= _SUSPECTS:
             yield from self._second_look()
 
@@ -154,6 +158,7 @@ class Comparison:
         self.progress.tell(self.progress)
         time.sleep(max(0.0, suspects.since + self._lag - time.monotonic()))
         keys = sorted(suspects.marks)
+        self.progress.suspects = 0
         for start in range(0, len(keys), _LOOKED_AT):
             some = keys[start : start + _LOOKED_AT]
             # The copy first: what the source has changed by then shows in its mark.

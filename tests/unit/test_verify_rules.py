@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadgen.commands.verify import some
 from loadgen.destination.columns import Column
 from loadgen.destination.conventions import Lossy
 from loadgen.destination.tools_file import Tool, parse_tools
@@ -293,6 +294,21 @@ def test_verdicts_and_exit_codes() -> None:
     assert tools["u"] == {"verdict": "right"}
     assert tools["t"]["findings"] == [finding.plain()]
     assert list(finding.plain()) == ["table", "key", "column", "kind", "source", "destination"]
+
+
+def test_many_findings_of_one_sort_hide_no_other() -> None:
+    """A few of each table, kind and column are shown."""
+    findings = [
+        Finding(table_name, str(key), column, "differs", "a", "b")
+        for table_name, column in (("a", "x"), ("a", "y"), ("b", "x"))
+        for key in range(50)
+    ]
+    shown = [(one.table, one.column, one.key) for one in some(findings)]
+    assert shown == [
+        (table_name, column, str(key))
+        for table_name, column in (("a", "x"), ("a", "y"), ("b", "x"))
+        for key in range(3)
+    ]
 
 
 class Rows:
