@@ -83,7 +83,11 @@ class DuckdbDoor:
         """Hold the tool's lock file shared. Raises BusyError where it is not free in time."""
         lock = self._file.with_name(f"{self._file.name}.lock")
         deadline = time.monotonic() + self._patience
-        with lock.open("ab") as file:
+        try:
+            file = lock.open("rb" if lock.exists() else "ab")
+        except OSError as exc:
+            raise DestinationError(f"{lock} can't be opened: {exc.strerror}") from exc
+        with file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

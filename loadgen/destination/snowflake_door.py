@@ -19,6 +19,8 @@ _SQL: Final = statements("loadgen.destination", "snowflake.sql")
 _BLOCK: Final = 5000
 _SESSION: Final = {"QUERY_TAG": "loadgen verify", "TIMEZONE": "UTC"}
 _LOGIN_SECONDS: Final = 20
+# What Snowflake says of a key that is expired, unknown or another user's.
+_OF_A_KEY: Final = ("JWT", "Incorrect username", "390144", "394300")
 # An emulator checks nothing, but the connector wants something to send.
 _EMULATED: Final = {"user": "emulator", "account": "emulator", "password": "emulator"}
 
@@ -32,7 +34,8 @@ class SnowflakeDoor:
         self._tool = tool
         self._settings = settings
         self.database = tool.database or settings.snowflake_database or ""
-        self.where = f"snowflake://{tool.account or settings.snowflake_account}/{self.database}"
+        place = tool.account or settings.snowflake_account or settings.snowflake_host
+        self.where = f"snowflake://{place}/{self.database}"
         self._connection: SnowflakeConnection | None = None
 
     @contextmanager
@@ -87,11 +90,7 @@ class SnowflakeDoor:
         try:
             return connect(**self.login(), session_parameters=_SESSION)
         except errors.Error as exc:
-            said = str(exc.msg or exc).partition("\n")[0]
-            raise DestinationError(
-                f"Snowflake lets nobody in at {self.where}: {said}; check the user's RSA_PUBLIC_KEY"
-                " and the SNOWFLAKE_ settings"
-            ) from exc
+            raise DestinationError(refusal(self.where, str(exc.msg or exc))) from exc
         except (OSError, ValueError, TypeError) as exc:  # the key's file
             raise DestinationError(f"the private key can't be read: {exc}") from exc
 
@@ -118,6 +117,19 @@ class SnowflakeDoor:
                 setting = "PRIVATE_KEY_PATH" if name == "private_key_file" else name.upper()
                 raise DestinationError(f"SNOWFLAKE_{setting} is not set: Snowflake needs it")
         return given
+
+
+def refusal(where: str, text: str) -> str:
+    """Return why a login failed, and what to do, from the connector's words."""
+    said = text.strip().partition("\n")[0]
+    if any(word in text for word in _OF_A_KEY):
+        return (
+            f"{where} refuses the key: {said}; let the user's RSA_PUBLIC_KEY be that of the "
+            "private key (ALTER USER … SET RSA_PUBLIC_KEY), and check SNOWFLAKE_USER"
+        )
+    return (
+        f"can't reach {where}: {said}; check SNOWFLAKE_ACCOUNT, the network policy and the network"
+    )
 
 
 def _text(path: Path | None) -> str | None:

@@ -20,7 +20,7 @@ from loadgen.destination.copies import MarkerProbe, open_copy
 from loadgen.destination.door import BusyError
 from loadgen.destination.duckdb_door import DuckdbDoor
 from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.destination.snowflake_door import SnowflakeDoor
+from loadgen.destination.snowflake_door import SnowflakeDoor, refusal
 from loadgen.errors import DestinationError, SourceError
 from loadgen.settings import load_settings
 from loadgen.source.postgres import connect
@@ -308,6 +308,16 @@ def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
     (tmp_path / "key.p8").write_text("no key")
     with pytest.raises(DestinationError, match="the private key can't be read"):
         door.schemas()
+
+
+def test_a_refused_key_is_told_from_an_account_that_is_away() -> None:
+    """By the connector's words: recorded from its documentation, as no account was at hand."""
+    expired = "250001 (08001): Failed to connect to DB: a.snowflakecomputing.com:443. JWT token is"
+    assert "refuses the key" in refusal("snowflake://a/D", expired)
+    tool = tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "D"')
+    nowhere = {"snowflake_host": "127.0.0.1", "snowflake_port": 9, "snowflake_protocol": "http"}
+    with pytest.raises(DestinationError, match="can't reach snowflake://127.0.0.1/D"):
+        SnowflakeDoor(tool, load_settings(nowhere)).schemas()
 
 
 def test_a_sentinel_is_the_run_s_next_marker(
