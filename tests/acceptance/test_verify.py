@@ -53,8 +53,8 @@ def test_a_load_is_verified_in_motion_and_drained(  # noqa: PLR0917 - fixtures
         assert found["tables"]["orders"]["rows"] > 3000
         return done.stderr
 
-    verified("--lag", "2")
-    said = verified("--drain", "--lag", "1")
+    verified("--lag", "3")
+    said = verified("--drain", "--lag", "2")
     assert f"the load at http://127.0.0.1:{metrics_port} is paused" in said
     assert said.rstrip().endswith("the load goes on")
     assert run_loadgen("pause", env=environment).returncode == 0

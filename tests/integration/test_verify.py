@@ -127,16 +127,16 @@ def test_a_moving_source_has_nothing_wrong(filled: tuple[str, str], carried: Sub
     source, copy = filled
     with writing(source, 500) as written:
         wait_for(lambda: written[0] > 200, "the first writes")
-        found = verified(source, copy, Asked(lag=1))
+        found = verified(source, copy, Asked(lag=3))
         assert not found.findings
         assert found.verdict == "right"
-        carried.do("UPDATE users SET country = 'XX' WHERE id = 3")
+        carried.do("UPDATE orders SET currency = 'XX' WHERE id = 3")
         carried.do("DELETE FROM events WHERE id = 5")
-        found = verified(source, copy, Asked(lag=1))
+        found = verified(source, copy, Asked(lag=3))
     places = [(one.table, one.key, one.kind) for one in found.findings]
     assert places[0] == ("events", "5", "missing")
-    assert set(places[1:]) == {("users", "3", "differs")}
-    assert written[0] > 500
+    assert set(places[1:]) == {("orders", "3", "differs")}
+    assert written[0] > 300
 
 
 def test_what_does_not_arrive_while_the_source_moves_is_in_flight(
@@ -311,12 +311,12 @@ def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
 
 
 def test_a_refused_key_is_told_from_an_account_that_is_away() -> None:
-    """By the connector's words: recorded from its documentation, as no account was at hand."""
+    """By words that are the connector's as far as we know: none were heard from an account."""
     expired = "250001 (08001): Failed to connect to DB: a.snowflakecomputing.com:443. JWT token is"
     assert "refuses the key" in refusal("snowflake://a/D", expired)
     tool = tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "D"')
     nowhere = {"snowflake_host": "127.0.0.1", "snowflake_port": 9, "snowflake_protocol": "http"}
-    with pytest.raises(DestinationError, match="can't reach snowflake://127.0.0.1/D"):
+    with pytest.raises(DestinationError, match=r"can't reach snowflake://127\.0\.0\.1/D"):
         SnowflakeDoor(tool, load_settings(nowhere)).schemas()
 
 
