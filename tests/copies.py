@@ -58,6 +58,7 @@ class Copy:
     execute: Callable[[str], object]
     times: str  # the engine's word for a time with a zone
     settings: dict[str, object] = field(default_factory=dict)
+    alike: bool = False  # of the source's very types: nothing is lossy
 
     def at_source(self, statement: str) -> None:
         """Run a statement at the source."""
@@ -143,24 +144,24 @@ def _make(execute: Callable[[str], object], dsn: str, column: int, table: str, m
 
 
 @contextmanager
-def postgres_copy(cluster: Cluster, source: str) -> Iterator[Copy]:
-    """Yield a copy in another Postgres database."""
+def postgres_copy(cluster: Cluster, source: str, *, alike: bool) -> Iterator[Copy]:
+    """Yield a copy in another Postgres database, of the very types where it is `alike`."""
     with cluster.database("template1") as dsn, connect(dsn) as conn:
 
         def execute(statement: str) -> None:
             conn.execute(statement.encode())
 
-        columns = ", ".join(f"{name} {types[1]}" for name, types in COLUMNS.items())
+        columns = ", ".join(f"{name} {types[not alike]}" for name, types in COLUMNS.items())
         execute(f"CREATE TABLE samples ({columns})")
         marks = ", ".join(
-            "decode(%s, 'hex')" if types[0] == "bytea" else f"%s::text::{types[1]}"
+            "decode(%s, 'hex')" if types[0] == "bytea" else f"%s::text::{types[not alike]}"
             for types in COLUMNS.values()
         )
         with conn.cursor() as cursor:
             cursor.executemany(f"INSERT INTO samples VALUES ({marks})".encode(), _texts(source))
         execute("CREATE TABLE kept AS SELECT * FROM samples")
         tool = tool_of(f'kind = "postgres"\ndestination = "postgres"\nurl = "{dsn}"')
-        yield Copy(tool, source, execute, "timestamptz")
+        yield Copy(tool, source, execute, "timestamptz", alike=alike)
 
 
 @contextmanager
