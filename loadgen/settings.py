@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
     metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
     watch_port: Port = Field(9647, description="port of the watch's metrics")
+    grafana_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")] | None = Field(
+        None, description="address of a Grafana with our dashboards, to link a run's time to"
+    )
     max_slot_retained_bytes: Annotated[int, Field(ge=1)] = Field(
         10 * 2**30, description="WAL kept for one slot above which the watch pauses the load"
     )

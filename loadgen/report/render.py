@@ -15,6 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadgen import __version__
+from loadgen.grafana_link import load_dashboard
+from loadgen.record_reader import Run
 from loadgen.report import judging, palette, svg, tables, words
 from loadgen.report.facts import Facts
 from loadgen.report.gallery import Gallery, gallery
@@ -88,6 +90,7 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "circumstances": tables.circumstances(run),
         "settings": tables.settings(facts),
         "about": _about(facts),
+        "graphs": _graphs(run),
         "version": __version__,
         "method": [" ".join(text.split()) for text in _METHOD],
         "missing": [" ".join(text.split()) for text in _MISSING],
@@ -95,6 +98,14 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "dark": palette.variables(palette.DARK),
         "font": svg.FONT,
     }
+
+
+def _graphs(run: Run) -> str:
+    """Return a link to the run's time on the dashboards; "" where no Grafana was named."""
+    address, began = run.settings.get("grafana_url"), run.schedule_started_at or run.started_at
+    if not isinstance(address, str) or began is None:
+        return ""
+    return load_dashboard(address, run.run_id, began, run.ended_at)
 
 
 def _about(facts: Facts) -> str:
