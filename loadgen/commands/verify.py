@@ -5,8 +5,8 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -149,7 +149,8 @@ def _outcomes(
         late: list[str] = []
         if args.drain:
             held.enter_context(rested(Load(url, runs), _say))
-            late = _drained(args, tools, copies, dsn)
+            there = [tool for tool in tools if tool.name in copies.doors]
+            late = _drained(args, settings, there, dsn)
         outcomes: dict[str, ToolOutcome] = {}
         for tool in tools:
             if tool.name in copies.refused:
@@ -178,14 +179,15 @@ def _copies(tools: tuple[Tool, ...], settings: Settings, held: ExitStack) -> _Co
 
 
 def _drained(
-    args: argparse.Namespace, tools: tuple[Tool, ...], copies: _Copies, dsn: str
+    args: argparse.Namespace, settings: Settings, tools: Iterable[Tool], dsn: str
 ) -> list[str]:
     """Return the tools that did not deliver the sentinel in time."""
     with connect(dsn, application_name="loadgen verify") as conn:
         run_id, sequence = write_sentinel(conn)
-    probes = [MarkerProbe(t, copies.doors[t.name]) for t in tools if t.name in copies.doors]
     _say(f"sentinel {sequence} is written: waiting up to {args.drain_seconds:g} s for it")
-    return wait_for_sentinel(probes, run_id, sequence, args.drain_seconds)
+    with ExitStack() as held:
+        probes = [held.enter_context(closing(MarkerProbe(tool, settings))) for tool in tools]
+        return wait_for_sentinel(probes, run_id, sequence, args.drain_seconds)
 
 
 def _lag(args: argparse.Namespace, tool: Tool) -> float:

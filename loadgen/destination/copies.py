@@ -8,7 +8,7 @@ from loadgen.destination.duckdb_door import DuckdbDoor
 from loadgen.destination.postgres_door import PostgresDoor
 from loadgen.destination.snowflake_door import SnowflakeDoor
 from loadgen.destination.tools_file import Tool
-from loadgen.errors import DestinationError
+from loadgen.errors import DestinationError, PlaygroundError
 from loadgen.settings import Settings
 from loadgen.source import server
 from loadgen.sql import statements
@@ -36,13 +36,18 @@ def open_copy(tool: Tool, settings: Settings) -> Door:
 
 
 class MarkerProbe:
-    """Asks a tool's copy for the newest marker; a `probe.Destination`."""
+    """Asks a tool's copy for the newest marker; a `probe.Destination`.
 
-    def __init__(self, tool: Tool, door: Door) -> None:
+    The door is opened at the first question, and anew after one that failed: a server of our own
+    may have come up, or have changed its port.
+    """
+
+    def __init__(self, tool: Tool, settings: Settings) -> None:
         self.name = tool.name
         self.poll_seconds = _POLL_SECONDS[tool.destination]
         self._tool = tool
-        self._door = door
+        self._settings = settings
+        self._door: Door | None = None
 
     def newest_marker(self, run_id: str) -> int | None:
         """Return the highest sequence of the run's markers; None where there is none.
@@ -55,12 +60,18 @@ class MarkerProbe:
             for name in ("properties", "event_type")
         }
         statement = statements("loadgen.destination", f"{tool.destination}.sql")["newest_marker"]
-        found = self._door.ask(
-            statement.format(**named, table=tool.place_of("events"), run_id=literal(run_id))
-        )
-        (sequence,) = next(found)
+        question = statement.format(**named, table=tool.place_of("events"), run_id=literal(run_id))
+        try:
+            if self._door is None:
+                self._door = open_copy(tool, self._settings)
+            (sequence,) = next(self._door.ask(question))
+        except PlaygroundError as exc:
+            self.close()
+            raise DestinationError(str(exc)) from exc
         return None if sequence is None else int(sequence)
 
     def close(self) -> None:
         """Let go of the copy."""
-        self._door.close()
+        if self._door is not None:
+            self._door.close()
+            self._door = None

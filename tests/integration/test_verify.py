@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from loadgen.destination.conventions import SOURCE_SCHEMA
-from loadgen.destination.copies import MarkerProbe, open_copy
+from loadgen.destination.copies import MarkerProbe
 from loadgen.destination.door import BusyError
 from loadgen.destination.duckdb_door import DuckdbDoor
 from loadgen.destination.postgres_door import PostgresDoor
@@ -285,7 +285,7 @@ def test_each_destination_tells_its_newest_marker(
             tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "MARKS"'),
         ]
         for tool in tools:
-            probe = MarkerProbe(tool, open_copy(tool, load_settings(fakesnow.settings)))
+            probe = MarkerProbe(tool, load_settings(fakesnow.settings))
             assert probe.newest_marker(RUN) == 12, tool.destination
             assert probe.newest_marker("run-3") is None
             probe.close()
@@ -330,7 +330,7 @@ def test_a_sentinel_is_the_run_s_next_marker(
         run_id, sequence = write_sentinel(conn)
         assert [one.sequence for one in find_markers(conn, RUN, 0)] == [1, 2]
     tool = postgres_tool(copy)
-    probe = MarkerProbe(tool, open_copy(tool, load_settings({})))
+    probe = MarkerProbe(tool, load_settings({}))
     assert wait_for_sentinel([probe], run_id, sequence, 60) == []
     carried.do("ALTER SUBSCRIPTION copy DISABLE")
     with connect(source) as conn:
