@@ -55,6 +55,7 @@ class Tool(Table):
     convention: Convention
     given_schema: _Name | None = Field(None, alias="schema")  # pydantic has a `schema` of its own
     slot: _Name | None = None
+    publication: _Name | None = None  # the tool's own; without it the shared one
     price: Price | None = None
     url: SecretStr | None = None
     url_env: _Name | None = None

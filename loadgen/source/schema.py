@@ -121,6 +121,15 @@ def is_playground(conn: psycopg.Connection[Any]) -> bool:
     return set(_COLUMNS) <= set(_columns(conn))
 
 
+def require_playground(conn: psycopg.Connection[Any]) -> None:
+    """Raise SourceError unless the database has the playground's tables."""
+    if not is_playground(conn):
+        raise SourceError(
+            f"there is no playground in database {conn.info.dbname!r}: make one with "
+            "`loadgen seed`, or correct DATABASE_URL"
+        )
+
+
 def migrate(conn: psycopg.Connection[Any], *, indexes: bool = True) -> None:
     """Bring the database to the playground's schema; nothing is locked where it has it already.
 
