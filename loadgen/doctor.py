@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadgen.destination.tools_file import Tool
+from loadgen.destination.warehouses import Warehouse, configured, look
 from loadgen.doctor_checks import Facts
-from loadgen.errors import SourceError
+from loadgen.errors import DestinationError, SourceError
 from loadgen.settings import Settings, misspelt
 from loadgen.source import server
 from loadgen.source.examine import examine
@@ -36,6 +37,7 @@ def gather(
             source = examine(conn, clock)
     except SourceError as exc:
         problems.append(str(exc))
+    warehouses, unread = _warehouses(settings, chosen)
     return Facts(
         settings=settings,
         hours=hours,
@@ -46,7 +48,24 @@ def gather(
         source=source,
         free_bytes=_free_bytes(settings),
         taken_ports=_taken_ports(settings),
+        warehouses=warehouses,
+        unread_copies=unread,
     )
+
+
+def _warehouses(
+    settings: Settings, tools: tuple[Tool, ...]
+) -> tuple[tuple[Warehouse, ...], tuple[str, ...]]:
+    """Return the tools' warehouses, and a line for each tool whose Snowflake can't be read."""
+    found, unread = [], []
+    for tool in tools:
+        if not configured(tool, settings):
+            continue
+        try:
+            found.append(look(tool, settings))
+        except DestinationError as exc:
+            unread.append(f"tool {tool.name}: {exc}")
+    return tuple(one for one in found if one is not None), tuple(unread)
 
 
 def _free_bytes(settings: Settings) -> int | None:

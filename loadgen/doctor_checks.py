@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from loadgen.destination.tools_file import Tool
+from loadgen.destination.warehouses import Warehouse, shared, unfair
 from loadgen.settings import Settings
 from loadgen.source.examine import Publication, SourceFacts
 from loadgen.source.grant import PLUGIN
@@ -43,6 +44,8 @@ class Facts:
     source: SourceFacts | None
     free_bytes: int | None  # of the source's disk, where it is on this machine
     taken_ports: tuple[str, ...]  # settings whose port somebody has
+    warehouses: tuple[Warehouse, ...]  # of the chosen tools, where they could be read
+    unread_copies: tuple[str, ...]  # why a chosen tool's Snowflake could not be read
 
 
 Check = Callable[[Facts], Iterator[str]]
@@ -239,21 +242,13 @@ def _ports(facts: Facts) -> Iterator[str]:
         )
 
 
+def _snowflake(facts: Facts) -> Iterator[str]:
+    yield from facts.unread_copies
+
+
 def _warehouses(facts: Facts) -> Iterator[str]:
-    """Each Snowflake tool has a warehouse of its own, or credits could not be told apart."""
-    owners: dict[str, str] = {}
-    ours = facts.settings.snowflake_warehouse
-    if ours:
-        owners[ours.upper()] = "our own queries (SNOWFLAKE_WAREHOUSE)"
-    for tool in facts.tools:
-        if tool.destination != "snowflake" or tool.warehouse is None:
-            continue
-        other = owners.setdefault(tool.warehouse.upper(), f"tool {tool.name}")
-        if other != f"tool {tool.name}":
-            yield (
-                f"warehouse {tool.warehouse} of tool {tool.name} is that of {other} too, so their "
-                "credits can't be told apart: give each its own in TOOLS_FILE"
-            )
+    yield from shared(facts.tools, facts.settings.snowflake_warehouse)
+    yield from unfair(facts.warehouses)
 
 
 # Each check, and whether it needs a source that can be read.
@@ -271,6 +266,7 @@ CHECKS: Final[Mapping[str, tuple[Check, bool]]] = {
     "disk": (_disk, True),
     "clock": (_clock, True),
     "ports": (_ports, False),
+    "snowflake": (_snowflake, False),
     "warehouses": (_warehouses, False),
 }
 

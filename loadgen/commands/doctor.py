@@ -9,6 +9,7 @@ from typing import Final
 
 from loadgen import thresholds
 from loadgen.destination.tools_file import Tool, chosen, load_tools
+from loadgen.destination.warehouses import configured
 from loadgen.doctor import gather
 from loadgen.doctor_checks import Facts, Finding, judge
 from loadgen.errors import SettingsError
@@ -61,6 +62,11 @@ def _unseen(facts: Facts) -> list[str]:
     unseen = [] if facts.source else ["the source"]
     if facts.source and facts.free_bytes is None:
         unseen.append("the source's disk (not the embedded server's)")
+    if any(
+        tool.destination == "snowflake" and not configured(tool, facts.settings)
+        for tool in facts.chosen
+    ):
+        unseen.append("Snowflake (SNOWFLAKE_ACCOUNT is not set)")
     return unseen
 
 

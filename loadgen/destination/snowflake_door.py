@@ -68,6 +68,18 @@ class SnowflakeDoor:
             said = str(exc.msg or exc).partition("\n")[0]
             raise DestinationError(f"Snowflake refuses: {said}") from exc
 
+    def named(self, statement: str) -> list[dict[str, Any]]:
+        """Return the rows of a short answer by their columns' names. Raises DestinationError."""
+        from snowflake.connector import DictCursor, errors  # noqa: PLC0415 - as above
+
+        connection = self._connected()
+        try:
+            with connection.cursor(DictCursor) as cursor:
+                return [dict(row) for row in cursor.execute(statement) or ()]
+        except errors.Error as exc:
+            said = str(exc.msg or exc).partition("\n")[0]
+            raise DestinationError(f"Snowflake refuses: {said}") from exc
+
     def close(self) -> None:
         """Log out."""
         if self._connection is not None:

@@ -11,14 +11,16 @@ import psycopg
 import pytest
 
 from loadgen.destination.tools_file import Tool, parse_tools
+from loadgen.destination.warehouses import read, unfair
 from loadgen.doctor import gather
 from loadgen.doctor_checks import CHECKS, Finding, judge
+from loadgen.errors import DestinationError
 from loadgen.settings import Settings, load_settings
 from loadgen.source import server
 from loadgen.source.grant import Grant, give, take
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
-from tests.conftest import RunLoadgen, find_free_port
+from tests.conftest import Fakesnow, RunLoadgen, find_free_port
 from tests.integration.test_grant import as_user, ignore
 
 DOCTORED = {
@@ -158,6 +160,68 @@ def test_warehouses_that_are_shared(healthy: str) -> None:
     assert [finding.check for finding in found] == ["warehouses", "warehouses"]
     assert "warehouse wh_a of tool b is that of tool a too" in found[0].text
     assert "our own queries" in found[1].text
+
+
+def test_a_snowflake_that_is_read_or_not(healthy: str, fakesnow: Fakesnow) -> None:
+    """Where one is configured, its database has to be readable; the tool is named."""
+    with fakesnow.connect("ELT") as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    one = {"kind": "airbyte", "destination": "snowflake", "schema": "X", "database": "ELT"}
+
+    def looked(**changes: str) -> list[Finding]:
+        return look(
+            healthy,
+            tools_of(a={**one, **changes}),
+            snowflake_host="127.0.0.1",
+            snowflake_port=fakesnow.port,
+            snowflake_protocol="http",
+        )
+
+    assert looked() == []
+    (finding,) = looked(database="NOBODYS")
+    assert finding.check == "snowflake"
+    assert "tool a: no schema of database NOBODYS can be read" in finding.text
+    (finding,) = look(healthy, tools_of(a=one), snowflake_account="x")
+    assert finding.check == "snowflake"
+    assert "tool a: SNOWFLAKE_USER is not set" in finding.text
+
+
+# What SHOW WAREHOUSES answers, by its documentation: the columns that matter here.
+SHOWN = {
+    "name": "WH_ELT_A",
+    "state": "SUSPENDED",
+    "type": "STANDARD",
+    "size": "X-Small",
+    "auto_suspend": 60,
+    "enable_query_acceleration": "false",
+    "resource_constraint": "STANDARD_GEN_1",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"size": "Small"}, "differ in size (a X-Small, b Small)"),
+        (
+            {"resource_constraint": "STANDARD_GEN_2"},
+            "differ in generation (a STANDARD_GEN_1, b STANDARD_GEN_2)",
+        ),
+        ({"enable_query_acceleration": "true"}, "WH_ELT_B of tool b has query acceleration on"),
+    ],
+)
+def test_warehouses_that_differ(change: dict[str, str], said: str | None) -> None:
+    """Size, generation and acceleration are those of a recorded answer."""
+    one = {"kind": "airbyte", "destination": "snowflake", "schema": "X"}
+    a, b = parse_tools(
+        {"tools": {"a": {**one, "warehouse": "WH_ELT_A"}, "b": {**one, "warehouse": "WH_ELT_B"}}},
+        "test",
+    )
+    rows = [SHOWN, {**SHOWN, "name": "WH_ELT_B", **change}]
+    found = list(unfair([read(a, rows), read(b, rows)]))
+    assert [str(said) in text for text in found] == ([True] if said else [])
+    with pytest.raises(DestinationError, match="WH_ELT_B is not there for the role"):
+        read(b, [SHOWN])
 
 
 def test_rights_that_lack(healthy: str) -> None:
