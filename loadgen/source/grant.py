@@ -88,7 +88,13 @@ def give(
                 _make_user(conn, wanted, chosen, say)
             _give_rights(conn, wanted, say)
             _make_publication(conn, wanted, say)
-        _make_slot(conn, wanted, say)
+        try:
+            _make_slot(conn, wanted, say)
+        except psycopg.Error:
+            if chosen is not None:  # a user whose password nobody was told is of no use
+                with conn.transaction():
+                    _drop(conn, wanted, _teller(conn, say))
+            raise
     return chosen
 
 
@@ -222,10 +228,13 @@ def _require_ours(conn: psycopg.Connection[Any], wanted: Grant) -> None:
 def _owned(role: dict[str, Any], tool: str) -> Grant:
     """Return what the user was made for. Raises SourceError where `db grant` did not make it."""
     held = _read(role["comment"])
-    if held is None or held.user != user_of(tool):
+    if held is None or held.tool != tool:
+        made = (
+            f"for tool {held.tool}" if held else "not by `db grant` (its comment does not say so)"
+        )
         raise SourceError(
-            f"user {user_of(tool)} was not made by `db grant` (its comment does not say so): "
-            "nothing was changed; drop it yourself, or name the tool otherwise"
+            f"user {user_of(tool)} was made {made}: nothing was changed; drop it yourself, or name "
+            "the tool otherwise"
         )
     return held
 

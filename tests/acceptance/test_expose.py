@@ -22,7 +22,7 @@ from loadgen.source.grant import Grant, give, take
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from tests.conftest import RunLoadgen, clean_environment, find_free_port, kill_all, spawning
-from tests.integration.test_grant import as_user, ignore
+from tests.granting import as_user, ignore
 from tests.polling import wait_for
 
 NGROK = """#!{python}

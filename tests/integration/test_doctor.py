@@ -21,7 +21,7 @@ from loadgen.source.grant import Grant, give, take
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from tests.conftest import Fakesnow, RunLoadgen, find_free_port
-from tests.integration.test_grant import as_user, ignore
+from tests.granting import as_user, ignore
 
 DOCTORED = {
     "kind": "generic",

