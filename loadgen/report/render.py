@@ -18,6 +18,7 @@ from loadgen import __version__
 from loadgen.grafana_link import load_dashboard
 from loadgen.record_reader import Run
 from loadgen.report import judging, palette, svg, tables, words
+from loadgen.report.copies import Copies
 from loadgen.report.facts import Facts
 from loadgen.report.gallery import Gallery, gallery
 from loadgen.report.tables import Table
@@ -39,11 +40,11 @@ _METHOD = (
     """Quantiles come from histograms whose buckets are 2.2% wide, and are never too low. All rules
     are in docs/method.md of the project.""",
 )
-_MISSING = (
-    """This version reports the load alone: what was written to the source. It does not measure
-    whether a tool's copy is right, how fresh it is, how much WAL its slot holds back, or what it
-    costs.""",
+_MISSING_COPIES = (
+    "Nothing is known of a tool's copy: name the tools in tools.toml, run loadgen watch beside the "
+    "load and loadgen verify after it."
 )
+_MISSING_COSTS = "What a tool's copy costs is not part of this version's report."
 _MARKS = {"good": "ok", "warn": "note", "bad": "problem"}
 # What Markdown would take for HTML; before a digit (<0.01%) it takes neither sign for a tag.
 _HTML_SIGNS = {r"&": "&amp;", r"<(?!\d)": "&lt;", r">(?!\d)": "&gt;"}
@@ -60,10 +61,16 @@ class Report:
     verdict: Verdict
 
 
-def render(facts: Facts, written_at: datetime, limits: tuple[Threshold, ...] = ()) -> Report:
-    """Return the report of a run, judged by `limits`."""
+def render(
+    facts: Facts, written_at: datetime, limits: tuple[Threshold, ...], copies: Copies
+) -> Report:
+    """Return the report of a run, judged by `limits`, and of what is known of the copies."""
     verdict, drawn = judge(facts, limits), gallery(facts)
-    context = _context(facts, verdict, drawn) | {"written_at": words.moment(written_at)}
+    context = _context(facts, verdict, drawn) | {
+        "written_at": words.moment(written_at),
+        "copies": copies,
+        "missing": [_MISSING_COSTS] if copies else [_MISSING_COPIES, _MISSING_COSTS],
+    }
     return Report(
         html=_html().get_template("report.html").render(context),
         markdown=_markdown().get_template("report.md").render(context),
@@ -93,7 +100,6 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "graphs": _graphs(run),
         "version": __version__,
         "method": [" ".join(text.split()) for text in _METHOD],
-        "missing": [" ".join(text.split()) for text in _MISSING],
         "light": palette.variables(palette.LIGHT),
         "dark": palette.variables(palette.DARK),
         "font": svg.FONT,
