@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.project import (
     ROOT,
@@ -38,7 +38,7 @@ _LIVES_SECONDS = (1.0, 15.0)  # from when both workers have a share to the next 
 _AWAY_SECONDS = (0.0, 10.0)  # until another one is started
 _NOTICED_SECONDS = 60.0  # until the loss and the new worker are in the run's journal
 _QUIET_SECONDS = 15.0  # at the end
-_COUNTERS = '{job="load",__name__=~".+_(total|count|sum|bucket)"}'
+COUNTERS: Final = '{job="load",__name__=~".+_(total|count|sum|bucket)"}'
 _COMMITTED = 'loadgen_operations_total{job="load",outcome="committed"}'
 _GAINED = {
     "insert_order": "SELECT count(*) FROM orders",
@@ -61,7 +61,7 @@ def main() -> int:
         before = _rows(info.dsn)
         with scraping(project, int(env["METRICS_PORT"]), "1s") as prometheus:
             kills = _disturbed_run(project, env, arguments)
-            series = prometheus.query(f"{_COUNTERS}[1d]")
+            series = prometheus.query(f"{COUNTERS}[1d]")
             counted = _newest(prometheus.query(f"{_COMMITTED}[1d]"))
         after = _rows(info.dsn)
         run = json.loads((project / "reports" / "latest" / "run.json").read_text())
@@ -109,12 +109,12 @@ def _disturbed_run(
     try:
         wait_for_run(load, project)
         began = time.monotonic()
-        while (elapsed := time.monotonic() - began) < seconds - _QUIET_SECONDS:
+        while time.monotonic() - began < seconds - _QUIET_SECONDS:
             time.sleep(draw.uniform(*_LIVES_SECONDS))
             place = draw.randrange(2)
             workers[place].kill()
             workers[place].wait()
-            kills.append(round(elapsed, 1))
+            kills.append(round(time.monotonic() - began, 1))
             time.sleep(draw.uniform(*_AWAY_SECONDS))
             workers[place] = start_worker()
             _wait_until_noticed(project, load, len(kills))
