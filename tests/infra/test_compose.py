@@ -113,7 +113,29 @@ def test_prometheus_scrapes_the_services(stack: dict[str, Service]) -> None:
     }
     mounted = [volume.split(":")[0] for volume in stack["prometheus"]["volumes"]]
     assert f"{ROOT}/grafana/alerts.yml" in mounted
-    assert all(Path(path).exists() for path in mounted if path.startswith("/"))
+
+
+def test_what_is_mounted_exists_where_it_is_looked_for(stack: dict[str, Service]) -> None:
+    """Docker would make an empty folder of a missing file; Grafana finds dashboards and source."""
+    mounts = {
+        target: Path(source)
+        for service in stack.values()
+        for source, target in (volume.split(":")[:2] for volume in service.get("volumes", []))
+        if source.startswith("/")
+    }
+    assert all(path.exists() for path in mounts.values())
+    provisioning = mounts["/etc/grafana/provisioning"]
+    (provider,) = yaml.safe_load(next((provisioning / "dashboards").glob("*.yml")).read_text())[
+        "providers"
+    ]
+    assert list(mounts[provider["options"]["path"]].glob("*.json"))
+    (source,) = yaml.safe_load(next((provisioning / "datasources").glob("*.yml")).read_text())[
+        "datasources"
+    ]
+    host, _, port = source["url"].removeprefix("http://").partition(":")
+    assert f"127.0.0.1:{port}:{port}/tcp" in stack[host]["ports"]
+    shown = stack["load"]["environment"]["GRAFANA_URL"].removeprefix("http://")
+    assert f"{shown}:3000/tcp" in stack["grafana"]["ports"]
 
 
 def test_prometheus_would_start_with_it() -> None:
