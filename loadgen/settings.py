@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
     metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
+    load_url: str | None = Field(
+        None,
+        description="address of a load elsewhere, such as http://host:9646; where not set, "
+        "METRICS_PORT here",
+    )
     watch_port: Port = Field(9647, description="port of the watch's metrics")
     grafana_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")] | None = Field(
         None, description="address of a Grafana with our dashboards, to link a run's time to"

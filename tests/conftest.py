@@ -24,6 +24,7 @@ from loadgen.source import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from tests.polling import wait_for
+from tests.stack import Image
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -209,6 +210,12 @@ def fakesnow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fakesnow]:
     finally:
         kill_all(process)
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Return what the Dockerfile's lines make, in a folder of its own."""
+    return Image(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture

@@ -143,3 +143,34 @@ def test_a_worker_without_the_source_stops_the_run_before_it_begins(
     worker.communicate(timeout=30)
     with pytest.raises(FileNotFoundError):
         latest(project)
+
+
+# A worker that stands still between hearing that it is known and reading on, as on a busy machine.
+STALLING = """
+from gevent import monkey
+from locust.runners import WorkerRunner
+handle = WorkerRunner.handle_message
+def stall(self, msg):
+    handle(self, msg)
+    if msg.type == "ack":
+        monkey.get_original("time", "sleep")(1.5)
+WorkerRunner.handle_message = stall
+"""
+
+
+def test_what_a_worker_is_told_before_it_is_ready_is_not_lost(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """A worker that Locust knows gets its share when it can hear of it, and not before."""
+    before = counted(seeded)
+    port = str(find_free_port())
+    (project / "stalling.py").write_text(STALLING + (project / "locustfile.py").read_text())
+    arguments = ("--master", "--expect-workers", "1", "--master-bind-port", port)
+    master = locust(seeded, "-u", "2", "-t", "3s", *arguments, *rates())
+    worker = locust(seeded, "-f", "stalling.py", "--worker", "--master-port", port)
+    out, err = master.communicate(timeout=60)
+    assert master.returncode == 0, out + err
+    check_record(project, seeded, before)
+    _, err = worker.communicate(timeout=30)
+    assert "Traceback" not in err
+    assert "Unknown message" not in err
