@@ -152,6 +152,13 @@ class WorkersSwarm(Roster):
         while any(remote.s < at for remote in self.live()):
             gevent.sleep(0.01)
 
+    def desertion(self, seconds: float) -> list[str]:
+        """Say so where the run ended after `seconds` since no worker was left to go on."""
+        asked = self._plan.duration
+        if self.live() or seconds >= asked:
+            return []
+        return [f"its last worker was lost after {seconds:.0f} s of the {asked:.0f} s asked for"]
+
     def close(self) -> None:
         """End what goes on beside the users."""
         gevent.killall(self._greenlets)

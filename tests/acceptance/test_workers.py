@@ -1,6 +1,7 @@
 """Several processes: the same arrivals whatever their number, and none lost with a worker."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -112,6 +113,26 @@ def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
     assert process.returncode == 0, out + err
     run = check_record(project, seeded, before)
     assert [event["kind"] for event in run["journal"]] == ["worker_lost", "worker_joined"]
+
+
+def test_a_run_whose_last_worker_is_lost_is_not_the_run_that_was_asked_for(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """What it did is accounted for to the row; but it is invalid, says why, and ends at once."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "4", "-t", "1h", "--processes", "1", *rates())
+    wait_for_offers(project, process)
+    (worker,) = workers_of(process)
+    worker.kill()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, out + err
+    run, after = latest(project), counted(seeded)
+    assert run["valid"] is False
+    why = r"last worker was lost after \d+ s of the 3600 s asked for"
+    assert re.search(why, run["invalid_reason"])
+    assert {name: totals["committed"] for name, totals in run["totals"].items()} == {
+        name: after[name] - before[name] for name in after
+    }
 
 
 def test_ctrl_c_drains_all_workers(seeded: str, locust: Locust, project: Path) -> None:
