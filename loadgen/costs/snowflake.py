@@ -17,7 +17,7 @@ from loadgen.costs.snowflake_prices import SnowflakePrices
 from loadgen.costs.snowflake_reading import Clock, Reading, read
 from loadgen.costs.snowflake_usage import Ask, SnowflakeUsage
 from loadgen.costs.snowflake_users import split
-from loadgen.costs.window import Window
+from loadgen.costs.window import Window, run_window
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError
 from loadgen.record_costs import CostLine, not_priced
@@ -52,7 +52,7 @@ class SnowflakeCostTracker:
         """Return the run's lines; what can't be read or priced says why."""
         if not self._tools:
             return []
-        window = window_of(run, self._now)
+        window = run_window(run, self._now)
         if window is None:
             return self._nothing("the run's record has no start")
         try:
@@ -65,7 +65,7 @@ class SnowflakeCostTracker:
 
     def efficiency(self, run: Run) -> list[Efficiency]:
         """Return what the credits were spent on, by tool; nothing where nobody can be asked."""
-        window = window_of(run, self._now)
+        window = run_window(run, self._now)
         if window is None or isinstance(tried(lambda: self._ask("session", {})), Unread):
             return []
         reading, prices = self._reading(window)
@@ -140,12 +140,6 @@ class SnowflakeCostTracker:
         own = str(getattr(tool, what)).upper()
         others = (one for one in self._tools if one is not tool)
         return [one for one in others if str(getattr(one, what) or "").upper() == own]
-
-
-def window_of(run: Run, now: datetime) -> Window | None:
-    """Return the time that is priced: from the run's start to its end, or to now."""
-    end = run.ended_at or now
-    return None if run.started_at is None or run.started_at >= end else Window(run.started_at, end)
 
 
 def _names(tools: Sequence[Tool]) -> str:

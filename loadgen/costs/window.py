@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
+from loadgen.record_run import Run
+
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -73,3 +75,9 @@ def merged(windows: Iterable[Window]) -> list[Window]:
         else:
             found.append(one)
     return found
+
+
+def run_window(run: Run, now: datetime) -> Window | None:
+    """Return the time that is priced: from a run's start to its end, or to now."""
+    end = run.ended_at or now
+    return None if run.started_at is None or run.started_at >= end else Window(run.started_at, end)
