@@ -28,7 +28,7 @@ def awake(statements: Iterable[Window], auto_suspend: int | None, until: datetim
 
 def awake_hours(spans: Sequence[Window], window: Window) -> Decimal:
     """Return for how many hours of the window the warehouse was awake."""
-    return sum((one.within(window).hours for one in spans), Decimal(0))
+    return sum((one.within(window).length for one in spans), Decimal(0)) / 3600
 
 
 def share_of_hour(spans: Sequence[Window], hour: Window, window: Window) -> Decimal | None:

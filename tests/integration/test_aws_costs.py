@@ -9,15 +9,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
 import pytest
-from botocore.config import Config
 
+from loadgen.costs.aws import Account, RDSCostTracker
 from loadgen.costs.aws_costs import AwsCosts
 from loadgen.costs.aws_door import clients
+from loadgen.costs.aws_prices import AwsPrices
 from loadgen.costs.cards import load_card
 from loadgen.costs.reading import Unread
 from loadgen.record_costs import CostLine
@@ -364,6 +367,48 @@ def test_a_refusal_stands_where_the_figure_would(aws: Aws, code: str, said: str)
     assert lines[f"{TOOL} S3 storage"].amount is not None
 
 
+def test_throttling_is_tried_again_and_bounded(aws: Aws) -> None:
+    """Two refusals cost two more attempts and nothing else; it ends after five."""
+    refused: list[str] = []
+
+    class Throttles(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            busy = len(refused) < self.server.refusals  # type: ignore[attr-defined]
+            if busy:
+                refused.append(self.path)
+            body = _THROTTLED if busy else _NO_INSTANCES
+            self.send_response(400 if busy else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Throttles) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        settings = load_settings({"aws_region": "us-east-1", "aws_endpoint_url": address})
+        account = Account(clients(settings), AwsPrices(load_card("aws"), "us-east-1"), [TOOL], NOW)
+        run = aws.run(NOW - timedelta(hours=1), 1)
+        server.refusals = 2  # type: ignore[attr-defined]
+        assert RDSCostTracker(account).lines(run) == []
+        assert len(refused) == 2
+        refused.clear()
+        server.refusals = 99  # type: ignore[attr-defined]
+        (line,) = RDSCostTracker(account).lines(run)
+        assert "AWS throttles, also after 5 attempts" in line.note
+        assert len(refused) == 5
+        server.shutdown()
+
+
+_THROTTLED = b"""<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>
+<Message>Rate exceeded</Message></Error><RequestId>r</RequestId></ErrorResponse>"""
+_NO_INSTANCES = b"""<DescribeDBInstancesResponse><DescribeDBInstancesResult><DBInstances/>
+</DescribeDBInstancesResult></DescribeDBInstancesResponse>"""
+
+
 def test_nobody_there_and_no_keys(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address where nobody answers, and no keys: lines that say so, within bounded attempts."""
     run = aws.run(NOW - timedelta(hours=1), 1)
@@ -383,4 +428,3 @@ def test_without_a_region_aws_is_not_used(aws: Aws) -> None:
     """No setting, no lines."""
     aws.settings = {"aws_region": None}
     assert aws.lines(aws.run(NOW - timedelta(hours=1), 1)) == {}
-    assert Config().retries is None
