@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from loadgen.costs.lines import ByDay
-from loadgen.costs.snowflake_usage import MeteredDay, MeteredHour
+from loadgen.costs.snowflake_rows import MeteredDay, MeteredHour
 from loadgen.costs.uptime import awake_hours, share_of_hour
 from loadgen.costs.window import Window
 

@@ -11,7 +11,7 @@ from loadgen.costs.lines import ByDay, Told, UnitPrice, What, exact, joined, pri
 from loadgen.costs.reading import Unread
 from loadgen.costs.snowflake_prices import TERABYTE, SnowflakePrices
 from loadgen.costs.snowflake_reading import DELAYS, Reading
-from loadgen.costs.snowflake_usage import Serverless
+from loadgen.costs.snowflake_rows import Serverless
 from loadgen.costs.snowflake_users import Strays
 from loadgen.costs.window import Window
 from loadgen.destination.tools_file import Tool

@@ -9,7 +9,7 @@ from typing import Final
 from loadgen.costs.cards import RateCard
 from loadgen.costs.lines import UnitPrice
 from loadgen.costs.reading import Unread
-from loadgen.costs.snowflake_usage import Rate, Warehouse
+from loadgen.costs.snowflake_rows import Rate, Warehouse
 from loadgen.settings import Settings
 
 TERABYTE: Final = Decimal(1024) ** 4  # as Snowflake's own examples divide bytes

@@ -13,15 +13,15 @@ from typing import Final
 from loadgen.costs.credits import Used, metered, modelled
 from loadgen.costs.reading import Unread, tried
 from loadgen.costs.snowflake_prices import SnowflakePrices
-from loadgen.costs.snowflake_usage import (
+from loadgen.costs.snowflake_rows import (
     MeteredDay,
     MeteredHour,
     Serverless,
-    SnowflakeUsage,
     Statement,
     Stored,
     Warehouse,
 )
+from loadgen.costs.snowflake_usage import SnowflakeUsage
 from loadgen.costs.uptime import awake
 from loadgen.costs.window import HOUR, Window
 from loadgen.errors import DestinationError

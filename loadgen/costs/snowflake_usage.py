@@ -6,11 +6,21 @@ with the view's name and what to do, so that whoever prices can put that where t
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from loadgen.costs.snowflake_rows import (
+    OWN_TAGS,
+    MeteredDay,
+    MeteredHour,
+    Rate,
+    Serverless,
+    Statement,
+    Stored,
+    Warehouse,
+    whose,
+)
 from loadgen.costs.window import Window
 from loadgen.destination.snowflake_connection import connect, login
 from loadgen.errors import DestinationError
@@ -20,7 +30,6 @@ from loadgen.sql import statements
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
-OWN_TAGS: Final = "loadgen "  # what the query tags of our own statements begin with
 _TAG: Final = f"{OWN_TAGS}costs"
 _NOT_THERE: Final = frozenset({2003, 2043, 3001})  # does not exist or not authorized
 _GRANTS: Final = {
@@ -43,105 +52,6 @@ class Ask(Protocol):
 
     def __call__(self, name: str, binds: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """Return its rows. Raises DestinationError."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeteredHour:
-    """Credits of a warehouse in one clock hour; None where Snowflake has not filled it in."""
-
-    warehouse: str
-    hour: Window
-    compute: Decimal | None
-    cloud: Decimal | None
-    attributed: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class MeteredDay:
-    """Credits of the account on one UTC day: those of warehouses, and its cloud services."""
-
-    day: date
-    compute: Decimal
-    cloud: Decimal | None
-    adjustment: Decimal | None
-
-    @property
-    def billed_cloud(self) -> Decimal | None:
-        """What is billed of the cloud services: what is above a tenth of the warehouses' credits.
-
-        By Snowflake's own adjustment where that is filled in, else by the rule.
-        """
-        if self.cloud is None:
-            return None
-        free = self.compute / 10 if self.adjustment is None else -self.adjustment
-        return max(self.cloud - free, Decimal(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement that a warehouse ran."""
-
-    warehouse: str
-    span: Window
-    user: str
-    role: str
-    tag: str
-
-    @property
-    def who(self) -> str:
-        """Whose it was: a user's, or our own, whoever we logged in as."""
-        return _who(self.user, self.tag)
-
-
-@dataclass(frozen=True, slots=True)
-class Warehouse:
-    """How a warehouse is set up now; `auto_suspend` in seconds, None for never."""
-
-    name: str
-    size: str
-    generation: str | None
-    auto_suspend: int | None
-    acceleration: bool
-
-    def __str__(self) -> str:
-        generation = f"Gen{self.generation}" if self.generation else "generation not shown"
-        sleeps = f"AUTO_SUSPEND {self.auto_suspend} s" if self.auto_suspend else "never suspends"
-        return f"{self.name}, {self.size} {generation}, {sleeps}"
-
-
-@dataclass(frozen=True, slots=True)
-class Serverless:
-    """Credits of a service without warehouse in a clock hour; `of` is a database or warehouse."""
-
-    of: str
-    service: str
-    hour: Window
-    credits: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Bytes of a database on one UTC day, its average."""
-
-    database: str
-    day: date
-    live: Decimal
-    failsafe: Decimal
-
-    @property
-    def bytes(self) -> Decimal:
-        """All that is paid for."""
-        return self.live + self.failsafe
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """What the contract says that one unit of a service costs on a day."""
-
-    day: date
-    service: str
-    currency: str
-    rate: Decimal
 
 
 class SnowflakeUsage:
@@ -180,7 +90,7 @@ class SnowflakeUsage:
         exact = {"since": self._window.start, "until": self._window.end}
         rows = self._ask("attributed", {**exact, "warehouses": warehouses})
         for warehouse, user, tag, used in rows:
-            key = (warehouse, _who(str(user), str(tag or "")))
+            key = (warehouse, whose(str(user), str(tag or "")))
             found[key] = found.get(key, Decimal(0)) + (used or 0)
         return found
 
@@ -270,10 +180,6 @@ class Connection:
             with suppress(Exception):  # nothing depends on it
                 self._connection.close()
             self._connection = None
-
-
-def _who(user: str, tag: str) -> str:
-    return f"{user} as {tag}" if tag.startswith(OWN_TAGS) else user
 
 
 def _why(name: str, exc: Exception) -> str:

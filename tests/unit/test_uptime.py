@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from loadgen.costs.credits import billed_cloud, metered, modelled
-from loadgen.costs.snowflake_usage import MeteredDay, MeteredHour
+from loadgen.costs.snowflake_rows import MeteredDay, MeteredHour
 from loadgen.costs.uptime import awake, awake_hours, share_of_hour
 from loadgen.costs.window import Window, clock_hour
 from tests.snowflake_account import at
