@@ -92,8 +92,9 @@ class EC2CostTracker:
             yield what_of(EVERYONE, "EBS").unpriced(disks.why)
             return
         for volume in (one for page in disks for one in page["Volumes"]):
-            if tool := self._account.owner(volume.get("Tags")):
-                yield self._volume(tool, volume, window)
+            there = Window(volume["CreateTime"].astimezone(UTC), self._account.now).within(window)
+            if (tool := self._account.owner(volume.get("Tags"))) and there.length:
+                yield self._volume(tool, volume, there)
 
     def _all(self, call: str, filters: list[dict[str, Any]]) -> list[Any]:
         return list(self._account.clients("ec2").get_paginator(call).paginate(Filters=filters))
@@ -102,7 +103,9 @@ class EC2CostTracker:
         self, tool: str, instance: Mapping[str, Any], window: Window
     ) -> Iterator[CostLine]:
         kind, name = str(instance["InstanceType"]), str(instance["InstanceId"])
-        what = what_of(tool, f"EC2 {kind}")
+        what, launched = what_of(tool, f"EC2 {kind}"), instance["LaunchTime"].astimezone(UTC)
+        if launched >= window.end:
+            return
         if instance.get("Platform") or "Linux" not in instance.get("PlatformDetails", "Linux"):
             yield what.unpriced(f"{name} does not run plain Linux, which is what the card has")
             return
@@ -111,7 +114,7 @@ class EC2CostTracker:
             state = instance["State"]["Name"]
             yield what.unpriced(f"{name} is {state}, since when AWS does not say")
             return
-        ran = Window(instance["LaunchTime"].astimezone(UTC), ended).within(window)
+        ran = Window(launched, ended).within(window)
         note = f"{name} since its last start; CPU credits beyond the free ones are not in it"
         told = Told("ec2:DescribeInstances", note, final=True)
         yield self._account.hourly(what, ran, ("ec2_linux", kind), told)
@@ -120,8 +123,7 @@ class EC2CostTracker:
             told = Told("ec2:DescribeInstances", name)
             yield self._account.hourly(address, ran, ("public_ipv4", "address"), told)
 
-    def _volume(self, tool: str, volume: Mapping[str, Any], window: Window) -> CostLine:
-        there = Window(volume["CreateTime"].astimezone(UTC), self._account.now).within(window)
+    def _volume(self, tool: str, volume: Mapping[str, Any], there: Window) -> CostLine:
         kind = str(volume["VolumeType"])
         told = Told("ec2:DescribeVolumes", f"{volume['VolumeId']}, {volume['Size']} GB")
         size = Decimal(volume["Size"])
@@ -162,12 +164,14 @@ class RDSCostTracker:
         kind, name = str(instance["DBInstanceClass"]), str(instance["DBInstanceIdentifier"])
         storage, size = str(instance["StorageType"]), Decimal(instance["AllocatedStorage"])
         compute, disk = what_of(tool, f"RDS {kind}"), what_of(tool, f"RDS storage {storage}")
+        there = Window(instance["InstanceCreateTime"].astimezone(UTC), self._account.now)
+        there = there.within(window)
+        if not there.length:
+            return
         if instance.get("MultiAZ") or instance["Engine"] != "postgres":
             why = f"{name} is not Postgres in one zone, which is what the card has"
             yield from (what.unpriced(why) for what in (compute, disk))
             return
-        there = Window(instance["InstanceCreateTime"].astimezone(UTC), self._account.now)
-        there = there.within(window)
         told = Told("rds:DescribeDBInstances", name)
         if instance["DBInstanceStatus"] in {"stopped", "stopping"}:
             yield compute.unpriced(f"{name} is stopped, since when AWS does not say")

@@ -77,6 +77,7 @@ def _listed(tool: str, lines: Sequence[CostLine], why: str) -> Iterator[CostLine
         yield from own
         return
     for line in own:
-        yield replace(line, final=line.final and why == NEVER, note=joined(line.note, why))
+        later = "" if why == NEVER else why
+        yield replace(line, final=line.final and not later, note=joined(line.note, later))
     why = "where bytes went is not told by metrics: Cost Explorer has it, by whole days"
     yield what_of(tool, "transfer").unpriced(why)

@@ -11,6 +11,7 @@ from loadgen.settings import Settings
 
 _ATTEMPTS: Final = 5
 _SECONDS: Final = 20
+_SHOWN_CHARACTERS: Final = 200
 _MEANINGS: Final = {
     "Throttl": f"AWS throttles, also after {_ATTEMPTS} attempts: try again later",
     "RequestLimitExceeded": f"AWS throttles, also after {_ATTEMPTS} attempts: try again later",
@@ -37,6 +38,7 @@ class Clients(Protocol):
 def clients(settings: Settings) -> Clients:
     """Return the maker of clients for the settings' profile, region and endpoint."""
     made: dict[tuple[str, str | None], Any] = {}
+    sessions: list[Any] = []
 
     def client(service: str, region: str | None = None) -> Any:
         key = (service, region or settings.aws_region)
@@ -44,11 +46,12 @@ def clients(settings: Settings) -> Clients:
             import boto3  # noqa: PLC0415 - an extra
             from botocore.config import Config  # noqa: PLC0415 - as above
 
-            session = boto3.Session(profile_name=settings.aws_profile, region_name=key[1])
+            if not sessions:  # made when first asked: a profile may not be there
+                sessions.append(boto3.Session(profile_name=settings.aws_profile))
             retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
             config = Config(retries=retries, connect_timeout=_SECONDS, read_timeout=_SECONDS)
-            made[key] = session.client(
-                service, endpoint_url=settings.aws_endpoint_url, config=config
+            made[key] = sessions[0].client(
+                service, key[1], endpoint_url=settings.aws_endpoint_url, config=config
             )
         return made[key]
 
@@ -67,6 +70,11 @@ def asked(what: str, read: Callable[[], T]) -> T | Unread:
         error = exc.response.get("Error", {})
         code = str(error.get("Code", ""))
         meaning = next((said for begins, said in _MEANINGS.items() if begins in code), None)
-        return Unread(f"{what}: {meaning or error.get('Message') or code} ({code})")
+        return Unread(f"{what}: {meaning or _short(error.get('Message'))} ({code})")
     except BotoCoreError as exc:
-        return Unread(f"{what}: {str(exc).strip()}")
+        return Unread(f"{what}: {_short(exc)}")
+
+
+def _short(said: object) -> str:
+    """Return the first line of a message, which may be a whole page."""
+    return str(said).strip().partition("\n")[0][:_SHOWN_CHARACTERS]

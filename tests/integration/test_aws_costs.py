@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -39,6 +40,11 @@ TAGS = [{"Key": "tool", "Value": TOOL}]
 GIB = 1024**3
 
 
+@cache
+def _client(service: str, region: str, url: str) -> Any:
+    return boto3.client(service, region_name=region, endpoint_url=url)
+
+
 @dataclass
 class Aws:
     """The emulated account, emptied for each test."""
@@ -50,7 +56,7 @@ class Aws:
 
     def client(self, service: str) -> Any:
         """Return a client of the test's own, to put things there."""
-        return boto3.client(service, region_name=self.region, endpoint_url=self.url)
+        return _client(service, self.region, self.url)
 
     def reset(self) -> None:
         """Take all away."""
