@@ -54,7 +54,7 @@ class AwsCosts:
         if not self._used:
             return []
         if window is None:
-            return [what_of(EVERYONE, "AWS").unpriced("the run's record has no start")]
+            return [what_of(EVERYONE, "AWS").unpriced("the run's record has no time to price")]
         listed = [line for tracker in self._trackers for line in tracker.lines(run)]
         bill = bill_of(self._account, window, run.path)
         if isinstance(bill, Unread):

@@ -54,7 +54,7 @@ class SnowflakeCostTracker:
             return []
         window = run_window(run, self._now)
         if window is None:
-            return self._nothing("the run's record has no start")
+            return self._nothing("the run's record has no time to price")
         try:
             self._ask("session", {})
         except DestinationError as exc:

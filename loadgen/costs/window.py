@@ -1,4 +1,4 @@
-"""The time that is paid for: a run's window, its clock hours and its days in UTC. Pure."""
+"""The time that is paid for: a run's window, its clock hours and its days in UTC."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
+from loadgen.record_reader import read_samples
 from loadgen.record_run import Run
 
 HOUR: Final = timedelta(hours=1)
@@ -78,6 +79,11 @@ def merged(windows: Iterable[Window]) -> list[Window]:
 
 
 def run_window(run: Run, now: datetime) -> Window | None:
-    """Return the time that is priced: from a run's start to its end, or to now."""
-    end = run.ended_at or now
+    """Return the time that is priced: from a run's start to its end.
+
+    Of a run that goes on, or was killed, it ends at the last sample. None where that is no time.
+    """
+    end = run.ended_at
+    if end is None:
+        end = max((sample.time for sample in read_samples(run.path)), default=now)
     return None if run.started_at is None or run.started_at >= end else Window(run.started_at, end)

@@ -350,5 +350,5 @@ def test_a_tool_without_warehouse_or_database_is_told_so(account: Account) -> No
 def test_a_run_without_a_start_has_no_window(account: Account) -> None:
     """A record that says nothing gets lines that say so."""
     lines = account.lines(TOOL, a_run("2026-11-24T00:00:00", None), LATER)
-    assert "no start" in lines["a Snowflake"].note
+    assert "no time to price" in lines["a Snowflake"].note
     assert Window(at(LATER), at(LATER)).length == 0

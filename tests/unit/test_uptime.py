@@ -1,14 +1,18 @@
 """The uptime model, and how hours and days are shared out: pure arithmetic."""
 
+from dataclasses import fields
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from loadgen.costs.credits import billed_cloud, metered, modelled
 from loadgen.costs.snowflake_rows import MeteredDay, MeteredHour
 from loadgen.costs.uptime import awake, awake_hours, share_of_hour
-from loadgen.costs.window import Window, clock_hour
+from loadgen.costs.window import Window, clock_hour, run_window
+from loadgen.record_rows import Sample
+from loadgen.record_run import run_of
 from tests.snowflake_account import at
 
 DAY = Window(at("2026-11-20T00:00:00"), at("2026-11-21T00:00:00"))
@@ -66,3 +70,15 @@ def test_the_daily_rule_never_gives_money_back() -> None:
     assert billed_cloud({day: Decimal("0.5")}, {day: rich}) == {day: Decimal(0)}
     assert billed_cloud({day: Decimal("0.5")}, {}) is None
     assert billed_cloud({day: Decimal(0)}, {}) == {day: Decimal(0)}
+
+
+def test_a_killed_run_is_priced_to_its_last_sample(tmp_path: Path) -> None:
+    """Not to today, a week later; without a sample there is nothing better than now."""
+    raw = {"run_id": "r", "started_at": "2026-11-20T10:00:00+00:00"}
+    run = run_of(tmp_path, raw)
+    assert run_window(run, DAY.end) == Window(at("2026-11-20T10:00:00"), DAY.end)
+    names = ",".join(field.name for field in fields(Sample))
+    zeros = ",".join("0" for _ in range(len(fields(Sample)) - 2))
+    rows = [f"2026-11-20T10:0{k}:00.000Z,insert_order,{zeros}" for k in (1, 7)]
+    (tmp_path / "samples.csv").write_text("\n".join([names, *rows, ""]))
+    assert run_window(run, DAY.end) == Window(at("2026-11-20T10:00:00"), at("2026-11-20T10:07:00"))
