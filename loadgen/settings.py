@@ -128,6 +128,12 @@ class Settings(BaseSettings):
         None, description="Snowflake warehouse of our own queries"
     )
     snowflake_database: str | None = Field(None, description="Snowflake database")
+    snowflake_edition: Literal["standard", "enterprise", "business_critical", "vps"] | None = Field(
+        None, description="edition of the account: list price of a credit where no contract's is"
+    )
+    snowflake_region: str | None = Field(
+        None, description="region of the account, as `aws_us_east_1`: for list prices"
+    )
     snowflake_host: str | None = Field(None, description="host of a Snowflake emulator")
     snowflake_port: Port | None = Field(None, description="port of a Snowflake emulator")
     snowflake_protocol: Literal["http", "https"] | None = Field(

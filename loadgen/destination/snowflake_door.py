@@ -1,12 +1,12 @@
-"""The one door to Snowflake: a key pair, never a password; one connection, our own query tag."""
+"""A tool's database in Snowflake as verification reads it: one connection."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.destination.columns import Engine, literal, quoted
 from loadgen.destination.door import Tables, tables_of
+from loadgen.destination.snowflake_connection import connect, login
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError
 from loadgen.settings import Settings
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 _SQL: Final = statements("loadgen.destination", "snowflake.sql")
 _BLOCK: Final = 5000
-_SESSION: Final = {"QUERY_TAG": "loadgen verify", "TIMEZONE": "UTC"}
-_LOGIN_SECONDS: Final = 20
-# What Snowflake says of a key that is expired, unknown or another user's.
-_OF_A_KEY: Final = ("JWT", "Incorrect username", "390144", "394300")
-# An emulator checks nothing, but the connector wants something to send.
-_EMULATED: Final = {"user": "emulator", "account": "emulator", "password": "emulator"}
+_TAG: Final = "loadgen verify"
 
 
 class SnowflakeDoor:
@@ -88,61 +83,18 @@ class SnowflakeDoor:
 
     def _connected(self) -> "SnowflakeConnection":
         if self._connection is None:
-            self._connection = self._logged_in()
+            self._connection = connect(self.login(), self.where, _TAG)
         return self._connection
-
-    def _logged_in(self) -> "SnowflakeConnection":
-        try:
-            from snowflake.connector import connect, errors  # noqa: PLC0415 - an extra
-        except ImportError as exc:
-            raise DestinationError(
-                "Snowflake's package is not installed: pip install "
-                "'simplyload-playground[snowflake]'"
-            ) from exc
-        try:
-            return connect(**self.login(), session_parameters=_SESSION)
-        except errors.Error as exc:
-            raise DestinationError(refusal(self.where, str(exc.msg or exc))) from exc
-        except (OSError, ValueError, TypeError) as exc:  # the key's file
-            raise DestinationError(f"the private key can't be read: {exc}") from exc
 
     def login(self) -> dict[str, Any]:
         """Return what the connector is told. Raises DestinationError where something is missing."""
-        tool, settings = self._tool, self._settings
-        told: dict[str, Any] = {
-            "account": tool.account or settings.snowflake_account,
-            "user": tool.user or settings.snowflake_user,
-            "private_key_file": _text(tool.private_key_path or settings.snowflake_private_key_path),
-            "role": tool.role or settings.snowflake_role,
-            "warehouse": tool.warehouse or settings.snowflake_warehouse,
+        tool = self._tool
+        given = {
+            "account": tool.account,
+            "user": tool.user,
+            "private_key_file": tool.private_key_path,
+            "role": tool.role,
+            "warehouse": tool.warehouse,
             "database": self.database,
-            "host": settings.snowflake_host,
-            "port": settings.snowflake_port,
-            "protocol": settings.snowflake_protocol,
-            "login_timeout": _LOGIN_SECONDS,
         }
-        given = {name: value for name, value in told.items() if value}
-        if settings.snowflake_host and "private_key_file" not in given:
-            return {**_EMULATED, **given}
-        for name in ("account", "user", "private_key_file"):
-            if name not in given:
-                setting = "PRIVATE_KEY_PATH" if name == "private_key_file" else name.upper()
-                raise DestinationError(f"SNOWFLAKE_{setting} is not set: Snowflake needs it")
-        return given
-
-
-def refusal(where: str, text: str) -> str:
-    """Return why a login failed, and what to do, from the connector's words."""
-    said = text.strip().partition("\n")[0]
-    if any(word in text for word in _OF_A_KEY):
-        return (
-            f"{where} refuses the key: {said}; let the user's RSA_PUBLIC_KEY be that of the "
-            "private key (ALTER USER … SET RSA_PUBLIC_KEY), and check SNOWFLAKE_USER"
-        )
-    return (
-        f"can't reach {where}: {said}; check SNOWFLAKE_ACCOUNT, the network policy and the network"
-    )
-
-
-def _text(path: Path | None) -> str | None:
-    return str(path.expanduser()) if path else None
+        return login(self._settings, given)

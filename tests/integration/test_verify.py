@@ -20,7 +20,8 @@ from loadgen.destination.copies import MarkerProbe
 from loadgen.destination.door import BusyError
 from loadgen.destination.duckdb_door import DuckdbDoor
 from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.destination.snowflake_door import SnowflakeDoor, refusal
+from loadgen.destination.snowflake_connection import refusal
+from loadgen.destination.snowflake_door import SnowflakeDoor
 from loadgen.errors import DestinationError, SourceError
 from loadgen.settings import load_settings
 from loadgen.source.postgres import connect
