@@ -94,7 +94,8 @@ class SnowflakeDoor:
             "user": tool.user,
             "private_key_file": tool.private_key_path,
             "role": tool.role,
-            "warehouse": tool.warehouse,
+            # Our questions are not the tool's work: they are on its bill only where we have no other.
+            "warehouse": self._settings.snowflake_warehouse or tool.warehouse,
             "database": self.database,
         }
         return login(self._settings, given)

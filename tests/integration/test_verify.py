@@ -292,6 +292,15 @@ def test_each_destination_tells_its_newest_marker(
             probe.close()
 
 
+def test_our_questions_are_not_on_a_tools_bill() -> None:
+    """They are asked on the warehouse of ours, and on the tool's only where there is no other."""
+    snowflake = 'kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nwarehouse = "ITS"'
+    ours = {"snowflake_host": "127.0.0.1", "snowflake_warehouse": "OURS"}
+    for given, warehouse in ((ours, "OURS"), ({"snowflake_host": "127.0.0.1"}, "ITS")):
+        door = SnowflakeDoor(tool_of(snowflake), load_settings(given))
+        assert door.login()["warehouse"] == warehouse
+
+
 def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
     """What is missing is named; only an emulator goes without a key."""
     tool = tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nrole = "R"')
