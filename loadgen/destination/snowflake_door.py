@@ -94,7 +94,7 @@ class SnowflakeDoor:
             "user": tool.user,
             "private_key_file": tool.private_key_path,
             "role": tool.role,
-            # Our questions are not the tool's work: they are on its bill only where we have no other.
+            # Our questions are not the tool's work: on its bill only where we have no other.
             "warehouse": self._settings.snowflake_warehouse or tool.warehouse,
             "database": self.database,
         }
