@@ -6,10 +6,13 @@ from typing import Any
 from grafana.panels import SOURCE, Row, laid_out
 
 _TITLES = {"load": "Load", "source": "Source and slots", "tools": "Tools"}
-# What the journal gained in the last ten seconds: a new kind begins at its first entry.
+# What the journal gained since the point before, however far apart Grafana puts them on a long
+# range; a new kind begins at its first entry.
 _JOURNAL = (
-    "sum by (kind) ((loadgen_journal_events_total - loadgen_journal_events_total offset 10s) > 0"
-    " or loadgen_journal_events_total unless loadgen_journal_events_total offset 10s)"
+    "sum by (kind) ((loadgen_journal_events_total"
+    " - loadgen_journal_events_total offset $__interval) > 0"
+    " or loadgen_journal_events_total"
+    " unless loadgen_journal_events_total offset $__interval)"
 )
 
 
@@ -74,7 +77,7 @@ def _datasource() -> dict[str, Any]:
         "type": "datasource",
         "query": "prometheus",
         "current": {"text": "Prometheus", "value": "prometheus"},
-        "hide": 2,
+        "hide": 0,
         "refresh": 1,
         "skipUrlSync": False,
         "multi": False,

@@ -38,6 +38,12 @@ def of_run(expression: str) -> str:
     return f'({expression}) and on() loadgen_run_info{{profile!="",run_id=~"$run"}}'
 
 
+def newest_run(labels: str) -> str:
+    """Return an expression of the run that was there last in the time shown, ended or not."""
+    seen = f"max_over_time(timestamp(loadgen_run_info{{{labels}}})[$__range:5s])"
+    return f"topk(1, max by (run_id, profile) ({seen}))"
+
+
 def query(expression: str, legend: str = "", *, instant: bool = False, kind: str = "") -> Panel:
     """Return a query and what its series are called; `kind` is table or heatmap."""
     target: Panel = {"datasource": SOURCE, "expr": expression, "legendFormat": legend or "__auto"}
@@ -74,7 +80,7 @@ def stat(  # noqa: PLR0913 - what a tile can differ in
         "type": "stat",
         "title": title,
         "description": description,
-        "targets": [query(expression, legend, instant=not named)],
+        "targets": [query(expression, legend, instant=True)],
         "gridPos": {"w": width, "h": 4},
         "fieldConfig": {
             "defaults": {
@@ -212,15 +218,30 @@ def states(  # noqa: PLR0913 - as above
     }
 
 
+def column(
+    expression: str,
+    unit: str,
+    thresholds: Panel | None = None,
+    mappings: Mapping[str, tuple[str, str]] | None = None,
+) -> tuple[str, Panel]:
+    """Return a column of a table: its query and look; coloured where that has meaning."""
+    look: Panel = {"unit": unit}
+    if thresholds or mappings:
+        look["thresholds"] = thresholds or steps((None, GREY))
+        look["mappings"] = _mapped(mappings or {})
+        look["custom.cellOptions"] = {"type": "color-text"}
+    return expression, look
+
+
 def table(
     title: str,
     description: str,
     key: str,
-    columns: Mapping[str, tuple[str, str]],
+    columns: Mapping[str, tuple[str, Panel]],
     *,
     width: int = 24,
 ) -> Panel:
-    """Return a row for each value of label `key`; `columns` has expression and unit by heading."""
+    """Return a row for each value of label `key`; `columns` has what `column` made, by heading."""
     queries = [
         query(expression, instant=True, kind="table") | {"refId": heading}
         for heading, (expression, _) in columns.items()
@@ -244,16 +265,14 @@ def table(
         ],
         "fieldConfig": {
             "defaults": {"unit": "short", "noValue": "-", "custom": {"align": "auto"}},
-            "overrides": [
-                _override(heading, {"unit": unit}) for heading, (_, unit) in columns.items()
-            ],
+            "overrides": [_override(heading, look) for heading, (_, look) in columns.items()],
         },
         "options": {"showHeader": True, "cellHeight": "sm"},
     }
 
 
 def bars(title: str, description: str, unit: str, target: Panel, *, width: int = 12) -> Panel:
-    """Return the newest value of each series as a bar."""
+    """Return the newest value of each series as a bar; what is a tool's has the tool's colour."""
     return {
         "type": "bargauge",
         "title": title,
@@ -267,7 +286,10 @@ def bars(title: str, description: str, unit: str, target: Panel, *, width: int =
                 "color": {"mode": "palette-classic-by-name"},
                 "thresholds": steps((None, GREEN)),
             },
-            "overrides": [],
+            "overrides": [
+                _override(f"/^{name}: /", {"color": _fixed(color)}, by="byRegexp")
+                for name, color in _COLORS["tool"].items()
+            ],
         },
         "options": {
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
@@ -346,8 +368,8 @@ def _fixed(color: str) -> Panel:
     return {"mode": "fixed", "fixedColor": color}
 
 
-def _override(name: str, properties: Mapping[str, Any]) -> Panel:
+def _override(name: str, properties: Mapping[str, Any], *, by: str = "byName") -> Panel:
     return {
-        "matcher": {"id": "byName", "options": name},
+        "matcher": {"id": by, "options": name},
         "properties": [{"id": key, "value": value} for key, value in properties.items()],
     }

@@ -9,6 +9,7 @@ from grafana.panels import (
     bars,
     heatmap,
     lines,
+    newest_run,
     query,
     stat,
     states,
@@ -40,8 +41,8 @@ def _delivery(share: float, text: str) -> Panel:
 _VERDICT = [
     stat(
         "Run",
-        "The run whose folder the watch writes to.",
-        'loadgen_run_info{profile=""}',
+        "The newest run in the time shown whose folder the watch writes to.",
+        newest_run('profile=""'),
         "short",
         legend="{{run_id}}",
         width=6,
@@ -54,7 +55,7 @@ _VERDICT = [
         f"min(loadgen_freshness_seconds{{{_ONE}}})",
         "s",
         width=4,
-        nothing="no marker",
+        nothing="not known",
     ),
     stat(
         "Oldest",
@@ -63,7 +64,7 @@ _VERDICT = [
         "s",
         steps((None, GREEN), (300, YELLOW), (900, RED)),
         width=4,
-        nothing="no marker",
+        nothing="not known",
     ),
     stat(
         "Findings",
