@@ -1,6 +1,7 @@
 """For the one who runs a load: is it what was asked for, and how did its writes fare."""
 
 from grafana.dashboard import OPERATION, RUN, dashboard
+from grafana.layout import repeated
 from grafana.panels import (
     BLUE,
     GREEN,
@@ -12,7 +13,6 @@ from grafana.panels import (
     newest_run,
     of_run,
     query,
-    repeated,
     stat,
     steps,
 )
@@ -83,7 +83,7 @@ _VERDICT = [
             " / (5 * sum_over_time(sum(loadgen_target_rate)[$__range:5s]) > 0)"
         ),
         "percentunit",
-        steps((None, RED), (0.9, YELLOW), (0.95, GREEN), (1.05, YELLOW)),
+        steps((None, RED), (0.9, YELLOW), (0.95, GREEN), (1.1, YELLOW)),
         nothing="no load",
     ),
     stat(
@@ -122,7 +122,6 @@ _VERDICT = [
         "max(loadgen_freshness_seconds)",
         "s",
         steps((None, GREEN), (300, YELLOW), (900, RED)),
-        nothing="not known",
     ),
 ]
 

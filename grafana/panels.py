@@ -1,19 +1,17 @@
-"""Panels of a Grafana dashboard, as plain values, and how they are laid out on its grid.
+"""Panels of a Grafana dashboard, as plain values.
 
 A panel is one question that somebody asks; its description says how the answer was got. Queries are
 PromQL as Grafana sends it, `$__rate_interval` and variables included. Source of the field names:
 the npm package @grafana/schema.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Panel = dict[str, Any]
-Row = tuple[str, Sequence[Panel]]
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
-WIDTH = 24
 # Everywhere the same; what is not here has a colour by its name as well, of Grafana's choice.
 _COLORS = {
     "operation": {
@@ -69,7 +67,7 @@ def stat(  # noqa: PLR0913 - what a tile can differ in
     legend: str = "",
     width: int = 3,
     named: bool = False,
-    nothing: str = "none",
+    nothing: str = "not known",
     mappings: Mapping[str, tuple[str, str]] | None = None,
 ) -> Panel:
     """Return a tile with one value, coloured by its thresholds; `named` shows the legend instead.
@@ -299,51 +297,6 @@ def bars(title: str, description: str, unit: str, target: Panel, *, width: int =
             "showUnfilled": True,
         },
     }
-
-
-def repeated(panel: Panel, variable: str, per_row: int) -> Panel:
-    """Return the panel, shown once for each value of a variable."""
-    return panel | {"repeat": variable, "repeatDirection": "h", "maxPerRow": per_row}
-
-
-def laid_out(rows: Iterable[Row]) -> list[Panel]:
-    """Return the panels with their places and numbers, under a heading for each row.
-
-    Within a row they stand from left to right and go on below where there is no room.
-    """
-    found: list[Panel] = []
-    y = 0
-    for heading, panels in rows:
-        if heading:
-            place = {"x": 0, "y": y, "w": WIDTH, "h": 1}
-            found.append(
-                {
-                    "type": "row",
-                    "title": heading,
-                    "collapsed": False,
-                    "gridPos": place,
-                    "panels": [],
-                }
-            )
-            y += 1
-        x = height = 0
-        for panel in panels:
-            size = panel["gridPos"]
-            if x + size["w"] > WIDTH:
-                x, y, height = 0, y + height, 0
-            found.append(panel | {"gridPos": {"x": x, "y": y, **size}})
-            x, height = x + size["w"], max(height, size["h"])
-        y += height
-    return [_numbered(panel, i) for i, panel in enumerate(found, start=1)]
-
-
-def _numbered(panel: Panel, number: int) -> Panel:
-    numbered = {"id": number, "datasource": SOURCE, **panel}
-    if "targets" in panel:
-        numbered["targets"] = [
-            {"refId": chr(ord("A") + i), **target} for i, target in enumerate(panel["targets"])
-        ]
-    return numbered
 
 
 def _mapped(texts: Mapping[str, tuple[str, str]]) -> list[Panel]:

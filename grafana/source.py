@@ -23,7 +23,6 @@ _ONE = 'slot=~"$slot"'
 _MB, _GB = 1e6, 1e9
 # Where the source answers, what there is none of is 0; else nothing is known, and a tile says so.
 _ANSWERS = "max(loadgen_source_up == 1)"
-_UNKNOWN = "not known"
 
 _STATUS = " or ".join(
     [
@@ -59,7 +58,6 @@ _VERDICT = [
         "lost at the next checkpoint; lost: its tool has to sync from scratch.",
         f"max({_STATUS}) or on() 0 * {_ANSWERS}",
         "short",
-        nothing=_UNKNOWN,
         mappings=_STATUSES | {"0": ("no slot", GREY)},
     ),
     stat(
@@ -69,7 +67,6 @@ _VERDICT = [
         f"count(loadgen_slot_active{{{_ONE}}} == 0) or on() 0 * {_ANSWERS}",
         "short",
         steps((None, GREEN), (1, YELLOW)),
-        nothing=_UNKNOWN,
     ),
     stat(
         "Most WAL kept",
@@ -77,7 +74,6 @@ _VERDICT = [
         f"max(loadgen_slot_retained_bytes{{{_ONE}}}) or on() 0 * {_ANSWERS}",
         "bytes",
         _KEPT,
-        nothing=_UNKNOWN,
     ),
     stat(
         "Least room left",
@@ -87,7 +83,6 @@ _VERDICT = [
         f' unless on() loadgen_slot_wal_status{{{_ONE},status="lost"}} == 1)',
         "bytes",
         _ROOM,
-        nothing=_UNKNOWN,
         mappings={"-1": ("no limit", GREY)},
     ),
     stat(
@@ -102,7 +97,6 @@ _VERDICT = [
         "does.",
         "max(loadgen:wal_bytes_per_write)",
         "bytes",
-        nothing="no load",
     ),
     stat(
         "Oldest transaction",

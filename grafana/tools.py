@@ -55,7 +55,6 @@ _VERDICT = [
         f"min(loadgen_freshness_seconds{{{_ONE}}})",
         "s",
         width=4,
-        nothing="not known",
     ),
     stat(
         "Oldest",
@@ -64,7 +63,6 @@ _VERDICT = [
         "s",
         steps((None, GREEN), (300, YELLOW), (900, RED)),
         width=4,
-        nothing="not known",
     ),
     stat(
         "Findings",
@@ -89,7 +87,6 @@ _VERDICT = [
         "sum(loadgen_markers_total)",
         "short",
         width=3,
-        nothing="none",
     ),
 ]
 
