@@ -38,7 +38,8 @@ def of_run(expression: str) -> str:
 
 def newest_run(labels: str) -> str:
     """Return an expression of the run that was there last in the time shown, ended or not."""
-    seen = f"max_over_time(timestamp(loadgen_run_info{{{labels}}})[$__range:5s])"
+    # Not timestamp(): over 48 hours that takes Prometheus seconds instead of milliseconds.
+    seen = f"max_over_time((time() * loadgen_run_info{{{labels}}})[$__range:5s])"
     return f"topk(1, max by (run_id, profile) ({seen}))"
 
 
