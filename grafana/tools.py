@@ -126,8 +126,10 @@ _FRESHNESS = [
 
 _RIGHT = [
     lines(
-        "Rows behind",
-        "Rows of the source, as it estimates them, less those at the destination, over all tables.",
+        "Rows behind the last verification",
+        "Rows of the source now, as it estimates them, less those that the last verification "
+        "counted at the destination: what was missing then, and what came since. It falls when "
+        "`loadgen verify` looks again.",
         "short",
         query(
             "sum by (tool) (max by (table) (loadgen_source_rows) "
@@ -138,11 +140,15 @@ _RIGHT = [
     ),
     bars(
         "Findings, by kind",
-        "What the last verification found at each destination. lossy is a difference that the "
-        "tool's convention declares.",
+        "What the last verification found at each destination; nothing where all was right. lossy "
+        "is a difference that the tool's convention declares.",
         "short",
         query(
-            f"sum by (tool, kind) (loadgen_findings{{{_ONE}}})", "{{tool}}: {{kind}}", instant=True
+            f"sum by (tool, kind) (loadgen_findings{{{_ONE}}}) > 0"
+            f" or label_replace(sum by (tool) (loadgen_findings{{{_ONE}}}) == 0,"
+            ' "kind", "nothing", "", "")',
+            "{{tool}}: {{kind}}",
+            instant=True,
         ),
     ),
 ]
