@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from grafana.panels import SOURCE, Row, laid_out
+from grafana.layout import Row, laid_out
+from grafana.panels import SOURCE
 
 _TITLES = {"load": "Load", "source": "Source and slots", "tools": "Tools"}
-# What the journal gained in the last ten seconds: a new kind begins at its first entry.
-_JOURNAL = (
-    "sum by (kind) ((loadgen_journal_events_total - loadgen_journal_events_total offset 10s) > 0"
-    " or loadgen_journal_events_total unless loadgen_journal_events_total offset 10s)"
-)
+# What the journal gained since the point before, however far apart Grafana puts them on a long
+# range; a new kind begins at its first entry, and a load that has ended since is still counted.
+_ENTRIES = "loadgen_journal_events_total"
+_NOW = f"({_ENTRIES} or last_over_time({_ENTRIES}[$__interval]))"
+_BEFORE = f"{_ENTRIES} offset $__interval"
+_JOURNAL = f"sum by (kind) (({_NOW} - {_BEFORE}) > 0 or {_NOW} unless {_BEFORE})"
 
 
 def variable(name: str, label: str, expression: str, text: str) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def _datasource() -> dict[str, Any]:
         "type": "datasource",
         "query": "prometheus",
         "current": {"text": "Prometheus", "value": "prometheus"},
-        "hide": 2,
+        "hide": 0,
         "refresh": 1,
         "skipUrlSync": False,
         "multi": False,

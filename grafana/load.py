@@ -1,6 +1,7 @@
 """For the one who runs a load: is it what was asked for, and how did its writes fare."""
 
 from grafana.dashboard import OPERATION, RUN, dashboard
+from grafana.layout import repeated
 from grafana.panels import (
     BLUE,
     GREEN,
@@ -9,9 +10,9 @@ from grafana.panels import (
     Panel,
     heatmap,
     lines,
+    newest_run,
     of_run,
     query,
-    repeated,
     stat,
     steps,
 )
@@ -32,8 +33,17 @@ def _quantiles(metric: str) -> list[Panel]:
     ]
 
 
+def _in_time(expression: str) -> str:
+    """Return an expression that has a value where the chosen run was there in the time shown.
+
+    A run's own link ends after the run, when nobody exports its name any more.
+    """
+    info = 'loadgen_run_info{profile!="",run_id=~"$run"}'
+    return f"({expression}) and on() last_over_time({info}[$__range])"
+
+
 def _share(outcome: str) -> str:
-    return of_run(
+    return _in_time(
         f'sum(increase(loadgen_operations_total{{outcome="{outcome}"}}[$__range]))'
         " / (sum(increase(loadgen_offered_total[$__range])) > 0)"
     )
@@ -44,8 +54,8 @@ _SHARES = steps((None, GREEN), (1e-9, YELLOW), (0.01, RED))
 _VERDICT = [
     stat(
         "Run",
-        "The run that goes on, or was last: its id and its profile.",
-        'loadgen_run_info{profile!="",run_id=~"$run"}',
+        "The newest run in the time shown: its id and its profile.",
+        newest_run('profile!="",run_id=~"$run"'),
         "short",
         steps((None, BLUE)),
         legend="{{run_id}} ({{profile}})",
@@ -54,16 +64,27 @@ _VERDICT = [
         nothing="no load",
     ),
     stat(
+        "Asked for",
+        "Writes a second that the rates ask for at the end of the time shown, all operations "
+        "together; nothing while the load is paused.",
+        of_run("sum(loadgen_target_rate)"),
+        "wps",
+        steps((None, BLUE)),
+        nothing="no load",
+        mappings={"0": ("nothing", YELLOW)},
+    ),
+    stat(
         "Offered, of asked",
-        "Arrivals that fell due in the last five minutes, of those that the rates ask for. It is "
-        "100 % unless the load stands still; a small rate moves around it.",
-        of_run(
-            "sum(rate(loadgen_offered_total[5m]))"
-            " / (sum(avg_over_time(loadgen_target_rate[5m])) > 0)"
+        "Arrivals that fell due in the time shown, of those that the rates asked for. It is 100 % "
+        "unless the load stood still; it moves a little where there were few.",
+        # The rates' integral, and not their mean: a load may be younger than the time shown.
+        _in_time(
+            "sum(increase(loadgen_offered_total[$__range]))"
+            " / (5 * sum_over_time(sum(loadgen_target_rate)[$__range:5s]) > 0)"
         ),
         "percentunit",
-        steps((None, RED), (0.9, YELLOW), (0.97, GREEN), (1.03, YELLOW)),
-        nothing="nothing asked",
+        steps((None, RED), (0.9, YELLOW), (0.95, GREEN), (1.1, YELLOW)),
+        nothing="no load",
     ),
     stat(
         "Skipped",
@@ -72,6 +93,7 @@ _VERDICT = [
         _share("skipped"),
         "percentunit",
         _SHARES,
+        nothing="no load",
     ),
     stat(
         "Failed",
@@ -79,30 +101,27 @@ _VERDICT = [
         _share("failed"),
         "percentunit",
         _SHARES,
-    ),
-    stat(
-        "Unknown",
-        "Writes whose answer was lost and that are not looked up yet; at a run's end there is "
-        "none.",
-        of_run("sum(loadgen_unknown)"),
-        "short",
-        steps((None, GREEN), (1, YELLOW)),
+        nothing="no load",
     ),
     stat(
         "Intended p95",
-        "95 of 100 writes were committed within this time of the instant they were due, over five "
-        "minutes: waiting included, so a stall shows.",
-        of_run("histogram_quantile(0.95, sum by (le) (rate(loadgen_intended_seconds_bucket[5m])))"),
+        "95 of 100 writes were committed within this time of the instant they were due, over the "
+        "time shown: waiting included, so a stall shows.",
+        _in_time(
+            "histogram_quantile(0.95, sum by (le) "
+            "(increase(loadgen_intended_seconds_bucket[$__range]))) >= 0"
+        ),
         "s",
         steps((None, GREEN), (0.1, YELLOW), (1, RED)),
+        nothing="no load",
     ),
     stat(
         "Oldest destination",
-        "Age of the newest marker at the tool that is furthest behind.",
+        "Age of the newest marker at the tool that is furthest behind; not known where no tool is "
+        "watched, or all was delivered and the run is over.",
         "max(loadgen_freshness_seconds)",
         "s",
         steps((None, GREEN), (300, YELLOW), (900, RED)),
-        nothing="no tool",
     ),
 ]
 

@@ -1,19 +1,17 @@
-"""Panels of a Grafana dashboard, as plain values, and how they are laid out on its grid.
+"""Panels of a Grafana dashboard, as plain values.
 
 A panel is one question that somebody asks; its description says how the answer was got. Queries are
 PromQL as Grafana sends it, `$__rate_interval` and variables included. Source of the field names:
 the npm package @grafana/schema.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Panel = dict[str, Any]
-Row = tuple[str, Sequence[Panel]]
 
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
-WIDTH = 24
 # Everywhere the same; what is not here has a colour by its name as well, of Grafana's choice.
 _COLORS = {
     "operation": {
@@ -36,6 +34,13 @@ _COLORS = {
 def of_run(expression: str) -> str:
     """Return an expression of the load's that has values only while the chosen run went on."""
     return f'({expression}) and on() loadgen_run_info{{profile!="",run_id=~"$run"}}'
+
+
+def newest_run(labels: str) -> str:
+    """Return an expression of the run that was there last in the time shown, ended or not."""
+    # Not timestamp(): over 48 hours that takes Prometheus seconds instead of milliseconds.
+    seen = f"max_over_time((time() * loadgen_run_info{{{labels}}})[$__range:5s])"
+    return f"topk(1, max by (run_id, profile) ({seen}))"
 
 
 def query(expression: str, legend: str = "", *, instant: bool = False, kind: str = "") -> Panel:
@@ -63,7 +68,7 @@ def stat(  # noqa: PLR0913 - what a tile can differ in
     legend: str = "",
     width: int = 3,
     named: bool = False,
-    nothing: str = "none",
+    nothing: str = "not known",
     mappings: Mapping[str, tuple[str, str]] | None = None,
 ) -> Panel:
     """Return a tile with one value, coloured by its thresholds; `named` shows the legend instead.
@@ -74,7 +79,7 @@ def stat(  # noqa: PLR0913 - what a tile can differ in
         "type": "stat",
         "title": title,
         "description": description,
-        "targets": [query(expression, legend, instant=not named)],
+        "targets": [query(expression, legend, instant=True)],
         "gridPos": {"w": width, "h": 4},
         "fieldConfig": {
             "defaults": {
@@ -212,15 +217,30 @@ def states(  # noqa: PLR0913 - as above
     }
 
 
+def column(
+    expression: str,
+    unit: str,
+    thresholds: Panel | None = None,
+    mappings: Mapping[str, tuple[str, str]] | None = None,
+) -> tuple[str, Panel]:
+    """Return a column of a table: its query and look; coloured where that has meaning."""
+    look: Panel = {"unit": unit}
+    if thresholds or mappings:
+        look["thresholds"] = thresholds or steps((None, GREY))
+        look["mappings"] = _mapped(mappings or {})
+        look["custom.cellOptions"] = {"type": "color-text"}
+    return expression, look
+
+
 def table(
     title: str,
     description: str,
     key: str,
-    columns: Mapping[str, tuple[str, str]],
+    columns: Mapping[str, tuple[str, Panel]],
     *,
     width: int = 24,
 ) -> Panel:
-    """Return a row for each value of label `key`; `columns` has expression and unit by heading."""
+    """Return a row for each value of label `key`; `columns` has what `column` made, by heading."""
     queries = [
         query(expression, instant=True, kind="table") | {"refId": heading}
         for heading, (expression, _) in columns.items()
@@ -244,16 +264,14 @@ def table(
         ],
         "fieldConfig": {
             "defaults": {"unit": "short", "noValue": "-", "custom": {"align": "auto"}},
-            "overrides": [
-                _override(heading, {"unit": unit}) for heading, (_, unit) in columns.items()
-            ],
+            "overrides": [_override(heading, look) for heading, (_, look) in columns.items()],
         },
         "options": {"showHeader": True, "cellHeight": "sm"},
     }
 
 
 def bars(title: str, description: str, unit: str, target: Panel, *, width: int = 12) -> Panel:
-    """Return the newest value of each series as a bar."""
+    """Return the newest value of each series as a bar; what is a tool's has the tool's colour."""
     return {
         "type": "bargauge",
         "title": title,
@@ -267,7 +285,10 @@ def bars(title: str, description: str, unit: str, target: Panel, *, width: int =
                 "color": {"mode": "palette-classic-by-name"},
                 "thresholds": steps((None, GREEN)),
             },
-            "overrides": [],
+            "overrides": [
+                _override(f"/^{name}: /", {"color": _fixed(color)}, by="byRegexp")
+                for name, color in _COLORS["tool"].items()
+            ],
         },
         "options": {
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
@@ -277,51 +298,6 @@ def bars(title: str, description: str, unit: str, target: Panel, *, width: int =
             "showUnfilled": True,
         },
     }
-
-
-def repeated(panel: Panel, variable: str, per_row: int) -> Panel:
-    """Return the panel, shown once for each value of a variable."""
-    return panel | {"repeat": variable, "repeatDirection": "h", "maxPerRow": per_row}
-
-
-def laid_out(rows: Iterable[Row]) -> list[Panel]:
-    """Return the panels with their places and numbers, under a heading for each row.
-
-    Within a row they stand from left to right and go on below where there is no room.
-    """
-    found: list[Panel] = []
-    y = 0
-    for heading, panels in rows:
-        if heading:
-            place = {"x": 0, "y": y, "w": WIDTH, "h": 1}
-            found.append(
-                {
-                    "type": "row",
-                    "title": heading,
-                    "collapsed": False,
-                    "gridPos": place,
-                    "panels": [],
-                }
-            )
-            y += 1
-        x = height = 0
-        for panel in panels:
-            size = panel["gridPos"]
-            if x + size["w"] > WIDTH:
-                x, y, height = 0, y + height, 0
-            found.append(panel | {"gridPos": {"x": x, "y": y, **size}})
-            x, height = x + size["w"], max(height, size["h"])
-        y += height
-    return [_numbered(panel, i) for i, panel in enumerate(found, start=1)]
-
-
-def _numbered(panel: Panel, number: int) -> Panel:
-    numbered = {"id": number, "datasource": SOURCE, **panel}
-    if "targets" in panel:
-        numbered["targets"] = [
-            {"refId": chr(ord("A") + i), **target} for i, target in enumerate(panel["targets"])
-        ]
-    return numbered
 
 
 def _mapped(texts: Mapping[str, tuple[str, str]]) -> list[Panel]:
@@ -346,8 +322,8 @@ def _fixed(color: str) -> Panel:
     return {"mode": "fixed", "fixedColor": color}
 
 
-def _override(name: str, properties: Mapping[str, Any]) -> Panel:
+def _override(name: str, properties: Mapping[str, Any], *, by: str = "byName") -> Panel:
     return {
-        "matcher": {"id": "byName", "options": name},
+        "matcher": {"id": by, "options": name},
         "properties": [{"id": key, "value": value} for key, value in properties.items()],
     }

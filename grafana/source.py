@@ -1,7 +1,19 @@
 """For the one who keeps the database: what the replication slots, and the load, do to it."""
 
 from grafana.dashboard import dashboard, variable
-from grafana.panels import GREEN, RED, YELLOW, lines, query, stat, states, steps, table
+from grafana.panels import (
+    GREEN,
+    GREY,
+    RED,
+    YELLOW,
+    column,
+    lines,
+    query,
+    stat,
+    states,
+    steps,
+    table,
+)
 
 _WINDOW = "$__rate_interval"
 _SLOT = variable(
@@ -9,6 +21,27 @@ _SLOT = variable(
 )
 _ONE = 'slot=~"$slot"'
 _MB, _GB = 1e6, 1e9
+# Where the source answers, what there is none of is 0; else nothing is known, and a tile says so.
+_ANSWERS = "max(loadgen_source_up == 1)"
+
+_STATUS = " or ".join(
+    [
+        f"max by (slot) (4 * loadgen_slot_invalidated{{{_ONE}}})",
+        *(
+            f'max by (slot) ({n} * (loadgen_slot_wal_status{{{_ONE},status="{status}"}} == 1))'
+            for n, status in enumerate(("reserved", "extended", "unreserved", "lost"), start=1)
+        ),
+    ]
+)
+_STATUSES = {
+    "1": ("reserved", GREEN),
+    "2": ("extended", YELLOW),
+    "3": ("unreserved", "orange"),
+    "4": ("lost", RED),
+}
+_KEPT = steps((None, GREEN), (_GB, YELLOW), (5 * _GB, RED))
+_ROOM = steps((None, RED), (100 * _MB, YELLOW), (_GB, GREEN))
+_TIME_LEFT = steps((None, RED), (3600, YELLOW), (6 * 3600, GREEN))
 
 _VERDICT = [
     stat(
@@ -16,33 +49,41 @@ _VERDICT = [
         "Whether the source answers the watch.",
         "min(loadgen_source_up)",
         "short",
-        width=3,
         nothing="no watch",
         mappings={"1": ("up", GREEN), "0": ("away", RED)},
     ),
     stat(
+        "Worst slot",
+        "reserved: all is well; extended: it keeps more than max_wal_size; unreserved: it may be "
+        "lost at the next checkpoint; lost: its tool has to sync from scratch.",
+        f"max({_STATUS}) or on() 0 * {_ANSWERS}",
+        "short",
+        mappings=_STATUSES | {"0": ("no slot", GREY)},
+    ),
+    stat(
         "Slots nobody reads",
-        "Slots without a reader: each keeps WAL until somebody reads it, or drops it.",
-        f"count(loadgen_slot_active{{{_ONE}}} == 0) or on() (0 * max(loadgen_source_up))",
+        "Slots without a reader: each keeps WAL until somebody reads it, or drops it. Tools that "
+        "sync now and then leave theirs between two syncs.",
+        f"count(loadgen_slot_active{{{_ONE}}} == 0) or on() 0 * {_ANSWERS}",
         "short",
         steps((None, GREEN), (1, YELLOW)),
     ),
     stat(
         "Most WAL kept",
         "WAL that the server keeps on its disk for the slot that is furthest behind.",
-        f"max(loadgen_slot_retained_bytes{{{_ONE}}})",
+        f"max(loadgen_slot_retained_bytes{{{_ONE}}}) or on() 0 * {_ANSWERS}",
         "bytes",
-        steps((None, GREEN), (_GB, YELLOW), (5 * _GB, RED)),
-        nothing="no slot",
+        _KEPT,
     ),
     stat(
         "Least room left",
         "WAL that may still be written until a slot may be lost, where the server has a limit "
         "(max_slot_wal_keep_size).",
-        f"min(loadgen_slot_safe_wal_bytes{{{_ONE}}})",
+        f"min(loadgen_slot_safe_wal_bytes{{{_ONE}}}) or on() (-1 * {_ANSWERS}"
+        f' unless on() loadgen_slot_wal_status{{{_ONE},status="lost"}} == 1)',
         "bytes",
-        steps((None, RED), (100 * _MB, YELLOW), (_GB, GREEN)),
-        nothing="no limit",
+        _ROOM,
+        mappings={"-1": ("no limit", GREY)},
     ),
     stat(
         "WAL a second",
@@ -56,7 +97,6 @@ _VERDICT = [
         "does.",
         "max(loadgen:wal_bytes_per_write)",
         "bytes",
-        nothing="no load",
     ),
     stat(
         "Oldest transaction",
@@ -66,33 +106,38 @@ _VERDICT = [
         "s",
         steps((None, GREEN), (60, YELLOW), (600, RED)),
     ),
-    stat(
-        "Database",
-        "Size of the database, indexes included.",
-        "max(loadgen_source_database_bytes)",
-        "bytes",
-    ),
 ]
 
 _SLOTS = [
     table(
         "Slots now",
-        "Each slot as the server shows it: whether somebody reads it, what it keeps, how far its "
-        "reader is behind, what room is left until it may be lost.",
+        "Each slot as the server shows it: what it says of it, whether somebody reads it, what it "
+        "keeps, how far its reader is behind, what room is left until it may be lost, and when "
+        "that is if nobody reads it and WAL is written as fast as in the last five minutes.",
         "slot",
         {
-            "read": (f"max by (slot) (loadgen_slot_active{{{_ONE}}})", "bool_yes_no"),
-            "kept": (f"max by (slot) (loadgen_slot_retained_bytes{{{_ONE}}})", "bytes"),
-            "behind": (f"max by (slot) (loadgen_slot_confirmed_lag_bytes{{{_ONE}}})", "bytes"),
-            "room left": (f"max by (slot) (loadgen_slot_safe_wal_bytes{{{_ONE}}})", "bytes"),
-            "unread for": (f"max by (slot) (loadgen_slot_inactive_seconds{{{_ONE}}})", "s"),
-            "lost": (
-                (
-                    f"max by (slot) (loadgen_slot_invalidated{{{_ONE}}}"
-                    f" or 0 * loadgen_slot_active{{{_ONE}}})"
-                ),
-                "bool_yes_no",
+            "status": column(_STATUS, "short", mappings=_STATUSES),
+            "read": column(
+                f"max by (slot) (loadgen_slot_active{{{_ONE}}})",
+                "short",
+                mappings={"1": ("yes", GREEN), "0": ("no", YELLOW)},
             ),
+            "kept": column(
+                f"max by (slot) (loadgen_slot_retained_bytes{{{_ONE}}})", "bytes", _KEPT
+            ),
+            "behind": column(
+                f"max by (slot) (loadgen_slot_confirmed_lag_bytes{{{_ONE}}})", "bytes"
+            ),
+            "room left": column(
+                f"max by (slot) (loadgen_slot_safe_wal_bytes{{{_ONE}}})", "bytes", _ROOM
+            ),
+            "lost in": column(
+                f"max by (slot) (loadgen_slot_safe_wal_bytes{{{_ONE}}})"
+                " / on() group_left() (sum(rate(loadgen_source_wal_bytes_total[5m])) > 0)",
+                "s",
+                _TIME_LEFT,
+            ),
+            "unread for": column(f"max by (slot) (loadgen_slot_inactive_seconds{{{_ONE}}})", "s"),
         },
     ),
     lines(
@@ -118,19 +163,8 @@ _SLOTS = [
         "What the server says of each slot",
         "reserved: all is well; extended: it keeps more than max_wal_size; unreserved: it may be "
         "lost at the next checkpoint; lost: its tool has to sync from scratch.",
-        query(
-            f'max by (slot) (loadgen_slot_wal_status{{{_ONE},status="reserved"}} == 1)'
-            f' or max by (slot) (2 * (loadgen_slot_wal_status{{{_ONE},status="extended"}} == 1))'
-            f' or max by (slot) (3 * (loadgen_slot_wal_status{{{_ONE},status="unreserved"}} == 1))'
-            f' or max by (slot) (4 * (loadgen_slot_wal_status{{{_ONE},status="lost"}} == 1))',
-            "{{slot}}",
-        ),
-        {
-            "1": ("reserved", GREEN),
-            "2": ("extended", YELLOW),
-            "3": ("unreserved", "orange"),
-            "4": ("lost", RED),
-        },
+        query(_STATUS, "{{slot}}"),
+        _STATUSES,
     ),
 ]
 
@@ -178,8 +212,9 @@ _TABLES = [
     ),
     lines(
         "Size",
-        "Each table with its indexes.",
+        "Each table with its indexes, and the whole database.",
         "bytes",
+        query("max(loadgen_source_database_bytes)", "database"),
         query("max by (table) (loadgen_source_table_bytes)", "{{table}}"),
         width=8,
     ),

@@ -9,6 +9,7 @@ from grafana.panels import (
     bars,
     heatmap,
     lines,
+    newest_run,
     query,
     stat,
     states,
@@ -40,8 +41,8 @@ def _delivery(share: float, text: str) -> Panel:
 _VERDICT = [
     stat(
         "Run",
-        "The run whose folder the watch writes to.",
-        'loadgen_run_info{profile=""}',
+        "The newest run in the time shown whose folder the watch writes to.",
+        newest_run('profile=""'),
         "short",
         legend="{{run_id}}",
         width=6,
@@ -54,7 +55,6 @@ _VERDICT = [
         f"min(loadgen_freshness_seconds{{{_ONE}}})",
         "s",
         width=4,
-        nothing="no marker",
     ),
     stat(
         "Oldest",
@@ -63,7 +63,6 @@ _VERDICT = [
         "s",
         steps((None, GREEN), (300, YELLOW), (900, RED)),
         width=4,
-        nothing="no marker",
     ),
     stat(
         "Findings",
@@ -88,7 +87,6 @@ _VERDICT = [
         "sum(loadgen_markers_total)",
         "short",
         width=3,
-        nothing="none",
     ),
 ]
 
@@ -128,8 +126,10 @@ _FRESHNESS = [
 
 _RIGHT = [
     lines(
-        "Rows behind",
-        "Rows of the source, as it estimates them, less those at the destination, over all tables.",
+        "Rows behind the last verification",
+        "Rows of the source now, as it estimates them, less those that the last verification "
+        "counted at the destination: what was missing then, and what came since. It falls when "
+        "`loadgen verify` looks again.",
         "short",
         query(
             "sum by (tool) (max by (table) (loadgen_source_rows) "
@@ -140,11 +140,15 @@ _RIGHT = [
     ),
     bars(
         "Findings, by kind",
-        "What the last verification found at each destination. lossy is a difference that the "
-        "tool's convention declares.",
+        "What the last verification found at each destination; nothing where all was right. lossy "
+        "is a difference that the tool's convention declares.",
         "short",
         query(
-            f"sum by (tool, kind) (loadgen_findings{{{_ONE}}})", "{{tool}}: {{kind}}", instant=True
+            f"sum by (tool, kind) (loadgen_findings{{{_ONE}}}) > 0"
+            f" or label_replace(sum by (tool) (loadgen_findings{{{_ONE}}}) == 0,"
+            ' "kind", "nothing", "", "")',
+            "{{tool}}: {{kind}}",
+            instant=True,
         ),
     ),
 ]

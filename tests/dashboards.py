@@ -45,6 +45,7 @@ class Asked:
         for name, value in (
             ("$__rate_interval", "10s"),
             ("$__range", "5m"),
+            ("$__interval", "10s"),
             ("$run", ".*"),
             ("$operation", ".*"),
             ("$slot", ".*"),

@@ -20,7 +20,7 @@ from tests.acceptance.conftest import (
 )
 from tests.acceptance.test_watch import FILL, SLOT, Start, watch, watch_port
 from tests.conftest import RunLoadgen
-from tests.dashboards import check_answers, queries
+from tests.dashboards import Asked, check_answers, queries
 from tests.prometheus import Prometheus, running_prometheus
 
 __all__ = ["watch", "watch_port"]  # fixtures
@@ -111,5 +111,12 @@ def test_what_prometheus_knows_is_what_the_tables_hold(  # noqa: PLR0917 - fixtu
         connection.execute("SELECT pg_reload_conf()")
         shown = [query for query in queries() if not query.of_tools()]
         check_answers(prometheus, shown, began)
+        asked = {query.where: query.expression for query in shown}
+        # The points of a long range lie far apart, and the load has ended before the last one.
+        events = prometheus.query(asked["load: Journal"].replace("$__interval", "10m"))
+        assert "rate_change" in {event["metric"]["kind"] for event in events}
+        # Of a load that is younger than the time shown.
+        share = Asked("", asked["load: Offered, of asked A"].replace("(5 *", "(0.5 *")).sent()
+        assert 0.6 < (prometheus.value(share.replace(":5s]", ":500ms]")) or 0) < 1.4
         connection.execute("SELECT pg_drop_replication_slot('a_tool')")
     wait_for(lambda: not prometheus.query(firing), "the alert to clear")
