@@ -14,7 +14,7 @@ help:
 	@echo "make format  ruff's formatter and its safe fixes"
 	@echo "make observe a Prometheus beside load and watch, where one is installed"
 	@echo "make bench   the benchmarks, minutes"
-	@echo "make soak    a load of half an hour: does memory grow, does the page stay quick"
+	@echo "make soak    do counters fall while workers are killed; does memory grow in half an hour"
 	@echo "make lock    the locks anew, from pyproject.toml"
 	@echo "make build   the wheel, into dist"
 	@echo "make clean   removes what was made here, the embedded Postgres and its data too"
@@ -47,11 +47,11 @@ observe: setup
 	@scripts/observe
 
 soak: setup-dev
+	.venv/bin/python -m bench.kills
 	.venv/bin/python -m bench.soak
 
 bench: setup-dev
-	.venv/bin/python -m bench.seed
-	.venv/bin/python -m bench.load
+	.venv/bin/python -m bench
 
 EMULATORS = tests/emulators/requirements
 # The development lock first: the other may hold nothing that it does not.

@@ -3,16 +3,21 @@
 import argparse
 import os
 import socket
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from loadgen.record_reader import read_samples
+from loadgen.record_rows import Sample
 from loadgen.source import server
 
 ROOT = Path(__file__).parent.parent
 # The mix of every benchmark of the load, as shares of all writes.
 _SHARES = {"orders": 0.25, "events": 0.60, "status-updates": 0.14, "soft-deletes": 0.01}
+_START_SECONDS = 60.0
 
 
 def environment(dsn: str) -> dict[str, str]:
@@ -26,6 +31,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def wait_for_run(load: "subprocess.Popen[bytes]", project: Path) -> None:
+    """Wait until the first sample of a run of `load`."""
+    deadline = time.monotonic() + _START_SECONDS
+    latest = project / "reports" / "latest"
+    while not ((latest / Sample.FILE).exists() and any(read_samples(latest))):
+        if load.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit("no run began")
+        time.sleep(0.1)
 
 
 @contextmanager

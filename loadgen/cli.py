@@ -26,7 +26,10 @@ COMMANDS: Final = {
     "rates": "loadgen rates --set insert_order=36000",
     "pause": "loadgen pause --reason upgrade",
     "resume": "loadgen resume",
+    "doctor": "loadgen doctor --tool fivetran --hours 48",
+    "expose": "loadgen expose --minutes 60",
     "watch": "loadgen watch --interval 5",
+    "verify": "loadgen verify --drain",
     "costs": "loadgen costs",
     "report": "loadgen report",
 }

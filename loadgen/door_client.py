@@ -18,7 +18,9 @@ class DoorError(PlaygroundError):
 
 
 def door_url(settings: Settings) -> str:
-    """Return the address of this machine's load, by the settings."""
+    """Return the address of the load that the settings name: LOAD_URL's, or this machine's."""
+    if settings.load_url:
+        return settings.load_url
     host = settings.metrics_host
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - listened on, but not called
         host = "127.0.0.1"

@@ -59,6 +59,9 @@ class Listeners:
     run: Run | None = None
     worker: Worker | None = None  # in a worker process only
 
+    def __init__(self) -> None:
+        self.heard: set[str] = set()  # a master's: workers that have sent a heartbeat
+
 
 _state = Listeners()
 
@@ -82,6 +85,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         # Locust's own view of a lost worker, a second after ours; users go to the others.
         runners.HEARTBEAT_LIVENESS = round(LOST_SECONDS)
         options.enable_rebalancing = True
+        listen = environment.events.heartbeat_sent.add_listener
+        listen(lambda client_id, **_: _state.heard.add(client_id))  # type: ignore[no-untyped-call]
     if options.headless and not options.print_stats:
         options.only_summary = True
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
@@ -115,16 +120,16 @@ def prepare(environment: Environment, **_: Any) -> None:
 
 def start(environment: Environment, **_: Any) -> None:
     """Open a run; where that is impossible, say why and let no user start."""
-    if _state.worker is not None:
-        return
     options = options_of(environment)
+    if options.worker:  # maybe before `prepare`: a master that runs tells a new worker at once
+        return
     resumed, _state.resumed = _state.resumed, None
     if resumed is not None:
         resume.show_in_force(options, resumed)  # whatever a form says: an Edit can change it
     plan = _new_plan(options) if resumed is None else resumed.plan
     runner = runner_of(environment)
     swarm = (
-        WorkersSwarm(runner, _state.dsn)
+        WorkersSwarm(runner, _state.dsn, _state.heard)
         if isinstance(runner, MasterRunner)
         else LocalSwarm(_state.dsn)
     )
@@ -159,6 +164,7 @@ def _new_plan(options: argparse.Namespace) -> Plan:
         lateness_limit=settings.lateness_limit_seconds,
         event_bytes=settings.event_bytes,
         hot_users=settings.hot_users,
+        pipeline_depth=settings.pipeline_depth,
     )
 
 

@@ -5,9 +5,11 @@ process: those of runs that have ended are added, and nothing that Locust resets
 are bounded: operations, outcomes, SQLSTATEs, journal kinds and worker slots.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client.core import Metric
@@ -26,6 +28,7 @@ BUCKETS: Final = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
     *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
+_EDGES: Final = (*map(str, BUCKETS), "+Inf")
 OUTCOMES: Final = ("committed", "failed", "skipped")
 _OPERATION: Final = ("operation",)
 
@@ -142,11 +145,8 @@ def _gauges(state: LoadState | None) -> Iterator[Metric]:
 
 def _buckets(parts: Sequence[Histogram]) -> list[tuple[str, float]]:
     """Return the cumulative counts by upper edge, as Prometheus wants them."""
-    fine: Counter[int] = Counter()
+    found = [0.0] * (len(BUCKETS) + 1)
     for part in parts:
-        fine.update(part.counts)
-    found = [
-        (str(edge), float(sum(n for i, n in fine.items() if upper_edge(i) <= edge)))
-        for edge in BUCKETS
-    ]
-    return [*found, ("+Inf", float(fine.total()))]
+        for i, n in part.counts.items():
+            found[bisect_left(BUCKETS, upper_edge(i))] += n
+    return list(zip(_EDGES, accumulate(found), strict=True))

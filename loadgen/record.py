@@ -4,17 +4,19 @@ run.json is replaced atomically; the CSV files grow by whole lines, each append 
 Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
 calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
 time: the load's master for run.json, samples.csv and generator.csv, watch for slots.csv and
-freshness.csv.
+freshness.csv, verify for verify.json.
 Reading is record_reader's, the calls that reach the disk are record_files'.
 """
 
 import json
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 
 from loadgen.errors import RecordError
@@ -33,6 +35,7 @@ from loadgen.record_rows import (
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
 POSITION_FILE = "position.json"
+VERIFY_FILE = "verify.json"
 LATEST = "latest"
 # The order of run.json's keys, whatever order they were written in; others follow.
 RUN_KEYS = (
@@ -40,6 +43,7 @@ RUN_KEYS = (
     "together", "started_at", "ended_at", "journal", "totals", "rows_before", "rows_after",
     "valid", "invalid_reason",
 )  # fmt: skip
+_SYNC_SECONDS = 10.0  # in the load, waiting for the disk makes writes late
 _RUN_ID = re.compile(r"(?!latest$)[\w][\w.:+-]{0,127}")
 
 
@@ -49,13 +53,14 @@ class RunRecord:
     What could not be written (a full disk) stays in memory and goes out with the next call.
     """
 
-    __slots__ = ("_fields", "_journal", "journaled", "path", "run_id")
+    __slots__ = ("_fields", "_journal", "_synced_at", "journaled", "path", "run_id")
 
     def __init__(self, path: Path, run: Mapping[str, object]) -> None:
         self.path = path
         self.run_id = path.name
         self._fields: dict[str, object] = {}
         self._journal: list[str] = []  # JSON texts: an entry is encoded once, not at each write
+        self._synced_at = -inf
         self.journaled: Counter[str] = Counter()  # entries by kind, since it was opened
         self._take(run)
 
@@ -121,13 +126,21 @@ class RunRecord:
         self._write()
 
     def keep_position(self, position: Mapping[str, object]) -> None:
-        """Replace what a run that is killed now would need to go on; costs one fsync."""
-        replace_file(self.path / POSITION_FILE, json.dumps(position).encode())
+        """Replace what a run that is killed now would need to go on; every 10 s with an fsync."""
+        synced = time.monotonic() - self._synced_at >= _SYNC_SECONDS
+        if synced:
+            self._synced_at = time.monotonic()
+        replace_file(self.path / POSITION_FILE, json.dumps(position).encode(), synced=synced)
 
     def forget_position(self) -> None:
         """Remove it: a run that has ended can't go on."""
         with naming(self.path / POSITION_FILE):
             (self.path / POSITION_FILE).unlink(missing_ok=True)
+
+    def write_verify(self, found: Mapping[str, object]) -> None:
+        """Replace verify.json."""
+        text = _encoded({"schema_version": SCHEMA_VERSION, **found}, VERIFY_FILE, indent=2)
+        replace_file(self.path / VERIFY_FILE, f"{text}\n".encode())
 
     def append_samples(self, rows: Iterable[Sample]) -> None:
         """Append to samples.csv, whole lines in one write call."""

@@ -33,17 +33,22 @@ def append_lines(path: Path, header: str, lines: str) -> None:
             os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put `data` in place of the file at once: a reader sees the old or the new, never a mix."""
+def replace_file(path: Path, data: bytes, *, synced: bool = True) -> None:
+    """Put `data` in place of the file at once: a reader sees the old or the new, never a mix.
+
+    `synced`, it survives a power cut too, which takes the disk's time.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
         try:
             with temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if synced:
+                    os.fsync(file.fileno())
             temporary.replace(path)
-            _sync_folder(path.parent)
+            if synced:
+                _sync_folder(path.parent)
         except OSError:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from loadgen.errors import RecordError
-from loadgen.record import LATEST, RUN_FILE, require_schema
+from loadgen.record import LATEST, RUN_FILE, VERIFY_FILE, require_schema
 from loadgen.record_rows import GeneratorSample, MarkerSample, Row, Sample, SlotSample, columns_of
 from loadgen.record_run import (
     JournalEvent,
@@ -43,6 +43,7 @@ __all__ = [
     "read_generator",
     "read_samples",
     "read_slots",
+    "read_verify",
 ]
 
 _V = TypeVar("_V")
@@ -77,6 +78,20 @@ def load_run(path: Path) -> Run:
         return run_of(file.parent, raw)
     except MisfitError as exc:
         raise RecordError(f"{file}: {exc}; it was changed after loadgen wrote it") from exc
+
+
+def read_verify(path: Path) -> dict[str, Any]:
+    """Return what verify.json in the folder holds; nothing where nobody has verified."""
+    file = path / VERIFY_FILE
+    try:
+        raw = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as exc:
+        raise RecordError(f"{file} can't be read ({exc}): remove it, and verify again") from exc
+    require_schema(file, raw)
+    found: dict[str, Any] = raw
+    return found
 
 
 def read_samples(path: Path) -> Iterator[Sample]:

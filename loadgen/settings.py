@@ -89,9 +89,20 @@ class Settings(BaseSettings):
     hot_users: Annotated[int, Field(ge=1)] | None = Field(
         None, description="how many users the load is about; where not set, all of them"
     )
+    pipeline_depth: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="writes under way at once on one connection, each its own commit"
+    )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
     metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
+    load_url: str | None = Field(
+        None,
+        description="address of a load elsewhere, such as http://host:9646; where not set, "
+        "METRICS_PORT here",
+    )
     watch_port: Port = Field(9647, description="port of the watch's metrics")
+    grafana_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")] | None = Field(
+        None, description="address of a Grafana with our dashboards, to link a run's time to"
+    )
     max_slot_retained_bytes: Annotated[int, Field(ge=1)] = Field(
         10 * 2**30, description="WAL kept for one slot above which the watch pauses the load"
     )
@@ -117,6 +128,12 @@ class Settings(BaseSettings):
         None, description="Snowflake warehouse of our own queries"
     )
     snowflake_database: str | None = Field(None, description="Snowflake database")
+    snowflake_edition: Literal["standard", "enterprise", "business_critical", "vps"] | None = Field(
+        None, description="edition of the account: list price of a credit where no contract's is"
+    )
+    snowflake_region: str | None = Field(
+        None, description="region of the account, as `aws_us_east_1`: for list prices"
+    )
     snowflake_host: str | None = Field(None, description="host of a Snowflake emulator")
     snowflake_port: Port | None = Field(None, description="port of a Snowflake emulator")
     snowflake_protocol: Literal["http", "https"] | None = Field(

@@ -26,6 +26,7 @@ from loadgen.record_rows import Sample, SlotSample
 from loadgen.settings import Settings
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
+from loadgen.watching.kept import Kept, KeptReader
 from loadgen.watching.marking import Marking
 from loadgen.watching.metrics import WatchCollector, WatchState
 from loadgen.watching.notices import Notices
@@ -62,6 +63,7 @@ class Watch:
             every = settings.marker_interval_seconds
             self._marking = Marking(dsn, every, destinations, self._notices)
         self._latest: Observation | None = None
+        self._reader, self._kept = KeptReader(settings.reports_dir), Kept()
         self._wal_bytes = 0  # of the latest observation that there was
         self._record: RunRecord | None = None  # of the run that goes on
         self._connection: psycopg.Connection | None = None
@@ -86,7 +88,8 @@ class Watch:
     def state(self) -> WatchState:
         """Return what the metrics show."""
         run_id = self._record.run_id if self._record else ""
-        return WatchState(self._latest, run_id, self._marking.facts() if self._marking else None)
+        markers = self._marking.facts() if self._marking else None
+        return WatchState(self._latest, run_id, markers, self._kept)
 
     def _look(self) -> None:
         """Take one look at the source and at the run."""
@@ -103,6 +106,7 @@ class Watch:
                 self._record.append_slots(_rows(self._latest))
             if self._marking is not None:
                 self._marking.follow(self._record)
+            self._kept = self._reader.read()
             self._notices.over("record")
         except RecordError as exc:
             self._notices.warn("record", str(exc))

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 import pytest
@@ -23,6 +23,11 @@ from psycopg import sql
 from loadgen.source import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+from tests.polling import wait_for
+from tests.stack import Image
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background of a script: what the tests start would ignore their Ctrl-C too.
@@ -31,6 +36,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
+EMULATORS = Path(__file__).parents[1] / ".tools" / "emulators" / "bin"
 COMMAND_SECONDS = 300
 
 
@@ -151,6 +157,65 @@ def each_empty_database(each_cluster: Cluster) -> Iterator[str]:
     """Yield the DSN of a fresh database with nothing in it, on each server in turn."""
     with each_cluster.database("template1") as dsn:
         yield dsn
+
+
+@dataclass(frozen=True, slots=True)
+class Fakesnow:
+    """An emulator of Snowflake, a process of its own; what it holds is gone with it."""
+
+    port: int
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Return the settings that lead to it."""
+        return {
+            "snowflake_host": "127.0.0.1",
+            "snowflake_port": self.port,
+            "snowflake_protocol": "http",
+        }
+
+    def connect(self, database: str) -> "SnowflakeConnection":
+        """Return a connection of the real connector's; database and schema are made."""
+        from snowflake.connector import connect as to_snowflake  # noqa: PLC0415 - slow
+
+        connection = to_snowflake(
+            user="fake", password="snow", account="fakesnow",  # noqa: S106 - it checks none
+            host="127.0.0.1", port=self.port, protocol="http",
+        )  # fmt: skip
+        for statement in (
+            f"CREATE DATABASE IF NOT EXISTS {database}",
+            f"CREATE SCHEMA IF NOT EXISTS {database}.PUBLIC",
+            f"USE SCHEMA {database}.PUBLIC",
+        ):
+            connection.cursor().execute(statement)
+        return connection
+
+
+@pytest.fixture(scope="session")
+def fakesnow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fakesnow]:
+    """Run fakesnow's server, in the environment of the emulators."""
+    program = EMULATORS / "fakesnow"
+    if not program.exists():
+        pytest.skip(f"no {program}: make setup-dev")
+    port = find_free_port()
+    log = tmp_path_factory.mktemp("fakesnow") / "log"
+    command = [str(program), "-s", "-p", str(port), "--host", "127.0.0.1"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env=clean_environment(measured=False)
+        )
+    try:
+        wait_for(lambda: "Uvicorn running" in log.read_text(), "fakesnow", 60)
+        yield Fakesnow(port)
+    finally:
+        kill_all(process)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Return what the Dockerfile's lines make, in a folder of its own."""
+    return Image(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture

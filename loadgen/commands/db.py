@@ -1,4 +1,7 @@
-"""`loadgen db`: the embedded Postgres of this folder, or a check of the one at DATABASE_URL."""
+"""`loadgen db`: the embedded Postgres of this folder, or a check of the one at DATABASE_URL.
+
+What a tool gets there and loses again is in db_grant.py.
+"""
 
 import argparse
 import json
@@ -8,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from loadgen.commands.db_grant import add_arguments, grant, revoke
 from loadgen.errors import PlaygroundError, SourceError
 from loadgen.settings import Settings, load_settings
 from loadgen.source import server
@@ -45,6 +49,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         one = actions.add_parser(name, help=text, description=text.capitalize() + ".")
         if action in (_up, _status):
             one.add_argument("--json", action="store_true", help="print JSON instead of text")
+        if action in (grant, revoke):
+            add_arguments(one, grants=action is grant)
         if action is _reset:
             one.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -146,5 +152,7 @@ _ACTIONS: Final[dict[str, tuple[Callable[[argparse.Namespace, Settings], int], s
     "down": (_down, "stop the embedded Postgres; its data stays"),
     "status": (_status, "say what runs; exit code 1 if nothing does"),
     "dsn": (_dsn, "print the source's address with its password, for other programs"),
+    "grant": (grant, "make a tool's user, rights, publication and slot on the source"),
+    "revoke": (revoke, "take them away again, the slot included"),
     "reset": (_reset, "stop the embedded Postgres and remove all its data"),
 }

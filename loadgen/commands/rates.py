@@ -38,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def add_url(parser: argparse.ArgumentParser) -> None:
     """Add the option that names another load than this machine's."""
     parser.add_argument(
-        "--url", metavar="U", help="the load's address (default: METRICS_PORT here)"
+        "--url", metavar="U", help="the load's address (default: LOAD_URL, else METRICS_PORT here)"
     )
 
 

@@ -4,7 +4,9 @@ import argparse
 import signal
 from pathlib import Path
 
-from loadgen.settings import load_settings
+from loadgen.destination.copies import MarkerProbe
+from loadgen.destination.tools_file import load_tools
+from loadgen.settings import Settings, load_settings
 from loadgen.source import server
 from loadgen.source.locate import source_dsn
 
@@ -18,8 +20,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="samples replication slots, WAL and tables; pauses the load to protect the source",
         description="Looks at the source until it is stopped: metrics on WATCH_PORT, slots.csv in "
         "the folder of the run that goes on. Pauses the load when a slot retains more WAL than "
-        "MAX_SLOT_RETAINED_BYTES, or the disk has less room than MIN_FREE_DISK_BYTES. With "
-        "--markers it also writes a marker row every MARKER_INTERVAL_SECONDS of a run.",
+        "MAX_SLOT_RETAINED_BYTES, or the disk has less room than MIN_FREE_DISK_BYTES. Where "
+        "TOOLS_FILE names tools, it also writes a marker row every MARKER_INTERVAL_SECONDS of a "
+        "run, and looks for it at each tool's destination: freshness.csv.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -28,7 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--markers",
         action="store_true",
-        help="write marker rows without a destination that they are looked for at",
+        help="write marker rows also where there is no tool to look for them at",
     )
 
 
@@ -40,10 +43,21 @@ def run(args: argparse.Namespace) -> int:
     embedded = server.status(Path.cwd()) if settings.database_url is None else None
     data_dir = embedded.data_dir if embedded else None
     dsn = source_dsn(settings, start=False)
-    watch = Watch(settings, dsn, args.interval, data_dir, () if args.markers else None)
+    probes = _probes(settings)
+    watch = Watch(
+        settings, dsn, args.interval, data_dir, probes if probes or args.markers else None
+    )
     signal.signal(signal.SIGTERM, lambda *_: watch.stopped.set())
     watch.run()
     return 0
+
+
+def _probes(settings: Settings) -> list[MarkerProbe]:
+    """Return one for each tool, and say how often it asks: a warehouse's answers cost money."""
+    probes = [MarkerProbe(tool, settings) for tool in load_tools(settings)]
+    for probe in probes:
+        print(f"looking for markers at {probe.name} every {probe.poll_seconds:g} s")
+    return probes
 
 
 def _seconds(text: str) -> float:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from loadgen.destination.columns import Family
+
 Kind = Literal["fivetran", "airbyte", "rivery", "simplyload", "dlt", "postgres", "generic"]
 SOURCE_SCHEMA = "public"
 
@@ -43,8 +45,8 @@ class Lossy(Table):
     `keeps` is what must survive it: a double's precision, or a time to that unit.
     """
 
-    source: str
-    destination: str
+    source: Family
+    destination: Family
     keeps: Literal["float", "milliseconds", "seconds"]
     because: str
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from loadgen.destination.columns import quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Kind, Table, known
 from loadgen.errors import SettingsError
 from loadgen.settings import Settings, variable
@@ -54,6 +55,7 @@ class Tool(Table):
     convention: Convention
     given_schema: _Name | None = Field(None, alias="schema")  # pydantic has a `schema` of its own
     slot: _Name | None = None
+    publication: _Name | None = None  # the tool's own; without it the shared one
     price: Price | None = None
     url: SecretStr | None = None
     url_env: _Name | None = None
@@ -95,6 +97,11 @@ class Tool(Table):
             return self.given_schema
         name = self.convention.schema_pattern.format(source=SOURCE_SCHEMA)
         return self.convention.folded(name, folds_to=self.folds_to)
+
+    def place_of(self, table: str) -> str:
+        """Return the quoted name of the copy of a table of the source."""
+        name = self.convention.table_name(table, folds_to=self.folds_to)
+        return quoted(*filter(None, (self.database, self.schema_name, name)))
 
     @property
     def folder(self) -> Path:

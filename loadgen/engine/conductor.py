@@ -188,6 +188,7 @@ class Conductor:
         totals = self.sample()
         self.swarm.close()
         problems = problems_of(totals, self._unbalanced, self._rows_before, rows_after, why_not)
+        problems += self.swarm.desertion(seconds)
         latency = {name: _summaries(*pair) for name, pair in self._latency.items()}
         services, intendeds = zip(*self._latency.values(), strict=True)
         latency_all = _summaries(merged(services), merged(intendeds))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gevent.hub
 
-from loadgen.users import Crew
+from loadgen.crew import Crew
 from loadgen.workload.vitals import Vitals, p99
 
 _TICK_SECONDS = 0.01

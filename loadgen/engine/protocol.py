@@ -88,6 +88,9 @@ class Swarm(Protocol):
     def stop_offering(self) -> None:
         """Let nothing more fall due."""
 
+    def desertion(self, seconds: float) -> list[str]:
+        """Say so where the run ended after `seconds` since nobody was left to go on."""
+
     def awaits_sums(self) -> bool:
         """Tell whether all that is still unknown can be told by the tables' sums alone."""
 

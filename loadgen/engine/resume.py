@@ -198,6 +198,7 @@ def not_taken(options: argparse.Namespace, resumed: Resumed) -> list[str]:
         "lateness_limit_seconds": plan.lateness_limit,
         "event_bytes": plan.event_bytes,
         "hot_users": plan.hot_users,
+        "pipeline_depth": plan.pipeline_depth,
         "profile": resumed.profile,
         **rates,
     }

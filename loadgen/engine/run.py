@@ -63,6 +63,9 @@ class Run:
             self._environment.process_exit_code = self.outcome.exit_code
             if not self.headless:
                 terminal.print_summary(self.outcome, conductor)
+            elif conductor.swarm.desertion(self.outcome.seconds):
+                # Locust would wait for its run time to pass: nobody is there to use it.
+                gevent.spawn(runner_of(self._environment).quit)
         except PlaygroundError as exc:
             terminal.print_error(exc)
             self._environment.process_exit_code = exc.exit_code

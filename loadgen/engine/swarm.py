@@ -148,6 +148,10 @@ class LocalSwarm:
         """Let nothing more fall due."""
         self.station.end(self.ahead())
 
+    def desertion(self, _: float) -> list[str]:
+        """Say why the run ended early: here only people end it."""
+        return []
+
     def awaits_sums(self) -> bool:
         """Tell whether all that is still unknown can be told by the tables' sums alone.
 

@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 from loadgen.engine.conductor import Conductor
+from loadgen.grafana_link import load_dashboard
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.outcome import Outcome
@@ -105,6 +107,12 @@ def print_summary(outcome: Outcome, conductor: Conductor) -> None:
     for problem in outcome.problems:
         print(f"INVALID: {problem}")
     _print_judgement(outcome)
+    if conductor.settings.grafana_url:
+        began = datetime.now(UTC) - timedelta(seconds=outcome.seconds)
+        link = load_dashboard(
+            conductor.settings.grafana_url, outcome.run_id, began, datetime.now(UTC)
+        )
+        print(f"graphs: {link}")
     print(f"record: {conductor.record.path}\nnext:   loadgen report", flush=True)
 
 

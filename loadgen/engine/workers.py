@@ -7,7 +7,7 @@ arrivals of a worker that is lost, from its last vector up to the hand-over, are
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from math import inf, nextafter
 from typing import Any
 
@@ -39,9 +39,14 @@ class WorkersSwarm(Roster):
 
     distributed = True
 
-    def __init__(self, runner: MasterRunner, dsn: str) -> None:
+    def __init__(self, runner: MasterRunner, dsn: str, heard: Container[str]) -> None:
+        """`heard` has the workers that have sent a heartbeat: from then on they hear ours too.
+
+        Locust knows a worker a moment before; what it is told then it does not understand.
+        """
         super().__init__()
         self._runner = runner
+        self._heard = heard
         self._dsn = dsn
         self.events: list[tuple[str, dict[str, object]]] = []  # for the journal
         self._clock = ScheduleClock(time.monotonic)
@@ -61,11 +66,14 @@ class WorkersSwarm(Roster):
         self._schedule = schedule_of(plan, WHOLE)
         if past is not None:
             self._go_on(past)
-        workers = self._there()
+        deadline = time.monotonic() + _READY_SECONDS
+        while len(workers := self._there()) < self._runner.worker_count:
+            if time.monotonic() > deadline:
+                raise SourceError("a worker that has joined is silent: see its log")
+            gevent.sleep(0.01)
         for part, name in enumerate(workers):
             self.enlist(name, Share(part, len(workers)), past.s if past is not None else 0.0)
             self._begin(name, joins_at=None)
-        deadline = time.monotonic() + _READY_SECONDS
         while not all(remote.ready for remote in self.live()):
             if self._problem or time.monotonic() > deadline:
                 raise SourceError(
@@ -143,6 +151,13 @@ class WorkersSwarm(Roster):
         self._end(at)
         while any(remote.s < at for remote in self.live()):
             gevent.sleep(0.01)
+
+    def desertion(self, seconds: float) -> list[str]:
+        """Say so where the run ended after `seconds` since no worker was left to go on."""
+        asked = self._plan.duration
+        if self.live() or seconds >= asked:
+            return []
+        return [f"its last worker was lost after {seconds:.0f} s of the {asked:.0f} s asked for"]
 
     def close(self) -> None:
         """End what goes on beside the users."""
@@ -261,7 +276,8 @@ class WorkersSwarm(Roster):
 
     def _there(self) -> list[str]:
         clients = self._runner.clients
-        return [node.id for node in clients.ready + clients.spawning + clients.running]
+        known = clients.ready + clients.spawning + clients.running
+        return [node.id for node in known if node.id in self._heard]
 
     def _tell_all(self, **said: object) -> None:
         for name, remote in self.remotes.items():

@@ -9,9 +9,17 @@ from pathlib import Path
 from loadgen.errors import RecordError
 from loadgen.record_costs import read_costs
 from loadgen.record_files import naming, replace_file
-from loadgen.record_reader import load_run, read_generator, read_samples
+from loadgen.record_reader import (
+    load_run,
+    read_freshness,
+    read_generator,
+    read_samples,
+    read_slots,
+    read_verify,
+)
+from loadgen.report.copies import copies_of
 from loadgen.report.facts import Facts, facts_of
-from loadgen.report.render import CHART_FILES, Report, render
+from loadgen.report.render import CHART_FILES, Beside, Report, render
 from loadgen.thresholds import Threshold
 
 HTML_FILE = "report.html"
@@ -34,7 +42,8 @@ def write_report(folder: Path, at: datetime, limits: tuple[Threshold, ...] = ())
     """Write the report of the run in `folder`; a report that is there already is replaced."""
     facts = facts_of(load_run(folder), read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
-    report = render(facts, at, limits, read_costs(folder))
+    copies = copies_of(read_verify(folder), read_freshness(folder), read_slots(folder))
+    report = render(facts, at, limits, Beside(copies, read_costs(folder)))
     charts = folder / CHARTS_FOLDER
     if charts.exists() and not charts.is_dir():
         raise RecordError(f"{charts} is in the way of the report's charts: move it away")

@@ -15,8 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadgen import __version__
+from loadgen.grafana_link import load_dashboard
 from loadgen.record_costs import Costs
+from loadgen.record_reader import Run
 from loadgen.report import judging, palette, svg, tables, words
+from loadgen.report.copies import Copies
 from loadgen.report.costs import cost_section
 from loadgen.report.facts import Facts
 from loadgen.report.gallery import Gallery, gallery
@@ -39,11 +42,11 @@ _METHOD = (
     """Quantiles come from histograms whose buckets are 2.2% wide, and are never too low. All rules
     are in docs/method.md of the project.""",
 )
-_MISSING = (
-    """This version reports the load alone: what was written to the source. It does not measure
-    whether a tool's copy is right, how fresh it is, or how much WAL its slot holds back.""",
+_MISSING_COPIES = (
+    "Nothing is known of a tool's copy: name the tools in tools.toml, run loadgen watch beside the "
+    "load and loadgen verify after it."
 )
-_NO_COSTS = "What it would cost is not in this report: run `loadgen costs`, then `loadgen report`."
+_MISSING_COSTS = "What it would cost is not in this report: run loadgen costs, then loadgen report."
 _MARKS = {"good": "ok", "warn": "note", "bad": "problem"}
 # What Markdown would take for HTML; before a digit (<0.01%) it takes neither sign for a tag.
 _HTML_SIGNS = {r"&": "&amp;", r"<(?!\d)": "&lt;", r">(?!\d)": "&gt;"}
@@ -60,21 +63,30 @@ class Report:
     verdict: Verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the record has beside the load: the copies, and costs where the run was priced."""
+
+    copies: Copies
+    costs: Costs | None
+
+
 def render(
-    facts: Facts,
-    written_at: datetime,
-    limits: tuple[Threshold, ...] = (),
-    costs: Costs | None = None,
+    facts: Facts, written_at: datetime, limits: tuple[Threshold, ...], beside: Beside
 ) -> Report:
-    """Return the report of a run, judged by `limits`; its cost section where it was priced."""
+    """Return the report of a run, judged by `limits`, and of what is known beside its load."""
     verdict, drawn = judge(facts, limits), gallery(facts)
-    section = None if costs is None else cost_section(costs)
+    costs = None if beside.costs is None else cost_section(beside.costs)
     context = _context(facts, verdict, drawn) | {
         "written_at": words.moment(written_at),
-        "costs": section,
-        "missing": [" ".join(text.split()) for text in (*_MISSING, *((_NO_COSTS,) * (not costs)))],
+        "copies": beside.copies,
+        "costs": costs,
+        "missing": [
+            *([] if beside.copies else [_MISSING_COPIES]),
+            *([] if costs else [_MISSING_COSTS]),
+        ],
     }
-    sheets = drawn.files() | ({"costs": section.wide} if section and section.wide else {})
+    sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})
     return Report(
         html=_html().get_template("report.html").render(context),
         markdown=_markdown().get_template("report.md").render(context),
@@ -101,12 +113,21 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "circumstances": tables.circumstances(run),
         "settings": tables.settings(facts),
         "about": _about(facts),
+        "graphs": _graphs(run),
         "version": __version__,
         "method": [" ".join(text.split()) for text in _METHOD],
         "light": palette.variables(palette.LIGHT),
         "dark": palette.variables(palette.DARK),
         "font": svg.FONT,
     }
+
+
+def _graphs(run: Run) -> str:
+    """Return a link to the run's time on the dashboards; "" where no Grafana was named."""
+    address, began = run.settings.get("grafana_url"), run.schedule_started_at or run.started_at
+    if not isinstance(address, str) or began is None:
+        return ""
+    return load_dashboard(address, run.run_id, began, run.ended_at)
 
 
 def _about(facts: Facts) -> str:

@@ -17,7 +17,7 @@ _V = TypeVar("_V")
 _QUANTILES = ("p50", "p95", "p99", "max")
 _SHOWN_SETTINGS = (
     "initial_users", "initial_orders", "initial_events", "event_bytes", "hot_users",
-    "lateness_limit_seconds", "max_rate_per_hour",
+    "lateness_limit_seconds", "max_rate_per_hour", "pipeline_depth",
 )  # fmt: skip
 
 

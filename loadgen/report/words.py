@@ -103,8 +103,13 @@ def moment(at: datetime | None) -> str:
 
 
 def size(number: object) -> str:
-    """Return a number of bytes in GiB; a dash where it is no number."""
-    return f"{quantity(number / 2**30)} GiB" if isinstance(number, int | float) else NOTHING
+    """Return a number of bytes in the largest unit that it fills; a dash where it is no number."""
+    if not isinstance(number, int | float):
+        return NOTHING
+    for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if abs(number) >= 2**power:
+            return f"{quantity(number / 2**power)} {unit}"
+    return f"{quantity(number)} B"
 
 
 def value(given: object) -> str:

@@ -45,6 +45,7 @@ _REFUSALS: Final = (
 _HINTS: Final = {
     "25006": "the database is read-only; use one that can be written to",
     "42501": "ask the owner for the right, or use a role that has it",
+    "53400": "free what nobody uses (replication slots, say), or raise the server's limit",
     "53100": "free some disk space and run the same command again",
     "57014": "run the same command again",
     "57P01": "the server was stopped; start it and run the same command again",

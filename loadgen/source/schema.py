@@ -4,7 +4,7 @@ Owns ownership (a database that is not ours is never written to), migration, the
 foreign keys that a large COPY does without, and the publication. It fills no tables.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -44,41 +44,47 @@ class SeedState:
 
 def check_source(conn: psycopg.Connection[Any]) -> None:
     """Raise SourceError where this server or role can't carry the playground, and what to do."""
+    for problem in source_problems(conn):
+        raise SourceError(problem)
+
+
+def source_problems(conn: psycopg.Connection[Any]) -> Iterator[str]:
+    """Yield why this server or role can't carry the playground, each with what to do."""
     facts = _fitness(conn)
     where = f"database {facts['database']!r}"
     if facts["version"] // 10000 not in SUPPORTED_VERSIONS:
-        raise SourceError(
+        yield (
             f"Postgres is version {facts['version_text']}; the playground works with "
             f"{SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}: point DATABASE_URL at one"
         )
     if facts["in_recovery"]:
-        raise SourceError(f"{where} is a standby in recovery: point DATABASE_URL at the primary")
-    if facts["read_only"]:
-        raise SourceError(
+        yield f"{where} is a standby in recovery: point DATABASE_URL at the primary"
+    elif facts["read_only"]:
+        yield (
             f"{where} is read-only for {facts['role']!r}: set default_transaction_read_only = off "
             "for the database, the role or the server, or choose another database"
         )
     if facts["wal_level"] != "logical":
-        raise SourceError(
+        yield (
             f"wal_level is {facts['wal_level']!r}, logical replication needs 'logical': run "
             "ALTER SYSTEM SET wal_level = logical and restart Postgres (RDS: set "
             "rds.logical_replication = 1 in the parameter group and reboot)"
         )
-    _check_rights(facts, where)
+    yield from _lacking_rights(facts, where)
 
 
-def _check_rights(facts: Mapping[str, Any], where: str) -> None:
+def _lacking_rights(facts: Mapping[str, Any], where: str) -> Iterator[str]:
     role = sql.Identifier(facts["role"]).as_string()
     if not facts["has_public"]:
-        raise SourceError(f"{where} has no schema public: run CREATE SCHEMA public there")
-    if not facts["creates_in_public"]:
-        raise SourceError(
+        yield f"{where} has no schema public: run CREATE SCHEMA public there"
+    elif not facts["creates_in_public"]:
+        yield (
             f"{facts['role']!r} may not create tables in schema public of {where}: "
             f"run GRANT CREATE ON SCHEMA public TO {role} there as its owner"
         )
     if not facts["creates_in_database"]:
         name = sql.Identifier(facts["database"]).as_string()
-        raise SourceError(
+        yield (
             f"{facts['role']!r} may not create a publication in {where}: "
             f"run GRANT CREATE ON DATABASE {name} TO {role} as its owner"
         )
@@ -119,6 +125,15 @@ def _require_ours(conn: psycopg.Connection[Any], columns: Mapping[str, set[str]]
 def is_playground(conn: psycopg.Connection[Any]) -> bool:
     """Return whether the database has the playground's tables, all of them."""
     return set(_COLUMNS) <= set(_columns(conn))
+
+
+def require_playground(conn: psycopg.Connection[Any]) -> None:
+    """Raise SourceError unless the database has the playground's tables."""
+    if not is_playground(conn):
+        raise SourceError(
+            f"there is no playground in database {conn.info.dbname!r}: make one with "
+            "`loadgen seed`, or correct DATABASE_URL"
+        )
 
 
 def migrate(conn: psycopg.Connection[Any], *, indexes: bool = True) -> None:

@@ -11,9 +11,8 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg.rows import dict_row, scalar_row
 
-from loadgen.errors import SourceError
 from loadgen.source.postgres import plain_errors
-from loadgen.source.schema import TABLES, SeedState, is_playground, seed_state
+from loadgen.source.schema import TABLES, SeedState, require_playground, seed_state
 from loadgen.sql import statements
 
 OPERATIONS: Final = ("insert_order", "insert_event", "update_order_status", "soft_delete_user")
@@ -75,11 +74,7 @@ def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> 
     """
     with plain_errors("validating the source"), conn.transaction():
         conn.execute(_sql("snapshot"))
-        if not is_playground(conn):
-            raise SourceError(
-                f"there is no playground in database {conn.info.dbname!r}: make one with "
-                "`loadgen seed`, or correct DATABASE_URL"
-            )
+        require_playground(conn)
         counts = _row(conn, "tables")
         checks = [_check(conn, *invariant) for invariant in _INVARIANTS]
         state = seed_state(conn)

@@ -229,7 +229,7 @@ class Marking:
                 newest = tool.destination.newest_marker(run.record.run_id)
             except DestinationError as exc:
                 tool.up, asked = False, previous
-                self._notices.warn(tool.name, f"{exc}; it is asked again")
+                self._notices.warn(tool.name, f"tool {tool.name}: {exc}; it is asked again")
                 continue
             tool.up = True
             self._notices.over(tool.name)

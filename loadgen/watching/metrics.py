@@ -5,7 +5,7 @@ are three, tools those of tools.toml: labels are bounded.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from prometheus_client.core import Metric
@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from loadgen.families import counter, gauge, histogram
 from loadgen.source.observe import Observation, Slot
+from loadgen.watching.kept import Kept
 from loadgen.watching.marking import MarkerFacts, ToolFacts
 
 _STATUSES: Final = ("reserved", "extended", "unreserved", "lost")
@@ -22,12 +23,14 @@ _STATUSES: Final = ("reserved", "extended", "unreserved", "lost")
 class WatchState:
     """One moment of the watch; `observation` is None while the source is away.
 
-    `run_id` is empty where no run goes on, `markers` None where none are written.
+    `run_id` is empty where no run goes on, `markers` None where none are written; `kept` is the
+    newest run's, also after its end.
     """
 
     observation: Observation | None
     run_id: str
     markers: MarkerFacts | None
+    kept: Kept = field(default_factory=Kept)
 
 
 class WatchCollector(Collector):
@@ -48,6 +51,7 @@ class WatchCollector(Collector):
         written = [((), float(markers.written))] if markers else []
         yield counter("markers", "marker rows written and committed", (), written)
         yield from _tools(markers.tools if markers else ())
+        yield from _kept(state.kept if state else Kept())
         info = [((state.run_id,), 1.0)] if state and state.run_id else []
         yield gauge("run_info", "the run whose folder is written to", ("run_id",), info)
 
@@ -110,3 +114,12 @@ def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
     text = "from a marker's commit to its sighting at a tool's destination"
     delivered = [((tool.name,), tool.deliveries, tool.delivery_seconds) for tool in tools]
     yield histogram("delivery_seconds", text, ("tool",), delivered)
+
+
+def _kept(kept: Kept) -> Iterator[Metric]:
+    for metric, label, values, text in (
+        ("findings", "kind", kept.findings, "what the last verification found wrong, by kind"),
+        ("destination_rows", "table", kept.rows, "rows at a destination when it was last verified"),
+        ("cost_dollars", "component", kept.dollars, "dollars of the run, as far as it is priced"),
+    ):
+        yield gauge(metric, text, ("tool", label), list(values.items()))

@@ -8,15 +8,23 @@ here reads a clock, draws a random number or opens a connection.
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from math import floor, inf
+from operator import attrgetter
 from typing import NamedTuple
 
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.profiles import ProfileName, profile
-from loadgen.workload.streams import Arrival, ArrivalKind, Checkpoint, Stream
+from loadgen.workload.streams import Arrival, ArrivalKind, Checkpoint, Make, Stream
 from loadgen.workload.timeline import Timeline
+from loadgen.workload.writes import new
 
 # Passing over a few arrivals is cheaper one by one, over many by a jump.
 _STEPS_BEFORE_A_JUMP = 8
+# So many arrivals of the busiest operation are made ready at once: one loop over them costs half of
+# what each on its own does between two answers, with the processor's caches cold.
+_LOOK_AHEAD = 20
+
+
+_due = attrgetter("due")
 
 
 class Share(NamedTuple):
@@ -41,7 +49,9 @@ class Walk:
         "_before",
         "_first",
         "_last",
+        "_make",
         "_next",
+        "_seen_from",
         "share",
         "stream",
         "timeline",
@@ -52,10 +62,13 @@ class Walk:
     _at: Checkpoint  # of the upcoming arrival
     _next: Checkpoint  # after it
 
-    def __init__(self, stream: Stream, timeline: Timeline, share: Share) -> None:
+    def __init__(
+        self, stream: Stream, timeline: Timeline, share: Share, make: Make | None = None
+    ) -> None:
         self.stream = stream
         self.timeline = timeline
         self.share = share
+        self._make = make
         self._before = 0  # offered under earlier shares
         self._last: Checkpoint = (0, 0)  # after the last arrival that was handed out
         self._go_to(self._last)
@@ -75,6 +88,25 @@ class Walk:
         self._last = self._next
         self._go_to(self._next)
         return arrival
+
+    def look_ahead(self, before: float) -> list[Arrival]:
+        """Step over what is due before `before` and return it."""
+        self._seen_from = self._last
+        arrivals: list[Arrival] = []
+        while self.upcoming.due < before:
+            arrivals.append(self.step())
+        return arrivals
+
+    def horizon(self) -> float:
+        """Return the schedule time up to which to look ahead; infinite where nothing comes."""
+        return self.timeline.when(self.upcoming.point + _LOOK_AHEAD * self.share.of)
+
+    def look_back(self, k: int) -> None:
+        """Undo what the last `look_ahead` stepped over, from arrival `k` on."""
+        self._last = self._seen_from
+        self._go_to(self._last)
+        while self.upcoming.k < k:
+            self.step()
 
     def skip(self, before: float) -> int:
         """Pass over what was due before `before`; return how many arrivals that were."""
@@ -140,13 +172,15 @@ class Walk:
                 break
             k, ticks = k + 1, after
         self._at, self._next = (k, ticks), (k + 1, after)
-        self.upcoming = Arrival(stream.operation, k, point, self.timeline.when(point), draws)
+        write = self._make(k, draws) if self._make is not None else None
+        due = self.timeline.when(point)
+        self.upcoming = new(Arrival, (stream.operation, k, point, due, draws, write))
 
 
 class Schedule:
     """All operations' walks of one process, merged in order of due time."""
 
-    __slots__ = ("_left", "_shares_to_come", "end", "mix", "walks")
+    __slots__ = ("_ahead", "_end", "_left", "_shares_to_come", "mix", "walks")
 
     def __init__(  # noqa: PLR0913 - a schedule is these six facts
         self,
@@ -157,39 +191,59 @@ class Schedule:
         *,
         share: Share = WHOLE,
         end: float = inf,
+        ahead: Mapping[str, Make] | None = None,
     ) -> None:
-        shape = profile(profile_name)
+        """Begin at the first arrivals; `ahead` makes operations' writes before they are due."""
+        shape, makers = profile(profile_name), ahead or {}
         self.mix = mix
-        self.end = end
+        self._end = end
+        # Stepped over by the walks and not handed out, in order: the nearest future.
+        self._ahead: deque[Arrival] = deque()
         self._shares_to_come: deque[tuple[float, Share]] = deque()
         self._left: deque[Arrival] = deque()  # due before a new split and not taken then
         self.walks = [
-            Walk(Stream(seed, name, kind), Timeline(mix.rate(name), shape), share)
+            Walk(Stream(seed, name, kind), Timeline(mix.rate(name), shape), share, makers.get(name))
             for name in OPERATIONS
         ]
 
+    @property
+    def end(self) -> float:
+        """The schedule time from which on nothing falls due."""
+        return self._end
+
+    @end.setter
+    def end(self, at: float) -> None:
+        self._look_back()
+        self._end = at
+
     def next_due(self) -> float:
         """Return the due time of the next arrival; infinite where none is to come."""
-        due = self._first().upcoming.due
         if self._left:
             return self._left[0].due
-        return due if due < self.end else inf
+        if self._ahead:
+            return self._ahead[0].due
+        due = self._first().upcoming.due
+        return due if due < self._end else inf
 
     def take(self, s: float) -> Arrival | None:
         """Hand out the earliest arrival that is due at schedule time `s`; None where none is."""
-        self._split_if_due(s)
-        if self._left:
-            return self._left.popleft()
-        walk = self._first()
-        due = walk.upcoming.due
-        return walk.step() if due <= s and due < self.end else None
+        ahead = self._ahead
+        if not ahead:
+            self._split_if_due(s)
+            if self._left:
+                return self._left.popleft()
+            self._look_ahead()
+        if ahead and ahead[0].due <= s:
+            return ahead.popleft()
+        return None
 
     def skip(self, before: float) -> dict[str, int]:
         """Pass over what was due before `before`; return how many by operation."""
         skipped: Counter[str] = Counter()
-        while self._left and self._left[0].due < before:
-            skipped[self._left.popleft().operation] += 1
-        before = min(before, self.end)
+        for queue in (self._left, self._ahead):
+            while queue and queue[0].due < before:
+                skipped[queue.popleft().operation] += 1
+        before = min(before, self._end)
         for walk in self.walks:
             if walk.upcoming.due < before:
                 skipped[walk.stream.operation] += walk.skip(before)
@@ -218,6 +272,7 @@ class Schedule:
 
         A profile that is not in force already begins its own time at `at`.
         """
+        self._look_back()
         self.mix = mix
         shape = profile(profile_name) if profile_name is not None else None
         for walk in self.walks:
@@ -228,15 +283,18 @@ class Schedule:
         """From schedule time `at` on this process takes `share` of the arrivals."""
         if self._shares_to_come and at < self._shares_to_come[-1][0]:
             raise ValueError(f"a share from {at} s on comes after a later one was announced")
+        self._look_back()
         self._shares_to_come.append((at, share))
 
     def join(self, at: float, share: Share, passed: Mapping[str, Checkpoint] | None = None) -> None:
         """Begin a share in the middle of a run: nothing before `at` is this process's."""
+        self._look_back()
         for walk in self.walks:
             walk.resplit(at, share, (passed or {}).get(walk.stream.operation))
 
     def places(self) -> dict[str, Checkpoint]:
         """Return the place of each operation up to which all of this process's are handed out."""
+        self._look_back()
         return {walk.stream.operation: walk.place for walk in self.walks}
 
     def left(self) -> list[tuple[str, int]]:
@@ -245,13 +303,13 @@ class Schedule:
 
     def target_rates(self, s: float) -> Mapping[str, float]:
         """Return the whole swarm's target rate per operation at `s`, per second; 0 past the end."""
-        if s >= self.end:
+        if s >= self._end:
             return dict.fromkeys(OPERATIONS, 0.0)
         return {walk.stream.operation: walk.timeline.rate(s) for walk in self.walks}
 
     def asked(self, s: float) -> Mapping[str, float]:
         """Return how many arrivals the rates ask for from the start up to `s`, per operation."""
-        s = min(s, self.end)
+        s = min(s, self._end)
         return {walk.stream.operation: walk.timeline.units(s) for walk in self.walks}
 
     def _first(self) -> Walk:
@@ -262,14 +320,33 @@ class Schedule:
 
     def _until(self, s: float) -> tuple[float, bool]:
         """Return up to when to count: `s` itself included, but the end is not part of a run."""
+        self._look_back()
         self._split_if_due(s)
-        return (s, True) if s < self.end else (self.end, False)
+        return (s, True) if s < self._end else (self._end, False)
+
+    def _look_ahead(self) -> None:
+        """Let the walks step over the next arrivals, up to where something is to change."""
+        before = self._shares_to_come[0][0] if self._shares_to_come else inf
+        before = min(before, self._end)
+        horizon = min(before, *(walk.horizon() for walk in self.walks))
+        ahead = [arrival for walk in self.walks for arrival in walk.look_ahead(horizon)]
+        self._ahead.extend(sorted(ahead, key=_due))
+
+    def _look_back(self) -> None:
+        """Undo the look ahead: what has not been handed out is the walks' again."""
+        first: dict[str, int] = {}
+        for arrival in self._ahead:
+            first.setdefault(arrival.operation, arrival.k)
+        self._ahead.clear()
+        for walk in self.walks:
+            if walk.stream.operation in first:
+                walk.look_back(first[walk.stream.operation])
 
     def _split_if_due(self, s: float) -> None:
         """Put a new share in force at its instant; what was due before stays with this process."""
         while self._shares_to_come and self._shares_to_come[0][0] <= s:
             at, share = self._shares_to_come.popleft()
-            before = min(at, self.end)
+            before = min(at, self._end)
             left: list[Arrival] = []
             for walk in self.walks:
                 while walk.upcoming.due < before:

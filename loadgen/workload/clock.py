@@ -28,10 +28,14 @@ class ScheduleClock:
 
     def now(self) -> float:
         """Return the schedule time of this moment."""
-        s = self._monotonic() - self._zero
+        return self.at(self._monotonic())
+
+    def at(self, monotonic: float) -> float:
+        """Return the schedule time when the monotonic clock reads `monotonic`."""
+        s = monotonic - self._zero
         if s > self.limit:
             return self.limit
-        return max(s, self._floor)
+        return max(self._floor, s)
 
     def elapsed(self) -> float:
         """Return the seconds since the start, pauses included."""

@@ -15,6 +15,8 @@ from loadgen.workload.histogram import Histogram
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.streams import Arrival
 
+_FOLDED_AT_ONCE = 64  # latencies
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -64,6 +66,16 @@ class _Account:
     performing: int = 0
     service: Histogram = field(default_factory=Histogram)
     intended: Histogram = field(default_factory=Histogram)
+    # Latencies that are not in the histograms yet.
+    services: list[float] = field(default_factory=list)
+    intendeds: list[float] = field(default_factory=list)
+
+    def fold(self) -> None:
+        """Put the latencies into the histograms."""
+        self.service.add(self.services)
+        self.intended.add(self.intendeds)
+        self.services.clear()
+        self.intendeds.clear()
 
 
 class Ledger:
@@ -80,10 +92,11 @@ class Ledger:
 
         What has waited beyond the limit is skipped first.
         """
-        schedule = self.schedule
-        if schedule.next_due() < now - self.lateness_limit:
+        arrival = self.schedule.take(now)
+        while arrival is not None and arrival.due < now - self.lateness_limit:
+            self._accounts[arrival.operation].skipped += 1
             self._skip(now)
-        arrival = schedule.take(now)
+            arrival = self.schedule.take(now)
         if arrival is not None:
             self._accounts[arrival.operation].performing += 1
         return arrival
@@ -93,8 +106,10 @@ class Ledger:
         account = self._accounts[operation]
         account.performing -= 1
         account.committed += 1
-        account.service.add(service)
-        account.intended.add(intended)
+        account.services.append(service)
+        account.intendeds.append(intended)
+        if len(account.services) == _FOLDED_AT_ONCE:
+            account.fold()
 
     def failed(self, operation: str, sqlstate: str) -> None:
         """Count a write that the server refused, or that found no row to change."""
@@ -137,6 +152,8 @@ class Ledger:
 
     def take_latencies(self) -> dict[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call, and start new ones."""
+        for account in self._accounts.values():
+            account.fold()
         taken = {name: (a.service, a.intended) for name, a in self._accounts.items()}
         for account in self._accounts.values():
             account.service, account.intended = Histogram(), Histogram()

@@ -5,44 +5,23 @@ orders from a bounded list that this process alone changes, users to delete one 
 from the quiet end. So an update is legal by construction, and a lost answer can be looked up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
-from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from loadgen.sql import statements
 from loadgen.workload import synthetic
-from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.plan import Plan
 from loadgen.workload.pools import small_pools
-from loadgen.workload.streams import Arrival, unit
+from loadgen.workload.streams import Arrival, Draws, Make, unit
+from loadgen.workload.writes import Order, Write, new
+
+__all__ = ["OPEN_ORDERS_LIMIT", "STATEMENTS", "Operations", "Order", "Write"]
 
 STATEMENTS = statements("loadgen.workload", "operations.sql")
 OPEN_ORDERS_LIMIT = 10_000
-
-
-class Order(NamedTuple):
-    """An order that may still change, as this process knows it."""
-
-    number: bytes
-    status: str
-    version: int
-
-
-class Write(NamedTuple):
-    """One statement to send; `key` and `version` say how to look it up if its answer is lost."""
-
-    operation: str
-    k: int
-    parameters: Sequence[bytes]
-    key: bytes
-    finds: Order | None = None  # the order as it stands before
-    leaves: Order | None = None  # and once this is committed
-
-    @property
-    def version(self) -> int:
-        """The version that an update expects; 0 for other writes."""
-        return self.finds.version if self.finds else 0
+# The digit of a version 5 uuid that has the variant's two bits, by the digest's own.
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def run_namespace(run_id: str) -> UUID:
@@ -60,10 +39,8 @@ def key_maker(run_id: str, operation: str) -> Callable[[int], bytes]:
     def key(k: int) -> bytes:
         h = base.copy()
         h.update(b"%d" % k)
-        digest = bytearray(h.digest()[:16])
-        digest[6] = digest[6] & 0x0F | 0x50
-        digest[8] = digest[8] & 0x3F | 0x80
-        return digest.hex().encode()
+        x = h.hexdigest()
+        return f"{x[:12]}5{x[13:16]}{_VARIANT[x[16]]}{x[17:32]}".encode()
 
     return key
 
@@ -82,28 +59,27 @@ def user_to_delete(k: int, users: int, lowest_deleted: int) -> int | None:
 
 
 class Operations:
-    """Makes the writes of one process; holds the open orders that this process may change."""
+    """Makes the writes of one process; holds the open orders that this process may change.
+
+    `ahead` has, by operation, what makes the writes that depend on k and draws alone.
+    """
 
     def __init__(self, plan: Plan, open_orders: Sequence[Order] = ()) -> None:
-        self._users = plan.users
-        self._lowest_deleted = plan.lowest_deleted_rank
-        self._orders = list(open_orders)
-        self._active = synthetic.lasting_users(plan.users)
-        if plan.hot_users is not None:
-            self._active = min(self._active, plan.hot_users)
-        self._pools = small_pools()
-        self._event_bytes = plan.event_bytes
-        self._keys = {name: key_maker(plan.run_id, name) for name in OPERATIONS}
-        self._makers: dict[str, Callable[[Arrival], Write | None]] = {
-            "insert_order": self._insert_order,
-            "insert_event": self._insert_event,
-            "update_order_status": self._update_order_status,
-            "soft_delete_user": self._soft_delete_user,
+        self._orders: list[Order | None] = [*open_orders]
+        self._forgotten = 0  # so many of them, the oldest, don't count any more
+        self.ahead: Mapping[str, Make] = {
+            "insert_order": _order_maker(plan),
+            "insert_event": _event_maker(plan),
+            "soft_delete_user": _delete_maker(plan),
         }
 
     def write(self, arrival: Arrival) -> Write | None:
         """Return what `arrival` sends; None where no row is left that it could change."""
-        return self._makers[arrival.operation](arrival)
+        if arrival.write is not None:
+            return arrival.write
+        if arrival.operation == "update_order_status":
+            return self._update_order_status(arrival)
+        return self.ahead[arrival.operation](arrival.k, arrival.draws)
 
     def committed(self, write: Write) -> None:
         """Take note that `write` is in the database: its order may be changed again."""
@@ -116,45 +92,83 @@ class Operations:
     def _keep(self, order: Order | None) -> None:
         if order is None or order.status not in synthetic.OPEN_STATUSES:
             return
-        if len(self._orders) >= OPEN_ORDERS_LIMIT:
-            self._orders.pop(0)
-        self._orders.append(order)
-
-    def _busy_user(self, arrival: Arrival) -> bytes:
-        rank = synthetic.busy_rank(unit(arrival.draws[1]), self._active)
-        return b"%d" % synthetic.user_id(rank, self._users)
-
-    def _insert_order(self, arrival: Arrival) -> Write:
-        key = self._keys["insert_order"](arrival.k)
-        quantity, amount, currency = synthetic.order(arrival.draws[2:], self._pools)
-        user = self._busy_user(arrival)
-        parameters = (key, user, quantity, amount, currency)
-        return Write("insert_order", arrival.k, parameters, key, leaves=Order(key, "pending", 0))
-
-    def _insert_event(self, arrival: Arrival) -> Write:
-        key = self._keys["insert_event"](arrival.k)
-        kind, properties = synthetic.event(arrival.draws[2:], self._pools, self._event_bytes)
-        return Write(
-            "insert_event", arrival.k, (key, self._busy_user(arrival), kind, properties), key
-        )
+        orders = self._orders
+        orders.append(order)
+        if len(orders) - self._forgotten > OPEN_ORDERS_LIMIT:
+            # Moving all the others each time would cost more than the write's sending.
+            orders[self._forgotten] = None
+            self._forgotten += 1
+            if self._forgotten == OPEN_ORDERS_LIMIT:
+                del orders[: self._forgotten]
+                self._forgotten = 0
 
     def _update_order_status(self, arrival: Arrival) -> Write | None:
         orders = self._orders
-        if not orders:
+        known = len(orders) - self._forgotten
+        if not known:
             return None
         # Recent orders are more likely: half of the draws fall into the newest eighth.
-        age = int(len(orders) * unit(arrival.draws[1]) ** 3)
-        order = orders.pop(len(orders) - 1 - age)
+        age = int(known * unit(arrival.draws[1]) ** 3)
+        order = orders.pop(-1 - age)
+        if order is None:
+            raise AssertionError("an order that was forgotten was taken")
         status = synthetic.next_status(order.status, unit(arrival.draws[2]))
         if status is None:
             raise AssertionError(f"an order in final status {order.status!r} was taken for open")
-        leaves = Order(order.number, status, order.version + 1)
+        leaves = new(Order, (order.number, status, order.version + 1))
         parameters = (order.number, status.encode(), b"%d" % order.version)
-        return Write("update_order_status", arrival.k, parameters, order.number, order, leaves)
+        return new(
+            Write,
+            ("update_order_status", arrival.k, parameters, order.number, order, leaves),
+        )
 
-    def _soft_delete_user(self, arrival: Arrival) -> Write | None:
-        target = user_to_delete(arrival.k, self._users, self._lowest_deleted)
+
+def _busy_user(plan: Plan) -> Callable[[int], bytes]:
+    """Return a function from a draw to the id of a user that no arrival deletes."""
+    users, factor = plan.users, synthetic.user_id(1, plan.users) - 1
+    active = synthetic.lasting_users(plan.users)
+    if plan.hot_users is not None:
+        active = min(active, plan.hot_users)
+
+    def user(draw: int) -> bytes:
+        # `busy_rank` and `user_id`, written out: three calls less for each write.
+        u = (draw >> 11) * 2.0**-53
+        return b"%d" % (1 + int(active * (u * u * u)) * factor % users)
+
+    return user
+
+
+def _order_maker(plan: Plan) -> Make:
+    key, user = key_maker(plan.run_id, "insert_order"), _busy_user(plan)
+    pools, values = small_pools(), synthetic.order
+
+    def make(k: int, draws: Draws) -> Write:
+        number = key(k)
+        parameters = (number, user(draws[1]), *values(draws, pools))
+        leaves = new(Order, (number, "pending", 0))
+        return new(Write, ("insert_order", k, parameters, number, None, leaves))
+
+    return make
+
+
+def _event_maker(plan: Plan) -> Make:
+    key, user = key_maker(plan.run_id, "insert_event"), _busy_user(plan)
+    pools, values, size = small_pools(), synthetic.event, plan.event_bytes
+
+    def make(k: int, draws: Draws) -> Write:
+        id_ = key(k)
+        parameters = (id_, user(draws[1]), *values(draws, pools, size))
+        return new(Write, ("insert_event", k, parameters, id_, None, None))
+
+    return make
+
+
+def _delete_maker(plan: Plan) -> Make:
+    def make(k: int, _: Draws) -> Write | None:
+        target = user_to_delete(k, plan.users, plan.lowest_deleted_rank)
         if target is None:
             return None
         user = b"%d" % target
-        return Write("soft_delete_user", arrival.k, (user,), user)
+        return Write("soft_delete_user", k, (user,), user)
+
+    return make

@@ -24,6 +24,7 @@ class Plan:
     lateness_limit: float
     event_bytes: int
     hot_users: int | None
+    pipeline_depth: int = 1
     # Read once at the start, so that all processes agree on whom to delete next.
     users: int = 0
     lowest_deleted_rank: int = 0

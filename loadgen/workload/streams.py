@@ -4,9 +4,12 @@ Nothing here knows a rate, a clock or a process.
 """
 
 import struct
+from collections.abc import Callable
 from hashlib import blake2b
 from math import floor, log1p
 from typing import Literal, NamedTuple
+
+from loadgen.workload.writes import Write
 
 ArrivalKind = Literal["jitter", "poisson", "even"]
 
@@ -18,20 +21,24 @@ _TICKS = 2.0**32
 # A place in a stream: k and, for Poisson, the sum of the gaps before it (2**-32 units). A plain
 # tuple, since one is made for every arrival.
 Checkpoint = tuple[int, int]
+Draws = tuple[int, ...]
+# Makes the write of arrival k from its draws; None where there is nothing to write.
+Make = Callable[[int, Draws], Write | None]
 
 
 class Arrival(NamedTuple):
     """One write that falls due: `point` in unit-rate time, `due` in schedule seconds.
 
     `draws` are eight uniform 64-bit integers: the first places the arrival in time, the second
-    picks its target, the rest are for its values.
+    picks its target, the rest are for its values. `write` is there where it could be made ahead.
     """
 
     operation: str
     k: int
     point: float
     due: float
-    draws: tuple[int, ...]
+    draws: Draws
+    write: Write | None = None
 
 
 def unit(draw: int) -> float:
@@ -51,13 +58,13 @@ class Stream:
         # Salt and person cost nothing per draw; a key would cost a second round of the hash.
         self._hash = blake2b(digest_size=64, salt=name[:16], person=name[16:])
 
-    def draws(self, k: int) -> tuple[int, ...]:
+    def draws(self, k: int) -> Draws:
         """Return the eight 64-bit draws of arrival `k`."""
         h = self._hash.copy()
         h.update(b"%d" % k)
         return _UNPACK(h.digest())
 
-    def point(self, place: Checkpoint, draws: tuple[int, ...]) -> tuple[float, int]:
+    def point(self, place: Checkpoint, draws: Draws) -> tuple[float, int]:
         """Return the point of the arrival at `place`, and the ticks to hand on to the next."""
         if self.kind == "jitter":
             return place[0] + (draws[0] >> 11) * 2.0**-53, 0

@@ -46,18 +46,23 @@ def test_one_connection_cut_costs_its_write_and_nothing_else(
     assert total(run, "committed") > 0.9 * total(run, "offered")
 
 
-def test_all_connections_cut_again_and_again(seeded: str, locust: Locust, project: Path) -> None:
+@pytest.mark.parametrize("depth", [1, 10])
+def test_all_connections_cut_again_and_again(
+    seeded: str, locust: Locust, project: Path, depth: int
+) -> None:
     """Writes that lose their answer are looked up; users connect again; each outage is told."""
     before = counted(seeded)
-    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(20))
+    env = {"PIPELINE_DEPTH": str(depth)}
+    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(20), env=env)
     wait_for_offers(project, process)
     for _ in range(5):
         cut_at = time.time()
         cut(seeded)
         time.sleep(0.3)
     ended_well(process)
-    run = check_faulted(project, seeded, before, per_hour(20))
+    run = check_faulted(project, seeded, before, per_hour(20), users=USERS * depth)
     check_resumed(project, cut_at)
+    assert run["settings"]["pipeline_depth"] == depth
     assert outages(run)
     assert failed_by(run) <= {"57P01", "08006"}
     assert total(run, "committed") > 0.7 * total(run, "offered")

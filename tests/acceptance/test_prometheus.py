@@ -1,15 +1,9 @@
 """A real Prometheus with our configuration, beside a load with two workers and a watch."""
 
-import json
-import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
-from urllib.request import urlopen
 
 import pytest
 
@@ -25,51 +19,29 @@ from tests.acceptance.conftest import (
     wait_for_offers,
 )
 from tests.acceptance.test_watch import FILL, SLOT, Start, watch, watch_port
-from tests.conftest import find_free_port
+from tests.conftest import RunLoadgen
+from tests.dashboards import Asked, check_answers, queries
+from tests.prometheus import Prometheus, running_prometheus
 
 __all__ = ["watch", "watch_port"]  # fixtures
 COMMITTED = 'loadgen_operations_total{outcome="committed"}'
 
 
-class Prometheus:
-    """A running Prometheus, asked by its own API."""
-
-    def __init__(self, port: int) -> None:
-        self.address = f"http://127.0.0.1:{port}"
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query; empty while nobody answers."""
-        try:
-            url = f"{self.address}/api/v1/query?{urlencode({'query': expression})}"
-            with urlopen(url, timeout=10) as answer:  # noqa: S310 - our own
-                found: list[dict[str, Any]] = json.loads(answer.read())["data"]["result"]
-        except OSError:
-            return []
-        return found
-
-    def value(self, expression: str) -> float | None:
-        """Return the one value of an expression; None where it has none."""
-        found = self.query(expression)
-        return float(found[0]["value"][1]) if found else None
-
-    def counted(self) -> dict[str, float]:
-        """Return what each operation committed, over restarts of the load."""
-        total: dict[str, float] = {}
-        for series in self.query(f"{COMMITTED}[10m]"):
-            name, before = series["metric"]["operation"], 0.0
-            for _, text in series["values"]:
-                gained = float(text) - before
-                total[name] = total.get(name, 0.0) + (gained if gained >= 0 else float(text))
-                before = float(text)
-        return total
+def committed(prometheus: Prometheus) -> dict[str, float]:
+    """Return what each operation committed, over restarts of the load."""
+    total: dict[str, float] = {}
+    for series in prometheus.query(f"{COMMITTED}[10m]"):
+        name, before = series["metric"]["operation"], 0.0
+        for _, text in series["values"]:
+            gained = float(text) - before
+            total[name] = total.get(name, 0.0) + (gained if gained >= 0 else float(text))
+            before = float(text)
+    return total
 
 
 @pytest.fixture
 def prometheus(tmp_path: Path, metrics_port: int, watch_port: int) -> Iterator[Prometheus]:
     """Run Prometheus with our files; only ports, intervals and limits are a test's."""
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("no prometheus (Debian's package)")
     configuration = (ROOT / "grafana/prometheus.yml").read_text()
     for usual, here in (("9646", metrics_port), ("9647", watch_port), ("5s", "500ms")):
         assert usual in configuration
@@ -80,37 +52,34 @@ def prometheus(tmp_path: Path, metrics_port: int, watch_port: int) -> Iterator[P
         alerts = alerts.replace(usual, here)
     (tmp_path / "prometheus.yml").write_text(configuration)
     (tmp_path / "alerts.yml").write_text(alerts)
-    port = find_free_port()
-    with subprocess.Popen(
-        [
-            program,
-            f"--config.file={tmp_path / 'prometheus.yml'}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--log.level=error",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        yield Prometheus(port)
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
+    with running_prometheus(tmp_path) as running:
+        yield running
 
 
-def test_what_prometheus_knows_is_what_the_tables_hold(
-    seeded: str, locust: Locust, project: Path, watch: Start, prometheus: Prometheus
+def test_what_prometheus_knows_is_what_the_tables_hold(  # noqa: PLR0917 - fixtures
+    seeded: str,
+    locust: Locust,
+    project: Path,
+    watch: Start,
+    prometheus: Prometheus,
+    run_loadgen: RunLoadgen,
+    metrics_port: int,
 ) -> None:
-    """Through a restart of the load and one of the watch; the slot's alert fires and clears."""
-    start = counted(seeded)
+    """Through a restart of the load and one of the watch; the slot's alert fires and clears.
+
+    And every query of the dashboards on load and source has an answer from it.
+    """
+    start, began, door = counted(seeded), time.time(), {"METRICS_PORT": str(metrics_port)}
+    with connect(seeded) as connection:  # so that something is refused
+        connection.execute("ALTER TABLE orders ADD CHECK (quantity < 3) NOT VALID")
+    change = partial(run_loadgen, "rates", "--set", "soft_delete_user=2000", env=door)
     looking = watch(seeded)
     for _ in range(2):
         before = counted(seeded)
         process = locust(seeded, "-u", "4", "-t", "8s", "--processes", "2", *rates(2))
         wait_for_offers(project, process, 30)
         wait_for(lambda: prometheus.value("loadgen_workers") == 2, "two workers")
+        wait_for(lambda: change().returncode == 0, "a rate to be changed")
         looking.terminate()
         looking.wait(20)
         looking = watch(seeded)
@@ -119,7 +88,7 @@ def test_what_prometheus_knows_is_what_the_tables_hold(
         check_record(project, seeded, before)
     end = counted(seeded)
     gained = {name: end[name] - start[name] for name in GAINED}
-    wait_for(lambda: prometheus.counted() == gained, f"counters that say {gained}")
+    wait_for(lambda: committed(prometheus) == gained, f"counters that say {gained}")
     # A restart is the only thing that a counter falls by; rates see it as one.
     assert prometheus.value(f"max(resets({COMMITTED}[5m]))") == 1
     fastest = 'max_over_time(rate(loadgen_offered_total{operation="insert_event"}[3s])[1m:500ms])'
@@ -134,5 +103,20 @@ def test_what_prometheus_knows_is_what_the_tables_hold(
             assert time.monotonic() < deadline, "the alert does not fire"
             connection.execute(FILL)
             time.sleep(0.3)
+        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '10GB'")
+        connection.execute("SELECT pg_reload_conf()")
+        enough = "count_over_time(loadgen_slot_safe_wal_bytes[1m]) > 4"
+        wait_for(lambda: prometheus.query(enough), "room left")
+        connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        connection.execute("SELECT pg_reload_conf()")
+        shown = [query for query in queries() if not query.of_tools()]
+        check_answers(prometheus, shown, began)
+        asked = {query.where: query.expression for query in shown}
+        # The points of a long range lie far apart, and the load has ended before the last one.
+        events = prometheus.query(asked["load: Journal"].replace("$__interval", "10m"))
+        assert "rate_change" in {event["metric"]["kind"] for event in events}
+        # Of a load that is younger than the time shown.
+        share = Asked("", asked["load: Offered, of asked A"].replace("(5 *", "(0.5 *")).sent()
+        assert 0.6 < (prometheus.value(share.replace(":5s]", ":500ms]")) or 0) < 1.4
         connection.execute("SELECT pg_drop_replication_slot('a_tool')")
     wait_for(lambda: not prometheus.query(firing), "the alert to clear")

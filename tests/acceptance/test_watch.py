@@ -4,16 +4,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
-from loadgen.record_reader import read_slots
+from loadgen.record_reader import read_freshness, read_slots
+from loadgen.record_rows import MarkerSample
 from loadgen.source import server
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import Locust, latest, rates, wait_for, wait_for_offers
-from tests.conftest import RunLoadgen, find_free_port, spawning
+from tests.conftest import Cluster, RunLoadgen, find_free_port, spawning
+from tests.replication import Subscription
 
 Start = Callable[..., subprocess.Popen[str]]
 SLOT = "SELECT pg_create_logical_replication_slot('a_tool', 'pgoutput')"
@@ -216,6 +219,42 @@ def test_markers_are_no_rows_of_the_load(
     with connect(seeded) as connection:
         query = "SELECT count(*) FROM events WHERE event_type = 'loadgen_marker'"
         assert connection.execute(query).fetchone() == (written,)
+
+
+def test_what_a_tool_delivers_is_timed(
+    seeded: str, cluster: Cluster, locust: Locust, project: Path, watch: Start
+) -> None:
+    """Of the tools in tools.toml, one delivers, one is not there; the record has both."""
+    with cluster.database("migrated_template") as copy:
+        with connect(copy) as there:  # the baseline is not asked for
+            there.execute("ALTER TABLE events DROP CONSTRAINT events_user_id_fkey")
+        subscription = Subscription(seeded, copy)
+        try:
+            tool = 'kind = "postgres"\ndestination = "postgres"\n'
+            (project / "tools.toml").write_text(
+                f'[tools.copy]\n{tool}url = "{copy}"\n'
+                f'[tools.away]\n{tool}url = "postgresql://nobody@127.0.0.1:1/none"\n'
+            )
+            looking = watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
+            process = locust(seeded, "-t", "8s", *rates())
+            out, err = process.communicate(timeout=60)
+            assert process.returncode == 0, out + err
+            folder = project / "reports" / latest(project)["run_id"]
+            seen = partial(markers, folder, "copy")
+            wait_for(lambda: len(seen()) >= 5, "markers in the record")
+            looking.terminate()
+            said, complaint = looking.communicate(timeout=30)
+            assert "looking for markers at copy every 0.5 s" in said
+            assert complaint.count("tool away: can't reach Postgres") == 1, complaint
+            assert all(row.delivery_seconds is not None for row in seen()[:5])
+            assert all(row.seen_at is None for row in markers(folder, "away"))
+        finally:
+            subscription.drop()
+
+
+def markers(folder: Path, tool: str) -> list[MarkerSample]:
+    """Return what a run's record has of one tool's markers."""
+    return [row for row in read_freshness(folder) if row.tool == tool]
 
 
 def run_id(project: Path) -> str:

@@ -1,6 +1,7 @@
 """Several processes: the same arrivals whatever their number, and none lost with a worker."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -114,6 +115,26 @@ def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
     assert [event["kind"] for event in run["journal"]] == ["worker_lost", "worker_joined"]
 
 
+def test_a_run_whose_last_worker_is_lost_is_not_the_run_that_was_asked_for(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """What it did is accounted for to the row; but it is invalid, says why, and ends at once."""
+    before = counted(seeded)
+    process = locust(seeded, "-u", "4", "-t", "1h", "--processes", "1", *rates())
+    wait_for_offers(project, process)
+    (worker,) = workers_of(process)
+    worker.kill()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, out + err
+    run, after = latest(project), counted(seeded)
+    assert run["valid"] is False
+    why = r"last worker was lost after \d+ s of the 3600 s asked for"
+    assert re.search(why, run["invalid_reason"])
+    assert {name: totals["committed"] for name, totals in run["totals"].items()} == {
+        name: after[name] - before[name] for name in after
+    }
+
+
 def test_ctrl_c_drains_all_workers(seeded: str, locust: Locust, project: Path) -> None:
     """Ctrl-C in the terminal reaches every process; the master alone acts on it."""
     before = counted(seeded)
@@ -143,3 +164,34 @@ def test_a_worker_without_the_source_stops_the_run_before_it_begins(
     worker.communicate(timeout=30)
     with pytest.raises(FileNotFoundError):
         latest(project)
+
+
+# A worker that stands still between hearing that it is known and reading on, as on a busy machine.
+STALLING = """
+from gevent import monkey
+from locust.runners import WorkerRunner
+handle = WorkerRunner.handle_message
+def stall(self, msg):
+    handle(self, msg)
+    if msg.type == "ack":
+        monkey.get_original("time", "sleep")(1.5)
+WorkerRunner.handle_message = stall
+"""
+
+
+def test_what_a_worker_is_told_before_it_is_ready_is_not_lost(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """A worker that Locust knows gets its share when it can hear of it, and not before."""
+    before = counted(seeded)
+    port = str(find_free_port())
+    (project / "stalling.py").write_text(STALLING + (project / "locustfile.py").read_text())
+    arguments = ("--master", "--expect-workers", "1", "--master-bind-port", port)
+    master = locust(seeded, "-u", "2", "-t", "3s", *arguments, *rates())
+    worker = locust(seeded, "-f", "stalling.py", "--worker", "--master-port", port)
+    out, err = master.communicate(timeout=60)
+    assert master.returncode == 0, out + err
+    check_record(project, seeded, before)
+    _, err = worker.communicate(timeout=30)
+    assert "Traceback" not in err
+    assert "Unknown message" not in err

@@ -120,6 +120,50 @@ def test_a_statement_that_can_not_be_prepared_is_said_at_once(database: str) -> 
     assert "OperationalError: preparing lost: SQLSTATE 42P01" in done.stderr
 
 
+def test_several_under_way_are_several_commits(database: str) -> None:
+    """In a pipeline each statement is answered on its own, in order, and commits on its own."""
+    done = run_python(
+        """
+        import locust, sys, gevent, psycopg
+        from loadgen.gevent_connection import PipelinedConnection
+        with psycopg.connect(sys.argv[1], autocommit=True) as admin:
+            admin.execute("CREATE TABLE t (n int UNIQUE DEFERRABLE INITIALLY DEFERRED, x xid8)")
+        c = PipelinedConnection(sys.argv[1], {
+            "put": "INSERT INTO t VALUES ($1, pg_current_xact_id())", "bad": "SELECT 1 / $1::int",
+            "nap": "SELECT pg_sleep(30)",
+        })
+        answers = []
+        c.on_answer = lambda sqlstate, rows: answers.append((sqlstate, rows))
+        for n in (b"1", b"2", b"1", b"3"):
+            c.send(b"put", (n,))
+        c.send(b"bad", (b"0",))
+        c.send(b"put", (b"4",))
+        while len(answers) < 6:
+            gevent.sleep(0.01)
+        print(answers)
+        with psycopg.connect(sys.argv[1]) as admin:
+            found = admin.execute("SELECT array_agg(n ORDER BY n), count(DISTINCT x) FROM t")
+            print(found.fetchone())
+        lost = []
+        c.on_loss = lost.append
+        c.send(b"nap", ())
+        c.send(b"put", (b"5",))
+        gevent.sleep(0.2)
+        with psycopg.connect(sys.argv[1], autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(%s)", (c.backend_pid,))
+        while not lost:
+            gevent.sleep(0.01)
+        print(*lost)
+        """,
+        database,
+    )
+    assert done.stdout.splitlines() == [
+        "[(None, 1), (None, 1), ('23505', 1), (None, 1), ('22012', 0), (None, 1)]",
+        "([1, 2, 3, 4], 4)",
+        "57P01",
+    ], done.stderr
+
+
 def test_psycopg_before_locust_is_refused() -> None:
     """That order would block the whole process at every query, without an error."""
     done = run_python("import psycopg, locust, loadgen.gevent_connection")

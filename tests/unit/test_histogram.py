@@ -15,8 +15,7 @@ latencies = st.lists(st.floats(1e-5, 1000), min_size=1, max_size=200)
 def filled(values: list[float]) -> Histogram:
     """Return a histogram of `values`."""
     histogram = Histogram()
-    for value in values:
-        histogram.add(value)
+    histogram.add(values)
     return histogram
 
 

@@ -97,6 +97,15 @@ def test_the_page_needs_nothing_else(outage: Written) -> None:
     assert page.tags.count("svg") == 12
 
 
+def test_a_grafana_that_was_named_is_linked_to(outage: Written, tmp_path: Path) -> None:
+    """At the run's time, in both forms of the report; without one there is no word of it."""
+    assert "in Grafana" not in outage.html.read_text() + outage.markdown.read_text()
+    named = written(tmp_path, Made(), settings={"grafana_url": "http://127.0.0.1:3000"})
+    for path in (named.html, named.markdown):
+        link = r"http://127\.0\.0\.1:3000/d/loadgen-load\?from=\d{13}&"
+        assert re.search(link, unescape(path.read_text()))
+
+
 def test_the_page_follows_light_and_dark_paper_and_phone(outage: Written) -> None:
     """Dark where that is preferred, light on paper, one column on a phone."""
     html = outage.report.html

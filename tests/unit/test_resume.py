@@ -59,7 +59,7 @@ def position(
 ) -> dict[str, Any]:
     """Return a kept position as it is read back from its file."""
     histograms = {name: (Histogram(), Histogram()) for name in OPERATIONS}
-    histograms["insert_order"][0].add(0.002)
+    histograms["insert_order"][0].add([0.002])
     kept = position_of(
         list(processes),
         histograms,

@@ -1,0 +1,47 @@
+"""One seeded database, and clones of it, so that each program finds the same rows."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from psycopg import sql
+
+from bench.project import ROOT, environment
+from loadgen.source.postgres import connect
+
+_ROWS = ("--users", "1000", "--orders", "5000", "--events", "20000")
+_NAME = "bench"
+
+
+def seed(project: Path, dsn: str) -> None:
+    """Seed the template, and give its orders keys that pgbench can compute."""
+    shutil.copy(ROOT / "locustfile.py", project)
+    command = [sys.executable, "-m", "loadgen", "seed", *_ROWS]
+    env = environment(dsn)
+    subprocess.run(command, cwd=project, env=env, check=True, capture_output=True)
+    with connect(dsn) as connection:
+        connection.execute("UPDATE orders SET order_number = md5(id::text)::uuid")
+        connection.execute("VACUUM (ANALYZE)")
+
+
+@contextmanager
+def cloned(dsn: str, synchronous_commit: str) -> Iterator[str]:
+    """Yield the DSN of a database cloned from the template; it is dropped afterwards."""
+    server, _, template = dsn.rpartition("/")
+    name = sql.Identifier(_NAME)
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
+    with connect(f"{server}/postgres") as admin:
+        admin.execute(drop)
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        admin.execute(create.format(name, sql.Identifier(template)))
+        commit = sql.SQL("ALTER DATABASE {} SET synchronous_commit = {}")
+        admin.execute(commit.format(name, sql.Literal(synchronous_commit)))
+        admin.execute("CHECKPOINT")
+    try:
+        yield f"{server}/{_NAME}"
+    finally:
+        with connect(f"{server}/postgres") as admin:
+            admin.execute(drop)

@@ -1,0 +1,278 @@
+"""For the one who runs a load: is it what was asked for, and how did its writes fare."""
+
+from grafana.dashboard import OPERATION, RUN, dashboard
+from grafana.layout import repeated
+from grafana.panels import (
+    BLUE,
+    GREEN,
+    RED,
+    YELLOW,
+    Panel,
+    heatmap,
+    lines,
+    newest_run,
+    of_run,
+    query,
+    stat,
+    steps,
+)
+
+_WINDOW = "$__rate_interval"
+
+
+def _quantiles(metric: str) -> list[Panel]:
+    return [
+        query(
+            of_run(
+                f"histogram_quantile({share}, sum by (le) "
+                f'(rate(loadgen_{metric}_seconds_bucket{{operation=~"$operation"}}[{_WINDOW}])))'
+            ),
+            f"p{share * 100:.0f}",
+        )
+        for share in (0.5, 0.95, 0.99)
+    ]
+
+
+def _in_time(expression: str) -> str:
+    """Return an expression that has a value where the chosen run was there in the time shown.
+
+    A run's own link ends after the run, when nobody exports its name any more.
+    """
+    info = 'loadgen_run_info{profile!="",run_id=~"$run"}'
+    return f"({expression}) and on() last_over_time({info}[$__range])"
+
+
+def _share(outcome: str) -> str:
+    return _in_time(
+        f'sum(increase(loadgen_operations_total{{outcome="{outcome}"}}[$__range]))'
+        " / (sum(increase(loadgen_offered_total[$__range])) > 0)"
+    )
+
+
+_SHARES = steps((None, GREEN), (1e-9, YELLOW), (0.01, RED))
+
+_VERDICT = [
+    stat(
+        "Run",
+        "The newest run in the time shown: its id and its profile.",
+        newest_run('profile!="",run_id=~"$run"'),
+        "short",
+        steps((None, BLUE)),
+        legend="{{run_id}} ({{profile}})",
+        width=6,
+        named=True,
+        nothing="no load",
+    ),
+    stat(
+        "Asked for",
+        "Writes a second that the rates ask for at the end of the time shown, all operations "
+        "together; nothing while the load is paused.",
+        of_run("sum(loadgen_target_rate)"),
+        "wps",
+        steps((None, BLUE)),
+        nothing="no load",
+        mappings={"0": ("nothing", YELLOW)},
+    ),
+    stat(
+        "Offered, of asked",
+        "Arrivals that fell due in the time shown, of those that the rates asked for. It is 100 % "
+        "unless the load stood still; it moves a little where there were few.",
+        # The rates' integral, and not their mean: a load may be younger than the time shown.
+        _in_time(
+            "sum(increase(loadgen_offered_total[$__range]))"
+            " / (5 * sum_over_time(sum(loadgen_target_rate)[$__range:5s]) > 0)"
+        ),
+        "percentunit",
+        steps((None, RED), (0.9, YELLOW), (0.95, GREEN), (1.1, YELLOW)),
+        nothing="no load",
+    ),
+    stat(
+        "Skipped",
+        "Share of the arrivals that no connection could take in time, over the time shown: the "
+        "source, or the load itself, was too slow.",
+        _share("skipped"),
+        "percentunit",
+        _SHARES,
+        nothing="no load",
+    ),
+    stat(
+        "Failed",
+        "Share of the arrivals whose write the source refused, over the time shown.",
+        _share("failed"),
+        "percentunit",
+        _SHARES,
+        nothing="no load",
+    ),
+    stat(
+        "Intended p95",
+        "95 of 100 writes were committed within this time of the instant they were due, over the "
+        "time shown: waiting included, so a stall shows.",
+        _in_time(
+            "histogram_quantile(0.95, sum by (le) "
+            "(increase(loadgen_intended_seconds_bucket[$__range]))) >= 0"
+        ),
+        "s",
+        steps((None, GREEN), (0.1, YELLOW), (1, RED)),
+        nothing="no load",
+    ),
+    stat(
+        "Oldest destination",
+        "Age of the newest marker at the tool that is furthest behind; not known where no tool is "
+        "watched, or all was delivered and the run is over.",
+        "max(loadgen_freshness_seconds)",
+        "s",
+        steps((None, GREEN), (300, YELLOW), (900, RED)),
+    ),
+]
+
+_EACH = repeated(
+    lines(
+        "$operation",
+        "Arrivals that fell due and writes that were committed, a second; the dashed line is what "
+        "was asked for. A gap between due and committed is skipped, failed or waiting.",
+        "wps",
+        query(of_run('sum(loadgen_target_rate{operation=~"$operation"})'), "asked"),
+        query(
+            of_run(f'sum(rate(loadgen_offered_total{{operation=~"$operation"}}[{_WINDOW}]))'), "due"
+        ),
+        query(
+            of_run(
+                'sum(rate(loadgen_operations_total{outcome="committed",operation=~"$operation"}'
+                f"[{_WINDOW}]))"
+            ),
+            "committed",
+        ),
+        width=6,
+        dashed="asked",
+    ),
+    "operation",
+    4,
+)
+
+_LATENCY = [
+    heatmap(
+        "Service time",
+        "From sending a write to the answer of its commit; committed writes only.",
+        of_run(
+            "sum by (le) "
+            f'(increase(loadgen_service_seconds_bucket{{operation=~"$operation"}}[{_WINDOW}]))'
+        ),
+    ),
+    heatmap(
+        "Intended time",
+        "From the instant a write was due to the answer of its commit: what a stall delays shows "
+        "here.",
+        of_run(
+            "sum by (le) "
+            f'(increase(loadgen_intended_seconds_bucket{{operation=~"$operation"}}[{_WINDOW}]))'
+        ),
+    ),
+    lines(
+        "Service time, quantiles",
+        "Within this time of being sent, 50, 95 and 99 of 100 writes were committed.",
+        "s",
+        *_quantiles("service"),
+        log=True,
+    ),
+    lines(
+        "Intended time, quantiles",
+        "Within this time of being due, 50, 95 and 99 of 100 writes were committed.",
+        "s",
+        *_quantiles("intended"),
+        log=True,
+    ),
+]
+
+_FAILURES = [
+    lines(
+        "Refused, by class of SQLSTATE",
+        "Writes that the source refused, a second. 08: the connection broke; 23: a constraint; "
+        "40: a deadlock or a serialization failure; 53: no room, or too many connections; 57: "
+        "shut down or cancelled; 02: there was no row left to change.",
+        "wps",
+        query(
+            of_run(
+                "sum by (class) (label_replace(sum by (sqlstate) "
+                f'(rate(loadgen_failures_total{{operation=~"$operation"}}[{_WINDOW}])), '
+                '"class", "$1", "sqlstate", "(..).*"))'
+            ),
+            "{{class}}",
+        ),
+        width=8,
+        stacked=True,
+    ),
+    lines(
+        "Skipped",
+        "Arrivals that no connection could take in time, a second.",
+        "wps",
+        query(
+            of_run(
+                "sum by (operation) (rate(loadgen_operations_total"
+                f'{{outcome="skipped",operation=~"$operation"}}[{_WINDOW}]))'
+            ),
+            "{{operation}}",
+        ),
+        width=8,
+        stacked=True,
+    ),
+    lines(
+        "Connections made again, journal",
+        "Connections that had broken and were made again, and entries of the run's journal: rate "
+        "changes, pauses, faults, workers that came and went.",
+        "short",
+        query(of_run(f"sum(increase(loadgen_reconnects_total[{_WINDOW}]))"), "connections"),
+        query(
+            of_run(f"sum by (kind) (increase(loadgen_journal_events_total[{_WINDOW}]))"), "{{kind}}"
+        ),
+        width=8,
+    ),
+]
+
+_GENERATOR = [
+    lines(
+        "How late the load itself is",
+        "How late a short timer of the load fired at most, each second. Above the line the "
+        "generator is the bottleneck, and what is measured then is not the source's fault.",
+        "s",
+        query(of_run("max(loadgen_loop_lag_seconds)"), "loop lag"),
+        width=6,
+        limit=0.1,
+    ),
+    lines(
+        "Processor, by process",
+        "CPU time of each process that performs arrivals; 1 is a whole core, all that one can use.",
+        "percentunit",
+        query(of_run("sum by (worker) (loadgen_process_cpu_ratio)"), "process {{worker}}"),
+        width=6,
+        limit=0.95,
+    ),
+    lines(
+        "Users and processes",
+        "Users, each one connection, and the processes that perform arrivals.",
+        "short",
+        query(of_run("sum(loadgen_users)"), "users"),
+        query(of_run("sum(loadgen_workers)"), "processes"),
+        width=6,
+    ),
+    lines(
+        "In flight and unknown",
+        "Arrivals that are due and unfinished, waiting included; and writes whose answer was lost.",
+        "short",
+        query(of_run('sum(loadgen_in_flight{operation=~"$operation"})'), "in flight"),
+        query(of_run('sum(loadgen_unknown{operation=~"$operation"})'), "unknown"),
+        width=6,
+    ),
+]
+
+LOAD = dashboard(
+    "load",
+    "Is the load what was asked for, and how did its writes fare?",
+    [RUN, OPERATION],
+    [
+        ("", _VERDICT),
+        ("Due and committed", [_EACH]),
+        ("Latency", _LATENCY),
+        ("What went wrong", _FAILURES),
+        ("The generator itself", _GENERATOR),
+    ],
+)

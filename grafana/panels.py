@@ -1,0 +1,329 @@
+"""Panels of a Grafana dashboard, as plain values.
+
+A panel is one question that somebody asks; its description says how the answer was got. Queries are
+PromQL as Grafana sends it, `$__rate_interval` and variables included. Source of the field names:
+the npm package @grafana/schema.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Panel = dict[str, Any]
+
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
+# Everywhere the same; what is not here has a colour by its name as well, of Grafana's choice.
+_COLORS = {
+    "operation": {
+        "insert_order": "#5794F2",
+        "insert_event": "#FF9830",
+        "update_order_status": "#73BF69",
+        "soft_delete_user": "#CA95E5",
+    },
+    "tool": {
+        "fivetran": "#5794F2",
+        "airbyte": "#B877D9",
+        "rivery": "#FF9830",
+        "simplyload": "#73BF69",
+        "replication": "#8AB8FF",
+        "dlt": "#FADE2A",
+    },
+}
+
+
+def of_run(expression: str) -> str:
+    """Return an expression of the load's that has values only while the chosen run went on."""
+    return f'({expression}) and on() loadgen_run_info{{profile!="",run_id=~"$run"}}'
+
+
+def newest_run(labels: str) -> str:
+    """Return an expression of the run that was there last in the time shown, ended or not."""
+    # Not timestamp(): over 48 hours that takes Prometheus seconds instead of milliseconds.
+    seen = f"max_over_time((time() * loadgen_run_info{{{labels}}})[$__range:5s])"
+    return f"topk(1, max by (run_id, profile) ({seen}))"
+
+
+def query(expression: str, legend: str = "", *, instant: bool = False, kind: str = "") -> Panel:
+    """Return a query and what its series are called; `kind` is table or heatmap."""
+    target: Panel = {"datasource": SOURCE, "expr": expression, "legendFormat": legend or "__auto"}
+    target["format"] = kind or "time_series"
+    return target | ({"instant": True, "range": False} if instant else {"range": True})
+
+
+def steps(*limits: tuple[float | None, str]) -> Panel:
+    """Return thresholds: from each limit on its colour; the first limit is None."""
+    return {
+        "mode": "absolute",
+        "steps": [{"value": value, "color": color} for value, color in limits],
+    }
+
+
+def stat(  # noqa: PLR0913 - what a tile can differ in
+    title: str,
+    description: str,
+    expression: str,
+    unit: str,
+    thresholds: Panel | None = None,
+    *,
+    legend: str = "",
+    width: int = 3,
+    named: bool = False,
+    nothing: str = "not known",
+    mappings: Mapping[str, tuple[str, str]] | None = None,
+) -> Panel:
+    """Return a tile with one value, coloured by its thresholds; `named` shows the legend instead.
+
+    `nothing` is said where there is no value; `mappings` give values a text and a colour.
+    """
+    return {
+        "type": "stat",
+        "title": title,
+        "description": description,
+        "targets": [query(expression, legend, instant=True)],
+        "gridPos": {"w": width, "h": 4},
+        "fieldConfig": {
+            "defaults": {
+                "unit": unit,
+                "noValue": nothing,
+                "thresholds": thresholds or steps((None, GREY)),
+                "color": {"mode": "thresholds"},
+                "mappings": _mapped(mappings or {}),
+            },
+            "overrides": [],
+        },
+        "options": {
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+            "colorMode": "value",
+            "graphMode": "none",
+            "textMode": "name" if named else "value",
+            "justifyMode": "center",
+        },
+    }
+
+
+def lines(  # noqa: PLR0913 - as above
+    title: str,
+    description: str,
+    unit: str,
+    *queries: Panel,
+    width: int = 12,
+    height: int = 8,
+    stacked: bool = False,
+    dashed: str = "",
+    limit: float | None = None,
+    log: bool = False,
+) -> Panel:
+    """Return a chart over time; `dashed` names a series drawn as a target line.
+
+    `limit` is drawn as a red line. A series has the colour of its name, everywhere the same.
+    """
+    custom: Panel = {
+        "lineWidth": 1,
+        "fillOpacity": 25 if stacked else 8,
+        "showPoints": "never",
+        "spanNulls": False,
+        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+        "thresholdsStyle": {"mode": "off" if limit is None else "line"},
+    }
+    if not log:
+        custom["axisSoftMin"] = 0
+    else:
+        custom["scaleDistribution"] = {"type": "log", "log": 10}
+    overrides = _colored(queries)
+    if dashed:
+        line = {"fill": "dash", "dash": [8, 6]}
+        overrides.append(
+            _override(
+                dashed, {"custom.lineStyle": line, "custom.fillOpacity": 0, "color": _fixed(GREY)}
+            )
+        )
+    return {
+        "type": "timeseries",
+        "title": title,
+        "description": description,
+        "targets": list(queries),
+        "gridPos": {"w": width, "h": height},
+        "fieldConfig": {
+            "defaults": {
+                "unit": unit,
+                "color": {"mode": "palette-classic-by-name"},
+                "custom": custom,
+                "thresholds": steps((None, GREEN), *([(limit, RED)] if limit else [])),
+            },
+            "overrides": overrides,
+        },
+        "options": {
+            "legend": {"displayMode": "list", "placement": "bottom", "calcs": []},
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        },
+    }
+
+
+def heatmap(title: str, description: str, expression: str, *, width: int = 12) -> Panel:
+    """Return a histogram's buckets over time, in seconds."""
+    return {
+        "type": "heatmap",
+        "title": title,
+        "description": description,
+        "targets": [query(expression, "{{le}}", kind="heatmap")],
+        "gridPos": {"w": width, "h": 8},
+        "fieldConfig": {"defaults": {"unit": "short"}, "overrides": []},
+        "options": {
+            "calculate": False,
+            "yAxis": {"unit": "s", "axisPlacement": "left"},
+            "color": {"mode": "scheme", "scheme": "Turbo", "steps": 64, "exponent": 0.5},
+            "cellGap": 0,
+            "filterValues": {"le": 1e-9},
+            "tooltip": {"mode": "single", "yHistogram": True},
+            "legend": {"show": True},
+        },
+    }
+
+
+def states(  # noqa: PLR0913 - as above
+    title: str,
+    description: str,
+    target: Panel,
+    mappings: Mapping[str, tuple[str, str]],
+    *,
+    width: int = 12,
+    height: int = 6,
+) -> Panel:
+    """Return what state something was in over time, each value with a text and a colour."""
+    return {
+        "type": "state-timeline",
+        "title": title,
+        "description": description,
+        "targets": [target],
+        "gridPos": {"w": width, "h": height},
+        "fieldConfig": {
+            "defaults": {
+                "unit": "short",
+                "color": {"mode": "thresholds"},
+                "thresholds": steps((None, GREY)),
+                "mappings": _mapped(mappings),
+                "custom": {"fillOpacity": 70, "lineWidth": 0},
+            },
+            "overrides": [],
+        },
+        "options": {
+            "mergeValues": True,
+            "showValue": "auto",
+            "alignValue": "left",
+            "rowHeight": 0.85,
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
+            "tooltip": {"mode": "single"},
+        },
+    }
+
+
+def column(
+    expression: str,
+    unit: str,
+    thresholds: Panel | None = None,
+    mappings: Mapping[str, tuple[str, str]] | None = None,
+) -> tuple[str, Panel]:
+    """Return a column of a table: its query and look; coloured where that has meaning."""
+    look: Panel = {"unit": unit}
+    if thresholds or mappings:
+        look["thresholds"] = thresholds or steps((None, GREY))
+        look["mappings"] = _mapped(mappings or {})
+        look["custom.cellOptions"] = {"type": "color-text"}
+    return expression, look
+
+
+def table(
+    title: str,
+    description: str,
+    key: str,
+    columns: Mapping[str, tuple[str, Panel]],
+    *,
+    width: int = 24,
+) -> Panel:
+    """Return a row for each value of label `key`; `columns` has what `column` made, by heading."""
+    queries = [
+        query(expression, instant=True, kind="table") | {"refId": heading}
+        for heading, (expression, _) in columns.items()
+    ]
+    return {
+        "type": "table",
+        "title": title,
+        "description": description,
+        "targets": queries,
+        "gridPos": {"w": width, "h": 6},
+        "transformations": [
+            {"id": "joinByField", "options": {"byField": key, "mode": "outer"}},
+            {
+                "id": "filterFieldsByName",
+                "options": {"include": {"pattern": f"^({key}|Value #.*)$"}},
+            },
+            {
+                "id": "renameByRegex",
+                "options": {"regex": "Value #(.*)", "renamePattern": "$1"},
+            },
+        ],
+        "fieldConfig": {
+            "defaults": {"unit": "short", "noValue": "-", "custom": {"align": "auto"}},
+            "overrides": [_override(heading, look) for heading, (_, look) in columns.items()],
+        },
+        "options": {"showHeader": True, "cellHeight": "sm"},
+    }
+
+
+def bars(title: str, description: str, unit: str, target: Panel, *, width: int = 12) -> Panel:
+    """Return the newest value of each series as a bar; what is a tool's has the tool's colour."""
+    return {
+        "type": "bargauge",
+        "title": title,
+        "description": description,
+        "targets": [target],
+        "gridPos": {"w": width, "h": 8},
+        "fieldConfig": {
+            "defaults": {
+                "unit": unit,
+                "min": 0,
+                "color": {"mode": "palette-classic-by-name"},
+                "thresholds": steps((None, GREEN)),
+            },
+            "overrides": [
+                _override(f"/^{name}: /", {"color": _fixed(color)}, by="byRegexp")
+                for name, color in _COLORS["tool"].items()
+            ],
+        },
+        "options": {
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+            "orientation": "horizontal",
+            "displayMode": "basic",
+            "valueMode": "text",
+            "showUnfilled": True,
+        },
+    }
+
+
+def _mapped(texts: Mapping[str, tuple[str, str]]) -> list[Panel]:
+    options = {
+        value: {"text": text, "color": color, "index": i}
+        for i, (value, (text, color)) in enumerate(texts.items())
+    }
+    return [{"type": "value", "options": options}] if options else []
+
+
+def _colored(queries: Iterable[Panel]) -> list[Panel]:
+    legends = {target["legendFormat"] for target in queries}
+    return [
+        _override(name, {"color": _fixed(color)})
+        for label, colors in _COLORS.items()
+        if f"{{{{{label}}}}}" in legends
+        for name, color in colors.items()
+    ]
+
+
+def _fixed(color: str) -> Panel:
+    return {"mode": "fixed", "fixedColor": color}
+
+
+def _override(name: str, properties: Mapping[str, Any], *, by: str = "byName") -> Panel:
+    return {
+        "matcher": {"id": by, "options": name},
+        "properties": [{"id": key, "value": value} for key, value in properties.items()],
+    }

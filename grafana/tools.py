@@ -1,0 +1,186 @@
+"""For the one who has to choose: how the tools under test compare."""
+
+from grafana.dashboard import TOOL, dashboard
+from grafana.panels import (
+    GREEN,
+    RED,
+    YELLOW,
+    Panel,
+    bars,
+    heatmap,
+    lines,
+    newest_run,
+    query,
+    stat,
+    states,
+    steps,
+)
+
+_ONE = 'tool=~"$tool"'
+
+
+def _delivered(share: float, window: str) -> str:
+    return (
+        f"histogram_quantile({share}, sum by (le, tool) "
+        f"(rate(loadgen_delivery_seconds_bucket{{{_ONE}}}[{window}])))"
+    )
+
+
+def _delivery(share: float, text: str) -> Panel:
+    return lines(
+        f"Delivery, p{share * 100:.0f}",
+        f"{text} markers of the last hour came to the destination within this time of their "
+        "commit. It holds the wait between two looks.",
+        "s",
+        query(_delivered(share, "1h"), "{{tool}}"),
+        width=8,
+        log=True,
+    )
+
+
+_VERDICT = [
+    stat(
+        "Run",
+        "The newest run in the time shown whose folder the watch writes to.",
+        newest_run('profile=""'),
+        "short",
+        legend="{{run_id}}",
+        width=6,
+        named=True,
+        nothing="no run",
+    ),
+    stat(
+        "Freshest",
+        "Age of the newest marker at the tool that is least behind.",
+        f"min(loadgen_freshness_seconds{{{_ONE}}})",
+        "s",
+        width=4,
+    ),
+    stat(
+        "Oldest",
+        "Age of the newest marker at the tool that is furthest behind.",
+        f"max(loadgen_freshness_seconds{{{_ONE}}})",
+        "s",
+        steps((None, GREEN), (300, YELLOW), (900, RED)),
+        width=4,
+    ),
+    stat(
+        "Findings",
+        "What the last verification found wrong, over all tools; what is declared lossy apart.",
+        f'sum(loadgen_findings{{{_ONE},kind!="lossy"}})',
+        "short",
+        steps((None, GREEN), (1, RED)),
+        width=3,
+        nothing="not verified",
+    ),
+    stat(
+        "Cost so far",
+        "Of the run, over all tools and payers, as far as it is priced.",
+        f"sum(loadgen_cost_dollars{{{_ONE}}})",
+        "currencyUSD",
+        width=4,
+        nothing="not priced",
+    ),
+    stat(
+        "Markers",
+        "Marker rows that were written and committed, since the watch began.",
+        "sum(loadgen_markers_total)",
+        "short",
+        width=3,
+    ),
+]
+
+_FRESHNESS = [
+    lines(
+        "Freshness",
+        "Age of the newest marker at each destination: how old the copy is that somebody reads. It "
+        "rises between two syncs and falls when one arrives.",
+        "s",
+        query(f"max by (tool) (loadgen_freshness_seconds{{{_ONE}}})", "{{tool}}"),
+        width=16,
+        log=True,
+    ),
+    states(
+        "Destinations",
+        "Whether each destination answers the watch.",
+        query(f"max by (tool) (loadgen_destination_up{{{_ONE}}})", "{{tool}}"),
+        {"1": ("answers", GREEN), "0": ("away", RED)},
+        width=8,
+        height=8,
+    ),
+    _delivery(0.5, "50 of 100"),
+    _delivery(0.95, "95 of 100"),
+    _delivery(0.99, "99 of 100"),
+    heatmap(
+        "Delivery, all tools chosen",
+        "From a marker's commit to its sighting. Choose one tool above to see its syncs.",
+        f"sum by (le) (increase(loadgen_delivery_seconds_bucket{{{_ONE}}}[5m]))",
+    ),
+    lines(
+        "Markers not delivered",
+        "Markers that were written and that a tool has not delivered yet.",
+        "short",
+        query(f"max by (tool) (loadgen_markers_unseen{{{_ONE}}})", "{{tool}}"),
+    ),
+]
+
+_RIGHT = [
+    lines(
+        "Rows behind the last verification",
+        "Rows of the source now, as it estimates them, less those that the last verification "
+        "counted at the destination: what was missing then, and what came since. It falls when "
+        "`loadgen verify` looks again.",
+        "short",
+        query(
+            "sum by (tool) (max by (table) (loadgen_source_rows) "
+            "- on (table) group_right () "
+            f"max by (tool, table) (loadgen_destination_rows{{{_ONE}}}))",
+            "{{tool}}",
+        ),
+    ),
+    bars(
+        "Findings, by kind",
+        "What the last verification found at each destination; nothing where all was right. lossy "
+        "is a difference that the tool's convention declares.",
+        "short",
+        query(
+            f"sum by (tool, kind) (loadgen_findings{{{_ONE}}}) > 0"
+            f" or label_replace(sum by (tool) (loadgen_findings{{{_ONE}}}) == 0,"
+            ' "kind", "nothing", "", "")',
+            "{{tool}}: {{kind}}",
+            instant=True,
+        ),
+    ),
+]
+
+_COST = [
+    lines(
+        "Cost so far",
+        "Dollars of the run by tool, as far as they are priced; provisional until the views of the "
+        "warehouse have caught up.",
+        "currencyUSD",
+        query(f"sum by (tool) (loadgen_cost_dollars{{{_ONE}}})", "{{tool}}"),
+    ),
+    bars(
+        "Cost, by part",
+        "Dollars of the run by tool and part.",
+        "currencyUSD",
+        query(
+            f"sum by (tool, component) (loadgen_cost_dollars{{{_ONE}}})",
+            "{{tool}}: {{component}}",
+            instant=True,
+        ),
+    ),
+]
+
+TOOLS = dashboard(
+    "tools",
+    "How fresh, how right and how dear is the copy of each tool?",
+    [TOOL],
+    [
+        ("", _VERDICT),
+        ("How old is the copy?", _FRESHNESS),
+        ("Is it right?", _RIGHT),
+        ("What does it cost?", _COST),
+    ],
+)

@@ -1,0 +1,83 @@
+"""AWS as one source of cost lines: usage at list prices, and what was billed in their place."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from loadgen.costs.asked import CostSource
+from loadgen.costs.aws import EVERYONE, Account, EC2CostTracker, RDSCostTracker, what_of
+from loadgen.costs.aws_bill import NEVER, bill_of, requests_line
+from loadgen.costs.aws_door import Clients, clients
+from loadgen.costs.aws_prices import AwsPrices
+from loadgen.costs.aws_s3 import S3CostTracker
+from loadgen.costs.cards import RateCard
+from loadgen.costs.lines import joined
+from loadgen.costs.reading import Unread
+from loadgen.costs.window import run_window
+from loadgen.record_costs import CostLine
+from loadgen.record_run import Run
+from loadgen.settings import Settings
+
+_NOTHING: Final = "nothing in the region has the tag `tool` with a name of tools.toml, or `source`"
+_EMPTY: Final = (
+    "Cost Explorer has nothing of the tag `tool` yet: activate it as a cost allocation tag, which "
+    "counts from then on"
+)
+
+
+class AwsCosts:
+    """Asks S3, EC2 and RDS, then Cost Explorer; a `CostSource`. Without AWS_REGION it is silent."""
+
+    name = "AWS"
+
+    def __init__(
+        self,
+        tools: Sequence[str],
+        settings: Settings,
+        card: RateCard | Unread,
+        now: datetime,
+        made: Clients | None = None,
+    ) -> None:
+        prices = AwsPrices(card, settings.aws_region or "")
+        self._account = Account(made or clients(settings), prices, tools, now)
+        self._trackers: tuple[CostSource, ...] = (
+            S3CostTracker(self._account),
+            EC2CostTracker(self._account),
+            RDSCostTracker(self._account),
+        )
+        self._used = settings.aws_region is not None
+
+    def lines(self, run: Run) -> list[CostLine]:
+        """Return the run's lines; what can't be read or priced says why."""
+        window = run_window(run, self._account.now)
+        if not self._used:
+            return []
+        if window is None:
+            return [what_of(EVERYONE, "AWS").unpriced("the run's record has no time to price")]
+        listed = [line for tracker in self._trackers for line in tracker.lines(run)]
+        bill = bill_of(self._account, window, run.path)
+        if isinstance(bill, Unread):
+            tools = dict.fromkeys(line.tool for line in listed)
+            found = [line for tool in tools for line in _listed(tool, listed, bill.why)]
+            return found or [what_of(EVERYONE, "AWS").unpriced(f"{_NOTHING}; {bill.why}")]
+        tools = dict.fromkeys([*(line.tool for line in listed), *bill.billed])
+        found = [
+            line
+            for tool in tools
+            for line in [*bill.lines(tool, window)] or _listed(tool, listed, _EMPTY)
+        ]
+        return [*found, requests_line(self._account, bill)]
+
+
+def _listed(tool: str, lines: Sequence[CostLine], why: str) -> Iterator[CostLine]:
+    """Yield a tool's list prices with what keeps Cost Explorer's word from standing there."""
+    own = [line for line in lines if line.tool == tool]
+    if tool == EVERYONE:  # what could not be asked
+        yield from own
+        return
+    for line in own:
+        later = "" if why == NEVER else why
+        yield replace(line, final=line.final and not later, note=joined(line.note, later))
+    why = "where bytes went is not told by metrics: Cost Explorer has it, by whole days"
+    yield what_of(tool, "transfer").unpriced(why)

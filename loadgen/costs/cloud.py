@@ -1,0 +1,32 @@
+"""The clouds that are asked for a run's costs: Snowflake and AWS, as far as they are set up."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from loadgen.costs.asked import CostSource
+from loadgen.costs.aws_costs import AwsCosts
+from loadgen.costs.cards import RateCard
+from loadgen.costs.reading import Unread
+from loadgen.costs.snowflake import SnowflakeCostTracker
+from loadgen.costs.snowflake_usage import Connection
+from loadgen.destination.tools_file import Tool
+from loadgen.settings import Settings
+
+
+@contextmanager
+def cloud_sources(
+    tools: Sequence[Tool], settings: Settings, cards: Mapping[str, RateCard], now: datetime
+) -> Iterator[tuple[SnowflakeCostTracker, CostSource]]:
+    """Yield Snowflake and AWS, ready to be asked; nothing is connected before that."""
+    connection = Connection(settings)
+    snowflake = SnowflakeCostTracker(tools, settings, _card(cards, "snowflake"), connection, now)
+    try:
+        yield snowflake, AwsCosts([tool.name for tool in tools], settings, _card(cards, "aws"), now)
+    finally:
+        connection.close()
+
+
+def _card(cards: Mapping[str, RateCard], name: str) -> RateCard | Unread:
+    found = cards.get(name)
+    return Unread(f"there is no rate card {name}") if found is None else found

@@ -1,0 +1,95 @@
+"""What a credit and a terabyte cost: by the contract's own rate sheet, else by the rate card."""
+
+from calendar import monthrange
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from loadgen.costs.cards import RateCard
+from loadgen.costs.lines import UnitPrice
+from loadgen.costs.reading import Unread
+from loadgen.costs.snowflake_rows import Rate, Warehouse
+from loadgen.settings import Settings
+
+TERABYTE: Final = Decimal(1024) ** 4  # as Snowflake's own examples divide bytes
+_SIZES: Final = {
+    "X-SMALL": "xs", "SMALL": "s", "MEDIUM": "m", "LARGE": "l", "X-LARGE": "xl",
+    "2X-LARGE": "2xl", "3X-LARGE": "3xl", "4X-LARGE": "4xl", "5X-LARGE": "5xl", "6X-LARGE": "6xl",
+}  # fmt: skip
+
+
+class SnowflakePrices:
+    """Prices of one account; `rates` is its rate sheet, `card` the list prices, or why not."""
+
+    def __init__(
+        self, settings: Settings, rates: Sequence[Rate] | Unread, card: RateCard | Unread
+    ) -> None:
+        self._settings = settings
+        self._rates = rates
+        self._card = card
+
+    def credit(self, day: date) -> UnitPrice | Unread:
+        """Return what a credit costs on a day."""
+        edition = self._settings.snowflake_edition
+        return self._price(day, "WAREHOUSE_METERING", "credit", edition)
+
+    def terabyte(self, day: date) -> UnitPrice | Unread:
+        """Return what a terabyte costs for the day: a month's price over the month's days."""
+        month = self._price(day, "STORAGE", "storage", "on_demand")
+        if isinstance(month, Unread):
+            return month
+        days = monthrange(day.year, day.month)[1]
+        return UnitPrice(month.value / days, month.basis, month.grade, month.source, month.as_of)
+
+    def transfer(self, where: str) -> UnitPrice | Unread:
+        """Return what a terabyte costs that leaves for `same_region`, `other_region`, `other`."""
+        return self._listed("transfer", where)
+
+    def per_hour(self, warehouse: Warehouse) -> Decimal | Unread:
+        """Return the credits that an hour of the warehouse takes."""
+        if isinstance(self._card, Unread):
+            return self._card
+        size = _SIZES.get(warehouse.size.upper(), warehouse.size)
+        cloud = (self._settings.snowflake_region or "aws").lower().partition("_")[0]
+        row = "gen1" if warehouse.generation == "1" else f"gen{warehouse.generation}_{cloud}"
+        if warehouse.generation is None:
+            return Unread(f"the generation of {warehouse.name} is not shown")
+        found = self._card.price("credits_per_hour", row, size)
+        if found is None:
+            return Unread(f"the rate card has no credits per hour for {row}, {warehouse.size}")
+        return found.value
+
+    def _price(self, day: date, service: str, table: str, column: str | None) -> UnitPrice | Unread:
+        found = self._contract(day, service)
+        if isinstance(found, UnitPrice):
+            return found
+        region = self._settings.snowflake_region
+        if region is None or column is None:
+            missing = "SNOWFLAKE_REGION" if column else "SNOWFLAKE_EDITION"
+            return Unread(f"{missing} is not set, and the contract's rate: {found.why}")
+        return self._listed(table, column, region)
+
+    def _contract(self, day: date, service: str) -> UnitPrice | Unread:
+        """Return the rate of the day, or of the last day before that has one."""
+        if isinstance(self._rates, Unread):
+            return self._rates
+        known = [rate for rate in self._rates if rate.service == service and rate.day <= day]
+        if not known:
+            return Unread("RATE_SHEET_DAILY has no row of this account")
+        last = max(known, key=lambda rate: rate.day)
+        if last.currency != "USD":
+            return Unread(f"RATE_SHEET_DAILY is in {last.currency}, and costs are in dollars")
+        return UnitPrice(last.rate, "measured", "P", "RATE_SHEET_DAILY", last.day)
+
+    def _listed(self, table: str, column: str, row: str | None = None) -> UnitPrice | Unread:
+        if isinstance(self._card, Unread):
+            return self._card
+        row = (row or self._settings.snowflake_region or "").lower()
+        found = self._card.price(table, row, column)
+        if found is None:
+            return Unread(
+                f"rate card {self._card.name} has no {table} for {row or 'no region'}, {column}"
+            )
+        title = f"rate card {self._card.name}: {found.source.title}"
+        return UnitPrice(found.value, "list", found.grade, title, found.source.as_of)

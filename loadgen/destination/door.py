@@ -1,0 +1,49 @@
+"""What verification needs of a database, source or destination, whichever engine it is."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from loadgen.destination.columns import Column, Engine
+from loadgen.errors import DestinationError
+
+Tables = Mapping[str, tuple[Column, ...]]
+
+
+class BusyError(DestinationError):
+    """Another process writes to the database, and did not end in time."""
+
+
+class Door(Protocol):
+    """One database. One thread at a time may use it."""
+
+    @property
+    def engine(self) -> Engine:
+        """Whose SQL it speaks."""
+
+    @property
+    def where(self) -> str:
+        """The place as messages name it, without a secret."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Hold it open for the questions within, where opening costs or shuts others out."""
+
+    def schemas(self) -> list[str]:
+        """Return the names of its schemas. Raises DestinationError."""
+
+    def tables(self, schema: str) -> Tables:
+        """Return the columns of each table of a schema. Raises DestinationError."""
+
+    def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a statement, a block at a time. Raises DestinationError."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
+def tables_of(rows: Iterator[tuple[Any, ...]]) -> Tables:
+    """Return tables from rows of table, column, type."""
+    found: dict[str, tuple[Column, ...]] = {}
+    for table, column, kind in rows:
+        found[table] = (*found.get(table, ()), Column(column, kind))
+    return found

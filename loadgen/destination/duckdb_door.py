@@ -1,0 +1,133 @@
+"""A DuckDB file as verification reads it: opened for a question, closed at once.
+
+DuckDB lets in one writer or many readers. A tool that writes holds `<file>.lock` (flock) while it
+does; we take it shared for as long as the file is open, and wait for it a bounded time.
+"""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from loadgen.destination.columns import Engine, literal
+from loadgen.destination.door import BusyError, Tables, tables_of
+from loadgen.errors import DestinationError
+from loadgen.sql import statements
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_SQL: Final = statements("loadgen.destination", "duckdb.sql")
+_BLOCK: Final = 5000  # rows taken at once
+_MEMORY: Final = "256MB"  # what DuckDB may hold; beyond it goes through files
+
+
+class DuckdbDoor:
+    """One DuckDB file; `patience` is how many seconds a writer is waited for."""
+
+    engine: Engine = "duckdb"
+
+    def __init__(self, file: Path, patience: float = 60.0) -> None:
+        self._file = file
+        self._patience = patience
+        self.where = str(file)
+        self._connection: DuckDBPyConnection | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Open the file for the questions within, and shut writers out."""
+        if self._connection is not None:
+            yield
+            return
+        if not self._file.is_file():
+            raise DestinationError(
+                f"{self._file} is not there: start the tool, or correct its file"
+            )
+        with self._lock():
+            self._connection = self._opened()
+            try:
+                yield
+            finally:
+                self.close()
+
+    def schemas(self) -> list[str]:
+        """Return the names of its schemas. Raises DestinationError."""
+        return [str(row[0]) for row in self.ask(_SQL["schemas"])]
+
+    def tables(self, schema: str) -> Tables:
+        """Return the columns of each table of a schema. Raises DestinationError."""
+        return tables_of(self.ask(_SQL["tables"].format(schema=literal(schema))))
+
+    def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a statement, a block at a time. Raises DestinationError."""
+        duckdb = _library()
+        with self.reading():
+            assert self._connection is not None  # noqa: S101 - for the type checker
+            try:
+                found = self._connection.execute(statement)
+                while block := found.fetchmany(_BLOCK):
+                    yield from block
+            except duckdb.Error as exc:
+                raise DestinationError(f"DuckDB refuses: {_first_line(exc)}") from exc
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Hold the tool's lock file shared. Raises BusyError where it is not free in time."""
+        lock = self._file.with_name(f"{self._file.name}.lock")
+        deadline = time.monotonic() + self._patience
+        try:
+            file = lock.open("rb" if lock.exists() else "ab")
+        except OSError as exc:
+            raise DestinationError(f"{lock} can't be opened: {exc.strerror}") from exc
+        with file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as exc:
+                    if time.monotonic() > deadline:
+                        raise BusyError(self._busy()) from exc
+                    time.sleep(0.05)
+            yield
+
+    def _opened(self) -> "DuckDBPyConnection":
+        duckdb = _library()
+        connection: DuckDBPyConnection
+        try:
+            connection = duckdb.connect(str(self._file), read_only=True)
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        except duckdb.Error as exc:
+            said = _first_line(exc)
+            if "lock" in said.lower():
+                raise BusyError(self._busy()) from exc
+            raise DestinationError(f"{self._file} can't be opened: {said}") from exc
+        return connection
+
+    def _busy(self) -> str:
+        return (
+            f"{self._file} is busy: its tool writes to it, and did not end within "
+            f"{self._patience:g} s; try again, or stop the tool"
+        )
+
+
+def _library() -> Any:
+    try:
+        import duckdb  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise DestinationError(
+            "DuckDB's package is not installed: pip install 'simplyload-playground[duckdb]'"
+        ) from exc
+    return duckdb
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).strip().partition("\n")[0]

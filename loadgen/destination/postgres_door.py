@@ -1,0 +1,80 @@
+"""A Postgres as verification reads it: the source, or a copy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+
+from loadgen.destination.columns import Engine, literal
+from loadgen.destination.door import Tables, tables_of
+from loadgen.errors import DestinationError, SourceError
+from loadgen.source import postgres
+from loadgen.sql import statements
+
+_SQL: Final = statements("loadgen.destination", "postgres.sql")
+_BLOCK: Final = 5000  # rows a round trip
+
+
+class PostgresDoor:
+    """One Postgres database, reached through the one door to Postgres.
+
+    What goes wrong is a DestinationError; at the source, which all tools share, a SourceError.
+    """
+
+    engine: Engine = "postgres"
+
+    def __init__(self, dsn: str, *, is_source: bool = False) -> None:
+        self._dsn = dsn
+        self._error = SourceError if is_source else DestinationError
+        self.where = postgres.mask(dsn)
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep the connection; reading shuts nobody out."""
+        self._connected()
+        yield
+
+    def schemas(self) -> list[str]:
+        """Return the names of its schemas. Raises DestinationError."""
+        return [str(row[0]) for row in self.ask(_SQL["schemas"])]
+
+    def tables(self, schema: str) -> Tables:
+        """Return the columns of each table of a schema. Raises DestinationError."""
+        return tables_of(self.ask(_SQL["tables"].format(schema=literal(schema))))
+
+    def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a statement, a block at a time. Raises DestinationError."""
+        connection = self._connected()
+        try:
+            with connection.transaction(), connection.cursor("loadgen_verify") as cursor:
+                cursor.itersize = _BLOCK
+                cursor.execute(statement.encode())
+                yield from cursor
+        except psycopg.errors.InsufficientPrivilege as exc:
+            said = exc.diag.message_primary
+            raise self._error(f"{said}: GRANT SELECT on it to our user") from exc
+        except psycopg.Error as exc:
+            said = exc.diag.message_primary or str(exc).strip().partition("\n")[0]
+            raise self._error(f"Postgres refuses: {said} (SQLSTATE {exc.sqlstate})") from exc
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._connection is None or self._connection.closed:
+            try:
+                connection = postgres.connect(self._dsn, application_name="loadgen verify")
+                with postgres.plain_errors("readying the session"):
+                    connection.execute(_SQL["session"])
+            except SourceError as exc:
+                if self._error is SourceError:
+                    raise
+                said = str(exc).replace("check DATABASE_URL", "check its url")
+                said = said.replace("correct DATABASE_URL", "correct its url")
+                raise DestinationError(said) from exc
+            self._connection = connection
+        return self._connection

@@ -1,0 +1,101 @@
+"""A tool's database in Snowflake as verification reads it: one connection."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from loadgen.destination.columns import Engine, literal, quoted
+from loadgen.destination.door import Tables, tables_of
+from loadgen.destination.snowflake_connection import connect, login
+from loadgen.destination.tools_file import Tool
+from loadgen.errors import DestinationError
+from loadgen.settings import Settings
+from loadgen.sql import statements
+
+if TYPE_CHECKING:
+    from snowflake.connector import SnowflakeConnection
+
+_SQL: Final = statements("loadgen.destination", "snowflake.sql")
+_BLOCK: Final = 5000
+_TAG: Final = "loadgen verify"
+
+
+class SnowflakeDoor:
+    """One Snowflake database of a tool's; what the tool does not name comes from the settings."""
+
+    engine: Engine = "snowflake"
+
+    def __init__(self, tool: Tool, settings: Settings) -> None:
+        self._tool = tool
+        self._settings = settings
+        self.database = tool.database or settings.snowflake_database or ""
+        place = tool.account or settings.snowflake_account or settings.snowflake_host
+        self.where = f"snowflake://{place}/{self.database}"
+        self._connection: SnowflakeConnection | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep the connection; reading shuts nobody out."""
+        self._connected()
+        yield
+
+    def schemas(self) -> list[str]:
+        """Return the names of its schemas. Raises DestinationError."""
+        statement = _SQL["schemas"].format(database=quoted(self.database))
+        return [str(row[0]) for row in self.ask(statement)]
+
+    def tables(self, schema: str) -> Tables:
+        """Return the columns of each table of a schema. Raises DestinationError."""
+        names = {"database": quoted(self.database), "schema": literal(schema)}
+        return tables_of(self.ask(_SQL["tables"].format(**names)))
+
+    def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a statement, a block at a time. Raises DestinationError."""
+        from snowflake.connector import errors  # noqa: PLC0415 - an extra, there once connected
+
+        connection = self._connected()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                while block := cursor.fetchmany(_BLOCK):
+                    yield from block
+        except errors.Error as exc:
+            said = str(exc.msg or exc).partition("\n")[0]
+            raise DestinationError(f"Snowflake refuses: {said}") from exc
+
+    def named(self, statement: str) -> list[dict[str, Any]]:
+        """Return the rows of a short answer by their columns' names. Raises DestinationError."""
+        from snowflake.connector import DictCursor, errors  # noqa: PLC0415 - as above
+
+        connection = self._connected()
+        try:
+            with connection.cursor(DictCursor) as cursor:
+                return [dict(row) for row in cursor.execute(statement) or ()]
+        except errors.Error as exc:
+            said = str(exc.msg or exc).partition("\n")[0]
+            raise DestinationError(f"Snowflake refuses: {said}") from exc
+
+    def close(self) -> None:
+        """Log out."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> "SnowflakeConnection":
+        if self._connection is None:
+            self._connection = connect(self.login(), self.where, _TAG)
+        return self._connection
+
+    def login(self) -> dict[str, Any]:
+        """Return what the connector is told. Raises DestinationError where something is missing."""
+        tool = self._tool
+        given = {
+            "account": tool.account,
+            "user": tool.user,
+            "private_key_file": tool.private_key_path,
+            "role": tool.role,
+            # Our questions are not the tool's work: on its bill only where we have no other.
+            "warehouse": self._settings.snowflake_warehouse or tool.warehouse,
+            "database": self.database,
+        }
+        return login(self._settings, given)

@@ -1,0 +1,17 @@
+-- What is asked of a copy in DuckDB. {names} are filled in by the code beside.
+
+-- name: schemas
+-- Schemas of this file that are not the engine's own.
+SELECT DISTINCT schema_name FROM duckdb_schemas()
+WHERE (NOT internal OR schema_name = 'main') AND database_name = current_database() ORDER BY 1
+
+-- name: tables
+-- Columns of a schema's tables and views in their order.
+SELECT table_name, column_name, data_type FROM duckdb_columns()
+WHERE schema_name = {schema} AND database_name = current_database()
+ORDER BY table_name, column_index
+
+-- name: newest_marker
+-- The highest sequence of a run's markers.
+SELECT max(CAST(json_extract_string({properties}, '$.sequence') AS BIGINT)) FROM {table}
+WHERE {event_type} = 'loadgen_marker' AND json_extract_string({properties}, '$.run_id') = {run_id}

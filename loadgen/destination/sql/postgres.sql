@@ -1,0 +1,25 @@
+-- What is asked of a copy in Postgres. {names} are filled in by the code beside.
+
+-- name: schemas
+-- Schemas that are not the server's own.
+SELECT nspname::text FROM pg_catalog.pg_namespace
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1
+
+-- name: tables
+-- Columns of a schema's tables in their order, types in full.
+SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = {schema} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+ORDER BY c.relname, a.attnum
+
+-- name: newest_marker
+-- The highest sequence of a run's markers.
+SELECT max((({properties})::jsonb ->> 'sequence')::bigint) FROM {table}
+WHERE {event_type} = 'loadgen_marker' AND ({properties})::jsonb ->> 'run_id' = {run_id}
+
+-- name: session
+-- It only reads; what is sorted by key stays in memory; a cursor's rows are all wanted.
+SELECT set_config('default_transaction_read_only', 'on', false),
+       set_config('work_mem', '64MB', false), set_config('cursor_tuple_fraction', '1', false)

@@ -1,0 +1,22 @@
+-- What is asked of a copy in Snowflake. {names} are filled in by the code beside. Run against
+-- fakesnow through the real connector, not against a Snowflake account.
+
+-- name: schemas
+-- Schemas of the database.
+SELECT schema_name FROM {database}.information_schema.schemata
+WHERE schema_name <> 'INFORMATION_SCHEMA' ORDER BY 1
+
+-- name: tables
+-- Columns of a schema's tables in their order, decimals with precision and scale.
+SELECT table_name, column_name,
+       CASE WHEN data_type = 'NUMBER'
+            THEN 'NUMBER(' || numeric_precision || ',' || numeric_scale || ')'
+            ELSE data_type END
+FROM {database}.information_schema.columns
+WHERE table_schema = {schema} ORDER BY table_name, ordinal_position
+
+-- name: newest_marker
+-- The highest sequence of a run's markers.
+SELECT MAX(CAST(PARSE_JSON(TO_VARCHAR({properties})):sequence AS NUMBER(38, 0))) FROM {table}
+WHERE {event_type} = 'loadgen_marker'
+  AND CAST(PARSE_JSON(TO_VARCHAR({properties})):run_id AS VARCHAR) = {run_id}

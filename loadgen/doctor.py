@@ -1,0 +1,90 @@
+"""Gathers what `loadgen doctor` judges: reads settings, source, disk and ports, changes nothing."""
+
+import shutil
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadgen.destination.tools_file import Tool
+from loadgen.destination.warehouses import Warehouse, configured, look
+from loadgen.doctor_checks import Facts
+from loadgen.errors import DestinationError, SourceError
+from loadgen.settings import Settings, misspelt
+from loadgen.source import server
+from loadgen.source.examine import examine
+from loadgen.source.locate import source_dsn
+from loadgen.source.postgres import connect
+from loadgen.source.schema import is_playground, seed_state, source_problems
+
+
+def gather(
+    settings: Settings,
+    tools: tuple[Tool, ...],
+    chosen: tuple[Tool, ...],
+    hours: float,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Facts:
+    """Read all facts. Raises nothing for a source that can't be read: that is a finding."""
+    problems: list[str] = []
+    source = None
+    try:
+        with connect(source_dsn(settings, start=False)) as conn:
+            problems += source_problems(conn)
+            state = seed_state(conn) if is_playground(conn) else None
+            if state is None or state.progress.get("complete") is not True:
+                problems.append("the baseline is not there, or not whole: run `loadgen seed`")
+            source = examine(conn, clock)
+    except SourceError as exc:
+        problems.append(str(exc))
+    warehouses, unread = _warehouses(settings, chosen)
+    return Facts(
+        settings=settings,
+        hours=hours,
+        tools=tools,
+        chosen=chosen,
+        misspelt=misspelt(),
+        problems=tuple(problems),
+        source=source,
+        free_bytes=_free_bytes(settings),
+        taken_ports=_taken_ports(settings),
+        warehouses=warehouses,
+        unread_copies=unread,
+    )
+
+
+def _warehouses(
+    settings: Settings, tools: tuple[Tool, ...]
+) -> tuple[tuple[Warehouse, ...], tuple[str, ...]]:
+    """Return the tools' warehouses, and a line for each tool whose Snowflake can't be read."""
+    found, unread = [], []
+    for tool in tools:
+        if not configured(tool, settings):
+            continue
+        try:
+            found.append(look(tool, settings))
+        except DestinationError as exc:
+            unread.append(f"tool {tool.name}: {exc}")
+    return tuple(one for one in found if one is not None), tuple(unread)
+
+
+def _free_bytes(settings: Settings) -> int | None:
+    """Return what is free on the embedded server's disk; of another server's nobody here knows."""
+    running = None if settings.database_url else server.status(Path.cwd())
+    return shutil.disk_usage(running.data_dir).free if running else None
+
+
+def _taken_ports(settings: Settings) -> tuple[str, ...]:
+    named = {"METRICS_PORT": settings.metrics_port, "WATCH_PORT": settings.watch_port}
+    return tuple(n for n, port in named.items() if not _can_listen(settings.metrics_host, port))
+
+
+def _can_listen(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

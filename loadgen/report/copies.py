@@ -1,0 +1,165 @@
+"""What the record knows of the copies: is each right, how old was it, what did its slot keep.
+
+From verify.json, freshness.csv and slots.csv, as tables; the files are read once, row by row.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from statistics import median
+from typing import Any
+
+from loadgen.record_rows import MarkerSample, SlotSample
+from loadgen.report import words
+from loadgen.report.tables import Column, Table
+
+_FEWEST_FOR_P95 = 20  # deliveries; of fewer a high quantile is one row's luck
+_FEWEST_FOR_P99 = 100
+_FINDINGS = 5  # shown of a tool
+_CELL = 40  # characters of a value that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The tables; one without rows is not shown."""
+
+    right: Table
+    findings: Table
+    problems: tuple[str, ...]
+    freshness: Table
+    slots: Table
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is known of a copy or a slot."""
+        return bool(self.right.rows or self.freshness.rows or self.slots.rows)
+
+
+def copies_of(
+    verified: Mapping[str, Any], markers: Iterable[MarkerSample], slots: Iterable[SlotSample]
+) -> Copies:
+    """Return what verify.json's content and the rows of the two files say."""
+    tools: Mapping[str, Any] = verified.get("tools", {})
+    return Copies(
+        right=_right(tools),
+        findings=_findings(tools),
+        problems=tuple(
+            f"{name}: {problem}" for name, tool in tools.items() for problem in tool["problems"]
+        ),
+        freshness=_freshness(markers),
+        slots=_slots(slots),
+    )
+
+
+def _right(tools: Mapping[str, Any]) -> Table:
+    rows = []
+    for name, tool in tools.items():
+        found = ", ".join(f"{n:,} {kind}" for kind, n in tool["totals"].items())
+        compared = sum(table["rows"] for table in tool["tables"].values())
+        cells = (name, tool["verdict"], words.count(compared), found or "nothing")
+        rows.append((*cells, words.count(tool["in_flight"]), str(tool["at"])))
+    columns = ("tool", "verdict", "rows compared", "found", "in flight", "checked at")
+    numbers = {"rows compared", "in flight"}
+    return Table(tuple(Column(name, name in numbers) for name in columns), tuple(rows))
+
+
+def _findings(tools: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            name,
+            one["kind"],
+            one["table"],
+            _cut(one["key"]),
+            one["column"] or "",
+            _cut(one["source"]),
+            _cut(one["destination"]),
+        )
+        for name, tool in tools.items()
+        for one in tool["findings"][:_FINDINGS]
+    ]
+    columns = ("tool", "kind", "table", "key", "column", "source", "destination")
+    return Table(tuple(Column(name) for name in columns), tuple(rows))
+
+
+def _cut(value: object) -> str:
+    text = words.NOTHING if value is None else str(value)
+    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+
+
+def _freshness(markers: Iterable[MarkerSample]) -> Table:
+    delivered: dict[str, list[float]] = defaultdict(list)
+    polls: dict[str, list[float]] = defaultdict(list)
+    missed: dict[str, int] = defaultdict(int)
+    for row in markers:
+        missed[row.tool] += row.delivery_seconds is None
+        if row.delivery_seconds is not None:
+            delivered[row.tool].append(row.delivery_seconds)
+            polls[row.tool].append(row.poll_seconds or 0.0)
+    rows = []
+    for tool, not_seen in missed.items():
+        times = sorted(delivered[tool])
+        cells = [
+            words.count(len(times)),
+            words.count(not_seen),
+            _quantile(times, 0.5, 1),
+            _quantile(times, 0.95, _FEWEST_FOR_P95),
+            _quantile(times, 0.99, _FEWEST_FOR_P99),
+            _quantile(times, 1.0, 1),
+            words.latency(median(polls[tool])) if polls[tool] else words.NOTHING,
+        ]
+        rows.append((tool, *cells))
+    columns = (
+        "tool",
+        "delivered",
+        "not seen",
+        "p50",
+        "p95",
+        "p99",
+        "longest",
+        "of it our own wait",
+    )
+    return Table(tuple(Column(name, name != "tool") for name in columns), tuple(rows))
+
+
+def _quantile(ordered: Sequence[float], share: float, fewest: int) -> str:
+    """Return the time within which that share was delivered; where that is too few, a dash."""
+    if len(ordered) < fewest:
+        return words.NOTHING
+    return words.latency(ordered[ceil(share * len(ordered)) - 1])
+
+
+@dataclass(slots=True)
+class _Slot:
+    """What a slot came to over the run."""
+
+    looks: int = 0
+    unread: int = 0
+    kept: int = 0
+    behind: int = 0
+    statuses: dict[str, None] = field(default_factory=dict)  # in the order in which they came
+
+    def add(self, row: SlotSample) -> None:
+        self.looks += 1
+        self.unread += not row.active
+        self.kept = max(self.kept, row.retained_bytes or 0)
+        self.behind = max(self.behind, row.confirmed_lag_bytes or 0)
+        self.statuses[row.wal_status] = None
+
+
+def _slots(samples: Iterable[SlotSample]) -> Table:
+    found: dict[str, _Slot] = defaultdict(_Slot)
+    for row in samples:
+        found[row.slot].add(row)
+    rows = [
+        (
+            name,
+            words.size(slot.kept),
+            words.size(slot.behind),
+            words.share(slot.unread, slot.looks),
+            ", ".join(slot.statuses),
+        )
+        for name, slot in found.items()
+    ]
+    columns = ("slot", "most WAL kept", "furthest behind", "looks when nobody read it", "status")
+    numbers = set(columns[1:4])
+    return Table(tuple(Column(name, name in numbers) for name in columns), tuple(rows))

@@ -1,0 +1,70 @@
+-- What `loadgen doctor` and `loadgen expose` ask of the source. Reads only; Postgres 14 to 18.
+
+-- name: server
+-- Limits and settings that decide whether tools can replicate for as long as they have to.
+SELECT (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'max_replication_slots')
+           AS most_slots,
+       (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'max_wal_senders')
+           AS most_senders,
+       (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS senders,
+       (SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size')
+           AS keep_megabytes,
+       (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'output_plugin_libraries')
+           AS plugins,
+       current_setting('server_encoding') AS encoding,
+       current_database()::text AS database
+
+-- name: slots
+-- Every lasting slot of the server: whose it is, how much WAL it keeps, whether it is any good.
+SELECT s.slot_name::text AS name, s.plugin::text, s.database::text, s.active,
+       coalesce(s.wal_status, 'unknown') AS wal_status,
+       coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint AS retained_bytes
+FROM pg_catalog.pg_replication_slots s
+WHERE NOT s.temporary
+ORDER BY s.slot_name
+
+-- name: publications
+-- Publications of this database: which changes and which tables they carry; a table by halves
+-- (a row filter or a column list, from version 15 on) is told apart.
+SELECT p.pubname::text AS name,
+       p.pubinsert AND p.pubupdate AND p.pubdelete AS every_change,
+       coalesce(array_agg(t.tablename::text ORDER BY t.tablename)
+                FILTER (WHERE t.schemaname = 'public'), '{}') AS tables,
+       coalesce(array_agg(t.tablename::text ORDER BY t.tablename) FILTER (
+           WHERE t.schemaname = 'public' AND (
+               to_jsonb(t) ->> 'rowfilter' IS NOT NULL
+               OR jsonb_array_length(nullif(to_jsonb(t) -> 'attnames', 'null')) < (
+                   SELECT count(*) FROM pg_catalog.pg_attribute a
+                   WHERE a.attrelid = to_regclass(format('%I.%I', t.schemaname, t.tablename))
+                     AND a.attnum > 0 AND NOT a.attisdropped))), '{}') AS partial
+FROM pg_catalog.pg_publication p
+LEFT JOIN pg_catalog.pg_publication_tables t ON t.pubname = p.pubname
+GROUP BY p.pubname, p.pubinsert, p.pubupdate, p.pubdelete
+ORDER BY p.pubname
+
+-- name: unidentified
+-- Published tables of ours whose updated and deleted rows nobody could tell apart.
+SELECT c.relname::text AS name
+FROM pg_catalog.pg_class c
+WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY (%(tables)s)
+  AND (c.relreplident = 'n'
+       OR c.relreplident = 'd' AND NOT EXISTS (
+           SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+       OR c.relreplident = 'i' AND NOT EXISTS (
+           SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisreplident))
+ORDER BY c.relname
+
+-- name: clock
+-- The server's time.
+SELECT clock_timestamp()
+
+-- name: doors
+-- How connections over TCP are let in, line by line; superusers alone may read it.
+SELECT line_number AS line, type, auth_method AS method
+FROM pg_catalog.pg_hba_file_rules
+WHERE starts_with(type, 'host') AND error IS NULL
+ORDER BY line_number
+
+-- name: tls
+-- Whether the server speaks TLS.
+SELECT current_setting('ssl')::boolean

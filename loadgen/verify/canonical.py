@@ -1,0 +1,207 @@
+"""Canonical text: the one place that says how a value is written so that engines agree.
+
+A pair of columns has a form, and each engine writes each family of types in that form. One rule
+holds for all: equal texts mean equal values. Where equal values may still give different texts
+(JSON's order of keys, a float's exponent) the checksum differs, the rows are fetched, and the texts
+are compared by value here. So a text that is too strict costs time, and never a false finding.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Literal
+
+from loadgen.destination.columns import Column, Engine, Family
+
+Form = Literal[
+    "plain",  # integers and decimals of one scale, dates, booleans: the engine's own text
+    "number",  # a decimal without trailing zeros
+    "instant",  # 2026-11-23 15:29:55.12+00
+    "clock",  # the same without a zone
+    "uuid",
+    "text",
+    "hex",
+    "json",  # as Postgres writes jsonb
+    "json_sorted",  # without spaces, keys of the outermost object in order, as Snowflake writes it
+]
+Expressions = Mapping[Family, str]
+
+# What has no comma within: it needs no length before it.
+_FIXED: Final = frozenset({"integer", "numeric", "float", "boolean", "date", "timestamp"})
+_FIXED_TOO: Final = frozenset({"timestamptz", "uuid"})
+
+_WHOLE_FLOAT: Final = (
+    "CASE WHEN abs({c}) < 1e15 AND {c} = floor({c}) THEN CAST(CAST({c} AS BIGINT) AS VARCHAR)"
+    " ELSE CAST({c} AS VARCHAR) END"
+)
+_TRIMMED: Final = "rtrim(rtrim(CAST({c} AS VARCHAR), '0'), '.')"
+# A separator that is no part of a string gets the space that Postgres writes after it. The comma
+# at the end lets each match begin where the one before ended, so that none begins in a string.
+_SPACED: Final = (
+    "CASE WHEN NOT json_valid({c}) OR contains({c}, '\": ') THEN CAST({c} AS VARCHAR) ELSE"
+    " left(regexp_replace(CAST(json({c}) AS VARCHAR) || ',',"
+    r""" '((?:"(?:[^"\\]|\\.)*"|[^",:])*)([:,])', '\1\2 ', 'g'), -2) END"""
+)
+_POSTGRES_SORTED: Final = (
+    "CASE WHEN jsonb_typeof({c}::jsonb) = 'object' THEN (SELECT '{{' || coalesce(string_agg("
+    "to_json(key)::text || ':' || value::text, ',' ORDER BY key COLLATE \"C\"), '') || '}}'"
+    " FROM jsonb_each({c}::jsonb)) ELSE {c}::text END"
+)
+# With a pattern: fakesnow's RTRIM does not take a point.
+_UNZEROED: Final = (
+    "CASE WHEN CONTAINS({text}, '.') THEN REGEXP_REPLACE({text}, '[.]?0+$', '') ELSE {text} END"
+)
+_SNOWFLAKE_TRIMMED: Final = _UNZEROED.replace("{text}", "CAST({c} AS VARCHAR)")
+_SNOWFLAKE_CLOCK: Final = _UNZEROED.replace(
+    "{text}", "TO_VARCHAR({c}, 'YYYY-MM-DD HH24:MI:SS.FF9')"
+)
+_SNOWFLAKE_UTC: Final = _SNOWFLAKE_CLOCK.replace(
+    "{c}", "CONVERT_TIMEZONE('UTC', {c})::TIMESTAMP_NTZ"
+)
+
+# How each engine writes a family where the form is not its own text.
+_POSTGRES: Final[Mapping[Form, Expressions]] = {
+    "number": {"numeric": "trim_scale({c})::text"},
+    "instant": {"timestamp": "({c}::text || '+00')"},
+    "clock": {"timestamptz": "({c} AT TIME ZONE 'UTC')::text"},
+    "uuid": {"text": "lower({c}::text)"},
+    "hex": {"binary": "encode({c}, 'hex')"},
+    "json_sorted": {"json": _POSTGRES_SORTED},
+}
+_DUCKDB: Final[Mapping[Form, Expressions]] = {
+    "number": {"numeric": _TRIMMED, "float": _WHOLE_FLOAT},
+    "instant": {"timestamp": "(CAST({c} AS VARCHAR) || '+00')"},
+    "clock": {"timestamptz": "CAST({c} AT TIME ZONE 'UTC' AS VARCHAR)"},
+    "uuid": {"text": "lower(CAST({c} AS VARCHAR))"},
+    "hex": {"binary": "lower(hex({c}))"},
+    "json": {"json": _SPACED, "text": _SPACED},
+}
+_SNOWFLAKE: Final[Mapping[Form, Expressions]] = {
+    "number": {"numeric": _SNOWFLAKE_TRIMMED, "float": _WHOLE_FLOAT},
+    "instant": {
+        "timestamptz": f"({_SNOWFLAKE_UTC}) || '+00'",
+        "timestamp": f"({_SNOWFLAKE_CLOCK}) || '+00'",
+    },
+    "clock": {"timestamptz": _SNOWFLAKE_UTC, "timestamp": _SNOWFLAKE_CLOCK},
+    "uuid": {"text": "LOWER({c})"},
+    "hex": {"binary": "LOWER(HEX_ENCODE({c}))"},
+    "json_sorted": {"json": "TO_JSON({c})"},
+}
+_WRITERS: Final[Mapping[Engine, Mapping[Form, Expressions]]] = {
+    "postgres": _POSTGRES,
+    "duckdb": _DUCKDB,
+    "snowflake": _SNOWFLAKE,
+}
+_OWN_TEXT: Final[Mapping[Engine, str]] = {
+    "postgres": "{c}::text",
+    "duckdb": "CAST({c} AS VARCHAR)",
+    "snowflake": "CAST({c} AS VARCHAR)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A column of the source and its copy, and the form in which both are written."""
+
+    source: Column
+    copy: Column
+    form: Form
+
+    @property
+    def fixed(self) -> bool:
+        """Whether no text of it can hold a comma, on either side."""
+        families = {self.source.family, self.copy.family}
+        return families <= (_FIXED | _FIXED_TOO)
+
+    def expression(self, engine: Engine, name: str, *, of_copy: bool) -> str:
+        """Return SQL for the canonical text of the column, whose quoted name is given."""
+        family = (self.copy if of_copy else self.source).family
+        return written(engine, family, self.form).format(c=name)
+
+
+def pair(source: Column, copy: Column, engine: Engine) -> Pair:
+    """Return a pair of a column in Postgres and its copy in an engine."""
+    return Pair(source, copy, _form(source, copy, engine))
+
+
+def written(engine: Engine, family: Family, form: Form) -> str:
+    """Return how an engine writes a family in a form, {c} standing for the column."""
+    return _WRITERS[engine].get(form, {}).get(family) or _OWN_TEXT[engine]
+
+
+def same(form: Form, source: str | None, copy: str | None) -> bool:
+    """Return whether two canonical texts, None for NULL, are one value."""
+    if source == copy or source is None or copy is None:
+        return source == copy
+    if form in {"plain", "number"}:
+        return number(source) is not None and number(source) == number(copy)
+    if form in {"instant", "clock"}:
+        return moment(source) == moment(copy)
+    if form in {"json", "json_sorted"}:
+        return _by_value(source) is not None and _by_value(source) == _by_value(copy)
+    return form == "uuid" and source.lower() == copy.lower()
+
+
+def moment(text: str) -> datetime | str:
+    """Return the time that a canonical text says, in UTC; as text where Python has no such time."""
+    fraction = re.search(r"\.\d{6}(\d+)", text)
+    if fraction and fraction[1].strip("0"):
+        return text.removesuffix("+00")
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        # DuckDB writes the era in another place.
+        return re.sub(r"^(\S+) \(BC\)(.*)$", r"\1\2 BC", text.replace("+00", ""))
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def number(text: str) -> Decimal | None:
+    """Return the number that a canonical text says; None where it is none."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
+
+
+def _form(source: Column, copy: Column, engine: Engine) -> Form:
+    family = source.family
+    if family in {"integer", "numeric", "float"}:
+        exact = {family, copy.family} <= {"integer", "numeric"}
+        one_scale = family == copy.family and source.scale == copy.scale is not None
+        return "plain" if exact and (one_scale or family == copy.family == "integer") else "number"
+    forms: dict[Family, Form] = {
+        "timestamptz": "instant",
+        "timestamp": "clock",
+        "uuid": "uuid",
+        "binary": "hex",
+        "json": "json_sorted" if engine == "snowflake" else "json",
+        "boolean": "plain",
+        "date": "plain",
+    }
+    return forms.get(family, "text")
+
+
+def _by_value(text: str) -> str | None:
+    """Return JSON so that two texts of one value give one text; None where it is not JSON."""
+    try:
+        found = json.loads(text, parse_float=_exact, parse_int=_exact, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return None
+    return json.dumps(found, sort_keys=True)
+
+
+def _exact(digits: str) -> Any:
+    """Return a number as what no JSON holds, the same for 1.50 and 15e-1."""
+    sign, found, exponent = Decimal(digits).as_tuple()
+    significant = "".join(map(str, found)).lstrip("0")
+    kept = significant.rstrip("0")
+    power = int(exponent) + len(significant) - len(kept)
+    return {"\0number": [sign, kept, power] if kept else 0}
+
+
+def _refused(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")

@@ -1,0 +1,208 @@
+"""What is wrong with a row, in one word: both sides of a key in, findings out. Pure.
+
+The kinds, and which comes first where several would fit, are those of `KINDS`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final, Literal
+
+from loadgen.destination.conventions import Lossy
+from loadgen.verify.canonical import Pair, moment, number, same
+from loadgen.verify.mapping import TablePair
+from loadgen.verify.scan import Row
+
+Kind = Literal[
+    "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs"
+]
+KINDS: Final[tuple[Kind, ...]] = (
+    "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs",
+)  # fmt: skip
+KEPT: Final = 100  # findings shown of a table and kind; all are counted
+
+_SHOWN: Final = 60  # characters of a value
+_UNITS: Final = {"milliseconds": timedelta(milliseconds=1), "seconds": timedelta(seconds=1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, with its key as text; None where a side has no such value."""
+
+    table: str
+    key: str
+    column: str | None
+    kind: Kind
+    source: str | None
+    destination: str | None
+
+    def plain(self) -> dict[str, str | None]:
+        """Return it as the record holds it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a table beside its rows."""
+
+    last_key: int | None = None  # the highest that the source has given out
+    deleted: Mapping[int, datetime] = field(default_factory=dict)  # by the journal, by key
+    lossy: Sequence[Lossy] = ()
+    masked: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """Findings of a tool: all counted, some kept."""
+
+    totals: Counter[Kind] = field(default_factory=Counter)
+    kept: list[Finding] = field(default_factory=list)
+    _of: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+
+    def add(self, finding: Finding) -> None:
+        """Count one, and keep it while there are few of its table and kind."""
+        self.totals[finding.kind] += 1
+        self._of[finding.table, finding.kind] += 1
+        if self._of[finding.table, finding.kind] <= KEPT:
+            self.kept.append(finding)
+
+
+def judged(
+    pair: TablePair, key: int | None, source: Sequence[Row], copy: Sequence[Row], known: Known
+) -> Iterator[Finding]:
+    """Yield what is wrong with the rows of one key; nothing where they agree."""
+    at = _At(pair, key, known)
+    if len(copy) > 1:
+        yield at.row("duplicate", f"{_rows(len(source))}", f"{_rows(len(copy))}")
+    elif source and not copy:
+        yield at.row("missing", "there", None)
+    elif copy and not source:
+        yield at.row(_kind_of_surplus(key, copy[0], known), None, "there")
+    elif source and copy:
+        yield from _compared(at, source[0], copy[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """The place of a finding."""
+
+    pair: TablePair
+    key: int | None
+    known: Known
+
+    def row(self, kind: Kind, source: str | None, copy: str | None) -> Finding:
+        return Finding(self.pair.table, str(self.key), None, kind, source, copy)
+
+    def column(self, kind: Kind, both: Pair, source: str | None, copy: str | None) -> Finding:
+        show = (
+            masked
+            if self.known.masked and both.form in {"text", "json", "json_sorted"}
+            else shortened
+        )
+        return Finding(
+            self.pair.table, str(self.key), both.source.name, kind, show(source), show(copy)
+        )
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'' if count == 1 else 's'}"
+
+
+def _kind_of_surplus(key: int | None, row: Row, known: Known) -> Kind:
+    """Say what a row is that the source does not have (any more)."""
+    deleted_at = known.deleted.get(key) if key is not None else None
+    if deleted_at is not None:
+        loaded = _loaded_at(row.mark)
+        again = loaded is not None and loaded > deleted_at
+        return "resurrected" if again else "not_deleted"
+    given_out = key is not None and known.last_key is not None and 0 < key <= known.last_key
+    return "not_deleted" if given_out else "extra"
+
+
+def _loaded_at(mark: str | None) -> datetime | None:
+    """Return when a tool says that it loaded a row: a time, or seconds since 1970."""
+    if mark is None:
+        return None
+    seconds = number(mark)
+    if seconds is not None:
+        return datetime.fromtimestamp(float(seconds), UTC)
+    found = moment(mark.replace(" +", "+"))  # as Snowflake writes a zone
+    return found if isinstance(found, datetime) else None
+
+
+def _compared(at: _At, source: Row, copy: Row) -> Iterator[Finding]:
+    differing = [
+        (both, ours, theirs)
+        for both, ours, theirs in zip(at.pair.columns, source.texts, copy.texts, strict=True)
+        if not same(both.form, ours, theirs)
+    ]
+    if differing and _is_stale(at.pair, source, copy):
+        version = at.pair.position("version")
+        assert version is not None  # noqa: S101 - or it would not be stale
+        both = at.pair.columns[version]
+        yield at.column("stale", both, source.texts[version], copy.texts[version])
+        return
+    for both, ours, theirs in differing:
+        lossy = any(_explains(loss, both, ours, theirs) for loss in at.known.lossy)
+        yield at.column("lossy" if lossy else "differs", both, ours, theirs)
+
+
+def _is_stale(pair: TablePair, source: Row, copy: Row) -> bool:
+    """Tell whether the copy is how the row was: of a lower version, and of an earlier time."""
+    version, updated = pair.position("version"), pair.position("updated_at")
+    if version is None or updated is None:
+        return False
+    ours, theirs = (number(row.texts[version] or "") for row in (source, copy))
+    now, then = (moment(row.texts[updated] or "") for row in (source, copy))
+    return (
+        ours is not None
+        and theirs is not None
+        and 0 <= theirs < ours
+        and isinstance(now, datetime)
+        and isinstance(then, datetime)
+        and then < now
+    )
+
+
+def _explains(loss: Lossy, both: Pair, source: str | None, copy: str | None) -> bool:
+    """Tell whether what the tool is known to lose is all that differs."""
+    if source is None or copy is None:
+        return False
+    if (loss.source, loss.destination) != (both.source.family, both.copy.family):
+        return False
+    return _KEEPS[loss.keeps](source, copy)
+
+
+def _as_float(source: str, copy: str) -> bool:
+    numbers = (number(source), number(copy))
+    return all(isinstance(one, Decimal) for one in numbers) and float(source) == float(copy)
+
+
+def _within(unit: str) -> Callable[[str, str], bool]:
+    def close(source: str, copy: str) -> bool:
+        ours, theirs = moment(source), moment(copy)
+        if not isinstance(ours, datetime) or not isinstance(theirs, datetime):
+            return False
+        return abs(ours - theirs) < _UNITS[unit]
+
+    return close
+
+
+_KEEPS: Final[Mapping[str, Callable[[str, str], bool]]] = {
+    "float": _as_float,
+    **{unit: _within(unit) for unit in _UNITS},
+}
+
+
+def shortened(value: str | None) -> str | None:
+    """Return a value as a line has room for it."""
+    if value is None or len(value) <= _SHOWN:
+        return value
+    return f"{value[:_SHOWN]}… ({len(value)} characters)"
+
+
+def masked(value: str | None) -> str | None:
+    """Return no more of a value than how long it is."""
+    return None if value is None else f"*** ({len(value)} characters)"

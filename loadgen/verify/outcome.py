@@ -1,0 +1,85 @@
+"""What verification found of a tool: verdict, totals, findings, and how the record holds them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from loadgen.verify.findings import KINDS, Finding, Kind
+
+Verdict = Literal["right", "lossy", "wrong", "did not converge", "not checked"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableOutcome:
+    """How many rows of a table were compared; `in_flight` of them were under way."""
+
+    rows: int
+    destination_rows: int
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """One tool: `problems` are lines on what could not be compared, and why."""
+
+    tables: Mapping[str, TableOutcome] = field(default_factory=dict)
+    totals: Mapping[Kind, int] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+    problems: Sequence[str] = ()
+    unconverged_seconds: float | None = None  # how long the sentinel was waited for in vain
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """What to think of the copy."""
+        if self.unconverged_seconds is not None:
+            return "did not converge"
+        found = {kind for kind, count in self.totals.items() if count}
+        if found:
+            return "lossy" if found == {"lossy"} else "wrong"
+        return "not checked" if self.problems else "right"
+
+    @property
+    def in_flight(self) -> int:
+        """Rows that were under way."""
+        return sum(table.in_flight for table in self.tables.values())
+
+    def plain(self) -> dict[str, object]:
+        """Return it as verify.json holds it."""
+        return {
+            "verdict": self.verdict,
+            "totals": {kind: self.totals[kind] for kind in KINDS if self.totals.get(kind)},
+            "in_flight": self.in_flight,
+            "unconverged_seconds": self.unconverged_seconds,
+            "seconds": round(self.seconds, 2),
+            "tables": {
+                name: {
+                    "rows": table.rows,
+                    "destination_rows": table.destination_rows,
+                    "in_flight": table.in_flight,
+                }
+                for name, table in self.tables.items()
+            },
+            "problems": list(self.problems),
+            "findings": [finding.plain() for finding in self.findings],
+        }
+
+
+def document(
+    outcomes: Mapping[str, ToolOutcome], before: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """Return verify.json's content; tools that were checked `before`, and not now, are kept."""
+    tools = (before or {}).get("tools")
+    kept = tools if isinstance(tools, dict) else {}
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    found = {name: {"at": at, **outcome.plain()} for name, outcome in outcomes.items()}
+    return {"tools": {**kept, **found}}
+
+
+def exit_code(outcomes: Mapping[str, ToolOutcome]) -> int:
+    """Return 1 where something is wrong, 2 where a copy could not be checked in full, else 0."""
+    verdicts = {outcome.verdict for outcome in outcomes.values()}
+    if verdicts & {"wrong", "lossy", "did not converge"}:
+        return 1
+    return 2 if "not checked" in verdicts else 0

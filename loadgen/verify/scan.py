@@ -1,0 +1,145 @@
+"""One side of a table as verification asks it: SQL made from the pair, answers as plain values."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from loadgen.destination.columns import Engine, quoted
+from loadgen.destination.door import Door
+from loadgen.sql import statements
+from loadgen.verify.canonical import Pair
+from loadgen.verify.mapping import TablePair
+from loadgen.verify.ranges import Bounds, Checksum, Range
+
+_SQL: Final = statements("loadgen.verify", "verify.sql")
+_KEYS: Final = 1000  # looked up at once
+_WITHOUT_KEY: Final = 10  # shown at most
+
+# Where the engines' words differ: integer division of a difference that is never negative, and the
+# md5s of a range one after the other.
+_PART: Final = {
+    "postgres": "({key} - {low}) / {width}",
+    "duckdb": "({key} - {low}) // {width}",
+    "snowflake": "FLOOR(({key} - {low}) / {width})",
+}
+_JOINED: Final = {
+    "postgres": "string_agg(digest, '' ORDER BY k)",
+    "duckdb": "string_agg(digest, '' ORDER BY k)",
+    "snowflake": "LISTAGG(digest, '') WITHIN GROUP (ORDER BY k)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as fetched; `mark` is the source's row version, or the copy's load time as text."""
+
+    key: int | None
+    mark: str | None
+    texts: tuple[str | None, ...]
+
+
+class Side:
+    """The source's or the copy's side of one table."""
+
+    def __init__(self, door: Door, pair: TablePair, *, of_copy: bool) -> None:
+        self._door = door
+        engine = door.engine
+        names = [quoted((p.copy if of_copy else p.source).name) for p in pair.columns]
+        texts = [
+            both.expression(engine, name, of_copy=of_copy)
+            for both, name in zip(pair.columns, names, strict=True)
+        ]
+        key = pair.columns[0].copy if of_copy else pair.columns[0].source
+        self._key = names[0] if key.family == "integer" else f"CAST({names[0]} AS BIGINT)"
+        mark = (pair.load_time or "NULL") if of_copy else "xmin"
+        self._alike = pair.alike
+        self._fill = {
+            "table": pair.copy_name if of_copy else pair.source_name,
+            "live": pair.live if of_copy else "TRUE",
+            "key": self._key,
+            "row": _row(engine, pair, names, texts),
+            "values": ", ".join(map(_hashed, pair.columns, names)),
+            "texts": ", ".join(texts),
+            "mark": f"CAST({mark} AS VARCHAR)",
+        }
+
+    def bounds(self) -> Bounds:
+        """Return the lowest and highest key, and how many rows there are."""
+        (found,) = self._ask("bounds")
+        low, high, rows, without = found
+        return Bounds(_whole(low), _whole(high), int(rows), int(without))
+
+    def checksums(self, segment: Range, width: int) -> dict[int, Checksum]:
+        """Return the checksum of each range of `width` keys that has rows, by its number."""
+        engine = self._door.engine
+        number = _PART[engine].format(key=self._key, low=segment.low, width=width)
+        if self._alike:
+            found = self._ask("hashes", segment, number=number)
+            return {int(n): Checksum(int(rows), total) for n, rows, total in found}
+        # Else Postgres would sort whole rows, and make their digests afterwards.
+        fence = "OFFSET 0" if engine == "postgres" else ""
+        found = self._ask("checksums", segment, number=number, joined=_JOINED[engine], fence=fence)
+        return {int(n): Checksum(int(rows), digest) for n, rows, digest in found}
+
+    def digests(self, part: Range) -> dict[int, list[str]]:
+        """Return the md5s of the rows of a range by key; more than one where a key is doubled."""
+        found: dict[int, list[str]] = {}
+        for key, digest in self._ask("digests", part):
+            found.setdefault(int(key), []).append(digest)
+        return found
+
+    def rows(self, keys: Sequence[int]) -> dict[int, list[Row]]:
+        """Return the rows of some keys."""
+        found: dict[int, list[Row]] = {}
+        ordered = sorted(keys)
+        for start in range(0, len(ordered), _KEYS):
+            some = ordered[start : start + _KEYS]
+            listed = ", ".join(map(str, some))
+            for row in _rows(self._ask("rows", Range(some[0], some[-1]), keys=listed)):
+                found.setdefault(row.key or 0, []).append(row)
+        return found
+
+    def rows_without_key(self) -> list[Row]:
+        """Return some of the rows that have no key."""
+        return list(_rows(self._ask("rows_without_key", limit=_WITHOUT_KEY)))
+
+    def _ask(
+        self, name: str, part: Range | None = None, **more: object
+    ) -> Iterator[tuple[Any, ...]]:
+        between = f"{self._key} BETWEEN {part.low} AND {part.high}" if part else ""
+        return self._door.ask(_SQL[name].format(**self._fill, between=between, **more))
+
+
+def _rows(found: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+    for key, mark, *texts in found:
+        yield Row(_whole(key), mark, tuple(texts))
+
+
+def _hashed(both: Pair, name: str) -> str:
+    """Return SQL for a value of which Postgres has a hash that tells it from all others."""
+    return f"{name}::text" if both.source.family in {"json", "other"} else name
+
+
+def _whole(key: Any) -> int | None:
+    return None if key is None else int(key)
+
+
+def _row(engine: Engine, pair: TablePair, names: Sequence[str], texts: Sequence[str]) -> str:
+    """Return SQL for a row's text, in which no two rows of different values look alike.
+
+    Values without a comma are ended by one, and NULL is nothing. Others have their length before
+    them, NULL none; so has not the last, which is longest where it is JSON: nothing follows it.
+    """
+    columns = list(zip(pair.columns, names, texts, strict=True))
+    parts = [part for both, _, text in columns if both.fixed for part in (text, "','")]
+    free = [column for column in columns if not column[0].fixed]
+    free.sort(key=lambda column: column[0].source.family == "json")
+    for _, _, text in free[:-1]:
+        parts += [f"length({text})", "':'", text, "','"]
+    for _, name, text in free[-1:]:
+        parts += [f"CASE WHEN {name} IS NULL THEN 'N' ELSE 'V' END", text]
+    if engine != "snowflake":
+        return f"concat({', '.join(parts)})"
+    return " || ".join(
+        p if p.startswith("'") else f"COALESCE(CAST({p} AS VARCHAR), '')" for p in parts
+    )

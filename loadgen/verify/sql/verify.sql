@@ -1,0 +1,31 @@
+-- What is asked of both sides of a table, in words that all three engines have. {names} are filled
+-- in by scan.py: {key} is the key as a whole number, {row} the row's canonical text.
+
+-- name: bounds
+-- Lowest and highest key, how many rows there are, and how many have no key.
+SELECT min({key}), max({key}), count(*), count(*) - count({key}) FROM {table} WHERE {live}
+
+-- name: checksums
+-- Of each range of keys: how many rows it has, and the md5 of their md5s in the key's order.
+SELECT part, count(*), md5({joined})
+FROM (SELECT {number} AS part, {key} AS k, md5({row}) AS digest FROM {table}
+      WHERE {live} AND {between} {fence}) rows_of_ranges
+GROUP BY part ORDER BY part
+
+-- name: hashes
+-- The same between two Postgres, by the row hash that hash partitioning stands on; hashed once more,
+-- as the sum of two rows would not show that they have exchanged a value.
+SELECT {number}, count(*), sum(hashint8extended(hash_record_extended(ROW({values}), 0), 0))::text
+FROM {table} WHERE {live} AND {between} GROUP BY 1
+
+-- name: digests
+-- Key and md5 of each row of a range.
+SELECT {key}, md5({row}) FROM {table} WHERE {live} AND {between} ORDER BY 1
+
+-- name: rows
+-- Rows of some keys: key, mark (the source's row version, the copy's load time), canonical texts.
+SELECT {key}, {mark}, {texts} FROM {table} WHERE {live} AND {between} AND {key} IN ({keys})
+
+-- name: rows_without_key
+-- How the rows without a key look.
+SELECT {key}, {mark}, {texts} FROM {table} WHERE {live} AND {key} IS NULL LIMIT {limit}

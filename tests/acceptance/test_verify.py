@@ -1,0 +1,71 @@
+"""Verification beside a running load: in motion, and brought to rest."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from loadgen.record_reader import load_run
+from loadgen.source.postgres import connect
+from tests.acceptance.conftest import Locust, check_record, counted, rates, wait_for_offers
+from tests.conftest import Cluster, RunLoadgen
+from tests.replication import Subscription
+
+TOOLS = """
+[tools.copy]
+kind = "postgres"
+destination = "postgres"
+url = "{copy}"
+"""
+
+
+@pytest.fixture
+def copy(cluster: Cluster, seeded: str, project: Path) -> Iterator[str]:
+    """Yield the DSN of a copy that replication keeps, and that tools.toml names."""
+    with cluster.database(seeded.rpartition("/")[2]) as dsn:
+        with connect(dsn) as conn:
+            conn.execute("DROP PUBLICATION loadgen")
+        subscription = Subscription(seeded, dsn)
+        (project / "tools.toml").write_text(TOOLS.format(copy=dsn))
+        yield dsn
+        subscription.drop()
+
+
+def test_a_load_is_verified_in_motion_and_drained(  # noqa: PLR0917 - fixtures
+    seeded: str, copy: str, locust: Locust, project: Path, metrics_port: int,
+    run_loadgen: RunLoadgen,
+) -> None:  # fmt: skip
+    """A true copy is right at 500 writes a second and after a drain; the load then goes on.
+
+    One that somebody else has paused is compared as well, and stays paused.
+    """
+    before = counted(seeded)
+    process = locust(seeded, "-t", "40s", "-u", "8", *rates(14))
+    wait_for_offers(project, process)
+    environment = {"DATABASE_URL": seeded, "METRICS_PORT": str(metrics_port)}
+
+    def verified(*arguments: str) -> str:
+        done = run_loadgen("verify", "--json", *arguments, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = json.loads(done.stdout)["tools"]["copy"]
+        assert found["verdict"] == "right"
+        assert found["tables"]["orders"]["rows"] > 3000
+        return done.stderr
+
+    verified("--lag", "3")
+    said = verified("--drain", "--lag", "2")
+    assert f"the load at http://127.0.0.1:{metrics_port} is paused" in said
+    assert said.rstrip().endswith("the load goes on")
+    assert run_loadgen("pause", env=environment).returncode == 0
+    assert "paused" not in verified("--drain", "--lag", "0.1")
+    assert "paused: asked for" in run_loadgen("rates", env=environment).stdout
+    process.terminate()
+    process.communicate(timeout=60)
+    check_record(project, seeded, before | {"insert_event": before["insert_event"] + 2})
+    path = project / "reports" / "latest"
+    journal = [(one.kind, one.details.get("by")) for one in load_run(path).journal]
+    assert [kind for kind in journal if kind[1]] == [
+        ("pause", "verify"), ("resume", "verify"), ("pause", "cli"),
+    ]  # fmt: skip
+    assert json.loads((path / "verify.json").read_text())["tools"]["copy"]["verdict"] == "right"

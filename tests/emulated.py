@@ -1,0 +1,36 @@
+"""The emulator of AWS: moto's server, a process of its own in the emulators' environment."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.conftest import EMULATORS, clean_environment, find_free_port, kill_all
+from tests.polling import wait_for
+
+
+@contextmanager
+def aws_server() -> Iterator[str]:
+    """Run moto's server and yield its address; what it holds is gone with it."""
+    program = EMULATORS / "moto_server"
+    if not program.exists():
+        pytest.skip(f"no {program}: make setup-dev")
+    port = find_free_port()
+    with TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [str(program), "-H", "127.0.0.1", "-p", str(port)],
+                stdout=out,
+                stderr=out,
+                env=clean_environment(measured=False),
+            )
+        try:
+            wait_for(lambda: "Running on" in log.read_text(), "moto_server")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            kill_all(process)
+            process.wait()

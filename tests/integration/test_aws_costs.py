@@ -1,0 +1,436 @@
+"""AWS' cost lines, through the real boto3 from moto's server: to the cent.
+
+Sizes, request counts and the bill are put there by the test: the emulator makes none of its own.
+"""
+
+import json
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import boto3
+import pytest
+
+from loadgen.costs.aws import Account, RDSCostTracker
+from loadgen.costs.aws_costs import AwsCosts
+from loadgen.costs.aws_door import clients
+from loadgen.costs.aws_prices import AwsPrices
+from loadgen.costs.cards import load_card
+from loadgen.costs.reading import Unread
+from loadgen.record_costs import CostLine
+from loadgen.record_run import Run, run_of
+from loadgen.settings import load_settings
+from tests.emulated import aws_server
+
+TOOL = "simplyload"
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+TAGS = [{"Key": "tool", "Value": TOOL}]
+GIB = 1024**3
+
+
+@cache
+def _client(service: str, region: str, url: str) -> Any:
+    return boto3.client(service, region_name=region, endpoint_url=url)
+
+
+@dataclass
+class Aws:
+    """The emulated account, emptied for each test."""
+
+    url: str
+    folder: Path
+    region: str = "us-east-1"
+    settings: dict[str, object] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        """Return a client of the test's own, to put things there."""
+        return _client(service, self.region, self.url)
+
+    def reset(self) -> None:
+        """Take all away."""
+        self.post("/moto-api/reset", {})
+
+    def post(self, path: str, body: object) -> None:
+        """Tell the emulator something that AWS has no call for."""
+        data = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(f"{self.url}{path}", data, headers, method="POST")  # noqa: S310 - loopback
+        urllib.request.urlopen(asked).close()  # noqa: S310 - as above
+
+    def bucket(self, name: str, size: int = 0) -> None:
+        """Make a tagged bucket with an object of that size."""
+        s3 = self.client("s3")
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": TAGS})
+        s3.put_object(Bucket=name, Key="k", Body=b"x" * size)
+
+    def launch(self, kind: str, tool: str = TOOL) -> None:
+        """Start a tagged Linux instance with a tagged volume of 100 GB."""
+        ec2 = self.client("ec2")
+        image = next(one for one in ec2.describe_images()["Images"] if not one.get("Platform"))
+        ec2.run_instances(
+            ImageId=image["ImageId"], MinCount=1, MaxCount=1, InstanceType=kind,
+            BlockDeviceMappings=[
+                {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 100, "VolumeType": "gp3"}}
+            ],
+            TagSpecifications=[
+                {"ResourceType": what, "Tags": [{"Key": "tool", "Value": tool}]}
+                for what in ("instance", "volume")
+            ],
+        )  # fmt: skip
+
+    def metric(self, name: str, value: float, at: datetime, dimensions: Mapping[str, str]) -> None:
+        """Put a value of AWS/S3 there."""
+        listed = [{"Name": key, "Value": said} for key, said in dimensions.items()]
+        data = {"MetricName": name, "Dimensions": listed, "Timestamp": at, "Value": value}
+        self.client("cloudwatch").put_metric_data(Namespace="AWS/S3", MetricData=[data])
+
+    def billed(self, *days: tuple[str, str, bool]) -> None:
+        """Put the next answer of Cost Explorer there: days, dollars of S3, whether estimated."""
+        results = [
+            {
+                "TimePeriod": {"Start": day, "End": day},
+                "Total": {},
+                "Estimated": estimated,
+                "Groups": [
+                    {
+                        "Keys": [f"tool${TOOL}", "Amazon Simple Storage Service"],
+                        "Metrics": {"UnblendedCost": {"Amount": dollars, "Unit": "USD"}},
+                    }
+                ]
+                if dollars
+                else [],
+            }
+            for day, dollars, estimated in days
+        ]
+        path = "/moto-api/static/ce/cost-and-usage-results"
+        self.post(path, {"results": [{"ResultsByTime": results}]})
+
+    def costs(self, now: datetime = NOW, card: Unread | None = None) -> AwsCosts:
+        """Return the source of lines as the product makes it."""
+        settings = load_settings(
+            {"aws_region": self.region, "aws_endpoint_url": self.url, **self.settings}
+        )
+        return AwsCosts([TOOL], settings, card or load_card("aws"), now)
+
+    def lines(self, run: Run, now: datetime = NOW) -> dict[str, CostLine]:
+        """Return the run's lines by `tool category`."""
+        return {f"{one.tool} {one.category}": one for one in self.costs(now).lines(run)}
+
+    def run(self, start: datetime, hours: float) -> Run:
+        """Return a run of that time."""
+        times = {"started_at": start, "ended_at": start + timedelta(hours=hours)}
+        raw = {"run_id": "r", **{name: at.isoformat() for name, at in times.items()}}
+        return run_of(self.folder, raw)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Run the emulator."""
+    with aws_server() as url:
+        yield url
+
+
+@pytest.fixture
+def aws(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """Return an empty account, and keys that nobody checks."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    found = Aws(server, tmp_path)
+    found.reset()
+    return found
+
+
+def cents(line: CostLine) -> str:
+    """Return dollars and cents, or that there are none."""
+    return "none" if line.amount is None else f"{line.amount:.2f}"
+
+
+def november(hours: Decimal) -> Decimal:
+    """Return the part of the month in which NOW lies that so many hours are."""
+    month = NOW.replace(day=1)
+    return hours / Decimal(((month + timedelta(days=32)).replace(day=1) - month).days * 24)
+
+
+def test_a_short_run_lists_its_bucket(aws: Aws) -> None:
+    """What lies there now is taken for the whole run, as an estimate."""
+    aws.bucket("short", 3 * 1024**2)
+    line = aws.lines(aws.run(NOW - timedelta(hours=1), 1))[f"{TOOL} S3 storage"]
+    assert line.basis == "estimate"
+    assert line.payer == "service"
+    expected = Decimal(3) / 1024 * november(Decimal(1))
+    assert line.quantity == expected.quantize(Decimal("1e-9"))
+    assert "1 objects" in line.note
+
+
+@pytest.mark.parametrize(
+    ("terabytes", "dollars"),
+    [
+        (40, {"S3 storage": 40 * 1024 * Decimal("0.023")}),
+        (
+            60,
+            {
+                "S3 storage, first 50 tb": 51200 * Decimal("0.023"),
+                "S3 storage, next 450 tb": 10240 * Decimal("0.022"),
+            },
+        ),
+    ],
+)
+def test_what_is_stored_is_priced_by_tiers(
+    aws: Aws, terabytes: int, dollars: Mapping[str, Decimal]
+) -> None:
+    """Three days of CloudWatch's daily sizes, under and over 50 TB."""
+    aws.bucket("long")
+    start = datetime(2026, 11, 17, tzinfo=UTC)
+    dimensions = {"BucketName": "long", "StorageType": "StandardStorage"}
+    for day in range(3):
+        at = start + timedelta(days=day)
+        aws.metric("BucketSizeBytes", terabytes * 1024 * GIB, at, dimensions)
+    lines = aws.lines(aws.run(start, 72), start + timedelta(hours=80))
+    for category, month in dollars.items():
+        line = lines[f"{TOOL} {category}"]
+        assert cents(line) == f"{month / 10:.2f}"  # three days of November's thirty
+        assert line.basis == "list"
+
+
+def test_requests_are_counted_where_metrics_are_on(aws: Aws) -> None:
+    """Put and alike at $0.005, get and alike at $0.0004 a thousand; without metrics no figure."""
+    aws.bucket("asked")
+    start = NOW - timedelta(hours=2)
+    run = aws.run(start, 1)
+    off = aws.lines(run)[f"{TOOL} S3 requests"]
+    assert off.amount is None
+    assert "turn them on with Id EntireBucket" in off.note
+    dimensions = {"BucketName": "asked", "FilterId": "EntireBucket"}
+    for name, value in (("PutRequests", 90_000), ("ListRequests", 10_000), ("GetRequests", 50_000)):
+        aws.metric(name, value, start + timedelta(minutes=5), dimensions)
+    on = aws.lines(run)
+    assert cents(on[f"{TOOL} S3 requests, put and alike"]) == "0.50"
+    assert cents(on[f"{TOOL} S3 requests, get and alike"]) == "0.02"
+
+
+def test_an_instance_counts_from_its_launch_to_the_run_s_end(aws: Aws) -> None:
+    """Hours by type, its public address, its volume by gigabyte; another's tag is not ours."""
+    before = datetime.now(UTC)
+    aws.launch("t3.small")
+    aws.launch("t3.medium", "other")
+    # A run that began an hour before the launch and goes on for 50 hours after it.
+    run = aws.run(before - timedelta(hours=1), 51)
+    lines = aws.lines(run, before + timedelta(hours=50))
+    instance = lines[f"{TOOL} EC2 t3.small"]
+    assert cents(instance) == "1.04"  # 50 h at 0.0208
+    assert cents(lines[f"{TOOL} public IPv4"]) == "0.25"
+    volume = lines[f"{TOOL} EBS gp3"]
+    assert volume.amount == pytest.approx(8 * november(Decimal(50)), abs=Decimal("0.01"))
+    assert not any("medium" in name for name in lines)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_rds_is_the_customer_s_where_there_is_one(aws: Aws, on: bool) -> None:
+    """Tagged `source` it is priced by class and storage; without one there is no line of it."""
+    before = datetime.now(UTC)
+    if on:
+        aws.client("rds").create_db_instance(
+            DBInstanceIdentifier="src", DBInstanceClass="db.t3.micro", Engine="postgres",
+            AllocatedStorage=20, StorageType="gp3", MasterUsername="u",
+            MasterUserPassword="password1", Tags=[{"Key": "tool", "Value": "source"}],
+        )  # fmt: skip
+    lines = aws.lines(aws.run(before - timedelta(hours=1), 101), before + timedelta(hours=100))
+    if not on:
+        assert list(lines) == ["all tools AWS"]
+        assert "nothing in the region" in lines["all tools AWS"].note
+        return
+    assert cents(lines["source RDS db.t3.micro"]) == "1.80"  # 100 h at 0.018
+    assert lines["source RDS db.t3.micro"].payer == "customer"
+    assert lines["source RDS db.t3.micro"].grade == "K"
+    assert (
+        cents(lines["source RDS storage gp3"]) == f"{Decimal('2.30') * november(Decimal(100)):.2f}"
+    )
+
+
+def test_a_stopped_database_is_not_free(aws: Aws) -> None:
+    """Since when it is stopped is not told, so its hours are not priced; its storage is."""
+    rds = aws.client("rds")
+    rds.create_db_instance(
+        DBInstanceIdentifier="src", DBInstanceClass="db.t3.micro", Engine="postgres",
+        AllocatedStorage=20, StorageType="gp3", MasterUsername="u",
+        MasterUserPassword="password1", Tags=TAGS,
+    )  # fmt: skip
+    rds.stop_db_instance(DBInstanceIdentifier="src")
+    lines = aws.lines(aws.run(NOW - timedelta(hours=1), 3), NOW + timedelta(hours=3))
+    assert "is stopped" in lines[f"{TOOL} RDS db.t3.micro"].note
+    assert lines[f"{TOOL} RDS storage gp3"].amount is not None
+
+
+DAYS = [f"2026-11-{day}" for day in (17, 18)]
+TWO_DAYS = datetime(2026, 11, 17, tzinfo=UTC)
+
+
+def test_cost_explorer_has_the_last_word(aws: Aws) -> None:
+    """Once its days are there they replace the list prices; asking is paid, and done once."""
+    aws.bucket("billed")
+    aws.billed((DAYS[0], "1.10", False), (DAYS[1], "0.13", False))
+    run, later = aws.run(TWO_DAYS, 48), TWO_DAYS + timedelta(days=4)
+    first = aws.lines(run, later)
+    assert cents(first[f"{TOOL} billed: Amazon Simple Storage Service"]) == "1.23"
+    assert first[f"{TOOL} billed: Amazon Simple Storage Service"].final
+    assert f"{TOOL} S3 storage" not in first
+    assert cents(first["all tools Cost Explorer"]) == "0.01"
+    assert aws.lines(run, later) == first
+
+
+def test_a_partial_day_of_the_bill_counts_by_its_part(aws: Aws) -> None:
+    """A run of a day and a half has half of the second day."""
+    aws.bucket("billed")
+    aws.billed((DAYS[0], "1.10", False), (DAYS[1], "0.20", False))
+    lines = aws.lines(aws.run(TWO_DAYS, 36), TWO_DAYS + timedelta(days=4))
+    line = lines[f"{TOOL} billed: Amazon Simple Storage Service"]
+    assert cents(line) == "1.20"
+    assert "by the clock" in line.note
+
+
+def test_cost_explorer_late_or_empty_leaves_list_prices(aws: Aws) -> None:
+    """It is not asked before it can know; empty, it is asked again later, not at once."""
+    aws.bucket("billed")
+    run = aws.run(TWO_DAYS, 48)
+    late = aws.lines(run, TWO_DAYS + timedelta(days=2, hours=1))
+    storage = late[f"{TOOL} S3 storage"]
+    assert not storage.final
+    assert "up to a day late" in storage.note
+    assert "all tools Cost Explorer" not in late
+    aws.billed((DAYS[0], "", False), (DAYS[1], "", False))
+    empty = aws.lines(run, TWO_DAYS + timedelta(days=4))
+    assert "activate it as a cost allocation tag" in empty[f"{TOOL} S3 storage"].note
+    aws.billed((DAYS[0], "1.00", False), (DAYS[1], "1.00", False))
+    soon = aws.lines(run, TWO_DAYS + timedelta(days=4, hours=1))
+    assert soon["all tools Cost Explorer"].quantity == 1
+    assert soon[f"{TOOL} transfer"].amount is None
+
+
+def test_estimated_days_are_provisional(aws: Aws) -> None:
+    """What AWS itself calls an estimate may still change."""
+    aws.bucket("billed")
+    aws.billed((DAYS[0], "1.00", False), (DAYS[1], "1.00", True))
+    lines = aws.lines(aws.run(TWO_DAYS, 48), TWO_DAYS + timedelta(days=4))
+    assert not lines[f"{TOOL} billed: Amazon Simple Storage Service"].final
+
+
+def test_a_missing_price_leaves_the_usage(aws: Aws) -> None:
+    """Another region than the card's, a type it lacks, no card at all: said in the line."""
+    aws.bucket("priced")
+    run = aws.run(NOW - timedelta(hours=1), 1)
+    no_card = aws.costs(card=Unread("there is no rate card 'aws'")).lines(run)
+    assert all(line.amount is None for line in no_card)
+    assert any("there is no rate card" in line.note for line in no_card)
+    aws.launch("m5.large")
+    large = aws.lines(aws.run(NOW - timedelta(hours=1), 3), NOW + timedelta(hours=2))
+    assert "has no ec2_linux of m5.large in us-east-1" in large[f"{TOOL} EC2 m5.large"].note
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("AccessDenied", "denied: the IAM policy"),
+        ("ThrottlingException", "AWS throttles"),
+        ("ExpiredToken", "the key is expired"),
+        ("InvalidClientTokenId", "the key is not known"),
+    ],
+)
+def test_a_refusal_stands_where_the_figure_would(aws: Aws, code: str, said: str) -> None:
+    """One service that refuses costs its own lines; the others are complete."""
+    aws.bucket("refused")
+    settings = load_settings({"aws_region": aws.region, "aws_endpoint_url": aws.url})
+    made = clients(settings)
+
+    def refusing(service: str, region: str | None = None) -> Any:
+        client = made(service, region)
+        if service == "rds":
+            client.meta.events.register("before-call.rds", refuse)
+        return client
+
+    def refuse(**_: object) -> tuple[object, dict[str, Any]]:
+        response = type("Response", (), {"status_code": 400, "headers": {}})()
+        return response, {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {}}
+
+    run = aws.run(NOW - timedelta(hours=1), 1)
+    source = AwsCosts([TOOL], settings, load_card("aws"), NOW, refusing)
+    lines = {f"{one.tool} {one.category}": one for one in source.lines(run)}
+    assert said in lines["all tools RDS"].note
+    assert "rds:DescribeDBInstances" in lines["all tools RDS"].note
+    assert lines["all tools RDS"].amount is None
+    assert lines[f"{TOOL} S3 storage"].amount is not None
+
+
+def test_throttling_is_tried_again_and_bounded(aws: Aws) -> None:
+    """Two refusals cost two more attempts and nothing else; it ends after five."""
+    refused: list[str] = []
+
+    class Throttles(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            busy = len(refused) < self.server.refusals  # type: ignore[attr-defined]
+            if busy:
+                refused.append(self.path)
+            body = _THROTTLED if busy else _NO_INSTANCES
+            self.send_response(400 if busy else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Throttles) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        settings = load_settings({"aws_region": "us-east-1", "aws_endpoint_url": address})
+        account = Account(clients(settings), AwsPrices(load_card("aws"), "us-east-1"), [TOOL], NOW)
+        run = aws.run(NOW - timedelta(hours=1), 1)
+        server.refusals = 2  # type: ignore[attr-defined]
+        assert RDSCostTracker(account).lines(run) == []
+        assert len(refused) == 2
+        refused.clear()
+        server.refusals = 99  # type: ignore[attr-defined]
+        (line,) = RDSCostTracker(account).lines(run)
+        assert "AWS throttles, also after 5 attempts" in line.note
+        assert len(refused) == 5
+        server.shutdown()
+
+
+_THROTTLED = b"""<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>
+<Message>Rate exceeded</Message></Error><RequestId>r</RequestId></ErrorResponse>"""
+_NO_INSTANCES = b"""<DescribeDBInstancesResponse><DescribeDBInstancesResult><DBInstances/>
+</DescribeDBInstancesResult></DescribeDBInstancesResponse>"""
+
+
+def test_nobody_there_and_no_keys(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address where nobody answers, and no keys: lines that say so, within bounded attempts."""
+    run = aws.run(NOW - timedelta(hours=1), 1)
+    aws.settings = {"aws_endpoint_url": "http://127.0.0.1:9"}
+    away = aws.lines(run)
+    assert {line.amount for line in away.values()} == {None}
+    assert any("Could not connect" in line.note for line in away.values())
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", "/nonexistent")
+    keyless = aws.lines(run)
+    assert any("credentials" in line.note for line in keyless.values())
+
+
+def test_without_a_region_aws_is_not_used(aws: Aws) -> None:
+    """No setting, no lines."""
+    aws.settings = {"aws_region": None}
+    assert aws.lines(aws.run(NOW - timedelta(hours=1), 1)) == {}

@@ -1,0 +1,233 @@
+"""Planted faults: a true copy is spoilt in one place, and that place is what is found."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from loadgen.verify.findings import Finding
+from tests.conftest import Cluster, Fakesnow
+from tests.copies import (
+    COLUMNS,
+    ROWS,
+    Copy,
+    duckdb_copy,
+    make_source,
+    postgres_copy,
+    snowflake_copy,
+)
+
+NAMES = ", ".join(name for name in COLUMNS if name != "id")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to the copy ({t} is its table, {tz} its times' type), and what it is called."""
+
+    statement: str
+    key: int
+    kind: str
+    columns: tuple[str, ...] = ()
+    source: str = ""  # done there first, and undone by `undo`
+    undo: str = ""
+
+
+def changed(column: str, value: str, key: int) -> Fault:
+    """Return a fault of one value."""
+    return Fault(f"UPDATE {{t}} SET {column} = {value} WHERE id = {key}", key, "differs", (column,))
+
+
+FAULTS = {
+    "a row twice": Fault(
+        f"INSERT INTO {{t}} (id, {NAMES}) SELECT id, {NAMES} FROM {{t}} WHERE id = 5",
+        5,
+        "duplicate",
+    ),
+    "the first key is missing": Fault("DELETE FROM {t} WHERE id = 1", 1, "missing"),
+    "the last key is missing": Fault(f"DELETE FROM {{t}} WHERE id = {ROWS}", ROWS, "missing"),
+    "a key between is missing": Fault("DELETE FROM {t} WHERE id = 30", 30, "missing"),
+    "a key beyond what was given out": Fault(
+        f"INSERT INTO {{t}} (id, {NAMES}) SELECT 1000, {NAMES} FROM {{t}} WHERE id = 2",
+        1000,
+        "extra",
+    ),
+    "a key below all": Fault(
+        f"INSERT INTO {{t}} (id, {NAMES}) SELECT -7, {NAMES} FROM {{t}} WHERE id = 2", -7, "extra"
+    ),
+    "a delete that did not arrive": Fault(
+        f"INSERT INTO {{t}} (id, {NAMES}) SELECT 400, {NAMES} FROM {{t}} WHERE id = 2",
+        400,
+        "not_deleted",
+    ),
+    "an update that did not arrive": Fault(
+        "UPDATE {t} SET version = 0, word = 'before',"
+        " updated_at = CAST('2026-01-31 00:00:00+00' AS {tz}) WHERE id = 9",
+        9,
+        "stale",
+        ("version",),
+    ),
+    "a lower version of the same time": changed("version", "0", 10),
+    "a higher version": changed("version", "99", 10),
+    "a loss that was declared": Fault(
+        "UPDATE {t} SET id = id WHERE id = 11",
+        11,
+        "lossy",
+        ("loose",),
+        "UPDATE samples SET loose = 5.5000000000000000001 WHERE id = 11",
+        "UPDATE samples SET loose = 5.5 WHERE id = 11",
+    ),
+    "more than the declared loss": changed("loose", "5.500000001", 11),
+    "a letter": changed("word", "'it''s word 12'", 12),
+    "a space at the end": changed("word", "'it''s wörd 12 '", 12),
+    "NULL for an empty text": changed("word", "NULL", 15),
+    "an empty text for NULL": changed("word", "''", 14),
+    "the word null for NULL": changed("word", "'<null>'", 14),
+    "NULL for the word null": changed("other", "NULL", 22),
+    "a text that went over into the next": Fault(
+        "UPDATE {t} SET word = 'it''s wörd 13,o', other = ',13:' WHERE id = 13",
+        13,
+        "differs",
+        ("word", "other"),
+    ),
+    "a uuid": changed("code", "'00000000-0000-0000-0000-000000000001'", 16),
+    "an integer": changed("small", "0", 17),
+    "an integer that is gone": changed("small", "NULL", 17),
+    "a cent": changed("amount", "24.67", 18),
+    "the last digit of a decimal": changed("exact", "1900000.000000000018", 19),
+    "the last bit of a float": changed("ratio", "2.5000000000000004", 20),
+    "a boolean": changed("flag", "FALSE", 24),
+    "a boolean that is gone": changed("flag", "NULL", 24),
+    "a day": changed("day", "CAST('2026-01-24' AS DATE)", 24),
+    "a microsecond": changed("happened", "CAST('2026-01-01 10:00:36.000001+00' AS {tz})", 24),
+    "a time zone": changed("happened", "CAST('2026-01-01 11:00:36+00' AS {tz})", 24),
+    "a time that is gone": changed("happened", "NULL", 24),
+    "a local time's microsecond": changed(
+        "wall", "CAST('2026-01-01 10:00:24.000025' AS {ntz})", 24
+    ),
+    "a value in JSON": changed(
+        "doc", '{json}"kéy": 26, "a": "x, \\"25", "list": [1, true, null]{end}', 25
+    ),
+    "a text for a number in JSON": changed(
+        "doc", '{json}"kéy": "25", "a": "x, \\"25", "list": [1, true, null]{end}', 25
+    ),
+    "one for true in JSON": changed(
+        "doc", '{json}"kéy": 25, "a": "x, \\"25", "list": [1, 1, null]{end}', 25
+    ),
+    "a key that JSON lacks": changed("doc", '{json}"kéy": 25, "list": [1, true, null]{end}', 25),
+    "a space within JSON's text": changed(
+        "doc", '{json}"kéy": 25, "a": "x,\\"25", "list": [1, true, null]{end}', 25
+    ),
+    "a byte": changed("raw", "{nul}", 26),
+    "one value of the first row": changed("small", "7", 1),
+    "one value of the last row": changed("small", "7", ROWS),
+}
+
+
+@pytest.fixture(scope="module")
+def source(cluster: Cluster) -> Iterator[str]:
+    """Yield the DSN of the source."""
+    with cluster.database("migrated_template") as dsn:
+        make_source(dsn)
+        yield dsn
+
+
+@pytest.fixture(scope="module", params=["replica", "postgres", "duckdb", "snowflake"])
+def copy(
+    request: pytest.FixtureRequest, source: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Copy]:
+    """Yield a true copy in each kind of destination."""
+    with _copy(request, source, tmp_path_factory) as found:
+        yield found
+
+
+@contextmanager
+def _copy(
+    request: pytest.FixtureRequest, source: str, folders: pytest.TempPathFactory
+) -> Iterator[Copy]:
+    if request.param in {"replica", "postgres"}:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        with postgres_copy(cluster, source, alike=request.param == "replica") as copy:
+            yield copy
+    elif request.param == "duckdb":
+        with duckdb_copy(folders.mktemp("duckdb"), source) as copy:
+            yield copy
+    else:
+        fakesnow: Fakesnow = request.getfixturevalue("fakesnow")
+        with snowflake_copy(fakesnow, source) as copy:
+            yield copy
+
+
+def spoilt(copy: Copy, fault: Fault) -> str:
+    """Return a fault's statement in the words of the copy's engine."""
+    engine = copy.tool.destination
+    start, end = {
+        "postgres": ("CAST('{", "}' AS jsonb)"),
+        "duckdb": ("CAST('{", "}' AS JSON)"),
+        "snowflake": ("PARSE_JSON('{", "}')"),
+    }[engine]
+    statement = fault.statement
+    if engine == "snowflake":
+        statement = statement.replace('\\"', '\\\\"')
+    for name, word in {
+        "t": copy.tool.place_of("samples"),
+        "tz": copy.times,
+        "ntz": "TIMESTAMP_NTZ" if engine == "snowflake" else "TIMESTAMP",
+        "json": start,
+        "end": end,
+        "nul": {
+            "postgres": "decode('00', 'hex')",
+            "duckdb": "unhex('00')",
+            "snowflake": "TO_BINARY('00', 'HEX')",
+        }[engine],
+    }.items():
+        statement = statement.replace(f"{{{name}}}", word)
+    return statement
+
+
+def places(findings: list[Finding]) -> list[tuple[str, str, str | None, str]]:
+    """Return where findings are and what they are called."""
+    return [(one.table, one.key, one.column, one.kind) for one in findings]
+
+
+def test_a_true_copy_has_no_findings(copy: Copy) -> None:
+    """Each row of each type is compared, and equal."""
+    found = copy.verified()
+    assert not found.problems
+    assert not found.findings
+    assert found.verdict == "right"
+    assert found.tables["samples"].rows == found.tables["samples"].destination_rows == ROWS
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found(copy: Copy, name: str) -> None:
+    """With its kind, key and column, and nothing else."""
+    fault = FAULTS[name]
+    if fault.source:
+        copy.at_source(fault.source)
+    try:
+        copy.execute(spoilt(copy, fault))
+        found = copy.verified()
+    finally:
+        copy.restore()
+        if fault.undo:
+            copy.at_source(fault.undo)
+    assert not found.problems
+    columns: tuple[str | None, ...] = fault.columns or (None,)
+    kind = "differs" if copy.alike and fault.kind == "lossy" else fault.kind
+    expected = [("samples", str(fault.key), column, kind) for column in columns]
+    assert places(list(found.findings)) == expected
+
+
+@pytest.mark.parametrize("copy", ["snowflake"], indirect=True)
+def test_a_mark_of_deletion_counts_as_a_delete(copy: Copy) -> None:
+    """What is gone at the source may be marked; what is there may not."""
+    table = copy.tool.place_of("samples")
+    inserted = f"INSERT INTO {table} (id, {NAMES}, _FIVETRAN_DELETED)"
+    try:
+        copy.execute(f"{inserted} SELECT 400, {NAMES}, TRUE FROM {table} WHERE id = 2")
+        assert copy.verified().verdict == "right"
+        copy.execute(f"UPDATE {table} SET _FIVETRAN_DELETED = TRUE WHERE id = 3")
+        assert places(list(copy.verified().findings)) == [("samples", "3", None, "missing")]
+    finally:
+        copy.restore()

@@ -1,0 +1,24 @@
+"""The link from a run to the dashboards."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
+
+from grafana.__main__ import DASHBOARDS
+from loadgen.grafana_link import load_dashboard
+
+BEGAN, ENDED = datetime(2026, 11, 23, 10, tzinfo=UTC), datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def test_it_opens_the_load_at_the_runs_time() -> None:
+    """The dashboard is one of ours, the variable one of its; a little is shown around the run."""
+    link = urlsplit(load_dashboard("http://127.0.0.1:3000/", "a run", BEGAN, ENDED))
+    assert link.path == f"/d/{DASHBOARDS['load']['uid']}"
+    asked = {name: values[0] for name, values in parse_qs(link.query).items()}
+    assert asked == {"from": "1795427970000", "to": "1795435230000", "var-run": "a run"}
+    names = {f"var-{one['name']}" for one in DASHBOARDS["load"]["templating"]["list"]}
+    assert "var-run" in names
+
+
+def test_a_run_that_goes_on_is_shown_up_to_now() -> None:
+    """Its end is not known."""
+    assert "&to=now&" in load_dashboard("https://grafana.example/sub", "r", BEGAN, None)

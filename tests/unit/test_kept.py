@@ -1,0 +1,73 @@
+"""What the watch shows of the newest run's folder: findings, rows, dollars."""
+
+import os
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from loadgen.errors import RecordError
+from loadgen.record import VERIFY_FILE, RunRecord
+from loadgen.record_costs import CostLine, Costs, not_priced, write_costs
+from loadgen.verify.findings import KINDS
+from loadgen.watching.kept import Kept, KeptReader
+from tests.records import START, Made, write_run
+
+VERIFIED = {
+    "tools": {
+        "dlt": {"totals": {"missing": 2}, "tables": {"orders": {"destination_rows": 7}}},
+        "copy": {"totals": {}, "tables": {"orders": {"destination_rows": 9}}},
+    }
+}
+
+
+def line(tool: str, category: str, dollars: str) -> CostLine:
+    """Return a priced line."""
+    return CostLine(
+        tool=tool,
+        payer="service",
+        category=category,
+        amount=Decimal(dollars),
+        basis="list",
+        grade="P",
+        source="a card",
+        as_of=date(2026, 11, 1),
+    )
+
+
+def test_without_a_run_there_is_nothing(tmp_path: Path) -> None:
+    """Nor in a run that nobody has verified or priced."""
+    assert KeptReader(tmp_path).read() == Kept()
+    write_run(tmp_path, Made(seconds=2))
+    assert KeptReader(tmp_path).read() == Kept()
+
+
+def test_findings_and_dollars_are_those_of_the_files(tmp_path: Path) -> None:
+    """Each kind of a tool that was verified, zeros too; what is not priced is not nothing."""
+    path = write_run(tmp_path, Made(seconds=2))
+    reader = KeptReader(tmp_path)
+    assert reader.read() == Kept()
+    RunRecord.open(path).write_verify(VERIFIED)
+    lines = [line("dlt", "compute", "0.25"), line("dlt", "compute", "0.5")]
+    write_costs(path, Costs(START, (*lines, not_priced("copy", "service", "plan", "no card"))))
+    kept = reader.read()
+    assert kept.findings["dlt", "missing"] == 2
+    assert {
+        kind: n for (tool, kind), n in kept.findings.items() if tool == "copy"
+    } == dict.fromkeys(KINDS, 0.0)
+    assert kept.rows == {("dlt", "orders"): 7.0, ("copy", "orders"): 9.0}
+    assert kept.dollars == {("dlt", "compute"): 0.75}
+    assert reader.read() is kept  # not read again
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    """And one that can't be understood is said."""
+    path = write_run(tmp_path, Made(seconds=2))
+    RunRecord.open(path).write_verify(VERIFIED)
+    reader = KeptReader(tmp_path)
+    assert reader.read().rows
+    (path / VERIFY_FILE).write_text("{")
+    os.utime(path / VERIFY_FILE, (1, 1))
+    with pytest.raises(RecordError, match=VERIFY_FILE):
+        reader.read()

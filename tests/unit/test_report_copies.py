@@ -1,0 +1,107 @@
+"""What the report says of the copies: verification, deliveries, slots."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from loadgen.record import RunRecord
+from loadgen.record_rows import MarkerSample, SlotSample
+from loadgen.report import words
+from loadgen.report.copies import copies_of
+from loadgen.report.folder import write_report
+from tests.pages import markdown_tables, page_of
+from tests.records import START, Made, write_run
+
+FINDING = {
+    "table": "orders",
+    "key": "17",
+    "column": "amount",
+    "kind": "differs",
+    "source": "1.20",
+    "destination": "<b>1.2</b>" + "0" * 60,
+}
+VERIFIED = {
+    "tools": {
+        "copy": {
+            "at": "2026-11-23T10:00:00+00:00",
+            "verdict": "wrong",
+            "totals": {"missing": 2, "differs": 1_000},
+            "in_flight": 3,
+            "tables": {"orders": {"rows": 1_500}, "users": {"rows": 500}},
+            "problems": ["table events is not there"],
+            "findings": [FINDING] * 9,
+        }
+    }
+}
+
+
+def marker(tool: str, sequence: int, seconds: float | None) -> MarkerSample:
+    """Return a marker that was delivered after so many seconds, or never."""
+    seen = None if seconds is None else START + timedelta(seconds=sequence + seconds)
+    written = START + timedelta(seconds=sequence)
+    return MarkerSample(tool, sequence, written, seen, seconds, None if seen is None else 0.5)
+
+
+def slot(kept: int | None, *, active: bool, status: str = "reserved") -> SlotSample:
+    """Return one look at a slot."""
+    return SlotSample(START, "copy", active, status, kept, kept, None, 10**9)
+
+
+def test_what_verification_found_is_told() -> None:
+    """A line a tool, its kinds and problems, and a few findings, cut to a width."""
+    found = copies_of(VERIFIED, [], [])
+    assert found.right.rows == (
+        ("copy", "wrong", "2,000", "2 missing, 1,000 differs", "3", "2026-11-23T10:00:00+00:00"),
+    )
+    assert found.problems == ("copy: table events is not there",)
+    assert len(found.findings.rows) == 5
+    assert found.findings.rows[0][:6] == ("copy", "differs", "orders", "17", "amount", "1.20")
+    assert len(found.findings.rows[0][6]) == 40
+
+
+@pytest.mark.parametrize(
+    ("delivered", "p95", "p99"),
+    [(19, words.NOTHING, words.NOTHING), (20, "19 s", words.NOTHING), (100, "95 s", "99 s")],
+)
+def test_a_quantile_needs_enough_deliveries(delivered: int, p95: str, p99: str) -> None:
+    """Of k seconds for the k-th; and what never came is counted beside them."""
+    rows = [marker("copy", k, float(k)) for k in range(1, delivered + 1)]
+    (row,) = copies_of({}, [*rows, marker("copy", 999, None)], []).freshness.rows
+    assert row[:3] == ("copy", str(delivered), "1")
+    assert row[4:6] == (p95, p99)
+    assert row[7] == "500 ms"
+
+
+def test_a_tool_that_delivered_nothing_has_no_times() -> None:
+    """Only that nothing was seen."""
+    (row,) = copies_of({}, [marker("away", 1, None)], []).freshness.rows
+    assert row == ("away", "0", "1", *[words.NOTHING] * 5)
+
+
+def test_a_slot_is_told_by_its_worst() -> None:
+    """The most it kept, how often nobody read it, and each status that it had."""
+    looks = [slot(2**20, active=True), slot(3 * 2**30, active=False, status="extended")]
+    (row,) = copies_of({}, [], [*looks, slot(None, active=False, status="lost")]).slots.rows
+    assert row == ("copy", "3 GiB", "3 GiB", "66.67%", "reserved, extended, lost")
+
+
+def test_both_reports_show_it(tmp_path: Path) -> None:
+    """The same cells, nothing as markup; and without any of it there is no such section."""
+    bare = write_report(write_run(tmp_path / "bare", Made()), START)
+    assert 'id="copies"' not in bare.report.html
+    assert "Nothing is known of a tool's copy" in bare.report.markdown
+    path = write_run(tmp_path / "full", Made())
+    record = RunRecord.open(path)
+    record.write_verify(VERIFIED)
+    record.append_freshness([marker("copy", 1, 0.25)])
+    record.append_slots([slot(2**20, active=True)])
+    report = write_report(path, START).report
+    page = page_of(report.html)
+    assert "<b>1.2" not in report.html
+    assert "script" not in page.tags
+    for text in ("2 missing, 1,000 differs", "table events is not there", "250 ms", "1 MiB"):
+        assert text in report.html
+        assert text in report.markdown
+    tables = markdown_tables(report.markdown)
+    assert any("verdict" in str(table) for table in tables)

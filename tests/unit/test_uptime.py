@@ -1,0 +1,84 @@
+"""The uptime model, and how hours and days are shared out: pure arithmetic."""
+
+from dataclasses import fields
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from loadgen.costs.credits import billed_cloud, metered, modelled
+from loadgen.costs.snowflake_rows import MeteredDay, MeteredHour
+from loadgen.costs.uptime import awake, awake_hours, share_of_hour
+from loadgen.costs.window import Window, clock_hour, run_window
+from loadgen.record_rows import Sample
+from loadgen.record_run import run_of
+from tests.snowflake_account import at
+
+DAY = Window(at("2026-11-20T00:00:00"), at("2026-11-21T00:00:00"))
+
+
+def every(minutes: int, seconds: int, number: int) -> list[Window]:
+    """Return syncs of so many seconds."""
+    starts = [DAY.start + timedelta(minutes=minutes * k) for k in range(number)]
+    return [Window(start, start + timedelta(seconds=seconds)) for start in starts]
+
+
+@pytest.mark.parametrize(
+    ("syncs", "auto_suspend", "hours"),
+    [
+        (every(5, 20, 288), 60, "6.4"),  # 288 x 80 s: four times the 1.6 h of work
+        (every(5, 20, 288), 600, "24"),  # never asleep between two
+        (every(60, 5, 24), 30, "0.4"),  # 35 s are billed as 60
+        (every(60, 5, 24), None, "24"),  # never suspends
+        ([], 60, "0"),
+        ([], None, "0"),
+    ],
+)
+def test_uptime_is_work_and_idle_tail_a_minute_at_least(
+    syncs: list[Window], auto_suspend: int | None, hours: str
+) -> None:
+    """The bill is of uptime."""
+    assert awake_hours(awake(syncs, auto_suspend, DAY.end), DAY) == Decimal(hours)
+
+
+def test_a_tail_over_the_hour_is_shared_between_two() -> None:
+    """Nothing is counted twice, nothing left out."""
+    late = at("2026-11-20T10:59:30")
+    spans = awake([Window(late, late + timedelta(seconds=20))], 60, DAY.end)
+    ten, eleven = clock_hour(at("2026-11-20T10:00:00")), clock_hour(at("2026-11-20T11:00:00"))
+    assert awake_hours(spans, ten) * 3600 == 30
+    assert awake_hours(spans, eleven) * 3600 == 50
+    whole = awake_hours(spans, ten) + awake_hours(spans, eleven)
+    assert whole == awake_hours(spans, DAY)
+    assert share_of_hour(spans, clock_hour(at("2026-11-20T12:00:00")), DAY) is None
+
+
+def test_an_impossible_split_is_no_split() -> None:
+    """More work than credits means that the column is not yet right."""
+    hour = clock_hour(DAY.start)
+    one = MeteredHour("W", hour, Decimal(1), None, Decimal("1.2"))
+    assert metered([one], DAY, None).work is None
+    assert metered([one], DAY, None).total == 1
+    assert modelled([], DAY, Decimal(1)).total == 0
+
+
+def test_the_daily_rule_never_gives_money_back() -> None:
+    """Below a tenth nothing is billed; a day that is not there is not nothing."""
+    day = DAY.start.date()
+    rich = MeteredDay(day, Decimal(100), Decimal(1), None)
+    assert billed_cloud({day: Decimal("0.5")}, {day: rich}) == {day: Decimal(0)}
+    assert billed_cloud({day: Decimal("0.5")}, {}) is None
+    assert billed_cloud({day: Decimal(0)}, {}) == {day: Decimal(0)}
+
+
+def test_a_killed_run_is_priced_to_its_last_sample(tmp_path: Path) -> None:
+    """Not to today, a week later; without a sample there is nothing better than now."""
+    raw = {"run_id": "r", "started_at": "2026-11-20T10:00:00+00:00"}
+    run = run_of(tmp_path, raw)
+    assert run_window(run, DAY.end) == Window(at("2026-11-20T10:00:00"), DAY.end)
+    names = ",".join(field.name for field in fields(Sample))
+    zeros = ",".join("0" for _ in range(len(fields(Sample)) - 2))
+    rows = [f"2026-11-20T10:0{k}:00.000Z,insert_order,{zeros}" for k in (1, 7)]
+    (tmp_path / "samples.csv").write_text("\n".join([names, *rows, ""]))
+    assert run_window(run, DAY.end) == Window(at("2026-11-20T10:00:00"), at("2026-11-20T10:07:00"))

@@ -1,0 +1,445 @@
+"""Verification's pure parts: what is one value, which ranges differ, what a finding is called."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import md5
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loadgen.commands.verify import some
+from loadgen.destination.columns import Column
+from loadgen.destination.conventions import Lossy
+from loadgen.destination.tools_file import Tool, parse_tools
+from loadgen.record_run import JournalEvent
+from loadgen.verify.canonical import Form, pair, same
+from loadgen.verify.compare import Comparison
+from loadgen.verify.findings import KEPT, Finding, Known, Tally, judged, masked, shortened
+from loadgen.verify.mapping import TablePair, mapped
+from loadgen.verify.outcome import ToolOutcome, document, exit_code
+from loadgen.verify.ranges import Bounds, Checksum, Range, joined, segments, whole, width_for
+from loadgen.verify.reconcile import deletes_of
+from loadgen.verify.scan import Row
+
+SOURCE = (
+    Column("word", "text"),
+    Column("id", "bigint"),
+    Column("amount", "numeric(38,20)"),
+    Column("updated_at", "timestamp with time zone"),
+    Column("version", "bigint"),
+)
+COPY = (
+    Column("id", "BIGINT"),
+    Column("word", "VARCHAR"),
+    Column("amount", "DOUBLE"),
+    Column("updated_at", "TIMESTAMP_MS"),
+    Column("version", "BIGINT"),
+    Column("_dlt_load_id", "VARCHAR"),
+)
+LOSSY = (
+    Lossy(source="numeric", destination="float", keeps="float", because="t"),
+    Lossy(source="timestamptz", destination="timestamp", keeps="milliseconds", because="t"),
+)
+TIMES = ("2026-01-01 00:00:00.123456+00", "2026-01-02 00:00:00+00")
+
+
+def tool(more: str = "", kind: str = "dlt") -> Tool:
+    """Return a tool that lands in DuckDB."""
+    import tomllib  # noqa: PLC0415 - here alone
+
+    text = f'kind = "{kind}"\ndestination = "duckdb"\nfile = "c"\nschema = "s"\n{more}'
+    (found,) = parse_tools(tomllib.loads(f"[tools.t]\n{text}"), "tools.toml")
+    return found
+
+
+def table() -> TablePair:
+    """Return the pair of one table."""
+    (found,) = mapped(tool(), {"rows": SOURCE}, {"rows": COPY}).pairs
+    return found
+
+
+def row(
+    key: int = 1,
+    *,
+    word: str | None = "a",
+    amount: str = "1.5",
+    at: str = TIMES[0],
+    version: int = 3,
+) -> Row:
+    """Return a row; the key comes first, as in a pair."""
+    return Row(key, "7", (str(key), word, amount, at, str(version)))
+
+
+def kinds(
+    source: Row | None, *copies: Row, known: Known | None = None
+) -> list[tuple[str, str | None]]:
+    """Return kind and column of what is found of one key."""
+    known = known or Known(last_key=100, lossy=LOSSY)
+    sources = [source] if source else []
+    found = judged(table(), (source or copies[0]).key, sources, copies, known)
+    return [(one.kind, one.column) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("form", "source", "copy"),
+    [
+        ("number", "100000000000000000000", "1e+20"),
+        ("number", "1.50", "1.5"),
+        ("plain", "12.30", "12.3"),
+        ("instant", "2026-01-01 00:00:00.12+00", "2026-01-01T00:00:00.120000Z"),
+        ("instant", "2026-01-01 00:00:00+00", "2026-01-01 02:00:00+02:00"),
+        ("instant", "2026-01-01 00:00:00.123456+00", "2026-01-01 00:00:00.123456000+00"),
+        ("instant", "0044-03-15 00:00:00+00 BC", "0044-03-15 (BC) 00:00:00+00"),
+        ("instant", "infinity", "infinity"),
+        ("uuid", "ab", "AB"),
+        ("json", '{"a": 1.50, "b": [true]}', '{"b":[true],"a":15e-1}'),
+        ("json", f"1{'0' * 30}1", f"1.{'0' * 30}1e31"),
+        ("json", '"\\u00e4"', '"ä"'),
+        ("json_sorted", "{}", "{ }"),
+        ("text", "a", "a"),
+    ],
+)  # fmt: skip
+def test_one_value_in_two_texts_is_the_same(form: Form, source: str, copy: str) -> None:
+    """The checksum differs there, and the value does not."""
+    assert same(form, source, copy)
+
+
+@pytest.mark.parametrize(
+    ("form", "source", "copy"),
+    [
+        ("number", "1.5", "1.50000000000000000001"),
+        ("number", "1", "one"),
+        ("plain", "true", "1"),
+        ("instant", "2026-01-01 00:00:00.123456+00", "2026-01-01 00:00:00.123456001+00"),
+        ("instant", "2026-01-01 00:00:00+00", "2026-01-01 00:00:00.000001+00"),
+        ("instant", "2026-01-01 00:00:00+00", "2026-01-01 00:00:00+02"),
+        ("json", '{"a": 1}', '{"a": "1"}'),
+        ("json", "[true]", "[1]"),
+        ("json", "[null]", "[]"),
+        ("json", '{"a": 1}', '{"a": 1, "b": null}'),
+        ("json", "1", "1.00000000000000000000000000000000001"),
+        ("json", '{"a": {"\\u0000number": 0}}', '{"a": 0}'),
+        ("json", '"a"', "a"),
+        ("json", "not json", "nor this"),
+        ("json", "1", "NaN"),
+        ("text", "a", "a "),
+        ("text", "", None),
+        ("text", "<null>", None),
+        ("uuid", "ab", None),
+    ],
+)  # fmt: skip
+def test_two_values_are_not_the_same(form: Form, source: str, copy: str | None) -> None:
+    """However alike they look."""
+    assert not same(form, source, copy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "scale"),
+    [
+        ("NUMBER(38,0)", "integer", 0),
+        ("NUMBER(12,2)", "numeric", 2),
+        ("numeric", "numeric", None),
+        ("DECIMAL(38, 9)", "numeric", 9),
+        ("HUGEINT", "integer", None),
+        ("timestamp(3) with time zone", "timestamptz", None),
+        ("TIMESTAMP WITH TIME ZONE", "timestamptz", None),
+        ("TIMESTAMP_LTZ", "timestamptz", None),
+        ("TIMESTAMP_NS", "timestamp", None),
+        ("timestamp without time zone", "timestamp", None),
+        ("character varying(20)", "text", None),
+        ("TEXT", "text", None),
+        ("jsonb", "json", None),
+        ("VARIANT", "json", None),
+        ("bytea", "binary", None),
+        ("inet", "other", None),
+        ("bigint[]", "other", None),
+    ],
+)
+def test_types_fall_into_families(kind: str, family: str, scale: int | None) -> None:
+    """By the names that the three catalogues use."""
+    column = Column("c", kind)
+    assert (column.family, column.scale) == (family, scale)
+
+
+def test_a_decimal_of_one_scale_needs_no_trimming() -> None:
+    """That of two scales does, and so does a float's."""
+    forms = {
+        copy: pair(Column("c", "numeric(12,2)"), Column("c", copy), "duckdb").form
+        for copy in ("DECIMAL(12,2)", "DECIMAL(38,9)", "DOUBLE")
+    }
+    assert forms == {"DECIMAL(12,2)": "plain", "DECIMAL(38,9)": "number", "DOUBLE": "number"}
+
+
+def test_columns_are_paired_by_name_with_the_key_first() -> None:
+    """The tool's own are left out."""
+    assert [both.source.name for both in table().columns] == [
+        "id", "word", "amount", "updated_at", "version",
+    ]  # fmt: skip
+    assert table().load_time == '"_dlt_load_id"'
+
+
+def test_what_a_copy_lacks_is_said() -> None:
+    """A table, a column, the key."""
+    found = mapped(
+        tool(),
+        {"rows": SOURCE, "gone": SOURCE, "keyless": SOURCE},
+        {"rows": COPY[:2], "keyless": COPY[1:]},
+    )
+    assert [one.table for one in found.pairs] == ["rows"]
+    said = "\n".join(found.problems)
+    assert "rows: the copy has no columns amount, updated_at, version" in said
+    assert "gone: there is no table s.gone: let the tool sync it" in said
+    assert "keyless: the copy has no column id" in said
+
+
+def test_rows_that_the_convention_marks_do_not_count() -> None:
+    """A soft delete, and in history mode what is not current; without such columns all count."""
+    columns = (*COPY, Column("_fivetran_deleted", "BOOLEAN"), Column("_fivetran_active", "BOOLEAN"))
+    (marked,) = mapped(tool(kind="fivetran"), {"rows": SOURCE}, {"rows": columns}).pairs
+    assert marked.live == (
+        'coalesce("_fivetran_active", FALSE) AND NOT coalesce("_fivetran_deleted", FALSE)'
+    )
+    (plain,) = mapped(tool(kind="fivetran"), {"rows": SOURCE}, {"rows": COPY}).pairs
+    assert plain.live == "TRUE"
+    airbyte = (*COPY, Column("_AB_CDC_DELETED_AT", "TEXT"))
+    upper = tuple(Column(one.name.upper(), one.type) for one in airbyte)
+    (soft,) = mapped(tool(kind="airbyte"), {"rows": SOURCE}, {"ROWS": upper}).pairs
+    assert soft.live == 'NOT ("_AB_CDC_DELETED_AT" IS NOT NULL)'
+
+
+def test_findings_come_in_their_order() -> None:
+    """One kind for a row; for a row that is there, one for each column."""
+    assert kinds(row(), row()) == []
+    assert kinds(row(), row(), row(word="b")) == [("duplicate", None)]
+    assert kinds(None, row(), row()) == [("duplicate", None)]
+    assert kinds(row()) == [("missing", None)]
+    assert kinds(None, row(101)) == [("extra", None)]
+    assert kinds(None, row(-1)) == [("extra", None)]
+    assert kinds(None, row(100)) == [("not_deleted", None)]
+    assert kinds(row(at=TIMES[1]), row(word="b", version=2)) == [("stale", "version")]
+    assert kinds(row(word="b"), row(word="c", version=2)) == [
+        ("differs", "word"), ("differs", "version"),
+    ]  # fmt: skip
+    assert kinds(row(at=TIMES[1], version=2), row()) == [
+        ("differs", "updated_at"), ("differs", "version"),
+    ]  # fmt: skip
+
+
+def test_what_was_declared_lossy_is_called_so_and_no_more() -> None:
+    """Beside it, what the loss does not explain still differs."""
+    long = "0.12345678901234567890"
+    short = repr(float(long))
+    assert kinds(row(amount=long), row(amount=short)) == [("lossy", "amount")]
+    assert kinds(row(amount=long), row(amount="0.1234")) == [("differs", "amount")]
+    assert kinds(row(amount=long), row(amount=short, word="b")) == [
+        ("differs", "word"), ("lossy", "amount"),
+    ]  # fmt: skip
+    cut = "2026-01-01 00:00:00.123+00"
+    assert kinds(row(), row(at=cut)) == [("lossy", "updated_at")]
+    assert kinds(row(), row(at="2026-01-01 00:00:00.1+00")) == [("differs", "updated_at")]
+    assert kinds(row(amount=long), row(amount=short), known=Known()) == [("differs", "amount")]
+
+
+def test_a_deleted_row_that_was_loaded_later_is_resurrected() -> None:
+    """Where the journal holds the delete; one that was loaded before it was only never deleted."""
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    event = JournalEvent(at, "hard_delete", {"table": "rows", "key": 5})
+    other = JournalEvent(at, "rate_change", {"key": 6})
+    known = Known(last_key=100, deleted=deletes_of([event, other])["rows"])
+    for mark, kind in (
+        ("2026-01-01 12:00:01+00", "resurrected"),
+        ("2026-01-01 11:59:59+00", "not_deleted"),
+        (str(at.timestamp() + 1), "resurrected"),
+        (None, "not_deleted"),
+    ):
+        copy = Row(5, mark, row(5).texts)
+        assert [one.kind for one in judged(table(), 5, (), (copy,), known)] == [kind]
+
+
+def test_values_are_shortened_and_hidden() -> None:
+    """Long ones always; texts and JSON on request, numbers never."""
+    assert shortened("a" * 61) == "a" * 60 + "… (61 characters)"
+    assert shortened(None) is masked(None) is None
+    (found,) = judged(table(), 1, (row(),), (row(word="secret"),), Known(masked=True))
+    assert (found.source, found.destination) == ("*** (1 characters)", "*** (6 characters)")
+    (found,) = judged(table(), 1, (row(),), (row(amount="2"),), Known(masked=True))
+    assert (found.source, found.destination) == ("1.5", "2")
+
+
+def test_all_findings_are_counted_and_some_kept() -> None:
+    """Memory is bounded however much is wrong."""
+    tally = Tally()
+    for key in range(KEPT + 5):
+        tally.add(Finding("rows", str(key), None, "missing", "there", None))
+    assert tally.totals["missing"] == KEPT + 5
+    assert len(tally.kept) == KEPT
+
+
+def test_verdicts_and_exit_codes() -> None:
+    """Wrong is 1, not checked 2; other tools' earlier results are kept."""
+    finding = Finding("rows", "1", None, "missing", "there", None)
+    wrong = ToolOutcome(totals={"missing": 1}, findings=[finding])
+    lossy = ToolOutcome(totals={"lossy": 2})
+    away = ToolOutcome(problems=["unreachable"])
+    late = ToolOutcome(unconverged_seconds=3)
+    right = ToolOutcome()
+    verdicts = [one.verdict for one in (wrong, lossy, away, late, right)]
+    assert verdicts == ["wrong", "lossy", "not checked", "did not converge", "right"]
+    assert [exit_code({"t": one}) for one in (wrong, lossy, away, late, right)] == [1, 1, 2, 1, 0]
+    assert exit_code({"a": away, "w": wrong}) == 1
+    found = document({"t": wrong}, {"tools": {"t": {}, "u": {"verdict": "right"}}})
+    tools = found["tools"]
+    assert isinstance(tools, dict)
+    assert tools["u"] == {"verdict": "right"}
+    assert tools["t"]["findings"] == [finding.plain()]
+    assert list(finding.plain()) == ["table", "key", "column", "kind", "source", "destination"]
+
+
+def test_many_findings_of_one_sort_hide_no_other() -> None:
+    """A few of each table, kind and column are shown."""
+    findings = [
+        Finding(table_name, str(key), column, "differs", "a", "b")
+        for table_name, column in (("a", "x"), ("a", "y"), ("b", "x"))
+        for key in range(50)
+    ]
+    shown = [(one.table, one.column, one.key) for one in some(findings)]
+    assert shown == [
+        (table_name, column, str(key))
+        for table_name, column in (("a", "x"), ("a", "y"), ("b", "x"))
+        for key in range(3)
+    ]
+
+
+class Rows:
+    """A side of a table that is in memory; `asked` counts the rows that were looked at."""
+
+    def __init__(self, rows: Mapping[int, Sequence[str]]) -> None:
+        self.held = rows
+        self.fetched = 0
+        self.digested = 0
+
+    def bounds(self) -> Bounds:
+        """Return lowest and highest key."""
+        return Bounds(
+            min(self.held, default=None), max(self.held, default=None), len(list(self._all()))
+        )
+
+    def checksums(self, segment: Range, width: int) -> dict[int, Checksum]:
+        """Return checksums by part."""
+        parts: dict[int, list[str]] = {}
+        for key, text in self._all():
+            if segment.low <= key <= segment.high:
+                parts.setdefault((key - segment.low) // width, []).append(f"{key},{text};")
+        return {
+            number: Checksum(len(texts), md5("".join(texts).encode()).hexdigest())  # noqa: S324
+            for number, texts in parts.items()
+        }
+
+    def digests(self, part: Range) -> dict[int, list[str]]:
+        """Return the texts themselves."""
+        found: dict[int, list[str]] = {}
+        for key, text in self._all():
+            if part.low <= key <= part.high:
+                found.setdefault(key, []).append(text)
+        self.digested = max(self.digested, sum(map(len, found.values())))
+        return found
+
+    def rows(self, keys: Sequence[int]) -> dict[int, list[Row]]:
+        """Return rows."""
+        self.fetched += len(keys)
+        return {
+            key: [row(key, word=text) for text in self.held[key]]
+            for key in keys
+            if key in self.held
+        }
+
+    def rows_without_key(self) -> list[Row]:
+        """Return none."""
+        return []
+
+    def _all(self) -> list[tuple[int, str]]:
+        return [(key, text) for key in sorted(self.held) for text in self.held[key]]
+
+
+_SIDE = st.dictionaries(
+    st.integers(-5, 60) | st.integers(-(2**62), 2**62), st.just(["a"]) | st.just(["b"]), max_size=40
+)
+
+
+@given(source=_SIDE, copy=_SIDE)
+@settings(max_examples=60, deadline=None)
+def test_each_key_that_differs_is_found_wherever_keys_lie(
+    source: dict[int, list[str]], copy: dict[int, list[str]]
+) -> None:
+    """Dense or far apart; and no row is fetched that is the same on both sides."""
+    ours, theirs = Rows(source), Rows(copy)
+    found = list(Comparison(table(), ours, theirs, Known()).findings())
+    wrong = {key for key in source.keys() | copy.keys() if source.get(key) != copy.get(key)}
+    assert {int(one.key) for one in found} == wrong
+    assert len(found) == len(wrong)
+    assert ours.fetched == theirs.fetched == len(wrong)
+
+
+def test_a_range_with_too_many_rows_is_cut_again() -> None:
+    """Keys in one corner of a wide range: what differs there is found in pieces."""
+    source = {**{key: ["a"] for key in range(50_000)}, 2**50: ["a"]}
+    copy = {**source, 777: ["b"], 2**50: ["b"]}
+    ours, theirs = Rows(source), Rows(copy)
+    found = [one.key for one in Comparison(table(), ours, theirs, Known()).findings()]
+    assert found == ["777", str(2**50)]
+    assert ours.digested < 5000
+
+
+def test_a_row_that_comes_later_is_in_flight() -> None:
+    """What the source changes, or the copy receives, before the second look, is not wrong."""
+    source = {1: ["a"], 2: ["a"], 3: ["a"], 4: ["a"]}
+    copy = {1: ["a"], 3: ["b"]}
+    ours, theirs = Rows(source), Rows(copy)
+    comparison = Comparison(table(), ours, theirs, Known(), lag=0.05)
+
+    class Arriving(Rows):
+        def rows(self, keys: Sequence[int]) -> dict[int, list[Row]]:
+            found = super().rows(keys)
+            self.held = {**self.held, 2: ["a"]}  # after the first look
+            return found
+
+    comparison = Comparison(table(), ours, Arriving(copy), Known(), lag=0.05)
+    found = [(one.key, one.kind) for one in comparison.findings()]
+    assert found == [("3", "differs"), ("4", "missing")]
+    assert comparison.progress.in_flight == 1
+
+
+def test_a_row_that_the_source_touches_between_the_looks_is_in_flight() -> None:
+    """Whatever the copy has: its time has not come."""
+
+    class Moving(Rows):
+        def rows(self, keys: Sequence[int]) -> dict[int, list[Row]]:
+            found = super().rows(keys)
+            self.held = {1: ["b"], 2: ["a"]}
+            return {
+                key: [Row(key, str(self.fetched) if key == 1 else "7", one.texts) for one in rows]
+                for key, rows in found.items()
+            }
+
+    comparison = Comparison(
+        table(), Moving({1: ["a"], 2: ["a"]}), Rows({1: ["c"], 2: ["c"]}), Known(), lag=0.05
+    )
+    found = [(one.key, one.kind) for one in comparison.findings()]
+    assert found == [("2", "differs")]
+    assert comparison.progress.in_flight == 1
+
+
+def test_ranges_are_whole_and_bounded() -> None:
+    """Cut and joined again, no key is lost."""
+    assert whole(Bounds(None, None, 0), Bounds(None, None, 0)) is None
+    everything = whole(Bounds(5, 90, 80), Bounds(None, None, 0))
+    assert everything == Range(5, 90, 80)
+    wide = Range(1, 10_000_000, 10_000_000)
+    assert width_for(wide) == 1000
+    cut = list(segments(wide, 1000))
+    assert cut[0].low == 1
+    assert cut[-1].high == 10_000_000
+    assert sum(part.keys for part in cut) == wide.keys
+    parts = [Range(low, low + 9, 8000) for low in (0, 10, 20, 40)]
+    assert [(one.low, one.high) for one in joined(parts)] == [(0, 19), (20, 29), (40, 49)]
