@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from loadgen.errors import SettingsError
 from loadgen.record_costs import (
     GRADES,
     CostLine,
@@ -50,6 +51,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="before a run: what the tools of TOOLS_FILE would charge for the one that the "
         "settings describe, against BUDGET_USD; writes nothing",
     )
+    parser.add_argument(
+        "--aws-prices",
+        action="store_true",
+        help="read AWS_REGION's list prices from the Price List API, which is free, and write "
+        "them to aws.toml in RATE_CARDS_DIR; prices no run",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
@@ -58,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     settings, now = load_settings(), datetime.now(UTC)
     if args.expected:
         return _expected(args, settings, now)
+    if args.aws_prices:
+        return _aws_prices(settings, now)
     from loadgen.costs.gather import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
     folder = find_run(settings.reports_dir, args.run_name)
@@ -90,14 +99,34 @@ def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> in
     return 0
 
 
+def _aws_prices(settings: Settings, now: datetime) -> int:
+    """Write the card of AWS' prices; 1 where none of them could be read."""
+    from loadgen.costs import aws_door, aws_price_list, cards  # noqa: PLC0415 - as above
+
+    region, folder = settings.aws_region, settings.rate_cards_dir
+    if region is None or folder is None:
+        missing = "AWS_REGION" if region is None else "RATE_CARDS_DIR"
+        raise SettingsError(f"{missing} is not set: whose prices, and where the card is written")
+    card = cards.load_card("aws", folder if folder.is_dir() else None)
+    found = aws_price_list.refreshed(card, aws_door.clients(settings), region, now.date())
+    for why in found.missing:
+        _wrapped(f"not read: {why}")
+    if not found.read:
+        print("no price was read: no card is written")
+        return 1
+    print(f"{found.read} prices of {region}: {aws_price_list.write_card(folder, card, found.text)}")
+    return 0
+
+
 def _show(folder: Path, costs: Costs) -> None:
     measured = any(line.basis == "measured" for line in costs.lines)
     print(f"run {folder.name}" + (f", {costs.mode} figures" if measured else ""))
-    if costs.outlook:
+    if "usage" in costs.outlook:
         _usage(costs.outlook["usage"]["run"], "it wrote")
     print("\nThe run, as if a month held nothing else:")
     _lines(costs.lines)
-    if costs.outlook:
+    _efficiency(costs.outlook.get("snowflake", []))
+    if "usage" in costs.outlook:
         print()
         _usage(costs.outlook["usage"]["month"], "a month at its rate is")
         _months(costs.outlook["months"])
@@ -143,6 +172,30 @@ def _lines(lines: Sequence[CostLine]) -> None:
     unpriced = [line for line in lines if line.amount is None]
     for note in dict.fromkeys(f"{one.tool}, {one.category}: {one.note}" for one in unpriced):
         _wrapped(note)
+
+
+def _efficiency(spent: Sequence[Mapping[str, Any]]) -> None:
+    """Print what Snowflake's credits were spent on, by tool."""
+    if not spent:
+        return
+    print("\nWhat Snowflake's credits were spent on:")
+    rows = [("tool", "credits", "/ 1M changes", "idle", "statements / wake-up", "bytes / row")]
+    rows += [
+        (
+            one["tool"],
+            _figure(one["credits"], ".4g"),
+            _figure(one["credits_per_million_changes"], ".4g"),
+            _figure(one["idle_share"], ".0%"),
+            _figure(one["statements_a_wake_up"], ".3g"),
+            _figure(one["bytes_a_row"], ",.0f"),
+        )
+        for one in spent
+    ]
+    _table(rows, right=(1, 2, 3, 4, 5))
+
+
+def _figure(number: Decimal | None, form: str) -> str:
+    return "not known" if number is None else format(number, form)
 
 
 def _months(months: Sequence[dict[str, Any]]) -> None:

@@ -175,6 +175,7 @@ class RateCard(_Table):
     vendor: _Text
     currency: Literal["USD"] = "USD"
     payer: Payer = "service"
+    infrastructure: bool = False  # an estimate of AWS resources of its own, not a vendor's bill
     sources: Annotated[Mapping[str, Source], Field(min_length=1)]
     plans: tuple[Plan, ...] = ()
     tables: Mapping[str, PriceTable] = Field(default_factory=dict)

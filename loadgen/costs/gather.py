@@ -3,7 +3,8 @@
 Another source of cost lines is added in `sources`; what it can't read it says as lines.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from loadgen.costs.asked import CostSource
 from loadgen.costs.cards import RateCard, load_cards
+from loadgen.costs.cloud import cloud_sources
 from loadgen.costs.outlook import outlook
 from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
 from loadgen.costs.vendors import Choice, VendorPrices, run_usage, with_markers
@@ -36,11 +38,44 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     run, tools = load_run(folder), load_tools(settings)
     cards, reported = load_cards(settings.rate_cards_dir), read_reported(folder)
     day = (run.started_at or at).date()
-    lines = [line for one in sources(tools, cards, day, reported) for line in one.lines(run)]
+    with cloud_sources(tools, settings, cards, at) as (snowflake, aws):
+        own = aws.lines(run)
+        told = [line for one in sources(tools, cards, day, reported) for line in one.lines(run)]
+        kept = without_told(told, own, tools, cards)
+        lines = by_tool([*kept, *snowflake.lines(run), *own])
+        spent = snowflake.efficiency(run)
     warnings = [text for card in cards.values() for text in card.warnings(at.date())]
     warnings += _unknown(reported, lines)
+    if left_out := len(told) - len(kept):
+        warnings.append(f"{left_out} estimated lines are left out: AWS tells what was used")
     found = _outlook(run, cards, day, reported)
+    if spent:
+        found["snowflake"] = [asdict(one) for one in spent]
     return Costs(at, tuple(lines), tuple(warnings), found)
+
+
+def without_told(
+    estimated: Sequence[CostLine],
+    own: Sequence[CostLine],
+    tools: Sequence[Tool],
+    cards: Mapping[str, RateCard],
+) -> list[CostLine]:
+    """Return the estimates but for those of infrastructure of which AWS itself tells the cost."""
+    known = {line.tool for line in own if line.payer == "service" and line.amount is not None}
+    twice = {
+        tool.name
+        for tool in tools
+        if tool.price and (card := cards.get(tool.price.card)) and card.infrastructure
+    }
+    return [line for line in estimated if line.tool not in known & twice]
+
+
+def by_tool(lines: Iterable[CostLine]) -> list[CostLine]:
+    """Return the lines with those of a tool together, tools in the order of their first."""
+    found: dict[str, list[CostLine]] = {}
+    for line in lines:
+        found.setdefault(line.tool, []).append(line)
+    return [line for own in found.values() for line in own]
 
 
 def sources(
@@ -49,7 +84,7 @@ def sources(
     day: date,
     reported: Mapping[str, Reported],
 ) -> list[CostSource]:
-    """Return everyone who is asked what a run cost."""
+    """Return everyone who is asked what a run cost, but for the clouds."""
     return [VendorPrices(cards, choices(tools), day, reported)]
 
 
