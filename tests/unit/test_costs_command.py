@@ -1,0 +1,177 @@
+"""`loadgen costs` on a made-up run: lines, months, break-evens, reported usage, the report."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadgen import cli
+from loadgen.costs.gather import costs_of, expected, over_budget
+from loadgen.costs.usage import USAGE_FILE
+from loadgen.errors import SettingsError
+from loadgen.record_costs import CostLine, Total, not_priced, read_costs
+from loadgen.report.folder import write_report
+from loadgen.settings import load_settings
+from tests.pages import page_of
+from tests.records import START, Made, write_run
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+TOOLS = """
+[tools.five]
+kind = "fivetran"
+destination = "snowflake"
+database = "D"
+schema = "S"
+price = { card = "fivetran", plan = "standard" }
+
+[tools.ours]
+kind = "simplyload"
+destination = "snowflake"
+database = "D"
+schema = "S"
+price = { card = "simplyload" }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a run of two minutes; the commands look there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REPORTS_DIR", str(tmp_path / "reports"))
+    return write_run(tmp_path / "reports", Made(seconds=120))
+
+
+def sums(lines: list[CostLine]) -> Mapping[str, Decimal]:
+    """Return what each tool's priced lines come to."""
+    return {
+        tool: Total.of(line for line in lines if line.tool == tool).amount
+        for tool in dict.fromkeys(line.tool for line in lines)
+    }
+
+
+def test_without_tools_every_vendor_s_card_prices_the_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that the first report answers what it would cost; and costs.json is what was shown."""
+    assert cli.main(["costs"]) == 0
+    shown = capsys.readouterr().out
+    costs = read_costs(folder)
+    assert costs is not None
+    assert {"fivetran", "airbyte", "rivery", "simplyload", "estuary"} <= set(costs.tools())
+    assert all(line.basis == "estimate" and line.grade for line in costs.lines)
+    for text in ("a month at its rate is", "Grades: P the vendor's own words", "costs.json"):
+        assert text in shown
+    assert max(map(len, shown.splitlines())) <= 120
+    assert cli.main(["costs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["lines"]
+
+
+def test_a_month_is_counted_and_not_multiplied(folder: Path) -> None:
+    """Updates come back to the same orders: distinct rows grow slower than changes."""
+    usage = costs_of(folder, load_settings({}), NOW).outlook["usage"]
+    factor = usage["month"]["changes"] / usage["run"]["changes"]
+    assert factor == pytest.approx(720 * 3600 / 120, rel=0.01)
+    low, likely, high = usage["month"]["distinct_rows"]
+    assert low <= likely <= high < usage["month"]["changes"]
+    inserts = usage["month"]["inserts"]
+    assert low > inserts  # and those rows are there as well
+
+
+def test_a_break_even_is_one(folder: Path) -> None:
+    """Below it the one vendor's curve lies under the other's, above it over it."""
+    found = costs_of(folder, load_settings({}), NOW).outlook
+    assert found["break_evens"]
+    volumes, vendors = found["curves"]["changes"]["x"], found["curves"]["changes"]["vendors"]
+    for even in found["break_evens"]:
+        for side, other, places in (
+            (
+                "below",
+                "above",
+                [i for i, v in enumerate(volumes) if v < even["changes"] * 0.9][-1:],
+            ),
+            ("above", "below", [i for i, v in enumerate(volumes) if v > even["changes"] * 1.2][:1]),
+        ):
+            for i in places:
+                cheap, dear = vendors[even[side]][i], vendors[even[other]][i]
+                assert cheap["least"] <= (dear["most"] or cheap["least"]), (even, volumes[i])
+
+
+def test_what_a_vendor_reported_replaces_our_own_figures(folder: Path, tmp_path: Path) -> None:
+    """Both are kept; a name that nothing prices is pointed out."""
+    tools = tmp_path / "tools.toml"
+    tools.write_text(TOOLS)
+    settings = load_settings({"tools_file": tools})
+    before = sums(list(costs_of(folder, settings, NOW).lines))
+    (folder / USAGE_FILE).write_text(
+        '[five]\nsource = "its usage page"\ndistinct_rows = 900000\n'
+        '[nobody]\nsource = "?"\ndistinct_rows = 1\n'
+    )
+    costs = costs_of(folder, settings, NOW)
+    assert sums(list(costs.lines))["five"] > before["five"]
+    assert costs.outlook["reported"]["five"]["distinct_rows"] == 900_000
+    assert any("figures of nobody" in warning for warning in costs.warnings)
+
+
+def test_a_warehouse_that_can_not_be_read_is_not_nothing(folder: Path, tmp_path: Path) -> None:
+    """Its line says why it has no amount, and the rest is complete."""
+    tools = tmp_path / "tools.toml"
+    tools.write_text(TOOLS)
+    costs = costs_of(folder, load_settings({"tools_file": tools}), NOW)
+    unread = [line for line in costs.lines if line.tool == "five" and line.payer == "customer"]
+    assert unread
+    assert all(line.amount is None and "SNOWFLAKE_ACCOUNT" in line.note for line in unread)
+    assert Total.of(line for line in costs.lines if line.payer == "service").amount > 0
+
+
+def test_a_card_that_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
+    """By the tool's name, with those that there are."""
+    tools = tmp_path / "tools.toml"
+    tools.write_text(TOOLS.replace('card = "fivetran"', 'card = "fivetrain"'))
+    lines = costs_of(folder, load_settings({"tools_file": tools}), NOW).lines
+    (line,) = (one for one in lines if one.tool == "five" and one.payer == "service")
+    assert line.amount is None
+    assert "fivetrain" in line.note
+
+
+def test_the_expected_spend_is_held_against_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a run; what can't be priced is a reason to warn, too."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["costs", "--expected"]) == 0
+    assert "has no tool with a price" in capsys.readouterr().out
+    (tmp_path / "tools.toml").write_text(TOOLS)
+    assert cli.main(["costs", "--expected"]) == 0
+    assert "not priced: the run may cost more than BUDGET_USD" in capsys.readouterr().out
+    lines = [line for line in expected(load_settings(), NOW) if line.amount is not None]
+    assert over_budget(lines, Decimal(10_000)) is None
+    assert "more than BUDGET_USD" in (over_budget(lines, Decimal("0.01")) or "")
+    unknown = not_priced("a", "customer", "b", "nobody knows")
+    assert "may cost more" in (over_budget([unknown], Decimal(1)) or "")
+
+
+def test_a_usage_file_that_is_wrong_is_named(folder: Path) -> None:
+    """With the key that it does not have."""
+    (folder / USAGE_FILE).write_text('[five]\nsource = "a page"\nrows = 3\n')
+    with pytest.raises(SettingsError, match=r"usage\.toml.*rows"):
+        costs_of(folder, load_settings({}), NOW)
+
+
+def test_the_report_shows_what_was_priced(folder: Path) -> None:
+    """Its section stands in both forms, with the curve beside; without costs.json it does not."""
+    bare = write_report(folder, START).report
+    assert 'id="costs"' not in bare.html
+    assert "run loadgen costs" in bare.markdown
+    assert cli.main(["costs"]) == 0
+    written = write_report(folder, START)
+    page: Any = page_of(written.report.html)
+    assert 'id="costs"' in written.report.html
+    assert page.fetched == []
+    for text in ("A month at this run", "Fivetran", "Grades"):
+        assert text in written.report.html
+        assert text in written.report.markdown
+    assert (folder / "charts" / "costs.svg").exists()
