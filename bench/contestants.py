@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.project import environment, rate_arguments
+from bench.project import environment, free_port, rate_arguments
 from loadgen.record_reader import read_samples
 
 _HERE = Path(__file__).parent
@@ -111,8 +111,10 @@ def locust(  # noqa: PLR0913 - what a run can differ in
     command += ["-t", f"{seconds + int(_WARM_UP_SECONDS)}s", "--loglevel", "ERROR"]
     command += rate_arguments(rate)
     if processes > 1:
+        port = str(free_port())
         command += ["--processes", str(processes)]
-    env = environment(dsn) | (settings or {})
+        command += ["--master-bind-port", port, "--master-port", port]
+    env = environment(dsn) | {"METRICS_PORT": str(free_port())} | (settings or {})
     kept = project / "lateness"
     if lateness:
         command += ["-f", str(_HERE / "lateness_locustfile.py")]
