@@ -144,7 +144,7 @@ def test_a_publication_of_its_own(database: str) -> None:
         replicates = "SELECT rolreplication FROM pg_roles WHERE rolname = 'loadgen_own_one'"
         assert conn.execute(replicates).fetchone() == (False,)
         take(conn, "own-one", ignore)
-        assert conn.execute(query).fetchall() == [("loadgen", 3)]
+        assert conn.execute(query).fetchall() == [("loadgen", 4)]
 
 
 def test_a_managed_server_gives_its_own_right(database: str) -> None:
