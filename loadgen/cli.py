@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "resume": "loadgen resume",
     "doctor": "loadgen doctor --tool fivetran --hours 48",
     "expose": "loadgen expose --minutes 60",
+    "tools": "loadgen tools start --wait 60",
     "watch": "loadgen watch --interval 5",
     "verify": "loadgen verify --drain",
     "costs": "loadgen costs",

@@ -1,0 +1,110 @@
+"""One background process a tool: it outlives the command that starts it, until it is stopped.
+
+The process holds its pid file locked for as long as it lives; the file names its pid and when it
+began, so that a pid given out anew is never taken for it.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from loadgen.errors import PlaygroundError
+
+PID_FILE: Final = "runner.json"
+LOG: Final = "runner.log"
+
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 60.0  # what a sync under way gets to its end
+_POLL_SECONDS: Final = 0.05
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Hold the folder's pid file, in the process itself; False where another one holds it."""
+    descriptor = os.open(folder / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        yield False
+        return
+    try:
+        me = psutil.Process()
+        os.ftruncate(descriptor, 0)
+        note = {"pid": me.pid, "began": me.create_time()}
+        os.write(descriptor, json.dumps(note).encode())
+        yield True
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def running(folder: Path) -> psutil.Process | None:
+    """Return the folder's process, None where none runs."""
+    try:
+        note = json.loads((folder / PID_FILE).read_text(encoding="utf-8"))
+        process = psutil.Process(note["pid"])
+        same = abs(process.create_time() - note["began"]) < 1
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
+        return None
+
+
+def launch(folder: Path, module: str, *arguments: str) -> None:
+    """Start `python -m module` in the background, unless it runs; its words go to the log.
+
+    Raises PlaygroundError where it ends at once.
+    """
+    if running(folder):
+        return
+    with (folder / LOG).open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-W", "ignore", "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _START_SECONDS
+    while not running(folder):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise PlaygroundError(
+                f"{folder.name}: its runner did not start: {_last_line(folder)} "
+                f"(whole log: {folder / LOG})"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def stop(folder: Path) -> bool:
+    """End the folder's process, its sync under way first; returns whether one ran."""
+    process = running(folder)
+    if process is None:
+        return False
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _STOP_SECONDS
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            return True
+        while running(folder):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True
+    raise PlaygroundError(f"{folder.name}: process {process.pid} does not end: end it yourself")
+
+
+def _last_line(folder: Path) -> str:
+    lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")

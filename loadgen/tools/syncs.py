@@ -1,0 +1,67 @@
+"""What a tool moved and when, a line a sync, so that recovery can be told afterwards.
+
+JSON lines in the tool's own folder; a torn last line, of a process that was killed, is dropped.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from loadgen.record_files import append_lines
+from loadgen.tools.status import InitialSync
+
+FILE: Final = "syncs.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One sync: rows moved by table; `problem` is None where it succeeded."""
+
+    began_at: datetime
+    ended_at: datetime
+    rows: Mapping[str, int] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def append_sync(folder: Path, sync: Sync) -> None:
+    """Add a sync to the folder's file. Raises RecordError."""
+    append_lines(folder / FILE, "", json.dumps(asdict(sync), default=datetime.isoformat) + "\n")
+
+
+def read_syncs(folder: Path) -> list[Sync]:
+    """Return the syncs of a folder, oldest first; none where it has no file."""
+    try:
+        text = (folder / FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    return [_sync(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
+    """Return how the first copy went: from the first begin to the end of the first success."""
+    for position, sync in enumerate(syncs):
+        if sync.problem is None:
+            return InitialSync(syncs[0].began_at, sync.ended_at, sum(syncs[position].rows.values()))
+    return None
+
+
+def moved(syncs: Sequence[Sync]) -> dict[str, int]:
+    """Return the rows moved by all syncs, by table."""
+    total: Counter[str] = Counter()
+    for sync in syncs:
+        total.update(sync.rows)
+    return dict(total)
+
+
+def _sync(line: str) -> Sync:
+    raw = json.loads(line)
+    return Sync(
+        datetime.fromisoformat(raw["began_at"]),
+        datetime.fromisoformat(raw["ended_at"]),
+        raw["rows"],
+        raw["problem"],
+    )
