@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         # Locust marks what is added to the parser itself, but not what is in a group.
         argument.include_in_web_ui = True  # type: ignore[attr-defined]
     group.add_argument("--resume", metavar="RUN", help="go on with a killed run (id, path, latest)")
+    group.add_argument(
+        "--hard-cases",
+        action="store_true",
+        help="beside the load, what tools stumble over, on a table of its own; settings …_PER_HOUR",
+    )
     parser.set_defaults(
         num_users=DEFAULT_USERS,
         spawn_rate=100.0,

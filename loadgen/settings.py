@@ -25,6 +25,11 @@ RATE_SETTINGS: Final = {
     "update_order_status": "status_updates_per_hour",
     "soft_delete_user": "soft_deletes_per_hour",
 }
+# Each has a rate of its own too, `…_per_hour`, in force with --hard-cases only.
+HARD_CASES: Final = (
+    "hard_deletes", "late_commits", "key_changes", "key_reuses", "wide_updates", "odd_numbers",
+    "odd_times", "odd_documents", "odd_texts", "added_columns",
+)  # fmt: skip
 MASK: Final = "********"
 
 _DOTENV: Final = ".env"
@@ -36,6 +41,11 @@ Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+CaseRate = Annotated[float, Field(ge=0, le=36_000, allow_inf_nan=False)]
+
+
+def _case(what: str, per_hour: float = 60) -> Any:
+    return Field(per_hour, description=f"hard case: {what}")
 
 
 class Settings(BaseSettings):
@@ -91,6 +101,19 @@ class Settings(BaseSettings):
     )
     pipeline_depth: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="writes under way at once on one connection, each its own commit"
+    )
+    hard_deletes_per_hour: CaseRate = _case("rows deleted without a trace")
+    late_commits_per_hour: CaseRate = _case("rows committed long after their updated_at")
+    key_changes_per_hour: CaseRate = _case("rows that get another primary key")
+    key_reuses_per_hour: CaseRate = _case("rows deleted, and inserted anew under the same key")
+    wide_updates_per_hour: CaseRate = _case("updates that leave a wide (TOASTed) value as it is")
+    odd_numbers_per_hour: CaseRate = _case("numbers at full precision")
+    odd_times_per_hour: CaseRate = _case("times at six digits and far from the epoch")
+    odd_documents_per_hour: CaseRate = _case("JSON with odd keys, big numbers and unicode")
+    odd_texts_per_hour: CaseRate = _case("texts such as '', 'NULL', quotes, control characters")
+    added_columns_per_hour: CaseRate = _case("ADD COLUMN, once a database", 0)
+    hard_case_seconds: Positive = Field(
+        15, description="how long a late commit is held, and a row lives before its hard case"
     )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
     metrics_port: Port = Field(9646, description="port of the load's metrics and control door")

@@ -16,6 +16,7 @@ from loadgen.engine.conductor import Conductor
 from loadgen.errors import PlaygroundError
 from loadgen.page import locust_page
 from loadgen.workload.clock import sampling_interval
+from loadgen.workload.hard_cases import HardCases
 from loadgen.workload.outcome import Outcome
 from loadgen.workload.profiles import ProfileName
 
@@ -27,6 +28,13 @@ class Run:
 
     def __init__(self, environment: Environment, conductor: Conductor) -> None:
         self.conductor = conductor
+        self._hard_cases: HardCases | None = None
+        if options_of(environment).hard_cases:
+            tuning = conductor.tuning
+            self._hard_cases = HardCases(
+                conductor.dsn, conductor.settings, lambda: tuning.paused is not None
+            )
+            self._hard_cases.start()
         self.interrupted = False
         self.headless: bool = options_of(environment).headless
         self.outcome: Outcome | None = None
@@ -57,6 +65,8 @@ class Run:
             while conductor.swarm.elapsed() < duration and not self.interrupted:
                 gevent.sleep(0.01)
         self._sampling.kill()
+        if self._hard_cases is not None:
+            conductor.record.update_run(hard_cases=self._hard_cases.stop())
         try:
             self.outcome = conductor.finish(interrupted=self.interrupted)
             self._feed_page()

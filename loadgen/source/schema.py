@@ -19,11 +19,12 @@ from loadgen.sql import statements
 SCHEMA_VERSION: Final = 1
 PUBLICATION: Final = "loadgen"
 TABLES: Final = ("users", "orders", "events")
+HARD_CASES: Final = "hard_cases"  # published too, and filled by a load with --hard-cases alone
 SUPPORTED_VERSIONS: Final = range(14, 19)
 
 _PACKAGE: Final = "loadgen.source"
 _MARKER: Final = "loadgen_playground"
-_TRIGGERS: Final = ("users_touch", "orders_touch", "events_touch")
+_TRIGGERS: Final = ("users_touch", "orders_touch", "events_touch", "hard_cases_touch")
 # Enough of each table to tell ours from another application's of the same name.
 _COLUMNS: Final = {
     "users": {"id", "email", "plan", "deleted_at", "version"},
@@ -146,7 +147,7 @@ def migrate(conn: psycopg.Connection[Any], *, indexes: bool = True) -> None:
     with plain_errors("making the schema"), conn.transaction():
         conn.execute(statements(_PACKAGE, "playground.sql")["lock"])
         require_ownership(conn)
-        if not {*_COLUMNS, *_TRIGGERS} <= set(_names(conn, "named_objects")):
+        if not {*_COLUMNS, HARD_CASES, *_TRIGGERS} <= set(_names(conn, "named_objects")):
             for statement in statements(_PACKAGE, "schema.sql").values():
                 conn.execute(statement)
         if indexes:
@@ -186,8 +187,8 @@ def seed_state(conn: psycopg.Connection[Any]) -> SeedState | None:
 
 def _publish(conn: psycopg.Connection[Any]) -> None:
     """Make the publication, or add the tables that one of the same name lacks."""
-    published = _names(conn, "published")
-    missing = [sql.Identifier("public", table) for table in TABLES if table not in published]
+    published, wanted = _names(conn, "published"), (*TABLES, HARD_CASES)
+    missing = [sql.Identifier("public", table) for table in wanted if table not in published]
     if not missing:
         return
     change = (

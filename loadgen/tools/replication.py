@@ -206,7 +206,7 @@ def _for_subscription(source: str) -> str:
 
 def _run(conn: psycopg.Connection[Any], statement: str, name: str, *literals: str) -> None:
     parts = [sql.Identifier(name), *(sql.Literal(one) for one in literals)]
-    conn.execute(sql.SQL(statement).format(*parts))  # type: ignore[arg-type]  # our own words
+    conn.execute(sql.SQL(statement).format(*parts))
 
 
 def _one(conn: psycopg.Connection[Any], statement: str, **values: object) -> _Row | None:

@@ -26,12 +26,16 @@ def start(tool: Tool, settings: Settings) -> None:
 
 def stop(tool: Tool) -> bool:
     """Stop the tool; its copy stays. Returns whether it ran."""
-    return replication.stop(tool) if require_runner(tool) == "replication" else dlt_runner.stop(tool)
+    if require_runner(tool) == "replication":
+        return replication.stop(tool)
+    return dlt_runner.stop(tool)
 
 
 def status(tool: Tool) -> Status:
     """Return the tool's state. Raises PlaygroundError."""
-    return replication.status(tool) if require_runner(tool) == "replication" else dlt_runner.status(tool)
+    if require_runner(tool) == "replication":
+        return replication.status(tool)
+    return dlt_runner.status(tool)
 
 
 def remove(tool: Tool, settings: Settings) -> None:

@@ -43,10 +43,10 @@ def read_syncs(folder: Path) -> list[Sync]:
 
 def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
     """Return how the first copy went: from the first begin to the end of the first success."""
-    for position, sync in enumerate(syncs):
-        if sync.problem is None:
-            return InitialSync(syncs[0].began_at, sync.ended_at, sum(syncs[position].rows.values()))
-    return None
+    first = next((sync for sync in syncs if sync.problem is None), None)
+    if first is None:
+        return None
+    return InitialSync(syncs[0].began_at, first.ended_at, sum(first.rows.values()))
 
 
 def moved(syncs: Sequence[Sync]) -> dict[str, int]:
