@@ -6,10 +6,11 @@ moment is what is asked for.
 
 import argparse
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import get_args
 
 from loadgen.errors import SettingsError
-from loadgen.settings import RATE_SETTINGS, Settings, load_settings
+from loadgen.settings import HARD_CASES, RATE_SETTINGS, Settings, load_settings
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.profiles import ProfileName
 
@@ -47,8 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--resume", metavar="RUN", help="go on with a killed run (id, path, latest)")
     group.add_argument(
         "--hard-cases",
-        action="store_true",
-        help="beside the load, what tools stumble over, on a table of its own; settings …_PER_HOUR",
+        type=_cases,
+        nargs="?",
+        const=HARD_CASES,
+        default=(),
+        metavar="CASE,CASE",
+        help="beside the load, what tools stumble over, on a table of its own, all of it or what "
+        f"is named: {', '.join(HARD_CASES)}; settings …_PER_HOUR",
     )
     parser.set_defaults(
         num_users=DEFAULT_USERS,
@@ -89,3 +95,13 @@ def _rate(name: str) -> Callable[[str], float]:
             raise argparse.ArgumentTypeError(str(exc)) from exc
 
     return rate
+
+
+def _cases(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in HARD_CASES:
+            near = get_close_matches(name, HARD_CASES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(HARD_CASES)}"
+            raise argparse.ArgumentTypeError(f"{name!r} is no hard case: {hint}")
+    return names

@@ -37,6 +37,7 @@ from loadgen.metrics_port import MetricsPort
 from loadgen.page import locust_page, locust_tab
 from loadgen.settings import Settings, load_settings, misspelt
 from loadgen.source import postgres
+from loadgen.source.schema import migrate
 from loadgen.users import PostgresUser
 from loadgen.workload.plan import Plan, new_run_id
 
@@ -199,6 +200,9 @@ def _lock_source(options: argparse.Namespace) -> None:
         resumed = resume.find_resumable(settings.reports_dir, options.resume)
     _state.dsn = prepare_source(settings, may_seed=resumed is None)
     _state.lock = LoadLock(_state.dsn)
+    if options.hard_cases:  # a source that was seeded earlier may lack their table
+        with postgres.connect(_state.dsn) as connection:
+            migrate(connection)
     if resumed is not None:
         resume.take_possession(_state.lock.connection, resumed)
         terminal.warn_of_kept(resume.not_taken(options, resumed))

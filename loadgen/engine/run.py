@@ -29,10 +29,10 @@ class Run:
     def __init__(self, environment: Environment, conductor: Conductor) -> None:
         self.conductor = conductor
         self._hard_cases: HardCases | None = None
-        if options_of(environment).hard_cases:
+        if cases := options_of(environment).hard_cases:
             tuning = conductor.tuning
             self._hard_cases = HardCases(
-                conductor.dsn, conductor.settings, lambda: tuning.paused is not None
+                conductor.dsn, conductor.settings, cases, lambda: tuning.paused is not None
             )
             self._hard_cases.start()
         self.interrupted = False

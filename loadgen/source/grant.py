@@ -18,7 +18,7 @@ from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
 from loadgen.source.postgres import plain_errors
-from loadgen.source.schema import PUBLICATION, TABLES
+from loadgen.source.schema import PUBLICATION, PUBLISHED
 from loadgen.sql import statements
 
 Say = Callable[[str], None]
@@ -126,7 +126,7 @@ def _drop(conn: psycopg.Connection[Any], held: Grant, run: Callable[[sql.Compose
     user = sql.Identifier(held.user)
     if held.own_publication and _scalar(conn, "publication", publication=held.publication):
         run(sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(held.publication)))
-    run(sql.SQL("REVOKE SELECT ON TABLE {} FROM {}").format(_tables(TABLES), user))
+    run(sql.SQL("REVOKE SELECT ON TABLE {} FROM {}").format(_tables(PUBLISHED), user))
     run(sql.SQL("REVOKE USAGE ON SCHEMA public FROM {}").format(user))
     database = sql.Identifier(held.database)
     run(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, user))
@@ -152,7 +152,7 @@ def _make_user(conn: psycopg.Connection[Any], wanted: Grant, password: str, say:
 def _give_rights(conn: psycopg.Connection[Any], wanted: Grant, say: Say) -> None:
     user, run = sql.Identifier(wanted.user), _teller(conn, say)
     with conn.cursor(row_factory=dict_row) as cursor:
-        asked = {"user": wanted.user, "tables": list(TABLES)}
+        asked = {"user": wanted.user, "tables": list(PUBLISHED)}
         has = cursor.execute(_SQL["rights"], asked).fetchone() or {}
     if not has["connects"]:
         database = sql.Identifier(wanted.database)
@@ -171,7 +171,7 @@ def _make_publication(conn: psycopg.Connection[Any], wanted: Grant, say: Say) ->
             f"there is no publication {PUBLICATION!r}: make it with `loadgen seed`, then grant"
         )
     make = sql.SQL("CREATE PUBLICATION {} FOR TABLE {}")
-    _teller(conn, say)(make.format(sql.Identifier(wanted.publication), _tables(TABLES)))
+    _teller(conn, say)(make.format(sql.Identifier(wanted.publication), _tables(PUBLISHED)))
 
 
 def _make_slot(conn: psycopg.Connection[Any], wanted: Grant, say: Say) -> None:

@@ -19,7 +19,8 @@ from loadgen.sql import statements
 SCHEMA_VERSION: Final = 1
 PUBLICATION: Final = "loadgen"
 TABLES: Final = ("users", "orders", "events")
-HARD_CASES: Final = "hard_cases"  # published too, and filled by a load with --hard-cases alone
+HARD_CASES: Final = "hard_cases"  # filled by a load with --hard-cases alone
+PUBLISHED: Final = (*TABLES, HARD_CASES)
 SUPPORTED_VERSIONS: Final = range(14, 19)
 
 _PACKAGE: Final = "loadgen.source"
@@ -187,8 +188,8 @@ def seed_state(conn: psycopg.Connection[Any]) -> SeedState | None:
 
 def _publish(conn: psycopg.Connection[Any]) -> None:
     """Make the publication, or add the tables that one of the same name lacks."""
-    published, wanted = _names(conn, "published"), (*TABLES, HARD_CASES)
-    missing = [sql.Identifier("public", table) for table in wanted if table not in published]
+    published = _names(conn, "published")
+    missing = [sql.Identifier("public", table) for table in PUBLISHED if table not in published]
     if not missing:
         return
     change = (

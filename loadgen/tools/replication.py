@@ -55,9 +55,11 @@ def start(tool: Tool, source: str, pg_bin: Path | None = None) -> None:
                 f"`loadgen tools remove {tool.name}`, then start it anew"
             )
         else:
-            # The source may have another address than it had.
+            # The source may have another address than it had, and tables that are new.
             _run(conn, "ALTER SUBSCRIPTION {} CONNECTION {}", NAME, _for_subscription(source))
             _run(conn, "ALTER SUBSCRIPTION {} ENABLE", NAME)
+            _make_tables(conn, publisher)
+            _run(conn, "ALTER SUBSCRIPTION {} REFRESH PUBLICATION", NAME)
 
 
 def stop(tool: Tool) -> bool:

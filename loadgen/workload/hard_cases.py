@@ -8,13 +8,13 @@ row names its case.
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import psycopg
 
 from loadgen.errors import SourceError
-from loadgen.settings import HARD_CASES, Settings
+from loadgen.settings import Settings
 from loadgen.source import postgres
 from loadgen.sql import statements
 
@@ -29,11 +29,13 @@ _POLL_SECONDS: Final = 0.2
 
 
 class HardCases:
-    """The cases whose rate is above 0, from `start` to `stop`; not while `paused`."""
+    """The `names` whose rate is above 0, from `start` to `stop`; not while `paused`."""
 
-    def __init__(self, dsn: str, settings: Settings, paused: Callable[[], bool]) -> None:
+    def __init__(
+        self, dsn: str, settings: Settings, names: Iterable[str], paused: Callable[[], bool]
+    ) -> None:
         self._dsn = dsn
-        self._rates = {name: float(getattr(settings, f"{name}_per_hour")) for name in HARD_CASES}
+        self._rates = {name: float(getattr(settings, f"{name}_per_hour")) for name in names}
         self._age = settings.hard_case_seconds
         self._paused = paused
         self._stopped = threading.Event()
