@@ -17,8 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from loadgen.destination.tools_file import load_tools
 from loadgen.errors import PlaygroundError
-from loadgen.record_reader import find_run
+from loadgen.record_reader import find_run, read_freshness, read_verify
+from loadgen.report.copies import copies_of
 from loadgen.settings import Settings, load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
@@ -33,6 +35,17 @@ RATES: Final = {
     "status-updates": 18_000,
     "soft-deletes": 180,
 }
+# Where the two tools differ, often enough to show in a minute.
+CASES: Final = "hard_deletes,late_commits"
+_CASE_RATES: Final = {
+    "HARD_DELETES_PER_HOUR": "900",
+    "LATE_COMMITS_PER_HOUR": "900",
+    "HARD_CASE_SECONDS": "12",
+}
+_TOOLS: Final = Path(__file__).with_name("demo.toml")
+_FIRST_COPY_SECONDS: Final = 120
+_SENTINEL_SECONDS: Final = 60
+_WATCH_SECONDS: Final = 30.0  # for the watch to end
 
 _CHECKS_FAILED: Final = (1, 3, 4)  # it ran to its end: not sound, a limit, the generator
 _EXAMPLE: Final = "example: loadgen demo --seconds 20"
@@ -57,9 +70,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "demo",
-        help="what `make demo` runs: Postgres, baseline, a minute of load, checks, a report",
-        description="Starts the embedded Postgres, seeds it, runs a short headless Locust load, "
-        "validates the source and writes the report. Each command is shown before it runs.",
+        help="what `make demo` runs: Postgres, two tools, a minute of load, checks, a report",
+        description="Starts the embedded Postgres, seeds it, starts two local tools that copy it, "
+        "runs a short headless Locust load with hard deletes and late commits, validates the "
+        "source, verifies the copies and writes the report. The tools are removed in the end. Each "
+        "command is shown before it runs.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -80,13 +95,71 @@ def run(args: argparse.Namespace) -> int:
         code = perform([_loadgen("seed")])
     if code:
         return code
-    found = perform([locust(settings, args.seconds), _loadgen("validate", checks=True)])
-    if found not in (0, *_CHECKS_FAILED):
-        return found
-    code = perform([_loadgen("report")])
-    if code == 0:
+    with _tools() as environment:
+        code = _load(settings, args.seconds, environment)
+    if code in (0, *_CHECKS_FAILED):
         _say_goodbye(settings)
-    return code or found
+    return code
+
+
+def _load(settings: Settings, seconds: int, environment: Mapping[str, str]) -> int:
+    """Run the load beside the tools, check the source and the copies, and report."""
+    code = perform(
+        [_loadgen("tools", "start", "--wait", str(_FIRST_COPY_SECONDS), environment=environment)]
+    )
+    if code:
+        return code
+    load = locust(settings, seconds)
+    port = {name: value for name, value in load.environment.items() if name == "METRICS_PORT"}
+    with _watching(settings, {**environment, **port}):
+        found = perform([load, _loadgen("validate", checks=True)])
+        if found not in (0, *_CHECKS_FAILED):
+            return found
+        drain = ("verify", "--drain", "--drain-seconds", str(_SENTINEL_SECONDS))
+        # What it finds is what the demo is to show.
+        code = perform([_loadgen(*drain, checks=True, environment=environment)])
+    if code not in (0, *_CHECKS_FAILED):
+        return code
+    return perform([_loadgen("report")]) or found
+
+
+@contextmanager
+def _tools() -> Iterator[dict[str, str]]:
+    """Yield what leads to the demo's tools; they and their slots are removed in the end."""
+    here = _TOOLS.is_relative_to(Path.cwd())
+    environment = {"TOOLS_FILE": str(_TOOLS.relative_to(Path.cwd()) if here else _TOOLS)}
+    remove = _loadgen("tools", "remove", environment=environment)
+    if any(tool.folder.exists() for tool in load_tools(load_settings({"tools_file": _TOOLS}))):
+        perform([remove])  # of a demo that was killed
+    try:
+        yield environment
+    finally:
+        perform([remove])
+
+
+@contextmanager
+def _watching(settings: Settings, environment: Mapping[str, str]) -> Iterator[None]:
+    """Run a watch in the background that writes a marker every other second."""
+    host = settings.metrics_host
+    own = {**environment, "MARKER_INTERVAL_SECONDS": "2"}
+    if not _is_free(host, settings.watch_port):
+        own["WATCH_PORT"] = str(_free_port(host))
+    step = _loadgen("watch", "--interval", "2", environment=own)
+    print(f"\n$ {step.shown} &", flush=True)
+    with subprocess.Popen(  # noqa: S603 - our own command
+        step.command,
+        env={**os.environ, **step.environment},
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(_WATCH_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _seconds(text: str) -> int:
@@ -95,9 +168,16 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
-def _loadgen(*arguments: str, checks: bool = False) -> Step:
-    shown = shlex.join(["loadgen", *arguments])
-    return Step(shown, [sys.executable, "-m", "loadgen", *arguments], checks=checks)
+def _loadgen(
+    *arguments: str, checks: bool = False, environment: Mapping[str, str] | None = None
+) -> Step:
+    command, more = [sys.executable, "-m", "loadgen", *arguments], environment or {}
+    return Step(_shown(more, "loadgen", *arguments), command, more, checks=checks)
+
+
+def _shown(environment: Mapping[str, str], *command: str) -> str:
+    values = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
+    return " ".join([*values, shlex.join(command)])
 
 
 def locust(settings: Settings, seconds: int) -> Step:
@@ -105,11 +185,12 @@ def locust(settings: Settings, seconds: int) -> Step:
     arguments = ["--headless", "-u", "8", "-t", f"{seconds}s"]
     for name, rate in RATES.items():
         arguments += [f"--{name}-per-hour", str(rate)]
+    arguments.append(f"--hard-cases={CASES}")
     taken = not _is_free(settings.metrics_host, settings.metrics_port)
-    environment = {"METRICS_PORT": str(_free_port(settings.metrics_host))} if taken else {}
-    shown = [f"{name}={value}" for name, value in environment.items()]
+    port = {"METRICS_PORT": str(_free_port(settings.metrics_host))} if taken else {}
+    environment = {**port, **_CASE_RATES}
     return Step(
-        shlex.join([*shown, "locust", *arguments]),
+        _shown(environment, "locust", *arguments),
         [sys.executable, "-m", "locust", *arguments],
         environment,
         checks=True,
@@ -202,9 +283,21 @@ def _passing_on() -> Iterator[_Stop]:
 
 
 def _say_goodbye(settings: Settings) -> None:
-    report = find_run(settings.reports_dir) / "report.html"
+    path = find_run(settings.reports_dir)
+    copies = copies_of(read_verify(path), read_freshness(path), ())
+    took = {row[0]: row for row in copies.freshness.rows}
+    print("\nThe two tools, beside the same load with hard deletes and late commits:")
+    for tool, verdict, rows, found, *_ in copies.right.rows:
+        print(f"  {tool}: {verdict}, of {rows} rows {found}{_deliveries(took.get(tool))}")
     print(
         "\nNext: `source .venv/bin/activate`, then `locust` for its page, `loadgen --help` for the "
         "rest.\nThe database stays up until `loadgen db down`.\n"
-        f"\nreport: {report}"
+        f"\nreport: {path / 'report.html'}"
     )
+
+
+def _deliveries(row: Sequence[str] | None) -> str:
+    if row is None:
+        return ""
+    _, delivered, _, median, _, _, longest, _ = row
+    return f"; {delivered} markers took {median}, at most {longest}"

@@ -11,11 +11,12 @@ import sys
 import threading
 import traceback
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.errors import PlaygroundError
+from loadgen.errors import DestinationError, PlaygroundError
 from loadgen.settings import load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.tools import background
@@ -30,6 +31,10 @@ _SAID: Final = 300  # characters of an error
 
 def start(tool: Tool) -> None:
     """Start the tool's process, unless it runs. Raises PlaygroundError."""
+    if not all(find_spec(package) for package in ("dlt", "duckdb", "sqlalchemy")):
+        raise DestinationError(
+            f"tool {tool.name}: dlt is not installed: pip install 'simplyload-playground[demo]'"
+        )
     tool.folder.mkdir(parents=True, exist_ok=True)
     background.launch(tool.folder, MODULE, tool.name)
 

@@ -71,7 +71,7 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     began = time.monotonic()
     tally, done = Tally(), {}
     try:
-        found = _mapped(tool, tables, copy)
+        found = _mapped(tool, source, tables, copy)
     except DestinationError as exc:
         return ToolOutcome(problems=[str(exc)], seconds=time.monotonic() - began)
     problems = list(found.problems)
@@ -83,12 +83,28 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     return ToolOutcome(done, tally.totals, tally.kept, problems, seconds=time.monotonic() - began)
 
 
-def _mapped(tool: Tool, tables: Tables, copy: Door) -> Mapped:
+def _mapped(tool: Tool, source: Door, tables: Tables, copy: Door) -> Mapped:
     with copy.reading():
         schemas = copy.schemas()
         if tool.schema_name not in schemas:
             return Mapped(problems=(missing_schema(tool, schemas),))
-        return mapped(tool, tables, copy.tables(tool.schema_name))
+        found = copy.tables(tool.schema_name)
+        return mapped(tool, _to_be_there(tool, source, tables, found), found)
+
+
+def _to_be_there(tool: Tool, source: Door, tables: Tables, found: Tables) -> Tables:
+    """Return the tables without the empty ones that a tool has not made for want of a row."""
+    return {
+        name: columns
+        for name, columns in tables.items()
+        if tool.convention.table_name(name, folds_to=tool.folds_to) in found
+        or _has_rows(source, name)
+    }
+
+
+def _has_rows(source: Door, table: str) -> bool:
+    ((there,),) = source.ask(_SQL["has_rows"].format(table=quoted(SOURCE_SCHEMA, table)))
+    return bool(there)
 
 
 def _table(

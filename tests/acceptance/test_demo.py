@@ -8,14 +8,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from csv import DictReader
 from pathlib import Path
 
 import pytest
 
+from loadgen.source.postgres import connect
 from tests.conftest import RunLoadgen, clean_environment
 
 ROOT = Path(__file__).parents[2]
-USUAL_PORTS = (5432, 8089, 9646)
+USUAL_PORTS = (5432, 8089, 9646, 9647)
 
 
 @pytest.fixture
@@ -38,27 +40,39 @@ def taken_ports() -> Iterator[None]:
 @pytest.mark.usefixtures("taken_ports")
 def test_from_nothing_to_a_report_twice(playground: Path, run_loadgen: RunLoadgen) -> None:
     """It needs nothing but the folder, takes free ports, and a second one finds the seed done."""
-    first = run_loadgen("demo", "--seconds", "3")
+    first = run_loadgen("demo", "--seconds", "20")
     assert first.returncode == 0, first.stdout + first.stderr
     typed = [line for line in first.stdout.splitlines() if line.startswith("$ ")]
-    assert [line.split()[-1] for line in (*typed[:2], *typed[3:])] == [
-        "up",
-        "seed",
-        "validate",
-        "report",
-    ]
-    assert "locust --headless -u 8 -t 3s --orders-per-hour 36000 " in typed[2]
-    assert "METRICS_PORT=" in typed[2]
+    commands = [line.rpartition("loadgen ")[2].split()[0] for line in typed if "-u 8" not in line]
+    assert commands == ["db", "seed", "tools", "watch", "validate", "verify", "report", "tools"]
+    load = next(line for line in typed if "-u 8" in line)
+    assert "locust --headless -u 8 -t 20s --orders-per-hour 36000 " in load
+    assert "METRICS_PORT=" in load
     named = Path(first.stdout.splitlines()[-1].removeprefix("report: "))
     assert named.is_file()
     assert named.parent == (playground / "reports" / "latest").resolve()
     totals = json.loads((named.parent / "run.json").read_text())["totals"]
-    assert totals["insert_order"]["committed"] == 30
+    assert totals["insert_order"]["committed"] == 200
+    tools = json.loads((named.parent / "verify.json").read_text())["tools"]
+    assert tools["demo-replication"]["verdict"] == "right"
+    found = tools["demo-dlt"]
+    assert found["verdict"] == "wrong"
+    assert {one["table"] for one in found["findings"]} == {"hard_cases"}
+    assert "not_deleted" in found["totals"]
+    assert "  demo-dlt: wrong, of " in first.stdout
+    with (named.parent / "freshness.csv").open(encoding="utf-8") as file:
+        assert {row["tool"] for row in DictReader(file)} == {"demo-replication", "demo-dlt"}
+    assert _slots(run_loadgen) == []
 
     second = run_loadgen("demo", "--seconds", "1")
     assert second.returncode == 0, second.stdout + second.stderr
     assert "$ loadgen seed" not in second.stdout
     assert Path(second.stdout.splitlines()[-1].removeprefix("report: ")).parent != named.parent
+
+
+def _slots(run_loadgen: RunLoadgen) -> list[str]:
+    with connect(run_loadgen("db", "dsn").stdout.strip()) as conn:
+        return [name for (name,) in conn.execute("SELECT slot_name FROM pg_replication_slots")]
 
 
 def test_another_baseline_is_as_good(playground: Path, run_loadgen: RunLoadgen) -> None:
@@ -70,8 +84,8 @@ def test_another_baseline_is_as_good(playground: Path, run_loadgen: RunLoadgen) 
     assert (playground / "reports" / "latest" / "report.html").is_file()
 
 
-def test_ctrl_c_ends_the_load_cleanly(playground: Path) -> None:
-    """The load drains, its record is closed, nothing comes after it, and the exit code is 130."""
+def test_ctrl_c_ends_the_load_cleanly(playground: Path, run_loadgen: RunLoadgen) -> None:
+    """The load drains, its record is closed, the tools and their slots are removed; code 130."""
     with subprocess.Popen(
         [sys.executable, "-m", "loadgen", "demo", "--seconds", "200"],
         cwd=playground,
@@ -92,6 +106,8 @@ def test_ctrl_c_ends_the_load_cleanly(playground: Path) -> None:
     assert "Traceback" not in errors
     record = json.loads((playground / "reports" / "latest" / "run.json").read_text())
     assert record["ended_at"] is not None
+    assert "demo-replication: removed" in rest
+    assert _slots(run_loadgen) == []
 
 
 def test_a_step_that_fails_is_the_last(

@@ -19,3 +19,7 @@ SELECT EXISTS (
     WHERE l.locktype = 'advisory' AND d.datname = current_database() AND l.granted
       AND l.objid::bigint = (hashtext('loadgen load')::bigint & 4294967295)
 )
+
+-- name: has_rows
+-- Whether a table holds anything.
+SELECT EXISTS (SELECT FROM {table})

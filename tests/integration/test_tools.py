@@ -1,0 +1,225 @@
+"""The local tools: two runners on one source, and what each of them does not see."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import psutil
+import pytest
+
+from loadgen.settings import HARD_CASES, load_settings
+from loadgen.source.postgres import connect
+from loadgen.workload.hard_cases import HardCases, take_turn
+from tests.conftest import Cluster, RunLoadgen
+from tests.polling import wait_for
+
+TOOLS = """
+[tools.cdc]
+kind = "postgres"
+destination = "postgres"
+runner = "replication"
+slot = "cdc_slot"
+
+[tools.cursor]
+kind = "dlt"
+destination = "duckdb"
+schema = "playground"
+runner = "dlt"
+interval_seconds = 0.5
+
+[tools.warehouse]
+kind = "fivetran"
+destination = "snowflake"
+database = "D"
+schema = "S"
+"""
+SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+
+
+class Tools:
+    """A project with two local tools, and its source."""
+
+    def __init__(self, folder: Path, dsn: str, loadgen: RunLoadgen) -> None:
+        self.folder = folder
+        self.dsn = dsn
+        self._loadgen = loadgen
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Return the exit code and output of a command."""
+        done = self._loadgen(*arguments, env={"DATABASE_URL": self.dsn}, cwd=self.folder)
+        return done.returncode, done.stdout + done.stderr
+
+    def status(self, name: str) -> dict[str, object]:
+        """Return what a tool says of itself."""
+        _, said = self.run("tools", "status", name, "--json")
+        found: dict[str, object] = json.loads(said)[name]
+        return found
+
+    def verified(self) -> dict[str, dict[str, object]]:
+        """Return what verification finds, by tool."""
+        _, said = self.run("verify", "--json", "--tool", "cdc")
+        _, more = self.run("verify", "--json", "--tool", "cursor")
+        return {**json.loads(said)["tools"], **json.loads(more)["tools"]}
+
+    def insert(self, word: str) -> None:
+        """Commit a row that both tools see."""
+        with connect(self.dsn) as conn:
+            conn.execute("INSERT INTO hard_cases (case_name, word) VALUES ('plain', %s)", (word,))
+
+    def arrived(self, word: str) -> None:
+        """Wait until a row is in the cursor's copy."""
+
+        def found() -> bool:
+            # A reader shuts the tool out, and the other way round.
+            try:
+                with duckdb.connect(str(self.copy), read_only=True) as conn:
+                    asked = "SELECT count(*) FROM playground.hard_cases WHERE word = ?"
+                    return conn.execute(asked, [word]).fetchone() == (1,)
+            except duckdb.Error:
+                return False
+
+        wait_for(found, f"{word} in the copy")
+
+    @property
+    def copy(self) -> Path:
+        """The cursor's copy."""
+        return self.folder / ".loadgen" / "tools" / "cursor" / "copy.duckdb"
+
+
+@pytest.fixture
+def tools(cluster: Cluster, project: Path, run_loadgen: RunLoadgen) -> Iterator[Tools]:
+    """Yield two running tools whose first copy is through; nothing is left of them."""
+    (project / "tools.toml").write_text(TOOLS, encoding="utf-8")
+    with cluster.database("migrated_template") as dsn:
+        found = Tools(project, dsn, run_loadgen)
+        found.insert("first")
+        try:
+            code, said = found.run("tools", "start", "--wait", "120")
+            assert code == 0, said
+            yield found
+        finally:
+            code, said = found.run("tools", "remove")
+        assert code == 0, said
+        with connect(dsn) as conn:
+            assert conn.execute(SLOTS).fetchall() == []
+        assert not found.copy.exists()
+
+
+def test_they_answer_differently_on_deletes_and_late_commits(tools: Tools) -> None:
+    """Replication is right; a cursor keeps what was deleted, and never sees what came late."""
+    with connect(tools.dsn, autocommit=False) as late, connect(tools.dsn) as conn:
+        take_turn(late, "late_commits", 1, age=0)
+        tools.insert("later")
+        tools.arrived("later")
+        late.commit()
+        conn.execute("DELETE FROM hard_cases WHERE word = 'first'")
+    tools.insert("last")
+    tools.arrived("last")
+    # A second one, so that a sync has begun after the late commit.
+    tools.insert("very last")
+    tools.arrived("very last")
+    wait_for(lambda: tools.verified()["cdc"]["verdict"] == "right", "the replica")
+    found = tools.verified()["cursor"]
+    assert found["totals"] == {"missing": 1, "not_deleted": 1}
+    assert found["verdict"] == "wrong"
+
+
+def test_a_tool_is_stopped_killed_and_started_again(tools: Tools) -> None:
+    """What was written meanwhile arrives; each state is told as it is."""
+    note = tools.folder / ".loadgen" / "tools" / "cursor" / "runner.json"
+    first = json.loads(note.read_text())["pid"]
+    assert tools.run("tools", "start")[0] == 0  # runs already
+    assert json.loads(note.read_text())["pid"] == first
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(first) or not tools.status("cursor")["running"], "death")
+    assert tools.status("cursor")["running"] is False
+    code, said = tools.run("tools", "stop")
+    assert (code, "cdc: stopped; the copy stays, its slot keeps" in said) == (0, True)
+    assert "cursor: did not run" in said
+    assert tools.status("cdc")["running"] is False
+    assert tools.run("tools", "status")[0] == 1
+    tools.insert("meanwhile")
+    with connect(tools.dsn) as conn:
+        assert conn.execute(SLOTS).fetchall() == [("cdc_slot",)]
+    assert tools.run("tools", "start")[0] == 0
+    tools.arrived("meanwhile")
+    wait_for(
+        lambda: [one["verdict"] for one in tools.verified().values()] == ["right", "right"],
+        "both copies",
+    )
+    assert tools.run("tools", "status")[0] == 0
+
+
+def test_a_lost_slot_is_not_glossed_over(tools: Tools) -> None:
+    """Changes are lost with it: the tool says so, and what to do."""
+    assert tools.run("tools", "stop", "cdc")[0] == 0
+    with connect(tools.dsn) as conn:
+        drop = "SELECT pg_drop_replication_slot('cdc_slot')"
+        wait_for(lambda: not conn.execute(
+            "SELECT active FROM pg_replication_slots WHERE slot_name = 'cdc_slot'"
+        ).fetchone() == (True,), "the reader's end")  # fmt: skip
+        conn.execute(drop)
+    code, said = tools.run("tools", "start", "cdc")
+    assert code == 2
+    assert "tool cdc: the source has no slot cdc_slot any more" in said
+    assert "loadgen tools remove cdc" in said
+
+
+def test_tools_that_run_elsewhere_are_said_to(project: Path, run_loadgen: RunLoadgen) -> None:
+    """`list` names all; `start` says what to do for one without a runner."""
+    (project / "tools.toml").write_text(TOOLS, encoding="utf-8")
+    listed = run_loadgen("tools", "list")
+    assert listed.returncode == 0
+    assert "warehouse  fivetran into snowflake, runs elsewhere" in listed.stdout
+    assert [one["runner"] for one in json.loads(run_loadgen("tools", "list", "--json").stdout)] == [
+        "replication",
+        "dlt",
+        None,
+    ]
+    refused = run_loadgen("tools", "start", "warehouse")
+    assert refused.returncode == 2
+    assert "warehouse has no runner here: set it up and start it with fivetran" in refused.stderr
+    unknown = run_loadgen("tools", "stop", "cdd")
+    assert "no tool 'cdd' in TOOLS_FILE: did you mean cdc?" in unknown.stderr
+    (project / "tools.toml").unlink()
+    none = run_loadgen("tools", "list")
+    assert (none.returncode, "copy tools.example.toml" in none.stderr) == (2, True)
+
+
+def test_every_hard_case_can_be_taken_again_and_again(each_database: str) -> None:
+    """On Postgres 15 and 18; values arrive as written, and keys do what their case says."""
+    with connect(each_database) as conn:
+        for name in HARD_CASES:
+            for turn in range(1, 15):
+                take_turn(conn, name, turn, age=-1)
+        counts = dict(
+            conn.execute("SELECT case_name, count(*) FROM hard_cases GROUP BY 1").fetchall()
+        )
+        assert "hard_deletes" not in counts
+        assert counts["key_reuses"] == 1  # each turn inserts two and deletes one… of the same key
+        assert counts["odd_texts"] == 14
+
+
+def test_they_run_beside_each_other_until_stopped(database: str) -> None:
+    """A late commit that is held open is committed at the end; a pause holds all of them up."""
+    rates = {f"{name}_per_hour": 36_000.0 for name in HARD_CASES}
+    paused = []
+    settings = load_settings({**rates, "hard_case_seconds": 60.0, "late_commits_per_hour": 3600})
+    cases = HardCases(database, settings, HARD_CASES, lambda: bool(paused))
+    cases.start()
+    wait_for(lambda: cases.counts()["odd_texts"]["committed"] > 3, "turns")
+    time.sleep(1)
+    paused.append(True)
+    wait_for(lambda: cases.counts()["late_commits"]["committed"] >= 1, "the commit at the pause")
+    done = cases.stop()
+    assert not any(one["failed"] for one in done.values())
+    with connect(database) as conn:
+        rows = dict(
+            conn.execute("SELECT case_name, count(*) FROM hard_cases GROUP BY 1").fetchall()
+        )
+    assert rows["odd_texts"] == done["odd_texts"]["committed"]
+    assert rows["late_commits"] == done["late_commits"]["committed"]
