@@ -69,9 +69,11 @@ build: setup-dev
 	uv="$$(scripts/setup --uv)"; \
 	"$$uv" build --quiet --wheel --no-build-isolation --python .venv/bin/python
 
-RESET = from pathlib import Path; from loadgen.source import server; server.reset(Path.cwd())
+RESET = from loadgen.source import server; from pathlib import Path; \
+  from loadgen.tools import background; here = Path.cwd(); tools = [*here.glob('.loadgen/tools/*/')]; \
+  [background.stop(one) for one in tools]; [server.reset(one) for one in (*tools, here)]
 clean:
-# Whatever DATABASE_URL says, the server of this folder is meant.
+# Whatever DATABASE_URL says, the server of this folder is meant, and those of its local tools.
 	@[ ! -d .loadgen ] || .venv/bin/python -c "$(RESET)" || { \
 	  echo "clean: this folder's Postgres is still there: make setup, then make clean again" >&2; \
 	  exit 1; }
