@@ -38,36 +38,30 @@ def taken_ports() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("taken_ports")
-def test_from_nothing_to_a_report_twice(playground: Path, run_loadgen: RunLoadgen) -> None:
-    """It needs nothing but the folder, takes free ports, and a second one finds the seed done."""
-    first = run_loadgen("demo", "--seconds", "20")
+def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> None:
+    """It needs nothing but the folder, takes free ports, shows what each tool got wrong, leaves no slot."""
+    first = run_loadgen("demo", "--seconds", "30")
     assert first.returncode == 0, first.stdout + first.stderr
     typed = [line for line in first.stdout.splitlines() if line.startswith("$ ")]
     commands = [line.rpartition("loadgen ")[2].split()[0] for line in typed if "-u 8" not in line]
     assert commands == ["db", "seed", "tools", "watch", "validate", "verify", "report", "tools"]
     load = next(line for line in typed if "-u 8" in line)
-    assert "locust --headless -u 8 -t 20s --orders-per-hour 36000 " in load
+    assert "locust --headless -u 8 -t 30s --orders-per-hour 36000 " in load
     assert "METRICS_PORT=" in load
     named = Path(first.stdout.splitlines()[-1].removeprefix("report: "))
     assert named.is_file()
     assert named.parent == (playground / "reports" / "latest").resolve()
     totals = json.loads((named.parent / "run.json").read_text())["totals"]
-    assert totals["insert_order"]["committed"] == 200
+    assert totals["insert_order"]["committed"] == 300
     tools = json.loads((named.parent / "verify.json").read_text())["tools"]
     assert tools["demo-replication"]["verdict"] == "right"
     found = tools["demo-dlt"]
     assert found["verdict"] == "wrong"
-    assert {one["table"] for one in found["findings"]} == {"hard_cases"}
-    assert "not_deleted" in found["totals"]
+    assert "hard_cases" in {one["table"] for one in found["findings"]}
     assert "  demo-dlt: wrong, of " in first.stdout
     with (named.parent / "freshness.csv").open(encoding="utf-8") as file:
         assert {row["tool"] for row in DictReader(file)} == {"demo-replication", "demo-dlt"}
     assert _slots(run_loadgen) == []
-
-    second = run_loadgen("demo", "--seconds", "1")
-    assert second.returncode == 0, second.stdout + second.stderr
-    assert "$ loadgen seed" not in second.stdout
-    assert Path(second.stdout.splitlines()[-1].removeprefix("report: ")).parent != named.parent
 
 
 def _slots(run_loadgen: RunLoadgen) -> list[str]:
@@ -81,6 +75,7 @@ def test_another_baseline_is_as_good(playground: Path, run_loadgen: RunLoadgen) 
     assert seeded.returncode == 0, seeded.stderr
     done = run_loadgen("demo", "--seconds", "1")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "$ loadgen seed" not in done.stdout
     assert (playground / "reports" / "latest" / "report.html").is_file()
 
 

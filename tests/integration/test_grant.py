@@ -140,11 +140,11 @@ def test_a_publication_of_its_own(database: str) -> None:
         wanted = Grant("own-one", conn.info.dbname, None, "own_pub")
         give(conn, wanted, ignore)
         query = "SELECT pubname, count(*) FROM pg_publication_tables GROUP BY 1 ORDER BY 1"
-        assert conn.execute(query).fetchall() == [("loadgen", 3), ("own_pub", 3)]
+        assert conn.execute(query).fetchall() == [("loadgen", 4), ("own_pub", 4)]
         replicates = "SELECT rolreplication FROM pg_roles WHERE rolname = 'loadgen_own_one'"
         assert conn.execute(replicates).fetchone() == (False,)
         take(conn, "own-one", ignore)
-        assert conn.execute(query).fetchall() == [("loadgen", 3)]
+        assert conn.execute(query).fetchall() == [("loadgen", 4)]
 
 
 def test_a_managed_server_gives_its_own_right(database: str) -> None:
