@@ -39,7 +39,7 @@ def taken_ports() -> Iterator[None]:
 
 @pytest.mark.usefixtures("taken_ports")
 def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> None:
-    """It needs nothing but the folder, takes free ports, shows what each tool got wrong, leaves no slot."""
+    """It needs nothing but the folder, takes free ports, compares two tools, leaves no slot."""
     first = run_loadgen("demo", "--seconds", "30")
     assert first.returncode == 0, first.stdout + first.stderr
     typed = [line for line in first.stdout.splitlines() if line.startswith("$ ")]
