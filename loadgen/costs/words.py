@@ -22,10 +22,10 @@ def span(least: Decimal, most: Decimal | None) -> str:
     """Return what lies between two bounds: one figure where they are the same."""
     if most is None:
         return f"{dollars(least)} + {NOT_PRICED}" if least else NOT_PRICED
-    if least == most:
+    if dollars(least) == dollars(most):
         return dollars(least)
-    if least >= 1:
-        return f"${least:,.0f} to ${most:,.0f}"
+    if most - least >= 10:
+        return f"${least:,.0f} to ${most:,.0f}" if least else f"up to ${most:,.0f}"
     return f"{dollars(least)} to {dollars(most)}" if least else f"up to {dollars(most)}"
 
 

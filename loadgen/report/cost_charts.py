@@ -64,7 +64,7 @@ def draw_curve(curve: Curve, shape: Shape) -> Drawing:
         figure.text(0.005, head[1], curve.says, size=10.5, va="center")
         muted: dict[str, Any] = {"color": LIGHT["muted"], "size": 9.5}
         figure.text(0.005, head[2], "$ a month, log scale", va="center", **muted)
-        axes.text(1.02, -0.035, curve.unit, transform=axes.transAxes, va="top", **muted)
+        axes.text(1.05, -0.035, curve.unit, transform=axes.transAxes, va="top", **muted)
 
     name = f"cost-{curve.name}-{shape.width}"
     return draw(name, f"{curve.title}: {curve.says}", paint, shape)

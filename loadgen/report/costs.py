@@ -1,6 +1,6 @@
 """The report's cost section: costs.json as tables, charts and sentences. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -12,7 +12,9 @@ from loadgen.report.svg import Drawing
 from loadgen.report.tables import Column, Table
 from loadgen.report.words import NOTHING, duration
 
-_MOST_DOTS: Final = 6
+_MOST_DOTS: Final = 12
+_BENDS: Final = Decimal("1.05")  # a curve of which no line rises by more shows nothing
+_READ: Final = ("P", "S")  # grades of prices that somebody has read
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class CostSection:
     totals: Table
     lines: Table
     usage: Table
+    spent: Table
     months: Table
     break_evens: Table
     wide: tuple[Drawing, ...]
     tall: tuple[Drawing, ...]
     small: tuple[Drawing, ...]
+    sources: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     grades: str
@@ -37,18 +41,21 @@ class CostSection:
 def cost_section(costs: Costs) -> CostSection:
     """Return the section of a run's costs."""
     outlook = costs.outlook
-    curves = _curves(outlook) if outlook else []
+    curves = _curves(outlook) if "curves" in outlook else []
+    sources = _sources(costs.lines)
     return CostSection(
         sentence=_sentence(outlook),
         mode=costs.mode,
         totals=_totals(costs),
-        lines=_lines(costs.lines),
+        lines=_lines(costs.lines, sources),
+        spent=_spent(outlook.get("snowflake", ())),
         usage=_usage(outlook),
         months=_months(outlook),
         break_evens=_break_evens(outlook),
         wide=tuple(draw_curve(curve, WIDE) for curve in curves[:1]),
         tall=tuple(draw_curve(curve, TALL) for curve in curves[:1]),
-        small=tuple(draw_curve(curve, SMALL) for curve in curves[1:]),
+        small=tuple(draw_curve(curve, SMALL) for curve in curves[1:] if _bends(curve)),
+        sources=tuple(sources),
         notes=_notes(costs.lines),
         warnings=costs.warnings,
         grades=", ".join(f"{grade}: {meaning}" for grade, meaning in GRADES.items()),
@@ -56,15 +63,24 @@ def cost_section(costs: Costs) -> CostSection:
 
 
 def _sentence(outlook: Mapping[str, Any]) -> str:
-    if not outlook:
+    if "usage" not in outlook:
         return "The run committed nothing, so there is no month to estimate."
     month = outlook["usage"]["month"]
-    priced = [one for one in outlook["months"] if not one["former"] and _money(one["amount"])]
-    best = min(priced, key=lambda one: _money(one["amount"]) or 0, default=None)
     begins = f"At this run's rate a month is {words.big(month['changes'])} changes"
-    if best is None:
+    priced = [
+        (amount, one)
+        for one in outlook["months"]
+        if not one["former"] and one["grade"] in _READ
+        for amount in [_money(one["amount"])]
+        if amount is not None
+    ]
+    if not priced:
         return f"{begins}."
-    return f"{begins}; {_named(best)} lists {words.dollars(_money(best['amount']))} for it."
+    amount, best = min(priced, key=lambda found: found[0])
+    plan = f"{_named(best)}, {best['plan']}"
+    return (
+        f"{begins}; the lowest price that is published for it is {words.dollars(amount)} ({plan})."
+    )
 
 
 def _totals(costs: Costs) -> Table:
@@ -83,11 +99,10 @@ def _totals(costs: Costs) -> Table:
     return Table(columns, tuple(rows))
 
 
-def _lines(lines: Sequence[CostLine]) -> Table:
-    labels = ("tool", "paid by", "for")
-    columns = [Column(label) for label in labels]
+def _lines(lines: Sequence[CostLine], sources: Mapping[str, int]) -> Table:
+    columns = [Column(label) for label in ("tool", "paid by", "for")]
     columns += [Column("quantity", number=True), Column("amount", number=True)]
-    columns += [Column(label) for label in ("basis", "grade", "source", "as of")]
+    columns += [Column(label) for label in ("basis", "grade", "source")]
     rows = [
         (
             line.tool,
@@ -97,16 +112,55 @@ def _lines(lines: Sequence[CostLine]) -> Table:
             words.total(Total.of([line])),
             line.basis,
             line.grade,
-            line.source or NOTHING,
-            str(line.as_of or NOTHING),
+            str(sources[_cited(line)]) if line.source else NOTHING,
         )
         for line in lines
     ]
     return Table(tuple(columns), tuple(rows))
 
 
+def _sources(lines: Sequence[CostLine]) -> dict[str, int]:
+    """Return the numbers by which the lines cite their sources."""
+    found = dict.fromkeys(_cited(line) for line in lines if line.source)
+    return {source: number for number, source in enumerate(found, 1)}
+
+
+def _cited(line: CostLine) -> str:
+    return f"{line.source}, as of {line.as_of}" if line.as_of else line.source
+
+
+def _spent(found: Sequence[Mapping[str, Any]]) -> Table:
+    labels = (
+        "credits", "per 1M changes", "idle", "statements", "wake-ups", "statements each",
+        "bytes a row",
+    )  # fmt: skip
+    columns = (Column("tool"), *(Column(label, number=True) for label in labels))
+    rows = [
+        (
+            one["tool"],
+            _figure(one["credits"]),
+            _figure(one["credits_per_million_changes"]),
+            _share(one["idle_share"]),
+            _figure(one["statements"]),
+            _figure(one["wake_ups"]),
+            _figure(one["statements_a_wake_up"]),
+            _figure(one["bytes_a_row"]),
+        )
+        for one in found
+    ]
+    return Table(columns, tuple(rows))
+
+
+def _figure(value: str | int | None) -> str:
+    return NOTHING if value is None else words.quantity(Decimal(value))
+
+
+def _share(value: str | None) -> str:
+    return NOTHING if value is None else f"{Decimal(value):.0%}"
+
+
 def _usage(outlook: Mapping[str, Any]) -> Table:
-    if not outlook:
+    if "usage" not in outlook:
         return Table((), ())
     run, month = outlook["usage"]["run"], outlook["usage"]["month"]
     columns = [Column("meter"), Column("this run", number=True), Column("a month", number=True)]
@@ -135,7 +189,8 @@ def _months(outlook: Mapping[str, Any]) -> Table:
     columns = [Column("vendor"), Column("plan"), Column("a month", number=True)]
     columns += [Column("between", number=True)]
     columns += [Column(label, number=True) for label in ("per 1M changes", "per 1M distinct rows")]
-    columns += [Column(label) for label in ("syncs every", "grade", "as of")]
+    columns += [Column(label) for label in ("syncs every", "grade")]
+    columns.append(Column("as of", number=True))
     rows = [
         (
             _named(month),
@@ -162,16 +217,16 @@ def _between(month: Mapping[str, Any]) -> str:
 
 def _break_evens(outlook: Mapping[str, Any]) -> Table:
     columns = (
-        Column("changes a month", number=True), Column("below it cheaper"),
-        Column("above it cheaper"), Column("at about", number=True),
+        Column("cheaper below"), Column("cheaper above"),
+        Column("changes a month", number=True), Column("at about", number=True),
     )  # fmt: skip
     names = outlook.get("vendors", {})
     found = sorted(outlook.get("break_evens", ()), key=lambda one: one["changes"])
     rows = tuple(
         (
-            words.big(one["changes"]),
             _short(names[one["below"]]),
             _short(names[one["above"]]),
+            words.big(one["changes"]),
             words.dollars(Decimal(one["dollars"])),
         )
         for one in found
@@ -224,14 +279,22 @@ def _points(
     }
 
 
+def _bends(curve: Curve) -> bool:
+    """Return whether a price changes over the curve, so that there is something to see."""
+    bounds = [
+        [low if high is None else high for low, high in points] for points in curve.vendors.values()
+    ]
+    return any(max(found) > _BENDS * min(found) for found in bounds)
+
+
 def _notes(lines: Sequence[CostLine]) -> tuple[str, ...]:
     told = [f"{line.tool}, {line.category}: {line.note}" for line in lines if line.note]
     return tuple(dict.fromkeys(told))
 
 
-def _band(usage: Mapping[str, Any], say: Any) -> str:
-    low, likely, high = usage["distinct_rows"]
-    return say(likely) if low == high else f"{say(likely)} ({say(low)} to {say(high)})"
+def _band(usage: Mapping[str, Any], say: Callable[[int], str]) -> str:
+    low, likely, high = (say(number) for number in usage["distinct_rows"])
+    return likely if low == high else f"{likely} ({low} to {high})"
 
 
 def _size(usage: Mapping[str, Any]) -> str:

@@ -1,0 +1,258 @@
+"""What prices depend on: distinct rows as the load's own code touches them, widths, break-evens."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from statistics import fmean
+
+import pytest
+
+from loadgen.costs import curves
+from loadgen.costs.cards import load_cards, parse_card
+from loadgen.costs.estimate import Priced
+from loadgen.costs.hot_set import older_touched, open_orders, returning_touched
+from loadgen.costs.usage import USAGE_FILE, Reported, read_reported
+from loadgen.costs.vendors import Choice, VendorPrices
+from loadgen.costs.widths import widths
+from loadgen.costs.workload import Workload, workload_of
+from loadgen.errors import SettingsError
+from loadgen.record import RunRecord
+from loadgen.record_costs import Total
+from loadgen.record_reader import load_run
+from loadgen.record_rows import MarkerSample
+from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Operations, Order
+from loadgen.workload.plan import Plan
+from loadgen.workload.streams import Arrival, Stream
+from tests.records import START, Made, write_run
+
+DAY = date(2026, 11, 23)
+RATES = {
+    "insert_order": 50.0,
+    "insert_event": 200.0,
+    "update_order_status": 40.0,
+    "soft_delete_user": 1.0,
+}
+
+
+def workload(**changed: object) -> Workload:
+    """Return the workload of the default rates."""
+    parts = {"per_hour": RATES, "orders": 5000, "event_bytes": 300, "seed": 1, **changed}
+    return Workload(**parts)  # type: ignore[arg-type] # a test's own parts
+
+
+def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
+    """Return how many of the older orders the load's own code updates, its arrivals in turn."""
+    plan = Plan(
+        run_id="run",
+        seed=1,
+        arrivals="even",
+        profile="steady",
+        mix=Mix(dict.fromkeys(OPERATIONS, 1.0)),
+        duration=60,
+        lateness_limit=1,
+        event_bytes=300,
+        hot_users=None,
+        users=1000,
+        lowest_deleted_rank=1000,
+    )
+    known = tuple(Order(b"old-%d" % n, "paid", 1) for n in range(older))
+    made, found = Operations(plan, known), set()
+    streams = {name: Stream(1, name, "even") for name in OPERATIONS}
+
+    def perform(operation: str, k: int) -> bytes:
+        write = made.write(Arrival(operation, k, k, k, streams[operation].draws(k)))
+        if write is None:
+            return b""
+        made.committed(write)
+        return write.key
+
+    inserted = 0
+    for k in range(updates):
+        while inserted < inserts * (k + 1) // updates:
+            perform("insert_order", inserted)
+            inserted += 1
+        found.add(perform("update_order_status", k))
+    return sum(key.startswith(b"old-") for key in found)
+
+
+@pytest.mark.parametrize(
+    ("orders", "inserts", "updates"),
+    [(5_000, 3_000, 2_000), (50_000, 2_000, 4_000), (500_000, 20_000, 6_000)],
+)
+def test_older_rows_are_touched_as_the_load_touches_them(
+    orders: int, inserts: int, updates: int
+) -> None:
+    """What is played for an estimate agrees with the operations that a run performs."""
+    real = touched_by_the_load(open_orders(orders), inserts, updates)
+    played = older_touched(orders, inserts, updates, seed=7)
+    assert played.low <= played.likely <= played.high
+    assert real > 10
+    assert real == pytest.approx(played.likely, rel=0.12)
+
+
+def test_open_orders_are_bounded_and_grow_with_the_baseline() -> None:
+    """None of nothing, some of some, and never more than a process keeps."""
+    assert open_orders(0) == 0
+    assert 0 < open_orders(5_000) < 500
+    assert open_orders(10_000_000) == OPEN_ORDERS_LIMIT
+
+
+def test_updates_that_return_touch_no_more_rows_than_there_are() -> None:
+    """One row is one however often; many updates touch all of few rows; few as drawing shows."""
+    assert returning_touched(1, 5) == pytest.approx(1)
+    assert returning_touched(100, 1_000_000) == pytest.approx(100)
+    draw = Random(1)
+    drawn = [len({int(1000 * draw.random() ** 3) for _ in range(100)}) for _ in range(2000)]
+    assert returning_touched(1000, 100) == pytest.approx(fmean(drawn), rel=0.01)
+    assert returning_touched(1000, 0) == 0
+
+
+def test_a_month_is_not_a_short_run_times_many() -> None:
+    """Rows touched again count once: more changes a month, fewer distinct rows for each."""
+    month = workload(hot_rows=1000).month().likely
+    day = workload(hot_rows=1000).usage({n: round(r * 24) for n, r in RATES.items()}, Decimal(24))
+    assert month.changes == 30 * day.likely.changes
+    assert month.distinct_rows < 30 * day.likely.distinct_rows * Decimal("0.95")
+    assert [month.inserts, month.deletes] == [180_000, 0]
+    assert month.updates == 29_520  # soft deletes are updates
+
+
+def test_wider_events_move_more_bytes() -> None:
+    """Values alone are less than the row as JSON, that is less than a vendor's message."""
+    for width in widths(300).values():
+        assert width.low < width.likely < width.high
+    narrow, wide = widths(300)["insert_event"], widths(1300)["insert_event"]
+    assert wide.likely - narrow.likely == 1000
+    assert widths(300)["insert_order"] == widths(1300)["insert_order"]
+
+
+CARD = """
+vendor = "{name}"
+[sources.list]
+title = "list"
+as_of = 2026-10-01
+grade = "P"
+[[plans]]
+name = "p"
+title = "P"
+{base}
+[[plans.charges]]
+category = "changes"
+meter = "changes"
+unit = "change"
+per = 1_000_000
+source = "list"
+tiers = [{tiers}]
+"""
+
+
+def vendor(name: str, base: str, tiers: str) -> Priced:
+    """Return a made-up vendor that charges by changes."""
+    base = f'base = {{ amount = {base}, source = "list" }}' if base else ""
+    card = parse_card(name, CARD.format(name=name, base=base, tiers=tiers), f"{name}.toml")
+    return Priced(name, card, card.plans[0])
+
+
+def test_a_break_even_is_where_two_prices_meet() -> None:
+    """$100 flat against $10 a million: at ten million, to a hundredth."""
+    flat, metered = vendor("flat", "100", "{rate = 0}"), vendor("metered", "", "{rate = 10}")
+    (found,) = curves.break_evens({"flat": (flat,), "metered": (metered,)}, workload())
+    assert (found.below, found.above) == ("metered", "flat")
+    assert found.changes == pytest.approx(10e6, rel=0.011)
+    assert found.dollars == 100
+
+
+def test_what_is_only_bounded_has_to_be_certainly_dearer() -> None:
+    """Above a million nobody knows: the other is cheaper once below what is priced already."""
+    tiers = '{upto = 1_000_000, rate = 200}, {unpriced = "by quote", at_most = 200}'
+    flat, open_ended = vendor("flat", "100", "{rate = 0}"), vendor("open", "", tiers)
+    (found,) = curves.break_evens({"flat": (flat,), "open": (open_ended,)}, workload())
+    assert (found.below, found.above) == ("open", "flat")
+    assert found.changes == pytest.approx(0.5e6, rel=0.011)
+    # Dearer than what is priced, cheaper than the bound: nobody can say which is the cheaper one.
+    dear = vendor("dear", "250", "{rate = 0}")
+    assert not list(curves.break_evens({"dear": (dear,), "open": (open_ended,)}, workload()))
+
+
+def test_the_cheapest_plan_is_one_that_is_priced() -> None:
+    """A plan that has an end gives way to one that goes on; an unbounded one comes last."""
+    cards = load_cards()
+    plans = curves.compared(list(cards.values()), DAY)
+    assert {"fivetran", "airbyte", "rivery", "estuary", "simplyload"} == set(plans)
+    small, large = curves.at_volume(workload(), 100_000), curves.at_volume(workload(), 2_000_000)
+    assert curves.cheapest(plans["fivetran"], small).plan == "Free"
+    assert curves.cheapest(plans["fivetran"], large).plan == "Standard"
+    assert curves.cheapest(plans["fivetran"], large).most is not None
+
+
+def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
+    """Rows that the watch writes are paid for as any others, and told apart."""
+    folder = write_run(tmp_path, Made(seconds=30))
+    record = RunRecord.open(folder)
+    record.append_freshness(
+        MarkerSample(tool, number, START, None, None, None)
+        for number in range(1000)
+        for tool in ("a", "b")
+    )
+    lines = VendorPrices(load_cards(), (), DAY, {}).lines(load_run(folder))
+    (found,) = [
+        line for line in lines if (line.tool, line.category) == ("fivetran", "freshness markers")
+    ]
+    assert (found.quantity, found.amount) == (Decimal(1000), Decimal("0.5"))  # $500 a million
+
+
+def test_a_bill_replaces_every_estimate(tmp_path: Path) -> None:
+    """What a vendor billed is the price; what it counted, the quantity."""
+    run = load_run(write_run(tmp_path, Made(seconds=30)))
+    choices = (Choice("five", "fivetran", "standard"), Choice("air", "airbyte", None))
+    told = {
+        "five": Reported("five", "invoice 7", billed_usd=Decimal("12.34")),
+        "air": Reported("air", "usage page", gigabytes=Decimal("10.5")),
+    }
+    lines = VendorPrices(load_cards(), choices, DAY, told).lines(run)
+    (billed,) = [line for line in lines if line.tool == "five"]
+    assert (billed.amount, billed.basis, billed.source) == (
+        Decimal("12.34"),
+        "measured",
+        "invoice 7",
+    )
+    air = [line for line in lines if line.tool == "air"]
+    assert Total.of(air).amount == 205  # 20, and 37 credits of $5: 42 less the five included
+    assert all(line.basis == "measured" and "usage page" in line.note for line in air)
+
+
+def test_a_run_that_wrote_nothing_is_not_priced(tmp_path: Path) -> None:
+    """No usage is no price, and no month."""
+    run = load_run(write_run(tmp_path, Made(seconds=30, rates=dict.fromkeys(RATES, 0.0))))
+    assert workload_of(run) is None
+    lines = VendorPrices(load_cards(), (), DAY, {}).lines(run)
+    assert lines
+    assert all(line.amount is None and "no committed writes" in line.note for line in lines)
+
+
+def test_a_plan_that_is_not_there_is_said() -> None:
+    """With the plans that there are."""
+    found = VendorPrices(load_cards(), (Choice("air", "airbyte", "gold"),), DAY, {}).named()["air"]
+    assert not isinstance(found, Priced)
+    assert "no plan 'gold' on 2026-11-23: it has standard, plus" in found.note
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("five = 3", "five has to be a table"),
+        ("[five]\ninserts = 3", "needs source"),
+        ('[five]\nsource = "page"\ninserts = -1', "inserts of [five] must be a number, 0 or more"),
+        ('[five]\nsource = "page"\ninserts = true', "must be a number"),
+        ("[five", "can't be read as TOML"),
+    ],
+)
+def test_reported_figures_need_a_source_and_a_number(text: str, said: str, tmp_path: Path) -> None:
+    """Each error names the file and the table."""
+    (tmp_path / USAGE_FILE).write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        read_reported(tmp_path)
+    assert said in str(caught.value)
+    assert USAGE_FILE in str(caught.value)

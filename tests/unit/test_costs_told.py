@@ -1,0 +1,82 @@
+"""How costs are said: money in words, and the report's section of what was recorded."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from loadgen.costs.cards import load_cards
+from loadgen.costs.outlook import outlook
+from loadgen.costs.vendors import VendorPrices
+from loadgen.costs.words import big, counted, dollars, gigabytes, span, total
+from loadgen.costs.workload import workload_of
+from loadgen.record_costs import Costs, Total, not_priced, read_costs, write_costs
+from loadgen.record_reader import load_run
+from loadgen.report.costs import cost_section
+from tests.records import START, Made, write_run
+
+DAY = date(2026, 11, 23)
+
+
+def test_money_is_said_as_it_is_known() -> None:
+    """Less than a cent is not nothing, a bound is not a price, and nothing unknown is $0."""
+    assert [dollars(Decimal(text)) for text in ("0", "0.005", "0.01", "1234.5")] == [
+        "$0.00",
+        "<$0.01",
+        "$0.01",
+        "$1,234.50",
+    ]
+    assert dollars(None) == "not priced"
+    assert span(Decimal(500), Decimal("39138.46")) == "$500 to $39,138"
+    assert span(Decimal("20.97"), Decimal("21.15")) == "$20.97 to $21.15"
+    assert span(Decimal("21.001"), Decimal("21.002")) == "$21.00"
+    assert span(Decimal(0), Decimal(40)) == "up to $40"
+    assert span(Decimal(5), None) == "$5.00 + not priced"
+    assert total(Total.of([not_priced("a", "customer", "b", "no right")])) == "not priced"
+    assert (big(950), big(91_238_400), big(2.5e9)) == ("950", "91.2 million", "2.5 billion")
+    assert (gigabytes(999), gigabytes(36_539_424_000)) == ("999 bytes", "36.5 GB")
+    assert counted(Decimal(2), "connector") == "2 connectors"
+    assert counted(Decimal(2), "GB") == "2 GB"
+    assert counted(None, "GB") == ""
+
+
+def section_of(run: Path, added: dict[str, Any]) -> str:
+    """Return all the text of a section of costs, with more in its outlook, as it was recorded."""
+    found, work = load_run(run), workload_of(load_run(run))
+    assert work is not None
+    cards, usage = load_cards(), work.usage({"insert_event": 10}, Decimal(1))
+    lines = VendorPrices(cards, (), DAY, {}).lines(found)
+    told = outlook(work, usage, list(cards.values()), DAY, {}) | added
+    write_costs(run, Costs(START, tuple(lines), (), told))
+    costs = read_costs(run)
+    assert costs is not None
+    section = cost_section(costs)
+    rows = [section.spent.rows, section.months.rows, section.lines.rows]
+    return json.dumps([section.sentence, rows, section.sources])
+
+
+def test_the_report_says_what_snowflake_s_credits_went_on(tmp_path: Path) -> None:
+    """Figures that could not be told are dashes; sources are cited by number."""
+    spent = {
+        "tool": "five",
+        "warehouse": "WH",
+        "credits": Decimal("1.35"),
+        "credits_per_million_changes": Decimal("0.27"),
+        "idle_share": Decimal("0.75"),
+        "statements": 120,
+        "wake_ups": None,
+        "statements_a_wake_up": None,
+        "bytes_a_row": Decimal("88.5"),
+    }
+    text = section_of(write_run(tmp_path, Made(seconds=30)), {"snowflake": [spent]})
+    row = ["five", "1.35", "0.27", "75%", "120", "\N{EN DASH}", "\N{EN DASH}", "88.5"]
+    assert json.dumps(row) in text
+    assert "as of 2026-09-14" in text
+
+
+def test_the_headline_is_a_price_that_somebody_read(tmp_path: Path) -> None:
+    """Neither our own machines nor background knowledge is called the lowest published price."""
+    text = section_of(write_run(tmp_path, Made(seconds=60)), {})
+    assert "the lowest price that is published for it is" in text
+    assert "(Estuary, Cloud)" in text  # SimplyLoad's $21 is K, Fivetran's is only bounded
