@@ -81,7 +81,7 @@ def test_rates_and_profile_change_without_a_stop(
 ) -> None:
     """Acknowledged by every process, journaled, in samples.csv; and what is offered follows."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "4", "-t", "11s", *processes, *rates(0.5))
+    process = locust(seeded, "-u", "4", "-t", "25s", *processes, *rates(0.5))
     wait_for_offers(project, process, 20)
     of = "2 of 2" if processes else "1 of 1"
     sets = ("--set", "insert_order=72000", "--set", "insert_event=0")
@@ -109,7 +109,7 @@ def test_rates_and_profile_change_without_a_stop(
     }
     assert changes[1]["profile"] == {"from": "steady", "to": "burst"}
     first, second = (entry["schedule_seconds"] for entry in changes)
-    asked = 5 * first + 20 * (second - first) + 20 * BURST * (11 - second)
+    asked = 5 * first + 20 * (second - first) + 20 * BURST * (25 - second)
     assert run["asked"]["insert_order"] == pytest.approx(asked, rel=0.01)
     assert run["totals"]["insert_order"]["offered"] == pytest.approx(asked, abs=2)
     assert run["totals"]["insert_event"]["offered"] == pytest.approx(10 * first, abs=2)
@@ -124,7 +124,7 @@ def test_a_pause_offers_nothing_and_makes_nothing_up(
 ) -> None:
     """Target 0 and nothing offered while it lasts; then on at the rate asked for, no burst."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "4", "-t", "14s", *processes, *rates(0.5))
+    process = locust(seeded, "-u", "4", "-t", "28s", *processes, *rates(0.5))
     wait_for_offers(project, process, 20)
     assert "paused: the tool is upgraded" in door.command(
         "pause", "--reason", "the tool is upgraded"
@@ -149,8 +149,8 @@ def test_a_pause_offers_nothing_and_makes_nothing_up(
     journal = [e for e in run["journal"] if e["kind"] in {"pause", "resume", "slot_lost"}]
     assert [entry["kind"] for entry in journal] == ["pause", "slot_lost", "resume"]
     assert (journal[0]["reason"], journal[0]["by"]) == ("the tool is upgraded", "cli")
-    assert run["duration_seconds"] == pytest.approx(14, abs=0.2)  # the end did not move
-    paused = 14 - run["asked"]["insert_event"] / 10
+    assert run["duration_seconds"] == pytest.approx(28, abs=0.2)  # the end did not move
+    paused = 28 - run["asked"]["insert_event"] / 10
     assert paused > 1.5
     event = run["totals"]["insert_event"]
     assert event["offered"] == pytest.approx(run["asked"]["insert_event"], abs=1)
