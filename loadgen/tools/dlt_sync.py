@@ -46,8 +46,10 @@ def sync(tool: Tool, source: str) -> dict[str, int]:
         dataset_name=tool.schema_name,
     )
     with _writing(file):
-        while pipeline.has_pending_data:  # of a sync that was killed
-            pipeline.run()
+        if pipeline.has_pending_data:
+            # A killed sync's files may stand in the way for ever: the copy itself has the state of
+            # the last whole load, and the next one starts from there.
+            pipeline = pipeline.drop()
         pipeline.run(resources)
     trace = pipeline.last_trace
     counts = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
