@@ -90,7 +90,7 @@ def _network(name: str, word: str) -> str:
         _refuse(name, f"has {word!r}, which is no IPv4 network such as 203.0.113.0/24")
     except ValueError:
         meant = IPv4Network(word, strict=False)
-        _refuse(name, f"has {word!r}, which is inside of a network: {meant} is all of it")
+        _refuse(name, f"has {word!r}, which is inside {meant}")
     if network.prefixlen < _WIDEST:
         _refuse(name, f"has {word!r}: that is anybody; /{_WIDEST} is the widest allowed")
     return str(network)

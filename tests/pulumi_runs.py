@@ -1,8 +1,9 @@
 """Runs the program in infra/ as Pulumi's language host does, with mocks in place of the engine.
 
-A process of its own, `python tests/pulumi_runs.py <cases.json`: importing pulumi_aws warns, and
+A process of its own, `python -m tests.pulumi_runs <cases.json`: importing pulumi_aws warns, and
 Pulumi wants an event loop. A case is a stack's configuration; what comes out for each is what was
-registered and asked for, the stack's outputs as the engine would get them, or what was refused.
+registered and asked for, the stack's outputs as the engine would get them, or what was refused;
+a secret is {"secret": its value}. Beside them stand the settings that the program knows.
 """
 
 import asyncio
@@ -19,8 +20,8 @@ from pulumi.runtime.settings import set_root_resource
 
 PROGRAM = Path(__file__).parents[1] / "infra"
 PROJECT = "simplyload-playground"
-SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - Pulumi's key of a marked value
-SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - and that of a secret
+# Under the key of a marked value, the mark of a secret.
+MARKED = (rpc._special_sig_key, rpc._special_secret_sig)
 
 
 class Aws(mocks.Mocks):
@@ -77,6 +78,22 @@ class Monitor(mocks.MockMonitor):
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call] # theirs
 
 
+def plain(value: Any) -> Any:
+    """Return a value with its secrets told in our own words."""
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if MARKED in value.items():
+        return {"secret": value["value"]}
+    return {name: plain(one) for name, one in value.items()}
+
+
+def program() -> None:
+    """Run the folder with itself first on the path."""
+    runpy.run_path(str(PROGRAM), run_name="__main__")
+
+
 def run(case: dict[str, Any]) -> dict[str, Any]:
     """Return what the program does with one configuration."""
     aws = Aws()
@@ -90,21 +107,21 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
     set_root_resource(None)  # type: ignore[arg-type] # run_in_stack makes its own
     refused = None
     try:
-        program = stack.run_in_stack(lambda: runpy.run_path(str(PROGRAM), run_name="__main__"))
-        loop.run_until_complete(program)
+        loop.run_until_complete(stack.run_in_stack(program))
     except pulumi.RunError as exc:
         refused = str(exc)
     finally:
         loop.close()
     return {
-        "resources": monitor.registered,
+        "resources": plain(monitor.registered),
         "calls": aws.calls,
-        "outputs": monitor.outputs,
+        "outputs": plain(monitor.outputs),
         "refused": refused,
     }
 
 
 if __name__ == "__main__":
     logging.disable()
-    cases = json.load(sys.stdin)
-    json.dump([run(case) for case in cases], sys.stdout)
+    runs = [run(case) for case in json.load(sys.stdin)]
+    settings = runpy.run_path(str(PROGRAM / "configuration.py"))["SETTINGS"]
+    json.dump({"runs": runs, "settings": settings}, sys.stdout)
