@@ -27,9 +27,8 @@ class SourceDatabase(ComponentResource):
         self._opts = ResourceOptions(parent=self)
         password = Output.secret(settings.password)
         instance = self._instance(password, self._group(), self._parameters())
-        self.url = Output.secret(
-            Output.all(password, instance.address).apply(lambda told: database_url(*told))
-        )
+        # Made of a secret, it is one.
+        self.url = Output.all(password, instance.address).apply(lambda told: database_url(*told))
         self.register_outputs({"url": self.url})
 
     def _group(self) -> SecurityGroup:
