@@ -77,6 +77,6 @@ clean:
 	@[ ! -d .loadgen ] || .venv/bin/python -c "$(RESET)" || { \
 	  echo "clean: this folder's Postgres is still there: make setup, then make clean again" >&2; \
 	  exit 1; }
-	rm -rf .venv .tools .loadgen dist build .coverage .coverage.* htmlcov
+	rm -rf .venv infra/.venv .tools .loadgen dist build .coverage .coverage.* htmlcov
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

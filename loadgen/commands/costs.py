@@ -57,6 +57,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="read AWS_REGION's list prices from the Price List API, which is free, and write "
         "them to aws.toml in RATE_CARDS_DIR; prices no run",
     )
+    parser.add_argument(
+        "--infra",
+        action="store_true",
+        help="what a month of infra/ would cost in AWS_REGION, or us-east-1, with its bucket only "
+        "and with RDS; prices no run",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
@@ -67,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         return _expected(args, settings, now)
     if args.aws_prices:
         return _aws_prices(settings, now)
+    if args.infra:
+        return _infra(args, settings, now)
     from loadgen.costs.gather import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
     folder = find_run(settings.reports_dir, args.run_name)
@@ -115,6 +123,26 @@ def _aws_prices(settings: Settings, now: datetime) -> int:
         print("no price was read: no card is written")
         return 1
     print(f"{found.read} prices of {region}: {aws_price_list.write_card(folder, card, found.text)}")
+    return 0
+
+
+def _infra(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
+    from loadgen.costs import aws_prices, cards, infra, words  # noqa: PLC0415 - as above
+
+    region = settings.aws_region or "us-east-1"
+    card = cards.load_card("aws", settings.rate_cards_dir)
+    options = infra.options(aws_prices.AwsPrices(card, region), now.date())
+    if args.json:
+        found = {name: [plain_line(line) for line in lines] for name, lines in options.items()}
+        print(json.dumps({"region": region, "hours": int(infra.HOURS), "options": found}))
+        return 0
+    print(f"A month of infra/ in {region}, {infra.HOURS} hours, by list prices.")
+    _wrapped(f"Assumed: {infra.ASSUMED}.")
+    _lines(options["the bucket, and RDS"])
+    for name, lines in options.items():
+        print(f"  {name}: {words.total(Total.of(lines))}")
+    for warning in card.warnings(now.date()):
+        _wrapped(f"warning: {warning}")
     return 0
 
 

@@ -1,0 +1,77 @@
+"""IAM policies of least privilege, attached to nobody: who gets one is yours to say."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi_aws.iam import Policy
+
+from labels import tags
+
+# Each call that `loadgen costs` makes; none of them can be narrowed to a resource.
+COST_ACTIONS: Final = (
+    "ce:GetCostAndUsage",
+    "cloudwatch:GetMetricData",
+    "ec2:DescribeInstances",
+    "ec2:DescribeVolumes",
+    "pricing:GetProducts",
+    "rds:DescribeDBInstances",
+    "tag:GetResources",
+)
+
+Document = dict[str, Any]
+
+
+class Policies(ComponentResource):
+    """What SimplyLoad may do with its bucket, and what `loadgen costs` may read."""
+
+    simplyload: Output[str]
+    costs: Output[str]
+
+    def __init__(self, name: str, bucket_arn: Output[str]) -> None:
+        super().__init__("simplyload:infra:Policies", name)
+        self._bucket_arn = bucket_arn
+        self.simplyload = self._policy(
+            "simplyload-bucket", "SimplyLoad: its bucket and what is in it", of_simplyload
+        )
+        self.costs = self._policy(
+            "simplyload-costs", "loadgen costs: reads usage, bills and list prices", of_costs
+        )
+        self.register_outputs({"simplyload": self.simplyload, "costs": self.costs})
+
+    def _policy(self, name: str, words: str, made: Callable[[str], Document]) -> Output[str]:
+        policy = Policy(
+            name,
+            description=words,
+            policy=self._bucket_arn.apply(lambda arn: json.dumps(made(arn))),
+            tags=tags("simplyload"),
+            opts=ResourceOptions(parent=self),
+        )
+        return policy.arn
+
+
+def of_simplyload(bucket_arn: str) -> Document:
+    """Return SimplyLoad's rights: objects of its bucket, and nothing of the bucket itself."""
+    on_bucket = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
+    on_objects = [
+        "s3:AbortMultipartUpload",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:ListMultipartUploadParts",
+        "s3:PutObject",
+    ]
+    return _document(_allow(on_bucket, bucket_arn), _allow(on_objects, f"{bucket_arn}/*"))
+
+
+def of_costs(bucket_arn: str) -> Document:
+    """Return the rights of `loadgen costs`, which only reads."""
+    return _document(_allow(list(COST_ACTIONS), "*"), _allow(["s3:ListBucket"], bucket_arn))
+
+
+def _document(*statements: Document) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _allow(actions: list[str], resource: str) -> Document:
+    return {"Effect": "Allow", "Action": actions, "Resource": resource}
