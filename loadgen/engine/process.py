@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.workload.arrivals import Share
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.profiles import ProfileName
 from loadgen.workload.streams import Checkpoint
 from loadgen.workload.vitals import Vitals
+from loadgen.workload.walk import Share
 
 _LOST_ANSWER = "08006"  # SQLSTATE of a write whose process died
 

@@ -9,11 +9,11 @@ from typing import Any
 from loadgen.engine.process import Remote
 from loadgen.engine.protocol import no_latencies
 from loadgen.engine.remote import awaits_sums, settle_from_sums
-from loadgen.workload.arrivals import Share
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.vitals import Vitals
+from loadgen.workload.walk import Share
 
 
 class Roster:

@@ -20,7 +20,7 @@ from loadgen.engine.process import Past
 from loadgen.errors import SourceError
 from loadgen.source import postgres
 from loadgen.users import PostgresUser
-from loadgen.workload.arrivals import WHOLE, Schedule, Share
+from loadgen.workload.arrivals import Schedule
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.connections import Connections, Tell
 from loadgen.workload.histogram import Histogram
@@ -31,6 +31,7 @@ from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
 from loadgen.workload.settle import another_database, is_of_run, open_orders
 from loadgen.workload.streams import Make
+from loadgen.workload.walk import WHOLE, Share
 
 _SETTLE_INTERVAL = 0.5
 

@@ -10,13 +10,13 @@ import gevent
 from loadgen.engine.process import Past, Remote
 from loadgen.engine.remote import awaits_sums, settle_from_sums, take_up
 from loadgen.engine.station import Station
-from loadgen.workload.arrivals import WHOLE
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
 from loadgen.workload.vitals import Vitals
+from loadgen.workload.walk import WHOLE
 
 CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
 _ITSELF = "1 of 1"

@@ -18,9 +18,9 @@ from loadgen.engine.station import Station
 from loadgen.errors import PlaygroundError
 from loadgen.settings import Settings
 from loadgen.source import locate
-from loadgen.workload.arrivals import Share
 from loadgen.workload.mix import Mix
 from loadgen.workload.plan import Plan
+from loadgen.workload.walk import Share
 
 MESSAGE = "loadgen"
 _SILENCE_SECONDS = 5.0

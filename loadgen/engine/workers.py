@@ -22,11 +22,12 @@ from loadgen.engine.station import schedule_of
 from loadgen.engine.swarm import CONNECT_SECONDS
 from loadgen.engine.worker import MESSAGE
 from loadgen.errors import SourceError
-from loadgen.workload.arrivals import WHOLE, Schedule, Share
+from loadgen.workload.arrivals import Schedule
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
+from loadgen.workload.walk import WHOLE, Share
 
 _READY_SECONDS = 30.0
 _AHEAD_SECONDS = 0.5  # how far ahead a change is announced

@@ -12,9 +12,9 @@ import psycopg
 from loadgen.errors import SourceError
 from loadgen.sql import statements
 from loadgen.workload import synthetic
-from loadgen.workload.arrivals import Share
 from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Order, Write, lowest_deleted_rank
 from loadgen.workload.plan import run_of_claim
+from loadgen.workload.walk import Share
 
 _SQL = statements("loadgen.workload", "targets.sql")
 IS_OF_RUN = _SQL["is_of_run"]  # a row where it is; $1 is the plan's claim

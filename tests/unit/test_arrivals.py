@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.workload.arrivals import Schedule, Share
+from loadgen.workload.arrivals import Schedule
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.profiles import profile
 from loadgen.workload.streams import Arrival, ArrivalKind, Stream, unit
 from loadgen.workload.timeline import Timeline
+from loadgen.workload.walk import Share
 
 KINDS: tuple[ArrivalKind, ...] = ("jitter", "poisson", "even")
 kinds = st.sampled_from(KINDS)

@@ -17,12 +17,13 @@ from loadgen.engine.resume import find_resumable, not_taken, position_of, resume
 from loadgen.errors import RecordError
 from loadgen.record import RunRecord
 from loadgen.settings import Settings
-from loadgen.workload.arrivals import WHOLE, Schedule, Share
+from loadgen.workload.arrivals import Schedule
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.streams import ArrivalKind
+from loadgen.workload.walk import WHOLE, Share
 from tests.records import BEFORE
 
 RATES = dict(zip(OPERATIONS, (36_000.0, 72_000.0, 18_000.0, 720.0), strict=True))
