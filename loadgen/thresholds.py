@@ -4,7 +4,6 @@ Used at the end of a run and again by the report. A name that is not known is re
 starts; what nothing has measured is not judged, and never passes in silence. Judging is pure.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,6 +11,7 @@ from math import inf, isfinite
 from typing import Final, Literal, Protocol
 
 from loadgen.errors import SettingsError
+from loadgen.named_toml import read_named
 from loadgen.settings import OPERATIONS, Settings
 
 BOTTLENECK: Final = "generator_bottleneck_share"
@@ -151,18 +151,9 @@ def load(settings: Settings) -> tuple[Threshold, ...]:
     Raises SettingsError: for a file that was named and is not there, and for each thing in it that
     is no limit.
     """
-    path = settings.thresholds_file
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
-        if path == Settings.model_fields["thresholds_file"].default:
-            return ()
-        raise SettingsError(
-            f"THRESHOLDS_FILE is {path}, which is not there: copy thresholds.example.toml to it, "
-            "or unset THRESHOLDS_FILE"
-        ) from exc
-    except (OSError, ValueError) as exc:
-        raise SettingsError(f"{path} can't be read as TOML: {exc}") from exc
+    path, raw = settings.thresholds_file, read_named(settings, "thresholds_file")
+    if raw is None:
+        return ()
     found = list(_parsed(raw))
     bad = [text for text in found if isinstance(text, str)]
     if bad:

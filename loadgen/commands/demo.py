@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from loadgen.commands.numbers import whole
 from loadgen.destination.tools_file import load_tools
 from loadgen.errors import PlaygroundError
 from loadgen.record_reader import find_run, read_freshness, read_verify
@@ -78,7 +79,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=_EXAMPLE,
     )
     parser.add_argument(
-        "--seconds", type=_seconds, default=SECONDS, metavar="N", help="of load (default: 60)"
+        "--seconds", type=whole, default=SECONDS, metavar="N", help="of load (default: 60)"
     )
     parser.set_defaults(run=run)
 
@@ -160,12 +161,6 @@ def _watching(settings: Settings, environment: Mapping[str, str]) -> Iterator[No
                 process.wait(_WATCH_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _seconds(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of seconds, 1 or more")
-    return int(text)
 
 
 def _loadgen(

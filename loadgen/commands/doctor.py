@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
 from loadgen import thresholds
+from loadgen.commands.numbers import number
 from loadgen.destination.tools_file import Tool, chosen, load_tools
 from loadgen.destination.warehouses import configured
 from loadgen.doctor import gather
@@ -30,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--tool", metavar="NAME", help="only this tool of TOOLS_FILE")
     parser.add_argument(
         "--hours",
-        type=_hours,
+        type=number("hours"),
         metavar="H",
         help="how long the run will take (default: TEST_DURATION_HOURS)",
     )
@@ -94,13 +94,3 @@ def _tell(
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _hours(text: str) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = 0
-    if not 0 < hours < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of hours above 0")
-    return hours

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from loadgen.commands.numbers import number
 from loadgen.expose import ENDING, NGROK_API, Exposable, Tunnel, examine_server, tunnel
 from loadgen.settings import load_settings
 from loadgen.source.grant import Grant
@@ -40,7 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--tool", metavar="NAME", help="only what this tool needs")
     parser.add_argument(
-        "--minutes", type=_minutes, metavar="M", help="close it then (default: on Ctrl-C)"
+        "--minutes", type=number("minutes"), metavar="M", help="close it then (default: on Ctrl-C)"
     )
     parser.add_argument(
         "--ngrok-api",
@@ -124,16 +125,6 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for kind, handler in former.items():
             signal.signal(kind, handler)
-
-
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0
-    if not 0 < minutes < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes above 0")
-    return minutes
 
 
 def _http(text: str) -> str:

@@ -11,6 +11,7 @@ from itertools import islice
 from math import inf
 from typing import Final
 
+from loadgen.commands.numbers import whole
 from loadgen.errors import SettingsError
 from loadgen.settings import RATE_SETTINGS, Settings, load_settings
 from loadgen.workload.arrivals import Schedule
@@ -33,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--seed", metavar="S", help="of the schedule (default: the setting SEED)")
     parser.add_argument(
-        "--count", type=_count, default=_COUNT, metavar="N", help=f"arrivals (default: {_COUNT})"
+        "--count", type=whole, default=_COUNT, metavar="N", help=f"arrivals (default: {_COUNT})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)
@@ -44,12 +45,6 @@ def run(args: argparse.Namespace) -> int:
     arrivals = islice(_planned(load_settings({"seed": args.seed})), args.count)
     sys.stdout.writelines(_as_json(arrivals) if args.json else map(_as_text, arrivals))
     return 0
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
-    return int(text)
 
 
 def _planned(settings: Settings) -> Iterator[Arrival]:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from loadgen.commands.numbers import number
 from loadgen.destination.tools_file import Tool, chosen, load_tools
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.settings import Settings, load_settings
@@ -43,7 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         if action is _start:
             one.add_argument(
                 "--wait",
-                type=_seconds,
+                type=number("seconds", 86_400, or_zero=True),
                 metavar="S",
                 help="wait that long until the first copy is through",
             )
@@ -60,16 +61,6 @@ def run(args: argparse.Namespace) -> int:
         )
     action, _ = _ACTIONS[args.action]
     return action(args, settings, _asked(tools, getattr(args, "names", [])))
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} must be seconds, from 0 to 86400")
-    return seconds
 
 
 def _asked(tools: tuple[Tool, ...], names: list[str]) -> tuple[Tool, ...]:

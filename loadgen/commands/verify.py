@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from loadgen.commands.numbers import number
 from loadgen.destination.copies import MarkerProbe, open_copy
 from loadgen.destination.door import Door
 from loadgen.destination.postgres_door import PostgresDoor
@@ -62,14 +63,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--drain-seconds",
-        type=_seconds,
+        type=number("seconds", 86_400, or_zero=True),
         default=_DRAIN,
         metavar="S",
         help=f"how long the sentinel is waited for (default: {_DRAIN:g})",
     )
     parser.add_argument(
         "--lag",
-        type=_seconds,
+        type=number("seconds", 86_400, or_zero=True),
         metavar="S",
         help="seconds that a delivery may take while a load writes (default: two intervals of a "
         f"local tool and 5 s, else {_LAG:g})",
@@ -101,16 +102,6 @@ def run(args: argparse.Namespace) -> int:
         if record is not None:
             print(f"kept in {record.path / 'verify.json'}")
     return exit_code(outcomes)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} must be seconds, from 0 to 86400")
-    return seconds
 
 
 def _record(settings: Settings, dsn: str) -> Run | None:

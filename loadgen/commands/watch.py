@@ -4,6 +4,7 @@ import argparse
 import signal
 from pathlib import Path
 
+from loadgen.commands.numbers import number
 from loadgen.destination.copies import MarkerProbe
 from loadgen.destination.tools_file import load_tools
 from loadgen.settings import Settings, load_settings
@@ -26,7 +27,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog=_EXAMPLE,
     )
     parser.add_argument(
-        "--interval", type=_seconds, default=5.0, metavar="S", help="seconds (default: 5)"
+        "--interval",
+        type=number("seconds", 3600),
+        default=5.0,
+        metavar="S",
+        help="seconds (default: 5)",
     )
     parser.add_argument(
         "--markers",
@@ -58,13 +63,3 @@ def _probes(settings: Settings) -> list[MarkerProbe]:
     for probe in probes:
         print(f"looking for markers at {probe.name} every {probe.poll_seconds:g} s")
     return probes
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} must be seconds, above 0 and at most 3600")
-    return seconds

@@ -4,7 +4,6 @@ A name that is not known is refused with the table that it stands in and the nea
 Secrets stay out of the file where `url_env` names an environment variable or a line of .env.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic_core import ErrorDetails
 from loadgen.destination.columns import quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Kind, Table, known
 from loadgen.errors import SettingsError
+from loadgen.named_toml import read_named
 from loadgen.settings import Settings, variable
 
 TOOLS_FOLDER: Final = Path(".loadgen") / "tools"  # where local tools keep what they need, by name
@@ -162,19 +162,8 @@ def load_tools(settings: Settings) -> tuple[Tool, ...]:
     Raises SettingsError: for a file that was named and is not there, and for each thing in it that
     is not understood.
     """
-    path = settings.tools_file
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
-        if path == Settings.model_fields["tools_file"].default:
-            return ()
-        raise SettingsError(
-            f"TOOLS_FILE is {path}, which is not there: copy tools.example.toml to it, or unset "
-            "TOOLS_FILE"
-        ) from exc
-    except (OSError, ValueError) as exc:
-        raise SettingsError(f"{path} can't be read as TOML: {exc}") from exc
-    return parse_tools(raw, str(path))
+    raw = read_named(settings, "tools_file")
+    return () if raw is None else parse_tools(raw, str(settings.tools_file))
 
 
 def parse_tools(raw: Mapping[str, Any], where: str) -> tuple[Tool, ...]:

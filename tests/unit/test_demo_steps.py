@@ -84,7 +84,7 @@ def test_seconds_is_a_whole_number(seconds: str, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as ended:
         cli.main(["demo", f"--seconds={seconds}"])
     assert ended.value.code == 2
-    assert "a whole number of seconds, 1 or more" in capsys.readouterr().err
+    assert f"--seconds: {seconds!r} must be a whole number, 1 or more" in capsys.readouterr().err
 
 
 def test_a_taken_metrics_port_is_replaced_and_shown(

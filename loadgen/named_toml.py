@@ -1,0 +1,28 @@
+"""A TOML file that a setting names, which nobody has to write: the tools, the thresholds."""
+
+import tomllib
+from typing import Any, Literal
+
+from loadgen.errors import SettingsError
+from loadgen.settings import Settings
+
+
+def read_named(
+    settings: Settings, name: Literal["tools_file", "thresholds_file"]
+) -> dict[str, Any] | None:
+    """Return what the file holds; None where it is not named and not there.
+
+    Raises SettingsError for a file that was named and is not there, or is no TOML.
+    """
+    path, usual = getattr(settings, name), Settings.model_fields[name].default
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        if path == usual:
+            return None
+        raise SettingsError(
+            f"{name.upper()} is {path}, which is not there: copy {usual.stem}.example.toml to it, "
+            f"or unset {name.upper()}"
+        ) from exc
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{path} can't be read as TOML: {exc}") from exc
