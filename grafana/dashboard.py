@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from grafana.layout import Row, laid_out
-from grafana.panels import SOURCE
+from grafana.queries import SOURCE
 
 _TITLES = {"load": "Load", "source": "Source and slots", "tools": "Tools"}
 # What the journal gained since the point before, however far apart Grafana puts them on a long

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from grafana.panels import SOURCE, Panel
+from grafana.panels import Panel
+from grafana.queries import SOURCE
 
 Row = tuple[str, Sequence[Panel]]
 WIDTH = 24

@@ -10,12 +10,10 @@ from grafana.panels import (
     Panel,
     heatmap,
     lines,
-    newest_run,
-    of_run,
-    query,
     stat,
     steps,
 )
+from grafana.queries import newest_run, of_run, query
 
 _WINDOW = "$__rate_interval"
 

@@ -1,16 +1,16 @@
 """Panels of a Grafana dashboard, as plain values.
 
-A panel is one question that somebody asks; its description says how the answer was got. Queries are
-PromQL as Grafana sends it, `$__rate_interval` and variables included. Source of the field names:
-the npm package @grafana/schema.
+A panel is one question that somebody asks; its description says how the answer was got. Source of
+the field names: the npm package @grafana/schema.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from grafana.queries import query
+
 Panel = dict[str, Any]
 
-SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
 # Everywhere the same; what is not here has a colour by its name as well, of Grafana's choice.
 _COLORS = {
@@ -29,25 +29,6 @@ _COLORS = {
         "dlt": "#FADE2A",
     },
 }
-
-
-def of_run(expression: str) -> str:
-    """Return an expression of the load's that has values only while the chosen run went on."""
-    return f'({expression}) and on() loadgen_run_info{{profile!="",run_id=~"$run"}}'
-
-
-def newest_run(labels: str) -> str:
-    """Return an expression of the run that was there last in the time shown, ended or not."""
-    # Not timestamp(): over 48 hours that takes Prometheus seconds instead of milliseconds.
-    seen = f"max_over_time((time() * loadgen_run_info{{{labels}}})[$__range:5s])"
-    return f"topk(1, max by (run_id, profile) ({seen}))"
-
-
-def query(expression: str, legend: str = "", *, instant: bool = False, kind: str = "") -> Panel:
-    """Return a query and what its series are called; `kind` is table or heatmap."""
-    target: Panel = {"datasource": SOURCE, "expr": expression, "legendFormat": legend or "__auto"}
-    target["format"] = kind or "time_series"
-    return target | ({"instant": True, "range": False} if instant else {"range": True})
 
 
 def steps(*limits: tuple[float | None, str]) -> Panel:

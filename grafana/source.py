@@ -8,12 +8,12 @@ from grafana.panels import (
     YELLOW,
     column,
     lines,
-    query,
     stat,
     states,
     steps,
     table,
 )
+from grafana.queries import query
 
 _WINDOW = "$__rate_interval"
 _SLOT = variable(

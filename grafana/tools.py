@@ -9,12 +9,11 @@ from grafana.panels import (
     bars,
     heatmap,
     lines,
-    newest_run,
-    query,
     stat,
     states,
     steps,
 )
+from grafana.queries import newest_run, query
 
 _ONE = 'tool=~"$tool"'
 

@@ -232,7 +232,7 @@ def _months(months: Sequence[dict[str, Any]]) -> None:
     rows = [("vendor", "plan", "a month", "/ 1M changes", "/ 1M rows", "grade", "as of")]
     rows += [
         (
-            month["vendor"].partition(" (")[0],
+            words.vendor(month["vendor"]),
             month["plan"],
             words.span(month["least"], month["most"]),
             words.dollars(month["per_million_changes"]),
@@ -253,7 +253,7 @@ def _break_evens(outlook: Mapping[str, Any]) -> None:
         return
     print("\nWhich is certainly cheaper, by changes a month in this mix:")
     for found in sorted(outlook["break_evens"], key=lambda one: one["changes"]):
-        below, above = (names[found[side]].partition(" (")[0] for side in ("below", "above"))
+        below, above = (words.vendor(names[found[side]]) for side in ("below", "above"))
         print(f"  below {words.big(found['changes']):<13} {below}; above it {above}")
 
 

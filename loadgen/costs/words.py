@@ -68,3 +68,8 @@ def counted(number: Decimal | None, unit: str) -> str:
 def plural(number: int, one: str) -> str:
     """Return the number with its noun."""
     return f"{number:,} {one if number == 1 else one + 's'}"
+
+
+def vendor(name: str) -> str:
+    """Return a vendor's name without what it was called before, or is part of."""
+    return name.partition(" (")[0]

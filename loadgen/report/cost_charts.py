@@ -27,6 +27,8 @@ _COLORS: Final = (
     "insert-order", "soft-delete-user", "update-order-status", "insert-event", "other-operation",
 )  # fmt: skip
 _FLOOR: Final = 1.0  # dollars
+_MOST_DOTS: Final = 12
+_BENDS: Final = Decimal("1.05")  # a curve of which no line rises by more shows nothing
 _TOP: Final = 2.0  # room above the highest
 
 
@@ -42,6 +44,61 @@ class Curve:
     vendors: Mapping[str, Sequence[tuple[Decimal, Decimal | None]]]
     mark: tuple[float, str] | None = None  # where this run stands, and what it is called
     dots: Sequence[tuple[float, float]] = ()  # break-evens
+
+
+def curves_of(outlook: Mapping[str, Any]) -> list[Curve]:
+    """Return what is drawn of an outlook: the price over volume first, then over two what-ifs."""
+    found, month = outlook["curves"], outlook["usage"]["month"]
+    dots = [(one["changes"], float(one["dollars"])) for one in outlook["break_evens"]]
+    return [
+        Curve(
+            "changes",
+            "What a month costs as the volume grows",
+            "Same mix as this run. Shaded: between what is priced and its bound.",
+            "changes",
+            found["changes"]["x"],
+            _points(outlook, "changes"),
+            (month["changes"], "this run"),
+            dots if len(dots) <= _MOST_DOTS else [],
+        ),
+        Curve(
+            "event-bytes",
+            "As events grow wider",
+            "At this run's rate: who charges by byte, charges for width.",
+            "bytes",
+            found["event_bytes"]["x"],
+            _points(outlook, "event_bytes"),
+            (outlook["event_bytes"], "this run"),
+        ),
+        Curve(
+            "hot-rows",
+            "As updates spread over more rows",
+            "If this run's updates returned to so many busy rows.",
+            "rows",
+            found["hot_rows"]["x"],
+            _points(outlook, "hot_rows"),
+        ),
+    ]
+
+
+def _points(
+    outlook: Mapping[str, Any], curve: str
+) -> dict[str, list[tuple[Decimal, Decimal | None]]]:
+    return {
+        words.vendor(outlook["vendors"][name]): [
+            (Decimal(point["least"]), None if point["most"] is None else Decimal(point["most"]))
+            for point in points
+        ]
+        for name, points in outlook["curves"][curve]["vendors"].items()
+    }
+
+
+def bends(curve: Curve) -> bool:
+    """Return whether a price changes over the curve, so that there is something to see."""
+    bounds = [
+        [low if high is None else high for low, high in points] for points in curve.vendors.values()
+    ]
+    return any(max(found) > _BENDS * min(found) for found in bounds)
 
 
 def draw_curve(curve: Curve, shape: Shape) -> Drawing:

@@ -7,13 +7,11 @@ from typing import Any, Final
 
 from loadgen.costs import words
 from loadgen.record_costs import GRADES, CostLine, Costs, Total
-from loadgen.report.cost_charts import SMALL, TALL, WIDE, Curve, draw_curve
+from loadgen.report.cost_charts import SMALL, TALL, WIDE, bends, curves_of, draw_curve
 from loadgen.report.svg import Drawing
 from loadgen.report.tables import Column, Table
 from loadgen.report.words import NOTHING, duration
 
-_MOST_DOTS: Final = 12
-_BENDS: Final = Decimal("1.05")  # a curve of which no line rises by more shows nothing
 _READ: Final = ("P", "S")  # grades of prices that somebody has read
 
 
@@ -41,7 +39,7 @@ class CostSection:
 def cost_section(costs: Costs) -> CostSection:
     """Return the section of a run's costs."""
     outlook = costs.outlook
-    curves = _curves(outlook) if "curves" in outlook else []
+    curves = curves_of(outlook) if "curves" in outlook else []
     sources = _sources(costs.lines)
     return CostSection(
         sentence=_sentence(outlook),
@@ -54,7 +52,7 @@ def cost_section(costs: Costs) -> CostSection:
         break_evens=_break_evens(outlook),
         wide=tuple(draw_curve(curve, WIDE) for curve in curves[:1]),
         tall=tuple(draw_curve(curve, TALL) for curve in curves[:1]),
-        small=tuple(draw_curve(curve, SMALL) for curve in curves[1:] if _bends(curve)),
+        small=tuple(draw_curve(curve, SMALL) for curve in curves[1:] if bends(curve)),
         sources=tuple(sources),
         notes=_notes(costs.lines),
         warnings=costs.warnings,
@@ -224,67 +222,14 @@ def _break_evens(outlook: Mapping[str, Any]) -> Table:
     found = sorted(outlook.get("break_evens", ()), key=lambda one: one["changes"])
     rows = tuple(
         (
-            _short(names[one["below"]]),
-            _short(names[one["above"]]),
+            words.vendor(names[one["below"]]),
+            words.vendor(names[one["above"]]),
             words.big(one["changes"]),
             words.dollars(Decimal(one["dollars"])),
         )
         for one in found
     )
     return Table(columns, rows)
-
-
-def _curves(outlook: Mapping[str, Any]) -> list[Curve]:
-    found, month = outlook["curves"], outlook["usage"]["month"]
-    dots = [(one["changes"], float(one["dollars"])) for one in outlook["break_evens"]]
-    return [
-        Curve(
-            "changes",
-            "What a month costs as the volume grows",
-            "Same mix as this run. Shaded: between what is priced and its bound.",
-            "changes",
-            found["changes"]["x"],
-            _points(outlook, "changes"),
-            (month["changes"], "this run"),
-            dots if len(dots) <= _MOST_DOTS else [],
-        ),
-        Curve(
-            "event-bytes",
-            "As events grow wider",
-            "At this run's rate: who charges by byte, charges for width.",
-            "bytes",
-            found["event_bytes"]["x"],
-            _points(outlook, "event_bytes"),
-            (outlook["event_bytes"], "this run"),
-        ),
-        Curve(
-            "hot-rows",
-            "As updates spread over more rows",
-            "If this run's updates returned to so many busy rows.",
-            "rows",
-            found["hot_rows"]["x"],
-            _points(outlook, "hot_rows"),
-        ),
-    ]
-
-
-def _points(
-    outlook: Mapping[str, Any], curve: str
-) -> dict[str, list[tuple[Decimal, Decimal | None]]]:
-    return {
-        _short(outlook["vendors"][name]): [
-            (Decimal(point["least"]), _money(point["most"])) for point in points
-        ]
-        for name, points in outlook["curves"][curve]["vendors"].items()
-    }
-
-
-def _bends(curve: Curve) -> bool:
-    """Return whether a price changes over the curve, so that there is something to see."""
-    bounds = [
-        [low if high is None else high for low, high in points] for points in curve.vendors.values()
-    ]
-    return any(max(found) > _BENDS * min(found) for found in bounds)
 
 
 def _notes(lines: Sequence[CostLine]) -> tuple[str, ...]:
@@ -303,11 +248,7 @@ def _size(usage: Mapping[str, Any]) -> str:
 
 
 def _named(month: Mapping[str, Any]) -> str:
-    return _short(month["vendor"])
-
-
-def _short(vendor: str) -> str:
-    return vendor.partition(" (")[0]
+    return words.vendor(month["vendor"])
 
 
 def _money(text: str | None) -> Decimal | None:
