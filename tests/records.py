@@ -188,3 +188,27 @@ _RATE_SETTINGS = (
     "status_updates_per_hour",
     "soft_deletes_per_hour",
 )
+
+
+# verify.json of a copy that is wrong.
+_FINDING = {
+    "table": "orders",
+    "key": "17",
+    "column": "amount",
+    "kind": "differs",
+    "source": "1.20",
+    "destination": "<b>1.2</b>" + "0" * 60,
+}
+VERIFIED = {
+    "tools": {
+        "copy": {
+            "at": "2026-11-23T10:00:00+00:00",
+            "verdict": "wrong",
+            "totals": {"missing": 2, "differs": 1_000},
+            "in_flight": 3,
+            "tables": {"orders": {"rows": 1_500}, "users": {"rows": 500}},
+            "problems": ["table events is not there"],
+            "findings": [_FINDING] * 9,
+        }
+    }
+}

@@ -1,4 +1,4 @@
-"""Locust's page with two workers, in a real browser: start, look, edit, be refused."""
+"""In a real browser: Locust's page with two workers, started, edited, refused; and the report."""
 
 import re
 from collections.abc import Iterator
@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Playwright, expect, sync_playwright
 
+from loadgen.costs.gather import costs_of
+from loadgen.record import RunRecord
+from loadgen.record_costs import write_costs
 from loadgen.record_reader import read_samples
+from loadgen.report.folder import write_report
+from loadgen.settings import load_settings
 from tests.acceptance.conftest import Ask, latest, wait_for
+from tests.records import START, VERIFIED, Made, write_run
 
 CHROMIUM = Path("/usr/bin/chromium")
 WIDE = {"width": 1440, "height": 900}
@@ -96,3 +102,18 @@ def test_a_person_starts_edits_and_is_refused(
     browser_page.get_by_role("button", name="Stop").click()
     wait_for(lambda: latest(project)["ended_at"], "the end")
     assert latest(project)["valid"] is True
+
+
+@pytest.mark.parametrize("width", [390, 1100])
+def test_the_report_keeps_its_margins(browser_page: Page, tmp_path: Path, width: int) -> None:
+    """On a phone and on a desk, with costs and copies in it: nothing at the edge, or beyond it."""
+    path = write_run(tmp_path, Made(seconds=60))
+    write_costs(path, costs_of(path, load_settings({}), START))
+    RunRecord.open(path).write_verify(VERIFIED)
+    browser_page.set_viewport_size({"width": width, "height": 900})
+    browser_page.goto(write_report(path, START).html.as_uri())
+    assert browser_page.evaluate("document.documentElement.scrollWidth") == width
+    for part in ("h1", "#costs h2", "#copies h2"):
+        box = browser_page.locator(part).first.bounding_box()
+        assert box is not None
+        assert box["x"] == (16 if width == 390 else (width - 880) / 2 + 24)

@@ -11,29 +11,7 @@ from loadgen.report import words
 from loadgen.report.copies import copies_of
 from loadgen.report.folder import write_report
 from tests.pages import markdown_tables, page_of
-from tests.records import START, Made, write_run
-
-FINDING = {
-    "table": "orders",
-    "key": "17",
-    "column": "amount",
-    "kind": "differs",
-    "source": "1.20",
-    "destination": "<b>1.2</b>" + "0" * 60,
-}
-VERIFIED = {
-    "tools": {
-        "copy": {
-            "at": "2026-11-23T10:00:00+00:00",
-            "verdict": "wrong",
-            "totals": {"missing": 2, "differs": 1_000},
-            "in_flight": 3,
-            "tables": {"orders": {"rows": 1_500}, "users": {"rows": 500}},
-            "problems": ["table events is not there"],
-            "findings": [FINDING] * 9,
-        }
-    }
-}
+from tests.records import START, VERIFIED, Made, write_run
 
 
 def marker(tool: str, sequence: int, seconds: float | None) -> MarkerSample:
