@@ -4,8 +4,12 @@ import shutil
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
+from loadgen.costs.aws_door import asked, clients
+from loadgen.costs.gather import expected, over_budget
+from loadgen.costs.reading import Unread
 from loadgen.destination.tools_file import Tool
 from loadgen.destination.warehouses import Warehouse, configured, look
 from loadgen.doctor_checks import Facts
@@ -50,6 +54,8 @@ def gather(
         taken_ports=_taken_ports(settings),
         warehouses=warehouses,
         unread_copies=unread,
+        unread_aws=_unread_aws(settings),
+        overspent=_overspent(settings, chosen, hours, clock()),
     )
 
 
@@ -66,6 +72,27 @@ def _warehouses(
         except DestinationError as exc:
             unread.append(f"tool {tool.name}: {exc}")
     return tuple(one for one in found if one is not None), tuple(unread)
+
+
+def _unread_aws(settings: Settings) -> str | None:
+    """Return why AWS can't be read; None where it can, or where it is not set up."""
+    if settings.aws_region is None:
+        return None
+    client = clients(settings)
+    found = asked(
+        "tag:GetResources",
+        lambda: client("resourcegroupstaggingapi").get_resources(ResourcesPerPage=1),
+    )
+    return found.why if isinstance(found, Unread) else None
+
+
+def _overspent(
+    settings: Settings, tools: tuple[Tool, ...], hours: float, now: datetime
+) -> str | None:
+    """Return in a line that so many hours may cost more than BUDGET_USD; None where they don't."""
+    planned = settings.model_copy(update={"test_duration_hours": hours})
+    lines = [line for line in expected(planned, tools, now) if line.amount is not None]
+    return over_budget(lines, Decimal(str(settings.budget_usd)))
 
 
 def _free_bytes(settings: Settings) -> int | None:

@@ -46,6 +46,8 @@ class Facts:
     taken_ports: tuple[str, ...]  # settings whose port somebody has
     warehouses: tuple[Warehouse, ...]  # of the chosen tools, where they could be read
     unread_copies: tuple[str, ...]  # why a chosen tool's Snowflake could not be read
+    unread_aws: str | None  # why AWS, where it is set up, could not be read
+    overspent: str | None  # that the run would cost more than BUDGET_USD, in a line
 
 
 Check = Callable[[Facts], Iterator[str]]
@@ -113,7 +115,7 @@ def _orphan_slots(facts: Facts) -> Iterator[str]:
     inactive slot is left behind once it keeps half of what the watch would pause the load for.
     """
     source = _of(facts)
-    ours = {tool.slot: tool.name for tool in facts.tools if tool.slot}
+    ours = {read: tool.name for tool in facts.tools if (read := tool.slot_read)}
     ours |= {grant.slot: grant.tool for grant in source.grants if grant.slot}
     runners = any(tool.runner == "replication" for tool in facts.tools)
     for slot in source.slots:
@@ -251,6 +253,19 @@ def _warehouses(facts: Facts) -> Iterator[str]:
     yield from unfair(facts.warehouses)
 
 
+def _aws(facts: Facts) -> Iterator[str]:
+    if facts.unread_aws:
+        yield f"AWS can't be asked what it costs: {facts.unread_aws}"
+
+
+def _budget(facts: Facts) -> Iterator[str]:
+    if facts.overspent:
+        yield (
+            f"{facts.overspent}: `loadgen costs --expected` has the lines; lower the rates or the "
+            "hours, or set BUDGET_USD"
+        )
+
+
 # Each check, and whether it needs a source that can be read.
 CHECKS: Final[Mapping[str, tuple[Check, bool]]] = {
     "settings": (_settings, False),
@@ -268,6 +283,8 @@ CHECKS: Final[Mapping[str, tuple[Check, bool]]] = {
     "ports": (_ports, False),
     "snowflake": (_snowflake, False),
     "warehouses": (_warehouses, False),
+    "aws": (_aws, False),
+    "budget": (_budget, False),
 }
 
 

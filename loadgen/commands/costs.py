@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from loadgen.destination.tools_file import load_tools
 from loadgen.errors import SettingsError
 from loadgen.record_costs import (
     GRADES,
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
     from loadgen.costs import gather, words  # noqa: PLC0415 - as above
 
-    lines = gather.expected(settings, now)
+    lines = gather.expected(settings, load_tools(settings), now)
     warning = gather.over_budget(lines, Decimal(str(settings.budget_usd)))
     if args.json:
         print(json.dumps({"lines": [plain_line(line) for line in lines], "warning": warning}))

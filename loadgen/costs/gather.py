@@ -97,12 +97,12 @@ def choices(tools: Sequence[Tool]) -> list[Choice]:
     ]
 
 
-def expected(settings: Settings, at: datetime) -> list[CostLine]:
-    """Return what the tools under test would charge for the run that the settings describe.
+def expected(settings: Settings, tools: Sequence[Tool], at: datetime) -> list[CostLine]:
+    """Return what the tools would charge for the run that the settings describe.
 
     The baseline's first copy is left out: some vendors charge for it, some don't.
     """
-    tools, cards = load_tools(settings), load_cards(settings.rate_cards_dir)
+    cards = load_cards(settings.rate_cards_dir)
     found: list[CostLine] = []
     usage = planned(settings, markers=bool(tools))
     for priced in VendorPrices(cards, choices(tools), at.date(), {}).named().values():

@@ -91,6 +91,17 @@ class Tool(Table):
         return "upper" if self.destination == "snowflake" else "lower"
 
     @property
+    def runner_slot(self) -> str:
+        """The slot of the runner "replication": as named, else by the tool's name."""
+        named = (one if one.isascii() and one.isalnum() else "_" for one in self.name.lower())
+        return self.slot or f"loadgen_{''.join(named)}"[:63]
+
+    @property
+    def slot_read(self) -> str | None:
+        """The slot that it reads, if any."""
+        return self.runner_slot if self.runner == "replication" else self.slot
+
+    @property
     def schema_name(self) -> str:
         """The schema of the copy: as given, else by the tool's convention."""
         if self.given_schema is not None:

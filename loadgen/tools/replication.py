@@ -32,12 +32,6 @@ _DROP_SECONDS: Final = 30.0
 _Row = dict[str, Any]
 
 
-def slot_of(tool: Tool) -> str:
-    """Return the slot that the tool reads: as named, else by the tool's name."""
-    named = "".join(one if one.isascii() and one.isalnum() else "_" for one in tool.name.lower())
-    return tool.slot or f"loadgen_{named}"[:63]
-
-
 def start(tool: Tool, source: str, pg_bin: Path | None = None) -> None:
     """Start the copy's server and the subscription, both made first where they are not there.
 
@@ -46,12 +40,12 @@ def start(tool: Tool, source: str, pg_bin: Path | None = None) -> None:
     tool.folder.mkdir(parents=True, exist_ok=True)
     copy = server.start(tool.folder, pg_bin=pg_bin)
     with connect(copy.dsn) as conn, connect(source) as publisher, _named(tool):
-        there = _one(publisher, "slot", slot=slot_of(tool)) is not None
+        there = _one(publisher, "slot", slot=tool.runner_slot) is not None
         if _one(conn, "subscription") is None:
             _subscribe(tool, conn, publisher, source, taken=there)
         elif not there:
             raise SourceError(
-                f"the source has no slot {slot_of(tool)} any more, so changes are lost: run "
+                f"the source has no slot {tool.runner_slot} any more, so changes are lost: run "
                 f"`loadgen tools remove {tool.name}`, then start it anew"
             )
         else:
@@ -114,7 +108,7 @@ def remove(tool: Tool, source: str) -> None:
             found = _one(conn, "subscription")
             oid = int(found["oid"]) if found else 0
     with connect(source) as publisher, _named(tool):
-        _drop_slot(publisher, slot_of(tool), oid)
+        _drop_slot(publisher, tool.runner_slot, oid)
     server.reset(tool.folder)
     for name in (FILE, _BEGUN):
         (tool.folder / name).unlink(missing_ok=True)
@@ -128,7 +122,7 @@ def _subscribe(
     *,
     taken: bool,
 ) -> None:
-    slot = slot_of(tool)
+    slot = tool.runner_slot
     if taken:
         raise SourceError(
             f"the source has a slot {slot} already, which another tool may read: name another as "

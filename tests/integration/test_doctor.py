@@ -21,6 +21,7 @@ from loadgen.source.grant import Grant, give, take
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from tests.conftest import Fakesnow, RunLoadgen, find_free_port
+from tests.emulated import aws_server
 from tests.granting import as_user, ignore
 
 DOCTORED = {
@@ -134,6 +135,41 @@ def test_a_slot_that_is_left_behind(healthy: str) -> None:
     (finding,) = look(healthy, max_slot_retained_bytes=100_000)
     assert finding.check == "orphan slots"
     assert "unread by doctored: let it sync, or `loadgen db revoke doctored`" in finding.text
+
+
+def test_the_slot_of_a_runner_that_is_stopped_is_no_orphan(healthy: str) -> None:
+    """It has the name that the runner gives it; another of no tool is one."""
+    runner = {"kind": "postgres", "destination": "postgres", "runner": "replication"}
+    with connect(healthy) as conn:
+        for name in ("loadgen_mine", "loadgen_gone"):
+            conn.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (name,))
+        found = [one for one in look(healthy, tools_of(mine=runner)) if one.check == "orphan slots"]
+        for name in ("loadgen_mine", "loadgen_gone"):
+            conn.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+    assert ["loadgen_gone" in one.text for one in found] == [True]
+
+
+def test_a_run_that_would_cost_more_than_the_budget(healthy: str) -> None:
+    """By the tools' cards, for the hours that are asked about; below it nothing is said."""
+    priced = {**DOCTORED, "price": {"card": "fivetran", "plan": "standard"}}
+    tools = parse_tools({"tools": {"doctored": priced}}, "test")
+    assert look(healthy, tools, budget_usd=1000) == []
+    (finding,) = look(healthy, tools, budget_usd=1)
+    assert finding.check == "budget"
+    assert "more than BUDGET_USD, which is $1.00" in finding.text
+
+
+def test_an_aws_that_can_not_be_read(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a region is set: its tags have to be readable; why they are not is said."""
+    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with aws_server() as url:
+        assert look(healthy, aws_region="us-east-1", aws_endpoint_url=url) == []
+    (finding,) = look(
+        healthy, aws_region="us-east-1", aws_endpoint_url=f"http://127.0.0.1:{find_free_port()}"
+    )
+    assert finding.check == "aws"
+    assert "tag:GetResources" in finding.text
 
 
 @pytest.mark.parametrize(("shift", "word"), [(90, "behind"), (-90, "ahead of")])

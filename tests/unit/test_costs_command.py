@@ -12,6 +12,7 @@ import pytest
 from loadgen import cli
 from loadgen.costs.gather import costs_of, expected, over_budget
 from loadgen.costs.usage import USAGE_FILE
+from loadgen.destination.tools_file import load_tools
 from loadgen.errors import SettingsError
 from loadgen.record_costs import CostLine, Total, not_priced, read_costs
 from loadgen.report.folder import write_report
@@ -147,7 +148,9 @@ def test_the_expected_spend_is_held_against_the_budget(
     (tmp_path / "tools.toml").write_text(TOOLS)
     assert cli.main(["costs", "--expected"]) == 0
     assert "not priced: the run may cost more than BUDGET_USD" in capsys.readouterr().out
-    lines = [line for line in expected(load_settings(), NOW) if line.amount is not None]
+    settings = load_settings()
+    priced = expected(settings, load_tools(settings), NOW)
+    lines = [line for line in priced if line.amount is not None]
     assert over_budget(lines, Decimal(10_000)) is None
     assert "more than BUDGET_USD" in (over_budget(lines, Decimal("0.01")) or "")
     unknown = not_priced("a", "customer", "b", "nobody knows")
