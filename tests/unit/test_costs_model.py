@@ -21,10 +21,10 @@ from loadgen.record import RunRecord
 from loadgen.record_costs import Total
 from loadgen.record_reader import load_run
 from loadgen.record_rows import MarkerSample
-from loadgen.workload.mix import OPERATIONS, Mix
+from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Operations, Order
-from loadgen.workload.plan import Plan
 from loadgen.workload.streams import Arrival, Stream
+from tests.plans import plan_of
 from tests.records import START, Made, write_run
 
 DAY = date(2026, 11, 23)
@@ -44,19 +44,7 @@ def workload(**changed: object) -> Workload:
 
 def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
     """Return how many of the older orders the load's own code updates, its arrivals in turn."""
-    plan = Plan(
-        run_id="run",
-        seed=1,
-        arrivals="even",
-        profile="steady",
-        mix=Mix(dict.fromkeys(OPERATIONS, 1.0)),
-        duration=60,
-        lateness_limit=1,
-        event_bytes=300,
-        hot_users=None,
-        users=1000,
-        lowest_deleted_rank=1000,
-    )
+    plan = plan_of(1000, 1000)
     known = tuple(Order(b"old-%d" % n, "paid", 1) for n in range(older))
     made, found = Operations(plan, known), set()
     streams = {name: Stream(1, name, "even") for name in OPERATIONS}

@@ -3,7 +3,6 @@
 from uuid import UUID, uuid5
 
 from loadgen.workload import synthetic
-from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.operations import (
     OPEN_ORDERS_LIMIT,
     Operations,
@@ -13,8 +12,8 @@ from loadgen.workload.operations import (
     lowest_deleted_rank,
     run_namespace,
 )
-from loadgen.workload.plan import Plan
 from loadgen.workload.streams import Arrival, Stream
+from tests.plans import plan_of
 
 USERS = 1000
 
@@ -26,19 +25,7 @@ def arrival(operation: str, k: int) -> Arrival:
 
 def operations(orders: tuple[Order, ...] = (), deleted: tuple[int, ...] = ()) -> Operations:
     """Return the operations of a process that knows `orders`."""
-    plan = Plan(
-        run_id="run",
-        seed=1,
-        arrivals="even",
-        profile="steady",
-        mix=Mix(dict.fromkeys(OPERATIONS, 1.0)),
-        duration=60,
-        lateness_limit=1,
-        event_bytes=300,
-        hot_users=None,
-        users=USERS,
-        lowest_deleted_rank=lowest_deleted_rank(USERS, deleted),
-    )
+    plan = plan_of(USERS, lowest_deleted_rank(USERS, deleted))
     return Operations(plan, orders)
 
 
