@@ -305,7 +305,7 @@ def test_what_is_not_safe_is_refused(
     assert "make one with `loadgen db grant TOOL`" in refused(tls_server)
     assert "`loadgen db grant rivery`" in refused(tls_server, "--tool", "rivery")
     assert "not http://127.0.0.1" in refused(tls_server, "--ngrok-api", "https://elsewhere")
-    assert "no number of minutes" in refused(tls_server, "--minutes", "-1")
+    assert "must be minutes, above 0" in refused(tls_server, "--minutes", "-1")
     with connect(tls_server) as conn:
         ((name,),) = conn.execute("SHOW hba_file").fetchall()
         former = Path(name).read_text(encoding="utf-8")
