@@ -9,7 +9,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from loadgen.commands.numbers import number
+from loadgen.commands.numbers import number, whole
+from loadgen.commands.tools_elsewhere import probe, snowflake_sql
 from loadgen.destination.tools_file import Tool, chosen, load_tools
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.settings import Settings, load_settings
@@ -24,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command and its own subcommands to the parser."""
     parser = subparsers.add_parser(
         "tools",
-        help="the tools under test: lists them, runs the local ones",
+        help="the tools under test: lists and sets them up, runs the local ones",
         description="The tools of TOOLS_FILE. Those with a runner are run here: Postgres's own "
         "replication into a second embedded server, or dlt into DuckDB.",
         epilog=_EXAMPLE,
@@ -48,6 +49,26 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
                 metavar="S",
                 help="wait that long until the first copy is through",
             )
+        if action is snowflake_sql:
+            _add_snowflake_options(one)
+
+
+def _add_snowflake_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--teardown", action="store_true", help="print the reverse")
+    parser.add_argument(
+        "--credits",
+        type=whole,
+        default=50,
+        metavar="N",
+        help="credits at which a resource monitor stops all warehouses (default: 50)",
+    )
+    parser.add_argument(
+        "--generation",
+        type=int,
+        choices=(1, 2),
+        default=1,
+        help="of all warehouses; an hour of the second costs more (default: 1)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -206,4 +227,6 @@ _ACTIONS: Final[
     "stop": (_stop, "stop them; copies stay, and slots, which keep the source's WAL"),
     "status": (_status, "say how they are; exit code 1 if one does not run"),
     "remove": (_remove, "stop them and take away copies, servers and slots"),
+    "probe": (probe, "look at the copies and propose their entries of tools.toml"),
+    "snowflake-sql": (snowflake_sql, "print the SQL that sets tools up in Snowflake"),
 }
