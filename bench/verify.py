@@ -2,10 +2,11 @@ r"""`loadgen verify` against reladiff, on the same pairs of a source and its cop
 
     python -m bench.verify [--rounds 3] [--users 100000 --orders 300000 --events 600000]
 
-A million rows in three tables, every column; Postgres to Postgres and Postgres to DuckDB. One
-value of a table is wrong in the copy, and each program has to name its key. reladiff compares a
-table a run; it is run three times, as a person would. Rounds alternate. Results go to
-bench/results/.
+A million rows in three tables; Postgres to Postgres and Postgres to DuckDB. verify compares every
+column, reladiff all that it can: with DuckDB it ends with an error where a time is NULL, so that
+`deleted_at` is kept from it. One value of a table is wrong, and each program has to name its key.
+reladiff compares a table a run; it is run three times, as a person would. Rounds alternate. Results
+go to bench/results/.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +35,9 @@ _RELADIFF = ROOT / ".tools" / "emulators" / "bin" / "reladiff"
 # In each table one value is changed, at the key that is named.
 _FAULTS = {"users": (7, "country = 'XX'"), "orders": (150_000, "quantity = 99"),
            "events": (599_000, "event_type = 'changed'")}  # fmt: skip
-# reladiff 0.6.0 ends with an error where it fetches rows with NULLs of DuckDB's: orders and users
-# have some, so that there only the events are spoilt.
-_SPOILT = {"postgres": TABLES, "duckdb": ("events",)}
+# reladiff 0.6.0 takes a NULL time in DuckDB for '' and in Postgres for '<null>', downloads the
+# rows, and ends with an error when it sorts them.
+_BEYOND_IT = {"duckdb": ("deleted_at",)}
 _AIM, _MOST_MIB = 2.0, 500.0
 _TOOLS = """
 [tools.postgres]
@@ -108,11 +110,10 @@ def _prepare(project: Path, dsn: str, copy: str, arguments: argparse.Namespace) 
         _export(project, dsn, file)
     with connect(copy) as conn, duckdb.connect(str(project / "copy.duckdb")) as file:
         conn.execute("SET session_replication_role = replica")
-        for pair, tables in _SPOILT.items():
-            for table in tables:
-                key, change = _FAULTS[table]
-                spoil = f"UPDATE {table} SET {change} WHERE id = {key}"
-                conn.execute(spoil.encode()) if pair == "postgres" else file.execute(spoil)
+        for table, (key, change) in _FAULTS.items():
+            spoil = f"UPDATE {table} SET {change} WHERE id = {key}"
+            conn.execute(spoil.encode())
+            file.execute(spoil)
         conn.execute("VACUUM ANALYZE")
 
 
@@ -174,19 +175,28 @@ def _verify(project: Path, dsn: str, name: str) -> list[Used]:
     used, said = _run(command, project, environment(dsn))
     findings = json.loads(said)["tools"][name]["findings"]
     found = {(one["table"], int(one["key"])) for one in findings}
-    _require(found == {(table, _FAULTS[table][0]) for table in _SPOILT[name]}, said)
+    _require(found == {(table, key) for table, (key, _) in _FAULTS.items()}, said)
     return [used]
 
 
 def _reladiff(dsn: str, name: str, other: str) -> list[Used]:
     found = []
     for table in TABLES:
-        command = [str(_RELADIFF), dsn, table, other, table, "-k", "id", "-c", "%"]
+        command = [str(_RELADIFF), dsn, table, other, table, "-k", "id"]
+        for column in _columns(dsn, table):
+            if column not in _BEYOND_IT.get(name, ()):
+                command += ["-c", column]
         used, said = _run(command, ROOT, {"PATH": os.environ["PATH"]})
-        if table in _SPOILT[name]:
-            _require(str(_FAULTS[table][0]) in said, said)
+        _require(str(_FAULTS[table][0]) in said, said)
         found.append(used)
     return found
+
+
+@cache
+def _columns(dsn: str, table: str) -> tuple[str, ...]:
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 1"
+    with connect(dsn) as conn:
+        return tuple(str(row[0]) for row in conn.execute(query, (table,)).fetchall())
 
 
 def _require(found: object, said: str) -> None:
