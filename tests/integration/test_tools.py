@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import duckdb
 import psutil
 import pytest
 
+from loadgen.destination.tools_file import parse_tools
 from loadgen.settings import HARD_CASES, load_settings
 from loadgen.source.postgres import connect
 from loadgen.workload.hard_cases import HardCases, take_turn
@@ -126,6 +128,14 @@ def test_they_answer_differently_on_deletes_and_late_commits(tools: Tools) -> No
     found = tools.verified()["cursor"]
     assert found["totals"] == {"missing": 1, "not_deleted": 1}
     assert found["verdict"] == "wrong"
+    # What they have laid down tells which of the two they are.
+    code, said = tools.run("tools", "probe", "cdc", "cursor")
+    assert code == 0, said
+    cdc, cursor = parse_tools(tomllib.loads(said), "printed")
+    assert (cdc.kind, cdc.convention.deletes, cdc.runner) == ("postgres", "hard", "replication")
+    assert (cursor.kind, cursor.schema_name) == ("dlt", "playground")
+    assert "kind: by its columns: _dlt_load_id, _dlt_id" in said
+    assert cursor.convention.ignored_columns == ("_dlt_*",)
 
 
 def test_a_tool_is_stopped_killed_and_started_again(tools: Tools) -> None:
