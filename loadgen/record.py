@@ -41,7 +41,7 @@ LATEST = "latest"
 RUN_KEYS = (
     "schema_version", "run_id", "seed", "profile", "settings", "versions", "machine", "source",
     "together", "started_at", "ended_at", "journal", "totals", "rows_before", "rows_after",
-    "valid", "invalid_reason",
+    "spent_before", "spent_after", "valid", "invalid_reason",
 )  # fmt: skip
 _SYNC_SECONDS = 10.0  # in the load, waiting for the disk makes writes late
 _RUN_ID = re.compile(r"(?!latest$)[\w][\w.:+-]{0,127}")

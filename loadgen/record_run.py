@@ -39,6 +39,15 @@ class TableRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What the source's server had spent at one moment; None where it can't be told."""
+
+    wal_bytes: int | None
+    cpu_seconds: float | None
+    server_started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class JournalEvent:
     """Something that happened to the run at one moment; details depend on the kind."""
 
@@ -95,6 +104,8 @@ class Run:
     exit_code: int | None
     latency_all: OperationLatency
     bottleneck_reason: str | None
+    spent_before: Spent
+    spent_after: Spent
 
 
 def run_of(path: Path, raw: Mapping[str, object]) -> Run:
@@ -127,6 +138,8 @@ def run_of(path: Path, raw: Mapping[str, object]) -> Run:
         exit_code=keys.whole("exit_code"),
         latency_all=_latencies(keys.below("latency_all")),
         bottleneck_reason=keys.text("bottleneck_reason"),
+        spent_before=_spent(keys.below("spent_before")),
+        spent_after=_spent(keys.below("spent_after")),
     )
 
 
@@ -221,6 +234,11 @@ def _totals(keys: Keys) -> Totals:
 
 def _rows(keys: Keys) -> TableRows:
     return TableRows(keys.whole("rows") or 0, keys.whole("version_sum"))
+
+
+def _spent(keys: Keys) -> Spent:
+    wal_bytes, cpu_seconds = keys.whole("wal_bytes"), keys.number("cpu_seconds")
+    return Spent(wal_bytes, cpu_seconds, keys.moment("server_started_at"))
 
 
 def _by_sqlstate(keys: Keys) -> dict[str, int]:

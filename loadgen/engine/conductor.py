@@ -24,6 +24,7 @@ from loadgen.record_reader import bottleneck_seconds
 from loadgen.record_rows import GeneratorSample, Sample
 from loadgen.settings import Settings
 from loadgen.source import postgres
+from loadgen.source.spent import spent
 from loadgen.thresholds import Judgement, Measured, Quantiles, Threshold
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
@@ -65,6 +66,7 @@ class Conductor:
     latest: Mapping[str, Sample] = field(init=False, default_factory=dict)
     last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
     _rows_before: Mapping[str, Mapping[str, int]] = field(init=False, default_factory=dict)
+    _spent_after: Mapping[str, object] | None = field(init=False, default=None)
     _latency: Latencies = field(init=False, default_factory=no_latencies)  # of the whole run
     _interval: Latencies = field(init=False, default_factory=no_latencies)  # since the last sample
     _unbalanced: int = field(init=False, default=0)
@@ -216,6 +218,7 @@ class Conductor:
             latency_all=latency_all,
             rows_before=self._rows_before,
             rows_after=rows_after,
+            spent_after=self._spent_after,
             valid=not reasons,
             invalid_reason="; ".join(reasons) or None,
         )
@@ -281,6 +284,7 @@ class Conductor:
                 postgres.connect(self.dsn) as connection,
             ):
                 if is_of_run(connection, self.plan.claim):
+                    self._spent_after = spent(connection)
                     return count_rows(connection), ""
                 raise another_database(self.plan.claim)
         except SourceError as exc:

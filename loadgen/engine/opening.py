@@ -8,6 +8,7 @@ import psycopg
 from loadgen import circumstances
 from loadgen.settings import RATE_SETTINGS, Settings
 from loadgen.source import schema
+from loadgen.source.spent import spent
 from loadgen.workload.mix import Mix
 from loadgen.workload.plan import Plan
 
@@ -41,6 +42,8 @@ def opening(
         "totals": {},
         "rows_before": rows_before,
         "rows_after": None,
+        "spent_before": spent(connection),
+        "spent_after": None,
         "valid": None,
         "invalid_reason": None,
         "users": users,

@@ -9,3 +9,8 @@ WHERE name IN (
     'max_wal_size', 'max_slot_wal_keep_size', 'checkpoint_timeout', 'autovacuum', 'TimeZone'
 )
 ORDER BY name;
+
+-- name: spent
+-- WAL from the server's first byte, when it was started, and who and where we are, for its /proc.
+SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, pg_postmaster_start_time(),
+       pg_backend_pid(), host(inet_server_addr());
