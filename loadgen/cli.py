@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "verify": "loadgen verify --drain",
     "costs": "loadgen costs",
     "report": "loadgen report",
+    "compare": "loadgen compare 20261123T080000Z-0001 latest",
 }
 
 

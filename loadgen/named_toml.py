@@ -1,4 +1,4 @@
-"""A TOML file that a setting names, which nobody has to write: the tools, the thresholds."""
+"""A TOML file that a setting names, which nobody has to write: tools, thresholds, decision."""
 
 import tomllib
 from typing import Any, Literal
@@ -8,7 +8,7 @@ from loadgen.settings import Settings
 
 
 def read_named(
-    settings: Settings, name: Literal["tools_file", "thresholds_file"]
+    settings: Settings, name: Literal["tools_file", "thresholds_file", "decision_file"]
 ) -> dict[str, Any] | None:
     """Return what the file holds; None where it is not named and not there.
 

@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     reports_dir: Path = Field(Path("reports"), description="where each run writes its folder")
     tools_file: Path = Field(Path("tools.toml"), description="the tools under test")
     thresholds_file: Path = Field(Path("thresholds.toml"), description="what passes and what fails")
+    decision_file: Path = Field(
+        Path("decision.toml"), description="weights and limits that the tools are judged by"
+    )
     rate_cards_dir: Path | None = Field(
         None, description="folder of rate cards of your own, before those that come along"
     )
@@ -183,7 +186,9 @@ class Settings(BaseSettings):
             raise ValueError(f"at most MAX_RATE_PER_HOUR, which is {cap:.15g}")
         return rate
 
-    @field_validator("pg_bin", "reports_dir", "tools_file", "thresholds_file", "rate_cards_dir")
+    @field_validator(
+        "pg_bin", "reports_dir", "tools_file", "thresholds_file", "decision_file", "rate_cards_dir"
+    )
     @classmethod
     def _home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else path

@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from loadgen import thresholds
+from loadgen import decision, thresholds
 from loadgen.record_reader import find_run
 from loadgen.settings import load_settings
 
@@ -20,9 +20,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "report",
-        help="writes a run's report: report.html, report.md and charts",
+        help="writes a run's report: report.html, report.md, charts and RESULTS.md",
         description="Writes report.html (one file, no network needed), report.md and charts/ into "
-        "the run's folder and prints where. A run that was killed is reported from its samples.",
+        "the run's folder and prints where; and RESULTS.md, the decision matrix, in which people's "
+        "cells are kept. A run that was killed is reported from its samples.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -37,6 +38,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="judge THRESHOLDS_FILE and end with 1 (not sound), 4 (the generator was the "
         "bottleneck) or 3 (a limit missed)",
     )
+    parser.add_argument(
+        "--control",
+        metavar="RUN",
+        help="a run of the same load without tools: what they add to the source is shown",
+    )
     parser.add_argument("--json", action="store_true", help="print the verdict and paths as JSON")
     parser.set_defaults(run=run)
 
@@ -46,9 +52,11 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     limits = thresholds.load(settings)
     folder = find_run(settings.reports_dir, args.run_name)
-    from loadgen.report.folder import write_report  # noqa: PLC0415 - jinja2 and the charts
+    control = find_run(settings.reports_dir, args.control) if args.control else None
+    rules = decision.load(settings)
+    from loadgen.report.folder import Wishes, write_report  # noqa: PLC0415 - jinja2 and the charts
 
-    written = write_report(folder, datetime.now(UTC), limits)
+    written = write_report(folder, datetime.now(UTC), Wishes(limits, rules, control))
     if args.json:
         print(json.dumps(as_json(written), indent=2))
     else:
@@ -56,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{verdict.headline}. {verdict.sentence}")
         if args.check:
             _print_limits(verdict.judgement)
+        if written.results:
+            print(f"matrix: {written.results}")
         print(f"report: {written.html}")
     return exit_code(written) if args.check else 0
 
@@ -104,4 +114,5 @@ def as_json(written: "Written") -> dict[str, object]:
         "html": str(written.html),
         "markdown": str(written.markdown),
         "charts": [str(path) for path in written.charts],
+        "results": str(written.results) if written.results else None,
     }

@@ -49,6 +49,8 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     if left_out := len(told) - len(kept):
         warnings.append(f"{left_out} estimated lines are left out: AWS tells what was used")
     found = _outlook(run, cards, day, reported)
+    if named := _named(tools, cards, day):
+        found["tools"] = named
     if spent:
         found["snowflake"] = [asdict(one) for one in spent]
     return Costs(at, tuple(lines), tuple(warnings), found)
@@ -147,6 +149,18 @@ def _unknown(reported: Mapping[str, Reported], lines: Sequence[CostLine]) -> lis
         for name in reported
         if name not in known
     ]
+
+
+def _named(
+    tools: Sequence[Tool], cards: Mapping[str, RateCard], day: date
+) -> dict[str, dict[str, str]]:
+    """Return the card and plan of each tool that names its price, as `months` calls them."""
+    named = VendorPrices(cards, choices(tools), day, {}).named()
+    return {
+        name: {"card": priced.card.name, "plan": priced.plan.title}
+        for name, priced in named.items()
+        if not isinstance(priced, CostLine)
+    }
 
 
 def _outlook(

@@ -18,6 +18,8 @@ class Efficiency:
 
     tool: str
     warehouse: str
+    size: str | None = None
+    generation: str | None = None
     credits: Decimal | None = None
     credits_per_million_changes: Decimal | None = None
     idle_share: Decimal | None = None
@@ -42,9 +44,12 @@ def efficiency(tool: Tool, used: Used | Unread, reading: Reading, changes: int) 
     )
     users = _users(reading, warehouse)
     ran = None if users is None else sum(users.values())
+    shown = None if isinstance(reading.warehouses, Unread) else reading.warehouses.get(warehouse)
     return Efficiency(
         tool=tool.name,
         warehouse=warehouse,
+        size=shown.size if shown else None,
+        generation=shown.generation if shown else None,
         credits=credits_,
         credits_per_million_changes=(
             credits_ * 1_000_000 / changes if credits_ is not None and changes else None

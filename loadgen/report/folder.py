@@ -1,11 +1,15 @@
-"""A report on the disk: reads a run's folder, writes report.html, report.md and charts/ into it."""
+"""A report on the disk: reads a run's folder, writes report.html, report.md and charts/ into it.
+
+And RESULTS.md, where tools were under test, or somebody has begun it.
+"""
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from loadgen.decision import Rules
 from loadgen.errors import RecordError
 from loadgen.record_costs import read_costs
 from loadgen.record_files import naming, replace_file
@@ -19,11 +23,15 @@ from loadgen.record_reader import (
 )
 from loadgen.report.copies import copies_of
 from loadgen.report.facts import Facts, facts_of
+from loadgen.report.impact import impact_of
 from loadgen.report.render import CHART_FILES, Beside, Report, render
+from loadgen.report.results import Words, read_words, results
+from loadgen.report.standings import control_in, standings_in
 from loadgen.thresholds import Threshold
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
+RESULTS_FILE = "RESULTS.md"
 CHARTS_FOLDER = "charts"
 
 
@@ -36,14 +44,40 @@ class Written:
     html: Path
     markdown: Path
     charts: tuple[Path, ...]
+    results: Path | None  # None where no tool was under test
 
 
-def write_report(folder: Path, at: datetime, limits: tuple[Threshold, ...] = ()) -> Written:
-    """Write the report of the run in `folder`; a report that is there already is replaced."""
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a report is to judge by: limits on the run, rules of the decision, a run without tools.
+
+    `control` is the folder of the latter.
+    """
+
+    limits: tuple[Threshold, ...] = ()
+    rules: Rules = field(default_factory=Rules)
+    control: Path | None = None
+
+
+def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Written:
+    """Write the report of the run in `folder`; a report that is there already is replaced.
+
+    Raises RecordError, before anything is written, where RESULTS.md can't be read back.
+    """
+    wishes = wishes or Wishes()
+    kept = read_kept(folder)
     facts = facts_of(load_run(folder), read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
-    copies = copies_of(read_verify(folder), read_freshness(folder), read_slots(folder))
-    report = render(facts, at, limits, Beside(copies, read_costs(folder)))
+    verified, costs = read_verify(folder), read_costs(folder)
+    standings = standings_in(folder)
+    beside = Beside(
+        copies_of(verified, read_freshness(folder), read_slots(folder)),
+        costs,
+        standings,
+        impact_of(facts.run),
+        None if wishes.control is None else control_in(wishes.control),
+    )
+    report = render(facts, at, wishes.limits, beside)
     charts = folder / CHARTS_FOLDER
     if charts.exists() and not charts.is_dir():
         raise RecordError(f"{charts} is in the way of the report's charts: move it away")
@@ -57,7 +91,26 @@ def write_report(folder: Path, at: datetime, limits: tuple[Threshold, ...] = ())
     html, markdown = folder / HTML_FILE, folder / MARKDOWN_FILE
     replace_file(markdown, report.markdown.encode())
     replace_file(html, report.html.encode())
-    return Written(report, facts, html, markdown, tuple(charts / name for name in report.charts))
+    drawn = tuple(charts / name for name in report.charts)
+    decided = None
+    if standings or kept is not None:
+        decided = folder / RESULTS_FILE
+        title = f"Results of run {facts.run.run_id}"
+        text = results(title, standings, wishes.rules, kept or Words())
+        replace_file(decided, text.encode())
+    return Written(report, facts, html, markdown, drawn, decided)
+
+
+def read_kept(folder: Path) -> Words | None:
+    """Return what people wrote into the folder's RESULTS.md; None where there is none yet."""
+    file = folder / RESULTS_FILE
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise RecordError(f"{file} can't be read ({exc}): move it away") from exc
+    return read_words(text, str(file))
 
 
 def _give_matplotlib_a_folder() -> None:

@@ -88,12 +88,13 @@ def impact_table(found: Impact, control: Impact | None) -> Table:
         row = [label, say(value)]
         if control is not None:
             base = getattr(control, name)
-            row += [say(base), _difference(value, base)]
+            row += [say(base), against(value, base)]
         rows.append(tuple(row))
     return Table(tuple(columns), tuple(rows))
 
 
-def _difference(value: float | None, base: float | None) -> str:
+def against(value: float | None, base: float | None) -> str:
+    """Return a figure's difference from the control's, in percent; a dash where one is missing."""
     if value is None or not base:
         return words.NOTHING
     return f"{100 * (value / base - 1):+.0f}%"

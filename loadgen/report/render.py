@@ -4,7 +4,6 @@ Every value is escaped where it is put in, in HTML by Jinja's autoescape, in Mar
 environment's last step. Pure: the moment of writing is an argument.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +22,9 @@ from loadgen.report.copies import Copies
 from loadgen.report.costs import cost_section
 from loadgen.report.facts import Facts
 from loadgen.report.gallery import Gallery, gallery
+from loadgen.report.impact import Impact, impact_table
+from loadgen.report.markdown import escaped, plain_table
+from loadgen.report.standing import Standing
 from loadgen.report.tables import Table
 from loadgen.report.verdict import SKIPPED_LIMIT, TOLERANCE, Verdict, judge
 from loadgen.thresholds import Threshold
@@ -48,9 +50,6 @@ _MISSING_COPIES = (
 )
 _MISSING_COSTS = "What it would cost is not in this report: run loadgen costs, then loadgen report."
 _MARKS = {"good": "ok", "warn": "note", "bad": "problem"}
-# What Markdown would take for HTML; before a digit (<0.01%) it takes neither sign for a tag.
-_HTML_SIGNS = {r"&": "&amp;", r"<(?!\d)": "&lt;", r">(?!\d)": "&gt;"}
-_MARKDOWN_SIGNS = r"\`*[]|"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What the record has beside the load: the copies, and costs where the run was priced."""
+    """What the record has beside the load; costs and a control only where there are some."""
 
     copies: Copies
     costs: Costs | None
+    standings: tuple[Standing, ...]
+    impact: Impact
+    control: Impact | None
 
 
 def render(
@@ -81,6 +83,9 @@ def render(
         "written_at": words.moment(written_at),
         "copies": beside.copies,
         "costs": costs,
+        "standings": beside.standings,
+        "impact": impact_table(beside.impact, beside.control),
+        "controlled": beside.control is not None,
         "missing": [
             *([] if beside.copies else [_MISSING_COPIES]),
             *([] if costs else [_MISSING_COSTS]),
@@ -171,39 +176,7 @@ def _markdown() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        finalize=_markdown_text,
+        finalize=escaped,
     )
     environment.filters["plain"] = plain_table
     return environment
-
-
-def plain_table(table: Table) -> Markup:
-    """Return the table in Markdown, its columns aligned so that it reads well as plain text."""
-    columns = tables.flat(table).columns
-    head = [str(_markdown_text(column.label)) for column in columns]
-    cells = [[str(_markdown_text(cell)) for cell in row] for row in table.rows]
-    widths = [max(3, *map(len, column)) for column in zip(head, *cells, strict=True)]
-
-    def line(texts: list[str]) -> str:
-        placed = [
-            text.rjust(width) if column.number else text.ljust(width)
-            for text, width, column in zip(texts, widths, columns, strict=True)
-        ]
-        return f"| {' | '.join(placed)} |"
-
-    rules = [
-        "-" * (width - 1) + ":" if column.number else "-" * width
-        for width, column in zip(widths, columns, strict=True)
-    ]
-    lines = [line(head), f"| {' | '.join(rules)} |", *map(line, cells)]
-    return Markup("\n".join(lines))  # noqa: S704 - each cell was escaped above
-
-
-def _markdown_text(value: object) -> Markup:
-    """Return a value as Markdown shows it: its signs as signs, on one line."""
-    if isinstance(value, Markup):
-        return value
-    text = " ".join(str(value).split("\n"))
-    for sign, entity in _HTML_SIGNS.items():
-        text = re.sub(sign, entity, text)
-    return Markup("".join(f"\\{s}" if s in _MARKDOWN_SIGNS else s for s in text))  # noqa: S704

@@ -1,0 +1,301 @@
+"""RESULTS.md: the decision matrix of a study, written and written again. Pure.
+
+Measured cells, score and limits are replaced each time; people's cells, rows that they added and
+all below `## Notes` are kept word for word. What this module wrote has a checksum in the file:
+where it does not hold, somebody's words stand where they would be lost, and nothing is written.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from html import unescape
+from typing import Final
+
+from markupsafe import Markup
+
+from loadgen import decision
+from loadgen.decision import Rules, Score
+from loadgen.errors import RecordError
+from loadgen.report.impact import NOT_MEASURED
+from loadgen.report.markdown import escaped, plain_table
+from loadgen.report.standing import Standing
+from loadgen.report.tables import Column, Table
+
+# The rows of the matrix: people's words, or what is filled in. In this order.
+PEOPLES: Final[Mapping[str, str]] = {
+    "set_up_time": "Set-up time",
+    "ux": "UX",
+    "features": "Features",
+    "notes": "Notes on the tool",
+    "decision": "Decision",
+}
+LABELS: Final[Mapping[str, str]] = {
+    "set_up_time": "Set-up time",
+    "ux": "UX",
+    "cost": "Cost",
+    "snowflake_efficiency": "Snowflake efficiency",
+    "correctness": "Correctness",
+    "freshness": "Freshness",
+    "features": "Features",
+    "notes": "Notes on the tool",
+    "score": "Score",
+    "limits": "Limits",
+    "decision": "Decision",
+}
+_YOURS: Final = "yours"
+_HEAD: Final = ("criterion", "by")
+_NOTES: Final = "## Notes"
+_MATRIX: Final = "## Decision matrix"
+_SUM: Final = re.compile(r"<!-- loadgen wrote this; sum ([0-9a-f]{64}) -->")
+_RULE: Final = re.compile(r"[|\s:-]+")
+_INTRO: Final = (
+    "Rows by *loadgen* are filled in by `loadgen report`, each time it writes this file. Those by "
+    "*yours* are kept word for word, and so are rows that you add to the matrix and all below "
+    "Notes; leave the rest as it is. A cell that begins with points, as `7/10: a wizard, an hour`, "
+    "counts in the score."
+)
+_BLANK: Final = (
+    "This one is blank: put it into the folder of a run as RESULTS.md before the study, and fill "
+    "in what is yours while it goes on."
+)
+_STUDIED: Final = ("fivetran", "airbyte", "rivery", "simplyload")
+_NO_RULES: Final = "no weights: copy decision.example.toml to decision.toml"
+_NO_LIMITS: Final = "no limits: [no_go] in decision.toml has them"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What people wrote: cells by row and tool, the tools in their order, and all below Notes."""
+
+    tools: tuple[str, ...] = ()
+    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows: whose, and cells
+    notes: str = "\n"
+
+
+def results(title: str, standings: Sequence[Standing], rules: Rules, kept: Words) -> str:
+    """Return the file; `title` is what the study is called."""
+    by_tool = {one.tool: one for one in standings}
+    tools = tuple(dict.fromkeys([*kept.tools, *by_tool]))
+    known = [by_tool.get(tool, Standing(tool)) for tool in tools]
+    scores = {one.tool: _score(one, rules, kept) for one in known}
+    parts = [
+        f"# {escaped(title)}",
+        _INTRO if standings else f"{_INTRO} {_BLANK}",
+        _MATRIX,
+        plain_table(_matrix(known, scores, rules, kept)),
+        *_arithmetic(known, scores),
+        *_limits(known, rules),
+        _NOTES,
+    ]
+    text = "\n\n".join(map(str, parts))
+    head, rest = text.split("\n", 1)
+    marked = f"{head}\n\n<!-- loadgen wrote this; sum {_checksum(text)} -->\n{rest}"
+    return marked + kept.notes
+
+
+def blank() -> str:
+    """Return the file as it is before a study, for the tools of tools.example.toml."""
+    return results("Results of a study", (), Rules(), Words(tools=_STUDIED))
+
+
+def read_words(text: str, where: str) -> Words:
+    """Return what people wrote into the file; RecordError where something would be lost."""
+    own, found, notes = text.partition(f"\n{_NOTES}")
+    written = _SUM.search(own)
+    if not found or (notes and not notes.startswith("\n")):
+        raise _unread(where, f"has no line `{_NOTES}`")
+    if written is None:
+        raise _unread(where, "was not written by loadgen, or its first comment is gone")
+    rows = list(_matrix_rows(own))
+    if not rows or tuple(rows[0][:2]) != _HEAD or len(set(rows[0])) != len(rows[0]):
+        raise _unread(where, "has no decision matrix, or its heading was changed")
+    tools = tuple(_unescaped(name) for name in rows[0][2:])
+    for row in rows[1:]:
+        if len(row) != len(rows[0]):
+            raise _unread(where, f"has {len(row)} cells in row {row[:1]}, not {len(rows[0])}")
+    names = [row[0] for row in rows[1:]]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise _unread(where, f"has two rows {twice!r}")
+    if _checksum(f"{own}\n{_NOTES}") != written[1]:
+        raise _unread(where, "was changed in a row or a text that loadgen writes")
+    keys = {label: key for key, label in PEOPLES.items()}
+    cells = {
+        keys[row[0]]: dict(zip(tools, row[2:], strict=True)) for row in rows[1:] if row[0] in keys
+    }
+    added = {row[0]: tuple(row[1:]) for row in rows[1:] if row[0] not in LABELS.values()}
+    return Words(tools, cells, added, notes)
+
+
+def _unread(where: str, why: str) -> RecordError:
+    return RecordError(
+        f"{where} {why}: nothing was written, so that no word of yours is lost; move the file away "
+        "and copy your words into the new one"
+    )
+
+
+def _matrix_rows(own: str) -> Iterator[list[str]]:
+    """Yield the cells of the matrix, its heading first, without the rule below that."""
+    section = own.partition(f"\n{_MATRIX}")[2].partition("\n## ")[0]
+    for line in section.splitlines():
+        if line.startswith("|") and not _RULE.fullmatch(line):
+            yield _cells(line)[1:-1]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())]
+
+
+def _checksum(text: str) -> str:
+    """Return the sum over what loadgen wrote: all but people's cells and rows, and spaces."""
+    found: list[str] = []
+    matrix = False
+    for line in text.splitlines():
+        matrix = line.rstrip() == _MATRIX or (matrix and not line.startswith("## "))
+        if _SUM.fullmatch(line) or _RULE.fullmatch(line):
+            continue
+        cells = _cells(line)
+        if not matrix or not line.startswith("|"):
+            found += line.split()
+        elif cells[1] in PEOPLES.values():
+            found += cells[1:3]
+        elif cells[1] in {*LABELS.values(), _HEAD[0]}:
+            found += [word for cell in cells for word in cell.split()]
+    return sha256(" ".join(found).encode()).hexdigest()
+
+
+def _matrix(
+    known: Sequence[Standing], scores: Mapping[str, Score | None], rules: Rules, kept: Words
+) -> Table:
+    rows = []
+    for key, label in LABELS.items():
+        if key in PEOPLES:
+            cells = [_raw(kept.cells.get(key, {}).get(one.tool, "")) for one in known]
+            rows.append((label, _YOURS, *cells))
+        else:
+            rows.append((label, "loadgen", *(_cell(key, one, scores, rules) for one in known)))
+    for label, (whose, *cells) in kept.added.items():
+        own = dict(zip(kept.tools, cells, strict=True))
+        rows.append((_raw(label), _raw(whose), *(_raw(own.get(one.tool, "")) for one in known)))
+    columns = [*map(Column, _HEAD), *(Column(one.tool) for one in known)]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _cell(key: str, one: Standing, scores: Mapping[str, Score | None], rules: Rules) -> str:
+    if key == "score":
+        return _score_words(scores[one.tool])
+    if key == "limits":
+        return _answer_words(one, rules)
+    found = {
+        "cost": one.paid,
+        "snowflake_efficiency": one.burnt,
+        "correctness": one.correct,
+        "freshness": one.fresh,
+    }[key]
+    if found is None:
+        return NOT_MEASURED
+    bases = {
+        "cost": f"; {_basis(one)}",
+        "snowflake_efficiency": "; Snowflake's own views",
+        "correctness": "; every row and column compared",
+        "freshness": "; markers, timed on one clock",
+    }
+    return str(found) if str(found) == NOT_MEASURED else f"{found}{bases[key]}"
+
+
+def _basis(one: Standing) -> str:
+    if one.paid is None:
+        return ""
+    basis = f"basis: {one.paid.basis or 'nothing priced'}"
+    return f"a month at this rate {one.paid.month} by list; {basis}" if one.paid.month else basis
+
+
+def _score(one: Standing, rules: Rules, kept: Words) -> Score | None:
+    cells = {key: kept.cells.get(key, {}).get(one.tool, "") for key in PEOPLES}
+    return decision.score(rules, one.figures(), cells)
+
+
+def _score_words(found: Score | None) -> str:
+    if found is None:
+        return _NO_RULES
+    unknown = ", ".join(LABELS[name] for name in found.unknown)
+    missing = f"; without {unknown}: {NOT_MEASURED}" if unknown else ""
+    return f"{_number(found.total)} of {_number(found.most)}{missing}"
+
+
+def _answer_words(one: Standing, rules: Rules) -> str:
+    held = decision.limits(rules, one.figures())
+    if not held:
+        return _NO_LIMITS
+    over = [
+        f"{limit.figure} {_number(limit.measured or 0)}, limit {_number(limit.limit)}"
+        for limit in held
+        if limit.over
+    ]
+    unknown = [limit.figure for limit in held if limit.over is None]
+    why = "; ".join([*over, *(f"{name} {NOT_MEASURED}" for name in unknown)])
+    said = decision.answer(held)
+    return f"{said}: {why}" if why else said
+
+
+def _arithmetic(known: Sequence[Standing], scores: Mapping[str, Score | None]) -> Iterator[object]:
+    """Yield the section that shows each weight x points, and the sum."""
+    found = [scores[one.tool] for one in known]
+    first = next((score for score in found if score is not None), None)
+    if first is None:
+        return
+    rows = []
+    for number, part in enumerate(first.parts):
+        cells = [_product(score.parts[number]) for score in found if score is not None]
+        rows.append((LABELS[part.criterion], _number(part.weight), *cells))
+    rows.append(("Sum", "", *(_score_words(score) for score in found)))
+    columns = [Column("criterion"), Column("weight", number=True)]
+    columns += [Column(one.tool) for one in known]
+    yield "## Score"
+    yield "Weight x points, of 10 at most; the weights and the scale are decision.toml's."
+    yield plain_table(Table(tuple(columns), tuple(rows)))
+
+
+def _product(part: decision.Part) -> str:
+    if part.points is None or part.product is None:
+        return NOT_MEASURED
+    return f"{_number(part.weight)} x {_number(part.points)} = {_number(part.product)}"
+
+
+def _limits(known: Sequence[Standing], rules: Rules) -> Iterator[object]:
+    """Yield the section that shows each limit beside what was measured."""
+    if not rules.no_go:
+        return
+    held = [decision.limits(rules, one.figures()) for one in known]
+    rows = [
+        (name, _number(limit), *(_held(found[number]) for found in held))
+        for number, (name, limit) in enumerate(
+            (found.figure, found.limit) for found in decision.limits(rules, {})
+        )
+    ]
+    columns = [Column("figure"), Column("at most", number=True)]
+    columns += [Column(one.tool) for one in known]
+    yield "## Limits"
+    yield "A tool over one of them is no-go. What was not measured leaves the answer open."
+    yield plain_table(Table(tuple(columns), tuple(rows)))
+
+
+def _held(found: decision.Held) -> str:
+    if found.measured is None:
+        return NOT_MEASURED
+    return f"{_number(found.measured)}, {'OVER' if found.over else 'held'}"
+
+
+def _number(value: float) -> str:
+    text = f"{value:,.4f}".rstrip("0").rstrip(".")
+    return "<0.0001" if value and text == "0" else text
+
+
+def _raw(cell: str) -> str:
+    """Return what people wrote as it is: it is Markdown already."""
+    return Markup(cell)  # noqa: S704 - their own words, in their own file
+
+
+def _unescaped(name: str) -> str:
+    return unescape(re.sub(r"\\([\\`*\[\]|])", r"\1", name))
