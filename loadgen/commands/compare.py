@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from loadgen.errors import PlaygroundError
-from loadgen.record_reader import find_run, load_run
+from loadgen.record_reader import find_run
 from loadgen.report.compare import Difference, Study, differences, plain, rows, subjects
-from loadgen.report.standings import standings_in
+from loadgen.report.studies import study_in
 from loadgen.settings import load_settings
 
-_EXAMPLE = "example: loadgen compare 20261123T080000Z-0001 latest   (one without tools: the control)"
+_EXAMPLE = "example: loadgen compare 20261123T080000Z-0001 latest   (without tools: the control)"
 _NARROWEST = 60
 _BETWEEN = "  "
 
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table; 2 where the runs are not of one workload."""
     settings = load_settings()
     folders = list(dict.fromkeys(find_run(settings.reports_dir, name) for name in args.runs))
-    studies = [Study(load_run(folder), standings_in(folder)) for folder in folders]
+    studies = [study_in(folder) for folder in folders]
     found = differences(studies)
     refused = [one.text for one in found if one.level == "refused"]
     if refused and not args.anyway:

@@ -179,6 +179,7 @@ def _usage(band: dict[str, Any], begins: str) -> None:
 
 def _lines(lines: Sequence[CostLine]) -> None:
     from loadgen.costs import words  # noqa: PLC0415 - as above
+    from loadgen.costs.gather import OLD_PRICE  # noqa: PLC0415 - as above
 
     rows = [("tool", "paid by", "for", "quantity", "amount", "basis", "grade")]
     for tool, found in groupby(lines, key=lambda line: line.tool):
@@ -198,8 +199,8 @@ def _lines(lines: Sequence[CostLine]) -> None:
         if len(own) > 1:
             rows.append((tool, "", "together", "", words.total(Total.of(own)), "", ""))
     _table(rows, right=(3, 4))
-    unpriced = [line for line in lines if line.amount is None]
-    for note in dict.fromkeys(f"{one.tool}, {one.category}: {one.note}" for one in unpriced):
+    told = [line for line in lines if line.amount is None or line.note.startswith(OLD_PRICE)]
+    for note in dict.fromkeys(f"{one.tool}, {one.category}: {one.note}" for one in told):
         _wrapped(note)
 
 

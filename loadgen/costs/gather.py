@@ -4,14 +4,14 @@ Another source of cost lines is added in `sources`; what it can't read it says a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from loadgen.costs.asked import CostSource
-from loadgen.costs.cards import RateCard, load_cards
+from loadgen.costs.cards import STALE_DAYS, RateCard, load_cards
 from loadgen.costs.cloud import cloud_sources
 from loadgen.costs.outlook import outlook
 from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
@@ -24,6 +24,7 @@ from loadgen.record_reader import load_run
 from loadgen.record_run import Run
 from loadgen.settings import Settings
 
+OLD_PRICE: Final = "old price:"
 _WAREHOUSE: Final = (
     "credits depend on how often the tool wakes its warehouse; a Gen1 XS that never suspends "
     "takes 24 a day"
@@ -42,7 +43,7 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
         own = aws.lines(run)
         told = [line for one in sources(tools, cards, day, reported) for line in one.lines(run)]
         kept = without_told(told, own, tools, cards)
-        lines = by_tool([*kept, *snowflake.lines(run), *own])
+        lines = aged(by_tool([*kept, *snowflake.lines(run), *own]), at.date())
         spent = snowflake.efficiency(run)
     warnings = [text for card in cards.values() for text in card.warnings(at.date())]
     warnings += _unknown(reported, lines)
@@ -70,6 +71,18 @@ def without_told(
         if tool.price and (card := cards.get(tool.price.card)) and card.infrastructure
     }
     return [line for line in estimated if line.tool not in known & twice]
+
+
+def aged(lines: Iterable[CostLine], today: date) -> list[CostLine]:
+    """Return the lines; one whose price is older than STALE_DAYS says so in its own note."""
+    return [_aged(line, today) for line in lines]
+
+
+def _aged(line: CostLine, today: date) -> CostLine:
+    if line.as_of is None or (days := (today - line.as_of).days) <= STALE_DAYS:
+        return line
+    said = f"{OLD_PRICE} of {line.as_of}, {days} days ago"
+    return replace(line, note=f"{said}; {line.note}" if line.note else said)
 
 
 def by_tool(lines: Iterable[CostLine]) -> list[CostLine]:
@@ -109,6 +122,7 @@ def expected(settings: Settings, tools: Sequence[Tool], at: datetime) -> list[Co
     usage = planned(settings, markers=bool(tools))
     for priced in VendorPrices(cards, choices(tools), at.date(), {}).named().values():
         found += [priced] if isinstance(priced, CostLine) else priced.lines(usage)
+    found = aged(found, at.date())
     for tool in tools:
         if tool.destination == "snowflake":
             found.append(not_priced(tool.name, "customer", "warehouse", _WAREHOUSE))

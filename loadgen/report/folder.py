@@ -14,7 +14,6 @@ from loadgen.errors import RecordError
 from loadgen.record_costs import read_costs
 from loadgen.record_files import naming, replace_file
 from loadgen.record_reader import (
-    load_run,
     read_freshness,
     read_generator,
     read_samples,
@@ -26,7 +25,7 @@ from loadgen.report.facts import Facts, facts_of
 from loadgen.report.impact import impact_of
 from loadgen.report.render import CHART_FILES, Beside, Report, render
 from loadgen.report.results import Words, read_words, results
-from loadgen.report.standings import control_in, standings_in
+from loadgen.report.studies import control_for, study_in
 from loadgen.thresholds import Threshold
 
 HTML_FILE = "report.html"
@@ -66,16 +65,16 @@ def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Wr
     """
     wishes = wishes or Wishes()
     kept = read_kept(folder)
-    facts = facts_of(load_run(folder), read_samples(folder), read_generator(folder))
+    study = study_in(folder)
+    control = None if wishes.control is None else control_for(study, wishes.control)
+    facts = facts_of(study.run, read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
-    verified, costs = read_verify(folder), read_costs(folder)
-    standings = standings_in(folder)
     beside = Beside(
-        copies_of(verified, read_freshness(folder), read_slots(folder)),
-        costs,
-        standings,
-        impact_of(facts.run),
-        None if wishes.control is None else control_in(wishes.control),
+        copies_of(read_verify(folder), read_freshness(folder), read_slots(folder)),
+        read_costs(folder),
+        study.standings,
+        impact_of(study.run),
+        control,
     )
     report = render(facts, at, wishes.limits, beside)
     charts = folder / CHARTS_FOLDER
@@ -93,10 +92,10 @@ def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Wr
     replace_file(html, report.html.encode())
     drawn = tuple(charts / name for name in report.charts)
     decided = None
-    if standings or kept is not None:
+    if study.standings or kept is not None:
         decided = folder / RESULTS_FILE
         title = f"Results of run {facts.run.run_id}"
-        text = results(title, standings, wishes.rules, kept or Words())
+        text = results(title, study.standings, wishes.rules, kept or Words())
         replace_file(decided, text.encode())
     return Written(report, facts, html, markdown, drawn, decided)
 

@@ -25,6 +25,7 @@ from loadgen.report.gallery import Gallery, gallery
 from loadgen.report.impact import Impact, impact_table
 from loadgen.report.markdown import escaped, plain_table
 from loadgen.report.standing import Standing
+from loadgen.report.studies import Control
 from loadgen.report.tables import Table
 from loadgen.report.verdict import SKIPPED_LIMIT, TOLERANCE, Verdict, judge
 from loadgen.thresholds import Threshold
@@ -70,7 +71,7 @@ class Beside:
     costs: Costs | None
     standings: tuple[Standing, ...]
     impact: Impact
-    control: Impact | None
+    control: Control | None
 
 
 def render(
@@ -84,8 +85,8 @@ def render(
         "copies": beside.copies,
         "costs": costs,
         "standings": beside.standings,
-        "impact": impact_table(beside.impact, beside.control),
-        "controlled": beside.control is not None,
+        "impact": impact_table(beside.impact, beside.control.impact if beside.control else None),
+        "control": beside.control,
         "missing": [
             *([] if beside.copies else [_MISSING_COPIES]),
             *([] if costs else [_MISSING_COSTS]),

@@ -53,15 +53,15 @@ _INTRO: Final = (
     "Rows by *loadgen* are filled in by `loadgen report`, each time it writes this file. Those by "
     "*yours* are kept word for word, and so are rows that you add to the matrix and all below "
     "Notes; leave the rest as it is. A cell that begins with points, as `7/10: a wizard, an hour`, "
-    "counts in the score."
+    "counts in the score; weights and limits are in decision.toml, see decision.example.toml."
 )
 _BLANK: Final = (
     "This one is blank: put it into the folder of a run as RESULTS.md before the study, and fill "
     "in what is yours while it goes on."
 )
 _STUDIED: Final = ("fivetran", "airbyte", "rivery", "simplyload")
-_NO_RULES: Final = "no weights: copy decision.example.toml to decision.toml"
-_NO_LIMITS: Final = "no limits: [no_go] in decision.toml has them"
+_NO_RULES: Final = "no decision.toml"
+_NO_LIMITS: Final = "no limits set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,8 @@ def _arithmetic(known: Sequence[Standing], scores: Mapping[str, Score | None]) -
     for number, part in enumerate(first.parts):
         cells = [_product(score.parts[number]) for score in found if score is not None]
         rows.append((LABELS[part.criterion], _number(part.weight), *cells))
-    rows.append(("Sum", "", *(_score_words(score) for score in found)))
+    sums = (f"{_number(score.total)} of {_number(score.most)}" for score in found if score)
+    rows.append(("Sum", "", *sums))
     columns = [Column("criterion"), Column("weight", number=True)]
     columns += [Column(one.tool) for one in known]
     yield "## Score"
