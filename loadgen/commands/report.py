@@ -3,11 +3,14 @@
 import argparse
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen import decision, thresholds
+from loadgen.destination.tools_file import load_tools
+from loadgen.record_costs import COSTS_FILE, write_costs
 from loadgen.record_reader import find_run
-from loadgen.settings import load_settings
+from loadgen.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from loadgen.report.folder import Written
@@ -23,7 +26,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="writes a run's report: report.html, report.md, charts and RESULTS.md",
         description="Writes report.html (one file, no network needed), report.md and charts/ into "
         "the run's folder and prints where; and RESULTS.md, the decision matrix, in which people's "
-        "cells are kept. A run that was killed is reported from its samples.",
+        "cells are kept. A run of tools that nobody has priced is priced first (loadgen costs). "
+        "A run that was killed is reported from its samples.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -54,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     folder = find_run(settings.reports_dir, args.run_name)
     control = find_run(settings.reports_dir, args.control) if args.control else None
     rules = decision.load(settings)
+    _price(folder, settings)
     from loadgen.report.folder import Wishes, write_report  # noqa: PLC0415 - jinja2 and the charts
 
     written = write_report(folder, datetime.now(UTC), Wishes(limits, rules, control))
@@ -68,6 +73,15 @@ def run(args: argparse.Namespace) -> int:
             print(f"matrix: {written.results}")
         print(f"report: {written.html}")
     return exit_code(written) if args.check else 0
+
+
+def _price(folder: Path, settings: Settings) -> None:
+    """Price a run of tools that nobody has priced yet, as `loadgen costs` does."""
+    if (folder / COSTS_FILE).exists() or not load_tools(settings):
+        return
+    from loadgen.costs.gather import costs_of  # noqa: PLC0415 - pydantic's models take a while
+
+    write_costs(folder, costs_of(folder, settings, datetime.now(UTC)))
 
 
 def exit_code(written: "Written") -> int:
