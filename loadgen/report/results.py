@@ -157,7 +157,7 @@ def _checksum(text: str) -> str:
             continue
         cells = _cells(line)
         if not matrix or not line.startswith("|"):
-            found += line.split()
+            found += line.replace("|", " | ").split()
         elif cells[1] in PEOPLES.values():
             found += cells[1:3]
         elif cells[1] in {*LABELS.values(), _HEAD[0]}:

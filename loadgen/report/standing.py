@@ -66,7 +66,7 @@ class Fresh:
         late = f", {words.count(self.not_seen)} never seen" if self.not_seen else ""
         if not self.seconds:
             return f"no marker arrived{late}"
-        told = f"p50 {words.latency(self.quantile(0.5))}"
+        told = f"deliveries p50 {words.latency(self.quantile(0.5))}"
         number = words.plural(len(self.seconds), "marker")
         if self.p95 is None:
             return f"{told}, longest {words.latency(self.seconds[-1])}, of {number}{late}"

@@ -138,6 +138,22 @@ def test_a_card_that_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
     assert "fivetrain" in line.note
 
 
+def test_an_old_price_is_said_on_its_own_line(folder: Path, tmp_path: Path) -> None:
+    """Beyond 90 days, with its day; a younger one, and a line that has no price, say nothing."""
+    tools = tmp_path / "tools.toml"
+    tools.write_text(TOOLS)
+    later = datetime(2027, 3, 1, tzinfo=UTC)
+    lines = costs_of(folder, load_settings({"tools_file": tools}), later).lines
+    dated = [line for line in lines if line.as_of is not None]
+    assert dated
+    assert all(f"old price: of {line.as_of}, " in line.note for line in dated)
+    assert not any("old price" in line.note for line in lines if line.as_of is None)
+    now = costs_of(folder, load_settings({"tools_file": tools}), NOW).lines
+    assert not any("old price" in line.note for line in now)
+    wanted = load_settings({"tools_file": tools})
+    assert any("old price" in line.note for line in expected(wanted, load_tools(wanted), later))
+
+
 def test_the_expected_spend_is_held_against_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

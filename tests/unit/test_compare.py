@@ -1,0 +1,194 @@
+"""`loadgen compare`: what may be compared, against which control, and how it is shown."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from loadgen.cli import main
+from loadgen.commands.compare import blocks
+from loadgen.record import RunRecord
+from loadgen.record_rows import MarkerSample
+from loadgen.report.compare import differences
+from loadgen.report.folder import Wishes, write_report
+from loadgen.report.studies import study_in
+from tests.pages import page_of
+from tests.records import START, VERIFIED, Made, write_run
+
+BEFORE = {"wal_bytes": 1_000, "cpu_seconds": 1.0, "server_started_at": START}
+
+
+@pytest.fixture
+def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of reports of a project with a run of two tools and a control."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REPORTS_DIR", str(tmp_path / "reports"))
+    reports = tmp_path / "reports"
+    spent(write_run(reports, Made(), "control"), wal=2_112_000, cpu=2.112, p95=0.01)
+    folder = spent(write_run(reports, Made(), "tools"), wal=4_224_000, cpu=3.168, p95=0.012)
+    record, (copy,) = RunRecord.open(folder), VERIFIED["tools"].values()
+    record.write_verify({"tools": {"first": copy, "second": {**copy, "verdict": "right"}}})
+    seen = START + timedelta(seconds=3)
+    record.append_freshness([MarkerSample("first", k, START, seen, 3.0, 0.1) for k in range(20)])
+    return reports
+
+
+def spent(folder: Path, wal: int, cpu: float, p95: float) -> Path:
+    """Let the run's server have spent so much."""
+    after = {**BEFORE, "wal_bytes": 1_000 + wal, "cpu_seconds": 1.0 + cpu}
+    quantiles = {"p95": p95}
+    RunRecord.open(folder).update_run(
+        spent_before=BEFORE,
+        spent_after=after,
+        latency_all={"service": quantiles, "intended": quantiles},
+    )
+    return folder
+
+
+def change(folder: Path, **changed: object) -> None:
+    """Change the run's record; settings are added to those that there are."""
+    record = RunRecord.open(folder)
+    if isinstance(settings := changed.get("settings"), Mapping):
+        changed["settings"] = {**study_in(folder).run.settings, **settings}
+    record.update_run(**changed)
+
+
+def test_tools_stand_beside_the_run_without_any(
+    reports: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column a tool, the control first, the source's figures as a difference to it."""
+    assert main(["compare", "tools", "control"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = {line[:28].strip(): line[28:].split() for line in lines if line}
+    assert found["tool"] == ["no", "tool", "first", "second"]
+    assert found["verdict"] == ["\N{EN DASH}", "wrong", "right"]
+    assert found["delivery p95"] == ["\N{EN DASH}", "3", "s", "not", "measured"]
+    assert found["service p95"] == ["10", "ms", *["12", "ms", "(+20%)"] * 2]
+    assert found["WAL a write"] == ["1,000", "B", *["1.95", "KiB", "(+100%)"] * 2]
+    assert found["server CPU per 1,000 writes"] == ["1", "s", *["1.5", "s", "(+50%)"] * 2]
+    assert found["together"][0] == "\N{EN DASH}"
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_programs_get_figures(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was not measured is null, never 0."""
+    assert main(["compare", "control", "tools", "--json"]) == 0
+    control, tools = json.loads(capsys.readouterr().out)["runs"]
+    assert (control["control"], tools["control"]) == (True, False)
+    assert control["source"]["wal_bytes_a_write"] == pytest.approx(1_000)
+    first, second = tools["tools"]["first"], tools["tools"]["second"]
+    assert (first["wrong_rows"], first["freshness_p95_seconds"]) == (1_002, 3.0)
+    assert second["freshness_p95_seconds"] is second["cost_dollars"] is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"seed": 7}, "seed differs: control 42, tools 7"),
+        ({"profile": "burst"}, "profile differs"),
+        ({"settings": {"orders_per_hour": 1.0}}, "ORDERS_PER_HOUR differs"),
+        ({"settings": {"event_bytes": 900}}, "EVENT_BYTES differs: control 300, tools 900"),
+        ({"duration_seconds": 62.0}, "the lengths differ: control 60 s, tools 62 s"),
+        ({"ended_at": None}, "run tools has no end"),
+    ],
+)
+def test_another_workload_is_refused(
+    changed: dict[str, object],
+    said: str,
+    reports: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 2, and each difference a line; with --anyway they stand below the table."""
+    change(reports / "tools", **changed)
+    assert main(["compare", "control", "tools"]) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert "--anyway" in errors
+    assert main(["compare", "control", "tools", "--anyway"]) == 0
+    assert f"refused: {said}" in capsys.readouterr().out
+    assert main(["report", "tools", "--control", "control"]) == 2
+    assert f"run control is no control: {said.partition(':')[0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"source": {"version": "15.1"}}, "the source's version differs"),
+        ({"machine": {"cores": 64}}, "the machine's cores differs: control 2, tools 64"),
+        ({"valid": False, "invalid_reason": "it broke"}, "run tools is invalid: it broke"),
+    ],
+)
+def test_other_circumstances_are_warned_of(
+    changed: dict[str, object],
+    said: str,
+    reports: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They are shown below the table, which is there."""
+    change(reports / "tools", **changed)
+    assert main(["compare", "control", "tools"]) == 0
+    assert f"warning: {said}" in capsys.readouterr().out
+
+
+def test_together_and_in_turn_are_not_alike(reports: Path) -> None:
+    """Tools that ran at once shared the source; one that ran alone had it for itself."""
+    alone = write_run(reports, Made(), "alone")
+    RunRecord.open(alone).write_verify({"tools": {"first": VERIFIED["tools"]["copy"]}})
+    texts = [
+        one.text for one in differences([study_in(reports / name) for name in ("tools", "alone")])
+    ]
+    assert any("ran together in some runs and not in others" in text for text in texts)
+    assert differences([study_in(alone), study_in(alone)]) == []
+
+
+def test_warehouses_of_another_size_are_warned_of(reports: Path) -> None:
+    """A credit an hour and two are not the same machine."""
+    burnt = {
+        "credits": "1",
+        "credits_per_million_changes": "2",
+        "idle_share": None,
+        "generation": "1",
+    }
+    costs = {
+        "schema_version": 1,
+        "made_at": START.isoformat(),
+        "lines": [],
+        "outlook": {
+            "snowflake": [
+                {**burnt, "tool": "first", "size": "X-Small"},
+                {**burnt, "tool": "second", "size": "Small"},
+            ]
+        },
+    }
+    (reports / "tools" / "costs.json").write_text(json.dumps(costs))
+    (found,) = differences([study_in(reports / "tools")])
+    assert found.text.endswith("first of tools X-Small Gen1, second of tools Small Gen1")
+
+
+def test_a_report_shows_its_control(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The source's figures, those of the run without tools, and the difference."""
+    wishes = Wishes(control=reports / "control")
+    page = page_of(write_report(reports / "tools", START, wishes).report.html)
+    assert page.row("impact", "service p95") == ["12 ms", "10 ms", "+20%"]
+    assert page.row("impact", "WAL a write") == ["1.95 KiB", "1,000 B", "+100%"]
+    assert main(["report", "control", "--control", "tools"]) == 2
+    assert "run tools is no control: it had first, second" in capsys.readouterr().err
+
+
+def test_a_restart_of_the_server_leaves_its_processor_time_unknown(reports: Path) -> None:
+    """It begins at 0 again; so does a run that nobody measured, never at 0."""
+    later = {"wal_bytes": 9, "cpu_seconds": 5.0, "server_started_at": START + timedelta(seconds=1)}
+    change(reports / "tools", spent_after=later)
+    page = page_of(write_report(reports / "tools", START).report.html)
+    assert page.row("impact", "server CPU per 1,000 writes") == ["not measured"]
+    assert page.row("impact", "WAL a write") == ["not measured"]
+
+
+def test_a_wide_table_is_cut_into_blocks() -> None:
+    """Each block repeats the labels, and none is wider than the terminal but for one column."""
+    table = [("tool", "aaaa", "bbbb", "cccc"), ("heading",), ("x", "1", "2", "3")]
+    found = [[line for line in block if line[:1].strip()] for block in blocks(table, 16)]
+    assert found[0] == ["tool  aaaa  bbbb", "x        1     2"]
+    assert found[1] == ["tool  cccc", "x        3"]
