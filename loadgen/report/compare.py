@@ -134,6 +134,7 @@ def _other_workload(studies: Sequence[Study]) -> Iterator[Difference]:
             yield Difference("refused", f"run {study.name} has no end")
     yield from _unlike(studies, "refused", "seed", lambda run: run.seed)
     yield from _unlike(studies, "refused", "profile", lambda run: run.profile)
+    yield from _unlike(studies, "refused", "the choice of hard cases", _hard_cases)
     for name in _WORKLOAD:
         yield from _unlike(studies, "refused", name.upper(), _setting(name))
     lengths = [study.run.duration_seconds or 0.0 for study in studies]
@@ -190,6 +191,10 @@ def _unlike(
 
 def _told(studies: Sequence[Study], value: Callable[[Run], object]) -> str:
     return ", ".join(f"{study.name} {words.value(value(study.run))}" for study in studies)
+
+
+def _hard_cases(run: Run) -> str:
+    return " and ".join(sorted(run.hard_cases)) or "none"
 
 
 def _setting(name: str) -> Callable[[Run], object]:

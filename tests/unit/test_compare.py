@@ -90,6 +90,10 @@ def test_programs_get_figures(reports: Path, capsys: pytest.CaptureFixture[str])
         ({"profile": "burst"}, "profile differs"),
         ({"settings": {"orders_per_hour": 1.0}}, "ORDERS_PER_HOUR differs"),
         ({"settings": {"event_bytes": 900}}, "EVENT_BYTES differs: control 300, tools 900"),
+        (
+            {"hard_cases": {"odd_texts": {"committed": 1}}},
+            "the choice of hard cases differs: control none, tools odd_texts",
+        ),
         ({"duration_seconds": 62.0}, "the lengths differ: control 60 s, tools 62 s"),
         ({"ended_at": None}, "run tools has no end"),
     ],

@@ -12,7 +12,7 @@ from loadgen.record import RunRecord
 from loadgen.report.folder import write_report
 from loadgen.report.results import Words, blank, read_words, results
 from loadgen.report.standing import Correct, Fresh, Standing
-from tests.pages import markdown_tables
+from tests.pages import markdown_tables, page_of
 from tests.records import START, VERIFIED, Made, write_run
 
 ROOT = Path(__file__).parents[2]
@@ -153,3 +153,15 @@ def test_the_blank_one_is_the_code_s(tmp_path: Path) -> None:
     file = write_report(folder, START).results
     assert file is not None
     assert cells(file.read_text(), "UX")[1:] == ["good", "", "", "better"]
+
+
+def test_the_sample_is_one_that_could_be_written_again() -> None:
+    """docs/sample is small, offline and complete, and its RESULTS.md can be read back."""
+    page = (ROOT / "docs" / "sample" / "report.html").read_text(encoding="utf-8")
+    assert len(page) < 5_000_000
+    assert {"costs", "correctness", "freshness", "impact"} <= set(page_of(page).tables)
+    kept = read_words((ROOT / "docs" / "sample" / "RESULTS.md").read_text(encoding="utf-8"), "f")
+    assert kept.tools == ("demo-replication", "demo-dlt")
+    pictures = list((ROOT / "docs" / "pictures").glob("*.png"))
+    assert pictures
+    assert all(picture.stat().st_size < 200_000 for picture in pictures)
