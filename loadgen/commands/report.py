@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loadgen import decision, thresholds
 from loadgen.destination.tools_file import load_tools
 from loadgen.record_costs import COSTS_FILE, write_costs
-from loadgen.record_reader import find_run
+from loadgen.record_reader import find_run, load_run
 from loadgen.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _price(folder: Path, settings: Settings) -> None:
-    """Price a run of tools that nobody has priced yet, as `loadgen costs` does."""
-    if (folder / COSTS_FILE).exists() or not load_tools(settings):
+    """Price a run of tools that has ended and nobody has priced, as `loadgen costs` does."""
+    priced = (folder / COSTS_FILE).exists() or not load_tools(settings)
+    if priced or load_run(folder).ended_at is None:
         return
     from loadgen.costs.gather import costs_of  # noqa: PLC0415 - pydantic's models take a while
 

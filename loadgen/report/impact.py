@@ -73,7 +73,7 @@ FIGURES: Final[tuple[tuple[str, str, _Say], ...]] = (
     ("service_p95", "service p95", _seconds),
     ("intended_p95", "intended p95", _seconds),
     ("wal_bytes_a_write", "WAL a write", _bytes),
-    ("cpu_seconds_a_thousand", "server CPU per 1,000 writes", _seconds),
+    ("cpu_seconds_a_thousand", "CPU per 1k writes", _seconds),
 )
 
 
