@@ -159,7 +159,7 @@ def test_a_month_is_counted_for_the_programs_defaults(
     assert cli.main(["costs", "--infra"]) == 0
     shown = capsys.readouterr().out.partition("warning: ")[0]  # of prices that have become old
     text = README.read_text(encoding="utf-8")
-    assert shown.strip() in text.partition("$ loadgen costs --infra\n")[2]
+    assert shown.strip() in text.partition("\nloadgen costs --infra\n")[2]
 
 
 def test_a_month_by_hand(defaults: None, capsys: pytest.CaptureFixture[str]) -> None:
