@@ -67,7 +67,7 @@ def test_a_slot_is_told_by_its_worst() -> None:
 def test_both_reports_show_it(tmp_path: Path) -> None:
     """The same cells, nothing as markup; and without any of it there is no such section."""
     bare = write_report(write_run(tmp_path / "bare", Made()), START)
-    assert 'id="copies"' not in bare.report.html
+    assert 'id="correctness"' not in bare.report.html
     assert "Nothing is known of a tool's copy" in bare.report.markdown
     path = write_run(tmp_path / "full", Made())
     record = RunRecord.open(path)
