@@ -3,8 +3,8 @@
 run.json is replaced atomically; the CSV files grow by whole lines, each append in one write call.
 Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
 calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
-time: the load's master for run.json, samples.csv and generator.csv, watch for slots.csv and
-freshness.csv, verify for verify.json.
+time: the load's master for run.json, samples.csv, generator.csv and deletes.csv, watch for
+slots.csv and freshness.csv, verify for verify.json.
 Reading is record_reader's, the calls that reach the disk are record_files'.
 """
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from loadgen.errors import RecordError
 from loadgen.record_files import append_lines, naming, replace_file
 from loadgen.record_rows import (
+    DeletedRow,
     GeneratorSample,
     MarkerSample,
     Row,
@@ -149,6 +150,10 @@ class RunRecord:
     def append_generator(self, row: GeneratorSample) -> None:
         """Append to generator.csv, a whole line in one write call."""
         self._append(GeneratorSample, [row])
+
+    def append_deletes(self, rows: Iterable[DeletedRow]) -> None:
+        """Append to deletes.csv, whole lines in one write call."""
+        self._append(DeletedRow, rows)
 
     def append_slots(self, rows: Iterable[SlotSample]) -> None:
         """Append to slots.csv, whole lines in one write call."""

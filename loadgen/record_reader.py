@@ -16,7 +16,15 @@ from typing import Any, TypeVar
 
 from loadgen.errors import RecordError
 from loadgen.record import LATEST, RUN_FILE, VERIFY_FILE, require_schema
-from loadgen.record_rows import GeneratorSample, MarkerSample, Row, Sample, SlotSample, columns_of
+from loadgen.record_rows import (
+    DeletedRow,
+    GeneratorSample,
+    MarkerSample,
+    Row,
+    Sample,
+    SlotSample,
+    columns_of,
+)
 from loadgen.record_run import (
     JournalEvent,
     Latency,
@@ -39,6 +47,7 @@ __all__ = [
     "bottleneck_seconds",
     "find_run",
     "load_run",
+    "read_deletes",
     "read_freshness",
     "read_generator",
     "read_samples",
@@ -121,6 +130,11 @@ def read_slots(path: Path) -> Iterator[SlotSample]:
 def read_freshness(path: Path) -> Iterator[MarkerSample]:
     """Yield the rows of the folder's freshness.csv; nothing where there is no such file."""
     return _rows(path, MarkerSample)
+
+
+def read_deletes(path: Path) -> Iterator[DeletedRow]:
+    """Yield the rows of the folder's deletes.csv; nothing where there is no such file."""
+    return _rows(path, DeletedRow)
 
 
 def _rows(path: Path, kind: type[Row]) -> Iterator[Any]:

@@ -86,7 +86,18 @@ class MarkerSample:
     poll_seconds: float | None
 
 
-Row = Sample | GeneratorSample | SlotSample | MarkerSample
+@dataclass(frozen=True, slots=True)
+class DeletedRow:
+    """A key of `hard_cases` that a hard case has taken away for good, and when."""
+
+    FILE: ClassVar = "deletes.csv"
+
+    time: datetime
+    case_name: str
+    key: int
+
+
+Row = Sample | GeneratorSample | SlotSample | MarkerSample | DeletedRow
 
 
 def law_holds(sample: Sample) -> bool:

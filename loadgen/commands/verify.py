@@ -23,16 +23,18 @@ from loadgen.destination.tools_file import Tool, chosen, load_tools
 from loadgen.door_client import door_url
 from loadgen.errors import PlaygroundError, RecordError, SettingsError
 from loadgen.record import RunRecord
-from loadgen.record_reader import Run, find_run, load_run, read_verify
+from loadgen.record_reader import Run, find_run, load_run, read_deletes, read_verify
 from loadgen.settings import Settings, load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect
+from loadgen.verify import cases
 from loadgen.verify.compare import Progress
+from loadgen.verify.deletes import Deletes, deletes_of
 from loadgen.verify.drain import Load, rested, wait_for_sentinel, write_sentinel
 from loadgen.verify.findings import KINDS, Finding
 from loadgen.verify.outcome import ToolOutcome, document, exit_code
-from loadgen.verify.reconcile import Asked, deletes_of, load_runs, published, reconcile
+from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
 
 _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
 _LAG: Final = 30.0  # seconds, where nothing tells how long a tool takes
@@ -149,11 +151,19 @@ def _outcomes(
                 continue
             lag = _lag(args, tool) if runs or args.drain else 0.0
             tell = _Tell(tool.name, time.monotonic(), shown=not args.json)
-            asked = Asked(lag, args.mask, deletes_of(record.journal if record else ()), tell)
+            asked = Asked(lag, args.mask, _deletes(record, tool), tell)
             found = reconcile(tool, source, tables, copies.doors[tool.name], asked)
             waited = args.drain_seconds if tool.name in late else None
             outcomes[tool.name] = replace(found, unconverged_seconds=waited)
         return outcomes
+
+
+def _deletes(record: Run | None, tool: Tool) -> Deletes:
+    """Return what hard cases have deleted in the run, and what was found of it before."""
+    if record is None:
+        return Deletes()
+    before = (read_verify(record.path) or {}).get("tools", {})
+    return deletes_of(read_deletes(record.path), before.get(tool.name, {}))
 
 
 def _copies(tools: tuple[Tool, ...], settings: Settings, held: ExitStack) -> _Copies:
@@ -221,9 +231,26 @@ def _show(console: Console, outcomes: Mapping[str, ToolOutcome]) -> None:
         shown = some(outcome.findings)
         if shown:
             console.print(_findings(shown))
+        _show_cases(console, outcome)
         hidden = sum(outcome.totals.values()) - len(shown)
         if hidden > 0:
             console.print(f"  and {hidden:,} more")
+
+
+def _show_cases(console: Console, outcome: ToolOutcome) -> None:
+    """Say what became of the hard cases; nothing where none was tried."""
+    plain = {name: case.plain() for name, case in outcome.cases.items()}
+    tried = {name: case for name, case in plain.items() if case["verdict"] != "not tried"}
+    if not tried:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("hard case", "verdict", "for example"):
+        table.add_column(name, overflow="fold")
+    for name, case in tried.items():
+        table.add_row(name, cases.said(case), escape(cases.example(case)))
+    console.print(table)
+    if left := [name for name in plain if name not in tried]:
+        console.print(f"  not tried: {', '.join(left)}", highlight=False, soft_wrap=True)
 
 
 def _sum(outcome: ToolOutcome) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from loadgen.destination.columns import Family
 
 Kind = Literal["fivetran", "airbyte", "rivery", "simplyload", "dlt", "postgres", "generic"]
+Reads = Literal["log", "cursor"]
 SOURCE_SCHEMA = "public"
 
 
@@ -58,6 +59,7 @@ class Convention(Table):
     table_pattern: Annotated[str, Field(pattern=r"\{table\}")] = "{table}"
     case: Literal["upper", "lower", "folded"] = "folded"
     ignored_columns: tuple[str, ...] = ()
+    reads: Reads | None = None
     deletes: Literal["soft", "hard", "none"]
     delete_marker: Flag | None = None
     current_row: Flag | None = None

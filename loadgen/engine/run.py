@@ -67,6 +67,7 @@ class Run:
         self._sampling.kill()
         if self._hard_cases is not None:
             conductor.record.update_run(hard_cases=self._hard_cases.stop())
+            conductor.record.append_deletes(self._hard_cases.take_deleted())
         try:
             self.outcome = conductor.finish(interrupted=self.interrupted)
             self._feed_page()
@@ -93,6 +94,8 @@ class Run:
             gevent.sleep(min((now // interval + 1) * interval - now, left))
             swarm.gather(now := swarm.now())
             counts = conductor.sample()
+            if self._hard_cases is not None:
+                conductor.record.append_deletes(self._hard_cases.take_deleted())
             self._feed_page()
             terminal.print_news(conductor.news)
             said.line(now, counts, swarm.asked())

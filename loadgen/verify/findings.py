@@ -5,8 +5,9 @@ The kinds, and which comes first where several would fit, are those of `KINDS`.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -23,13 +24,19 @@ KINDS: Final[tuple[Kind, ...]] = (
 )  # fmt: skip
 KEPT: Final = 100  # findings shown of a table and kind; all are counted
 
+CASE: Final = "case_name"  # in which a row of hard_cases says what it is there for
+ADDED: Final = "added_later"  # the column of the case added_columns, in the rows of all cases
+
 _SHOWN: Final = 60  # characters of a value
 _UNITS: Final = {"milliseconds": timedelta(milliseconds=1), "seconds": timedelta(seconds=1)}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, with its key as text; None where a side has no such value."""
+    """One thing that is wrong, with its key as text; None where a side has no such value.
+
+    `case` is the hard case that its row is there for.
+    """
 
     table: str
     key: str
@@ -37,10 +44,12 @@ class Finding:
     kind: Kind
     source: str | None
     destination: str | None
+    case: str | None = None
 
     def plain(self) -> dict[str, str | None]:
         """Return it as the record holds it."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return plain if self.case is not None else {k: v for k, v in plain.items() if k != "case"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Known:
     """What is known of a table beside its rows."""
 
     last_key: int | None = None  # the highest that the source has given out
-    deleted: Mapping[int, datetime] = field(default_factory=dict)  # by the journal, by key
+    gone: AbstractSet[int] = frozenset()  # deleted, and not there when it was verified before
     lossy: Sequence[Lossy] = ()
     masked: bool = False
 
@@ -73,13 +82,13 @@ def judged(
     pair: TablePair, key: int | None, source: Sequence[Row], copy: Sequence[Row], known: Known
 ) -> Iterator[Finding]:
     """Yield what is wrong with the rows of one key; nothing where they agree."""
-    at = _At(pair, key, known)
+    at = _At(pair, key, known, _case(pair, source, copy))
     if len(copy) > 1:
         yield at.row("duplicate", f"{_rows(len(source))}", f"{_rows(len(copy))}")
     elif source and not copy:
         yield at.row("missing", "there", None)
     elif copy and not source:
-        yield at.row(_kind_of_surplus(key, copy[0], known), None, "there")
+        yield at.row(_kind_of_surplus(key, known), None, "there")
     elif source and copy:
         yield from _compared(at, source[0], copy[0])
 
@@ -91,9 +100,10 @@ class _At:
     pair: TablePair
     key: int | None
     known: Known
+    case: str | None
 
     def row(self, kind: Kind, source: str | None, copy: str | None) -> Finding:
-        return Finding(self.pair.table, str(self.key), None, kind, source, copy)
+        return Finding(self.pair.table, str(self.key), None, kind, source, copy, self.case)
 
     def column(self, kind: Kind, both: Pair, source: str | None, copy: str | None) -> Finding:
         show = (
@@ -101,35 +111,28 @@ class _At:
             if self.known.masked and both.form in {"text", "json", "json_sorted"}
             else shortened
         )
-        return Finding(
-            self.pair.table, str(self.key), both.source.name, kind, show(source), show(copy)
-        )
+        name = both.source.name
+        case = "added_columns" if self.case and name == ADDED else self.case
+        return Finding(self.pair.table, str(self.key), name, kind, show(source), show(copy), case)
 
 
 def _rows(count: int) -> str:
     return f"{count} row{'' if count == 1 else 's'}"
 
 
-def _kind_of_surplus(key: int | None, row: Row, known: Known) -> Kind:
+def _kind_of_surplus(key: int | None, known: Known) -> Kind:
     """Say what a row is that the source does not have (any more)."""
-    deleted_at = known.deleted.get(key) if key is not None else None
-    if deleted_at is not None:
-        loaded = _loaded_at(row.mark)
-        again = loaded is not None and loaded > deleted_at
-        return "resurrected" if again else "not_deleted"
+    if key in known.gone:
+        return "resurrected"
     given_out = key is not None and known.last_key is not None and 0 < key <= known.last_key
     return "not_deleted" if given_out else "extra"
 
 
-def _loaded_at(mark: str | None) -> datetime | None:
-    """Return when a tool says that it loaded a row: a time, or seconds since 1970."""
-    if mark is None:
-        return None
-    seconds = number(mark)
-    if seconds is not None:
-        return datetime.fromtimestamp(float(seconds), UTC)
-    found = moment(mark.replace(" +", "+"))  # as Snowflake writes a zone
-    return found if isinstance(found, datetime) else None
+def _case(pair: TablePair, source: Sequence[Row], copy: Sequence[Row]) -> str | None:
+    """Return the hard case that a key's rows are there for, by the source where it has a row."""
+    position = pair.position(CASE)
+    rows = source or copy
+    return rows[0].texts[position] if position is not None and rows else None
 
 
 def _compared(at: _At, source: Row, copy: Row) -> Iterator[Finding]:

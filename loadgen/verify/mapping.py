@@ -27,7 +27,6 @@ class TablePair:
     copy_name: str
     columns: tuple[Pair, ...]
     live: str = "TRUE"  # which rows of the copy count, in SQL
-    load_time: str | None = None  # the copy's column, quoted
 
     @property
     def alike(self) -> bool:
@@ -105,8 +104,6 @@ def _pairs(tool: Tool, source: tuple[Column, ...], copy: tuple[Column, ...]) -> 
 
 
 def _table_pair(tool: Tool, table: str, both: list[Pair], copy: tuple[Column, ...]) -> TablePair:
-    load_time = tool.convention.load_time
-    named = _named(copy, load_time.column) if load_time else None
     return TablePair(
         table,
         tool.destination,
@@ -114,7 +111,6 @@ def _table_pair(tool: Tool, table: str, both: list[Pair], copy: tuple[Column, ..
         tool.place_of(table),
         tuple(both),
         " AND ".join(_conditions(tool.convention, copy)) or "TRUE",
-        quoted(named.name) if named else None,
     )
 
 

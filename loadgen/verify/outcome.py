@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from loadgen.verify.cases import CaseOutcome
+from loadgen.verify.deletes import Deletes
 from loadgen.verify.findings import KINDS, Finding, Kind
 
 Verdict = Literal["right", "lossy", "wrong", "did not converge", "not checked"]
@@ -29,6 +31,8 @@ class ToolOutcome:
     problems: Sequence[str] = ()
     unconverged_seconds: float | None = None  # how long the sentinel was waited for in vain
     seconds: float = 0.0
+    cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # by hard case
+    deletes: Deletes = field(default_factory=Deletes)
 
     @property
     def verdict(self) -> Verdict:
@@ -62,6 +66,8 @@ class ToolOutcome:
                 for name, table in self.tables.items()
             },
             "problems": list(self.problems),
+            "cases": {name: case.plain() for name, case in self.cases.items()},
+            "deletes": self.deletes.plain(),
             "findings": [finding.plain() for finding in self.findings],
         }
 

@@ -4,9 +4,8 @@ Nothing that is wrong with one table or one tool keeps the others from being che
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
 from loadgen.destination.columns import literal, quoted
@@ -14,27 +13,30 @@ from loadgen.destination.conventions import SOURCE_SCHEMA
 from loadgen.destination.door import Door, Tables
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError, SourceError
-from loadgen.record_run import JournalEvent
 from loadgen.sql import statements
+from loadgen.verify.cases import CaseFindings, CaseOutcome, judged_cases
 from loadgen.verify.compare import Comparison, Progress
-from loadgen.verify.findings import Known, Tally
+from loadgen.verify.deletes import Deletes
+from loadgen.verify.findings import ADDED, Finding, Known, Tally
 from loadgen.verify.mapping import Mapped, TablePair, mapped, missing_schema
 from loadgen.verify.outcome import TableOutcome, ToolOutcome
 from loadgen.verify.scan import Side
 
-DELETED: Final = "hard_delete"  # the journal's word for a row that was deleted, by table and key
-
+HARD_CASES: Final = "hard_cases"  # the table of the hard cases
 _SQL: Final = statements("loadgen.verify", "source.sql")
 Tell = Callable[[str, Progress], None]  # a table's name, and how far it is
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to verify: seconds that a delivery may take while a load writes, and what to hide."""
+    """How to verify: seconds that a delivery may take while a load writes, and what to hide.
+
+    `deletes` are those of hard cases, with what the tool's last verification found of them.
+    """
 
     lag: float = 0.0
     masked: bool = False
-    deleted: Mapping[str, Mapping[int, datetime]] = field(default_factory=dict)
+    deletes: Deletes = field(default_factory=Deletes)
     tell: Tell = lambda *_: None
 
 
@@ -56,31 +58,69 @@ def load_runs(source: Door) -> bool:
     return bool(runs)
 
 
-def deletes_of(journal: Iterable[JournalEvent]) -> dict[str, dict[int, datetime]]:
-    """Return when rows were deleted by the journal, by table and key."""
-    found: dict[str, dict[int, datetime]] = {}
-    for event in journal:
-        table, key = event.details.get("table"), event.details.get("key")
-        if event.kind == DELETED and isinstance(table, str) and isinstance(key, int):
-            found.setdefault(table, {})[key] = event.at
-    return found
+@dataclass(slots=True)
+class _Found:
+    """What has come up of a tool so far."""
+
+    tally: Tally = field(default_factory=Tally)
+    cases: dict[str, CaseFindings] = field(default_factory=dict)
+    still_there: set[int] = field(default_factory=set)  # keys that hard cases have deleted
+
+    def add(self, finding: Finding) -> None:
+        """Count one."""
+        self.tally.add(finding)
+        if finding.case is not None:
+            self.cases.setdefault(finding.case, CaseFindings()).add(finding)
+        if finding.table == HARD_CASES and finding.kind in {"not_deleted", "resurrected"}:
+            self.still_there.add(int(finding.key))
 
 
 def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked) -> ToolOutcome:
     """Return what is wrong with a tool's copy. Raises SourceError."""
     began = time.monotonic()
-    tally, done = Tally(), {}
+    found, done = _Found(), {}
     try:
-        found = _mapped(tool, source, tables, copy)
+        both = _mapped(tool, source, tables, copy)
     except DestinationError as exc:
         return ToolOutcome(problems=[str(exc)], seconds=time.monotonic() - began)
-    problems = list(found.problems)
-    for pair in found.pairs:
+    problems = list(both.problems)
+    for pair in both.pairs:
         try:
-            done[pair.table] = _table(tool, (source, copy), pair, asked, tally)
+            done[pair.table] = _table(tool, (source, copy), pair, asked, found)
         except DestinationError as exc:
             problems.append(f"{pair.table}: {exc}")
-    return ToolOutcome(done, tally.totals, tally.kept, problems, seconds=time.monotonic() - began)
+    compared = next((one for one in both.pairs if one.table == HARD_CASES in done), None)
+    return ToolOutcome(
+        done,
+        found.tally.totals,
+        found.tally.kept,
+        problems,
+        seconds=time.monotonic() - began,
+        cases=_cases(tool, _tried(source, asked.deletes), compared, found)
+        if HARD_CASES in tables
+        else {},
+        deletes=asked.deletes.after(found.still_there) if compared else asked.deletes,
+    )
+
+
+def _tried(source: Door, deletes: Deletes) -> dict[str, int]:
+    """Return how many rows each case has happened to; what is deleted only the record counts."""
+    tried = {str(name): int(happened) for name, _, happened in source.ask(_SQL["cases"])}
+    gone = sum(row.case_name == "hard_deletes" for row in deletes.rows)
+    return tried | {"hard_deletes": gone}
+
+
+def _cases(
+    tool: Tool, tried: Mapping[str, int], compared: TablePair | None, found: _Found
+) -> dict[str, CaseOutcome]:
+    """Return what became of each hard case; `compared` is their table, None where it was not."""
+    lacks = compared is not None and compared.position(ADDED) is None
+    return judged_cases(
+        tried,
+        found.cases if compared else None,
+        tool.convention.reads,
+        ("added_columns",) if lacks else (),
+    )
 
 
 def _mapped(tool: Tool, source: Door, tables: Tables, copy: Door) -> Mapped:
@@ -108,12 +148,12 @@ def _has_rows(source: Door, table: str) -> bool:
 
 
 def _table(
-    tool: Tool, doors: tuple[Door, Door], pair: TablePair, asked: Asked, tally: Tally
+    tool: Tool, doors: tuple[Door, Door], pair: TablePair, asked: Asked, found: _Found
 ) -> TableOutcome:
     source, copy = doors
     known = Known(
         last_key=_last_key(source, pair.table),
-        deleted=asked.deleted.get(pair.table, {}),
+        gone=asked.deletes.gone if pair.table == HARD_CASES else frozenset(),
         lossy=tool.convention.lossy,
         masked=asked.masked,
     )
@@ -126,7 +166,7 @@ def _table(
     )
     comparison.progress.tell = lambda progress: asked.tell(pair.table, progress)
     for finding in comparison.findings():
-        tally.add(finding)
+        found.add(finding)
     progress = comparison.progress
     return TableOutcome(progress.rows, progress.copy_rows, progress.in_flight)
 

@@ -31,7 +31,7 @@ _JOINED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as fetched; `mark` is the source's row version, or the copy's load time as text."""
+    """A row as fetched; `mark` is the source's row version, a copy's has none."""
 
     key: int | None
     mark: str | None
@@ -51,7 +51,6 @@ class Side:
         ]
         key = pair.columns[0].copy if of_copy else pair.columns[0].source
         self._key = names[0] if key.family == "integer" else f"CAST({names[0]} AS BIGINT)"
-        mark = (pair.load_time or "NULL") if of_copy else "xmin"
         self._alike = pair.alike
         self._fill = {
             "table": pair.copy_name if of_copy else pair.source_name,
@@ -60,7 +59,7 @@ class Side:
             "row": _row(engine, pair, names, texts),
             "values": ", ".join(map(_hashed, pair.columns, names)),
             "texts": ", ".join(texts),
-            "mark": f"CAST({mark} AS VARCHAR)",
+            "mark": f"CAST({'NULL' if of_copy else 'xmin'} AS VARCHAR)",
         }
 
     def bounds(self) -> Bounds:

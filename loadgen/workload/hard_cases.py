@@ -1,19 +1,21 @@
 """Hard cases: what copying tools stumble over, on a table of their own, outside the operations.
 
 Each case has a rate, a thread and a connection of its own; inside Locust a thread is a greenlet, so
-none holds up an arrival. A turn that fails is counted and not tried again. Only counts are kept: a
-row names its case.
+none holds up an arrival. A turn that fails is counted and not tried again. A row names its case; of
+the rows that are gone the keys are kept, for verification.
 """
 
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
 
 from loadgen.errors import SourceError
+from loadgen.record_rows import DeletedRow
 from loadgen.settings import Settings
 from loadgen.source import postgres
 from loadgen.sql import statements
@@ -21,6 +23,7 @@ from loadgen.sql import statements
 _SQL: Final = statements("loadgen.workload", "hard_cases.sql")
 _BEFORE: Final = {"wide_updates": "insert_wide"}  # what a case inserts first, if not a plain row
 _INSERTS_FIRST: Final = frozenset({"hard_deletes", "key_changes", "key_reuses", "wide_updates"})
+_TAKES_AWAY: Final = frozenset({"hard_deletes", "key_changes"})  # a key that never comes back
 _LATE: Final = "late_commits"
 _OPEN_AT_ONCE: Final = 20  # late commits
 _LONGEST_TURN: Final = 30.0  # seconds
@@ -41,6 +44,7 @@ class HardCases:
         self._stopped = threading.Event()
         self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
+        self._deleted: list[DeletedRow] = []
         self._threads = [
             threading.Thread(target=self._repeat, args=(name, 3600 / rate), daemon=True)
             for name, rate in self._rates.items()
@@ -68,6 +72,11 @@ class HardCases:
             if rate > 0
         }
 
+    def take_deleted(self) -> list[DeletedRow]:
+        """Return what was deleted, and committed, since this was asked last."""
+        taken, self._deleted = self._deleted, []
+        return taken
+
     def _repeat(self, name: str, every: float) -> None:
         """Take the case's turns, `every` so many seconds, until stopped."""
         connection: psycopg.Connection | None = None
@@ -85,8 +94,10 @@ class HardCases:
                 if connection is None or connection.closed:
                     connection = postgres.connect(self._dsn, application_name="loadgen hard cases")
                 with postgres.ended_after(connection, _LONGEST_TURN), connection.transaction():
-                    take_turn(connection, name, turn, self._age)
+                    key = take_turn(connection, name, turn, self._age)
                 self._done[name] += 1
+                if key is not None:
+                    self._deleted.append(DeletedRow(datetime.now(UTC), name, key))
             except (psycopg.Error, SourceError):
                 self._failed[name] += 1
         if connection is not None:
@@ -124,12 +135,15 @@ class HardCases:
         return not self._stopped.is_set()
 
 
-def take_turn(connection: psycopg.Connection, name: str, turn: int, age: float) -> None:
-    """Take one turn of a case, inside the caller's transaction. Raises psycopg.Error."""
+def take_turn(connection: psycopg.Connection, name: str, turn: int, age: float) -> int | None:
+    """Take one turn of a case, inside the caller's transaction. Raises psycopg.Error.
+
+    Returns the key that it took away for good; None where it took none.
+    """
     values: dict[str, object] = {"case_name": name, "n": turn, "age": age}
     if name == _LATE:
         connection.execute(_SQL["insert_plain"], values)
-        return
+        return None
     if name in _INSERTS_FIRST:
         connection.execute(_SQL[_BEFORE.get(name, "insert_plain")], values)
     found = connection.execute(_SQL[name], values)
@@ -137,3 +151,6 @@ def take_turn(connection: psycopg.Connection, name: str, turn: int, age: float) 
         connection.execute(_SQL["insert_again"], values | {"id": row[0]})
     if name == "added_columns":
         connection.execute(_SQL["insert_plain"], values)
+    if name in _TAKES_AWAY and (row := found.fetchone()):
+        return int(row[0])
+    return None

@@ -23,3 +23,15 @@ SELECT EXISTS (
 -- name: has_rows
 -- Whether a table holds anything.
 SELECT EXISTS (SELECT FROM {table})
+
+-- name: cases
+-- How many rows there are of each hard case, and of how many the case has happened: others are yet
+-- to be changed, or deleted.
+SELECT case_name, count(*),
+       count(*) FILTER (WHERE CASE case_name
+           WHEN 'hard_deletes' THEN FALSE
+           WHEN 'key_changes' THEN version > 0
+           WHEN 'wide_updates' THEN version > 0
+           WHEN 'key_reuses' THEN word LIKE 'again%'
+           ELSE TRUE END)
+FROM public.hard_cases WHERE case_name IS NOT NULL GROUP BY 1

@@ -23,7 +23,7 @@ FROM {table} WHERE {live} AND {between} GROUP BY 1
 SELECT {key}, md5({row}) FROM {table} WHERE {live} AND {between} ORDER BY 1
 
 -- name: rows
--- Rows of some keys: key, mark (the source's row version, the copy's load time), canonical texts.
+-- Rows of some keys: key, mark (the source's row version), canonical texts.
 SELECT {key}, {mark}, {texts} FROM {table} WHERE {live} AND {between} AND {key} IN ({keys})
 
 -- name: rows_without_key

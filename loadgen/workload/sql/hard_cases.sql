@@ -12,19 +12,23 @@ SELECT %(case_name)s, 'turn ' || %(n)s, string_agg(md5(%(n)s || ' ' || k), '')
 FROM generate_series(1, 128) AS k;
 
 -- name: hard_deletes
--- Deletes the oldest row that tools have had time to copy.
+-- Deletes the oldest row that tools have had time to copy; returns its key.
 DELETE FROM public.hard_cases WHERE id = (
     SELECT id FROM public.hard_cases
     WHERE case_name = %(case_name)s AND created_at < now() - make_interval(secs => %(age)s)
-    ORDER BY id LIMIT 1);
+    ORDER BY id LIMIT 1)
+RETURNING id;
 
 -- name: key_changes
--- Gives the oldest row a new primary key.
-UPDATE public.hard_cases SET id = nextval(pg_get_serial_sequence('public.hard_cases', 'id'))
-WHERE id = (
+-- Gives the oldest row a new primary key; returns the one that it had.
+UPDATE public.hard_cases AS h
+SET id = nextval(pg_get_serial_sequence('public.hard_cases', 'id'))
+FROM (
     SELECT id FROM public.hard_cases
     WHERE case_name = %(case_name)s AND created_at < now() - make_interval(secs => %(age)s)
-    ORDER BY id LIMIT 1);
+    ORDER BY id LIMIT 1) AS oldest
+WHERE h.id = oldest.id
+RETURNING oldest.id;
 
 -- name: key_reuses
 -- Deletes the oldest row; the same transaction then inserts its key anew.

@@ -1,0 +1,140 @@
+"""What became of each hard case in a copy: right, wrong or not tried, and what was to be expected.
+
+A finding's row names its case, so each is attributed to one; a column that a case adds is that
+case's, in whatever row. Pure.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, Literal, get_args
+
+from loadgen.destination.conventions import Reads
+from loadgen.settings import HARD_CASES
+from loadgen.verify.findings import Finding
+
+CaseVerdict = Literal["right", "lossy", "wrong", "not tried", "not checked"]
+Answer = Literal["right", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a case should come to, by how a tool reads, and why."""
+
+    answers: Mapping[Reads, Answer]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOutcome:
+    """One case in one copy: rows of it that were checked, those that are wrong, the first of them.
+
+    `expected` is None where nobody said how the tool learns of changes.
+    """
+
+    verdict: CaseVerdict
+    checked: int = 0
+    wrong: int = 0
+    example: Finding | None = None
+    expected: Answer | None = None
+
+    def plain(self) -> dict[str, object]:
+        """Return it as verify.json holds it."""
+        one = self.example
+        example = {"key": one.key, "column": one.column, "kind": one.kind} if one else None
+        return {
+            "verdict": self.verdict,
+            "checked": self.checked,
+            "wrong": self.wrong,
+            "example": example,
+            "expected": self.expected,
+        }
+
+
+@dataclass(slots=True)
+class CaseFindings:
+    """What was found of one case; findings of one row come one after the other."""
+
+    rows: int = 0
+    lossy_only: bool = True
+    first: Finding | None = None
+    _last_key: str = field(default="")
+
+    def add(self, finding: Finding) -> None:
+        """Count its row, once."""
+        self.first = self.first or finding
+        self.rows += finding.key != self._last_key
+        self._last_key = finding.key
+        self.lossy_only = self.lossy_only and finding.kind == "lossy"
+
+
+@cache
+def expectations() -> Mapping[str, Expectation]:
+    """Return what to expect, by case; hard_cases.toml has it."""
+    text = files("loadgen.verify").joinpath("hard_cases.toml").read_text(encoding="utf-8")
+    return {
+        name: Expectation({way: one[way] for way in get_args(Reads)}, one["because"])
+        for name, one in tomllib.loads(text).items()
+    }
+
+
+def judged_cases(
+    tried: Mapping[str, int],
+    found: Mapping[str, CaseFindings] | None,
+    reads: Reads | None,
+    lacking: Sequence[str] = (),
+) -> dict[str, CaseOutcome]:
+    """Return each case's outcome: `tried` are its rows; `found` is None where none was compared.
+
+    Of the cases `lacking` the copy has not the column.
+    """
+    return {
+        name: _judged(
+            tried.get(name, 0),
+            None if found is None else found.get(name, CaseFindings()),
+            expectations()[name].answers[reads] if reads else None,
+            lacks=name in lacking,
+        )
+        for name in HARD_CASES
+    }
+
+
+def _judged(
+    tried: int, found: CaseFindings | None, expected: Answer | None, *, lacks: bool
+) -> CaseOutcome:
+    if found is None:
+        return CaseOutcome("not checked" if tried else "not tried", expected=expected)
+    if lacks and tried:
+        return CaseOutcome("wrong", tried, tried, found.first, expected)
+    if found.rows:
+        verdict: CaseVerdict = "lossy" if found.lossy_only else "wrong"
+        # Rows of earlier runs that are wrong were not counted as tried.
+        return CaseOutcome(verdict, max(tried, found.rows), found.rows, found.first, expected)
+    return CaseOutcome("right" if tried else "not tried", tried, expected=expected)
+
+
+_LACKS: Final = "the copy lacks its column"
+
+
+def said(case: Mapping[str, Any]) -> str:
+    """Return in words what verify.json holds of a case: wrong (3 of 12), as expected."""
+    verdict, checked = case["verdict"], case["checked"]
+    if verdict in {"not tried", "not checked"}:
+        return str(verdict)
+    if verdict == "right":
+        return f"right ({checked:,})"
+    words = f"{verdict} ({case['wrong']:,} of {checked:,})"
+    if verdict == "lossy" or case["expected"] is None:
+        return words
+    return words + (", as expected" if case["expected"] == "wrong" else ", NOT EXPECTED")
+
+
+def example(case: Mapping[str, Any]) -> str:
+    """Return the first thing that is wrong with a case: its key, kind and column."""
+    one = case["example"]
+    if one is None:
+        return _LACKS if case["verdict"] == "wrong" else ""
+    column = f" in {one['column']}" if one["column"] else ""
+    return f"key {one['key']}: {one['kind']}{column}"

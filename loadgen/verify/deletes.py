@@ -1,0 +1,53 @@
+"""Which rows are gone at the source for good, and which of them each verification still found.
+
+A deleted row is resurrected where an earlier verification of the same run, begun after its delete,
+has not found it, and this one does: it was gone, and is there again. No clock is read. Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from loadgen.record_rows import DeletedRow
+
+
+@dataclass(frozen=True, slots=True)
+class Deletes:
+    """The deletes that the run's record holds, in its order, as a verification begins.
+
+    Earlier ones of the same tool have looked for the first `looked_for` of them; of those they have
+    never found `never_gone` gone.
+    """
+
+    rows: tuple[DeletedRow, ...] = ()
+    looked_for: int = 0
+    never_gone: frozenset[int] = frozenset()
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """The keys that an earlier verification has not found."""
+        return frozenset(row.key for row in self.rows[: self.looked_for]) - self.never_gone
+
+    @property
+    def keys(self) -> frozenset[int]:
+        """All keys that were deleted."""
+        return frozenset(row.key for row in self.rows)
+
+    def after(self, still_there: Iterable[int]) -> "Deletes":
+        """Return what the next verification has to know, where this one has found those keys."""
+        never_gone = frozenset(still_there) & self.keys - self.gone
+        return Deletes(self.rows, len(self.rows), never_gone)
+
+    def plain(self) -> dict[str, object]:
+        """Return it as verify.json holds it."""
+        return {"looked_for": self.looked_for, "never_gone": sorted(self.never_gone)}
+
+
+def deletes_of(rows: Iterable[DeletedRow], before: Mapping[str, object]) -> Deletes:
+    """Return the deletes of a record, with what its verify.json says of one tool's checks before.
+
+    `before` is that tool's entry there, empty where it was not verified.
+    """
+    plain = before.get("deletes")
+    if not isinstance(plain, dict):
+        return Deletes(tuple(rows))
+    return Deletes(tuple(rows), plain["looked_for"], frozenset(plain["never_gone"]))
