@@ -13,6 +13,7 @@ from typing import Any
 from loadgen.record_rows import MarkerSample, SlotSample
 from loadgen.report import words
 from loadgen.report.tables import Column, Table
+from loadgen.verify import cases
 
 _FEWEST_FOR_P95 = 20  # deliveries; of fewer a high quantile is one row's luck
 _FEWEST_FOR_P99 = 100
@@ -27,6 +28,7 @@ class Copies:
     right: Table
     findings: Table
     problems: tuple[str, ...]
+    cases: Table
     freshness: Table
     slots: Table
 
@@ -46,6 +48,7 @@ def copies_of(
         problems=tuple(
             f"{name}: {problem}" for name, tool in tools.items() for problem in tool["problems"]
         ),
+        cases=_cases(tools),
         freshness=_freshness(markers),
         slots=_slots(slots),
     )
@@ -79,6 +82,24 @@ def _findings(tools: Mapping[str, Any]) -> Table:
     ]
     columns = ("tool", "kind", "table", "key", "column", "source", "destination")
     return Table(tuple(Column(name) for name in columns), tuple(rows))
+
+
+def _cases(tools: Mapping[str, Any]) -> Table:
+    """Return what became of each hard case in each copy; no rows where none was tried."""
+    told = {name: tool["cases"] for name, tool in tools.items() if tool.get("cases")}
+    tried = any(one["verdict"] != "not tried" for case in told.values() for one in case.values())
+    rows = [
+        (name, *(_case(found[name]) for found in told.values()), expected.because)
+        for name, expected in cases.expectations().items()
+        if tried and all(name in found for found in told.values())
+    ]
+    columns = ("hard case", *told, "what it asks of a tool")
+    return Table(tuple(Column(name) for name in columns), tuple(rows))
+
+
+def _case(one: Mapping[str, Any]) -> str:
+    said, example = cases.said(one), cases.example(one)
+    return f"{said}; {example}" if example else said
 
 
 def _cut(value: object) -> str:

@@ -128,6 +128,13 @@ def test_they_answer_differently_on_deletes_and_late_commits(tools: Tools) -> No
     found = tools.verified()["cursor"]
     assert found["totals"] == {"missing": 1, "not_deleted": 1}
     assert found["verdict"] == "wrong"
+    cases = found["cases"]
+    assert isinstance(cases, dict)
+    late = cases["late_commits"]
+    assert (late["verdict"], late["expected"], late["wrong"]) == ("wrong", "wrong", 1)
+    assert late["example"]["kind"] == "missing"
+    assert tools.verified()["cdc"]["cases"]["late_commits"]["verdict"] == "right"  # type: ignore[index]
+    assert cases["odd_texts"]["verdict"] == "not tried"
     # What they have laid down tells which of the two they are.
     code, said = tools.run("tools", "probe", "cdc", "cursor")
     assert code == 0, said

@@ -1,5 +1,6 @@
 """What the report says of the copies: verification, deliveries, slots."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from loadgen.record_rows import MarkerSample, SlotSample
 from loadgen.report import words
 from loadgen.report.copies import copies_of
 from loadgen.report.folder import write_report
+from loadgen.settings import HARD_CASES
+from loadgen.verify.cases import CaseFindings, judged_cases
+from loadgen.verify.findings import Finding
 from tests.pages import markdown_tables, page_of
 from tests.records import START, VERIFIED, Made, write_run
 
@@ -36,6 +40,36 @@ def test_what_verification_found_is_told() -> None:
     assert len(found.findings.rows) == 5
     assert found.findings.rows[0][:6] == ("copy", "differs", "orders", "17", "amount", "1.20")
     assert len(found.findings.rows[0][6]) == 40
+
+
+def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None:
+    """With an example; a case that was not tried says so; without any there is no table."""
+    last = {"cursor": "hard_deletes", "log": "odd_numbers"}
+    tools: dict[str, dict[str, object]] = {}
+    for reads, wrong in last.items():
+        finding = Finding("hard_cases", "17", "amount", "differs", "1", "2", wrong)
+        found = CaseFindings()
+        found.add(finding)
+        found.add(replace(finding, column="word"))  # the same row once more
+        tried = {"hard_deletes": 3, "odd_numbers": 2, "late_commits": 4}
+        judged = judged_cases(tried, {wrong: found}, "cursor" if reads == "cursor" else "log")
+        plain = {name: case.plain() for name, case in judged.items()}
+        tools[reads] = {**VERIFIED["tools"]["copy"], "cases": plain}
+    table = copies_of({"tools": tools}, [], []).cases
+    assert [column.label for column in table.columns][:3] == ["hard case", "cursor", "log"]
+    said = {row[0]: row[1:3] for row in table.rows}
+    assert set(said) == set(HARD_CASES)
+    assert said["hard_deletes"] == (
+        "wrong (1 of 3), as expected; key 17: differs in amount",
+        "right (3)",
+    )
+    assert said["odd_numbers"] == (
+        "right (2)",
+        "wrong (1 of 2), NOT EXPECTED; key 17: differs in amount",
+    )
+    assert said["late_commits"] == ("right (4)", "right (4)")
+    assert said["odd_texts"] == ("not tried", "not tried")
+    assert not copies_of(VERIFIED, [], []).cases.rows
 
 
 @pytest.mark.parametrize(
