@@ -28,7 +28,7 @@ from loadgen.settings import Settings, load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect
-from loadgen.verify import cases
+from loadgen.verify.cases import example, said
 from loadgen.verify.compare import Progress
 from loadgen.verify.deletes import Deletes, deletes_of
 from loadgen.verify.drain import Load, rested, wait_for_sentinel, write_sentinel
@@ -159,11 +159,11 @@ def _outcomes(
 
 
 def _deletes(record: Run | None, tool: Tool) -> Deletes:
-    """Return what hard cases have deleted in the run, and what was found of it before."""
+    """Return the hard deletes of the run, and what was seen of them at the tool before."""
     if record is None:
         return Deletes()
-    before = (read_verify(record.path) or {}).get("tools", {})
-    return deletes_of(read_deletes(record.path), before.get(tool.name, {}))
+    before = read_verify(record.path).get("tools", {}).get(tool.name, {})
+    return deletes_of(read_deletes(record.path), before)
 
 
 def _copies(tools: tuple[Tool, ...], settings: Settings, held: ExitStack) -> _Copies:
@@ -231,26 +231,11 @@ def _show(console: Console, outcomes: Mapping[str, ToolOutcome]) -> None:
         shown = some(outcome.findings)
         if shown:
             console.print(_findings(shown))
-        _show_cases(console, outcome)
         hidden = sum(outcome.totals.values()) - len(shown)
         if hidden > 0:
             console.print(f"  and {hidden:,} more")
-
-
-def _show_cases(console: Console, outcome: ToolOutcome) -> None:
-    """Say what became of the hard cases; nothing where none was tried."""
-    plain = {name: case.plain() for name, case in outcome.cases.items()}
-    tried = {name: case for name, case in plain.items() if case["verdict"] != "not tried"}
-    if not tried:
-        return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("hard case", "verdict", "for example"):
-        table.add_column(name, overflow="fold")
-    for name, case in tried.items():
-        table.add_row(name, cases.said(case), escape(cases.example(case)))
-    console.print(table)
-    if left := [name for name in plain if name not in tried]:
-        console.print(f"  not tried: {', '.join(left)}", highlight=False, soft_wrap=True)
+        if any(case.verdict != "not tried" for case in outcome.cases.values()):
+            console.print(_cases(outcome))
 
 
 def _sum(outcome: ToolOutcome) -> str:
@@ -283,6 +268,16 @@ def _findings(findings: Sequence[Finding]) -> Table:
     for one in findings:
         values = (_cell(value) for value in (one.source, one.destination))
         table.add_row(one.kind, one.table, one.key, one.column or "", *values)
+    return table
+
+
+def _cases(outcome: ToolOutcome) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("hard case", "verdict (rows)", "first example"):
+        table.add_column(name, overflow="fold")
+    for name, case in outcome.cases.items():
+        plain = case.plain()
+        table.add_row(name, said(plain), escape(example(plain)))
     return table
 
 

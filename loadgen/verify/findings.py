@@ -5,7 +5,6 @@ The kinds, and which comes first where several would fit, are those of `KINDS`.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -57,7 +56,7 @@ class Known:
     """What is known of a table beside its rows."""
 
     last_key: int | None = None  # the highest that the source has given out
-    gone: AbstractSet[int] = frozenset()  # deleted, and not there when it was verified before
+    gone: frozenset[int] = frozenset()  # deleted, and not here when it was verified before
     lossy: Sequence[Lossy] = ()
     masked: bool = False
 

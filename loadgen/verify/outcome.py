@@ -31,8 +31,8 @@ class ToolOutcome:
     problems: Sequence[str] = ()
     unconverged_seconds: float | None = None  # how long the sentinel was waited for in vain
     seconds: float = 0.0
-    cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # by hard case
-    deletes: Deletes = field(default_factory=Deletes)
+    cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # the hard ones, by name
+    deletes: Deletes | None = None  # None where this verification could not look for them
 
     @property
     def verdict(self) -> Verdict:
@@ -65,9 +65,9 @@ class ToolOutcome:
                 }
                 for name, table in self.tables.items()
             },
-            "problems": list(self.problems),
             "cases": {name: case.plain() for name, case in self.cases.items()},
-            "deletes": self.deletes.plain(),
+            **({"deletes": self.deletes.plain()} if self.deletes is not None else {}),
+            "problems": list(self.problems),
             "findings": [finding.plain() for finding in self.findings],
         }
 
@@ -75,12 +75,22 @@ class ToolOutcome:
 def document(
     outcomes: Mapping[str, ToolOutcome], before: Mapping[str, object] | None = None
 ) -> dict[str, object]:
-    """Return verify.json's content; tools that were checked `before`, and not now, are kept."""
+    """Return verify.json's content; tools that were checked `before`, and not now, are kept.
+
+    So is what is known of deletes, where it could not be looked for them now.
+    """
     tools = (before or {}).get("tools")
     kept = tools if isinstance(tools, dict) else {}
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    found = {name: {"at": at, **outcome.plain()} for name, outcome in outcomes.items()}
+    found = {
+        name: {"at": at, **_deletes(kept.get(name, {})), **outcome.plain()}
+        for name, outcome in outcomes.items()
+    }
     return {"tools": {**kept, **found}}
+
+
+def _deletes(before: Mapping[str, object]) -> dict[str, object]:
+    return {name: before[name] for name in ("deletes",) if name in before}
 
 
 def exit_code(outcomes: Mapping[str, ToolOutcome]) -> int:

@@ -4,7 +4,7 @@ Nothing that is wrong with one table or one tool keeps the others from being che
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +13,7 @@ from loadgen.destination.conventions import SOURCE_SCHEMA
 from loadgen.destination.door import Door, Tables
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError, SourceError
+from loadgen.source.schema import HARD_CASES
 from loadgen.sql import statements
 from loadgen.verify.cases import CaseFindings, CaseOutcome, judged_cases
 from loadgen.verify.compare import Comparison, Progress
@@ -22,17 +23,13 @@ from loadgen.verify.mapping import Mapped, TablePair, mapped, missing_schema
 from loadgen.verify.outcome import TableOutcome, ToolOutcome
 from loadgen.verify.scan import Side
 
-HARD_CASES: Final = "hard_cases"  # the table of the hard cases
 _SQL: Final = statements("loadgen.verify", "source.sql")
 Tell = Callable[[str, Progress], None]  # a table's name, and how far it is
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to verify: seconds that a delivery may take while a load writes, and what to hide.
-
-    `deletes` are those of hard cases, with what the tool's last verification found of them.
-    """
+    """How to verify: seconds that a delivery may take while a load writes, and what to hide."""
 
     lag: float = 0.0
     masked: bool = False
@@ -60,16 +57,15 @@ def load_runs(source: Door) -> bool:
 
 @dataclass(slots=True)
 class _Found:
-    """What has come up of a tool so far."""
+    """What was found of a tool so far; `cases` is None until the hard cases were compared."""
 
     tally: Tally = field(default_factory=Tally)
-    cases: dict[str, CaseFindings] = field(default_factory=dict)
-    still_there: set[int] = field(default_factory=set)  # keys that hard cases have deleted
+    cases: dict[str, CaseFindings] | None = None
+    still_there: set[int] = field(default_factory=set)  # of the hard cases' keys
 
     def add(self, finding: Finding) -> None:
-        """Count one."""
         self.tally.add(finding)
-        if finding.case is not None:
+        if finding.case is not None and self.cases is not None:
             self.cases.setdefault(finding.case, CaseFindings()).add(finding)
         if finding.table == HARD_CASES and finding.kind in {"not_deleted", "resurrected"}:
             self.still_there.add(int(finding.key))
@@ -79,47 +75,52 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     """Return what is wrong with a tool's copy. Raises SourceError."""
     began = time.monotonic()
     found, done = _Found(), {}
+    tried = _tried(source, tables, asked.deletes)
     try:
-        both = _mapped(tool, source, tables, copy)
+        there = _mapped(tool, source, tables, copy)
     except DestinationError as exc:
-        return ToolOutcome(problems=[str(exc)], seconds=time.monotonic() - began)
-    problems = list(both.problems)
-    for pair in both.pairs:
+        there = Mapped(problems=(str(exc),))
+    problems = list(there.problems)
+    for pair in there.pairs:
         try:
             done[pair.table] = _table(tool, (source, copy), pair, asked, found)
         except DestinationError as exc:
             problems.append(f"{pair.table}: {exc}")
-    compared = next((one for one in both.pairs if one.table == HARD_CASES in done), None)
+    compared = HARD_CASES in done
     return ToolOutcome(
         done,
         found.tally.totals,
         found.tally.kept,
         problems,
         seconds=time.monotonic() - began,
-        cases=_cases(tool, _tried(source, asked.deletes), compared, found)
-        if HARD_CASES in tables
-        else {},
-        deletes=asked.deletes.after(found.still_there) if compared else asked.deletes,
+        cases=_cases(tool, tables, there, found if compared else _Found(), tried),
+        deletes=asked.deletes.after(found.still_there) if compared else None,
     )
 
 
-def _tried(source: Door, deletes: Deletes) -> dict[str, int]:
-    """Return how many rows each case has happened to; what is deleted only the record counts."""
-    tried = {str(name): int(happened) for name, _, happened in source.ask(_SQL["cases"])}
-    gone = sum(row.case_name == "hard_deletes" for row in deletes.rows)
-    return tried | {"hard_deletes": gone}
+def _tried(source: Door, tables: Tables, deletes: Deletes) -> dict[str, int]:
+    """Return how many rows there are, or were, to which each hard case has happened."""
+    if HARD_CASES not in tables:
+        return {}
+    rows = {str(name): (int(n), int(tried)) for name, n, tried in source.ask(_SQL["cases"])}
+    found = {name: tried for name, (_, tried) in rows.items()}
+    found["hard_deletes"] = sum(row.case_name == "hard_deletes" for row in deletes.rows)
+    if "added_columns" in rows:  # rows of all cases have the column
+        found["added_columns"] = sum(n for n, _ in rows.values())
+    return found
 
 
 def _cases(
-    tool: Tool, tried: Mapping[str, int], compared: TablePair | None, found: _Found
+    tool: Tool, tables: Tables, there: Mapped, found: _Found, tried: dict[str, int]
 ) -> dict[str, CaseOutcome]:
-    """Return what became of each hard case; `compared` is their table, None where it was not."""
-    lacks = compared is not None and compared.position(ADDED) is None
+    """Return what became of each hard case, where the tool is to carry their table."""
+    if HARD_CASES not in tables:
+        return {}
+    lacking = [
+        pair for pair in there.pairs if pair.table == HARD_CASES and pair.position(ADDED) is None
+    ]
     return judged_cases(
-        tried,
-        found.cases if compared else None,
-        tool.convention.reads,
-        ("added_columns",) if lacks else (),
+        tried, found.cases, tool.convention.reads, ["added_columns"] if lacking else []
     )
 
 
@@ -165,6 +166,8 @@ def _table(
         asked.lag,
     )
     comparison.progress.tell = lambda progress: asked.tell(pair.table, progress)
+    if pair.table == HARD_CASES:
+        found.cases = {}
     for finding in comparison.findings():
         found.add(finding)
     progress = comparison.progress

@@ -1,6 +1,5 @@
 """Verification's pure parts: what is one value, which ranges differ, what a finding is called."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import md5
@@ -241,26 +240,24 @@ def test_what_was_declared_lossy_is_called_so_and_no_more() -> None:
     assert kinds(row(amount=long), row(amount=short), known=Known()) == [("differs", "amount")]
 
 
-def test_a_deleted_row_that_was_gone_and_is_back_is_resurrected() -> None:
-    """Gone when it was verified before, there now; one that was there each time was not deleted."""
-    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    rows = [DeletedRow(at, "hard_deletes", key) for key in (5, 6, 7)]
-    first = deletes_of(rows[:2], {})
-    assert first.gone == frozenset()
-    plain = json.loads(json.dumps({"deletes": first.after({6}).plain()}))
-    second = deletes_of(rows, plain)
-    assert second.gone == {5}
-    known = Known(last_key=100, gone=second.gone)
-    kinds_of = {
-        key: [one.kind for one in judged(table(), key, (), (row(key),), known)]
-        for key in (5, 6, 7, 101)
-    }
-    assert kinds_of == {
-        5: ["resurrected"], 6: ["not_deleted"], 7: ["not_deleted"], 101: ["extra"],
-    }  # fmt: skip
-    # Once back it stays resurrected until a verification finds it gone again.
-    third = deletes_of(rows, {"deletes": second.after({5, 6}).plain()})
-    assert third.gone == {5, 7}
+def test_a_deleted_row_that_was_gone_and_is_there_again_is_resurrected() -> None:
+    """One that no verification has seen gone was only never deleted."""
+    deleted = tuple(
+        DeletedRow(datetime(2026, 1, 1, 12, tzinfo=UTC), "hard_deletes", key) for key in (5, 6, 7)
+    )
+    known = deletes_of(deleted[:2], {})
+    assert not known.gone
+    assert kinds(None, row(5), known=Known(last_key=100, gone=known.gone)) == [
+        ("not_deleted", None)
+    ]
+    first = known.after({5})  # 6 is gone
+    second = deletes_of(deleted, {"deletes": first.plain()})
+    assert second.gone == {6}
+    gone = Known(last_key=100, gone=second.gone)
+    found = [kinds(None, row(key), known=gone)[0][0] for key in (5, 6, 7)]
+    assert found == ["not_deleted", "resurrected", "not_deleted"]
+    third = deletes_of(deleted, {"deletes": second.after({5, 6}).plain()})
+    assert third.gone == {6, 7}  # what was gone once stays so
 
 
 def test_values_are_shortened_and_hidden() -> None:

@@ -1,0 +1,66 @@
+"""The hard cases' verdicts: counted by row, held against what is expected, and documented."""
+
+from pathlib import Path
+
+from loadgen.settings import HARD_CASES
+from loadgen.verify.cases import CaseFindings, example, judged_cases, said
+from loadgen.verify.findings import Finding, Kind
+from loadgen.verify.outcome import ToolOutcome, document
+
+DOC = Path(__file__).parents[2] / "docs" / "hard-cases.md"
+
+
+def found(*findings: tuple[str, str | None, Kind]) -> CaseFindings:
+    """Return what was found of a case, by key, column and kind."""
+    case = CaseFindings()
+    for key, column, kind in findings:
+        case.add(Finding("hard_cases", key, column, kind, None, None))
+    return case
+
+
+def test_each_case_is_right_wrong_or_not_tried() -> None:
+    """A row counts once, whatever its columns; the first is the example."""
+    cases = {
+        "hard_deletes": found(("3", None, "not_deleted"), ("9", None, "not_deleted")),
+        "odd_texts": found(("4", "word", "differs"), ("4", "moment", "differs")),
+        "odd_numbers": found(("5", "amount", "lossy")),
+    }
+    tried = {"hard_deletes": 12, "odd_texts": 7, "odd_numbers": 2, "key_reuses": 1}
+    of = {name: case.plain() for name, case in judged_cases(tried, cases, "cursor").items()}
+    assert list(of) == list(HARD_CASES)
+    assert said(of["hard_deletes"]) == "wrong (2 of 12), as expected"
+    assert example(of["hard_deletes"]) == "key 3: not_deleted"
+    assert said(of["odd_texts"]) == "wrong (1 of 7), NOT EXPECTED"
+    assert example(of["odd_texts"]) == "key 4: differs in word"
+    assert said(of["odd_numbers"]) == "lossy (1 of 2)"
+    assert (said(of["key_reuses"]), example(of["key_reuses"])) == ("right (1)", "")
+    assert said(of["late_commits"]) == "not tried"
+
+
+def test_the_same_may_be_unexpected_of_another_tool() -> None:
+    """And of one of which nobody said how it reads, nothing is expected."""
+    cases = {"hard_deletes": found(("3", None, "not_deleted"))}
+    log, unknown = (judged_cases({}, cases, reads)["hard_deletes"] for reads in ("log", None))
+    assert said(log.plain()) == "wrong (1 of 1), NOT EXPECTED"
+    assert said(unknown.plain()) == "wrong (1 of 1)"
+
+
+def test_what_could_not_be_compared_is_not_checked() -> None:
+    """A copy without the added column has it wrong, whether or not a row was found."""
+    unread = judged_cases({"odd_texts": 3}, None, "log")
+    assert [unread[name].verdict for name in ("odd_texts", "odd_times")] == [
+        "not checked", "not tried",
+    ]  # fmt: skip
+    lacking = judged_cases({"added_columns": 3}, {}, "log", ["added_columns"])["added_columns"]
+    assert said(lacking.plain()) == "wrong (3 of 3), as expected"
+    assert example(lacking.plain()) == "the copy lacks its column"
+    assert judged_cases({}, {}, "log", ["added_columns"])["added_columns"].verdict == "not tried"
+
+
+def test_what_was_seen_of_deletes_outlives_a_copy_that_is_away() -> None:
+    """Or the next verification would take what was gone for never deleted."""
+    seen = {"looked_for": 2, "never_gone": [5]}
+    away = ToolOutcome(problems=["unreachable"])
+    tools = document({"t": away}, {"tools": {"t": {"deletes": seen}}})["tools"]
+    assert isinstance(tools, dict)
+    assert tools["t"]["deletes"] == seen
