@@ -276,8 +276,11 @@ def _cases(outcome: ToolOutcome) -> Table:
     for name in ("hard case", "verdict (rows)", "first example"):
         table.add_column(name, overflow="fold")
     for name, case in outcome.cases.items():
-        plain = case.plain()
-        table.add_row(name, said(plain), escape(example(plain)))
+        if case.verdict != "not tried":
+            plain = case.plain()
+            table.add_row(name, said(plain), escape(example(plain)))
+    if left := [name for name, case in outcome.cases.items() if case.verdict == "not tried"]:
+        table.caption = f"not tried: {', '.join(left)}"
     return table
 
 
