@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from loadgen.destination.postgres_door import PostgresDoor
 from loadgen.destination.snowflake_connection import refusal
 from loadgen.destination.snowflake_door import SnowflakeDoor
 from loadgen.errors import DestinationError, SourceError
+from loadgen.record import RunRecord
+from loadgen.record_rows import DeletedRow
 from loadgen.settings import load_settings
 from loadgen.source.postgres import connect
 from loadgen.verify.drain import wait_for_sentinel, write_sentinel
@@ -465,6 +468,45 @@ def test_findings_are_shown_kept_and_hidden(
             "source": "*** (3 characters)", "destination": "*** (11 characters)",
         }
     ]  # fmt: skip
+
+
+def test_a_row_that_is_there_again_after_being_gone_is_resurrected(
+    filled: tuple[str, str], project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """Seen by two verifications, of the keys that the record holds; the report says so too."""
+    source, copy = filled
+    with connect(source) as conn:
+        conn.execute(
+            "INSERT INTO hard_cases (case_name) SELECT 'hard_deletes' FROM generate_series(1, 2)"
+        )
+        conn.execute("DELETE FROM hard_cases")
+    path = write_run(project / "reports", Made(seconds=2), RUN)
+    at = datetime.now(UTC)
+    RunRecord.open(path).append_deletes([DeletedRow(at, "hard_deletes", key) for key in (1, 2)])
+    (project / "tools.toml").write_text(TOOLS.partition("[tools.no_schema]")[0].format(copy=copy))
+    plant = "INSERT INTO hard_cases (id, case_name) VALUES (%s, 'hard_deletes')"
+
+    def found() -> dict[str, Any]:
+        run_loadgen("verify", env={"DATABASE_URL": source})
+        tool: dict[str, Any] = json.loads((path / "verify.json").read_text())["tools"]["good"]
+        return tool
+
+    with connect(copy) as conn:
+        conn.execute(plant, (1,))
+        first = found()  # the second row is gone by now
+        assert first["totals"] == {"not_deleted": 1}
+        conn.execute(plant, (2,))
+        second = found()
+        assert second["totals"] == {"not_deleted": 1, "resurrected": 1}
+        assert {one["key"]: one["kind"] for one in second["findings"]} == {
+            "1": "not_deleted", "2": "resurrected",
+        }  # fmt: skip
+    done = run_loadgen("verify", env={"DATABASE_URL": source})
+    assert "1 not_deleted, 1 resurrected" in done.stdout
+    assert "wrong (2 of 2), NOT EXPECTED" in done.stdout
+    assert run_loadgen("report", env={"DATABASE_URL": source}).returncode == 0
+    assert "wrong (2 of 2), NOT EXPECTED" in (path / "report.html").read_text()
+    assert "wrong (2 of 2), NOT EXPECTED" in (path / "report.md").read_text()
 
 
 def test_a_drain_without_a_load_waits_for_the_sentinel(

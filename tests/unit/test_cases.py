@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from loadgen.destination.conventions import known
 from loadgen.settings import HARD_CASES
-from loadgen.verify.cases import CaseFindings, example, judged_cases, said
+from loadgen.verify.cases import CaseFindings, example, expectations, judged_cases, said
 from loadgen.verify.findings import Finding, Kind
 from loadgen.verify.outcome import ToolOutcome, document
 
@@ -55,6 +56,16 @@ def test_what_could_not_be_compared_is_not_checked() -> None:
     assert said(lacking.plain()) == "wrong (3 of 3), as expected"
     assert example(lacking.plain()) == "the copy lacks its column"
     assert judged_cases({}, {}, "log", ["added_columns"])["added_columns"].verdict == "not tried"
+
+
+def test_the_page_has_what_is_expected() -> None:
+    """Each case is on it, in the words of the data; each kind but the generic says how it reads."""
+    page = DOC.read_text(encoding="utf-8")
+    assert list(expectations()) == list(HARD_CASES)
+    for name, one in expectations().items():
+        log, cursor = one.answers["log"], one.answers["cursor"]
+        assert f"| `{name}` | {log} | {cursor} | {one.because} |" in page
+    assert [kind for kind, one in known().items() if "reads" not in one] == ["generic"]
 
 
 def test_what_was_seen_of_deletes_outlives_a_copy_that_is_away() -> None:
