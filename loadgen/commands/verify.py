@@ -28,6 +28,7 @@ from loadgen.settings import Settings, load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect
+from loadgen.tools.syncs import initial_sync_of
 from loadgen.verify.cases import example, said
 from loadgen.verify.compare import Progress
 from loadgen.verify.deletes import Deletes, deletes_of
@@ -154,7 +155,9 @@ def _outcomes(
             asked = Asked(lag, args.mask, _deletes(record, tool), tell)
             found = reconcile(tool, source, tables, copies.doors[tool.name], asked)
             waited = args.drain_seconds if tool.name in late else None
-            outcomes[tool.name] = replace(found, unconverged_seconds=waited)
+            outcomes[tool.name] = replace(
+                found, unconverged_seconds=waited, initial_sync=initial_sync_of(tool.folder)
+            )
         return outcomes
 
 

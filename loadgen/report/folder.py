@@ -23,6 +23,7 @@ from loadgen.record_reader import (
 from loadgen.report.copies import copies_of
 from loadgen.report.facts import Facts, facts_of
 from loadgen.report.impact import impact_of
+from loadgen.report.recovery import recovery_of
 from loadgen.report.render import CHART_FILES, Beside, Report, render
 from loadgen.report.results import Words, read_words, results
 from loadgen.report.studies import control_for, study_in
@@ -69,8 +70,10 @@ def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Wr
     control = None if wishes.control is None else control_for(study, wishes.control)
     facts = facts_of(study.run, read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
+    verified = read_verify(folder)
     beside = Beside(
-        copies_of(read_verify(folder), read_freshness(folder), read_slots(folder)),
+        copies_of(verified, read_freshness(folder), read_slots(folder)),
+        recovery_of(verified, read_freshness(folder)),
         read_costs(folder),
         study.standings,
         impact_of(study.run),

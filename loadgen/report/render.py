@@ -24,6 +24,7 @@ from loadgen.report.facts import Facts
 from loadgen.report.gallery import Gallery, gallery
 from loadgen.report.impact import Impact, impact_table
 from loadgen.report.markdown import escaped, plain_table
+from loadgen.report.recovery import Recovery
 from loadgen.report.standing import Standing
 from loadgen.report.studies import Control
 from loadgen.report.tables import Table
@@ -68,6 +69,7 @@ class Beside:
     """What the record has beside the load; costs and a control only where there are some."""
 
     copies: Copies
+    recovery: Recovery
     costs: Costs | None
     standings: tuple[Standing, ...]
     impact: Impact
@@ -83,6 +85,7 @@ def render(
     context = _context(facts, verdict, drawn) | {
         "written_at": words.moment(written_at),
         "copies": beside.copies,
+        "recovery": beside.recovery,
         "costs": costs,
         "standings": beside.standings,
         "impact": impact_table(beside.impact, beside.control.impact if beside.control else None),

@@ -49,6 +49,15 @@ def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
     return InitialSync(syncs[0].began_at, first.ended_at, sum(first.rows.values()))
 
 
+def initial_sync_of(folder: Path) -> dict[str, object] | None:
+    """Return how the first copy of a folder's tool went, as JSON has it; None where it did not."""
+    found = initial_sync(read_syncs(folder))
+    if found is None:
+        return None
+    plain: dict[str, object] = json.loads(json.dumps(asdict(found), default=datetime.isoformat))
+    return plain
+
+
 def moved(syncs: Sequence[Sync]) -> dict[str, int]:
     """Return the rows moved by all syncs, by table."""
     total: Counter[str] = Counter()

@@ -32,6 +32,7 @@ class ToolOutcome:
     unconverged_seconds: float | None = None  # how long the sentinel was waited for in vain
     seconds: float = 0.0
     cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # the hard ones, by name
+    initial_sync: Mapping[str, object] | None = None  # of a local tool: begun, caught up, rows
     deletes: Deletes | None = None  # None where this verification could not look for them
 
     @property
@@ -67,6 +68,7 @@ class ToolOutcome:
             },
             "cases": {name: case.plain() for name, case in self.cases.items()},
             **({"deletes": self.deletes.plain()} if self.deletes is not None else {}),
+            "initial_sync": self.initial_sync,
             "problems": list(self.problems),
             "findings": [finding.plain() for finding in self.findings],
         }

@@ -1,5 +1,6 @@
 """`loadgen watch`: what it sees of slots and WAL, what it keeps, what it outlives and prevents."""
 
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from loadgen.record_reader import read_freshness, read_slots
 from loadgen.record_rows import MarkerSample
+from loadgen.report.recovery import interruptions
 from loadgen.source import server
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import Locust, latest, rates, wait_for, wait_for_offers
@@ -250,6 +252,44 @@ def test_what_a_tool_delivers_is_timed(
             assert all(row.seen_at is None for row in markers(folder, "away"))
         finally:
             subscription.drop()
+
+
+def test_a_tool_that_stood_still_is_described(  # noqa: PLR0917 - a load, a tool, a watch, a report
+    seeded: str,
+    cluster: Cluster,
+    locust: Locust,
+    project: Path,
+    watch: Start,
+    run_loadgen: RunLoadgen,
+) -> None:
+    """Replication is switched off for a while, and on again: from when, how long, and caught up."""
+    with cluster.database("migrated_template") as copy:
+        with connect(copy) as there:
+            there.execute("ALTER TABLE events DROP CONSTRAINT events_user_id_fkey")
+        subscription = Subscription(seeded, copy)
+        try:
+            entry = f'kind = "postgres"\ndestination = "postgres"\nurl = "{copy}"\n'
+            (project / "tools.toml").write_text(f"[tools.copy]\n{entry}")
+            watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
+            process = locust(seeded, "-t", "30s", *rates(0.2))
+            wait_for(lambda: run_id(project), "a run")
+            folder = project / "reports" / run_id(project)
+            wait_for(lambda: len(markers(folder, "copy")) >= 8, "markers in the record")
+            subscription.do("ALTER SUBSCRIPTION copy DISABLE")
+            time.sleep(12)  # more than the ten seconds from which on it counts
+            subscription.do("ALTER SUBSCRIPTION copy ENABLE")
+            out, err = process.communicate(timeout=90)
+            assert process.returncode == 0, out + err
+        finally:
+            subscription.drop()
+    (found,) = interruptions(markers(folder, "copy"))
+    assert found.resumed is not None
+    assert found.oldest.total_seconds() > 10
+    assert found.caught_up is not None
+    done = run_loadgen("report", env={"DATABASE_URL": seeded})
+    assert done.returncode == 0, done.stderr
+    told = (folder / "report.md").read_text(encoding="utf-8")
+    assert f"| copy | {found.began:%Y-%m-%d %H:%M:%S} UTC" in re.sub(" +", " ", told)
 
 
 def markers(folder: Path, tool: str) -> list[MarkerSample]:
