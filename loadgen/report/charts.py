@@ -136,7 +136,7 @@ def draw_latency(
         for values, line_color, width in ((service, muted, 1.0), (intended, color, 1.5)):
             axes.plot(times, values, color=line_color, linewidth=width)
             axes.plot(times, _dots(values), "o", color=line_color, markersize=2.2, mew=0)
-        _latency_ticks(axes)
+        latency_ticks(axes)
         ends = [(_last(service), "service", muted), (_last(intended), "intended", color)]
         name_ends(axes, ends)
 
@@ -188,7 +188,7 @@ def _chart(
 
     def whole(figure: "Figure", axes: "Axes") -> None:
         paint(axes)
-        _time_axis(axes, frame)
+        time_axis(axes, frame)
         figure.text(0.005, 0.955, title, color=head.color, weight="bold", size=12, va="center")
         figure.text(0.005, 0.875, head.says, size=10.5, va="center")
         figure.text(0.005, 0.785, unit, color=muted, size=9.5, va="center")
@@ -196,7 +196,8 @@ def _chart(
     return draw(f"{kind}-{head.operation}", f"{title}: {head.says}", whole)
 
 
-def _time_axis(axes: "Axes", frame: Frame) -> None:
+def time_axis(axes: "Axes", frame: Frame) -> None:
+    """Make the axis one of time, with the journal's marks."""
     seconds, unit = next((s, unit) for least, s, unit in _TIME_UNITS if frame.length >= least)
     axes.set_xlim(0, frame.length)
     step = _round_step(frame.length / seconds / 6, _HOUR_STEPS if unit == "hours" else _STEPS)
@@ -225,7 +226,8 @@ def _plain_ticks(axes: "Axes", *, whole: bool = False) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.quantity(value)))
 
 
-def _latency_ticks(axes: "Axes") -> None:
+def latency_ticks(axes: "Axes") -> None:
+    """Make the other axis one of times, on a log scale."""
     from matplotlib.ticker import (  # noqa: PLC0415 - as in svg.draw
         FuncFormatter,
         LogLocator,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.costs import words
 from loadgen.report.charts import End, name_ends
-from loadgen.report.palette import LIGHT
+from loadgen.report.palette import APART, LIGHT
 from loadgen.report.svg import Drawing, Shape, draw
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 SMALL: Final = Shape(place=(0.135, 0.115, 0.66, 0.615))
 TALL: Final = Shape(400, 340, (0.135, 0.08, 0.66, 0.735))
 WIDE: Final = Shape(824, 400, (0.07, 0.08, 0.79, 0.755))
-# The report's five colours that stay apart for all eyes; the names stand at the lines' ends.
-_COLORS: Final = (
-    "insert-order", "soft-delete-user", "update-order-status", "insert-event", "other-operation",
-)  # fmt: skip
 _FLOOR: Final = 1.0  # dollars
 _MOST_DOTS: Final = 12
 _BENDS: Final = Decimal("1.05")  # a curve of which no line rises by more shows nothing
@@ -128,7 +124,7 @@ def draw_curve(curve: Curve, shape: Shape) -> Drawing:
 
 
 def _colors(number: int) -> list[str]:
-    return [_COLORS[i % len(_COLORS)] for i in range(number)]
+    return [APART[i % len(APART)] for i in range(number)]
 
 
 def _highest(curve: Curve) -> float:

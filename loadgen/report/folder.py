@@ -22,6 +22,7 @@ from loadgen.record_reader import (
 )
 from loadgen.report.copies import copies_of
 from loadgen.report.facts import Facts, facts_of
+from loadgen.report.freshness import saws
 from loadgen.report.impact import impact_of
 from loadgen.report.recovery import recovery_of
 from loadgen.report.render import CHART_FILES, Beside, Report, render
@@ -73,6 +74,7 @@ def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Wr
     verified = read_verify(folder)
     beside = Beside(
         copies_of(verified, read_freshness(folder), read_slots(folder)),
+        {} if facts.start is None else saws(read_freshness(folder), facts.start),
         recovery_of(verified, read_freshness(folder)),
         read_costs(folder),
         study.standings,

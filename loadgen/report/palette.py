@@ -37,6 +37,11 @@ DARK = {
     "other-operation": "#b9bcc2",
 }
 
+# Those that stay apart for all eyes, for lines of vendors or tools, whose names stand at the ends.
+APART = (
+    "insert-order", "soft-delete-user", "update-order-status", "insert-event", "other-operation",
+)  # fmt: skip
+
 
 def color_name(operation: str) -> str:
     """Return the name of an operation's colour."""

@@ -48,7 +48,7 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrival:
+class Arrival:
     """Markers that were first seen in one look; seconds.
 
     The newest `took` so long, the oldest had `waited`, `ours` of it maybe between two looks.
@@ -86,7 +86,7 @@ def interruptions(rows: Sequence[MarkerSample]) -> list[Interruption]:
     That is where a marker waited three times as long as is ordinary, the median, and ten seconds
     longer; what may be the watch's own absence does not count.
     """
-    arrivals = list(_arrivals(rows))
+    arrivals = list(arrivals_of(rows))
     if len(arrivals) <= _FEWEST:
         raise ValueError(f"only {len(arrivals)} deliveries")
     usual = median(one.waited for one in arrivals)
@@ -108,7 +108,7 @@ def interruptions(rows: Sequence[MarkerSample]) -> list[Interruption]:
     return found
 
 
-def _arrivals(rows: Iterable[MarkerSample]) -> Iterator[_Arrival]:
+def arrivals_of(rows: Iterable[MarkerSample]) -> Iterator[Arrival]:
     """Yield what each look has found that was newer than all before."""
     newest: datetime | None = None
     seen = [(row.seen_at, row) for row in rows if row.seen_at is not None]
@@ -119,7 +119,7 @@ def _arrivals(rows: Iterable[MarkerSample]) -> Iterator[_Arrival]:
             newest = times[-1]
             took, waited = ((at - one).total_seconds() for one in (newest, times[0]))
             ours = max(row.poll_seconds or 0.0 for row in found)
-            yield _Arrival(at, newest, took, waited, min(waited, ours))
+            yield Arrival(at, newest, took, waited, min(waited, ours))
 
 
 def _p95(values: Sequence[float]) -> float:

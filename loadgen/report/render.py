@@ -21,6 +21,7 @@ from loadgen.report import judging, palette, svg, tables, words
 from loadgen.report.copies import Copies
 from loadgen.report.costs import cost_section
 from loadgen.report.facts import Facts
+from loadgen.report.freshness import TALL, WIDE, Saw, draw_freshness
 from loadgen.report.gallery import Gallery, gallery
 from loadgen.report.impact import Impact, impact_table
 from loadgen.report.markdown import escaped, plain_table
@@ -31,7 +32,7 @@ from loadgen.report.tables import Table
 from loadgen.report.verdict import SKIPPED_LIMIT, TOLERANCE, Verdict, judge
 from loadgen.thresholds import Threshold
 
-CHART_FILES = ("rates.svg", "latency.svg", "undone.svg", "costs.svg")
+CHART_FILES = ("rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg")
 _METHOD = (
     """The schedule decides when each arrival is due; nothing else does. A write counts as committed
     once the source has answered its commit, and is never sent twice. At each sample, offered =
@@ -69,6 +70,7 @@ class Beside:
     """What the record has beside the load; costs and a control only where there are some."""
 
     copies: Copies
+    ages: Mapping[str, Saw]
     recovery: Recovery
     costs: Costs | None
     standings: tuple[Standing, ...]
@@ -82,9 +84,11 @@ def render(
     """Return the report of a run, judged by `limits`, and of what is known beside its load."""
     verdict, drawn = judge(facts, limits), gallery(facts)
     costs = None if beside.costs is None else cost_section(beside.costs)
+    aged = [draw_freshness(beside.ages, shape) for shape in (WIDE, TALL) if beside.ages]
     context = _context(facts, verdict, drawn) | {
         "written_at": words.moment(written_at),
         "copies": beside.copies,
+        "aged": aged,
         "recovery": beside.recovery,
         "costs": costs,
         "standings": beside.standings,
@@ -96,6 +100,7 @@ def render(
         ],
     }
     sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})
+    sheets |= {"freshness": tuple(aged[:1])} if aged else {}
     return Report(
         html=_html().get_template("report.html").render(context),
         markdown=_markdown().get_template("report.md").render(context),
