@@ -45,7 +45,7 @@ _UP: Final = {
 }
 # A developer's own, which a clone has not.
 NOT_CLONED: Final = {
-    ".git", ".env", ".loadgen", ".tools", "reports", "tools.toml", "thresholds.toml",
+    ".coverage", ".git", ".env", ".loadgen", ".tools", "reports", "tools.toml", "thresholds.toml",
     "decision.toml",
 }  # fmt: skip
 _BLOCK_SECONDS: Final = 120

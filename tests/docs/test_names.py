@@ -38,7 +38,7 @@ def code() -> str:
     rooms = ("loadgen", "infra", "grafana", "bench", "scripts")
     kept = (".py", ".sql", ".toml", ".yml", ".html", ".yaml", ".example", "")
     paths = [path for room in rooms for path in (ROOT / room).rglob("*")]
-    paths += [path for path in ROOT.iterdir() if path.suffix != ".md"]
+    paths += [path for path in ROOT.iterdir() if path.name not in NOT_CLONED]
     texts = [p.read_text(encoding="utf-8") for p in paths if is_text(p, kept)]
     return "\n".join(texts)
 
