@@ -6,10 +6,9 @@ moment is what is asked for.
 
 import argparse
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import get_args
 
-from loadgen.errors import SettingsError
+from loadgen.errors import SettingsError, meant
 from loadgen.settings import HARD_CASES, RATE_SETTINGS, Settings, load_settings
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.profiles import ProfileName
@@ -101,7 +100,5 @@ def _cases(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in HARD_CASES:
-            near = get_close_matches(name, HARD_CASES, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(HARD_CASES)}"
-            raise argparse.ArgumentTypeError(f"{name!r} is no hard case: {hint}")
+            raise argparse.ArgumentTypeError(f"{name!r} is no hard case: {meant(name, HARD_CASES)}")
     return names

@@ -8,11 +8,10 @@ weight x points. What is not measured has no points, and is never taken for 0. J
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from math import isfinite
 from typing import Final, Literal
 
-from loadgen.errors import SettingsError
+from loadgen.errors import SettingsError, meant
 from loadgen.named_toml import read_named
 from loadgen.settings import Settings
 
@@ -180,13 +179,13 @@ def _wrong(raw: Mapping[str, object]) -> Iterator[str]:
 def _wrong_table(table: str, inner: object) -> Iterator[str]:
     known = _TABLES.get(table)
     if known is None:
-        yield f"[{table}] is no part of it: {_meant(table, tuple(_TABLES))}"
+        yield f"[{table}] is no part of it: {meant(table, tuple(_TABLES))}"
     elif not isinstance(inner, dict):
         yield f"{table} has to be a table, [{table}]"
     else:
         for name, value in inner.items():
             if name not in known:
-                yield f"{name} of [{table}] is not known: {_meant(name, known)}"
+                yield f"{name} of [{table}] is not known: {meant(name, known)}"
             elif isinstance(value, bool) or not isinstance(value, int | float) or not _fits(value):
                 yield f"{name} of [{table}] is {value!r}: it must be a number, 0 or more"
 
@@ -211,8 +210,3 @@ def _table(raw: Mapping[str, object], name: str) -> Mapping[str, float]:
 
 def _fits(value: float) -> bool:
     return isfinite(value) and value >= 0
-
-
-def _meant(name: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

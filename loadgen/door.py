@@ -6,14 +6,13 @@ any of it is applied; what is refused says so in one line, `{"error": …}`.
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, jsonify, request
 
 from loadgen.engine.run import Run
-from loadgen.errors import SettingsError
+from loadgen.errors import SettingsError, meant
 from loadgen.settings import RATE_SETTINGS, load_settings
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.profiles import ProfileName
@@ -148,8 +147,7 @@ def _named(rates: object) -> Mapping[str, object]:
         raise _Refused(400, "rates_per_hour has to be an object, {operation: rate per hour}")
     for name in rates:
         if name not in OPERATIONS:
-            near = get_close_matches(str(name), OPERATIONS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPERATIONS)}"
+            hint = meant(str(name), OPERATIONS)
             raise _Refused(400, f"no operation is called {name!r}: {hint}")
     return rates
 

@@ -3,6 +3,16 @@
 The exit code rides on the class, so `cli.main` and Locust's listeners end a process alike.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the hint on a name that is not `known`: the nearest one, else all there are."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+
 
 class PlaygroundError(Exception):
     """Base of all: its text is shown to the person as it stands."""

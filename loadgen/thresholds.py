@@ -6,11 +6,10 @@ starts; what nothing has measured is not judged, and never passes in silence. Ju
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import inf, isfinite
 from typing import Final, Literal, Protocol
 
-from loadgen.errors import SettingsError
+from loadgen.errors import SettingsError, meant
 from loadgen.named_toml import read_named
 from loadgen.settings import OPERATIONS, Settings
 
@@ -177,8 +176,8 @@ def _parsed(raw: Mapping[str, object]) -> Iterator[Threshold | str]:
         else:
             for operation, inner in value.items():
                 if operation not in OPERATIONS:
-                    meant = _meant(operation, OPERATIONS)
-                    yield f"[operations.{operation}] is no operation: {meant}"
+                    hint = meant(operation, OPERATIONS)
+                    yield f"[operations.{operation}] is no operation: {hint}"
                 elif not isinstance(inner, dict):
                     yield f"operations.{operation} has to be a table, [operations.{operation}]"
                 else:
@@ -191,7 +190,7 @@ def _limit(name: str, value: object, operation: str | None) -> Threshold | str:
     if name not in known:
         if name in _OF_A_RUN:
             return f"{where} is a limit on the whole run: put it above the tables"
-        return f"{where} is no threshold: {_meant(name, known)}"
+        return f"{where} is no threshold: {meant(name, known)}"
     highest = 1.0 if name.endswith("_share") else inf
     allowed = "a number from 0 to 1" if highest == 1 else "a number, 0 or more"
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -199,11 +198,6 @@ def _limit(name: str, value: object, operation: str | None) -> Threshold | str:
     if not isfinite(value) or not 0 <= value <= highest:
         return f"{where} is {value!r}: it must be {allowed}"
     return Threshold(name, float(value), operation)
-
-
-def _meant(name: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
 def _judged(limit: Threshold, measured: Measured) -> Judged:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loadgen.record import RunRecord
-from loadgen.record_rows import Sample
+from loadgen.record_rows import MarkerSample, Sample
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 RATES = {
@@ -25,6 +25,15 @@ BEFORE = {
     "events": {"rows": 20_000},
 }
 _REFUSALS = {"insert_order": "40P01", "update_order_status": "02000"}
+
+
+def marker(
+    sequence: int, seconds: float | None, *, tool: str = "copy", every: float = 1.0
+) -> MarkerSample:
+    """Return a tool's marker, one `every` so many seconds; it took `seconds`, or never came."""
+    written = START + timedelta(seconds=every * sequence)
+    seen = None if seconds is None else written + timedelta(seconds=seconds)
+    return MarkerSample(tool, sequence, written, seen, seconds, None if seen is None else 0.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from loadgen.destination.tools_file import load_tools
 from loadgen.errors import PlaygroundError
 from loadgen.record_reader import find_run, read_freshness, read_verify
 from loadgen.report.copies import copies_of
+from loadgen.report.deliveries import by_tool
 from loadgen.settings import Settings, load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
@@ -279,7 +280,7 @@ def _passing_on() -> Iterator[_Stop]:
 
 def _say_goodbye(settings: Settings) -> None:
     path = find_run(settings.reports_dir)
-    copies = copies_of(read_verify(path), read_freshness(path), ())
+    copies = copies_of(read_verify(path), by_tool(read_freshness(path)), ())
     took = {row[0]: row for row in copies.freshness.rows}
     print("\nThe two tools, beside the same load with hard deletes and late commits:")
     for tool, verdict, rows, found, *_ in copies.right.rows:

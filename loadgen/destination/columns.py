@@ -1,6 +1,7 @@
 """Names in SQL, columns as a catalogue names them, and the families that their types fall into."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -58,6 +59,12 @@ class Column:
         """Digits after a decimal's point; None where each value has its own."""
         found = _SCALE.search(self.type.replace(" ", ""))
         return int(found[1]) if found else None
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def quoted(*names: str) -> str:

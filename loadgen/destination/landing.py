@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from loadgen.destination.columns import Column
+from loadgen.destination.columns import Column, listed
 from loadgen.destination.conventions import Convention, Flag, Kind, Lossy, known
 from loadgen.destination.door import Tables
 from loadgen.destination.tools_file import Tool
@@ -19,7 +19,6 @@ _DELETED: Final = re.compile(r"delet|removed")
 _CURRENT: Final = re.compile(r"(^|_)(is_)?(active|current|latest)$")
 _LOADED: Final = re.compile(r"load|sync|insert|extract|ingest|merge|process|updat|publish")
 _TIMES: Final = ("timestamp", "timestamptz")
-_NAMED: Final = 4
 
 
 @dataclass(slots=True)
@@ -120,7 +119,7 @@ def _kind(tool: Tool, own: Mapping[str, Column]) -> Kind:
 def _say_kind(landing: Landing, tool: Tool, usual: Convention, own: Mapping[str, Column]) -> None:
     signs = [column.name for name, column in own.items() if usual.ignores(name)]
     if signs:
-        landing.note("kind", f"by its columns: {_listed(signs)}")
+        landing.note("kind", f"by its columns: {listed(signs)}")
     else:
         landing.note("kind", "as in tools.toml: there is no column that a known tool adds")
     if landing.kind != tool.kind:
@@ -133,7 +132,7 @@ def _names(landing: Landing, tool: Tool, usual: Convention, affixes: Affixes, co
     pattern = f"{before}{{table}}{after}"
     if pattern != usual.table_pattern.lower():
         landing.convention["table_pattern"] = pattern
-        landing.note("table_pattern", f"by {_listed(list(landing.found.values()))}")
+        landing.note("table_pattern", f"by {listed(list(landing.found.values()))}")
     names = [*landing.found.values()]
     names += [one.name for table in landing.found.values() for one in copy[table]]
     case = _case(names)
@@ -143,7 +142,7 @@ def _names(landing: Landing, tool: Tool, usual: Convention, affixes: Affixes, co
         )
     elif case != (tool.folds_to if usual.case == "folded" else usual.case):
         landing.convention["case"] = case
-        landing.note("case", f"by {_listed(names)}")
+        landing.note("case", f"by {listed(names)}")
 
 
 def _case(names: list[str]) -> Literal["upper", "lower"] | None:
@@ -156,7 +155,7 @@ def _ignored(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> 
     more = [name for name in own if not usual.ignores(name)]
     if more:
         landing.convention["ignored_columns"] = [*usual.ignored_columns, *more]
-        landing.note("ignored_columns", f"the source has no {_listed(more)}")
+        landing.note("ignored_columns", f"the source has no {listed(more)}")
 
 
 def _deletes(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> None:
@@ -218,9 +217,9 @@ def _types(landing: Landing, usual: Convention, pairs: Pairs) -> None:
     more = []
     for (source, destination, keeps), columns in lossy.items():
         if any((one.source, one.destination) == (source, destination) for one in usual.lossy):
-            landing.note("lossy", f"known of this kind: {_listed(columns)}")
+            landing.note("lossy", f"known of this kind: {listed(columns)}")
             continue
-        because = f"{_listed(columns)} landed so"
+        because = f"{listed(columns)} landed so"
         one = Lossy.model_validate(
             {"source": source, "destination": destination, "keeps": keeps, "because": because}
         )
@@ -256,9 +255,4 @@ def _missing(landing: Landing, source: Tables, pairs: Pairs) -> None:
         have = {one.name.lower() for one in copy}
         gone = [one.name for one in columns if one.name.lower() not in have]
         if gone:
-            landing.note("", f"{table} has no {_listed(gone)}")
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+            landing.note("", f"{table} has no {listed(gone)}")

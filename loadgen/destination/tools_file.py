@@ -5,7 +5,6 @@ Secrets stay out of the file where `url_env` names an environment variable or a 
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -14,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from loadgen.destination.columns import quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Kind, Table, known
-from loadgen.errors import SettingsError
+from loadgen.errors import SettingsError, meant
 from loadgen.named_toml import read_named
 from loadgen.settings import Settings, variable
 
@@ -202,12 +201,8 @@ def chosen(tools: tuple[Tool, ...], name: str | None) -> tuple[Tool, ...]:
     found = tuple(tool for tool in tools if name in {None, tool.name})
     if name is None or found:
         return found
-    names = [tool.name for tool in tools]
-    there_are = f"there are {', '.join(names)}" if names else "it has no tools"
-    near = get_close_matches(name, names, n=1)
-    raise SettingsError(
-        f"no tool {name!r} in TOOLS_FILE: " + (f"did you mean {near[0]}?" if near else there_are)
-    )
+    hint = meant(name, [tool.name for tool in tools]) if tools else "it has no tools"
+    raise SettingsError(f"no tool {name!r} in TOOLS_FILE: {hint}")
 
 
 def _tool(name: str, table: object) -> Tool:
@@ -239,8 +234,7 @@ def _meant(key: str, tables: list[str]) -> str:
     for part in tables:
         model = _inner(model, part)
     names = [field.alias or name for name, field in model.model_fields.items() if name != "name"]
-    near = get_close_matches(key, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    return meant(key, names)
 
 
 def _inner(model: type[BaseModel], key: str) -> type[BaseModel]:

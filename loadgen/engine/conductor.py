@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import psycopg
 
@@ -66,7 +67,6 @@ class Conductor:
     latest: Mapping[str, Sample] = field(init=False, default_factory=dict)
     last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
     _rows_before: Mapping[str, Mapping[str, int]] = field(init=False, default_factory=dict)
-    _spent_after: Mapping[str, object] | None = field(init=False, default=None)
     _latency: Latencies = field(init=False, default_factory=no_latencies)  # of the whole run
     _interval: Latencies = field(init=False, default_factory=no_latencies)  # since the last sample
     _unbalanced: int = field(init=False, default=0)
@@ -186,10 +186,12 @@ class Conductor:
 
     def finish(self, *, interrupted: bool = False) -> Outcome:
         """Drain the run, close its record and judge it."""
-        seconds, rows_after, why_not = self._drain()
+        seconds, after = self._drain()
         totals = self.sample()
         self.swarm.close()
-        problems = problems_of(totals, self._unbalanced, self._rows_before, rows_after, why_not)
+        problems = problems_of(
+            totals, self._unbalanced, self._rows_before, after.rows, after.why_not
+        )
         problems += self.swarm.desertion(seconds)
         latency = {name: _summaries(*pair) for name, pair in self._latency.items()}
         services, intendeds = zip(*self._latency.values(), strict=True)
@@ -217,25 +219,25 @@ class Conductor:
             failures=by_operation(self.swarm.failures()),
             latency_all=latency_all,
             rows_before=self._rows_before,
-            rows_after=rows_after,
-            spent_after=self._spent_after,
+            rows_after=after.rows,
+            spent_after=after.spent,
             valid=not reasons,
             invalid_reason="; ".join(reasons) or None,
         )
         self.record.forget_position()
         return outcome
 
-    def _drain(self) -> tuple[float, Rows | None, str]:
-        """Offer nothing more and let all be known; return (seconds offered, rows, why no rows)."""
+    def _drain(self) -> tuple[float, "_After"]:
+        """Offer nothing more and let all be known; return the seconds offered, and the source."""
         self.swarm.stop_offering()
         _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
         _wait_until(self._settled, SETTLE_SECONDS if self._may_settle() else 0.0)
         whole = self.plan.duration
         seconds = min(max(whole - self.left, self.swarm.elapsed()), whole)
-        rows_after, why_not = self._count_rows()
-        if rows_after is not None and self.swarm.awaits_sums():
-            self.swarm.settle_from_sums(gained(self._rows_before, rows_after))
-        return seconds, rows_after, why_not
+        after = self._source_after()
+        if after.rows is not None and self.swarm.awaits_sums():
+            self.swarm.settle_from_sums(gained(self._rows_before, after.rows))
+        return seconds, after
 
     def _exit_code(self, judgement: Judgement, *, sound: bool) -> int:
         code = judgement.exit_code(sound=sound)
@@ -246,19 +248,7 @@ class Conductor:
         self, at: datetime, name: str, counts: Counts, target: float, pair: Sequence[Histogram]
     ) -> Sample:
         service, intended = (h.quantiles((0.5, 0.95, 0.99)) for h in pair)
-        return Sample(
-            at,
-            name,
-            target,
-            counts.offered,
-            counts.committed,
-            counts.failed,
-            counts.skipped,
-            counts.unknown,
-            counts.in_flight,
-            *service,
-            *intended,
-        )
+        return Sample(at, name, target, *counts.dump(), *service, *intended)
 
     def _settled(self) -> bool:
         return self.swarm.awaits_sums() or not any(c.unknown for c in self._counts())
@@ -273,8 +263,8 @@ class Conductor:
                 return is_of_run(connection, self.plan.claim)
         return True
 
-    def _count_rows(self) -> tuple[Rows | None, str]:
-        """Return the source's rows, or why they can't be read, on a connection of the moment.
+    def _source_after(self) -> "_After":
+        """Return the source's rows and what it spent, or why not, on a connection of the moment.
 
         One that was open before may hang for ever: its server may be gone, or stand still.
         """
@@ -284,11 +274,18 @@ class Conductor:
                 postgres.connect(self.dsn) as connection,
             ):
                 if is_of_run(connection, self.plan.claim):
-                    self._spent_after = spent(connection)
-                    return count_rows(connection), ""
+                    return _After(count_rows(connection), spent(connection))
                 raise another_database(self.plan.claim)
         except SourceError as exc:
-            return None, str(exc)
+            return _After(why_not=str(exc))
+
+
+class _After(NamedTuple):
+    """The source once all is known: its rows and what it has spent, or why nobody can tell."""
+
+    rows: Rows | None = None
+    spent: Mapping[str, object] | None = None
+    why_not: str = ""
 
 
 def _summaries(service: Histogram, intended: Histogram) -> Quantiles:

@@ -4,7 +4,7 @@ A column is a tool of a run, or a run without tools: that is the control, and th
 the source is shown against it. Runs of another workload are refused; circumstances are warned of.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -242,10 +242,6 @@ def _of_tool(part: str, say: Callable[[Any], str]) -> _Say:
     return said
 
 
-def _found(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{number:,} {kind}" for kind, number in found.items()) or "nothing"
-
-
 def _paid(total: Total | None) -> str:
     return words.NOTHING if total is None else money.total(total)
 
@@ -274,7 +270,7 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
         "correctness",
         (
             ("verdict", _of_tool("correct", lambda found: str(found.verdict))),
-            ("found", _of_tool("correct", lambda found: _found(found.found))),
+            ("found", _of_tool("correct", lambda found: words.kinds(found.found))),
             ("rows compared", _of_tool("correct", lambda found: words.count(found.rows))),
         ),
     ),

@@ -4,19 +4,17 @@ From verify.json, freshness.csv and slots.csv, as tables; the files are read onc
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from math import ceil
 from statistics import median
 from typing import Any
 
-from loadgen.record_rows import MarkerSample, SlotSample
+from loadgen.record_rows import SlotSample
 from loadgen.report import words
+from loadgen.report.deliveries import FEWEST_FOR_P99, Deliveries
 from loadgen.report.tables import Column, Table
 from loadgen.verify import cases
 
-_FEWEST_FOR_P95 = 20  # deliveries; of fewer a high quantile is one row's luck
-_FEWEST_FOR_P99 = 100
 _FINDINGS = 5  # shown of a tool
 _CELL = 40  # characters of a value that are shown
 
@@ -38,9 +36,9 @@ class Copies:
 
 
 def copies_of(
-    verified: Mapping[str, Any], markers: Iterable[MarkerSample], slots: Iterable[SlotSample]
+    verified: Mapping[str, Any], delivered: Mapping[str, Deliveries], slots: Iterable[SlotSample]
 ) -> Copies:
-    """Return what verify.json's content and the rows of the two files say."""
+    """Return what verify.json's content, the tools' deliveries and the looks at slots say."""
     tools: Mapping[str, Any] = verified.get("tools", {})
     return Copies(
         right=_right(tools),
@@ -49,7 +47,7 @@ def copies_of(
             f"{name}: {problem}" for name, tool in tools.items() for problem in tool["problems"]
         ),
         cases=_cases(tools),
-        freshness=_freshness(markers),
+        freshness=_freshness(delivered),
         slots=_slots(slots),
     )
 
@@ -57,9 +55,8 @@ def copies_of(
 def _right(tools: Mapping[str, Any]) -> Table:
     rows = []
     for name, tool in tools.items():
-        found = ", ".join(f"{n:,} {kind}" for kind, n in tool["totals"].items())
         compared = sum(table["rows"] for table in tool["tables"].values())
-        cells = (name, tool["verdict"], words.count(compared), found or "nothing")
+        cells = (name, tool["verdict"], words.count(compared), words.kinds(tool["totals"]))
         rows.append((*cells, words.count(tool["in_flight"]), str(tool["at"])))
     columns = ("tool", "verdict", "rows compared", "found", "in flight", "checked at")
     numbers = {"rows compared", "in flight"}
@@ -107,28 +104,19 @@ def _cut(value: object) -> str:
     return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
 
 
-def _freshness(markers: Iterable[MarkerSample]) -> Table:
-    delivered: dict[str, list[float]] = defaultdict(list)
-    polls: dict[str, list[float]] = defaultdict(list)
-    missed: dict[str, int] = defaultdict(int)
-    for row in markers:
-        missed[row.tool] += row.delivery_seconds is None
-        if row.delivery_seconds is not None:
-            delivered[row.tool].append(row.delivery_seconds)
-            polls[row.tool].append(row.poll_seconds or 0.0)
+def _freshness(delivered: Mapping[str, Deliveries]) -> Table:
     rows = []
-    for tool, not_seen in missed.items():
-        times = sorted(delivered[tool])
-        cells = [
-            words.count(len(times)),
-            words.count(not_seen),
-            _quantile(times, 0.5, 1),
-            _quantile(times, 0.95, _FEWEST_FOR_P95),
-            _quantile(times, 0.99, _FEWEST_FOR_P99),
-            _quantile(times, 1.0, 1),
-            words.latency(median(polls[tool])) if polls[tool] else words.NOTHING,
-        ]
-        rows.append((tool, *cells))
+    for tool, found in delivered.items():
+        waits = [row.poll_seconds or 0.0 for row in found.rows if row.delivery_seconds is not None]
+        times = (
+            found.quantile(0.5),
+            found.p95,
+            found.quantile(0.99, FEWEST_FOR_P99),
+            found.quantile(1.0),
+            median(waits) if waits else None,
+        )
+        counts = (words.count(len(found.seconds)), words.count(found.not_seen))
+        rows.append((tool, *counts, *map(words.latency, times)))
     columns = (
         "tool",
         "delivered",
@@ -140,13 +128,6 @@ def _freshness(markers: Iterable[MarkerSample]) -> Table:
         "of it our own wait",
     )
     return Table(tuple(Column(name, name != "tool") for name in columns), tuple(rows))
-
-
-def _quantile(ordered: Sequence[float], share: float, fewest: int) -> str:
-    """Return the time within which that share was delivered; where that is too few, a dash."""
-    if len(ordered) < fewest:
-        return words.NOTHING
-    return words.latency(ordered[ceil(share * len(ordered)) - 1])
 
 
 @dataclass(slots=True)

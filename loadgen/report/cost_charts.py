@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.costs import words
 from loadgen.report.charts import End, name_ends
-from loadgen.report.palette import APART, LIGHT
+from loadgen.report.palette import LIGHT, apart
 from loadgen.report.svg import Drawing, Shape, draw
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def draw_curve(curve: Curve, shape: Shape) -> Drawing:
         axes.set_ylim(_FLOOR, _TOP * _highest(curve))
         ends = [
             _vendor(axes, curve, name, LIGHT[color])
-            for name, color in zip(curve.vendors, _colors(len(curve.vendors)), strict=True)
+            for name, color in zip(curve.vendors, apart(len(curve.vendors)), strict=True)
         ]
         _mark(axes, curve)
         _ticks(axes, curve.unit)
@@ -121,10 +121,6 @@ def draw_curve(curve: Curve, shape: Shape) -> Drawing:
 
     name = f"cost-{curve.name}-{shape.width}"
     return draw(name, f"{curve.title}: {curve.says}", paint, shape)
-
-
-def _colors(number: int) -> list[str]:
-    return [APART[i % len(APART)] for i in range(number)]
 
 
 def _highest(curve: Curve) -> float:

@@ -14,7 +14,6 @@ from loadgen.errors import RecordError
 from loadgen.record_costs import read_costs
 from loadgen.record_files import naming, replace_file
 from loadgen.record_reader import (
-    read_freshness,
     read_generator,
     read_samples,
     read_slots,
@@ -24,9 +23,10 @@ from loadgen.report.copies import copies_of
 from loadgen.report.facts import Facts, facts_of
 from loadgen.report.freshness import saws
 from loadgen.report.impact import impact_of
+from loadgen.report.matrix import Words, read_words
 from loadgen.report.recovery import recovery_of
 from loadgen.report.render import CHART_FILES, Beside, Report, render
-from loadgen.report.results import Words, read_words, results
+from loadgen.report.results import results
 from loadgen.report.studies import control_for, study_in
 from loadgen.thresholds import Threshold
 
@@ -72,10 +72,11 @@ def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Wr
     facts = facts_of(study.run, read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
     verified = read_verify(folder)
+    delivered = {one.tool: one.fresh for one in study.standings if one.fresh is not None}
     beside = Beside(
-        copies_of(verified, read_freshness(folder), read_slots(folder)),
-        {} if facts.start is None else saws(read_freshness(folder), facts.start),
-        recovery_of(verified, read_freshness(folder)),
+        copies_of(verified, delivered, read_slots(folder)),
+        {} if facts.start is None else saws(delivered, facts.start),
+        recovery_of(verified, delivered),
         read_costs(folder),
         study.standings,
         impact_of(study.run),

@@ -4,15 +4,14 @@ Between two deliveries a copy grows older second by second, and a delivery renew
 long run many deliveries share a point, the oldest age and the youngest of each stretch.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.record_rows import MarkerSample
 from loadgen.report.charts import End, Frame, latency_ticks, name_ends, time_axis
-from loadgen.report.palette import APART, LIGHT
-from loadgen.report.recovery import arrivals_of
+from loadgen.report.deliveries import Deliveries
+from loadgen.report.palette import LIGHT, apart
 from loadgen.report.svg import Drawing, Shape, draw
 
 if TYPE_CHECKING:
@@ -29,20 +28,17 @@ _SAYS: Final = "The age of its newest marker, up to each delivery and after it."
 Saw = Sequence[tuple[float, float]]  # seconds of the run, seconds of age
 
 
-def saws(rows: Iterable[MarkerSample], start: datetime) -> dict[str, Saw]:
+def saws(delivered: Mapping[str, Deliveries], start: datetime) -> dict[str, Saw]:
     """Return the saw of each tool of which two deliveries are known; time counts from `start`."""
-    by_tool: dict[str, list[MarkerSample]] = {}
-    for row in rows:
-        by_tool.setdefault(row.tool, []).append(row)
-    found = {name: _saw(markers, start) for name, markers in by_tool.items()}
+    found = {name: _saw(one, start) for name, one in delivered.items()}
     return {name: saw for name, saw in found.items() if saw}
 
 
-def _saw(rows: Sequence[MarkerSample], start: datetime) -> Saw:
+def _saw(delivered: Deliveries, start: datetime) -> Saw:
     """Return the ages before and after each delivery but the first, thinned."""
     teeth = [
         ((now.seen - start).total_seconds(), (now.seen - before.written).total_seconds(), now.took)
-        for before, now in pairwise(arrivals_of(rows))
+        for before, now in pairwise(delivered.arrivals())
     ]
     if len(teeth) <= _STRETCHES:
         return [point for at, old, young in teeth for point in ((at, old), (at, young))]
@@ -66,8 +62,8 @@ def draw_freshness(tools: Mapping[str, Saw], shape: Shape) -> Drawing:
         ages = [max(age, _LEAST) for saw in tools.values() for _, age in saw]
         axes.set_ylim(min(ages) / 1.5, max(ages) * 1.5)
         ends: list[End] = []
-        for number, (name, saw) in enumerate(tools.items()):
-            color = LIGHT[APART[number % len(APART)]]
+        for color_name, (name, saw) in zip(apart(len(tools)), tools.items(), strict=True):
+            color = LIGHT[color_name]
             times, tall = [at for at, _ in saw], [max(age, _LEAST) for _, age in saw]
             axes.plot(times, tall, color=color, linewidth=1.2)
             ends.append((tall[-1], name, color))

@@ -38,9 +38,14 @@ DARK = {
 }
 
 # Those that stay apart for all eyes, for lines of vendors or tools, whose names stand at the ends.
-APART = (
+_APART = (
     "insert-order", "soft-delete-user", "update-order-status", "insert-event", "other-operation",
 )  # fmt: skip
+
+
+def apart(number: int) -> list[str]:
+    """Return the names of so many colours; beyond five they come again."""
+    return [_APART[i % len(_APART)] for i in range(number)]
 
 
 def color_name(operation: str) -> str:

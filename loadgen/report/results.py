@@ -1,54 +1,22 @@
 """RESULTS.md: the decision matrix of a study, written and written again. Pure.
 
 Measured cells, score and limits are replaced each time; people's cells, rows that they added and
-all below `## Notes` are kept word for word. What this module wrote has a checksum in the file:
-where it does not hold, somebody's words stand where they would be lost, and nothing is written.
+all below `## Notes` are kept word for word, as `matrix` reads them back.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
-from html import unescape
 from typing import Final
 
 from markupsafe import Markup
 
 from loadgen import decision
 from loadgen.decision import Rules, Score
-from loadgen.errors import RecordError
 from loadgen.report.impact import NOT_MEASURED
 from loadgen.report.markdown import escaped, plain_table
+from loadgen.report.matrix import HEAD, LABELS, MATRIX, NOTES, PEOPLES, Words, checksum
 from loadgen.report.standing import Standing
 from loadgen.report.tables import Column, Table
 
-# The rows of the matrix: people's words, or what is filled in. In this order.
-PEOPLES: Final[Mapping[str, str]] = {
-    "set_up_time": "Set-up time",
-    "ux": "UX",
-    "features": "Features",
-    "notes": "Notes on the tool",
-    "decision": "Decision",
-}
-LABELS: Final[Mapping[str, str]] = {
-    "set_up_time": "Set-up time",
-    "ux": "UX",
-    "cost": "Cost",
-    "snowflake_efficiency": "Snowflake efficiency",
-    "correctness": "Correctness",
-    "freshness": "Freshness",
-    "features": "Features",
-    "notes": "Notes on the tool",
-    "score": "Score",
-    "limits": "Limits",
-    "decision": "Decision",
-}
-_YOURS: Final = "yours"
-_HEAD: Final = ("criterion", "by")
-_NOTES: Final = "## Notes"
-_MATRIX: Final = "## Decision matrix"
-_SUM: Final = re.compile(r"<!-- loadgen wrote this; sum ([0-9a-f]{64}) -->")
-_RULE: Final = re.compile(r"[|\s:-]+")
 _INTRO: Final = (
     "Rows by *loadgen* are filled in by `loadgen report`, each time it writes this file. Those by "
     "*yours* are kept word for word, and so are rows that you add to the matrix and all below "
@@ -64,16 +32,6 @@ _NO_RULES: Final = "no decision.toml"
 _NO_LIMITS: Final = "no limits set"
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What people wrote: cells by row and tool, the tools in their order, and all below Notes."""
-
-    tools: tuple[str, ...] = ()
-    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows: whose, and cells
-    notes: str = "\n"
-
-
 def results(title: str, standings: Sequence[Standing], rules: Rules, kept: Words) -> str:
     """Return the file; `title` is what the study is called."""
     by_tool = {one.tool: one for one in standings}
@@ -83,86 +41,21 @@ def results(title: str, standings: Sequence[Standing], rules: Rules, kept: Words
     parts = [
         f"# {escaped(title)}",
         _INTRO if standings else f"{_INTRO} {_BLANK}",
-        _MATRIX,
+        MATRIX,
         plain_table(_matrix(known, scores, rules, kept)),
         *_arithmetic(known, scores),
         *_limits(known, rules),
-        _NOTES,
+        NOTES,
     ]
     text = "\n\n".join(map(str, parts))
     head, rest = text.split("\n", 1)
-    marked = f"{head}\n\n<!-- loadgen wrote this; sum {_checksum(text)} -->\n{rest}"
+    marked = f"{head}\n\n<!-- loadgen wrote this; sum {checksum(text)} -->\n{rest}"
     return marked + kept.notes
 
 
 def blank() -> str:
     """Return the file as it is before a study, for the tools of tools.example.toml."""
     return results("Results of a study", (), Rules(), Words(tools=_STUDIED))
-
-
-def read_words(text: str, where: str) -> Words:
-    """Return what people wrote into the file; RecordError where something would be lost."""
-    own, found, notes = text.partition(f"\n{_NOTES}")
-    written = _SUM.search(own)
-    if not found or (notes and not notes.startswith("\n")):
-        raise _unread(where, f"has no line `{_NOTES}`")
-    if written is None:
-        raise _unread(where, "was not written by loadgen, or its first comment is gone")
-    rows = list(_matrix_rows(own))
-    if not rows or tuple(rows[0][:2]) != _HEAD or len(set(rows[0])) != len(rows[0]):
-        raise _unread(where, "has no decision matrix, or its heading was changed")
-    tools = tuple(_unescaped(name) for name in rows[0][2:])
-    for row in rows[1:]:
-        if len(row) != len(rows[0]):
-            raise _unread(where, f"has {len(row)} cells in row {row[:1]}, not {len(rows[0])}")
-    names = [row[0] for row in rows[1:]]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise _unread(where, f"has two rows {twice!r}")
-    if _checksum(f"{own}\n{_NOTES}") != written[1]:
-        raise _unread(where, "was changed in a row or a text that loadgen writes")
-    keys = {label: key for key, label in PEOPLES.items()}
-    cells = {
-        keys[row[0]]: dict(zip(tools, row[2:], strict=True)) for row in rows[1:] if row[0] in keys
-    }
-    added = {row[0]: tuple(row[1:]) for row in rows[1:] if row[0] not in LABELS.values()}
-    return Words(tools, cells, added, notes)
-
-
-def _unread(where: str, why: str) -> RecordError:
-    return RecordError(
-        f"{where} {why}: nothing was written, so that no word of yours is lost; move the file away "
-        "and copy your words into the new one"
-    )
-
-
-def _matrix_rows(own: str) -> Iterator[list[str]]:
-    """Yield the cells of the matrix, its heading first, without the rule below that."""
-    section = own.partition(f"\n{_MATRIX}")[2].partition("\n## ")[0]
-    for line in section.splitlines():
-        if line.startswith("|") and not _RULE.fullmatch(line):
-            yield _cells(line)[1:-1]
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())]
-
-
-def _checksum(text: str) -> str:
-    """Return the sum over what loadgen wrote: all but people's cells and rows, and spaces."""
-    found: list[str] = []
-    matrix = False
-    for line in text.splitlines():
-        matrix = line.rstrip() == _MATRIX or (matrix and not line.startswith("## "))
-        if _SUM.fullmatch(line) or _RULE.fullmatch(line):
-            continue
-        cells = _cells(line)
-        if not matrix or not line.startswith("|"):
-            found += line.replace("|", " | ").split()
-        elif cells[1] in PEOPLES.values():
-            found += cells[1:3]
-        elif cells[1] in {*LABELS.values(), _HEAD[0]}:
-            found += [word for cell in cells for word in cell.split()]
-    return sha256(" ".join(found).encode()).hexdigest()
 
 
 def _matrix(
@@ -172,13 +65,13 @@ def _matrix(
     for key, label in LABELS.items():
         if key in PEOPLES:
             cells = [_raw(kept.cells.get(key, {}).get(one.tool, "")) for one in known]
-            rows.append((label, _YOURS, *cells))
+            rows.append((label, "yours", *cells))
         else:
             rows.append((label, "loadgen", *(_cell(key, one, scores, rules) for one in known)))
     for label, (whose, *cells) in kept.added.items():
         own = dict(zip(kept.tools, cells, strict=True))
         rows.append((_raw(label), _raw(whose), *(_raw(own.get(one.tool, "")) for one in known)))
-    columns = [*map(Column, _HEAD), *(Column(one.tool) for one in known)]
+    columns = [*map(Column, HEAD), *(Column(one.tool) for one in known)]
     return Table(tuple(columns), tuple(rows))
 
 
@@ -296,7 +189,3 @@ def _number(value: float) -> str:
 def _raw(cell: str) -> str:
     """Return what people wrote as it is: it is Markdown already."""
     return Markup(cell)  # noqa: S704 - their own words, in their own file
-
-
-def _unescaped(name: str) -> str:
-    return unescape(re.sub(r"\\([\\`*\[\]|])", r"\1", name))

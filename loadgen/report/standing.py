@@ -4,19 +4,17 @@ From verify.json, freshness.csv and costs.json; what nobody measured is None, in
 measured". Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from math import ceil
 from typing import Any, Final
 
 from loadgen.costs import words as money
 from loadgen.record_costs import CostLine, Costs, Total
-from loadgen.record_rows import MarkerSample
 from loadgen.report import words
+from loadgen.report.deliveries import Deliveries
 from loadgen.report.impact import NOT_MEASURED
 
-FEWEST_FOR_P95: Final = 20  # deliveries; of fewer a high quantile is one row's luck
 _NOT_WRONG: Final = "lossy"  # a difference that the tool's convention declares
 _CHECKED: Final = ("right", "lossy", "wrong", "did not converge")
 
@@ -40,37 +38,8 @@ class Correct:
     def __str__(self) -> str:
         if self.verdict not in _CHECKED:
             return self.verdict
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.found.items())
-        return f"{self.verdict}: {kinds or 'nothing wrong'} in {words.plural(self.rows, 'row')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """How long a tool's deliveries took, in seconds, ascending; and how many never came."""
-
-    seconds: Sequence[float]
-    not_seen: int
-
-    def quantile(self, share: float, fewest: int = 1) -> float | None:
-        """Return the time within which that share was delivered; None of too few."""
-        if len(self.seconds) < max(1, fewest):
-            return None
-        return self.seconds[ceil(share * len(self.seconds)) - 1]
-
-    @property
-    def p95(self) -> float | None:
-        """The p95, where there are enough deliveries for one."""
-        return self.quantile(0.95, FEWEST_FOR_P95)
-
-    def __str__(self) -> str:
-        late = f", {words.count(self.not_seen)} never seen" if self.not_seen else ""
-        if not self.seconds:
-            return f"no marker arrived{late}"
-        told = f"deliveries p50 {words.latency(self.quantile(0.5))}"
-        number = words.plural(len(self.seconds), "marker")
-        if self.p95 is None:
-            return f"{told}, longest {words.latency(self.seconds[-1])}, of {number}{late}"
-        return f"{told}, p95 {words.latency(self.p95)}, of {number}{late}"
+        found = words.kinds(self.found) if self.found else "nothing wrong"
+        return f"{self.verdict}: {found} in {words.plural(self.rows, 'row')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +97,7 @@ class Standing:
 
     tool: str
     correct: Correct | None = None
-    fresh: Fresh | None = None
+    fresh: Deliveries | None = None
     paid: Paid | None = None
     burnt: Burnt | None = None
 
@@ -156,14 +125,14 @@ class Standing:
 def standings_of(
     together: Sequence[str],
     verified: Mapping[str, Any],
-    markers: Iterable[MarkerSample],
+    fresh: Mapping[str, Deliveries],
     costs: Costs | None,
 ) -> tuple[Standing, ...]:
     """Return the tools under test of a run: those that ran, were verified, watched or priced.
 
     Vendors that are priced for comparison alone are none of them.
     """
-    checked, fresh = verified.get("tools", {}), _fresh(markers)
+    checked = verified.get("tools", {})
     named = costs.outlook.get("tools", {}) if costs else {}
     burnt = costs.outlook.get("snowflake", ()) if costs else ()
     by_tool = {one["tool"]: one for one in burnt}
@@ -183,17 +152,6 @@ def standings_of(
 def _correct(tool: Mapping[str, Any]) -> Correct:
     rows = sum(table["rows"] for table in tool["tables"].values())
     return Correct(tool["verdict"], rows, dict(tool["totals"]), tool["in_flight"])
-
-
-def _fresh(markers: Iterable[MarkerSample]) -> dict[str, Fresh]:
-    seen: dict[str, list[float]] = {}
-    missed: dict[str, int] = {}
-    for row in markers:
-        times = seen.setdefault(row.tool, [])
-        missed[row.tool] = missed.get(row.tool, 0) + (row.delivery_seconds is None)
-        if row.delivery_seconds is not None:
-            times.append(row.delivery_seconds)
-    return {tool: Fresh(sorted(times), missed[tool]) for tool, times in seen.items()}
 
 
 def _paid(tool: str, costs: Costs) -> Paid | None:

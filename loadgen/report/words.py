@@ -4,6 +4,7 @@ Pure text; no figure is computed here beyond its rounding.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import floor, log10
 
@@ -129,6 +130,11 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 def listed(parts: list[str]) -> str:
     """Join parts as a sentence does: a, b and c."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def kinds(found: Mapping[str, int]) -> str:
+    """Return how many there are of each kind: 2 missing, 1 differs; `nothing` if none."""
+    return ", ".join(f"{number:,} {kind}" for kind, number in found.items()) or "nothing"
 
 
 def sqlstate_words(sqlstate: str) -> str:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.destination.columns import Column, Engine, quoted
+from loadgen.destination.columns import Column, Engine, listed, quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Flag
 from loadgen.destination.door import Tables
 from loadgen.destination.tools_file import Tool
 from loadgen.verify.canonical import Pair, pair
 
 KEY: Final = "id"
-_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +85,7 @@ def _missing_table(tool: Tool, table: str, name: str, copy: Tables) -> str:
 
 
 def _there_are(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    shown = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f" (there are {shown})" if names else " (there are none)"
+    return f" (there are {listed(names)})" if names else " (there are none)"
 
 
 def _pairs(tool: Tool, source: tuple[Column, ...], copy: tuple[Column, ...]) -> list[Pair]:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.costs.window import hour_of
 from loadgen.record import RunRecord
 from loadgen.record_rows import MarkerSample
 from tests import records
 from tests.conftest import Fakesnow, RunLoadgen
 from tests.pages import markdown_tables, page_of
-from tests.records import Made, write_run
+from tests.records import Made, marker, write_run
 from tests.snowflake_account import Account
 
 ROOT = Path(__file__).parents[2]
-START = hour_of(datetime.now(UTC)) - timedelta(days=3)
+# In the middle of a day whose views are filled, whatever the hour it is now.
+START = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0) - timedelta(days=3)
 TOOLS = ("fivetran", "rivery", "airbyte", "simplyload")
 MEASURED = ("Cost", "Snowflake efficiency", "Correctness", "Freshness")
 WRONG = {"airbyte": {"missing": 2, "stale": 1}, "rivery": {"lossy": 5}}
@@ -62,12 +62,7 @@ def verified(tool: str) -> dict[str, object]:
 
 def delivered(number: int, tool: str) -> list[MarkerSample]:
     """Return a marker a minute, each delivered later than those of the tool before."""
-    found = []
-    for k in range(60):
-        written, took = START + timedelta(minutes=k), 10.0 * number + k / 60
-        seen = written + timedelta(seconds=took)
-        found.append(MarkerSample(tool, k, written, seen, took, 0.5))
-    return found
+    return [marker(k, 10.0 * number + k / 60, tool=tool, every=60) for k in range(60)]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from loadgen.record_reader import read_freshness, read_slots
 from loadgen.record_rows import MarkerSample
+from loadgen.report.deliveries import Deliveries
 from loadgen.report.recovery import interruptions
 from loadgen.source import server
 from loadgen.source.postgres import connect
@@ -282,7 +283,7 @@ def test_a_tool_that_stood_still_is_described(  # noqa: PLR0917 - a load, a tool
             assert process.returncode == 0, out + err
         finally:
             subscription.drop()
-    (found,) = interruptions(markers(folder, "copy"))
+    (found,) = interruptions(Deliveries(markers(folder, "copy")))
     assert found.resumed is not None
     assert found.oldest.total_seconds() > 10
     assert found.caught_up is not None

@@ -8,11 +8,13 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import psutil
 import pytest
 
+from loadgen.destination.columns import literal
+from loadgen.destination.duckdb_door import DuckdbDoor
 from loadgen.destination.tools_file import parse_tools
+from loadgen.errors import DestinationError
 from loadgen.settings import HARD_CASES, load_settings
 from loadgen.source.postgres import connect
 from loadgen.workload.hard_cases import HardCases, take_turn
@@ -76,12 +78,13 @@ class Tools:
         """Wait until a row is in the cursor's copy."""
 
         def found() -> bool:
-            # A reader shuts the tool out, and the other way round.
+            # By the door, which takes the tool's lock: a reader that does not can break a sync,
+            # and the next one then reads from an older mark, late rows and all.
+            door = DuckdbDoor(self.copy)
+            asked = f"SELECT count(*) FROM playground.hard_cases WHERE word = {literal(word)}"
             try:
-                with duckdb.connect(str(self.copy), read_only=True) as conn:
-                    asked = "SELECT count(*) FROM playground.hard_cases WHERE word = ?"
-                    return conn.execute(asked, [word]).fetchone() == (1,)
-            except duckdb.Error:
+                return list(door.ask(asked)) == [(1,)]
+            except DestinationError:  # there is no table yet
                 return False
 
         wait_for(found, f"{word} in the copy")

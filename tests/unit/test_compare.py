@@ -10,12 +10,11 @@ import pytest
 from loadgen.cli import main
 from loadgen.commands.compare import blocks
 from loadgen.record import RunRecord
-from loadgen.record_rows import MarkerSample
 from loadgen.report.compare import differences
 from loadgen.report.folder import Wishes, write_report
 from loadgen.report.studies import study_in
 from tests.pages import page_of
-from tests.records import START, VERIFIED, Made, write_run
+from tests.records import START, VERIFIED, Made, marker, write_run
 
 BEFORE = {"wal_bytes": 1_000, "cpu_seconds": 1.0, "server_started_at": START}
 
@@ -30,8 +29,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = spent(write_run(reports, Made(), "tools"), wal=4_224_000, cpu=3.168, p95=0.012)
     record, (copy,) = RunRecord.open(folder), VERIFIED["tools"].values()
     record.write_verify({"tools": {"first": copy, "second": {**copy, "verdict": "right"}}})
-    seen = START + timedelta(seconds=3)
-    record.append_freshness([MarkerSample("first", k, START, seen, 3.0, 0.1) for k in range(20)])
+    record.append_freshness([marker(k, 3.0, tool="first") for k in range(20)])
     return reports
 
 

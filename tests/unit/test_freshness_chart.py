@@ -1,30 +1,23 @@
 """The chart of the copies' ages: a saw a tool, the oldest of each stretch kept."""
 
-from datetime import timedelta
-
-from loadgen.record_rows import MarkerSample
+from loadgen.report.deliveries import by_tool
 from loadgen.report.freshness import TALL, WIDE, draw_freshness, saws
-from tests.records import START
-
-
-def marker(number: int, seconds: float | None, tool: str = "copy") -> MarkerSample:
-    """Return a marker written `number` seconds into the run."""
-    written = START + timedelta(seconds=number)
-    seen = None if seconds is None else written + timedelta(seconds=seconds)
-    return MarkerSample(tool, number, written, seen, seconds, 0.1)
+from tests.records import START, marker
 
 
 def test_a_saw_rises_to_each_delivery_and_falls() -> None:
     """Of one, or of none, there is nothing to draw."""
     rows = [marker(0, 1.0), marker(10, 2.0), marker(20, 1.5), marker(30, None)]
-    rows += [marker(0, 1.0, "single"), marker(0, None, "away")]
-    assert saws(rows, START) == {"copy": [(12.0, 12.0), (12.0, 2.0), (21.5, 11.5), (21.5, 1.5)]}
+    rows += [marker(0, 1.0, tool="single"), marker(0, None, tool="away")]
+    assert saws(by_tool(rows), START) == {
+        "copy": [(12.0, 12.0), (12.0, 2.0), (21.5, 11.5), (21.5, 1.5)]
+    }
 
 
 def test_of_a_long_run_the_worst_moments_are_kept() -> None:
     """Two days of a marker a minute, one of them two hours late, in a few hundred points."""
     rows = [marker(60 * k, 5.0) for k in range(2880) if not 1000 <= k < 1120]
-    saw = saws(rows, START)["copy"]
+    saw = saws(by_tool(rows), START)["copy"]
     assert len(saw) <= 2 * 241
     assert max(age for _, age in saw) == 121 * 60 + 5
     assert min(age for _, age in saw) == 5.0
@@ -32,7 +25,8 @@ def test_of_a_long_run_the_worst_moments_are_kept() -> None:
 
 def test_it_names_each_tool_and_fits_a_phone() -> None:
     """Both shapes have the same lines."""
-    found = saws([marker(k, 0.5, tool) for tool in ("one", "two") for k in range(0, 60, 5)], START)
+    rows = [marker(k, 0.5, tool=tool) for tool in ("one", "two") for k in range(0, 60, 5)]
+    found = saws(by_tool(rows), START)
     for shape in (WIDE, TALL):
         drawn = draw_freshness(found, shape)
         assert drawn.shape.width == shape.width

@@ -1,21 +1,31 @@
 """Recovery as the report tells it: from deliveries alone, whoever runs the tool."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from loadgen.record_rows import MarkerSample
 from loadgen.report import words
-from loadgen.report.recovery import interruptions, recovery_of
-from tests.records import START
+from loadgen.report.deliveries import Deliveries, by_tool
+from loadgen.report.recovery import Interruption, interruptions, recovery_of
+from tests.records import START, marker
 
 EVERY = 10  # seconds between two markers
 
 
 def delivered(number: int, seconds: float | None, *, tool: str = "copy") -> MarkerSample:
-    """Return marker `number`, seen so many seconds after it was written, or never."""
-    written = START + timedelta(seconds=EVERY * number)
-    seen = None if seconds is None else written + timedelta(seconds=seconds)
-    return MarkerSample(tool, number, written, seen, seconds, None if seen is None else 0.5)
+    """Return marker `number`, one every EVERY seconds."""
+    return marker(number, seconds, tool=tool, every=EVERY)
+
+
+def still(rows: Sequence[MarkerSample]) -> list[Interruption]:
+    """Return when a tool stood still."""
+    return interruptions(Deliveries(rows))
+
+
+def told(rows: Sequence[MarkerSample]) -> tuple[tuple[str, ...], ...]:
+    """Return the lines of the report's table."""
+    return recovery_of({}, by_tool(rows)).interruptions.rows
 
 
 def at(seconds: float) -> object:
@@ -25,10 +35,10 @@ def at(seconds: float) -> object:
 
 def test_a_tool_that_keeps_on_never_stood_still() -> None:
     """One marker a look, or several in each batch of a tool with an interval."""
-    assert interruptions([delivered(k, 1 + k % 3) for k in range(40)]) == []
+    assert still([delivered(k, 1 + k % 3) for k in range(40)]) == []
     batches = [delivered(k, 60 - (k % 6) * EVERY) for k in range(60)]
-    assert interruptions(batches) == []
-    (line,) = recovery_of({}, batches).interruptions.rows
+    assert still(batches) == []
+    (line,) = told(batches)
     assert line[:2] == ("copy", "never")
 
 
@@ -38,34 +48,34 @@ def test_an_outage_is_seen_and_how_long_it_took_to_catch_up() -> None:
     held = [delivered(k, 305 - EVERY * k) for k in range(20, 30)]
     slow = [delivered(30, 15.0), delivered(31, 9.0), delivered(32, 4.0)]
     later = [delivered(k, 2.0) for k in range(33, 50)]
-    (found,) = interruptions([*usual, *held, *slow, *later])
+    (found,) = still([*usual, *held, *slow, *later])
     assert found.began == at(192)
     assert found.resumed == at(305)
     assert found.oldest == timedelta(seconds=105)
     assert found.caught_up == at(332)
-    (line,) = recovery_of({}, [*usual, *held, *slow, delivered(33, 2.0)]).interruptions.rows
+    (line,) = told([*usual, *held, *slow, delivered(33, 2.0)])
     assert line[2:] == ("113 s", "105 s", "27 s")
 
 
 def test_a_watch_that_was_away_is_no_tool_that_stood_still() -> None:
     """It wrote no marker meanwhile; or it wrote some, and did not look."""
     away = [delivered(k, 2.0) for k in (*range(20), *range(30, 50))]
-    assert interruptions(away) == []
+    assert still(away) == []
     blind = [replace(delivered(k, 305 - EVERY * k), poll_seconds=110.0) for k in range(20, 30)]
-    assert interruptions([*[delivered(k, 2.0) for k in range(20)], *blind]) == []
+    assert still([*[delivered(k, 2.0) for k in range(20)], *blind]) == []
 
 
 def test_a_quick_tools_hiccup_is_not_called_standing_still() -> None:
     """Five seconds are many times a tenth of one, and nothing to speak of."""
     rows = [delivered(k, 5.0 if k == 20 else 0.1) for k in range(40)]
-    assert interruptions(rows) == []
+    assert still(rows) == []
 
 
 def test_a_tool_that_comes_back_at_once_has_nothing_to_catch_up() -> None:
     """Its first delivery has a marker as fresh as ever among the old ones."""
     rows = [delivered(k, 2.0) for k in range(20)]
     rows += [delivered(k, 302 - EVERY * k) for k in range(20, 31)]
-    (line,) = recovery_of({}, rows).interruptions.rows
+    (line,) = told(rows)
     assert line[4] == "at once"
 
 
@@ -73,13 +83,13 @@ def test_a_tool_that_does_not_come_back_is_said_to() -> None:
     """Standing still at the end, and slow to the end."""
     rows = [delivered(k, 2.0) for k in range(20)]
     gone = [*rows, *[delivered(k, None) for k in range(20, 40)]]
-    (found,) = interruptions(gone)
+    (found,) = still(gone)
     assert (found.began, found.resumed, found.caught_up) == (at(192), None, None)
     assert found.oldest == timedelta(seconds=190)
-    (line,) = recovery_of({}, gone).interruptions.rows
+    (line,) = told(gone)
     assert line[2:] == ("the rest of the run", "3 min 10 s", words.NOTHING)
     slow = [*rows, *[delivered(k, 305 - EVERY * k) for k in range(20, 30)], delivered(30, 20.0)]
-    (line,) = recovery_of({}, slow).interruptions.rows
+    (line,) = told(slow)
     assert line[4] == "not by the end"
 
 
@@ -87,16 +97,16 @@ def test_of_a_few_deliveries_nothing_is_told() -> None:
     """Nor of a tool that delivered nothing; each tool has lines of its own."""
     few = [delivered(k, 2.0) for k in range(5)]
     none = [delivered(k, None, tool="away") for k in range(9)]
-    lines = recovery_of({}, [*few, *none]).interruptions.rows
+    lines = told([*few, *none])
     assert [line[:2] for line in lines] == [
         ("copy", "too few deliveries to tell"), ("away", "too few deliveries to tell"),
     ]  # fmt: skip
-    assert not recovery_of({}, [])
+    assert not recovery_of({}, {})
 
 
 def test_a_first_copy_is_told_with_its_rate() -> None:
     """Of those that say so."""
     sync = {"began_at": str(START), "caught_up_at": str(START + timedelta(seconds=4)), "rows": 2000}
     tools = {"here": {"initial_sync": sync}, "there": {"initial_sync": None}, "old": {}}
-    (row,) = recovery_of({"tools": tools}, []).initial.rows
+    (row,) = recovery_of({"tools": tools}, {}).initial.rows
     assert (row[0], row[2:]) == ("here", ("4 s", "2,000", "500"))

@@ -1,28 +1,21 @@
 """What the report says of the copies: verification, deliveries, slots."""
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from loadgen.record import RunRecord
-from loadgen.record_rows import MarkerSample, SlotSample
+from loadgen.record_rows import SlotSample
 from loadgen.report import words
 from loadgen.report.copies import copies_of
+from loadgen.report.deliveries import by_tool
 from loadgen.report.folder import write_report
 from loadgen.settings import HARD_CASES
 from loadgen.verify.cases import CaseFindings, judged_cases
 from loadgen.verify.findings import Finding
 from tests.pages import markdown_tables, page_of
-from tests.records import START, VERIFIED, Made, write_run
-
-
-def marker(tool: str, sequence: int, seconds: float | None) -> MarkerSample:
-    """Return a marker that was delivered after so many seconds, or never."""
-    seen = None if seconds is None else START + timedelta(seconds=sequence + seconds)
-    written = START + timedelta(seconds=sequence)
-    return MarkerSample(tool, sequence, written, seen, seconds, None if seen is None else 0.5)
+from tests.records import START, VERIFIED, Made, marker, write_run
 
 
 def slot(kept: int | None, *, active: bool, status: str = "reserved") -> SlotSample:
@@ -32,7 +25,7 @@ def slot(kept: int | None, *, active: bool, status: str = "reserved") -> SlotSam
 
 def test_what_verification_found_is_told() -> None:
     """A line a tool, its kinds and problems, and a few findings, cut to a width."""
-    found = copies_of(VERIFIED, [], [])
+    found = copies_of(VERIFIED, {}, [])
     assert found.right.rows == (
         ("copy", "wrong", "2,000", "2 missing, 1,000 differs", "3", "2026-11-23T10:00:00+00:00"),
     )
@@ -55,7 +48,7 @@ def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None
         judged = judged_cases(tried, {wrong: found}, "cursor" if reads == "cursor" else "log")
         plain = {name: case.plain() for name, case in judged.items()}
         tools[reads] = {**VERIFIED["tools"]["copy"], "cases": plain}
-    table = copies_of({"tools": tools}, [], []).cases
+    table = copies_of({"tools": tools}, {}, []).cases
     assert [column.label for column in table.columns][:3] == ["hard case", "cursor", "log"]
     said = {row[0]: row[1:3] for row in table.rows}
     assert set(said) == set(HARD_CASES)
@@ -69,7 +62,7 @@ def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None
     )
     assert said["late_commits"] == ("right (4)", "right (4)")
     assert said["odd_texts"] == ("not tried", "not tried")
-    assert not copies_of(VERIFIED, [], []).cases.rows
+    assert not copies_of(VERIFIED, {}, []).cases.rows
 
 
 @pytest.mark.parametrize(
@@ -78,8 +71,8 @@ def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None
 )
 def test_a_quantile_needs_enough_deliveries(delivered: int, p95: str, p99: str) -> None:
     """Of k seconds for the k-th; and what never came is counted beside them."""
-    rows = [marker("copy", k, float(k)) for k in range(1, delivered + 1)]
-    (row,) = copies_of({}, [*rows, marker("copy", 999, None)], []).freshness.rows
+    rows = [marker(k, float(k)) for k in range(1, delivered + 1)]
+    (row,) = copies_of({}, by_tool([*rows, marker(999, None)]), []).freshness.rows
     assert row[:3] == ("copy", str(delivered), "1")
     assert row[4:6] == (p95, p99)
     assert row[7] == "500 ms"
@@ -87,14 +80,14 @@ def test_a_quantile_needs_enough_deliveries(delivered: int, p95: str, p99: str) 
 
 def test_a_tool_that_delivered_nothing_has_no_times() -> None:
     """Only that nothing was seen."""
-    (row,) = copies_of({}, [marker("away", 1, None)], []).freshness.rows
+    (row,) = copies_of({}, by_tool([marker(1, None, tool="away")]), []).freshness.rows
     assert row == ("away", "0", "1", *[words.NOTHING] * 5)
 
 
 def test_a_slot_is_told_by_its_worst() -> None:
     """The most it kept, how often nobody read it, and each status that it had."""
     looks = [slot(2**20, active=True), slot(3 * 2**30, active=False, status="extended")]
-    (row,) = copies_of({}, [], [*looks, slot(None, active=False, status="lost")]).slots.rows
+    (row,) = copies_of({}, {}, [*looks, slot(None, active=False, status="lost")]).slots.rows
     assert row == ("copy", "3 GiB", "3 GiB", "66.67%", "reserved, extended, lost")
 
 
@@ -106,7 +99,7 @@ def test_both_reports_show_it(tmp_path: Path) -> None:
     path = write_run(tmp_path / "full", Made())
     record = RunRecord.open(path)
     record.write_verify(VERIFIED)
-    record.append_freshness([marker("copy", 1, 0.25)])
+    record.append_freshness([marker(1, 0.25)])
     record.append_slots([slot(2**20, active=True)])
     report = write_report(path, START).report
     page = page_of(report.html)

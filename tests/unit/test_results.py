@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 from loadgen.decision import Rules
 from loadgen.errors import RecordError
 from loadgen.record import RunRecord
+from loadgen.report.deliveries import Deliveries
 from loadgen.report.folder import write_report
-from loadgen.report.results import Words, blank, read_words, results
-from loadgen.report.standing import Correct, Fresh, Standing
+from loadgen.report.matrix import Words, read_words
+from loadgen.report.results import blank, results
+from loadgen.report.standing import Correct, Standing
 from tests.pages import markdown_tables, page_of
-from tests.records import START, VERIFIED, Made, write_run
+from tests.records import START, VERIFIED, Made, marker, write_run
 
 ROOT = Path(__file__).parents[2]
 RIGHT = Correct("right", 2_000, {}, 0)
 STANDINGS = (
-    Standing("one", RIGHT, Fresh([1.0] * 20, 0)),
+    Standing("one", RIGHT, Deliveries([marker(k, 1.0) for k in range(20)])),
     Standing("t|w*o", Correct("wrong", 10, {"missing": 2, "lossy": 7}, 0)),
 )
 RULES = Rules({"correctness": 2, "ux": 1}, {"wrong_rows": 0}, {"wrong_rows": 4}, {"wrong_rows": 0})
