@@ -1,14 +1,15 @@
 """The `loadgen` command: finds the command that was asked for, runs it, turns errors into lines.
 
 Each module of `loadgen.commands` adds one command (`add_parser`) and performs it (`run`). What is
-slow to import (charts, made-up names) they import when they run, so that `--help` is quick.
+slow to import (charts, made-up names) they import when they run, so that `--help` is quick. One
+that is asked for by name is the only one to be imported.
 """
 
 import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Final
 
@@ -37,8 +38,8 @@ COMMANDS: Final = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, or of some commands."""
     examples = "\n".join(f"  {example}" for example in COMMANDS.values())
     parser = argparse.ArgumentParser(
         prog="loadgen",
@@ -50,15 +51,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in commands:
         import_module(f"loadgen.commands.{name}").add_parser(subparsers)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        args = build_parser().parse_args(arguments)
+        named = [name for name in arguments[:1] if name in COMMANDS]
+        args = build_parser(named or COMMANDS).parse_args(arguments)
         code: int = import_module(f"loadgen.commands.{args.command}").run(args)
         sys.stdout.flush()
     except PlaygroundError as exc:

@@ -219,10 +219,11 @@ def _each(settings: Settings) -> int:
 
 def _clock(facts: Facts) -> Iterator[str]:
     source = _of(facts)
-    if abs(source.ahead_seconds) > _WORST_SKEW_SECONDS + source.ahead_within_seconds:
-        word = "ahead of" if source.ahead_seconds > 0 else "behind"
+    ahead = source.clock.ahead_seconds
+    if abs(ahead) > _WORST_SKEW_SECONDS + source.clock.within_seconds:
+        word = "ahead of" if ahead > 0 else "behind"
         yield (
-            f"the source's clock is {abs(source.ahead_seconds):.1f} s {word} this machine's: "
+            f"the source's clock is {abs(ahead):.1f} s {word} this machine's: "
             "set both by NTP (timedatectl set-ntp true)"
         )
 

@@ -19,6 +19,7 @@ import psycopg
 from prometheus_client import CollectorRegistry, start_http_server
 
 from loadgen.destination.probe import Destination
+from loadgen.door_client import door_url
 from loadgen.errors import RecordError, SettingsError, SourceError
 from loadgen.record import RunRecord
 from loadgen.record_reader import find_run, load_run
@@ -61,7 +62,7 @@ class Watch:
         self._marking: Marking | None = None
         if destinations is not None:
             every = settings.marker_interval_seconds
-            self._marking = Marking(dsn, every, destinations, self._notices)
+            self._marking = Marking(dsn, door_url(settings), every, destinations, self._notices)
         self._latest: Observation | None = None
         self._reader, self._kept = KeptReader(settings.reports_dir), Kept()
         self._wal_bytes = 0  # of the latest observation that there was

@@ -216,7 +216,7 @@ class _Tell:
         now = time.monotonic()
         if self.shown and now - self.last >= _TOLD_EVERY:
             self.last = now
-            said = f"{self.tool}: {table} {progress.share:.0%} of {progress.rows:,} rows"
+            said = f"{self.tool}: {table} {progress.share:.0%}, {progress.rows:,} rows"
             if progress.fetched:
                 said += f", {progress.fetched:,} looked at one by one"
             if progress.suspects:

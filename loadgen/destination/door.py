@@ -1,7 +1,8 @@
 """What verification needs of a database, source or destination, whichever engine it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, Protocol
 
 from loadgen.destination.columns import Column, Engine
@@ -24,6 +25,10 @@ class Door(Protocol):
     @property
     def where(self) -> str:
         """The place as messages name it, without a secret."""
+
+    @property
+    def clock(self) -> Callable[[], datetime] | None:
+        """Tells its time, or raises DestinationError; None where it has no clock of its own."""
 
     def reading(self) -> AbstractContextManager[None]:
         """Hold it open for the questions within, where opening costs or shuts others out."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, cast
 
 import psycopg
 
@@ -43,6 +44,11 @@ class PostgresDoor:
     def tables(self, schema: str) -> Tables:
         """Return the columns of each table of a schema. Raises DestinationError."""
         return tables_of(self.ask(_SQL["tables"].format(schema=literal(schema))))
+
+    def clock(self) -> datetime:
+        """Return the server's time. Raises DestinationError."""
+        ((found,),) = self.ask(_SQL["clock"])
+        return cast("datetime", found)
 
     def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from loadgen.destination.columns import Engine, literal, quoted
 from loadgen.destination.door import Tables, tables_of
@@ -48,6 +49,11 @@ class SnowflakeDoor:
         """Return the columns of each table of a schema. Raises DestinationError."""
         names = {"database": quoted(self.database), "schema": literal(schema)}
         return tables_of(self.ask(_SQL["tables"].format(**names)))
+
+    def clock(self) -> datetime:
+        """Return Snowflake's time; no warehouse runs for it. Raises DestinationError."""
+        ((found,),) = self.ask(_SQL["clock"])
+        return cast("datetime", found).replace(tzinfo=UTC)
 
     def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from loadgen.record_rows import SlotSample
@@ -16,6 +17,7 @@ from loadgen.report.tables import Column, Table
 from loadgen.verify import cases
 
 _FINDINGS = 5  # shown of a tool
+_NO_PLANS: Mapping[str, float] = MappingProxyType({})
 _CELL = 40  # characters of a value that are shown
 
 
@@ -28,6 +30,7 @@ class Copies:
     problems: tuple[str, ...]
     cases: Table
     freshness: Table
+    clocks: str  # a sentence, "" where none was read
     slots: Table
 
     def __bool__(self) -> bool:
@@ -36,9 +39,15 @@ class Copies:
 
 
 def copies_of(
-    verified: Mapping[str, Any], delivered: Mapping[str, Deliveries], slots: Iterable[SlotSample]
+    verified: Mapping[str, Any],
+    delivered: Mapping[str, Deliveries],
+    slots: Iterable[SlotSample],
+    plans: Mapping[str, float] = _NO_PLANS,
 ) -> Copies:
-    """Return what verify.json's content, the tools' deliveries and the looks at slots say."""
+    """Return what verify.json's content, the tools' deliveries and the looks at slots say.
+
+    `plans` are the shortest intervals, in seconds, that tools' plans allow, where a card has one.
+    """
     tools: Mapping[str, Any] = verified.get("tools", {})
     return Copies(
         right=_right(tools),
@@ -47,7 +56,8 @@ def copies_of(
             f"{name}: {problem}" for name, tool in tools.items() for problem in tool["problems"]
         ),
         cases=_cases(tools),
-        freshness=_freshness(delivered),
+        freshness=_freshness(delivered, plans),
+        clocks=_clocks(tools),
         slots=_slots(slots),
     )
 
@@ -104,7 +114,7 @@ def _cut(value: object) -> str:
     return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
 
 
-def _freshness(delivered: Mapping[str, Deliveries]) -> Table:
+def _freshness(delivered: Mapping[str, Deliveries], plans: Mapping[str, float]) -> Table:
     rows = []
     for tool, found in delivered.items():
         waits = [row.poll_seconds or 0.0 for row in found.rows if row.delivery_seconds is not None]
@@ -116,7 +126,8 @@ def _freshness(delivered: Mapping[str, Deliveries]) -> Table:
             median(waits) if waits else None,
         )
         counts = (words.count(len(found.seconds)), words.count(found.not_seen))
-        rows.append((tool, *counts, *map(words.latency, times)))
+        plan = (words.duration(plans.get(tool)),) if plans else ()
+        rows.append((tool, *counts, *map(words.latency, times), *plan))
     columns = (
         "tool",
         "delivered",
@@ -126,8 +137,27 @@ def _freshness(delivered: Mapping[str, Deliveries]) -> Table:
         "p99",
         "longest",
         "of it our own wait",
+        *(("its plan: every",) if plans else ()),
     )
     return Table(tuple(Column(name, name != "tool") for name in columns), tuple(rows))
+
+
+def _clocks(tools: Mapping[str, Any]) -> str:
+    """Return how far the source's clock is from this machine's, and those of the destinations."""
+    found: dict[str, Mapping[str, float]] = {}
+    for name, tool in tools.items():
+        clocks = tool.get("clocks", {})
+        found |= {"the source's": clocks["source"]} if "source" in clocks else {}
+        found |= {f"{name}'s": clocks["destination"]} if "destination" in clocks else {}
+    return "; ".join(f"{whose} is {_offset(clock)}" for whose, clock in found.items())
+
+
+def _offset(clock: Mapping[str, float]) -> str:
+    ahead, within = clock["ahead_seconds"], clock["within_seconds"]
+    if abs(ahead) <= within:
+        return f"the same, to {words.latency(within)}"
+    side = "ahead" if ahead > 0 else "behind"
+    return f"{words.latency(abs(ahead))} {side}, to {words.latency(within)}"
 
 
 @dataclass(slots=True)

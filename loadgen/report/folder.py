@@ -73,10 +73,12 @@ def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Wr
     _give_matplotlib_a_folder()
     verified = read_verify(folder)
     delivered = {one.tool: one.fresh for one in study.standings if one.fresh is not None}
+    paid = {one.tool: one.paid.syncs_every for one in study.standings if one.paid is not None}
+    plans = {tool: every for tool, every in paid.items() if every is not None}
     beside = Beside(
-        copies_of(verified, delivered, read_slots(folder)),
+        copies_of(verified, delivered, read_slots(folder), plans),
         {} if facts.start is None else saws(delivered, facts.start),
-        recovery_of(verified, delivered),
+        recovery_of(verified, delivered, study.run.journal),
         read_costs(folder),
         study.standings,
         impact_of(study.run),

@@ -1,16 +1,18 @@
-"""How each tool got going, and how it came back after it had stood still.
+"""How each tool got going, and how it came back after it had stood still, or begun anew.
 
 A tool that stands still shows in its deliveries alone, whoever runs it and for whatever reason: no
-marker arrives, and then many at once. Pure.
+marker arrives, and then many at once. One that copies anew while its copy can be read takes back
+markers that it had shown; the watch has the journal say so. Pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
+from loadgen.record_run import JournalEvent
 from loadgen.report import words
 from loadgen.report.deliveries import Deliveries, nearest
 from loadgen.report.tables import Column, Table
@@ -22,6 +24,11 @@ _COLUMNS: Final = (
     Column("tool"),
     Column("stood still from"),
     *(Column(label, number=True) for label in ("for", "a row waited", "caught up after")),
+)
+_ANEW: Final = (
+    Column("tool"),
+    Column("went back at"),
+    *(Column(label, number=True) for label in ("from marker", "to", "there again after")),
 )
 
 
@@ -45,16 +52,22 @@ class Recovery:
 
     initial: Table
     interruptions: Table
+    anew: Table
 
     def __bool__(self) -> bool:
         """Tell whether anything is known."""
-        return bool(self.initial.rows or self.interruptions.rows)
+        return bool(self.initial.rows or self.interruptions.rows or self.anew.rows)
 
 
-def recovery_of(verified: Mapping[str, Any], delivered: Mapping[str, Deliveries]) -> Recovery:
-    """Return what verify.json's content and the tools' deliveries say."""
+def recovery_of(
+    verified: Mapping[str, Any],
+    delivered: Mapping[str, Deliveries],
+    journal: Sequence[JournalEvent] = (),
+) -> Recovery:
+    """Return what verify.json's content, the tools' deliveries and the journal say."""
     lines = tuple(line for name, found in delivered.items() for line in _lines(name, found))
-    return Recovery(_initial(verified.get("tools", {})), Table(_COLUMNS, lines))
+    anew = Table(_ANEW, tuple(_setbacks(journal)))
+    return Recovery(_initial(verified.get("tools", {})), Table(_COLUMNS, lines), anew)
 
 
 def interruptions(delivered: Deliveries) -> list[Interruption]:
@@ -108,6 +121,26 @@ def _lines(name: str, delivered: Deliveries) -> Iterator[tuple[str, ...]]:
         )
 
 
+def _setbacks(journal: Sequence[JournalEvent]) -> Iterator[tuple[str, ...]]:
+    """Yield a line for each time that a copy took back what it had shown."""
+    open_: dict[object, JournalEvent] = {}
+    for event in journal:
+        tool = event.details.get("tool")
+        if event.kind == "copy_went_back":
+            open_.setdefault(tool, event)  # a second watch says it again
+        elif event.kind == "copy_there_again" and tool in open_:
+            began = open_.pop(tool)
+            yield _setback(began, words.duration((event.at - began.at).total_seconds()))
+    for began in open_.values():
+        yield _setback(began, "not by the end")
+
+
+def _setback(event: JournalEvent, until: str) -> tuple[str, ...]:
+    newest, shows = (event.details.get(key) for key in ("newest", "shows"))
+    tool = str(event.details.get("tool"))
+    return (tool, words.moment(event.at), str(newest), str(shows or "none"), until)
+
+
 def _initial(tools: Mapping[str, Any]) -> Table:
     rows = []
     for name, tool in tools.items():
@@ -118,6 +151,10 @@ def _initial(tools: Mapping[str, Any]) -> Table:
         seconds = (ended - began).total_seconds()
         rate = words.count(round(found["rows"] / seconds)) if seconds else words.NOTHING
         took = words.duration(seconds)
-        rows.append((name, words.moment(began), took, words.count(found["rows"]), rate))
-    labels = ("tool", "began", "took", "rows", "rows a second")
+        first = words.NOTHING
+        if "first_row_at" in found:
+            waited = datetime.fromisoformat(found["first_row_at"]) - began
+            first = words.duration(waited.total_seconds())
+        rows.append((name, words.moment(began), first, took, words.count(found["rows"]), rate))
+    labels = ("tool", "began", "first row after", "all after", "rows", "rows a second")
     return Table(tuple(Column(one, one not in {"tool", "began"}) for one in labels), tuple(rows))

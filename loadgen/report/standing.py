@@ -51,6 +51,7 @@ class Paid:
     service: Total | None
     bases: Mapping[str, Total]  # measured, list, estimate
     month: str
+    syncs_every: float | None  # seconds: the plan's shortest interval
 
     @property
     def dollars(self) -> float | None:
@@ -158,6 +159,7 @@ def _paid(tool: str, costs: Costs) -> Paid | None:
     lines = [line for line in costs.lines if line.tool == tool]
     if not lines:
         return None
+    month = _month(tool, costs.outlook)
     payers: dict[str, list[CostLine]] = {}
     bases: dict[str, list[CostLine]] = {}
     for line in lines:
@@ -169,18 +171,24 @@ def _paid(tool: str, costs: Costs) -> Paid | None:
         customer=Total.of(payers["customer"]) if "customer" in payers else None,
         service=Total.of(payers["service"]) if "service" in payers else None,
         bases={name: Total.of(found) for name, found in bases.items() if name != "not priced"},
-        month=_month(tool, costs.outlook),
+        month=_price(month),
+        syncs_every=month.get("min_interval_seconds"),
     )
 
 
-def _month(tool: str, outlook: Mapping[str, Any]) -> str:
-    """Return the vendor's price of a month at the run's rate; "" where the card has none."""
+def _month(tool: str, outlook: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a month at the run's rate on the tool's plan; empty where no card has it."""
     named = outlook.get("tools", {}).get(tool, {})
-    for month in outlook.get("months", ()):
-        if (month["card"], month["plan"]) == (named.get("card"), named.get("plan")):
-            most = None if month["most"] is None else Decimal(month["most"])
-            return money.span(Decimal(month["least"]), most)
-    return ""
+    plan = (named.get("card"), named.get("plan"))
+    months = outlook.get("months", ())
+    return next((one for one in months if (one["card"], one["plan"]) == plan), {})
+
+
+def _price(month: Mapping[str, Any]) -> str:
+    if not month:
+        return ""
+    most = None if month["most"] is None else Decimal(month["most"])
+    return money.span(Decimal(month["least"]), most)
 
 
 def _burnt(one: Mapping[str, Any]) -> Burnt:

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 from psycopg.rows import class_row, dict_row, scalar_row
 
+from loadgen.clock_offset import ClockOffset, clock_offset
 from loadgen.errors import SourceError
 from loadgen.source.grant import Grant, grants
 from loadgen.source.postgres import plain_errors
@@ -61,8 +62,7 @@ class SourceFacts:
     publications: tuple[Publication, ...]
     unidentified: tuple[str, ...]  # tables without a usable replica identity
     grants: tuple[Grant, ...]
-    ahead_seconds: float  # the source's clock, before ours
-    ahead_within_seconds: float  # as exactly as that is known
+    clock: ClockOffset  # of the source's
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Door:
 def examine(conn: psycopg.Connection[Any], clock: Callable[[], datetime]) -> SourceFacts:
     """Return the facts; `clock` is this machine's. Raises SourceError where Postgres refuses."""
     with plain_errors("examining the source"):
-        ahead, within = _ahead(conn, clock)
+        offset = clock_offset(lambda: _time(conn), clock)
         with conn.cursor(row_factory=class_row(Server)) as cursor:
             (server,) = cursor.execute(_SQL["server"]).fetchall()
         with conn.cursor(row_factory=class_row(Slot)) as cursor:
@@ -92,8 +92,7 @@ def examine(conn: psycopg.Connection[Any], clock: Callable[[], datetime]) -> Sou
             publications=publications,
             unidentified=unidentified,
             grants=grants(conn),
-            ahead_seconds=ahead,
-            ahead_within_seconds=within,
+            clock=offset,
         )
 
 
@@ -114,17 +113,8 @@ def doors(conn: psycopg.Connection[Any]) -> tuple[Door, ...]:
         ) from exc
 
 
-def _ahead(conn: psycopg.Connection[Any], clock: Callable[[], datetime]) -> tuple[float, float]:
-    """Return by how many seconds the server's clock is ahead, and to how many that is exact.
-
-    Of three answers the quickest is taken: the true value lies within half of its way.
-    """
-    found = []
-    for _ in range(3):
-        before = clock()
-        with conn.cursor(row_factory=scalar_row) as cursor:
-            (there,) = cursor.execute(_SQL["clock"]).fetchall()
-        half = (clock() - before) / 2
-        found.append((half.total_seconds(), (there - before - half).total_seconds()))
-    within, ahead = min(found)
-    return ahead, within
+def _time(conn: psycopg.Connection[Any]) -> datetime:
+    """Return what the server's clock says."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        (there,) = cursor.execute(_SQL["clock"]).fetchall()
+    return cast("datetime", there)

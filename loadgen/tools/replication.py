@@ -4,7 +4,7 @@ Real change data capture: hard deletes and late commits arrive. The slot is made
 subscription; it keeps the source's WAL while the tool is stopped, until the tool is removed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
@@ -28,6 +28,7 @@ NAME: Final = "loadgen"  # of the subscription, in the copy's own server
 
 _SQL: Final = statements("loadgen.tools", "replication.sql")
 _BEGUN: Final = "begun"  # a file with when the first copy began
+_FIRST_ROW: Final = "first_row"  # when one could be read
 _DROP_SECONDS: Final = 30.0
 _Row = dict[str, Any]
 
@@ -79,6 +80,7 @@ def status(tool: Tool) -> Status:
         if found is None:
             return Status(running=False)
         rows = {str(name): int(count) for name, count in conn.execute(_SQL["rows"])}
+        _note_first_row(tool, conn, rows)
     if found["copied"]:
         _note_initial(tool, rows)
     problem = None
@@ -110,7 +112,7 @@ def remove(tool: Tool, source: str) -> None:
     with connect(source) as publisher, _named(tool):
         _drop_slot(publisher, tool.runner_slot, oid)
     server.reset(tool.folder)
-    for name in (FILE, _BEGUN):
+    for name in (FILE, _BEGUN, _FIRST_ROW):
         (tool.folder / name).unlink(missing_ok=True)
 
 
@@ -187,13 +189,29 @@ def _drop_slot(publisher: psycopg.Connection[Any], slot: str, oid: int) -> None:
             publisher.execute(_SQL["drop_slots"], {"slot": slot, "oid": str(oid)})
 
 
+def _note_first_row(tool: Tool, conn: psycopg.Connection[Any], tables: Iterable[str]) -> None:
+    """Write down that a row can be read, once, while the first copy is under way."""
+    first = tool.folder / _FIRST_ROW
+    if first.exists() or not (tool.folder / _BEGUN).exists():
+        return
+    for table in tables:
+        query = sql.SQL("SELECT FROM public.{} LIMIT 1").format(sql.Identifier(table))
+        if conn.execute(query).rowcount:
+            first.write_text(datetime.now(UTC).isoformat(), encoding="utf-8")
+            return
+
+
 def _note_initial(tool: Tool, rows: dict[str, int]) -> None:
     """Write down that the first copy is through, once; as late as somebody asked."""
     began = tool.folder / _BEGUN
     if began.exists():
+        first = tool.folder / _FIRST_ROW
         began_at = datetime.fromisoformat(began.read_text(encoding="utf-8"))
-        append_sync(tool.folder, Sync(began_at, datetime.now(UTC), rows))
+        first_at = datetime.fromisoformat(first.read_text("utf-8")) if first.exists() else None
+        ended_at = datetime.now(UTC)
+        append_sync(tool.folder, Sync(began_at, ended_at, rows, first_row_at=first_at))
         began.unlink()
+        first.unlink(missing_ok=True)
 
 
 def _for_subscription(source: str) -> str:

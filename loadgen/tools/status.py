@@ -10,6 +10,7 @@ class InitialSync:
     """How the first copy of all that was there went; rows and seconds by the tool's own count."""
 
     began_at: datetime
+    first_row_at: datetime  # when one could first be read
     caught_up_at: datetime
     rows: int
 

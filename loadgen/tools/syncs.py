@@ -19,12 +19,16 @@ FILE: Final = "syncs.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """One sync: rows moved by table; `problem` is None where it succeeded."""
+    """One sync: rows moved by table; `problem` is None where it succeeded.
+
+    `first_row_at` is None where no row of it could be read before its end.
+    """
 
     began_at: datetime
     ended_at: datetime
     rows: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None
+    first_row_at: datetime | None = None
 
 
 def append_sync(folder: Path, sync: Sync) -> None:
@@ -46,7 +50,8 @@ def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
     first = next((sync for sync in syncs if sync.problem is None), None)
     if first is None:
         return None
-    return InitialSync(syncs[0].began_at, first.ended_at, sum(first.rows.values()))
+    first_row_at = first.first_row_at or first.ended_at
+    return InitialSync(syncs[0].began_at, first_row_at, first.ended_at, sum(first.rows.values()))
 
 
 def initial_sync_of(folder: Path) -> dict[str, object] | None:
@@ -68,9 +73,11 @@ def moved(syncs: Sequence[Sync]) -> dict[str, int]:
 
 def _sync(line: str) -> Sync:
     raw = json.loads(line)
+    first = raw.get("first_row_at")
     return Sync(
         datetime.fromisoformat(raw["began_at"]),
         datetime.fromisoformat(raw["ended_at"]),
         raw["rows"],
         raw["problem"],
+        None if first is None else datetime.fromisoformat(first),
     )

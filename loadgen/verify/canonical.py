@@ -41,7 +41,7 @@ _TRIMMED: Final = "rtrim(rtrim(CAST({c} AS VARCHAR), '0'), '.')"
 # A separator that is no part of a string gets the space that Postgres writes after it. The comma
 # at the end lets each match begin where the one before ended, so that none begins in a string.
 _SPACED: Final = (
-    "CASE WHEN NOT json_valid({c}) OR contains({c}, '\": ') THEN CAST({c} AS VARCHAR) ELSE"
+    "CASE WHEN contains({c}, '\": ') OR NOT json_valid({c}) THEN CAST({c} AS VARCHAR) ELSE"
     " left(regexp_replace(CAST(json({c}) AS VARCHAR) || ',',"
     r""" '((?:"(?:[^"\\]|\\.)*"|[^",:])*)([:,])', '\1\2 ', 'g'), -2) END"""
 )

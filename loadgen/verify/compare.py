@@ -7,9 +7,10 @@ touched meanwhile, or has arrived, is in flight.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from loadgen.verify.canonical import same
@@ -37,7 +38,7 @@ class TableSide(Protocol):
     """What is asked of one side of a table; `scan.Side` does."""
 
     def bounds(self) -> Bounds:
-        """Return the lowest and highest key, and how many rows there are."""
+        """Return the lowest and highest key, and about how many rows there are."""
 
     def checksums(self, segment: Range, width: int) -> Mapping[int, Checksum]:
         """Return the checksum of each range of `width` keys, by its number."""
@@ -57,7 +58,7 @@ class Progress:
     """How far a table is; `tell` is called now and then."""
 
     tell: Callable[["Progress"], None] = lambda _: None
-    rows: int = 0  # of the source
+    rows: int = 0  # of the source, so far
     copy_rows: int = 0
     share: float = 0.0  # of the range of keys that has been looked at
     fetched: int = 0  # rows whose values were compared
@@ -91,7 +92,7 @@ class Comparison:
         """Yield what is wrong with the table. Raises DestinationError."""
         with ThreadPoolExecutor(2) as self._pool:
             source, copy = self._both(lambda side: side.bounds())
-            self.progress.rows, self.progress.copy_rows = source.rows, copy.rows
+            self.progress.copy_rows = copy.without_key
             if copy.without_key:
                 yield from self._without_key(copy.without_key)
             everything = whole(source, copy)
@@ -109,22 +110,26 @@ class Comparison:
     def _ranges(self, everything: Range) -> Iterator[Finding]:
         width = width_for(everything)
         for segment in segments(everything, width):
-            for part in joined(list(self._differing(segment, width))):
+            source, copy = self._both(partial(_checksums, segment, width))
+            self.progress.rows += sum(found.rows for found in source.values())
+            self.progress.copy_rows += sum(found.rows for found in copy.values())
+            unequal = differing(segment, width, source, copy)
+            for part in joined(list(self._cut(unequal))):
                 yield from self._rows_of(part)
                 self.progress.share = (part.high - everything.low + 1) / everything.keys
             self.progress.share = (segment.high - everything.low + 1) / everything.keys
             self.progress.tell(self.progress)
 
-    def _differing(self, segment: Range, width: int) -> Iterator[Range]:
-        """Yield the ranges that differ, those with too many rows in smaller pieces."""
-        source, copy = self._both(lambda side: side.checksums(segment, width))
-        for part in differing(segment, width, source, copy):
-            if to_split(part):
-                narrower = width_for(part)
-                for smaller in segments(part, narrower):
-                    yield from self._differing(smaller, narrower)
-            else:
+    def _cut(self, parts: Iterable[Range]) -> Iterator[Range]:
+        """Yield ranges that differ; of those with too many rows the pieces that do."""
+        for part in parts:
+            if not to_split(part):
                 yield part
+                continue
+            width = width_for(part)
+            for segment in segments(part, width):
+                source, copy = self._both(partial(_checksums, segment, width))
+                yield from self._cut(differing(segment, width, source, copy))
 
     def _rows_of(self, part: Range) -> Iterator[Finding]:
         """Yield what is wrong in a range: only rows whose digests differ are fetched."""
@@ -176,6 +181,10 @@ class Comparison:
         for number in range(count):
             row = rows[number] if number < len(rows) else Row(None, None, ())
             yield from judged(self._pair, None, (), (row,), self._known)
+
+
+def _checksums(segment: Range, width: int, side: TableSide) -> Mapping[int, Checksum]:
+    return side.checksums(segment, width)
 
 
 def _marks(rows: Sequence[Row]) -> tuple[str | None, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from loadgen.clock_offset import ClockOffset
 from loadgen.verify.cases import CaseOutcome
 from loadgen.verify.deletes import Deletes
 from loadgen.verify.findings import KINDS, Finding, Kind
@@ -33,6 +34,7 @@ class ToolOutcome:
     seconds: float = 0.0
     cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # the hard ones, by name
     initial_sync: Mapping[str, object] | None = None  # of a local tool: begun, caught up, rows
+    clocks: Mapping[str, ClockOffset] = field(default_factory=dict)  # of source, destination
     deletes: Deletes | None = None  # None where this verification could not look for them
 
     @property
@@ -69,6 +71,7 @@ class ToolOutcome:
             "cases": {name: case.plain() for name, case in self.cases.items()},
             **({"deletes": self.deletes.plain()} if self.deletes is not None else {}),
             "initial_sync": self.initial_sync,
+            "clocks": {name: clock.plain() for name, clock in self.clocks.items()},
             "problems": list(self.problems),
             "findings": [finding.plain() for finding in self.findings],
         }

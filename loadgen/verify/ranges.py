@@ -10,7 +10,7 @@ _FETCHED_ROWS = 20_000  # digests held at once, about
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The lowest and highest key of a side (None where it has no rows), and its rows."""
+    """The lowest and highest key of a side (None where it has no rows), and its rows, about."""
 
     low: int | None
     high: int | None

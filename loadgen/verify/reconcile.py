@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from loadgen.clock_offset import ClockOffset, clock_offset
 from loadgen.destination.columns import literal, quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA
 from loadgen.destination.door import Door, Tables
@@ -75,8 +76,10 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     """Return what is wrong with a tool's copy. Raises SourceError."""
     began = time.monotonic()
     found, done = _Found(), {}
+    clocks: dict[str, ClockOffset] = {}
     tried = _tried(source, tables, asked.deletes)
     try:
+        clocks |= _clocks(source, copy)
         there = _mapped(tool, source, tables, copy)
     except DestinationError as exc:
         there = Mapped(problems=(str(exc),))
@@ -95,7 +98,14 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
         seconds=time.monotonic() - began,
         cases=_cases(tool, tables, there, found if compared else _Found(), tried),
         deletes=asked.deletes.after(found.still_there) if compared else None,
+        clocks=clocks,
     )
+
+
+def _clocks(source: Door, copy: Door) -> dict[str, ClockOffset]:
+    """Return how far the clocks of both ends are from ours; nothing of an end that has none."""
+    clocks = {"source": source.clock, "destination": copy.clock}
+    return {name: clock_offset(clock) for name, clock in clocks.items() if clock is not None}
 
 
 def _tried(source: Door, tables: Tables, deletes: Deletes) -> dict[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loadgen.destination.columns import Engine, quoted
+from loadgen.destination.columns import Engine, literal, quoted
 from loadgen.destination.door import Door
 from loadgen.sql import statements
 from loadgen.verify.canonical import Pair
@@ -52,8 +52,10 @@ class Side:
         key = pair.columns[0].copy if of_copy else pair.columns[0].source
         self._key = names[0] if key.family == "integer" else f"CAST({names[0]} AS BIGINT)"
         self._alike = pair.alike
+        self._bounds = "bounds" if of_copy else "source_bounds"
         self._fill = {
             "table": pair.copy_name if of_copy else pair.source_name,
+            "name": literal(pair.source_name),
             "live": pair.live if of_copy else "TRUE",
             "key": self._key,
             "row": _row(engine, pair, names, texts),
@@ -63,8 +65,11 @@ class Side:
         }
 
     def bounds(self) -> Bounds:
-        """Return the lowest and highest key, and how many rows there are."""
-        (found,) = self._ask("bounds")
+        """Return the lowest and highest key, and how many rows there are.
+
+        Of the source they are estimated, which costs no look at the table.
+        """
+        (found,) = self._ask(self._bounds)
         low, high, rows, without = found
         return Bounds(_whole(low), _whole(high), int(rows), int(without))
 

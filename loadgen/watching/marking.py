@@ -17,13 +17,14 @@ from typing import Final
 import psycopg
 
 from loadgen.destination.probe import Destination
+from loadgen.door_client import DoorError, ask
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SourceError
 from loadgen.record import RunRecord
 from loadgen.record_reader import read_freshness
 from loadgen.record_rows import MarkerSample
 from loadgen.source import postgres
 from loadgen.watching.notices import Notices
-from loadgen.watching.sightings import Deliveries, Look, Sightings
+from loadgen.watching.sightings import Deliveries, Look, Sightings, Turn
 from loadgen.workload.markers import Marker, find_markers, write_marker
 
 _LONGEST_WRITE: Final = 30.0  # seconds, as the load's own writes
@@ -75,9 +76,15 @@ class Marking:
     """Writes a marker every `interval` seconds while a run is followed, and looks for them."""
 
     def __init__(
-        self, dsn: str, interval: float, destinations: Sequence[Destination], notices: Notices
+        self,
+        dsn: str,
+        door: str,  # the load's address
+        interval: float,
+        destinations: Sequence[Destination],
+        notices: Notices,
     ) -> None:
         self._dsn = dsn
+        self._door = door
         self._interval = interval
         self._notices = notices
         self._tools = [_Tool(destination) for destination in destinations]
@@ -245,12 +252,30 @@ class Marking:
         with self._lock:
             if run is not self._run:
                 return  # it is closed: they are written as not seen
+            turn = run.sightings.turned(tool.name, look)
             rows = run.sightings.saw(tool.name, look)
             for row in rows:
                 tool.deliveries.add(row.delivery_seconds or 0.0)
             run.unsaved += rows
             if run.unsaved:
                 self._save(run)
+        if turn is not None:
+            self._tell(run, tool, turn)
+
+    def _tell(self, run: _Followed, tool: _Tool, turn: Turn) -> None:
+        """Say, and have the load journal, that a copy lost what it had shown, or has it again."""
+        if turn.went_back:
+            kind, shows = "copy_went_back", f"marker {turn.shows}" if turn.shows else "none"
+            what = (
+                f"went back from marker {turn.newest} to {shows}: it is copied anew, or lost rows"
+            )
+        else:
+            kind, what = "copy_there_again", f"shows marker {turn.newest} again"
+        self._notices.say(f"loadgen: the copy of tool {tool.name} {what}")
+        if run.goes_on:
+            with suppress(DoorError):  # no load, no journal
+                entry = {"kind": kind, "tool": tool.name, "newest": turn.newest}
+                ask(self._door, "journal", {**entry, "shows": turn.shows, "by": "watch"})
 
 
 def _steady_clock() -> Callable[[], datetime]:

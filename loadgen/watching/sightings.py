@@ -30,6 +30,22 @@ class Look:
     answered_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A copy lost markers that it had shown, as one that is copied anew does, or has them again.
+
+    `newest` is the highest sequence that it had ever shown, `shows` what it shows now, 0 for none.
+    """
+
+    newest: int
+    shows: int
+
+    @property
+    def went_back(self) -> bool:
+        """Whether it lost them; else it has them again."""
+        return self.shows < self.newest
+
+
 class Sightings:
     """The markers of one run at each of `tools`; `known` are rows that its record has already."""
 
@@ -37,6 +53,7 @@ class Sightings:
         self._written: dict[int, datetime] = {}
         self._last = 0
         self._newest = dict.fromkeys(tools, 0)  # sequence up to which each tool has shown all
+        self._gone_back: dict[str, int] = {}  # to which sequence, of tools that show less now
         for row in known:
             self._written[row.sequence] = row.written_at
             if row.seen_at is not None and row.tool in self._newest:
@@ -52,6 +69,16 @@ class Sightings:
         """Take over a marker; a time that is known from before stays, as it is the better one."""
         self._written.setdefault(marker.sequence, marker.written_at)
 
+    def turned(self, tool: str, look: Look) -> Turn | None:
+        """Return what this look shows to have turned since the last one; asked before `saw`."""
+        shows, newest = look.newest or 0, self._newest[tool]
+        was_back = tool in self._gone_back
+        if shows < newest:
+            self._gone_back[tool] = shows
+        else:
+            self._gone_back.pop(tool, None)
+        return None if was_back == (shows < newest) else Turn(newest, shows)
+
     def saw(self, tool: str, look: Look) -> list[MarkerSample]:
         """Return a row for each marker that this look shows first."""
         shown = [seq for seq in self._waited_for(tool) if seq <= (look.newest or 0)]
@@ -66,11 +93,11 @@ class Sightings:
         ]
 
     def freshness(self, tool: str, now: datetime) -> float | None:
-        """Return the age in seconds of the newest marker that the tool has shown.
+        """Return the age in seconds of the newest marker that the tool shows.
 
         Before the first it is the age of the oldest one written; None where none was.
         """
-        newest = self._newest[tool]
+        newest = self._gone_back.get(tool, self._newest[tool])
         since = self._written.get(newest) or min(self._written.values(), default=None)
         return None if since is None else (now - since).total_seconds()
 

@@ -293,6 +293,51 @@ def test_a_tool_that_stood_still_is_described(  # noqa: PLR0917 - a load, a tool
     assert f"| copy | {found.began:%Y-%m-%d %H:%M:%S} UTC" in re.sub(" +", " ", told)
 
 
+def test_a_copy_that_begins_anew_is_described(  # noqa: PLR0917 - as above
+    seeded: str,
+    cluster: Cluster,
+    locust: Locust,
+    project: Path,
+    watch: Start,
+    run_loadgen: RunLoadgen,
+) -> None:
+    """A table is taken out of replication, emptied, and copied again: gone back, there again."""
+    with cluster.database("migrated_template") as copy:
+        with connect(copy) as there, connect(seeded) as publisher:
+            there.execute("ALTER TABLE events DROP CONSTRAINT events_user_id_fkey")
+            publisher.execute("CREATE PUBLICATION nothing")
+        subscription = Subscription(seeded, copy)
+        try:
+            entry = f'kind = "postgres"\ndestination = "postgres"\nurl = "{copy}"\n'
+            (project / "tools.toml").write_text(f"[tools.copy]\n{entry}")
+            looking = watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
+            process = locust(seeded, "-t", "25s", *rates(0.2))
+            wait_for(lambda: run_id(project), "a run")
+            folder = project / "reports" / run_id(project)
+            wait_for(lambda: len(markers(folder, "copy")) >= 8, "markers in the record")
+            subscription.do("ALTER SUBSCRIPTION copy SET PUBLICATION nothing")
+            subscription.do("TRUNCATE events")
+            wait_for(lambda: "copy_went_back" in journal(folder), "the copy to go back")
+            subscription.do("ALTER SUBSCRIPTION copy SET PUBLICATION loadgen")
+            wait_for(lambda: "copy_there_again" in journal(folder), "the copy to be there again")
+            out, err = process.communicate(timeout=90)
+            assert process.returncode == 0, out + err
+            looking.terminate()
+            said, _ = looking.communicate(timeout=30)
+            assert said.count("the copy of tool copy went back from marker") == 1, said
+        finally:
+            subscription.drop()
+    done = run_loadgen("report", env={"DATABASE_URL": seeded})
+    assert done.returncode == 0, done.stderr
+    told = re.sub(" +", " ", (folder / "report.md").read_text(encoding="utf-8"))
+    assert re.search(r"\| copy \| [-0-9: ]+ UTC \| \d+ \| none \| [\d.]+ s \|", told), told
+
+
+def journal(folder: Path) -> str:
+    """Return the text of a run's record, its journal in it."""
+    return (folder / "run.json").read_text(encoding="utf-8")
+
+
 def markers(folder: Path, tool: str) -> list[MarkerSample]:
     """Return what a run's record has of one tool's markers."""
     return [row for row in read_freshness(folder) if row.tool == tool]

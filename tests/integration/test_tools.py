@@ -138,6 +138,12 @@ def test_they_answer_differently_on_deletes_and_late_commits(tools: Tools) -> No
     assert late["example"]["kind"] == "missing"
     assert tools.verified()["cdc"]["cases"]["late_commits"]["verdict"] == "right"  # type: ignore[index]
     assert cases["odd_texts"]["verdict"] == "not tried"
+    for name, outcome in tools.verified().items():
+        sync = outcome["initial_sync"]
+        assert isinstance(sync, dict)
+        times = [sync[key] for key in ("began_at", "first_row_at", "caught_up_at")]
+        assert times == sorted(times), name
+        assert times[0] < times[1]
     # What they have laid down tells which of the two they are.
     code, said = tools.run("tools", "probe", "cdc", "cursor")
     assert code == 0, said

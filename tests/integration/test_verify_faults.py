@@ -199,6 +199,16 @@ def test_a_true_copy_has_no_findings(copy: Copy) -> None:
     assert found.tables["samples"].rows == found.tables["samples"].destination_rows == ROWS
 
 
+def test_clocks_of_both_ends_are_told(copy: Copy) -> None:
+    """All run on this machine, so they are its own; a file has none."""
+    clocks = copy.verified().clocks
+    file = copy.tool.destination == "duckdb"
+    assert set(clocks) == ({"source"} if file else {"source", "destination"})
+    for clock in clocks.values():
+        assert 0 < clock.within_seconds < 5
+        assert abs(clock.ahead_seconds) <= clock.within_seconds + 0.01  # Snowflake has milliseconds
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(copy: Copy, name: str) -> None:
     """With its kind, key and column, and nothing else."""

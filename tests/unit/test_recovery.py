@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from loadgen.record_rows import MarkerSample
+from loadgen.record_run import JournalEvent
 from loadgen.report import words
 from loadgen.report.deliveries import Deliveries, by_tool
 from loadgen.report.recovery import Interruption, interruptions, recovery_of
@@ -106,7 +107,36 @@ def test_of_a_few_deliveries_nothing_is_told() -> None:
 
 def test_a_first_copy_is_told_with_its_rate() -> None:
     """Of those that say so."""
-    sync = {"began_at": str(START), "caught_up_at": str(START + timedelta(seconds=4)), "rows": 2000}
+    sync = {
+        "began_at": str(START),
+        "first_row_at": str(START + timedelta(seconds=1.5)),
+        "caught_up_at": str(START + timedelta(seconds=4)),
+        "rows": 2000,
+    }
     tools = {"here": {"initial_sync": sync}, "there": {"initial_sync": None}, "old": {}}
     (row,) = recovery_of({"tools": tools}, {}).initial.rows
-    assert (row[0], row[2:]) == ("here", ("4 s", "2,000", "500"))
+    assert (row[0], row[2:]) == ("here", ("1.5 s", "4 s", "2,000", "500"))
+
+
+def test_a_copy_that_went_back_is_told_until_it_is_there_again() -> None:
+    """A second watch says again that it went back; another tool's return is its own."""
+
+    def event(seconds: float, kind: str, tool: str, shows: int) -> JournalEvent:
+        return JournalEvent(
+            START + timedelta(seconds=seconds), kind, {"tool": tool, "newest": 40, "shows": shows}
+        )
+
+    journal = [
+        JournalEvent(START, "rate_change", {}),
+        event(10, "copy_went_back", "copy", 0),
+        event(12, "copy_went_back", "slow", 7),
+        event(20, "copy_went_back", "copy", 0),
+        event(25, "copy_there_again", "copy", 40),
+        event(26, "copy_there_again", "other", 40),
+    ]
+    found = recovery_of({}, {}, journal)
+    assert found
+    assert found.anew.rows == (
+        ("copy", words.moment(START + timedelta(seconds=10)), "40", "none", "15 s"),
+        ("slow", words.moment(START + timedelta(seconds=12)), "40", "7", "not by the end"),
+    )

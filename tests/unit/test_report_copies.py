@@ -110,3 +110,18 @@ def test_both_reports_show_it(tmp_path: Path) -> None:
         assert text in report.markdown
     tables = markdown_tables(report.markdown)
     assert any("verdict" in str(table) for table in tables)
+
+
+def test_clocks_and_the_interval_of_a_plan_stand_beside_freshness() -> None:
+    """A difference within its own uncertainty is none; a tool without a card has no interval."""
+    source = {"ahead_seconds": 0.0001, "within_seconds": 0.0004}
+    there = {"ahead_seconds": -2.5, "within_seconds": 0.02}
+    tools = {
+        "copy": {**VERIFIED["tools"]["copy"], "clocks": {"source": source, "destination": there}},
+        "file": {**VERIFIED["tools"]["copy"], "clocks": {"source": source}},
+    }
+    rows = by_tool([marker(1, 2.0, tool="copy"), marker(1, 2.0, tool="file")])
+    found = copies_of({"tools": tools}, rows, [], {"copy": 900.0})
+    assert found.clocks == ("the source's is the same, to 0.4 ms; copy's is 2.5 s behind, to 20 ms")
+    assert [row[-1] for row in found.freshness.rows] == ["15 min", words.NOTHING]
+    assert copies_of(VERIFIED, rows, []).clocks == ""

@@ -54,6 +54,23 @@ def test_a_marker_seen_before_its_commit_was_heard_of_is_settled_later() -> None
     assert row.delivery_seconds == 1.0
 
 
+def test_a_copy_that_goes_back_is_told_once_and_so_is_its_return() -> None:
+    """It is as old as what it shows now; markers that it had shown are not delivered again."""
+    sightings = three()
+    looks = [Look(shown, None, at(50)) for shown in (2, None, None, 1, 2, 3)]
+    told = []
+    for look in looks:
+        turn = sightings.turned("a", look)
+        told.append(turn and (turn.newest, turn.shows, turn.went_back))
+        sightings.saw("a", look)
+    assert told == [None, (2, 0, True), None, None, (2, 2, False), None]
+    sightings.turned("a", Look(1, None, at(50)))
+    assert sightings.freshness("a", at(50)) == 40.0
+    sightings.turned("a", Look(None, None, at(50)))
+    assert sightings.freshness("a", at(60)) == 50.0  # of the oldest that should be there
+    assert sightings.saw("a", Look(3, None, at(51))) == []
+
+
 def test_freshness_is_the_age_of_the_newest_marker_seen() -> None:
     """Before the first it is the age of the oldest one that should be there."""
     sightings = three()

@@ -5,6 +5,12 @@
 -- Lowest and highest key, how many rows there are, and how many have no key.
 SELECT min({key}), max({key}), count(*), count(*) - count({key}) FROM {table} WHERE {live}
 
+-- name: source_bounds
+-- The same of the source, whose key has an index and is never null; rows as the planner has them.
+SELECT (SELECT min({key}) FROM {table}), (SELECT max({key}) FROM {table}),
+       (SELECT greatest(reltuples, 0)::bigint FROM pg_catalog.pg_class
+        WHERE oid = {name}::pg_catalog.regclass), 0
+
 -- name: checksums
 -- Of each range of keys: how many rows it has, and the md5 of their md5s in the key's order.
 SELECT part, count(*), md5({joined})
