@@ -210,11 +210,16 @@ def test_rows_without_a_key_are_found(filled: tuple[str, str]) -> None:
     assert (found.table, found.key, found.kind) == ("users", "None", "extra")
 
 
-def test_an_empty_copy_lacks_every_row(filled: tuple[str, str]) -> None:
-    """All are counted, some are shown."""
+@pytest.mark.parametrize("estimate", [-1, 3, 500, 5_000_000])
+def test_an_empty_copy_lacks_every_row(filled: tuple[str, str], estimate: int) -> None:
+    """All are counted, some are shown, whatever the planner takes the source's rows to be."""
     source, copy = filled
     with connect(copy) as conn:
         conn.execute("TRUNCATE users, orders, events")
+    with connect(source) as conn:
+        tables = "('users', 'orders', 'events')"
+        change = f"UPDATE pg_class SET reltuples = {estimate} WHERE relname IN {tables}"
+        conn.execute(change.encode())
     found = verified(source, copy)
     assert found.totals == {"missing": 1500}
     assert len(found.findings) == 300

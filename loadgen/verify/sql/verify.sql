@@ -6,10 +6,11 @@
 SELECT min({key}), max({key}), count(*), count(*) - count({key}) FROM {table} WHERE {live}
 
 -- name: source_bounds
--- The same of the source, whose key has an index and is never null; rows as the planner has them.
+-- The same of the source, whose key has an index and is never null; rows are as the planner has
+-- them, and counted only where it does not know.
 SELECT (SELECT min({key}) FROM {table}), (SELECT max({key}) FROM {table}),
-       (SELECT greatest(reltuples, 0)::bigint FROM pg_catalog.pg_class
-        WHERE oid = {name}::pg_catalog.regclass), 0
+       CASE WHEN reltuples > 0 THEN reltuples::bigint ELSE (SELECT count(*) FROM {table}) END, 0
+FROM pg_catalog.pg_class WHERE oid = {name}::pg_catalog.regclass
 
 -- name: checksums
 -- Of each range of keys: how many rows it has, and the md5 of their md5s in the key's order.
