@@ -14,6 +14,7 @@ from loadgen.source import postgres
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.destination", "postgres.sql")
+_CLOCK: Final = statements("loadgen.source", "examine.sql")["clock"]
 _BLOCK: Final = 5000  # rows a round trip
 
 
@@ -47,7 +48,7 @@ class PostgresDoor:
 
     def clock(self) -> datetime:
         """Return the server's time. Raises DestinationError."""
-        ((found,),) = self.ask(_SQL["clock"])
+        ((found,),) = self.ask(_CLOCK)
         return cast("datetime", found)
 
     def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:

@@ -137,7 +137,7 @@ def _freshness(delivered: Mapping[str, Deliveries], plans: Mapping[str, float]) 
         "p99",
         "longest",
         "of it our own wait",
-        *(("its plan: every",) if plans else ()),
+        *(("shortest interval of its plan",) if plans else ()),
     )
     return Table(tuple(Column(name, name != "tool") for name in columns), tuple(rows))
 

@@ -255,34 +255,38 @@ def test_what_a_tool_delivers_is_timed(
             subscription.drop()
 
 
+@pytest.fixture
+def replicated(seeded: str, cluster: Cluster, project: Path) -> Iterator[Subscription]:
+    """Yield what carries from the source to a copy, which tools.toml names."""
+    with cluster.database("migrated_template") as copy:
+        with connect(copy) as there:  # the baseline is not asked for
+            there.execute("ALTER TABLE events DROP CONSTRAINT events_user_id_fkey")
+        entry = f'kind = "postgres"\ndestination = "postgres"\nurl = "{copy}"\n'
+        (project / "tools.toml").write_text(f"[tools.copy]\n{entry}")
+        subscription = Subscription(seeded, copy)
+        try:
+            yield subscription
+        finally:
+            subscription.drop()
+
+
 def test_a_tool_that_stood_still_is_described(  # noqa: PLR0917 - a load, a tool, a watch, a report
     seeded: str,
-    cluster: Cluster,
+    replicated: Subscription,
     locust: Locust,
     project: Path,
     watch: Start,
     run_loadgen: RunLoadgen,
 ) -> None:
     """Replication is switched off for a while, and on again: from when, how long, and caught up."""
-    with cluster.database("migrated_template") as copy:
-        with connect(copy) as there:
-            there.execute("ALTER TABLE events DROP CONSTRAINT events_user_id_fkey")
-        subscription = Subscription(seeded, copy)
-        try:
-            entry = f'kind = "postgres"\ndestination = "postgres"\nurl = "{copy}"\n'
-            (project / "tools.toml").write_text(f"[tools.copy]\n{entry}")
-            watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
-            process = locust(seeded, "-t", "30s", *rates(0.2))
-            wait_for(lambda: run_id(project), "a run")
-            folder = project / "reports" / run_id(project)
-            wait_for(lambda: len(markers(folder, "copy")) >= 8, "markers in the record")
-            subscription.do("ALTER SUBSCRIPTION copy DISABLE")
-            time.sleep(12)  # more than the ten seconds from which on it counts
-            subscription.do("ALTER SUBSCRIPTION copy ENABLE")
-            out, err = process.communicate(timeout=90)
-            assert process.returncode == 0, out + err
-        finally:
-            subscription.drop()
+    watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
+    process = locust(seeded, "-t", "30s", *rates(0.2))
+    folder = with_markers(project)
+    replicated.do("ALTER SUBSCRIPTION copy DISABLE")
+    time.sleep(12)  # more than the ten seconds from which on it counts
+    replicated.do("ALTER SUBSCRIPTION copy ENABLE")
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, out + err
     (found,) = interruptions(Deliveries(markers(folder, "copy")))
     assert found.resumed is not None
     assert found.oldest.total_seconds() > 10
@@ -295,42 +299,40 @@ def test_a_tool_that_stood_still_is_described(  # noqa: PLR0917 - a load, a tool
 
 def test_a_copy_that_begins_anew_is_described(  # noqa: PLR0917 - as above
     seeded: str,
-    cluster: Cluster,
+    replicated: Subscription,
     locust: Locust,
     project: Path,
     watch: Start,
     run_loadgen: RunLoadgen,
 ) -> None:
     """A table is taken out of replication, emptied, and copied again: gone back, there again."""
-    with cluster.database("migrated_template") as copy:
-        with connect(copy) as there, connect(seeded) as publisher:
-            there.execute("ALTER TABLE events DROP CONSTRAINT events_user_id_fkey")
-            publisher.execute("CREATE PUBLICATION nothing")
-        subscription = Subscription(seeded, copy)
-        try:
-            entry = f'kind = "postgres"\ndestination = "postgres"\nurl = "{copy}"\n'
-            (project / "tools.toml").write_text(f"[tools.copy]\n{entry}")
-            looking = watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
-            process = locust(seeded, "-t", "25s", *rates(0.2))
-            wait_for(lambda: run_id(project), "a run")
-            folder = project / "reports" / run_id(project)
-            wait_for(lambda: len(markers(folder, "copy")) >= 8, "markers in the record")
-            subscription.do("ALTER SUBSCRIPTION copy SET PUBLICATION nothing")
-            subscription.do("TRUNCATE events")
-            wait_for(lambda: "copy_went_back" in journal(folder), "the copy to go back")
-            subscription.do("ALTER SUBSCRIPTION copy SET PUBLICATION loadgen")
-            wait_for(lambda: "copy_there_again" in journal(folder), "the copy to be there again")
-            out, err = process.communicate(timeout=90)
-            assert process.returncode == 0, out + err
-            looking.terminate()
-            said, _ = looking.communicate(timeout=30)
-            assert said.count("the copy of tool copy went back from marker") == 1, said
-        finally:
-            subscription.drop()
+    with connect(seeded) as publisher:
+        publisher.execute("CREATE PUBLICATION nothing")
+    looking = watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
+    process = locust(seeded, "-t", "25s", *rates(0.2))
+    folder = with_markers(project)
+    replicated.do("ALTER SUBSCRIPTION copy SET PUBLICATION nothing")
+    replicated.do("TRUNCATE events")
+    wait_for(lambda: "copy_went_back" in journal(folder), "the copy to go back")
+    replicated.do("ALTER SUBSCRIPTION copy SET PUBLICATION loadgen")
+    wait_for(lambda: "copy_there_again" in journal(folder), "the copy to be there again")
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, out + err
+    looking.terminate()
+    said, _ = looking.communicate(timeout=30)
+    assert said.count("the copy of tool copy went back from marker") == 1, said
     done = run_loadgen("report", env={"DATABASE_URL": seeded})
     assert done.returncode == 0, done.stderr
     told = re.sub(" +", " ", (folder / "report.md").read_text(encoding="utf-8"))
     assert re.search(r"\| copy \| [-0-9: ]+ UTC \| \d+ \| none \| [\d.]+ s \|", told), told
+
+
+def with_markers(project: Path) -> Path:
+    """Return the folder of the run that goes on, once it has some markers of the copy."""
+    wait_for(lambda: run_id(project), "a run")
+    folder = project / "reports" / run_id(project)
+    wait_for(lambda: len(markers(folder, "copy")) >= 8, "markers in the record")
+    return folder
 
 
 def journal(folder: Path) -> str:

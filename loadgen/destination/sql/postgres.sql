@@ -23,7 +23,3 @@ WHERE {event_type} = 'loadgen_marker' AND ({properties})::jsonb ->> 'run_id' = {
 -- It only reads; what is sorted by key stays in memory; a cursor's rows are all wanted.
 SELECT set_config('default_transaction_read_only', 'on', false),
        set_config('work_mem', '64MB', false), set_config('cursor_tuple_fraction', '1', false)
-
--- name: clock
--- The server's time.
-SELECT clock_timestamp()
