@@ -6,10 +6,10 @@ microsecond, and a hand that has just been answered takes the next due arrival i
 """
 
 import gevent.hub  # isort: skip - first, with Locust's patch in force
-import time
 from collections import deque
 from collections.abc import Iterator
 from math import inf
+from time import monotonic
 
 import psycopg
 from greenlet import getcurrent, greenlet
@@ -19,7 +19,6 @@ from loadgen.timer import new_timer
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.connections import Connections
 from loadgen.workload.ledger import Ledger
-from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import Operations
 from loadgen.workload.settle import Lost, backend_alive, is_committed
 from loadgen.workload.streams import Arrival
@@ -28,7 +27,6 @@ from loadgen.workload.writes import Write
 
 STALL_SECONDS = 5.0
 NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
-_STATEMENTS = {name: name.encode() for name in OPERATIONS}  # as they are prepared
 
 
 class Crew:
@@ -129,7 +127,7 @@ class Crew:
             self.late_wakes += 1
         self._wakes_at = inf
         while self._free and not self.holding:
-            at = time.monotonic()
+            at = monotonic()
             arrival = self.ledger.take(self.clock.at(at))
             if arrival is None:
                 break
@@ -165,7 +163,7 @@ class Hand:
         crew.hands.add(self)
         try:
             for _ in range(crew.depth):
-                at = time.monotonic()
+                at = monotonic()
                 crew.serve(self, at, crew.clock.at(at))
             gevent.hub.get_hub().switch()
             if self._defect is not None:
@@ -189,41 +187,38 @@ class Hand:
 
     def perform(self, arrival: Arrival, at: float) -> bool:
         """Send what `arrival` writes; False where there is nothing left that it could change."""
-        crew = self._crew
-        write = arrival.write or crew.operations.write(arrival)
+        operation, _, _, due, _, write = arrival
         if write is None:
-            crew.ledger.failed(arrival.operation, NO_ROW)
-            return False
-        self.under_way.append((write, arrival.due, at))
+            write = self._crew.operations.write(arrival)
+            if write is None:
+                self._crew.ledger.failed(operation, NO_ROW)
+                return False
+        self.under_way.append((write, due, at))
         try:
-            self._connection.send(_STATEMENTS[write.operation], write.parameters)
+            self._connection.send(write.request)
         except psycopg.OperationalError:
             self._break(CONNECTION_FAILURE)
         return True
 
     def _answered(self, sqlstate: str | None, rows: int) -> None:
         """Account for the oldest write under way, and go on; a defect of ours ends the user."""
+        crew = self._crew
         try:
-            self._account(sqlstate, rows)
+            write, due, sent_at = self.under_way.popleft()
+            at = monotonic()
+            now = crew.clock.at(at)
+            if rows and sqlstate is None:
+                crew.ledger.committed(write.operation, at - sent_at, now - due)
+                if write.leaves is not None:
+                    crew.operations.committed(write)
+            else:
+                crew.ledger.failed(write.operation, sqlstate or NO_ROW)
+                if sqlstate is not None:
+                    crew.operations.refused(write)
+            crew.serve(self, at, now)
         except Exception as exc:  # noqa: BLE001 - the hub would print it and leave the user waiting
             self._defect = exc
             self._break(CONNECTION_FAILURE)
-
-    def _account(self, sqlstate: str | None, rows: int) -> None:
-        crew = self._crew
-        write, due, sent_at = self.under_way.popleft()
-        at = time.monotonic()
-        now = crew.clock.at(at)
-        if sqlstate is not None:
-            crew.ledger.failed(write.operation, sqlstate)
-            crew.operations.refused(write)
-        elif not rows:
-            crew.ledger.failed(write.operation, NO_ROW)
-        else:
-            crew.ledger.committed(write.operation, at - sent_at, now - due)
-            if write.leaves is not None:
-                crew.operations.committed(write)
-        crew.serve(self, at, now)
 
     def _break(self, sqlstate: str) -> None:
         self._broken, self.leaving = sqlstate, True

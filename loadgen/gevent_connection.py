@@ -1,9 +1,10 @@
-"""A Postgres connection that sends prepared statements as ready bytes and is read in gevent's hub.
+"""A Postgres connection that sends prepared statements and is read in gevent's hub, through libpq.
 
 psycopg's own cursor takes 60 to 80 microseconds of Python for a write under gevent; this takes
 about 4 beside the system's calls, since it uses libpq's asynchronous calls directly, one persistent
 watcher a connection, and tells answers by a call in the hub, without a switch between greenlets.
-It knows nothing of schedules or accounting.
+What is not encrypted needs no libpq once it is open: see `plain_connection`. Nothing here knows of
+schedules or accounting.
 """
 
 import gevent.hub
@@ -12,12 +13,13 @@ import gevent.monkey
 if not gevent.monkey.is_module_patched("select"):
     raise ImportError("import locust before loadgen.gevent_connection: gevent has patched nothing")
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import psycopg
 from greenlet import getcurrent
 from psycopg import pq, waiting
+
+from loadgen.wire import Answer, executed
 
 if waiting.wait is getattr(waiting, "wait_c", None):
     raise ImportError(
@@ -43,13 +45,6 @@ _DONE = (_COMMAND_OK, int(pq.ExecStatus.TUPLES_OK))
 _CONNECTION_OK = int(pq.ConnStatus.OK)
 
 
-class Answer(NamedTuple):
-    """What the server said: the SQLSTATE of an error (None = committed) and the rows touched."""
-
-    sqlstate: str | None
-    rows: int
-
-
 def _unheard(*_: object) -> None:
     """Nobody waits for what the connection has to tell."""
 
@@ -62,18 +57,23 @@ class ConnectionLost(Exception):  # noqa: N818 - a fact that users handle, not a
         self.sqlstate = sqlstate or CONNECTION_FAILURE
 
 
-class GeventConnection:
-    """One connection with its statements prepared.
+def new_connection(dsn: str) -> psycopg.Connection:
+    """Connect as the load does; raises psycopg.OperationalError."""
+    return psycopg.Connection.connect(dsn, autocommit=True, **_OPTIONS)  # type: ignore[arg-type]
 
-    Raises psycopg.OperationalError when it can't connect or prepare. What is sent is answered in
-    the hub: by `on_answer`, with the SQLSTATE of an error and the rows touched, once the server is
-    ready again; by `on_loss`, with the SQLSTATE where it has one, if the connection breaks, also
-    while nothing is under way.
+
+class GeventConnection:
+    """One connection with its statements prepared; it closes what it is given.
+
+    Raises psycopg.OperationalError when it can't prepare. What is sent, a request of `wire`, is
+    answered in the hub: by `on_answer`, with the SQLSTATE of an error and the rows touched, once
+    the server is ready again; by `on_loss`, with the SQLSTATE where it has one, if the connection
+    breaks, also while nothing is under way.
     """
 
-    def __init__(self, dsn: str, prepare: Mapping[str, str]) -> None:
-        self._connection = psycopg.Connection.connect(dsn, autocommit=True, **_OPTIONS)  # type: ignore[arg-type]
-        self._pgconn = self._connection.pgconn
+    def __init__(self, connection: psycopg.Connection, prepare: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
         self._hub = gevent.hub.get_hub()
         self._readable = self._hub.loop.io(self._pgconn.socket, _READ)
         self._writable = self._hub.loop.io(self._pgconn.socket, _WRITE)
@@ -87,10 +87,7 @@ class GeventConnection:
         try:
             self._begin()
             for name, sql in prepare.items():
-                self._under_way += 1
-                self._pgconn.send_prepare(name.encode(), sql.encode())
-                self._end()
-                self._flush()
+                self._prepare(name.encode(), sql.encode())
                 answer = self._wait()
                 if answer.sqlstate is not None:
                     raise psycopg.OperationalError(  # noqa: TRY301 - so that it is closed below
@@ -100,22 +97,21 @@ class GeventConnection:
             self.close()
             raise
 
-    def send(self, statement: bytes, parameters: Sequence[bytes]) -> None:
+    def send(self, request: bytes) -> None:
         """Send a prepared statement; raises psycopg.OperationalError if that is impossible."""
         self._under_way += 1
-        pgconn = self._pgconn
-        pgconn.send_query_prepared(statement, parameters)
-        if pgconn.flush():
-            self._flush()
+        self._pgconn.send_query_prepared(*executed(request))
+        self._end()
+        self._flush()
 
-    def execute(self, statement: bytes, parameters: Sequence[bytes]) -> Answer:
+    def execute(self, request: bytes) -> Answer:
         """Send a prepared statement and wait for its commit.
 
         Raises ConnectionLost if the connection breaks before the server is ready again; a
         greenlet killed in here leaves the connection in the middle of a statement, so close it.
         """
         try:
-            self.send(statement, parameters)
+            self.send(request)
         except psycopg.OperationalError as exc:
             raise ConnectionLost(None) from exc
         return self._wait()
@@ -130,6 +126,13 @@ class GeventConnection:
 
     def _begin(self) -> None:
         """Put a new connection into the mode that it works in."""
+
+    def _prepare(self, name: bytes, sql: bytes) -> None:
+        """Send what prepares a statement; the answer is to be waited for."""
+        self._under_way += 1
+        self._pgconn.send_prepare(name, sql)
+        self._end()
+        self._flush()
 
     def _end(self) -> None:
         """Send what ends a statement."""
@@ -207,15 +210,6 @@ class PipelinedConnection(GeventConnection):
 
     A Sync follows each statement, so each is a transaction of its own and answered on its own.
     """
-
-    def send(self, statement: bytes, parameters: Sequence[bytes]) -> None:
-        """Send a prepared statement; raises psycopg.OperationalError if that is impossible."""
-        self._under_way += 1
-        pgconn = self._pgconn
-        pgconn.send_query_prepared(statement, parameters)
-        pgconn.pipeline_sync()
-        if pgconn.flush():
-            self._flush()
 
     def _begin(self) -> None:
         self._pgconn.enter_pipeline_mode()

@@ -15,8 +15,10 @@ from locust.exception import StopUser
 
 from loadgen.crew import Crew, Hand
 from loadgen.errors import SourceError
-from loadgen.gevent_connection import ConnectionLost, GeventConnection, PipelinedConnection
+from loadgen.gevent_connection import ConnectionLost, GeventConnection
+from loadgen.plain_connection import connect
 from loadgen.source import postgres
+from loadgen.wire import execution
 from loadgen.workload.connections import Connections
 from loadgen.workload.operations import STATEMENTS
 from loadgen.workload.settle import IS_OF_RUN, another_database
@@ -92,12 +94,11 @@ def _open(connections: Connections, depth: int) -> GeventConnection:
     Another server may have taken over the address: nothing is written where the run is unknown.
     """
     try:
-        kind = GeventConnection if depth == 1 else PipelinedConnection
-        connection = kind(connections.dsn, _PREPARED)
+        connection = connect(connections.dsn, _PREPARED, depth)
     except psycopg.OperationalError as exc:
         raise postgres.explain(exc, connections.dsn) from exc
     try:
-        of_run = connection.execute(_IS_OF_RUN, (connections.claim.encode(),)).rows
+        of_run = connection.execute(execution(_IS_OF_RUN, (connections.claim.encode(),))).rows
     except ConnectionLost as exc:
         connection.close()
         raise SourceError(f"a connection broke at once: SQLSTATE {exc.sqlstate}") from exc

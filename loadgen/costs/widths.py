@@ -12,7 +12,7 @@ from functools import cache
 from statistics import fmean
 from typing import Final
 
-from loadgen.workload import synthetic
+from loadgen.workload import events, synthetic
 from loadgen.workload.pools import small_pools
 from loadgen.workload.streams import Stream
 
@@ -64,7 +64,7 @@ def _order() -> Width:
     stream, pools = Stream(1, "insert_order", "even"), small_pools()
     rows = []
     for k in range(_SAMPLES):
-        quantity, amount, currency = synthetic.order(stream.draws(k)[2:], pools)
+        quantity, amount, currency = synthetic.order(stream.draws(k), pools)
         rows.append(
             {
                 "id": 123456 + k,
@@ -84,10 +84,10 @@ def _order() -> Width:
 
 
 def _event(event_bytes: int) -> Width:
-    stream, pools = Stream(1, "insert_event", "even"), small_pools()
+    stream = Stream(1, "insert_event", "even")
     rows = []
     for k in range(_SAMPLES):
-        kind, properties = synthetic.event(stream.draws(k)[2:], pools, event_bytes)
+        kind, properties = events.event(stream.draws(k), event_bytes)
         rows.append(
             {
                 "id": 1234567 + k,

@@ -132,15 +132,16 @@ def _after_cut(remote: Remote, schedule: Schedule, operation: str, until: float)
     if place is None:
         place = walk.stream.first_from((0, 0), walk.timeline.units(remote.shares[0][0]))
     found = [k for name, k in remote.left if name == operation]
+    until = min(until, schedule.end)
     while True:
-        point, ticks = walk.stream.point(place, walk.stream.draws(place[0]))
-        due = walk.timeline.when(point)
-        if due >= min(until, schedule.end):
-            return found
-        share = remote.share_at(due)
-        if place[0] % share.of == share.part:
-            found.append(place[0])
-        place = (place[0] + 1, ticks)
+        points, _, after = walk.stream.points(place)
+        for k, due in enumerate(walk.timeline.whens(points), start=place[0]):
+            if due >= until:
+                return found
+            share = remote.share_at(due)
+            if k % share.of == share.part:
+                found.append(k)
+        place = (place[0] + len(points), after[-1])
 
 
 def _settle(connection: psycopg.Connection, plan: Plan, remote: Remote) -> None:
@@ -171,4 +172,4 @@ def _key(plan: Plan, operation: str) -> Callable[[int], str]:
 
 def _as_write(operation: str, k: int, key: str, version: int) -> Write:
     finds = Order(key.encode(), "", version)
-    return Write(operation, k, (), key.encode(), finds=finds)
+    return Write(operation, k, b"", key.encode(), finds=finds)

@@ -64,7 +64,7 @@ class Schedule:
             return self._left[0].due
         if self._ahead:
             return self._ahead[0].due
-        due = self._first().upcoming.due
+        due = self._first().due
         return due if due < self._end else inf
 
     def take(self, s: float) -> Arrival | None:
@@ -75,9 +75,9 @@ class Schedule:
             if self._left:
                 return self._left.popleft()
             self._look_ahead()
-        if ahead and ahead[0].due <= s:
-            return ahead.popleft()
-        return None
+            if not ahead:
+                return None
+        return ahead.popleft() if ahead[0].due <= s else None
 
     def skip(self, before: float) -> dict[str, int]:
         """Pass over what was due before `before`; return how many by operation."""
@@ -87,7 +87,7 @@ class Schedule:
                 skipped[queue.popleft().operation] += 1
         before = min(before, self._end)
         for walk in self.walks:
-            if walk.upcoming.due < before:
+            if walk.due < before:
                 skipped[walk.stream.operation] += walk.skip(before)
         return skipped
 
@@ -156,9 +156,9 @@ class Schedule:
 
     def _first(self) -> Walk:
         a, b, c, d = self.walks
-        x = a if a.upcoming.due <= b.upcoming.due else b
-        y = c if c.upcoming.due <= d.upcoming.due else d
-        return x if x.upcoming.due <= y.upcoming.due else y
+        x = a if a.due <= b.due else b
+        y = c if c.due <= d.due else d
+        return x if x.due <= y.due else y
 
     def _until(self, s: float) -> tuple[float, bool]:
         """Return up to when to count: `s` itself included, but the end is not part of a run."""
@@ -172,7 +172,10 @@ class Schedule:
         before = min(before, self._end)
         horizon = min(before, *(walk.horizon() for walk in self.walks))
         ahead = [arrival for walk in self.walks for arrival in walk.look_ahead(horizon)]
-        self._ahead.extend(sorted(ahead, key=_due))
+        if ahead:
+            self._ahead.extend(sorted(ahead, key=_due))
+        elif (first := self._first()).due < before:  # the last one of a walk's block
+            self._ahead.append(first.step())
 
     def _look_back(self) -> None:
         """Undo the look ahead: what has not been handed out is the walks' again."""
@@ -191,7 +194,7 @@ class Schedule:
             before = min(at, self._end)
             left: list[Arrival] = []
             for walk in self.walks:
-                while walk.upcoming.due < before:
+                while walk.due < before:
                     left.append(walk.step())
                 walk.resplit(at, share)
             self._left.extend(sorted(left, key=lambda arrival: arrival.due))

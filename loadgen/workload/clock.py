@@ -35,7 +35,7 @@ class ScheduleClock:
         s = monotonic - self._zero
         if s > self.limit:
             return self.limit
-        return max(self._floor, s)
+        return max(self._floor, s)  # a call of max() would cost more than all
 
     def elapsed(self) -> float:
         """Return the seconds since the start, pauses included."""

@@ -15,7 +15,7 @@ from loadgen.workload.histogram import Histogram
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.streams import Arrival
 
-_FOLDED_AT_ONCE = 64  # latencies
+_FOLDED_AT_ONCE = 512  # latencies
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,15 @@ class _Account:
     performing: int = 0
     service: Histogram = field(default_factory=Histogram)
     intended: Histogram = field(default_factory=Histogram)
-    # Latencies that are not in the histograms yet.
+    # Latencies of writes that are committed, and not counted above yet.
     services: list[float] = field(default_factory=list)
     intendeds: list[float] = field(default_factory=list)
 
     def fold(self) -> None:
-        """Put the latencies into the histograms."""
+        """Count what was committed, and put the latencies into the histograms."""
+        n = len(self.services)
+        self.performing -= n
+        self.committed += n
         self.service.add(self.services)
         self.intended.add(self.intendeds)
         self.services.clear()
@@ -93,22 +96,24 @@ class Ledger:
         What has waited beyond the limit is skipped first.
         """
         arrival = self.schedule.take(now)
-        while arrival is not None and arrival.due < now - self.lateness_limit:
+        if arrival is None:
+            return None
+        while arrival.due < now - self.lateness_limit:
             self._accounts[arrival.operation].skipped += 1
             self._skip(now)
             arrival = self.schedule.take(now)
-        if arrival is not None:
-            self._accounts[arrival.operation].performing += 1
+            if arrival is None:
+                return None
+        self._accounts[arrival.operation].performing += 1
         return arrival
 
     def committed(self, operation: str, service: float, intended: float) -> None:
         """Count a write whose commit was answered; latencies in seconds."""
         account = self._accounts[operation]
-        account.performing -= 1
-        account.committed += 1
-        account.services.append(service)
+        services = account.services
+        services.append(service)
         account.intendeds.append(intended)
-        if len(account.services) == _FOLDED_AT_ONCE:
+        if len(services) == _FOLDED_AT_ONCE:
             account.fold()
 
     def failed(self, operation: str, sqlstate: str) -> None:
@@ -137,6 +142,8 @@ class Ledger:
     def vector(self, now: float) -> dict[str, Counts]:
         """Return every operation's counts at `now`, all of the same instant."""
         self._skip(now)
+        for account in self._accounts.values():
+            account.fold()
         offered, waiting = self.schedule.offered(now), self.schedule.waiting(now)
         return {
             name: Counts(

@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from loadgen import wire
 from loadgen.sql import statements
+from loadgen.wire import LENGTHS, execution, framed
 from loadgen.workload import synthetic
+from loadgen.workload.events import CLOSING, event_maker
 from loadgen.workload.plan import Plan
 from loadgen.workload.pools import small_pools
 from loadgen.workload.streams import Arrival, Draws, Make, unit
@@ -20,6 +23,7 @@ __all__ = ["OPEN_ORDERS_LIMIT", "STATEMENTS", "Operations", "Order", "Write"]
 
 STATEMENTS = statements("loadgen.workload", "operations.sql")
 OPEN_ORDERS_LIMIT = 10_000
+_UPDATE_HEAD = wire.head(b"update_order_status", 3)
 # The digit of a version 5 uuid that has the variant's two bits, by the digest's own.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -79,7 +83,7 @@ class Operations:
             return arrival.write
         if arrival.operation == "update_order_status":
             return self._update_order_status(arrival)
-        return self.ahead[arrival.operation](arrival.k, arrival.draws)
+        return self.ahead[arrival.operation]([arrival.k], [arrival.draws])[0]
 
     def committed(self, write: Write) -> None:
         """Take note that `write` is in the database: its order may be changed again."""
@@ -112,15 +116,23 @@ class Operations:
         order = orders.pop(-1 - age)
         if order is None:
             raise AssertionError("an order that was forgotten was taken")
-        status = synthetic.next_status(order.status, unit(arrival.draws[2]))
+        number, before, version = order
+        status = synthetic.next_status(before, unit(arrival.draws[2]))
         if status is None:
-            raise AssertionError(f"an order in final status {order.status!r} was taken for open")
-        leaves = new(Order, (order.number, status, order.version + 1))
-        parameters = (order.number, status.encode(), b"%d" % order.version)
-        return new(
-            Write,
-            ("update_order_status", arrival.k, parameters, order.number, order, leaves),
+            raise AssertionError(f"an order in final status {before!r} was taken for open")
+        leaves = new(Order, (number, status, version + 1))
+        following, expected = status.encode(), b"%d" % version
+        pieces = (
+            _UPDATE_HEAD,
+            LENGTHS[len(number)],
+            number,
+            LENGTHS[len(following)],
+            following,
+            LENGTHS[len(expected)],
+            expected,
         )
+        write = ("update_order_status", arrival.k, framed(pieces), number, order, leaves)
+        return new(Write, write)
 
 
 def _busy_user(plan: Plan) -> Callable[[int], bytes]:
@@ -140,35 +152,71 @@ def _busy_user(plan: Plan) -> Callable[[int], bytes]:
 
 def _order_maker(plan: Plan) -> Make:
     key, user = key_maker(plan.run_id, "insert_order"), _busy_user(plan)
-    pools, values = small_pools(), synthetic.order
+    pools, values, head = small_pools(), synthetic.order, wire.head(b"insert_order", 5)
 
-    def make(k: int, draws: Draws) -> Write:
-        number = key(k)
-        parameters = (number, user(draws[1]), *values(draws, pools))
-        leaves = new(Order, (number, "pending", 0))
-        return new(Write, ("insert_order", k, parameters, number, None, leaves))
+    def make(ks: Sequence[int], draws: Sequence[Draws]) -> list[Write]:
+        writes = []
+        for k, drawn in zip(ks, draws, strict=True):
+            number, who = key(k), user(drawn[1])
+            quantity, amount, currency = values(drawn, pools)
+            pieces = (
+                head,
+                LENGTHS[len(number)],
+                number,
+                LENGTHS[len(who)],
+                who,
+                LENGTHS[len(quantity)],
+                quantity,
+                LENGTHS[len(amount)],
+                amount,
+                LENGTHS[len(currency)],
+                currency,
+            )
+            leaves = new(Order, (number, "pending", 0))
+            writes.append(new(Write, ("insert_order", k, framed(pieces), number, None, leaves)))
+        return writes
 
     return make
 
 
 def _event_maker(plan: Plan) -> Make:
     key, user = key_maker(plan.run_id, "insert_event"), _busy_user(plan)
-    pools, values, size = small_pools(), synthetic.event, plan.event_bytes
+    values, head = event_maker(plan.event_bytes), wire.head(b"insert_event", 4)
 
-    def make(k: int, draws: Draws) -> Write:
-        id_ = key(k)
-        parameters = (id_, user(draws[1]), *values(draws, pools, size))
-        return new(Write, ("insert_event", k, parameters, id_, None, None))
+    def make(ks: Sequence[int], draws: Sequence[Draws]) -> list[Write]:
+        writes = []
+        for k, (_, target, a, b) in zip(ks, draws, strict=True):
+            id_, who = key(k), user(target)
+            event_type, size, session, facts, words = values(a, b)
+            pieces = (
+                head,
+                LENGTHS[len(id_)],
+                id_,
+                LENGTHS[len(who)],
+                who,
+                LENGTHS[len(event_type)],
+                event_type,
+                LENGTHS[size],
+                session,
+                facts,
+                words,
+                CLOSING,
+            )
+            writes.append(new(Write, ("insert_event", k, framed(pieces), id_, None, None)))
+        return writes
 
     return make
 
 
 def _delete_maker(plan: Plan) -> Make:
-    def make(k: int, _: Draws) -> Write | None:
+    def write(k: int) -> Write | None:
         target = user_to_delete(k, plan.users, plan.lowest_deleted_rank)
         if target is None:
             return None
         user = b"%d" % target
-        return Write("soft_delete_user", k, (user,), user)
+        return Write("soft_delete_user", k, execution(b"soft_delete_user", (user,)), user)
+
+    def make(ks: Sequence[int], _: Sequence[Draws]) -> list[Write | None]:
+        return [write(k) for k in ks]
 
     return make

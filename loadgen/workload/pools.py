@@ -71,6 +71,7 @@ class Pools:
     """
 
     products: tuple[Product, ...]
+    amounts: tuple[bytes, ...]  # by quantity (0 to 8), product and whether there is a discount
     pages: tuple[bytes, ...]
     referrers: tuple[bytes, ...]
     browsers: tuple[bytes, ...]
@@ -88,8 +89,15 @@ class Pools:
 def small_pools() -> Pools:
     """Return the load's pools: no Faker, the same on every machine, a few milliseconds."""
     things = [f"{material} {thing}" for thing in _THINGS for material in _MATERIALS]
+    products = tuple(_product(i, name) for i, name in enumerate(things))
     return Pools(
-        products=tuple(_product(i, name) for i, name in enumerate(things)),
+        products=products,
+        amounts=tuple(
+            b"%d.%02d" % divmod(price(quantity, product.cents, discount=discount), 100)
+            for quantity in range(9)
+            for product in products
+            for discount in (False, True)
+        ),
         pages=_encoded(_PAGES),
         referrers=_encoded(_REFERRERS),
         browsers=_encoded(_BROWSERS),
@@ -102,6 +110,12 @@ def small_pools() -> Pools:
         filler=_filler(),
         filler_starts=_filler_starts(),
     )
+
+
+def price(quantity: int, cents: int, *, discount: bool) -> int:
+    """Return what an order of so many things of `cents` each costs, in cents."""
+    cents *= quantity
+    return cents - (cents * 15 // 100 if discount else 0)
 
 
 def weighted(entries: tuple[tuple[str, int], ...], size: int) -> tuple[bytes, ...]:

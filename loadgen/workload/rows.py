@@ -17,6 +17,7 @@ from struct import Struct, unpack
 from typing import Final, Literal
 
 from loadgen.workload import synthetic
+from loadgen.workload.events import CLOSING, EVENT_TYPES, event_maker
 from loadgen.workload.history import History
 from loadgen.workload.lives import LIVES, lives, state
 from loadgen.workload.owners import Owners
@@ -55,7 +56,7 @@ def _text(value: bytes) -> bytes:
 
 _TEXTS: Final = {
     word.encode(): _text(word.encode())
-    for word in (*synthetic.STATUSES, *synthetic.EVENT_TYPES, *(name for name, _ in CURRENCIES))
+    for word in (*synthetic.STATUSES, *EVENT_TYPES, *(name for name, _ in CURRENCIES))
 }
 
 
@@ -176,19 +177,19 @@ class Rows:
         return b"".join(parts)
 
     def _events(self, block: _Block) -> bytes:
-        owner, pools, event = self._owners.owner, self._pools, synthetic.event
-        event_bytes = self._parameters.event_bytes
+        owner, event = self._owners.owner, event_maker(self._parameters.event_bytes)
         times = self._history.times(block.places)
         parts: list[bytes] = []
         rows = zip(block.ids, block.places, times, *block.draws, strict=True)
         for id_, place, at, a, b, c, high, low in rows:
-            kind, properties = event((b, c), pools, event_bytes)
+            kind, size, *properties = event(b, c)
             key = high & _UUID_HIGH | _VERSION_4, low & _UUID_LOW | _VARIANT_1
             parts += (
                 _KEYED(7, 8, id_, 16, *key, 8, owner(a, place)),
                 _TEXTS[kind],
-                _JSONB(len(properties) + 1, 1),
-                properties,
+                _JSONB(size + 1, 1),
+                *properties,
+                CLOSING,
                 _STAMPS(8, at, 8, at),
             )
         return b"".join(parts)

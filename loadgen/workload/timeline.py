@@ -1,5 +1,6 @@
 """An operation's rate over schedule time, and where its integral reaches a point."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -71,6 +72,15 @@ class Timeline:
         if segment.shape is _STEADY or area == inf:
             return area
         return segment.origin + segment.shape.inverse(area)
+
+    def whens(self, points: Sequence[float]) -> list[float]:
+        """Return `when` of each of several points in order."""
+        last = self._segments[-1]
+        if last.shape is _STEADY and last.rate > 0.0 and last.units <= points[0]:
+            # What `when` computes, written out: most points lie here.
+            area, units, rate = last.area, last.units, last.rate
+            return [area + (point - units) / rate for point in points]
+        return [self.when(point) for point in points]
 
     def _at(self, s: float) -> _Segment:
         for segment in reversed(self._segments):

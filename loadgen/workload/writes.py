@@ -1,6 +1,5 @@
-"""What is written: one statement's parameters, and how it is looked up if its answer is lost."""
+"""What is written: one statement's request, and how it is looked up if its answer is lost."""
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 
@@ -17,7 +16,7 @@ class Write(NamedTuple):
 
     operation: str
     k: int
-    parameters: Sequence[bytes]
+    request: bytes  # see `wire`
     key: bytes
     finds: Order | None = None  # the order as it stands before
     leaves: Order | None = None  # and once this is committed

@@ -1,13 +1,35 @@
-"""The connection class on a real server: waits overlap, commits count only when done, losses show.
+"""The connections on a real server: waits overlap, commits count only when done, losses show.
 
+Each of the three kinds is held to the same: one that speaks the protocol itself, and libpq's two.
 Everything runs in subprocesses, so that gevent's patch never reaches the other tests.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from pathlib import Path
 
-from tests.conftest import clean_environment
+import pytest
+from psycopg import sql
+
+from loadgen.source.postgres import connect
+from tests.conftest import Cluster, clean_environment
+
+# What each script begins with: `new(statements)` makes a connection of the kind under test.
+PRELUDE = """
+import locust, sys, time, gevent
+from loadgen.gevent_connection import (
+    ConnectionLost, GeventConnection, PipelinedConnection, new_connection,
+)
+from loadgen.plain_connection import PlainConnection, connect
+from loadgen.wire import execution
+new = lambda prepare: globals()[sys.argv[2]](new_connection(sys.argv[1]), prepare)
+"""
+KINDS = ("PlainConnection", "GeventConnection", "PipelinedConnection")
+each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -22,22 +44,27 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_fifty_users_asleep_in_the_server_overlap(database: str) -> None:
+def on_server(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` after the prelude."""
+    return run_python(PRELUDE + textwrap.dedent(code), *arguments)
+
+
+@each_kind
+def test_fifty_users_asleep_in_the_server_overlap(database: str, kind: str) -> None:
     """While one user waits for the server the others go on: 50 sleeps of 1 s take about 1 s."""
-    done = run_python(
+    done = on_server(
         """
-        import locust, sys, time, gevent
-        from loadgen.gevent_connection import GeventConnection
         nap = {"nap": "SELECT pg_sleep(1)"}
-        connections = [GeventConnection(sys.argv[1], nap) for _ in range(50)]
+        connections = [new(nap) for _ in range(50)]
         ticks = []
         gevent.spawn(lambda: [ticks.append(gevent.sleep(0.05)) for _ in range(1000)])
         started = time.monotonic()
-        naps = [gevent.spawn(c.execute, b"nap", ()) for c in connections]
+        naps = [gevent.spawn(c.execute, execution(b"nap", ())) for c in connections]
         gevent.joinall(naps, raise_error=True)
         print(time.monotonic() - started, len(ticks), {nap.value.sqlstate for nap in naps})
         """,
         database,
+        kind,
     )
     assert done.returncode == 0, done.stderr
     seconds, ticks, states = done.stdout.split()
@@ -46,53 +73,78 @@ def test_fifty_users_asleep_in_the_server_overlap(database: str) -> None:
     assert states == "{None}"
 
 
-def test_an_answer_tells_rows_and_sqlstate(database: str) -> None:
+@each_kind
+def test_an_answer_tells_rows_and_sqlstate(database: str, kind: str) -> None:
     """Rows touched, and the SQLSTATE of what the server refuses; the connection stays usable."""
-    done = run_python(
+    done = on_server(
         """
-        import locust, sys
-        from loadgen.gevent_connection import GeventConnection
-        c = GeventConnection(sys.argv[1], {
+        c = new({
             "one": "INSERT INTO users(email, name, plan, country) VALUES ($1, 'n', 'p', 'DE')",
             "none": "UPDATE users SET name = 'x' WHERE id = $1",
             "bad": "SELECT 1 / $1::int",
+            "many": "SELECT repeat('x', 100) FROM generate_series(1, $1::int)",
         })
-        print(*c.execute(b"one", (b"a@b",)))
-        print(*c.execute(b"none", (b"-1",)))
-        print(*c.execute(b"bad", (b"0",)))
-        print(*c.execute(b"one", (b"c@d",)))
+        print(*c.execute(execution(b"one", (b"a@b",))))
+        print(*c.execute(execution(b"none", (b"-1",))))
+        print(*c.execute(execution(b"bad", (b"0",))))
+        print(*c.execute(execution(b"many", (b"30000",))))
+        print(*c.execute(execution(b"one", (b"c@d",))))
         """,
         database,
+        kind,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["None 1", "None 0", "22012 0", "None 1"]
+    told = ["None 1", "None 0", "22012 0", "None 30000", "None 1"]
+    assert done.stdout.splitlines() == told
 
 
-def test_an_error_at_commit_is_an_error(database: str) -> None:
-    """A deferred constraint fails after the command is complete: that is no commit."""
-    done = run_python(
+@each_kind
+def test_a_request_that_the_socket_has_no_room_for_is_sent_whole(database: str, kind: str) -> None:
+    """Sixteen megabytes arrive byte by byte as they were, and what is sent after them too."""
+    done = on_server(
         """
-        import locust, sys, psycopg
-        from loadgen.gevent_connection import GeventConnection
-        with psycopg.connect(sys.argv[1], autocommit=True) as admin:
-            admin.execute("CREATE TABLE t (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
-            admin.execute("INSERT INTO t VALUES (1)")
-        c = GeventConnection(sys.argv[1], {"again": "INSERT INTO t VALUES ($1)"})
-        print(c.execute(b"again", (b"1",)))
+        c = new({"wide": "INSERT INTO t VALUES ($1)", "short": "INSERT INTO t VALUES ($1)"})
+        wide = b"".join(b"%07d," % n for n in range(2_000_000))
+        print(*c.execute(execution(b"wide", (wide,))), *c.execute(execution(b"short", (b"x",))))
         """,
-        database,
+        database_with(database, "CREATE TABLE t (x text)"),
+        kind,
+    )
+    assert done.stdout.split() == ["None", "1", "None", "1"], done.stderr
+    with connect(database) as admin:
+        found = admin.execute("SELECT length(x), md5(x) FROM t ORDER BY 1").fetchall()
+        wide = "SELECT md5(string_agg(lpad(n::text, 7, '0') || ',', '' ORDER BY n)) "
+        (md5,) = admin.execute(wide + "FROM generate_series(0, 1999999) n").fetchone() or ("",)
+    assert found[0][0] == 1
+    assert found[1] == (16_000_000, md5)
+
+
+@each_kind
+def test_an_error_at_commit_is_an_error(database: str, kind: str) -> None:
+    """A deferred constraint fails after the command is complete: that is no commit."""
+    done = on_server(
+        """
+        c = new({"again": "INSERT INTO t VALUES ($1)"})
+        print(c.execute(execution(b"again", (b"1",))))
+        """,
+        database_with(
+            database,
+            "CREATE TABLE t (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+            "INSERT INTO t VALUES (1)",
+        ),
+        kind,
     )
     assert done.stdout.strip() == "Answer(sqlstate='23505', rows=1)", done.stderr
 
 
-def test_a_cut_connection_leaves_the_outcome_unknown(database: str) -> None:
+@each_kind
+def test_a_cut_connection_leaves_the_outcome_unknown(database: str, kind: str) -> None:
     """When the backend is terminated in the middle of a write the answer is lost, and says why."""
-    done = run_python(
+    done = on_server(
         """
-        import locust, sys, gevent, psycopg
-        from loadgen.gevent_connection import ConnectionLost, GeventConnection
-        c = GeventConnection(sys.argv[1], {"nap": "SELECT pg_sleep(30)"})
-        nap = gevent.spawn(c.execute, b"nap", ())
+        import psycopg
+        c = new({"nap": "SELECT pg_sleep(30)"})
+        nap = gevent.spawn(c.execute, execution(b"nap", ()))
         gevent.sleep(0.2)
         with psycopg.connect(sys.argv[1], autocommit=True) as admin:
             admin.execute("SELECT pg_terminate_backend(%s)", (c.backend_pid,))
@@ -103,41 +155,60 @@ def test_a_cut_connection_leaves_the_outcome_unknown(database: str) -> None:
         c.close()
         """,
         database,
+        kind,
     )
     assert done.stdout.strip() == "57P01", done.stderr
 
 
-def test_a_statement_that_can_not_be_prepared_is_said_at_once(database: str) -> None:
-    """A missing table is found when the user connects, not at the first write."""
-    done = run_python(
+@each_kind
+def test_a_connection_that_breaks_while_idle_is_lost(database: str, kind: str) -> None:
+    """Nothing is under way, and still it is told; a send on what is broken says so."""
+    done = on_server(
         """
-        import locust, sys
-        from loadgen.gevent_connection import GeventConnection
-        GeventConnection(sys.argv[1], {"lost": "SELECT * FROM nowhere"})
+        import psycopg
+        c = new({"one": "SELECT 1"})
+        lost = []
+        c.on_loss = lost.append
+        with psycopg.connect(sys.argv[1], autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(%s, 5000)", (c.backend_pid,))
+        while not lost:
+            gevent.sleep(0.01)
+        try:
+            for _ in range(3):
+                c.send(execution(b"one", ()))
+                gevent.sleep(0.05)
+        except psycopg.OperationalError:
+            print("lost")
         """,
         database,
+        kind,
     )
+    assert done.stdout.strip() == "lost", done.stderr
+
+
+@each_kind
+def test_a_statement_that_can_not_be_prepared_is_said_at_once(database: str, kind: str) -> None:
+    """A missing table is found when the user connects, not at the first write."""
+    done = on_server('new({"lost": "SELECT * FROM nowhere"})', database, kind)
     assert "OperationalError: preparing lost: SQLSTATE 42P01" in done.stderr
 
 
-def test_several_under_way_are_several_commits(database: str) -> None:
+@pytest.mark.parametrize("kind", ["PlainConnection", "PipelinedConnection"])
+def test_several_under_way_are_several_commits(database: str, kind: str) -> None:
     """In a pipeline each statement is answered on its own, in order, and commits on its own."""
-    done = run_python(
+    done = on_server(
         """
-        import locust, sys, gevent, psycopg
-        from loadgen.gevent_connection import PipelinedConnection
-        with psycopg.connect(sys.argv[1], autocommit=True) as admin:
-            admin.execute("CREATE TABLE t (n int UNIQUE DEFERRABLE INITIALLY DEFERRED, x xid8)")
-        c = PipelinedConnection(sys.argv[1], {
+        import psycopg
+        c = new({
             "put": "INSERT INTO t VALUES ($1, pg_current_xact_id())", "bad": "SELECT 1 / $1::int",
             "nap": "SELECT pg_sleep(30)",
         })
         answers = []
         c.on_answer = lambda sqlstate, rows: answers.append((sqlstate, rows))
         for n in (b"1", b"2", b"1", b"3"):
-            c.send(b"put", (n,))
-        c.send(b"bad", (b"0",))
-        c.send(b"put", (b"4",))
+            c.send(execution(b"put", (n,)))
+        c.send(execution(b"bad", (b"0",)))
+        c.send(execution(b"put", (b"4",)))
         while len(answers) < 6:
             gevent.sleep(0.01)
         print(answers)
@@ -146,8 +217,8 @@ def test_several_under_way_are_several_commits(database: str) -> None:
             print(found.fetchone())
         lost = []
         c.on_loss = lost.append
-        c.send(b"nap", ())
-        c.send(b"put", (b"5",))
+        c.send(execution(b"nap", ()))
+        c.send(execution(b"put", (b"5",)))
         gevent.sleep(0.2)
         with psycopg.connect(sys.argv[1], autocommit=True) as admin:
             admin.execute("SELECT pg_terminate_backend(%s)", (c.backend_pid,))
@@ -155,13 +226,112 @@ def test_several_under_way_are_several_commits(database: str) -> None:
             gevent.sleep(0.01)
         print(*lost)
         """,
-        database,
+        database_with(
+            database, "CREATE TABLE t (n int UNIQUE DEFERRABLE INITIALLY DEFERRED, x xid8)"
+        ),
+        kind,
     )
     assert done.stdout.splitlines() == [
         "[(None, 1), (None, 1), ('23505', 1), (None, 1), ('22012', 0), (None, 1)]",
         "([1, 2, 3, 4], 4)",
         "57P01",
     ], done.stderr
+
+
+def test_what_is_sent_while_answers_are_told_follows_in_order(database: str) -> None:
+    """Twenty under way, each answer followed by another write at once: all of them arrive."""
+    done = on_server(
+        """
+        c = new({"put": "INSERT INTO t VALUES ($1)"})
+        told, sent = [], 20
+        def answered(sqlstate, rows):
+            global sent
+            told.append((sqlstate, rows))
+            if sent < 5000:
+                c.send(execution(b"put", (b"%d" % sent,)))
+                sent += 1
+        c.on_answer = answered
+        for n in range(20):
+            c.send(execution(b"put", (b"%d" % n,)))
+        while len(told) < 5000:
+            gevent.sleep(0.01)
+        print(set(told))
+        """,
+        database_with(
+            database, "CREATE TABLE t (n int PRIMARY KEY, id int GENERATED ALWAYS AS IDENTITY)"
+        ),
+        "PlainConnection",
+    )
+    assert done.stdout.strip() == "{(None, 1)}", done.stderr
+    with connect(database) as admin:
+        asked = "SELECT count(*), count(*) FILTER (WHERE n = id - 1) FROM t"
+        assert admin.execute(asked).fetchone() == (5000, 5000)
+
+
+@pytest.fixture
+def encrypting(debian_cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    """Let the server accept TLS for the length of a test, with a certificate of its own."""
+    with connect(debian_cluster.info.dsn) as admin:
+        (folder,) = admin.execute("SHOW data_directory").fetchone() or ("",)
+        owner = Path(folder).stat()
+        command = ["openssl", "req", "-new", "-x509", "-nodes", "-subj", "/CN=localhost"]
+        command += ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
+        subprocess.run(command, check=True, capture_output=True)
+        for name in ("key", "certificate"):
+            kept = Path(folder) / f"test-{name}"
+            shutil.copy(tmp_path / name, kept)
+            os.chown(kept, owner.st_uid, owner.st_gid)
+            kept.chmod(0o600)
+        settings = {"ssl_key_file": "test-key", "ssl_cert_file": "test-certificate", "ssl": "on"}
+        try:
+            for setting, value in settings.items():
+                alter = sql.SQL("ALTER SYSTEM SET {} = {}")
+                admin.execute(alter.format(sql.Identifier(setting), sql.Literal(value)))
+            admin.execute("SELECT pg_reload_conf()")
+            yield debian_cluster
+        finally:
+            for setting in settings:
+                admin.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(setting)))
+            admin.execute("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize(
+    ("mode", "depth", "kind", "encrypted"),
+    [
+        ("disable", 1, "PlainConnection", "f"),
+        ("disable", 10, "PlainConnection", "f"),
+        ("require", 1, "GeventConnection", "t"),
+        ("require", 10, "PipelinedConnection", "t"),
+    ],
+)
+def test_what_is_encrypted_stays_with_libpq(
+    encrypting: Cluster, mode: str, depth: int, kind: str, encrypted: str
+) -> None:
+    """The server sees TLS where it was asked for, and writes are answered either way."""
+    with encrypting.database("migrated_template") as dsn:
+        done = on_server(
+            """
+            import psycopg
+            c = connect(sys.argv[1], {
+                "one": "INSERT INTO users(email, name, plan, country) VALUES ($1, 'n', 'p', 'DE')",
+            }, int(sys.argv[2]))
+            print(type(c).__name__, *c.execute(execution(b"one", (b"a@b",))))
+            with psycopg.connect(sys.argv[1]) as admin:
+                ssl = "SELECT ssl FROM pg_stat_ssl WHERE pid = %s"
+                print(str(admin.execute(ssl, (c.backend_pid,)).fetchone()[0])[0].lower())
+            """,
+            f"{dsn}?sslmode={mode}",
+            str(depth),
+        )
+    assert done.stdout.split() == [kind, "None", "1", encrypted], done.stderr
+
+
+def database_with(dsn: str, *statements: str) -> str:
+    """Run `statements` in a database, and return its DSN."""
+    with connect(dsn) as admin:
+        for statement in statements:
+            admin.execute(statement.encode())
+    return dsn
 
 
 def test_psycopg_before_locust_is_refused() -> None:

@@ -2,7 +2,8 @@
 
 from uuid import UUID, uuid5
 
-from loadgen.workload import synthetic
+from loadgen.wire import executed
+from loadgen.workload import events, synthetic
 from loadgen.workload.operations import (
     OPEN_ORDERS_LIMIT,
     Operations,
@@ -12,6 +13,7 @@ from loadgen.workload.operations import (
     lowest_deleted_rank,
     run_namespace,
 )
+from loadgen.workload.pools import small_pools
 from loadgen.workload.streams import Arrival, Stream
 from tests.plans import plan_of
 
@@ -48,17 +50,38 @@ def test_keys_are_uuid5_of_run_operation_and_k() -> None:
 def test_values_depend_on_the_draws_alone() -> None:
     """Two processes of one run make the same write of the same arrival."""
     for operation in ("insert_order", "insert_event", "soft_delete_user"):
-        writes = [
-            [written(operations(), operation, k).parameters for k in range(150)] for _ in "ab"
-        ]
+        writes = [[written(operations(), operation, k).request for k in range(150)] for _ in "ab"]
         assert writes[0] == writes[1]
-        assert len({tuple(parameters) for parameters in writes[0]}) == 150
+        assert len(set(writes[0])) == 150
+
+
+def test_made_ahead_or_one_by_one_a_write_is_the_same() -> None:
+    """Writes made in one go are those of their arrivals, each with the request of its values."""
+    made = operations()
+    for operation, make in made.ahead.items():
+        arrivals = [arrival(operation, k) for k in range(100)]
+        together = make([a.k for a in arrivals], [a.draws for a in arrivals])
+        assert [*together] == [made.write(a) for a in arrivals]
+    plan = plan_of(USERS, USERS)
+    keys = key_maker(plan.run_id, "insert_event")
+    for k in range(100):
+        draws = arrival("insert_event", k).draws
+        statement, (key, _, *event) = executed(written(made, "insert_event", k).request)
+        assert (statement, key) == (b"insert_event", keys(k))
+        assert tuple(event) == events.event(draws, plan.event_bytes)
+        draws = arrival("insert_order", k).draws
+        statement, (_, _, *values) = executed(written(made, "insert_order", k).request)
+        assert (statement, tuple(values)) == (
+            b"insert_order",
+            synthetic.order(draws, small_pools()),
+        )
 
 
 def test_writes_aim_at_users_that_stay() -> None:
     """Orders and events are of users that no arrival ever deletes, the busy ones more often."""
     made = operations()
-    users = [int(written(made, "insert_event", k).parameters[1]) for k in range(2000)]
+    writes = [written(made, "insert_event", k) for k in range(2000)]
+    users = [int(executed(write.request)[1][1]) for write in writes]
     ranks = [synthetic.user_rank(user, USERS) for user in users]
     assert max(ranks) < synthetic.lasting_users(USERS)
     assert sum(rank < USERS // 10 for rank in ranks) > 0.3 * len(ranks)
@@ -88,8 +111,9 @@ def test_an_order_lives_its_life_one_step_at_a_time() -> None:
         write = made.write(arrival("update_order_status", k))
         if write is None:
             break
-        number, following, expected = write.parameters
-        assert (number, int(expected)) == (b"n", version)
+        statement, (number, following, expected) = executed(write.request)
+        assert (statement, number) == (b"update_order_status", b"n")
+        assert int(expected) == version
         steps = {synthetic.next_status(status, u / 100) for u in range(100)}
         assert following.decode() in steps
         status, version = following.decode(), version + 1
