@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -54,7 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="reconciles each tool's copy with the source, row by row and column by column",
         description="Compares every row and column of the tools in TOOLS_FILE with the source and "
         "names what is wrong by kind, key and column; verify.json in the run's folder. While a "
-        "load writes, what was touched in the last --lag seconds is in flight, not wrong. Exit "
+        "load writes, and --lag seconds after, what was touched last is in flight, not wrong. Exit "
         "code 1 if something is wrong, 2 if a copy could not be checked.",
         epilog=_EXAMPLE,
     )
@@ -75,8 +77,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--lag",
         type=number("seconds", 86_400, or_zero=True),
         metavar="S",
-        help="seconds that a delivery may take while a load writes (default: two intervals of a "
-        f"local tool and 5 s, else {_LAG:g})",
+        help="seconds that a delivery may take (default: two intervals of a local tool and 5 s, "
+        f"else {_LAG:g})",
     )
     parser.add_argument("--mask", action="store_true", help="hide texts and JSON in findings")
     parser.add_argument("--url", metavar="U", help="the load's address, for --drain")
@@ -150,7 +152,9 @@ def _outcomes(
             if tool.name in copies.refused:
                 outcomes[tool.name] = copies.refused[tool.name]
                 continue
-            lag = _lag(args, tool) if runs or args.drain else 0.0
+            lag = _lag(args, tool)
+            if not (runs or args.drain):
+                lag = max(0.0, lag - _rested_seconds(record))
             tell = _Tell(tool.name, time.monotonic(), shown=not args.json)
             asked = Asked(lag, args.mask, _deletes(record, tool), tell)
             found = reconcile(tool, source, tables, copies.doors[tool.name], asked)
@@ -198,6 +202,13 @@ def _lag(args: argparse.Namespace, tool: Tool) -> float:
     if args.lag is not None:
         return float(args.lag)
     return 2 * tool.interval_seconds + 5 if tool.interval_seconds else _LAG
+
+
+def _rested_seconds(record: Run | None) -> float:
+    """Return how long ago the run's last write was, as its record has it."""
+    if record is None or record.ended_at is None:
+        return math.inf
+    return max(0.0, (datetime.now(UTC) - record.ended_at).total_seconds())
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,7 @@
 """Verification beside a running load: in motion, and brought to rest."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,3 +70,35 @@ def test_a_load_is_verified_in_motion_and_drained(  # noqa: PLR0917 - fixtures
         ("pause", "verify"), ("resume", "verify"), ("pause", "cli"),
     ]  # fmt: skip
     assert json.loads((path / "verify.json").read_text())["tools"]["copy"]["verdict"] == "right"
+
+
+def test_what_a_tool_has_still_to_carry_after_a_run_is_in_flight(
+    seeded: str, copy: str, locust: Locust, run_loadgen: RunLoadgen
+) -> None:
+    """Just after a run, a delivery has its time: what comes within it is not missing."""
+
+    def switched(state: str) -> None:
+        with connect(copy) as subscriber:
+            subscriber.execute(f"ALTER SUBSCRIPTION copy {state}".encode())
+
+    def verified(lag: str) -> tuple[int, str]:
+        done = run_loadgen("verify", "--lag", lag, env={"DATABASE_URL": seeded})
+        return done.returncode, done.stdout
+
+    switched("DISABLE")
+    load = locust(seeded, "-t", "2s", "-u", "4", *rates(20))
+    assert load.wait(60) == 0
+    # It is enabled while verify waits for its second look.
+    later = threading.Timer(2, switched, ("ENABLE",))
+    later.start()
+    code, said = verified("10")
+    later.join()
+    assert code == 0, said
+    assert "copy: right" in said
+    assert " in flight" in said
+    switched("DISABLE")
+    load = locust(seeded, "-t", "2s", "-u", "4", *rates(20))
+    assert load.wait(60) == 0
+    code, said = verified("0.1")
+    assert code == 1
+    assert " missing" in said
