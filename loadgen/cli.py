@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         named = [name for name in arguments[:1] if name in COMMANDS]
-        args = build_parser(named or COMMANDS).parse_args(arguments)
+        asks_version = arguments[:1] == ["--version"]  # no command need be read for that
+        args = build_parser(() if asks_version else named or COMMANDS).parse_args(arguments)
         code: int = import_module(f"loadgen.commands.{args.command}").run(args)
         sys.stdout.flush()
     except PlaygroundError as exc:

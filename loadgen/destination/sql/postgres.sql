@@ -20,6 +20,8 @@ SELECT max((({properties})::jsonb ->> 'sequence')::bigint) FROM {table}
 WHERE {event_type} = 'loadgen_marker' AND ({properties})::jsonb ->> 'run_id' = {run_id}
 
 -- name: session
--- It only reads; what is sorted by key stays in memory; a cursor's rows are all wanted.
+-- It only reads; what is sorted by key stays in memory; a cursor's rows are all wanted; what takes a
+-- second is not compiled first.
 SELECT set_config('default_transaction_read_only', 'on', false),
-       set_config('work_mem', '64MB', false), set_config('cursor_tuple_fraction', '1', false)
+       set_config('work_mem', '64MB', false), set_config('cursor_tuple_fraction', '1', false),
+       set_config('jit', 'off', false)
