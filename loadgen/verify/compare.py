@@ -31,7 +31,7 @@ from loadgen.verify.scan import Row
 
 _T = TypeVar("_T")
 _LOOKED_AT: Final = 1000  # keys whose rows are held at once
-_SUSPECTS: Final = 200_000  # keys that wait for their second look
+_SUSPECTS: Final = 100_000  # keys of a table that wait for their second look
 
 
 class TableSide(Protocol):
@@ -89,7 +89,7 @@ class Comparison:
         self.progress = Progress()
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is wrong with the table. Raises DestinationError."""
+        """Yield what is wrong with the table for sure. Raises DestinationError."""
         with ThreadPoolExecutor(2) as self._pool:
             source, copy = self._both(lambda side: side.bounds())
             self.progress.copy_rows = copy.without_key
@@ -98,7 +98,6 @@ class Comparison:
             everything = whole(source, copy)
             if everything is not None:
                 yield from self._ranges(everything)
-            yield from self._second_look()
         self.progress.share = 1.0
 
     def _both(self, ask: Callable[[TableSide], _T]) -> tuple[_T, _T]:
@@ -153,10 +152,14 @@ class Comparison:
         self.progress.suspects = len(self._suspects.marks)
         self.progress.tell(self.progress)
         if len(self._suspects.marks) >= _SUSPECTS:
-            yield from self._second_look()
+            yield from self.second_look()
 
-    def _second_look(self) -> Iterator[Finding]:
-        """Wait until the last suspect has had its time, and judge those that did not change."""
+    def second_look(self) -> Iterator[Finding]:
+        """Wait until the last suspect has had its time; yield what is wrong with them.
+
+        To be called after `findings`, of each table when all are through: so they wait together.
+        Raises DestinationError.
+        """
         suspects, self._suspects = self._suspects, _Suspects()
         if not suspects.marks:
             return

@@ -4,7 +4,8 @@ Nothing that is wrong with one table or one tool keeps the others from being che
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,7 +65,11 @@ class _Found:
     cases: dict[str, CaseFindings] | None = None
     still_there: set[int] = field(default_factory=set)  # of the hard cases' keys
 
-    def add(self, finding: Finding) -> None:
+    def take_in(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._add(finding)
+
+    def _add(self, finding: Finding) -> None:
         self.tally.add(finding)
         if finding.case is not None and self.cases is not None:
             self.cases.setdefault(finding.case, CaseFindings()).add(finding)
@@ -84,11 +89,19 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     except DestinationError as exc:
         there = Mapped(problems=(str(exc),))
     problems = list(there.problems)
+    begun: dict[str, Comparison] = {}
     for pair in there.pairs:
-        try:
-            done[pair.table] = _table(tool, (source, copy), pair, asked, found)
-        except DestinationError as exc:
-            problems.append(f"{pair.table}: {exc}")
+        comparison = _comparison(tool, (source, copy), pair, asked)
+        if pair.table == HARD_CASES:
+            found.cases = {}
+        with _said(problems, pair.table):
+            found.take_in(comparison.findings())
+            begun[pair.table] = comparison
+    for table, comparison in begun.items():
+        with _said(problems, table):
+            found.take_in(comparison.second_look())
+            progress = comparison.progress
+            done[table] = TableOutcome(progress.rows, progress.copy_rows, progress.in_flight)
     compared = HARD_CASES in done
     return ToolOutcome(
         done,
@@ -100,6 +113,15 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
         deletes=asked.deletes.after(found.still_there) if compared else None,
         clocks=clocks,
     )
+
+
+@contextmanager
+def _said(problems: list[str], table: str) -> Iterator[None]:
+    """Note that a table's copy could not be compared, instead of raising."""
+    try:
+        yield
+    except DestinationError as exc:
+        problems.append(f"{table}: {exc}")
 
 
 def _clocks(source: Door, copy: Door) -> dict[str, ClockOffset]:
@@ -158,9 +180,7 @@ def _has_rows(source: Door, table: str) -> bool:
     return bool(there)
 
 
-def _table(
-    tool: Tool, doors: tuple[Door, Door], pair: TablePair, asked: Asked, found: _Found
-) -> TableOutcome:
+def _comparison(tool: Tool, doors: tuple[Door, Door], pair: TablePair, asked: Asked) -> Comparison:
     source, copy = doors
     known = Known(
         last_key=_last_key(source, pair.table),
@@ -176,12 +196,7 @@ def _table(
         asked.lag,
     )
     comparison.progress.tell = lambda progress: asked.tell(pair.table, progress)
-    if pair.table == HARD_CASES:
-        found.cases = {}
-    for finding in comparison.findings():
-        found.add(finding)
-    progress = comparison.progress
-    return TableOutcome(progress.rows, progress.copy_rows, progress.in_flight)
+    return comparison
 
 
 def _last_key(source: Door, table: str) -> int | None:

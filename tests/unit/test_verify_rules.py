@@ -1,6 +1,6 @@
 """Verification's pure parts: what is one value, which ranges differ, what a finding is called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import md5
 
@@ -394,6 +394,12 @@ def test_a_range_with_too_many_rows_is_cut_again() -> None:
     assert ours.digested < 5000
 
 
+def looked_at(comparison: Comparison) -> Iterator[Finding]:
+    """Yield what both looks find."""
+    yield from comparison.findings()
+    yield from comparison.second_look()
+
+
 def test_a_row_that_comes_later_is_in_flight() -> None:
     """What the source changes, or the copy receives, before the second look, is not wrong."""
     source = {1: ["a"], 2: ["a"], 3: ["a"], 4: ["a"]}
@@ -408,7 +414,7 @@ def test_a_row_that_comes_later_is_in_flight() -> None:
             return found
 
     comparison = Comparison(table(), ours, Arriving(copy), Known(), lag=0.05)
-    found = [(one.key, one.kind) for one in comparison.findings()]
+    found = [(one.key, one.kind) for one in looked_at(comparison)]
     assert found == [("3", "differs"), ("4", "missing")]
     assert comparison.progress.in_flight == 1
 
@@ -428,7 +434,7 @@ def test_a_row_that_the_source_touches_between_the_looks_is_in_flight() -> None:
     comparison = Comparison(
         table(), Moving({1: ["a"], 2: ["a"]}), Rows({1: ["c"], 2: ["c"]}), Known(), lag=0.05
     )
-    found = [(one.key, one.kind) for one in comparison.findings()]
+    found = [(one.key, one.kind) for one in looked_at(comparison)]
     assert found == [("2", "differs")]
     assert comparison.progress.in_flight == 1
 
