@@ -59,8 +59,7 @@ class Crew:
     def performing(self) -> Iterator[Write]:
         """Yield the writes under way: what is lost if this process dies."""
         for hand in self.hands:
-            for write, _, _ in hand.under_way:
-                yield write
+            yield from hand.performing()
 
     def serve(self, hand: "Hand", at: float, now: float) -> None:
         """Give `hand`, which can take one more, the next due arrival.
@@ -143,8 +142,9 @@ class Hand:
 
     def __init__(self, crew: Crew, connection: GeventConnection) -> None:
         self.leaving = False
-        # (write, due, sent at): schedule seconds, monotonic seconds; answers come in this order.
-        self.under_way: deque[tuple[Write, float, float]] = deque()
+        # (arrival, the write that was made of it only now, sent at: monotonic seconds); answers
+        # come in this order.
+        self._under_way: deque[tuple[Arrival, Write | None, float]] = deque()
         self._crew = crew
         self._connection = connection
         self._user: greenlet | None = None
@@ -172,30 +172,38 @@ class Hand:
             self._user = None
             crew.withdraw(self)
             crew.hands.discard(self)
-            for write, _, _ in self.under_way:
+            for write in self.performing():
                 crew.ledger.lost(write.operation)
                 sqlstate = self._broken or CONNECTION_FAILURE
                 crew.lost.append(Lost(write, connection.backend_pid, sqlstate))
         return self._broken
 
+    def performing(self) -> Iterator[Write]:
+        """Yield the writes under way."""
+        for arrival, made_now, _ in self._under_way:
+            write = made_now or self._crew.operations.write(arrival)
+            if write is not None:
+                yield write
+
     def leave(self) -> None:
         """Call it off: it takes nothing more, and the user wakes when all is answered."""
         self.leaving = True
         self._crew.withdraw(self)
-        if not self.under_way:
+        if not self._under_way:
             self._wake_user()
 
     def perform(self, arrival: Arrival, at: float) -> bool:
         """Send what `arrival` writes; False where there is nothing left that it could change."""
-        operation, _, _, due, _, write = arrival
-        if write is None:
+        request, write = arrival[3], None
+        if request.__class__ is not bytes:
             write = self._crew.operations.write(arrival)
             if write is None:
-                self._crew.ledger.failed(operation, NO_ROW)
+                self._crew.ledger.failed(arrival[1], NO_ROW)
                 return False
-        self.under_way.append((write, due, at))
+            request = write.request
+        self._under_way.append((arrival, write, at))
         try:
-            self._connection.send(write.request)
+            self._connection.send(request)
         except psycopg.OperationalError:
             self._break(CONNECTION_FAILURE)
         return True
@@ -204,16 +212,19 @@ class Hand:
         """Account for the oldest write under way, and go on; a defect of ours ends the user."""
         crew = self._crew
         try:
-            write, due, sent_at = self.under_way.popleft()
+            arrival, write, sent_at = self._under_way.popleft()
+            due, operation, _, _ = arrival
             at = monotonic()
             now = crew.clock.at(at)
             if rows and sqlstate is None:
-                crew.ledger.committed(write.operation, at - sent_at, now - due)
-                if write.leaves is not None:
+                crew.ledger.committed(operation, at - sent_at, now - due)
+                if write is not None:
                     crew.operations.committed(write)
+                elif operation == "insert_order":
+                    crew.operations.inserted(arrival)
             else:
-                crew.ledger.failed(write.operation, sqlstate or NO_ROW)
-                if sqlstate is not None:
+                crew.ledger.failed(operation, sqlstate or NO_ROW)
+                if sqlstate is not None and write is not None:
                     crew.operations.refused(write)
             crew.serve(self, at, now)
         except Exception as exc:  # noqa: BLE001 - the hub would print it and leave the user waiting

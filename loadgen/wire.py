@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 
 _INT32: Final = Struct(">i")
 _INT16: Final = Struct(">h")
-_HEAD: Final = 5  # bytes: a message's type, and its length without the type
+HEAD: Final = 5  # bytes: a message's type, and its length without the type
 _SYNC: Final = b"S\0\0\0\x04"
 _EXECUTE: Final = b"E\0\0\0\x09\0\0\0\0\0"  # the unnamed portal, all rows
-# Results in text, then what follows each Bind.
-_END: Final = b"\0\0" + _EXECUTE + _SYNC
+# What follows a Bind's parameters: results in text, and the messages after it.
+RESULTS: Final = b"\0\0"
+END: Final = RESULTS + _EXECUTE + _SYNC
 
 _READY: Final = b"Z\0\0\0\x05I"
 # Of no interest here: parse and bind complete, no data, row description, a row, an empty query, a
@@ -69,21 +70,32 @@ def head(statement: bytes, count: int) -> bytes:
 def framed(pieces: Sequence[bytes]) -> bytes:
     """Return the request of a head and its parameters, the length of each before it."""
     body = b"".join(pieces)
-    return b"".join((b"B", LENGTHS[len(body) + 6], body, _END))
+    return b"".join((b"B", bind_length(len(body)), body, END))
+
+
+def bind_length(body: int) -> bytes:
+    """Return what stands behind a request's first byte, where head and parameters are so long."""
+    return LENGTHS[_INT32.size + body + len(RESULTS)]
 
 
 def executed(request: bytes) -> tuple[bytes, list[bytes]]:
     """Return the statement and the parameters that `execution` was given."""
-    at = request.index(b"\0", _HEAD + 1)
-    statement = request[_HEAD + 1 : at]
-    (count,) = _INT16.unpack_from(request, at + 3)
-    at += 5
-    parameters: list[bytes] = []
+    statement = request[HEAD + 1 : request.index(b"\0", HEAD + 1)]
+    return statement, [request[place] for place in places(request)]
+
+
+def places(request: bytes) -> list[slice]:
+    """Return where in a request its parameters lie."""
+    at = request.index(b"\0", HEAD + 1) + 3  # the statement's end, no formats
+    (count,) = _INT16.unpack_from(request, at)
+    at += _INT16.size
+    found = []
     for _ in range(count):
         (size,) = _INT32.unpack_from(request, at)
-        parameters.append(request[at + 4 : at + 4 + size])
-        at += 4 + size
-    return statement, parameters
+        at += _INT32.size
+        found.append(slice(at, at + size))
+        at += size
+    return found
 
 
 def _whole(tag: bytes) -> bytes:
@@ -111,7 +123,7 @@ class Answers:
         """
         answers: list[Answer] = []
         data, at = self.pending + data, 0
-        while (begin := at + _HEAD) <= len(data):
+        while (begin := at + HEAD) <= len(data):
             (size,) = _INT32.unpack_from(data, at + 1)
             kind, end = data[at], at + 1 + size
             if end < begin:

@@ -6,7 +6,8 @@ A run with the same settings offers exactly these; it needs neither a database n
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from math import inf
 from typing import Final
@@ -16,7 +17,7 @@ from loadgen.errors import SettingsError
 from loadgen.settings import RATE_SETTINGS, Settings, load_settings
 from loadgen.workload.arrivals import Schedule
 from loadgen.workload.mix import Mix
-from loadgen.workload.streams import Arrival
+from loadgen.workload.streams import Stream
 
 _COUNT: Final = 20
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=36000 loadgen plan --seed 42 --count 10000 | sha256sum"
@@ -40,6 +41,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """An arrival as it is shown; draws are 64-bit integers in hex."""
+
+    operation: str
+    k: int
+    due_seconds: float
+    draws: Sequence[str]
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the first `args.count` arrivals."""
     arrivals = islice(_planned(load_settings({"seed": args.seed})), args.count)
@@ -47,37 +58,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _planned(settings: Settings) -> Iterator[Arrival]:
-    """Return the whole swarm's arrivals without end."""
+def _planned(settings: Settings) -> Iterator[_Planned]:
+    """Yield the whole swarm's arrivals without end."""
     rates = settings.rates_per_hour()
     if not any(rates.values()):
         names = ", ".join(setting.upper() for setting in RATE_SETTINGS.values())
         raise SettingsError(f"{names} are all 0, so nothing ever falls due: set one above 0")
     schedule = Schedule(settings.seed, settings.arrivals, Mix(rates), settings.profile)
-    return schedule.pop_due(inf)
+    draws = {name: Stream(settings.seed, name, settings.arrivals).draws for name in rates}
+    for due, operation, k, _ in schedule.pop_due(inf):
+        hexed = [f"{draw:016x}" for draw in draws[operation](k)]
+        yield _Planned(operation, k, round(due, 6), hexed)
 
 
-def _as_text(arrival: Arrival) -> str:
-    return (
-        "\t".join((arrival.operation, str(arrival.k), f"{arrival.due:.6f}", *_hex(arrival.draws)))
-        + "\n"
-    )
+def _as_text(found: _Planned) -> str:
+    fields = (found.operation, str(found.k), f"{found.due_seconds:.6f}", *found.draws)
+    return "\t".join(fields) + "\n"
 
 
-def _as_json(arrivals: Iterable[Arrival]) -> Iterator[str]:
+def _as_json(arrivals: Iterable[_Planned]) -> Iterator[str]:
     """Yield a list of objects, one a line; draws are text, since JSON's numbers are too short."""
     before = "[\n"
     for arrival in arrivals:
-        fields = {
-            "operation": arrival.operation,
-            "k": arrival.k,
-            "due_seconds": round(arrival.due, 6),
-            "draws": _hex(arrival.draws),
-        }
-        yield f"{before}{json.dumps(fields)}"
+        yield f"{before}{json.dumps(asdict(arrival))}"
         before = ",\n"
     yield "\n]\n"
-
-
-def _hex(draws: Iterable[int]) -> list[str]:
-    return [f"{draw:016x}" for draw in draws]

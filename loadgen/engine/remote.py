@@ -18,10 +18,12 @@ from loadgen.engine.process import Past, Remote
 from loadgen.errors import SourceError
 from loadgen.source import postgres
 from loadgen.sql import statements
+from loadgen.wire import execution
 from loadgen.workload.arrivals import Schedule
+from loadgen.workload.keys import key_maker
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
-from loadgen.workload.operations import Order, Write, key_maker, user_to_delete
+from loadgen.workload.operations import Order, Write, user_to_delete
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import backend_alive, count_committed, is_committed, is_of_run
 
@@ -172,4 +174,4 @@ def _key(plan: Plan, operation: str) -> Callable[[int], str]:
 
 def _as_write(operation: str, k: int, key: str, version: int) -> Write:
     finds = Order(key.encode(), "", version)
-    return Write(operation, k, b"", key.encode(), finds=finds)
+    return Write(operation, k, execution(operation.encode(), (key.encode(),)), finds)

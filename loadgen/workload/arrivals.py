@@ -8,7 +8,7 @@ here reads a clock, draws a random number or opens a connection.
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from math import inf
-from operator import attrgetter
+from operator import itemgetter
 
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.profiles import ProfileName, profile
@@ -16,7 +16,7 @@ from loadgen.workload.streams import Arrival, ArrivalKind, Checkpoint, Make, Str
 from loadgen.workload.timeline import Timeline
 from loadgen.workload.walk import WHOLE, Share, Walk
 
-_due = attrgetter("due")
+_due = itemgetter(0)  # of an arrival
 
 
 class Schedule:
@@ -44,7 +44,12 @@ class Schedule:
         self._shares_to_come: deque[tuple[float, Share]] = deque()
         self._left: deque[Arrival] = deque()  # due before a new split and not taken then
         self.walks = [
-            Walk(Stream(seed, name, kind), Timeline(mix.rate(name), shape), share, makers.get(name))
+            Walk(
+                Stream(seed, name, kind),
+                Timeline(mix.rate(name), shape),
+                share,
+                makers.get(name),
+            )
             for name in OPERATIONS
         ]
 
@@ -61,9 +66,9 @@ class Schedule:
     def next_due(self) -> float:
         """Return the due time of the next arrival; infinite where none is to come."""
         if self._left:
-            return self._left[0].due
+            return self._left[0][0]
         if self._ahead:
-            return self._ahead[0].due
+            return self._ahead[0][0]
         due = self._first().due
         return due if due < self._end else inf
 
@@ -77,14 +82,14 @@ class Schedule:
             self._look_ahead()
             if not ahead:
                 return None
-        return ahead.popleft() if ahead[0].due <= s else None
+        return ahead.popleft() if ahead[0][0] <= s else None
 
     def skip(self, before: float) -> dict[str, int]:
         """Pass over what was due before `before`; return how many by operation."""
         skipped: Counter[str] = Counter()
         for queue in (self._left, self._ahead):
-            while queue and queue[0].due < before:
-                skipped[queue.popleft().operation] += 1
+            while queue and queue[0][0] < before:
+                skipped[queue.popleft()[1]] += 1
         before = min(before, self._end)
         for walk in self.walks:
             if walk.due < before:
@@ -99,7 +104,7 @@ class Schedule:
     def waiting(self, s: float) -> dict[str, int]:
         """Return how many arrivals of each operation are due by `s` and not handed out."""
         s, closed = self._until(s)
-        waiting = Counter(arrival.operation for arrival in self._left)
+        waiting = Counter(operation for _, operation, _, _ in self._left)
         for walk in self.walks:
             waiting[walk.stream.operation] += walk.waiting(s, closed=closed)
         return waiting
@@ -141,7 +146,7 @@ class Schedule:
 
     def left(self) -> list[tuple[str, int]]:
         """Return (operation, k) of what was due before a new split and is not handed out yet."""
-        return [(arrival.operation, arrival.k) for arrival in self._left]
+        return [(operation, k) for _, operation, k, _ in self._left]
 
     def target_rates(self, s: float) -> Mapping[str, float]:
         """Return the whole swarm's target rate per operation at `s`, per second; 0 past the end."""
@@ -170,7 +175,7 @@ class Schedule:
         """Let the walks step over the next arrivals, up to where something is to change."""
         before = self._shares_to_come[0][0] if self._shares_to_come else inf
         before = min(before, self._end)
-        horizon = min(before, *(walk.horizon() for walk in self.walks))
+        horizon = min(before, *(walk.horizon for walk in self.walks))
         ahead = [arrival for walk in self.walks for arrival in walk.look_ahead(horizon)]
         if ahead:
             self._ahead.extend(sorted(ahead, key=_due))
@@ -180,8 +185,8 @@ class Schedule:
     def _look_back(self) -> None:
         """Undo the look ahead: what has not been handed out is the walks' again."""
         first: dict[str, int] = {}
-        for arrival in self._ahead:
-            first.setdefault(arrival.operation, arrival.k)
+        for _, operation, k, _ in self._ahead:
+            first.setdefault(operation, k)
         self._ahead.clear()
         for walk in self.walks:
             if walk.stream.operation in first:
@@ -197,4 +202,4 @@ class Schedule:
                 while walk.due < before:
                     left.append(walk.step())
                 walk.resplit(at, share)
-            self._left.extend(sorted(left, key=lambda arrival: arrival.due))
+            self._left.extend(sorted(left, key=_due))

@@ -6,19 +6,36 @@ making up its facts would. The same draws give the same bytes on every machine.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Final
 
 from loadgen.workload.pools import Pools, small_pools
 
-_READY: Final = 4096
-_FRAME: Final = len(b'{"session":"0123456789abcdef"}')  # what is neither facts nor words
+EVENTS: Final = 4095  # the bits of a draw that pick an event
+OPENING: Final = b'{"session":"'
 CLOSING: Final = b'"}'
+_FRAME: Final = len(OPENING) + 16 + len(CLOSING)  # bytes that are neither facts nor words
 
 
 # An event's type, the length of its properties, and the properties in pieces, CLOSING left out.
 Pieces = tuple[bytes, int, bytes, bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyEvents:
+    """What events of one width are put together from; the index is `EVENTS` bits of a draw.
+
+    Properties are OPENING, a session's 16 hex digits, facts, some words, and CLOSING.
+    """
+
+    types: tuple[bytes, ...]
+    facts: tuple[bytes, ...]
+    words: tuple[int, ...]  # bytes of words that follow the facts
+    sizes: tuple[int, ...]  # bytes of all
+    starts: tuple[int, ...]  # where in the filler the words may begin, by 8 bits of a draw
+    filler: bytes
 
 
 def event(draws: Sequence[int], event_bytes: int) -> tuple[bytes, bytes]:
@@ -31,33 +48,44 @@ def event(draws: Sequence[int], event_bytes: int) -> tuple[bytes, bytes]:
 
 
 @lru_cache(maxsize=4)
+def ready_events(event_bytes: int) -> ReadyEvents:
+    """Return what events of `event_bytes` are put together from."""
+    pools, (types, facts) = small_pools(), zip(*_ready_facts(), strict=True)
+    words = tuple(max(0, event_bytes - _FRAME - len(one)) for one in facts)
+    starts = pools.filler_starts
+    return ReadyEvents(
+        types,
+        facts,
+        words,
+        tuple(_FRAME + len(one) + more for one, more in zip(facts, words, strict=True)),
+        starts,
+        pools.filler * ((max(starts) + max(words)) // len(pools.filler) + 1),
+    )
+
+
+@lru_cache(maxsize=4)
 def event_maker(event_bytes: int) -> Callable[[int, int], Pieces]:
     """Return the function that makes an event of two 64-bit draws."""
-    pools, ready, room = small_pools(), _ready_facts(), event_bytes - _FRAME
-    starts = pools.filler_starts
-    filler = pools.filler * ((max(starts) + max(0, room)) // len(pools.filler) + 1)
+    ready = ready_events(event_bytes)
+    of = [*zip(ready.types, ready.sizes, ready.facts, ready.words, strict=True)]
+    starts, filler = ready.starts, ready.filler
 
     def event(a: int, b: int) -> Pieces:
-        event_type, facts, left = ready[a & 4095]
-        left += room
-        if left <= 0:
-            return event_type, _FRAME + len(facts), b'{"session":"%016x' % b, facts, b""
+        event_type, size, facts, words = of[a & EVENTS]
         start = starts[a >> 56]
-        words = filler[start : start + left]
-        return event_type, event_bytes, b'{"session":"%016x' % b, facts, words
+        return event_type, size, OPENING + b"%016x" % b, facts, filler[start : start + words]
 
     return event
 
 
 @cache
-def _ready_facts() -> tuple[tuple[bytes, bytes, int], ...]:
-    """Return (event type, facts, minus their length) of every event: types by their weights."""
+def _ready_facts() -> tuple[tuple[bytes, bytes], ...]:
+    """Return (event type, facts) of every event: types by their weights."""
     pools, made = small_pools(), []
-    for i in range(_READY):
+    for i in range(EVENTS + 1):
         a = int.from_bytes(blake2b(b"%d" % i, digest_size=7).digest(), "little")
         event_type, make = _KINDS[i & 127]
-        facts = make(a, pools)
-        made.append((event_type, facts, -len(facts)))
+        made.append((event_type, make(a, pools)))
     return tuple(made)
 
 

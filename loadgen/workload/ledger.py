@@ -98,13 +98,14 @@ class Ledger:
         arrival = self.schedule.take(now)
         if arrival is None:
             return None
-        while arrival.due < now - self.lateness_limit:
-            self._accounts[arrival.operation].skipped += 1
+        oldest = now - self.lateness_limit
+        while arrival[0] < oldest:
+            self._accounts[arrival[1]].skipped += 1
             self._skip(now)
             arrival = self.schedule.take(now)
             if arrival is None:
                 return None
-        self._accounts[arrival.operation].performing += 1
+        self._accounts[arrival[1]].performing += 1
         return arrival
 
     def committed(self, operation: str, service: float, intended: float) -> None:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from loadgen.sql import statements
-from loadgen.workload.operations import key_maker
+from loadgen.workload.keys import key_maker
 
 MARKER_TYPE: Final = "loadgen_marker"
 

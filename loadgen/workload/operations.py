@@ -6,47 +6,34 @@ from the quiet end. So an update is legal by construction, and a lost answer can
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha1
-from uuid import NAMESPACE_URL, UUID, uuid5
+from functools import cache, lru_cache
 
-from loadgen import wire
+import numpy as np
+
 from loadgen.sql import statements
-from loadgen.wire import LENGTHS, execution, framed
+from loadgen.wire import END, HEAD, LENGTHS, bind_length, execution, places
 from loadgen.workload import synthetic
-from loadgen.workload.events import CLOSING, event_maker
+from loadgen.workload.events import CLOSING, EVENTS, OPENING, ready_events
+from loadgen.workload.pages import (
+    KEY_WIDTH,
+    Whole,
+    cut,
+    decimals,
+    digits_for,
+    hexed,
+    key_pages,
+    page_of,
+    table,
+)
 from loadgen.workload.plan import Plan
 from loadgen.workload.pools import small_pools
-from loadgen.workload.streams import Arrival, Draws, Make, unit
-from loadgen.workload.writes import Order, Write, new
+from loadgen.workload.streams import Arrival, Drawn, Make, units
+from loadgen.workload.writes import Order, Step, Write
 
 __all__ = ["OPEN_ORDERS_LIMIT", "STATEMENTS", "Operations", "Order", "Write"]
 
 STATEMENTS = statements("loadgen.workload", "operations.sql")
 OPEN_ORDERS_LIMIT = 10_000
-_UPDATE_HEAD = wire.head(b"update_order_status", 3)
-# The digit of a version 5 uuid that has the variant's two bits, by the digest's own.
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-
-
-def run_namespace(run_id: str) -> UUID:
-    """Return the namespace of a run's client-made keys."""
-    return uuid5(NAMESPACE_URL, f"simplyload-playground/{run_id}")
-
-
-def key_maker(run_id: str, operation: str) -> Callable[[int], bytes]:
-    """Return a function from k to uuid5(run's namespace, 'operation:k') as text bytes.
-
-    The same as uuid.uuid5, at a third of its cost: the common prefix is hashed once.
-    """
-    base = sha1(run_namespace(run_id).bytes + f"{operation}:".encode(), usedforsecurity=False)
-
-    def key(k: int) -> bytes:
-        h = base.copy()
-        h.update(b"%d" % k)
-        x = h.hexdigest()
-        return f"{x[:12]}5{x[13:16]}{_VARIANT[x[16]]}{x[17:32]}".encode()
-
-    return key
 
 
 def lowest_deleted_rank(users: int, deleted_ids: Sequence[int]) -> int:
@@ -65,25 +52,36 @@ def user_to_delete(k: int, users: int, lowest_deleted: int) -> int | None:
 class Operations:
     """Makes the writes of one process; holds the open orders that this process may change.
 
-    `ahead` has, by operation, what makes the writes that depend on k and draws alone.
+    `ahead` has, by operation, what is made of k and draws alone: a write, or a step of an order.
     """
 
     def __init__(self, plan: Plan, open_orders: Sequence[Order] = ()) -> None:
         self._orders: list[Order | None] = [*open_orders]
         self._forgotten = 0  # so many of them, the oldest, don't count any more
+        self._number = places(_blank_order(plan))[0]  # in a request
         self.ahead: Mapping[str, Make] = {
             "insert_order": _order_maker(plan),
             "insert_event": _event_maker(plan),
+            "update_order_status": _steps,
             "soft_delete_user": _delete_maker(plan),
         }
 
     def write(self, arrival: Arrival) -> Write | None:
-        """Return what `arrival` sends; None where no row is left that it could change."""
-        if arrival.write is not None:
-            return arrival.write
-        if arrival.operation == "update_order_status":
-            return self._update_order_status(arrival)
-        return self.ahead[arrival.operation]([arrival.k], [arrival.draws])[0]
+        """Return what `arrival` sends; None where no row is left that it could change.
+
+        Its schedule's makers are `ahead`. An update's order is taken with it: ask once.
+        """
+        _, operation, k, made = arrival
+        if isinstance(made, Step):
+            return self._update_order_status(k, made)
+        if made is None or not isinstance(made, bytes):
+            return None
+        leaves = self._new_order(arrival) if operation == "insert_order" else None
+        return Write(operation, k, made, leaves=leaves)
+
+    def inserted(self, arrival: Arrival) -> None:
+        """Take note that an arrival's new order is in the database: it may be changed from now."""
+        self._keep(self._new_order(arrival))
 
     def committed(self, write: Write) -> None:
         """Take note that `write` is in the database: its order may be changed again."""
@@ -106,117 +104,151 @@ class Operations:
                 del orders[: self._forgotten]
                 self._forgotten = 0
 
-    def _update_order_status(self, arrival: Arrival) -> Write | None:
+    def _new_order(self, arrival: Arrival) -> Order:
+        request = arrival[3]
+        if not isinstance(request, bytes):
+            raise TypeError(f"arrival {arrival[2]} of {arrival[1]} is no new order")
+        return Order(request[self._number], "pending", 0)
+
+    def _update_order_status(self, k: int, step: Step) -> Write | None:
         orders = self._orders
         known = len(orders) - self._forgotten
         if not known:
             return None
-        # Recent orders are more likely: half of the draws fall into the newest eighth.
-        age = int(known * unit(arrival.draws[1]) ** 3)
-        order = orders.pop(-1 - age)
+        order = orders.pop(-1 - int(known * step.age))
         if order is None:
             raise AssertionError("an order that was forgotten was taken")
         number, before, version = order
-        status = synthetic.next_status(before, unit(arrival.draws[2]))
+        status = synthetic.next_status(before, step.turn)
         if status is None:
             raise AssertionError(f"an order in final status {before!r} was taken for open")
-        leaves = new(Order, (number, status, version + 1))
-        following, expected = status.encode(), b"%d" % version
-        pieces = (
-            _UPDATE_HEAD,
-            LENGTHS[len(number)],
-            number,
-            LENGTHS[len(following)],
-            following,
-            LENGTHS[len(expected)],
-            expected,
-        )
-        write = ("update_order_status", arrival.k, framed(pieces), number, order, leaves)
-        return new(Write, write)
+        front, back = _around(len(number), status, version)
+        leaves = Order(number, status, version + 1)
+        return Write("update_order_status", k, front + number + back, order, leaves)
 
 
-def _busy_user(plan: Plan) -> Callable[[int], bytes]:
-    """Return a function from a draw to the id of a user that no arrival deletes."""
+@lru_cache(maxsize=1024)
+def _around(number: int, status: str, version: int) -> tuple[bytes, bytes]:
+    """Return what is before and behind an order's number, so many bytes, in an update of it."""
+    request = execution(b"update_order_status", (b"0" * number, status.encode(), b"%d" % version))
+    at = places(request)[0]
+    return request[: at.start], request[at.stop :]
+
+
+def _steps(_: Sequence[int], drawn: Drawn) -> list[Step]:
+    """Make what is known ahead of status updates."""
+    # Recent orders are more likely: half of the draws fall into the newest eighth.
+    u = units(drawn[1])
+    return [*map(Step, (u * u * u).tolist(), units(drawn[2]).tolist())]
+
+
+def _busy_users(plan: Plan) -> Callable[[Drawn], Whole]:
+    """Return a function from draws to ids of users that no arrival deletes."""
     users, factor = plan.users, synthetic.user_id(1, plan.users) - 1
     active = synthetic.lasting_users(plan.users)
     if plan.hot_users is not None:
         active = min(active, plan.hot_users)
 
-    def user(draw: int) -> bytes:
-        # `busy_rank` and `user_id`, written out: three calls less for each write.
-        u = (draw >> 11) * 2.0**-53
-        return b"%d" % (1 + int(active * (u * u * u)) * factor % users)
+    def ids(draws: Drawn) -> Whole:
+        # `busy_rank` and `user_id`, of many.
+        u = units(draws)
+        ranks = (active * (u * u * u)).astype(np.int64)
+        return 1 + ranks * factor % users
 
-    return user
+    return ids
+
+
+@cache
+def _amounts() -> tuple[bytes, ...]:
+    """Return all amounts in one width: zeros before a number don't change it."""
+    amounts = small_pools().amounts
+    width = max(map(len, amounts))
+    return tuple(amount.zfill(width) for amount in amounts)
+
+
+def _blank_order(plan: Plan) -> bytes:
+    """Return the request of a new order; those of one run differ in what is in its places."""
+    user = b"0" * digits_for(plan.users)
+    blank = (b"0" * KEY_WIDTH, user, b"1", _amounts()[0], small_pools().currencies[0])
+    return execution(b"insert_order", blank)
 
 
 def _order_maker(plan: Plan) -> Make:
-    key, user = key_maker(plan.run_id, "insert_order"), _busy_user(plan)
-    pools, values, head = small_pools(), synthetic.order, wire.head(b"insert_order", 5)
+    keys, users = key_pages(plan.run_id, "insert_order"), _busy_users(plan)
+    pools, blank = small_pools(), _blank_order(plan)
+    number, user, quantity, amount, currency = places(blank)
+    quantities = np.array(synthetic.QUANTITIES, np.uint64)
+    amounts, currencies = table(_amounts()), table(pools.currencies)
+    width = user.stop - user.start
 
-    def make(ks: Sequence[int], draws: Sequence[Draws]) -> list[Write]:
-        writes = []
-        for k, drawn in zip(ks, draws, strict=True):
-            number, who = key(k), user(drawn[1])
-            quantity, amount, currency = values(drawn, pools)
-            pieces = (
-                head,
-                LENGTHS[len(number)],
-                number,
-                LENGTHS[len(who)],
-                who,
-                LENGTHS[len(quantity)],
-                quantity,
-                LENGTHS[len(amount)],
-                amount,
-                LENGTHS[len(currency)],
-                currency,
-            )
-            leaves = new(Order, (number, "pending", 0))
-            writes.append(new(Write, ("insert_order", k, framed(pieces), number, None, leaves)))
-        return writes
+    def make(ks: Sequence[int], drawn: Drawn) -> list[bytes]:
+        page = page_of(blank, len(ks))
+        page[:, number] = keys(ks)
+        page[:, user] = decimals(users(drawn[1]), width)
+        # `synthetic.order`, of many.
+        a = drawn[3]
+        count = quantities[a & 63]
+        bought = count << 8 | a >> 5 & 254 | (a >> 13 & 7 == 0)
+        page[:, quantity.start] = count + ord("0")
+        page[:, amount] = amounts[bought]
+        page[:, currency] = currencies[a >> 16 & 255]
+        return cut(page)
 
     return make
 
 
 def _event_maker(plan: Plan) -> Make:
-    key, user = key_maker(plan.run_id, "insert_event"), _busy_user(plan)
-    values, head = event_maker(plan.event_bytes), wire.head(b"insert_event", 4)
+    keys, users = key_pages(plan.run_id, "insert_event"), _busy_users(plan)
+    width, ready = digits_for(plan.users), ready_events(plan.event_bytes)
+    request = execution(b"insert_event", (b"0" * KEY_WIDTH, b"0" * width, b"", b""))
+    id_, user, *_ = places(request)
+    front = request[: user.stop]
+    # What follows the user, up to the session; and of each event how long its message is.
+    openings = [
+        b"%b%b%b%b" % (LENGTHS[len(kind)], kind, LENGTHS[size], OPENING)
+        for kind, size in zip(ready.types, ready.sizes, strict=True)
+    ]
+    body, closing = len(front) - HEAD - len(OPENING), CLOSING + END
+    lengths = table(
+        bind_length(body + len(opening) + size)
+        for opening, size in zip(openings, ready.sizes, strict=True)
+    )
+    facts, filler = ready.facts, ready.filler
+    words, starts = np.array(ready.words), np.array(ready.starts)
 
-    def make(ks: Sequence[int], draws: Sequence[Draws]) -> list[Write]:
-        writes = []
-        for k, (_, target, a, b) in zip(ks, draws, strict=True):
-            id_, who = key(k), user(target)
-            event_type, size, session, facts, words = values(a, b)
-            pieces = (
-                head,
-                LENGTHS[len(id_)],
-                id_,
-                LENGTHS[len(who)],
-                who,
-                LENGTHS[len(event_type)],
-                event_type,
-                LENGTHS[size],
-                session,
-                facts,
-                words,
-                CLOSING,
+    def make(ks: Sequence[int], drawn: Drawn) -> list[bytes]:
+        page = page_of(front, len(ks))
+        page[:, id_] = keys(ks)
+        page[:, user] = decimals(users(drawn[1]), width)
+        which = drawn[2] & EVENTS
+        page[:, 1:HEAD] = lengths[which]
+        begin = starts[drawn[2] >> 56]
+        end = begin + words[which]
+        sessions = cut(hexed(drawn[3]))
+        pieces = zip(cut(page), which.tolist(), sessions, begin.tolist(), end.tolist(), strict=True)
+        return [
+            b"".join(
+                (
+                    before,
+                    openings[i],
+                    session,
+                    facts[i],
+                    filler[begin:end],
+                    closing,
+                )
             )
-            writes.append(new(Write, ("insert_event", k, framed(pieces), id_, None, None)))
-        return writes
+            for before, i, session, begin, end in pieces
+        ]
 
     return make
 
 
 def _delete_maker(plan: Plan) -> Make:
-    def write(k: int) -> Write | None:
-        target = user_to_delete(k, plan.users, plan.lowest_deleted_rank)
-        if target is None:
-            return None
-        user = b"%d" % target
-        return Write("soft_delete_user", k, execution(b"soft_delete_user", (user,)), user)
+    def request(k: int) -> bytes | None:
+        user = user_to_delete(k, plan.users, plan.lowest_deleted_rank)
+        return None if user is None else execution(b"soft_delete_user", (b"%d" % user,))
 
-    def make(ks: Sequence[int], _: Sequence[Draws]) -> list[Write | None]:
-        return [write(k) for k in ks]
+    def make(ks: Sequence[int], _: Drawn) -> list[bytes | None]:
+        return [request(k) for k in ks]
 
     return make

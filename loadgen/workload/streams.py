@@ -1,48 +1,42 @@
 """The endless arrivals of an operation in unit-rate time: a pure function of (seed, operation, k).
 
-Nothing here knows a rate, a clock or a process. Draws are made for a block of arrivals at once,
-which costs a quarter of what one after the other would.
+Nothing here knows a rate, a clock or a process. Draws and points are made for a block of arrivals
+at once, which costs a fraction of what one after the other would.
 """
 
 from collections.abc import Callable, Sequence
 from hashlib import shake_128
 from itertools import accumulate
 from math import floor, log1p
-from struct import Struct
 from typing import Final, Literal, NamedTuple
 
-from loadgen.workload.writes import Write
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.workload.writes import Step
 
 ArrivalKind = Literal["jitter", "poisson", "even"]
 
-BLOCK: Final = 64  # arrivals whose draws are made together
+BLOCK: Final = 256  # arrivals that are made together
+_HASHED: Final = 64  # and of them those whose draws come from one hash: part of what a seed names
 _DRAWS: Final = 4
-_UNPACK: Final = Struct(f"<{BLOCK * _DRAWS}Q")
+_HASH_BYTES: Final = 8 * _DRAWS * _HASHED
 # Poisson gaps are whole multiples of 2**-32, so that sums are exact and an ulp of difference
 # between two machines' log() is rounded away.
 _TICKS: Final = 2.0**32
 
-# A place in a stream: k and, for Poisson, the sum of the gaps before it (2**-32 units). A plain
-# tuple, since one is made for every arrival.
+# A place in a stream: k and, for Poisson, the sum of the gaps before it (2**-32 units).
 Checkpoint = tuple[int, int]
 Draws = tuple[int, ...]
-# Makes the writes of several arrivals, by k and draws; None where there is nothing to write.
-Make = Callable[[Sequence[int], Sequence[Draws]], Sequence[Write | None]]
-
-
-class Arrival(NamedTuple):
-    """One write that falls due: `point` in unit-rate time, `due` in schedule seconds.
-
-    `draws` are four uniform 64-bit integers: the first places the arrival in time, the second
-    picks its target, the rest are for its values. `write` is there where it could be made ahead.
-    """
-
-    operation: str
-    k: int
-    point: float
-    due: float
-    draws: Draws
-    write: Write | None = None
+# Draws of several arrivals: four rows of 64-bit integers, a column an arrival.
+Drawn = NDArray[np.uint64]
+# What was made of an arrival's draws ahead: a request; a step, whose order is chosen when it is
+# due; None where there is nothing to write, or nobody makes anything of them.
+Made = bytes | Step | None
+Make = Callable[[Sequence[int], Drawn], Sequence[Made]]
+# One write that falls due: in schedule seconds, its operation, k, and what was made of its draws. A
+# plain tuple, since a named one costs three times as much, and there is one for each write.
+Arrival = tuple[float, str, int, Made]
 
 
 class Points(NamedTuple):
@@ -58,45 +52,50 @@ def unit(draw: int) -> float:
     return (draw >> 11) * 2.0**-53
 
 
-class Stream:
-    """The endless arrivals of one operation for one seed, in unit-rate time."""
+def units(draws: Drawn) -> NDArray[np.float64]:
+    """Return `unit` of many draws."""
+    return (draws >> 11).astype(np.float64) * 2.0**-53
 
-    __slots__ = ("_columns", "_name", "_number", "kind", "operation")
+
+class Stream:
+    """The endless arrivals of one operation for one seed, in unit-rate time.
+
+    An arrival's draws are four uniform 64-bit integers: the first places it in time, the second
+    picks its target, the rest are for its values.
+    """
+
+    __slots__ = ("_drawn", "_name", "_number", "kind", "operation")
+
+    _drawn: Drawn
 
     def __init__(self, seed: int, operation: str, kind: ArrivalKind) -> None:
         self.operation = operation
         self.kind = kind
         self._name = f"{seed}:{operation}"
         self._number = -1  # of the block that was drawn last
-        self._columns: list[Draws] = []
 
     def draws(self, k: int) -> Draws:
-        """Return the four 64-bit draws of arrival `k`."""
-        number, i = divmod(k, BLOCK)
-        return tuple(column[i] for column in self._drawn(number))
+        """Return the four draws of arrival `k`."""
+        return tuple(self.drawn_from(k)[:, 0].tolist())
 
-    def draws_from(self, k: int) -> list[Draws]:
+    def drawn_from(self, k: int) -> Drawn:
         """Return the draws of arrival `k` and of those after it, to the end of its block."""
         number, i = divmod(k, BLOCK)
-        return [*zip(*self._drawn(number), strict=True)][i:]
+        if number != self._number:
+            self._drawn, self._number = self._hashed(number), number
+        return self._drawn[:, i:]
 
     def points(self, place: Checkpoint) -> Points:
         """Return the points of the arrival at `place` and of those after it, to its block's end."""
         k, ticks = place
-        number, i = divmod(k, BLOCK)
-        end = (number + 1) * BLOCK
+        end = (k // BLOCK + 1) * BLOCK
         if self.kind == "poisson":
-            gaps = (round(-log1p(-unit(draw)) * _TICKS) for draw in self._drawn(number)[0][i:])
+            gaps = (round(-log1p(-u) * _TICKS) for u in units(self.drawn_from(k)[0]).tolist())
             before, *after = accumulate(gaps, initial=ticks)
             return Points([t / _TICKS for t in after], [before, *after[:-1]], after)
         nothing = [0] * (end - k)
-        if self.kind == "even":
-            return Points([n + 0.5 for n in range(k, end)], nothing, nothing)
-        placing = self._drawn(number)[0][i:]
-        points = [
-            n + (draw >> 11) * 2.0**-53 for n, draw in zip(range(k, end), placing, strict=True)
-        ]
-        return Points(points, nothing, nothing)
+        within = 0.5 if self.kind == "even" else units(self.drawn_from(k)[0])
+        return Points((np.arange(k, end) + within).tolist(), nothing, nothing)
 
     def first_from(self, place: Checkpoint, point: float) -> Checkpoint:
         """Return the first place at or after `place` whose arrival is at `point` or later."""
@@ -109,11 +108,10 @@ class Stream:
                 return (place[0] + i, before[i])
             place = (place[0] + len(points), after[-1])
 
-    def _drawn(self, number: int) -> list[Draws]:
-        """Return the draws of a block of arrivals: all first ones, all second ones, and so on."""
-        if number != self._number:
-            digest = shake_128(f"{self._name}:{number}".encode()).digest(_UNPACK.size)
-            drawn = _UNPACK.unpack(digest)
-            self._columns = [drawn[i : i + BLOCK] for i in range(0, len(drawn), BLOCK)]
-            self._number = number
-        return self._columns
+    def _hashed(self, number: int) -> Drawn:
+        """Return the draws of a block. Of each hash all first ones come first, then all second."""
+        first = number * (BLOCK // _HASHED)
+        names = (f"{self._name}:{n}" for n in range(first, first + BLOCK // _HASHED))
+        digests = b"".join(shake_128(name.encode()).digest(_HASH_BYTES) for name in names)
+        drawn = np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)
+        return drawn.reshape(-1, _DRAWS, _HASHED).swapaxes(0, 1).reshape(_DRAWS, BLOCK)

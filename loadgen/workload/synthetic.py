@@ -18,7 +18,7 @@ OPEN_STATUSES: Final = ("pending", "paid", "shipped")
 
 _DELETED_SHARE: Final = 50  # one user in fifty is soft deleted in the baseline
 # 1 to 8, small ones more often: the lower of two dice.
-_QUANTITIES: Final = tuple(1 + min(i & 7, i >> 3) for i in range(64))
+QUANTITIES: Final = tuple(1 + min(i & 7, i >> 3) for i in range(64))
 _DIGITS: Final = tuple(b"%d" % i for i in range(9))
 
 
@@ -79,13 +79,13 @@ def next_status(status: str, u: float) -> str | None:
 def order(draws: Sequence[int], pools: Pools) -> tuple[bytes, bytes, bytes]:
     """Return (quantity, amount, currency) as text, from the last of `draws` (64-bit integers)."""
     a = draws[-1]
-    quantity = _QUANTITIES[a & 63]
+    quantity = QUANTITIES[a & 63]
     bought = quantity << 8 | a >> 5 & 254 | (a >> 13 & 7 == 0)
     return _DIGITS[quantity], pools.amounts[bought], pools.currencies[a >> 16 & 255]
 
 
 def order_values(a: int, pools: Pools) -> tuple[int, int, bytes]:
     """Return (quantity, amount in cents, currency) from the 64-bit draw `a`."""
-    quantity = _QUANTITIES[a & 63]
+    quantity = QUANTITIES[a & 63]
     cents = price(quantity, pools.products[a >> 6 & 127].cents, discount=a >> 13 & 7 == 0)
     return quantity, cents, pools.currencies[a >> 16 & 255]

@@ -4,20 +4,22 @@ Pure arithmetic on a `stream` and a `timeline`; `arrivals` merges the walks of a
 """
 
 from bisect import bisect_left, bisect_right
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from math import floor
 from typing import NamedTuple
 
-from loadgen.workload.streams import Arrival, Checkpoint, Make, Points, Stream
+from loadgen.workload.streams import (
+    Arrival,
+    Checkpoint,
+    Drawn,
+    Made,
+    Make,
+    Points,
+    Stream,
+)
 from loadgen.workload.timeline import Timeline
-
-# So many arrivals of the busiest operation are made ready at once: one loop over them costs half of
-# what each on its own does between two answers, with the processor's caches cold.
-_LOOK_AHEAD = 32
-
-# Makes a named tuple of ready fields, in half the time of Arrival(...).
-_new_arrival = partial(tuple.__new__, Arrival)
 
 
 class Share(NamedTuple):
@@ -30,6 +32,21 @@ class Share(NamedTuple):
 WHOLE = Share(0, 1)
 
 
+@dataclass(slots=True)
+class _Block:
+    """A share's arrivals in a block of the stream, in order; `end` is the place after the block.
+
+    `made` is filled in for all of them when the first is needed: one call costs a fraction of many.
+    """
+
+    ks: range
+    at: Points
+    dues: list[float]
+    drawn: Drawn
+    end: Checkpoint
+    made: Sequence[Made] | None = None
+
+
 class Walk:
     """The arrivals of one operation that fall to one process, one after the other.
 
@@ -38,14 +55,10 @@ class Walk:
     """
 
     __slots__ = (
-        "_at",
         "_before",
-        "_draws",
-        "_dues",
-        "_end",
+        "_block",
         "_first",
         "_i",
-        "_ks",
         "_last",
         "_make",
         "_seen_from",
@@ -54,14 +67,9 @@ class Walk:
         "timeline",
     )
 
-    # Of this share's arrivals in the block; the upcoming one has the index _i.
-    _ks: range
-    _at: Points
-    _dues: list[float]
-    _draws: list[tuple[int, ...]]
-    _i: int
-    _end: Checkpoint  # after the block
-    _seen_from: tuple[Checkpoint, int]
+    _block: _Block
+    _i: int  # of the upcoming arrival in it
+    _seen_from: tuple[_Block, int, Checkpoint]
 
     def __init__(
         self, stream: Stream, timeline: Timeline, share: Share, make: Make | None = None
@@ -78,12 +86,17 @@ class Walk:
     @property
     def k(self) -> int:
         """Number of the upcoming arrival."""
-        return self._ks[self._i]
+        return self._block.ks[self._i]
 
     @property
     def due(self) -> float:
         """When the upcoming arrival is due; infinite where nothing comes."""
-        return self._dues[self._i]
+        return self._block.dues[self._i]
+
+    @property
+    def horizon(self) -> float:
+        """The schedule time up to which one can look ahead; infinite where nothing comes."""
+        return self._block.dues[-1]
 
     @property
     def place(self) -> Checkpoint:
@@ -94,46 +107,39 @@ class Walk:
         return self._last
 
     def step(self) -> Arrival:
-        """Return the upcoming arrival, its write not made yet, and go on to the next one."""
-        i = self._i
-        k, draws = self._ks[i], self._draws[i]
-        arrival = Arrival(self.stream.operation, k, self._at.points[i], self._dues[i], draws)
-        self._pass_to(i + 1)
+        """Return the upcoming arrival, and go on to the next one."""
+        (arrival,) = self._arrivals(self._i + 1)
         return arrival
 
     def look_ahead(self, before: float) -> list[Arrival]:
-        """Step over what is due before `before`, of the block, and return it, writes made."""
-        i = self._i
-        self._seen_from = self._last, i
-        end = bisect_left(self._dues, before, i)
-        if i == end:
-            return []
-        ks, draws = self._ks[i:end], self._draws[i:end]
-        writes = repeat(None) if self._make is None else self._make(ks, draws)
-        points, dues = self._at.points[i:end], self._dues[i:end]
-        fields = zip(repeat(self.stream.operation), ks, points, dues, draws, writes, strict=False)
-        arrivals = [*map(_new_arrival, fields)]
-        self._pass_to(end)
-        return arrivals
-
-    def horizon(self) -> float:
-        """Return the schedule time up to which to look ahead; infinite where nothing comes."""
-        return self._dues[min(self._i + _LOOK_AHEAD, len(self._dues) - 1)]
+        """Step over what is due before `before`, of the block, and return it."""
+        self._seen_from = self._block, self._i, self._last
+        return self._arrivals(bisect_left(self._block.dues, before, self._i))
 
     def look_back(self, k: int) -> None:
         """Undo what the last `look_ahead` stepped over, from arrival `k` on."""
-        self._last, self._i = self._seen_from
-        if k not in self._ks[self._i :]:
-            self._go_to(self._last)
-        i = self._ks.index(k)
+        self._block, self._i, self._last = self._seen_from
+        i = self._block.ks.index(k)
         if i > self._i:
             self._pass_to(i)
+
+    def _arrivals(self, end: int) -> list[Arrival]:
+        """Step over the block's arrivals from the upcoming one up to before `end`."""
+        block, i = self._block, self._i
+        if i == end:
+            return []
+        if block.made is None:
+            n = len(block.ks)
+            block.made = self._make(block.ks, block.drawn) if self._make else [None] * n
+        ks, dues, made = block.ks[i:end], block.dues[i:end], block.made[i:end]
+        self._pass_to(end)
+        return [*zip(dues, repeat(self.stream.operation), ks, made, strict=False)]
 
     def skip(self, before: float) -> int:
         """Pass over what was due before `before`; return how many arrivals that were."""
         k = self.k
-        i = bisect_left(self._dues, before, self._i)
-        if self._i < i < len(self._ks):
+        i = bisect_left(self._block.dues, before, self._i)
+        if self._i < i < len(self._block.ks):
             self._pass_to(i)
         elif i > self._i:
             self._last = self._find(before, closed=False)
@@ -150,7 +156,7 @@ class Walk:
 
     def retime(self) -> None:
         """Compute due times again after the timeline has changed."""
-        self._dues = self.timeline.whens(self._at.points)
+        self._block.dues = self.timeline.whens(self._block.at.points)
 
     def resplit(self, at: float, share: Share, passed: Checkpoint | None = None) -> None:
         """Take `share` of the arrivals due from `at` on; call it when all before are taken.
@@ -173,10 +179,11 @@ class Walk:
         Where others' arrivals lie just before it, it may be one of theirs.
         """
         bisect = bisect_right if closed else bisect_left
-        i = bisect(self._dues, s, self._i)
-        if i < len(self._dues):
-            return self._ks[i], self._at.before[i]
-        place, stream, timeline = self._end, self.stream, self.timeline
+        block = self._block
+        i = bisect(block.dues, s, self._i)
+        if i < len(block.ks):
+            return block.ks[i], block.at.before[i]
+        place, stream, timeline = block.end, self.stream, self.timeline
         if stream.kind != "poisson":
             place = (max(place[0], floor(timeline.units(s)) - 1), 0)
         while True:
@@ -188,11 +195,12 @@ class Walk:
 
     def _pass_to(self, i: int) -> None:
         """Let `i` be the upcoming one; what is before it in the block is handed out."""
-        self._last = (self._ks[i - 1] + 1, self._at.after[i - 1])
-        if i < len(self._ks):
+        block = self._block
+        self._last = (block.ks[i - 1] + 1, block.at.after[i - 1])
+        if i < len(block.ks):
             self._i = i
         else:
-            self._go_to(self._end)
+            self._go_to(block.end)
 
     def _go_to(self, place: Checkpoint) -> None:
         """Make the first arrival of this share at or after `place` the upcoming one."""
@@ -205,8 +213,6 @@ class Walk:
             if first < len(points):
                 break
         own = slice(first, None, of)
-        self._ks = range(k, k + len(points))[own]
-        self._at = Points(points[own], before[own], after[own])
-        self._draws = stream.draws_from(k)[own]
-        self._end, self._i = place, 0
-        self.retime()
+        at = Points(points[own], before[own], after[own])
+        ks, drawn = range(k, k + len(points))[own], stream.drawn_from(k)[:, own]
+        self._block, self._i = _Block(ks, at, self.timeline.whens(at.points), drawn, place), 0

@@ -1,6 +1,8 @@
 """What is written: one statement's request, and how it is looked up if its answer is lost."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
+
+from loadgen.wire import executed
 
 
 class Order(NamedTuple):
@@ -11,22 +13,28 @@ class Order(NamedTuple):
     version: int
 
 
+class Step(NamedTuple):
+    """A status update whose order is not chosen yet; both are uniform in [0, 1)."""
+
+    age: float  # which of the open orders: 0 is the newest, 1 the oldest
+    turn: float  # what becomes of it
+
+
 class Write(NamedTuple):
     """One statement to send; `key` and `version` say how to look it up if its answer is lost."""
 
     operation: str
     k: int
     request: bytes  # see `wire`
-    key: bytes
     finds: Order | None = None  # the order as it stands before
     leaves: Order | None = None  # and once this is committed
+
+    @property
+    def key(self) -> bytes:
+        """The row's key, as the statement names it: it is each statement's first parameter."""
+        return executed(self.request)[1][0]
 
     @property
     def version(self) -> int:
         """The version that an update expects; 0 for other writes."""
         return self.finds.version if self.finds else 0
-
-
-# new(Write, (...)) makes a named tuple, all fields given, in half the time of Write(...), which
-# is a function of Python's; on the load's hot path.
-new: Final = tuple.__new__

@@ -12,7 +12,7 @@ import pytest
 
 from loadgen.record_reader import read_samples
 from loadgen.source.postgres import connect
-from loadgen.workload.operations import key_maker
+from loadgen.workload.keys import key_maker
 from tests.acceptance.conftest import (
     Locust,
     check_record,

@@ -1,6 +1,7 @@
 """The schedule is pure: same seed, same arrivals, whoever takes them and whatever changes."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 
 import pytest
@@ -10,7 +11,16 @@ from hypothesis import strategies as st
 from loadgen.workload.arrivals import Schedule
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.profiles import profile
-from loadgen.workload.streams import Arrival, ArrivalKind, Stream, unit
+from loadgen.workload.streams import (
+    BLOCK,
+    Arrival,
+    ArrivalKind,
+    Drawn,
+    Made,
+    Stream,
+    unit,
+    units,
+)
 from loadgen.workload.timeline import Timeline
 from loadgen.workload.walk import Share
 
@@ -25,9 +35,19 @@ def mix(
     return Mix(dict(zip(OPERATIONS, (orders, events, updates, deletes), strict=True)))
 
 
-def facts(arrivals: list[Arrival]) -> list[tuple[str, int, float, tuple[int, ...]]]:
+def facts(arrivals: list[Arrival]) -> list[tuple[str, int, float]]:
     """Return what two equal schedules must agree on."""
-    return sorted((a.operation, a.k, a.due, a.draws) for a in arrivals)
+    return sorted((operation, k, due) for due, operation, k, _ in arrivals)
+
+
+def iter_points(stream: Stream, count: int) -> Iterator[float]:
+    """Yield the first `count` points of a stream."""
+    place = (0, 0)
+    while count > 0:
+        points, _, after = stream.points(place)
+        yield from points[:count]
+        count -= len(points)
+        place = (place[0] + len(points), after[-1])
 
 
 @pytest.mark.parametrize(
@@ -41,7 +61,10 @@ def facts(arrivals: list[Arrival]) -> list[tuple[str, int, float, tuple[int, ...
 def test_the_first_arrivals_of_a_seed_never_change(kind: ArrivalKind, digest: str) -> None:
     """A seed names the same arrivals on every machine and in every version."""
     arrivals = islice(Schedule(42, kind, mix()).pop_due(1e9), 10_000)
-    text = "".join(f"{a.operation} {a.k} {a.due:.9f} {a.draws}\n" for a in arrivals)
+    streams = {name: Stream(42, name, kind) for name in OPERATIONS}
+    text = "".join(
+        f"{name} {k} {due:.9f} {streams[name].draws(k)}\n" for due, name, k, _ in arrivals
+    )
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
 
@@ -74,7 +97,7 @@ def test_shares_are_a_partition_also_across_a_new_split(
             schedule.end = at
         taken = list(schedule.pop_due(25))
         if part >= of:  # joined at the split: what was due before was another's
-            taken = [arrival for arrival in taken if arrival.due >= at]
+            taken = [arrival for arrival in taken if arrival[0] >= at]
         parts += taken
     assert facts(parts) == facts(whole)
 
@@ -108,7 +131,7 @@ def test_poisson_counts_scatter_as_poisson_does() -> None:
 def test_fifty_an_hour_for_three_minutes_is_two_or_three() -> None:
     """Small rates are neither rounded to zero nor sent at once."""
     for kind in ("even", "jitter"):
-        due = [a.due for a in Schedule(1, kind, mix(50, 0, 0, 0), end=180).pop_due(180)]
+        due = [due for due, *_ in Schedule(1, kind, mix(50, 0, 0, 0), end=180).pop_due(180)]
         assert len(due) in {2, 3}
         assert min(b - a for a, b in pairwise(due)) > 1
 
@@ -131,11 +154,12 @@ def test_rate_changes_keep_order_and_count(
         schedule.change_rates(now, mix(rate, 0, 0, 0))
     now += 10
     arrivals += list(schedule.pop_due(now))
-    assert [a.k for a in arrivals] == list(range(len(arrivals)))
-    assert all(a.due <= b.due for a, b in pairwise(arrivals))
+    assert [k for _, _, k, _ in arrivals] == list(range(len(arrivals)))
+    assert all(a[0] <= b[0] for a, b in pairwise(arrivals))
     asked = schedule.asked(now)["insert_order"]
     if kind == "poisson":
-        assert all(a.point <= asked for a in arrivals)
+        points = iter_points(Stream(5, "insert_order", kind), len(arrivals))
+        assert all(point <= asked for point in points)
         assert all(walk.due > now for walk in schedule.walks)
     else:
         assert abs(len(arrivals) - asked) <= 1
@@ -198,10 +222,48 @@ def test_a_stream_is_found_again_from_a_checkpoint() -> None:
 def test_points_do_not_depend_on_where_one_begins(kind: ArrivalKind) -> None:
     """A block read from its middle is the rest of the block, draws and ticks alike."""
     stream = Stream(9, "insert_event", kind)
-    whole, draws = stream.points((128, 77)), stream.draws_from(128)
-    assert len(whole.points) == len(draws) == 64
-    for i in (1, 40, 63):
-        again = stream.points((128 + i, whole.before[i]))
+    first = 3 * BLOCK
+    whole, drawn = stream.points((first, 77)), stream.drawn_from(first)
+    assert (len(whole.points), drawn.shape) == (BLOCK, (4, BLOCK))
+    for i in (1, 64, 100, BLOCK - 1):
+        again = stream.points((first + i, whole.before[i]))
         assert again == tuple(part[i:] for part in whole)
-        assert stream.draws_from(128 + i) == draws[i:]
-        assert stream.draws(128 + i) == draws[i]
+        assert (stream.drawn_from(first + i) == drawn[:, i:]).all()
+        assert stream.draws(first + i) == tuple(drawn[:, i].tolist())
+
+
+def test_one_draw_or_many_become_the_same_floats() -> None:
+    """What is made of a block at once is what each draw on its own would give."""
+    drawn = Stream(7, "insert_event", "jitter").drawn_from(0)[0]
+    assert units(drawn).tolist() == [unit(draw) for draw in drawn.tolist()]
+
+
+@given(
+    kind=kinds,
+    looks=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 40)), max_size=30),
+    of=st.integers(1, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_to_be_looked_at_changes_nothing(
+    kind: ArrivalKind, looks: list[tuple[float, int]], of: int
+) -> None:
+    """What is handed out, and made of it, is the same however often somebody counts in between."""
+
+    def make(ks: Sequence[int], drawn: Drawn) -> list[Made]:
+        return [b"%d %d" % (k, a) for k, a in zip(ks, drawn[3].tolist(), strict=True)]
+
+    ahead = dict.fromkeys(OPERATIONS, make)
+    counted, plain = (
+        Schedule(5, kind, mix(), share=Share(0, of), ahead=ahead) for _ in ("counted", "plain")
+    )
+    now, handed = 0.0, []
+    for step, n in looks:
+        now += step
+        handed += list(islice(counted.pop_due(now), n))
+        offered, waiting = counted.offered(now), counted.waiting(now)
+        counted.places()
+        for name in OPERATIONS:
+            taken = sum(operation == name for _, operation, _, _ in handed)
+            assert offered[name] == taken + waiting[name]
+    handed += counted.pop_due(now)
+    assert handed == list(plain.pop_due(now))

@@ -23,7 +23,7 @@ from loadgen.record_reader import load_run
 from loadgen.record_rows import MarkerSample
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Operations, Order
-from loadgen.workload.streams import Arrival, Stream
+from loadgen.workload.streams import Stream
 from tests.plans import plan_of
 from tests.records import START, Made, write_run
 
@@ -50,7 +50,9 @@ def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
     streams = {name: Stream(1, name, "even") for name in OPERATIONS}
 
     def perform(operation: str, k: int) -> bytes:
-        write = made.write(Arrival(operation, k, k, k, streams[operation].draws(k)))
+        drawn = streams[operation].drawn_from(k)[:, :1]
+        (of_draws,) = made.ahead[operation]([k], drawn)
+        write = made.write((0.0, operation, k, of_draws))
         if write is None:
             return b""
         made.committed(write)

@@ -1,28 +1,34 @@
 """Operations: pure in the draws, legal by construction, never more than a fifth deleted."""
 
+from dataclasses import replace
+from decimal import Decimal
 from uuid import UUID, uuid5
 
-from loadgen.wire import executed
+import pytest
+
+from loadgen.wire import executed, execution
 from loadgen.workload import events, synthetic
+from loadgen.workload.keys import key_maker, run_namespace
+from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import (
     OPEN_ORDERS_LIMIT,
     Operations,
     Order,
     Write,
-    key_maker,
     lowest_deleted_rank,
-    run_namespace,
 )
 from loadgen.workload.pools import small_pools
-from loadgen.workload.streams import Arrival, Stream
+from loadgen.workload.streams import Arrival, Stream, unit
 from tests.plans import plan_of
 
 USERS = 1000
 
 
-def arrival(operation: str, k: int) -> Arrival:
-    """Return arrival `k` of seed 1."""
-    return Arrival(operation, k, k, k, Stream(1, operation, "even").draws(k))
+def arrival(operation: str, k: int, by: Operations | None = None) -> Arrival:
+    """Return arrival `k` of seed 1, with what is made of it ahead."""
+    drawn = Stream(1, operation, "even").drawn_from(k)[:, :1]
+    (made,) = (by or operations()).ahead[operation]([k], drawn)
+    return (float(k), operation, k, made)
 
 
 def operations(orders: tuple[Order, ...] = (), deleted: tuple[int, ...] = ()) -> Operations:
@@ -33,7 +39,7 @@ def operations(orders: tuple[Order, ...] = (), deleted: tuple[int, ...] = ()) ->
 
 def written(made: Operations, operation: str, k: int) -> Write:
     """Return the write of an arrival that must have one."""
-    write = made.write(arrival(operation, k))
+    write = made.write(arrival(operation, k, made))
     assert write is not None
     return write
 
@@ -59,22 +65,34 @@ def test_made_ahead_or_one_by_one_a_write_is_the_same() -> None:
     """Writes made in one go are those of their arrivals, each with the request of its values."""
     made = operations()
     for operation, make in made.ahead.items():
-        arrivals = [arrival(operation, k) for k in range(100)]
-        together = make([a.k for a in arrivals], [a.draws for a in arrivals])
-        assert [*together] == [made.write(a) for a in arrivals]
-    plan = plan_of(USERS, USERS)
-    keys = key_maker(plan.run_id, "insert_event")
-    for k in range(100):
-        draws = arrival("insert_event", k).draws
-        statement, (key, _, *event) = executed(written(made, "insert_event", k).request)
-        assert (statement, key) == (b"insert_event", keys(k))
-        assert tuple(event) == events.event(draws, plan.event_bytes)
-        draws = arrival("insert_order", k).draws
-        statement, (_, _, *values) = executed(written(made, "insert_order", k).request)
-        assert (statement, tuple(values)) == (
-            b"insert_order",
-            synthetic.order(draws, small_pools()),
-        )
+        together = make(range(100), Stream(1, operation, "even").drawn_from(0)[:, :100])
+        assert [*together] == [arrival(operation, k)[3] for k in range(100)]
+
+
+@pytest.mark.parametrize("event_bytes", [40, 300, 20_000])
+@pytest.mark.parametrize("users", [7, 9_999, 10_000, 2_000_000])
+def test_a_request_has_the_values_of_its_draws(event_bytes: int, users: int) -> None:
+    """What is made for many at once is what one arrival's own draws say, however wide it is."""
+    plan = replace(plan_of(users, users), event_bytes=event_bytes)
+    made, streams = Operations(plan), {n: Stream(1, n, "even") for n in OPERATIONS}
+    pools, active = small_pools(), synthetic.lasting_users(users)
+    for operation in ("insert_event", "insert_order"):
+        keys = key_maker(plan.run_id, operation)
+        requests = made.ahead[operation](range(200), streams[operation].drawn_from(0)[:, :200])
+        for k, request in enumerate(requests):
+            assert isinstance(request, bytes)
+            draws = streams[operation].draws(k)
+            statement, (key, user, *values) = executed(request)
+            assert request == execution(statement, (key, user, *values))
+            assert (statement.decode(), key) == (operation, keys(k))
+            rank = synthetic.busy_rank(unit(draws[1]), active)
+            assert int(user) == synthetic.user_id(rank, users)
+            if operation == "insert_event":
+                assert tuple(values) == events.event(draws, event_bytes)
+            else:
+                quantity, amount, currency = synthetic.order(draws, pools)
+                assert (values[0], values[2]) == (quantity, currency)
+                assert Decimal(values[1].decode()) == Decimal(amount.decode())
 
 
 def test_writes_aim_at_users_that_stay() -> None:

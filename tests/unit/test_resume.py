@@ -209,7 +209,7 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
         if silent and part == 1:
             continue  # killed before its first report
         for arrival in ledgers[part].schedule.pop_due(s - 0.8 if slow else s):
-            done[arrival.operation, arrival.k] += 1
+            done[arrival[1], arrival[2]] += 1
         remotes[part].take_in({**report(ledgers[part], s), "unfinished": []})
 
     resumed = resumed_of(Path(), run(of=plan(kind)), position(*remotes, s=10.0))
@@ -219,8 +219,8 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
     for remote in resumed.past.remotes:
         write_off(remote, rest, at)
         done.update((name, k) for name in OPERATIONS for k in remote.after[name])
-    done.update((arrival.operation, arrival.k) for arrival in rest.pop_due(END))
-    whole = [(arrival.operation, arrival.k) for arrival in schedule(kind).pop_due(END)]
+    done.update((arrival[1], arrival[2]) for arrival in rest.pop_due(END))
+    whole = [(arrival[1], arrival[2]) for arrival in schedule(kind).pop_due(END)]
     assert done == Counter(whole)
 
 
