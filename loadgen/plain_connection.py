@@ -20,7 +20,7 @@ import psycopg
 from loadgen.wire import USUAL_ANSWERS, Answers, UnexpectedMessage, preparation
 
 _READ = 1
-_READ_BYTES = 8192
+_READ_BYTES = 400  # an answer takes 31; room for more costs more, also where it is not used
 _PROTOCOL_VIOLATION = "08P01"  # SQLSTATE
 _ENCRYPTED = "SELECT FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid() AND encrypted"
 

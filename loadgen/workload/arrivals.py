@@ -22,7 +22,7 @@ _due = itemgetter(0)  # of an arrival
 class Schedule:
     """All operations' walks of one process, merged in order of due time."""
 
-    __slots__ = ("_ahead", "_end", "_left", "_shares_to_come", "mix", "walks")
+    __slots__ = ("_end", "_left", "_shares_to_come", "ahead", "mix", "walks")
 
     def __init__(  # noqa: PLR0913 - a schedule is these six facts
         self,
@@ -40,7 +40,7 @@ class Schedule:
         self.mix = mix
         self._end = end
         # Stepped over by the walks and not handed out, in order: the nearest future.
-        self._ahead: deque[Arrival] = deque()
+        self.ahead: deque[Arrival] = deque()
         self._shares_to_come: deque[tuple[float, Share]] = deque()
         self._left: deque[Arrival] = deque()  # due before a new split and not taken then
         self.walks = [
@@ -67,14 +67,14 @@ class Schedule:
         """Return the due time of the next arrival; infinite where none is to come."""
         if self._left:
             return self._left[0][0]
-        if self._ahead:
-            return self._ahead[0][0]
+        if self.ahead:
+            return self.ahead[0][0]
         due = self._first().due
         return due if due < self._end else inf
 
     def take(self, s: float) -> Arrival | None:
         """Hand out the earliest arrival that is due at schedule time `s`; None where none is."""
-        ahead = self._ahead
+        ahead = self.ahead
         if not ahead:
             self._split_if_due(s)
             if self._left:
@@ -87,7 +87,7 @@ class Schedule:
     def skip(self, before: float) -> dict[str, int]:
         """Pass over what was due before `before`; return how many by operation."""
         skipped: Counter[str] = Counter()
-        for queue in (self._left, self._ahead):
+        for queue in (self._left, self.ahead):
             while queue and queue[0][0] < before:
                 skipped[queue.popleft()[1]] += 1
         before = min(before, self._end)
@@ -178,16 +178,16 @@ class Schedule:
         horizon = min(before, *(walk.horizon for walk in self.walks))
         ahead = [arrival for walk in self.walks for arrival in walk.look_ahead(horizon)]
         if ahead:
-            self._ahead.extend(sorted(ahead, key=_due))
+            self.ahead.extend(sorted(ahead, key=_due))
         elif (first := self._first()).due < before:  # the last one of a walk's block
-            self._ahead.append(first.step())
+            self.ahead.append(first.step())
 
     def _look_back(self) -> None:
         """Undo the look ahead: what has not been handed out is the walks' again."""
         first: dict[str, int] = {}
-        for _, operation, k, _ in self._ahead:
+        for _, operation, k, _ in self.ahead:
             first.setdefault(operation, k)
-        self._ahead.clear()
+        self.ahead.clear()
         for walk in self.walks:
             if walk.stream.operation in first:
                 walk.look_back(first[walk.stream.operation])

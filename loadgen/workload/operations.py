@@ -81,7 +81,7 @@ class Operations:
 
     def inserted(self, arrival: Arrival) -> None:
         """Take note that an arrival's new order is in the database: it may be changed from now."""
-        self._keep(self._new_order(arrival))
+        self._append(self._new_order(arrival))
 
     def committed(self, write: Write) -> None:
         """Take note that `write` is in the database: its order may be changed again."""
@@ -92,8 +92,10 @@ class Operations:
         self._keep(write.finds)
 
     def _keep(self, order: Order | None) -> None:
-        if order is None or order.status not in synthetic.OPEN_STATUSES:
-            return
+        if order is not None and order.status in synthetic.OPEN_STATUSES:
+            self._append(order)
+
+    def _append(self, order: Order) -> None:
         orders = self._orders
         orders.append(order)
         if len(orders) - self._forgotten > OPEN_ORDERS_LIMIT:
