@@ -31,10 +31,11 @@ from loadgen.workload.operations import Operations
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
 from loadgen.workload.settle import another_database, is_of_run, open_orders
-from loadgen.workload.streams import Make
+from loadgen.workload.streams import BLOCK, Make
 from loadgen.workload.walk import WHOLE, Share
 
 _SETTLE_INTERVAL = 0.5
+_BYTES_AHEAD = 2**20  # of events that are made before they are due
 
 
 def schedule_of(plan: Plan, share: Share, ahead: Mapping[str, Make] | None = None) -> Schedule:
@@ -47,6 +48,7 @@ def schedule_of(plan: Plan, share: Share, ahead: Mapping[str, Make] | None = Non
         share=share,
         end=plan.duration,
         ahead=ahead,
+        together=max(1, min(BLOCK, _BYTES_AHEAD // plan.event_bytes)),
     )
 
 

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.profiles import ProfileName, profile
-from loadgen.workload.streams import Arrival, ArrivalKind, Checkpoint, Make, Stream
+from loadgen.workload.streams import BLOCK, Arrival, ArrivalKind, Checkpoint, Make, Stream
 from loadgen.workload.timeline import Timeline
 from loadgen.workload.walk import WHOLE, Share, Walk
 
@@ -34,8 +34,12 @@ class Schedule:
         share: Share = WHOLE,
         end: float = inf,
         ahead: Mapping[str, Make] | None = None,
+        together: int = BLOCK,
     ) -> None:
-        """Begin at the first arrivals; `ahead` makes operations' writes before they are due."""
+        """Begin at the first arrivals; `ahead` makes what is made of so many before they are due.
+
+        It is asked for `together` of an operation at once.
+        """
         shape, makers = profile(profile_name), ahead or {}
         self.mix = mix
         self._end = end
@@ -49,6 +53,7 @@ class Schedule:
                 Timeline(mix.rate(name), shape),
                 share,
                 makers.get(name),
+                together,
             )
             for name in OPERATIONS
         ]

@@ -5,12 +5,13 @@ Pure arithmetic on a `stream` and a `timeline`; `arrivals` merges the walks of a
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from math import floor
 from typing import NamedTuple
 
 from loadgen.workload.streams import (
+    BLOCK,
     Arrival,
     Checkpoint,
     Drawn,
@@ -36,7 +37,7 @@ WHOLE = Share(0, 1)
 class _Block:
     """A share's arrivals in a block of the stream, in order; `end` is the place after the block.
 
-    `made` is filled in for all of them when the first is needed: one call costs a fraction of many.
+    `made` is what was made of some of them, from the index `made_from` on.
     """
 
     ks: range
@@ -44,7 +45,8 @@ class _Block:
     dues: list[float]
     drawn: Drawn
     end: Checkpoint
-    made: Sequence[Made] | None = None
+    made: list[Made] = field(default_factory=list)
+    made_from: int = 0
 
 
 class Walk:
@@ -62,6 +64,7 @@ class Walk:
         "_last",
         "_make",
         "_seen_from",
+        "_together",
         "share",
         "stream",
         "timeline",
@@ -72,12 +75,19 @@ class Walk:
     _seen_from: tuple[_Block, int, Checkpoint]
 
     def __init__(
-        self, stream: Stream, timeline: Timeline, share: Share, make: Make | None = None
+        self,
+        stream: Stream,
+        timeline: Timeline,
+        share: Share,
+        make: Make | None = None,
+        together: int = BLOCK,
     ) -> None:
+        """Begin at the first arrival; `make` is asked for so many at once, at most a block's."""
         self.stream = stream
         self.timeline = timeline
         self.share = share
         self._make = make
+        self._together = together
         self._before = 0  # offered under earlier shares
         self._last: Checkpoint = (0, 0)  # after the last arrival that was handed out
         self._go_to(self._last)
@@ -95,8 +105,9 @@ class Walk:
 
     @property
     def horizon(self) -> float:
-        """The schedule time up to which one can look ahead; infinite where nothing comes."""
-        return self._block.dues[-1]
+        """The schedule time up to which to look ahead; infinite where nothing comes."""
+        dues = self._block.dues
+        return dues[min(self._i + self._together, len(dues) - 1)]
 
     @property
     def place(self) -> Checkpoint:
@@ -128,12 +139,26 @@ class Walk:
         block, i = self._block, self._i
         if i == end:
             return []
-        if block.made is None:
-            n = len(block.ks)
-            block.made = self._make(block.ks, block.drawn) if self._make else [None] * n
-        ks, dues, made = block.ks[i:end], block.dues[i:end], block.made[i:end]
+        made = self._made(end)
         self._pass_to(end)
-        return [*zip(dues, repeat(self.stream.operation), ks, made, strict=False)]
+        operation = repeat(self.stream.operation)
+        return [*zip(block.dues[i:end], operation, block.ks[i:end], made, strict=False)]
+
+    def _made(self, end: int) -> Sequence[Made]:
+        """Return what is made of the block's arrivals from the upcoming one up to before `end`.
+
+        What was handed out is forgotten; what follows is made for many at once.
+        """
+        block, i = self._block, self._i
+        made = block.made
+        del made[: i - block.made_from]
+        block.made_from = i
+        known = i + len(made)
+        if known < end:
+            more = slice(known, i + self._together)
+            ks = block.ks[more]
+            made += self._make(ks, block.drawn[:, more]) if self._make else [None] * len(ks)
+        return made[: end - i]
 
     def skip(self, before: float) -> int:
         """Pass over what was due before `before`; return how many arrivals that were."""

@@ -242,19 +242,26 @@ def test_one_draw_or_many_become_the_same_floats() -> None:
     kind=kinds,
     looks=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 40)), max_size=30),
     of=st.integers(1, 3),
+    together=st.sampled_from((1, 3, 64, BLOCK)),
 )
 @settings(max_examples=60, deadline=None)
 def test_to_be_looked_at_changes_nothing(
-    kind: ArrivalKind, looks: list[tuple[float, int]], of: int
+    kind: ArrivalKind, looks: list[tuple[float, int]], of: int, together: int
 ) -> None:
-    """What is handed out, and made of it, is the same however often somebody counts in between."""
+    """What is handed out, and made of it, is the same however often somebody counts in between.
+
+    So it is however many are made at once, and no more of an operation are ever made than that.
+    """
+    asked: list[int] = []
 
     def make(ks: Sequence[int], drawn: Drawn) -> list[Made]:
+        asked.append(len(ks))
         return [b"%d %d" % (k, a) for k, a in zip(ks, drawn[3].tolist(), strict=True)]
 
     ahead = dict.fromkeys(OPERATIONS, make)
     counted, plain = (
-        Schedule(5, kind, mix(), share=Share(0, of), ahead=ahead) for _ in ("counted", "plain")
+        Schedule(5, kind, mix(), share=Share(0, of), ahead=ahead, together=n)
+        for n in (together, BLOCK)
     )
     now, handed = 0.0, []
     for step, n in looks:
@@ -266,4 +273,5 @@ def test_to_be_looked_at_changes_nothing(
             taken = sum(operation == name for _, operation, _, _ in handed)
             assert offered[name] == taken + waiting[name]
     handed += counted.pop_due(now)
+    assert max(asked, default=0) <= together
     assert handed == list(plain.pop_due(now))
