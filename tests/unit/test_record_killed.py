@@ -16,9 +16,11 @@ from loadgen.record_rows import law_holds
 
 StartPython = Callable[..., subprocess.Popen[str]]
 
-# Writes as a load does, as fast as it can; each run.json is known by its own counter.
+# Writes as a load does, in quick bursts; each run.json is known by its own counter. Without a pause
+# the samples grow faster than a reader beside it reads them all again.
 WRITER = """
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from loadgen.record import RunRecord
@@ -33,6 +35,7 @@ for n in range(1, 10**9):
     if n % 20 == 0:
         record.update_run(seed=n, totals={"a": dict.fromkeys(("offered", "committed"), n)})
         record.journal("tick", n=n)
+        time.sleep(0.01)
 """
 
 
