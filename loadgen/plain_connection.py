@@ -20,7 +20,8 @@ import psycopg
 from loadgen.wire import USUAL_ANSWERS, Answers, UnexpectedMessage, preparation
 
 _READ = 1
-_READ_BYTES = 400  # an answer takes 31; room for more costs more, also where it is not used
+_ANSWER_BYTES = 27  # of an insert; an update's are fewer
+_READ_BYTES = 400  # room for more costs more, also where it is not used
 _PROTOCOL_VIOLATION = "08P01"  # SQLSTATE
 _ENCRYPTED = "SELECT FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid() AND encrypted"
 
@@ -37,7 +38,7 @@ def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnectio
         connection.close()
         raise
     if plain:
-        return PlainConnection(connection, prepare)
+        return PlainConnection(connection, prepare, depth)
     return (GeventConnection if depth == 1 else PipelinedConnection)(connection, prepare)
 
 
@@ -50,7 +51,10 @@ def _is_plain(connection: psycopg.Connection) -> bool:
 class PlainConnection(GeventConnection):
     """One whose socket is read and written here."""
 
-    def __init__(self, connection: psycopg.Connection, prepare: Mapping[str, str]) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, prepare: Mapping[str, str], depth: int = 1
+    ) -> None:
+        self._room = max(_READ_BYTES, depth * _ANSWER_BYTES)
         self._socket = connection.pgconn.socket
         self._answers = Answers()
         self._unsent: list[bytes] = []
@@ -94,7 +98,7 @@ class PlainConnection(GeventConnection):
     def _read(self) -> None:
         """Take in what has come, and tell the answers that it completes."""
         try:
-            data = os.read(self._socket, _READ_BYTES)
+            data = os.read(self._socket, self._room)
         except BlockingIOError:
             return
         except OSError:

@@ -55,26 +55,16 @@ def preparation(statement: bytes, sql: bytes) -> bytes:
 
 def execution(statement: bytes, parameters: Sequence[bytes]) -> bytes:
     """Return the request that executes a prepared statement, a transaction of its own."""
-    pieces = [head(statement, len(parameters))]
+    # The unnamed portal, the statement's name, no formats (so text), how many parameters.
+    pieces = [b"\0%b\0\0\0%b" % (statement, _INT16.pack(len(parameters)))]
     for parameter in parameters:
         pieces += (LENGTHS[len(parameter)], parameter)
-    return framed(pieces)
-
-
-def head(statement: bytes, count: int) -> bytes:
-    """Return how the request begins that executes `statement` with so many parameters."""
-    # The unnamed portal, the statement's name, no formats (so text), how many parameters.
-    return b"\0%b\0\0\0%b" % (statement, _INT16.pack(count))
-
-
-def framed(pieces: Sequence[bytes]) -> bytes:
-    """Return the request of a head and its parameters, the length of each before it."""
     body = b"".join(pieces)
     return b"".join((b"B", bind_length(len(body)), body, END))
 
 
 def bind_length(body: int) -> bytes:
-    """Return what stands behind a request's first byte, where head and parameters are so long."""
+    """Return what stands behind a request's first byte, where all up to its results is so long."""
     return LENGTHS[_INT32.size + body + len(RESULTS)]
 
 

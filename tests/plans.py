@@ -19,3 +19,8 @@ def plan_of(users: int, lowest_deleted_rank: int) -> Plan:
         users=users,
         lowest_deleted_rank=lowest_deleted_rank,
     )
+
+
+def unit(draw: int) -> float:
+    """Return the uniform float in [0, 1) of one 64-bit draw."""
+    return (draw >> 11) * 2.0**-53

@@ -29,7 +29,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "plan",
         help="the first arrivals of a run: operation, k, point in time, draws",
         description="Prints the first arrivals of a run in the order in which they fall due, one a "
-        "line: operation, k (which of its kind), seconds from the start, and the eight 64-bit "
+        "line: operation, k (which of its kind), seconds from the start, and the four 64-bit "
         "draws in hex that its target and its values come from. Needs no database.",
         epilog=_EXAMPLE,
     )

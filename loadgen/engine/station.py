@@ -48,7 +48,7 @@ def schedule_of(plan: Plan, share: Share, ahead: Mapping[str, Make] | None = Non
         share=share,
         end=plan.duration,
         ahead=ahead,
-        together=max(1, min(BLOCK, _BYTES_AHEAD // plan.event_bytes)),
+        together={"insert_event": max(1, min(BLOCK, _BYTES_AHEAD // plan.event_bytes))},
     )
 
 

@@ -24,7 +24,7 @@ class Schedule:
 
     __slots__ = ("_end", "_left", "_shares_to_come", "ahead", "mix", "walks")
 
-    def __init__(  # noqa: PLR0913 - a schedule is these six facts
+    def __init__(  # noqa: PLR0913 - a schedule is these facts
         self,
         seed: int,
         kind: ArrivalKind,
@@ -34,26 +34,27 @@ class Schedule:
         share: Share = WHOLE,
         end: float = inf,
         ahead: Mapping[str, Make] | None = None,
-        together: int = BLOCK,
+        together: Mapping[str, int] | None = None,
     ) -> None:
-        """Begin at the first arrivals; `ahead` makes what is made of so many before they are due.
+        """Begin at the first arrivals; `ahead` has what makes an operation's before they are due.
 
-        It is asked for `together` of an operation at once.
+        It is asked for `together` of an operation at once, a block's where nothing is said.
         """
-        shape, makers = profile(profile_name), ahead or {}
+        shape, makers, numbers = profile(profile_name), ahead or {}, together or {}
         self.mix = mix
         self._end = end
         # Stepped over by the walks and not handed out, in order: the nearest future.
         self.ahead: deque[Arrival] = deque()
         self._shares_to_come: deque[tuple[float, Share]] = deque()
-        self._left: deque[Arrival] = deque()  # due before a new split and not taken then
+        # Due before a new split and not taken then: nothing is made of them before they are.
+        self._left: deque[Arrival] = deque()
         self.walks = [
             Walk(
                 Stream(seed, name, kind),
                 Timeline(mix.rate(name), shape),
                 share,
                 makers.get(name),
-                together,
+                numbers.get(name, BLOCK),
             )
             for name in OPERATIONS
         ]
@@ -83,7 +84,7 @@ class Schedule:
         if not ahead:
             self._split_if_due(s)
             if self._left:
-                return self._left.popleft()
+                return self._made_now(self._left.popleft())
             self._look_ahead()
             if not ahead:
                 return None
@@ -92,9 +93,10 @@ class Schedule:
     def skip(self, before: float) -> dict[str, int]:
         """Pass over what was due before `before`; return how many by operation."""
         skipped: Counter[str] = Counter()
-        for queue in (self._left, self.ahead):
-            while queue and queue[0][0] < before:
-                skipped[queue.popleft()[1]] += 1
+        self._drop(self.ahead, before, skipped)
+        # By then another share may have come in force, of which others know.
+        self._split_if_due(before)
+        self._drop(self._left, before, skipped)
         before = min(before, self._end)
         for walk in self.walks:
             if walk.due < before:
@@ -164,6 +166,18 @@ class Schedule:
         s = min(s, self._end)
         return {walk.stream.operation: walk.timeline.units(s) for walk in self.walks}
 
+    @staticmethod
+    def _drop(queue: deque[Arrival], before: float, skipped: Counter[str]) -> None:
+        """Take from the queue what was due before `before`, and count it as skipped."""
+        while queue and queue[0][0] < before:
+            skipped[queue.popleft()[1]] += 1
+
+    def _made_now(self, arrival: Arrival) -> Arrival:
+        """Return one of those left, with what is made of it."""
+        due, operation, k, _ = arrival
+        walk = next(walk for walk in self.walks if walk.stream.operation == operation)
+        return due, operation, k, walk.made_of(k)
+
     def _first(self) -> Walk:
         a, b, c, d = self.walks
         x = a if a.due <= b.due else b
@@ -205,6 +219,6 @@ class Schedule:
             left: list[Arrival] = []
             for walk in self.walks:
                 while walk.due < before:
-                    left.append(walk.step())
+                    left.append(walk.leave())
                 walk.resplit(at, share)
             self._left.extend(sorted(left, key=_due))

@@ -28,7 +28,7 @@ _TICKS: Final = 2.0**32
 # A place in a stream: k and, for Poisson, the sum of the gaps before it (2**-32 units).
 Checkpoint = tuple[int, int]
 Draws = tuple[int, ...]
-# Draws of several arrivals: four rows of 64-bit integers, a column an arrival.
+# Draws of several arrivals: rows of 64-bit integers, a column an arrival; or one of the four rows.
 Drawn = NDArray[np.uint64]
 # What was made of an arrival's draws ahead: a request; a step, whose order is chosen when it is
 # due; None where there is nothing to write, or nobody makes anything of them.
@@ -47,13 +47,8 @@ class Points(NamedTuple):
     after: list[int]
 
 
-def unit(draw: int) -> float:
-    """Return a uniform float in [0, 1) from a 64-bit draw."""
-    return (draw >> 11) * 2.0**-53
-
-
 def units(draws: Drawn) -> NDArray[np.float64]:
-    """Return `unit` of many draws."""
+    """Return a uniform float in [0, 1) of each draw: what its upper 53 bits say."""
     return (draws >> 11).astype(np.float64) * 2.0**-53
 
 

@@ -122,6 +122,18 @@ class Walk:
         (arrival,) = self._arrivals(self._i + 1)
         return arrival
 
+    def leave(self) -> Arrival:
+        """Go on to the next one; return the one that was upcoming, nothing made of it."""
+        arrival = self.due, self.stream.operation, self.k, None
+        self._pass_to(self._i + 1)
+        return arrival
+
+    def made_of(self, k: int) -> Made:
+        """Return what is made of arrival `k` alone."""
+        if self._make is None:
+            return None
+        return self._make([k], self.stream.drawn_from(k)[:, :1])[0]
+
     def look_ahead(self, before: float) -> list[Arrival]:
         """Step over what is due before `before`, of the block, and return it."""
         self._seen_from = self._block, self._i, self._last

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from loadgen.wire import executed
+from loadgen.wire import places
 
 
 class Order(NamedTuple):
@@ -32,7 +32,7 @@ class Write(NamedTuple):
     @property
     def key(self) -> bytes:
         """The row's key, as the statement names it: it is each statement's first parameter."""
-        return executed(self.request)[1][0]
+        return self.request[places(self.request)[0]]
 
     @property
     def version(self) -> int:

@@ -18,11 +18,11 @@ from loadgen.workload.streams import (
     Drawn,
     Made,
     Stream,
-    unit,
     units,
 )
 from loadgen.workload.timeline import Timeline
 from loadgen.workload.walk import Share
+from tests.plans import unit
 
 KINDS: tuple[ArrivalKind, ...] = ("jitter", "poisson", "even")
 kinds = st.sampled_from(KINDS)
@@ -260,7 +260,9 @@ def test_to_be_looked_at_changes_nothing(
 
     ahead = dict.fromkeys(OPERATIONS, make)
     counted, plain = (
-        Schedule(5, kind, mix(), share=Share(0, of), ahead=ahead, together=n)
+        Schedule(
+            5, kind, mix(), share=Share(0, of), ahead=ahead, together=dict.fromkeys(OPERATIONS, n)
+        )
         for n in (together, BLOCK)
     )
     now, handed = 0.0, []
@@ -275,3 +277,19 @@ def test_to_be_looked_at_changes_nothing(
     handed += counted.pop_due(now)
     assert max(asked, default=0) <= together
     assert handed == list(plain.pop_due(now))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_left_at_a_split_is_made_when_it_is_taken(kind: ArrivalKind) -> None:
+    """Who has a backlog when its share changes makes of each what it would have been in time."""
+
+    def make(ks: Sequence[int], drawn: Drawn) -> list[Made]:
+        return [b"%d %d" % (k, a) for k, a in zip(ks, drawn[3].tolist(), strict=True)]
+
+    ahead = dict.fromkeys(OPERATIONS, make)
+    late, in_time = (Schedule(5, kind, mix(), ahead=ahead) for _ in ("late", "in time"))
+    late.change_share(20, Share(0, 2))
+    late.offered(20.5)
+    assert len(late.left()) > 500
+    handed = [arrival for arrival in late.pop_due(20.5) if arrival[0] < 20]
+    assert handed == [arrival for arrival in in_time.pop_due(20.5) if arrival[0] < 20]

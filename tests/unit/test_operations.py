@@ -18,8 +18,8 @@ from loadgen.workload.operations import (
     lowest_deleted_rank,
 )
 from loadgen.workload.pools import small_pools
-from loadgen.workload.streams import Arrival, Stream, unit
-from tests.plans import plan_of
+from loadgen.workload.streams import Arrival, Stream
+from tests.plans import plan_of, unit
 
 USERS = 1000
 
