@@ -88,15 +88,30 @@ def guard(app: Flask, take_edits: Callable[[], str]) -> None:
 
 
 def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
-    """Let the page's forms show the rates in force: Locust fills in those of the launch."""
+    """Let the page's forms show the rates in force: Locust fills in those of the launch.
+
+    A page that is open already is told of them with its statistics.
+    """
     update = web_ui.update_template_args
+
+    def in_force() -> dict[str, object]:
+        return {name: getattr(options, name) for name in (*RATE_SETTINGS.values(), "load_profile")}
 
     def update_and_correct() -> None:
         update()  # type: ignore[no-untyped-call]  # Locust's, not ours
-        for name in (*RATE_SETTINGS.values(), "load_profile"):
-            web_ui.template_args["extra_options"][name]["default_value"] = getattr(options, name)
+        for name, value in in_force().items():
+            web_ui.template_args["extra_options"][name]["default_value"] = value
 
     web_ui.update_template_args = update_and_correct  # type: ignore[method-assign]
+    if web_ui.app is None:
+        return
+
+    @web_ui.app.after_request
+    def tell(response: Response) -> Response:
+        if request.path.endswith("/stats/requests") and response.is_json:
+            found = {**response.get_json(), "in_force": in_force()}
+            response.set_data(json.dumps(found))
+        return response
 
 
 def _refuse_bad_form() -> Response | None:

@@ -14,6 +14,7 @@ from loadgen.record_reader import read_samples
 from loadgen.report.folder import write_report
 from loadgen.settings import load_settings
 from tests.acceptance.conftest import Ask, latest, wait_for
+from tests.conftest import RunLoadgen
 from tests.records import START, VERIFIED, Made, write_run
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -102,6 +103,35 @@ def test_a_person_starts_edits_and_is_refused(
     browser_page.get_by_role("button", name="Stop").click()
     wait_for(lambda: latest(project)["ended_at"], "the end")
     assert latest(project)["valid"] is True
+
+
+@pytest.mark.parametrize("page", [("--processes", "2")], indirect=True, ids=["two workers"])
+def test_a_form_shows_what_was_changed_elsewhere(
+    page: Ask, browser_page: Page, project: Path, run_loadgen: RunLoadgen, metrics_port: int
+) -> None:
+    """A page that is open meanwhile has it in its form, so that posting it undoes nothing."""
+    browser_page.goto(page.address)
+    browser_page.get_by_text("Custom parameters").click()
+    browser_page.get_by_label("Events Per Hour").fill("72000")
+    browser_page.get_by_role("button", name="Start").click()
+    browser_page.get_by_role("tab", name="Load", exact=True).click()
+    wait_for(lambda: (cells := row(browser_page, "insert_event")) and cells[1] == "20", "a target")
+
+    elsewhere = ("rates", "--set", "insert_event=90000", "--profile", "burst")
+    done = run_loadgen(*elsewhere, env={"METRICS_PORT": str(metrics_port)})
+    assert "applied by 2 of 2" in done.stdout, done.stderr
+    wait_for(lambda: row(browser_page, "insert_event")[1] != "20", "what was set elsewhere")
+    browser_page.get_by_role("button", name="Edit").click()
+    browser_page.get_by_text("Custom parameters").click()
+    expect(browser_page.get_by_label("Events Per Hour")).to_have_value("90000")
+    expect(browser_page.get_by_label("Load Profile")).to_have_value("burst")
+    browser_page.get_by_label("Orders Per Hour").fill("3600")
+    browser_page.get_by_role("button", name="Update").click()
+    expect(browser_page.get_by_role("status")).to_have_text("Change applied by 2 of 2")
+    changes = [entry for entry in latest(project)["journal"] if entry["kind"] == "rate_change"]
+    assert [entry["by"] for entry in changes][-1] == "page"
+    assert changes[-1]["rates_per_hour"] == {"insert_order": {"from": 50, "to": 3600}}
+    assert "profile" not in changes[-1]
 
 
 @pytest.mark.parametrize("width", [390, 1100])
