@@ -52,7 +52,7 @@ def user_to_delete(k: int, users: int, lowest_deleted: int) -> int | None:
 class Operations:
     """Makes the writes of one process; holds the open orders that this process may change.
 
-    `ahead` has, by operation, what is made of k and draws alone: a write, or a step of an order.
+    `ahead` has, by operation, what is made of k and draws alone: a request, or a step of an order.
     """
 
     def __init__(self, plan: Plan, open_orders: Sequence[Order] = ()) -> None:
