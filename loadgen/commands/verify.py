@@ -5,17 +5,11 @@ import json
 import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from loadgen.commands.numbers import number
 from loadgen.destination.copies import MarkerProbe, open_copy
@@ -31,11 +25,9 @@ from loadgen.source.locate import source_dsn
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect
 from loadgen.tools.syncs import initial_sync_of
-from loadgen.verify.cases import example, said
 from loadgen.verify.compare import Progress
 from loadgen.verify.deletes import Deletes, deletes_of
 from loadgen.verify.drain import Load, rested, wait_for_sentinel, write_sentinel
-from loadgen.verify.findings import KINDS, Finding
 from loadgen.verify.outcome import ToolOutcome, document, exit_code
 from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
 
@@ -43,10 +35,6 @@ _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
 _LAG: Final = 30.0  # seconds, where nothing tells how long a tool takes
 _DRAIN: Final = 300.0
 _TOLD_EVERY: Final = 2.0  # seconds between two words of progress
-_FINDINGS: Final = 30  # shown of a tool
-_OF_A_SORT: Final = 3  # and of one table, kind and column
-_CELL: Final = 30  # characters of a value: a time in full
-_COLOURS: Final = {"right": "green", "lossy": "yellow"}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -103,7 +91,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(document(outcomes), indent=2, ensure_ascii=False))
     else:
-        _show(Console(), outcomes)
+        from loadgen.commands.verify_shown import show  # noqa: PLC0415 - tables are slow to import
+
+        show(outcomes)
         if record is not None:
             print(f"kept in {record.path / 'verify.json'}")
     return exit_code(outcomes)
@@ -233,74 +223,3 @@ class _Tell:
             if progress.suspects:
                 said += f", {progress.suspects:,} of them to be looked at again"
             _say(said)
-
-
-def _show(console: Console, outcomes: Mapping[str, ToolOutcome]) -> None:
-    for name, outcome in outcomes.items():
-        colour = _COLOURS.get(outcome.verdict, "red")
-        verdict = f"[bold]{escape(name)}[/]: [{colour}]{outcome.verdict}[/], {_sum(outcome)}"
-        console.print(verdict, highlight=False, soft_wrap=True)
-        for problem in outcome.problems:
-            console.print(f"  {escape(f'tool {name}: {problem}')}", highlight=False, soft_wrap=True)
-        shown = some(outcome.findings)
-        if shown:
-            console.print(_findings(shown))
-        hidden = sum(outcome.totals.values()) - len(shown)
-        if hidden > 0:
-            console.print(f"  and {hidden:,} more")
-        if any(case.verdict != "not tried" for case in outcome.cases.values()):
-            console.print(_cases(outcome))
-
-
-def _sum(outcome: ToolOutcome) -> str:
-    rows = sum(table.rows for table in outcome.tables.values())
-    said = [f"{rows:,} rows of {len(outcome.tables)} tables in {outcome.seconds:.1f} s"]
-    if outcome.unconverged_seconds is not None:
-        said.append(f"the sentinel did not arrive in {outcome.unconverged_seconds:g} s")
-    said += [f"{outcome.totals[kind]:,} {kind}" for kind in KINDS if outcome.totals.get(kind)]
-    if outcome.in_flight:
-        said.append(f"{outcome.in_flight:,} in flight")
-    return ", ".join(said)
-
-
-def some(findings: Sequence[Finding]) -> list[Finding]:
-    """Return a few findings of each sort, so that many of one hide no other."""
-    seen: Counter[tuple[str, ...]] = Counter()
-    shown = []
-    for one in findings:
-        sort = (one.table, one.kind, one.column or "")
-        seen[sort] += 1
-        if seen[sort] <= _OF_A_SORT:
-            shown.append(one)
-    return shown[:_FINDINGS]
-
-
-def _findings(findings: Sequence[Finding]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("kind", "table", "key", "column", "source", "destination"):
-        table.add_column(name, overflow="fold")
-    for one in findings:
-        values = (_cell(value) for value in (one.source, one.destination))
-        table.add_row(one.kind, one.table, one.key, one.column or "", *values)
-    return table
-
-
-def _cases(outcome: ToolOutcome) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("hard case", "verdict (rows)", "first example"):
-        table.add_column(name, overflow="fold")
-    for name, case in outcome.cases.items():
-        if case.verdict != "not tried":
-            plain = case.plain()
-            table.add_row(name, said(plain), escape(example(plain)))
-    if left := [name for name, case in outcome.cases.items() if case.verdict == "not tried"]:
-        table.caption = f"not tried: {', '.join(left)}"
-    return table
-
-
-def _cell(value: str | None) -> str:
-    """Return a value of which no character moves the cursor."""
-    if value is None:
-        return "[dim]NULL[/]"
-    shown = value if len(value) <= _CELL else f"{value[: _CELL - 1]}…"
-    return escape("".join(one if one.isprintable() else "\ufffd" for one in shown))

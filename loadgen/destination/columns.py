@@ -47,6 +47,7 @@ class Column:
 
     name: str
     type: str
+    nullable: bool = True  # False where the database itself keeps NULL out
 
     @property
     def family(self) -> Family:

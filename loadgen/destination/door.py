@@ -16,7 +16,7 @@ class BusyError(DestinationError):
 
 
 class Door(Protocol):
-    """One database. One thread at a time may use it."""
+    """One database. Several threads may ask at once; only one may close it, when none asks."""
 
     @property
     def engine(self) -> Engine:
@@ -31,7 +31,7 @@ class Door(Protocol):
         """Tells its time, or raises DestinationError; None where it has no clock of its own."""
 
     def reading(self) -> AbstractContextManager[None]:
-        """Hold it open for the questions within, where opening costs or shuts others out."""
+        """Keep it open between the questions within, once one was asked, where opening costs."""
 
     def schemas(self) -> list[str]:
         """Return the names of its schemas. Raises DestinationError."""
@@ -47,8 +47,8 @@ class Door(Protocol):
 
 
 def tables_of(rows: Iterator[tuple[Any, ...]]) -> Tables:
-    """Return tables from rows of table, column, type."""
+    """Return tables from rows of table, column, type and, where known, whether it is nullable."""
     found: dict[str, tuple[Column, ...]] = {}
-    for table, column, kind in rows:
-        found[table] = (*found.get(table, ()), Column(column, kind))
+    for table, *column in rows:
+        found[table] = (*found.get(table, ()), Column(*column))
     return found

@@ -1,4 +1,4 @@
-"""A DuckDB file as verification reads it: opened for a question, closed at once.
+"""A DuckDB file as verification reads it: opened for a few questions, and closed at once.
 
 DuckDB lets in one writer or many readers. A tool that writes holds `<file>.lock` (flock) while it
 does; we take it shared for as long as the file is open, and wait for it a bounded time.
@@ -7,12 +7,13 @@ does; we take it shared for as long as the file is open, and wait for it a bound
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.destination.columns import Engine, literal
 from loadgen.destination.door import BusyError, Tables, tables_of
+from loadgen.destination.shared import Shared
 from loadgen.errors import DestinationError
 from loadgen.sql import statements
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _SQL: Final = statements("loadgen.destination", "duckdb.sql")
 _BLOCK: Final = 5000  # rows taken at once
 _MEMORY: Final = "256MB"  # what DuckDB may hold; beyond it goes through files
+_TURN: Final = 3.0  # seconds for which questions after one another keep a writer out
 
 
 class DuckdbDoor:
@@ -33,28 +35,15 @@ class DuckdbDoor:
         self._file = file
         self._patience = patience
         self.where = str(file)
-        self._connection: DuckDBPyConnection | None = None
+        self._connection = Shared(self._opened, _TURN)
 
     @property
     def clock(self) -> None:
         """None: a file has none."""
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Open the file for the questions within, and shut writers out."""
-        if self._connection is not None:
-            yield
-            return
-        if not self._file.is_file():
-            raise DestinationError(
-                f"{self._file} is not there: start the tool, or correct its file"
-            )
-        with self._lock():
-            self._connection = self._opened()
-            try:
-                yield
-            finally:
-                self.close()
+    def reading(self) -> AbstractContextManager[None]:
+        """Keep the file open between the questions within; every few seconds a writer gets in."""
+        return self._connection.kept()
 
     def schemas(self) -> list[str]:
         """Return the names of its schemas. Raises DestinationError."""
@@ -67,20 +56,16 @@ class DuckdbDoor:
     def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
         duckdb = _library()
-        with self.reading():
-            assert self._connection is not None  # noqa: S101 - for the type checker
+        with self._connection.lent() as connection, connection.cursor() as cursor:
             try:
-                found = self._connection.execute(statement)
+                found = cursor.execute(statement)
                 while block := found.fetchmany(_BLOCK):
                     yield from block
             except duckdb.Error as exc:
                 raise DestinationError(f"DuckDB refuses: {_first_line(exc)}") from exc
 
     def close(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Do nothing: who asked last has closed the file."""
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -102,12 +87,21 @@ class DuckdbDoor:
                     time.sleep(0.05)
             yield
 
-    def _opened(self) -> "DuckDBPyConnection":
+    @contextmanager
+    def _opened(self) -> Iterator["DuckDBPyConnection"]:
+        if not self._file.is_file():
+            raise DestinationError(
+                f"{self._file} is not there: start the tool, or correct its file"
+            )
+        with self._lock(), self._connected() as connection:
+            yield connection
+
+    def _connected(self) -> "DuckDBPyConnection":
         duckdb = _library()
         connection: DuckDBPyConnection
         try:
             connection = duckdb.connect(str(self._file), read_only=True)
-            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")
             connection.execute(f"SET memory_limit = '{_MEMORY}'")
         except duckdb.Error as exc:
             said = _first_line(exc)

@@ -1,7 +1,7 @@
 """A Postgres as verification reads it: the source, or a copy."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -16,6 +16,7 @@ from loadgen.sql import statements
 _SQL: Final = statements("loadgen.destination", "postgres.sql")
 _CLOCK: Final = statements("loadgen.source", "examine.sql")["clock"]
 _BLOCK: Final = 5000  # rows a round trip
+_Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class PostgresDoor:
@@ -30,13 +31,11 @@ class PostgresDoor:
         self._dsn = dsn
         self._error = SourceError if is_source else DestinationError
         self.where = postgres.mask(dsn)
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._idle: list[_Connection] = []  # as many as asked at once, at the most
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Keep the connection; reading shuts nobody out."""
-        self._connected()
-        yield
+    def reading(self) -> AbstractContextManager[None]:
+        """Do nothing: connections are kept, and reading shuts nobody out."""
+        return nullcontext()
 
     def schemas(self) -> list[str]:
         """Return the names of its schemas. Raises DestinationError."""
@@ -53,9 +52,12 @@ class PostgresDoor:
 
     def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
-        connection = self._connected()
         try:
-            with connection.transaction(), connection.cursor("loadgen_verify") as cursor:
+            with (
+                self._lent() as connection,
+                connection.transaction(),
+                connection.cursor("loadgen_verify") as cursor,
+            ):
                 cursor.itersize = _BLOCK
                 cursor.execute(statement.encode())
                 yield from cursor
@@ -68,20 +70,31 @@ class PostgresDoor:
 
     def close(self) -> None:
         """Hang up."""
-        if self._connection is not None:
-            self._connection.close()
+        while self._idle:
+            self._idle.pop().close()
 
-    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
-        if self._connection is None or self._connection.closed:
-            try:
-                connection = postgres.connect(self._dsn, application_name="loadgen verify")
-                with postgres.plain_errors("readying the session"):
-                    connection.execute(_SQL["session"])
-            except SourceError as exc:
-                if self._error is SourceError:
-                    raise
-                said = str(exc).replace("check DATABASE_URL", "check its url")
-                said = said.replace("correct DATABASE_URL", "correct its url")
-                raise DestinationError(said) from exc
-            self._connection = connection
-        return self._connection
+    @contextmanager
+    def _lent(self) -> Iterator[_Connection]:
+        """Lend a connection that nobody uses, a new one where there is none."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connected()
+        try:
+            yield connection
+        finally:
+            if not connection.closed:
+                self._idle.append(connection)
+
+    def _connected(self) -> _Connection:
+        try:
+            connection = postgres.connect(self._dsn, application_name="loadgen verify")
+            with postgres.plain_errors("readying the session"):
+                connection.execute(_SQL["session"])
+        except SourceError as exc:
+            if self._error is SourceError:
+                raise
+            said = str(exc).replace("check DATABASE_URL", "check its url")
+            said = said.replace("correct DATABASE_URL", "correct its url")
+            raise DestinationError(said) from exc
+        return connection

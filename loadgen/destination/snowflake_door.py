@@ -1,8 +1,9 @@
 """A tool's database in Snowflake as verification reads it: one connection."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from loadgen.destination.columns import Engine, literal, quoted
@@ -33,12 +34,11 @@ class SnowflakeDoor:
         place = tool.account or settings.snowflake_account or settings.snowflake_host
         self.where = f"snowflake://{place}/{self.database}"
         self._connection: SnowflakeConnection | None = None
+        self._connecting = Lock()
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Keep the connection; reading shuts nobody out."""
-        self._connected()
-        yield
+    def reading(self) -> AbstractContextManager[None]:
+        """Do nothing: the connection is kept, and reading shuts nobody out."""
+        return nullcontext()
 
     def schemas(self) -> list[str]:
         """Return the names of its schemas. Raises DestinationError."""
@@ -88,9 +88,10 @@ class SnowflakeDoor:
             self._connection = None
 
     def _connected(self) -> "SnowflakeConnection":
-        if self._connection is None:
-            self._connection = connect(self.login(), self.where, _TAG)
-        return self._connection
+        with self._connecting:
+            if self._connection is None:
+                self._connection = connect(self.login(), self.where, _TAG)
+            return self._connection
 
     def login(self) -> dict[str, Any]:
         """Return what the connector is told. Raises DestinationError where something is missing."""

@@ -7,8 +7,9 @@ touched meanwhile, or has arrived, is in flight.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
@@ -30,6 +31,8 @@ from loadgen.verify.ranges import (
 from loadgen.verify.scan import Row
 
 _T = TypeVar("_T")
+_Checksums = Mapping[int, Checksum]  # of a segment's ranges, by number
+_AHEAD: Final = 2  # segments
 _LOOKED_AT: Final = 1000  # keys whose rows are held at once
 _SUSPECTS: Final = 100_000  # keys of a table that wait for their second look
 
@@ -60,6 +63,7 @@ class Progress:
     tell: Callable[["Progress"], None] = lambda _: None
     rows: int = 0  # of the source, so far
     copy_rows: int = 0
+    without_key: int = 0  # of them
     share: float = 0.0  # of the range of keys that has been looked at
     fetched: int = 0  # rows whose values were compared
     suspects: int = 0  # of them, those that wait for their second look
@@ -74,61 +78,91 @@ class _Suspects:
     since: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment of a table whose checksums both sides were asked for."""
+
+    table: str
+    segment: Range
+    width: int  # keys in a range
+    source: Future[_Checksums]
+    copy: Future[_Checksums]
+
+    def differing(self) -> list[Range]:
+        """Return the ranges that differ, once both have answered. Raises DestinationError."""
+        return differing(self.segment, self.width, self.source.result(), self.copy.result())
+
+
 class Comparison:
-    """One table of one tool; a delivery may take `lag` seconds, 0 where the source rests."""
+    """One table of one tool, its sides asked by the threads of `pool`.
+
+    A delivery may take `lag` seconds, 0 where the source rests.
+    """
 
     def __init__(
-        self, pair: TablePair, source: TableSide, copy: TableSide, known: Known, lag: float = 0.0
+        self,
+        pair: TablePair,
+        sides: tuple[TableSide, TableSide],
+        known: Known,
+        pool: Executor,
+        lag: float = 0.0,
     ) -> None:
         self._pair = pair
-        self._source = source
-        self._copy = copy
+        self._source, self._copy = sides
         self._known = known
+        self._pool = pool
         self._lag = lag
         self._suspects = _Suspects()
+        self._everything: Range | None = None
         self.progress = Progress()
 
-    def findings(self) -> Iterator[Finding]:
-        """Yield what is wrong with the table for sure. Raises DestinationError."""
-        with ThreadPoolExecutor(2) as self._pool:
-            source, copy = self._both(lambda side: side.bounds())
-            self.progress.copy_rows = copy.without_key
-            if copy.without_key:
-                yield from self._without_key(copy.without_key)
-            everything = whole(source, copy)
-            if everything is not None:
-                yield from self._ranges(everything)
-        self.progress.share = 1.0
+    def parts(self) -> Iterator[Part]:
+        """Yield the table's segments; of each that is taken both sides are asked then.
+
+        Raises DestinationError.
+        """
+        source, copy = self._source.bounds(), self._copy.bounds()
+        self.progress.without_key = self.progress.copy_rows = copy.without_key
+        self._everything = whole(source, copy)
+        if self._everything is not None:
+            yield from self._asked(self._everything)
+
+    def first_look(self, part: Part) -> Iterator[Finding]:
+        """Yield what is wrong in a part for sure. Raises DestinationError."""
+        for unequal in joined(list(self._cut(part.differing()))):
+            yield from self._rows_of(unequal)
+            self._looked_at(unequal.high)
+        self.progress.rows += sum(found.rows for found in part.source.result().values())
+        self.progress.copy_rows += sum(found.rows for found in part.copy.result().values())
+        self._looked_at(part.segment.high)
+        self.progress.tell(self.progress)
+
+    def _looked_at(self, key: int) -> None:
+        if self._everything is not None:
+            self.progress.share = (key - self._everything.low + 1) / self._everything.keys
+
+    def _asked(self, part: Range) -> Iterator[Part]:
+        width = width_for(part)
+        for segment in segments(part, width):
+            both = self._submitted(partial(_checksums, segment, width))
+            yield Part(self._pair.table, segment, width, *both)
 
     def _both(self, ask: Callable[[TableSide], _T]) -> tuple[_T, _T]:
         """Ask both sides at once."""
-        ours = self._pool.submit(ask, self._source)
-        theirs = self._pool.submit(ask, self._copy)
-        return ours.result(), theirs.result()
+        source, copy = self._submitted(ask)
+        return source.result(), copy.result()
 
-    def _ranges(self, everything: Range) -> Iterator[Finding]:
-        width = width_for(everything)
-        for segment in segments(everything, width):
-            source, copy = self._both(partial(_checksums, segment, width))
-            self.progress.rows += sum(found.rows for found in source.values())
-            self.progress.copy_rows += sum(found.rows for found in copy.values())
-            unequal = differing(segment, width, source, copy)
-            for part in joined(list(self._cut(unequal))):
-                yield from self._rows_of(part)
-                self.progress.share = (part.high - everything.low + 1) / everything.keys
-            self.progress.share = (segment.high - everything.low + 1) / everything.keys
-            self.progress.tell(self.progress)
+    def _submitted(self, ask: Callable[[TableSide], _T]) -> tuple[Future[_T], Future[_T]]:
+        return self._pool.submit(ask, self._source), self._pool.submit(ask, self._copy)
 
-    def _cut(self, parts: Iterable[Range]) -> Iterator[Range]:
+    def _cut(self, ranges: Iterable[Range]) -> Iterator[Range]:
         """Yield ranges that differ; of those with too many rows the pieces that do."""
-        for part in parts:
-            if not to_split(part):
-                yield part
+        for unequal in ranges:
+            if not to_split(unequal):
+                yield unequal
                 continue
-            width = width_for(part)
-            for segment in segments(part, width):
-                source, copy = self._both(partial(_checksums, segment, width))
-                yield from self._cut(differing(segment, width, source, copy))
+            for part in ahead(self._asked(unequal)):
+                yield from self._cut(part.differing())
 
     def _rows_of(self, part: Range) -> Iterator[Finding]:
         """Yield what is wrong in a range: only rows whose digests differ are fetched."""
@@ -157,8 +191,8 @@ class Comparison:
     def second_look(self) -> Iterator[Finding]:
         """Wait until the last suspect has had its time; yield what is wrong with them.
 
-        To be called after `findings`, of each table when all are through: so they wait together.
-        Raises DestinationError.
+        To be called when all tables had their first look, so that they wait together. Raises
+        DestinationError.
         """
         suspects, self._suspects = self._suspects, _Suspects()
         if not suspects.marks:
@@ -179,14 +213,28 @@ class Comparison:
                 else:
                     yield from judged(self._pair, key, ours, theirs, self._known)
 
-    def _without_key(self, count: int) -> Iterator[Finding]:
-        rows = self._copy.rows_without_key()
-        for number in range(count):
+    def without_key(self) -> Iterator[Finding]:
+        """Yield the copy's rows that have no key, which are in no part. Raises DestinationError."""
+        rows = self._copy.rows_without_key() if self.progress.without_key else ()
+        for number in range(self.progress.without_key):
             row = rows[number] if number < len(rows) else Row(None, None, ())
             yield from judged(self._pair, None, (), (row,), self._known)
 
 
-def _checksums(segment: Range, width: int, side: TableSide) -> Mapping[int, Checksum]:
+def ahead(parts: Iterable[_T]) -> Iterator[_T]:
+    """Yield what is asked for when it is taken, taking some more before each.
+
+    So the side that is through first does not wait for the other, nor a table for the one before.
+    """
+    taken: deque[_T] = deque()
+    for part in parts:
+        taken.append(part)
+        if len(taken) > _AHEAD:
+            yield taken.popleft()
+    yield from taken
+
+
+def _checksums(segment: Range, width: int, side: TableSide) -> _Checksums:
     return side.checksums(segment, width)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _ROWS = 1000  # about as many in a range: one that differs costs as many digests
-_SEGMENT_RANGES = 1000  # in one statement: a million rows between two words of progress
+_SEGMENT_RANGES = 100, 1000  # in one statement; a million rows at most between words of progress
+_SEGMENTS = 10  # aimed at: what is asked at once ends at about the same time
 _FETCHED_ROWS = 20_000  # digests held at once, about
 
 
@@ -61,7 +62,9 @@ def width_for(part: Range) -> int:
 
 def segments(part: Range, width: int) -> Iterator[Range]:
     """Yield what one statement looks at."""
-    return part.cut(width * _SEGMENT_RANGES)
+    fewest, most = _SEGMENT_RANGES
+    ranges = part.keys // width // _SEGMENTS
+    return part.cut(width * min(max(ranges, fewest), most))
 
 
 def differing(

@@ -4,8 +4,9 @@ Nothing that is wrong with one table or one tool keeps the others from being che
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,7 +19,7 @@ from loadgen.errors import DestinationError, SourceError
 from loadgen.source.schema import HARD_CASES
 from loadgen.sql import statements
 from loadgen.verify.cases import CaseFindings, CaseOutcome, judged_cases
-from loadgen.verify.compare import Comparison, Progress
+from loadgen.verify.compare import Comparison, Part, Progress, ahead
 from loadgen.verify.deletes import Deletes
 from loadgen.verify.findings import ADDED, Finding, Known, Tally
 from loadgen.verify.mapping import Mapped, TablePair, mapped, missing_schema
@@ -26,6 +27,7 @@ from loadgen.verify.outcome import TableOutcome, ToolOutcome
 from loadgen.verify.scan import Side
 
 _SQL: Final = statements("loadgen.verify", "source.sql")
+_AT_ONCE: Final = 2  # questions: one of each side, or two of that which has more to do
 Tell = Callable[[str, Progress], None]  # a table's name, and how far it is
 
 
@@ -62,8 +64,19 @@ class _Found:
     """What was found of a tool so far; `cases` is None until the hard cases were compared."""
 
     tally: Tally = field(default_factory=Tally)
+    problems: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)  # tables whose copy can't be compared
     cases: dict[str, CaseFindings] | None = None
     still_there: set[int] = field(default_factory=set)  # of the hard cases' keys
+
+    @contextmanager
+    def said(self, table: str) -> Iterator[None]:
+        """Note that a table's copy can't be compared, instead of raising."""
+        try:
+            yield
+        except DestinationError as exc:
+            self.refused.add(table)
+            self.problems.append(f"{table}: {exc}")
 
     def take_in(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
@@ -80,34 +93,30 @@ class _Found:
 def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked) -> ToolOutcome:
     """Return what is wrong with a tool's copy. Raises SourceError."""
     began = time.monotonic()
-    found, done = _Found(), {}
-    clocks: dict[str, ClockOffset] = {}
+    found, clocks = _Found(), {}
     tried = _tried(source, tables, asked.deletes)
-    try:
-        clocks |= _clocks(source, copy)
-        there = _mapped(tool, source, tables, copy)
-    except DestinationError as exc:
-        there = Mapped(problems=(str(exc),))
-    problems = list(there.problems)
-    begun: dict[str, Comparison] = {}
-    for pair in there.pairs:
-        comparison = _comparison(tool, (source, copy), pair, asked)
-        if pair.table == HARD_CASES:
-            found.cases = {}
-        with _said(problems, pair.table):
-            found.take_in(comparison.findings())
-            begun[pair.table] = comparison
-    for table, comparison in begun.items():
-        with _said(problems, table):
-            found.take_in(comparison.second_look())
-            progress = comparison.progress
-            done[table] = TableOutcome(progress.rows, progress.copy_rows, progress.in_flight)
+    with ExitStack() as held:
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        held.callback(pool.shutdown, cancel_futures=True)
+        held.enter_context(copy.reading())
+        try:
+            clocks = _clocks(source, copy)
+            there = _mapped(tool, source, tables, copy)
+        except DestinationError as exc:
+            there = Mapped(problems=(str(exc),))
+        found.problems += there.problems
+        begun = {
+            pair.table: _comparison(tool, (source, copy), pair, asked, pool) for pair in there.pairs
+        }
+        found.cases = {} if HARD_CASES in begun else None
+        _first_looks(begun, found)
+    done = _second_looks(begun, found)
     compared = HARD_CASES in done
     return ToolOutcome(
         done,
         found.tally.totals,
         found.tally.kept,
-        problems,
+        found.problems,
         seconds=time.monotonic() - began,
         cases=_cases(tool, tables, there, found if compared else _Found(), tried),
         deletes=asked.deletes.after(found.still_there) if compared else None,
@@ -115,13 +124,34 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     )
 
 
-@contextmanager
-def _said(problems: list[str], table: str) -> Iterator[None]:
-    """Note that a table's copy could not be compared, instead of raising."""
-    try:
-        yield
-    except DestinationError as exc:
-        problems.append(f"{table}: {exc}")
+def _first_looks(begun: Mapping[str, Comparison], found: _Found) -> None:
+    for part in ahead(_parts(begun, found)):
+        if part.table not in found.refused:
+            with found.said(part.table):
+                found.take_in(begun[part.table].first_look(part))
+
+
+def _parts(begun: Mapping[str, Comparison], found: _Found) -> Iterator[Part]:
+    """Yield the parts of all tables, as long as a table can be compared."""
+    for table, comparison in begun.items():
+        with found.said(table):
+            for part in comparison.parts():
+                yield part
+                if table in found.refused:
+                    break
+
+
+def _second_looks(begun: Mapping[str, Comparison], found: _Found) -> dict[str, TableOutcome]:
+    """Return what became of the tables that could be compared."""
+    done = {}
+    for table in [table for table in begun if table not in found.refused]:
+        comparison = begun[table]
+        with found.said(table):
+            found.take_in(comparison.without_key())
+            found.take_in(comparison.second_look())
+            progress = comparison.progress
+            done[table] = TableOutcome(progress.rows, progress.copy_rows, progress.in_flight)
+    return done
 
 
 def _clocks(source: Door, copy: Door) -> dict[str, ClockOffset]:
@@ -157,12 +187,11 @@ def _cases(
 
 
 def _mapped(tool: Tool, source: Door, tables: Tables, copy: Door) -> Mapped:
-    with copy.reading():
-        schemas = copy.schemas()
-        if tool.schema_name not in schemas:
-            return Mapped(problems=(missing_schema(tool, schemas),))
-        found = copy.tables(tool.schema_name)
-        return mapped(tool, _to_be_there(tool, source, tables, found), found)
+    schemas = copy.schemas()
+    if tool.schema_name not in schemas:
+        return Mapped(problems=(missing_schema(tool, schemas),))
+    found = copy.tables(tool.schema_name)
+    return mapped(tool, _to_be_there(tool, source, tables, found), found)
 
 
 def _to_be_there(tool: Tool, source: Door, tables: Tables, found: Tables) -> Tables:
@@ -180,7 +209,9 @@ def _has_rows(source: Door, table: str) -> bool:
     return bool(there)
 
 
-def _comparison(tool: Tool, doors: tuple[Door, Door], pair: TablePair, asked: Asked) -> Comparison:
+def _comparison(
+    tool: Tool, doors: tuple[Door, Door], pair: TablePair, asked: Asked, pool: Executor
+) -> Comparison:
     source, copy = doors
     known = Known(
         last_key=_last_key(source, pair.table),
@@ -190,9 +221,9 @@ def _comparison(tool: Tool, doors: tuple[Door, Door], pair: TablePair, asked: As
     )
     comparison = Comparison(
         pair,
-        Side(source, pair, of_copy=False),
-        Side(copy, pair, of_copy=True),
+        (Side(source, pair, of_copy=False), Side(copy, pair, of_copy=True)),
         known,
+        pool,
         asked.lag,
     )
     comparison.progress.tell = lambda progress: asked.tell(pair.table, progress)

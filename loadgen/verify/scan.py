@@ -48,12 +48,13 @@ class Side:
     def __init__(self, door: Door, pair: TablePair, *, of_copy: bool) -> None:
         self._door = door
         engine = door.engine
-        names = [quoted((p.copy if of_copy else p.source).name) for p in pair.columns]
+        columns = [both.copy if of_copy else both.source for both in pair.columns]
+        names = [quoted(column.name) for column in columns]
         texts = [
             both.expression(engine, name, of_copy=of_copy)
             for both, name in zip(pair.columns, names, strict=True)
         ]
-        key = pair.columns[0].copy if of_copy else pair.columns[0].source
+        key = columns[0]
         self._key = names[0] if key.family == "integer" else f"CAST({names[0]} AS BIGINT)"
         self._alike = pair.alike
         self._bounds = "bounds" if of_copy else "source_bounds"
@@ -63,7 +64,7 @@ class Side:
             "name": literal(pair.source_name),
             "live": pair.live if of_copy else "TRUE",
             "key": self._key,
-            "row": _row(engine, pair, names, texts),
+            "row": _row(engine, pair, names, texts, [column.nullable for column in columns]),
             "values": ", ".join(map(_hashed, pair.columns, names)),
             "texts": ", ".join(texts),
             "mark": f"CAST({'NULL' if of_copy else 'xmin'} AS VARCHAR)",
@@ -141,27 +142,37 @@ def _families(both: Pair) -> set[Family]:
     return {both.source.family, both.copy.family}
 
 
-def _row(engine: Engine, pair: TablePair, names: Sequence[str], texts: Sequence[str]) -> str:
+def _row(
+    engine: Engine,
+    pair: TablePair,
+    names: Sequence[str],
+    texts: Sequence[str],
+    nullable: Sequence[bool],
+) -> str:
     """Return SQL for a row's text, in which no two rows of different values look alike.
 
-    Values without a comma are ended by one, and NULL is nothing. Others have their length before
-    them, NULL none; so has not the last, which is longest where it is JSON: nothing follows it.
+    Commas are between its fields, and NULL is an empty one. Values that may hold a comma come last
+    and have their length before them, NULL none; so has not the last of all, which is longest where
+    it is JSON: nothing follows it.
     """
-    columns = list(zip(pair.columns, names, texts, strict=True))
-    parts = [part for both, _, text in columns if both.fixed for part in (text, "','")]
+    columns = list(zip(pair.columns, names, texts, nullable, strict=True))
+    fields = [(text, null) for both, _, text, null in columns if both.fixed]
     free = [column for column in columns if not column[0].fixed]
     free.sort(key=lambda column: column[0].source.family == "json")
-    for _, _, text in free[:-1]:
-        parts += [f"length({text})", "':'", text, "','"]
-    for _, name, text in free[-1:]:
-        parts += [f"CASE WHEN {name} IS NULL THEN 'N' ELSE 'V' END", text]
+    for _, _, text, null in free[:-1]:
+        fields += [(f"length({text})", null), (text, null)]
+    for _, name, text, null in free[-1:]:
+        fields += [(f"CASE WHEN {name} IS NULL THEN 'N' ELSE 'V' END", False), (text, null)]
     if engine == "postgres":
-        # concat() writes values itself, without a text of each in between.
+        # concat_ws() writes values itself, without a text of each in between, but leaves out NULL.
         written_alike = [column for column in columns if _families(column[0]) <= _WRITTEN_ALIKE]
-        bare = {f"{name}::text": name for _, name, _ in written_alike}
-        parts = [bare.get(part, part) for part in parts]
-    if engine != "snowflake":
-        return f"concat({', '.join(parts)})"
-    return " || ".join(
-        p if p.startswith("'") else f"COALESCE(CAST({p} AS VARCHAR), '')" for p in parts
-    )
+        bare = {f"{name}::text": name for _, name, _, _ in written_alike}
+        listed = (
+            f"coalesce(({text})::text, '')" if null else bare.get(text, text)
+            for text, null in fields
+        )
+        return f"concat_ws(',', {', '.join(listed)})"
+    if engine == "duckdb":
+        joined = ", ',', ".join(text for text, _ in fields)
+        return f"concat({joined})"
+    return " || ',' || ".join(f"COALESCE(CAST({text} AS VARCHAR), '')" for text, _ in fields)

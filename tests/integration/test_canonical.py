@@ -74,6 +74,13 @@ VECTORS = [
            "TIMESTAMPTZ", "TIMESTAMP_TZ"),
     Vector("instant", "9999-12-31 23:59:59.999999+00", "9999-12-31 23:59:59.999999+00",
            "timestamptz", "TIMESTAMPTZ", None),
+    *(
+        Vector("instant", value, value, "timestamptz", "TIMESTAMPTZ", None)
+        for value in ("290000-01-01 00:00:00.5+00", "infinity", "-infinity")
+    ),
+    Vector("clock", "2026-11-23 17:29:50.5+02", "2026-11-23 15:29:50.5", "timestamptz",
+           "TIMESTAMPTZ", None),
+    Vector("clock", "infinity", "infinity", "timestamptz", "TIMESTAMPTZ", None),
     Vector("uuid", "E692A657-E8AB-469F-A402-BAB702DB1E02", "e692a657-e8ab-469f-a402-bab702db1e02",
            "uuid", "UUID", "VARCHAR"),
     Vector("text", "it's <null>, ä ☃ 😀", "it's <null>, ä ☃ 😀", "text", "VARCHAR", "VARCHAR"),

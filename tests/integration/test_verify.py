@@ -2,12 +2,14 @@
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,18 @@ def test_rows_without_a_key_are_found(filled: tuple[str, str]) -> None:
     assert (found.table, found.key, found.kind) == ("users", "None", "extra")
 
 
+def test_what_may_be_null_is_known(empty_database: str) -> None:
+    """A constraint that was never checked rules nothing out; before Postgres 18 there is none."""
+    with connect(empty_database) as conn:
+        conn.execute("CREATE TABLE t (free int, kept int NOT NULL, late int, checked int)")
+        conn.execute("INSERT INTO t VALUES (NULL, 1, NULL, 1)")
+        conn.execute("ALTER TABLE t ADD NOT NULL late NOT VALID, ADD NOT NULL checked NOT VALID")
+        conn.execute("ALTER TABLE t VALIDATE CONSTRAINT t_checked_not_null")
+    with closing(PostgresDoor(empty_database)) as door:
+        found = {column.name: column.nullable for column in door.tables("public")["t"]}
+    assert found == {"free": True, "kept": False, "late": True, "checked": False}
+
+
 @pytest.mark.parametrize("estimate", [-1, 3, 500, 5_000_000])
 def test_an_empty_copy_lacks_every_row(filled: tuple[str, str], estimate: int) -> None:
     """All are counted, some are shown, whatever the planner takes the source's rows to be."""
@@ -262,6 +276,52 @@ def test_a_writer_without_a_lock_file_is_busy_too(tmp_path: Path) -> None:
         with pytest.raises(BusyError, match="busy"):
             DuckdbDoor(file, patience=0.1).schemas()
         writer.communicate(b"\n")
+
+
+def test_a_writer_has_its_turn_while_questions_go_on(tmp_path: Path) -> None:
+    """However many there are: they keep its tool from writing for a few seconds at a time."""
+    file = tmp_path / "copy.duckdb"
+    duckdb.connect(str(file)).close()
+    door = DuckdbDoor(file)
+    through = threading.Event()
+    answers: list[int] = []
+
+    def ask() -> None:
+        while not through.is_set():
+            answers.extend(number for (number,) in door.ask("SELECT count(*) FROM range(100000)"))
+
+    def write() -> None:
+        with file.with_name("copy.duckdb.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            duckdb.connect(str(file)).close()
+
+    with ThreadPoolExecutor(3) as pool, door.reading():
+        asking = [pool.submit(ask) for _ in range(2)]
+        try:
+            for _ in range(2):
+                answers.clear()
+                wait_for(lambda: len(answers) > 10, "answers")
+                pool.submit(write).result(30)
+        finally:
+            through.set()
+        for one in asking:
+            one.result(30)
+
+
+def test_each_question_is_asked_in_utc(tmp_path: Path) -> None:
+    """Wherever the machine is: a time with a zone is compared as it is written."""
+    code = (
+        "import sys; from pathlib import Path; "
+        "from loadgen.destination.duckdb_door import DuckdbDoor; "
+        "asked = DuckdbDoor(Path(sys.argv[1])).ask; "
+        "print(*next(asked(\"SELECT CAST(TIMESTAMPTZ '2026-01-01 12:00:00+00' AS VARCHAR)\")))"
+    )
+    file = tmp_path / "copy.duckdb"
+    duckdb.connect(str(file)).close()
+    said = subprocess.check_output(
+        [sys.executable, "-c", code, str(file)], env={**os.environ, "TZ": "Asia/Tokyo"}, text=True
+    )
+    assert said.strip() == "2026-01-01 12:00:00+00"
 
 
 MARKERS = [

@@ -118,6 +118,9 @@ FAULTS = {
     "a space within JSON's text": changed(
         "doc", '{json}"kéy": 25, "a": "x,\\"25", "list": [1, true, null]{end}', 25
     ),
+    "JSON that is gone": changed("doc", "NULL", 25),
+    "bytes that are gone": changed("raw", "NULL", 26),
+    "a uuid that is gone": changed("code", "NULL", 16),
     "a byte": changed("raw", "{nul}", 26),
     "one value of the first row": changed("small", "7", 1),
     "one value of the last row": changed("small", "7", ROWS),

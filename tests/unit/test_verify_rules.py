@@ -1,6 +1,7 @@
 """Verification's pure parts: what is one value, which ranges differ, what a finding is called."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from hashlib import md5
 
@@ -8,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.commands.verify import some
+from loadgen.commands.verify_shown import some
 from loadgen.destination.columns import Column
 from loadgen.destination.conventions import Lossy
 from loadgen.destination.tools_file import Tool, parse_tools
 from loadgen.record_rows import DeletedRow
 from loadgen.verify.canonical import Form, pair, same
-from loadgen.verify.compare import Comparison
+from loadgen.verify.compare import Comparison, ahead
 from loadgen.verify.deletes import deletes_of
 from loadgen.verify.findings import KEPT, Finding, Known, Tally, judged, masked, shortened
 from loadgen.verify.mapping import TablePair, mapped
@@ -22,6 +23,7 @@ from loadgen.verify.outcome import ToolOutcome, document, exit_code
 from loadgen.verify.ranges import Bounds, Checksum, Range, joined, segments, whole, width_for
 from loadgen.verify.scan import Row
 
+POOL = ThreadPoolExecutor(2)
 SOURCE = (
     Column("word", "text"),
     Column("id", "bigint"),
@@ -365,6 +367,18 @@ class Rows:
         return [(key, text) for key in sorted(self.held) for text in self.held[key]]
 
 
+def compared(source: Rows, copy: Rows, lag: float = 0.0) -> Comparison:
+    """Return the comparison of two sides that are in memory."""
+    return Comparison(table(), (source, copy), Known(), POOL, lag)
+
+
+def looked_at(comparison: Comparison) -> Iterator[Finding]:
+    """Yield what both looks find."""
+    for part in ahead(comparison.parts()):
+        yield from comparison.first_look(part)
+    yield from comparison.second_look()
+
+
 _SIDE = st.dictionaries(
     st.integers(-5, 60) | st.integers(-(2**62), 2**62), st.just(["a"]) | st.just(["b"]), max_size=40
 )
@@ -377,7 +391,7 @@ def test_each_key_that_differs_is_found_wherever_keys_lie(
 ) -> None:
     """Dense or far apart; and no row is fetched that is the same on both sides."""
     ours, theirs = Rows(source), Rows(copy)
-    found = list(Comparison(table(), ours, theirs, Known()).findings())
+    found = list(looked_at(compared(ours, theirs)))
     wrong = {key for key in source.keys() | copy.keys() if source.get(key) != copy.get(key)}
     assert {int(one.key) for one in found} == wrong
     assert len(found) == len(wrong)
@@ -389,23 +403,15 @@ def test_a_range_with_too_many_rows_is_cut_again() -> None:
     source = {**{key: ["a"] for key in range(50_000)}, 2**50: ["a"]}
     copy = {**source, 777: ["b"], 2**50: ["b"]}
     ours, theirs = Rows(source), Rows(copy)
-    found = [one.key for one in Comparison(table(), ours, theirs, Known()).findings()]
+    found = [one.key for one in looked_at(compared(ours, theirs))]
     assert found == ["777", str(2**50)]
     assert ours.digested < 5000
-
-
-def looked_at(comparison: Comparison) -> Iterator[Finding]:
-    """Yield what both looks find."""
-    yield from comparison.findings()
-    yield from comparison.second_look()
 
 
 def test_a_row_that_comes_later_is_in_flight() -> None:
     """What the source changes, or the copy receives, before the second look, is not wrong."""
     source = {1: ["a"], 2: ["a"], 3: ["a"], 4: ["a"]}
     copy = {1: ["a"], 3: ["b"]}
-    ours, theirs = Rows(source), Rows(copy)
-    comparison = Comparison(table(), ours, theirs, Known(), lag=0.05)
 
     class Arriving(Rows):
         def rows(self, keys: Sequence[int]) -> dict[int, list[Row]]:
@@ -413,7 +419,7 @@ def test_a_row_that_comes_later_is_in_flight() -> None:
             self.held = {**self.held, 2: ["a"]}  # after the first look
             return found
 
-    comparison = Comparison(table(), ours, Arriving(copy), Known(), lag=0.05)
+    comparison = compared(Rows(source), Arriving(copy), lag=0.05)
     found = [(one.key, one.kind) for one in looked_at(comparison)]
     assert found == [("3", "differs"), ("4", "missing")]
     assert comparison.progress.in_flight == 1
@@ -431,9 +437,7 @@ def test_a_row_that_the_source_touches_between_the_looks_is_in_flight() -> None:
                 for key, rows in found.items()
             }
 
-    comparison = Comparison(
-        table(), Moving({1: ["a"], 2: ["a"]}), Rows({1: ["c"], 2: ["c"]}), Known(), lag=0.05
-    )
+    comparison = compared(Moving({1: ["a"], 2: ["a"]}), Rows({1: ["c"], 2: ["c"]}), lag=0.05)
     found = [(one.key, one.kind) for one in looked_at(comparison)]
     assert found == [("2", "differs")]
     assert comparison.progress.in_flight == 1

@@ -6,8 +6,13 @@ SELECT nspname::text FROM pg_catalog.pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1
 
 -- name: tables
--- Columns of a schema's tables in their order, types in full.
-SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod)
+-- Columns of a schema's tables in their order, types in full, and whether one may be NULL; so may
+-- one whose constraint was never checked.
+SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+       NOT a.attnotnull OR EXISTS (
+           SELECT FROM pg_catalog.pg_constraint k
+           WHERE k.conrelid = c.oid AND k.contype = 'n' AND NOT k.convalidated
+             AND a.attnum = ANY (k.conkey))
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

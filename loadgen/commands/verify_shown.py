@@ -1,0 +1,92 @@
+"""What `loadgen verify` shows of a tool: a line, then tables of findings and hard cases."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from loadgen.verify.cases import example, said
+from loadgen.verify.findings import KINDS, Finding
+from loadgen.verify.outcome import ToolOutcome
+
+_FINDINGS: Final = 30  # shown of a tool
+_OF_A_SORT: Final = 3  # and of one table, kind and column
+_CELL: Final = 30  # characters of a value: a time in full
+_COLOURS: Final = {"right": "green", "lossy": "yellow"}
+
+
+def show(outcomes: Mapping[str, ToolOutcome]) -> None:
+    """Print what was found of each tool."""
+    console = Console()
+    for name, outcome in outcomes.items():
+        colour = _COLOURS.get(outcome.verdict, "red")
+        verdict = f"[bold]{escape(name)}[/]: [{colour}]{outcome.verdict}[/], {_sum(outcome)}"
+        console.print(verdict, highlight=False, soft_wrap=True)
+        for problem in outcome.problems:
+            console.print(f"  {escape(f'tool {name}: {problem}')}", highlight=False, soft_wrap=True)
+        shown = some(outcome.findings)
+        if shown:
+            console.print(_findings(shown))
+        hidden = sum(outcome.totals.values()) - len(shown)
+        if hidden > 0:
+            console.print(f"  and {hidden:,} more")
+        if any(case.verdict != "not tried" for case in outcome.cases.values()):
+            console.print(_cases(outcome))
+
+
+def _sum(outcome: ToolOutcome) -> str:
+    rows = sum(table.rows for table in outcome.tables.values())
+    said = [f"{rows:,} rows of {len(outcome.tables)} tables in {outcome.seconds:.1f} s"]
+    if outcome.unconverged_seconds is not None:
+        said.append(f"the sentinel did not arrive in {outcome.unconverged_seconds:g} s")
+    said += [f"{outcome.totals[kind]:,} {kind}" for kind in KINDS if outcome.totals.get(kind)]
+    if outcome.in_flight:
+        said.append(f"{outcome.in_flight:,} in flight")
+    return ", ".join(said)
+
+
+def some(findings: Sequence[Finding]) -> list[Finding]:
+    """Return a few findings of each sort, so that many of one hide no other."""
+    seen: Counter[tuple[str, ...]] = Counter()
+    shown = []
+    for one in findings:
+        sort = (one.table, one.kind, one.column or "")
+        seen[sort] += 1
+        if seen[sort] <= _OF_A_SORT:
+            shown.append(one)
+    return shown[:_FINDINGS]
+
+
+def _findings(findings: Sequence[Finding]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("kind", "table", "key", "column", "source", "destination"):
+        table.add_column(name, overflow="fold")
+    for one in findings:
+        values = (_cell(value) for value in (one.source, one.destination))
+        table.add_row(one.kind, one.table, one.key, one.column or "", *values)
+    return table
+
+
+def _cases(outcome: ToolOutcome) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("hard case", "verdict (rows)", "first example"):
+        table.add_column(name, overflow="fold")
+    for name, case in outcome.cases.items():
+        if case.verdict != "not tried":
+            plain = case.plain()
+            table.add_row(name, said(plain), escape(example(plain)))
+    if left := [name for name, case in outcome.cases.items() if case.verdict == "not tried"]:
+        table.caption = f"not tried: {', '.join(left)}"
+    return table
+
+
+def _cell(value: str | None) -> str:
+    """Return a value of which no character moves the cursor."""
+    if value is None:
+        return "[dim]NULL[/]"
+    shown = value if len(value) <= _CELL else f"{value[: _CELL - 1]}…"
+    return escape("".join(one if one.isprintable() else "\ufffd" for one in shown))

@@ -1,0 +1,127 @@
+"""What threads share: opened once, closed when nobody has it, and let go of after its turn."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+
+import pytest
+
+from loadgen.destination.shared import Shared
+from tests.polling import wait_for
+
+
+class Thing:
+    """Something that can be open once at a time; `events` tells what became of it."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.refuses = False
+
+    @contextmanager
+    def opened(self) -> Iterator[str]:
+        """Open it."""
+        if self.refuses:
+            raise OSError("busy")
+        assert self.events[-1:] != ["open"]
+        self.events.append("open")
+        yield f"number {self.events.count('open')}"
+        self.events.append("closed")
+
+
+def test_it_is_opened_for_a_use_and_closed_after_it() -> None:
+    """Each time anew."""
+    thing = Thing()
+    shared = Shared(thing.opened, turn=60)
+    for number in (1, 2):
+        with shared.lent() as lent:
+            assert lent == f"number {number}"
+            assert thing.events[-1] == "open"
+        assert thing.events[-1] == "closed"
+
+
+def test_several_users_have_one_and_the_last_closes_it() -> None:
+    """Whoever that is."""
+    thing = Thing()
+    shared = Shared(thing.opened, turn=60)
+    with shared.lent() as first:
+        with ThreadPoolExecutor(1) as pool:
+            other = shared.lent()
+            assert pool.submit(other.__enter__).result(10) == first
+        assert thing.events == ["open"]
+    assert thing.events == ["open"]
+    other.__exit__(None, None, None)
+    assert thing.events == ["open", "closed"]
+
+
+def test_kept_it_stays_open_between_uses() -> None:
+    """Not before the first, and not longer than it is kept."""
+    thing = Thing()
+    shared = Shared(thing.opened, turn=60)
+    with shared.kept():
+        assert thing.events == []
+        for _ in range(3):
+            with shared.lent() as lent:
+                assert lent == "number 1"
+        assert thing.events == ["open"]
+    assert thing.events == ["open", "closed"]
+
+
+def test_after_its_turn_it_is_closed_though_it_is_kept() -> None:
+    """Also where nobody asks for it any more."""
+    thing = Thing()
+    shared = Shared(thing.opened, turn=0.05)
+    with shared.kept():
+        with shared.lent():
+            pass
+        wait_for(lambda: thing.events == ["open", "closed"], "the end of its turn")
+        with shared.lent() as lent:
+            assert lent == "number 2"
+    assert thing.events == ["open", "closed"] * 2
+
+
+def test_after_its_turn_who_has_it_keeps_it_and_others_wait() -> None:
+    """So a use is never cut short, and uses that overlap do not keep it open for ever."""
+    thing = Thing()
+    shared = Shared(thing.opened, turn=0.05)
+    through = Event()
+
+    def use() -> str:
+        with shared.lent() as lent:
+            return lent
+
+    with ThreadPoolExecutor(1) as pool, shared.kept():
+        with shared.lent():
+            through.wait(0.3)
+            later = pool.submit(use)
+            through.wait(0.2)
+            assert not later.done()
+            assert thing.events == ["open"]
+        assert later.result(10) == "number 2"
+        assert thing.events[:3] == ["open", "closed", "open"]
+
+
+def test_what_can_t_be_opened_is_said_and_tried_again() -> None:
+    """One failure leaves nothing behind."""
+    thing = Thing()
+    shared = Shared(thing.opened, turn=60)
+    thing.refuses = True
+    with shared.kept():
+        for _ in range(2):
+            with pytest.raises(OSError, match="busy"), shared.lent():
+                pass
+        thing.refuses = False
+        with shared.lent():
+            assert thing.events == ["open"]
+    assert thing.events == ["open", "closed"]
+
+
+def test_a_use_that_fails_gives_it_back() -> None:
+    """And does not close it for the others."""
+    thing = Thing()
+    shared = Shared(thing.opened, turn=60)
+    with shared.kept():
+        with pytest.raises(ValueError, match="oops"), shared.lent():
+            raise ValueError("oops")
+        assert thing.events == ["open"]
+    assert thing.events == ["open", "closed"]
