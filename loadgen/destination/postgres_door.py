@@ -1,8 +1,9 @@
 """A Postgres as verification reads it: the source, or a copy."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
+from queue import Empty, LifoQueue
 from typing import Any, Final, cast
 
 import psycopg
@@ -31,7 +32,8 @@ class PostgresDoor:
         self._dsn = dsn
         self._error = SourceError if is_source else DestinationError
         self.where = postgres.mask(dsn)
-        self._idle: list[_Connection] = []  # as many as asked at once, at the most
+        self._idle: LifoQueue[_Connection] = LifoQueue()  # as many as were needed at once
+        self._has_any = False  # whether one was made, be it idle or lent
 
     def reading(self) -> AbstractContextManager[None]:
         """Do nothing: connections are kept, and reading shuts nobody out."""
@@ -70,21 +72,35 @@ class PostgresDoor:
 
     def close(self) -> None:
         """Hang up."""
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(Empty):
+            while True:
+                self._idle.get_nowait().close()
 
     @contextmanager
     def _lent(self) -> Iterator[_Connection]:
-        """Lend a connection that nobody uses, a new one where there is none."""
+        """Lend a connection that nobody uses."""
+        connection = self._taken()
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._connected()
-        try:
+            if connection.closed:
+                connection = self._connected()
             yield connection
         finally:
-            if not connection.closed:
-                self._idle.append(connection)
+            self._idle.put(connection)
+
+    def _taken(self) -> _Connection:
+        """Return an idle connection, else a new one; where none is to be had, the next idle one."""
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            pass
+        try:
+            connection = self._connected()
+        except self._error:
+            if not self._has_any:
+                raise
+            return self._idle.get()
+        self._has_any = True
+        return connection
 
     def _connected(self) -> _Connection:
         try:

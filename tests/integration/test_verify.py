@@ -212,6 +212,46 @@ def test_rows_without_a_key_are_found(filled: tuple[str, str]) -> None:
     assert (found.table, found.key, found.kind) == ("users", "None", "extra")
 
 
+def test_questions_wait_for_a_connection_where_there_are_few(database: str) -> None:
+    """A role with a limit of one gets its answers, one after the other."""
+    with connect(database) as conn:
+        conn.execute("CREATE ROLE narrow LOGIN PASSWORD 'narrow' CONNECTION LIMIT 1")
+        try:
+            place = database.partition("@")[2]
+            with (
+                closing(PostgresDoor(f"postgresql://narrow:narrow@{place}")) as door,
+                ThreadPoolExecutor(3) as pool,
+            ):
+                asked = "SELECT pg_backend_pid() FROM pg_sleep(0.1)"
+                found = list(pool.map(lambda _: list(door.ask(asked)), range(6)))
+            assert len({pid for ((pid,),) in found}) == 1
+        finally:
+            wait_for(
+                lambda: (
+                    not conn.execute(
+                        "SELECT 1 FROM pg_stat_activity WHERE usename = 'narrow'"
+                    ).fetchall()
+                ),
+                "the end of its session",
+            )
+            conn.execute("DROP ROLE narrow")
+
+
+def test_a_connection_that_is_cut_is_said_and_made_anew(database: str) -> None:
+    """The question fails, in one line; the next one is answered."""
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'loadgen verify' AND datname = current_database()"
+    )
+    with closing(PostgresDoor(database)) as door, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: list(door.ask("SELECT 1 FROM pg_sleep(60)")))
+        with connect(database) as conn:
+            wait_for(lambda: conn.execute(cut.encode()).fetchall() == [(True,)], "its session")
+        with pytest.raises(DestinationError, match="57P01"):
+            asked.result(30)
+        assert list(door.ask("SELECT 1")) == [(1,)]
+
+
 def test_what_may_be_null_is_known(empty_database: str) -> None:
     """A constraint that was never checked rules nothing out; before Postgres 18 there is none."""
     with connect(empty_database) as conn:
