@@ -110,6 +110,11 @@ def tool_of(text: str) -> Tool:
     return tool
 
 
+def postgres_tool(dsn: str, more: str = "") -> Tool:
+    """Return a tool whose copy is a Postgres database."""
+    return tool_of(f'kind = "postgres"\ndestination = "postgres"\nurl = "{dsn}"\n{more}')
+
+
 def _texts(dsn: str) -> list[tuple[str | None, ...]]:
     listed = ", ".join(
         f"encode({name}, 'hex')" if types[0] == "bytea" else f"{name}::text"

@@ -1,4 +1,4 @@
-"""A DuckDB file as verification reads it: opened for a few questions, and closed at once.
+"""A DuckDB file as verification reads it: opened for a few questions at a time.
 
 DuckDB lets in one writer or many readers. A tool that writes holds `<file>.lock` (flock) while it
 does; we take it shared for as long as the file is open, and wait for it a bounded time.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SQL: Final = statements("loadgen.destination", "duckdb.sql")
 _BLOCK: Final = 5000  # rows taken at once
-_MEMORY: Final = "256MB"  # what DuckDB may hold; beyond it goes through files
+_MEMORY: Final = "256MB"  # what DuckDB may hold: enough for two segments of verification at once
 _TURN: Final = 3.0  # seconds for which questions after one another keep a writer out
 
 
@@ -65,7 +65,7 @@ class DuckdbDoor:
                 raise DestinationError(f"DuckDB refuses: {_first_line(exc)}") from exc
 
     def close(self) -> None:
-        """Do nothing: who asked last has closed the file."""
+        """Do nothing: the file is closed when nobody asks or keeps it."""
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

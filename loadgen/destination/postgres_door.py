@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from queue import Empty, LifoQueue
+from threading import Lock
 from typing import Any, Final, cast
 
 import psycopg
@@ -34,6 +35,7 @@ class PostgresDoor:
         self.where = postgres.mask(dsn)
         self._idle: LifoQueue[_Connection] = LifoQueue()  # as many as were needed at once
         self._has_any = False  # whether one was made, be it idle or lent
+        self._connecting = Lock()
 
     def reading(self) -> AbstractContextManager[None]:
         """Do nothing: connections are kept, and reading shuts nobody out."""
@@ -89,18 +91,20 @@ class PostgresDoor:
 
     def _taken(self) -> _Connection:
         """Return an idle connection, else a new one; where none is to be had, the next idle one."""
-        try:
+        with suppress(Empty):
             return self._idle.get_nowait()
-        except Empty:
-            pass
-        try:
-            connection = self._connected()
-        except self._error:
-            if not self._has_any:
-                raise
-            return self._idle.get()
-        self._has_any = True
-        return connection
+        with self._connecting:
+            with suppress(Empty):
+                return self._idle.get_nowait()
+            try:
+                connection = self._connected()
+            except self._error:
+                if not self._has_any:
+                    raise
+            else:
+                self._has_any = True
+                return connection
+        return self._idle.get()
 
     def _connected(self) -> _Connection:
         try:

@@ -11,10 +11,11 @@ _PAUSE: Final = 0.05  # seconds that it is left alone, in which somebody who wai
 
 
 class Shared(Generic[_T]):
-    """What `opened` opens, for one user or several, and for about `turn` seconds at the most.
+    """What `opened` opens, for one user or several at once.
 
-    It is closed when nobody uses it, unless it is kept. After its turn nobody gets it any more
-    until those who have it are through, and it was closed. Who has it must not ask for it again.
+    It is closed when nobody uses it, unless it is kept. `turn` seconds after it was opened nobody
+    gets it any more until those who have it are through, and it was closed. Who has it must not ask
+    for it again.
     """
 
     def __init__(self, opened: Callable[[], AbstractContextManager[_T]], turn: float) -> None:
@@ -44,18 +45,22 @@ class Shared(Generic[_T]):
         """Lend it. Raises what `opened` raises."""
         with self._changes:
             self._changes.wait_for(lambda: not self._ending)
-            if not self._there:
-                self._there.append(self._closing.enter_context(self._opened()))
-                self._ends = Timer(self._turn, self._end)
-                self._ends.daemon = True
-                self._ends.start()
             self._users += 1
         try:
+            with self._changes:
+                if not self._there:
+                    self._open()
             yield self._there[0]
         finally:
             with self._changes:
                 self._users -= 1
                 self._close_unused()
+
+    def _open(self) -> None:
+        self._there.append(self._closing.enter_context(self._opened()))
+        self._ends = Timer(self._turn, self._end)
+        self._ends.daemon = True
+        self._ends.start()
 
     def _end(self) -> None:
         with self._changes:
@@ -68,8 +73,10 @@ class Shared(Generic[_T]):
         if self._ends is not None:
             self._ends.cancel()
         self._there.clear()
-        self._closing.close()
-        if self._keepers:
-            time.sleep(_PAUSE)
-        self._ending = False
-        self._changes.notify_all()
+        try:
+            self._closing.close()
+            if self._keepers:
+                time.sleep(_PAUSE)
+        finally:
+            self._ending = False
+            self._changes.notify_all()

@@ -23,7 +23,10 @@ _TAG: Final = "loadgen verify"
 
 
 class SnowflakeDoor:
-    """One Snowflake database of a tool's; what the tool does not name comes from the settings."""
+    """One Snowflake database of a tool's; what the tool does not name comes from the settings.
+
+    A session answers one question after the other: who asks meanwhile waits.
+    """
 
     engine: Engine = "snowflake"
 
@@ -35,6 +38,7 @@ class SnowflakeDoor:
         self.where = f"snowflake://{place}/{self.database}"
         self._connection: SnowflakeConnection | None = None
         self._connecting = Lock()
+        self._asking = Lock()
 
     def reading(self) -> AbstractContextManager[None]:
         """Do nothing: the connection is kept, and reading shuts nobody out."""
@@ -57,11 +61,11 @@ class SnowflakeDoor:
 
     def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
+        connection = self._connected()
         from snowflake.connector import errors  # noqa: PLC0415 - an extra, there once connected
 
-        connection = self._connected()
         try:
-            with connection.cursor() as cursor:
+            with self._asking, connection.cursor() as cursor:
                 cursor.execute(statement)
                 while block := cursor.fetchmany(_BLOCK):
                     yield from block
@@ -71,11 +75,11 @@ class SnowflakeDoor:
 
     def named(self, statement: str) -> list[dict[str, Any]]:
         """Return the rows of a short answer by their columns' names. Raises DestinationError."""
+        connection = self._connected()
         from snowflake.connector import DictCursor, errors  # noqa: PLC0415 - as above
 
-        connection = self._connected()
         try:
-            with connection.cursor(DictCursor) as cursor:
+            with self._asking, connection.cursor(DictCursor) as cursor:
                 return [dict(row) for row in cursor.execute(statement) or ()]
         except errors.Error as exc:
             said = str(exc.msg or exc).partition("\n")[0]

@@ -37,9 +37,13 @@ _WHOLE_FLOAT: Final = (
     "CASE WHEN abs({c}) < 1e15 AND {c} = floor({c}) THEN CAST(CAST({c} AS BIGINT) AS VARCHAR)"
     " ELSE CAST({c} AS VARCHAR) END"
 )
-# Its own text of a time with a zone goes through calendars and takes twice as long; only infinity,
-# which has no number, is left to it.
-_DUCKDB_CLOCK: Final = "CAST(make_timestamp(epoch_us({c})) AS VARCHAR)"
+# Its own text of a time with a zone goes through calendars and takes twice as long: left to it is
+# what Postgres can't hold, and infinity, which has no number.
+_DUCKDB_CLOCK: Final = (
+    "CASE WHEN {c} BETWEEN TIMESTAMPTZ '4714-01-01 (BC) 00:00:00+00'"
+    " AND TIMESTAMPTZ '294246-01-01 00:00:00+00'"
+    " THEN CAST(make_timestamp(epoch_us({c})) AS VARCHAR){zone} ELSE CAST({c} AS VARCHAR) END"
+)
 _TRIMMED: Final = "rtrim(rtrim(CAST({c} AS VARCHAR), '0'), '.')"
 # Conditions in turn: of two in one DuckDB tries now and then which is the quicker to ask first. A
 # separator that is no part of a string gets the space that Postgres writes after it. The comma
@@ -79,10 +83,10 @@ _POSTGRES: Final[Mapping[Form, Expressions]] = {
 _DUCKDB: Final[Mapping[Form, Expressions]] = {
     "number": {"numeric": _TRIMMED, "float": _WHOLE_FLOAT},
     "instant": {
-        "timestamptz": f"coalesce({_DUCKDB_CLOCK} || '+00', CAST({{c}} AS VARCHAR))",
+        "timestamptz": _DUCKDB_CLOCK.replace("{zone}", " || '+00'"),
         "timestamp": "(CAST({c} AS VARCHAR) || '+00')",
     },
-    "clock": {"timestamptz": f"coalesce({_DUCKDB_CLOCK}, CAST({{c}} AS VARCHAR))"},
+    "clock": {"timestamptz": _DUCKDB_CLOCK.replace("{zone}", "")},
     "uuid": {"text": "lower(CAST({c} AS VARCHAR))"},
     "hex": {"binary": "lower(hex({c}))"},
     "json": {"json": _SPACED, "text": _SPACED},

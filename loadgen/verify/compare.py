@@ -1,6 +1,6 @@
 """One table: checksums by range on both sides, ranges that differ cut again, rows, findings.
 
-Nothing is held that grows with the table: a segment's checksums, some thousand digests, and the
+Nothing is held that grows with the table: a few segments' checksums, some thousand digests, and the
 keys that are looked at a second time. While a load writes, a difference counts only where it
 outlives a second look, `lag` seconds later, with the source's row unchanged in between: what was
 touched meanwhile, or has arrived, is in flight.
@@ -23,6 +23,9 @@ from loadgen.verify.ranges import (
     Range,
     differing,
     joined,
+    may_be_uneven,
+    piece_width,
+    pieces,
     segments,
     to_split,
     whole,
@@ -46,6 +49,9 @@ class TableSide(Protocol):
     def checksums(self, segment: Range, width: int) -> Mapping[int, Checksum]:
         """Return the checksum of each range of `width` keys, by its number."""
 
+    def counts(self, part: Range, width: int) -> Mapping[int, int]:
+        """Return how many rows each piece of `width` keys has, by its number."""
+
     def digests(self, part: Range) -> Mapping[int, Sequence[str]]:
         """Return the md5s of the rows of a range by key."""
 
@@ -63,7 +69,6 @@ class Progress:
     tell: Callable[["Progress"], None] = lambda _: None
     rows: int = 0  # of the source, so far
     copy_rows: int = 0
-    without_key: int = 0  # of them
     share: float = 0.0  # of the range of keys that has been looked at
     fetched: int = 0  # rows whose values were compared
     suspects: int = 0  # of them, those that wait for their second look
@@ -92,6 +97,11 @@ class Part:
         """Return the ranges that differ, once both have answered. Raises DestinationError."""
         return differing(self.segment, self.width, self.source.result(), self.copy.result())
 
+    def drop(self) -> None:
+        """Do not ask any more, where that has not begun."""
+        self.source.cancel()
+        self.copy.cancel()
+
 
 class Comparison:
     """One table of one tool, its sides asked by the threads of `pool`.
@@ -116,24 +126,33 @@ class Comparison:
         self._everything: Range | None = None
         self.progress = Progress()
 
+    def begin(self) -> Iterator[Finding]:
+        """Ask which keys there are; yield the rows that have none. Raises DestinationError."""
+        source, copy = self._source.bounds(), self._copy.bounds()
+        self._everything = whole(source, copy)
+        self.progress.copy_rows = copy.without_key
+        rows = self._copy.rows_without_key() if copy.without_key else ()
+        for number in range(copy.without_key):
+            row = rows[number] if number < len(rows) else Row(None, None, ())
+            yield from judged(self._pair, None, (), (row,), self._known)
+
     def parts(self) -> Iterator[Part]:
-        """Yield the table's segments; of each that is taken both sides are asked then.
+        """Yield the table's segments; as one is taken, both sides are asked for its checksums.
 
         Raises DestinationError.
         """
-        source, copy = self._source.bounds(), self._copy.bounds()
-        self.progress.without_key = self.progress.copy_rows = copy.without_key
-        self._everything = whole(source, copy)
         if self._everything is not None:
-            yield from self._asked(self._everything)
+            for piece in self._even(self._everything):
+                yield from self._asked(piece)
 
     def first_look(self, part: Part) -> Iterator[Finding]:
         """Yield what is wrong in a part for sure. Raises DestinationError."""
-        for unequal in joined(list(self._cut(part.differing()))):
-            yield from self._rows_of(unequal)
-            self._looked_at(unequal.high)
+        unequal = part.differing()
         self.progress.rows += sum(found.rows for found in part.source.result().values())
         self.progress.copy_rows += sum(found.rows for found in part.copy.result().values())
+        for piece in joined(list(self._cut(unequal))):
+            yield from self._rows_of(piece)
+            self._looked_at(piece.high)
         self._looked_at(part.segment.high)
         self.progress.tell(self.progress)
 
@@ -146,6 +165,18 @@ class Comparison:
         for segment in segments(part, width):
             both = self._submitted(partial(_checksums, segment, width))
             yield Part(self._pair.table, segment, width, *both)
+
+    def _even(self, part: Range) -> Iterator[Range]:
+        """Yield pieces of which no range has most rows: else a key far off would make it so."""
+        if not may_be_uneven(part):
+            yield part
+            return
+        width = piece_width(part)
+        source, copy = self._both(lambda side: side.counts(part, width))
+        numbers = source.keys() | copy.keys()
+        found = pieces(part, {one: max(source.get(one, 0), copy.get(one, 0)) for one in numbers})
+        for piece in found:
+            yield from (piece,) if piece == part else self._even(piece)
 
     def _both(self, ask: Callable[[TableSide], _T]) -> tuple[_T, _T]:
         """Ask both sides at once."""
@@ -213,16 +244,9 @@ class Comparison:
                 else:
                     yield from judged(self._pair, key, ours, theirs, self._known)
 
-    def without_key(self) -> Iterator[Finding]:
-        """Yield the copy's rows that have no key, which are in no part. Raises DestinationError."""
-        rows = self._copy.rows_without_key() if self.progress.without_key else ()
-        for number in range(self.progress.without_key):
-            row = rows[number] if number < len(rows) else Row(None, None, ())
-            yield from judged(self._pair, None, (), (row,), self._known)
-
 
 def ahead(parts: Iterable[_T]) -> Iterator[_T]:
-    """Yield what is asked for when it is taken, taking some more before each.
+    """Yield parts, each when some more were taken, and so asked for.
 
     So the side that is through first does not wait for the other, nor a table for the one before.
     """

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _ROWS = 1000  # about as many in a range: one that differs costs as many digests
-_SEGMENT_RANGES = 100, 1000  # in one statement; a million rows at most between words of progress
+_SEGMENT_RANGES = 100, 250  # in one statement; what DuckDB may hold is enough for two of them
 _SEGMENTS = 10  # aimed at: what is asked at once ends at about the same time
 _FETCHED_ROWS = 20_000  # digests held at once, about
+_SPREAD = 10  # keys a row: below that no range can have many more rows than others
+_PIECES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,35 @@ def whole(source: Bounds, copy: Bounds) -> Range | None:
 def width_for(part: Range) -> int:
     """Return how many keys a range takes so that it has about a thousand rows."""
     return max(1, part.keys * _ROWS // max(part.rows, 1))
+
+
+def may_be_uneven(part: Range) -> bool:
+    """Return whether one range of a large part may have most of its rows, for all that is known."""
+    return part.rows > _ROWS * _SEGMENT_RANGES[1] and part.keys > part.rows * _SPREAD
+
+
+def piece_width(part: Range) -> int:
+    """Return how many keys a piece takes whose rows are counted."""
+    return -(-part.keys // _PIECES)
+
+
+def pieces(part: Range, counts: Mapping[int, int]) -> list[Range]:
+    """Return what to look at where keys lie unevenly: `counts` are rows by number of the piece.
+
+    Small neighbours are one. The part itself is returned where its rows lie evenly enough.
+    """
+    if max(counts.values(), default=0) <= part.rows * _SPREAD // _PIECES:
+        return [part]
+    width = piece_width(part)
+    found: list[Range] = []
+    for number in sorted(counts):
+        low, rows = part.low + number * width, counts[number]
+        if found and found[-1].rows + rows <= _ROWS * _SEGMENT_RANGES[1]:
+            before = found.pop()
+            low, rows = before.low, before.rows + rows
+        high = min(part.low + (number + 1) * width - 1, part.high)
+        found.append(Range(low, high, rows))
+    return found
 
 
 def segments(part: Range, width: int) -> Iterator[Range]:

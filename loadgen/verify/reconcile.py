@@ -1,4 +1,4 @@
-"""A tool's copy against the source: doors, catalogues and tables in turn; what fails is said.
+"""A tool's copy against the source: doors, catalogues, then all tables; what fails is said.
 
 Nothing that is wrong with one table or one tool keeps the others from being checked.
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from loadgen.clock_offset import ClockOffset, clock_offset
@@ -61,7 +62,7 @@ def load_runs(source: Door) -> bool:
 
 @dataclass(slots=True)
 class _Found:
-    """What was found of a tool so far; `cases` is None until the hard cases were compared."""
+    """What was found of a tool so far; `cases` is None until the hard cases' turn."""
 
     tally: Tally = field(default_factory=Tally)
     problems: list[str] = field(default_factory=list)
@@ -96,20 +97,23 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     found, clocks = _Found(), {}
     tried = _tried(source, tables, asked.deletes)
     with ExitStack() as held:
+        held.enter_context(copy.reading())
         pool = ThreadPoolExecutor(_AT_ONCE)
         held.callback(pool.shutdown, cancel_futures=True)
-        held.enter_context(copy.reading())
         try:
             clocks = _clocks(source, copy)
             there = _mapped(tool, source, tables, copy)
         except DestinationError as exc:
             there = Mapped(problems=(str(exc),))
         found.problems += there.problems
-        begun = {
-            pair.table: _comparison(tool, (source, copy), pair, asked, pool) for pair in there.pairs
-        }
-        found.cases = {} if HARD_CASES in begun else None
-        _first_looks(begun, found)
+        begun: dict[str, Comparison] = {}
+        compare = partial(_comparison, tool, (source, copy), asked, pool)
+        for part in ahead(_parts(there.pairs, compare, begun, found)):
+            if part.table in found.refused:
+                part.drop()
+                continue
+            with found.said(part.table):
+                found.take_in(begun[part.table].first_look(part))
     done = _second_looks(begun, found)
     compared = HARD_CASES in done
     return ToolOutcome(
@@ -124,20 +128,22 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     )
 
 
-def _first_looks(begun: Mapping[str, Comparison], found: _Found) -> None:
-    for part in ahead(_parts(begun, found)):
-        if part.table not in found.refused:
-            with found.said(part.table):
-                found.take_in(begun[part.table].first_look(part))
-
-
-def _parts(begun: Mapping[str, Comparison], found: _Found) -> Iterator[Part]:
-    """Yield the parts of all tables, as long as a table can be compared."""
-    for table, comparison in begun.items():
-        with found.said(table):
+def _parts(
+    pairs: Iterable[TablePair],
+    compare: Callable[[TablePair], Comparison],
+    begun: dict[str, Comparison],
+    found: _Found,
+) -> Iterator[Part]:
+    """Begin with one table after the other and yield its parts, as long as it can be compared."""
+    for pair in pairs:
+        if pair.table == HARD_CASES:
+            found.cases = {}
+        with found.said(pair.table):
+            comparison = begun[pair.table] = compare(pair)
+            found.take_in(comparison.begin())
             for part in comparison.parts():
                 yield part
-                if table in found.refused:
+                if pair.table in found.refused:
                     break
 
 
@@ -147,7 +153,6 @@ def _second_looks(begun: Mapping[str, Comparison], found: _Found) -> dict[str, T
     for table in [table for table in begun if table not in found.refused]:
         comparison = begun[table]
         with found.said(table):
-            found.take_in(comparison.without_key())
             found.take_in(comparison.second_look())
             progress = comparison.progress
             done[table] = TableOutcome(progress.rows, progress.copy_rows, progress.in_flight)
@@ -210,7 +215,7 @@ def _has_rows(source: Door, table: str) -> bool:
 
 
 def _comparison(
-    tool: Tool, doors: tuple[Door, Door], pair: TablePair, asked: Asked, pool: Executor
+    tool: Tool, doors: tuple[Door, Door], asked: Asked, pool: Executor, pair: TablePair
 ) -> Comparison:
     source, copy = doors
     known = Known(

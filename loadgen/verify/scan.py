@@ -82,7 +82,7 @@ class Side:
     def checksums(self, segment: Range, width: int) -> dict[int, Checksum]:
         """Return the checksum of each range of `width` keys that has rows, by its number."""
         engine = self._door.engine
-        number = _PART[engine].format(key=self._key, low=segment.low, width=width)
+        number = self._number(segment, width)
         if self._alike:
             found = self._ask("hashes", segment, number=number)
         elif self._has_index:
@@ -94,6 +94,11 @@ class Side:
             joined = _JOINED[engine]
             found = self._ask("checksums", segment, number=number, joined=joined, fence=fence)
         return {int(n): Checksum(int(rows), digest) for n, rows, digest in found}
+
+    def counts(self, part: Range, width: int) -> dict[int, int]:
+        """Return how many rows each piece of `width` keys has that has any, by its number."""
+        found = self._ask("counts", part, number=self._number(part, width))
+        return {int(number): int(rows) for number, rows in found}
 
     def digests(self, part: Range) -> dict[int, list[str]]:
         """Return the md5s of the rows of a range by key; more than one where a key is doubled."""
@@ -116,6 +121,9 @@ class Side:
     def rows_without_key(self) -> list[Row]:
         """Return some of the rows that have no key."""
         return list(_rows(self._ask("rows_without_key", limit=_WITHOUT_KEY)))
+
+    def _number(self, part: Range, width: int) -> str:
+        return _PART[self._door.engine].format(key=self._key, low=part.low, width=width)
 
     def _ask(
         self, name: str, part: Range | None = None, **more: object

@@ -1,31 +1,21 @@
 """Verification of whole copies: while the source moves, at a million rows, and where it can't."""
 
-import fcntl
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import psycopg
 import pytest
 
 from loadgen.destination.conventions import SOURCE_SCHEMA
 from loadgen.destination.copies import MarkerProbe
-from loadgen.destination.door import BusyError
-from loadgen.destination.duckdb_door import DuckdbDoor
 from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.destination.snowflake_connection import refusal
-from loadgen.destination.snowflake_door import SnowflakeDoor
-from loadgen.errors import DestinationError, SourceError
+from loadgen.errors import SourceError
 from loadgen.record import RunRecord
 from loadgen.record_rows import DeletedRow
 from loadgen.settings import load_settings
@@ -34,18 +24,13 @@ from loadgen.verify.drain import wait_for_sentinel, write_sentinel
 from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
 from loadgen.workload.markers import find_markers
-from tests.conftest import Cluster, Fakesnow, RunLoadgen
-from tests.copies import tool_of
+from tests.conftest import Cluster, RunLoadgen
+from tests.copies import postgres_tool
 from tests.polling import wait_for
 from tests.records import Made, write_run
 from tests.replication import Subscription
 
 RUN = "run-1"
-
-
-def postgres_tool(dsn: str, more: str = "") -> Any:
-    """Return a tool whose copy is a Postgres database."""
-    return tool_of(f'kind = "postgres"\ndestination = "postgres"\nurl = "{dsn}"\n{more}')
 
 
 def verified(source: str, copy: str, asked: Asked | None = None) -> ToolOutcome:
@@ -212,58 +197,6 @@ def test_rows_without_a_key_are_found(filled: tuple[str, str]) -> None:
     assert (found.table, found.key, found.kind) == ("users", "None", "extra")
 
 
-def test_questions_wait_for_a_connection_where_there_are_few(database: str) -> None:
-    """A role with a limit of one gets its answers, one after the other."""
-    with connect(database) as conn:
-        conn.execute("CREATE ROLE narrow LOGIN PASSWORD 'narrow' CONNECTION LIMIT 1")
-        try:
-            place = database.partition("@")[2]
-            with (
-                closing(PostgresDoor(f"postgresql://narrow:narrow@{place}")) as door,
-                ThreadPoolExecutor(3) as pool,
-            ):
-                asked = "SELECT pg_backend_pid() FROM pg_sleep(0.1)"
-                found = list(pool.map(lambda _: list(door.ask(asked)), range(6)))
-            assert len({pid for ((pid,),) in found}) == 1
-        finally:
-            wait_for(
-                lambda: (
-                    not conn.execute(
-                        "SELECT 1 FROM pg_stat_activity WHERE usename = 'narrow'"
-                    ).fetchall()
-                ),
-                "the end of its session",
-            )
-            conn.execute("DROP ROLE narrow")
-
-
-def test_a_connection_that_is_cut_is_said_and_made_anew(database: str) -> None:
-    """The question fails, in one line; the next one is answered."""
-    cut = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE application_name = 'loadgen verify' AND datname = current_database()"
-    )
-    with closing(PostgresDoor(database)) as door, ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(lambda: list(door.ask("SELECT 1 FROM pg_sleep(60)")))
-        with connect(database) as conn:
-            wait_for(lambda: conn.execute(cut.encode()).fetchall() == [(True,)], "its session")
-        with pytest.raises(DestinationError, match="57P01"):
-            asked.result(30)
-        assert list(door.ask("SELECT 1")) == [(1,)]
-
-
-def test_what_may_be_null_is_known(empty_database: str) -> None:
-    """A constraint that was never checked rules nothing out; before Postgres 18 there is none."""
-    with connect(empty_database) as conn:
-        conn.execute("CREATE TABLE t (free int, kept int NOT NULL, late int, checked int)")
-        conn.execute("INSERT INTO t VALUES (NULL, 1, NULL, 1)")
-        conn.execute("ALTER TABLE t ADD NOT NULL late NOT VALID, ADD NOT NULL checked NOT VALID")
-        conn.execute("ALTER TABLE t VALIDATE CONSTRAINT t_checked_not_null")
-    with closing(PostgresDoor(empty_database)) as door:
-        found = {column.name: column.nullable for column in door.tables("public")["t"]}
-    assert found == {"free": True, "kept": False, "late": True, "checked": False}
-
-
 @pytest.mark.parametrize("estimate", [-1, 3, 500, 5_000_000])
 def test_an_empty_copy_lacks_every_row(filled: tuple[str, str], estimate: int) -> None:
     """All are counted, some are shown, whatever the planner takes the source's rows to be."""
@@ -288,154 +221,6 @@ def test_a_load_s_lock_tells_that_the_source_moves(database: str) -> None:
         conn.execute("SELECT pg_advisory_lock(hashtext('loadgen load'))")
         assert load_runs(source)
     source.close()
-
-
-def test_a_writer_s_lock_is_waited_for_and_then_busy(tmp_path: Path) -> None:
-    """DuckDB lets in one writer: its lock file says so, and is not left locked."""
-    file = tmp_path / "copy.duckdb"
-    duckdb.connect(str(file)).close()
-    lock = tmp_path / "copy.duckdb.lock"
-    with lock.open("wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(BusyError, match="busy: its tool writes to it"):
-            DuckdbDoor(file, patience=0.2).schemas()
-        threading.Timer(0.3, fcntl.flock, (held, fcntl.LOCK_UN)).start()
-        assert DuckdbDoor(file, patience=30).schemas() == ["main"]
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_a_writer_without_a_lock_file_is_busy_too(tmp_path: Path) -> None:
-    """DuckDB itself tells of another process."""
-    file = tmp_path / "copy.duckdb"
-    code = f"import duckdb; c = duckdb.connect({str(file)!r}); print(1, flush=True); input()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as writer:
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        with pytest.raises(BusyError, match="busy"):
-            DuckdbDoor(file, patience=0.1).schemas()
-        writer.communicate(b"\n")
-
-
-def test_a_writer_has_its_turn_while_questions_go_on(tmp_path: Path) -> None:
-    """However many there are: they keep its tool from writing for a few seconds at a time."""
-    file = tmp_path / "copy.duckdb"
-    duckdb.connect(str(file)).close()
-    door = DuckdbDoor(file)
-    through = threading.Event()
-    answers: list[int] = []
-
-    def ask() -> None:
-        while not through.is_set():
-            answers.extend(number for (number,) in door.ask("SELECT count(*) FROM range(100000)"))
-
-    def write() -> None:
-        with file.with_name("copy.duckdb.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            duckdb.connect(str(file)).close()
-
-    with ThreadPoolExecutor(3) as pool, door.reading():
-        asking = [pool.submit(ask) for _ in range(2)]
-        try:
-            for _ in range(2):
-                answers.clear()
-                wait_for(lambda: len(answers) > 10, "answers")
-                pool.submit(write).result(30)
-        finally:
-            through.set()
-        for one in asking:
-            one.result(30)
-
-
-def test_each_question_is_asked_in_utc(tmp_path: Path) -> None:
-    """Wherever the machine is: a time with a zone is compared as it is written."""
-    code = (
-        "import sys; from pathlib import Path; "
-        "from loadgen.destination.duckdb_door import DuckdbDoor; "
-        "asked = DuckdbDoor(Path(sys.argv[1])).ask; "
-        "print(*next(asked(\"SELECT CAST(TIMESTAMPTZ '2026-01-01 12:00:00+00' AS VARCHAR)\")))"
-    )
-    file = tmp_path / "copy.duckdb"
-    duckdb.connect(str(file)).close()
-    said = subprocess.check_output(
-        [sys.executable, "-c", code, str(file)], env={**os.environ, "TZ": "Asia/Tokyo"}, text=True
-    )
-    assert said.strip() == "2026-01-01 12:00:00+00"
-
-
-MARKERS = [
-    ("'loadgen_marker'", '{"run_id": "run-1", "sequence": 4}'),
-    ("'loadgen_marker'", '{"run_id": "run-1", "sequence": 12}'),
-    ("'loadgen_marker'", '{"run_id": "run-2", "sequence": 99}'),
-    ("'view'", '{"run_id": "run-1", "sequence": 98}'),
-]
-
-
-def test_each_destination_tells_its_newest_marker(
-    cluster: Cluster, fakesnow: Fakesnow, tmp_path: Path
-) -> None:
-    """Of the run that is asked for; None where there is none."""
-    file = tmp_path / "copy.duckdb"
-    with cluster.database("template1") as dsn, connect(dsn) as conn:
-        conn.execute("CREATE TABLE events (event_type text, properties jsonb)")
-        with duckdb.connect(str(file)) as local:
-            local.execute("CREATE TABLE events (event_type VARCHAR, properties JSON)")
-            for kind, doc in MARKERS:
-                local.execute(f"INSERT INTO events VALUES ({kind}, '{doc}')")
-                conn.execute(f"INSERT INTO events VALUES ({kind}, '{doc}')".encode())
-        with fakesnow.connect("MARKS") as cloud, cloud.cursor() as cursor:
-            cursor.execute("CREATE TABLE EVENTS (EVENT_TYPE VARCHAR, PROPERTIES VARIANT)")
-            for kind, doc in MARKERS:
-                cursor.execute(f"INSERT INTO EVENTS SELECT {kind}, PARSE_JSON('{doc}')")
-        tools = [
-            postgres_tool(dsn),
-            tool_of(f'kind = "dlt"\ndestination = "duckdb"\nfile = "{file}"\nschema = "main"'),
-            tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "MARKS"'),
-        ]
-        for tool in tools:
-            probe = MarkerProbe(tool, load_settings(fakesnow.settings))
-            assert probe.newest_marker(RUN) == 12, tool.destination
-            assert probe.newest_marker("run-3") is None
-            probe.close()
-
-
-def test_our_questions_are_not_on_a_tools_bill() -> None:
-    """They are asked on the warehouse of ours, and on the tool's only where there is no other."""
-    snowflake = 'kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nwarehouse = "ITS"'
-    ours = {"snowflake_host": "127.0.0.1", "snowflake_warehouse": "OURS"}
-    for given, warehouse in ((ours, "OURS"), ({"snowflake_host": "127.0.0.1"}, "ITS")):
-        door = SnowflakeDoor(tool_of(snowflake), load_settings(given))
-        assert door.login()["warehouse"] == warehouse
-
-
-def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
-    """What is missing is named; only an emulator goes without a key."""
-    tool = tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nrole = "R"')
-    with pytest.raises(DestinationError, match="SNOWFLAKE_ACCOUNT is not set"):
-        SnowflakeDoor(tool, load_settings({})).login()
-    given = {"snowflake_account": "a", "snowflake_user": "u"}
-    with pytest.raises(DestinationError, match="SNOWFLAKE_PRIVATE_KEY_PATH is not set"):
-        SnowflakeDoor(tool, load_settings(given)).login()
-    key = {**given, "snowflake_private_key_path": tmp_path / "key.p8"}
-    door = SnowflakeDoor(tool, load_settings(key))
-    assert "password" not in door.login()
-    assert door.login()["role"] == "R"
-    with pytest.raises(DestinationError, match="the private key can't be read"):
-        door.schemas()
-    (tmp_path / "key.p8").write_text("no key")
-    with pytest.raises(DestinationError, match="the private key can't be read"):
-        door.schemas()
-
-
-def test_a_refused_key_is_told_from_an_account_that_is_away() -> None:
-    """By words that are the connector's as far as we know: none were heard from an account."""
-    expired = "250001 (08001): Failed to connect to DB: a.snowflakecomputing.com:443. JWT token is"
-    assert "refuses the key" in refusal("snowflake://a/D", expired)
-    tool = tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "D"')
-    nowhere = {"snowflake_host": "127.0.0.1", "snowflake_port": 9, "snowflake_protocol": "http"}
-    with pytest.raises(DestinationError, match=r"can't reach snowflake://127\.0\.0\.1/D"):
-        SnowflakeDoor(tool, load_settings(nowhere)).schemas()
 
 
 def test_a_sentinel_is_the_run_s_next_marker(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from loadgen.verify import ranges
 from loadgen.verify.findings import Finding
+from loadgen.verify.scan import Side
 from tests.conftest import Cluster, Fakesnow
 from tests.copies import (
     COLUMNS,
@@ -238,6 +240,34 @@ def test_a_planted_fault_is_found(copy: Copy, name: str) -> None:
     kind = "differs" if copy.alike and fault.kind == "lossy" else fault.kind
     expected = [("samples", str(fault.key), column, kind) for column in columns]
     assert places(list(found.findings)) == expected
+
+
+def test_rows_are_counted_first_where_keys_lie_far_apart(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the limits of a small table each engine counts, and no key is lost."""
+    monkeypatch.setattr(ranges, "_ROWS", 1)
+    monkeypatch.setattr(ranges, "_SEGMENT_RANGES", (1, 2))
+    counted: list[dict[int, int]] = []
+
+    def counts(side: Side, part: ranges.Range, width: int) -> dict[int, int]:
+        counted.append(asked(side, part, width))
+        return counted[-1]
+
+    asked = Side.counts
+    monkeypatch.setattr(Side, "counts", counts)
+    try:
+        copy.execute(
+            f"INSERT INTO {copy.tool.place_of('samples')} (id, {NAMES}) "
+            f"SELECT 1000000, {NAMES} FROM {copy.tool.place_of('samples')} WHERE id = 2"
+        )
+        found = copy.verified()
+    finally:
+        copy.restore()
+    assert not found.problems
+    assert places(list(found.findings)) == [("samples", "1000000", None, "extra")]
+    assert found.tables["samples"].destination_rows == ROWS + 1
+    assert {sum(one.values()) for one in counted[:2]} == {ROWS, ROWS + 1}
 
 
 @pytest.mark.parametrize("copy", ["snowflake"], indirect=True)

@@ -17,6 +17,7 @@ class Thing:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.refuses = False
+        self.closes = True
 
     @contextmanager
     def opened(self) -> Iterator[str]:
@@ -27,6 +28,8 @@ class Thing:
         self.events.append("open")
         yield f"number {self.events.count('open')}"
         self.events.append("closed")
+        if not self.closes:
+            raise OSError("stuck")
 
 
 def test_it_is_opened_for_a_use_and_closed_after_it() -> None:
@@ -125,3 +128,18 @@ def test_a_use_that_fails_gives_it_back() -> None:
             raise ValueError("oops")
         assert thing.events == ["open"]
     assert thing.events == ["open", "closed"]
+
+
+def test_a_closing_that_fails_keeps_nobody_waiting() -> None:
+    """It is said to the one who closes, and the next one has it opened anew."""
+    thing = Thing()
+    shared = Shared(thing.opened, turn=0.05)
+    thing.closes = False
+    with shared.kept():
+        with pytest.raises(OSError, match="stuck"), shared.lent():
+            Event().wait(0.2)
+        thing.closes = True
+        with ThreadPoolExecutor(1) as pool:
+            other = shared.lent()
+            assert pool.submit(other.__enter__).result(10) == "number 2"
+        other.__exit__(None, None, None)

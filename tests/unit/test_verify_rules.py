@@ -1,5 +1,6 @@
 """Verification's pure parts: what is one value, which ranges differ, what a finding is called."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,7 +21,18 @@ from loadgen.verify.deletes import deletes_of
 from loadgen.verify.findings import KEPT, Finding, Known, Tally, judged, masked, shortened
 from loadgen.verify.mapping import TablePair, mapped
 from loadgen.verify.outcome import ToolOutcome, document, exit_code
-from loadgen.verify.ranges import Bounds, Checksum, Range, joined, segments, whole, width_for
+from loadgen.verify.ranges import (
+    Bounds,
+    Checksum,
+    Range,
+    joined,
+    may_be_uneven,
+    piece_width,
+    pieces,
+    segments,
+    whole,
+    width_for,
+)
 from loadgen.verify.scan import Row
 
 POOL = ThreadPoolExecutor(2)
@@ -341,6 +353,11 @@ class Rows:
             for number, texts in parts.items()
         }
 
+    def counts(self, part: Range, width: int) -> dict[int, int]:
+        """Return how many rows each piece has."""
+        keys = (key for key, _ in self._all() if part.low <= key <= part.high)
+        return dict(Counter((key - part.low) // width for key in keys))
+
     def digests(self, part: Range) -> dict[int, list[str]]:
         """Return the texts themselves."""
         found: dict[int, list[str]] = {}
@@ -374,6 +391,7 @@ def compared(source: Rows, copy: Rows, lag: float = 0.0) -> Comparison:
 
 def looked_at(comparison: Comparison) -> Iterator[Finding]:
     """Yield what both looks find."""
+    yield from comparison.begin()
     for part in ahead(comparison.parts()):
         yield from comparison.first_look(part)
     yield from comparison.second_look()
@@ -406,6 +424,36 @@ def test_a_range_with_too_many_rows_is_cut_again() -> None:
     found = [one.key for one in looked_at(compared(ours, theirs))]
     assert found == ["777", str(2**50)]
     assert ours.digested < 5000
+
+
+@pytest.mark.parametrize("far", [(), (2**50,), (-(2**61), 2**40, 2**61)])
+def test_a_key_far_off_leaves_ranges_small(far: tuple[int, ...]) -> None:
+    """However far: no side is asked for the checksum of most of its rows in one range."""
+    source = {key: ["a"] for key in (*range(300_000), *far)}
+    copy = {**source, 299_999: ["b"]} | {key: ["b"] for key in far[:1]}
+    ours = Rows(source)
+    comparison = compared(ours, Rows(copy))
+    list(comparison.begin())
+    parts = list(comparison.parts())
+    answers = [one for part in parts for one in part.source.result().values()]
+    assert max(one.rows for one in answers) <= 10_000
+    assert sum(one.rows for one in answers) == len(source)
+    found = {int(one.key) for part in parts for one in comparison.first_look(part)}
+    assert found == {299_999, *far[:1]}
+
+
+def test_a_large_table_is_cut_by_counts_only_where_it_must_be() -> None:
+    """Keys that are dense, or lie evenly far apart, are cut by width alone."""
+    assert not may_be_uneven(Range(1, 5_000_000, 1_000_000))
+    assert not may_be_uneven(Range(1, 2**60, 1000))
+    sparse = Range(1, 2**60, 1_000_000)
+    assert may_be_uneven(sparse)
+    assert pieces(sparse, dict.fromkeys(range(1000), 1000)) == [sparse]
+    width = piece_width(sparse)
+    cut = pieces(sparse, {0: 900_000, 1: 10, 5: 100_000, 999: 1})
+    assert [one.rows for one in cut] == [900_000, 100_011]
+    assert cut[0] == Range(1, width, 900_000)
+    assert (cut[1].low, cut[1].high) == (width + 1, 2**60)
 
 
 def test_a_row_that_comes_later_is_in_flight() -> None:

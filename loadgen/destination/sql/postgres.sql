@@ -6,10 +6,11 @@ SELECT nspname::text FROM pg_catalog.pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1
 
 -- name: tables
--- Columns of a schema's tables in their order, types in full, and whether one may be NULL; so may
--- one whose constraint was never checked.
+-- Columns of a schema's tables in their order, types in full, and whether one may be NULL. Only
+-- tables of our own server rule that out, not those with heirs, nor a constraint never checked.
 SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       NOT a.attnotnull OR EXISTS (
+       NOT a.attnotnull OR c.relkind NOT IN ('r', 'p')
+       OR c.relkind = 'r' AND c.relhassubclass OR EXISTS (
            SELECT FROM pg_catalog.pg_constraint k
            WHERE k.conrelid = c.oid AND k.contype = 'n' AND NOT k.convalidated
              AND a.attnum = ANY (k.conkey))

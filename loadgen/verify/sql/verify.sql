@@ -34,6 +34,10 @@ WHERE found.rows > 0 ORDER BY part
 SELECT {number}, count(*), sum(hashint8extended(hash_record_extended(ROW({values}), 0), 0))::text
 FROM {table} WHERE {live} AND {between} GROUP BY 1
 
+-- name: counts
+-- How many rows there are in each piece of a table.
+SELECT {number}, count(*) FROM {table} WHERE {live} AND {between} GROUP BY 1
+
 -- name: digests
 -- Key and md5 of each row of a range.
 SELECT {key}, md5({row}) FROM {table} WHERE {live} AND {between} ORDER BY 1
