@@ -56,7 +56,8 @@ def test_keys_are_uuid5_of_run_operation_and_k() -> None:
 def test_values_depend_on_the_draws_alone() -> None:
     """Two processes of one run make the same write of the same arrival."""
     for operation in ("insert_order", "insert_event", "soft_delete_user"):
-        writes = [[written(operations(), operation, k).request for k in range(150)] for _ in "ab"]
+        both = operations(), operations()
+        writes = [[written(made, operation, k).request for k in range(150)] for made in both]
         assert writes[0] == writes[1]
         assert len(set(writes[0])) == 150
 
@@ -108,7 +109,7 @@ def test_writes_aim_at_users_that_stay() -> None:
 def test_never_more_than_a_fifth_of_the_users_are_deleted() -> None:
     """Each arrival deletes a user of its own until a fifth is gone; then nothing is left to do."""
     made = operations()
-    targets = [made.write(arrival("soft_delete_user", k)) for k in range(USERS)]
+    targets = [made.write(arrival("soft_delete_user", k, made)) for k in range(USERS)]
     deleted = [write.key for write in targets if write is not None]
     assert len(deleted) == len(set(deleted)) == USERS - synthetic.lasting_users(USERS)
     assert targets[len(deleted) :] == [None] * (USERS - len(deleted))
@@ -164,7 +165,7 @@ def test_the_open_orders_are_bounded() -> None:
     for k in range(50):
         made.committed(written(made, "insert_order", k))
     taken: set[bytes] = set()
-    while (write := made.write(arrival("update_order_status", len(taken)))) is not None:
+    while (write := made.write(arrival("update_order_status", len(taken), made))) is not None:
         taken.add(write.key)
     assert len(taken) == OPEN_ORDERS_LIMIT
     assert not {b"%d" % i for i in range(50)} & taken
