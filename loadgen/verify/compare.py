@@ -175,8 +175,11 @@ class Comparison:
         source, copy = self._both(lambda side: side.counts(part, width))
         numbers = source.keys() | copy.keys()
         found = pieces(part, {one: max(source.get(one, 0), copy.get(one, 0)) for one in numbers})
+        if found == [part]:
+            yield part
+            return
         for piece in found:
-            yield from (piece,) if piece == part else self._even(piece)
+            yield from self._even(piece)
 
     def _both(self, ask: Callable[[TableSide], _T]) -> tuple[_T, _T]:
         """Ask both sides at once."""
