@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from loadgen.errors import PlaygroundError
+from loadgen.proxies import open_url
 from loadgen.settings import Settings
 
 _SECONDS = 10.0  # an acknowledgement takes two at most
@@ -35,7 +36,7 @@ def ask(url: str, path: str, body: Mapping[str, object] | None = None) -> dict[s
     data = None if body is None else json.dumps(body).encode()
     request = Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 - http
     try:
-        with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - http, see above
+        with open_url(request, _SECONDS) as answer:
             text = answer.read()
         found = json.loads(text) if text else {}
     except HTTPError as exc:

@@ -5,8 +5,10 @@ Throttled calls are tried again by botocore itself, with back-off and at most fi
 
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from loadgen.costs.reading import Unread
+from loadgen.proxies import is_local
 from loadgen.settings import Settings
 
 _ATTEMPTS: Final = 5
@@ -49,7 +51,13 @@ def clients(settings: Settings) -> Clients:
             if not sessions:  # made when first asked: a profile may not be there
                 sessions.append(boto3.Session(profile_name=settings.aws_profile))
             retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
-            config = Config(retries=retries, connect_timeout=_SECONDS, read_timeout=_SECONDS)
+            endpoint = urlsplit(settings.aws_endpoint_url or "").hostname or ""
+            config = Config(
+                retries=retries,
+                connect_timeout=_SECONDS,
+                read_timeout=_SECONDS,
+                proxies={} if is_local(endpoint) else None,  # None: the environment's
+            )
             made[key] = sessions[0].client(
                 service, key[1], endpoint_url=settings.aws_endpoint_url, config=config
             )

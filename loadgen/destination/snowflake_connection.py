@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.errors import DestinationError
+from loadgen.proxies import exempt, is_local
 from loadgen.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict
     }
     told |= {name: value for name, value in (given or {}).items() if value}
     found = {name: _plain(value) for name, value in told.items() if value}
+    if is_local(host := settings.snowflake_host or ""):
+        exempt(host)
     if settings.snowflake_host and "private_key_file" not in found:
         return {**_EMULATED, **found}
     for name, setting in _NEEDED.items():
