@@ -39,6 +39,7 @@ from loadgen.settings import Settings, load_settings, misspelt
 from loadgen.source import postgres
 from loadgen.source.schema import migrate
 from loadgen.users import PostgresUser
+from loadgen.web_access import require_token
 from loadgen.workload.plan import Plan, new_run_id
 
 logger = logging.getLogger(__name__)
@@ -94,17 +95,16 @@ def prepare(environment: Environment, **_: Any) -> None:
     patience = _WORKER_STOP_SECONDS if isinstance(runner, MasterRunner) else _STOP_SECONDS
     environment.stop_timeout = environment.stop_timeout or patience
     try:
-        if environment.web_ui is not None:
-            require_page_port(options.web_host, options.web_port)
         _state.settings = arguments.settings_with(options)
+        _require_protection(environment)
+        if environment.web_ui is not None:
+            require_page_port(environment.web_ui.host, options.web_port)
         thresholds.load(_state.settings)  # refused now, not when a run begins
         terminal.warn_of_misspelt(misspelt())
         require_metrics_port(_state.settings)
         _lock_source(options)
         gevent.spawn(_keep_lock)
-        _state.port = MetricsPort(
-            _state.settings.metrics_host, _state.settings.metrics_port, lambda: _state.run
-        )
+        _state.port = MetricsPort(_state.settings, lambda: _state.run)
     except PlaygroundError as exc:
         _exit(exc)
     except KeyboardInterrupt:
@@ -112,11 +112,26 @@ def prepare(environment: Environment, **_: Any) -> None:
     PostgresUser.host = postgres.place(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
         keep_order(environment.web_ui.app)
+        locust_page.protect(environment.web_ui.app, _state.settings, options.web_base_path)
         environment.web_ui.app.register_blueprint(make_door(lambda: _state.run))
-        locust_page.guard(environment.web_ui.app, _take_edits)
+        locust_page.guard(environment.web_ui.app, PostgresUser.host, _take_edits)
         locust_page.show_rates_in_force(environment.web_ui, options)
         locust_tab.add(environment.web_ui, lambda: status(_state.run))
     gevent.signal_handler(signal.SIGINT, _interrupt, environment)
+
+
+def _require_protection(environment: Environment) -> None:
+    """Refuse ports that other machines could drive the load by. Raises SettingsError."""
+    options = options_of(environment)
+    require_token(_state.settings, _state.settings.metrics_host, "METRICS_HOST")
+    if environment.web_ui is None:
+        return
+    if options.web_login:
+        raise SettingsError(
+            "--web-login needs users that this load does not keep: set LOADGEN_WEB_TOKEN, and the "
+            "page asks for it"
+        )
+    require_token(_state.settings, options.web_host, "--web-host")
 
 
 def start(environment: Environment, **_: Any) -> None:

@@ -116,6 +116,16 @@ class Settings(BaseSettings):
         15, description="how long a late commit is held, and a row lives before its hard case"
     )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
+    loadgen_web_token: SecretStr | None = Field(
+        None,
+        description="password of Locust's page and of the control API; needed if other machines "
+        "can reach them",
+    )
+    loadgen_allowed_hosts: str | None = Field(
+        None,
+        description="names, separated by commas, that this machine's ports are reached by, beside "
+        "localhost and its IP addresses",
+    )
     metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
     load_url: str | None = Field(
         None,
@@ -196,6 +206,11 @@ class Settings(BaseSettings):
     def rates_per_hour(self) -> dict[str, float]:
         """Return the arrival rate of each operation, per hour."""
         return {name: getattr(self, setting) for name, setting in RATE_SETTINGS.items()}
+
+    def allowed_hosts(self) -> frozenset[str]:
+        """Return the names in LOADGEN_ALLOWED_HOSTS, in lower case."""
+        names = (self.loadgen_allowed_hosts or "").lower().split(",")
+        return frozenset(name.strip() for name in names if name.strip())
 
     def public(self) -> dict[str, object]:
         """Return every setting by name as a plain value, secrets masked."""

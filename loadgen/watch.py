@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 
 from loadgen.destination.probe import Destination
-from loadgen.door_client import door_url
+from loadgen.door_client import LoadControl
 from loadgen.errors import RecordError, SettingsError, SourceError
 from loadgen.record import RunRecord
 from loadgen.record_reader import find_run, load_run
@@ -32,6 +32,7 @@ from loadgen.watching.marking import Marking
 from loadgen.watching.metrics import WatchCollector, WatchState
 from loadgen.watching.notices import Notices
 from loadgen.watching.protection import Protection, dangers
+from loadgen.web_access import AccessControl
 
 _LONGEST_LOOK: Final = 15.0  # seconds, then the source counts as away
 _SEGMENT: Final = 16 * 2**20  # bytes of WAL; a crash takes back less than that
@@ -62,7 +63,9 @@ class Watch:
         self._marking: Marking | None = None
         if destinations is not None:
             every = settings.marker_interval_seconds
-            self._marking = Marking(dsn, door_url(settings), every, destinations, self._notices)
+            self._marking = Marking(
+                dsn, LoadControl.of(settings), every, destinations, self._notices
+            )
         self._latest: Observation | None = None
         self._reader, self._kept = KeptReader(settings.reports_dir), Kept()
         self._wal_bytes = 0  # of the latest observation that there was
@@ -153,6 +156,7 @@ class Watch:
                 f"WATCH_PORT: the watch's metrics can't listen on {settings.metrics_host}:"
                 f"{settings.watch_port} ({exc.strerror}): set WATCH_PORT to a free port"
             ) from exc
+        server.set_app(AccessControl(make_wsgi_app(registry), settings))
         self._notices.say(
             f"watching {postgres.mask(self._dsn)} every {self._interval:g} s, metrics at "
             f"http://{settings.metrics_host}:{settings.watch_port}/metrics"

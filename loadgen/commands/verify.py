@@ -16,7 +16,7 @@ from loadgen.destination.copies import MarkerProbe, open_copy
 from loadgen.destination.door import Door
 from loadgen.destination.postgres_door import PostgresDoor
 from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.door_client import door_url
+from loadgen.door_client import LoadControl
 from loadgen.errors import PlaygroundError, RecordError, SettingsError
 from loadgen.record import RunRecord
 from loadgen.record_reader import Run, find_run, load_run, read_deletes, read_verify
@@ -125,7 +125,7 @@ def _outcomes(
     record: Run | None,
 ) -> dict[str, ToolOutcome]:
     """Return what was found of each tool, in the order of the file."""
-    url = args.url or door_url(settings)
+    control = LoadControl.of(settings, args.url)
     with ExitStack() as held:
         source = PostgresDoor(dsn, is_source=True)
         held.callback(source.close)
@@ -134,7 +134,7 @@ def _outcomes(
         copies = _copies(tools, settings, held)
         late: list[str] = []
         if args.drain:
-            held.enter_context(rested(Load(url, runs), _say))
+            held.enter_context(rested(Load(control, runs), _say))
             there = [tool for tool in tools if tool.name in copies.doors]
             late = _drained(args, settings, there, dsn)
         outcomes: dict[str, ToolOutcome] = {}

@@ -15,7 +15,7 @@ from typing import Any, Final
 import psycopg
 
 from loadgen.destination.probe import Destination
-from loadgen.door_client import DoorError, ask
+from loadgen.door_client import DoorError, LoadControl
 from loadgen.errors import DestinationError, SourceError
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import plain_errors
@@ -30,25 +30,25 @@ _TRIES: Final = 10  # where a watch writes markers too, it may be first
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Where a load's control door would be, and whether one holds the source's lock."""
+    """Where a load's control API would be, and whether one holds the source's lock."""
 
-    url: str
+    control: LoadControl
     runs: bool
 
 
 @contextmanager
 def rested(load: Load, say: Callable[[str], None]) -> Iterator[None]:
     """Keep the load paused within. Raises DoorError, SourceError."""
-    paused = load.runs and _pause(load.url)
+    paused = load.runs and _pause(load.control)
     try:
         if paused:
-            say(f"the load at {load.url} is paused")
+            say(f"the load at {load.control.url} is paused")
         if load.runs:
-            _settle(load.url)
+            _settle(load.control)
         yield
     finally:
-        if paused and _is_ours(load.url):
-            ask(load.url, "resume", {"by": "verify"})
+        if paused and _is_ours(load.control):
+            load.control.ask("resume", {"by": "verify"})
             say("the load goes on")
 
 
@@ -94,28 +94,28 @@ def _shows(probe: Destination, run_id: str, sequence: int) -> bool:
         return False
 
 
-def _pause(url: str) -> bool:
+def _pause(control: LoadControl) -> bool:
     """Pause a load that runs; False where there is nothing to pause."""
-    if ask(url, "rates").get("state") != "running":
+    if control.ask("rates").get("state") != "running":
         return False
-    ask(url, "pause", {"reason": REASON, "by": "verify"})
+    control.ask("pause", {"reason": REASON, "by": "verify"})
     return True
 
 
-def _settle(url: str) -> None:
+def _settle(control: LoadControl) -> None:
     """Wait for what the load had sent before. Raises DoorError where it does not end."""
     deadline = time.monotonic() + _LAST_WRITES
     while time.monotonic() < deadline:
-        operations = ask(url, "rates").get("operations") or {}
+        operations = control.ask("rates").get("operations") or {}
         if not any(now["in_flight"] for now in operations.values()):
             return
         time.sleep(_PAUSE)
     raise DoorError(
-        f"the load at {url} still has writes under way {_LAST_WRITES:g} s after its pause: "
+        f"the load at {control.url} still has writes under way {_LAST_WRITES:g} s after its pause: "
         "look at the source, then verify again"
     )
 
 
-def _is_ours(url: str) -> bool:
-    found = ask(url, "rates")
+def _is_ours(control: LoadControl) -> bool:
+    found = control.ask("rates")
     return found.get("state") == "paused" and found.get("reason") == REASON

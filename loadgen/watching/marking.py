@@ -17,7 +17,7 @@ from typing import Final
 import psycopg
 
 from loadgen.destination.probe import Destination
-from loadgen.door_client import DoorError, ask
+from loadgen.door_client import DoorError, LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SourceError
 from loadgen.record import RunRecord
 from loadgen.record_reader import read_freshness
@@ -78,13 +78,13 @@ class Marking:
     def __init__(
         self,
         dsn: str,
-        door: str,  # the load's address
+        control: LoadControl,
         interval: float,
         destinations: Sequence[Destination],
         notices: Notices,
     ) -> None:
         self._dsn = dsn
-        self._door = door
+        self._control = control
         self._interval = interval
         self._notices = notices
         self._tools = [_Tool(destination) for destination in destinations]
@@ -275,7 +275,7 @@ class Marking:
         if run.goes_on:
             with suppress(DoorError):  # no load, no journal
                 entry = {"kind": kind, "tool": tool.name, "newest": turn.newest}
-                ask(self._door, "journal", {**entry, "shows": turn.shows, "by": "watch"})
+                self._control.ask("journal", {**entry, "shows": turn.shows, "by": "watch"})
 
 
 def _steady_clock() -> Callable[[], datetime]:

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from loadgen.door_client import DoorError, ask
+from loadgen.door_client import DoorError, LoadControl
 from loadgen.expose import Exposable, TunnelError, tunnel
 from loadgen.proxies import is_local
 from tests.proxy import refusing_proxy
@@ -48,14 +48,14 @@ def port() -> Iterator[int]:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_load_of_this_machine_is_asked_directly(host: str, port: int) -> None:
     """The proxy would have answered 503."""
-    assert ask(f"http://{host}:{port}", "rates")["state"] == "running"
+    assert LoadControl(f"http://{host}:{port}").ask("rates")["state"] == "running"
 
 
 @pytest.mark.usefixtures("proxied")
 def test_a_load_elsewhere_is_asked_by_the_proxy() -> None:
     """LOAD_URL of another machine: 192.0.2.1 is nobody's, and the proxy answers for it."""
     with pytest.raises(DoorError, match="HTTP 503"):
-        ask("http://192.0.2.1:9646", "rates")
+        LoadControl("http://192.0.2.1:9646").ask("rates")
 
 
 @pytest.mark.usefixtures("proxied")
