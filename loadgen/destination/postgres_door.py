@@ -30,9 +30,7 @@ class PostgresDoor:
 
     engine: Engine = "postgres"
 
-    def __init__(
-        self, dsn: str, *, is_source: bool = False, called: str = "DATABASE_URL"
-    ) -> None:
+    def __init__(self, dsn: str, *, is_source: bool = False, called: str = "DATABASE_URL") -> None:
         self._dsn = dsn
         self._called = called
         self._error = SourceError if is_source else DestinationError
