@@ -12,7 +12,7 @@ from loadgen.destination.warehouses import Warehouse, shared, unfair
 from loadgen.settings import Settings
 from loadgen.source.examine import Publication, SourceFacts
 from loadgen.source.grant import PLUGIN
-from loadgen.source.schema import PUBLICATION, TABLES
+from loadgen.source.schema import PUBLICATION, TABLES, encoding_problems
 
 # A write made 490 to 820 bytes of WAL between checkpoints (Postgres 18, events of 300 bytes). After
 # a checkpoint the first touch of a page writes all of it, 8 KiB: at low rates most writes are that.
@@ -229,11 +229,7 @@ def _clock(facts: Facts) -> Iterator[str]:
 
 
 def _encoding(facts: Facts) -> Iterator[str]:
-    if _of(facts).server.encoding != "UTF8":
-        yield (
-            f"the database is encoded in {_of(facts).server.encoding}, and tools such as Fivetran "
-            "refuse all but UTF8: make a database with ENCODING 'UTF8' and seed that"
-        )
+    yield from encoding_problems(_of(facts).server.encoding)
 
 
 def _ports(facts: Facts) -> Iterator[str]:

@@ -32,7 +32,7 @@ def open_copy(tool: Tool, settings: Settings) -> Door:
                 f"{tool.name}`"
             )
         address = running.dsn
-    return PostgresDoor(address)
+    return PostgresDoor(address, called=tool.address_setting)
 
 
 class MarkerProbe:

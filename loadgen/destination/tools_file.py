@@ -126,6 +126,11 @@ class Tool(Table):
         """The DuckDB database of the copy."""
         return self.file or self.folder / "copy.duckdb"
 
+    @property
+    def address_setting(self) -> str:
+        """The setting that a given address comes from, as messages name it."""
+        return self.url_env or f"url in [tools.{self.name}]"
+
     def address(self) -> str | None:
         """Return the Postgres address that was given, None for the embedded server of `folder`.
 

@@ -73,6 +73,7 @@ class Conductor:
     _marks: Marks = field(init=False, default_factory=Marks)
     _limits: tuple[Threshold, ...] = field(init=False, default=())
     _remade: int = field(init=False, default=0)  # connections, up to the last sample
+    hard_case_failures: Mapping[tuple[str, str], int] = field(init=False, default_factory=dict)
     _journal_started: bool = field(init=False, default=False)
 
     def begin(self) -> None:
@@ -212,11 +213,11 @@ class Conductor:
             seconds,
             marked,
             judgement,
+            by_operation({**self.swarm.failures(), **self.hard_case_failures}),
         )
         self.record.update_run(
             **recorded(outcome),
             ended_at=datetime.now(UTC),
-            failures=by_operation(self.swarm.failures()),
             latency_all=latency_all,
             rows_before=self._rows_before,
             rows_after=after.rows,

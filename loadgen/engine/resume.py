@@ -231,7 +231,8 @@ def take_possession(connection: psycopg.Connection, resumed: Resumed) -> None:
         if run_of_claim(last) != resumed.plan.run_id:
             raise SourceError(
                 f"run {resumed.plan.run_id} can't go on here: the last run in this database is "
-                f"{run_of_claim(last)}; start a new one, or correct DATABASE_URL"
+                f"{run_of_claim(last)}; start a new one"
+                + ("" if postgres.is_embedded(connection) else ", or correct DATABASE_URL")
             )
         claim(connection, resumed.plan.claim)
         since = connection.execute(_SQL["server_time"]).fetchone()

@@ -68,6 +68,7 @@ class Run:
         if self._hard_cases is not None:
             conductor.record.update_run(hard_cases=self._hard_cases.stop())
             conductor.record.append_deletes(self._hard_cases.take_deleted())
+            conductor.hard_case_failures = self._hard_cases.failures()
         try:
             self.outcome = conductor.finish(interrupted=self.interrupted)
             self._feed_page()

@@ -99,6 +99,9 @@ def print_summary(outcome: Outcome, conductor: Conductor) -> None:
             f"{milliseconds(latency['service']['p95']):>13}"
             f"{milliseconds(latency['intended']['p95']):>14}"
         )
+    for name, failures in outcome.failures.items():
+        by_sqlstate = ", ".join(f"{n:,} with SQLSTATE {state}" for state, n in failures.items())
+        print(f"failed: {name}: {by_sqlstate}")
     if not outcome.problems:
         print("Rows gained equal the committed counters; the accounting law held in every sample.")
     paused = conductor.tuning.paused

@@ -48,8 +48,8 @@ def published(source: Door) -> Tables:
     tables = source.tables(SOURCE_SCHEMA)
     if not names:
         raise SourceError(
-            "the source has no publication `loadgen`: run `loadgen seed`, or point DATABASE_URL at "
-            "the playground's database"
+            f"the source at {source.where} has no publication `loadgen`: run `loadgen seed` there, "
+            "or verify against the playground's database"
         )
     return {name: tables[name] for name in names if name in tables}
 

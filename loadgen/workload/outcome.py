@@ -24,12 +24,14 @@ class Outcome:
     seconds: float
     bottleneck_seconds: int | None
     judgement: Judgement
+    failures: Mapping[str, Mapping[str, int]]  # by operation or hard case, then SQLSTATE
 
 
 def recorded(outcome: Outcome) -> dict[str, Any]:
     """Return what the record holds of an outcome, by run.json's keys."""
     return {
         "exit_code": outcome.exit_code,
+        "failures": outcome.failures,
         "totals": {name: plain_totals(counts) for name, counts in outcome.totals.items()},
         "asked": dict(outcome.asked),
         "latency": outcome.latency,
