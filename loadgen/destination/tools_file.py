@@ -66,6 +66,7 @@ class Tool(Table):
     user: _Name | None = None
     private_key_path: Path | None = None
     runner: Literal["replication", "dlt"] | None = None
+    # How often it syncs; without it by its plan, or all the time.
     interval_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="before")
@@ -163,8 +164,6 @@ class Tool(Table):
             yield "schema is missing: its name was chosen when the tool was set up"
 
     def _problems_of_address(self) -> Iterator[str]:
-        if self.interval_seconds is not None:
-            yield "interval_seconds goes with a runner only: remove it"
         if self.destination == "postgres" and self.url is None and self.url_env is None:
             yield "url is missing (or url_env): the address of the copy, postgresql://…"
         if self.destination == "duckdb" and self.file is None:

@@ -34,9 +34,15 @@ Tell = Callable[[str, Progress], None]  # a table's name, and how far it is
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to verify: seconds that a delivery may take while a load writes, and what to hide."""
+    """How to verify: seconds until the second look while a load writes, and what to hide.
+
+    The copy must hold what transactions below `horizon` wrote; None if no marker tells. `settled`:
+    the source rests and all was delivered, so that what differs will never come.
+    """
 
     lag: float = 0.0
+    horizon: int | None = None
+    settled: bool = True
     masked: bool = False
     deletes: Deletes = field(default_factory=Deletes)
     tell: Tell = lambda *_: None
@@ -64,7 +70,9 @@ def load_runs(source: Door) -> bool:
 class _Found:
     """What was found of a tool so far; `cases` is None until the hard cases' turn."""
 
+    settled: bool
     tally: Tally = field(default_factory=Tally)
+    late: Tally = field(default_factory=Tally)
     problems: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)  # tables whose copy can't be compared
     cases: dict[str, CaseFindings] | None = None
@@ -84,7 +92,7 @@ class _Found:
             self._add(finding)
 
     def _add(self, finding: Finding) -> None:
-        self.tally.add(finding)
+        (self.late if finding.late else self.tally).add(finding)
         if finding.case is not None and self.cases is not None:
             self.cases.setdefault(finding.case, CaseFindings()).add(finding)
         if finding.table == HARD_CASES and finding.kind in {"not_deleted", "resurrected"}:
@@ -94,7 +102,7 @@ class _Found:
 def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked) -> ToolOutcome:
     """Return what is wrong with a tool's copy. Raises SourceError."""
     began = time.monotonic()
-    found, clocks = _Found(), {}
+    found, clocks = _Found(asked.settled), {}
     tried = _tried(source, tables, asked.deletes)
     with ExitStack() as held:
         held.enter_context(copy.reading())
@@ -121,8 +129,9 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
         found.tally.totals,
         found.tally.kept,
         found.problems,
+        late=found.late,
         seconds=time.monotonic() - began,
-        cases=_cases(tool, tables, there, found if compared else _Found(), tried),
+        cases=_cases(tool, tables, there, found if compared else _Found(asked.settled), tried),
         deletes=asked.deletes.after(found.still_there) if compared else None,
         clocks=clocks,
     )
@@ -187,7 +196,11 @@ def _cases(
         pair for pair in there.pairs if pair.table == HARD_CASES and pair.position(ADDED) is None
     ]
     return judged_cases(
-        tried, found.cases, tool.convention.reads, ["added_columns"] if lacking else []
+        tried,
+        found.cases,
+        tool.convention.reads,
+        ["added_columns"] if lacking else [],
+        settled=found.settled,
     )
 
 
@@ -221,6 +234,7 @@ def _comparison(
     known = Known(
         last_key=_last_key(source, pair.table),
         gone=asked.deletes.gone if pair.table == HARD_CASES else frozenset(),
+        horizon=asked.horizon,
         lossy=tool.convention.lossy,
         masked=asked.masked,
     )
