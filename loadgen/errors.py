@@ -5,6 +5,23 @@ The exit code rides on the class, so `cli.main` and Locust's listeners end a pro
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
+
+_LONGEST_LINE: Final = 400  # characters of another program's message
+
+
+def one_line(message: object, most: int = _LONGEST_LINE) -> str:
+    """Return a message of several lines as one, shortened in its middle to `most` characters.
+
+    Its cause may stand in any line: Snowflake has it in the second, dlt in the last. Lines that
+    only point at a place in the line above are left out.
+    """
+    lines = [line.strip() for line in str(message).splitlines()]
+    text = " ".join(line for line in lines if line.strip("^~- "))
+    if len(text) <= most:
+        return text
+    tail = most // 3
+    return f"{text[: most - tail - 3].rstrip()} … {text[-tail:].lstrip()}"
 
 
 def meant(name: str, known: Iterable[str]) -> str:

@@ -159,6 +159,9 @@ class Settings(BaseSettings):
     snowflake_private_key_path: Path | None = Field(
         None, description="file of that user's private key"
     )
+    snowflake_private_key_passphrase: SecretStr | None = Field(
+        None, description="passphrase of that file, if it has one"
+    )
     snowflake_role: str | None = Field(None, description="Snowflake role")
     snowflake_warehouse: str | None = Field(
         None, description="Snowflake warehouse of our own queries"

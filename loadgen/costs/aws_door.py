@@ -8,12 +8,12 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from loadgen.costs.reading import Unread
+from loadgen.errors import one_line
 from loadgen.proxies import is_local
 from loadgen.settings import Settings
 
 _ATTEMPTS: Final = 5
 _SECONDS: Final = 20
-_SHOWN_CHARACTERS: Final = 200
 _MEANINGS: Final = {
     "Throttl": f"AWS throttles, also after {_ATTEMPTS} attempts: try again later",
     "RequestLimitExceeded": f"AWS throttles, also after {_ATTEMPTS} attempts: try again later",
@@ -78,11 +78,6 @@ def asked(what: str, read: Callable[[], T]) -> T | Unread:
         error = exc.response.get("Error", {})
         code = str(error.get("Code", ""))
         meaning = next((said for begins, said in _MEANINGS.items() if begins in code), None)
-        return Unread(f"{what}: {meaning or _short(error.get('Message'))} ({code})")
+        return Unread(f"{what}: {meaning or one_line(error.get('Message'))} ({code})")
     except BotoCoreError as exc:
-        return Unread(f"{what}: {_short(exc)}")
-
-
-def _short(said: object) -> str:
-    """Return the first line of a message, which may be a whole page."""
-    return str(said).strip().partition("\n")[0][:_SHOWN_CHARACTERS]
+        return Unread(f"{what}: {one_line(exc)}")

@@ -29,6 +29,7 @@ class PostgresDoor:
     """
 
     engine: Engine = "postgres"
+    database: None = None
 
     def __init__(self, dsn: str, *, is_source: bool = False, called: str = "DATABASE_URL") -> None:
         self._dsn = dsn
@@ -71,8 +72,8 @@ class PostgresDoor:
             said = exc.diag.message_primary
             raise self._error(f"{said}: GRANT SELECT on it to our user") from exc
         except psycopg.Error as exc:
-            said = exc.diag.message_primary or str(exc).strip().partition("\n")[0]
-            raise self._error(f"Postgres refuses: {said} (SQLSTATE {exc.sqlstate})") from exc
+            message = postgres.server_message(exc)
+            raise self._error(f"Postgres refuses: {message} (SQLSTATE {exc.sqlstate})") from exc
 
     def close(self) -> None:
         """Hang up."""

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import conninfo, pq
 from psycopg.rows import TupleRow
 
-from loadgen.errors import SourceError
+from loadgen.errors import SourceError, one_line
 from loadgen.sql import statements
 
 # Part of the address of every embedded server; such an address takes nothing from the environment.
@@ -72,6 +72,8 @@ _OTHER_VARIABLES: Final = ("PGSERVICEFILE", "PGREQUIRESSL", "PGDATESTYLE", "PGTZ
 _PREFIX: Final = re.compile(
     r"connection (?:failed|is bad|timeout expired): (?:connection to server .*?(?: failed)?: )?"
 )
+# What libpq asks back, of each address that it has tried.
+_QUESTION = re.compile(r"\s*Is the server running [^?]*\?")
 # What the server says (a FATAL at the door has no SQLSTATE in libpq), and what to do about it.
 _REFUSALS: Final = (
     (r"password authentication failed|no password supplied", "wrong password for user {user}"),
@@ -256,9 +258,16 @@ def plain_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        text = exc.diag.message_primary or str(exc).strip().partition("\n")[0]
+        text = server_message(exc)
         hint = _HINTS.get(exc.sqlstate or "", "the server's log has more")
         raise SourceError(f"{doing}: {text} (SQLSTATE {exc.sqlstate}): {hint}") from exc
+
+
+def server_message(exc: psycopg.Error) -> str:
+    """Return what Postgres says in one line, with the detail that tells why."""
+    if exc.diag.message_primary is None:
+        return one_line(exc)
+    return one_line("; ".join(filter(None, (exc.diag.message_primary, exc.diag.message_detail))))
 
 
 def mask(dsn: str) -> str:
@@ -296,7 +305,7 @@ def explain(exc: psycopg.Error, dsn: str, called: str = "DATABASE_URL") -> Sourc
             keyword: os.environ[v] for v, keyword in _VARIABLES.items() if v in os.environ
         } | given
     place = _place(given)
-    text = _PREFIX.sub("", str(exc).strip().partition("\n")[0], count=1)
+    text = _PREFIX.sub("", _QUESTION.sub("", one_line(exc)), count=1)
     names = {"user": repr(given.get("user", "")), "dbname": repr(given.get("dbname", ""))}
     for pattern, meaning in _REFUSALS:
         if re.search(pattern, text):

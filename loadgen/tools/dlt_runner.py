@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.errors import DestinationError, PlaygroundError
+from loadgen.errors import DestinationError, PlaygroundError, one_line
 from loadgen.settings import load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.tools import background
@@ -25,8 +25,6 @@ from loadgen.tools.syncs import FILE, Sync, append_sync, initial_sync, moved, re
 
 MODULE: Final = "loadgen.tools.dlt_runner"
 INTERVAL_SECONDS: Final = 10.0  # where tools.toml names none
-
-_SAID: Final = 300  # characters of an error
 
 
 def start(tool: Tool) -> None:
@@ -83,8 +81,7 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
             problem = str(exc)
         except Exception as exc:  # noqa: BLE001 - dlt raises all sorts, and the next one may work
             traceback.print_exc()
-            said = " ".join(str(exc).split())
-            problem = f"{type(exc).__name__}: {said[:_SAID]} (more in {background.LOG})"
+            problem = f"{type(exc).__name__}: {one_line(exc)} (more in {background.LOG})"
         ended = datetime.now(UTC)
         append_sync(tool.folder, Sync(began, ended, rows, problem))
         print(f"{ended:%Y-%m-%dT%H:%M:%SZ} {problem or f'{sum(rows.values())} rows'}", flush=True)  # noqa: T201

@@ -14,6 +14,7 @@ from typing import Final
 from loadgen.clock_offset import ClockOffset, clock_offset
 from loadgen.destination.columns import literal, quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA
+from loadgen.destination.copies import located
 from loadgen.destination.door import Door, Tables
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError, SourceError
@@ -23,7 +24,7 @@ from loadgen.verify.cases import CaseFindings, CaseOutcome, judged_cases
 from loadgen.verify.compare import Comparison, Part, Progress, ahead
 from loadgen.verify.deletes import Deletes
 from loadgen.verify.findings import ADDED, Finding, Known, Tally
-from loadgen.verify.mapping import Mapped, TablePair, mapped, missing_schema
+from loadgen.verify.mapping import Mapped, TablePair, mapped
 from loadgen.verify.outcome import TableOutcome, ToolOutcome
 from loadgen.verify.scan import Side
 
@@ -205,9 +206,7 @@ def _cases(
 
 
 def _mapped(tool: Tool, source: Door, tables: Tables, copy: Door) -> Mapped:
-    schemas = copy.schemas()
-    if tool.schema_name not in schemas:
-        return Mapped(problems=(missing_schema(tool, schemas),))
+    tool = located(tool, copy)
     found = copy.tables(tool.schema_name)
     return mapped(tool, _to_be_there(tool, source, tables, found), found)
 
@@ -217,8 +216,7 @@ def _to_be_there(tool: Tool, source: Door, tables: Tables, found: Tables) -> Tab
     return {
         name: columns
         for name, columns in tables.items()
-        if tool.convention.table_name(name, folds_to=tool.folds_to) in found
-        or _has_rows(source, name)
+        if tool.find_table(name, found) or _has_rows(source, name)
     }
 
 
