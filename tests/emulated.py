@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,19 +12,25 @@ import pytest
 from tests.conftest import EMULATORS, clean_environment, find_free_port, kill_all
 from tests.polling import wait_for
 
+_MOTO_AT = Path(__file__).parent / "emulators/moto_at.py"
+
 
 @contextmanager
-def aws_server() -> Iterator[str]:
-    """Run moto's server and yield its address; what it holds is gone with it."""
+def aws_server(at: datetime | None = None) -> Iterator[str]:
+    """Run moto's server and yield its address; what it holds is gone with it.
+
+    With a time, its clock stands still there: what is made was made then.
+    """
     program = EMULATORS / "moto_server"
     if not program.exists():
         pytest.skip(f"no {program}: make setup-dev")
+    command = [program] if at is None else [EMULATORS / "python", _MOTO_AT, at.isoformat()]
     port = find_free_port()
     with TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [str(program), "-H", "127.0.0.1", "-p", str(port)],
+                [*map(str, command), "-H", "127.0.0.1", "-p", str(port)],
                 stdout=out,
                 stderr=out,
                 env=clean_environment(measured=False),

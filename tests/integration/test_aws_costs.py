@@ -30,7 +30,7 @@ from loadgen.settings import load_settings
 from tests.emulated import aws_server
 
 TOOL = "simplyload"
-NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)  # the emulator's clock stands there
 KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -139,7 +139,7 @@ class Aws:
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Run the emulator."""
-    with aws_server() as url:
+    with aws_server(NOW) as url:
         yield url
 
 
@@ -158,10 +158,9 @@ def cents(line: CostLine) -> str:
     return "none" if line.amount is None else f"{line.amount:.2f}"
 
 
-def november(hours: Decimal) -> Decimal:
-    """Return the part of the month in which NOW lies that so many hours are."""
-    month = NOW.replace(day=1)
-    return hours / Decimal(((month + timedelta(days=32)).replace(day=1) - month).days * 24)
+def november(hours: int) -> Decimal:
+    """Return the part of November that so many hours are."""
+    return Decimal(hours) / (30 * 24)
 
 
 def test_a_short_run_lists_its_bucket(aws: Aws) -> None:
@@ -170,7 +169,7 @@ def test_a_short_run_lists_its_bucket(aws: Aws) -> None:
     line = aws.lines(aws.run(NOW - timedelta(hours=1), 1))[f"{TOOL} S3 storage"]
     assert line.basis == "estimate"
     assert line.payer == "service"
-    expected = Decimal(3) / 1024 * november(Decimal(1))
+    expected = Decimal(3) / 1024 * november(1)
     assert line.quantity == expected.quantize(Decimal("1e-9"))
     assert "1 objects" in line.note
 
@@ -223,31 +222,29 @@ def test_requests_are_counted_where_metrics_are_on(aws: Aws) -> None:
 
 def test_an_instance_counts_from_its_launch_to_the_run_s_end(aws: Aws) -> None:
     """Hours by type, its public address, its volume by gigabyte; another's tag is not ours."""
-    before = datetime.now(UTC)
     aws.launch("t3.small")
     aws.launch("t3.medium", "other")
     # A run that began an hour before the launch and goes on for 50 hours after it.
-    run = aws.run(before - timedelta(hours=1), 51)
-    lines = aws.lines(run, before + timedelta(hours=50))
+    run = aws.run(NOW - timedelta(hours=1), 51)
+    lines = aws.lines(run, NOW + timedelta(hours=50))
     instance = lines[f"{TOOL} EC2 t3.small"]
     assert cents(instance) == "1.04"  # 50 h at 0.0208
     assert cents(lines[f"{TOOL} public IPv4"]) == "0.25"
     volume = lines[f"{TOOL} EBS gp3"]
-    assert volume.amount == pytest.approx(8 * november(Decimal(50)), abs=Decimal("0.01"))
+    assert volume.amount == pytest.approx(8 * november(50), abs=Decimal("0.01"))
     assert not any("medium" in name for name in lines)
 
 
 @pytest.mark.parametrize("on", [True, False])
 def test_rds_is_the_customer_s_where_there_is_one(aws: Aws, on: bool) -> None:
     """Tagged `source` it is priced by class and storage; without one there is no line of it."""
-    before = datetime.now(UTC)
     if on:
         aws.client("rds").create_db_instance(
             DBInstanceIdentifier="src", DBInstanceClass="db.t3.micro", Engine="postgres",
             AllocatedStorage=20, StorageType="gp3", MasterUsername="u",
             MasterUserPassword="password1", Tags=[{"Key": "tool", "Value": "source"}],
         )  # fmt: skip
-    lines = aws.lines(aws.run(before - timedelta(hours=1), 101), before + timedelta(hours=100))
+    lines = aws.lines(aws.run(NOW - timedelta(hours=1), 101), NOW + timedelta(hours=100))
     if not on:
         assert list(lines) == ["all tools AWS"]
         assert "nothing in the region" in lines["all tools AWS"].note
@@ -255,9 +252,7 @@ def test_rds_is_the_customer_s_where_there_is_one(aws: Aws, on: bool) -> None:
     assert cents(lines["source RDS db.t3.micro"]) == "1.80"  # 100 h at 0.018
     assert lines["source RDS db.t3.micro"].payer == "customer"
     assert lines["source RDS db.t3.micro"].grade == "K"
-    assert (
-        cents(lines["source RDS storage gp3"]) == f"{Decimal('2.30') * november(Decimal(100)):.2f}"
-    )
+    assert cents(lines["source RDS storage gp3"]) == "0.32"  # 100 h of November at 2.30 a month
 
 
 def test_a_stopped_database_is_not_free(aws: Aws) -> None:
