@@ -77,6 +77,12 @@ _ALLOWED: Final = {
 _MONEY: Final = ("quantity", "unit_price", "amount", "at_most")
 
 
+def worst_grade(lines: Iterable[CostLine]) -> Grade:
+    """Return the grade of what is known least."""
+    order = list(GRADES)
+    return max((line.grade for line in lines), key=order.index, default="?")
+
+
 def not_priced(tool: str, payer: Payer, category: str, why: str, source: str = "") -> CostLine:
     """Return the line that stands where a figure would, with what kept it from being read."""
     return CostLine(
@@ -125,8 +131,13 @@ class Costs:
 
     @property
     def mode(self) -> Mode:
-        """Provisional as long as one line is."""
-        return "final" if all(line.final for line in self.lines) else "provisional"
+        """Provisional as long as one line is: it has no figure yet, or one that may change."""
+        return "provisional" if self.unsettled else "final"
+
+    @property
+    def unsettled(self) -> int:
+        """How many lines are provisional."""
+        return sum(not line.final for line in self.lines)
 
     def tools(self) -> tuple[str, ...]:
         """Return the tools that have lines, in their order."""

@@ -21,6 +21,7 @@ _LATENCIES: Final = {
     for kind in ("service", "intended")
     for quantile, least in (("p95", 20), ("p99", 100))
 }
+_WHOLE: Final = 1000  # from here on a measurement is shown without digits behind the point
 _LATER: Final = ("freshness_p95_seconds", "freshness_p99_seconds", "cost_dollars")
 _OF_AN_OPERATION: Final = (*_SHARES, *_LATENCIES)
 _OF_A_RUN: Final = (*_OF_AN_OPERATION, BOTTLENECK, *_LATER)
@@ -115,10 +116,11 @@ class Judged:
         }
 
     def __str__(self) -> str:
-        limit = f"{self.threshold}: limit {self.threshold.limit:g}"
+        limit = f"{self.threshold}: limit {self.threshold.limit:.15g}"
         if self.measured is None:
             return f"{limit}, {self.verdict}: {self.why}"
-        return f"{limit}, measured {self.measured:.3g}"
+        measured = f"{self.measured:.3g}" if self.measured < _WHOLE else f"{self.measured:.0f}"
+        return f"{limit}, measured {measured}"
 
 
 @dataclass(frozen=True, slots=True)

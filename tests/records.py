@@ -46,6 +46,8 @@ class Made:
     outage: tuple[float, float] = (0.0, 0.0)
     refused_every: int = 0  # one in so many status updates and orders fails
     ended: bool = True
+    start: datetime = START
+    planned: int | None = None  # seconds that the run is to last, if not `seconds`
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ def write_run(reports: Path, made: Made, run_id: str = "20261123T080000Z-0001") 
 
 def _samples(made: Made, counts: Mapping[str, _Counts]) -> Iterator[Sample]:
     for second in range(made.every, made.seconds + made.every, made.every):
-        at = START + timedelta(seconds=second)
+        at = made.start + timedelta(seconds=second)
         for name, so_far in counts.items():
             yield _sample(made, at, second, name, so_far)
 
@@ -136,9 +138,9 @@ def _opening(made: Made) -> dict[str, object]:
         },
         "source": {"version": "18.6", "embedded": True, "wal_level": "logical"},
         "together": [],
-        "started_at": START - timedelta(seconds=1),
+        "started_at": made.start - timedelta(seconds=1),
         "ended_at": None,
-        "schedule_started_at": START,
+        "schedule_started_at": made.start,
         "journal": [],
         "totals": {},
         "rows_before": BEFORE,
@@ -146,7 +148,7 @@ def _opening(made: Made) -> dict[str, object]:
         "valid": None,
         "invalid_reason": None,
         "users": 8,
-        "duration_seconds": float(made.seconds),
+        "duration_seconds": float(made.planned or made.seconds),
     }
 
 
@@ -154,7 +156,7 @@ def _closing(made: Made, counts: Mapping[str, _Counts]) -> dict[str, object]:
     done = {name: so_far.committed for name, so_far in counts.items()}
     quantiles = {"p50": 0.0012, "p95": 0.0031, "p99": 0.0102, "max": 0.25}
     return {
-        "ended_at": START + timedelta(seconds=made.seconds + 1),
+        "ended_at": made.start + timedelta(seconds=made.seconds + 1),
         "totals": {
             name: {
                 "offered": so_far.offered,

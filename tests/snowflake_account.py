@@ -138,12 +138,15 @@ class Account:
             credits_adjustment_cloud_services=adjustment,
         )
 
-    def ran(self, name: str, start: datetime, seconds: float, user: str, tag: str = "") -> None:
+    def ran(
+        self, name: str, start: datetime, seconds: float, user: str, tag: str = "",
+        *, size: str = "X-Small",
+    ) -> None:  # fmt: skip
         """Add a statement."""
         self.put(
             "account_usage.query_history",
             warehouse_name=name,
-            warehouse_size="X-Small",
+            warehouse_size=size,
             start_time=start,
             end_time=start + timedelta(seconds=seconds),
             user_name=user,

@@ -34,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "costs",
-        help="prices a run: vendors' list prices, months, break-evens; writes costs.json",
+        help="prices a run: vendors' list prices, months, first copies; writes costs.json",
         description="Prices what a run wrote with every vendor's rate card, and a month at its "
         "rate, and writes costs.json into the run's folder; `loadgen report` shows it. These are "
         "list estimates, each with its grade and date; what is not known is said as not priced.",
@@ -159,7 +159,8 @@ def _show(folder: Path, costs: Costs) -> None:
         print()
         _usage(costs.outlook["usage"]["month"], "a month at its rate is")
         _months(costs.outlook["months"])
-        _break_evens(costs.outlook)
+        _once(costs.outlook)
+        _cheapest(costs.outlook)
     print()
     grades = ", ".join(f"{grade} {meaning}" for grade, meaning in GRADES.items())
     _wrapped(f"Grades: {grades}. List estimates, no quotes; docs/costs.md has the method.")
@@ -213,19 +214,21 @@ def _efficiency(spent: Sequence[Mapping[str, Any]]) -> None:
     rows += [
         (
             one["tool"],
-            _figure(one["credits"], ".4g"),
-            _figure(one["credits_per_million_changes"], ".4g"),
-            _figure(one["idle_share"], ".0%"),
-            _figure(one["statements_a_wake_up"], ".3g"),
-            _figure(one["bytes_a_row"], ",.0f"),
+            _figure(one["credits"]),
+            _figure(one["credits_per_million_changes"]),
+            "not known" if one["idle_share"] is None else f"{one['idle_share']:.0%}",
+            _figure(one["statements_a_wake_up"]),
+            _figure(one["bytes_a_row"]),
         )
         for one in spent
     ]
     _table(rows, right=(1, 2, 3, 4, 5))
 
 
-def _figure(number: Decimal | None, form: str) -> str:
-    return "not known" if number is None else format(number, form)
+def _figure(number: Decimal | None) -> str:
+    from loadgen.costs import words  # noqa: PLC0415 - as above
+
+    return "not known" if number is None else words.quantity(number)
 
 
 def _months(months: Sequence[dict[str, Any]]) -> None:
@@ -247,16 +250,41 @@ def _months(months: Sequence[dict[str, Any]]) -> None:
     _table(rows, right=(2, 3, 4))
 
 
-def _break_evens(outlook: Mapping[str, Any]) -> None:
+def _once(outlook: Mapping[str, Any]) -> None:
+    """Print what the first copy of the baseline and a re-sync add to a month, by plan."""
     from loadgen.costs import words  # noqa: PLC0415 - as above
 
-    names = outlook["vendors"]
-    if not outlook["break_evens"]:
+    baseline = outlook["baseline"]
+    if baseline is None:
         return
-    print("\nWhich is certainly cheaper, by changes a month in this mix:")
-    for found in sorted(outlook["break_evens"], key=lambda one: one["changes"]):
-        below, above = (words.vendor(names[found[side]]) for side in ("below", "above"))
-        print(f"  below {words.big(found['changes']):<13} {below}; above it {above}")
+    low, likely, high = (words.gigabytes(size) for size in baseline["bytes"])
+    print()
+    _wrapped(
+        f"Once, for the baseline of {words.big(baseline['rows'])} rows, {likely} ({low} to {high}):"
+    )
+    rows = [
+        ("vendor", "plan", *(line["category"] for line in outlook["months"][0]["once"]), "grade")
+    ]
+    rows += [
+        (
+            words.vendor(month["vendor"]),
+            month["plan"],
+            *(words.dollars(line["amount"] and Decimal(line["amount"])) for line in month["once"]),
+            " ".join(dict.fromkeys(line["grade"] for line in month["once"])),
+        )
+        for month in outlook["months"]
+    ]
+    _table(rows, right=(2, 3))
+
+
+def _cheapest(outlook: Mapping[str, Any]) -> None:
+    """Print the cheapest vendor by range of monthly changes."""
+    from loadgen.costs import words  # noqa: PLC0415 - as above
+
+    print("\nCheapest vendor by monthly changes in this mix:")
+    rows = [("changes a month", "cheapest", "price", "grade")]
+    rows += [words.cheapest(entry, outlook["vendors"]) for entry in outlook["cheapest"]]
+    _table(rows, right=(2,))
 
 
 def _table(rows: Sequence[tuple[str, ...]], right: Iterable[int]) -> None:

@@ -32,6 +32,7 @@ Meter = Literal[
     "distinct_rows",
     "gigabytes",
     "connections",
+    "connection_hours",
     "hours",
     "months",
 ]
@@ -125,10 +126,20 @@ class Base(_Table):
         return self
 
 
-class Plan(_Table):
-    """What one plan of a vendor charges, and when it was in force, both days included.
+class Copying(_Table):
+    """Whether a vendor bills rows that it copies and that did not change."""
 
-    `limits` are the most that the plan allows by meter: beyond it there is no such plan.
+    billed: bool
+    source: _Text
+    grade: Grade | None = None  # if it is less certain than its source
+    note: str = ""
+
+
+class Plan(_Table):
+    """What one plan of a vendor charges, and when it was sold, both days included.
+
+    `limits` are the most that the plan allows by meter: beyond it there is no such plan. Plans of
+    one name that are sold together are sizes of it, told apart by their titles.
     """
 
     name: _Text
@@ -146,7 +157,11 @@ class Plan(_Table):
     def in_force(self, day: date) -> bool:
         """Return whether the plan could be had on that day."""
         begun = self.effective_from is None or self.effective_from <= day
-        return begun and (self.effective_to is None or day <= self.effective_to)
+        return begun and not self.ended(day)
+
+    def ended(self, day: date) -> bool:
+        """Return whether the plan was no longer sold on that day."""
+        return self.effective_to is not None and self.effective_to < day
 
 
 class PriceTable(_Table):
@@ -169,7 +184,10 @@ class Price:
 
 
 class RateCard(_Table):
-    """One vendor's prices."""
+    """One vendor's prices.
+
+    `first_copy` and `resync` say whether copying the baseline is billed; None is not known.
+    """
 
     name: str
     vendor: _Text
@@ -178,6 +196,8 @@ class RateCard(_Table):
     infrastructure: bool = False  # an estimate of AWS resources of its own, not a vendor's bill
     sources: Annotated[Mapping[str, Source], Field(min_length=1)]
     plans: tuple[Plan, ...] = ()
+    first_copy: Copying | None = None
+    resync: Copying | None = None
     tables: Mapping[str, PriceTable] = Field(default_factory=dict)
     note: str = ""
 
@@ -199,9 +219,16 @@ class RateCard(_Table):
         return Price(value, found.unit, source, found.grade or source.grade)
 
     def plan(self, name: str | None, day: date) -> Plan | None:
-        """Return the plan of that name in force on that day, or the first in force."""
-        there = (plan for plan in self.plans if plan.in_force(day))
-        return next((plan for plan in there if name in {None, plan.name}), None)
+        """Return the plan of that name or title on that day; without a name the first on sale.
+
+        A plan that has ended is returned for its title, to those who still have it.
+        """
+        on_sale = [plan for plan in self.plans if plan.in_force(day)]
+        ended = [plan for plan in self.plans if plan.ended(day)]
+        if name is None:
+            return next(iter(on_sale), None)
+        named = [plan for plan in [*on_sale, *ended] if name in {plan.name, plan.title}]
+        return next(iter(named), None)
 
     def warnings(self, today: date) -> list[str]:
         """Return in words which sources are older than STALE_DAYS."""
@@ -218,6 +245,9 @@ class RateCard(_Table):
                 yield f"base of plan {plan.name}", plan.base.source
             for charge in plan.charges:
                 yield f"{charge.category} of plan {plan.name}", charge.source
+        for what, copying in (("first_copy", self.first_copy), ("resync", self.resync)):
+            if copying is not None:
+                yield what, copying.source
         for name, table in self.tables.items():
             yield f"table {name}", table.source
 

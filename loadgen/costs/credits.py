@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from loadgen.costs.lines import ByDay
 from loadgen.costs.snowflake_rows import MeteredDay, MeteredHour
-from loadgen.costs.uptime import awake_hours, share_of_hour
+from loadgen.costs.uptime import Awake, credits_awake, share_of_hour
 from loadgen.costs.window import Window
 
 _BY: Final = {
@@ -51,7 +51,7 @@ class Used:
 def metered(
     hours: Sequence[MeteredHour],
     window: Window,
-    spans: Sequence[Window] | None,
+    spans: Sequence[Awake] | None,
     how: Literal["metered", "live"] = "metered",
 ) -> Used:
     """Return the credits of metered hours; `spans` is when the warehouse was awake."""
@@ -75,12 +75,17 @@ def metered(
     return Used(compute.by_day, found, None if cloud.missing else cloud.by_day, how, tuple(notes))
 
 
-def modelled(spans: Sequence[Window], window: Window, per_hour: Decimal) -> Used:
-    """Return what being awake must have cost at so many credits an hour."""
-    days = {
-        day: awake_hours(spans, whole.within(window)) * per_hour for day, whole in window.days()
-    }
-    note = f"model: awake {awake_hours(spans, window):.3f} h at {per_hour} credits an hour"
+def modelled(spans: Sequence[Awake], window: Window) -> Used:
+    """Return what being awake must have cost, by the size that statements ran on."""
+    days = {day: credits_awake(spans, whole.within(window)) for day, whole in window.days()}
+    sizes = {(one.size, one.per_hour): Decimal(0) for one in spans}
+    for one in spans:
+        sizes[one.size, one.per_hour] += one.span.within(window).hours
+    parts = [
+        f"{hours:.3f} h as {size} at {rate} credits an hour"
+        for (size, rate), hours in sizes.items()
+    ]
+    note = f"model: awake {' and '.join(parts)}, its generation as it is now"
     return Used(days, None, None, "model", (note,))
 
 
@@ -114,7 +119,7 @@ class _Sum:
         self.by_day[day] += (credits_ or 0) * share
 
 
-def _share(hour: Window, window: Window, spans: Sequence[Window] | None) -> tuple[Decimal, bool]:
+def _share(hour: Window, window: Window, spans: Sequence[Awake] | None) -> tuple[Decimal, bool]:
     by_clock = window.share_of(hour)
     if by_clock == 1 or spans is None:
         return by_clock, False

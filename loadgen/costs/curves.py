@@ -1,14 +1,13 @@
-"""What a month would cost at other sizes, and where one vendor becomes cheaper than another. Pure.
+"""What a month would cost at other sizes, and which vendor is the cheapest there. Pure.
 
 A vendor's price is that of its cheapest plan that can be compared. Where a part of it is not
 published, the price lies between `least` and `most`; None is "without bound".
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from itertools import combinations, pairwise
 from math import sqrt
 from typing import Final
 
@@ -16,32 +15,38 @@ from loadgen.costs.cards import RateCard
 from loadgen.costs.estimate import Priced
 from loadgen.costs.usage import Usage
 from loadgen.costs.workload import Workload
-from loadgen.record_costs import Total
+from loadgen.record_costs import Total, worst_grade
 
 _PER_DECADE: Final = (1.0, 1.5, 2.2, 3.3, 5.0, 7.0)
 VOLUMES: Final = (*(10.0**e * s for e in range(4, 9) for s in _PER_DECADE), 1e9)
 EVENT_BYTES: Final = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 HOT_ROWS: Final = tuple(10**e * s for e in range(2, 7) for s in (1, 3))
-_NEAR: Final = 1.01  # a break-even is found to a hundredth
+_NEAR: Final = 1.01  # a range ends where another begins, to a hundredth
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A month's price between two bounds, in dollars, and the plan that it is of."""
+    """A month's price between two bounds, in dollars, the plan that it is of, and its grade."""
 
     plan: str
     least: Decimal
     most: Decimal | None
+    grade: str
 
 
 @dataclass(frozen=True, slots=True)
-class BreakEven:
-    """Below `changes` a month `below` is the cheaper, above it `above`."""
+class CheapestRange:
+    """From `low` to `high` changes a month one of `vendors` is the cheapest.
 
-    below: str
-    above: str
-    changes: float
-    dollars: Decimal
+    A single vendor is certainly the cheapest; of several it is open which one, or they cost the
+    same. `at_low` and `at_high` are their prices at the ends.
+    """
+
+    low: float
+    high: float
+    vendors: tuple[str, ...]
+    at_low: tuple[Point, ...]
+    at_high: tuple[Point, ...]
 
 
 def compared(cards: Sequence[RateCard], day: date) -> dict[str, tuple[Priced, ...]]:
@@ -61,9 +66,10 @@ def compared(cards: Sequence[RateCard], day: date) -> dict[str, tuple[Priced, ..
 def cheapest(plans: Sequence[Priced], usage: Usage) -> Point:
     """Return the lowest price among the plans; one that is bounded comes before one that is not."""
     points = [
-        Point(priced.plan.title, total.amount, total.at_most)
+        Point(priced.plan.title, total.amount, total.at_most, worst_grade(lines))
         for priced in plans
-        for total in [Total.of(priced.lines(usage))]
+        for lines in [priced.lines(usage)]
+        for total in [Total.of(lines)]
     ]
     return min(points, key=lambda point: (point.most is None, point.most or 0))
 
@@ -90,37 +96,48 @@ def at_hot_rows(workload: Workload, hot_rows: float) -> Usage:
     return replace(workload, hot_rows=int(hot_rows)).month(played=1).likely
 
 
-def break_evens(vendors: dict[str, tuple[Priced, ...]], workload: Workload) -> Iterator[BreakEven]:
-    """Yield where one vendor becomes certainly cheaper than another, over the volumes."""
-    for one, other in combinations(vendors, 2):
+def cheapest_ranges(
+    vendors: Mapping[str, tuple[Priced, ...]], workload: Workload
+) -> Iterator[CheapestRange]:
+    """Yield which vendors can be the cheapest, over the volumes."""
 
-        def sign(changes: float, pair: tuple[str, str] = (one, other)) -> int:
-            usage = at_volume(workload, changes)
-            return _compared(*(cheapest(vendors[name], usage) for name in pair))
+    def prices(changes: float) -> dict[str, Point]:
+        usage = at_volume(workload, changes)
+        return {name: cheapest(plans, usage) for name, plans in vendors.items()}
 
-        known = [(volume, found) for volume in VOLUMES if (found := sign(volume))]
-        for (low, before), (high, after) in pairwise(known):
-            if before == after:
-                continue
-            changes = _crossing(low, high, before, sign)
-            names = (one, other) if before < 0 else (other, one)
-            point = cheapest(vendors[names[1]], at_volume(workload, changes))
-            yield BreakEven(*names, changes, point.least)
+    def candidates(changes: float) -> tuple[str, ...]:
+        points = prices(changes)
+        bounds = [point.most for point in points.values() if point.most is not None]
+        lowest = min(bounds, default=None)
+        return tuple(n for n, point in points.items() if lowest is None or point.least <= lowest)
+
+    def between(low: float, last: float, high: float) -> CheapestRange:
+        at_low, at_high = (tuple(prices(v)[name] for name in names) for v in (low, last))
+        return CheapestRange(low, high, names, at_low, at_high)
+
+    start = before = VOLUMES[0]
+    names = candidates(start)
+    for volume in VOLUMES[1:]:
+        while candidates(volume) != names:
+            last, changed = _crossing(before, volume, names, candidates)
+            yield between(start, last, changed)
+            start = before = changed
+            names = candidates(start)
+        before = volume
+    yield between(start, VOLUMES[-1], VOLUMES[-1])
 
 
-def _compared(one: Point, other: Point) -> int:
-    """Return -1 where one is cheaper for certain, 1 where the other is, 0 where it is open."""
-    if one.most is not None and one.most < other.least:
-        return -1
-    return 1 if other.most is not None and other.most < one.least else 0
+def _crossing(
+    low: float, high: float, names: tuple[str, ...], candidates: Callable[[float], tuple[str, ...]]
+) -> tuple[float, float]:
+    """Return two volumes a hundredth apart: at the one these are the candidates, at the other not.
 
-
-def _crossing(low: float, high: float, before: int, sign: Callable[[float], int]) -> float:
-    """Return the first volume, to a hundredth, from which on it is no longer as `before`."""
+    They are at `low`, and not at `high`.
+    """
     while high / low > _NEAR:
         middle = sqrt(low * high)
-        if sign(middle) == before:
+        if candidates(middle) == names:
             low = middle
         else:
             high = middle
-    return high
+    return low, high

@@ -14,6 +14,7 @@ from loadgen.costs.usage import Usage
 from loadgen.record_costs import Basis, CostLine, not_priced
 
 _FINEST: Final = Decimal("1e-12")
+_LEAST_SHOWN: Final = Decimal("0.001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Priced:
 
     def _charge(self, charge: Charge, usage: Usage) -> Iterator[CostLine]:
         counted = usage.of(charge.meter) * charge.factor
-        if charge.meter == "connections":
+        if charge.meter in {"connections", "connection_hours"}:
             counted *= self.plan.connections
         left = max(Decimal(0), counted - charge.included)
         included = min(counted, charge.included)
@@ -124,4 +125,6 @@ def _notes(*parts: str) -> str:
 
 
 def _short(number: Decimal) -> str:
+    if 0 < number < _LEAST_SHOWN:
+        return f"less than {_LEAST_SHOWN}"
     return f"{number:,.4g}" if number < 1000 else f"{number:,.0f}"

@@ -13,11 +13,13 @@ from typing import Any, Final
 from loadgen.costs.asked import CostSource
 from loadgen.costs.cards import STALE_DAYS, RateCard, load_cards
 from loadgen.costs.cloud import cloud_sources
+from loadgen.costs.copying import FIRST_COPY, copy_line
+from loadgen.costs.estimate import Priced
 from loadgen.costs.outlook import outlook
 from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
 from loadgen.costs.vendors import VendorPrices, choices, run_usage, with_markers
 from loadgen.costs.words import dollars, plural
-from loadgen.costs.workload import Workload, workload_of
+from loadgen.costs.workload import Baseline, Workload, so_far, workload_of
 from loadgen.destination.tools_file import Tool, load_tools
 from loadgen.record_costs import CostLine, Costs, Total, not_priced
 from loadgen.record_reader import load_run
@@ -32,11 +34,12 @@ _WAREHOUSE: Final = (
 
 
 def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
-    """Return the costs of the run in `folder`, priced by the cards in force at `at`.
+    """Return the costs of the run in `folder`.
 
+    The run is priced by the cards in force on its day, months by those in force at `at`.
     Raises SettingsError for a card, tools.toml or usage.toml that is not understood.
     """
-    run, tools = load_run(folder), load_tools(settings)
+    run, tools = so_far(load_run(folder)), load_tools(settings)
     cards, reported = load_cards(settings.rate_cards_dir), read_reported(folder)
     day = (run.started_at or at).date()
     with cloud_sources(tools, settings, cards, at) as (snowflake, aws):
@@ -45,13 +48,23 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
         kept = without_told(told, own, tools, cards)
         lines = aged(by_tool([*kept, *snowflake.lines(run), *own]), at.date())
         spent = snowflake.efficiency(run)
+    if run.ended_at is None:
+        lines = [replace(line, final=False) for line in lines]
     warnings = [text for card in cards.values() for text in card.warnings(at.date())]
     warnings += _unknown(reported, lines)
     if left_out := len(told) - len(kept):
         warnings.append(f"{left_out} estimated lines are left out: AWS tells what was used")
-    found = _outlook(run, cards, day, reported)
-    if named := _named(tools, cards, day):
-        found["tools"] = named
+    plans = _chosen_plans(tools, cards, at.date())
+    found = _outlook(run, list(cards.values()), at.date(), plans)
+    if reported:
+        found["reported"] = {
+            name: {"source": own.source, **own.told()} for name, own in reported.items()
+        }
+    if plans:
+        found["tools"] = {
+            name: {"card": priced.card.name, "plan": priced.plan.title}
+            for name, priced in plans.items()
+        }
     if spent:
         found["snowflake"] = [asdict(one) for one in spent]
     return Costs(at, tuple(lines), tuple(warnings), found)
@@ -106,18 +119,30 @@ def sources(
 def expected(settings: Settings, tools: Sequence[Tool], at: datetime) -> list[CostLine]:
     """Return what the tools would charge for the run that the settings describe.
 
-    The baseline's first copy is left out: some vendors charge for it, some don't.
+    The first copy of the baseline is a line of its own.
     """
     cards = load_cards(settings.rate_cards_dir)
     found: list[CostLine] = []
-    usage = planned(settings, markers=bool(tools))
+    usage, baseline = planned(settings, markers=bool(tools)), _planned_baseline(settings)
     for priced in VendorPrices(cards, choices(tools), at.date(), {}).named().values():
-        found += [priced] if isinstance(priced, CostLine) else priced.lines(usage)
+        if isinstance(priced, CostLine):
+            found.append(priced)
+        else:
+            found += [*priced.lines(usage), copy_line(priced, usage, baseline, FIRST_COPY)]
     found = aged(found, at.date())
     for tool in tools:
         if tool.destination == "snowflake":
             found.append(not_priced(tool.name, "customer", "warehouse", _WAREHOUSE))
     return found
+
+
+def _planned_baseline(settings: Settings) -> Baseline | None:
+    rows = {
+        "users": settings.initial_users,
+        "orders": settings.initial_orders,
+        "events": settings.initial_events,
+    }
+    return Baseline.of(rows, settings.event_bytes)
 
 
 def planned(settings: Settings, *, markers: bool) -> Usage:
@@ -156,22 +181,19 @@ def _unknown(reported: Mapping[str, Reported], lines: Sequence[CostLine]) -> lis
     ]
 
 
-def _named(
+def _chosen_plans(
     tools: Sequence[Tool], cards: Mapping[str, RateCard], day: date
-) -> dict[str, dict[str, str]]:
-    """Return the card and plan of each tool that names its price, as `months` calls them."""
+) -> dict[str, Priced]:
+    """Return the plan of each tool that names its price."""
     named = VendorPrices(cards, choices(tools), day, {}).named()
-    return {
-        name: {"card": priced.card.name, "plan": priced.plan.title}
-        for name, priced in named.items()
-        if not isinstance(priced, CostLine)
-    }
+    return {name: priced for name, priced in named.items() if not isinstance(priced, CostLine)}
 
 
 def _outlook(
-    run: Run, cards: Mapping[str, RateCard], day: date, reported: Mapping[str, Reported]
+    run: Run, cards: Sequence[RateCard], day: date, plans: Mapping[str, Priced]
 ) -> dict[str, Any]:
     workload, usage = workload_of(run), run_usage(run)
     if workload is None or usage is None:
         return {}
-    return outlook(workload, usage, list(cards.values()), day, reported)
+    chosen = [replace(priced, tool=priced.card.name) for priced in plans.values()]
+    return outlook(workload, usage, cards, day, chosen)

@@ -23,6 +23,7 @@ class UnitPrice:
     grade: Grade
     source: str
     as_of: date
+    final: bool = True
 
 
 PriceOf = Callable[[date], UnitPrice | Unread]
@@ -36,9 +37,11 @@ class What:
     payer: Payer
     category: str
 
-    def unpriced(self, why: str, source: str = "") -> CostLine:
-        """Return the line that stands where the figure would."""
-        return not_priced(self.tool, self.payer, self.category, why, source)
+    def unpriced(self, why: str | Unread, source: str = "") -> CostLine:
+        """Return the line that stands where the figure would; provisional if it may still come."""
+        unread = why if isinstance(why, Unread) else Unread(why)
+        line = not_priced(self.tool, self.payer, self.category, unread.why, source)
+        return replace(line, final=not unread.yet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,9 @@ def priced(what: What, unit: str, parts: ByDay, price_of: PriceOf, told: Told) -
     quantities = {day: exact(quantity) for day, quantity in parts.items()}
     prices = {day: price_of(day) for day in quantities}
     known = {day: price for day, price in prices.items() if isinstance(price, UnitPrice)}
-    unknown = next((price.why for price in prices.values() if isinstance(price, Unread)), None)
+    unread = [price for price in prices.values() if isinstance(price, Unread)]
+    unknown = unread[0].why if unread else None
+    settled = all(price.final for price in known.values()) and not any(p.yet for p in unread)
     line = CostLine(
         tool=what.tool,
         payer=what.payer,
@@ -72,7 +77,7 @@ def priced(what: What, unit: str, parts: ByDay, price_of: PriceOf, told: Told) -
         source=told.source,
         as_of=None,
         note=joined(f"not priced: {unknown or 'no day to price'}", told.note),
-        final=told.final,
+        final=told.final and settled,
     )
     if unknown is not None or not known:
         return line

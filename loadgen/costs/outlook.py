@@ -1,4 +1,4 @@
-"""What costs.json says beyond the run's own lines: months, unit costs, curves, break-evens.
+"""What costs.json says beyond the run's own lines: months, first copies, curves, the cheapest.
 
 Plain data, so that the record stands for itself whatever the cards say later. Money is Decimal to
 the cent, which the record writes as text.
@@ -11,71 +11,86 @@ from typing import Any, Final
 
 from loadgen.costs import curves
 from loadgen.costs.cards import Plan, RateCard
+from loadgen.costs.copying import copy_lines
 from loadgen.costs.curves import Point
 from loadgen.costs.estimate import Priced
-from loadgen.costs.usage import Reported, Usage
-from loadgen.costs.workload import Band, Workload
-from loadgen.record_costs import GRADES, CostLine, Total, plain_line
+from loadgen.costs.usage import Usage
+from loadgen.costs.workload import Band, Baseline, Workload
+from loadgen.record_costs import Total, plain_line, worst_grade
 
 _MILLION: Final = Decimal(1_000_000)
 _CENT: Final = Decimal("0.01")
 
 
 def outlook(
-    workload: Workload, run: Band, cards: Sequence[RateCard], day: date,
-    reported: Mapping[str, Reported],
-) -> dict[str, Any]:  # fmt: skip
-    """Return the outlook of a run's workload, by the cards that are in force on that day."""
+    workload: Workload,
+    run: Band,
+    cards: Sequence[RateCard],
+    day: date,
+    chosen: Sequence[Priced] = (),
+) -> dict[str, Any]:
+    """Return the outlook of a run's workload, by the plans that are sold on that day.
+
+    `chosen` are the plans of the tools under test, which may have ended.
+    """
     month, vendors = workload.month(), curves.compared(cards, day)
+    offered = _offered(cards, day, month.likely, chosen)
     return {
         "usage": {"run": _band(run), "month": _band(month)},
-        "reported": {
-            name: {"source": found.source, **found.told()} for name, found in reported.items()
-        },
+        "baseline": _baseline(workload.baseline),
         "event_bytes": workload.event_bytes,
         "vendors": {name: plans[0].card.vendor for name, plans in vendors.items()},
-        "months": [_month(priced, month, day) for priced in _offered(cards, day, month.likely)],
+        "months": [_month(priced, month, day, workload.baseline) for priced in offered],
         "curves": {
             "changes": _curve(vendors, curves.VOLUMES, lambda v: curves.at_volume(workload, v)),
             "event_bytes": _curve(
                 vendors, curves.EVENT_BYTES, lambda v: curves.at_event_bytes(workload, v)
             ),
-            "hot_rows": _curve(
-                vendors, curves.HOT_ROWS, lambda v: curves.at_hot_rows(workload, v)
-            ),
+            "hot_rows": _curve(vendors, curves.HOT_ROWS, lambda v: curves.at_hot_rows(workload, v)),
         },
-        "break_evens": [
+        "cheapest": [
             {
-                "below": found.below,
-                "above": found.above,
-                "changes": _digits(found.changes),
-                "dollars": found.dollars.quantize(_CENT),
+                "from": _digits(found.low),
+                "to": _digits(found.high),
+                "vendors": list(found.vendors),
+                "at_from": [_point(point) for point in found.at_low],
+                "at_to": [_point(point) for point in found.at_high],
             }
-            for found in curves.break_evens(vendors, workload)
+            for found in curves.cheapest_ranges(_sold(vendors), workload)
         ],
-    }  # fmt: skip
+    }
 
 
-def _offered(cards: Sequence[RateCard], day: date, usage: Usage) -> list[Priced]:
-    """Return the plans that could be had, and those that were in force before, for comparison."""
-    return [
-        Priced(card.name, card, plan)
-        for card in cards
-        if card.payer == "service"
-        for plan in card.plans
-        if (plan.in_force(day) or _former(plan, day)) and _allows(plan, usage)
-    ]
+def _sold(vendors: Mapping[str, tuple[Priced, ...]]) -> dict[str, tuple[Priced, ...]]:
+    """Return the vendors that sell a service; our own infrastructure has no price."""
+    return {name: plans for name, plans in vendors.items() if not plans[0].card.infrastructure}
 
 
-def _former(plan: Plan, day: date) -> bool:
-    return plan.effective_to is not None and plan.effective_to < day
+def _offered(
+    cards: Sequence[RateCard], day: date, usage: Usage, chosen: Sequence[Priced]
+) -> list[Priced]:
+    """Return the plans on sale, of each plan's sizes the cheapest, and those that were chosen."""
+    sizes: dict[tuple[str, str], list[Priced]] = {}
+    for card in cards:
+        for plan in card.plans if card.payer == "service" else ():
+            if plan.in_force(day) and _allows(plan, usage):
+                sizes.setdefault((card.name, plan.name), []).append(Priced(card.name, card, plan))
+    offered = [min(own, key=lambda priced: _most(priced, usage)) for own in sizes.values()]
+    known = {(priced.card.name, priced.plan.title) for priced in offered}
+    more = {(priced.card.name, priced.plan.title): priced for priced in chosen}
+    return [*offered, *(priced for name, priced in more.items() if name not in known)]
+
+
+def _most(priced: Priced, usage: Usage) -> tuple[bool, Decimal]:
+    most = Total.of(priced.lines(usage)).at_most
+    return most is None, most or Decimal(0)
 
 
 def _allows(plan: Plan, usage: Usage) -> bool:
     return all(usage.of(meter) <= most for meter, most in plan.limits.items())
 
 
-def _month(priced: Priced, month: Band, day: date) -> dict[str, Any]:
+def _month(priced: Priced, month: Band, day: date, baseline: Baseline | None) -> dict[str, Any]:
     plan, usage = priced.plan, month.likely
     lines = priced.lines(usage)
     total = Total.of(lines)
@@ -84,7 +99,7 @@ def _month(priced: Priced, month: Band, day: date) -> dict[str, Any]:
         "card": priced.card.name,
         "vendor": priced.card.vendor,
         "plan": plan.title,
-        "former": _former(plan, day),
+        "former": plan.ended(day),
         "min_interval_seconds": plan.min_interval_seconds,
         "amount": _cents(amount),
         "least": _cents(total.amount),
@@ -96,13 +111,8 @@ def _month(priced: Priced, month: Band, day: date) -> dict[str, Any]:
         "grade": worst_grade(lines),
         "as_of": min((line.as_of for line in lines if line.as_of), default=None),
         "lines": [plain_line(line) for line in lines],
+        "once": [plain_line(line) for line in copy_lines(priced, usage, baseline)],
     }
-
-
-def worst_grade(lines: Sequence[CostLine]) -> str:
-    """Return the grade of what is known least."""
-    order = list(GRADES)
-    return max((line.grade for line in lines), key=order.index, default="?")
 
 
 def _curve(
@@ -121,7 +131,19 @@ def _curve(
 
 
 def _point(point: Point) -> dict[str, Any]:
-    return {"plan": point.plan, "least": _cents(point.least), "most": _cents(point.most)}
+    return {
+        "plan": point.plan,
+        "least": _cents(point.least),
+        "most": _cents(point.most),
+        "grade": point.grade,
+    }
+
+
+def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
+    if baseline is None:
+        return None
+    sizes = (baseline.low, baseline.likely, baseline.high)
+    return {"rows": int(baseline.rows), "bytes": [int(size) for size in sizes]}
 
 
 def _band(band: Band) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from loadgen.errors import DestinationError
@@ -11,9 +12,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Why a figure is not there, in words that can stand in its place."""
+    """Why a figure is not there, in words that can stand in its place.
+
+    `yet` is whether asking again later may bring it: until then a line of it is provisional.
+    """
 
     why: str
+    yet: bool = False
+
+
+def not_yet(why: str, ready: datetime) -> Unread:
+    """Return why a figure is not there before `ready`, and when to ask again."""
+    return Unread(f"{why}: run `loadgen costs` again after {ready:%Y-%m-%d %H:%M} UTC", yet=True)
 
 
 def tried(read: Callable[[], T]) -> T | Unread:

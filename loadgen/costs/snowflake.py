@@ -5,18 +5,20 @@ tool; QUERY_HISTORY and QUERY_ATTRIBUTION_HISTORY only explain them. The custome
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from loadgen.costs import snowflake_lines
 from loadgen.costs.cards import RateCard
 from loadgen.costs.credits import Used
+from loadgen.costs.lines import joined
 from loadgen.costs.reading import Unread, tried
 from loadgen.costs.snowflake_efficiency import Efficiency, efficiency
 from loadgen.costs.snowflake_lines import Case
 from loadgen.costs.snowflake_prices import SnowflakePrices
 from loadgen.costs.snowflake_reading import Clock, Reading, read
 from loadgen.costs.snowflake_usage import Ask, SnowflakeUsage
-from loadgen.costs.snowflake_users import split
+from loadgen.costs.snowflake_users import split, unattributed
 from loadgen.costs.window import Window, run_window
 from loadgen.destination.snowflake_connection import same_account
 from loadgen.destination.tools_file import Tool
@@ -62,7 +64,11 @@ class SnowflakeCostTracker:
             return self._nothing(str(exc))
         reading, prices = self._reading(window)
         found = [line for tool in self._tools for line in self._of(tool, reading, prices)]
-        return [*found, *snowflake_lines.transfer(reading, prices)]
+        return [
+            *found,
+            *snowflake_lines.unattributed(reading, prices),
+            *snowflake_lines.transfer(reading, prices),
+        ]
 
     def efficiency(self, run: Run) -> list[Efficiency]:
         """Return what the credits were spent on, by tool; nothing where nobody can be asked."""
@@ -86,7 +92,8 @@ class SnowflakeCostTracker:
             usage, clock = SnowflakeUsage(self._ask, window), Clock(window, self._now)
             account = self._settings.snowflake_account or ""
             rates = tried(lambda: usage.rates(account))
-            prices = SnowflakePrices(self._settings, rates, self._card)
+            filled = clock.final("RATE_SHEET_DAILY", daily=True)
+            prices = SnowflakePrices(self._settings, rates, self._card, filled=filled)
             warehouses = sorted({t.warehouse.upper() for t in self._tools if t.warehouse})
             databases = sorted({t.database.upper() for t in self._tools if t.database})
             self._read[window] = read(usage, clock, warehouses, databases), prices
@@ -119,16 +126,19 @@ class SnowflakeCostTracker:
         case = Case(tool, reading, prices)
         used = self._used(tool, reading, prices)
         if isinstance(used, Unread):
-            yield case.what("compute").unpriced(used.why)
+            yield case.what("compute").unpriced(used)
             return
         if sharing:
             part = split(tool, [tool, *sharing], reading)
             if isinstance(part, Unread):
                 also = f"{case.warehouse} is also used by {_names(sharing)}"
-                yield case.what("compute").unpriced(f"{also}: {part.why}")
+                why = replace(part, why=f"{also}: {part.why}")
+                yield case.what("compute").unpriced(why)
                 return
             shared = f"{part:.1%} of {case.warehouse}, which {_names(sharing)} uses too"
-            case = Case(tool, reading, prices, part, f"{shared}, by attributed credits")
+            others = [unattributed(one, reading) for one in sharing]
+            note = joined(f"{shared}, by attributed credits", *others)
+            case = Case(tool, reading, prices, part, note)
         yield from snowflake_lines.compute(case, used)
         yield snowflake_lines.cloud(case, used)
         yield from snowflake_lines.acceleration(case)

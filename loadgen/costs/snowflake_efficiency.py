@@ -39,9 +39,7 @@ def efficiency(tool: Tool, used: Used | Unread, reading: Reading, changes: int) 
         parts = used.idle
         idle = total(parts.values()) / credits_ if parts is not None and credits_ else None
     wakes = reading.awake(warehouse)
-    number = (
-        None if wakes is None else sum(reading.clock.window.within(one).length > 0 for one in wakes)
-    )
+    number = None if wakes is None else sum(reading.clock.has(one) for one in wakes)
     users = _users(reading, warehouse)
     ran = None if users is None else sum(users.values())
     shown = None if isinstance(reading.warehouses, Unread) else reading.warehouses.get(warehouse)
@@ -69,7 +67,7 @@ def _users(reading: Reading, warehouse: str) -> dict[tuple[str, str, str], int] 
         return None
     found: dict[tuple[str, str, str], int] = {}
     for one in ran:
-        if reading.clock.window.within(one.span).length > 0:
+        if reading.clock.has(one.span):
             who = (one.user, one.role, one.tag)
             found[who] = found.get(who, 0) + 1
     return found

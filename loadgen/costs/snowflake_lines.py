@@ -6,11 +6,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
-from loadgen.costs.credits import Used, billed_cloud, scaled, total
+from loadgen.costs.credits import Used, billed_cloud, metered, scaled, total
 from loadgen.costs.lines import ByDay, Told, UnitPrice, What, exact, joined, priced
-from loadgen.costs.reading import Unread
+from loadgen.costs.reading import Unread, not_yet
 from loadgen.costs.snowflake_prices import TERABYTE, SnowflakePrices
-from loadgen.costs.snowflake_reading import DELAYS, Reading
+from loadgen.costs.snowflake_reading import DELAYS, NO_WAREHOUSE, Reading
 from loadgen.costs.snowflake_rows import Serverless
 from loadgen.costs.snowflake_users import Strays
 from loadgen.costs.window import Window
@@ -85,16 +85,17 @@ def cloud(case: Case, used: Used) -> CostLine:
     """Return the cloud services that are billed by the daily rule."""
     what, days, clock = case.what("cloud services"), case.reading.days, case.reading.clock
     if isinstance(days, Unread):
-        return what.unpriced(days.why)
+        return what.unpriced(days)
     billed = None
     if used.cloud is not None:
         billed = billed_cloud(used.cloud, {day.day: day for day in days})
     if used.cloud is None or billed is None:
         ready = clock.after_days("METERING_DAILY_HISTORY")
+        if clock.now < ready:
+            late = "METERING_DAILY_HISTORY and the warehouse's hours are not filled yet"
+            return what.unpriced(not_yet(late, ready))
         return what.unpriced(
-            f"METERING_DAILY_HISTORY and the warehouse's hours are not filled yet{_again(ready)}"
-            if clock.now < ready
-            else "Snowflake has no figure of the warehouse's or the account's cloud services"
+            "Snowflake has no figure of the warehouse's or the account's cloud services"
         )
     note = joined(
         case.shared,
@@ -113,7 +114,7 @@ def acceleration(case: Case) -> Iterator[CostLine]:
     if isinstance(found, Unread):
         shown = None if isinstance(known, Unread) else known.get(case.warehouse)
         if shown is None or shown.acceleration:
-            yield what.unpriced(found.why)
+            yield what.unpriced(found)
         return
     own = [one for one in found if one.of == case.warehouse]
     if own:
@@ -129,7 +130,7 @@ def serverless(case: Case) -> CostLine:
         case.reading.clock,
     )
     if isinstance(found, Unread):
-        return what.unpriced(found.why)
+        return what.unpriced(found)
     own = [one for one in found if one.of == case.database]
     final = clock.final("METERING_HISTORY")
     if not own and not final:
@@ -141,18 +142,63 @@ def serverless(case: Case) -> CostLine:
     )
 
 
+def unattributed(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
+    """Yield what Snowflake names neither a database nor a warehouse of, so that it is no tool's."""
+    found, clock = reading.serverless, reading.clock
+    if isinstance(found, Unread):
+        return  # which each tool's own line says
+    services: dict[str, list[Serverless]] = {}
+    for one in found:
+        if not one.of:
+            services.setdefault(one.service, []).append(one)
+    for service, own in services.items():
+        names = ", ".join(sorted({one.name for one in own if one.name}))
+        note = joined(
+            "not attributed: Snowflake names no database of it, so it may be a tool's or another's",
+            names and f"of {names}",
+        )
+        told = Told("METERING_HISTORY", note, clock.final("METERING_HISTORY"))
+        what = What(ALL_TOOLS, "customer", f"not attributed: {service}")
+        yield priced(what, "credit", _by_day(own, clock.window), prices.credit, told)
+    yield from _cloud_without_warehouse(reading, prices)
+
+
+def _cloud_without_warehouse(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
+    if isinstance(reading.hours, Unread):
+        return
+    own = [hour for hour in reading.hours if hour.warehouse == NO_WAREHOUSE]
+    used = metered(own, reading.clock.window, None).cloud
+    if not used or not any(used.values()):
+        return
+    what = What(ALL_TOOLS, "customer", "not attributed: cloud services without a warehouse")
+    billed = None
+    if not isinstance(reading.days, Unread):
+        billed = billed_cloud(used, {day.day: day for day in reading.days})
+    ready = reading.clock.after_days("METERING_DAILY_HISTORY")
+    if billed is None:
+        why = "METERING_DAILY_HISTORY does not say what of it is billed"
+        yield what.unpriced(not_yet(why, ready) if reading.clock.now < ready else why)
+        return
+    note = "not attributed: whoever's statements they were, as the daily rule bills them"
+    final = reading.clock.final("METERING_DAILY_HISTORY", daily=True)
+    told = Told("METERING_DAILY_HISTORY", note, final)
+    yield priced(what, "credit", billed, prices.credit, told)
+
+
 def storage(case: Case) -> CostLine:
     """Return the storage of the tool's database, by the day."""
     view = "DATABASE_STORAGE_USAGE_HISTORY"
     what, found, clock = case.what("storage"), case.reading.stored, case.reading.clock
     if isinstance(found, Unread):
-        return what.unpriced(found.why)
+        return what.unpriced(found)
     own = {one.day: one.bytes for one in found if one.database == case.database}
     shares = {day: clock.window.share_of(whole) for day, whole in clock.window.days()}
     if missing := [day for day in shares if day not in own]:
-        ready = clock.after_days(view)
-        later = _again(ready) if clock.now < ready else ""
-        return what.unpriced(f"{view} has no row of {case.database} for {missing[0]}{later}")
+        ready, why = (
+            clock.after_days(view),
+            f"{view} has no row of {case.database} for {missing[0]}",
+        )
+        return what.unpriced(not_yet(why, ready) if clock.now < ready else why)
     parts = {day: own[day] / TERABYTE * share for day, share in shares.items()}
     note = "average of the day, Time Travel and Fail-safe with it; a TB is 1024^4 bytes (grade K)"
     told = Told(view, note, clock.final(view, daily=True))
@@ -164,7 +210,7 @@ def transfer(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
     view, found, clock = "DATA_TRANSFER_HISTORY", reading.transferred, reading.clock
     what = What(ALL_TOOLS, "customer", "transfer")
     if isinstance(found, Unread):
-        yield what.unpriced(found.why)
+        yield what.unpriced(found)
         return
     if not found and not clock.final(view):
         yield what.unpriced(_late(view, clock.after_hours(view)))
@@ -193,9 +239,5 @@ def _by_day(own: Sequence[Serverless], window: Window) -> dict[date, Decimal]:
     return found
 
 
-def _late(view: str, ready: datetime) -> str:
-    return f"{view} is filled up to {DELAYS[view]} h late{_again(ready)}"
-
-
-def _again(ready: datetime) -> str:
-    return f": run `loadgen costs` again after {ready:%Y-%m-%d %H:%M} UTC"
+def _late(view: str, ready: datetime) -> Unread:
+    return not_yet(f"{view} is filled up to {DELAYS[view]} h late", ready)

@@ -2,6 +2,7 @@
 
 from calendar import monthrange
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -20,14 +21,23 @@ _SIZES: Final = {
 
 
 class SnowflakePrices:
-    """Prices of one account; `rates` is its rate sheet, `card` the list prices, or why not."""
+    """Prices of one account; `rates` is its rate sheet, `card` the list prices, or why not.
+
+    `filled` is whether the rate sheet has all of the run's days by now.
+    """
 
     def __init__(
-        self, settings: Settings, rates: Sequence[Rate] | Unread, card: RateCard | Unread
+        self,
+        settings: Settings,
+        rates: Sequence[Rate] | Unread,
+        card: RateCard | Unread,
+        *,
+        filled: bool,
     ) -> None:
         self._settings = settings
         self._rates = rates
         self._card = card
+        self._settled = filled or isinstance(rates, Unread)
 
     def credit(self, day: date) -> UnitPrice | Unread:
         """Return what a credit costs on a day."""
@@ -40,24 +50,24 @@ class SnowflakePrices:
         if isinstance(month, Unread):
             return month
         days = monthrange(day.year, day.month)[1]
-        return UnitPrice(month.value / days, month.basis, month.grade, month.source, month.as_of)
+        return replace(month, value=month.value / days)
 
     def transfer(self, where: str) -> UnitPrice | Unread:
         """Return what a terabyte costs that leaves for `same_region`, `other_region`, `other`."""
         return self._listed("transfer", where)
 
-    def per_hour(self, warehouse: Warehouse) -> Decimal | Unread:
-        """Return the credits that an hour of the warehouse takes."""
+    def per_hour(self, warehouse: Warehouse, size: str) -> Decimal | Unread:
+        """Return the credits that an hour of the warehouse takes at a size."""
         if isinstance(self._card, Unread):
             return self._card
-        size = _SIZES.get(warehouse.size.upper(), warehouse.size)
+        column = _SIZES.get(size.upper(), size)
         cloud = (self._settings.snowflake_region or "aws").lower().partition("_")[0]
         row = "gen1" if warehouse.generation == "1" else f"gen{warehouse.generation}_{cloud}"
         if warehouse.generation is None:
             return Unread(f"the generation of {warehouse.name} is not shown")
-        found = self._card.price("credits_per_hour", row, size)
+        found = self._card.price("credits_per_hour", row, column)
         if found is None:
-            return Unread(f"the rate card has no credits per hour for {row}, {warehouse.size}")
+            return Unread(f"the rate card has no credits per hour for {row}, {size}")
         return found.value
 
     def _price(self, day: date, service: str, table: str, column: str | None) -> UnitPrice | Unread:
@@ -67,8 +77,10 @@ class SnowflakePrices:
         region = self._settings.snowflake_region
         if region is None or column is None:
             missing = "SNOWFLAKE_REGION" if column else "SNOWFLAKE_EDITION"
-            return Unread(f"{missing} is not set, and the contract's rate: {found.why}")
-        return self._listed(table, column, region)
+            why = f"{missing} is not set, and the contract's rate: {found.why}"
+            return Unread(why, yet=not self._settled)
+        listed = self._listed(table, column, region)
+        return replace(listed, final=self._settled) if isinstance(listed, UnitPrice) else listed
 
     def _contract(self, day: date, service: str) -> UnitPrice | Unread:
         """Return the rate of the day, or of the last day before that has one."""
@@ -80,7 +92,8 @@ class SnowflakePrices:
         last = max(known, key=lambda rate: rate.day)
         if last.currency != "USD":
             return Unread(f"RATE_SHEET_DAILY is in {last.currency}, and costs are in dollars")
-        return UnitPrice(last.rate, "measured", "P", "RATE_SHEET_DAILY", last.day)
+        settled = self._settled or last.day == day
+        return UnitPrice(last.rate, "measured", "P", "RATE_SHEET_DAILY", last.day, settled)
 
     def _listed(self, table: str, column: str, row: str | None = None) -> UnitPrice | Unread:
         if isinstance(self._card, Unread):

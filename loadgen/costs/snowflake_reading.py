@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from loadgen.costs.credits import Used, metered, modelled
-from loadgen.costs.reading import Unread, tried
+from loadgen.costs.reading import Unread, not_yet, tried
 from loadgen.costs.snowflake_prices import SnowflakePrices
 from loadgen.costs.snowflake_rows import (
     MeteredDay,
@@ -22,9 +22,12 @@ from loadgen.costs.snowflake_rows import (
     Warehouse,
 )
 from loadgen.costs.snowflake_usage import SnowflakeUsage
-from loadgen.costs.uptime import awake
+from loadgen.costs.uptime import Awake, awake, by_size
 from loadgen.costs.window import HOUR, Window
 from loadgen.errors import DestinationError
+
+# Under which WAREHOUSE_METERING_HISTORY has cloud services of what ran without a warehouse [K].
+NO_WAREHOUSE: Final = "CLOUD_SERVICES_ONLY"
 
 # Hours until a view is filled, after the hour or day it is of.
 DELAYS: Final = {
@@ -45,6 +48,10 @@ class Clock:
 
     window: Window
     now: datetime
+
+    def has(self, span: Window) -> bool:
+        """Return whether some of the span is in the run's window."""
+        return self.window.within(span).length > 0
 
     def after_hours(self, view: str) -> datetime:
         """Return when an hourly view has all of the window."""
@@ -98,22 +105,34 @@ class Reading:
         """Return a warehouse's credits: metered, else live, else told from its uptime."""
         view = "WAREHOUSE_METERING_HISTORY"
         spans = self.awake(warehouse)
+        sized = None if spans is None else self._sized(warehouse, spans, prices)
         if self.clock.final(view):
-            return self._metered(warehouse, spans)
+            return self._metered(warehouse, sized)
         live = self.live_hours[warehouse]
         if not isinstance(live, Unread) and live:
-            return metered(live, self.clock.window, spans, "live")
-        if spans and not isinstance(self.warehouses, Unread):
-            per_hour = prices.per_hour(self.warehouses[warehouse])
-            if not isinstance(per_hour, Unread):
-                return modelled(spans, self.clock.window, per_hour)
-        ready = self.clock.after_hours(view)
-        return Unread(
-            f"{view} is filled up to {DELAYS[view]} h late: run `loadgen costs` again after "
-            f"{ready:%Y-%m-%d %H:%M} UTC"
+            return metered(live, self.clock.window, sized, "live")
+        if sized and all(one.per_hour is not None for one in sized):
+            return modelled(sized, self.clock.window)
+        return not_yet(
+            f"{view} is filled up to {DELAYS[view]} h late", self.clock.after_hours(view)
         )
 
-    def _metered(self, warehouse: str, spans: Sequence[Window] | None) -> Used | Unread:
+    def _sized(
+        self, warehouse: str, spans: Sequence[Window], prices: SnowflakePrices
+    ) -> list[Awake]:
+        """Return the times awake with the size that the statements in them ran on."""
+        ran = self.ran(warehouse)
+        if isinstance(ran, Unread) or isinstance(self.warehouses, Unread):
+            return []
+        now = self.warehouses[warehouse]
+        sizes = [(one.span.start, one.size or now.size) for one in ran]
+        return [
+            Awake(span, size, None if isinstance(per_hour, Unread) else per_hour)
+            for span, size in by_size(spans, sizes)
+            for per_hour in [prices.per_hour(now, size)]
+        ]
+
+    def _metered(self, warehouse: str, spans: Sequence[Awake] | None) -> Used | Unread:
         if isinstance(self.hours, Unread):
             return self.hours
         own = [hour for hour in self.hours if hour.warehouse == warehouse]
@@ -137,7 +156,7 @@ def read(
     warehouses, databases = warehouses or [""], databases or [""]
     return Reading(
         clock=clock,
-        hours=tried(lambda: usage.hours(warehouses)),
+        hours=tried(lambda: usage.hours([*warehouses, NO_WAREHOUSE])),
         days=tried(usage.days),
         statements=tried(lambda: _statements(usage, warehouses, early=early)),
         attributed=tried(lambda: usage.attributed(warehouses)),

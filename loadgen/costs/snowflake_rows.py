@@ -51,6 +51,7 @@ class Statement:
     user: str
     role: str
     tag: str
+    size: str = ""  # of the warehouse when it ran; "" where Snowflake does not say it
 
     @property
     def who(self) -> str:
@@ -76,12 +77,16 @@ class Warehouse:
 
 @dataclass(frozen=True, slots=True)
 class Serverless:
-    """Credits of a service without warehouse in a clock hour; `of` is a database or warehouse."""
+    """Credits of a service without warehouse in a clock hour.
+
+    `of` is a database or warehouse, "" where Snowflake names none; `name` is the entity's.
+    """
 
     of: str
     service: str
     hour: Window
     credits: Decimal
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,14 +95,12 @@ class SnowflakeUsage:
         return found
 
     def serverless(self, databases: Sequence[str]) -> list[Serverless]:
-        """Return what ran without a warehouse, by database."""
-        rows = self._between("serverless", databases=databases)
-        return [Serverless(row[0], row[1], _clock(row[2]), row[3]) for row in rows]
+        """Return what ran without a warehouse, by database; of "" where no database is named."""
+        return [_service(row) for row in self._between("serverless", databases=databases)]
 
     def acceleration(self, warehouses: Sequence[str]) -> list[Serverless]:
         """Return query acceleration, by warehouse."""
-        rows = self._between("acceleration", warehouses=warehouses)
-        return [Serverless(row[0], row[1], _clock(row[2]), row[3]) for row in rows]
+        return [_service(row) for row in self._between("acceleration", warehouses=warehouses)]
 
     def stored(self, databases: Sequence[str]) -> list[Stored]:
         """Return the databases' bytes by day."""
@@ -209,6 +207,10 @@ def _hour(row: tuple[Any, ...]) -> MeteredHour:
     return MeteredHour(row[0], _clock(row[1]), row[2], row[3], row[4])
 
 
+def _service(row: tuple[Any, ...]) -> Serverless:
+    return Serverless(row[0] or "", row[1], _clock(row[2]), row[3] or Decimal(0), row[4] or "")
+
+
 def _day(day: date, rows: Iterable[tuple[Any, ...]]) -> MeteredDay:
     """Return a day of all services; only warehouses' credits count for the free tenth."""
     compute = Decimal(0)
@@ -226,7 +228,7 @@ def _day(day: date, rows: Iterable[tuple[Any, ...]]) -> MeteredDay:
 
 def _statement(row: tuple[Any, ...]) -> Statement:
     span = Window(row[1].astimezone(UTC), row[2].astimezone(UTC))
-    return Statement(row[0], span, *(str(word or "") for word in row[3:6]))
+    return Statement(row[0], span, *(str(word or "") for word in row[3:7]))
 
 
 def _found(row: tuple[Any, ...]) -> Iterable[Warehouse]:

@@ -43,6 +43,20 @@ class Usage:
         """What moves, in 10^9 bytes."""
         return self.bytes / _GIGABYTE
 
+    @property
+    def connection_hours(self) -> Decimal:
+        """Hours of all connections together."""
+        return self.connections * self.hours
+
+    def with_rows(self, rows: Decimal, size: Decimal) -> "Usage":
+        """Return the usage with so many more rows of so many bytes, each inserted once."""
+        return replace(
+            self,
+            inserts=self.inserts + rows,
+            distinct_rows=self.distinct_rows + rows,
+            bytes=self.bytes + size,
+        )
+
     def of(self, meter: Meter) -> Decimal:
         """Return how much of a meter there is."""
         found: Decimal = getattr(self, meter)

@@ -1,6 +1,7 @@
 """The vendors' prices of a run, from their rate cards: every card's, whatever tool was under test.
 
-A line is what a month would cost that held this run and nothing else: fixed fees are whole.
+A line is what a month would cost that held this run and nothing else: a fee by the month is whole,
+one by the hour is for the run's hours.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -144,12 +145,7 @@ def markers_of(run: Run) -> int:
 
 def with_markers(usage: Usage, markers: int) -> Usage:
     """Return the usage with so many markers, each a row of its own."""
-    return replace(
-        usage,
-        inserts=usage.inserts + markers,
-        distinct_rows=usage.distinct_rows + markers,
-        bytes=usage.bytes + markers * _MARKER_BYTES,
-    )
+    return usage.with_rows(Decimal(markers), Decimal(markers * _MARKER_BYTES))
 
 
 def _marker_line(priced: Priced, usage: Usage, markers: int) -> list[CostLine]:

@@ -9,13 +9,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final
 
 from loadgen.costs.hot_set import PLAYED, Touched, older_touched, returning_touched
 from loadgen.costs.usage import MONTH_HOURS, Usage
 from loadgen.costs.widths import Width, widths
-from loadgen.record_run import Run
+from loadgen.record_reader import read_samples
+from loadgen.record_run import Run, Totals
 
+_CHANGE_OF_TABLE: Final = {
+    "users": "soft_delete_user",
+    "orders": "insert_order",
+    "events": "insert_event",
+}
+_LOW: Final = attrgetter("low")
+_LIKELY: Final = attrgetter("likely")
+_HIGH: Final = attrgetter("high")
 _DEFAULT_EVENT_BYTES: Final = 300  # of a record that does not say it
 _HOUR: Final = 3600
 _MICROHOUR: Final = Decimal("1e-6")
@@ -31,10 +41,34 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a first copy moves: rows, and their bytes between the bounds of how they are counted."""
+
+    rows: Decimal
+    low: Decimal
+    likely: Decimal
+    high: Decimal
+
+    @classmethod
+    def of(cls, rows: Mapping[str, int], event_bytes: int) -> "Baseline | None":
+        """Return the baseline of so many rows a table; None if a table's rows are not known."""
+        sizes = widths(event_bytes)
+        known = {name: sizes[change] for name, change in _CHANGE_OF_TABLE.items() if name in rows}
+        if len(known) < len(_CHANGE_OF_TABLE):
+            return None
+        low, likely, high = (
+            sum((rows[name] * of(width) for name, width in known.items()), Decimal(0))
+            for of in (_LOW, _LIKELY, _HIGH)
+        )
+        return cls(Decimal(sum(rows[name] for name in known)), low, likely, high)
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """What a pipe has to carry in an hour, by operation, and what its price depends on.
 
-    `orders` stand at the source when the period begins. `hot_rows` is the what-if of updates that
+    `orders` stand at the source when the period begins, `baseline` is what a first copy moves, None
+    if that is not known. `hot_rows` is the what-if of updates that
     return to so many busy rows; None is the load's own rule, updates of open orders.
     """
 
@@ -43,6 +77,7 @@ class Workload:
     event_bytes: int
     seed: int
     hot_rows: int | None = None
+    baseline: Baseline | None = None
 
     @property
     def changes_per_hour(self) -> float:
@@ -77,9 +112,9 @@ class Workload:
             )
 
         return Band(
-            one(touched.low, lambda width: width.low),
-            one(touched.likely, lambda width: width.likely),
-            one(touched.high, lambda width: width.high),
+            one(touched.low, _LOW),
+            one(touched.likely, _LIKELY),
+            one(touched.high, _HIGH),
         )
 
     def _touched(self, counts: Mapping[str, int], played: int) -> Touched:
@@ -89,6 +124,32 @@ class Workload:
             return Touched(rows, rows, rows)
         inserts = counts.get("insert_order", 0)
         return older_touched(self.orders, inserts, updates, self.seed, played)
+
+
+def so_far(run: Run) -> Run:
+    """Return a run that has not ended with what its last samples counted, and until then.
+
+    run.json has its totals only once the run has ended, and before that the length it is meant to
+    have.
+    """
+    if run.ended_at is not None:
+        return run
+    last = {sample.operation: sample for sample in read_samples(run.path)}
+    begun = run.schedule_started_at or run.started_at
+    if not last or begun is None:
+        return run
+    totals = {
+        name: Totals(
+            offered=sample.offered,
+            committed=sample.committed,
+            failed=sample.failed,
+            skipped=sample.skipped,
+            unknown=sample.unknown,
+        )
+        for name, sample in last.items()
+    }
+    until = max(sample.time for sample in last.values())
+    return replace(run, totals=totals, duration_seconds=(until - begun).total_seconds())
 
 
 def run_counts(run: Run) -> dict[str, int]:
@@ -108,14 +169,19 @@ def workload_of(run: Run) -> Workload | None:
     hours, counts = run_hours(run), run_counts(run)
     if hours is None or not any(counts.values()):
         return None
-    orders = run.rows_before.get("orders")
-    event_bytes = run.settings.get("event_bytes")
+    rows, event_bytes = {n: found.rows for n, found in run.rows_before.items()}, _event_bytes(run)
     return Workload(
         per_hour={name: number / float(hours) for name, number in counts.items()},
-        orders=orders.rows if orders is not None else 0,
-        event_bytes=event_bytes if isinstance(event_bytes, int) else _DEFAULT_EVENT_BYTES,
+        orders=rows.get("orders", 0),
+        event_bytes=event_bytes,
         seed=run.seed or 0,
+        baseline=Baseline.of(rows, event_bytes),
     )
+
+
+def _event_bytes(run: Run) -> int:
+    event_bytes = run.settings.get("event_bytes")
+    return event_bytes if isinstance(event_bytes, int) else _DEFAULT_EVENT_BYTES
 
 
 def _between(begun: datetime | None, run: Run) -> float | None:

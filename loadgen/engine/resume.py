@@ -216,7 +216,7 @@ def not_taken(options: argparse.Namespace, resumed: Resumed) -> list[str]:
 
 
 def _plain(value: object) -> str:
-    return f"{value:,g}" if isinstance(value, float) else str(value)
+    return f"{value:,.15g}" if isinstance(value, float) else str(value)
 
 
 def take_possession(connection: psycopg.Connection, resumed: Resumed) -> None:

@@ -46,7 +46,7 @@ def print_opening(conductor: Conductor) -> None:
     """Say what is asked for and where it is written."""
     plan = conductor.plan
     mix, profile = conductor.tuning.mix, conductor.tuning.profile
-    rates = ", ".join(f"{name} {rate:,g}" for name, rate in mix.rates_per_hour.items())
+    rates = ", ".join(f"{name} {rate:,.15g}" for name, rate in mix.rates_per_hour.items())
     done = plan.duration - conductor.left
     at = f", resumed after {duration(done)}" if done else ""
     print(f"run {plan.run_id}: {duration(plan.duration)}, {profile}, {plan.arrivals} arrivals{at}")

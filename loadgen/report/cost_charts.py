@@ -39,13 +39,16 @@ class Curve:
     x: Sequence[float]
     vendors: Mapping[str, Sequence[tuple[Decimal, Decimal | None]]]
     mark: tuple[float, str] | None = None  # where this run stands, and what it is called
-    dots: Sequence[tuple[float, float]] = ()  # break-evens
+    dots: Sequence[tuple[float, float]] = ()  # where another vendor becomes the cheapest
 
 
 def curves_of(outlook: Mapping[str, Any]) -> list[Curve]:
     """Return what is drawn of an outlook: the price over volume first, then over two what-ifs."""
     found, month = outlook["curves"], outlook["usage"]["month"]
-    dots = [(one["changes"], float(one["dollars"])) for one in outlook["break_evens"]]
+    dots = [
+        (entry["from"], min(float(point["least"]) for point in entry["at_from"]))
+        for entry in outlook.get("cheapest", ())[1:]
+    ]
     return [
         Curve(
             "changes",

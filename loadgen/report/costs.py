@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from loadgen.costs import words
+from loadgen.costs.copying import FIRST_COPY, RESYNC
 from loadgen.record_costs import GRADES, CostLine, Costs, Total
 from loadgen.report.cost_charts import SMALL, TALL, WIDE, bends, curves_of, draw_curve
 from loadgen.report.svg import Drawing
@@ -26,7 +27,9 @@ class CostSection:
     usage: Table
     spent: Table
     months: Table
-    break_evens: Table
+    once: Table
+    baseline: str
+    cheapest: Table
     wide: tuple[Drawing, ...]
     tall: tuple[Drawing, ...]
     small: tuple[Drawing, ...]
@@ -49,7 +52,9 @@ def cost_section(costs: Costs) -> CostSection:
         spent=_spent(outlook.get("snowflake", ())),
         usage=_usage(outlook),
         months=_months(outlook),
-        break_evens=_break_evens(outlook),
+        once=_once(outlook),
+        baseline=_baseline(outlook),
+        cheapest=_cheapest(outlook),
         wide=tuple(draw_curve(curve, WIDE) for curve in curves[:1]),
         tall=tuple(draw_curve(curve, TALL) for curve in curves[:1]),
         small=tuple(draw_curve(curve, SMALL) for curve in curves[1:] if bends(curve)),
@@ -162,7 +167,7 @@ def _usage(outlook: Mapping[str, Any]) -> Table:
         return Table((), ())
     run, month = outlook["usage"]["run"], outlook["usage"]["month"]
     columns = [Column("meter"), Column("this run", number=True), Column("a month", number=True)]
-    reported = outlook["reported"]
+    reported = outlook.get("reported", {})
     columns += [Column(f"reported by {name}", number=True) for name in reported]
     names = ("inserts", "updates", "deletes")
     cells = [(name, words.big(run[name]), words.big(month[name])) for name in names]
@@ -213,23 +218,40 @@ def _between(month: Mapping[str, Any]) -> str:
     return words.span(low, high)
 
 
-def _break_evens(outlook: Mapping[str, Any]) -> Table:
+def _baseline(outlook: Mapping[str, Any]) -> str:
+    baseline = outlook.get("baseline")
+    if baseline is None:
+        return ""
+    low, likely, high = (words.gigabytes(size) for size in baseline["bytes"])
+    return f"{words.big(baseline['rows'])} rows, {likely} ({low} to {high})"
+
+
+def _once(outlook: Mapping[str, Any]) -> Table:
+    """Return what copying the baseline adds to a month, by plan."""
+    columns = [Column("vendor"), Column("plan")]
+    columns += [Column(label, number=True) for label in (FIRST_COPY, RESYNC)]
+    columns += [Column("grade"), Column("notes")]
+    rows = [
+        (
+            _named(month),
+            month["plan"],
+            *(words.dollars(_money(line["amount"])) for line in month["once"]),
+            " ".join(dict.fromkeys(line["grade"] for line in month["once"])),
+            "; ".join(dict.fromkeys(line["note"] for line in month["once"] if line["note"])),
+        )
+        for month in outlook.get("months", ())
+        if "once" in month and outlook.get("baseline")
+    ]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _cheapest(outlook: Mapping[str, Any]) -> Table:
     columns = (
-        Column("cheaper below"), Column("cheaper above"),
-        Column("changes a month", number=True), Column("at about", number=True),
+        Column("changes a month"), Column("cheapest"), Column("price", number=True),
+        Column("grade"),
     )  # fmt: skip
     names = outlook.get("vendors", {})
-    found = sorted(outlook.get("break_evens", ()), key=lambda one: one["changes"])
-    rows = tuple(
-        (
-            words.vendor(names[one["below"]]),
-            words.vendor(names[one["above"]]),
-            words.big(one["changes"]),
-            words.dollars(Decimal(one["dollars"])),
-        )
-        for one in found
-    )
-    return Table(columns, rows)
+    return Table(columns, tuple(words.cheapest(e, names) for e in outlook.get("cheapest", ())))
 
 
 def _notes(lines: Sequence[CostLine]) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def test_right_after_a_run_the_bill_is_told_from_uptime(
         "warehouses": [warehouse("WH_A", generation)],
         "live_hours": DENIED,
         "live_statements": [
-            ("WH_A", start, start + timedelta(seconds=20), "SVC_A", "R", "")
+            ("WH_A", start, start + timedelta(seconds=20), "SVC_A", "R", "", "X-Small")
             for k in range(288)
             for start in [at("2026-11-20T00:00:00") + timedelta(minutes=5 * k)]
         ],
@@ -127,6 +127,91 @@ def test_right_after_a_run_the_bill_is_told_from_uptime(
     (found,) = tracker.efficiency(run)
     assert found.wake_ups == 288
     assert found.statements_a_wake_up == 1
+
+
+def test_a_resized_warehouse_costs_what_its_sizes_cost(account: Account) -> None:
+    """An hour as X-Small and one as Small are 3 credits, $6, whatever its size is now."""
+    account.recorded = {
+        "warehouses": [warehouse("WH_A", size="Small")],
+        "live_hours": DENIED,
+        "live_statements": DENIED,
+    }
+    for minute in range(0, 120, 2):
+        start = at("2026-11-20T10:00:00") + timedelta(minutes=minute)
+        account.ran("WH_A", start, 119, "SVC_A", size="X-Small" if minute < 60 else "Small")
+    run = a_run("2026-11-20T10:00:00", "2026-11-20T12:00:00")
+    line = account.lines(TOOL, run, "2026-11-20T12:05:00")["a compute"]
+    assert (cents(line.amount), line.basis) == ("6.00", "estimate")
+    assert "1.000 h as X-Small at 1" in line.note
+    assert "1.000 h as Small at 2" in line.note
+
+
+def test_a_partial_hour_of_two_sizes_counts_by_their_credits(account: Account) -> None:
+    """Half an hour as X-Small and half as Small, 1.5 credits, of which the run has the latter."""
+    account.hour("WH_A", "2026-11-20T10:00:00", "1.5", attributed="1.5")
+    for minute in range(0, 60, 2):
+        start = at("2026-11-20T10:00:00") + timedelta(minutes=minute)
+        seconds = 119 if minute < 58 else 60
+        account.ran("WH_A", start, seconds, "SVC_A", size="X-Small" if minute < 30 else "Small")
+    run = a_run("2026-11-20T10:30:00", "2026-11-20T11:00:00")
+    line = account.lines(TOOL, run, LATER)["a compute: work"]
+    assert (line.quantity, cents(line.amount)) == (Decimal(1), "2.00")
+
+
+def test_what_no_database_or_warehouse_is_named_of_is_not_attributed(account: Account) -> None:
+    """A streaming client, Openflow and cloud services of no warehouse are lines of nobody's."""
+    hour = {"start_time": at("2026-11-20T10:00:00"), "end_time": at("2026-11-20T11:00:00")}
+    for service, name, database, used in (
+        ("SNOWPIPE_STREAMING", "client_7", None, "0.5"),
+        ("OPENFLOW_COMPUTE_SNOWFLAKE", "runtime", "", "0.25"),
+        ("SNOWPIPE_STREAMING", "t", "DB_A", "0.125"),
+        ("PIPE", "p", "DB_ELSE", "9"),
+        ("QUERY_ACCELERATION", "WH_ELSE", None, "9"),
+    ):
+        account.put(
+            "account_usage.metering_history", **hour, service_type=service, name=name,
+            database_name=database, credits_used=used,
+        )  # fmt: skip
+    account.hour("CLOUD_SERVICES_ONLY", "2026-11-20T10:00:00", "0", cloud="0.5")
+    account.day("2026-11-20", "10", "2", "-1")
+    lines = account.lines(TOOL, HOUR, LATER)
+    assert cents(lines["a pipes and serverless"].amount) == "0.25"
+    streaming = lines["all tools not attributed: SNOWPIPE_STREAMING"]
+    assert cents(streaming.amount) == "1.00"
+    assert "client_7" in streaming.note
+    openflow = lines["all tools not attributed: OPENFLOW_COMPUTE_SNOWFLAKE"]
+    assert cents(openflow.amount) == "0.50"
+    cloud = lines["all tools not attributed: cloud services without a warehouse"]
+    assert cents(cloud.amount) == "0.50"  # 0.5 of the account's 2 credits, of which 1 is billed
+    assert sum("not attributed" in name for name in lines) == 3
+
+
+def test_short_statements_on_a_shared_warehouse_are_not_attributed(account: Account) -> None:
+    """Under 100 ms Snowflake attributes nothing, which is not $0.00; who ran nothing pays it."""
+    tools = tools_of("a", "b", warehouse="WH_A")
+    account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="0.4")
+    account.attributed("WH_A", "2026-11-20T10:10:00", "SVC_A", "0.4")
+    account.ran("WH_A", at("2026-11-20T10:10:00"), 60, "SVC_A")
+    idle = account.lines(tools, HOUR, LATER)
+    assert cents(idle["b compute: work"].amount) == "0.00"
+    account.ran("WH_A", at("2026-11-20T10:30:00"), 0.05, "SVC_B")
+    lines = account.lines(tools, HOUR, LATER)
+    assert lines["b compute"].amount is None
+    assert "not attributed" in lines["b compute"].note
+    assert "1 statement(s) of SVC_B" in lines["b compute"].note
+    assert cents(lines["a compute: work"].amount) == "0.80"
+    assert "SVC_B" in lines["a compute: work"].note
+
+
+def test_a_tool_s_own_short_statements_are_not_a_stranger_s_work(account: Account) -> None:
+    """Where none of its own are attributed, nobody can say which part another had."""
+    account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="0.4")
+    account.ran("WH_A", at("2026-11-20T10:10:00"), 0.05, "SVC_A")
+    account.ran("WH_A", at("2026-11-20T10:20:00"), 60, "EVE")
+    account.attributed("WH_A", "2026-11-20T10:20:00", "EVE", "0.4")
+    lines = account.lines(TOOL, HOUR, LATER)
+    assert lines["a compute: work"].quantity == Decimal("0.4")
+    assert "1 by EVE, whose part is not attributed" in lines["a compute: work"].note
 
 
 def test_live_hours_are_provisional_and_replaced_by_the_view(account: Account) -> None:
@@ -147,6 +232,7 @@ def test_before_any_view_is_filled_nothing_is_nothing(account: Account) -> None:
     account.recorded |= {"live_hours": DENIED, "live_statements": DENIED}
     lines = account.lines(TOOL, HOUR, "2026-11-20T11:10:00")
     assert {line.amount for line in lines.values()} == {None}
+    assert not any(line.final for line in lines.values())
     assert "after 2026-11-20 14:00 UTC" in lines["a compute"].note
     assert "after 2026-11-20 23:00 UTC" in lines["a pipes and serverless"].note
     assert "after 2026-11-21 03:00 UTC" in lines["a storage"].note
@@ -241,6 +327,28 @@ def test_the_contract_s_rate_comes_before_the_card(account: Account) -> None:
     line = account.lines(TOOL, HOUR, LATER)["a compute: work"]
     assert (cents(line.amount), line.basis, line.grade) == ("1.75", "measured", "P")
     assert "RATE_SHEET_DAILY" in line.source
+
+
+def test_a_day_without_its_rate_is_provisional_until_the_sheet_is_filled(account: Account) -> None:
+    """Until then the last rate before it stands in, or the card; both may still change."""
+    account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="1")
+    soon, filled = "2026-11-21T12:00:00", "2026-11-22T00:00:00"
+    for now, settled in ((soon, False), (filled, True)):
+        line = account.lines(TOOL, HOUR, now)["a compute: work"]
+        assert (cents(line.amount), line.final) == ("2.00", settled)
+    rate = {
+        "account_name": "PLAYGROUND", "account_locator": "XY1", "usage_type": "compute",
+        "service_type": "WAREHOUSE_METERING", "billing_type": "consumption",
+        "is_adjustment": False, "currency": "USD",
+    }  # fmt: skip
+    account.put("organization_usage.rate_sheet_daily", **rate, date="2026-11-19",
+                effective_rate="1.75")  # fmt: skip
+    line = account.lines(TOOL, HOUR, soon)["a compute: work"]
+    assert (cents(line.amount), line.final) == ("1.75", False)
+    account.put("organization_usage.rate_sheet_daily", **rate, date="2026-11-20",
+                effective_rate="1.80")  # fmt: skip
+    line = account.lines(TOOL, HOUR, soon)["a compute: work"]
+    assert (cents(line.amount), line.final) == ("1.80", True)
 
 
 def test_storage_pipes_acceleration_and_transfer(account: Account) -> None:

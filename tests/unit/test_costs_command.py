@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,23 +84,37 @@ def test_a_month_is_counted_and_not_multiplied(folder: Path) -> None:
     assert low > inserts  # and those rows are there as well
 
 
-def test_a_break_even_is_one(folder: Path) -> None:
-    """Below it the one vendor's curve lies under the other's, above it over it."""
+def test_the_cheapest_vendor_is_the_lowest_curve(folder: Path) -> None:
+    """Ranges follow each other over all volumes; within each no other vendor is lower."""
     found = costs_of(folder, load_settings({}), NOW).outlook
-    assert found["break_evens"]
+    ranges = found["cheapest"]
     volumes, vendors = found["curves"]["changes"]["x"], found["curves"]["changes"]["vendors"]
-    for even in found["break_evens"]:
-        for side, other, places in (
-            (
-                "below",
-                "above",
-                [i for i, v in enumerate(volumes) if v < even["changes"] * 0.9][-1:],
-            ),
-            ("above", "below", [i for i, v in enumerate(volumes) if v > even["changes"] * 1.2][:1]),
-        ):
-            for i in places:
-                cheap, dear = vendors[even[side]][i], vendors[even[other]][i]
-                assert cheap["least"] <= (dear["most"] or cheap["least"]), (even, volumes[i])
+    assert (ranges[0]["from"], ranges[-1]["to"]) == (volumes[0], volumes[-1])
+    assert "simplyload" not in {name for entry in ranges for name in entry["vendors"]}
+    for entry, following in pairwise(ranges):
+        assert entry["to"] == following["from"]
+        assert entry["vendors"] != following["vendors"]
+    for entry in ranges:
+        inside = [i for i, v in enumerate(volumes) if 1.1 * entry["from"] < v < 0.9 * entry["to"]]
+        others = vendors.keys() - {*entry["vendors"], "simplyload"}
+        for i in inside:
+            bounds = [vendors[name][i]["most"] for name in entry["vendors"]]
+            best = min(most for most in bounds if most is not None)
+            assert all(vendors[name][i]["least"] > best for name in others), (entry, volumes[i])
+
+
+def test_the_terminal_names_the_cheapest_by_range(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One row a range, and no list of pairs; the first copy and a re-sync stand above it."""
+    assert cli.main(["costs", "--run", folder.name]) == 0
+    shown = capsys.readouterr().out
+    _, _, table = shown.partition("Cheapest vendor by monthly changes")
+    assert "10,000 to" in table
+    assert "1 billion" in table
+    assert "certainly" not in shown
+    for text in ("Once, for the baseline of 26,000 rows", "first copy", "one re-sync"):
+        assert text in shown
 
 
 def test_what_a_vendor_reported_replaces_our_own_figures(folder: Path, tmp_path: Path) -> None:

@@ -145,25 +145,29 @@ def vendor(name: str, base: str, tiers: str) -> Priced:
     return Priced(name, card, card.plans[0])
 
 
-def test_a_break_even_is_where_two_prices_meet() -> None:
+def test_a_vendor_becomes_the_cheapest_where_two_prices_meet() -> None:
     """$100 flat against $10 a million: at ten million, to a hundredth."""
     flat, metered = vendor("flat", "100", "{rate = 0}"), vendor("metered", "", "{rate = 10}")
-    (found,) = curves.break_evens({"flat": (flat,), "metered": (metered,)}, workload())
-    assert (found.below, found.above) == ("metered", "flat")
-    assert found.changes == pytest.approx(10e6, rel=0.011)
-    assert found.dollars == 100
+    below, above = curves.cheapest_ranges({"flat": (flat,), "metered": (metered,)}, workload())
+    assert (below.vendors, above.vendors) == (("metered",), ("flat",))
+    assert below.high == pytest.approx(10e6, rel=0.011)
+    assert above.low == pytest.approx(10e6, rel=0.011)
+    (at_low,) = above.at_low
+    assert at_low.least == 100
 
 
 def test_what_is_only_bounded_has_to_be_certainly_dearer() -> None:
     """Above a million nobody knows: the other is cheaper once below what is priced already."""
     tiers = '{upto = 1_000_000, rate = 200}, {unpriced = "by quote", at_most = 200}'
     flat, open_ended = vendor("flat", "100", "{rate = 0}"), vendor("open", "", tiers)
-    (found,) = curves.break_evens({"flat": (flat,), "open": (open_ended,)}, workload())
-    assert (found.below, found.above) == ("open", "flat")
-    assert found.changes == pytest.approx(0.5e6, rel=0.011)
-    # Dearer than what is priced, cheaper than the bound: nobody can say which is the cheaper one.
+    below, above = curves.cheapest_ranges({"flat": (flat,), "open": (open_ended,)}, workload())
+    assert (below.vendors, above.vendors) == (("open",), ("flat",))
+    assert above.low == pytest.approx(0.5e6, rel=0.011)
+    # Between what is priced of it, $200, and its bound, $400 at two million, it is open who is
+    # cheaper than $250; beyond a bound without an end it stays open.
     dear = vendor("dear", "250", "{rate = 0}")
-    assert not list(curves.break_evens({"dear": (dear,), "open": (open_ended,)}, workload()))
+    ranges = curves.cheapest_ranges({"dear": (dear,), "open": (open_ended,)}, workload())
+    assert [found.vendors for found in ranges] == [("open",), ("dear", "open")]
 
 
 def test_the_cheapest_plan_is_one_that_is_priced() -> None:

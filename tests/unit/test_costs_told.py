@@ -6,10 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from loadgen.costs.cards import load_cards
 from loadgen.costs.outlook import outlook
 from loadgen.costs.vendors import VendorPrices
-from loadgen.costs.words import big, counted, dollars, gigabytes, span, total
+from loadgen.costs.words import big, counted, dollars, gigabytes, quantity, span, total
 from loadgen.costs.workload import workload_of
 from loadgen.record_costs import Costs, Total, not_priced, read_costs, write_costs
 from loadgen.record_reader import load_run
@@ -36,9 +38,28 @@ def test_money_is_said_as_it_is_known() -> None:
     assert total(Total.of([not_priced("a", "customer", "b", "no right")])) == "not priced"
     assert (big(950), big(91_238_400), big(2.5e9)) == ("950", "91.2 million", "2.5 billion")
     assert (gigabytes(999), gigabytes(36_539_424_000)) == ("999 bytes", "36.5 GB")
+    assert dollars(Decimal("-1.1")) == "-$1.10"
     assert counted(Decimal(2), "connector") == "2 connectors"
     assert counted(Decimal(2), "GB") == "2 GB"
     assert counted(None, "GB") == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "size", "count"),
+    [
+        (999, "999 bytes", "999"),
+        (999_499, "999 kB", "999,499"),
+        (999_999, "1 MB", "999,999"),
+        (999_999_999, "1 GB", "1 billion"),
+        (123_456_789, "123 MB", "123 million"),
+        (1_234_567_000_000, "1,235 GB", "1,235 billion"),
+        (10**15, "1,000,000 GB", "1,000,000 billion"),
+    ],
+)
+def test_no_number_is_shown_with_an_exponent(number: int, size: str, count: str) -> None:
+    """What rounds up to a thousand is one of the next unit."""
+    assert (gigabytes(number), big(number)) == (size, count)
+    assert "e" not in quantity(Decimal(number))
 
 
 def section_of(run: Path, added: dict[str, Any]) -> str:
@@ -47,7 +68,7 @@ def section_of(run: Path, added: dict[str, Any]) -> str:
     assert work is not None
     cards, usage = load_cards(), work.usage({"insert_event": 10}, Decimal(1))
     lines = VendorPrices(cards, (), DAY, {}).lines(found)
-    told = outlook(work, usage, list(cards.values()), DAY, {}) | added
+    told = outlook(work, usage, list(cards.values()), DAY) | added
     write_costs(run, Costs(START, tuple(lines), (), told))
     costs = read_costs(run)
     assert costs is not None

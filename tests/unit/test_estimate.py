@@ -91,10 +91,10 @@ def test_rivery_s_amounts_are_background_knowledge(case: tuple[str, ...], dollar
 
 
 @pytest.mark.parametrize(
-    ("case", "dollars"), [(SMALL, "200.62"), (MIDDLE, "210.5"), (LARGE, "355")]
+    ("case", "dollars"), [(SMALL, "202.22"), (MIDDLE, "212.1"), (LARGE, "356.6")]
 )
-def test_estuary_counts_in_and_out_and_two_connectors(case: tuple[str, ...], dollars: str) -> None:
-    """Half a dollar a GB each way, and $100 a connector."""
+def test_estuary_counts_in_and_out_and_two_tasks(case: tuple[str, ...], dollars: str) -> None:
+    """Half a dollar a GB each way, and 1,440 task-hours at $0.14, which is $201.60."""
     assert total("estuary", "cloud", case).amount == Decimal(dollars)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from loadgen.costs.credits import billed_cloud, metered, modelled
 from loadgen.costs.snowflake_rows import MeteredDay, MeteredHour
-from loadgen.costs.uptime import awake, awake_hours, share_of_hour
+from loadgen.costs.uptime import Awake, awake, awake_hours, by_size, share_of_hour
 from loadgen.costs.window import Window, clock_hour, run_window
 from loadgen.record_rows import Sample
 from loadgen.record_run import run_of
@@ -51,7 +51,26 @@ def test_a_tail_over_the_hour_is_shared_between_two() -> None:
     assert awake_hours(spans, eleven) * 3600 == 50
     whole = awake_hours(spans, ten) + awake_hours(spans, eleven)
     assert whole == awake_hours(spans, DAY)
-    assert share_of_hour(spans, clock_hour(at("2026-11-20T12:00:00")), DAY) is None
+    sized = [Awake(span, "X-Small", Decimal(1)) for span in spans]
+    assert share_of_hour(sized, clock_hour(at("2026-11-20T12:00:00")), DAY) is None
+
+
+def test_a_time_awake_is_cut_where_the_size_changes() -> None:
+    """An hour as X-Small and one as Small take 3 credits; a third of the two hours is the first."""
+    statements = [
+        (at("2026-11-20T10:00:00"), "X-Small"),
+        (at("2026-11-20T10:30:00"), "X-Small"),
+        (at("2026-11-20T11:00:00"), "Small"),
+    ]
+    whole = Window(at("2026-11-20T10:00:00"), at("2026-11-20T12:00:00"))
+    credits_ = {"X-Small": Decimal(1), "Small": Decimal(2)}
+    sized = [Awake(span, size, credits_[size]) for span, size in by_size([whole], statements)]
+    assert [one.size for one in sized] == ["X-Small", "Small"]
+    assert modelled(sized, DAY).total == 3
+    first = clock_hour(whole.start)
+    assert share_of_hour(sized, whole, first) == Decimal(1) / 3
+    unknown = [Awake(one.span, one.size, None) for one in sized]
+    assert share_of_hour(unknown, whole, first) == Decimal("0.5")
 
 
 def test_an_impossible_split_is_no_split() -> None:
@@ -60,7 +79,7 @@ def test_an_impossible_split_is_no_split() -> None:
     one = MeteredHour("W", hour, Decimal(1), None, Decimal("1.2"))
     assert metered([one], DAY, None).work is None
     assert metered([one], DAY, None).total == 1
-    assert modelled([], DAY, Decimal(1)).total == 0
+    assert modelled([], DAY).total == 0
 
 
 def test_the_daily_rule_never_gives_money_back() -> None:

@@ -19,7 +19,7 @@ ORDER BY 1, 2
 
 -- name: live_statements
 -- Statements that a warehouse ran, as soon as they end; at most 10,000.
-SELECT UPPER(warehouse_name), start_time, end_time, user_name, role_name, query_tag
+SELECT UPPER(warehouse_name), start_time, end_time, user_name, role_name, query_tag, warehouse_size
 FROM TABLE(snowflake.information_schema.query_history_by_warehouse(
   WAREHOUSE_NAME => %(warehouse)s,
   END_TIME_RANGE_START => CAST(%(since)s AS TIMESTAMP_LTZ),

@@ -28,8 +28,8 @@ WHERE usage_date >= CAST(%(since)s AS DATE) AND usage_date <= CAST(%(until)s AS 
 ORDER BY 1, 2
 
 -- name: statements
--- Statements that a warehouse ran, with whose they were.
-SELECT UPPER(warehouse_name), start_time, end_time, user_name, role_name, query_tag
+-- Statements that a warehouse ran, with whose they were and its size at that time.
+SELECT UPPER(warehouse_name), start_time, end_time, user_name, role_name, query_tag, warehouse_size
 FROM snowflake.account_usage.query_history
 WHERE end_time >= CAST(%(since)s AS TIMESTAMP_LTZ) AND start_time < CAST(%(until)s AS TIMESTAMP_LTZ)
   AND UPPER(warehouse_name) IN (%(warehouses)s) AND warehouse_size IS NOT NULL
@@ -44,16 +44,19 @@ WHERE start_time >= CAST(%(since)s AS TIMESTAMP_LTZ) AND start_time < CAST(%(unt
   AND UPPER(warehouse_name) IN (%(warehouses)s)
 
 -- name: serverless
--- Credits of what runs without a warehouse, by database: pipes, streaming and the like.
-SELECT UPPER(database_name), service_type, start_time, CAST(credits_used AS NUMBER(38, 9))
+-- Credits of what runs without a warehouse, by database: pipes, streaming and the like. Some of it
+-- has no database: clients of Snowpipe Streaming, Openflow, container services.
+SELECT COALESCE(UPPER(database_name), ''), service_type, start_time,
+       CAST(credits_used AS NUMBER(38, 9)), name
 FROM snowflake.account_usage.metering_history
 WHERE start_time >= CAST(%(since)s AS TIMESTAMP_LTZ) AND start_time < CAST(%(until)s AS TIMESTAMP_LTZ)
-  AND UPPER(database_name) IN (%(databases)s) AND service_type <> 'WAREHOUSE_METERING'
+  AND (COALESCE(database_name, '') = '' OR UPPER(database_name) IN (%(databases)s))
+  AND service_type NOT IN ('WAREHOUSE_METERING', 'WAREHOUSE_METERING_READER', 'QUERY_ACCELERATION')
 ORDER BY 1, 2, 3
 
 -- name: acceleration
 -- Credits of query acceleration, which is billed beside its warehouse and under its name.
-SELECT UPPER(name), service_type, start_time, CAST(credits_used AS NUMBER(38, 9))
+SELECT UPPER(name), service_type, start_time, CAST(credits_used AS NUMBER(38, 9)), name
 FROM snowflake.account_usage.metering_history
 WHERE start_time >= CAST(%(since)s AS TIMESTAMP_LTZ) AND start_time < CAST(%(until)s AS TIMESTAMP_LTZ)
   AND UPPER(name) IN (%(warehouses)s) AND service_type = 'QUERY_ACCELERATION'
