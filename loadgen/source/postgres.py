@@ -47,7 +47,7 @@ _TEXT_FORM: Final = {
     "standard_conforming_strings": "on",
     "search_path": "public",
 }
-# What ends a session that waits on purpose; 0 is no limit. Older versions lack the last two.
+# What ends a session that waits on purpose; 0 is no limit. The last one came with version 17.
 _TIMEOUTS: Final = (
     "statement_timeout",
     "lock_timeout",
@@ -153,6 +153,22 @@ def complete_dsn(
     return conninfo.make_conninfo("", **_complete(_parse(dsn, called), application_name))
 
 
+def subscription_dsn(dsn: str, publisher: psycopg.Connection[Any]) -> str:
+    """Return the address by which another server subscribes to `publisher`, which is at `dsn`.
+
+    That server connects by itself, and not through a pooler: it is given the session as start-up
+    options, and what this process has in PG* variables. Text is read and written as it asks for.
+    """
+    given = _parse(dsn)
+    if not _is_embedded(given):
+        given = _from_environment() | given
+    since_17 = publisher.info.server_version >= 170_000
+    limits = _TIMEOUTS if since_17 else _TIMEOUTS[:-1]
+    ours = " ".join(f"-c {name}=0" for name in limits)
+    options = {"options": f"{ours} {given.get('options', '')}".strip()}
+    return conninfo.make_conninfo("", **_complete(given | options, "loadgen replication"))
+
+
 def embedded_dsn(password: str, port: int, database: str) -> str:
     """Return the address of a database of an embedded server."""
     user, host, sslmode = EMBEDDED["user"], EMBEDDED["host"], EMBEDDED["sslmode"]
@@ -172,6 +188,10 @@ def _complete(given: Mapping[str, str], application_name: str) -> dict[str, str]
 
 def _is_embedded(given: Mapping[str, str]) -> bool:
     return EMBEDDED.items() <= given.items()
+
+
+def _from_environment() -> dict[str, str]:
+    return {keyword: os.environ[v] for v, keyword in _VARIABLES.items() if v in os.environ}
 
 
 def _open(parameters: Mapping[str, str]) -> Session:
@@ -292,9 +312,7 @@ def explain(exc: psycopg.Error, dsn: str, called: str = "DATABASE_URL") -> Sourc
     given = _parse(dsn, called)
     embedded = _is_embedded(given)
     if not embedded:
-        given = {
-            keyword: os.environ[v] for v, keyword in _VARIABLES.items() if v in os.environ
-        } | given
+        given = _from_environment() | given
     place = _place(given)
     text = _PREFIX.sub("", str(exc).strip().partition("\n")[0], count=1)
     names = {"user": repr(given.get("user", "")), "dbname": repr(given.get("dbname", ""))}
@@ -361,10 +379,14 @@ def _parse(dsn: str, called: str = "DATABASE_URL") -> dict[str, str]:
 def _unknown_parameters(dsn: str) -> list[str]:
     """Return the parameters of a URL that libpq does not know; none if they may be a secret's part.
 
-    An unescaped ? in the password makes the rest of it look like parameters, up to the @; an
-    unescaped & does so with one that is given as a parameter.
+    An unescaped / in the password makes what follows a ? look like parameters, up to the @; an
+    unescaped & does so in one that is given as a parameter.
     """
-    query = dsn.partition("://")[2].partition("?")[2]
+    address = dsn.partition("://")[2]
+    login, _, place = address.partition("@")
+    if place and "/" not in login:
+        address = place
+    query = address.partition("?")[2]
     names = [unquote(part.partition("=")[0]) for part in query.split("&")]
     if "@" in query or not _SECRETS.isdisjoint(names):
         return []
