@@ -66,6 +66,8 @@ _LIBPQ: Final = pq.Conninfo.get_defaults()
 _PARAMETERS: Final = frozenset(option.keyword.decode() for option in _LIBPQ)
 # libpq marks the options that a user interface has to hide.
 _SECRETS: Final = frozenset(o.keyword.decode() for o in _LIBPQ if o.dispchar == b"*")
+# What another server can't use, or is not its business.
+_NOT_PASSED_ON: Final = {"service", "passfile", "options", "application_name", "client_encoding"}
 _VARIABLES: Final = {o.envvar.decode(): o.keyword.decode() for o in _LIBPQ if o.envvar}
 # What libpq reads besides, and sends to the server or looks up whatever the address says.
 _OTHER_VARIABLES: Final = ("PGSERVICEFILE", "PGREQUIRESSL", "PGDATESTYLE", "PGTZ", "PGGEQO")
@@ -81,7 +83,10 @@ _REFUSALS: Final = (
     (r"invalid response|expected authentication", "something other than Postgres answers there"),
     (r"too many (?:clients|connections)|remaining connection slots", "no connection is free"),
     (r"unsupported startup parameter", "the pooler in front of it refuses a parameter"),
-    (r"invalid .* value|invalid integer|bad value for", "a parameter has a value that is no value"),
+    (
+        r"invalid .* value|invalid integer|bad value for",
+        "a parameter has a value that is not allowed",
+    ),
     (r"preparing \w+: SQLSTATE", "it does not take the load's statements"),
     (r"starting up|shutting down|recovery", "the server is starting or stopping: try again"),
 )
@@ -125,9 +130,9 @@ def connect(
         "statement_timeout": statement_timeout,
     }
     # A time limit that the address itself asks for is kept.
-    for name in _SET_BY_OPTIONS.findall(parameters.get("options", "")):
-        if name.replace("-", "_") in _TIMEOUTS:
-            del session[name.replace("-", "_")]
+    asked_for = _SET_BY_OPTIONS.findall(parameters.get("options", ""))
+    for name in {name.replace("-", "_").lower() for name in asked_for}.intersection(_TIMEOUTS):
+        del session[name]
     try:
         connection = _open(parameters)
         try:
@@ -191,7 +196,12 @@ def _is_embedded(given: Mapping[str, str]) -> bool:
 
 
 def _from_environment() -> dict[str, str]:
-    return {keyword: os.environ[v] for v, keyword in _VARIABLES.items() if v in os.environ}
+    """Return what libpq's variables say of an address, in the words of an address."""
+    return {
+        keyword: os.environ[variable]
+        for variable, keyword in _VARIABLES.items()
+        if variable in os.environ and keyword not in _NOT_PASSED_ON
+    }
 
 
 def _open(parameters: Mapping[str, str]) -> Session:
@@ -208,14 +218,13 @@ def _environment_of(parameters: Mapping[str, str]) -> Iterator[None]:
     process, so others that connect wait meanwhile.
     """
     global _hides  # noqa: PLW0603 - the environment is the process's too
-    names = [name for name in (*_VARIABLES, *_OTHER_VARIABLES) if name in os.environ]
-    hidden = _is_embedded(parameters)
-    _hides = _hides or (hidden and bool(names))
+    names = (*_VARIABLES, *_OTHER_VARIABLES) if _is_embedded(parameters) else ()
+    _hides = _hides or not os.environ.keys().isdisjoint(names)
     if not _hides:
         yield
         return
     with _environment:
-        kept = {name: os.environ.pop(name) for name in names if hidden and name in os.environ}
+        kept = {name: os.environ.pop(name) for name in names if name in os.environ}
         try:
             yield
         finally:
