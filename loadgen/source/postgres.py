@@ -47,7 +47,7 @@ _TEXT_FORM: Final = {
     "standard_conforming_strings": "on",
     "search_path": "public",
 }
-# What ends a session that waits on purpose; 0 is no limit. Older versions lack the last two.
+# What ends a session that waits on purpose; 0 is no limit. The last one came with version 17.
 _TIMEOUTS: Final = (
     "statement_timeout",
     "lock_timeout",
@@ -66,6 +66,8 @@ _LIBPQ: Final = pq.Conninfo.get_defaults()
 _PARAMETERS: Final = frozenset(option.keyword.decode() for option in _LIBPQ)
 # libpq marks the options that a user interface has to hide.
 _SECRETS: Final = frozenset(o.keyword.decode() for o in _LIBPQ if o.dispchar == b"*")
+# What another server can't use, or is not its business.
+_NOT_PASSED_ON: Final = {"service", "passfile", "options", "application_name", "client_encoding"}
 _VARIABLES: Final = {o.envvar.decode(): o.keyword.decode() for o in _LIBPQ if o.envvar}
 # What libpq reads besides, and sends to the server or looks up whatever the address says.
 _OTHER_VARIABLES: Final = ("PGSERVICEFILE", "PGREQUIRESSL", "PGDATESTYLE", "PGTZ", "PGGEQO")
@@ -83,7 +85,10 @@ _REFUSALS: Final = (
     (r"invalid response|expected authentication", "something other than Postgres answers there"),
     (r"too many (?:clients|connections)|remaining connection slots", "no connection is free"),
     (r"unsupported startup parameter", "the pooler in front of it refuses a parameter"),
-    (r"invalid .* value|invalid integer|bad value for", "a parameter has a value that is no value"),
+    (
+        r"invalid .* value|invalid integer|bad value for",
+        "a parameter has a value that is not allowed",
+    ),
     (r"preparing \w+: SQLSTATE", "it does not take the load's statements"),
     (r"starting up|shutting down|recovery", "the server is starting or stopping: try again"),
 )
@@ -127,9 +132,9 @@ def connect(
         "statement_timeout": statement_timeout,
     }
     # A time limit that the address itself asks for is kept.
-    for name in _SET_BY_OPTIONS.findall(parameters.get("options", "")):
-        if name.replace("-", "_") in _TIMEOUTS:
-            del session[name.replace("-", "_")]
+    asked_for = _SET_BY_OPTIONS.findall(parameters.get("options", ""))
+    for name in {name.replace("-", "_").lower() for name in asked_for}.intersection(_TIMEOUTS):
+        del session[name]
     try:
         connection = _open(parameters)
         try:
@@ -155,6 +160,22 @@ def complete_dsn(
     return conninfo.make_conninfo("", **_complete(_parse(dsn, called), application_name))
 
 
+def subscription_dsn(dsn: str, publisher: psycopg.Connection[Any]) -> str:
+    """Return the address by which another server subscribes to `publisher`, which is at `dsn`.
+
+    That server connects by itself, and not through a pooler: it is given the session as start-up
+    options, and what this process has in PG* variables. Text is read and written as it asks for.
+    """
+    given = _parse(dsn)
+    if not _is_embedded(given):
+        given = _from_environment() | given
+    since_17 = publisher.info.server_version >= 170_000
+    limits = _TIMEOUTS if since_17 else _TIMEOUTS[:-1]
+    ours = " ".join(f"-c {name}=0" for name in limits)
+    options = {"options": f"{ours} {given.get('options', '')}".strip()}
+    return conninfo.make_conninfo("", **_complete(given | options, "loadgen replication"))
+
+
 def embedded_dsn(password: str, port: int, database: str) -> str:
     """Return the address of a database of an embedded server."""
     user, host, sslmode = EMBEDDED["user"], EMBEDDED["host"], EMBEDDED["sslmode"]
@@ -176,6 +197,15 @@ def _is_embedded(given: Mapping[str, str]) -> bool:
     return EMBEDDED.items() <= given.items()
 
 
+def _from_environment() -> dict[str, str]:
+    """Return what libpq's variables say of an address, in the words of an address."""
+    return {
+        keyword: os.environ[variable]
+        for variable, keyword in _VARIABLES.items()
+        if variable in os.environ and keyword not in _NOT_PASSED_ON
+    }
+
+
 def _open(parameters: Mapping[str, str]) -> Session:
     with _environment_of(parameters):
         return Session.connect(conninfo.make_conninfo("", **parameters), autocommit=True)
@@ -190,14 +220,13 @@ def _environment_of(parameters: Mapping[str, str]) -> Iterator[None]:
     process, so others that connect wait meanwhile.
     """
     global _hides  # noqa: PLW0603 - the environment is the process's too
-    names = [name for name in (*_VARIABLES, *_OTHER_VARIABLES) if name in os.environ]
-    hidden = _is_embedded(parameters)
-    _hides = _hides or (hidden and bool(names))
+    names = (*_VARIABLES, *_OTHER_VARIABLES) if _is_embedded(parameters) else ()
+    _hides = _hides or not os.environ.keys().isdisjoint(names)
     if not _hides:
         yield
         return
     with _environment:
-        kept = {name: os.environ.pop(name) for name in names if hidden and name in os.environ}
+        kept = {name: os.environ.pop(name) for name in names if name in os.environ}
         try:
             yield
         finally:
@@ -301,9 +330,7 @@ def explain(exc: psycopg.Error, dsn: str, called: str = "DATABASE_URL") -> Sourc
     given = _parse(dsn, called)
     embedded = _is_embedded(given)
     if not embedded:
-        given = {
-            keyword: os.environ[v] for v, keyword in _VARIABLES.items() if v in os.environ
-        } | given
+        given = _from_environment() | given
     place = _place(given)
     text = _PREFIX.sub("", _QUESTION.sub("", one_line(exc)), count=1)
     names = {"user": repr(given.get("user", "")), "dbname": repr(given.get("dbname", ""))}
@@ -370,10 +397,14 @@ def _parse(dsn: str, called: str = "DATABASE_URL") -> dict[str, str]:
 def _unknown_parameters(dsn: str) -> list[str]:
     """Return the parameters of a URL that libpq does not know; none if they may be a secret's part.
 
-    An unescaped ? in the password makes the rest of it look like parameters, up to the @; an
-    unescaped & does so with one that is given as a parameter.
+    An unescaped / in the password makes what follows a ? look like parameters, up to the @; an
+    unescaped & does so in one that is given as a parameter.
     """
-    query = dsn.partition("://")[2].partition("?")[2]
+    address = dsn.partition("://")[2]
+    login, _, place = address.partition("@")
+    if place and "/" not in login:
+        address = place
+    query = address.partition("?")[2]
     names = [unquote(part.partition("=")[0]) for part in query.split("&")]
     if "@" in query or not _SECRETS.isdisjoint(names):
         return []

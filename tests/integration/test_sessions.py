@@ -13,27 +13,12 @@ import pytest
 from psycopg import sql
 
 from loadgen.errors import SourceError
-from loadgen.source.postgres import Session, connect
+from loadgen.source.postgres import Session, connect, subscription_dsn
 from loadgen.source.schema import migrate
+from tests.bending import BENDING, TIMEOUTS, bend
 from tests.conftest import Cluster, RunLoadgen, clean_environment
 from tests.pooler import pgbouncer
 
-# What a role, a database, PGOPTIONS or the address may ask for, and must not get.
-BENDING = {
-    "client_encoding": "LATIN1",
-    "datestyle": "German, DMY",
-    "intervalstyle": "iso_8601",
-    "timezone": "Asia/Tokyo",
-    "bytea_output": "escape",
-    "extra_float_digits": "-3",
-    "standard_conforming_strings": "off",
-    "search_path": "elsewhere",
-    "statement_timeout": "900ms",
-    "lock_timeout": "900ms",
-    "idle_in_transaction_session_timeout": "900ms",
-    "idle_session_timeout": "900ms",
-}
-TIMEOUTS = [name for name in BENDING if name.endswith("timeout")]
 # What libpq reads from the environment, each with a value that would lead astray or be refused.
 VARIABLES = {
     "PGHOST": "nowhere.invalid", "PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGDATABASE": "nowhere",
@@ -59,16 +44,6 @@ for name, value in (pair.split("=") for pair in sys.argv[2:]):
     print(name, bool(holds))
 print({o.keyword: o.val for o in connection._pgconn.info}[b"keepalives_idle"].decode())
 """
-
-
-def bend(dsn: str) -> None:
-    """Let a database ask for all of BENDING in each session, and for one more where it exists."""
-    with connect(dsn) as conn:
-        name = sql.Identifier(conn.info.dbname)
-        newer = {"transaction_timeout": "900ms"} if conn.info.server_version >= 170_000 else {}
-        for setting, value in {**BENDING, **newer}.items():
-            alter = sql.SQL("ALTER DATABASE {} SET {} = {}")
-            conn.execute(alter.format(name, sql.Identifier(setting), sql.Literal(value)))
 
 
 @pytest.fixture
@@ -157,6 +132,17 @@ def test_a_variable_fills_in_what_database_url_leaves_out(
     monkeypatch.setenv("PGPASSWORD", password)
     with connect(cluster.info.dsn), connect(f"{name}@{place}") as conn:
         require_straight(conn)
+
+
+def test_a_subscription_has_no_time_limit_but_its_address_s_own(bent: str) -> None:
+    """The copy's server connects by itself: what it is given stands against the database's."""
+    with connect(bent) as publisher:
+        address = subscription_dsn(f"{bent}?options=-c%20lock_timeout%3D7s", publisher)
+        newer = ["transaction_timeout"] if publisher.info.server_version >= 170_000 else []
+    with psycopg.connect(address) as conn:
+        for name in (*TIMEOUTS, *newer):
+            shown = conn.execute("SELECT current_setting(%s)", (name,)).fetchone()
+            assert shown == ("7s" if name == "lock_timeout" else "0",)
 
 
 def run_load(dsn: str, *settings: str) -> list[str]:

@@ -117,9 +117,9 @@ def test_the_version_is_said_once() -> None:
 
 
 def test_one_door_to_postgres() -> None:
-    """Only source/postgres.py connects to Postgres, for the load's own connection class too."""
+    """Only source/postgres.py connects to Postgres, also for the load."""
     opens = re.compile(
-        r"psycopg\.connect\(|(Connection|Session)\.connect\(|\.connect_start\(|ConnectionPool\("
+        r"psycopg\.connect\(|Session\.connect\(|Connection\.connect\(|\.connect_start\(|ConnectionPool\("
     )
     found = {
         str(path.relative_to(ROOT))
@@ -130,7 +130,7 @@ def test_one_door_to_postgres() -> None:
 
 
 def test_one_reader_of_the_environment() -> None:
-    """Settings are read in settings.py; two more change what libpq and Snowflake's client read."""
+    """Settings are read in settings.py; libpq's and proxies' variables where these are used."""
     reads = re.compile(r"os\.(getenv|environ(\.get|\[))|dotenv_values")
     found = {
         str(path.relative_to(ROOT))
