@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.errors import DestinationError
-from loadgen.proxies import exempt, is_local
-from loadgen.settings import Settings
+from loadgen.proxies import is_local
+from loadgen.settings import Settings, exempt_from_proxies
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -43,7 +43,7 @@ def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict
     told |= {name: value for name, value in (given or {}).items() if value}
     found = {name: _plain(value) for name, value in told.items() if value}
     if is_local(host := settings.snowflake_host or ""):
-        exempt(host)
+        exempt_from_proxies(host)
     if settings.snowflake_host and "private_key_file" not in found:
         return {**_EMULATED, **found}
     for name, setting in _NEEDED.items():
