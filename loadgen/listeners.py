@@ -37,6 +37,7 @@ from loadgen.metrics_port import MetricsPort
 from loadgen.page import locust_page, locust_tab
 from loadgen.settings import Settings, load_settings, misspelt
 from loadgen.source import postgres
+from loadgen.source.limits import first_write
 from loadgen.source.schema import migrate
 from loadgen.users import PostgresUser
 from loadgen.web_access import require_token
@@ -147,12 +148,23 @@ def start(environment: Environment, **_: Any) -> None:
     swarm = (
         WorkersSwarm(runner, _state.dsn, _state.heard)
         if isinstance(runner, MasterRunner)
-        else LocalSwarm(_state.dsn)
+        else LocalSwarm(_state.dsn, _state.lock.session)
     )
     if _state.run is not None:
         _state.port.keep(_state.run)
         _state.run = None
-    conductor = Conductor(_state.settings, _state.dsn, swarm, plan, options.num_users)
+    # The lock's session, one of each hard case, and where each worker looks up its lost writes.
+    beside = 1 + len(options.hard_cases)
+    beside += runner.worker_count if isinstance(runner, MasterRunner) else 0
+    conductor = Conductor(
+        _state.settings,
+        _state.dsn,
+        swarm,
+        plan,
+        options.num_users,
+        _state.lock.session,
+        beside,
+    )
     try:
         conductor.begin() if resumed is None else conductor.go_on(resumed)
     except PlaygroundError as exc:
@@ -216,7 +228,10 @@ def _lock_source(options: argparse.Namespace) -> None:
     _state.dsn = prepare_source(settings, may_seed=resumed is None)
     _state.lock = LoadLock(_state.dsn)
     if options.hard_cases:  # a source that was seeded earlier may lack their table
-        with postgres.connect(_state.dsn) as connection:
+        with (
+            postgres.connect(_state.dsn) as connection,
+            first_write(connection, "making the schema"),
+        ):
             migrate(connection)
     if resumed is not None:
         resume.take_possession(_state.lock.connection, resumed)

@@ -3,7 +3,6 @@
 A proxy elsewhere can't reach them, and one here has no business between our own processes.
 """
 
-import os
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -39,10 +38,3 @@ def open_url(url: str | Request, seconds: float) -> Any:
     # One with the environment's proxies is made each time: they are read when it is made.
     opener = _DIRECT if is_local(urlsplit(given).hostname or "") else build_opener()
     return opener.open(url, timeout=seconds)
-
-
-def exempt(host: str) -> None:
-    """Exempt `host` from proxies for clients that go by the environment alone, as Snowflake's."""
-    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    if host not in given.split(","):
-        os.environ["no_proxy"] = f"{given},{host}".lstrip(",")

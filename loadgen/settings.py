@@ -331,3 +331,10 @@ def _plain(value: object) -> object:
     if isinstance(value, SecretStr):
         return MASK
     return str(value) if isinstance(value, Path) else value
+
+
+def exempt_from_proxies(host: str) -> None:
+    """Exempt `host` for clients that go by the environment alone, as Snowflake's connector."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if host not in given.split(","):
+        os.environ["no_proxy"] = f"{given},{host}".lstrip(",")

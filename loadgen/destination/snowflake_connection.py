@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import SecretStr
 
 from loadgen.errors import DestinationError, one_line
-from loadgen.proxies import exempt, is_local
-from loadgen.settings import Settings
+from loadgen.proxies import is_local
+from loadgen.settings import Settings, exempt_from_proxies
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -49,7 +49,7 @@ def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict
     told |= {name: value for name, value in (given or {}).items() if value}
     found = {name: _plain(value) for name, value in told.items() if value}
     if is_local(host := settings.snowflake_host or ""):
-        exempt(host)
+        exempt_from_proxies(host)
     if "account" in found:
         found["account"] = account_of(str(found["account"]))
     if settings.snowflake_host and "private_key_file" not in found:

@@ -3,7 +3,9 @@
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import psycopg
@@ -15,6 +17,7 @@ from loadgen.sql import statements
 from loadgen.workload.plan import run_of_claim
 from loadgen.workload.settle import claimed_by
 
+_ANSWER_SECONDS: Final = 5.0
 _TAKE: Final = statements("loadgen.workload", "targets.sql")["lock"]
 
 
@@ -69,6 +72,14 @@ def require_metrics_port(settings: Settings) -> None:
         )
 
 
+def _answers(connection: psycopg.Connection) -> bool:
+    """Tell whether a session answers soon; one that does not is ended."""
+    with suppress(psycopg.Error), postgres.ended_after(connection, _ANSWER_SECONDS):
+        connection.execute("SELECT")
+        return True
+    return False
+
+
 def _taken(host: str, port: int) -> str | None:
     """Return why nobody can listen there; None where somebody can."""
     try:
@@ -88,12 +99,28 @@ class LoadLock:
     def __init__(self, dsn: str) -> None:
         """Take it; raises SourceError where another load has it."""
         self._dsn = dsn
+        self._one_at_a_time = threading.Lock()
         if not self._take():
             found = claimed_by(self.connection)
             last = f" (its last run: {run_of_claim(found)})" if found else ""
             raise SourceError(
                 f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
             )
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection]:
+        """Yield the lock's session for questions of the moment, or a new one if it is silent.
+
+        A role may be allowed no connection besides the users' and this one. But one that is open
+        may hang for ever: its server may be gone, or stand still.
+        """
+        with self._one_at_a_time:
+            connection = self.connection
+            if _answers(connection):
+                yield connection
+                return
+            with postgres.connect(self._dsn) as another:
+                yield another
 
     def keep(self) -> bool:
         """Take it again where its session has ended; False while somebody else has it.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from loadgen.engine.conductor import Conductor
 from loadgen.grafana_link import load_dashboard
+from loadgen.workload.clock import Sampled
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.outcome import Outcome
@@ -62,9 +63,12 @@ def print_news(news: Sequence[tuple[str, Mapping[str, object]]]) -> None:
     for kind, details in news:
         if kind == "worker_lost":
             text = f"worker {details['worker']} is lost ({details['why']}): the others take over"
-            print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
+            print(f"loadgen: warning: {text}{_times(details)}", file=sys.stderr, flush=True)
         elif kind == "worker_joined":
-            print(f"worker {details['worker']} has joined", flush=True)
+            print(f"worker {details['worker']} has joined{_times(details)}", flush=True)
+        elif kind == "clock_stepped":
+            text = f"this machine's clock was set by {details['seconds']} s; the record's goes on"
+            print(f"loadgen: warning: {text}{_times(details)}", file=sys.stderr, flush=True)
         elif kind == "fault" and (text := _fault(details)):
             print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
 
@@ -72,12 +76,33 @@ def print_news(news: Sequence[tuple[str, Mapping[str, object]]]) -> None:
 def _fault(details: Mapping[str, object]) -> str:
     """Return what is said of a fault; empty for one that needs no word here."""
     if details["what"] == "source_lost":
-        return f"no connection to the source is left ({details['why']}): trying again"
-    if details["what"] == "source_back":
-        return f"the source is back after {details['seconds']} s"
-    if details["what"] == "connection_refused":
-        return f"only {details['connections']} connections can be had: {details['why']}"
-    return ""
+        text = f"no connection to the source is left ({details['why']}): trying again"
+    elif details["what"] == "source_back":
+        text = f"the source is back after {details['seconds']} s"
+    elif details["what"] == "connection_refused":
+        text = f"only {details['connections']} connections can be had: {details['why']}"
+    elif details["what"] == "record_unwritable" and "seconds" not in details:
+        text = f"{details['why']}; the record is kept in memory and tried again every second"
+    elif details["what"] == "record_unwritable":
+        text = f"the record can be written again after {details['seconds']} s; nothing is missing"
+    else:
+        return ""
+    return f"{text}{_times(details)}"
+
+
+def _times(details: Mapping[str, object]) -> str:
+    """Return how often something has happened, where it is not the first time."""
+    since = details.get("since")
+    if not isinstance(since, datetime):
+        return ""
+    return f" ({details['count']} times since {since:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _law(found: Sampled) -> str:
+    """Return what may be claimed of the accounting law: it was looked at in samples alone."""
+    without = found.seconds_without
+    missing = f", but for {duration(without)} there was none" if without else ""
+    return f"the accounting law held in all {found.samples:,} samples{missing}"
 
 
 def print_summary(outcome: Outcome, conductor: Conductor) -> None:
@@ -103,7 +128,7 @@ def print_summary(outcome: Outcome, conductor: Conductor) -> None:
         by_sqlstate = ", ".join(f"{n:,} with SQLSTATE {state}" for state, n in failures.items())
         print(f"failed: {name}: {by_sqlstate}")
     if not outcome.problems:
-        print("Rows gained equal the committed counters; the accounting law held in every sample.")
+        print(f"Rows gained equal the committed counters; {_law(conductor.sampled)}.")
     paused = conductor.tuning.paused
     if paused is not None:
         print(f"It was paused by {paused.by} to the end: {paused.reason}")

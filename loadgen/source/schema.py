@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
+from loadgen.source.limits import missing_standby
 from loadgen.source.postgres import is_embedded, plain_errors
 from loadgen.sql import statements
 
@@ -83,6 +84,8 @@ def source_problems(conn: psycopg.Connection[Any]) -> Iterator[str]:
             "rds.logical_replication = 1 in the parameter group and reboot)"
         )
     yield from _lacking_rights(facts, where)
+    if waits := missing_standby(conn):
+        yield waits
 
 
 def _lacking_rights(facts: Mapping[str, Any], where: str) -> Iterator[str]:

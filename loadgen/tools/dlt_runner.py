@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import traceback
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from loadgen.destination.tools_file import Tool, chosen, load_tools
 from loadgen.errors import DestinationError, PlaygroundError, one_line
 from loadgen.settings import load_settings
 from loadgen.source.locate import source_dsn
+from loadgen.steady_clock import SteadyClock
 from loadgen.tools import background
 from loadgen.tools.status import Status
 from loadgen.tools.syncs import FILE, Sync, append_sync, initial_sync, moved, read_syncs
@@ -72,7 +72,8 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
     from loadgen.tools.dlt_sync import sync  # noqa: PLC0415 - slow to import
 
     while not stopped.is_set():
-        began = datetime.now(UTC)
+        clock = SteadyClock()
+        began = clock.now()
         rows: dict[str, int] = {}
         problem = None
         try:
@@ -82,7 +83,7 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
         except Exception as exc:  # noqa: BLE001 - dlt raises all sorts, and the next one may work
             traceback.print_exc()
             problem = f"{type(exc).__name__}: {one_line(exc)} (more in {background.LOG})"
-        ended = datetime.now(UTC)
+        ended = clock.now()
         append_sync(tool.folder, Sync(began, ended, rows, problem))
         print(f"{ended:%Y-%m-%dT%H:%M:%SZ} {problem or f'{sum(rows.values())} rows'}", flush=True)  # noqa: T201
         interval = tool.interval_seconds or INTERVAL_SECONDS

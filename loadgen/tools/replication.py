@@ -209,7 +209,8 @@ def _note_initial(tool: Tool, rows: dict[str, int]) -> None:
         first = tool.folder / _FIRST_ROW
         began_at = datetime.fromisoformat(began.read_text(encoding="utf-8"))
         first_at = datetime.fromisoformat(first.read_text("utf-8")) if first.exists() else None
-        ended_at = datetime.now(UTC)
+        # Another process has written down the begin: the clock may have been set since.
+        ended_at = max(datetime.now(UTC), first_at or began_at)
         append_sync(tool.folder, Sync(began_at, ended_at, rows, first_row_at=first_at))
         began.unlink()
         first.unlink(missing_ok=True)

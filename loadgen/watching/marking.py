@@ -8,10 +8,10 @@ markers of the one before it in the source, by key.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import psycopg
@@ -23,6 +23,8 @@ from loadgen.record import RunRecord
 from loadgen.record_reader import read_freshness
 from loadgen.record_rows import MarkerSample
 from loadgen.source import postgres
+from loadgen.source.limits import first_write
+from loadgen.steady_clock import SteadyClock
 from loadgen.watching.notices import Notices
 from loadgen.watching.sightings import Deliveries, Look, Sightings, Turn
 from loadgen.workload.markers import Marker, find_markers, write_marker
@@ -58,7 +60,6 @@ class _Followed:
     record: RunRecord
     sightings: Sightings
     goes_on: bool = True
-    unsaved: list[MarkerSample] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ class Marking:
         self._interval = interval
         self._notices = notices
         self._tools = [_Tool(destination) for destination in destinations]
-        self._now = _steady_clock()
+        self._now = SteadyClock().now  # a new one for each run: the machine's may be right by then
         self._run: _Followed | None = None
         self._written = 0
         self._connection: psycopg.Connection | None = None
@@ -138,6 +139,8 @@ class Marking:
     def _begun(self, record: RunRecord) -> _Followed:
         """Return a run as its record knows it; what was not seen is looked for again."""
         rows = list(read_freshness(record.path))
+        times = [row.seen_at or row.written_at for row in rows]
+        self._now = SteadyClock(not_before=max(times, default=None)).now
         seen = [row for row in rows if row.seen_at is not None]
         if len(seen) < len(rows):
             record.replace_freshness(seen)
@@ -145,18 +148,15 @@ class Marking:
 
     def _close(self, run: _Followed | None) -> None:
         if run is not None:
-            for tool in self._tools:
-                run.unsaved += run.sightings.unseen(tool.name)
-            self._save(run)
+            self._save(run, [row for t in self._tools for row in run.sightings.unseen(t.name)])
 
-    def _save(self, run: _Followed) -> None:
-        """Append what is not on the disk yet; a full disk keeps it for the next time."""
+    def _save(self, run: _Followed, rows: Sequence[MarkerSample]) -> None:
+        """Append rows; a full disk leaves them with the record, for the next time."""
         try:
-            run.record.append_freshness(run.unsaved)
+            run.record.append_freshness(rows)
         except RecordError as exc:
             self._notices.warn("freshness", str(exc))
         else:
-            run.unsaved.clear()
             self._notices.over("freshness")
 
     def _facts_of(self, tool: _Tool) -> ToolFacts:
@@ -194,7 +194,7 @@ class Marking:
         conn, run_id = self._connection, run.record.run_id
         with (
             postgres.plain_errors("writing a marker"),
-            postgres.ended_after(conn, _LONGEST_WRITE),
+            first_write(conn, "writing a marker", _LONGEST_WRITE),
         ):
             if self._searched is not run:
                 self._find(conn, run)
@@ -256,9 +256,7 @@ class Marking:
             rows = run.sightings.saw(tool.name, look)
             for row in rows:
                 tool.deliveries.add(row.delivery_seconds or 0.0)
-            run.unsaved += rows
-            if run.unsaved:
-                self._save(run)
+            self._save(run, rows)
         if turn is not None:
             self._tell(run, tool, turn)
 
@@ -276,9 +274,3 @@ class Marking:
             with suppress(DoorError):  # no load, no journal
                 entry = {"kind": kind, "tool": tool.name, "newest": turn.newest}
                 self._control.ask("journal", {**entry, "shows": turn.shows, "by": "watch"})
-
-
-def _steady_clock() -> Callable[[], datetime]:
-    """Return a clock that nobody sets: the time of day now, and the seconds since."""
-    began, zero = datetime.now(UTC), time.monotonic()
-    return lambda: began + timedelta(seconds=time.monotonic() - zero)

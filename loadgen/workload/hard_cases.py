@@ -37,12 +37,18 @@ class HardCases:
     """The `names` whose rate is above 0, from `start` to `stop`; not while `paused`."""
 
     def __init__(
-        self, dsn: str, settings: Settings, names: Iterable[str], paused: Callable[[], bool]
+        self,
+        dsn: str,
+        settings: Settings,
+        names: Iterable[str],
+        paused: Callable[[], bool],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._dsn = dsn
         self._rates = {name: float(getattr(settings, f"{name}_per_hour")) for name in names}
         self._age = settings.hard_case_seconds
         self._paused = paused
+        self._now = now
         self._stopped = threading.Event()
         self._done: Counter[str] = Counter()
         self._failed: Counter[tuple[str, str]] = Counter()  # (case, SQLSTATE)
@@ -106,7 +112,7 @@ class HardCases:
                     key = take_turn(connection, name, turn, self._age)
                 self._done[name] += 1
                 if key is not None:
-                    self._deleted.append(DeletedRow(datetime.now(UTC), name, key))
+                    self._deleted.append(DeletedRow(self._now(), name, key))
             except (psycopg.Error, SourceError) as exc:
                 self._failed[name, _sqlstate(exc)] += 1
         if connection is not None:

@@ -33,7 +33,7 @@ def copy(cluster: Cluster, seeded: str, project: Path) -> Iterator[str]:
         subscription.drop()
 
 
-def test_a_load_is_verified_in_motion_and_drained(  # noqa: PLR0917 - fixtures
+def test_a_load_is_verified_in_motion_and_drained(
     seeded: str, copy: str, locust: Locust, project: Path, metrics_port: int,
     run_loadgen: RunLoadgen,
 ) -> None:  # fmt: skip

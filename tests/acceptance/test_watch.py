@@ -279,7 +279,7 @@ def replicated(seeded: str, cluster: Cluster, project: Path) -> Iterator[Subscri
             subscription.drop()
 
 
-def test_a_tool_that_stood_still_is_described(  # noqa: PLR0917 - a load, a tool, a watch, a report
+def test_a_tool_that_stood_still_is_described(
     seeded: str,
     replicated: Subscription,
     locust: Locust,
@@ -306,7 +306,7 @@ def test_a_tool_that_stood_still_is_described(  # noqa: PLR0917 - a load, a tool
     assert f"| copy | {found.began:%Y-%m-%d %H:%M:%S} UTC" in re.sub(" +", " ", told)
 
 
-def test_a_copy_that_begins_anew_is_described(  # noqa: PLR0917 - as above
+def test_a_copy_that_begins_anew_is_described(
     seeded: str,
     replicated: Subscription,
     locust: Locust,

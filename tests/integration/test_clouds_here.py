@@ -26,7 +26,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_snowflake_here_is_asked_directly(fakesnow: Fakesnow) -> None:
     """By the real connector."""
     with connect(login(load_settings(fakesnow.settings)), "fakesnow", "a test") as connection:
-        assert connection.cursor().execute("SELECT 1")
+        assert list(connection.cursor().execute("SELECT 1") or ()) == [(1,)]
 
 
 @pytest.mark.usefixtures("proxied")
