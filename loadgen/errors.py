@@ -3,8 +3,25 @@
 The exit code rides on the class, so `cli.main` and Locust's listeners end a process alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Final
+
+# What every command's exit code means, in the order of precedence: the first that applies counts.
+EXIT_CODES: Final[Mapping[int, str]] = {
+    130: "interrupted",
+    2: "refused: usage, a setting or a precondition",
+    1: "invalid, or a check failed",
+    4: "invalid: the generator was the bottleneck",
+    5: "paused by the watch to the end, to protect the source",
+    3: "a threshold was missed",
+    0: "passed",
+}
+
+
+def first_exit_code(codes: Iterable[int]) -> int:
+    """Return the code that takes precedence; 0 if there is none."""
+    return min(codes, key=list(EXIT_CODES).index, default=0)
 
 
 def meant(name: str, known: Iterable[str]) -> str:

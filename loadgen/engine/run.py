@@ -66,7 +66,9 @@ class Run:
                 gevent.sleep(0.01)
         self._sampling.kill()
         if self._hard_cases is not None:
-            conductor.record.update_run(hard_cases=self._hard_cases.stop())
+            turns = self._hard_cases.stop()
+            conductor.record.update_run(hard_cases=turns)
+            conductor.hard_cases_committed = sum(case["committed"] for case in turns.values())
             conductor.record.append_deletes(self._hard_cases.take_deleted())
         try:
             self.outcome = conductor.finish(interrupted=self.interrupted)

@@ -10,11 +10,13 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import cast
 
 from flask import Flask, Response, jsonify, request
 from locust.stats import RequestStats, StatsEntry, StatsError
+from locust.util.timespan import parse_timespan
 from locust.web import WebUI
 
 from loadgen.errors import SettingsError
@@ -22,7 +24,6 @@ from loadgen.settings import RATE_SETTINGS, load_settings
 from loadgen.workload.histogram import Histogram, upper_edge
 
 METHOD = "SQL"
-_SCRIPT = '<script src="/loadgen/page.js"></script>'
 # Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
 _KEPT_SECONDS = 60
 # A chart point every 5 s, all embedded in the page: the last ten minutes are kept whole, what is
@@ -61,15 +62,17 @@ def prune(stats: RequestStats) -> None:
         stats.history[:-_KEPT_WHOLE] = stats.history[:-_KEPT_WHOLE:2]
 
 
-def guard(app: Flask, take_edits: Callable[[], str]) -> None:
+def guard(app: Flask, take_edits: Callable[[], str], base: str = "") -> None:
     """Have every form checked whole before Locust applies any of it, and its end told on the page.
 
-    `take_edits` puts in force what a form has changed, and returns who applied it.
+    `take_edits` puts in force what a form has changed, and returns who applied it; `base` is the
+    path below which the page is.
     """
     app.before_request(_refuse_bad_form)
+    tag = f'<script src="{base}/loadgen/page.js"></script>'
     script = files("loadgen.page").joinpath("page.js").read_text(encoding="utf-8")
 
-    @app.get("/loadgen/page.js")
+    @app.get(f"{base}/loadgen/page.js")
     def page_script() -> Response:
         return Response(script, mimetype="text/javascript")
 
@@ -80,10 +83,10 @@ def guard(app: Flask, take_edits: Callable[[], str]) -> None:
             if applied:
                 found = {**response.get_json(), "message": f"Change applied by {applied}"}
                 response.set_data(json.dumps(found))
-        elif request.path == "/" and response.mimetype == "text/html":
+        elif request.path == f"{base}/" and response.mimetype == "text/html":
             response.direct_passthrough = False
             html = response.get_data(as_text=True)
-            response.set_data(html.replace("<head>", f"<head>\n    {_SCRIPT}", 1))
+            response.set_data(html.replace("<head>", f"<head>\n    {tag}", 1))
         return response
 
 
@@ -132,9 +135,17 @@ def _is_form() -> bool:
 def _check_form(form: Mapping[str, str]) -> None:
     given = {k: v for k, v in form.items() if k in RATE_SETTINGS.values()}
     load_settings({**given, "profile": form.get("load_profile")}, given_by="form")
+    _check_run_time(form.get("run_time"))
     users = form.get("user_count", "1")
     if not users.isdecimal() or int(users) < 1:
         raise SettingsError(f"Number of users is {users!r}: it must be 1 or more")
+
+
+def _check_run_time(text: str | None) -> None:
+    """Refuse a run of no length; what is no length at all is refused by Locust."""
+    with suppress(ValueError):
+        if text and parse_timespan(text) < 1:
+            raise SettingsError(f"Run time is {text!r}: it must be 1 second or more")
 
 
 def _entry(stats: RequestStats, operation: str, histogram: Histogram, failed: int) -> StatsEntry:

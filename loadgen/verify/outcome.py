@@ -45,7 +45,12 @@ class ToolOutcome:
         found = {kind for kind, count in self.totals.items() if count}
         if found:
             return "lossy" if found == {"lossy"} else "wrong"
-        return "not checked" if self.problems else "right"
+        return "not checked" if self.problems or not self._compared else "right"
+
+    @property
+    def _compared(self) -> bool:
+        """Whether there was a row to compare: nothing on both sides is no agreement."""
+        return any(table.rows or table.destination_rows for table in self.tables.values())
 
     @property
     def in_flight(self) -> int:
