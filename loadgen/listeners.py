@@ -191,6 +191,7 @@ def close(**_: Any) -> None:
     if _state.run is not None and _state.run.outcome is None:
         _state.run.interrupted = True
     drain()
+    locust_patches.complete_csv()
     if _state.run is not None:
         _state.port.linger()
 

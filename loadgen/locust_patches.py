@@ -2,7 +2,7 @@
 
 Keys: Locust sets the terminal's mode and reads from it also in the background, where the kernel
 stops the process for it, and a stopped load keeps its lock. CSV: Locust closes its files without
-writing what happened since the last second.
+what happened since it wrote them last, up to a second before.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
@@ -61,24 +61,36 @@ class ForegroundKeys:
             tty.setcbreak(self._terminal, termios.TCSANOW)
 
 
-def _close_complete_files(writer: stats.StatsCSVFileWriter) -> None:
-    """Write the CSV files once more, then close them: the last writes are in the statistics now."""
-    for file, write in (
-        (writer.requests_csv_filehandle, writer.requests_csv),
-        (writer.failures_csv_filehandle, writer.failures_csv),
-        (writer.exceptions_csv_filehandle, writer.exceptions_csv),
-    ):
-        file.seek(0)
-        file.truncate()
-        write(csv.writer(file))
-    writer._stats_history_data_rows(writer.stats_history_csv_writer, time.time())  # noqa: SLF001
-    _close_files(writer)
+def _write_and_remember(writer: stats.StatsCSVFileWriter) -> None:
+    _writers.append(writer)
+    _stats_writer(writer)
+
+
+def complete_csv() -> None:
+    """Write the CSV files once more, now that the last writes are in the statistics.
+
+    Before Locust prints these as JSON, which empties them.
+    """
+    for writer in _writers:
+        for file, write in (
+            (writer.requests_csv_filehandle, writer.requests_csv),
+            (writer.failures_csv_filehandle, writer.failures_csv),
+            (writer.exceptions_csv_filehandle, writer.exceptions_csv),
+        ):
+            file.seek(0)
+            file.truncate()
+            write(csv.writer(file))
+            file.flush()
+        now = time.time()
+        writer._stats_history_data_rows(writer.stats_history_csv_writer, now)  # noqa: SLF001
+        writer.stats_history_flush()
 
 
 def apply() -> None:
     """Replace Locust's parts."""
     input_events.get_poller = ForegroundKeys
-    stats.StatsCSVFileWriter.close_files = _close_complete_files  # type: ignore[method-assign,assignment]
+    stats.StatsCSVFileWriter.stats_writer = _write_and_remember  # type: ignore[method-assign,assignment]
 
 
-_close_files = stats.StatsCSVFileWriter.close_files
+_stats_writer = stats.StatsCSVFileWriter.stats_writer
+_writers: list[stats.StatsCSVFileWriter] = []
