@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -69,10 +70,20 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
+def _end_as_at_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, unless they are ignored (nohup)."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        _end_as_at_ctrl_c()
         named = [name for name in arguments[:1] if name in COMMANDS]
         asks_version = arguments[:1] == ["--version"]  # no command need be read for that
         with _no_collection():

@@ -17,7 +17,7 @@ from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadgen import arguments, thresholds
+from loadgen import arguments, locust_patches, thresholds
 from loadgen.door import keep_order, make_door, status
 from loadgen.engine import resume, terminal
 from loadgen.engine.conductor import Conductor
@@ -95,13 +95,20 @@ def prepare(environment: Environment, **_: Any) -> None:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
     patience = _WORKER_STOP_SECONDS if isinstance(runner, MasterRunner) else _STOP_SECONDS
     environment.stop_timeout = environment.stop_timeout or patience
+    locust_patches.apply()
+    if options.json:
+        terminal.leave_stdout()
     try:
+        arguments.refuse_impossible(options)
+        if options.tags or options.exclude_tags:
+            _require_writers(environment)
         _state.settings = arguments.settings_with(options)
         _require_protection(environment)
         if environment.web_ui is not None:
             require_page_port(environment.web_ui.host, options.web_port)
         thresholds.load(_state.settings)  # refused now, not when a run begins
         terminal.warn_of_misspelt(misspelt())
+        terminal.warn_of_options(arguments.without_effect(options))
         require_metrics_port(_state.settings)
         _lock_source(options)
         gevent.spawn(_keep_lock)
@@ -113,9 +120,11 @@ def prepare(environment: Environment, **_: Any) -> None:
     PostgresUser.host = postgres.place(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
         keep_order(environment.web_ui.app)
-        locust_page.protect(environment.web_ui.app, _state.settings, options.web_base_path)
-        environment.web_ui.app.register_blueprint(make_door(lambda: _state.run))
-        locust_page.guard(environment.web_ui.app, PostgresUser.host, _take_edits)
+        page, base = environment.web_ui, options.web_base_path.rstrip("/")
+        locust_page.protect(environment.web_ui.app, _state.settings, base)
+        door = make_door(lambda: _state.run, base, page.auth_required_if_enabled)
+        environment.web_ui.app.register_blueprint(door)
+        locust_page.guard(environment.web_ui.app, PostgresUser.host, _take_edits, base)
         locust_page.show_rates_in_force(environment.web_ui, options)
         locust_tab.add(environment.web_ui, lambda: status(_state.run))
     gevent.signal_handler(signal.SIGINT, _interrupt, environment)
@@ -209,6 +218,7 @@ def close(**_: Any) -> None:
     if _state.run is not None and _state.run.outcome is None:
         _state.run.interrupted = True
     drain()
+    locust_patches.complete_csv()
     if _state.run is not None:
         _state.port.linger()
 
@@ -240,6 +250,16 @@ def _lock_source(options: argparse.Namespace) -> None:
             options.num_users = resumed.users
         resume.show_in_force(options, resumed)
         _state.resumed = resumed
+
+
+def _require_writers(environment: Environment) -> None:
+    """Refuse tags that leave no user with a task: such a load would write nothing."""
+    environment._filter_tasks_by_tags()  # noqa: SLF001 - what Locust does at the start of a test
+    if not any(kind.tasks for kind in environment.user_classes):
+        raise SettingsError(
+            "--tags and --exclude-tags leave no task to perform, and nothing would be written: "
+            "leave them away, the rates (--orders-per-hour …) say what is written"
+        )
 
 
 def _take_edits() -> str:

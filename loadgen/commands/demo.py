@@ -19,7 +19,7 @@ from typing import Final
 
 from loadgen.commands.numbers import whole
 from loadgen.destination.tools_file import load_tools
-from loadgen.errors import PlaygroundError
+from loadgen.errors import PlaygroundError, first_exit_code
 from loadgen.record_reader import find_run, read_freshness, read_verify
 from loadgen.report.copies import copies_of
 from loadgen.report.deliveries import by_tool
@@ -49,17 +49,18 @@ _FIRST_COPY_SECONDS: Final = 120
 _SENTINEL_SECONDS: Final = 60
 _WATCH_SECONDS: Final = 30.0  # for the watch to end
 
-_CHECKS_FAILED: Final = (1, 3, 4)  # it ran to its end: not sound, a limit, the generator
+# It ran to its end, and something was wrong: invalid, a threshold, the generator, paused.
+_CHECKS_FAILED: Final = (1, 3, 4, 5)
 _EXAMPLE: Final = "example: loadgen demo --seconds 20"
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_INTERRUPTED: Final = tuple(128 + number for number in _STOPS)
+_INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command: as it is shown, as it is run, and what its environment has besides.
 
-    One that `checks` may end with 1, 3 or 4, since it ran to its end and found something wrong.
+    One that `checks` may end with 1, 3, 4 or 5, since it ran to its end and found something wrong.
     """
 
     shown: str
@@ -215,18 +216,18 @@ def _free_port(host: str) -> int:
 
 def perform(steps: Sequence[Step]) -> int:
     """Run the steps in order; failed checks are kept in mind, anything else that fails ends it."""
-    worst = 0
+    codes = []
     for step in steps:
         print(f"\n$ {step.shown}", flush=True)
         code = _run(step)
-        if code in _INTERRUPTED:
+        if code == _INTERRUPTED:
             print("demo: interrupted; what was done is kept", file=sys.stderr)
             return code
         if code != 0 and not (step.checks and code in _CHECKS_FAILED):
             print(f"demo: stopped: `{step.shown}` ended with exit code {code}", file=sys.stderr)
             return code
-        worst = worst or code
-    return worst
+        codes.append(code)
+    return first_exit_code(codes)
 
 
 def _run(step: Step) -> int:
@@ -245,7 +246,7 @@ def _run(step: Step) -> int:
         stop.begun(process)
         code = process.wait()
     if stop.caught:
-        return 128 + stop.caught[0]
+        return _INTERRUPTED
     return code if code >= 0 else 128 - code
 
 

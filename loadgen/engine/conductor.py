@@ -29,12 +29,19 @@ from loadgen.source import postgres
 from loadgen.source.limits import connection_limits, first_write, too_many_users
 from loadgen.source.spent import spent
 from loadgen.steady_clock import SteadyClock
-from loadgen.thresholds import Judgement, Measured, Quantiles, Threshold
+from loadgen.thresholds import Measured, Quantiles, Threshold
 from loadgen.workload.clock import Sampled, sampled
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
-from loadgen.workload.outcome import Outcome, Rows, by_operation, problems_of, recorded
+from loadgen.workload.outcome import (
+    Evidence,
+    Outcome,
+    Rows,
+    by_operation,
+    recorded,
+    verdict_of,
+)
 from loadgen.workload.plan import Plan
 from loadgen.workload.settle import (
     another_database,
@@ -51,8 +58,6 @@ DRAIN_SECONDS = 45.0
 SETTLE_SECONDS = 60.0
 # How long the end of a run waits for room for its record.
 DISK_SECONDS = 30.0
-# A run that ends while the watch has it paused, since a slot or the disk was near its limit.
-_PROTECTOR, _SOURCE_PROTECTED = "watch", 5
 
 
 # Connections of a load that has just ended may take a moment to leave.
@@ -70,6 +75,7 @@ class Conductor:
     users: int
     session: Session
     beside: int  # connections that the load needs besides the users'
+    hard_cases_committed: int = field(init=False, default=0)  # turns, once they have ended
     made_at: float = field(init=False, default_factory=time.monotonic)
     record: RunRecord = field(init=False)
     tuning: Tuning = field(init=False)
@@ -253,30 +259,30 @@ class Conductor:
         self.swarm.close()
         self._await_disk()
         self.sampled = sampled(row.time for row in read_samples(self.record.path))
-        problems = problems_of(
-            totals, self._unbalanced, self._rows_before, after.rows, after.why_not
-        )
-        problems += self.swarm.desertion(seconds)
         latency = {name: _summaries(*pair) for name, pair in self._latency.items()}
         services, intendeds = zip(*self._latency.values(), strict=True)
         latency_all = _summaries(merged(services), merged(intendeds))
         marked = bottleneck_seconds(self.record.path)
         total = sum(totals.values(), Counts())
-        measured = Measured(seconds, marked, total, totals, latency_all, latency)
-        judgement = thresholds.judge(self._limits, measured)
-        exit_code = 130 if interrupted else self._exit_code(judgement, sound=not problems)
-        reasons = [*problems, *([judgement.bottleneck] if judgement.bottleneck else [])]
+        asked, paused = self.swarm.asked(), self.tuning.paused
+        evidence = Evidence(
+            Measured(seconds, marked, total, totals, latency_all, latency),
+            asked,
+            gained=None if after.rows is None else gained(self._rows_before, after.rows),
+            samples=self.sampled.samples,
+            broken_samples=self._unbalanced,
+            in_flight=total.in_flight,
+            hard_cases=self.hard_cases_committed,
+            poisson=self.plan.arrivals == "poisson",
+            interrupted=interrupted,
+            paused_by=None if paused is None else paused.by,
+            why_not_counted=after.why_not,
+            seen_by_load=tuple(self.swarm.desertion(seconds)),
+        )
+        verdict = verdict_of(evidence, self._limits)
+        failures = by_operation({**self.swarm.failures(), **self.hard_case_failures})
         outcome = Outcome(
-            self.plan.run_id,
-            exit_code,
-            tuple(problems),
-            totals,
-            self.swarm.asked(),
-            latency,
-            seconds,
-            marked,
-            judgement,
-            by_operation({**self.swarm.failures(), **self.hard_case_failures}),
+            self.plan.run_id, verdict, totals, asked, latency, seconds, marked, failures
         )
         self.record.update_run(
             **recorded(outcome),
@@ -286,8 +292,6 @@ class Conductor:
             rows_before=self._rows_before,
             rows_after=after.rows,
             spent_after=after.spent,
-            valid=not reasons,
-            invalid_reason="; ".join(reasons) or None,
         )
         self.record.forget_position()
         return outcome
@@ -310,11 +314,6 @@ class Conductor:
         while self.behind and time.monotonic() < deadline:
             time.sleep(1.0)
             self._write_record(self._clock.now())
-
-    def _exit_code(self, judgement: Judgement, *, sound: bool) -> int:
-        code = judgement.exit_code(sound=sound)
-        protected = self.tuning.paused is not None and self.tuning.paused.by == _PROTECTOR
-        return _SOURCE_PROTECTED if protected and code in {0, 3} else code
 
     def _row(
         self, at: datetime, name: str, counts: Counts, target: float, pair: Sequence[Histogram]

@@ -1,24 +1,28 @@
 """What has to be there before a load starts: a seeded source, the load's lock, free ports."""
 
+import re
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
+from psycopg import sql
 
 from loadgen.errors import SettingsError, SourceError
 from loadgen.settings import Settings
 from loadgen.source import locate, postgres, schema
 from loadgen.sql import statements
+from loadgen.workload.operations import STATEMENTS
 from loadgen.workload.plan import run_of_claim
 from loadgen.workload.settle import claimed_by
 
 _ANSWER_SECONDS: Final = 5.0
 _TAKE: Final = statements("loadgen.workload", "targets.sql")["lock"]
+_PLACEHOLDER: Final = re.compile(r"\$\d+")
 
 
 def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
@@ -34,7 +38,27 @@ def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
     dsn = locate.source_dsn(settings, start=False)
     if not _is_seeded(dsn):
         raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
+    _require_rights(dsn)
     return dsn
+
+
+def _require_rights(dsn: str) -> None:
+    """Refuse a role that may not perform one of the load's writes: each of them would fail.
+
+    The server checks a statement's rights when it begins it, and EXPLAIN begins it and no more.
+    """
+    with postgres.connect(dsn) as connection:
+        for operation, statement in STATEMENTS.items():
+            with postgres.plain_errors(f"the load's {operation} needs a right that is missing"):
+                _explain(connection, operation, statement)
+
+
+def _explain(connection: psycopg.Connection, name: str, statement: LiteralString) -> None:
+    values = sql.SQL(", ").join([sql.NULL] * len(set(_PLACEHOLDER.findall(statement))))
+    prepared = sql.Identifier(f"loadgen_{name}")
+    connection.execute(sql.SQL("PREPARE {} AS ").format(prepared) + sql.SQL(statement))
+    connection.execute(sql.SQL("EXPLAIN EXECUTE {} ({})").format(prepared, values))
+    connection.execute(sql.SQL("DEALLOCATE {}").format(prepared))
 
 
 def _is_seeded(dsn: str) -> bool:

@@ -71,8 +71,10 @@ class Run:
                 gevent.sleep(0.01)
         self._sampling.kill()
         if self._hard_cases is not None:
-            conductor.record.set_run(hard_cases=self._hard_cases.stop())
+            turns = self._hard_cases.stop()
+            conductor.record.set_run(hard_cases=turns)
             conductor.record.keep(self._hard_cases.take_deleted())
+            conductor.hard_cases_committed = sum(case["committed"] for case in turns.values())
             conductor.hard_case_failures = self._hard_cases.failures()
         try:
             self.outcome = conductor.finish(interrupted=self.interrupted)

@@ -25,7 +25,6 @@ from loadgen.web_access import AccessControl
 from loadgen.workload.histogram import Histogram, upper_edge
 
 METHOD = "SQL"
-_SCRIPT = '<script src="/loadgen/page.js"></script>'
 # Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
 _KEPT_SECONDS = 60
 # A chart point every 5 s, all embedded in the page: the last ten minutes are kept whole, what is
@@ -68,19 +67,18 @@ def prune(stats: RequestStats) -> None:
         stats.history[:-_KEPT_WHOLE] = stats.history[:-_KEPT_WHOLE:2]
 
 
-def protect(app: Flask, settings: Settings, base_path: str | None) -> None:
+def protect(app: Flask, settings: Settings, base: str) -> None:
     """Let nobody use the page but a person on this machine, or one who has the token."""
-    login_path = f"{(base_path or '').rstrip('/')}/login"
     app.wsgi_app = AccessControl(  # type: ignore[method-assign]  # as Flask's documentation does
-        app.wsgi_app, settings, login_path
+        app.wsgi_app, settings, f"{base}/login"
     )
 
 
-def guard(app: Flask, host: str, take_edits: Callable[[], str]) -> None:
+def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") -> None:
     """Have every form checked whole before Locust applies any of it, and its end told on the page.
 
     `host` is the source as the form shows it. `take_edits` puts in force what a form has changed,
-    and returns who applied it.
+    and returns who applied it; `base` is the path below which the page is.
     """
 
     @app.before_request
@@ -89,9 +87,10 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str]) -> None:
             return jsonify({"error": "this load has one kind of user: nothing to change"}), 404
         return _refuse_bad_form(host)
 
+    tag = f'<script src="{base}/loadgen/page.js"></script>'
     script = files("loadgen.page").joinpath("page.js").read_text(encoding="utf-8")
 
-    @app.get("/loadgen/page.js")
+    @app.get(f"{base}/loadgen/page.js")
     def page_script() -> Response:
         return Response(script, mimetype="text/javascript")
 
@@ -102,10 +101,10 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str]) -> None:
             if applied:
                 found = {**response.get_json(), "message": f"Change applied by {applied}"}
                 response.set_data(json.dumps(found))
-        elif request.path == "/" and response.mimetype == "text/html":
+        elif request.path == f"{base}/" and response.mimetype == "text/html":
             response.direct_passthrough = False
             html = response.get_data(as_text=True)
-            response.set_data(html.replace("<head>", f"<head>\n    {_SCRIPT}", 1))
+            response.set_data(html.replace("<head>", f"<head>\n    {tag}", 1))
         return response
 
 
@@ -165,7 +164,7 @@ def _check_form(form: Mapping[str, str], host: str) -> None:
     for field, title, is_allowed, requirement in (
         ("user_count", "Number of users", _is_count, f"a whole number from 1 to {_MOST_USERS}"),
         ("spawn_rate", "Ramp up", _is_rate, "a number above 0"),
-        ("run_time", "Run time", _is_run_time, "such as 20s, 3m or 1h20m, at most ten years"),
+        ("run_time", "Run time", _is_run_time, "1 second or more, as 20s, 3m or 1h20m"),
         ("host", "Host", {"", host}.__contains__, f"{host}: DATABASE_URL names the source"),
         ("profile", "Profile", "".__eq__, "empty: Load Profile sets how the rates rise and fall"),
     ):

@@ -15,6 +15,7 @@ from loadgen.report import words
 from loadgen.report.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
 from loadgen.report.standing import Standing
 from loadgen.settings import RATE_SETTINGS
+from loadgen.workload.outcome import verdict_words
 
 # What makes it another workload; circumstances of the source that change what is measured.
 _WORKLOAD: Final = (
@@ -104,6 +105,7 @@ def _plain_run(study: Study) -> dict[str, object]:
         "profile": run.profile,
         "duration_seconds": run.duration_seconds,
         "valid": run.valid,
+        "exit_code": run.exit_code,
         "totals": {
             outcome: sum(getattr(totals, outcome) for totals in run.totals.values())
             for outcome in ("offered", "committed", "failed", "skipped", "unknown")
@@ -148,6 +150,9 @@ def _other_circumstances(studies: Sequence[Study]) -> Iterator[Difference]:
         if study.run.valid is False:
             why = study.run.invalid_reason or "its record does not say why"
             yield Difference("warning", f"run {study.name} is invalid: {why}")
+        elif study.run.exit_code:
+            text = f"run {study.name} did not pass: {verdict_words(study.run.exit_code)}"
+            yield Difference("warning", text)
     names = dict.fromkeys(name for study in studies for name in study.run.source)
     for name in names:
         yield from _unlike(studies, "warning", f"the source's {name}", _source(name))
@@ -191,6 +196,10 @@ def _unlike(
 
 def _told(studies: Sequence[Study], value: Callable[[Run], object]) -> str:
     return ", ".join(f"{study.name} {words.value(value(study.run))}" for study in studies)
+
+
+def _verdict(run: Run) -> str:
+    return words.NOTHING if run.exit_code is None else verdict_words(run.exit_code)
 
 
 def _hard_cases(run: Run) -> str:
@@ -263,6 +272,7 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
         "load",
         (
             ("length", lambda one: words.duration(one.study.run.duration_seconds)),
+            ("verdict", lambda one: _verdict(one.study.run)),
             *((outcome, _total(outcome)) for outcome in ("committed", "failed", "skipped")),
         ),
     ),

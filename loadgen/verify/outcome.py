@@ -53,7 +53,7 @@ class ToolOutcome:
         found = {kind for kind, count in self.totals.items() if count}
         if found:
             return "lossy" if found == {"lossy"} else "wrong"
-        if self.problems:
+        if self.problems or not self._compared:
             return "not checked"
         return "late" if self.late.totals else "right"
 
@@ -68,6 +68,11 @@ class ToolOutcome:
             late=Tally(),
             overdue_seconds=seconds,
         )
+
+    @property
+    def _compared(self) -> bool:
+        """Whether there was a row to compare: nothing on both sides is no agreement."""
+        return any(table.rows or table.destination_rows for table in self.tables.values())
 
     @property
     def in_flight(self) -> int:

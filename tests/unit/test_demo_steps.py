@@ -49,7 +49,7 @@ def test_what_cannot_go_on_ends_the_demo(
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize(("name", "expected"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "expected"), [("SIGINT", 130), ("SIGTERM", 130), ("SIGHUP", 130)])
 def test_a_request_to_end_is_passed_on_once(
     name: str, expected: int, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,7 @@ from loadgen.verify.compare import Comparison, ahead
 from loadgen.verify.deletes import deletes_of
 from loadgen.verify.findings import KEPT, Finding, Known, Tally, judged, masked, shortened
 from loadgen.verify.mapping import TablePair, mapped
-from loadgen.verify.outcome import ToolOutcome, document, exit_code
+from loadgen.verify.outcome import TableOutcome, ToolOutcome, document, exit_code
 from loadgen.verify.ranges import (
     Bounds,
     Checksum,
@@ -347,7 +347,9 @@ def test_verdicts_and_exit_codes() -> None:
     lossy = ToolOutcome(totals={"lossy": 2})
     away = ToolOutcome(problems=["unreachable"])
     late = ToolOutcome(unconverged_seconds=3)
-    right = ToolOutcome()
+    right = ToolOutcome(tables={"orders": TableOutcome(3, 3)})
+    nothing = ToolOutcome(tables={"orders": TableOutcome(0, 0)})
+    assert nothing.verdict == "not checked"  # 0 = 0 is not agreement
     verdicts = [one.verdict for one in (wrong, lossy, away, late, right)]
     assert verdicts == ["wrong", "lossy", "not checked", "did not converge", "right"]
     assert [exit_code({"t": one}) for one in (wrong, lossy, away, late, right)] == [1, 1, 2, 1, 0]
