@@ -52,7 +52,7 @@ _WATCH_SECONDS: Final = 30.0  # for the watch to end
 _CHECKS_FAILED: Final = (1, 3, 4)  # it ran to its end: not sound, a limit, the generator
 _EXAMPLE: Final = "example: loadgen demo --seconds 20"
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_INTERRUPTED: Final = tuple(128 + number for number in _STOPS)
+_INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def perform(steps: Sequence[Step]) -> int:
     for step in steps:
         print(f"\n$ {step.shown}", flush=True)
         code = _run(step)
-        if code in _INTERRUPTED:
+        if code == _INTERRUPTED:
             print("demo: interrupted; what was done is kept", file=sys.stderr)
             return code
         if code != 0 and not (step.checks and code in _CHECKS_FAILED):
@@ -245,7 +245,7 @@ def _run(step: Step) -> int:
         stop.begun(process)
         code = process.wait()
     if stop.caught:
-        return 128 + stop.caught[0]
+        return _INTERRUPTED
     return code if code >= 0 else 128 - code
 
 
@@ -270,7 +270,8 @@ class _Stop:
 @contextmanager
 def _passing_on() -> Iterator[_Stop]:
     stop = _Stop()
-    before = {number: signal.signal(number, stop) for number in _STOPS}
+    heard = [number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield stop
     finally:

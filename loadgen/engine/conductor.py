@@ -192,7 +192,8 @@ class Conductor:
         problems = problems_of(
             totals, self._unbalanced, self._rows_before, after.rows, after.why_not
         )
-        problems += self.swarm.desertion(seconds)
+        if not interrupted:  # or its workers may have heard the same signal
+            problems += self.swarm.desertion(seconds)
         latency = {name: _summaries(*pair) for name, pair in self._latency.items()}
         services, intendeds = zip(*self._latency.values(), strict=True)
         latency_all = _summaries(merged(services), merged(intendeds))
