@@ -1,6 +1,5 @@
 """What has to be there before a load starts: a seeded source, the load's lock, free ports."""
 
-import signal
 import socket
 import subprocess
 import sys
@@ -51,7 +50,7 @@ def _loadgen(*arguments: str, stdout: int | None = None) -> None:
         try:
             code = process.wait()
         except BaseException:  # interrupted: it ends cleanly, and keeps what it has done
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             raise
     if code:
         sys.exit(code)
