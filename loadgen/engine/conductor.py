@@ -277,7 +277,8 @@ class Conductor:
             interrupted=interrupted,
             paused_by=None if paused is None else paused.by,
             why_not_counted=after.why_not,
-            seen_by_load=tuple(self.swarm.desertion(seconds)),
+            # At a signal its workers may have heard the same one.
+            seen_by_load=() if interrupted else tuple(self.swarm.desertion(seconds)),
         )
         verdict = verdict_of(evidence, self._limits)
         failures = by_operation({**self.swarm.failures(), **self.hard_case_failures})

@@ -72,9 +72,15 @@ def _is_seeded(dsn: str) -> bool:
 def _loadgen(*arguments: str, stdout: int | None = None) -> None:
     """Run a command of ours in a process of its own, not patched by gevent; it says what fails."""
     command = [sys.executable, "-m", "loadgen", *arguments]
-    done = subprocess.run(command, stdout=stdout, check=False)  # noqa: S603 - our own command
-    if done.returncode:
-        sys.exit(done.returncode)
+    # In a process group of its own: a signal to ours would reach it twice.
+    with subprocess.Popen(command, stdout=stdout, process_group=0) as process:  # noqa: S603 - ours
+        try:
+            code = process.wait()
+        except BaseException:  # interrupted: it ends cleanly, and keeps what it has done
+            process.terminate()
+            raise
+    if code:
+        sys.exit(code)
 
 
 def require_page_port(host: str, port: int) -> None:

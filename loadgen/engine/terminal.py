@@ -73,7 +73,8 @@ def print_news(news: Sequence[tuple[str, Mapping[str, object]]]) -> None:
     """Say what happened to the processes since the last sample."""
     for kind, details in news:
         if kind == "worker_lost":
-            text = f"worker {details['worker']} is lost ({details['why']}): the others take over"
+            then = "the others take over" if "handed_over_at" in details else "the run is ending"
+            text = f"worker {details['worker']} is lost ({details['why']}): {then}"
             print(f"loadgen: warning: {text}{_times(details)}", file=sys.stderr, flush=True)
         elif kind == "worker_joined":
             _print(f"worker {details['worker']} has joined{_times(details)}")

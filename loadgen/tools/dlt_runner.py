@@ -1,7 +1,7 @@
 """Runner "dlt": a cursor on updated_at, merged into DuckDB, every so many seconds.
 
-`python -m loadgen.tools.dlt_runner NAME` is the process that does it, until SIGTERM: the sync under
-way then ends first. What a cursor can't see (hard deletes, late commits) it does not carry.
+`python -m loadgen.tools.dlt_runner NAME` is the process that does it, until a signal: the sync
+under way then ends first. What a cursor can't see (hard deletes, late commits) it does not carry.
 """
 
 import os
@@ -95,7 +95,8 @@ def main(name: str) -> int:
     (tool,) = chosen(load_tools(load_settings()), name)
     settle(tool.folder)
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
     with background.alone(tool.folder) as alone:
         if not alone:
             raise PlaygroundError(f"tool {name} runs already")
