@@ -4,7 +4,7 @@ run.json is replaced atomically; the CSV files grow by whole lines, each append 
 Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
 calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
 time: the load's master for run.json, samples.csv, generator.csv and deletes.csv, watch for
-slots.csv and freshness.csv, verify for verify.json.
+slots.csv, markers.csv and freshness.csv, verify for verify.json.
 Reading is record_reader's, the calls that reach the disk are record_files'.
 """
 
@@ -24,6 +24,7 @@ from loadgen.errors import RecordError
 from loadgen.record_files import append_lines, naming, replace_file
 from loadgen.record_rows import (
     DeletedRow,
+    ExpectedMarker,
     GeneratorSample,
     MarkerSample,
     Row,
@@ -185,6 +186,10 @@ class RunRecord:
     def append_slots(self, rows: Iterable[SlotSample]) -> None:
         """Append to slots.csv, whole lines in one write call."""
         self._append(SlotSample, rows)
+
+    def append_markers(self, rows: Iterable[ExpectedMarker]) -> None:
+        """Append to markers.csv, whole lines in one write call."""
+        self._append(ExpectedMarker, rows)
 
     def append_freshness(self, rows: Iterable[MarkerSample]) -> None:
         """Append to freshness.csv, whole lines in one write call."""

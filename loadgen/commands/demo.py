@@ -20,7 +20,7 @@ from typing import Final
 from loadgen.commands.numbers import whole
 from loadgen.destination.tools_file import load_tools
 from loadgen.errors import PlaygroundError, first_exit_code
-from loadgen.record_reader import find_run, read_freshness, read_verify
+from loadgen.record_reader import find_run, read_deliveries, read_verify
 from loadgen.report.copies import copies_of
 from loadgen.report.deliveries import by_tool
 from loadgen.settings import Settings, load_settings
@@ -282,7 +282,7 @@ def _passing_on() -> Iterator[_Stop]:
 
 def _say_goodbye(settings: Settings) -> None:
     path = find_run(settings.reports_dir)
-    copies = copies_of(read_verify(path), by_tool(read_freshness(path)), ())
+    copies = copies_of(read_verify(path), by_tool(read_deliveries(path)), ())
     took = {row[0]: row for row in copies.freshness.rows}
     print("\nThe two tools, beside the same load with hard deletes and late commits:")
     for tool, verdict, rows, found, *_ in copies.right.rows:
@@ -297,5 +297,5 @@ def _say_goodbye(settings: Settings) -> None:
 def _deliveries(row: Sequence[str] | None) -> str:
     if row is None:
         return ""
-    _, delivered, _, median, _, _, longest, _ = row
+    _, delivered, _, _, median, _, _, longest, _ = row
     return f"; {delivered} markers took {median}, at most {longest}"

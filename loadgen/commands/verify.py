@@ -35,6 +35,7 @@ from loadgen.workload.markers import find_markers
 
 _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
 _LAG: Final = 30.0  # seconds, where nothing tells how long a tool takes
+_AGAIN: Final = 2.0  # seconds in which a tool may finish a table, where markers tell what is due
 _DRAIN: Final = 300.0  # seconds, at least
 _TOLD_EVERY: Final = 2.0  # seconds between two words of progress
 
@@ -226,7 +227,8 @@ class _Moving:
         horizon = self._horizon(tool, pace)
         if horizon is None or (lag == 0 and horizon.lacking_seconds is None):
             return replace(asked, lag=lag, settled=lag == 0)
-        return replace(asked, lag=min(lag, _LAG), horizon=horizon.xid, settled=False)
+        again = lag if lag <= _LAG else _AGAIN  # what comes meanwhile is in flight, not late
+        return replace(asked, lag=again, horizon=horizon.xid, settled=False)
 
     def in_time(self, outcome: ToolOutcome, tool: Tool, pace: _Pace) -> ToolOutcome:
         """Return the outcome; overdue if the copy still lacks a marker that is too old."""

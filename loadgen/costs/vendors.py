@@ -17,7 +17,7 @@ from loadgen.costs.usage import Reported, Usage
 from loadgen.costs.workload import Band, run_counts, run_hours, workload_of
 from loadgen.destination.tools_file import Tool
 from loadgen.record_costs import CostLine, Total, not_priced
-from loadgen.record_reader import read_freshness
+from loadgen.record_reader import read_deliveries
 from loadgen.record_run import Run
 
 _MARKER_BYTES: Final = 350  # an event of type loadgen_marker as JSON
@@ -140,7 +140,7 @@ def run_usage(run: Run) -> Band | None:
 
 def markers_of(run: Run) -> int:
     """Return how many freshness markers the run's record knows."""
-    return len({row.sequence for row in read_freshness(run.path)})
+    return len({row.sequence for row in read_deliveries(run.path)})
 
 
 def with_markers(usage: Usage, markers: int) -> Usage:

@@ -12,6 +12,7 @@ from loadgen.costs import words as money
 from loadgen.record_costs import Total
 from loadgen.record_run import Run
 from loadgen.report import words
+from loadgen.report.deliveries import Deliveries
 from loadgen.report.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
 from loadgen.report.standing import Standing
 from loadgen.settings import RATE_SETTINGS
@@ -121,10 +122,12 @@ def _plain_tool(one: Standing) -> dict[str, object]:
         **one.figures(),
         "verdict": correct.verdict if correct else None,
         "findings": dict(correct.found) if correct else None,
+        "late": dict(correct.late) if correct else None,
         "rows_compared": correct.rows if correct else None,
         "freshness_p50_seconds": fresh.quantile(0.5) if fresh else None,
         "delivered": len(fresh.seconds) if fresh else None,
         "not_seen": fresh.not_seen if fresh else None,
+        "oldest_unseen_seconds": fresh.oldest_unseen if fresh else None,
         "priced_dollars": format(paid.total.amount, "f") if paid else None,
         "lines_not_priced": paid.total.unpriced if paid else None,
     }
@@ -259,6 +262,10 @@ def _latency(seconds: float | None) -> str:
     return "too few" if seconds is None else words.latency(seconds)
 
 
+def _not_seen(found: Deliveries) -> str:
+    return f"{words.count(found.not_seen)} of {words.count(len(found.rows))}"
+
+
 def _share(value: Any) -> str:
     return NOT_MEASURED if value is None else f"{value:.0%}"
 
@@ -281,6 +288,7 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
         (
             ("verdict", _of_tool("correct", lambda found: str(found.verdict))),
             ("found", _of_tool("correct", lambda found: words.kinds(found.found))),
+            ("late", _of_tool("correct", lambda found: words.kinds(found.late))),
             ("rows compared", _of_tool("correct", lambda found: words.count(found.rows))),
         ),
     ),
@@ -289,7 +297,8 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
         (
             ("delivery p50", _of_tool("fresh", lambda found: _latency(found.quantile(0.5)))),
             ("delivery p95", _of_tool("fresh", lambda found: _latency(found.p95))),
-            ("markers not seen", _of_tool("fresh", lambda found: words.count(found.not_seen))),
+            ("markers not seen", _of_tool("fresh", _not_seen)),
+            ("oldest unseen", _of_tool("fresh", lambda found: words.duration(found.oldest_unseen))),
         ),
     ),
     (

@@ -346,13 +346,14 @@ def test_verdicts_and_exit_codes() -> None:
     wrong = ToolOutcome(totals={"missing": 1}, findings=[finding])
     lossy = ToolOutcome(totals={"lossy": 2})
     away = ToolOutcome(problems=["unreachable"])
-    late = ToolOutcome(unconverged_seconds=3)
+    unconverged = ToolOutcome(unconverged_seconds=3)
     right = ToolOutcome(tables={"orders": TableOutcome(3, 3)})
     nothing = ToolOutcome(tables={"orders": TableOutcome(0, 0)})
     assert nothing.verdict == "not checked"  # 0 = 0 is not agreement
-    verdicts = [one.verdict for one in (wrong, lossy, away, late, right)]
+    verdicts = [one.verdict for one in (wrong, lossy, away, unconverged, right)]
     assert verdicts == ["wrong", "lossy", "not checked", "did not converge", "right"]
-    assert [exit_code({"t": one}) for one in (wrong, lossy, away, late, right)] == [1, 1, 2, 1, 0]
+    codes = [exit_code({"t": one}) for one in (wrong, lossy, away, unconverged, right)]
+    assert codes == [1, 1, 2, 1, 0]
     assert exit_code({"a": away, "w": wrong}) == 1
     found = document({"t": wrong}, {"tools": {"t": {}, "u": {"verdict": "right"}}})
     tools = found["tools"]
@@ -360,6 +361,26 @@ def test_verdicts_and_exit_codes() -> None:
     assert tools["u"] == {"verdict": "right"}
     assert tools["t"]["findings"] == [finding.plain()]
     assert list(finding.plain()) == ["table", "key", "column", "kind", "source", "destination"]
+
+
+def test_what_is_late_is_no_failure_until_it_is_overdue() -> None:
+    """Then it is what the copy lacks; what is known to be wrong comes before."""
+    not_due = Tally()
+    not_due.add(Finding("rows", "1", None, "missing", "there", None, late=True))
+    late = ToolOutcome(late=not_due)
+    assert (late.verdict, exit_code({"t": late})) == ("late", 0)
+    assert late.plain()["late"] == {"missing": 1}
+    assert late.plain()["totals"] == {}
+    overdue = late.overdue(1_400)
+    assert (overdue.verdict, exit_code({"t": overdue})) == ("did not converge", 1)
+    assert overdue.plain()["totals"] == {"missing": 1}
+    assert [one.key for one in overdue.findings] == ["1"]
+    verdicts = {
+        "wrong": ToolOutcome(totals={"differs": 1}, late=not_due),
+        "lossy": ToolOutcome(totals={"lossy": 1}, late=not_due),
+        "not checked": ToolOutcome(problems=["a table is not there"], late=not_due),
+    }
+    assert [one.verdict for one in verdicts.values()] == list(verdicts)
 
 
 def test_many_findings_of_one_sort_hide_no_other() -> None:
