@@ -16,6 +16,7 @@ from loadgen.destination.tools_file import Tool
 
 KEY: Final = "id"
 _DELETED: Final = re.compile(r"delet|removed")
+_OPERATION: Final = re.compile(r"(^|[^a-z0-9])op$")
 _CURRENT: Final = re.compile(r"(^|_)(is_)?(active|current|latest)$")
 _LOADED: Final = re.compile(r"load|sync|insert|extract|ingest|merge|process|updat|publish")
 _TIMES: Final = ("timestamp", "timestamptz")
@@ -174,10 +175,14 @@ def _deletes(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> 
             landing.note("deletes", "the destination's option for hard deletes adds it, too: with "
                                     'that, set deletes = "hard"')  # fmt: skip
         return
-    found = _flag(own, _DELETED)
+    found = _flag(own, _DELETED) or _operation(own)
     if found is not None:
-        landing.convention |= {"deletes": "soft", "delete_marker": found.model_dump()}
+        mark = found.model_dump(exclude_none=True)
+        landing.convention |= {"deletes": "soft", "delete_marker": mark}
         landing.note("deletes", f"guessed by the name and type of {found.column}")
+        if found.equals is not None:
+            landing.note("deletes", f"that it holds {found.equals} in a deleted row, no catalogue "
+                                    "tells: look at one")  # fmt: skip
     elif usual.deletes == "soft":
         landing.note("deletes", 'no column marks a deleted row: "hard" if the tool takes it away, '
                                 '"none" if it never hears of it; no catalogue tells')  # fmt: skip
@@ -190,13 +195,24 @@ def _flag(own: Mapping[str, Column], sign: re.Pattern[str]) -> Flag | None:
     return None
 
 
+def _operation(own: Mapping[str, Column]) -> Flag | None:
+    """Return the column that names the last operation on its row, and what it says of a delete.
+
+    AWS DMS writes I, U or D into Op; Estuary c, u or d into _meta/op, Debezium into __op.
+    """
+    for name, column in own.items():
+        if _OPERATION.search(name) and column.family == "text":
+            return Flag(column=name, equals="D" if name == "op" else "d")
+    return None
+
+
 def _current_row(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> None:
     if usual.current_row and usual.current_row.column in own:
         landing.note("current_row", f"history mode: {own[usual.current_row.column].name} is there")
         return
     found = _flag(own, _CURRENT)
     if found is not None:
-        landing.convention["current_row"] = found.model_dump()
+        landing.convention["current_row"] = found.model_dump(exclude_none=True)
         landing.note("current_row", f"guessed by the name and type of {found.column}")
 
 
