@@ -59,7 +59,7 @@ def recognised(tool: Tool, source: Tables, copies: Mapping[str, Tables]) -> Land
         landing.note("schema", f"the tables are also in {others}: name the one that is meant")
     usual = Convention.model_validate(known()[landing.kind])
     _say_kind(landing, tool, usual, own)
-    _names(landing, tool, usual, affixes, copy)
+    _names(landing, tool, usual, affixes, pairs)
     _ignored(landing, usual, own)
     _deletes(landing, usual, own)
     _current_row(landing, usual, own)
@@ -127,16 +127,15 @@ def _say_kind(landing: Landing, tool: Tool, usual: Convention, own: Mapping[str,
         landing.note("kind", f"tools.toml says {tool.kind}, of which no column is there")
 
 
-def _names(landing: Landing, tool: Tool, usual: Convention, affixes: Affixes, copy: Tables) -> None:
-    """Propose the pattern and the case of the copy's names."""
+def _names(landing: Landing, tool: Tool, usual: Convention, affixes: Affixes, pairs: Pairs) -> None:
+    """Propose the pattern and the case of the copy's names, the tool's own left aside."""
     before, after = affixes
     pattern = f"{before}{{table}}{after}"
     if pattern != usual.table_pattern.lower():
         landing.convention["table_pattern"] = pattern
         landing.note("table_pattern", f"by {listed(list(landing.found.values()))}")
-    names = [*landing.found.values()]
-    names += [one.name for table in landing.found.values() for one in copy[table]]
-    # Of the rule of case a proposal is free: names that it finds need no key.
+    names = [*landing.found.values(), *(column.name for _, _, column in _landed(pairs))]
+    # Names that the rule of case finds need no key.
     if all(find_name(_usual_name(tool, usual, one), [one], tool.destination) for one in names):
         return
     case = _case(names)

@@ -131,7 +131,7 @@ def test_an_unknown_tool_is_described_and_what_is_guessed_is_said(
 def test_a_column_with_the_last_operation_marks_deletes(column: str, deleted: str) -> None:
     """As Estuary, Debezium and AWS DMS have it; a column of the source is none."""
     tool = Tool.model_validate(
-        {"name": "t", "kind": "generic", "destination": "duckdb", "file": "c.duckdb"}
+        {"name": "t", "kind": "generic", "destination": "postgres", "url": "postgresql://h"}
     )
     columns = (Column("id", "bigint"), Column("top", "text"), Column("crop_op", "text"))
     copy = {"users": (*columns, Column(column, "VARCHAR"))}
@@ -140,6 +140,7 @@ def test_a_column_with_the_last_operation_marks_deletes(column: str, deleted: st
     mark = landing.convention["delete_marker"]
     assert mark == {"column": column.lower(), "equals": deleted}
     assert landing.convention["deletes"] == "soft"
+    assert "case" not in landing.notes  # the tool's own column says nothing of the others
     assert "look at one" in " ".join(landing.notes["deletes"])
 
 
@@ -238,8 +239,8 @@ def test_what_can_be_run_of_it_runs(
 
 
 def test_tools_that_share_are_refused(project: Path, run_loadgen: RunLoadgen) -> None:
-    """One bill for two tools tells nothing; and without Snowflake there is nothing to print."""
-    (project / "tools.toml").write_text(_example().replace("WH_ELT_RIVERY", "WH_ELT_FIVETRAN"))
+    """In any case of a name; and without Snowflake there is nothing to print."""
+    (project / "tools.toml").write_text(_example().replace("WH_ELT_RIVERY", "wh_elt_fivetran"))
     done = run_loadgen("tools", "snowflake-sql")
     assert (done.returncode, done.stdout) == (2, "")
     assert "tools fivetran and rivery share the warehouse WH_ELT_FIVETRAN" in done.stderr
