@@ -106,7 +106,7 @@ class Run:
     bottleneck_reason: str | None
     spent_before: Spent
     spent_after: Spent
-    hard_cases: tuple[str, ...]
+    hard_cases: Mapping[str, int]  # turns that were committed
 
 
 def run_of(path: Path, raw: Mapping[str, object]) -> Run:
@@ -141,7 +141,7 @@ def run_of(path: Path, raw: Mapping[str, object]) -> Run:
         bottleneck_reason=keys.text("bottleneck_reason"),
         spent_before=_spent(keys.below("spent_before")),
         spent_after=_spent(keys.below("spent_after")),
-        hard_cases=tuple(keys.mapping("hard_cases")),
+        hard_cases=keys.each("hard_cases", lambda case: case.whole("committed") or 0),
     )
 
 
