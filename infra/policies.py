@@ -66,7 +66,7 @@ def of_simplyload(bucket_arn: str) -> Document:
 
 def of_costs(bucket_arn: str) -> Document:
     """Return the rights of `loadgen costs`, which only reads."""
-    return _document(_allow(list(COST_ACTIONS), "*"), _allow(["s3:ListBucket"], bucket_arn))
+    return _document(_allow(list(COST_ACTIONS), "*"), _allow(["s3:ListBucketVersions"], bucket_arn))
 
 
 def _document(*statements: Document) -> Document:

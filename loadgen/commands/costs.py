@@ -148,8 +148,10 @@ def _infra(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
 
 
 def _show(folder: Path, costs: Costs) -> None:
-    measured = any(line.basis == "measured" for line in costs.lines)
-    print(f"run {folder.name}" + (f", {costs.mode} figures" if measured else ""))
+    from loadgen.costs import words  # noqa: PLC0415 - as above
+
+    print(f"run {folder.name}")
+    _wrapped(words.settled(costs))
     if "usage" in costs.outlook:
         _usage(costs.outlook["usage"]["run"], "it wrote")
     print("\nThe run, as if a month held nothing else:")

@@ -21,6 +21,8 @@ from loadgen.record_run import Run
 
 SOURCE: Final = "source"
 EVERYONE: Final = "all tools"
+_RUNNING: Final = frozenset({"pending", "running"})
+_TERMINATED: Final = frozenset({"shutting-down", "terminated"})
 _STOPPED: Final = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) GMT\)")
 
 
@@ -79,7 +81,7 @@ class EC2CostTracker:
         tagged = [{"Name": "tag-key", "Values": ["tool"]}]
         pages = asked("ec2:DescribeInstances", lambda: self._all("describe_instances", tagged))
         if isinstance(pages, Unread):
-            yield what_of(EVERYONE, "EC2").unpriced(pages.why)
+            yield what_of(EVERYONE, "EC2").unpriced(pages)
         else:
             found = [
                 one for page in pages for part in page["Reservations"] for one in part["Instances"]
@@ -89,7 +91,7 @@ class EC2CostTracker:
                     yield from self._instance(tool, instance, window)
         disks = asked("ec2:DescribeVolumes", lambda: self._all("describe_volumes", tagged))
         if isinstance(disks, Unread):
-            yield what_of(EVERYONE, "EBS").unpriced(disks.why)
+            yield what_of(EVERYONE, "EBS").unpriced(disks)
             return
         for volume in (one for page in disks for one in page["Volumes"]):
             there = Window(volume["CreateTime"].astimezone(UTC), self._account.now).within(window)
@@ -113,6 +115,7 @@ class EC2CostTracker:
         if ended is None:
             state = instance["State"]["Name"]
             yield what.unpriced(f"{name} is {state}, since when AWS does not say")
+            yield from _gone(tool, instance)
             return
         ran = Window(launched, ended).within(window)
         note = f"{name} since its last start; CPU credits beyond the free ones are not in it"
@@ -122,6 +125,7 @@ class EC2CostTracker:
             address = what_of(tool, "public IPv4")
             told = Told("ec2:DescribeInstances", name)
             yield self._account.hourly(address, ran, ("public_ipv4", "address"), told)
+        yield from _gone(tool, instance)
 
     def _volume(self, tool: str, volume: Mapping[str, Any], there: Window) -> CostLine:
         kind = str(volume["VolumeType"])
@@ -145,7 +149,7 @@ class RDSCostTracker:
             return []
         pages = asked("rds:DescribeDBInstances", self._pages)
         if isinstance(pages, Unread):
-            return [what_of(EVERYONE, "RDS").unpriced(pages.why)]
+            return [what_of(EVERYONE, "RDS").unpriced(pages)]
         return [
             line
             for page in pages
@@ -185,9 +189,24 @@ class RDSCostTracker:
         yield self._account.monthly(disk, size, there, ("rds_storage", storage), told)
 
 
+def _gone(tool: str, instance: Mapping[str, Any]) -> Iterator[CostLine]:
+    """Yield what an instance that is not running had, and AWS does not show any more."""
+    name, state = instance["InstanceId"], instance["State"]["Name"]
+    if state in _RUNNING:
+        return
+    if not instance.get("PublicIpAddress"):
+        yield what_of(tool, "public IPv4").unpriced(
+            f"{name} is {state}: whether it had an address can't be seen any more"
+        )
+    if state in _TERMINATED and not instance.get("BlockDeviceMappings"):
+        yield what_of(tool, "EBS").unpriced(
+            f"{name} is {state}: the volumes that went with it can't be seen any more"
+        )
+
+
 def _ended(instance: Mapping[str, Any], now: datetime) -> datetime | None:
     """Return until when an instance ran; None where it stopped at a time that is not told."""
-    if instance["State"]["Name"] in {"running", "pending"}:
+    if instance["State"]["Name"] in _RUNNING:
         return now
     found = _STOPPED.search(str(instance.get("StateTransitionReason", "")))
     return None if found is None else datetime.fromisoformat(found[1]).replace(tzinfo=UTC)

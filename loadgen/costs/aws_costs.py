@@ -20,9 +20,10 @@ from loadgen.record_run import Run
 from loadgen.settings import Settings
 
 _NOTHING: Final = "nothing in the region has the tag `tool` with a name of tools.toml, or `source`"
-_EMPTY: Final = (
+_EMPTY: Final = Unread(
     "Cost Explorer has nothing of the tag `tool` yet: activate it as a cost allocation tag, which "
-    "counts from then on"
+    "counts from then on",
+    yet=True,
 )
 
 
@@ -59,25 +60,26 @@ class AwsCosts:
         bill = bill_of(self._account, window, run.path)
         if isinstance(bill, Unread):
             tools = dict.fromkeys(line.tool for line in listed)
-            found = [line for tool in tools for line in _listed(tool, listed, bill.why)]
-            return found or [what_of(EVERYONE, "AWS").unpriced(f"{_NOTHING}; {bill.why}")]
+            found = [line for tool in tools for line in _listed(tool, listed, bill)]
+            nothing = replace(bill, why=f"{_NOTHING}; {bill.why}")
+            return found or [what_of(EVERYONE, "AWS").unpriced(nothing)]
         tools = dict.fromkeys([*(line.tool for line in listed), *bill.billed])
         found = [
             line
             for tool in tools
             for line in [*bill.lines(tool, window)] or _listed(tool, listed, _EMPTY)
         ]
-        return [*found, requests_line(self._account, bill)]
+        return [*found, *bill.apart_lines(window), requests_line(self._account, bill)]
 
 
-def _listed(tool: str, lines: Sequence[CostLine], why: str) -> Iterator[CostLine]:
+def _listed(tool: str, lines: Sequence[CostLine], bill: Unread) -> Iterator[CostLine]:
     """Yield a tool's list prices with what keeps Cost Explorer's word from standing there."""
     own = [line for line in lines if line.tool == tool]
     if tool == EVERYONE:  # what could not be asked
         yield from own
         return
     for line in own:
-        later = "" if why == NEVER else why
-        yield replace(line, final=line.final and not later, note=joined(line.note, later))
+        later = "" if bill.why == NEVER else bill.why
+        yield replace(line, final=line.final and not bill.yet, note=joined(line.note, later))
     why = "where bytes went is not told by metrics: Cost Explorer has it, by whole days"
-    yield what_of(tool, "transfer").unpriced(why)
+    yield what_of(tool, "transfer").unpriced(replace(bill, why=why))

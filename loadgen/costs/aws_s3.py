@@ -1,6 +1,7 @@
 """What tagged S3 buckets cost: what is stored in them, and the requests."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -40,7 +41,7 @@ class S3CostTracker:
             return []
         found = asked("tag:GetResources", self._buckets)
         if isinstance(found, Unread):
-            return [what_of(EVERYONE, "S3").unpriced(found.why)]
+            return [what_of(EVERYONE, "S3").unpriced(found)]
         return [
             line
             for bucket, tool in found
@@ -61,26 +62,43 @@ class S3CostTracker:
         return [(bucket, tool) for bucket, tool in found if tool is not None]
 
     def _storage(self, tool: str, bucket: str, window: Window) -> Iterator[CostLine]:
-        told = Told("AWS/S3 BucketSizeBytes", f"{bucket}, its days' average, class Standard")
-        size = self._daily(bucket, window)
-        if size is None:
-            listed = asked("s3:ListBucket", lambda: self._listed(bucket))
-            if isinstance(listed, Unread):
-                yield what_of(tool, "S3 storage").unpriced(f"{bucket}: {listed.why}")
-                return
-            size, objects = listed
-            if objects >= _LISTED:
-                why = f"{bucket} has a million objects or more: CloudWatch has its size a day later"
-                yield what_of(tool, "S3 storage").unpriced(why)
-                return
-            note = f"{bucket}, {objects} objects as they are now, as if there from the start"
-            told = Told("s3:ListBucket", note, basis="estimate")
+        stored = self._stored(bucket, window)
+        if isinstance(stored, Unread):
+            yield what_of(tool, "S3 storage").unpriced(stored)
+            return
+        size, told = stored
         in_tiers = list(tiers(size / GIGABYTE)) or [("first_50_tb", Decimal(0))]
         for tier, gigabytes in in_tiers:
             name = "S3 storage" if len(in_tiers) == 1 else f"S3 storage, {tier.replace('_', ' ')}"
             parts = gigabyte_months(gigabytes, window)
             price = self._account.prices.of("s3_storage", tier)
             yield priced(what_of(tool, name), "GB month", parts, price, told)
+
+    def _stored(self, bucket: str, window: Window) -> tuple[Decimal, Told] | Unread:
+        """Return how many bytes were there, and how that is known."""
+        *_, (_, last) = window.days()
+        daily = self._daily(bucket, window)
+        if daily is not None:
+            note = f"{bucket}, its days' average, class Standard"
+            settled = self._account.now >= last.end + DAY
+            return daily, Told("AWS/S3 BucketSizeBytes", note, final=settled)
+        listed = asked("s3:ListBucketVersions", lambda: self._listed(bucket))
+        if isinstance(listed, Unread):
+            return replace(listed, why=f"{bucket}: {listed.why}")
+        size, objects = listed
+        if objects >= _LISTED:
+            return Unread(
+                f"{bucket} has a million objects or more: CloudWatch has its size a day later"
+            )
+        if not objects:
+            return Unread(
+                f"{bucket} is empty now, and what it held in the run can't be seen any more"
+            )
+        note = (
+            f"{bucket}, {objects} objects and versions as they are now, as if there from the "
+            "start; what was deleted since is not in it"
+        )
+        return size, Told("s3:ListBucketVersions", note, basis="estimate")
 
     def _daily(self, bucket: str, window: Window) -> Decimal | None:
         """Return the average size that CloudWatch has of the window's days, None without one."""
@@ -97,12 +115,13 @@ class S3CostTracker:
         return sum(sizes, Decimal(0)) / len(sizes) if sizes else None
 
     def _listed(self, bucket: str) -> tuple[Decimal, int]:
-        pages = self._account.clients("s3").get_paginator("list_objects_v2")
+        """Return bytes and number of objects, older versions included, which are paid for too."""
+        pages = self._account.clients("s3").get_paginator("list_object_versions")
         limits = {"MaxItems": _LISTED}
         found = [
             int(one["Size"])
             for page in pages.paginate(Bucket=bucket, PaginationConfig=limits)
-            for one in page.get("Contents", [])
+            for one in page.get("Versions", [])
         ]
         return Decimal(sum(found)), len(found)
 
@@ -115,14 +134,15 @@ class S3CostTracker:
             lambda: self._metrics(names, dimensions, window, ("Sum", period)),
         )
         if isinstance(found, Unread):
-            yield what_of(tool, "S3 requests").unpriced(f"{bucket}: {found.why}")
+            why = f"{bucket}: {found.why}"
+            yield what_of(tool, "S3 requests").unpriced(replace(found, why=why))
             return
+        final = self._account.now > window.end + _LATE
         if not any(found.values()):
             why = f"{bucket} has no request metrics in the run: turn them on with Id {FILTER}"
-            yield what_of(tool, "S3 requests").unpriced(why)
+            yield what_of(tool, "S3 requests").unpriced(Unread(why, yet=not final))
             return
         day = window.start.date()
-        final = self._account.now > window.end + _LATE
         told = Told("AWS/S3 request metrics", f"{bucket}; best effort, says AWS", final)
         for kind, metrics in _KINDS.items():
             number = sum((one for name in metrics for one in found[name]), Decimal(0))

@@ -15,9 +15,10 @@ from loadgen.costs.cards import STALE_DAYS, RateCard, load_cards
 from loadgen.costs.cloud import cloud_sources
 from loadgen.costs.copying import FIRST_COPY, copy_line
 from loadgen.costs.estimate import Priced
+from loadgen.costs.experiment import with_markers
 from loadgen.costs.outlook import outlook
 from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
-from loadgen.costs.vendors import VendorPrices, choices, run_usage, with_markers
+from loadgen.costs.vendors import VendorPrices, choices, run_usage
 from loadgen.costs.words import dollars, plural
 from loadgen.costs.workload import Baseline, Workload, so_far, workload_of
 from loadgen.destination.tools_file import Tool, load_tools

@@ -4,23 +4,20 @@ A line is what a month would cost that held this run and nothing else: a fee by 
 one by the hour is for the run's hours.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Final
 
 from loadgen.costs.cards import RateCard
 from loadgen.costs.curves import compared
 from loadgen.costs.estimate import Priced
+from loadgen.costs.experiment import Added, added
 from loadgen.costs.usage import Reported, Usage
 from loadgen.costs.workload import Band, run_counts, run_hours, workload_of
 from loadgen.destination.tools_file import Tool
 from loadgen.record_costs import CostLine, Total, not_priced
-from loadgen.record_reader import read_deliveries
 from loadgen.record_run import Run
-
-_MARKER_BYTES: Final = 350  # an event of type loadgen_marker as JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +47,9 @@ class VendorPrices:
         return "vendors' rate cards"
 
     def lines(self, run: Run) -> list[CostLine]:
-        """Return each vendor's lines of the run, the freshness markers' share among them."""
-        band, markers = run_usage(run), markers_of(run)
+        """Return each vendor's lines of the run; what the experiment itself adds stands apart."""
+        band = run_usage(run)
+        extra = [] if band is None else added(run, band.likely)
         found: list[CostLine] = []
         for name, priced in self.priced().items():
             if isinstance(priced, CostLine):
@@ -60,7 +58,7 @@ class VendorPrices:
                 why = "the run's record has no committed writes"
                 found.append(not_priced(name, priced.card.payer, "usage", why))
             else:
-                found += self._of(priced, band.likely, markers)
+                found += self._of(priced, band.likely, extra)
         return found
 
     def priced(self) -> dict[str, Priced | CostLine]:
@@ -88,13 +86,13 @@ class VendorPrices:
             return not_priced(choice.tool, card.payer, "usage", why, "TOOLS_FILE")
         return Priced(choice.tool, card, plan)
 
-    def _of(self, priced: Priced, usage: Usage, markers: int) -> list[CostLine]:
+    def _of(self, priced: Priced, usage: Usage, extra: Sequence[Added]) -> list[CostLine]:
         reported = self.reported.get(priced.tool)
         if reported is None:
-            return [*priced.lines(usage), *_marker_line(priced, usage, markers)]
+            return [*priced.lines(usage), *_added_lines(priced, usage, extra)]
         if reported.billed_usd is not None:
             return [_billed(priced, reported, reported.billed_usd)]
-        # The vendor counted the markers too.
+        # The vendor counted markers and hard cases too.
         lines = replace(priced, basis="measured").lines(reported.over(usage))
         said = f"usage as reported: {reported.source}"
         return [replace(line, note="; ".join(filter(None, (line.note, said)))) for line in lines]
@@ -138,36 +136,26 @@ def run_usage(run: Run) -> Band | None:
     return workload.usage(run_counts(run), hours)
 
 
-def markers_of(run: Run) -> int:
-    """Return how many freshness markers the run's record knows."""
-    return len({row.sequence for row in read_deliveries(run.path)})
-
-
-def with_markers(usage: Usage, markers: int) -> Usage:
-    """Return the usage with so many markers, each a row of its own."""
-    return usage.with_rows(Decimal(markers), Decimal(markers * _MARKER_BYTES))
-
-
-def _marker_line(priced: Priced, usage: Usage, markers: int) -> list[CostLine]:
-    """Return what the markers add to the price: they are the experiment's own rows."""
-    if not markers:
-        return []
-    lines = priced.lines(with_markers(usage, markers))
-    without, total = Total.of(priced.lines(usage)), Total.of(lines)
-    if total.unpriced:
-        why = "the plan's price of this usage is not known"
-        return [not_priced(priced.tool, priced.card.payer, "freshness markers", why)]
-    return [
-        replace(
-            lines[-1],
-            category="freshness markers",
-            quantity=Decimal(markers),
-            unit="marker",
-            unit_price=None,
-            amount=total.amount - without.amount,
-            note="rows that the watch writes, more of the same charges",
-        )
-    ]
+def _added_lines(priced: Priced, usage: Usage, extra: Sequence[Added]) -> Iterator[CostLine]:
+    """Yield what the experiment's own rows add to the price."""
+    before = Total.of(priced.lines(usage))
+    for one in extra:
+        lines = priced.lines(one.usage)
+        after = Total.of(lines)
+        if before.unpriced or after.unpriced:
+            why = "the plan's price of this usage is not known"
+            yield not_priced(priced.tool, priced.card.payer, one.category, why)
+        else:
+            yield replace(
+                lines[-1],
+                category=one.category,
+                quantity=Decimal(one.changes),
+                unit=one.unit,
+                unit_price=None,
+                amount=after.amount - before.amount,
+                note=one.note,
+            )
+        before = after
 
 
 def _billed(priced: Priced, reported: Reported, dollars: Decimal) -> CostLine:

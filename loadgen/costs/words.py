@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from loadgen.record_costs import GRADES, Total
+from loadgen.record_costs import GRADES, Costs, Total
 
 NOT_PRICED: Final = "not priced"
 _COUNTS: Final = ((10**9, "billion"), (10**6, "million"))
@@ -76,6 +76,17 @@ def counted(number: Decimal | None, unit: str) -> str:
 def plural(number: int, one: str) -> str:
     """Return the number with its noun."""
     return f"{number:,} {one if number == 1 else one + 's'}"
+
+
+def settled(costs: Costs) -> str:
+    """Return in a sentence whether the costs are final, and what to do if they are not."""
+    if costs.mode == "final":
+        return "These figures are final."
+    of = plural(len(costs.lines), "line")
+    return (
+        f"These figures are provisional: {costs.unsettled} of {of} may still change or have no "
+        "figure yet. Run `loadgen costs` again later."
+    )
 
 
 def vendor(name: str) -> str:

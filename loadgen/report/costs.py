@@ -21,7 +21,7 @@ class CostSection:
     """What the section shows; an empty table is left out."""
 
     sentence: str
-    mode: str
+    settled: str
     totals: Table
     lines: Table
     usage: Table
@@ -46,7 +46,7 @@ def cost_section(costs: Costs) -> CostSection:
     sources = _sources(costs.lines)
     return CostSection(
         sentence=_sentence(outlook),
-        mode=costs.mode,
+        settled=words.settled(costs),
         totals=_totals(costs),
         lines=_lines(costs.lines, sources),
         spent=_spent(outlook.get("snowflake", ())),

@@ -54,6 +54,7 @@ class Paid:
     bases: Mapping[str, Total]  # measured, list, estimate
     month: str
     syncs_every: float | None  # seconds: the plan's shortest interval
+    final: bool = True
 
     @property
     def dollars(self) -> float | None:
@@ -66,7 +67,8 @@ class Paid:
             for payer, found in (("customer", self.customer), ("service", self.service))
             if found is not None
         ]
-        return f"{money.total(self.total)} this run ({', '.join(shares)})"
+        provisional = "" if self.final else ", provisional"
+        return f"{money.total(self.total)} this run{provisional} ({', '.join(shares)})"
 
     @property
     def basis(self) -> str:
@@ -176,6 +178,7 @@ def _paid(tool: str, costs: Costs) -> Paid | None:
         bases={name: Total.of(found) for name, found in bases.items() if name != "not priced"},
         month=_price(month),
         syncs_every=month.get("min_interval_seconds"),
+        final=all(line.final for line in lines),
     )
 
 

@@ -74,6 +74,7 @@ def test_both_clouds_are_in_costs_json(
     s3.put_bucket_tagging(
         Bucket="staging", Tagging={"TagSet": [{"Key": "tool", "Value": "simplyload"}]}
     )
+    s3.put_object(Bucket="staging", Key="k", Body=b"x")
     env = {
         **keys,
         "AWS_REGION": "us-east-1",

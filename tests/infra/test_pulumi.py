@@ -158,7 +158,8 @@ def test_the_costs_policy_is_what_costs_calls(bucket_only: dict[str, Any]) -> No
     }
     assert "ce:GetCostAndUsage" in called
     by_resource = allowed(policy)
-    assert by_resource == {"*": called - {"s3:ListBucket"}, ARN: {"s3:ListBucket"}}
+    on_bucket = {"s3:ListBucketVersions"}
+    assert by_resource == {"*": called - on_bucket, ARN: on_bucket}
 
 
 def test_rds_adds_three_resources(with_rds: dict[str, Any]) -> None:

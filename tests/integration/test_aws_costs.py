@@ -19,12 +19,13 @@ import boto3
 import pytest
 
 from loadgen.costs.aws import Account, RDSCostTracker
+from loadgen.costs.aws_bill import APART, BILL_FILE
 from loadgen.costs.aws_costs import AwsCosts
 from loadgen.costs.aws_door import clients
 from loadgen.costs.aws_prices import AwsPrices
 from loadgen.costs.cards import load_card
 from loadgen.costs.reading import Unread
-from loadgen.record_costs import CostLine
+from loadgen.record_costs import CostLine, Costs
 from loadgen.record_run import Run, run_of
 from loadgen.settings import load_settings
 from tests.emulated import aws_server
@@ -171,7 +172,7 @@ def test_a_short_run_lists_its_bucket(aws: Aws) -> None:
     assert line.payer == "service"
     expected = Decimal(3) / 1024 * november(1)
     assert line.quantity == expected.quantize(Decimal("1e-9"))
-    assert "1 objects" in line.note
+    assert "1 objects and versions" in line.note
 
 
 @pytest.mark.parametrize(
@@ -202,6 +203,47 @@ def test_what_is_stored_is_priced_by_tiers(
         line = lines[f"{TOOL} {category}"]
         assert cents(line) == f"{month / 10:.2f}"  # three days of November's thirty
         assert line.basis == "list"
+
+
+def test_older_versions_of_objects_are_paid_for_too(aws: Aws) -> None:
+    """Three versions of 1 MiB, the last one hidden by a delete marker: 3 MiB are stored."""
+    aws.bucket("versioned")
+    s3 = aws.client("s3")
+    s3.delete_object(Bucket="versioned", Key="k")
+    versioning = {"Status": "Enabled"}
+    s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration=versioning)
+    for _ in range(3):
+        s3.put_object(Bucket="versioned", Key="v", Body=b"x" * 1024**2)
+    s3.delete_object(Bucket="versioned", Key="v")
+    line = aws.lines(aws.run(NOW - timedelta(hours=1), 1))[f"{TOOL} S3 storage"]
+    expected = Decimal(3) / 1024 * november(1)
+    assert line.quantity == expected.quantize(Decimal("1e-9"))
+    assert "3 objects and versions" in line.note
+
+
+def test_what_an_emptied_bucket_held_is_not_known(aws: Aws) -> None:
+    """Neither $0.00 nor 0 objects: its price can't be told any more."""
+    aws.bucket("emptied", 1024**2)
+    aws.client("s3").delete_object(Bucket="emptied", Key="k")
+    line = aws.lines(aws.run(NOW - timedelta(hours=1), 1))[f"{TOOL} S3 storage"]
+    assert (line.amount, line.quantity, line.grade) == (None, None, "?")
+    assert "can't be seen any more" in line.note
+
+
+def test_what_a_terminated_instance_had_is_not_known(aws: Aws) -> None:
+    """Its volumes and its address went with it: a line each that says so, and none of $0."""
+    aws.launch("t3.small")
+    ec2 = aws.client("ec2")
+    tagged = [
+        {"Name": "tag:tool", "Values": [TOOL]},
+        {"Name": "instance-state-name", "Values": ["running"]},
+    ]
+    (found,) = ec2.describe_instances(Filters=tagged)["Reservations"]
+    ec2.terminate_instances(InstanceIds=[found["Instances"][0]["InstanceId"]])
+    lines = aws.lines(aws.run(NOW - timedelta(hours=1), 51), NOW + timedelta(hours=50))
+    for name in ("EBS", "public IPv4"):
+        assert lines[f"{TOOL} {name}"].amount is None
+        assert "can't be seen any more" in lines[f"{TOOL} {name}"].note
 
 
 def test_requests_are_counted_where_metrics_are_on(aws: Aws) -> None:
@@ -282,8 +324,106 @@ def test_cost_explorer_has_the_last_word(aws: Aws) -> None:
     assert cents(first[f"{TOOL} billed: Amazon Simple Storage Service"]) == "1.23"
     assert first[f"{TOOL} billed: Amazon Simple Storage Service"].final
     assert f"{TOOL} S3 storage" not in first
-    assert cents(first["all tools Cost Explorer"]) == "0.01"
+    assert cents(first["all tools Cost Explorer"]) == "0.02"  # usage, and all else
     assert aws.lines(run, later) == first
+
+
+CHARGES = (
+    # kind, service, day, dollars
+    ("Usage", "Amazon Simple Storage Service", DAYS[0], "1.10"),
+    ("Usage", "Amazon Simple Storage Service", DAYS[1], "0.13"),
+    ("SavingsPlanCoveredUsage", "Amazon EC2", DAYS[0], "0.77"),
+    ("Credit", "Amazon Simple Storage Service", DAYS[0], "-1.10"),
+    ("Credit", "Amazon Simple Storage Service", DAYS[1], "-0.13"),
+    ("Refund", "Amazon Simple Storage Service", DAYS[1], "-0.05"),
+    ("Tax", "Tax", DAYS[1], "0.09"),
+    ("SavingsPlanNegation", "Amazon EC2", DAYS[0], "-0.77"),
+)
+
+
+class CostExplorer(BaseHTTPRequestHandler):
+    """Answers GetCostAndUsage from CHARGES by the question's filter and groups, as AWS does."""
+
+    def do_POST(self) -> None:
+        """Answer a question."""
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        by = asked["GroupBy"][1]["Key"]
+        sums: dict[str, dict[str, Decimal]] = {day: {} for day in DAYS}
+        for kind, service, day, dollars in CHARGES:
+            row = {"RECORD_TYPE": kind, "SERVICE": service, "tool": TOOL}
+            if _matches(asked["Filter"], row):
+                sums[day][row[by]] = sums[day].get(row[by], Decimal(0)) + Decimal(dollars)
+        results = [
+            {
+                "TimePeriod": {"Start": day, "End": day},
+                "Estimated": False,
+                "Groups": [
+                    {
+                        "Keys": [f"tool${TOOL}", name],
+                        "Metrics": {"UnblendedCost": {"Amount": str(amount), "Unit": "USD"}},
+                    }
+                    for name, amount in groups.items()
+                ],
+            }
+            for day, groups in sums.items()
+        ]
+        body = json.dumps({"ResultsByTime": results}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _matches(which: Mapping[str, Any], row: Mapping[str, str]) -> bool:
+    if "And" in which:
+        return all(_matches(part, row) for part in which["And"])
+    if "Not" in which:
+        return not _matches(which["Not"], row)
+    (only,) = which.values()
+    return row[only["Key"]] in only["Values"]
+
+
+def test_a_credit_does_not_make_a_tool_free(aws: Aws) -> None:
+    """Usage is the tool's: 1.10 + 0.13, and 0.77. What was given back or taxed stands apart."""
+    aws.bucket("credited")
+    with ThreadingHTTPServer(("127.0.0.1", 0), CostExplorer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        settings = {"aws_region": aws.region, "aws_endpoint_url": aws.url}
+        others = clients(load_settings(settings))
+        bills = clients(load_settings({**settings, "aws_endpoint_url": address}))
+
+        def routed(service: str, region: str | None = None) -> Any:
+            return (bills if service == "ce" else others)(service, region)
+
+        now = TWO_DAYS + timedelta(days=4)
+        source = AwsCosts([TOOL], load_settings(settings), load_card("aws"), now, routed)
+        lines = source.lines(aws.run(TWO_DAYS, 48))
+        server.shutdown()
+    costs = Costs(now, tuple(lines))
+    assert costs.total(TOOL).amount == Decimal("2.00")
+    apart = {line.category: line.amount for line in lines if line.tool == APART}
+    assert apart == {
+        f"Credit of {TOOL}": Decimal("-1.23"),
+        f"Refund of {TOOL}": Decimal("-0.05"),
+        f"Tax of {TOOL}": Decimal("0.09"),
+        f"SavingsPlanNegation of {TOOL}": Decimal("-0.77"),
+    }
+    assert all(line.final for line in lines)
+
+
+def test_an_answer_kept_without_kinds_is_asked_again(aws: Aws) -> None:
+    """What an older program kept was net of credits."""
+    aws.bucket("billed")
+    aws.billed((DAYS[0], "1.10", False), (DAYS[1], "0.13", False))
+    period = {"Start": "2026-11-17", "End": "2026-11-19"}
+    kept = {"period": period, "asked_at": "2026-11-20T00:00:00+00:00", "requests": 1, "pages": []}
+    (aws.folder / BILL_FILE).write_text(json.dumps(kept))
+    lines = aws.lines(aws.run(TWO_DAYS, 48), TWO_DAYS + timedelta(days=4))
+    assert cents(lines[f"{TOOL} billed: Amazon Simple Storage Service"]) == "1.23"
 
 
 def test_a_partial_day_of_the_bill_counts_by_its_part(aws: Aws) -> None:
@@ -310,7 +450,7 @@ def test_cost_explorer_late_or_empty_leaves_list_prices(aws: Aws) -> None:
     assert "activate it as a cost allocation tag" in empty[f"{TOOL} S3 storage"].note
     aws.billed((DAYS[0], "1.00", False), (DAYS[1], "1.00", False))
     soon = aws.lines(run, TWO_DAYS + timedelta(days=4, hours=1))
-    assert soon["all tools Cost Explorer"].quantity == 1
+    assert soon["all tools Cost Explorer"].quantity == 2
     assert soon[f"{TOOL} transfer"].amount is None
 
 

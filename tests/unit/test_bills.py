@@ -17,9 +17,12 @@ from loadgen.costs.usage import Usage
 from loadgen.costs.vendors import Choice, VendorPrices
 from loadgen.costs.workload import Baseline
 from loadgen.destination.tools_file import parse_tools
+from loadgen.record import RunRecord
 from loadgen.record_costs import CostLine, Total
+from loadgen.record_reader import load_run
+from loadgen.record_rows import DeletedRow
 from loadgen.settings import load_settings
-from tests.records import Made, write_run
+from tests.records import START, Made, write_run
 
 DAY = date(2026, 11, 23)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -212,14 +215,39 @@ def test_a_fee_is_pro_rata_only_where_the_vendor_says_so() -> None:
 
 def test_a_run_of_48_hours_is_priced_so(tmp_path: Path) -> None:
     """The whole way from run.json: 2 x 48 x 0.14."""
-    from loadgen.record_reader import load_run  # noqa: PLC0415
-
     folder = write_run(tmp_path, Made(seconds=48 * 3600, every=3600))
     lines = VendorPrices(load_cards(), (Choice("e", "estuary", "cloud"),), DAY, {}).lines(
         load_run(folder)
     )
     (tasks,) = [line for line in lines if (line.tool, line.category) == ("e", "tasks")]
     assert tasks.amount == Decimal("13.44")
+
+
+def test_hard_deletes_are_paid_for(tmp_path: Path) -> None:
+    """3,000 turns insert a row and delete an older one: 3,000 active rows at $500 a million.
+
+    Other cases of the run insert 1,000 rows, and give 500 of 500 a new key, which is a new row.
+    """
+    folder = write_run(tmp_path, Made(seconds=30))
+    record = RunRecord.open(folder)
+    record.append_deletes(DeletedRow(START, "hard_deletes", key) for key in range(3000))
+    assert _cases(folder) == (3000 + 3000, Decimal("1.50"))
+    record.update_run(
+        hard_cases={
+            "hard_deletes": {"committed": 3000, "failed": 1},
+            "odd_texts": {"committed": 1000, "failed": 0},
+            "key_changes": {"committed": 500, "failed": 0},
+        }
+    )
+    assert _cases(folder) == (6000 + 1000 + 1000, Decimal("2.50"))
+
+
+def _cases(folder: Path) -> tuple[int, Decimal | None]:
+    costs = costs_of(folder, load_settings({}), NOW)
+    (line,) = [n for n in costs.lines if (n.tool, n.category) == ("fivetran", "hard cases")]
+    assert "3000 of them deleted" in line.note
+    assert line.quantity is not None
+    return int(line.quantity), line.amount
 
 
 def test_a_run_that_goes_on_is_priced_by_its_last_sample(tmp_path: Path) -> None:
