@@ -107,6 +107,7 @@ class Run:
     spent_before: Spent
     spent_after: Spent
     hard_cases: tuple[str, ...]
+    seconds_without_sample: float | None = None
 
 
 def run_of(path: Path, raw: Mapping[str, object]) -> Run:
@@ -142,6 +143,7 @@ def run_of(path: Path, raw: Mapping[str, object]) -> Run:
         spent_before=_spent(keys.below("spent_before")),
         spent_after=_spent(keys.below("spent_after")),
         hard_cases=tuple(keys.mapping("hard_cases")),
+        seconds_without_sample=keys.below("sampled").number("seconds_without"),
     )
 
 
