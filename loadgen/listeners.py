@@ -59,6 +59,7 @@ class Listeners:
     port: MetricsPort
     resumed: resume.Resumed | None = None  # until its run has begun
     run: Run | None = None
+    beginning = False  # a run is being readied
     worker: Worker | None = None  # in a worker process only
 
     def __init__(self) -> None:
@@ -150,15 +151,19 @@ def start(environment: Environment, **_: Any) -> None:
         _state.lock.session,
         beside,
     )
+    # Locust's timer runs already: where it ends the process first, nothing was done.
+    _state.beginning, environment.process_exit_code = True, SourceError.exit_code
     try:
         conductor.begin() if resumed is None else conductor.go_on(resumed)
     except PlaygroundError as exc:
+        _state.beginning = False
         _state.resumed = resumed  # still to be done: the page may start it again
         terminal.print_error(exc)
         environment.process_exit_code = exc.exit_code
         if options.headless:
             gevent.spawn(runner_of(environment).quit)
         raise StopTest from exc
+    _state.beginning, environment.process_exit_code = False, None
     _state.run = Run(environment, conductor)
     terminal.print_opening(conductor)
 
@@ -191,6 +196,10 @@ def drain(**_: Any) -> None:
 
 def close(**_: Any) -> None:
     """SIGTERM comes here without a stop before it: the run ends early, as at Ctrl-C."""
+    if _state.beginning:
+        terminal.print_error(
+            SourceError("the run was over before it began: the source did not answer in time")
+        )
     if _state.run is not None and _state.run.outcome is None:
         _state.run.interrupted = True
     drain()

@@ -56,7 +56,7 @@ _PROTECTOR, _SOURCE_PROTECTED = "watch", 5
 
 
 # Connections of a load that has just ended may take a moment to leave.
-ROOM_SECONDS = 5.0
+ROOM_SECONDS = 2.0
 
 
 @dataclass(slots=True)
