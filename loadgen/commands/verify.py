@@ -305,7 +305,10 @@ def _rested_seconds(record: Run | None) -> float:
     """Return how long ago the run's last write was, as its record has it."""
     if record is None or record.ended_at is None:
         return math.inf
-    return max(0.0, (datetime.now(UTC) - record.ended_at).total_seconds())
+    # The record's times go on through steps of the machine's clock; now it shows all of them.
+    steps = [e.details["seconds"] for e in record.journal if e.kind == "clock_stepped"]
+    stepped = sum(float(step) for step in steps if isinstance(step, int | float))
+    return max(0.0, (datetime.now(UTC) - record.ended_at).total_seconds() - stepped)
 
 
 def _say(text: str) -> None:
