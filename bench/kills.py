@@ -58,12 +58,12 @@ def main() -> int:
         subprocess.run(seed, cwd=project, env=env, check=True, stdout=subprocess.DEVNULL)
         # Killed workers, on a busy machine, may be the bottleneck: that is not asked here.
         (project / "thresholds.toml").write_text("generator_bottleneck_share = 1.0\n")
-        before = _rows(info.dsn)
+        before = rows(info.dsn)
         with scraping(project, int(env["METRICS_PORT"]), "1s") as prometheus:
             kills = _disturbed_run(project, env, arguments)
             series = prometheus.query(f"{COUNTERS}[1d]")
             counted = _newest(prometheus.query(f"{_COMMITTED}[1d]"))
-        after = _rows(info.dsn)
+        after = rows(info.dsn)
         run = json.loads((project / "reports" / "latest" / "run.json").read_text())
     gained = {name: after[name] - before[name] for name in _GAINED}
     figures = _figures(series, counted, gained, run)
@@ -139,7 +139,7 @@ def _wait_until_noticed(project: Path, load: "subprocess.Popen[bytes]", kills: i
         time.sleep(0.2)
 
 
-def _rows(dsn: str) -> dict[str, int]:
+def rows(dsn: str) -> dict[str, int]:
     """Return what the tables hold that the load's counters count."""
     with connect(dsn) as connection:
         found = {name: connection.execute(query).fetchone() for name, query in _GAINED.items()}

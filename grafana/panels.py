@@ -161,7 +161,7 @@ def heatmap(title: str, description: str, expression: str, *, width: int = 12) -
     }
 
 
-def states(  # noqa: PLR0913 - as above
+def states(
     title: str,
     description: str,
     target: Panel,

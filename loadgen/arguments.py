@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(
         num_users=DEFAULT_USERS,
         spawn_rate=100.0,
-        run_time=round(settings.test_duration_hours * 3600),
+        run_time=max(1, round(settings.test_duration_hours * 3600)),
         web_host="127.0.0.1",
     )
 
@@ -69,6 +69,35 @@ def settings_with(options: argparse.Namespace) -> Settings:
         raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
     rates = {name: getattr(options, name) for name in RATE_SETTINGS.values()}
     return load_settings({**rates, "profile": options.load_profile})
+
+
+def refuse_impossible(options: argparse.Namespace) -> None:
+    """Raise SettingsError for what Locust accepts and a load can't do."""
+    if options.run_time is not None and options.run_time < 1:
+        raise SettingsError(
+            f"--run-time is {options.run_time}: give 1 second or more, or leave it away for "
+            "TEST_DURATION_HOURS"
+        )
+
+
+def without_effect(options: argparse.Namespace) -> list[str]:
+    """Return a line for each of Locust's options that was given and changes nothing here."""
+    profile = f"--profile {options.profile} is Locust's label for test runs and changes no rate"
+    if options.profile in get_args(ProfileName):
+        profile += f": did you mean --load-profile {options.profile}?"
+    given = {
+        profile: options.profile is not None,
+        "--host (LOCUST_HOST) changes nothing: DATABASE_URL names the source": options.host,
+        "--exit-code-on-error (LOCUST_EXIT_CODE_ON_ERROR) changes nothing: docs/commands.md has "
+        "the exit codes, failed_share in thresholds.toml is the limit": (
+            options.exit_code_on_error != 1
+        ),
+        "--equal-weights changes nothing: the rates are the mix": options.equal_weights,
+        "--otel (LOCUST_ENABLE_OPENTELEMETRY) sees no writes: metrics are on METRICS_PORT": (
+            options.otel
+        ),
+    }
+    return [text for text, is_given in given.items() if is_given]
 
 
 def asked_by(options: argparse.Namespace) -> tuple[Mix, ProfileName]:

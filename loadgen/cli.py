@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Final
 
 from loadgen import __version__
@@ -69,9 +70,42 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that it cleans up; once.
+
+    `timeout` signals its child twice, and the second signal would end the cleaning up. Under nohup
+    SIGHUP stays ignored.
+    """
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in former:
+            signal.signal(number, lambda *_: None)
+        raise KeyboardInterrupt
+
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    former = {number: old for number, old in former.items() if old is not signal.SIG_IGN}
+    for number in former:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, old in former.items():
+            signal.signal(number, old)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        with _interrupted_by_signals():
+            return _run(arguments)
+    except KeyboardInterrupt:
+        print("loadgen: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         named = [name for name in arguments[:1] if name in COMMANDS]
         asks_version = arguments[:1] == ["--version"]  # no command need be read for that
@@ -84,9 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in str(exc).splitlines():
             print(f"loadgen: error: {line}", file=sys.stderr)
         return exc.exit_code
-    except KeyboardInterrupt:
-        print("loadgen: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; keep the interpreter's own flush quiet too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

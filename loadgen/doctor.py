@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from loadgen.arguments import DEFAULT_USERS
 from loadgen.costs.aws_door import asked, clients
 from loadgen.costs.gather import expected, over_budget
 from loadgen.costs.reading import Unread
@@ -28,6 +29,7 @@ def gather(
     chosen: tuple[Tool, ...],
     hours: float,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    users: int = DEFAULT_USERS,
 ) -> Facts:
     """Read all facts. Raises nothing for a source that can't be read: that is a finding."""
     problems: list[str] = []
@@ -45,6 +47,7 @@ def gather(
     return Facts(
         settings=settings,
         hours=hours,
+        users=users,
         tools=tools,
         chosen=chosen,
         misspelt=misspelt(),

@@ -12,7 +12,8 @@ from loadgen.destination.warehouses import Warehouse, shared, unfair
 from loadgen.settings import Settings
 from loadgen.source.examine import Publication, SourceFacts
 from loadgen.source.grant import PLUGIN
-from loadgen.source.schema import PUBLICATION, TABLES
+from loadgen.source.limits import too_many_users
+from loadgen.source.schema import PUBLICATION, TABLES, encoding_problems
 
 # A write made 490 to 820 bytes of WAL between checkpoints (Postgres 18, events of 300 bytes). After
 # a checkpoint the first touch of a page writes all of it, 8 KiB: at low rates most writes are that.
@@ -37,6 +38,7 @@ class Facts:
 
     settings: Settings
     hours: float
+    users: int  # of the load: each has a connection
     tools: tuple[Tool, ...]  # all of TOOLS_FILE
     chosen: tuple[Tool, ...]  # those that are asked about
     misspelt: Mapping[str, str]
@@ -217,6 +219,11 @@ def _each(settings: Settings) -> int:
     return WAL_BYTES_A_WRITE + settings.event_bytes
 
 
+def _connections(facts: Facts) -> Iterator[str]:
+    if why := too_many_users(_of(facts).limits, facts.users, beside=1):
+        yield why
+
+
 def _clock(facts: Facts) -> Iterator[str]:
     source = _of(facts)
     ahead = source.clock.ahead_seconds
@@ -229,11 +236,7 @@ def _clock(facts: Facts) -> Iterator[str]:
 
 
 def _encoding(facts: Facts) -> Iterator[str]:
-    if _of(facts).server.encoding != "UTF8":
-        yield (
-            f"the database is encoded in {_of(facts).server.encoding}, and tools such as Fivetran "
-            "refuse all but UTF8: make a database with ENCODING 'UTF8' and seed that"
-        )
+    yield from encoding_problems(_of(facts).server.encoding)
 
 
 def _ports(facts: Facts) -> Iterator[str]:
@@ -279,6 +282,7 @@ CHECKS: Final[Mapping[str, tuple[Check, bool]]] = {
     "output plugins": (_plugins, True),
     "publications": (_publications, True),
     "replica identity": (_identities, True),
+    "connections": (_connections, True),
     "disk": (_disk, True),
     "clock": (_clock, True),
     "ports": (_ports, False),

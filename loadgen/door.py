@@ -7,7 +7,6 @@ any of it is applied; what is refused says so in one line, `{"error": …}`.
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, jsonify, request
 
@@ -19,6 +18,7 @@ from loadgen.workload.profiles import ProfileName
 
 PREFIX = "/loadgen"
 _RESERVED = {"at", "kind"}
+_Protect = Callable[[Callable[[], None]], Callable[[], Any]]
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
@@ -29,9 +29,16 @@ class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
         self.status = status
 
 
-def make_door(run: Callable[[], Run | None]) -> Blueprint:
-    """Return the routes; `run` gives the test that is going on, or was last, or None."""
-    door = Blueprint("loadgen", __name__, url_prefix=PREFIX)
+def make_door(
+    run: Callable[[], Run | None], base: str = "", protect: _Protect | None = None
+) -> Blueprint:
+    """Return the routes, below `base`; `run` gives the test that is going on, or was last, or None.
+
+    `protect` is Locust's decorator for what a login protects, if the page has one.
+    """
+    door = Blueprint("loadgen", __name__, url_prefix=f"{base}{PREFIX}")
+    if protect is not None:
+        door.before_request(protect(lambda: None))
 
     @door.errorhandler(_Refused)
     def refuse(exc: _Refused) -> tuple[Response, int]:
@@ -126,10 +133,7 @@ def status(run: Run | None) -> dict[str, object]:
 
 
 def _body() -> dict[str, Any]:
-    """Return the JSON object that was posted; a page of another site may post nothing here."""
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
-        raise _Refused(403, f"a page of {origin} may not control this load")
+    """Return the JSON object that was posted."""
     body = request.get_json(silent=True)
     if not isinstance(body, dict):
         raise _Refused(400, "post a JSON object, with Content-Type: application/json")

@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import Request
+
+from pydantic import SecretStr
 
 from loadgen.errors import PlaygroundError
+from loadgen.proxies import open_url
 from loadgen.settings import Settings
 
 _SECONDS = 10.0  # an acknowledgement takes two at most
@@ -17,41 +21,56 @@ class DoorError(PlaygroundError):
     """The load did not answer, or refused; the text says why."""
 
 
-def door_url(settings: Settings) -> str:
-    """Return the address of the load that the settings name: LOAD_URL's, or this machine's."""
-    if settings.load_url:
-        return settings.load_url
+@dataclass(frozen=True, slots=True)
+class LoadControl:
+    """The control API of a load: its address, and the token that it asks for, if it asks."""
+
+    url: str
+    token: SecretStr | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, url: str | None = None) -> "LoadControl":
+        """Return the one at `url`, else at LOAD_URL, else this machine's."""
+        return cls(url or settings.load_url or _local_url(settings), settings.loadgen_web_token)
+
+    def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Return what the load answers; with a body it is posted. Raises DoorError."""
+        address = f"{self.url.rstrip('/')}/loadgen/{path}"
+        if not address.startswith(("http://", "https://")):
+            raise DoorError(f"{self.url} is no address of a load: write http://host:port")
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        if self.token is not None:
+            # A header is Latin-1 to urllib; the bytes that arrive are the token's UTF-8.
+            token = self.token.get_secret_value().encode().decode("latin-1")
+            headers["Authorization"] = f"Bearer {token}"
+        request = Request(address, data, headers)  # noqa: S310 - http, see above
+        try:
+            with open_url(request, _SECONDS) as answer:
+                text = answer.read()
+            answered = json.loads(text) if text else {}
+        except HTTPError as exc:
+            raise DoorError(f"the load at {self.url} refused: {_reason(exc)}") from exc
+        except (OSError, HTTPException) as exc:
+            why = getattr(exc, "reason", None) or exc
+            raise DoorError(
+                f"no load answers at {self.url} ({why}): start one with `locust`, or name it with "
+                "--url"
+            ) from exc
+        except ValueError:
+            answered = None
+        if not isinstance(answered, dict):
+            raise DoorError(
+                f"what answers at {self.url} is no load: check METRICS_PORT, or name it by --url"
+            )
+        return answered
+
+
+def _local_url(settings: Settings) -> str:
     host = settings.metrics_host
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - listened on, but not called
         host = "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics_port}"
-
-
-def ask(url: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """Return what the load answers; with a body it is posted. Raises DoorError."""
-    address = f"{url.rstrip('/')}/loadgen/{path}"
-    if not address.startswith(("http://", "https://")):
-        raise DoorError(f"{url} is no address of a load: write http://host:port")
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 - http
-    try:
-        with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - http, see above
-            text = answer.read()
-        found = json.loads(text) if text else {}
-    except HTTPError as exc:
-        raise DoorError(f"the load at {url} refused: {_reason(exc)}") from exc
-    except (OSError, HTTPException) as exc:
-        why = getattr(exc, "reason", None) or exc
-        raise DoorError(
-            f"no load answers at {url} ({why}): start one with `locust`, or name it with --url"
-        ) from exc
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise DoorError(
-            f"what answers at {url} is no load: check METRICS_PORT, or name it by --url"
-        )
-    return found
 
 
 def _reason(exc: HTTPError) -> str:

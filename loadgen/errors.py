@@ -3,8 +3,40 @@
 The exit code rides on the class, so `cli.main` and Locust's listeners end a process alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Final
+
+_LONGEST_LINE: Final = 400  # characters of another program's message
+# What every command's exit code means, in the order of precedence: the first that applies counts.
+EXIT_CODES: Final[Mapping[int, str]] = {
+    130: "interrupted",
+    2: "refused: usage, a setting or a precondition",
+    1: "invalid, or a check failed",
+    4: "invalid: the generator was the bottleneck",
+    5: "paused by the watch to the end, to protect the source",
+    3: "a threshold was missed",
+    0: "passed",
+}
+
+
+def one_line(message: object, most: int = _LONGEST_LINE) -> str:
+    """Return a message of several lines as one, shortened in its middle to `most` characters.
+
+    Its cause may stand in any line: Snowflake has it in the second, dlt in the last. Lines that
+    only point at a place in the line above are left out.
+    """
+    lines = [line.strip() for line in str(message).splitlines()]
+    text = " ".join(line for line in lines if line.strip("^~- "))
+    if len(text) <= most:
+        return text
+    tail = most // 3
+    return f"{text[: most - tail - 3].rstrip()} … {text[-tail:].lstrip()}"
+
+
+def first_exit_code(codes: Iterable[int]) -> int:
+    """Return the code that takes precedence; 0 if there is none."""
+    return min(codes, key=list(EXIT_CODES).index, default=0)
 
 
 def meant(name: str, known: Iterable[str]) -> str:

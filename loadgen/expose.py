@@ -17,12 +17,12 @@ from ipaddress import ip_address
 from typing import IO, Any, Final
 from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import psycopg
 from psycopg import conninfo
 
-from loadgen.errors import CheckFailed, PlaygroundError, SourceError
+from loadgen.errors import CheckFailed, PlaygroundError, SourceError, one_line
+from loadgen.proxies import open_url
 from loadgen.source.examine import doors, speaks_tls
 from loadgen.source.grant import Grant, grants
 
@@ -33,6 +33,7 @@ _CLOSES_WITHIN_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.2
 # pg_hba.conf's ways that let in nobody without SCRAM or a client's certificate.
 _SAFE_METHODS: Final = frozenset({"scram-sha-256", "cert", "reject"})
+_LAST_LINES: Final = 5  # of what ngrok says, in a message
 # What ngrok says when it gives up, and what to do.
 _REFUSALS: Final = {
     "ERR_NGROK_4018": "log in first: ngrok config add-authtoken TOKEN "
@@ -180,7 +181,7 @@ def _wait_until_open(
 def _tunnels(api: str) -> list[str] | None:
     """Return the public addresses that ngrok has open; None where none answers."""
     try:
-        with urlopen(f"{api}/api/tunnels", timeout=2) as answer:  # noqa: S310 - http, checked before
+        with open_url(f"{api}/api/tunnels", 2) as answer:
             found = json.load(answer)["tunnels"]
         return [str(one["public_url"]) for one in found]
     except (OSError, URLError):
@@ -214,5 +215,5 @@ def _why_ended(process: "subprocess.Popen[bytes]", said: IO[bytes]) -> str:
         if f"{code}\n" in f"{text}\n".replace('"', "\n").replace(" ", "\n"):
             return f"{meaning} ({code})"
     lines = [line for line in text.splitlines() if line.strip()]
-    last = lines[-1][-200:] if lines else "it said nothing"
-    return f"exit code {process.returncode}: {last}"
+    message = one_line("\n".join(lines[-_LAST_LINES:])) or "it said nothing"
+    return f"exit code {process.returncode}: {message}"

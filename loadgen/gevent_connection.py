@@ -19,6 +19,7 @@ import psycopg
 from greenlet import getcurrent
 from psycopg import pq, waiting
 
+from loadgen.source import postgres
 from loadgen.wire import Answer, executed
 
 if waiting.wait is getattr(waiting, "wait_c", None):
@@ -28,16 +29,7 @@ if waiting.wait is getattr(waiting, "wait_c", None):
     )
 
 _READ, _WRITE = 1, 2
-_OPTIONS = {
-    "application_name": "loadgen",
-    "connect_timeout": 5,
-    "options": "-c statement_timeout=30s -c lock_timeout=0",
-    # A host that is gone without a word is noticed after a minute, not after two hours.
-    "tcp_user_timeout": 60_000,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
+_STATEMENT_TIMEOUT = "30s"  # a run's drain waits longer
 CONNECTION_FAILURE = "08006"  # SQLSTATE where the server said nothing
 # Plain integers: an enum's member costs more to look up and compare than libpq's call.
 _COMMAND_OK = int(pq.ExecStatus.COMMAND_OK)
@@ -57,9 +49,9 @@ class ConnectionLost(Exception):  # noqa: N818 - a fact that users handle, not a
         self.sqlstate = sqlstate or CONNECTION_FAILURE
 
 
-def new_connection(dsn: str) -> psycopg.Connection:
-    """Connect as the load does; raises psycopg.OperationalError."""
-    return psycopg.Connection.connect(dsn, autocommit=True, **_OPTIONS)  # type: ignore[arg-type]
+def new_connection(dsn: str) -> postgres.Session:
+    """Connect as the load does. Raises SourceError."""
+    return postgres.connect(dsn, statement_timeout=_STATEMENT_TIMEOUT)
 
 
 class GeventConnection:
@@ -71,7 +63,7 @@ class GeventConnection:
     breaks, also while nothing is under way.
     """
 
-    def __init__(self, connection: psycopg.Connection, prepare: Mapping[str, str]) -> None:
+    def __init__(self, connection: postgres.Session, prepare: Mapping[str, str]) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._hub = gevent.hub.get_hub()
@@ -82,7 +74,7 @@ class GeventConnection:
         self._sqlstate: str | None = None
         self.on_answer: Callable[[str | None, int], object] = _unheard
         self.on_loss: Callable[[str], object] = _unheard
-        self.backend_pid = self._pgconn.backend_pid
+        self.backend_pid = connection.server_pid
         self._readable.start(self._read)
         try:
             self._begin()

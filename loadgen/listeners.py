@@ -5,21 +5,24 @@ What decides anything is elsewhere (`conductor`, `workload`); here is only when 
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import argparse
+import atexit
 import logging
 import os
 import signal
 import sys
+import time
 from typing import Any, NoReturn
 
 import gevent
+from gevent.event import Event
 from locust import events, runners
 from locust.env import Environment
 from locust.exception import StopTest
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadgen import arguments, thresholds
+from loadgen import arguments, locust_patches, thresholds
 from loadgen.door import keep_order, make_door, status
-from loadgen.engine import resume, terminal
+from loadgen.engine import forked, resume, terminal
 from loadgen.engine.conductor import Conductor
 from loadgen.engine.readiness import (
     LoadLock,
@@ -37,8 +40,10 @@ from loadgen.metrics_port import MetricsPort
 from loadgen.page import locust_page, locust_tab
 from loadgen.settings import Settings, load_settings, misspelt
 from loadgen.source import postgres
+from loadgen.source.limits import first_write
 from loadgen.source.schema import migrate
 from loadgen.users import PostgresUser
+from loadgen.web_access import require_token
 from loadgen.workload.plan import Plan, new_run_id
 
 logger = logging.getLogger(__name__)
@@ -47,6 +52,9 @@ _LOCK_INTERVAL = 2.0  # seconds between two looks at whether the load's lock is 
 # Workers are told the master's, and are ready for the next test only after that time.
 _WORKER_STOP_SECONDS = 1.0
 _STOP_SECONDS = 10.0  # how long Locust lets a user finish its write when users are reduced
+# `timeout` signals its child twice, systemd may send SIGHUP after SIGTERM: that is one request.
+_ONE_REQUEST_SECONDS = 1.0
+_WAY_OUT_SECONDS = 240.0  # more than the time limits of drain, settling and last scrape together
 
 
 class Listeners:
@@ -59,9 +67,14 @@ class Listeners:
     resumed: resume.Resumed | None = None  # until its run has begun
     run: Run | None = None
     worker: Worker | None = None  # in a worker process only
+    interrupted_at: float | None = None  # on the monotonic clock
+    prepared = False  # whether the source is locked, and the ports are open
+    shutting_down = False  # whether Locust's main greenlet has come to its end
 
     def __init__(self) -> None:
         self.heard: set[str] = set()  # a master's: workers that have sent a heartbeat
+        self.not_starting = Event()  # clear while a run is being opened
+        self.not_starting.set()
 
 
 _state = Listeners()
@@ -79,13 +92,16 @@ def prepare(environment: Environment, **_: Any) -> None:
     """Find the source, start and seed our own where none is named, and take the load's lock."""
     options = options_of(environment)
     runner = runner_of(environment)
+    forked.ready(lambda number: _interrupt(environment, number))
+    # The last to be added is the first to be called: before Locust tells its workers to quit.
+    environment.events.quitting.add_listener(close)  # type: ignore[no-untyped-call]
     if isinstance(runner, WorkerRunner):
         _prepare_worker(environment, runner)
         return
+    atexit.register(forked.release_workers)
     if isinstance(runner, MasterRunner):
         # Locust's own view of a lost worker, a second after ours; users go to the others.
         runners.HEARTBEAT_LIVENESS = round(LOST_SECONDS)
-        options.enable_rebalancing = True
         listen = environment.events.heartbeat_sent.add_listener
         listen(lambda client_id, **_: _state.heard.add(client_id))  # type: ignore[no-untyped-call]
     if options.headless and not options.print_stats:
@@ -93,30 +109,51 @@ def prepare(environment: Environment, **_: Any) -> None:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
     patience = _WORKER_STOP_SECONDS if isinstance(runner, MasterRunner) else _STOP_SECONDS
     environment.stop_timeout = environment.stop_timeout or patience
+    locust_patches.apply()
+    if options.json:
+        terminal.leave_stdout()
     try:
-        if environment.web_ui is not None:
-            require_page_port(options.web_host, options.web_port)
+        arguments.refuse_impossible(options)
+        if options.tags or options.exclude_tags:
+            _require_writers(environment)
         _state.settings = arguments.settings_with(options)
+        _require_protection(environment)
+        if environment.web_ui is not None:
+            require_page_port(environment.web_ui.host, options.web_port)
         thresholds.load(_state.settings)  # refused now, not when a run begins
         terminal.warn_of_misspelt(misspelt())
+        terminal.warn_of_options(arguments.without_effect(options))
         require_metrics_port(_state.settings)
         _lock_source(options)
         gevent.spawn(_keep_lock)
-        _state.port = MetricsPort(
-            _state.settings.metrics_host, _state.settings.metrics_port, lambda: _state.run
-        )
+        _state.port = MetricsPort(_state.settings, lambda: _state.run)
     except PlaygroundError as exc:
         _exit(exc)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    _state.prepared = True
     PostgresUser.host = postgres.place(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
         keep_order(environment.web_ui.app)
-        environment.web_ui.app.register_blueprint(make_door(lambda: _state.run))
-        locust_page.guard(environment.web_ui.app, _take_edits)
+        page, base = environment.web_ui, options.web_base_path.rstrip("/")
+        locust_page.protect(environment.web_ui.app, _state.settings, base)
+        door = make_door(lambda: _state.run, base, page.auth_required_if_enabled)
+        environment.web_ui.app.register_blueprint(door)
+        locust_page.guard(environment.web_ui.app, PostgresUser.host, _take_edits, base)
         locust_page.show_rates_in_force(environment.web_ui, options)
         locust_tab.add(environment.web_ui, lambda: status(_state.run))
-    gevent.signal_handler(signal.SIGINT, _interrupt, environment)
+
+
+def _require_protection(environment: Environment) -> None:
+    """Refuse ports that other machines could drive the load by. Raises SettingsError."""
+    options = options_of(environment)
+    require_token(_state.settings, _state.settings.metrics_host, "METRICS_HOST")
+    if environment.web_ui is None:
+        return
+    if options.web_login:
+        raise SettingsError(
+            "--web-login needs users that this load does not keep: set LOADGEN_WEB_TOKEN, and the "
+            "page asks for it"
+        )
+    require_token(_state.settings, options.web_host, "--web-host")
 
 
 def start(environment: Environment, **_: Any) -> None:
@@ -124,20 +161,42 @@ def start(environment: Environment, **_: Any) -> None:
     options = options_of(environment)
     if options.worker:  # maybe before `prepare`: a master that runs tells a new worker at once
         return
+    if _state.interrupted_at is not None:
+        raise StopTest("interrupted: no run begins any more")
+    _state.not_starting.clear()
+    try:
+        _start(environment, options)
+    finally:
+        _state.not_starting.set()
+
+
+def _start(environment: Environment, options: argparse.Namespace) -> None:
     resumed, _state.resumed = _state.resumed, None
     if resumed is not None:
         resume.show_in_force(options, resumed)  # whatever a form says: an Edit can change it
     plan = _new_plan(options) if resumed is None else resumed.plan
     runner = runner_of(environment)
+    options.enable_rebalancing = isinstance(runner, MasterRunner)
     swarm = (
         WorkersSwarm(runner, _state.dsn, _state.heard)
         if isinstance(runner, MasterRunner)
-        else LocalSwarm(_state.dsn)
+        else LocalSwarm(_state.dsn, _state.lock.session)
     )
     if _state.run is not None:
         _state.port.keep(_state.run)
         _state.run = None
-    conductor = Conductor(_state.settings, _state.dsn, swarm, plan, options.num_users)
+    # The lock's session, one of each hard case, and where each worker looks up its lost writes.
+    beside = 1 + len(options.hard_cases)
+    beside += runner.worker_count if isinstance(runner, MasterRunner) else 0
+    conductor = Conductor(
+        _state.settings,
+        _state.dsn,
+        swarm,
+        plan,
+        options.num_users,
+        _state.lock.session,
+        beside,
+    )
     try:
         conductor.begin() if resumed is None else conductor.go_on(resumed)
     except PlaygroundError as exc:
@@ -169,19 +228,24 @@ def _new_plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def drain(**_: Any) -> None:
+def drain(environment: Environment, **_: Any) -> None:
     """Finish what is under way before Locust stops a single user."""
+    runner = runner_of(environment)
+    if isinstance(runner, MasterRunner):
+        # Locust would give the users of workers that leave meanwhile to the others.
+        options_of(environment).enable_rebalancing = False
+        runner._users_dispatcher = None  # noqa: SLF001 - as Locust does itself, after this
     if _state.worker is not None:
         _state.worker.drain()
     if _state.run is not None:
         _state.run.finish()
 
 
-def close(**_: Any) -> None:
-    """SIGTERM comes here without a stop before it: the run ends early, as at Ctrl-C."""
-    if _state.run is not None and _state.run.outcome is None:
-        _state.run.interrupted = True
-    drain()
+def close(environment: Environment, **_: Any) -> None:
+    """Finish what is still under way before Locust shuts down."""
+    _state.shutting_down = True
+    drain(environment)
+    locust_patches.complete_csv()
     if _state.run is not None:
         _state.port.linger()
 
@@ -201,7 +265,10 @@ def _lock_source(options: argparse.Namespace) -> None:
     _state.dsn = prepare_source(settings, may_seed=resumed is None)
     _state.lock = LoadLock(_state.dsn)
     if options.hard_cases:  # a source that was seeded earlier may lack their table
-        with postgres.connect(_state.dsn) as connection:
+        with (
+            postgres.connect(_state.dsn) as connection,
+            first_write(connection, "making the schema"),
+        ):
             migrate(connection)
     if resumed is not None:
         resume.take_possession(_state.lock.connection, resumed)
@@ -212,24 +279,29 @@ def _lock_source(options: argparse.Namespace) -> None:
         _state.resumed = resumed
 
 
+def _require_writers(environment: Environment) -> None:
+    """Refuse tags that leave no user with a task: such a load would write nothing."""
+    environment._filter_tasks_by_tags()  # noqa: SLF001 - what Locust does at the start of a test
+    if not any(kind.tasks for kind in environment.user_classes):
+        raise SettingsError(
+            "--tags and --exclude-tags leave no task to perform, and nothing would be written: "
+            "leave them away, the rates (--orders-per-hour …) say what is written"
+        )
+
+
 def _take_edits() -> str:
     run = _state.run
     return "" if run is None else run.take_edits()
 
 
 def _prepare_worker(environment: Environment, runner: WorkerRunner) -> None:
-    """Wait for what the master says; Ctrl-C is the master's to act on, a second one is ours."""
+    """Wait for what the master says, or for the parent of a forked worker to let it go."""
     try:
         _state.worker = Worker(runner, load_settings())
     except PlaygroundError as exc:
         _exit(exc)
-    interrupts = iter([not options_of(environment).processes])
-
-    def interrupt() -> None:
-        if next(interrupts, True):
-            runner.quit()
-
-    gevent.signal_handler(signal.SIGINT, interrupt)
+    _state.prepared = True
+    forked.when_released(lambda: _interrupt(environment, signal.SIGTERM))
 
 
 def _keep_lock() -> None:
@@ -244,21 +316,33 @@ def _keep_lock() -> None:
                 _state.run.conductor.journal("fault", what="lock_lost")
 
 
-def _interrupt(environment: Environment) -> None:
-    """Ctrl-C: drain, write the record, exit 130. A second one ends at once.
+def _interrupt(environment: Environment, number: signal.Signals) -> None:
+    """End early: drain, write the record, exit 130. A second Ctrl-C ends at once.
 
     Locust would raise KeyboardInterrupt inside whichever greenlet runs, in the middle of a write.
     """
+    before, now = _state.interrupted_at, time.monotonic()
+    if before is not None:
+        if number == signal.SIGINT and now - before > _ONE_REQUEST_SECONDS:
+            os._exit(forked.INTERRUPTED)
+        return
+    _state.interrupted_at = now
+    forked.end_within(_WAY_OUT_SECONDS)
+    if not _state.prepared:
+        sys.exit(forked.INTERRUPTED)  # gevent raises it in the main greenlet, which prepares
+    _state.not_starting.wait()
     run = _state.run
-    if run is not None and run.outcome is None:
-        if run.interrupted:
-            os._exit(130)
+    if run is None:
+        environment.process_exit_code = forked.INTERRUPTED
+    elif run.outcome is None:
         run.interrupted = True
-    elif environment.web_ui is None:
-        environment.process_exit_code = 130  # nothing has begun yet
+    drain(environment)
     runner_of(environment).quit()
     if environment.web_ui is not None:
         environment.web_ui.stop()  # type: ignore[no-untyped-call]  # Locust's, not ours
+    gevent.sleep(_ONE_REQUEST_SECONDS)
+    if not _state.shutting_down:  # Locust waits for workers, for ever
+        sys.exit(environment.process_exit_code or forked.INTERRUPTED)
 
 
 def _exit(exc: PlaygroundError) -> NoReturn:
@@ -271,7 +355,7 @@ for _hook, _listener in (
     (events.init, prepare),
     (events.test_start, start),
     (events.test_stopping, drain),
-    (events.quitting, close),
     (events.quit, say),
 ):
     _hook.add_listener(_listener)  # type: ignore[no-untyped-call]  # Locust's, not ours
+forked.listen()

@@ -1,4 +1,4 @@
-"""The load's own port, METRICS_PORT: /metrics for Prometheus, and the control door."""
+"""The load's own port, METRICS_PORT: /metrics for Prometheus, /health, and the control API."""
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
@@ -12,6 +12,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from loadgen.door import keep_order, make_door
 from loadgen.engine.run import Run
 from loadgen.metrics import LoadCollector, LoadState
+from loadgen.settings import Settings
+from loadgen.web_access import AccessControl
 
 _LONGEST_LINGER = 20.0
 
@@ -19,8 +21,8 @@ _LONGEST_LINGER = 20.0
 class MetricsPort:
     """The open port of one load process."""
 
-    def __init__(self, host: str, port: int, run: Callable[[], Run | None]) -> None:
-        """Listen; raises OSError where the address is taken."""
+    def __init__(self, settings: Settings, run: Callable[[], Run | None]) -> None:
+        """Listen on METRICS_HOST and METRICS_PORT; raises OSError if the address is taken."""
         self._scraped_at: float | None = None
         self._interval = 0.0  # between the last two scrapes, in seconds
         self._collector = LoadCollector(lambda: state_of(current) if (current := run()) else None)
@@ -35,7 +37,13 @@ class MetricsPort:
             self._note_scrape()
             return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
-        self._server = WSGIServer((host, port), app, log=None, error_log=None)
+        @app.get("/health")
+        def health() -> Response:
+            return Response("ok\n", mimetype="text/plain")
+
+        address = (settings.metrics_host, settings.metrics_port)
+        protected = AccessControl(app, settings)
+        self._server = WSGIServer(address, protected, log=None, error_log=None)
         self._server.start()
 
     def keep(self, run: Run) -> None:

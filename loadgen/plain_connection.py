@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 import psycopg
 
+from loadgen.source.postgres import Session
 from loadgen.wire import USUAL_ANSWERS, Answers, UnexpectedMessage, preparation
 
 _READ = 1
@@ -29,7 +30,7 @@ _ENCRYPTED = "SELECT FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid()
 def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnection:
     """Connect and prepare; `depth` requests may be under way at once.
 
-    Raises psycopg.OperationalError.
+    Raises SourceError where it can't connect, psycopg.Error where it can't prepare.
     """
     connection = new_connection(dsn)
     try:
@@ -42,18 +43,18 @@ def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnectio
     return (GeventConnection if depth == 1 else PipelinedConnection)(connection, prepare)
 
 
-def _is_plain(connection: psycopg.Connection) -> bool:
+def _is_plain(connection: Session) -> bool:
     if connection.pgconn.ssl_in_use:
         return False
+    if any(o.keyword == b"gssencmode" and o.val == b"disable" for o in connection.pgconn.info):
+        return True
     return connection.execute(_ENCRYPTED).rowcount == 0
 
 
 class PlainConnection(GeventConnection):
     """One whose socket is read and written here."""
 
-    def __init__(
-        self, connection: psycopg.Connection, prepare: Mapping[str, str], depth: int = 1
-    ) -> None:
+    def __init__(self, connection: Session, prepare: Mapping[str, str], depth: int = 1) -> None:
         self._room = max(_READ_BYTES, depth * _ANSWER_BYTES)
         self._socket = connection.pgconn.socket
         self._answers = Answers()

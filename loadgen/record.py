@@ -4,7 +4,7 @@ run.json is replaced atomically; the CSV files grow by whole lines, each append 
 Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
 calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
 time: the load's master for run.json, samples.csv, generator.csv and deletes.csv, watch for
-slots.csv and freshness.csv, verify for verify.json.
+slots.csv, markers.csv and freshness.csv, verify for verify.json.
 Reading is record_reader's, the calls that reach the disk are record_files'.
 """
 
@@ -13,7 +13,8 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import inf
@@ -23,6 +24,7 @@ from loadgen.errors import RecordError
 from loadgen.record_files import append_lines, naming, replace_file
 from loadgen.record_rows import (
     DeletedRow,
+    ExpectedMarker,
     GeneratorSample,
     MarkerSample,
     Row,
@@ -51,17 +53,24 @@ _RUN_ID = re.compile(r"(?!latest$)[\w][\w.:+-]{0,127}")
 class RunRecord:
     """The folder of one run, open for writing.
 
-    What could not be written (a full disk) stays in memory and goes out with the next call.
+    What could not be written (a full disk) stays in memory and goes out with the next call. `now`
+    is the clock of the journal.
     """
 
-    __slots__ = ("_fields", "_journal", "_synced_at", "journaled", "path", "run_id")
+    __slots__ = (
+        *("_fields", "_journal", "_run_waits", "_synced_at", "_waiting"),
+        *("journaled", "now", "path", "run_id"),
+    )
 
     def __init__(self, path: Path, run: Mapping[str, object]) -> None:
         self.path = path
         self.run_id = path.name
         self._fields: dict[str, object] = {}
         self._journal: list[str] = []  # JSON texts: an entry is encoded once, not at each write
+        self._run_waits = False  # run.json on the disk lacks something
+        self._waiting: dict[type[Row], list[str]] = {}  # lines that are not on the disk yet
         self._synced_at = -inf
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.journaled: Counter[str] = Counter()  # entries by kind, since it was opened
         self._take(run)
 
@@ -104,6 +113,11 @@ class RunRecord:
         self._take(run)
         self._write()
 
+    def set_run(self, **changed: object) -> None:
+        """Name fields of run.json anew, for the next write of it."""
+        self._take(changed)
+        self._run_waits = True
+
     def update_run(self, **changed: object) -> None:
         """Replace the named fields of run.json, leaving the others."""
         self._take(changed)
@@ -112,19 +126,33 @@ class RunRecord:
     def journal(self, kind: str, at: datetime | None = None, **details: object) -> int:
         """Append one event to run.json's journal; `at` is now unless given. Costs one fsync.
 
-        Returns its number, for `amend`.
+        Returns its number, for `amend`. A full disk raises nothing: `flush` tells of it, and
+        whatever is noted here has happened all the same.
         """
-        entry = {"at": at or datetime.now(UTC), "kind": kind, **details}
+        entry = {"at": at or self.now(), "kind": kind, **details}
         self._journal.append(_encoded(entry, f"journal entry {kind}"))
         self.journaled[kind] += 1
-        self._write()
+        self._try_to_write()
         return len(self._journal) - 1
 
     def amend(self, number: int, **details: object) -> None:
         """Add to an event of the journal what was not known when it was written."""
         entry = {**json.loads(self._journal[number]), **details}
         self._journal[number] = _encoded(entry, f"journal entry {entry['kind']}")
-        self._write()
+        self._try_to_write()
+
+    def keep(self, rows: Iterable[Row]) -> None:
+        """Take rows of any file, for the next `flush`."""
+        lines = [(type(row), _line(row)) for row in rows]
+        for kind, line in lines:
+            self._waiting.setdefault(kind, []).append(line)
+
+    def flush(self) -> None:
+        """Write whatever is not on the disk yet. Raises RecordError; then all the rest waits."""
+        for kind in tuple(self._waiting):
+            self._write_rows(kind)
+        if self._run_waits:
+            self._write()
 
     def keep_position(self, position: Mapping[str, object]) -> None:
         """Replace what a run that is killed now would need to go on; every 10 s with an fsync."""
@@ -159,17 +187,27 @@ class RunRecord:
         """Append to slots.csv, whole lines in one write call."""
         self._append(SlotSample, rows)
 
+    def append_markers(self, rows: Iterable[ExpectedMarker]) -> None:
+        """Append to markers.csv, whole lines in one write call."""
+        self._append(ExpectedMarker, rows)
+
     def append_freshness(self, rows: Iterable[MarkerSample]) -> None:
         """Append to freshness.csv, whole lines in one write call."""
         self._append(MarkerSample, rows)
 
     def replace_freshness(self, rows: Iterable[MarkerSample]) -> None:
         """Replace freshness.csv: a watch that begins anew takes back what was not seen yet."""
-        replace_file(self.path / MarkerSample.FILE, _text(MarkerSample, rows, header=True).encode())
+        text = "".join([csv_line(columns_of(MarkerSample)), *map(_line, rows)])
+        replace_file(self.path / MarkerSample.FILE, text.encode())
 
     def _append(self, kind: type[Row], rows: Iterable[Row]) -> None:
-        if lines := _text(kind, rows):
-            append_lines(self.path / kind.FILE, csv_line(columns_of(kind)), lines)
+        self.keep(rows)
+        self._write_rows(kind)
+
+    def _write_rows(self, kind: type[Row]) -> None:
+        if lines := self._waiting.get(kind):
+            append_lines(self.path / kind.FILE, csv_line(columns_of(kind)), "".join(lines))
+            del self._waiting[kind]
 
     def _take(self, changed: Mapping[str, object]) -> None:
         rest = dict(changed)
@@ -180,12 +218,18 @@ class RunRecord:
             self._journal = [_encoded(entry, "journal") for entry in entries]
         self._fields.update(rest)
 
+    def _try_to_write(self) -> None:
+        with suppress(RecordError):
+            self._write()
+
     def _write(self) -> None:
+        self._run_waits = True
         run = {"schema_version": SCHEMA_VERSION, "run_id": self.run_id, **self._fields}
         keys = [key for key in RUN_KEYS if key in run or key == "journal"]
         keys += [key for key in run if key not in RUN_KEYS]
         parts = [f"  {json.dumps(key)}: {self._value(key, run)}" for key in keys]
         replace_file(self.path / RUN_FILE, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
+        self._run_waits = False
 
     def _value(self, key: str, run: Mapping[str, object]) -> str:
         if key != "journal":
@@ -215,10 +259,8 @@ def _point_latest(reports_dir: Path, run_id: str) -> None:
             replace_file(link, f"{run_id}\n".encode())
 
 
-def _text(kind: type[Row], rows: Iterable[Row], *, header: bool = False) -> str:
-    columns = columns_of(kind)
-    lines = [csv_line(getattr(row, name) for name in columns) for row in rows]
-    return "".join([csv_line(columns), *lines] if header else lines)
+def _line(row: Row) -> str:
+    return csv_line(getattr(row, name) for name in columns_of(type(row)))
 
 
 def _encoded(value: object, key: str, indent: int | None = None) -> str:

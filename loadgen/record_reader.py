@@ -18,6 +18,7 @@ from loadgen.errors import RecordError
 from loadgen.record import LATEST, RUN_FILE, VERIFY_FILE, require_schema
 from loadgen.record_rows import (
     DeletedRow,
+    ExpectedMarker,
     GeneratorSample,
     MarkerSample,
     Row,
@@ -48,8 +49,10 @@ __all__ = [
     "find_run",
     "load_run",
     "read_deletes",
+    "read_deliveries",
     "read_freshness",
     "read_generator",
+    "read_markers",
     "read_samples",
     "read_slots",
     "read_verify",
@@ -130,6 +133,26 @@ def read_slots(path: Path) -> Iterator[SlotSample]:
 def read_freshness(path: Path) -> Iterator[MarkerSample]:
     """Yield the rows of the folder's freshness.csv; nothing where there is no such file."""
     return _rows(path, MarkerSample)
+
+
+def read_markers(path: Path) -> Iterator[ExpectedMarker]:
+    """Yield the rows of the folder's markers.csv; nothing where there is no such file."""
+    return _rows(path, ExpectedMarker)
+
+
+def read_deliveries(path: Path) -> list[MarkerSample]:
+    """Return a row for each marker that each tool delivered, or has not delivered.
+
+    freshness.csv has those that were seen, and the others only once nobody looks any more; until
+    then, and if the watch was killed, markers.csv tells which they are.
+    """
+    rows = list(read_freshness(path))
+    known = {(row.tool, row.sequence) for row in rows}
+    return rows + [
+        MarkerSample(marker.tool, marker.sequence, marker.written_at, None, None, None)
+        for marker in read_markers(path)
+        if (marker.tool, marker.sequence) not in known
+    ]
 
 
 def read_deletes(path: Path) -> Iterator[DeletedRow]:

@@ -87,6 +87,17 @@ class MarkerSample:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedMarker:
+    """One marker row that was written, and a tool that is to deliver it."""
+
+    FILE: ClassVar = "markers.csv"
+
+    tool: str
+    sequence: int
+    written_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DeletedRow:
     """A key of `hard_cases` that a hard case has taken away for good, and when."""
 
@@ -97,7 +108,7 @@ class DeletedRow:
     key: int
 
 
-Row = Sample | GeneratorSample | SlotSample | MarkerSample | DeletedRow
+Row = Sample | GeneratorSample | SlotSample | MarkerSample | ExpectedMarker | DeletedRow
 
 
 def law_holds(sample: Sample) -> bool:

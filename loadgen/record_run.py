@@ -106,7 +106,7 @@ class Run:
     bottleneck_reason: str | None
     spent_before: Spent
     spent_after: Spent
-    hard_cases: Mapping[str, int]  # turns that were committed
+    hard_cases: Mapping[str, int]  # committed turns
 
 
 def run_of(path: Path, raw: Mapping[str, object]) -> Run:

@@ -116,6 +116,16 @@ class Settings(BaseSettings):
         15, description="how long a late commit is held, and a row lives before its hard case"
     )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
+    loadgen_web_token: SecretStr | None = Field(
+        None,
+        description="password of Locust's page and of the control API; needed if other machines "
+        "can reach them",
+    )
+    loadgen_allowed_hosts: str | None = Field(
+        None,
+        description="names, separated by commas, that this machine's ports are reached by, beside "
+        "localhost and its IP addresses",
+    )
     metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
     load_url: str | None = Field(
         None,
@@ -148,6 +158,9 @@ class Settings(BaseSettings):
     snowflake_user: str | None = Field(None, description="Snowflake service user")
     snowflake_private_key_path: Path | None = Field(
         None, description="file of that user's private key"
+    )
+    snowflake_private_key_passphrase: SecretStr | None = Field(
+        None, description="passphrase of that file, if it has one"
     )
     snowflake_role: str | None = Field(None, description="Snowflake role")
     snowflake_warehouse: str | None = Field(
@@ -196,6 +209,11 @@ class Settings(BaseSettings):
     def rates_per_hour(self) -> dict[str, float]:
         """Return the arrival rate of each operation, per hour."""
         return {name: getattr(self, setting) for name, setting in RATE_SETTINGS.items()}
+
+    def allowed_hosts(self) -> frozenset[str]:
+        """Return the names in LOADGEN_ALLOWED_HOSTS, in lower case."""
+        names = (self.loadgen_allowed_hosts or "").lower().split(",")
+        return frozenset(name.strip() for name in names if name.strip())
 
     def public(self) -> dict[str, object]:
         """Return every setting by name as a plain value, secrets masked."""
@@ -313,3 +331,10 @@ def _plain(value: object) -> object:
     if isinstance(value, SecretStr):
         return MASK
     return str(value) if isinstance(value, Path) else value
+
+
+def exempt_from_proxies(host: str) -> None:
+    """Exempt `host` for clients that go by the environment alone, as Snowflake's connector."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if host not in given.split(","):
+        os.environ["no_proxy"] = f"{given},{host}".lstrip(",")

@@ -1,7 +1,8 @@
 """thresholds.toml: limits on a run, read from the file, and judged from what was measured.
 
 Used at the end of a run and again by the report. A name that is not known is refused before a run
-starts; what nothing has measured is not judged, and never passes in silence. Judging is pure.
+starts; what nothing has measured is not judged, and never passes in silence. Two limits hold for
+every run, with or without a file: on skipped arrivals and on the generator. Judging is pure.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +26,9 @@ _WHOLE: Final = 1000  # from here on a measurement is shown without digits behin
 _LATER: Final = ("freshness_p95_seconds", "freshness_p99_seconds", "cost_dollars")
 _OF_AN_OPERATION: Final = (*_SHARES, *_LATENCIES)
 _OF_A_RUN: Final = (*_OF_AN_OPERATION, BOTTLENECK, *_LATER)
-# Where no limit is given: a twentieth of the run, and in a short run a hiccup of the machine.
+# Limits that hold unless the file has its own: a twentieth of the arrivals; a twentieth of the run,
+# and in a short run a hiccup of the machine.
+_SKIPPED_SHARE: Final = 0.05
 _BOTTLENECK_SHARE, _BOTTLENECK_SECONDS = 0.05, 3.0
 
 Verdict = Literal["pass", "missed", "not judged"]
@@ -50,6 +53,10 @@ class Tally(Protocol):
     @property
     def skipped(self) -> int:
         """Those that nobody could take in time."""
+
+    @property
+    def unknown(self) -> int:
+        """Those whose answer was lost and that could not be looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +146,13 @@ class Judgement:
             if found.verdict == "missed" and found.threshold.name != BOTTLENECK
         ]
 
-    def exit_code(self, *, sound: bool) -> int:
-        """Return 1 if the numbers are not sound, 4 for the generator, 3 for a limit, else 0."""
-        if not sound:
-            return 1
-        return 4 if self.bottleneck else 3 if self.missed else 0
+    def missed_share(self, outcome: Literal["skipped", "failed"]) -> bool:
+        """Tell whether a limit on this share was missed, of the run or of one operation."""
+        return any(_SHARES.get(result.threshold.name) == outcome for result in self.missed)
 
 
 def load(settings: Settings) -> tuple[Threshold, ...]:
-    """Return the limits in THRESHOLDS_FILE; none where nobody wrote the file.
+    """Return the limits in THRESHOLDS_FILE; none if there is no file.
 
     Raises SettingsError: for a file that was named and is not there, and for each thing in it that
     is no limit.
@@ -160,6 +165,13 @@ def load(settings: Settings) -> tuple[Threshold, ...]:
     if bad:
         raise SettingsError("\n".join(f"{path}: {text}" for text in bad))
     return tuple(limit for limit in found if isinstance(limit, Threshold))
+
+
+def with_built_in(limits: tuple[Threshold, ...]) -> tuple[Threshold, ...]:
+    """Return the limits and the built-in one on skipped arrivals, unless they have their own."""
+    if any(limit.name == "skipped_share" and limit.operation is None for limit in limits):
+        return limits
+    return (Threshold("skipped_share", _SKIPPED_SHARE), *limits)
 
 
 def judge(limits: tuple[Threshold, ...], measured: Measured) -> Judgement:

@@ -95,7 +95,7 @@ def _open(connections: Connections, depth: int) -> GeventConnection:
     """
     try:
         connection = connect(connections.dsn, _PREPARED, depth)
-    except psycopg.OperationalError as exc:
+    except psycopg.Error as exc:
         raise postgres.explain(exc, connections.dsn) from exc
     try:
         of_run = connection.execute(execution(_IS_OF_RUN, (connections.claim.encode(),))).rows

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 
 from loadgen.destination.probe import Destination
-from loadgen.door_client import door_url
+from loadgen.door_client import LoadControl
 from loadgen.errors import RecordError, SettingsError, SourceError
 from loadgen.record import RunRecord
 from loadgen.record_reader import find_run, load_run
@@ -27,11 +27,13 @@ from loadgen.record_rows import Sample, SlotSample
 from loadgen.settings import Settings
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
+from loadgen.steady_clock import SteadyClock
 from loadgen.watching.kept import Kept, KeptReader
 from loadgen.watching.marking import Marking
 from loadgen.watching.metrics import WatchCollector, WatchState
 from loadgen.watching.notices import Notices
 from loadgen.watching.protection import Protection, dangers
+from loadgen.web_access import AccessControl
 
 _LONGEST_LOOK: Final = 15.0  # seconds, then the source counts as away
 _SEGMENT: Final = 16 * 2**20  # bytes of WAL; a crash takes back less than that
@@ -62,9 +64,12 @@ class Watch:
         self._marking: Marking | None = None
         if destinations is not None:
             every = settings.marker_interval_seconds
-            self._marking = Marking(dsn, door_url(settings), every, destinations, self._notices)
+            self._marking = Marking(
+                dsn, LoadControl.of(settings), every, destinations, self._notices
+            )
         self._latest: Observation | None = None
         self._reader, self._kept = KeptReader(settings.reports_dir), Kept()
+        self._clock = SteadyClock()  # a new one for each run
         self._wal_bytes = 0  # of the latest observation that there was
         self._record: RunRecord | None = None  # of the run that goes on
         self._connection: psycopg.Connection | None = None
@@ -103,10 +108,10 @@ class Watch:
             self._notices.warn("source", f"{exc}; trying again every {self._interval:g} s")
         try:
             self._follow()
-            if self._record is not None and self._latest is not None:
-                self._record.append_slots(_rows(self._latest))
             if self._marking is not None:
                 self._marking.follow(self._record)
+            if self._record is not None and self._latest is not None:
+                self._record.append_slots(_rows(self._latest))
             self._kept = self._reader.read()
             self._notices.over("record")
         except RecordError as exc:
@@ -129,7 +134,8 @@ class Watch:
         ):
             found = observe(self._connection)
         self._wal_bytes = never_back(found.source.wal_bytes, self._wal_bytes)
-        return replace(found, source=replace(found.source, wal_bytes=self._wal_bytes))
+        source = replace(found.source, wal_bytes=self._wal_bytes)
+        return replace(found, at=self._clock.now(), source=source)
 
     def _connect(self) -> None:
         self._connection = postgres.connect(self._dsn, application_name="loadgen watch")
@@ -153,6 +159,7 @@ class Watch:
                 f"WATCH_PORT: the watch's metrics can't listen on {settings.metrics_host}:"
                 f"{settings.watch_port} ({exc.strerror}): set WATCH_PORT to a free port"
             ) from exc
+        server.set_app(AccessControl(make_wsgi_app(registry), settings))
         self._notices.say(
             f"watching {postgres.mask(self._dsn)} every {self._interval:g} s, metrics at "
             f"http://{settings.metrics_host}:{settings.watch_port}/metrics"
@@ -171,6 +178,7 @@ class Watch:
             self._record = None
         elif self._record is None or self._record.run_id != path.name:
             self._record = RunRecord.open(path) if self._is_ours(path.name) else None
+            self._clock = SteadyClock()
 
     def _is_ours(self, run_id: str) -> bool:
         """Whether the run writes to the database that is watched; False while that is not known."""
@@ -206,7 +214,8 @@ def run_under_way(reports_dir: Path) -> Path | None:
         age = time.time() - (path / Sample.FILE).stat().st_mtime
     except (RecordError, OSError):  # no run, or no sample yet
         return None
-    return path if age < _SILENT and load_run(path).ended_at is None else None
+    # In the future, or long ago, only if the clock was set: the next sample tells.
+    return path if abs(age) < _SILENT and load_run(path).ended_at is None else None
 
 
 def _rows(found: Observation) -> list[SlotSample]:

@@ -19,8 +19,8 @@ from typing import Final
 
 from loadgen.commands.numbers import whole
 from loadgen.destination.tools_file import load_tools
-from loadgen.errors import PlaygroundError
-from loadgen.record_reader import find_run, read_freshness, read_verify
+from loadgen.errors import PlaygroundError, first_exit_code
+from loadgen.record_reader import find_run, read_deliveries, read_verify
 from loadgen.report.copies import copies_of
 from loadgen.report.deliveries import by_tool
 from loadgen.settings import Settings, load_settings
@@ -49,17 +49,18 @@ _FIRST_COPY_SECONDS: Final = 120
 _SENTINEL_SECONDS: Final = 60
 _WATCH_SECONDS: Final = 30.0  # for the watch to end
 
-_CHECKS_FAILED: Final = (1, 3, 4)  # it ran to its end: not sound, a limit, the generator
+# It ran to its end, and something was wrong: invalid, a threshold, the generator, paused.
+_CHECKS_FAILED: Final = (1, 3, 4, 5)
 _EXAMPLE: Final = "example: loadgen demo --seconds 20"
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_INTERRUPTED: Final = tuple(128 + number for number in _STOPS)
+_INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command: as it is shown, as it is run, and what its environment has besides.
 
-    One that `checks` may end with 1, 3 or 4, since it ran to its end and found something wrong.
+    One that `checks` may end with 1, 3, 4 or 5, since it ran to its end and found something wrong.
     """
 
     shown: str
@@ -215,18 +216,18 @@ def _free_port(host: str) -> int:
 
 def perform(steps: Sequence[Step]) -> int:
     """Run the steps in order; failed checks are kept in mind, anything else that fails ends it."""
-    worst = 0
+    codes = []
     for step in steps:
         print(f"\n$ {step.shown}", flush=True)
         code = _run(step)
-        if code in _INTERRUPTED:
+        if code == _INTERRUPTED:
             print("demo: interrupted; what was done is kept", file=sys.stderr)
             return code
         if code != 0 and not (step.checks and code in _CHECKS_FAILED):
             print(f"demo: stopped: `{step.shown}` ended with exit code {code}", file=sys.stderr)
             return code
-        worst = worst or code
-    return worst
+        codes.append(code)
+    return first_exit_code(codes)
 
 
 def _run(step: Step) -> int:
@@ -245,7 +246,7 @@ def _run(step: Step) -> int:
         stop.begun(process)
         code = process.wait()
     if stop.caught:
-        return 128 + stop.caught[0]
+        return _INTERRUPTED
     return code if code >= 0 else 128 - code
 
 
@@ -270,7 +271,8 @@ class _Stop:
 @contextmanager
 def _passing_on() -> Iterator[_Stop]:
     stop = _Stop()
-    before = {number: signal.signal(number, stop) for number in _STOPS}
+    heard = [number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield stop
     finally:
@@ -280,7 +282,7 @@ def _passing_on() -> Iterator[_Stop]:
 
 def _say_goodbye(settings: Settings) -> None:
     path = find_run(settings.reports_dir)
-    copies = copies_of(read_verify(path), by_tool(read_freshness(path)), ())
+    copies = copies_of(read_verify(path), by_tool(read_deliveries(path)), ())
     took = {row[0]: row for row in copies.freshness.rows}
     print("\nThe two tools, beside the same load with hard deletes and late commits:")
     for tool, verdict, rows, found, *_ in copies.right.rows:
@@ -295,5 +297,5 @@ def _say_goodbye(settings: Settings) -> None:
 def _deliveries(row: Sequence[str] | None) -> str:
     if row is None:
         return ""
-    _, delivered, _, median, _, _, longest, _ = row
+    _, delivered, _, _, median, _, _, longest, _ = row
     return f"; {delivered} markers took {median}, at most {longest}"

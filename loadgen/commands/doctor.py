@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from loadgen import thresholds
+from loadgen.arguments import DEFAULT_USERS
 from loadgen.commands.numbers import number
 from loadgen.destination.tools_file import Tool, chosen, load_tools
 from loadgen.destination.warehouses import configured
@@ -34,6 +35,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="H",
         help="how long the run will take (default: TEST_DURATION_HOURS)",
     )
+    parser.add_argument(
+        "-u",
+        "--users",
+        type=int,
+        default=DEFAULT_USERS,
+        metavar="N",
+        help=f"how many users, so connections, `locust -u` will have (default: {DEFAULT_USERS})",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
@@ -54,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _gathered(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> Facts:
     hours = args.hours or settings.test_duration_hours
-    return gather(settings, tools, chosen(tools, args.tool), hours)
+    return gather(settings, tools, chosen(tools, args.tool), hours, users=args.users)
 
 
 def _unseen(facts: Facts) -> list[str]:

@@ -2,16 +2,12 @@
 
 import argparse
 import math
-import signal
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Final
 
 from loadgen.commands.numbers import number
-from loadgen.expose import ENDING, NGROK_API, Exposable, Tunnel, examine_server, tunnel
+from loadgen.expose import NGROK_API, Exposable, Tunnel, examine_server, tunnel
 from loadgen.settings import load_settings
 from loadgen.source.grant import Grant
 from loadgen.source.locate import source_dsn
@@ -57,14 +53,13 @@ def run(args: argparse.Namespace) -> int:
     with connect(source_dsn(load_settings(), start=False)) as conn:
         server = examine_server(conn, args.tool)
     _wrapped(_WARNING)
-    with _ended_by_signals():
-        try:
-            with tunnel(server, args.ngrok_api) as opened:
-                _tell(server, opened, args.minutes)
-                _hold(opened, args.minutes)
-        except KeyboardInterrupt:
-            print("closed, and seen to be")
-            raise
+    try:
+        with tunnel(server, args.ngrok_api) as opened:
+            _tell(server, opened, args.minutes)
+            _hold(opened, args.minutes)
+    except KeyboardInterrupt:
+        print("closed, and seen to be")
+        raise
     print("the time is over: closed, and seen to be")
     return 0
 
@@ -110,21 +105,6 @@ def _tell_tool(grant: Grant, opened: Tunnel) -> None:
         ("publication", grant.publication),
     ):
         print(f"  {name:<12} {value}")
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """End as by Ctrl-C where a terminal or a service manager ends us: the tunnel is closed."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    former = {kind: signal.signal(kind, interrupt) for kind in ENDING}
-    try:
-        yield
-    finally:
-        for kind, handler in former.items():
-            signal.signal(kind, handler)
 
 
 def _http(text: str) -> str:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from loadgen.commands.rates import add_url, show, url_of
-from loadgen.door_client import ask
+from loadgen.commands.rates import add_url, show
+from loadgen.door_client import LoadControl
 from loadgen.settings import load_settings
 
 _EXAMPLE = 'example: loadgen pause --reason "the tool is being upgraded"'
@@ -25,4 +25,4 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Pause; 1 if not every worker has acknowledged it."""
     body = {"reason": args.reason, "by": "cli"}
-    return show(args, ask(url_of(args, load_settings()), "pause", body), changed=True)
+    return show(args, LoadControl.of(load_settings(), args.url).ask("pause", body), changed=True)

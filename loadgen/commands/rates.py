@@ -4,8 +4,8 @@ import argparse
 import json
 from typing import Any
 
-from loadgen.door_client import ask, door_url
-from loadgen.settings import OPERATIONS, Settings, load_settings
+from loadgen.door_client import LoadControl
+from loadgen.settings import OPERATIONS, load_settings
 
 _EXAMPLE = "example: loadgen rates --set insert_order=36000 --set insert_event=72000"
 
@@ -48,13 +48,8 @@ def run(args: argparse.Namespace) -> int:
     if args.profile is not None:
         body["profile"] = args.profile
     changes = bool(args.rates) or args.profile is not None
-    url = url_of(args, load_settings())
-    return show(args, ask(url, "rates", body if changes else None), changed=changes)
-
-
-def url_of(args: argparse.Namespace, settings: Settings) -> str:
-    """Return the address of the load that is meant."""
-    return args.url or door_url(settings)
+    control = LoadControl.of(load_settings(), args.url)
+    return show(args, control.ask("rates", body if changes else None), changed=changes)
 
 
 def show(args: argparse.Namespace, found: dict[str, Any], *, changed: bool) -> int:

@@ -11,6 +11,7 @@ from loadgen.destination.tools_file import load_tools
 from loadgen.record_costs import COSTS_FILE, write_costs
 from loadgen.record_reader import find_run, load_run
 from loadgen.settings import Settings, load_settings
+from loadgen.workload.outcome import verdict_words
 
 if TYPE_CHECKING:
     from loadgen.report.folder import Written
@@ -39,8 +40,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--check",
         action="store_true",
-        help="judge THRESHOLDS_FILE and end with 1 (not sound), 4 (the generator was the "
-        "bottleneck) or 3 (a limit missed)",
+        help="judge THRESHOLDS_FILE and end with the run's exit code: 130 (interrupted), "
+        "1 (invalid), 4 (the generator was the bottleneck), 5 (paused by the watch to the end), "
+        "3 (a threshold was missed) or 0",
     )
     parser.add_argument(
         "--control",
@@ -69,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{verdict.headline}. {verdict.sentence}")
         if args.check:
             _print_limits(verdict.judgement)
+            print(f"verdict: {verdict_words(exit_code(written))}")
         if written.results:
             print(f"matrix: {written.results}")
         print(f"report: {written.html}")
@@ -86,16 +89,14 @@ def _price(folder: Path, settings: Settings) -> None:
 
 
 def exit_code(written: "Written") -> int:
-    """Return what the run deserves; one without an end can't be called sound."""
-    verdict = written.report.verdict
-    return verdict.judgement.exit_code(sound=verdict.sound is True)
+    """Return the run's exit code; a run without an end is not valid."""
+    run = written.report.verdict.run
+    return 1 if run is None else run.exit_code
 
 
 def _print_limits(judgement: "Judgement") -> None:
-    for found in judgement.results:
-        print(f"{found.verdict:<10}  {found}")
-    if not judgement.results:
-        print("There are no thresholds: THRESHOLDS_FILE is not there, or empty.")
+    for result in judgement.results:
+        print(f"{result.verdict:<10}  {result}")
 
 
 def as_json(written: "Written") -> dict[str, object]:

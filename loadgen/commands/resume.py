@@ -2,8 +2,8 @@
 
 import argparse
 
-from loadgen.commands.rates import add_url, show, url_of
-from loadgen.door_client import ask
+from loadgen.commands.rates import add_url, show
+from loadgen.door_client import LoadControl
 from loadgen.settings import load_settings
 
 
@@ -20,4 +20,5 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Resume; 1 if not every worker has acknowledged it."""
-    return show(args, ask(url_of(args, load_settings()), "resume", {"by": "cli"}), changed=True)
+    control = LoadControl.of(load_settings(), args.url)
+    return show(args, control.ask("resume", {"by": "cli"}), changed=True)

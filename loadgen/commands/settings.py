@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         texts = {name: _text(value) for name, value in values.items()}
         width = max(len(text) for text in texts.values())
+        names = max(len(name) for name in texts)
         for name, text in texts.items():
-            print(f"{name.upper():<28}{text:<{width + 2}}{came_from[name]}")
+            print(f"{name.upper():<{names + 2}}{text:<{width + 2}}{came_from[name]}")
     warn_of_misspelt(misspelt())
     return 0
 

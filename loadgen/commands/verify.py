@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,24 +16,27 @@ from loadgen.destination.copies import MarkerProbe, open_copy
 from loadgen.destination.door import Door
 from loadgen.destination.postgres_door import PostgresDoor
 from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.door_client import door_url
-from loadgen.errors import PlaygroundError, RecordError, SettingsError
+from loadgen.door_client import LoadControl
+from loadgen.errors import DestinationError, PlaygroundError, RecordError, SettingsError
 from loadgen.record import RunRecord
 from loadgen.record_reader import Run, find_run, load_run, read_deletes, read_verify
 from loadgen.settings import Settings, load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.observe import current_run
-from loadgen.source.postgres import connect
+from loadgen.source.postgres import connect, plain_errors
 from loadgen.tools.syncs import initial_sync_of
 from loadgen.verify.compare import Progress
 from loadgen.verify.deletes import Deletes, deletes_of
-from loadgen.verify.drain import Load, rested, wait_for_sentinel, write_sentinel
+from loadgen.verify.drain import Load, rested, wait_for_sentinels, write_sentinel
+from loadgen.verify.horizon import Horizon, horizon_of
 from loadgen.verify.outcome import ToolOutcome, document, exit_code
 from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
+from loadgen.workload.markers import find_markers
 
 _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
 _LAG: Final = 30.0  # seconds, where nothing tells how long a tool takes
-_DRAIN: Final = 300.0
+_AGAIN: Final = 2.0  # seconds in which a tool may finish a table, where markers tell what is due
+_DRAIN: Final = 300.0  # seconds, at least
 _TOLD_EVERY: Final = 2.0  # seconds between two words of progress
 
 
@@ -44,29 +47,31 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="reconciles each tool's copy with the source, row by row and column by column",
         description="Compares every row and column of the tools in TOOLS_FILE with the source and "
         "names what is wrong by kind, key and column; verify.json in the run's folder. While a "
-        "load writes, and --lag seconds after, what was touched last is in flight, not wrong. Exit "
-        "code 1 if something is wrong, 2 if a copy could not be checked.",
+        "load writes, what the tool has still time to deliver is late or in flight, not wrong. "
+        "Exit code 1 if something is wrong or did not converge, 2 if a copy could not be checked, "
+        "0 if it is right or only late.",
         epilog=_EXAMPLE,
     )
     parser.add_argument("--tool", metavar="NAME", help="only this one (default: all)")
     parser.add_argument(
         "--drain",
         action="store_true",
-        help="pause the load, wait until a sentinel row is at every destination, then compare",
+        help="pause the load, wait until two sentinel rows, one after the other, are at every "
+        "destination, then compare",
     )
     parser.add_argument(
         "--drain-seconds",
         type=number("seconds", 86_400, or_zero=True),
-        default=_DRAIN,
         metavar="S",
-        help=f"how long the sentinel is waited for (default: {_DRAIN:g})",
+        help=f"how long the sentinels are waited for (default: {_DRAIN:g}, or three intervals of a "
+        "tool if that is longer)",
     )
     parser.add_argument(
         "--lag",
         type=number("seconds", 86_400, or_zero=True),
         metavar="S",
-        help="seconds that a delivery may take (default: two intervals of a local tool and 5 s, "
-        f"else {_LAG:g})",
+        help="seconds that a delivery may take (default: one and a half intervals of the tool if "
+        f"markers were written, else two and 5 s; {_LAG:g} for a tool without an interval)",
     )
     parser.add_argument("--mask", action="store_true", help="hide texts and JSON in findings")
     parser.add_argument("--url", metavar="U", help="the load's address, for --drain")
@@ -125,34 +130,134 @@ def _outcomes(
     record: Run | None,
 ) -> dict[str, ToolOutcome]:
     """Return what was found of each tool, in the order of the file."""
-    url = args.url or door_url(settings)
     with ExitStack() as held:
         source = PostgresDoor(dsn, is_source=True)
         held.callback(source.close)
         tables = published(source)
         runs = load_runs(source)
         copies = _copies(tools, settings, held)
-        late: list[str] = []
+        there = [tool for tool in tools if tool.name in copies.doors]
+        paces = _paces(args, settings, there)
+        unconverged: Mapping[str, float] = {}
         if args.drain:
-            held.enter_context(rested(Load(url, runs), _say))
-            there = [tool for tool in tools if tool.name in copies.doors]
-            late = _drained(args, settings, there, dsn)
-        outcomes: dict[str, ToolOutcome] = {}
-        for tool in tools:
-            if tool.name in copies.refused:
-                outcomes[tool.name] = copies.refused[tool.name]
-                continue
-            lag = _lag(args, tool)
-            if not (runs or args.drain):
-                lag = max(0.0, lag - _rested_seconds(record))
+            held.enter_context(rested(Load(LoadControl.of(settings, args.url), runs), _say))
+            unconverged = _drained(settings, there, dsn, paces)
+        rest = None if runs else _rested_seconds(record)
+        moving = _Moving(dsn, settings, rest)
+        outcomes: dict[str, ToolOutcome] = dict(copies.refused)
+        for tool in there:
+            pace = paces[tool.name]
             tell = _Tell(tool.name, time.monotonic(), shown=not args.json)
-            asked = Asked(lag, args.mask, _deletes(record, tool), tell)
-            found = reconcile(tool, source, tables, copies.doors[tool.name], asked)
-            waited = args.drain_seconds if tool.name in late else None
+            asked = Asked(masked=args.mask, deletes=_deletes(record, tool), tell=tell)
+            if args.drain:
+                settled = tool.name not in unconverged
+                asked = replace(asked, lag=min(pace.lag_seconds, _LAG), settled=settled)
+            else:
+                asked = moving.asked(asked, tool, pace)
+            if asked.lag > _LAG:
+                _say(
+                    f"{tool.name}: what differs is looked at again after {asked.lag:g} s, as no "
+                    "marker tells what is due; --lag sets another time"
+                )
+            outcome = reconcile(tool, source, tables, copies.doors[tool.name], asked)
+            if outcome.late.totals:
+                outcome = moving.in_time(outcome, tool, pace)
             outcomes[tool.name] = replace(
-                found, unconverged_seconds=waited, initial_sync=initial_sync_of(tool.folder)
+                outcome,
+                unconverged_seconds=unconverged.get(tool.name),
+                initial_sync=initial_sync_of(tool.folder),
             )
-        return outcomes
+        return {tool.name: outcomes[tool.name] for tool in tools}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How a tool delivers, in seconds.
+
+    A round may take `limit_seconds`, then the copy is overdue; if no marker tells, `lag_seconds`
+    are waited for. Two sentinels may take `drain_seconds`. Only a tool that carries transactions
+    `in_order` has all tables as of one moment.
+    """
+
+    limit_seconds: float
+    lag_seconds: float
+    drain_seconds: float
+    in_order: bool
+
+
+def _paces(args: argparse.Namespace, settings: Settings, tools: Sequence[Tool]) -> dict[str, _Pace]:
+    """Return each tool's by its name: by its interval, unless the command line says otherwise."""
+    intervals = _intervals(settings, tools)
+    paces = {}
+    for tool in tools:
+        interval = intervals.get(tool.name)
+        limit, lag, drain = _LAG, _LAG, _DRAIN
+        if interval is not None:
+            limit, lag, drain = 1.5 * interval, 2 * interval + 5, max(_DRAIN, 3 * interval)
+        if args.lag is not None:
+            limit = lag = float(args.lag)
+        if args.drain_seconds is not None:
+            drain = float(args.drain_seconds)
+        # Postgres's own replication applies one transaction after the other, and has no interval.
+        in_order = tool.kind == "postgres" and interval is None
+        paces[tool.name] = _Pace(limit, lag, drain, in_order)
+    return paces
+
+
+def _intervals(settings: Settings, tools: Sequence[Tool]) -> Mapping[str, float]:
+    if not any(tool.price for tool in tools):
+        return {tool.name: tool.interval_seconds for tool in tools if tool.interval_seconds}
+    from loadgen.costs.cards import load_cards  # noqa: PLC0415 - pydantic's models take a while
+    from loadgen.costs.vendors import sync_intervals  # noqa: PLC0415 - as above
+
+    return sync_intervals(tools, load_cards(settings.rate_cards_dir), datetime.now(UTC).date())
+
+
+@dataclass(frozen=True, slots=True)
+class _Moving:
+    """A source that moves, or has rested for `rested_seconds`; None while a load runs."""
+
+    dsn: str
+    settings: Settings
+    rested_seconds: float | None
+
+    def asked(self, asked: Asked, tool: Tool, pace: _Pace) -> Asked:
+        """Return how to verify a tool: by markers if they tell what is due, else by its lag."""
+        lag = max(0.0, pace.lag_seconds - (self.rested_seconds or 0.0))
+        horizon = self._horizon(tool, pace)
+        if horizon is None or (lag == 0 and horizon.lacking_seconds is None):
+            return replace(asked, lag=lag, settled=lag == 0)
+        again = lag if lag <= _LAG else _AGAIN  # what comes meanwhile is in flight, not late
+        return replace(asked, lag=again, horizon=horizon.xid, settled=False)
+
+    def in_time(self, outcome: ToolOutcome, tool: Tool, pace: _Pace) -> ToolOutcome:
+        """Return the outcome; overdue if the copy still lacks a marker that is too old."""
+        horizon = self._horizon(tool, pace)
+        lacking = horizon.lacking_seconds if horizon else None
+        if lacking is None or lacking <= pace.limit_seconds:
+            return outcome
+        return outcome.overdue(lacking)
+
+    def _horizon(self, tool: Tool, pace: _Pace) -> Horizon | None:
+        """Return what the copy must hold; None if no marker tells, or none was written lately."""
+        try:
+            with closing(MarkerProbe(tool, self.settings)) as probe, connect(self.dsn) as conn:
+                run_id = current_run(conn)
+                if run_id is None:
+                    return None
+                shown = probe.newest_marker(run_id) or 0
+                with plain_errors("looking for markers"):
+                    markers = list(find_markers(conn, run_id, 0))
+        except DestinationError:  # the comparison says why
+            return None
+        horizon = horizon_of(
+            markers, shown, round_seconds=pace.limit_seconds, in_order=pace.in_order
+        )
+        if horizon is None or self.rested_seconds is not None:
+            return horizon
+        unwatched = pace.limit_seconds + self.settings.marker_interval_seconds
+        is_old = horizon.lacking_seconds is None and horizon.newest_seconds > unwatched
+        return None if is_old else horizon
 
 
 def _deletes(record: Run | None, tool: Tool) -> Deletes:
@@ -177,21 +282,23 @@ def _copies(tools: tuple[Tool, ...], settings: Settings, held: ExitStack) -> _Co
 
 
 def _drained(
-    args: argparse.Namespace, settings: Settings, tools: Iterable[Tool], dsn: str
-) -> list[str]:
-    """Return the tools that did not deliver the sentinel in time."""
-    with connect(dsn, application_name="loadgen verify") as conn:
-        run_id, sequence = write_sentinel(conn)
-    _say(f"sentinel {sequence} is written: waiting up to {args.drain_seconds:g} s for it")
+    settings: Settings, tools: Sequence[Tool], dsn: str, paces: Mapping[str, _Pace]
+) -> dict[str, float]:
+    """Return how long each tool was waited for that did not deliver the sentinels in time."""
+
+    def write() -> tuple[str, int]:
+        with connect(dsn, application_name="loadgen verify") as conn:
+            run_id, sequence = write_sentinel(conn)
+        _say(f"sentinel {sequence} is written")
+        return run_id, sequence
+
+    seconds = {tool.name: paces[tool.name].drain_seconds for tool in tools}
+    waits = ", ".join(f"{limit:g} s for {name}" for name, limit in seconds.items())
+    _say(f"waiting up to {waits}" if waits else "there is no copy to wait for")
     with ExitStack() as held:
         probes = [held.enter_context(closing(MarkerProbe(tool, settings))) for tool in tools]
-        return wait_for_sentinel(probes, run_id, sequence, args.drain_seconds)
-
-
-def _lag(args: argparse.Namespace, tool: Tool) -> float:
-    if args.lag is not None:
-        return float(args.lag)
-    return 2 * tool.interval_seconds + 5 if tool.interval_seconds else _LAG
+        waiting = [(probe, seconds[probe.name]) for probe in probes]
+        return {name: seconds[name] for name in wait_for_sentinels(waiting, write)}
 
 
 def _rested_seconds(record: Run | None) -> float:

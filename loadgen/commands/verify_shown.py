@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from loadgen.verify.cases import example, said
-from loadgen.verify.findings import KINDS, Finding
+from loadgen.verify.findings import KINDS, Finding, Kind
 from loadgen.verify.outcome import ToolOutcome
 
 _FINDINGS: Final = 30  # shown of a tool
 _OF_A_SORT: Final = 3  # and of one table, kind and column
 _CELL: Final = 30  # characters of a value: a time in full
-_COLOURS: Final = {"right": "green", "lossy": "yellow"}
+_COLOURS: Final = {"right": "green", "late": "yellow", "lossy": "yellow"}
 
 
 def show(outcomes: Mapping[str, ToolOutcome]) -> None:
@@ -34,6 +34,8 @@ def show(outcomes: Mapping[str, ToolOutcome]) -> None:
         hidden = sum(outcome.totals.values()) - len(shown)
         if hidden > 0:
             console.print(f"  and {hidden:,} more")
+        if outcome.verdict == "late":
+            console.print("  late: verify again after the next sync, or with --drain")
         if any(case.verdict != "not tried" for case in outcome.cases.values()):
             console.print(_cases(outcome))
 
@@ -43,10 +45,18 @@ def _sum(outcome: ToolOutcome) -> str:
     said = [f"{rows:,} rows of {len(outcome.tables)} tables in {outcome.seconds:.1f} s"]
     if outcome.unconverged_seconds is not None:
         said.append(f"the sentinel did not arrive in {outcome.unconverged_seconds:g} s")
-    said += [f"{outcome.totals[kind]:,} {kind}" for kind in KINDS if outcome.totals.get(kind)]
+    if outcome.overdue_seconds is not None:
+        said.append(f"a marker has not arrived in {outcome.overdue_seconds:.0f} s")
+    said += _kinds(outcome.totals)
+    if late := _kinds(outcome.late.totals):
+        said.append(f"not due yet: {', '.join(late)}")
     if outcome.in_flight:
         said.append(f"{outcome.in_flight:,} in flight")
     return ", ".join(said)
+
+
+def _kinds(totals: Mapping[Kind, int]) -> list[str]:
+    return [f"{totals[kind]:,} {kind}" for kind in KINDS if totals.get(kind)]
 
 
 def some(findings: Sequence[Finding]) -> list[Finding]:

@@ -1,7 +1,6 @@
 """`loadgen watch`: looks at slots, WAL and tables of the source, and protects it."""
 
 import argparse
-import signal
 from pathlib import Path
 
 from loadgen.commands.numbers import number
@@ -41,7 +40,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Watch until SIGTERM, 0, or Ctrl-C, 130."""
+    """Watch until Ctrl-C, SIGTERM or SIGHUP."""
     from loadgen.watch import Watch  # noqa: PLC0415 - the metrics' library is slow to import
 
     settings = load_settings()
@@ -52,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     watch = Watch(
         settings, dsn, args.interval, data_dir, probes if probes or args.markers else None
     )
-    signal.signal(signal.SIGTERM, lambda *_: watch.stopped.set())
     watch.run()
     return 0
 

@@ -5,13 +5,15 @@ Throttled calls are tried again by botocore itself, with back-off and at most fi
 
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from loadgen.costs.reading import Unread
+from loadgen.errors import one_line
+from loadgen.proxies import is_local
 from loadgen.settings import Settings
 
 _ATTEMPTS: Final = 5
 _SECONDS: Final = 20
-_SHOWN_CHARACTERS: Final = 200
 _MEANINGS: Final = {
     "Throttl": f"AWS throttles, also after {_ATTEMPTS} attempts: try again later",
     "RequestLimitExceeded": f"AWS throttles, also after {_ATTEMPTS} attempts: try again later",
@@ -49,7 +51,13 @@ def clients(settings: Settings) -> Clients:
             if not sessions:  # made when first asked: a profile may not be there
                 sessions.append(boto3.Session(profile_name=settings.aws_profile))
             retries = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
-            config = Config(retries=retries, connect_timeout=_SECONDS, read_timeout=_SECONDS)
+            endpoint = urlsplit(settings.aws_endpoint_url or "").hostname or ""
+            config = Config(
+                retries=retries,
+                connect_timeout=_SECONDS,
+                read_timeout=_SECONDS,
+                proxies={} if is_local(endpoint) else None,  # None: the environment's
+            )
             made[key] = sessions[0].client(
                 service, key[1], endpoint_url=settings.aws_endpoint_url, config=config
             )
@@ -70,11 +78,6 @@ def asked(what: str, read: Callable[[], T]) -> T | Unread:
         error = exc.response.get("Error", {})
         code = str(error.get("Code", ""))
         meaning = next((said for begins, said in _MEANINGS.items() if begins in code), None)
-        return Unread(f"{what}: {meaning or _short(error.get('Message'))} ({code})")
+        return Unread(f"{what}: {meaning or one_line(error.get('Message'))} ({code})")
     except BotoCoreError as exc:
-        return Unread(f"{what}: {_short(exc)}")
-
-
-def _short(said: object) -> str:
-    """Return the first line of a message, which may be a whole page."""
-    return str(said).strip().partition("\n")[0][:_SHOWN_CHARACTERS]
+        return Unread(f"{what}: {one_line(exc)}")

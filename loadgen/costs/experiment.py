@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from loadgen.costs.usage import Usage
-from loadgen.record_reader import read_deletes, read_freshness
+from loadgen.record_reader import read_deletes, read_deliveries
 from loadgen.record_run import Run
 
 _ROW_BYTES: Final = 350  # an event of type loadgen_marker as JSON; a plain row of a hard case
@@ -64,7 +64,7 @@ def added(run: Run, usage: Usage) -> list[Added]:
 
 def markers_of(run: Run) -> int:
     """Return how many freshness markers the run's record knows."""
-    return len({row.sequence for row in read_freshness(run.path)})
+    return len({row.sequence for row in read_deliveries(run.path)})
 
 
 def with_markers(usage: Usage, markers: int) -> Usage:

@@ -18,7 +18,7 @@ from loadgen.costs.estimate import Priced
 from loadgen.costs.experiment import with_markers
 from loadgen.costs.outlook import outlook
 from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
-from loadgen.costs.vendors import Choice, VendorPrices, run_usage
+from loadgen.costs.vendors import VendorPrices, choices, run_usage
 from loadgen.costs.words import dollars, plural
 from loadgen.costs.workload import Baseline, Workload, so_far, workload_of
 from loadgen.destination.tools_file import Tool, load_tools
@@ -115,15 +115,6 @@ def sources(
 ) -> list[CostSource]:
     """Return everyone who is asked what a run cost, but for the clouds."""
     return [VendorPrices(cards, choices(tools), day, reported)]
-
-
-def choices(tools: Sequence[Tool]) -> list[Choice]:
-    """Return the prices that tools.toml names; a tool of this machine has none."""
-    return [
-        Choice(tool.name, tool.price.card, tool.price.plan)
-        for tool in tools
-        if tool.price is not None
-    ]
 
 
 def expected(settings: Settings, tools: Sequence[Tool], at: datetime) -> list[CostLine]:

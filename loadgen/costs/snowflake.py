@@ -20,6 +20,7 @@ from loadgen.costs.snowflake_reading import Clock, Reading, read
 from loadgen.costs.snowflake_usage import Ask, SnowflakeUsage
 from loadgen.costs.snowflake_users import split, unattributed
 from loadgen.costs.window import Window, run_window
+from loadgen.destination.snowflake_connection import same_account
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError
 from loadgen.record_costs import CostLine, not_priced
@@ -100,7 +101,7 @@ class SnowflakeCostTracker:
 
     def _of(self, tool: Tool, reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
         case = Case(tool, reading, prices)
-        if tool.account and tool.account != self._settings.snowflake_account:
+        if tool.account and not same_account(tool.account, self._settings.snowflake_account or ""):
             yield case.what("Snowflake").unpriced(
                 f"its account is {tool.account}, and SNOWFLAKE_ACCOUNT another"
             )

@@ -22,8 +22,8 @@ from loadgen.costs.snowflake_rows import (
     whose,
 )
 from loadgen.costs.window import Window
-from loadgen.destination.snowflake_connection import connect, login
-from loadgen.errors import DestinationError
+from loadgen.destination.snowflake_connection import account_names, connect, login
+from loadgen.errors import DestinationError, one_line
 from loadgen.settings import Settings
 from loadgen.sql import statements
 
@@ -128,7 +128,11 @@ class SnowflakeUsage:
     def rates(self, account: str) -> list[Rate]:
         """Return the contract's rates of the window and the month before."""
         since = (self._window.start - _RATES_BACK).date()
-        binds = {"since": since, "until": self._window.end.date(), "accounts": _names_of(account)}
+        binds = {
+            "since": since,
+            "until": self._window.end.date(),
+            "accounts": account_names(account),
+        }
         return [Rate(*row) for row in self._ask("rates", binds)]
 
     def warehouses(self) -> dict[str, Warehouse]:
@@ -185,8 +189,7 @@ def _why(name: str, exc: Exception) -> str:
     if getattr(exc, "errno", None) in _NOT_THERE:
         grant = _GRANTS.get(name, "USAGE_VIEWER")
         return f"{view} is not there or not granted: grant SNOWFLAKE.{grant} to our role"
-    said = str(getattr(exc, "msg", None) or exc).strip().partition("\n")[0]
-    return f"{view} can't be read: {said}"
+    return f"{view} can't be read: {one_line(getattr(exc, 'msg', None) or exc)}"
 
 
 def _view(name: str) -> str:
@@ -241,10 +244,3 @@ def _found(row: tuple[Any, ...]) -> Iterable[Warehouse]:
         auto_suspend=int(shown["auto_suspend"]) if shown.get("auto_suspend") else None,
         acceleration=str(shown.get("enable_query_acceleration")).lower() == "true",
     )
-
-
-def _names_of(account: str) -> list[str]:
-    """Return what an account identifier may be called: ORG-NAME, or LOCATOR.REGION.CLOUD."""
-    whole = account.upper()
-    name = whole.partition("-")[2] or whole
-    return list(dict.fromkeys([whole, name, name.replace("-", "_"), whole.partition(".")[0]]))

@@ -4,7 +4,7 @@ A line is what a month would cost that held this run and nothing else: a fee by 
 one by the hour is for the run's hours.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -15,6 +15,7 @@ from loadgen.costs.estimate import Priced
 from loadgen.costs.experiment import Added, added
 from loadgen.costs.usage import Reported, Usage
 from loadgen.costs.workload import Band, run_counts, run_hours, workload_of
+from loadgen.destination.tools_file import Tool
 from loadgen.record_costs import CostLine, Total, not_priced
 from loadgen.record_run import Run
 
@@ -95,6 +96,36 @@ class VendorPrices:
         lines = replace(priced, basis="measured").lines(reported.over(usage))
         said = f"usage as reported: {reported.source}"
         return [replace(line, note="; ".join(filter(None, (line.note, said)))) for line in lines]
+
+
+def sync_intervals(
+    tools: Sequence[Tool], cards: Mapping[str, RateCard], day: date
+) -> dict[str, float]:
+    """Return how often each tool syncs, in seconds, by its name; nothing of one that is not known.
+
+    What tools.toml has comes before the shortest interval that the tool's plan allows.
+    """
+    prices = VendorPrices(cards, choices(tools), day, {}).named()
+    by_plan = {
+        name: priced.plan.min_interval_seconds
+        for name, priced in prices.items()
+        if not isinstance(priced, CostLine)
+    }
+    found = {
+        # A plan's limit says nothing of a tool that runs here.
+        tool.name: tool.interval_seconds or (None if tool.runner else by_plan.get(tool.name))
+        for tool in tools
+    }
+    return {name: float(seconds) for name, seconds in found.items() if seconds}
+
+
+def choices(tools: Iterable[Tool]) -> list[Choice]:
+    """Return the prices that tools.toml names; a tool of this machine has none."""
+    return [
+        Choice(tool.name, tool.price.card, tool.price.plan)
+        for tool in tools
+        if tool.price is not None
+    ]
 
 
 def run_usage(run: Run) -> Band | None:

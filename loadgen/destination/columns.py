@@ -1,8 +1,9 @@
 """Names in SQL, columns as a catalogue names them, and the families that their types fall into."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final, Literal
 
 from psycopg import sql
@@ -60,6 +61,35 @@ class Column:
         """Digits after a decimal's point; None where each value has its own."""
         found = _SCALE.search(self.type.replace(" ", ""))
         return int(found[1]) if found else None
+
+
+def folded(name: str, engine: Engine) -> str:
+    """Return a name as an engine writes it if nobody quotes it."""
+    return name.upper() if engine == "snowflake" else name.lower()
+
+
+def find_name(wanted: str, names: Iterable[str], engine: Engine) -> str | None:
+    """Return which of a catalogue's `names` is the `wanted` one; None if it is not there.
+
+    This is the one rule of case, for databases, schemas, tables and columns: the very name, else
+    the name as the engine folds it; in DuckDB, which does not tell cases apart, in any case.
+    """
+    there = list(names)
+    if wanted in there:
+        return wanted
+    if engine == "duckdb":
+        return next((name for name in there if name.lower() == wanted.lower()), None)
+    return next((name for name in there if name == folded(wanted, engine)), None)
+
+
+def there_is(wanted: str, names: Iterable[str]) -> str:
+    """Return what is there instead of a missing name: the one that is alike, else all."""
+    there = list(names)
+    same = [name for name in there if name.lower() == wanted.lower()]
+    alike = same or get_close_matches(wanted, there, n=1)
+    if alike:
+        return f"there is {alike[0]}"
+    return f"there are {listed(there)}" if there else "there are none"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

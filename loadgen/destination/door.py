@@ -27,6 +27,10 @@ class Door(Protocol):
         """The place as messages name it, without a secret."""
 
     @property
+    def database(self) -> str | None:
+        """The database that names of tables begin with, if any. Raises DestinationError."""
+
+    @property
     def clock(self) -> Callable[[], datetime] | None:
         """Tells its time, or raises DestinationError; None where it has no clock of its own."""
 

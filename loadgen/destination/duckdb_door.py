@@ -1,10 +1,12 @@
 """A DuckDB file as verification reads it: opened for a few questions at a time.
 
-DuckDB lets in one writer or many readers. A tool that writes holds `<file>.lock` (flock) while it
-does; we take it shared for as long as the file is open, and wait for it a bounded time.
+DuckDB lets in one writer or many readers. A tool of ours that writes holds `<file>.lock` (flock)
+while it does; we take it shared for as long as the file is open. Both that lock and a writer that
+knows nothing of it are waited for a bounded time.
 """
 
 import fcntl
+import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadgen.destination.columns import Engine, literal
 from loadgen.destination.door import BusyError, Tables, tables_of
 from loadgen.destination.shared import Shared
-from loadgen.errors import DestinationError
+from loadgen.errors import DestinationError, one_line
 from loadgen.sql import statements
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 _SQL: Final = statements("loadgen.destination", "duckdb.sql")
 _BLOCK: Final = 5000  # rows taken at once
 _MEMORY: Final = "256MB"  # what DuckDB may hold: enough for two segments of verification at once
+_RETRY: Final = 0.05  # seconds between two tries to get in
+# How DuckDB names another process that has the file open.
+_HOLDER: Final = re.compile(r"held in (.+?) \(PID (\d+)\)")
 _TURN: Final = 3.0  # seconds for which questions after one another keep a writer out
 
 
@@ -30,6 +35,7 @@ class DuckdbDoor:
     """One DuckDB file; `patience` is how many seconds a writer is waited for."""
 
     engine: Engine = "duckdb"
+    database: None = None
 
     def __init__(self, file: Path, patience: float = 60.0) -> None:
         self._file = file
@@ -62,16 +68,15 @@ class DuckdbDoor:
                 while block := found.fetchmany(_BLOCK):
                     yield from block
             except duckdb.Error as exc:
-                raise DestinationError(f"DuckDB refuses: {_first_line(exc)}") from exc
+                raise DestinationError(f"DuckDB refuses: {one_line(exc)}") from exc
 
     def close(self) -> None:
         """Do nothing: the file is closed when nobody asks or keeps it."""
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self, deadline: float) -> Iterator[None]:
         """Hold the tool's lock file shared. Raises BusyError where it is not free in time."""
         lock = self._file.with_name(f"{self._file.name}.lock")
-        deadline = time.monotonic() + self._patience
         try:
             file = lock.open("rb" if lock.exists() else "ab")
         except OSError as exc:
@@ -83,8 +88,8 @@ class DuckdbDoor:
                     break
                 except BlockingIOError as exc:
                     if time.monotonic() > deadline:
-                        raise BusyError(self._busy()) from exc
-                    time.sleep(0.05)
+                        raise BusyError(self._busy("its tool")) from exc
+                    time.sleep(_RETRY)
             yield
 
     @contextmanager
@@ -93,8 +98,20 @@ class DuckdbDoor:
             raise DestinationError(
                 f"{self._file} is not there: start the tool, or correct its file"
             )
-        with self._lock(), self._connected() as connection:
-            yield connection
+        deadline = time.monotonic() + self._patience
+        while True:
+            # Let go of between two tries: the writer may need it to end.
+            with self._lock(deadline):
+                try:
+                    connection = self._connected()
+                except BusyError:
+                    if time.monotonic() > deadline:
+                        raise
+                else:
+                    with connection:
+                        yield connection
+                    return
+            time.sleep(_RETRY)
 
     def _connected(self) -> "DuckDBPyConnection":
         duckdb = _library()
@@ -104,15 +121,16 @@ class DuckdbDoor:
             connection.execute("SET GLOBAL TimeZone = 'UTC'")
             connection.execute(f"SET memory_limit = '{_MEMORY}'")
         except duckdb.Error as exc:
-            said = _first_line(exc)
-            if "lock" in said.lower():
-                raise BusyError(self._busy()) from exc
-            raise DestinationError(f"{self._file} can't be opened: {said}") from exc
+            if "Could not set lock" in str(exc):
+                holder = _HOLDER.search(str(exc))
+                name = f"process {holder[2]} ({holder[1]})" if holder else "another process"
+                raise BusyError(self._busy(name)) from exc
+            raise DestinationError(f"{self._file} can't be opened: {one_line(exc)}") from exc
         return connection
 
-    def _busy(self) -> str:
+    def _busy(self, holder: str) -> str:
         return (
-            f"{self._file} is busy: its tool writes to it, and did not end within "
+            f"{self._file} is busy: {holder} writes to it, and did not end within "
             f"{self._patience:g} s; try again, or stop the tool"
         )
 
@@ -125,7 +143,3 @@ def _library() -> Any:
             "DuckDB's package is not installed: pip install 'simplyload-playground[duckdb]'"
         ) from exc
     return duckdb
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().partition("\n")[0]

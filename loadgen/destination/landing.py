@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from loadgen.destination.columns import Column, listed
+from loadgen.destination.columns import Column, find_name, listed
 from loadgen.destination.conventions import Convention, Flag, Kind, Lossy, known
 from loadgen.destination.door import Tables
 from loadgen.destination.tools_file import Tool
@@ -70,7 +70,7 @@ def recognised(tool: Tool, source: Tables, copies: Mapping[str, Tables]) -> Land
 
 def _mine(tool: Tool, schemas: list[str]) -> str:
     """Return the schema that tools.toml names, else the first."""
-    return tool.schema_name if tool.schema_name in schemas else min(schemas)
+    return find_name(tool.schema_name, schemas, tool.destination) or min(schemas)
 
 
 Affixes = tuple[str, str]
@@ -135,14 +135,21 @@ def _names(landing: Landing, tool: Tool, usual: Convention, affixes: Affixes, co
         landing.note("table_pattern", f"by {listed(list(landing.found.values()))}")
     names = [*landing.found.values()]
     names += [one.name for table in landing.found.values() for one in copy[table]]
+    # Of the rule of case a proposal is free: names that it finds need no key.
+    if all(find_name(_usual_name(tool, usual, one), [one], tool.destination) for one in names):
+        return
     case = _case(names)
     if case is None:
         landing.note(
             "case", "names are neither all upper nor all lower: verify would not find the others"
         )
-    elif case != (tool.folds_to if usual.case == "folded" else usual.case):
+    else:
         landing.convention["case"] = case
         landing.note("case", f"by {listed(names)}")
+
+
+def _usual_name(tool: Tool, usual: Convention, name: str) -> str:
+    return usual.folded(name, folds_to=tool.folds_to)
 
 
 def _case(names: list[str]) -> Literal["upper", "lower"] | None:

@@ -25,12 +25,15 @@ class PostgresDoor:
     """One Postgres database, reached through the one door to Postgres.
 
     What goes wrong is a DestinationError; at the source, which all tools share, a SourceError.
+    `called` is the setting that the address comes from.
     """
 
     engine: Engine = "postgres"
+    database: None = None
 
-    def __init__(self, dsn: str, *, is_source: bool = False) -> None:
+    def __init__(self, dsn: str, *, is_source: bool = False, called: str = "DATABASE_URL") -> None:
         self._dsn = dsn
+        self._called = called
         self._error = SourceError if is_source else DestinationError
         self.where = postgres.mask(dsn)
         self._idle: LifoQueue[_Connection] = LifoQueue()  # as many as were needed at once
@@ -69,8 +72,8 @@ class PostgresDoor:
             said = exc.diag.message_primary
             raise self._error(f"{said}: GRANT SELECT on it to our user") from exc
         except psycopg.Error as exc:
-            said = exc.diag.message_primary or str(exc).strip().partition("\n")[0]
-            raise self._error(f"Postgres refuses: {said} (SQLSTATE {exc.sqlstate})") from exc
+            message = postgres.server_message(exc)
+            raise self._error(f"Postgres refuses: {message} (SQLSTATE {exc.sqlstate})") from exc
 
     def close(self) -> None:
         """Hang up."""
@@ -108,13 +111,11 @@ class PostgresDoor:
 
     def _connected(self) -> _Connection:
         try:
-            connection = postgres.connect(self._dsn, application_name="loadgen verify")
+            connection = postgres.connect(
+                self._dsn, application_name="loadgen verify", called=self._called
+            )
             with postgres.plain_errors("readying the session"):
                 connection.execute(_SQL["session"])
         except SourceError as exc:
-            if self._error is SourceError:
-                raise
-            said = str(exc).replace("check DATABASE_URL", "check its url")
-            said = said.replace("correct DATABASE_URL", "correct its url")
-            raise DestinationError(said) from exc
+            raise self._error(str(exc)) from exc
         return connection

@@ -1,16 +1,22 @@
 """The one place that connects to Snowflake: a key pair, never a password; our own query tag."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.errors import DestinationError
-from loadgen.settings import Settings
+from pydantic import SecretStr
+
+from loadgen.errors import DestinationError, one_line
+from loadgen.proxies import is_local
+from loadgen.settings import Settings, exempt_from_proxies
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 _LOGIN_SECONDS: Final = 20
+# What an address has around an account's identifier.
+_ADDRESS: Final = re.compile(r"^https?://|\.snowflakecomputing\.(com|cn)\b.*$|/.*$", re.IGNORECASE)
 _NEEDED: Final = {
     "account": "SNOWFLAKE_ACCOUNT",
     "user": "SNOWFLAKE_USER",
@@ -31,6 +37,7 @@ def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict
         "account": settings.snowflake_account,
         "user": settings.snowflake_user,
         "private_key_file": settings.snowflake_private_key_path,
+        "private_key_file_pwd": settings.snowflake_private_key_passphrase,
         "role": settings.snowflake_role,
         "warehouse": settings.snowflake_warehouse,
         "database": settings.snowflake_database,
@@ -41,12 +48,47 @@ def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict
     }
     told |= {name: value for name, value in (given or {}).items() if value}
     found = {name: _plain(value) for name, value in told.items() if value}
+    if is_local(host := settings.snowflake_host or ""):
+        exempt_from_proxies(host)
+    if "account" in found:
+        found["account"] = account_of(str(found["account"]))
     if settings.snowflake_host and "private_key_file" not in found:
         return {**_EMULATED, **found}
     for name, setting in _NEEDED.items():
         if name not in found:
             raise DestinationError(f"{setting} is not set: Snowflake needs it")
     return found
+
+
+def account_of(identifier: str) -> str:
+    """Return an account as the connector takes it, also from a whole address.
+
+    myorg-myaccount, myorg-myaccount.privatelink, locator.region.cloud.
+    """
+    return _ADDRESS.sub("", identifier.strip())
+
+
+def account_names(identifier: str) -> list[str]:
+    """Return what Snowflake's views may call an account, in upper case.
+
+    ORG-NAME is the account NAME of an organisation, LOCATOR.REGION.CLOUD the locator.
+    """
+    whole = account_of(identifier).upper()
+    label = whole.partition(".")[0]
+    name = label.partition("-")[2] or label
+    return list(dict.fromkeys([whole, label, name, name.replace("-", "_")]))
+
+
+def same_account(one: str, other: str) -> bool:
+    """Return whether two identifiers are one account; one may leave out the region."""
+    (name, region), (other_name, other_region) = _parts(one), _parts(other)
+    return name == other_name and (not region or not other_region or region == other_region)
+
+
+def _parts(identifier: str) -> tuple[str, str]:
+    """Return an account's first label, and its region if it has one. A host has - for _."""
+    label, *rest = account_of(identifier).lower().replace("_", "-").split(".")
+    return label, next((part for part in rest if part != "privatelink"), "")
 
 
 def connect(told: Mapping[str, Any], where: str, tag: str) -> "SnowflakeConnection":
@@ -57,17 +99,40 @@ def connect(told: Mapping[str, Any], where: str, tag: str) -> "SnowflakeConnecti
         raise DestinationError(
             "Snowflake's package is not installed: pip install 'simplyload-playground[snowflake]'"
         ) from exc
+    told = _with_open_key(told)
     try:
         return connector.connect(**told, session_parameters={"QUERY_TAG": tag, "TIMEZONE": "UTC"})
     except connector.errors.Error as exc:
         raise DestinationError(refusal(where, str(exc.msg or exc))) from exc
     except (OSError, ValueError, TypeError) as exc:  # the key's file
+        if "private_key_file_pwd" in told:
+            raise DestinationError(
+                f"the private key {told['private_key_file']} can't be opened with "
+                f"SNOWFLAKE_PRIVATE_KEY_PASSPHRASE ({one_line(exc)}): correct the passphrase"
+            ) from exc
+        raise DestinationError(f"the private key can't be read: {one_line(exc)}") from exc
+
+
+def _with_open_key(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the login with a passphrase only if the key has one. Raises DestinationError."""
+    told = dict(told)
+    passphrase = told.pop("private_key_file_pwd", None)
+    file = told.get("private_key_file")
+    try:
+        # In the first line of PKCS #8, in the second of the older form.
+        encrypted = file is not None and b"ENCRYPTED" in Path(file).read_bytes()
+    except OSError as exc:
         raise DestinationError(f"the private key can't be read: {exc}") from exc
+    if encrypted and passphrase is None:
+        raise DestinationError(
+            f"the private key {file} has a passphrase: set SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"
+        )
+    return {**told, "private_key_file_pwd": passphrase} if encrypted else told
 
 
 def refusal(where: str, text: str) -> str:
     """Return why a login failed, and what to do, from the connector's words."""
-    said = text.strip().partition("\n")[0]
+    said = one_line(text)
     if any(word in text for word in _OF_A_KEY):
         return (
             f"{where} refuses the key: {said}; let the user's RSA_PUBLIC_KEY be that of the "
@@ -79,4 +144,6 @@ def refusal(where: str, text: str) -> str:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     return str(value.expanduser()) if isinstance(value, Path) else value

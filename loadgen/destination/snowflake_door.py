@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from loadgen.destination.columns import Engine, literal, quoted
+from loadgen.destination.columns import Engine, find_name, literal, quoted, there_is
 from loadgen.destination.door import Tables, tables_of
 from loadgen.destination.snowflake_connection import connect, login
 from loadgen.destination.tools_file import Tool
-from loadgen.errors import DestinationError
+from loadgen.errors import DestinationError, one_line
 from loadgen.settings import Settings
 from loadgen.sql import statements
 
@@ -33,12 +33,27 @@ class SnowflakeDoor:
     def __init__(self, tool: Tool, settings: Settings) -> None:
         self._tool = tool
         self._settings = settings
-        self.database = tool.database or settings.snowflake_database or ""
+        self._wanted = tool.database or settings.snowflake_database or ""
+        self._database: str | None = None
         place = tool.account or settings.snowflake_account or settings.snowflake_host
-        self.where = f"snowflake://{place}/{self.database}"
+        self.where = f"snowflake://{place}/{self._wanted}"
         self._connection: SnowflakeConnection | None = None
         self._connecting = Lock()
         self._asking = Lock()
+
+    @property
+    def database(self) -> str:
+        """Its name as Snowflake has it; no warehouse runs for it. Raises DestinationError."""
+        if self._database is None:
+            names = [str(row["name"]) for row in self.named("SHOW DATABASES")]
+            self._database = find_name(self._wanted, names, "snowflake")
+        if self._database is None:
+            raise DestinationError(
+                f"no database {self._wanted} at {self.where}; {there_is(self._wanted, names)}: "
+                f"correct database in [tools.{self._tool.name}] (or SNOWFLAKE_DATABASE), or GRANT "
+                "USAGE on it to the role that asks"
+            )
+        return self._database
 
     def reading(self) -> AbstractContextManager[None]:
         """Do nothing: the connection is kept, and reading shuts nobody out."""
@@ -70,8 +85,7 @@ class SnowflakeDoor:
                 while block := cursor.fetchmany(_BLOCK):
                     yield from block
         except errors.Error as exc:
-            said = str(exc.msg or exc).partition("\n")[0]
-            raise DestinationError(f"Snowflake refuses: {said}") from exc
+            raise DestinationError(f"Snowflake refuses: {one_line(exc.msg or exc)}") from exc
 
     def named(self, statement: str) -> list[dict[str, Any]]:
         """Return the rows of a short answer by their columns' names. Raises DestinationError."""
@@ -82,8 +96,7 @@ class SnowflakeDoor:
             with self._asking, connection.cursor(DictCursor) as cursor:
                 return [dict(row) for row in cursor.execute(statement) or ()]
         except errors.Error as exc:
-            said = str(exc.msg or exc).partition("\n")[0]
-            raise DestinationError(f"Snowflake refuses: {said}") from exc
+            raise DestinationError(f"Snowflake refuses: {one_line(exc.msg or exc)}") from exc
 
     def close(self) -> None:
         """Log out."""
@@ -107,6 +120,6 @@ class SnowflakeDoor:
             "role": tool.role,
             # Our questions are not the tool's work: on its bill only where we have no other.
             "warehouse": self._settings.snowflake_warehouse or tool.warehouse,
-            "database": self.database,
+            "database": self._wanted,
         }
         return login(self._settings, given)

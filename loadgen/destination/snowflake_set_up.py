@@ -8,7 +8,7 @@ without a word on its generation may be of the second, which costs more an hour.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from loadgen.destination.columns import literal, quoted
+from loadgen.destination.columns import folded, literal, quoted
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import SettingsError
 from loadgen.settings import Settings
@@ -47,10 +47,10 @@ def tear_down(tools: Sequence[Tool], settings: Settings, *, all_of_it: bool) -> 
 
 def _account(settings: Settings) -> dict[str, str]:
     return {
-        "monitor": quoted(_MONITOR),
-        "probe": quoted(settings.snowflake_warehouse or _PROBE),
-        "reader": quoted(settings.snowflake_role or _READER),
-        "reader_user": quoted(settings.snowflake_user or _READER_USER),
+        "monitor": _name(_MONITOR),
+        "probe": _name(settings.snowflake_warehouse or _PROBE),
+        "reader": _name(settings.snowflake_role or _READER),
+        "reader_user": _name(settings.snowflake_user or _READER_USER),
     }
 
 
@@ -67,8 +67,8 @@ def _each(tools: Sequence[Tool]) -> Iterator[tuple[str, dict[str, str]]]:
             one if one.isascii() and one.isalnum() else "_" for one in tool.name
         ).upper()
         names = {
-            "warehouse": tool.warehouse or f"WH_ELT_{suffix}",
-            "database": tool.database or f"DB_ELT_{suffix}",
+            "warehouse": folded(tool.warehouse or f"WH_ELT_{suffix}", "snowflake"),
+            "database": folded(tool.database or f"DB_ELT_{suffix}", "snowflake"),
             "role": f"ROLE_ELT_{suffix}",
             "user": f"SVC_ELT_{suffix}",
         }
@@ -81,9 +81,14 @@ def _each(tools: Sequence[Tool]) -> Iterator[tuple[str, dict[str, str]]]:
             taken[name] = tool.name
         yield (
             tool.name,
-            {key: quoted(name) for key, name in names.items()}
+            {key: _name(name) for key, name in names.items()}
             | {"tag": literal(f"tool={suffix.lower()}")},
         )
+
+
+def _name(name: str) -> str:
+    """Return a name that is found again however its case is written in tools.toml."""
+    return quoted(folded(name, "snowflake"))
 
 
 def _titled(name: str, text: str) -> str:

@@ -4,14 +4,14 @@ A name that is not known is refused with the table that it stands in and the nea
 Secrets stay out of the file where `url_env` names an environment variable or a line of .env.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from loadgen.destination.columns import quoted
+from loadgen.destination.columns import find_name, folded, quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Kind, Table, known
 from loadgen.errors import SettingsError, meant
 from loadgen.named_toml import read_named
@@ -66,6 +66,7 @@ class Tool(Table):
     user: _Name | None = None
     private_key_path: Path | None = None
     runner: Literal["replication", "dlt"] | None = None
+    # How often it syncs; without it by its plan, or all the time.
     interval_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="before")
@@ -87,7 +88,7 @@ class Tool(Table):
     @property
     def folds_to(self) -> Literal["upper", "lower"]:
         """How the destination writes names that nobody quoted."""
-        return "upper" if self.destination == "snowflake" else "lower"
+        return "upper" if folded("a", self.destination) == "A" else "lower"
 
     @property
     def runner_slot(self) -> str:
@@ -109,9 +110,22 @@ class Tool(Table):
         return self.convention.folded(name, folds_to=self.folds_to)
 
     def place_of(self, table: str) -> str:
-        """Return the quoted name of the copy of a table of the source."""
-        name = self.convention.table_name(table, folds_to=self.folds_to)
-        return quoted(*filter(None, (self.database, self.schema_name, name)))
+        """Return the quoted name of the copy of a table of the source, by the convention."""
+        return self.quoted_name(self.convention.table_name(table, folds_to=self.folds_to))
+
+    def quoted_name(self, copy: str) -> str:
+        """Return the whole name of a table of the copy."""
+        return quoted(*filter(None, (self.database, self.schema_name, copy)))
+
+    def find_table(self, table: str, names: Iterable[str]) -> str | None:
+        """Return which of the copy's tables is that of the source's `table`."""
+        wanted = self.convention.table_name(table, folds_to=self.folds_to)
+        return find_name(wanted, names, self.destination)
+
+    def find_column(self, column: str, names: Iterable[str]) -> str | None:
+        """Return which of a copy's columns is the source's `column`."""
+        wanted = self.convention.folded(column, folds_to=self.folds_to)
+        return find_name(wanted, names, self.destination)
 
     @property
     def folder(self) -> Path:
@@ -125,6 +139,11 @@ class Tool(Table):
     def duckdb_file(self) -> Path:
         """The DuckDB database of the copy."""
         return self.file or self.folder / "copy.duckdb"
+
+    @property
+    def address_setting(self) -> str:
+        """The setting that a given address comes from, as messages name it."""
+        return self.url_env or f"url in [tools.{self.name}]"
 
     def address(self) -> str | None:
         """Return the Postgres address that was given, None for the embedded server of `folder`.
@@ -158,8 +177,6 @@ class Tool(Table):
             yield "schema is missing: its name was chosen when the tool was set up"
 
     def _problems_of_address(self) -> Iterator[str]:
-        if self.interval_seconds is not None:
-            yield "interval_seconds goes with a runner only: remove it"
         if self.destination == "postgres" and self.url is None and self.url_env is None:
             yield "url is missing (or url_env): the address of the copy, postgresql://…"
         if self.destination == "duckdb" and self.file is None:

@@ -1,7 +1,6 @@
 """What run.json holds at the beginning of a run: what was asked, of what, and where."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import psycopg
 
@@ -36,7 +35,7 @@ def opening(
         "machine": circumstances.machine(),
         "source": source,
         "together": [],
-        "started_at": datetime.now(UTC),
+        "started_at": None,
         "ended_at": None,
         "journal": [],
         "totals": {},

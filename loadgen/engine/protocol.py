@@ -1,7 +1,10 @@
 """What a conductor asks of the processes that perform a run's arrivals, be it one or many."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
+
+import psycopg
 
 from loadgen.engine.process import Past, Remote
 from loadgen.workload.histogram import Histogram
@@ -11,6 +14,8 @@ from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
 from loadgen.workload.vitals import Vitals
 
+# Gives a connection to the source for questions of the moment.
+Session = Callable[[], AbstractContextManager[psycopg.Connection]]
 Latencies = Mapping[str, tuple[Histogram, Histogram]]
 
 

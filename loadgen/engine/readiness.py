@@ -1,21 +1,28 @@
 """What has to be there before a load starts: a seeded source, the load's lock, free ports."""
 
+import re
 import socket
 import subprocess
 import sys
-from contextlib import suppress
-from typing import Final
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, LiteralString
 
 import psycopg
+from psycopg import sql
 
 from loadgen.errors import SettingsError, SourceError
 from loadgen.settings import Settings
 from loadgen.source import locate, postgres, schema
 from loadgen.sql import statements
+from loadgen.workload.operations import STATEMENTS
 from loadgen.workload.plan import run_of_claim
 from loadgen.workload.settle import claimed_by
 
+_ANSWER_SECONDS: Final = 5.0
 _TAKE: Final = statements("loadgen.workload", "targets.sql")["lock"]
+_PLACEHOLDER: Final = re.compile(r"\$\d+")
 
 
 def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
@@ -31,7 +38,27 @@ def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
     dsn = locate.source_dsn(settings, start=False)
     if not _is_seeded(dsn):
         raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
+    _require_rights(dsn)
     return dsn
+
+
+def _require_rights(dsn: str) -> None:
+    """Refuse a role that may not perform one of the load's writes: each of them would fail.
+
+    The server checks a statement's rights when it begins it, and EXPLAIN begins it and no more.
+    """
+    with postgres.connect(dsn) as connection:
+        for operation, statement in STATEMENTS.items():
+            with postgres.plain_errors(f"the load's {operation} needs a right that is missing"):
+                _explain(connection, operation, statement)
+
+
+def _explain(connection: psycopg.Connection, name: str, statement: LiteralString) -> None:
+    values = sql.SQL(", ").join([sql.NULL] * len(set(_PLACEHOLDER.findall(statement))))
+    prepared = sql.Identifier(f"loadgen_{name}")
+    connection.execute(sql.SQL("PREPARE {} AS ").format(prepared) + sql.SQL(statement))
+    connection.execute(sql.SQL("EXPLAIN EXECUTE {} ({})").format(prepared, values))
+    connection.execute(sql.SQL("DEALLOCATE {}").format(prepared))
 
 
 def _is_seeded(dsn: str) -> bool:
@@ -45,9 +72,15 @@ def _is_seeded(dsn: str) -> bool:
 def _loadgen(*arguments: str, stdout: int | None = None) -> None:
     """Run a command of ours in a process of its own, not patched by gevent; it says what fails."""
     command = [sys.executable, "-m", "loadgen", *arguments]
-    done = subprocess.run(command, stdout=stdout, check=False)  # noqa: S603 - our own command
-    if done.returncode:
-        sys.exit(done.returncode)
+    # In a process group of its own: a signal to ours would reach it twice.
+    with subprocess.Popen(command, stdout=stdout, process_group=0) as process:  # noqa: S603 - ours
+        try:
+            code = process.wait()
+        except BaseException:  # interrupted: it ends cleanly, and keeps what it has done
+            process.terminate()
+            raise
+    if code:
+        sys.exit(code)
 
 
 def require_page_port(host: str, port: int) -> None:
@@ -69,6 +102,14 @@ def require_metrics_port(settings: Settings) -> None:
         )
 
 
+def _answers(connection: psycopg.Connection) -> bool:
+    """Tell whether a session answers soon; one that does not is ended."""
+    with suppress(psycopg.Error), postgres.ended_after(connection, _ANSWER_SECONDS):
+        connection.execute("SELECT")
+        return True
+    return False
+
+
 def _taken(host: str, port: int) -> str | None:
     """Return why nobody can listen there; None where somebody can."""
     try:
@@ -88,12 +129,28 @@ class LoadLock:
     def __init__(self, dsn: str) -> None:
         """Take it; raises SourceError where another load has it."""
         self._dsn = dsn
+        self._one_at_a_time = threading.Lock()
         if not self._take():
             found = claimed_by(self.connection)
             last = f" (its last run: {run_of_claim(found)})" if found else ""
             raise SourceError(
                 f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
             )
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection]:
+        """Yield the lock's session for questions of the moment, or a new one if it is silent.
+
+        A role may be allowed no connection besides the users' and this one. But one that is open
+        may hang for ever: its server may be gone, or stand still.
+        """
+        with self._one_at_a_time:
+            connection = self.connection
+            if _answers(connection):
+                yield connection
+                return
+            with postgres.connect(self._dsn) as another:
+                yield another
 
     def keep(self) -> bool:
         """Take it again where its session has ended; False while somebody else has it.

@@ -26,6 +26,7 @@ from loadgen.record import POSITION_FILE, RUN_FILE
 from loadgen.record_reader import find_run, load_run
 from loadgen.settings import RATE_SETTINGS, load_settings, origins
 from loadgen.source import postgres
+from loadgen.source.limits import first_write
 from loadgen.sql import statements
 from loadgen.workload.clock import sampling_interval
 from loadgen.workload.histogram import Histogram
@@ -64,12 +65,11 @@ class Resumed:
         """Return how many seconds of the run are left."""
         return self.plan.duration - self.past.elapsed
 
-    def gap(self) -> dict[str, object]:
+    def gap(self, now: datetime) -> dict[str, object]:
         """Return what the journal has to hold of the time in which nothing was offered.
 
         It goes on at `schedule_seconds`; the last `settled_seconds` before that were looked up.
         """
-        now = datetime.now(UTC)
         since = datetime.fromtimestamp(self.kept_at, UTC)
         return {
             "from": since.isoformat(timespec="milliseconds"),
@@ -231,9 +231,11 @@ def take_possession(connection: psycopg.Connection, resumed: Resumed) -> None:
         if run_of_claim(last) != resumed.plan.run_id:
             raise SourceError(
                 f"run {resumed.plan.run_id} can't go on here: the last run in this database is "
-                f"{run_of_claim(last)}; start a new one, or correct DATABASE_URL"
+                f"{run_of_claim(last)}; start a new one"
+                + ("" if postgres.is_embedded(connection) else ", or correct DATABASE_URL")
             )
-        claim(connection, resumed.plan.claim)
+        with first_write(connection, "resuming the run"):
+            claim(connection, resumed.plan.claim)
         since = connection.execute(_SQL["server_time"]).fetchone()
         deadline = time.monotonic() + _LEAVE_SECONDS
         while connection.execute(_SQL["terminate_older"], since).fetchall():

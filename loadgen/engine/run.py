@@ -20,6 +20,7 @@ from loadgen.workload.hard_cases import HardCases
 from loadgen.workload.outcome import Outcome
 from loadgen.workload.profiles import ProfileName
 
+_RETRY_SECONDS = 1.0  # while the record can't be written
 _TIMER_SLACK = 0.5  # Locust's timer is armed before the test starts
 
 
@@ -32,7 +33,11 @@ class Run:
         if cases := options_of(environment).hard_cases:
             tuning = conductor.tuning
             self._hard_cases = HardCases(
-                conductor.dsn, conductor.settings, cases, lambda: tuning.paused is not None
+                conductor.dsn,
+                conductor.settings,
+                cases,
+                lambda: tuning.paused is not None,
+                conductor.record.now,
             )
             self._hard_cases.start()
         self.interrupted = False
@@ -66,8 +71,11 @@ class Run:
                 gevent.sleep(0.01)
         self._sampling.kill()
         if self._hard_cases is not None:
-            conductor.record.update_run(hard_cases=self._hard_cases.stop())
-            conductor.record.append_deletes(self._hard_cases.take_deleted())
+            turns = self._hard_cases.stop()
+            conductor.record.set_run(hard_cases=turns)
+            conductor.record.keep(self._hard_cases.take_deleted())
+            conductor.hard_cases_committed = sum(case["committed"] for case in turns.values())
+            conductor.hard_case_failures = self._hard_cases.failures()
         try:
             self.outcome = conductor.finish(interrupted=self.interrupted)
             self._feed_page()
@@ -90,12 +98,12 @@ class Run:
             gevent.sleep(0.005)
         said = terminal.Activity()
         while (left := conductor.plan.duration - swarm.elapsed()) > 0:
-            interval = sampling_interval(now)
+            interval = _RETRY_SECONDS if conductor.behind else sampling_interval(now)
             gevent.sleep(min((now // interval + 1) * interval - now, left))
             swarm.gather(now := swarm.now())
-            counts = conductor.sample()
             if self._hard_cases is not None:
-                conductor.record.append_deletes(self._hard_cases.take_deleted())
+                conductor.record.keep(self._hard_cases.take_deleted())
+            counts = conductor.sample()
             self._feed_page()
             terminal.print_news(conductor.news)
             said.line(now, counts, swarm.asked())

@@ -9,6 +9,7 @@ import gc
 import inspect
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from math import inf, nextafter
 from typing import Any
 
@@ -18,6 +19,7 @@ import psycopg
 from loadgen.crew import Crew
 from loadgen.engine.health import Pulse
 from loadgen.engine.process import Past
+from loadgen.engine.protocol import Session
 from loadgen.errors import SourceError
 from loadgen.source import postgres
 from loadgen.users import PostgresUser
@@ -35,6 +37,7 @@ from loadgen.workload.streams import BLOCK, Make
 from loadgen.workload.walk import WHOLE, Share
 
 _SETTLE_INTERVAL = 0.5
+_SETTLE_SECONDS = 20.0
 _BYTES_AHEAD = 2**20  # of events that are made before they are due
 
 
@@ -56,17 +59,26 @@ class Station:
     """Made for one run; `begin` connects to the source, `start` lets the schedule run."""
 
     def __init__(
-        self, dsn: str, plan: Plan, share: Share, tell: Tell, *, joins: bool = False
+        self,
+        dsn: str,
+        plan: Plan,
+        share: Share,
+        tell: Tell,
+        *,
+        joins: bool = False,
+        session: Session | None = None,
     ) -> None:
         """Connect and read the share's open orders; one that `joins` others has none at first.
 
-        `tell` is given what the run's journal must hold of this process.
+        `tell` is given what the run's journal must hold of this process, `session` gives the
+        connection on which lost writes are looked up; without it one is made when there are any.
 
         Raises PlaygroundError where the source can't be read.
         """
+        self._session = session or (lambda: postgres.connect(dsn))
         with (
             postgres.plain_errors("reading the source's open orders"),
-            postgres.connect(dsn) as connection,
+            self._session() as connection,
         ):
             orders = [] if joins else open_orders(connection, share)
         self.clock = ScheduleClock(time.monotonic)
@@ -168,28 +180,16 @@ class Station:
         self.crew.retire()
 
     def _settle_for_ever(self) -> None:
-        """Look up lost writes on a connection of its own, made when there are any."""
-        connection: psycopg.Connection | None = None
-        try:
-            while True:
-                gevent.sleep(_SETTLE_INTERVAL)
-                if not self.crew.lost:
-                    continue
-                try:
-                    if connection is None or connection.closed:
-                        connection = self._settling_connection()
-                    self.crew.settle(connection)
-                except (SourceError, psycopg.Error):
-                    if connection is not None:
-                        connection.close()
-                        connection = None
-        finally:
-            if connection is not None:
-                connection.close()
+        """Look up lost writes, while there are any; what can't be asked is asked again."""
+        while True:
+            gevent.sleep(_SETTLE_INTERVAL)
+            if self.crew.lost:
+                with suppress(SourceError, psycopg.Error), self._session() as connection:
+                    self._settle(connection)
 
-    def _settling_connection(self) -> psycopg.Connection:
-        connection = postgres.connect(self.connections.dsn)
-        if not is_of_run(connection, self.connections.claim):
-            connection.close()
-            raise another_database(self.connections.claim)
-        return connection
+    def _settle(self, connection: psycopg.Connection) -> None:
+        """Look up lost writes; a server that stands still meanwhile is not waited for."""
+        with postgres.ended_after(connection, _SETTLE_SECONDS):
+            if not is_of_run(connection, self.connections.claim):
+                raise another_database(self.connections.claim)
+            self.crew.settle(connection)

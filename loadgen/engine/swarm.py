@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import gevent
 
 from loadgen.engine.process import Past, Remote
+from loadgen.engine.protocol import Session
 from loadgen.engine.remote import awaits_sums, settle_from_sums, take_up
 from loadgen.engine.station import Station
 from loadgen.workload.histogram import Histogram
@@ -31,8 +32,9 @@ class LocalSwarm:
 
     events: list[tuple[str, dict[str, object]]]
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, session: Session) -> None:
         self._dsn = dsn
+        self._session = session
         self._killed: list[Remote] = []  # the processes of a run before it was resumed
         self._earliest = 0.0  # the schedule time that it starts with
         self.events = []
@@ -41,7 +43,11 @@ class LocalSwarm:
         """Make the station, and start its clock once a connection is open."""
         self._duration = plan.duration
         self.station = Station(
-            self._dsn, plan, WHOLE, lambda kind, details: self.events.append((kind, details))
+            self._dsn,
+            plan,
+            WHOLE,
+            lambda kind, details: self.events.append((kind, details)),
+            session=self._session,
         )
         if past is not None:
             self._killed, self._earliest = past.remotes, past.s

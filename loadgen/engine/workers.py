@@ -33,6 +33,7 @@ _READY_SECONDS = 30.0
 _AHEAD_SECONDS = 0.5  # how far ahead a change is announced
 _GATHER_SECONDS = 1.5
 _ACKNOWLEDGED_SECONDS = 2.0
+_LAST_REPORT_SECONDS = 30.0  # for a worker that is there to have come to the end
 
 
 class WorkersSwarm(Roster):
@@ -55,6 +56,7 @@ class WorkersSwarm(Roster):
         self._changes: list[tuple[float, dict[str, float], ProfileName]] = []
         self._version = 0  # of what was announced last
         self._zero = 0.0
+        self._ending = False  # nothing is offered any more, and nothing handed over
         self._problem: str | None = None
         self._children = {child.pid for child in psutil.Process().children()}  # of --processes
         self._schedule: Schedule
@@ -149,8 +151,14 @@ class WorkersSwarm(Roster):
     def stop_offering(self) -> None:
         """Let nothing more fall due, from an instant that all workers know ahead."""
         at = min(self.ahead(), self._schedule.end)
+        self._ending = True
         self._end(at)
+        deadline = time.monotonic() + _LAST_REPORT_SECONDS
         while any(remote.s < at for remote in self.live()):
+            if time.monotonic() > deadline:
+                for name, remote in self._live_by_name():
+                    if remote.s < at:
+                        self._lose(name, remote, "it does not come to the run's end")
             gevent.sleep(0.01)
 
     def desertion(self, seconds: float) -> list[str]:
@@ -197,25 +205,38 @@ class WorkersSwarm(Roster):
         """Notice workers that fall silent, leave, or join."""
         while True:
             gevent.sleep(0.25)
-            if self.now() < 0 or self.now() >= self._schedule.end:
+            if self.now() < 0:
                 continue
-            for name, remote in list(self.remotes.items()):
+            for name, remote in self._live_by_name():
                 there, ours = name in self._runner.clients, remote.pid in self._children
-                if not remote.lost and (why := why_lost(remote, there=there, ours=ours)):
+                if why := why_lost(remote, there=there, ours=ours):
                     self._lose(name, remote, why)
+            if self._is_ending():
+                continue
             for name in self._there():
                 if name not in self.remotes and name not in self._silent:
                     self._split(joining=name)
 
+    def _live_by_name(self) -> list[tuple[str, Remote]]:
+        return [(name, remote) for name, remote in self.remotes.items() if not remote.lost]
+
+    def _is_ending(self) -> bool:
+        return self._ending or self.now() >= self._schedule.end
+
     def _lose(self, name: str, remote: Remote, why: str) -> None:
-        """Hand a lost worker's share to the others, and have its last arrivals looked up."""
+        """Hand a lost worker's share to the others, and have its last arrivals looked up.
+
+        When the run is ending nobody takes it: what the worker did not begin is skipped.
+        """
         self._silent.add(name)
         # Under a name of its own: the process may come back, and is another worker then.
         self.remotes[f"{name} lost at {self.now():.3f}"] = self.remotes.pop(name)
-        at = self._split(losing=remote)
-        self.events.append(
-            ("worker_lost", {"worker": name, "why": why, "handed_over_at": round(at, 3)})
-        )
+        details: dict[str, object] = {"worker": name, "why": why}
+        if self._is_ending():
+            write_off(remote, self._schedule, self._schedule.end)
+        else:
+            details["handed_over_at"] = round(self._split(losing=remote), 3)
+        self.events.append(("worker_lost", details))
         gevent.spawn(settle, self._dsn, self._plan, remote)
 
     def _split(self, *, losing: Remote | None = None, joining: str | None = None) -> float:

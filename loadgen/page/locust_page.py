@@ -8,6 +8,7 @@ write would cost a sixth of the write itself.
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -15,19 +16,24 @@ from typing import cast
 
 from flask import Flask, Response, jsonify, request
 from locust.stats import RequestStats, StatsEntry, StatsError
+from locust.util.timespan import parse_timespan
 from locust.web import WebUI
 
 from loadgen.errors import SettingsError
-from loadgen.settings import RATE_SETTINGS, load_settings
+from loadgen.settings import RATE_SETTINGS, Settings, load_settings
+from loadgen.web_access import AccessControl
 from loadgen.workload.histogram import Histogram, upper_edge
 
 METHOD = "SQL"
-_SCRIPT = '<script src="/loadgen/page.js"></script>'
 # Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
 _KEPT_SECONDS = 60
 # A chart point every 5 s, all embedded in the page: the last ten minutes are kept whole, what is
 # older is thinned by half each time there are too many.
 _KEPT_POINTS, _KEPT_WHOLE = 240, 120
+# What the form posts beside the rates.
+_FIELDS = {"user_count", "spawn_rate", "run_time", "host", "profile", "load_profile"}
+_MOST_USERS = 10_000
+_LONGEST_RUN_SECONDS = 10 * 366 * 86_400
 
 
 def feed(
@@ -61,15 +67,30 @@ def prune(stats: RequestStats) -> None:
         stats.history[:-_KEPT_WHOLE] = stats.history[:-_KEPT_WHOLE:2]
 
 
-def guard(app: Flask, take_edits: Callable[[], str]) -> None:
+def protect(app: Flask, settings: Settings, base: str) -> None:
+    """Let nobody use the page but a person on this machine, or one who has the token."""
+    app.wsgi_app = AccessControl(  # type: ignore[method-assign]  # as Flask's documentation does
+        app.wsgi_app, settings, f"{base}/login"
+    )
+
+
+def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") -> None:
     """Have every form checked whole before Locust applies any of it, and its end told on the page.
 
-    `take_edits` puts in force what a form has changed, and returns who applied it.
+    `host` is the source as the form shows it. `take_edits` puts in force what a form has changed,
+    and returns who applied it; `base` is the path below which the page is.
     """
-    app.before_request(_refuse_bad_form)
+
+    @app.before_request
+    def refuse() -> tuple[Response, int] | Response | None:
+        if request.method == "POST" and request.path.endswith("/user"):
+            return jsonify({"error": "this load has one kind of user: nothing to change"}), 404
+        return _refuse_bad_form(host)
+
+    tag = f'<script src="{base}/loadgen/page.js"></script>'
     script = files("loadgen.page").joinpath("page.js").read_text(encoding="utf-8")
 
-    @app.get("/loadgen/page.js")
+    @app.get(f"{base}/loadgen/page.js")
     def page_script() -> Response:
         return Response(script, mimetype="text/javascript")
 
@@ -80,10 +101,10 @@ def guard(app: Flask, take_edits: Callable[[], str]) -> None:
             if applied:
                 found = {**response.get_json(), "message": f"Change applied by {applied}"}
                 response.set_data(json.dumps(found))
-        elif request.path == "/" and response.mimetype == "text/html":
+        elif request.path == f"{base}/" and response.mimetype == "text/html":
             response.direct_passthrough = False
             html = response.get_data(as_text=True)
-            response.set_data(html.replace("<head>", f"<head>\n    {_SCRIPT}", 1))
+            response.set_data(html.replace("<head>", f"<head>\n    {tag}", 1))
         return response
 
 
@@ -114,12 +135,12 @@ def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
         return response
 
 
-def _refuse_bad_form() -> Response | None:
+def _refuse_bad_form(host: str) -> Response | None:
     """Check a posted form whole before Locust applies any of it field by field."""
     if not _is_form():
         return None
     try:
-        _check_form(request.form)
+        _check_form(request.form, host)
     except SettingsError as exc:
         return jsonify({"success": False, "message": str(exc), "host": request.form.get("host")})
     return None
@@ -129,12 +150,46 @@ def _is_form() -> bool:
     return request.method == "POST" and request.path.endswith("/swarm")
 
 
-def _check_form(form: Mapping[str, str]) -> None:
+def _check_form(form: Mapping[str, str], host: str) -> None:
+    """Raise SettingsError if a field is not in the form, or its value is not allowed.
+
+    Locust would set any option of its command line that a request names.
+    """
+    if unknown := sorted(form.keys() - _FIELDS - {*RATE_SETTINGS.values()}):
+        raise SettingsError(
+            f"{unknown[0]!r:.60} is no field of this form: post only its own fields"
+        )
     given = {k: v for k, v in form.items() if k in RATE_SETTINGS.values()}
     load_settings({**given, "profile": form.get("load_profile")}, given_by="form")
-    users = form.get("user_count", "1")
-    if not users.isdecimal() or int(users) < 1:
-        raise SettingsError(f"Number of users is {users!r}: it must be 1 or more")
+    for field, title, is_allowed, requirement in (
+        ("user_count", "Number of users", _is_count, f"a whole number from 1 to {_MOST_USERS}"),
+        ("spawn_rate", "Ramp up", _is_rate, "a number above 0"),
+        ("run_time", "Run time", _is_run_time, "1 second or more, as 20s, 3m or 1h20m"),
+        ("host", "Host", {"", host}.__contains__, f"{host}: DATABASE_URL names the source"),
+        ("profile", "Profile", "".__eq__, "empty: Load Profile sets how the rates rise and fall"),
+    ):
+        value = form.get(field, "")
+        if not is_allowed(value):
+            raise SettingsError(f"{title} is {value!r:.60}: it must be {requirement}")
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10 and 1 <= int(text) <= _MOST_USERS
+
+
+def _is_rate(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
+def _is_run_time(text: str) -> bool:
+    """Tell whether Locust reads a text as a time; empty means the setting's."""
+    try:
+        return not text or 0 < parse_timespan(text) <= _LONGEST_RUN_SECONDS
+    except (ValueError, OverflowError):
+        return False
 
 
 def _entry(stats: RequestStats, operation: str, histogram: Histogram, failed: int) -> StatsEntry:

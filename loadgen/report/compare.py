@@ -12,9 +12,11 @@ from loadgen.costs import words as money
 from loadgen.record_costs import Total
 from loadgen.record_run import Run
 from loadgen.report import words
+from loadgen.report.deliveries import Deliveries
 from loadgen.report.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
 from loadgen.report.standing import Standing
 from loadgen.settings import RATE_SETTINGS
+from loadgen.workload.outcome import verdict_words
 
 # What makes it another workload; circumstances of the source that change what is measured.
 _WORKLOAD: Final = (
@@ -104,6 +106,7 @@ def _plain_run(study: Study) -> dict[str, object]:
         "profile": run.profile,
         "duration_seconds": run.duration_seconds,
         "valid": run.valid,
+        "exit_code": run.exit_code,
         "totals": {
             outcome: sum(getattr(totals, outcome) for totals in run.totals.values())
             for outcome in ("offered", "committed", "failed", "skipped", "unknown")
@@ -119,10 +122,12 @@ def _plain_tool(one: Standing) -> dict[str, object]:
         **one.figures(),
         "verdict": correct.verdict if correct else None,
         "findings": dict(correct.found) if correct else None,
+        "late": dict(correct.late) if correct else None,
         "rows_compared": correct.rows if correct else None,
         "freshness_p50_seconds": fresh.quantile(0.5) if fresh else None,
         "delivered": len(fresh.seconds) if fresh else None,
         "not_seen": fresh.not_seen if fresh else None,
+        "oldest_unseen_seconds": fresh.oldest_unseen if fresh else None,
         "priced_dollars": format(paid.total.amount, "f") if paid else None,
         "lines_not_priced": paid.total.unpriced if paid else None,
     }
@@ -148,6 +153,9 @@ def _other_circumstances(studies: Sequence[Study]) -> Iterator[Difference]:
         if study.run.valid is False:
             why = study.run.invalid_reason or "its record does not say why"
             yield Difference("warning", f"run {study.name} is invalid: {why}")
+        elif study.run.exit_code:
+            text = f"run {study.name} did not pass: {verdict_words(study.run.exit_code)}"
+            yield Difference("warning", text)
     names = dict.fromkeys(name for study in studies for name in study.run.source)
     for name in names:
         yield from _unlike(studies, "warning", f"the source's {name}", _source(name))
@@ -191,6 +199,10 @@ def _unlike(
 
 def _told(studies: Sequence[Study], value: Callable[[Run], object]) -> str:
     return ", ".join(f"{study.name} {words.value(value(study.run))}" for study in studies)
+
+
+def _verdict(run: Run) -> str:
+    return words.NOTHING if run.exit_code is None else verdict_words(run.exit_code)
 
 
 def _hard_cases(run: Run) -> str:
@@ -250,6 +262,10 @@ def _latency(seconds: float | None) -> str:
     return "too few" if seconds is None else words.latency(seconds)
 
 
+def _not_seen(found: Deliveries) -> str:
+    return f"{words.count(found.not_seen)} of {words.count(len(found.rows))}"
+
+
 def _share(value: Any) -> str:
     return NOT_MEASURED if value is None else f"{value:.0%}"
 
@@ -263,6 +279,7 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
         "load",
         (
             ("length", lambda one: words.duration(one.study.run.duration_seconds)),
+            ("verdict", lambda one: _verdict(one.study.run)),
             *((outcome, _total(outcome)) for outcome in ("committed", "failed", "skipped")),
         ),
     ),
@@ -271,6 +288,7 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
         (
             ("verdict", _of_tool("correct", lambda found: str(found.verdict))),
             ("found", _of_tool("correct", lambda found: words.kinds(found.found))),
+            ("late", _of_tool("correct", lambda found: words.kinds(found.late))),
             ("rows compared", _of_tool("correct", lambda found: words.count(found.rows))),
         ),
     ),
@@ -279,7 +297,8 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
         (
             ("delivery p50", _of_tool("fresh", lambda found: _latency(found.quantile(0.5)))),
             ("delivery p95", _of_tool("fresh", lambda found: _latency(found.p95))),
-            ("markers not seen", _of_tool("fresh", lambda found: words.count(found.not_seen))),
+            ("markers not seen", _of_tool("fresh", _not_seen)),
+            ("oldest unseen", _of_tool("fresh", lambda found: words.duration(found.oldest_unseen))),
         ),
     ),
     (

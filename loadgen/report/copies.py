@@ -67,8 +67,9 @@ def _right(tools: Mapping[str, Any]) -> Table:
     for name, tool in tools.items():
         compared = sum(table["rows"] for table in tool["tables"].values())
         cells = (name, tool["verdict"], words.count(compared), words.kinds(tool["totals"]))
-        rows.append((*cells, words.count(tool["in_flight"]), str(tool["at"])))
-    columns = ("tool", "verdict", "rows compared", "found", "in flight", "checked at")
+        late = words.kinds(tool.get("late", {}))
+        rows.append((*cells, late, words.count(tool["in_flight"]), str(tool["at"])))
+    columns = ("tool", "verdict", "rows compared", "found", "late", "in flight", "checked at")
     numbers = {"rows compared", "in flight"}
     return Table(tuple(Column(name, name in numbers) for name in columns), tuple(rows))
 
@@ -125,13 +126,18 @@ def _freshness(delivered: Mapping[str, Deliveries], plans: Mapping[str, float]) 
             found.quantile(1.0),
             median(waits) if waits else None,
         )
-        counts = (words.count(len(found.seconds)), words.count(found.not_seen))
+        counts = (
+            words.count(len(found.seconds)),
+            words.count(found.not_seen),
+            words.duration(found.oldest_unseen),
+        )
         plan = (words.duration(plans.get(tool)),) if plans else ()
         rows.append((tool, *counts, *map(words.latency, times), *plan))
     columns = (
         "tool",
         "delivered",
         "not seen",
+        "oldest unseen",
         "p50",
         "p95",
         "p99",

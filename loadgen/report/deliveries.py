@@ -1,4 +1,4 @@
-"""What each tool delivered: the rows of freshness.csv by tool, and what came in one look. Pure."""
+"""What each tool delivered, and what not: markers by tool, and what came in one look. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,9 +31,10 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Deliveries:
-    """One tool's markers, in the order of the file."""
+    """One tool's markers; `until` is the last moment at which the watch is known to have looked."""
 
     rows: Sequence[MarkerSample]
+    until: datetime | None = None
 
     @cached_property
     def seconds(self) -> Sequence[float]:
@@ -44,6 +45,13 @@ class Deliveries:
     def not_seen(self) -> int:
         """How many never came."""
         return len(self.rows) - len(self.seconds)
+
+    @property
+    def oldest_unseen(self) -> float | None:
+        """How many seconds the oldest marker had waited that never came; None if all came."""
+        written = [row.written_at for row in self.rows if row.seen_at is None]
+        until = self.until or _until(self.rows)
+        return (until - min(written)).total_seconds() if written and until else None
 
     def quantile(self, share: float, fewest: int = 1) -> float | None:
         """Return the time within which that share was delivered; None of too few."""
@@ -57,14 +65,17 @@ class Deliveries:
         return self.quantile(0.95, FEWEST_FOR_P95)
 
     def __str__(self) -> str:
-        late = f", {words.count(self.not_seen)} never seen" if self.not_seen else ""
+        seen = seen_words(len(self.seconds), len(self.rows), self.oldest_unseen)
         if not self.seconds:
-            return f"no marker arrived{late}"
-        told = f"deliveries p50 {words.latency(self.quantile(0.5))}"
-        number = words.plural(len(self.seconds), "marker")
+            return seen
+        times = f"deliveries p50 {words.latency(self.quantile(0.5))}"
         if self.p95 is None:
-            return f"{told}, longest {words.latency(self.seconds[-1])}, of {number}{late}"
-        return f"{told}, p95 {words.latency(self.p95)}, of {number}{late}"
+            times += f", longest {words.latency(self.seconds[-1])}"
+        else:
+            times += f", p95 {words.latency(self.p95)}"
+        if self.not_seen:
+            return f"{times}; {seen}"
+        return f"{times}, of {words.plural(len(self.seconds), 'marker')}"
 
     def arrivals(self) -> Iterator[Arrival]:
         """Yield what each look has found that was newer than all before."""
@@ -88,7 +99,21 @@ def by_tool(rows: Iterable[MarkerSample]) -> Mapping[str, Deliveries]:
     found: dict[str, list[MarkerSample]] = {}
     for row in rows:
         found.setdefault(row.tool, []).append(row)
-    return {name: Deliveries(markers) for name, markers in found.items()}
+    until = _until([row for markers in found.values() for row in markers])
+    return {name: Deliveries(markers, until) for name, markers in found.items()}
+
+
+def seen_words(seen: int, written: int, oldest_unseen: float | None) -> str:
+    """Return how many markers were seen, and how long the oldest of the others has waited."""
+    text = f"{words.count(seen)} of {words.plural(written, 'marker')} seen"
+    if oldest_unseen is None:
+        return text
+    return f"{text}, the oldest unseen has waited {words.duration(oldest_unseen)}"
+
+
+def _until(rows: Iterable[MarkerSample]) -> datetime | None:
+    """Return the last moment that the rows know: a marker was written, or seen."""
+    return max((row.seen_at or row.written_at for row in rows), default=None)
 
 
 def nearest(ordered: Sequence[float], share: float) -> float:

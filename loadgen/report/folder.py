@@ -28,6 +28,7 @@ from loadgen.report.recovery import recovery_of
 from loadgen.report.render import CHART_FILES, Beside, Report, render
 from loadgen.report.results import results
 from loadgen.report.studies import control_for, study_in
+from loadgen.report.verdict import Verdict
 from loadgen.thresholds import Threshold
 
 HTML_FILE = "report.html"
@@ -103,9 +104,19 @@ def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Wr
     if study.standings or kept is not None:
         decided = folder / RESULTS_FILE
         title = f"Results of run {facts.run.run_id}"
-        text = results(title, study.standings, wishes.rules, kept or Words())
+        warning = _warning(report.verdict)
+        text = results(title, study.standings, wishes.rules, kept or Words(), warning)
         replace_file(decided, text.encode())
     return Written(report, facts, html, markdown, drawn, decided)
+
+
+def _warning(verdict: Verdict) -> str:
+    """Say why the figures of the run's tools may mean little; empty if the run passed."""
+    if verdict.run is None:
+        return f"{verdict.headline}."
+    if verdict.run.exit_code == 0:
+        return ""
+    return f"The run of this study did not pass: {verdict.run}. {verdict.headline}."
 
 
 def read_kept(folder: Path) -> Words | None:

@@ -1,33 +1,67 @@
-"""The limits of thresholds.toml and the generator's own part, as the report judges and shows them.
+"""The verdict on a run from its record, and the limits of thresholds.toml as the report shows them.
 
-Judging is `thresholds`'; here a run's facts are handed to it, and its answers put in words. Pure.
+Judging is `workload.outcome`'s; here a run's facts are handed to it, and its answers put in words.
+Pure.
 """
 
-from loadgen import thresholds
-from loadgen.record_reader import OperationLatency, Totals
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from loadgen.record_reader import JournalEvent, OperationLatency, Totals
 from loadgen.report import words
 from loadgen.report.facts import Facts
 from loadgen.report.generator import Stretch
 from loadgen.report.tables import Column, Table
 from loadgen.thresholds import Judged, Judgement, Measured, Quantiles, Threshold
+from loadgen.workload.outcome import Evidence, RunVerdict, verdict_of
 
 _RESULTS = {"pass": "passed", "missed": "MISSED", "not judged": "not judged"}
 _MOST_STRETCHES = 3
+_INTERRUPTED: Final = 130
+_LEVERS: Final = ("pause", "resume")
 
 
-def judgement_of(facts: Facts, limits: tuple[Threshold, ...]) -> Judgement:
-    """Return what the limits say of a run; what it did not record is not judged."""
-    generator = facts.generator
+def verdict_on(facts: Facts, limits: tuple[Threshold, ...]) -> RunVerdict:
+    """Return the verdict on a run, by its record; a limit may have changed since it ended."""
+    generator, run = facts.generator, facts.run
     names = ("offered", "committed", "failed", "skipped", "unknown")
     measured = Measured(
         seconds=facts.seconds,
         bottleneck_seconds=generator.bottleneck_seconds if generator else None,
         total=Totals(*(facts.total(name) for name in names)),
         totals={done.operation: done.totals for done in facts.operations},
-        latency_all=_quantiles(facts.run.latency_all),
-        latency={name: _quantiles(found) for name, found in facts.run.latency.items()},
+        latency_all=_quantiles(run.latency_all),
+        latency={name: _quantiles(latency) for name, latency in run.latency.items()},
     )
-    return thresholds.judge(limits, measured)
+    gained = {done.operation: done.gained for done in facts.operations if done.gained is not None}
+    counted = bool(gained) and len(gained) == len(facts.operations)
+    evidence = Evidence(
+        measured,
+        {done.operation: done.asked for done in facts.operations if done.asked is not None},
+        gained=gained if counted else None,
+        samples=facts.samples,
+        broken_samples=facts.broken,
+        in_flight=sum(done.in_flight for done in facts.operations),
+        hard_cases=sum(run.hard_cases.values()),
+        poisson=run.settings.get("arrivals") == "poisson",
+        interrupted=run.exit_code == _INTERRUPTED,
+        paused_by=_paused_by(run.journal),
+    )
+    verdict = verdict_of(evidence, limits)
+    judged_anew = generator is not None and run.bottleneck_reason is not None
+    if run.valid is not False or verdict.problems:
+        return verdict
+    if judged_anew and run.invalid_reason == run.bottleneck_reason:
+        return verdict
+    why = run.invalid_reason or "the load itself judged the run invalid"
+    return verdict_of(replace(evidence, seen_by_load=(why,)), limits)
+
+
+def _paused_by(journal: Sequence[JournalEvent]) -> str | None:
+    """Return who had the load paused when it ended."""
+    last = next((event for event in reversed(journal) if event.kind in _LEVERS), None)
+    return str(last.details.get("by")) if last is not None and last.kind == "pause" else None
 
 
 def table(judgement: Judgement) -> Table:

@@ -32,8 +32,10 @@ _NO_RULES: Final = "no decision.toml"
 _NO_LIMITS: Final = "no limits set"
 
 
-def results(title: str, standings: Sequence[Standing], rules: Rules, kept: Words) -> str:
-    """Return the file; `title` is what the study is called."""
+def results(
+    title: str, standings: Sequence[Standing], rules: Rules, kept: Words, warning: str = ""
+) -> str:
+    """Return the file; `title` is what the study is called, `warning` what its run lacks."""
     by_tool = {one.tool: one for one in standings}
     tools = tuple(dict.fromkeys([*kept.tools, *by_tool]))
     known = [by_tool.get(tool, Standing(tool)) for tool in tools]
@@ -41,6 +43,7 @@ def results(title: str, standings: Sequence[Standing], rules: Rules, kept: Words
     parts = [
         f"# {escaped(title)}",
         _INTRO if standings else f"{_INTRO} {_BLANK}",
+        *([f"**{escaped(warning)}**"] if warning else []),
         MATRIX,
         plain_table(_matrix(known, scores, rules, kept)),
         *_arithmetic(known, scores),

@@ -5,7 +5,7 @@ measured". Pure.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from loadgen.report.deliveries import Deliveries
 from loadgen.report.impact import NOT_MEASURED
 
 _NOT_WRONG: Final = "lossy"  # a difference that the tool's convention declares
-_CHECKED: Final = ("right", "lossy", "wrong", "did not converge")
+_CHECKED: Final = ("right", "late", "lossy", "wrong", "did not converge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,12 @@ class Correct:
     rows: int
     found: Mapping[str, int]
     in_flight: int
+    late: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def wrong(self) -> int | None:
-        """Findings but the declared ones; None where the copy was not checked."""
-        if self.verdict not in _CHECKED:
+        """Findings but the declared ones; None as long as they are not known, or not all due."""
+        if self.verdict not in _CHECKED or self.verdict == "late":
             return None
         return sum(count for kind, count in self.found.items() if kind != _NOT_WRONG)
 
@@ -39,7 +40,8 @@ class Correct:
         if self.verdict not in _CHECKED:
             return self.verdict
         found = words.kinds(self.found) if self.found else "nothing wrong"
-        return f"{self.verdict}: {found} in {words.plural(self.rows, 'row')}"
+        late = f", not due yet {words.kinds(self.late)}" if self.late else ""
+        return f"{self.verdict}: {found}{late} in {words.plural(self.rows, 'row')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ def standings_of(
 
 def _correct(tool: Mapping[str, Any]) -> Correct:
     rows = sum(table["rows"] for table in tool["tables"].values())
-    return Correct(tool["verdict"], rows, dict(tool["totals"]), tool["in_flight"])
+    late = dict(tool.get("late", {}))
+    return Correct(tool["verdict"], rows, dict(tool["totals"]), tool["in_flight"], late)
 
 
 def _paid(tool: str, costs: Costs) -> Paid | None:

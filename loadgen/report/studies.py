@@ -5,7 +5,7 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 from loadgen.record_costs import read_costs
-from loadgen.record_reader import load_run, read_freshness, read_verify
+from loadgen.record_reader import load_run, read_deliveries, read_verify
 from loadgen.report.compare import Study, differences
 from loadgen.report.deliveries import by_tool
 from loadgen.report.impact import Impact, impact_of
@@ -25,7 +25,7 @@ def study_in(folder: Path) -> Study:
     """Return the run in the folder and how the tools under test in it stand."""
     run = load_run(folder)
     found = standings_of(
-        run.together, read_verify(folder), by_tool(read_freshness(folder)), read_costs(folder)
+        run.together, read_verify(folder), by_tool(read_deliveries(folder)), read_costs(folder)
     )
     return Study(run, found)
 

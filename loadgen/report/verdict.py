@@ -1,27 +1,23 @@
 """Whether a run's figures can be relied on: one sentence first, and the checks behind it.
 
-Two questions are kept apart. The figures are sound if the accounting law held, every write's fate
-is known and the counters equal the rows; the generator kept up if it offered what was asked and
-skipped next to nothing. Pure.
+The verdict is `workload.outcome`'s, the same as the load's own; here it gets its headline, and each
+check its words. Whether the generator kept up is told beside it. Pure.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from typing import Literal
+from typing import Final, Literal
 
 from loadgen.report import judging, words
-from loadgen.report.facts import Done, Facts
+from loadgen.report.facts import Facts
 from loadgen.thresholds import Judgement, Threshold
+from loadgen.workload.outcome import TOLERANCE, RunVerdict, is_as_asked
 
-# Offered may differ from asked by half a percent or one arrival; Poisson arrivals by 3 sigma.
-TOLERANCE = 0.005
-_SIGMAS = 3
-SKIPPED_LIMIT = 0.001  # a greater share of arrivals skipped is not keeping up
-_FAILED_LIMIT = 0.001  # a greater share of writes failed belongs in the headline
+_WORTH_TELLING: Final = 0.001  # a greater share of skipped or failed belongs in the headline
 _NEARLY_ALL = 0.95  # of what was skipped, for a standstill to explain it
 
 Level = Literal["good", "warn", "bad"]
+_ENDINGS: Final = {5: "; it was paused to the end, to protect the source", 130: "; interrupted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +34,8 @@ class Verdict:
     """What a reader in a hurry needs: how it went, in a headline and a sentence.
 
     kept_up and sound are None where the record does not tell. What was skipped while the source
-    took nothing, or as the load had been killed, does not count against the generator.
+    took nothing, or as the load had been killed, does not count against the generator. `run` is
+    None if the run has no end.
     """
 
     level: Level
@@ -47,71 +44,94 @@ class Verdict:
     checks: tuple[Check, ...]
     kept_up: bool | None
     sound: bool | None
+    run: RunVerdict | None
     judgement: Judgement
 
 
 def judge(facts: Facts, limits: tuple[Threshold, ...] = ()) -> Verdict:
     """Return the verdict on a run, and what the limits say of it."""
-    judgement = judging.judgement_of(facts, limits)
-    offered, skipped = _offered(facts), _skipped(facts)
-    own = _generator(facts, judgement)
-    sound = (_unknown(facts), _counters(facts), _law(facts))
-    level, headline = _headline(facts, (offered, skipped), sound, judgement)
-    bad = any(check.level == "bad" for check in sound) or _called_invalid(facts)
+    run = judging.verdict_on(facts, limits)
+    judgement = run.judgement
+    sound = (_unknown(facts, run), _counters(facts, run), _law(facts, run))
+    bad = any(check.level == "bad" for check in sound)
     kept_up = None
     if facts.ended and facts.asked:
-        kept_up = "bad" not in {offered.level, skipped.level} and not judgement.bottleneck
+        late = judgement.missed_share("skipped") and not _explains(facts)
+        kept_up = not (run.about("offered") or late or judgement.bottleneck)
+    level, headline = _headline(facts, run, kept_up=kept_up, bad=bad)
     return Verdict(
         level=level,
         headline=headline,
-        sentence=_sentence(facts, sound, judgement),
-        checks=(offered, skipped, _failed(facts), *own, *sound, *_thresholds(judgement)),
+        sentence=_sentence(facts, sound, run),
+        checks=(
+            *_ended(facts, run),
+            _offered(facts, run),
+            _skipped(facts, judgement),
+            _failed(facts),
+            *_generator(facts, judgement),
+            *sound,
+            *_thresholds(judgement),
+        ),
         kept_up=kept_up,
-        sound=False if bad else True if facts.ended else None,
+        sound=not run.problems if facts.ended else False if bad else None,
+        run=run if facts.ended else None,
         judgement=judgement,
     )
 
 
-def _called_invalid(facts: Facts) -> bool:
-    """Tell whether the load itself saw more against its numbers than that it was the bottleneck."""
-    run = facts.run
-    judged_anew = facts.generator is not None and run.bottleneck_reason is not None
-    return run.valid is False and not (judged_anew and run.invalid_reason == run.bottleneck_reason)
-
-
 def _headline(
-    facts: Facts, delivered: Sequence[Check], sound: Sequence[Check], judgement: Judgement
+    facts: Facts, run: RunVerdict, *, kept_up: bool | None, bad: bool
 ) -> tuple[Level, str]:
-    if any(check.level == "bad" for check in sound) or _called_invalid(facts):
-        return "bad", "These numbers can't be relied on"
     if not facts.ended:
+        if bad:
+            return "bad", "These numbers can't be relied on"
         return "warn", "The run has no end: it was killed, or is still going on"
+    level, headline = _delivery(facts, kept_up=kept_up is not False)
+    if run.judgement.bottleneck:
+        headline = "The generator itself was the bottleneck"
+    if run.about("written"):
+        headline = "Nothing was written"
+    if any(problem.subject not in {"written", "offered"} for problem in run.problems):
+        headline = "These numbers can't be relied on"
+    if missed := run.judgement.missed:
+        headline += f"; {words.plural(len(missed), 'threshold')} missed"
+    headline += _ENDINGS.get(run.exit_code, "")
+    if run.exit_code == 0:
+        return level, headline
+    return _level(run), headline
+
+
+def _level(run: RunVerdict) -> Level:
+    """Return how bad a verdict is: being interrupted or paused is worth a note."""
+    if run.reasons or run.judgement.missed:
+        return "bad"
+    return "warn" if run.exit_code else "good"
+
+
+def _delivery(facts: Facts, *, kept_up: bool) -> tuple[Level, str]:
+    """Say how what was asked for was delivered, if nothing worse is to be said."""
     if not facts.asked:
         return "warn", "Nothing was asked of the generator"
-    if not facts.total("offered"):
-        return "warn", "No arrival fell due in this run: it was too short for its rates"
-    level, headline = _delivery(facts, delivered, judgement)
-    if judgement.missed and level != "bad":
-        return "bad", f"{headline}; {words.plural(len(judgement.missed), 'threshold')} missed"
-    return level, headline
-
-
-def _delivery(facts: Facts, delivered: Sequence[Check], judgement: Judgement) -> tuple[Level, str]:
-    offered, skipped = delivered
-    if judgement.bottleneck:
-        return "bad", "The generator itself was the bottleneck"
-    if "bad" in {offered.level, skipped.level}:
+    if not kept_up:
         return "bad", "The generator did not keep up"
-    if _share(facts, "skipped") > SKIPPED_LIMIT and facts.skipped_beside_gaps:
-        times = words.plural(len(facts.gaps), "time")
-        return "warn", f"The generator kept up, but it was killed and resumed, {times}"
-    if _share(facts, "skipped") > SKIPPED_LIMIT:
+    if _share(facts, "skipped") > _WORTH_TELLING and _explains(facts):
+        if facts.skipped_beside_gaps:
+            times = words.plural(len(facts.gaps), "time")
+            return "warn", f"The generator kept up, but it was killed and resumed, {times}"
         pause = words.duration(facts.standstill.seconds)
         return "warn", f"The generator kept up, but for {pause} the source took no write"
-    if _share(facts, "failed") > _FAILED_LIMIT:
-        failed = words.share(facts.total("failed"), facts.total("offered"))
-        return "warn", f"The generator kept up; {failed} of the writes failed"
+    for outcome, of in (("skipped", "arrivals were skipped"), ("failed", "writes failed")):
+        if _share(facts, outcome) > _WORTH_TELLING:
+            share = words.share(facts.total(outcome), facts.total("offered"))
+            return "warn", f"The generator kept up; {share} of the {of}"
     return "good", "The generator kept up"
+
+
+def _ended(facts: Facts, run: RunVerdict) -> list[Check]:
+    """Return the verdict in the terminal's words; nothing of a run without an end."""
+    if not facts.ended:
+        return []
+    return [Check(_level(run), "Verdict", str(run))]
 
 
 def _explains(facts: Facts) -> bool:
@@ -119,7 +139,7 @@ def _explains(facts: Facts) -> bool:
     return explained >= _NEARLY_ALL * facts.total("skipped") > 0
 
 
-def _sentence(facts: Facts, sound: Sequence[Check], judgement: Judgement) -> str:
+def _sentence(facts: Facts, sound: Sequence[Check], run: RunVerdict) -> str:
     """Say it all in one sentence: offered, skipped, failed, rows and the law."""
     if not facts.samples and not facts.ended:
         return "It left no sample behind, so nothing is known of what it did."
@@ -136,12 +156,12 @@ def _sentence(facts: Facts, sound: Sequence[Check], judgement: Judgement) -> str
     skipped, failed = (_part_of(facts, outcome) for outcome in ("skipped", "failed"))
     done = words.plural(facts.total("committed"), "write")
     text = f"It offered {part}, skipped {skipped} and saw {failed} fail; {done} were committed"
-    unsound = "; ".join(check.finding for check in sound if check.level == "bad")
-    if not unsound and _called_invalid(facts):
-        unsound = facts.run.invalid_reason or "the load itself judged the run invalid"
-    unsound = unsound or judgement.bottleneck or ""
+    unsound = [check.finding for check in sound if check.level == "bad"]
+    if facts.ended:
+        unsound += [problem.text for problem in run.about("offered", "written", "load")]
+        unsound += [run.judgement.bottleneck] if run.judgement.bottleneck else []
     if unsound:
-        return f"{words.first_capital(unsound)}. {text}."
+        return f"{words.first_capital('; '.join(unsound))}. {text}."
     if not facts.ended:
         return f"{text} up to the last sample at {words.moment(facts.last_sample)}."
     samples = words.plural(facts.samples, "sample")
@@ -160,31 +180,28 @@ def _share(facts: Facts, outcome: str) -> float:
     return facts.total(outcome) / offered if offered else 0.0
 
 
-def _offered(facts: Facts) -> Check:
+def _offered(facts: Facts, run: RunVerdict) -> Check:
     name, offered = "Offered as asked", facts.total("offered")
     finding = (
         f"{words.count(offered)} of {words.whole(facts.asked)} arrivals asked for, "
         f"{words.share(offered, facts.asked)}"
     )
-    poisson = facts.run.settings.get("arrivals") == "poisson"
-    off = [done for done in facts.operations if not _as_asked(done, poisson=poisson)]
     if not facts.ended:
         return Check("warn", name, f"{finding} so far")
-    if off:
-        names = words.listed([words.operation_words(done.operation).lower() for done in off])
+    if run.about("offered"):
+        poisson = facts.run.settings.get("arrivals") == "poisson"
+        off = [
+            words.operation_words(done.operation).lower()
+            for done in facts.operations
+            if done.asked is not None
+            and not is_as_asked(done.totals.offered, done.asked, poisson=poisson)
+        ]
         limit = "chance allows" if poisson else f"{TOLERANCE:.1%}"
-        return Check("bad", name, f"{finding}; off by more than {limit}: {names}")
+        return Check("bad", name, f"{finding}; off by more than {limit}: {words.listed(off)}")
     return Check("good", name, finding)
 
 
-def _as_asked(done: Done, *, poisson: bool) -> bool:
-    if done.asked is None:
-        return True
-    scatter = _SIGMAS * sqrt(done.asked) if poisson else 0.0
-    return abs(done.totals.offered - done.asked) <= max(1.0, TOLERANCE * done.asked, scatter)
-
-
-def _skipped(facts: Facts) -> Check:
+def _skipped(facts: Facts, judgement: Judgement) -> Check:
     skipped = facts.total("skipped")
     if not skipped:
         return Check("good", "Skipped", f"none: a connection was free {_in_time(facts)}")
@@ -197,9 +214,7 @@ def _skipped(facts: Facts) -> Check:
         several = "all" if still.skipped == skipped else f"{words.count(still.skipped)} of them"
         pause = words.duration(still.seconds)
         finding += f"; {several} in or beside {pause} in which the source took no write"
-    many = _share(facts, "skipped") > SKIPPED_LIMIT
-    level: Level = "bad" if many and not explained else "warn"
-    return Check(level, "Skipped", finding)
+    return Check("bad" if judgement.missed_share("skipped") else "warn", "Skipped", finding)
 
 
 def _in_time(facts: Facts) -> str:
@@ -243,10 +258,8 @@ def _generator(facts: Facts, judgement: Judgement) -> list[Check]:
 
 
 def _thresholds(judgement: Judgement) -> list[Check]:
-    """Say how many limits were held; nothing where there are none."""
+    """Say how many limits were held."""
     name, results = "Thresholds", judgement.results
-    if not results:
-        return []
     if judgement.missed:
         return [Check("bad", name, f"missed: {judging.missed_words(judgement.missed)}")]
     passed = sum(found.verdict == "pass" for found in results)
@@ -257,7 +270,7 @@ def _thresholds(judgement: Judgement) -> list[Check]:
     return [Check("warn", name, f"{text}; see Thresholds")]
 
 
-def _unknown(facts: Facts) -> Check:
+def _unknown(facts: Facts, run: RunVerdict) -> Check:
     name, unknown = "Fate of every write", facts.total("unknown")
     if not facts.ended:
         left = unknown + sum(done.in_flight for done in facts.operations)
@@ -265,33 +278,37 @@ def _unknown(facts: Facts) -> Check:
             return Check("good", name, "known up to the last sample")
         finding = f"{words.plural(left, 'arrival')} unfinished at the last sample"
         return Check("warn", name, finding)
-    if unknown:
+    if run.about("unknown"):
         return Check("bad", name, f"{words.plural(unknown, 'write')} could not be looked up")
+    if open_at_end := run.about("in flight"):
+        return Check("bad", name, open_at_end[0].text)
     return Check("good", name, "known: no write was left unknown")
 
 
-def _counters(facts: Facts) -> Check:
+def _counters(facts: Facts, run: RunVerdict) -> Check:
     name = "Counters equal rows"
     if any(done.gained is None for done in facts.operations) or not facts.operations:
         level: Level = "bad" if facts.ended else "warn"
         return Check(level, name, "the rows were not counted at the end of the run")
-    wrong = [
-        f"{words.operation_words(done.operation).lower()}: {words.count(done.totals.committed)} "
-        f"committed, but the tables gained {words.count(done.gained)}"
-        for done in facts.operations
-        if not done.agrees
-    ]
-    if wrong:
+    if run.about("rows"):
+        wrong = [
+            f"{words.operation_words(done.operation).lower()}: {words.count(done.totals.committed)}"
+            f" committed, but the tables gained {words.count(done.gained)}"
+            for done in facts.operations
+            if not done.agrees
+        ]
         return Check("bad", name, "; ".join(wrong))
+    if run.about("written"):
+        return Check("warn", name, "nothing was committed, so there is nothing to compare")
     gained = words.count(sum(done.gained or 0 for done in facts.operations))
     return Check("good", name, f"the tables gained {gained} changes, exactly those counted")
 
 
-def _law(facts: Facts) -> Check:
+def _law(facts: Facts, run: RunVerdict) -> Check:
     name, samples = "Accounting law", words.plural(facts.samples, "sample")
-    if facts.broken:
-        return Check("bad", name, f"broken in {words.count(facts.broken)} of {samples}")
     if not facts.samples:
         return Check("bad" if facts.ended else "warn", name, "there are no samples to judge it by")
+    if run.about("law"):
+        return Check("bad", name, f"broken in {words.count(facts.broken)} of {samples}")
     law = "offered = committed + failed + skipped + unknown + in flight"
     return Check("good", name, f"{law}, in all {samples}")

@@ -20,8 +20,10 @@ NOTHING = "\N{EN DASH}"
 # What the load itself means by a code, where Postgres' own name says less.
 _OWN_MEANING = {
     "02000": "no row was left that it could change",
+    "08001": "the source could not be reached",
     "08006": "connection lost, and the write is not in the source",
     "40P01": "deadlock detected",
+    "53000": "more would have been open at once than the load holds open",
 }
 _CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 

@@ -11,6 +11,7 @@ from psycopg.rows import class_row, dict_row, scalar_row
 from loadgen.clock_offset import ClockOffset, clock_offset
 from loadgen.errors import SourceError
 from loadgen.source.grant import Grant, grants
+from loadgen.source.limits import ConnectionLimit, connection_limits
 from loadgen.source.postgres import plain_errors
 from loadgen.source.schema import TABLES
 from loadgen.sql import statements
@@ -63,6 +64,7 @@ class SourceFacts:
     unidentified: tuple[str, ...]  # tables without a usable replica identity
     grants: tuple[Grant, ...]
     clock: ClockOffset  # of the source's
+    limits: tuple[ConnectionLimit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def examine(conn: psycopg.Connection[Any], clock: Callable[[], datetime]) -> Sou
             unidentified=unidentified,
             grants=grants(conn),
             clock=offset,
+            limits=connection_limits(conn),
         )
 
 

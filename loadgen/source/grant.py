@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
-from loadgen.source.postgres import plain_errors
+from loadgen.source.postgres import is_embedded, plain_errors
 from loadgen.source.schema import PUBLICATION, PUBLISHED
 from loadgen.sql import statements
 
@@ -241,9 +241,10 @@ def _owned(role: dict[str, Any], tool: str) -> Grant:
 
 def _require_database(conn: psycopg.Connection[Any], held: Grant) -> None:
     if held.database != conn.info.dbname:
+        remedy = "" if is_embedded(conn) else "point DATABASE_URL there, or "
         raise SourceError(
             f"user {held.user} was made for database {held.database!r} of this server, this is "
-            f"{conn.info.dbname!r}: point DATABASE_URL there, or name the tool otherwise"
+            f"{conn.info.dbname!r}: {remedy}name the tool otherwise"
         )
 
 

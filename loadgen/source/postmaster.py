@@ -5,15 +5,17 @@ outlives kill -9 and reboots, and pids are given out again.
 """
 
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from loadgen.errors import SourceError
+from loadgen.errors import SourceError, one_line
 from loadgen.source.account import Account
 
 START_SECONDS: Final = 120.0
@@ -27,6 +29,9 @@ _PID_LINES: Final = 8
 _NO_PID: Final = 2_147_483_646
 # Postgres' own words, in C locale, for what passes by itself.
 _LEFTOVERS: Final = "is still in use"
+# A message that tells why, and what belongs to the message above: further lines are indented.
+_TELLING: Final = re.compile("FATAL|PANIC|rror:")
+_DETAIL: Final = re.compile(r"^\s|(?i:detail|hint):")
 # A shell puts the server into the background and names its pid: then it is nobody's child, and
 # ends without leaving a zombie to us. Arguments pass as they are, whatever is in the path.
 _BACKGROUND: Final = '"$@" >&2 & echo $!'
@@ -92,10 +97,13 @@ def halt(data: Path, server: Postmaster) -> None:
 
 
 def last_words(said: str) -> str:
-    """Return the last line of a log that tells why, else the last line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it said nothing"]
-    telling = [line for line in lines if "FATAL" in line or "PANIC" in line or "rror:" in line]
-    return (telling or lines)[-1]
+    """Return the last message of a log that tells why, with its details; else the last line."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    telling = [number for number, line in enumerate(lines) if _TELLING.search(line)]
+    if not telling:
+        return lines[-1].strip() if lines else "it said nothing"
+    details = takewhile(_DETAIL.search, lines[telling[-1] + 1 :])
+    return one_line("\n".join([lines[telling[-1]], *details]))
 
 
 def wait_until_ready(data: Path, pid: int, log: Path) -> Postmaster | None:

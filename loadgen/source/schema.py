@@ -13,7 +13,8 @@ from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
-from loadgen.source.postgres import plain_errors
+from loadgen.source.limits import missing_standby
+from loadgen.source.postgres import is_embedded, plain_errors
 from loadgen.sql import statements
 
 SCHEMA_VERSION: Final = 1
@@ -46,8 +47,18 @@ class SeedState:
 
 def check_source(conn: psycopg.Connection[Any]) -> None:
     """Raise SourceError where this server or role can't carry the playground, and what to do."""
-    for problem in source_problems(conn):
+    for problem in (*source_problems(conn), *encoding_problems(_fitness(conn)["encoding"])):
         raise SourceError(problem)
+
+
+def encoding_problems(encoding: str) -> Iterator[str]:
+    """Yield why a database of that encoding can't hold the baseline, with what to do."""
+    if encoding != "UTF8":
+        yield (
+            f"the database is encoded in {encoding}, which can't hold every text of ours, and "
+            "which tools such as Fivetran refuse: make one that is UTF8, with CREATE DATABASE "
+            "playground ENCODING 'UTF8' TEMPLATE template0, and seed that"
+        )
 
 
 def source_problems(conn: psycopg.Connection[Any]) -> Iterator[str]:
@@ -73,6 +84,8 @@ def source_problems(conn: psycopg.Connection[Any]) -> Iterator[str]:
             "rds.logical_replication = 1 in the parameter group and reboot)"
         )
     yield from _lacking_rights(facts, where)
+    if waits := missing_standby(conn):
+        yield waits
 
 
 def _lacking_rights(facts: Mapping[str, Any], where: str) -> Iterator[str]:
@@ -98,23 +111,30 @@ def require_ownership(conn: psycopg.Connection[Any]) -> None:
     if _MARKER in columns:
         _require_ours(conn, columns)
         return
-    found = _names(conn, "relations")
-    if found:
+    relations = _names(conn, "relations")
+    if relations:
+        remedy = (
+            "drop them, or all with `loadgen db reset`"
+            if is_embedded(conn)
+            else "point DATABASE_URL at an empty one, made with CREATE DATABASE playground"
+        )
         raise SourceError(
             f"database {conn.info.dbname!r} is not the playground's and not empty (it has "
-            f"{_listed(found)}); nothing was written: point DATABASE_URL at an empty one, made "
-            "with CREATE DATABASE playground"
+            f"{_listed(relations)}); nothing was written: {remedy}"
         )
 
 
 def _require_ours(conn: psycopg.Connection[Any], columns: Mapping[str, set[str]]) -> None:
     where = f"database {conn.info.dbname!r}"
+    remedy = (
+        "`loadgen db reset`" if is_embedded(conn) else "point DATABASE_URL at an empty database"
+    )
     for table, present in columns.items():
         if not _COLUMNS[table] <= present:
             raise SourceError(
                 f"{where} has a table public.{table} that is not the playground's (it lacks "
                 f"{', '.join(sorted(_COLUMNS[table] - present))}); nothing was written: rename "
-                "that table, or point DATABASE_URL at an empty database"
+                f"that table, or {remedy}"
             )
     version = _scalar(conn, "playground.sql", "schema_version")
     if version is not None and version != SCHEMA_VERSION:
@@ -132,9 +152,10 @@ def is_playground(conn: psycopg.Connection[Any]) -> bool:
 def require_playground(conn: psycopg.Connection[Any]) -> None:
     """Raise SourceError unless the database has the playground's tables."""
     if not is_playground(conn):
+        remedy = "" if is_embedded(conn) else ", or correct DATABASE_URL"
         raise SourceError(
             f"there is no playground in database {conn.info.dbname!r}: make one with "
-            "`loadgen seed`, or correct DATABASE_URL"
+            f"`loadgen seed`{remedy}"
         )
 
 

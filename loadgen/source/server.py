@@ -27,13 +27,13 @@ from loadgen.source.home import (
     make_home,
     write_private,
 )
-from loadgen.source.postgres import connect
+from loadgen.source.postgres import EMBEDDED, connect, embedded_dsn
 from loadgen.source.postmaster import Postmaster
 from loadgen.sql import statements
 
-HOST: Final = "127.0.0.1"
+HOST: Final = EMBEDDED["host"]
 PREFERRED_PORT: Final = 5432
-USER: Final = "playground"
+USER: Final = EMBEDDED["user"]
 DATABASE: Final = "playground"
 
 _PORTS_TRIED: Final = 200
@@ -94,7 +94,7 @@ def start(
                 _initialise(home, binaries, lock)
             server = _launch(home, binaries, port or PREFERRED_PORT, options or {})
         info = _info(home, server)
-        _make_database(info)
+        _make_database(home, info)
     return info
 
 
@@ -229,8 +229,8 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex((HOST, port)) != 0
 
 
-def _make_database(info: ServerInfo) -> None:
-    maintenance = info.dsn.removesuffix(f"/{DATABASE}") + "/postgres"
+def _make_database(home: Home, info: ServerInfo) -> None:
+    maintenance = embedded_dsn(_password(home), info.port, "postgres")
     with connect(maintenance) as conn:
         query = statements("loadgen.source", "server.sql")["has_database"]
         if conn.execute(query, {"name": DATABASE}).fetchone() != (True,):
@@ -238,15 +238,18 @@ def _make_database(info: ServerInfo) -> None:
 
 
 def _info(home: Home, server: Postmaster) -> ServerInfo:
-    password = home.password_file.read_text(encoding="utf-8")
     return ServerInfo(
-        dsn=f"postgresql://{USER}:{password}@{HOST}:{server.port}/{DATABASE}",
+        dsn=embedded_dsn(_password(home), server.port, DATABASE),
         data_dir=home.data,
         log=home.log,
         port=server.port,
         version=_major(home),
         pid=server.pid,
     )
+
+
+def _password(home: Home) -> str:
+    return home.password_file.read_text(encoding="utf-8")
 
 
 def _major(home: Home) -> str:

@@ -120,6 +120,8 @@ def _check_run(rows: Mapping[str, Any], run: LastRun) -> Check:
         f"{name} {run.committed.get(name, 0):,} but {gained[name]:,} in the rows" for name in wrong
     ]
     total = sum(run.committed.get(name, 0) for name in OPERATIONS)
+    if not (total or wrong):
+        return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} committed nothing")
     detail = f"run {run.run_id}: " + ("; ".join(said) or f"all {total:,} committed are there")
     return Check(_RUN_CHECK, not wrong, detail)
 

@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import dropwhile
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from loadgen.errors import PlaygroundError
+from loadgen.errors import PlaygroundError, one_line
 
 PID_FILE: Final = "runner.json"
 LOG: Final = "runner.log"
@@ -26,6 +27,7 @@ LOG: Final = "runner.log"
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 60.0  # what a sync under way gets to its end
 _POLL_SECONDS: Final = 0.05
+_LAST_LINES: Final = 10  # of a log, in a message
 
 
 @contextmanager
@@ -68,6 +70,7 @@ def launch(folder: Path, module: str, *arguments: str) -> None:
     if running(folder):
         return
     with (folder / LOG).open("ab") as log:
+        before = log.tell()
         process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-W", "ignore", "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
@@ -79,7 +82,7 @@ def launch(folder: Path, module: str, *arguments: str) -> None:
     while not running(folder):
         if process.poll() is not None or time.monotonic() > deadline:
             raise PlaygroundError(
-                f"{folder.name}: its runner did not start: {_last_line(folder)} "
+                f"{folder.name}: its runner did not start: {_last_words(folder, before)} "
                 f"(whole log: {folder / LOG})"
             )
         time.sleep(_POLL_SECONDS)
@@ -105,6 +108,14 @@ def stop(folder: Path) -> bool:
     raise PlaygroundError(f"{folder.name}: process {process.pid} does not end: end it yourself")
 
 
-def _last_line(folder: Path) -> str:
-    lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+def _last_words(folder: Path, before: int) -> str:
+    """Return the end of the log in one line; `before` is where it ended at the start.
+
+    Of a traceback that is the exception's message, whose cause may be in any of its lines.
+    """
+    text = (folder / LOG).read_bytes()[before:].decode(errors="replace")
+    _, traceback, message = text.rpartition("Traceback (most recent call last):\n")
+    lines = [line for line in message.splitlines() if line.strip()]
+    if traceback:
+        lines = list(dropwhile(lambda line: line.startswith("  "), lines))
+    return one_line("\n".join(lines[-_LAST_LINES:])) or "it said nothing"

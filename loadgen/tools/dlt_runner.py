@@ -1,7 +1,7 @@
 """Runner "dlt": a cursor on updated_at, merged into DuckDB, every so many seconds.
 
-`python -m loadgen.tools.dlt_runner NAME` is the process that does it, until SIGTERM: the sync under
-way then ends first. What a cursor can't see (hard deletes, late commits) it does not carry.
+`python -m loadgen.tools.dlt_runner NAME` is the process that does it, until a signal: the sync
+under way then ends first. What a cursor can't see (hard deletes, late commits) it does not carry.
 """
 
 import os
@@ -10,23 +10,21 @@ import signal
 import sys
 import threading
 import traceback
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.errors import DestinationError, PlaygroundError
+from loadgen.errors import DestinationError, PlaygroundError, one_line
 from loadgen.settings import load_settings
 from loadgen.source.locate import source_dsn
+from loadgen.steady_clock import SteadyClock
 from loadgen.tools import background
 from loadgen.tools.status import Status
 from loadgen.tools.syncs import FILE, Sync, append_sync, initial_sync, moved, read_syncs
 
 MODULE: Final = "loadgen.tools.dlt_runner"
 INTERVAL_SECONDS: Final = 10.0  # where tools.toml names none
-
-_SAID: Final = 300  # characters of an error
 
 
 def start(tool: Tool) -> None:
@@ -74,7 +72,8 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
     from loadgen.tools.dlt_sync import sync  # noqa: PLC0415 - slow to import
 
     while not stopped.is_set():
-        began = datetime.now(UTC)
+        clock = SteadyClock()
+        began = clock.now()
         rows: dict[str, int] = {}
         problem = None
         try:
@@ -83,9 +82,8 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
             problem = str(exc)
         except Exception as exc:  # noqa: BLE001 - dlt raises all sorts, and the next one may work
             traceback.print_exc()
-            said = " ".join(str(exc).split())
-            problem = f"{type(exc).__name__}: {said[:_SAID]} (more in {background.LOG})"
-        ended = datetime.now(UTC)
+            problem = f"{type(exc).__name__}: {one_line(exc)} (more in {background.LOG})"
+        ended = clock.now()
         append_sync(tool.folder, Sync(began, ended, rows, problem))
         print(f"{ended:%Y-%m-%dT%H:%M:%SZ} {problem or f'{sum(rows.values())} rows'}", flush=True)  # noqa: T201
         interval = tool.interval_seconds or INTERVAL_SECONDS
@@ -97,7 +95,8 @@ def main(name: str) -> int:
     (tool,) = chosen(load_tools(load_settings()), name)
     settle(tool.folder)
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
     with background.alone(tool.folder) as alone:
         if not alone:
             raise PlaygroundError(f"tool {name} runs already")

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import PlaygroundError, SourceError
 from loadgen.source import server
-from loadgen.source.postgres import complete_dsn, connect, ended_after, plain_errors
+from loadgen.source.postgres import connect, ended_after, plain_errors, subscription_dsn
 from loadgen.source.schema import PUBLICATION
 from loadgen.sql import statements
 from loadgen.tools.status import Status
@@ -51,7 +51,8 @@ def start(tool: Tool, source: str, pg_bin: Path | None = None) -> None:
             )
         else:
             # The source may have another address than it had, and tables that are new.
-            _run(conn, "ALTER SUBSCRIPTION {} CONNECTION {}", NAME, _for_subscription(source))
+            address = subscription_dsn(source, publisher)
+            _run(conn, "ALTER SUBSCRIPTION {} CONNECTION {}", NAME, address)
             _run(conn, "ALTER SUBSCRIPTION {} ENABLE", NAME)
             _make_tables(conn, publisher)
             _run(conn, "ALTER SUBSCRIPTION {} REFRESH PUBLICATION", NAME)
@@ -140,7 +141,7 @@ def _subscribe(
         )
         query = sql.SQL(statement).format(
             sql.Identifier(NAME),
-            sql.Literal(_for_subscription(source)),
+            sql.Literal(subscription_dsn(source, publisher)),
             sql.Identifier(PUBLICATION),
             sql.Literal(slot),
         )
@@ -208,14 +209,11 @@ def _note_initial(tool: Tool, rows: dict[str, int]) -> None:
         first = tool.folder / _FIRST_ROW
         began_at = datetime.fromisoformat(began.read_text(encoding="utf-8"))
         first_at = datetime.fromisoformat(first.read_text("utf-8")) if first.exists() else None
-        ended_at = datetime.now(UTC)
+        # Another process has written down the begin: the clock may have been set since.
+        ended_at = max(datetime.now(UTC), first_at or began_at)
         append_sync(tool.folder, Sync(began_at, ended_at, rows, first_row_at=first_at))
         began.unlink()
         first.unlink(missing_ok=True)
-
-
-def _for_subscription(source: str) -> str:
-    return complete_dsn(source, application_name="loadgen replication")
 
 
 def _run(conn: psycopg.Connection[Any], statement: str, name: str, *literals: str) -> None:

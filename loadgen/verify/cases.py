@@ -6,7 +6,7 @@ case's, in whatever row. Pure.
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal, get_args
@@ -15,7 +15,7 @@ from loadgen.destination.conventions import Reads
 from loadgen.settings import HARD_CASES
 from loadgen.verify.findings import Finding
 
-CaseVerdict = Literal["right", "lossy", "wrong", "not tried", "not checked"]
+CaseVerdict = Literal["right", "late", "lossy", "wrong", "not tried", "not checked"]
 Answer = Literal["right", "wrong"]
 
 
@@ -31,7 +31,8 @@ class Expectation:
 class CaseOutcome:
     """One case in one copy: rows of it that were checked, those that are wrong, the first of them.
 
-    `expected` is None where nobody said how the tool learns of changes.
+    `expected` is None where nobody said how the tool learns of changes. `late` rows may still come
+    right. `settled`: no other could, since the source rests and all was delivered.
     """
 
     verdict: CaseVerdict
@@ -39,6 +40,8 @@ class CaseOutcome:
     wrong: int = 0
     example: Finding | None = None
     expected: Answer | None = None
+    late: int = 0
+    settled: bool = True
 
     def plain(self) -> dict[str, object]:
         """Return it as verify.json holds it."""
@@ -50,6 +53,8 @@ class CaseOutcome:
             "wrong": self.wrong,
             "example": example,
             "expected": self.expected,
+            "late": self.late,
+            "settled": self.settled,
         }
 
 
@@ -58,15 +63,19 @@ class CaseFindings:
     """What was found of one case; findings of one row come one after the other."""
 
     rows: int = 0
+    late: int = 0  # rows of which nothing proves that they are due
     lossy_only: bool = True
     first: Finding | None = None
     _last_key: str = field(default="")
 
     def add(self, finding: Finding) -> None:
         """Count its row, once."""
+        is_new, self._last_key = finding.key != self._last_key, finding.key
+        if finding.late:
+            self.late += is_new
+            return
         self.first = self.first or finding
-        self.rows += finding.key != self._last_key
-        self._last_key = finding.key
+        self.rows += is_new
         self.lossy_only = self.lossy_only and finding.kind == "lossy"
 
 
@@ -85,17 +94,22 @@ def judged_cases(
     found: Mapping[str, CaseFindings] | None,
     reads: Reads | None,
     lacking: Sequence[str] = (),
+    *,
+    settled: bool = True,
 ) -> dict[str, CaseOutcome]:
     """Return each case's outcome: `tried` are its rows; `found` is None where none was compared.
 
     Of the cases `lacking` the copy has not the column.
     """
     return {
-        name: _judged(
-            tried.get(name, 0),
-            None if found is None else found.get(name, CaseFindings()),
-            expectations()[name].answers[reads] if reads else None,
-            lacks=name in lacking,
+        name: replace(
+            _judged(
+                tried.get(name, 0),
+                None if found is None else found.get(name, CaseFindings()),
+                expectations()[name].answers[reads] if reads else None,
+                lacks=name in lacking,
+            ),
+            settled=settled,
         )
         for name in HARD_CASES
     }
@@ -111,10 +125,15 @@ def _judged(
     if found.rows:
         verdict: CaseVerdict = "lossy" if found.lossy_only else "wrong"
         # Rows of earlier runs that are wrong were not counted as tried.
-        return CaseOutcome(verdict, max(tried, found.rows), found.rows, found.first, expected)
+        return CaseOutcome(
+            verdict, max(tried, found.rows), found.rows, found.first, expected, found.late
+        )
+    if found.late:
+        return CaseOutcome("late", max(tried, found.late), expected=expected, late=found.late)
     return CaseOutcome("right" if tried else "not tried", tried, expected=expected)
 
 
+_CONFIRM: Final = "confirm by --drain"
 _LACKS: Final = "the copy lacks its column"
 
 
@@ -125,10 +144,14 @@ def said(case: Mapping[str, Any]) -> str:
         return str(verdict)
     if verdict == "right":
         return f"right ({checked:,})"
+    if verdict == "late":
+        return f"late ({case['late']:,} of {checked:,})"
     words = f"{verdict} ({case['wrong']:,} of {checked:,})"
     if verdict == "lossy" or case["expected"] is None:
         return words
-    return words + (", as expected" if case["expected"] == "wrong" else ", NOT EXPECTED")
+    if case["expected"] == "wrong":
+        return f"{words}, as expected"
+    return f"{words}, {'NOT EXPECTED' if case.get('settled', True) else _CONFIRM}"
 
 
 def example(case: Mapping[str, Any]) -> str:

@@ -3,14 +3,15 @@
 Nothing is held that grows with the table: a few segments' checksums, some thousand digests, and the
 keys that are looked at a second time. While a load writes, a difference counts only where it
 outlives a second look, `lag` seconds later, with the source's row unchanged in between: what was
-touched meanwhile, or has arrived, is in flight.
+touched meanwhile, or has arrived, is in flight. Where markers tell what the copy must hold (its
+horizon), a difference that outlives the look but is not proven to be due is late.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -106,7 +107,8 @@ class Part:
 class Comparison:
     """One table of one tool, its sides asked by the threads of `pool`.
 
-    A delivery may take `lag` seconds, 0 where the source rests.
+    The second look comes `lag` seconds after the first; there is none if that is 0 and no horizon
+    is known.
     """
 
     def __init__(
@@ -212,7 +214,7 @@ class Comparison:
         self.progress.fetched += len(keys)
         for key in keys:
             ours, theirs = source.get(key, ()), copy.get(key, ())
-            if self._lag == 0:
+            if self._lag == 0 and self._known.horizon is None:
                 yield from judged(self._pair, key, ours, theirs, self._known)
             elif not _agree(self._pair, ours, theirs):
                 self._suspects.marks[key] = _marks(ours)
@@ -244,8 +246,19 @@ class Comparison:
                 ours, theirs = source.get(key, ()), copy.get(key, ())
                 if _marks(ours) != suspects.marks[key] or _agree(self._pair, ours, theirs):
                     self.progress.in_flight += 1
+                    continue
+                differences = judged(self._pair, key, ours, theirs, self._known)
+                if self._is_due(ours):
+                    yield from differences
                 else:
-                    yield from judged(self._pair, key, ours, theirs, self._known)
+                    yield from (replace(difference, late=True) for difference in differences)
+
+    def _is_due(self, source: Sequence[Row]) -> bool:
+        """Return whether the copy must hold these rows by now; of no row nothing tells."""
+        horizon = self._known.horizon
+        if horizon is None:
+            return True
+        return bool(source) and all(int(row.mark or 0) < horizon for row in source)
 
 
 def ahead(parts: Iterable[_T]) -> Iterator[_T]:

@@ -1,12 +1,14 @@
-"""Brings a moving source to rest before it is compared: pause, sentinel, wait, go on.
+"""Brings a moving source to rest before it is compared: pause, two sentinels, go on.
 
 The load is paused through its control door. A sentinel, the next marker of the run, is then the
-last thing written; where it is seen, what was written before it has been delivered, table for table
-as the tool goes. Only what was paused here is resumed.
+last thing written. A copy that shows it holds its table as of then; other tables may have been read
+earlier in the same round, or come later. So a second sentinel is written once the first was seen:
+it comes with a later round, and by then the round that brought the first has ended. Only what was
+paused here is resumed.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from typing import Any, Final
 import psycopg
 
 from loadgen.destination.probe import Destination
-from loadgen.door_client import DoorError, ask
+from loadgen.door_client import DoorError, LoadControl
 from loadgen.errors import DestinationError, SourceError
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import plain_errors
@@ -30,25 +32,25 @@ _TRIES: Final = 10  # where a watch writes markers too, it may be first
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Where a load's control door would be, and whether one holds the source's lock."""
+    """Where a load's control API would be, and whether one holds the source's lock."""
 
-    url: str
+    control: LoadControl
     runs: bool
 
 
 @contextmanager
 def rested(load: Load, say: Callable[[str], None]) -> Iterator[None]:
     """Keep the load paused within. Raises DoorError, SourceError."""
-    paused = load.runs and _pause(load.url)
+    paused = load.runs and _pause(load.control)
     try:
         if paused:
-            say(f"the load at {load.url} is paused")
+            say(f"the load at {load.control.url} is paused")
         if load.runs:
-            _settle(load.url)
+            _settle(load.control)
         yield
     finally:
-        if paused and _is_ours(load.url):
-            ask(load.url, "resume", {"by": "verify"})
+        if paused and _is_ours(load.control):
+            load.control.ask("resume", {"by": "verify"})
             say("the load goes on")
 
 
@@ -69,53 +71,73 @@ def write_sentinel(conn: psycopg.Connection[Any]) -> tuple[str, int]:
     raise SourceError("the sentinel could not be written: another load has begun a run; try again")
 
 
-def wait_for_sentinel(
-    probes: Sequence[Destination], run_id: str, sequence: int, seconds: float
+@dataclass(slots=True)
+class _Waiting:
+    """A copy that has to show two sentinels, one after the other, before the deadline."""
+
+    probe: Destination
+    deadline: float
+    run_id: str
+    sequence: int  # of the sentinel that it has to show next
+    is_second: bool = False
+
+    def shows_it(self) -> bool:
+        try:
+            return (self.probe.newest_marker(self.run_id) or 0) >= self.sequence
+        except DestinationError:  # asked again; the comparison says why
+            return False
+
+
+def wait_for_sentinels(
+    copies: Iterable[tuple[Destination, float]], write: Callable[[], tuple[str, int]]
 ) -> list[str]:
-    """Return the names of those that did not show the sentinel within so many seconds.
+    """Return the names of the copies that did not show two sentinels in their seconds.
 
-    One that can't be asked is asked again; the comparison says why.
+    `write` writes a sentinel and returns the run's id and its sequence. Each copy gets its second
+    one when it has shown the first, so a fast tool does not wait for a slow one.
     """
-    deadline = time.monotonic() + seconds
-    waiting = list(probes)
+    run_id, sequence = write()
+    now = time.monotonic()
+    waiting = [_Waiting(probe, now + seconds, run_id, sequence) for probe, seconds in copies]
+    overdue: list[str] = []
     while waiting:
-        waiting = [probe for probe in waiting if not _shows(probe, run_id, sequence)]
-        left = deadline - time.monotonic()
-        if not waiting or left <= 0:
-            break
-        time.sleep(min(left, *(probe.poll_seconds for probe in waiting)))
-    return [probe.name for probe in waiting]
+        shown = [copy for copy in waiting if copy.shows_it()]
+        waiting = [copy for copy in waiting if copy not in shown or not copy.is_second]
+        if first := [copy for copy in shown if not copy.is_second]:
+            _, sequence = write()
+            for copy in first:
+                copy.sequence, copy.is_second = sequence, True
+        now = time.monotonic()
+        overdue += [copy.probe.name for copy in waiting if copy.deadline <= now]
+        waiting = [copy for copy in waiting if copy.deadline > now]
+        if waiting:
+            polls = (min(copy.probe.poll_seconds, copy.deadline - now) for copy in waiting)
+            time.sleep(min(polls))
+    return overdue
 
 
-def _shows(probe: Destination, run_id: str, sequence: int) -> bool:
-    try:
-        return (probe.newest_marker(run_id) or 0) >= sequence
-    except DestinationError:
-        return False
-
-
-def _pause(url: str) -> bool:
+def _pause(control: LoadControl) -> bool:
     """Pause a load that runs; False where there is nothing to pause."""
-    if ask(url, "rates").get("state") != "running":
+    if control.ask("rates").get("state") != "running":
         return False
-    ask(url, "pause", {"reason": REASON, "by": "verify"})
+    control.ask("pause", {"reason": REASON, "by": "verify"})
     return True
 
 
-def _settle(url: str) -> None:
+def _settle(control: LoadControl) -> None:
     """Wait for what the load had sent before. Raises DoorError where it does not end."""
     deadline = time.monotonic() + _LAST_WRITES
     while time.monotonic() < deadline:
-        operations = ask(url, "rates").get("operations") or {}
+        operations = control.ask("rates").get("operations") or {}
         if not any(now["in_flight"] for now in operations.values()):
             return
         time.sleep(_PAUSE)
     raise DoorError(
-        f"the load at {url} still has writes under way {_LAST_WRITES:g} s after its pause: "
+        f"the load at {control.url} still has writes under way {_LAST_WRITES:g} s after its pause: "
         "look at the source, then verify again"
     )
 
 
-def _is_ours(url: str) -> bool:
-    found = ask(url, "rates")
+def _is_ours(control: LoadControl) -> bool:
+    found = control.ask("rates")
     return found.get("state") == "paused" and found.get("reason") == REASON

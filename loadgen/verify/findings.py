@@ -34,7 +34,7 @@ _UNITS: Final = {"milliseconds": timedelta(milliseconds=1), "seconds": timedelta
 class Finding:
     """One thing that is wrong, with its key as text; None where a side has no such value.
 
-    `case` is the hard case that its row is there for.
+    `case` is the hard case that its row is there for; `late` is what is not proven to be due.
     """
 
     table: str
@@ -44,10 +44,11 @@ class Finding:
     source: str | None
     destination: str | None
     case: str | None = None
+    late: bool = False
 
     def plain(self) -> dict[str, str | None]:
         """Return it as the record holds it."""
-        plain = {name: getattr(self, name) for name in self.__slots__}
+        plain = {name: getattr(self, name) for name in self.__slots__ if name != "late"}
         return plain if self.case is not None else {k: v for k, v in plain.items() if k != "case"}
 
 
@@ -57,6 +58,7 @@ class Known:
 
     last_key: int | None = None  # the highest that the source has given out
     gone: frozenset[int] = frozenset()  # deleted, and not here when it was verified before
+    horizon: int | None = None  # what transactions with a lower id wrote must be in the copy
     lossy: Sequence[Lossy] = ()
     masked: bool = False
 
@@ -75,6 +77,11 @@ class Tally:
         self._of[finding.table, finding.kind] += 1
         if self._of[finding.table, finding.kind] <= KEPT:
             self.kept.append(finding)
+
+    def merge(self, other: "Tally") -> None:
+        """Count another's findings too."""
+        self.totals.update(other.totals)
+        self.kept += other.kept
 
 
 def judged(

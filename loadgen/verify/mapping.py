@@ -9,6 +9,7 @@ from typing import Final
 
 from loadgen.destination.columns import Column, Engine, listed, quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Flag
+from loadgen.destination.copies import missing_table
 from loadgen.destination.door import Tables
 from loadgen.destination.tools_file import Tool
 from loadgen.verify.canonical import Pair, pair
@@ -52,60 +53,48 @@ def mapped(tool: Tool, source: Tables, copy: Tables) -> Mapped:
     pairs: list[TablePair] = []
     problems: list[str] = []
     for table, columns in source.items():
-        name = tool.convention.table_name(table, folds_to=tool.folds_to)
-        found = copy.get(name)
-        if found is None:
-            problems.append(_missing_table(tool, table, name, copy))
+        name = tool.find_table(table, copy)
+        if name is None:
+            problems.append(f"{table}: {missing_table(tool, table, copy)}")
             continue
-        both = _pairs(tool, columns, found)
+        both = _pairs(tool, columns, copy[name])
         missing = [one.name for one in columns if all(one is not p.source for p in both)]
-        if KEY in missing or not both:
-            problems.append(f"{table}: the copy has no column {KEY}, which rows are told apart by")
-            continue
         if missing:
-            what = f"column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
-            problems.append(f"{table}: the copy has no {what}: the tool left it out")
-        pairs.append(_table_pair(tool, table, both, found))
+            problems.append(f"{table}: {_missing_columns(tool, missing, copy[name])}")
+        if both and KEY not in missing:
+            pairs.append(_table_pair(tool, table, both, copy[name], name))
     return Mapped(tuple(pairs), tuple(problems))
 
 
-def missing_schema(tool: Tool, schemas: list[str]) -> str:
-    """Return what to say of a schema that is not there."""
-    return (
-        f"there is no schema {tool.schema_name}: correct schema in [tools.{tool.name}]"
-        f"{_there_are(schemas)}"
-    )
-
-
-def _missing_table(tool: Tool, table: str, name: str, copy: Tables) -> str:
-    return (
-        f"{table}: there is no table {tool.schema_name}.{name}: let the tool sync it, or give our "
-        f"user the right to see it{_there_are(list(copy))}"
-    )
-
-
-def _there_are(names: list[str]) -> str:
-    return f" (there are {listed(names)})" if names else " (there are none)"
+def _missing_columns(tool: Tool, missing: list[str], copy: tuple[Column, ...]) -> str:
+    """Return what to say of columns that the copy lacks, and of those that differ in case."""
+    there = {column.name.lower(): column.name for column in copy}
+    other_case = [there[name.lower()] for name in missing if name.lower() in there]
+    wanted = [tool.convention.folded(name, folds_to=tool.folds_to) for name in missing]
+    text = f"the copy has no column{'s' if len(missing) > 1 else ''} {', '.join(wanted)}"
+    if KEY in missing:
+        text += ", which rows are told apart by"
+    if other_case:
+        return f"{text}; there is {listed(other_case)}: set convention.case in [tools.{tool.name}]"
+    return f"{text}: the tool left it out"
 
 
 def _pairs(tool: Tool, source: tuple[Column, ...], copy: tuple[Column, ...]) -> list[Pair]:
     """Return the pairs in the source's order, the key first."""
-    by_name = {tool.convention.folded(one.name, folds_to=tool.folds_to): one for one in source}
-    found = {
-        by_name[one.name].name: pair(by_name[one.name], one, tool.destination)
-        for one in copy
-        if one.name in by_name and not tool.convention.ignores(one.name)
-    }
+    there = {one.name: one for one in copy if not tool.convention.ignores(one.name)}
     ordered = sorted(source, key=lambda column: column.name != KEY)
-    return [found[column.name] for column in ordered if column.name in found]
+    names = [(column, tool.find_column(column.name, there)) for column in ordered]
+    return [pair(column, there[name], tool.destination) for column, name in names if name]
 
 
-def _table_pair(tool: Tool, table: str, both: list[Pair], copy: tuple[Column, ...]) -> TablePair:
+def _table_pair(
+    tool: Tool, table: str, both: list[Pair], copy: tuple[Column, ...], name: str
+) -> TablePair:
     return TablePair(
         table,
         tool.destination,
         quoted(SOURCE_SCHEMA, table),
-        tool.place_of(table),
+        tool.quoted_name(name),
         tuple(both),
         " AND ".join(_conditions(tool.convention, copy)) or "TRUE",
     )

@@ -1,16 +1,17 @@
 """What verification found of a tool: verdict, totals, findings, and how the record holds them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from loadgen.clock_offset import ClockOffset
 from loadgen.verify.cases import CaseOutcome
 from loadgen.verify.deletes import Deletes
-from loadgen.verify.findings import KINDS, Finding, Kind
+from loadgen.verify.findings import KINDS, Finding, Kind, Tally
 
-Verdict = Literal["right", "lossy", "wrong", "did not converge", "not checked"]
+Verdict = Literal["right", "late", "lossy", "wrong", "did not converge", "not checked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,20 @@ class TableOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """One tool: `problems` are lines on what could not be compared, and why."""
+    """One tool: `problems` are lines on what could not be compared, and why.
+
+    `late` are differences that no marker proves to be due.
+    """
 
     tables: Mapping[str, TableOutcome] = field(default_factory=dict)
     totals: Mapping[Kind, int] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     problems: Sequence[str] = ()
+    late: Tally = field(default_factory=Tally)
     unconverged_seconds: float | None = None  # how long the sentinel was waited for in vain
+    overdue_seconds: float | None = (
+        None  # the age of a marker that the copy lacks, if it is too old
+    )
     seconds: float = 0.0
     cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # the hard ones, by name
     initial_sync: Mapping[str, object] | None = None  # of a local tool: begun, caught up, rows
@@ -40,12 +48,31 @@ class ToolOutcome:
     @property
     def verdict(self) -> Verdict:
         """What to think of the copy."""
-        if self.unconverged_seconds is not None:
+        if self.unconverged_seconds is not None or self.overdue_seconds is not None:
             return "did not converge"
         found = {kind for kind, count in self.totals.items() if count}
         if found:
             return "lossy" if found == {"lossy"} else "wrong"
-        return "not checked" if self.problems else "right"
+        if self.problems or not self._compared:
+            return "not checked"
+        return "late" if self.late.totals else "right"
+
+    def overdue(self, seconds: float) -> "ToolOutcome":
+        """Return it with what was late as findings, since the copy lacks a marker of that age."""
+        tally = Tally(Counter(self.totals), list(self.findings))
+        tally.merge(self.late)
+        return replace(
+            self,
+            totals=tally.totals,
+            findings=tally.kept,
+            late=Tally(),
+            overdue_seconds=seconds,
+        )
+
+    @property
+    def _compared(self) -> bool:
+        """Whether there was a row to compare: nothing on both sides is no agreement."""
+        return any(table.rows or table.destination_rows for table in self.tables.values())
 
     @property
     def in_flight(self) -> int:
@@ -57,7 +84,9 @@ class ToolOutcome:
         return {
             "verdict": self.verdict,
             "totals": {kind: self.totals[kind] for kind in KINDS if self.totals.get(kind)},
+            "late": {kind: self.late.totals[kind] for kind in KINDS if self.late.totals[kind]},
             "in_flight": self.in_flight,
+            "overdue_seconds": self.overdue_seconds,
             "unconverged_seconds": self.unconverged_seconds,
             "seconds": round(self.seconds, 2),
             "tables": {
@@ -99,7 +128,10 @@ def _deletes(before: Mapping[str, object]) -> dict[str, object]:
 
 
 def exit_code(outcomes: Mapping[str, ToolOutcome]) -> int:
-    """Return 1 where something is wrong, 2 where a copy could not be checked in full, else 0."""
+    """Return 1 if something is wrong, 2 if a copy could not be checked in full, else 0.
+
+    What is only late has still its time, so it is no failure.
+    """
     verdicts = {outcome.verdict for outcome in outcomes.values()}
     if verdicts & {"wrong", "lossy", "did not converge"}:
         return 1

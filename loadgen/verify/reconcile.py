@@ -14,6 +14,7 @@ from typing import Final
 from loadgen.clock_offset import ClockOffset, clock_offset
 from loadgen.destination.columns import literal, quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA
+from loadgen.destination.copies import located
 from loadgen.destination.door import Door, Tables
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError, SourceError
@@ -23,7 +24,7 @@ from loadgen.verify.cases import CaseFindings, CaseOutcome, judged_cases
 from loadgen.verify.compare import Comparison, Part, Progress, ahead
 from loadgen.verify.deletes import Deletes
 from loadgen.verify.findings import ADDED, Finding, Known, Tally
-from loadgen.verify.mapping import Mapped, TablePair, mapped, missing_schema
+from loadgen.verify.mapping import Mapped, TablePair, mapped
 from loadgen.verify.outcome import TableOutcome, ToolOutcome
 from loadgen.verify.scan import Side
 
@@ -34,9 +35,15 @@ Tell = Callable[[str, Progress], None]  # a table's name, and how far it is
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to verify: seconds that a delivery may take while a load writes, and what to hide."""
+    """How to verify: seconds until the second look while a load writes, and what to hide.
+
+    The copy must hold what transactions below `horizon` wrote; None if no marker tells. `settled`:
+    the source rests and all was delivered, so that what differs will never come.
+    """
 
     lag: float = 0.0
+    horizon: int | None = None
+    settled: bool = True
     masked: bool = False
     deletes: Deletes = field(default_factory=Deletes)
     tell: Tell = lambda *_: None
@@ -48,8 +55,8 @@ def published(source: Door) -> Tables:
     tables = source.tables(SOURCE_SCHEMA)
     if not names:
         raise SourceError(
-            "the source has no publication `loadgen`: run `loadgen seed`, or point DATABASE_URL at "
-            "the playground's database"
+            f"the source at {source.where} has no publication `loadgen`: run `loadgen seed` there, "
+            "or verify against the playground's database"
         )
     return {name: tables[name] for name in names if name in tables}
 
@@ -64,7 +71,9 @@ def load_runs(source: Door) -> bool:
 class _Found:
     """What was found of a tool so far; `cases` is None until the hard cases' turn."""
 
+    settled: bool
     tally: Tally = field(default_factory=Tally)
+    late: Tally = field(default_factory=Tally)
     problems: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)  # tables whose copy can't be compared
     cases: dict[str, CaseFindings] | None = None
@@ -84,7 +93,7 @@ class _Found:
             self._add(finding)
 
     def _add(self, finding: Finding) -> None:
-        self.tally.add(finding)
+        (self.late if finding.late else self.tally).add(finding)
         if finding.case is not None and self.cases is not None:
             self.cases.setdefault(finding.case, CaseFindings()).add(finding)
         if finding.table == HARD_CASES and finding.kind in {"not_deleted", "resurrected"}:
@@ -94,7 +103,7 @@ class _Found:
 def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked) -> ToolOutcome:
     """Return what is wrong with a tool's copy. Raises SourceError."""
     began = time.monotonic()
-    found, clocks = _Found(), {}
+    found, clocks = _Found(asked.settled), {}
     tried = _tried(source, tables, asked.deletes)
     with ExitStack() as held:
         held.enter_context(copy.reading())
@@ -121,8 +130,9 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
         found.tally.totals,
         found.tally.kept,
         found.problems,
+        late=found.late,
         seconds=time.monotonic() - began,
-        cases=_cases(tool, tables, there, found if compared else _Found(), tried),
+        cases=_cases(tool, tables, there, found if compared else _Found(asked.settled), tried),
         deletes=asked.deletes.after(found.still_there) if compared else None,
         clocks=clocks,
     )
@@ -187,14 +197,16 @@ def _cases(
         pair for pair in there.pairs if pair.table == HARD_CASES and pair.position(ADDED) is None
     ]
     return judged_cases(
-        tried, found.cases, tool.convention.reads, ["added_columns"] if lacking else []
+        tried,
+        found.cases,
+        tool.convention.reads,
+        ["added_columns"] if lacking else [],
+        settled=found.settled,
     )
 
 
 def _mapped(tool: Tool, source: Door, tables: Tables, copy: Door) -> Mapped:
-    schemas = copy.schemas()
-    if tool.schema_name not in schemas:
-        return Mapped(problems=(missing_schema(tool, schemas),))
+    tool = located(tool, copy)
     found = copy.tables(tool.schema_name)
     return mapped(tool, _to_be_there(tool, source, tables, found), found)
 
@@ -204,8 +216,7 @@ def _to_be_there(tool: Tool, source: Door, tables: Tables, found: Tables) -> Tab
     return {
         name: columns
         for name, columns in tables.items()
-        if tool.convention.table_name(name, folds_to=tool.folds_to) in found
-        or _has_rows(source, name)
+        if tool.find_table(name, found) or _has_rows(source, name)
     }
 
 
@@ -221,6 +232,7 @@ def _comparison(
     known = Known(
         last_key=_last_key(source, pair.table),
         gone=asked.deletes.gone if pair.table == HARD_CASES else frozenset(),
+        horizon=asked.horizon,
         lossy=tool.convention.lossy,
         masked=asked.masked,
     )

@@ -32,10 +32,19 @@ _WRITTEN_ALIKE: Final[frozenset[Family]] = frozenset(
     {"integer", "numeric", "float", "uuid", "timestamp", "timestamptz", "date", "json"}
 )
 
+# The 8-byte id of the transaction that wrote a row, 0 if Postgres no longer tells. `xmin` has 4
+# bytes; a visible row's id is below the snapshot's xmax, so the highest such id with these bytes is
+# meant. A frozen row keeps its old bytes: it may look 2^32 ids younger than it is, never older.
+_NEXT: Final = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+_WRITTEN_BY: Final = (
+    "CASE WHEN xmin::text::bigint < 3 THEN 0 "
+    f"ELSE {_NEXT} - (({_NEXT} - xmin::text::bigint) & 4294967295) END"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as fetched; `mark` is the source's row version, a copy's has none."""
+    """A row as fetched; `mark` is the transaction that wrote it, a copy's has none."""
 
     key: int | None
     mark: str | None
@@ -67,7 +76,7 @@ class Side:
             "row": _row(engine, pair, names, texts, [column.nullable for column in columns]),
             "values": ", ".join(map(_hashed, pair.columns, names)),
             "texts": ", ".join(texts),
-            "mark": f"CAST({'NULL' if of_copy else 'xmin'} AS VARCHAR)",
+            "mark": f"CAST({'NULL' if of_copy else _WRITTEN_BY} AS VARCHAR)",
         }
 
     def bounds(self) -> Bounds:

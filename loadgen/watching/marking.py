@@ -1,28 +1,32 @@
 """Markers at work: writes one every so often, and looks for them at each destination.
 
 Each destination has a thread of its own, and so has the writing: a slow answer of one delays no
-other, nor the watch. A sighting goes into the run's freshness.csv at once; a marker that was not
-seen goes there when nobody will look for it any more. A watch that begins during a run finds the
-markers of the one before it in the source, by key.
+other, nor the watch. A marker goes into the run's markers.csv at once, for each tool that is to
+deliver it, and a sighting into freshness.csv; a marker that was not seen goes there too when nobody
+will look for it any more. A watch that begins during a run finds the markers of the one before it
+in the source, by key.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import psycopg
 
 from loadgen.destination.probe import Destination
-from loadgen.door_client import DoorError, ask
+from loadgen.door_client import DoorError, LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SourceError
 from loadgen.record import RunRecord
-from loadgen.record_reader import read_freshness
-from loadgen.record_rows import MarkerSample
+from loadgen.record_reader import read_deliveries, read_freshness, read_markers
+from loadgen.record_rows import ExpectedMarker, MarkerSample
+from loadgen.report.deliveries import seen_words
 from loadgen.source import postgres
+from loadgen.source.limits import first_write
+from loadgen.steady_clock import SteadyClock
 from loadgen.watching.notices import Notices
 from loadgen.watching.sightings import Deliveries, Look, Sightings, Turn
 from loadgen.workload.markers import Marker, find_markers, write_marker
@@ -58,7 +62,7 @@ class _Followed:
     record: RunRecord
     sightings: Sightings
     goes_on: bool = True
-    unsaved: list[MarkerSample] = field(default_factory=list)
+    expected: dict[str, int] = field(default_factory=dict)  # by tool: what markers.csv has
 
 
 @dataclass(slots=True)
@@ -78,17 +82,17 @@ class Marking:
     def __init__(
         self,
         dsn: str,
-        door: str,  # the load's address
+        control: LoadControl,
         interval: float,
         destinations: Sequence[Destination],
         notices: Notices,
     ) -> None:
         self._dsn = dsn
-        self._door = door
+        self._control = control
         self._interval = interval
         self._notices = notices
         self._tools = [_Tool(destination) for destination in destinations]
-        self._now = _steady_clock()
+        self._now = SteadyClock().now  # a new one for each run: the machine's may be right by then
         self._run: _Followed | None = None
         self._written = 0
         self._connection: psycopg.Connection | None = None
@@ -114,7 +118,11 @@ class Marking:
         with self._lock:
             current = self._run
             if current is not None:
+                ends_now = current.goes_on and record is None
                 current.goes_on = record is not None and record.run_id == current.record.run_id
+                if ends_now:
+                    for tool in self._tools:
+                        self._say_seen(current, tool)
             if record is not None and (current is None or not current.goes_on):
                 self._close(current)
                 self._run = self._begun(record)
@@ -137,26 +145,48 @@ class Marking:
 
     def _begun(self, record: RunRecord) -> _Followed:
         """Return a run as its record knows it; what was not seen is looked for again."""
+        known = read_deliveries(record.path)
+        run = _Followed(record, Sightings([tool.name for tool in self._tools], known))
+        for marker in read_markers(record.path):
+            run.expected[marker.tool] = max(marker.sequence, run.expected.get(marker.tool, 0))
         rows = list(read_freshness(record.path))
+        times = [row.seen_at or row.written_at for row in rows]
+        self._now = SteadyClock(not_before=max(times, default=None)).now
         seen = [row for row in rows if row.seen_at is not None]
         if len(seen) < len(rows):
             record.replace_freshness(seen)
-        return _Followed(record, Sightings([tool.name for tool in self._tools], rows))
+        return run
 
     def _close(self, run: _Followed | None) -> None:
         if run is not None:
             for tool in self._tools:
-                run.unsaved += run.sightings.unseen(tool.name)
-            self._save(run)
+                self._say_seen(run, tool)
+            self._save(run, [row for t in self._tools for row in run.sightings.unseen(t.name)])
 
-    def _save(self, run: _Followed) -> None:
-        """Append what is not on the disk yet; a full disk keeps it for the next time."""
+    def _say_seen(self, run: _Followed, tool: _Tool) -> None:
+        """Say how many of the run's markers the tool has delivered."""
+        written, unseen = run.sightings.last(), run.sightings.unseen(tool.name)
+        oldest = (self._now() - unseen[0].written_at).total_seconds() if unseen else None
+        seen = seen_words(written - len(unseen), written, oldest)
+        self._notices.say(f"run {run.record.run_id}, tool {tool.name}: {seen}")
+
+    def _save(self, run: _Followed, rows: Sequence[MarkerSample] = ()) -> None:
+        """Append rows, and the markers that tools have to deliver.
+
+        A full disk leaves them with the record, for the next time.
+        """
+        for tool in self._tools:
+            markers = run.sightings.written(run.expected.get(tool.name, 0))
+            run.record.keep(
+                ExpectedMarker(tool.name, marker.sequence, marker.written_at) for marker in markers
+            )
+            run.expected[tool.name] = run.sightings.last()
+        run.record.keep(rows)
         try:
-            run.record.append_freshness(run.unsaved)
+            run.record.flush()
         except RecordError as exc:
             self._notices.warn("freshness", str(exc))
         else:
-            run.unsaved.clear()
             self._notices.over("freshness")
 
     def _facts_of(self, tool: _Tool) -> ToolFacts:
@@ -194,7 +224,7 @@ class Marking:
         conn, run_id = self._connection, run.record.run_id
         with (
             postgres.plain_errors("writing a marker"),
-            postgres.ended_after(conn, _LONGEST_WRITE),
+            first_write(conn, "writing a marker", _LONGEST_WRITE),
         ):
             if self._searched is not run:
                 self._find(conn, run)
@@ -216,6 +246,8 @@ class Marking:
     def _wrote(self, run: _Followed, marker: Marker) -> None:
         with self._lock:
             run.sightings.wrote(marker)
+            if run is self._run:
+                self._save(run)
 
     def _disconnect(self) -> None:
         self._searched = None
@@ -256,9 +288,7 @@ class Marking:
             rows = run.sightings.saw(tool.name, look)
             for row in rows:
                 tool.deliveries.add(row.delivery_seconds or 0.0)
-            run.unsaved += rows
-            if run.unsaved:
-                self._save(run)
+            self._save(run, rows)
         if turn is not None:
             self._tell(run, tool, turn)
 
@@ -275,10 +305,4 @@ class Marking:
         if run.goes_on:
             with suppress(DoorError):  # no load, no journal
                 entry = {"kind": kind, "tool": tool.name, "newest": turn.newest}
-                ask(self._door, "journal", {**entry, "shows": turn.shows, "by": "watch"})
-
-
-def _steady_clock() -> Callable[[], datetime]:
-    """Return a clock that nobody sets: the time of day now, and the seconds since."""
-    began, zero = datetime.now(UTC), time.monotonic()
-    return lambda: began + timedelta(seconds=time.monotonic() - zero)
+                self._control.ask("journal", {**entry, "shows": turn.shows, "by": "watch"})

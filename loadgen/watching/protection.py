@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from loadgen.door_client import DoorError, ask, door_url
+from loadgen.door_client import DoorError, LoadControl
 from loadgen.settings import Settings
 from loadgen.source.observe import Slot
 from loadgen.watching.notices import Notices
@@ -46,7 +46,7 @@ class Protection:
     """Pauses the load of this machine through its control door."""
 
     def __init__(self, settings: Settings, notices: Notices) -> None:
-        self._url = door_url(settings)
+        self._control = LoadControl.of(settings)
         self._notices = notices
         self._answered: set[tuple[str, str]] = set()  # run and danger that it was paused for
         self._lost: set[str] = set()  # slots that were said to be
@@ -71,11 +71,11 @@ class Protection:
             self._notices.say(f"loadgen: slot {name} is lost: its tool has to sync from scratch")
             with suppress(DoorError):  # no load, no journal
                 entry = {"kind": "slot_lost", "slot": name, "reason": lost[name], "by": "watch"}
-                ask(self._url, "journal", entry)
+                self._control.ask("journal", entry)
         self._lost = set(lost)
 
     def _pause(self, found: Sequence[Danger], reason: str) -> None:
-        state = ask(self._url, "rates")
+        state = self._control.ask("rates")
         run = str(state.get("run_id"))
         answered = {(run, danger.what) for danger in found}
         if answered <= self._answered:
@@ -83,6 +83,6 @@ class Protection:
         if state.get("state") != "running":  # asked again at the next look
             self._notices.warn(_TOPIC, f"{reason}; the load is {state.get('state')}")
             return
-        ask(self._url, "pause", {"reason": reason, "by": "watch"})
+        self._control.ask("pause", {"reason": reason, "by": "watch"})
         self._answered |= answered
         self._notices.say(f"loadgen: the load is paused: {reason}; `loadgen resume` goes on")

@@ -69,6 +69,10 @@ class Sightings:
         """Take over a marker; a time that is known from before stays, as it is the better one."""
         self._written.setdefault(marker.sequence, marker.written_at)
 
+    def written(self, after: int) -> list[Marker]:
+        """Return the markers from sequence `after` + 1 on, up to the first that is not known."""
+        return [Marker(seq, self._written[seq]) for seq in range(after + 1, self.last() + 1)]
+
     def turned(self, tool: str, look: Look) -> Turn | None:
         """Return what this look shows to have turned since the last one; asked before `saw`."""
         shows, newest = look.newest or 0, self._newest[tool]

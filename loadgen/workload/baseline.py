@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from loadgen.errors import SettingsError, SourceError
 from loadgen.settings import Settings
 from loadgen.source import schema
+from loadgen.source.limits import first_write
 from loadgen.source.postgres import plain_errors
 from loadgen.sql import statements
 from loadgen.workload.rows import BLOCK_ROWS, HEADER, TABLES, TRAILER, Parameters, Rows, Table
@@ -108,7 +109,8 @@ class _Seeding:
     def run(self) -> SeedResult:
         """Do what is left to do."""
         total = self._parameters.total()
-        schema.migrate(self._conn, indexes=False)
+        with first_write(self._conn, "making the schema"):
+            schema.migrate(self._conn, indexes=False)
         self._begin()
         found = self._done()
         if found < total:
@@ -169,7 +171,8 @@ class _Seeding:
             self._conn.execute(_sql(f"set_{table}_identity"), rows)
         self._conn.execute(_sql("analyze"))
         self._conn.execute(_sql("settle"))
-        self._conn.execute(_sql("complete"))
+        with first_write(self._conn, "completing the baseline"):  # the first that waits for all
+            self._conn.execute(_sql("complete"))
 
     def _done(self) -> int:
         return sum(self._rows_in.values())

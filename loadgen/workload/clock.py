@@ -1,6 +1,9 @@
 """Schedule time: seconds since the start of the schedule, standing still during a pause."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import pairwise
 from math import inf
 
 # A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
@@ -10,6 +13,30 @@ _FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0
 def sampling_interval(s: float) -> float:
     """Return how many seconds after schedule time `s` the next sample is taken, at most."""
     return _FINE_INTERVAL if s < _FINE_SECONDS else _COARSE_INTERVAL
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """How many samples a run has, and how long it had none when one was due."""
+
+    samples: int = 0
+    seconds_without: float = 0.0
+
+    def plain(self) -> dict[str, float]:
+        """Return it as run.json has it."""
+        return asdict(self)
+
+
+def sampled(times: Iterable[datetime]) -> Sampled:
+    """Return what the times of a record's samples tell; some may be there more than once."""
+    moments = sorted(set(times))
+    without = 0.0
+    for before, after in pairwise(moments):
+        due = sampling_interval((before - moments[0]).total_seconds())
+        passed = (after - before).total_seconds()
+        if passed > 2 * due:
+            without += passed - due
+    return Sampled(len(moments), round(without, 3))
 
 
 class ScheduleClock:

@@ -26,6 +26,8 @@ _INSERTS_FIRST: Final = frozenset({"hard_deletes", "key_changes", "key_reuses", 
 _TAKES_AWAY: Final = frozenset({"hard_deletes", "key_changes"})  # a key that never comes back
 _LATE: Final = "late_commits"
 _OPEN_AT_ONCE: Final = 20  # late commits
+# SQLSTATEs of failures that no server has answered: ours, no connection, a connection that broke.
+_TOO_MANY_OPEN, _NO_CONNECTION, _CONNECTION_FAILURE = "53000", "08001", "08006"
 _LONGEST_TURN: Final = 30.0  # seconds
 _LAST_WAIT: Final = 10.0
 _POLL_SECONDS: Final = 0.2
@@ -35,15 +37,21 @@ class HardCases:
     """The `names` whose rate is above 0, from `start` to `stop`; not while `paused`."""
 
     def __init__(
-        self, dsn: str, settings: Settings, names: Iterable[str], paused: Callable[[], bool]
+        self,
+        dsn: str,
+        settings: Settings,
+        names: Iterable[str],
+        paused: Callable[[], bool],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._dsn = dsn
         self._rates = {name: float(getattr(settings, f"{name}_per_hour")) for name in names}
         self._age = settings.hard_case_seconds
         self._paused = paused
+        self._now = now
         self._stopped = threading.Event()
         self._done: Counter[str] = Counter()
-        self._failed: Counter[str] = Counter()
+        self._failed: Counter[tuple[str, str]] = Counter()  # (case, SQLSTATE)
         self._deleted: list[DeletedRow] = []
         self._threads = [
             threading.Thread(target=self._repeat, args=(name, 3600 / rate), daemon=True)
@@ -66,11 +74,18 @@ class HardCases:
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Return how many turns of each case were committed, and how many failed."""
+        failed: Counter[str] = Counter()
+        for (name, _), n in list(self._failed.items()):
+            failed[name] += n
         return {
-            name: {"committed": self._done[name], "failed": self._failed[name]}
+            name: {"committed": self._done[name], "failed": failed[name]}
             for name, rate in self._rates.items()
             if rate > 0
         }
+
+    def failures(self) -> Mapping[tuple[str, str], int]:
+        """Return failed turns by (case, SQLSTATE)."""
+        return dict(self._failed)
 
     def take_deleted(self) -> list[DeletedRow]:
         """Return what was deleted, and committed, since this was asked last."""
@@ -97,9 +112,9 @@ class HardCases:
                     key = take_turn(connection, name, turn, self._age)
                 self._done[name] += 1
                 if key is not None:
-                    self._deleted.append(DeletedRow(datetime.now(UTC), name, key))
-            except (psycopg.Error, SourceError):
-                self._failed[name] += 1
+                    self._deleted.append(DeletedRow(self._now(), name, key))
+            except (psycopg.Error, SourceError) as exc:
+                self._failed[name, _sqlstate(exc)] += 1
         if connection is not None:
             connection.close()
 
@@ -107,7 +122,7 @@ class HardCases:
         """Insert a row now and commit it later, beside the next turns."""
         self._late = [thread for thread in self._late if thread.is_alive()]
         if len(self._late) >= _OPEN_AT_ONCE:
-            self._failed[_LATE] += 1
+            self._failed[_LATE, _TOO_MANY_OPEN] += 1
             return
         thread = threading.Thread(target=self._hold, args=(turn,), daemon=True)
         self._late.append(thread)
@@ -122,8 +137,8 @@ class HardCases:
                 take_turn(connection, _LATE, turn, self._age)
                 self._rest(time.monotonic() + self._age, unless_paused=True)
             self._done[_LATE] += 1
-        except (psycopg.Error, SourceError):
-            self._failed[_LATE] += 1
+        except (psycopg.Error, SourceError) as exc:
+            self._failed[_LATE, _sqlstate(exc)] += 1
 
     def _rest(self, until: float, *, unless_paused: bool = False) -> bool:
         """Wait until a moment; False where it was stopped before."""
@@ -133,6 +148,12 @@ class HardCases:
             if unless_paused and self._paused():
                 break
         return not self._stopped.is_set()
+
+
+def _sqlstate(exc: psycopg.Error | SourceError) -> str:
+    if isinstance(exc, SourceError):
+        return _NO_CONNECTION
+    return exc.sqlstate or _CONNECTION_FAILURE
 
 
 def take_turn(connection: psycopg.Connection, name: str, turn: int, age: float) -> int | None:

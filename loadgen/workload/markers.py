@@ -25,10 +25,16 @@ _SQL: Final = statements("loadgen.workload", "markers.sql")
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One marker and when it was written: its commit's answer, by the watch's clock."""
+    """One marker and when it was written: its commit's answer, by the watch's clock.
+
+    Every transaction with an id below `horizon` had ended before; None if the row does not tell.
+    `age_seconds` is by the source's clock, at the moment at which the source was asked.
+    """
 
     sequence: int
     written_at: datetime
+    horizon: int | None = None
+    age_seconds: float = 0.0
 
 
 def write_marker(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -105,6 +105,8 @@ def page(
         assert process.poll() is None, "locust has ended"
         try:
             return bool(ask())
+        except HTTPError:  # it asks for its token
+            return True
         except URLError:
             return False
 

@@ -9,6 +9,7 @@ from loadgen.record_reader import bottleneck_seconds, read_generator
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import Locust, check_record, counted, latest, rates
 from tests.conftest import RunLoadgen
+from tests.granting import as_user
 
 # A greenlet of somebody else's in one process of the load: it holds the processor for so long at
 # a time, and rests in between or not.
@@ -85,7 +86,10 @@ def test_one_busy_worker_is_enough(seeded: str, locust: Locust, project: Path) -
 def test_a_slow_source_is_not_the_generators_fault(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """Skips while connections wait for the source mark nothing; a limit on them gives exit 3."""
+    """Skips while connections wait for the source mark nothing; a twentieth of them gives exit 3.
+
+    Terminal, report and exit code agree without any limit in the file.
+    """
     before = counted(seeded)
     with connect(seeded) as source:
         source.execute(
@@ -96,12 +100,13 @@ def test_a_slow_source_is_not_the_generators_fault(
             "CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()"
         )
     limits = project / "limits.toml"
-    limits.write_text("skipped_share = 0.01\n[operations.insert_order]\nfailed_share = 0\n")
+    limits.write_text("[operations.insert_order]\nfailed_share = 0\n")
     env = {"THRESHOLDS_FILE": str(limits)}
     process = locust(seeded, "-u", "1", "-t", "9s", *rates(), env=env)
     out, err = process.communicate(timeout=90)
     assert process.returncode == 3, out + err
-    assert "MISSED: skipped_share: limit 0.01, measured" in out
+    assert "MISSED: skipped_share: limit 0.05, measured" in out
+    assert "verdict: a threshold was missed (exit code 3)" in out
     assert "Thresholds passed: 1 of 2" in out
     run = check_record(project, seeded, before)
     assert run["totals"]["insert_event"]["skipped"] > 10
@@ -109,9 +114,68 @@ def test_a_slow_source_is_not_the_generators_fault(
     assert (bottleneck_seconds(run_folder(project)) or 0) <= 3  # of a crowded test machine
     checked = run_loadgen("report", "--check", "--json", env=env)
     assert checked.returncode == json.loads(checked.stdout)["exit_code"] == 3, checked.stderr
-    assert "## Thresholds" in (run_folder(project) / "report.md").read_text()
+    report = (run_folder(project) / "report.md").read_text()
+    assert report.startswith("# The generator did not keep up; 1 threshold missed")
+    assert "a threshold was missed (exit code 3)" in report
     limits.write_text("skipped_share = 1\n")
     assert run_loadgen("report", "--check", env=env).returncode == 0
+
+
+def test_a_run_in_which_nothing_was_written_is_invalid(
+    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """0 = 0 is not agreement: every write is refused, and load, report and validate say so."""
+    with connect(seeded) as source:
+        source.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN RAISE insufficient_privilege; END$$"
+        )
+        for table in ("users", "orders", "events"):
+            source.execute(
+                f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} "
+                "FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+    process = locust(seeded, "-u", "2", "-t", "3s", *rates())
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, out + err
+    assert "INVALID: nothing was written: of " in out
+    assert "verdict: invalid, or a check failed (exit code 1)" in out
+    assert "Rows gained equal" not in out
+    run = latest(project)
+    assert (run["valid"], run["exit_code"]) == (False, 1)
+    checked = run_loadgen("report", "--check", "--json")
+    assert checked.returncode == json.loads(checked.stdout)["exit_code"] == 1, checked.stderr
+    assert json.loads(checked.stdout)["headline"] == "Nothing was written"
+    validated = json.loads(run_loadgen("validate", "--json", env={"DATABASE_URL": seeded}).stdout)
+    told = {check["name"]: check for check in validated["checks"]}[
+        "counters of the last run = rows"
+    ]
+    assert (told["ok"], told["detail"]) == (None, f"run {run['run_id']} committed nothing")
+
+
+@pytest.mark.parametrize("right", ["INSERT ON events", "UPDATE ON users"])
+def test_a_role_without_a_right_is_refused_before_a_run(
+    right: str, seeded: str, locust: Locust, project: Path
+) -> None:
+    """Exit code 2 and one line that names the write and the table; nothing begins."""
+    with connect(seeded) as source:
+        source.execute(
+            "CREATE ROLE a_writer LOGIN PASSWORD 'secret';"
+            "GRANT CREATE ON SCHEMA public TO a_writer;"
+            f"GRANT CREATE ON DATABASE {source.info.dbname} TO a_writer;"
+            "GRANT ALL ON ALL TABLES IN SCHEMA public TO a_writer;"
+            "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO a_writer".encode()
+        )
+        try:
+            source.execute(f"REVOKE {right} FROM a_writer".encode())
+            process = locust(as_user(seeded, "a_writer", "secret"), "-t", "5s", *rates())
+            out, err = process.communicate(timeout=60)
+        finally:
+            source.execute("DROP OWNED BY a_writer; DROP ROLE a_writer")
+    assert process.returncode == 2, out + err
+    [line] = [line for line in err.splitlines() if "loadgen: error" in line]
+    assert f"permission denied for table {right.rpartition(' ')[2]} (SQLSTATE 42501)" in line
+    assert not (project / "reports").exists()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from loadgen.record_reader import read_samples
 from tests.acceptance.conftest import Ask, latest, wait_for
 
@@ -39,14 +37,14 @@ def test_the_form_has_rates_and_profile(page: Ask) -> None:
     }
 
 
-@pytest.mark.parametrize("bad", ["abc", "-1", "nan", "", "1e99"])
-def test_a_bad_form_is_refused_whole(page: Ask, project: Path, bad: str) -> None:
+def test_a_bad_form_is_refused_whole(page: Ask, project: Path) -> None:
     """One bad field names its setting, and no run starts with the others."""
-    answer = json.loads(page("/swarm", FORM | {"events_per_hour": bad}))
-    assert answer["success"] is False
-    assert answer["message"].startswith(f"EVENTS_PER_HOUR is {bad!r} ")
+    for bad in ("abc", "-1", "nan", "", "1e99"):
+        answer = json.loads(page("/swarm", FORM | {"events_per_hour": bad}))
+        assert answer["success"] is False
+        assert answer["message"].startswith(f"EVENTS_PER_HOUR is {bad!r} ")
     answer = json.loads(page("/swarm", FORM | {"user_count": "0"}))
-    assert answer["message"] == "Number of users is '0': it must be 1 or more"
+    assert answer["message"].startswith("Number of users is '0': it must be a whole number from 1")
     assert not (project / "reports").exists()
 
 

@@ -56,7 +56,7 @@ def prometheus(tmp_path: Path, metrics_port: int, watch_port: int) -> Iterator[P
         yield running
 
 
-def test_what_prometheus_knows_is_what_the_tables_hold(  # noqa: PLR0917 - fixtures
+def test_what_prometheus_knows_is_what_the_tables_hold(
     seeded: str,
     locust: Locust,
     project: Path,

@@ -33,7 +33,7 @@ def copy(cluster: Cluster, seeded: str, project: Path) -> Iterator[str]:
         subscription.drop()
 
 
-def test_a_load_is_verified_in_motion_and_drained(  # noqa: PLR0917 - fixtures
+def test_a_load_is_verified_in_motion_and_drained(
     seeded: str, copy: str, locust: Locust, project: Path, metrics_port: int,
     run_loadgen: RunLoadgen,
 ) -> None:  # fmt: skip
@@ -63,7 +63,7 @@ def test_a_load_is_verified_in_motion_and_drained(  # noqa: PLR0917 - fixtures
     assert "paused: asked for" in run_loadgen("rates", env=environment).stdout
     process.terminate()
     process.communicate(timeout=60)
-    check_record(project, seeded, before | {"insert_event": before["insert_event"] + 2})
+    check_record(project, seeded, before | {"insert_event": before["insert_event"] + 4})
     path = project / "reports" / "latest"
     journal = [(one.kind, one.details.get("by")) for one in load_run(path).journal]
     assert [kind for kind in journal if kind[1]] == [

@@ -1,8 +1,6 @@
 """Several processes: the same arrivals whatever their number, and none lost with a worker."""
 
-import os
 import re
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -133,18 +131,6 @@ def test_a_run_whose_last_worker_is_lost_is_not_the_run_that_was_asked_for(
     assert {name: totals["committed"] for name, totals in run["totals"].items()} == {
         name: after[name] - before[name] for name in after
     }
-
-
-def test_ctrl_c_drains_all_workers(seeded: str, locust: Locust, project: Path) -> None:
-    """Ctrl-C in the terminal reaches every process; the master alone acts on it."""
-    before = counted(seeded)
-    process = locust(seeded, "-u", "6", "-t", "10m", "--processes", "2", *rates(5))
-    wait_for_offers(project, process, committed=100)
-    for pid in (process.pid, *(worker.pid for worker in workers_of(process))):
-        os.kill(pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, out + err
-    check_record(project, seeded, before)
 
 
 def test_a_worker_without_the_source_stops_the_run_before_it_begins(

@@ -14,13 +14,14 @@ from loadgen.settings import Settings
 from tests.stack import ROOT, Service, config, services
 
 OURS = ("seed", "load", "worker", "watch")
+SECRETS = {"POSTGRES_PASSWORD": "of0the0test", "LOADGEN_WEB_TOKEN": "of the test"}
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def stack() -> dict[str, Service]:
     """Return the services as compose reads them."""
-    return services(POSTGRES_PASSWORD="of0the0test")  # noqa: S106 - of nothing
+    return services(**SECRETS)
 
 
 def test_it_has_the_whole_stack(stack: dict[str, Service]) -> None:
@@ -28,11 +29,12 @@ def test_it_has_the_whole_stack(stack: dict[str, Service]) -> None:
     assert set(stack) == {*OURS, "postgres", "postgres-exporter", "prometheus", "grafana"}
 
 
-def test_without_a_password_nothing_starts() -> None:
-    """The password has no default; what is missing, and where it goes, is said."""
-    done = config()
+@pytest.mark.parametrize("secret", SECRETS)
+def test_without_a_secret_nothing_starts(secret: str) -> None:
+    """No secret has a default; the error names what is missing, and where it goes."""
+    done = config(**{name: value for name, value in SECRETS.items() if name != secret})
     assert done.returncode != 0
-    assert "POSTGRES_PASSWORD" in done.stderr
+    assert secret in done.stderr
     assert "set it in .env" in done.stderr
 
 
@@ -62,7 +64,9 @@ def test_no_secret_is_in_the_file() -> None:
         if re.search(r"PASS|SECRET|TOKEN|DATABASE_URL", name)
     ]
     assert len(values) > 4
-    assert all("${POSTGRES_PASSWORD:?" in value for value in values)
+    assert all(
+        re.search(r"\$\{(POSTGRES_PASSWORD|LOADGEN_WEB_TOKEN):\?", value) for value in values
+    )
 
 
 def test_it_sets_settings_that_exist(stack: dict[str, Service]) -> None:
@@ -83,9 +87,11 @@ def test_the_example_says_what_compose_reads() -> None:
     """Each variable of the file is explained in .env.example, with its default."""
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     found = dict(re.findall(r"\$\{(\w+)(?::[-?])([^}]*)\}", TEXT))
-    assert set(found) == {"POSTGRES_PASSWORD", "POSTGRES_PORT", "RUN_AS"}
+    assert set(found) == {"POSTGRES_PORT", "RUN_AS", *SECRETS}
+    settings = {name.upper() for name in Settings.model_fields}
     for name, default in found.items():
-        assert f"\n# {name}={'' if name == 'POSTGRES_PASSWORD' else default}\n" in example
+        comment = "" if name in settings else "# "
+        assert f"\n{comment}{name}={'' if name in SECRETS else default}\n" in example
 
 
 def test_a_load_is_stopped_before_its_workers(stack: dict[str, Service]) -> None:

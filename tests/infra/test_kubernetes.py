@@ -96,4 +96,7 @@ def test_what_it_sets_are_settings(objects: dict[tuple[str, str], Manifest]) -> 
     assert {name.lower() for name in settings} <= set(Settings.model_fields)
     assert all(isinstance(value, str) for value in settings.values())
     secret = objects["Secret", "playground"]["stringData"]
-    assert secret == {"DATABASE_URL": "postgresql://USER:PASSWORD@HOST:5432/DATABASE"}
+    assert secret == {
+        "DATABASE_URL": "postgresql://USER:PASSWORD@HOST:5432/DATABASE",
+        "LOADGEN_WEB_TOKEN": "TOKEN",
+    }

@@ -144,13 +144,17 @@ def test_a_killed_seeding_is_completed(
     require_completed(empty_database, start_seed, expected)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_seeding_says_how_to_go_on(
-    empty_database: str, start_seed: Start, expected: dict[str, tuple[Any, ...]]
+    number: signal.Signals,
+    empty_database: str,
+    start_seed: Start,
+    expected: dict[str, tuple[Any, ...]],
 ) -> None:
-    """Ctrl-C half-way: exit 130, no traceback, and the same command goes on."""
+    """A signal half-way: exit 130, no traceback, and the same command goes on."""
     process = start_seed(empty_database)
     with half_way(empty_database, process):
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
     assert "the same command goes on from there" in err

@@ -5,20 +5,31 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from loadgen.costs.snowflake_usage import Connection
 from loadgen.destination.columns import Column, quoted
-from loadgen.destination.copies import MarkerProbe
+from loadgen.destination.copies import MarkerProbe, located
 from loadgen.destination.door import BusyError
 from loadgen.destination.duckdb_door import DuckdbDoor
 from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.destination.snowflake_connection import refusal
+from loadgen.destination.snowflake_connection import (
+    account_names,
+    login,
+    refusal,
+    same_account,
+)
 from loadgen.destination.snowflake_door import SnowflakeDoor
+from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError
 from loadgen.settings import load_settings
 from loadgen.source.postgres import connect
@@ -29,6 +40,7 @@ from loadgen.verify.scan import Side
 from tests.conftest import Cluster, Fakesnow
 from tests.copies import postgres_tool, tool_of
 from tests.polling import wait_for
+from tests.snowflake_server import SnowflakeServer, snowflake_server
 
 RUN = "run-1"
 
@@ -99,18 +111,66 @@ def test_a_writer_s_lock_is_waited_for_and_then_busy(tmp_path: Path) -> None:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_writer_without_a_lock_file_is_busy_too(tmp_path: Path) -> None:
-    """DuckDB itself tells of another process."""
-    file = tmp_path / "copy.duckdb"
+@contextmanager
+def foreign_writer(file: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Hold the file open in a process that knows no lock file, until it is sent a line."""
     code = f"import duckdb; c = duckdb.connect({str(file)!r}); print(1, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
-        with pytest.raises(BusyError, match="busy"):
-            DuckdbDoor(file, patience=0.1).schemas()
+        try:
+            yield writer
+        finally:
+            if writer.poll() is None:
+                writer.communicate(b"\n")
+
+
+def test_a_writer_without_a_lock_file_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB itself tells of another process; once that has ended, the question is answered."""
+    file = tmp_path / "copy.duckdb"
+    refused = threading.Semaphore(0)
+    connected = DuckdbDoor._connected
+
+    def connect_and_tell(door: DuckdbDoor) -> Any:
+        try:
+            return connected(door)
+        except BusyError:
+            refused.release()
+            raise
+
+    monkeypatch.setattr(DuckdbDoor, "_connected", connect_and_tell)
+    with foreign_writer(file) as writer, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(DuckdbDoor(file).schemas)
+        for _ in range(3):
+            assert refused.acquire(timeout=30), "it did not try again"
+        assert not asked.done()
         writer.communicate(b"\n")
+        assert asked.result(60) == ["main"]
+
+
+def test_a_writer_that_never_lets_go_is_named(tmp_path: Path) -> None:
+    """With the time that it was waited for; its own lock file is not held meanwhile."""
+    file = tmp_path / "copy.duckdb"
+    with foreign_writer(file) as writer:
+        said = rf"busy: process {writer.pid} \(.+\) writes to it, and did not end within 0\.3 s"
+        with pytest.raises(BusyError, match=said):
+            DuckdbDoor(file, patience=0.3).schemas()
+        with (tmp_path / "copy.duckdb.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_file_that_is_no_database_is_not_waited_for(tmp_path: Path) -> None:
+    """Also in a folder whose name makes one think of a lock."""
+    (tmp_path / "blocks").mkdir()
+    file = tmp_path / "blocks" / "copy.duckdb"
+    file.write_text("this is not a database " * 1000)
+    with pytest.raises(DestinationError, match="can't be opened") as refused:
+        DuckdbDoor(file).schemas()
+    assert not isinstance(refused.value, BusyError)
 
 
 def test_a_writer_has_its_turn_while_questions_go_on(tmp_path: Path) -> None:
@@ -260,6 +320,155 @@ def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
     (tmp_path / "key.p8").write_text("no key")
     with pytest.raises(DestinationError, match="the private key can't be read"):
         door.schemas()
+
+
+@pytest.fixture
+def server() -> Iterator[SnowflakeServer]:
+    """Run what the connector takes for Snowflake."""
+    with snowflake_server() as running:
+        yield running
+
+
+def snowflake_tool(more: str = "") -> Tool:
+    """Return a tool whose copy is in the database DB_ELT_FIVETRAN, written in small letters."""
+    return tool_of(
+        'kind = "generic"\ndestination = "snowflake"\ndatabase = "db_elt_fivetran"\n' + more
+    )
+
+
+def test_the_cause_in_the_second_line_is_shown(server: SnowflakeServer) -> None:
+    """Snowflake's first line says that a statement is wrong, and the second what of it."""
+    door = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    for asked in (lambda: list(door.ask("SELECT 1")), lambda: door.named("SELECT 1")):
+        with pytest.raises(DestinationError, match="does not exist or not authorized") as refused:
+            asked()
+        assert str(refused.value).startswith("Snowflake refuses: 002003 (02000):")
+        assert "\n" not in str(refused.value)
+    usage = Connection(load_settings(server.settings))
+    with pytest.raises(DestinationError) as granted:
+        usage("metered_hours", {"since": 1, "until": 2, "warehouses": ["W"]})
+    assert "\n" not in str(granted.value)
+    door.close()
+    usage.close()
+
+
+def test_a_database_is_found_as_snowflake_folds_its_name(server: SnowflakeServer) -> None:
+    """In small letters as well; one that is called so exactly comes first."""
+    server.answers["SHOW DATABASES"] = (("name",), [("OTHER",), ("DB_ELT_FIVETRAN",)])
+    server.answers["SELECT schema_name"] = (("SCHEMA_NAME",), [("PUBLIC",)])
+    door = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    assert door.schemas() == ["PUBLIC"]
+    assert 'FROM "DB_ELT_FIVETRAN".information_schema' in server.asked[-1]
+    assert located(snowflake_tool(), door).place_of("users") == '"DB_ELT_FIVETRAN"."PUBLIC"."USERS"'
+    door.close()
+    server.answers["SHOW DATABASES"] = (("name",), [("DB_ELT_FIVETRAN",), ("db_elt_fivetran",)])
+    exact = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    assert exact.database == "db_elt_fivetran"
+    exact.close()
+
+
+def test_what_is_there_instead_of_a_database_or_schema_is_shown(server: SnowflakeServer) -> None:
+    """One that differs in case, or is nearly it."""
+    server.answers["SHOW DATABASES"] = (("name",), [("Db_Elt_Fivetran",)])
+    door = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    with pytest.raises(DestinationError, match="; there is Db_Elt_Fivetran: correct database in"):
+        door.schemas()
+    door.close()
+    server.answers["SHOW DATABASES"] = (("name",), [("DB_ELT_FIVETRAN",)])
+    server.answers["SELECT schema_name"] = (("SCHEMA_NAME",), [("app_public",)])
+    door = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    with pytest.raises(DestinationError, match=r"no schema APP_PUBLIC at .*; there is app_public:"):
+        located(snowflake_tool('schema = "APP_PUBLIC"'), door)
+    door.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("org-account", "ORG-ACCOUNT", True),
+        ("org-account", "org-account.privatelink", True),
+        ("https://org-account.snowflakecomputing.com/", "ORG-ACCOUNT", True),
+        ("org-my-account.privatelink.snowflakecomputing.com", "ORG-MY_ACCOUNT", True),
+        ("xy12345", "XY12345.eu-central-1.aws", True),
+        ("xy12345.us-east-1", "xy12345.us-east-1.aws", True),
+        ("xy12345.us-east-1", "xy12345.eu-west-1", False),
+        ("org-account", "org-other", False),
+    ],
+)
+def test_an_account_has_several_forms(one: str, other: str, same: bool) -> None:
+    """With or without an address around it, in any case."""
+    assert same_account(one, other) is same
+    assert same_account(other, one) is same
+
+
+def test_an_address_is_no_part_of_the_account() -> None:
+    """What the connector makes a host of, and what Snowflake's views call it."""
+    account = "org-acc_t.privatelink"
+    for given in (f"https://{account}.snowflakecomputing.com/x", account):
+        told = login(load_settings({"snowflake_account": given, "snowflake_host": "h"}))
+        assert told["account"] == account
+        assert {"ACC_T", "ORG-ACC_T"} <= set(account_names(given))
+
+
+PASSPHRASE = "ä long passphrase"  # noqa: S105 - of a key made here
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a key in the clear and the same with a passphrase, PKCS #8."""
+    folder = tmp_path_factory.mktemp("keys")
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    for name, encryption in (
+        ("open.p8", serialization.NoEncryption()),
+        ("closed.p8", serialization.BestAvailableEncryption(PASSPHRASE.encode())),
+    ):
+        (folder / name).write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+            )
+        )
+    return folder
+
+
+@pytest.mark.parametrize("name", ["closed.p8", "open.p8"])
+def test_a_key_with_a_passphrase_logs_in(name: str, keys: Path, server: SnowflakeServer) -> None:
+    """Through the real connector, which signs with it; one without does not mind the setting."""
+    server.answers["SHOW DATABASES"] = (("name",), [("DB_ELT_FIVETRAN",)])
+    given = {
+        **server.settings,
+        "snowflake_account": "org-account",
+        "snowflake_user": "svc",
+        "snowflake_private_key_path": keys / name,
+        "snowflake_private_key_passphrase": PASSPHRASE,
+    }
+    settings = load_settings(given)
+    assert PASSPHRASE not in f"{settings!r} {settings.public()}"
+    door = SnowflakeDoor(snowflake_tool(), settings)
+    assert door.database == "DB_ELT_FIVETRAN"
+    door.close()
+    (told,) = server.logins
+    assert told["AUTHENTICATOR"] == "SNOWFLAKE_JWT"
+    assert PASSPHRASE not in str(told)
+
+
+def test_what_a_passphrase_lacks_is_one_line(keys: Path, server: SnowflakeServer) -> None:
+    """Missing or wrong, the setting is named, and the passphrase is not shown."""
+    given = {
+        **server.settings,
+        "snowflake_account": "org-account",
+        "snowflake_user": "svc",
+        "snowflake_private_key_path": keys / "closed.p8",
+    }
+    missing = "closed.p8 has a passphrase: set SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"
+    with pytest.raises(DestinationError, match=missing):
+        SnowflakeDoor(snowflake_tool(), load_settings(given)).schemas()
+    wrong = load_settings({**given, "snowflake_private_key_passphrase": "not it"})
+    with pytest.raises(DestinationError, match="correct the passphrase") as refused:
+        SnowflakeDoor(snowflake_tool(), wrong).schemas()
+    assert "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE" in str(refused.value)
+    assert "not it" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not server.logins
 
 
 def test_a_refused_key_is_told_from_an_account_that_is_away() -> None:

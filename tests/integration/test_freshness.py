@@ -1,5 +1,6 @@
 """Freshness: markers written by a watch, carried by real logical replication, seen by a probe."""
 
+import json
 import os
 import signal
 import threading
@@ -16,13 +17,14 @@ from loadgen import watch as watch_module
 from loadgen.destination.probe import Destination
 from loadgen.errors import DestinationError, SourceError
 from loadgen.record import RunRecord
-from loadgen.record_reader import read_freshness, read_slots
+from loadgen.record_reader import read_freshness, read_markers, read_slots
 from loadgen.record_rows import MarkerSample
+from loadgen.report.studies import study_in
 from loadgen.settings import load_settings
 from loadgen.source.postgres import connect
 from loadgen.watch import Watch, run_under_way
 from loadgen.workload.markers import write_marker
-from tests.conftest import Cluster, find_free_port
+from tests.conftest import Cluster, RunLoadgen, find_free_port, spawning
 from tests.polling import wait_for
 from tests.records import Made, write_run
 from tests.replication import Subscription
@@ -179,6 +181,49 @@ def test_what_is_delivered_is_timed_and_what_is_not_is_said(
             assert row.delivery_seconds == pytest.approx(between, abs=0.01)
             assert 0 <= (row.poll_seconds or 0.0) <= row.delivery_seconds
     assert {row.slot for row in read_slots(reports / RUN)} == {"copy"}
+
+
+TOOL = """
+[tools.still]
+kind = "postgres"
+destination = "postgres"
+url = "{copy}"
+"""
+
+
+@pytest.mark.parametrize("stopped", [signal.SIGKILL, signal.SIGTERM])
+def test_a_tool_that_delivers_nothing_is_counted_by_its_unseen_markers(
+    database: str,
+    cluster: Cluster,
+    project: Path,
+    run_loadgen: RunLoadgen,
+    stopped: signal.Signals,
+) -> None:
+    """While the watch looks for them, once it has ended, and after it was killed."""
+    with connect(database) as connection:
+        connection.execute("UPDATE loadgen_playground SET run_id = %s", (RUN,))
+    path = write_run(project / "reports", Made(seconds=2, ended=False), RUN)
+    ports = {"WATCH_PORT": str(find_free_port()), "METRICS_PORT": str(find_free_port())}
+    env = {"DATABASE_URL": database, "MARKER_INTERVAL_SECONDS": "0.1", **ports}
+    with cluster.database("migrated_template") as copy, spawning() as spawn:
+        (project / "tools.toml").write_text(TOOL.format(copy=copy))
+        process = spawn("-m", "loadgen", "watch", cwd=project, env=env, measured=False)
+        wait_for(lambda: len(list(read_markers(path))) >= 5, "five markers")
+        assert not rows(project / "reports")
+        assert study_in(path).standings[0].sentence.split("; ")[1].startswith("0 of ")
+        process.send_signal(stopped)
+        said, _ = process.communicate(timeout=60)
+    written = len(list(read_markers(path)))
+    assert len(sequences(database)) - written in {0, 1}  # killed between the two
+    seen = f"0 of {written} markers seen, the oldest unseen has waited "
+    assert (f"tool still: {seen}" in said) == (stopped == signal.SIGTERM)
+    assert run_loadgen("report", env=env).returncode == 0
+    for name in ("report.html", "report.md", "RESULTS.md"):
+        assert seen in (path / name).read_text(encoding="utf-8"), name
+    found = json.loads(run_loadgen("compare", RUN, "--anyway", "--json", env=env).stdout)
+    tool = found["runs"][0]["tools"]["still"]
+    assert (tool["delivered"], tool["not_seen"]) == (0, written)
+    assert tool["oldest_unseen_seconds"] > 0
 
 
 @pytest.mark.parametrize("killed", [False, True])

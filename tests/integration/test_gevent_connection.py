@@ -4,8 +4,6 @@ Each of the three kinds is held to the same: one that speaks the protocol itself
 Everything runs in subprocesses, so that gevent's patch never reaches the other tests.
 """
 
-import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -13,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from psycopg import sql
 
 from loadgen.source.postgres import connect
 from tests.conftest import Cluster, clean_environment
+from tests.tls import tls
 
 # What each script begins with: `new(statements)` makes a connection of the kind under test.
 PRELUDE = """
@@ -270,29 +268,9 @@ def test_what_is_sent_while_answers_are_told_follows_in_order(database: str) -> 
 
 @pytest.fixture
 def encrypting(debian_cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
-    """Let the server accept TLS for the length of a test, with a certificate of its own."""
-    with connect(debian_cluster.info.dsn) as admin:
-        (folder,) = admin.execute("SHOW data_directory").fetchone() or ("",)
-        owner = Path(folder).stat()
-        command = ["openssl", "req", "-new", "-x509", "-nodes", "-subj", "/CN=localhost"]
-        command += ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
-        subprocess.run(command, check=True, capture_output=True)
-        for name in ("key", "certificate"):
-            kept = Path(folder) / f"test-{name}"
-            shutil.copy(tmp_path / name, kept)
-            os.chown(kept, owner.st_uid, owner.st_gid)
-            kept.chmod(0o600)
-        settings = {"ssl_key_file": "test-key", "ssl_cert_file": "test-certificate", "ssl": "on"}
-        try:
-            for setting, value in settings.items():
-                alter = sql.SQL("ALTER SYSTEM SET {} = {}")
-                admin.execute(alter.format(sql.Identifier(setting), sql.Literal(value)))
-            admin.execute("SELECT pg_reload_conf()")
-            yield debian_cluster
-        finally:
-            for setting in settings:
-                admin.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(setting)))
-            admin.execute("SELECT pg_reload_conf()")
+    """Let the server accept TLS for the length of a test."""
+    with tls(debian_cluster, tmp_path):
+        yield debian_cluster
 
 
 @pytest.mark.parametrize(

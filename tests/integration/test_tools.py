@@ -18,6 +18,7 @@ from loadgen.errors import DestinationError
 from loadgen.settings import HARD_CASES, load_settings
 from loadgen.source.postgres import connect
 from loadgen.workload.hard_cases import HardCases, take_turn
+from tests.bending import bend
 from tests.conftest import Cluster, RunLoadgen
 from tests.polling import wait_for
 
@@ -101,6 +102,7 @@ def tools(cluster: Cluster, project: Path, run_loadgen: RunLoadgen) -> Iterator[
     (project / "tools.toml").write_text(TOOLS, encoding="utf-8")
     with cluster.database("migrated_template") as dsn:
         found = Tools(project, dsn, run_loadgen)
+        bend(dsn)  # the tools' own connections are no worse for it
         found.insert("first")
         try:
             code, said = found.run("tools", "start", "--wait", "120")

@@ -20,7 +20,7 @@ from loadgen.record import RunRecord
 from loadgen.record_rows import DeletedRow
 from loadgen.settings import load_settings
 from loadgen.source.postgres import connect
-from loadgen.verify.drain import wait_for_sentinel, write_sentinel
+from loadgen.verify.drain import wait_for_sentinels, write_sentinel
 from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
 from loadgen.workload.markers import find_markers
@@ -223,22 +223,22 @@ def test_a_load_s_lock_tells_that_the_source_moves(database: str) -> None:
     source.close()
 
 
-def test_a_sentinel_is_the_run_s_next_marker(
+def test_sentinels_are_the_run_s_next_markers(
     filled: tuple[str, str], carried: Subscription
 ) -> None:
-    """It is waited for, and who does not show it in time is named."""
+    """Two are waited for, one after the other; who does not show them in time is named."""
     source, copy = filled
     with connect(source) as conn:
-        assert write_sentinel(conn) == (RUN, 1)
-        run_id, sequence = write_sentinel(conn)
+
+        def write() -> tuple[str, int]:
+            return write_sentinel(conn)
+
+        probe = MarkerProbe(postgres_tool(copy), load_settings({}))
+        assert wait_for_sentinels([(probe, 60)], write) == []
         assert [one.sequence for one in find_markers(conn, RUN, 0)] == [1, 2]
-    tool = postgres_tool(copy)
-    probe = MarkerProbe(tool, load_settings({}))
-    assert wait_for_sentinel([probe], run_id, sequence, 60) == []
-    carried.do("ALTER SUBSCRIPTION copy DISABLE")
-    with connect(source) as conn:
-        run_id, sequence = write_sentinel(conn)
-    assert wait_for_sentinel([probe], run_id, sequence, 0.3) == ["copy"]
+        carried.do("ALTER SUBSCRIPTION copy DISABLE")
+        assert wait_for_sentinels([(probe, 0.3)], write) == ["copy"]
+        assert [one.sequence for one in find_markers(conn, RUN, 0)] == [1, 2, 3]
     probe.close()
 
 

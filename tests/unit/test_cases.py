@@ -46,6 +46,22 @@ def test_the_same_may_be_unexpected_of_another_tool() -> None:
     assert said(unknown.plain()) == "wrong (1 of 1)"
 
 
+def test_what_is_not_settled_is_not_called_unexpected() -> None:
+    """Beside a load it takes a drain; and rows that are not due are late."""
+    late = Finding("hard_cases", "4", None, "missing", None, None, late=True)
+    case = found(("3", None, "not_deleted"))
+    case.add(late)
+    only_late = found()
+    only_late.add(late)
+    cases = {"hard_deletes": case, "odd_texts": only_late}
+    tried = {"odd_texts": 7}
+    of = judged_cases(tried, cases, "log", settled=False)
+    assert said(of["hard_deletes"].plain()) == "wrong (1 of 1), confirm by --drain"
+    assert said(of["odd_texts"].plain()) == "late (1 of 7)"
+    by_cursor = judged_cases(tried, cases, "cursor", settled=False)["hard_deletes"]
+    assert said(by_cursor.plain()) == "wrong (1 of 1), as expected"
+
+
 def test_what_could_not_be_compared_is_not_checked() -> None:
     """A copy without the added column has it wrong, whether or not a row was found."""
     unread = judged_cases({"odd_texts": 3}, None, "log")

@@ -1,45 +1,261 @@
-"""A run is trusted only if nothing speaks against it, and each thing that does is said."""
+"""A run is trusted only if nothing speaks against it, and one verdict is told in all places."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from loadgen.engine import terminal
+from loadgen.engine.conductor import Conductor
+from loadgen.engine.tuning import Pause
+from loadgen.errors import EXIT_CODES, first_exit_code
+from loadgen.record import RunRecord
+from loadgen.record_reader import load_run, read_generator, read_samples
+from loadgen.record_rows import GeneratorSample
+from loadgen.report.compare import Study, differences, plain
+from loadgen.report.facts import facts_of
+from loadgen.report.folder import write_report
+from loadgen.report.verdict import Verdict, judge
+from loadgen.thresholds import Measured, Threshold
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
-from loadgen.workload.outcome import by_operation, plain_totals, problems_of
+from loadgen.workload.outcome import (
+    Evidence,
+    Outcome,
+    by_operation,
+    is_as_asked,
+    plain_totals,
+    recorded,
+    verdict_of,
+)
+from tests.records import START, VERIFIED, Made, rows_after, write_run
 
-BEFORE = {
-    "users": {"rows": 10, "version_sum": 1},
-    "orders": {"rows": 5, "version_sum": 2},
-    "events": {"rows": 7},
+COMMITTED = dict(zip(OPERATIONS, (600, 1200, 300, 12), strict=True))  # of Made() in 60 s
+GOOD = {name: Counts(n, n) for name, n in COMMITTED.items()}
+NO_LATENCY: Mapping[str, Mapping[str, float | None]] = {
+    "service": dict.fromkeys(("p50", "p95", "p99", "max")),
+    "intended": dict.fromkeys(("p50", "p95", "p99", "max")),
 }
-AFTER = {
-    "users": {"rows": 10, "version_sum": 2},
-    "orders": {"rows": 8, "version_sum": 6},
-    "events": {"rows": 9},
-}
-COMMITTED = dict(zip(OPERATIONS, (3, 2, 4, 1), strict=True))
 
 
-def totals(**changed: Counts) -> dict[str, Counts]:
-    """Return totals that agree with the rows, but for what is changed."""
-    return {name: Counts(n, n) for name, n in COMMITTED.items()} | changed
+def evidence(totals: Mapping[str, Counts], **changed: Any) -> Evidence:
+    """Return what the load knows of a minute, sound unless the totals or a change say else."""
+    total = sum(totals.values(), Counts())
+    latency = dict.fromkeys(totals, NO_LATENCY)
+    measured = Measured(60.0, changed.pop("bottleneck", 0), total, totals, NO_LATENCY, latency)
+    committed = {name: counts.committed for name, counts in totals.items()}
+    made = Evidence(
+        measured,
+        {name: float(counts.offered) for name, counts in totals.items()},
+        gained=committed,
+        samples=60,
+        broken_samples=0,
+        in_flight=total.in_flight,
+    )
+    return replace(made, **changed)
 
 
 def test_a_sound_run_has_no_problems() -> None:
-    """Counters equal rows, the law held, nothing is unknown."""
-    assert problems_of(totals(), 0, BEFORE, AFTER) == []
+    """Counters equal rows, the law held, nothing is unknown: exit code 0."""
+    verdict = verdict_of(evidence(GOOD))
+    assert (verdict.reasons, verdict.exit_code, verdict.valid) == ([], 0, True)
+    assert str(verdict) == "passed (exit code 0)"
 
 
 def test_each_reason_for_doubt_is_said() -> None:
-    """A broken law, unknown writes, other rows and an unreadable source are each a line."""
-    doubtful = totals(insert_event=Counts(4, 1, unknown=2, in_flight=1))
-    said = problems_of(doubtful, 4, BEFORE, AFTER)
-    assert said == [
+    """A broken law, unknown writes, other rows, an off schedule, a lost worker: a line each."""
+    doubtful = GOOD | {"insert_event": Counts(1204, 1201, unknown=2, in_flight=1)}
+    seen = evidence(
+        doubtful,
+        broken_samples=4,
+        gained=COMMITTED,
+        asked=dict.fromkeys(OPERATIONS, 1_300.0),
+        seen_by_load=("its last worker was lost",),
+    )
+    off = (
+        "not as many arrivals were offered as asked: insert_order 600 of 1,300.0, insert_event "
+        "1204 of 1,300.0, update_order_status 300 of 1,300.0, soft_delete_user 12 of 1,300.0"
+    )
+    assert verdict_of(seen).reasons == [
         "the accounting law was broken in 4 samples",
         "2 writes could not be looked up and stay unknown",
         "1 writes had no answer when the run was closed",
-        "insert_event: 1 committed, but the tables gained 2",
+        "insert_event: 1201 committed, but the tables gained 1200",
+        off,
+        "its last worker was lost",
     ]
-    assert problems_of(totals(), 0, BEFORE, None, "it is frozen") == [
+    unread = evidence(GOOD, gained=None, why_not_counted="it is frozen")
+    assert verdict_of(unread).reasons == [
         "the source could not be read at the end (it is frozen): rows are not compared"
     ]
+
+
+@pytest.mark.parametrize(
+    ("each", "changed", "reason"),
+    [
+        (Counts(50, failed=50), {}, "of 200 arrivals 200 failed, 0 were skipped and 0 are unknown"),
+        (Counts(50, skipped=50), {"paused_by": "watch"}, "of 200 arrivals 0 failed, 200 were skip"),
+        (Counts(50, failed=50), {"hard_cases": 9}, "of 200 arrivals 200 failed"),
+        (Counts(), {"paused_by": "watch"}, "the load was paused by watch"),
+        (Counts(), {"asked": dict.fromkeys(OPERATIONS, 0.2)}, "no arrival fell due; raise the"),
+        (Counts(), {}, "all rates were 0"),
+    ],
+)
+def test_a_run_that_wrote_nothing_is_invalid(
+    each: Counts, changed: dict[str, Any], reason: str
+) -> None:
+    """0 = 0 is not agreement, whatever kept the run from writing: exit code 1."""
+    verdict = verdict_of(evidence(dict.fromkeys(OPERATIONS, each), **changed))
+    assert (verdict.exit_code, verdict.valid) == (1, False)
+    assert verdict.reasons[0].startswith(f"nothing was written: {reason}")
+
+
+def test_hard_cases_alone_are_a_run() -> None:
+    """With all rates at 0 they are what was planned."""
+    nothing = evidence(dict.fromkeys(OPERATIONS, Counts()), hard_cases=3)
+    assert verdict_of(nothing).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "offered", "poisson", "fits"),
+    [
+        (0.4, 1, False, True),
+        (0.4, 2, False, False),
+        (1000.0, 1005, False, True),
+        (1000.0, 1006, False, False),
+        (0.5, 5, True, True),
+        (0.5, 7, True, False),
+        (1000.0, 1160, True, True),
+        (1000.0, 1161, True, False),
+    ],
+)
+def test_as_asked(asked: float, offered: int, *, poisson: bool, fits: bool) -> None:
+    """Half a percent or one arrival; a Poisson process scatters, even more so if it is short."""
+    assert is_as_asked(offered, asked, poisson=poisson) is fits
+
+
+def test_the_first_exit_code_that_applies_counts() -> None:
+    """The order is the table's."""
+    assert list(EXIT_CODES) == [130, 2, 1, 4, 5, 3, 0]
+    assert first_exit_code([3, 1, 0, 4]) == 1
+    assert first_exit_code([0, 3, 5]) == 5
+    assert first_exit_code([]) == 0
+
+
+# What may come together, and the exit code that each alone would give.
+HAPPENINGS = {"interrupted": 130, "unknown": 1, "bottleneck": 4, "protected": 5, "skipped": 3}
+
+
+def ended(reports: Path, happened: frozenset[str]) -> tuple[Outcome, Path]:
+    """Write the record of a run as the load does, and return how it ended."""
+    path = write_run(reports, Made())
+    record = RunRecord.open(path)
+    totals = dict(GOOD)
+    if "skipped" in happened:  # 59% of them
+        totals["insert_event"] = Counts(1200, 0, skipped=1200)
+        totals["insert_order"] = Counts(600, 554, skipped=46)
+    if "unknown" in happened:
+        order = totals["insert_order"]
+        totals["insert_order"] = replace(order, committed=order.committed - 1, unknown=1)
+    marked = 20 if "bottleneck" in happened else 0
+    seen = evidence(
+        totals,
+        bottleneck=marked,
+        interrupted="interrupted" in happened,
+        paused_by="watch" if "protected" in happened else None,
+    )
+    limits = (Threshold("failed_share", 0.5),)
+    measured = seen.measured
+    outcome = Outcome(
+        path.name, verdict_of(seen, limits), totals, seen.asked, measured.latency, 60.0, marked, {}
+    )
+    committed = {name: counts.committed for name, counts in totals.items()}
+    record.append_generator(GeneratorSample(START, 0.1, 0.1, 0.1, 0.1, marked))
+    pause = {"at": START, "kind": "pause", "by": "watch", "reason": "a slot"}
+    journal = [pause] if "protected" in happened else []
+    record.update_run(
+        **recorded(outcome),
+        journal=[{**pause, "by": "cli"}, {**pause, "kind": "resume"}, *journal],
+        rows_after=rows_after(committed),
+    )
+    return outcome, path
+
+
+def reported(path: Path) -> Verdict:
+    """Return the report's verdict on the run in the folder."""
+    facts = facts_of(load_run(path), read_samples(path), read_generator(path))
+    return judge(facts, (Threshold("failed_share", 0.5),))
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        frozenset(name for name, is_so in zip(HAPPENINGS, chosen, strict=True) if is_so)
+        for chosen in product((False, True), repeat=len(HAPPENINGS))
+    ],
+    ids=lambda happened: "+".join(sorted(happened)) or "nothing",
+)
+def test_one_verdict_in_all_places(
+    happened: frozenset[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code, terminal, run.json, report and comparison agree, whatever comes together."""
+    outcome, path = ended(tmp_path, happened)
+    expected = first_exit_code(HAPPENINGS[name] for name in happened)
+    valid = not happened & {"unknown", "bottleneck"}
+    assert (outcome.exit_code, outcome.verdict.valid) == (expected, valid)
+
+    conductor = SimpleNamespace(
+        plan=SimpleNamespace(profile="steady", arrivals="even", seed=1),
+        users=8,
+        tuning=SimpleNamespace(
+            paused=Pause("a slot", "watch") if "protected" in happened else None
+        ),
+        settings=SimpleNamespace(grafana_url=None),
+        record=SimpleNamespace(path=path),
+    )
+    terminal.print_summary(outcome, cast("Conductor", conductor))
+    shown = capsys.readouterr().out
+    assert f"verdict: {outcome.verdict}\n" in shown
+    assert ("INVALID" in shown) is not valid
+    assert ("MISSED" in shown) is ("skipped" in happened)
+
+    run = json.loads((path / "run.json").read_text())
+    assert (run["exit_code"], run["valid"]) == (expected, valid)
+    assert bool(run["invalid_reason"]) is not valid
+
+    report = reported(path)
+    assert report.run is not None
+    assert report.run.reasons == outcome.verdict.reasons
+    assert report.run.exit_code == expected
+    assert report.checks[0].finding == str(outcome.verdict)
+    assert (report.level == "good") is (expected == 0)
+    assert (report.level == "bad") is bool(happened - {"interrupted", "protected"})
+    assert ("threshold missed" in report.headline) is ("skipped" in happened)
+    assert (report.kept_up is False) is bool(happened & {"bottleneck", "skipped"})
+
+    study = Study(load_run(path), ())
+    warned = [one.text for one in differences([study, study])]
+    assert any("is invalid" in text for text in warned) is not valid
+    assert bool(warned) is (expected != 0)
+    runs = cast("list[dict[str, object]]", plain([study], [])["runs"])
+    assert runs[0]["exit_code"] == expected
+
+
+def test_the_decision_matrix_says_that_its_run_did_not_pass(tmp_path: Path) -> None:
+    """RESULTS.md begins with it, and can be written again."""
+    for happened, is_said in ((frozenset[str](), False), (frozenset({"skipped"}), True)):
+        _, path = ended(tmp_path / "-".join(happened), happened)
+        RunRecord.open(path).write_verify(VERIFIED)
+        for _ in range(2):
+            write_report(path, START)
+            text = (path / "RESULTS.md").read_text()
+            said = "**The run of this study did not pass: a threshold was missed (exit code 3)."
+            assert (said in text) is is_said
 
 
 def test_the_record_holds_plain_values() -> None:

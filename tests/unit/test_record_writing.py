@@ -270,7 +270,7 @@ def fill_disk(record: RunRecord) -> None:
 
 
 def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
-    """It is named, run.json stays whole, rows stay readable, and all goes on when there is room."""
+    """It is named, run.json stays whole, rows stay readable; with room again nothing is missing."""
     record = RunRecord.create(small_disk, "run-1")
     record.write_run({"seed": 1})
     (small_disk / "other").write_bytes(b"x" * 30_000)
@@ -281,14 +281,18 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     assert kept % 7 == 0
     with pytest.raises(RecordError, match=r"run\.json: No space left"):
         record.update_run(together=["x" * 40_000])
+    record.journal("disk_full", at=AT)  # it has happened, and waits with the rest
+    with pytest.raises(RecordError, match=r"No space left"):
+        record.flush()
     assert written(record)["seed"] == 1
     assert not list(record.path.glob(".*"))
     (small_disk / "other").unlink()
     record.update_run(together=[])
-    record.journal("disk_full", at=AT)
     record.append_samples([SAMPLE])
-    assert len(list(read_samples(record.path))) == kept + 1
+    assert len(list(read_samples(record.path))) == kept + 7 + 1
     assert [event.kind for event in load_run(record.path).journal] == ["disk_full"]
+    record.flush()  # there is nothing left
+    assert len(list(read_samples(record.path))) == kept + 7 + 1
 
 
 def test_the_law_counts_every_arrival_once() -> None:

@@ -45,7 +45,7 @@ def test_the_command_tells_programs_too(reports: Path, capsys: pytest.CaptureFix
         "unknown": 0,
         "gained": 50,
     }
-    assert [check["level"] for check in told["checks"]] == ["good"] * 6
+    assert [check["level"] for check in told["checks"]] == ["good"] * 8
     assert all(Path(path).is_file() for path in [told["html"], told["markdown"], *told["charts"]])
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from loadgen.record import RunRecord
-from loadgen.record_rows import SlotSample
+from loadgen.record_reader import read_deliveries
+from loadgen.record_rows import ExpectedMarker, SlotSample
 from loadgen.report import words
 from loadgen.report.copies import copies_of
 from loadgen.report.deliveries import by_tool
 from loadgen.report.folder import write_report
+from loadgen.report.studies import study_in
 from loadgen.settings import HARD_CASES
 from loadgen.verify.cases import CaseFindings, judged_cases
 from loadgen.verify.findings import Finding
@@ -27,7 +29,15 @@ def test_what_verification_found_is_told() -> None:
     """A line a tool, its kinds and problems, and a few findings, cut to a width."""
     found = copies_of(VERIFIED, {}, [])
     assert found.right.rows == (
-        ("copy", "wrong", "2,000", "2 missing, 1,000 differs", "3", "2026-11-23T10:00:00+00:00"),
+        (
+            "copy",
+            "wrong",
+            "2,000",
+            "2 missing, 1,000 differs",
+            "nothing",
+            "3",
+            "2026-11-23T10:00:00+00:00",
+        ),
     )
     assert found.problems == ("copy: table events is not there",)
     assert len(found.findings.rows) == 5
@@ -74,14 +84,39 @@ def test_a_quantile_needs_enough_deliveries(delivered: int, p95: str, p99: str) 
     rows = [marker(k, float(k)) for k in range(1, delivered + 1)]
     (row,) = copies_of({}, by_tool([*rows, marker(999, None)]), []).freshness.rows
     assert row[:3] == ("copy", str(delivered), "1")
-    assert row[4:6] == (p95, p99)
-    assert row[7] == "500 ms"
+    assert row[5:7] == (p95, p99)
+    assert row[8] == "500 ms"
 
 
 def test_a_tool_that_delivered_nothing_has_no_times() -> None:
-    """Only that nothing was seen."""
-    (row,) = copies_of({}, by_tool([marker(1, None, tool="away")]), []).freshness.rows
-    assert row == ("away", "0", "1", *[words.NOTHING] * 5)
+    """Only how many markers nobody saw, and how long the oldest of them had waited."""
+    unseen = [marker(k, None, tool="away") for k in (1, 2, 3)]
+    (row,) = copies_of({}, by_tool(unseen), []).freshness.rows
+    assert row == ("away", "0", "3", "2 s", *[words.NOTHING] * 5)
+
+
+def test_markers_that_are_only_known_as_written_count_as_not_seen(tmp_path: Path) -> None:
+    """As while the watch still looks for them, or after it was killed: in every report."""
+    path = write_run(tmp_path / "reports", Made())
+    record = RunRecord.open(path)
+    written = [ExpectedMarker("still", k, marker(k, None).written_at) for k in range(1, 26)]
+    record.append_markers(written)
+    record.append_markers([replace(one, tool="some") for one in written])
+    record.append_freshness([marker(k, 0.5, tool="some") for k in range(1, 24)])
+    nothing = "0 of 25 markers seen, the oldest unseen has waited 24 s"
+    some = "23 of 25 markers seen, the oldest unseen has waited 1 s"
+    report = write_report(path, START).report
+    results = (path / "RESULTS.md").read_text(encoding="utf-8")
+    for text in (report.html, report.markdown, results):
+        assert nothing in text
+        assert some in text
+        assert "freshness was not measured" not in text
+    rows = {
+        row[0]: row[1:4] for row in copies_of({}, by_tool(read_deliveries(path)), []).freshness.rows
+    }
+    assert rows == {"some": ("23", "2", "1 s"), "still": ("0", "25", "24 s")}
+    tools = {one.tool: one for one in study_in(path).standings}
+    assert tools["still"].figures()["freshness_p95_seconds"] is None
 
 
 def test_a_slot_is_told_by_its_worst() -> None:

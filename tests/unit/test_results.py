@@ -58,6 +58,16 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
     ]
 
 
+def test_a_late_copy_leaves_the_decision_open() -> None:
+    """Nothing is known to be wrong, and not all is known."""
+    late = Standing("one", Correct("late", 10, {}, 0, {"missing": 3}))
+    text = results("Results", (late,), RULES, Words())
+    assert cells(text, "Correctness")[1].startswith(
+        "late: nothing wrong, not due yet 3 missing in 10 rows"
+    )
+    assert cells(text, "Limits")[1] == "open: wrong_rows not measured"
+
+
 def test_people_s_words_are_kept_word_for_word() -> None:
     """Cells, rows of their own, and all below Notes, however often it is written again."""
     text = edited(written(), "UX", "7/10: a \\| b, `c`", "**d** <br> &amp; \\\\")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadgen import cli
-from loadgen.settings import Settings
+from loadgen.settings import MASK, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +126,15 @@ def test_a_line_of_env_that_cannot_be_read_is_refused(capsys: pytest.CaptureFixt
     Path(".env").write_text("SEED=9\n\nORDERS_PER_HOUR: 50\n= 3\n")
     assert cli.main(["settings"]) == 2
     assert ".env, line 3, 4: can't be read; write NAME=value" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_passphrase_is_not_shown(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only that there is one."""
+    monkeypatch.setenv("SNOWFLAKE_PRIVATE_KEY_PASSPHRASE", "hunter2")
+    assert cli.main(["settings", *flags]) == 0
+    said = capsys.readouterr().out
+    assert "hunter2" not in said
+    assert MASK in said

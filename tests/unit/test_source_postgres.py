@@ -57,6 +57,53 @@ def test_malformed_dsn_is_refused_without_being_quoted(dsn: str) -> None:
     assert SECRET not in "".join(str(link) for link in chain)
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("pgbouncer=true", "knows no parameter pgbouncer: remove it"),
+        ("sslmode=require&schema=x", "knows no parameter schema: remove it"),
+        (
+            "ssl_mode=require",
+            "knows no parameter ssl_mode: remove it from the address, or write sslmode",
+        ),
+    ],
+)
+def test_a_parameter_that_is_not_known_is_named(query: str, said: str) -> None:
+    """It is not blamed on the password; the setting that the address comes from is named too."""
+    for called in ("DATABASE_URL", "COPY_URL"):
+        with pytest.raises(SourceError) as caught:
+            connect(f"postgresql://u:{SECRET}?@h/d?{query}", called=called)
+        assert str(caught.value).startswith(f"{called}: ")
+        assert said in str(caught.value)
+        assert SECRET not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://u:pa/b?{SECRET}=x@host/db",
+        f"postgresql://u:5432/b?{SECRET}&b@host/db",
+        f"postgresql://u:a@b?{SECRET}=x@host/db",
+        f"postgresql://u@host/db?password=pa&{SECRET}=x",
+        f"postgresql://u@host/db?{SECRET}&sslpassword=x",
+    ],
+)
+def test_what_may_be_a_password_s_end_is_no_parameter(dsn: str) -> None:
+    """An unescaped ? or & in a password makes its rest look like parameters: none is named."""
+    with pytest.raises(SourceError, match="can't be read") as caught:
+        connect(dsn)
+    chain = [caught.value, caught.value.__cause__, caught.value.__context__]
+    assert SECRET not in "".join(str(link) for link in chain)
+
+
+def test_a_parameter_s_value_is_not_blamed_on_the_server(free_port: int) -> None:
+    """Nobody is told to start a server because of a word that libpq does not know."""
+    for query in ("sslmode=sometimes", "connect_timeout=soon", "target_session_attrs=any_one"):
+        with pytest.raises(SourceError, match="a parameter has a value") as caught:
+            connect(f"postgresql://u:{SECRET}@127.0.0.1:{free_port}/d?{query}")
+        assert query.partition("=")[2] in str(caught.value)
+
+
 @pytest.mark.parametrize("scheme", ["mysql", "http", "postgresql+psycopg"])
 def test_other_schemes_are_refused_by_name(scheme: str) -> None:
     """The message names the scheme that was given and those that are understood."""

@@ -126,6 +126,8 @@ def test_ending_what_has_ended_is_no_error(tmp_path: Path) -> None:
     [
         ("LOG:  a\nFATAL:  b\nLOG:  c\n", "FATAL:  b"),
         ("initdb: error: no\nhint\n", "initdb: error: no"),
+        ("FATAL:  b\nDETAIL:  why\n\tmore\nLOG:  c\n", "FATAL:  b DETAIL:  why more"),
+        ("initdb: error: no\ninitdb: hint: do\n", "initdb: error: no initdb: hint: do"),
         ("only this\n\n", "only this"),
         ("", "it said nothing"),
     ],

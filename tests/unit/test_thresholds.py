@@ -135,7 +135,6 @@ def test_the_generators_own_share_makes_a_run_invalid(
     run = replace(MEASURED, seconds=seconds, bottleneck_seconds=marked)
     judgement = judge(given, run)
     assert (judgement.bottleneck is not None) is invalid
-    assert judgement.exit_code(sound=True) == (4 if invalid else 0)
     assert judgement.missed == []
 
 
@@ -148,15 +147,31 @@ def test_the_reason_says_how_much_and_what_to_do() -> None:
     )
 
 
-def test_exit_codes_have_an_order() -> None:
-    """Unsound numbers come first, then the generator, then missed limits."""
+@pytest.mark.parametrize(
+    ("limits", "in_force"),
+    [
+        ((), ["skipped_share 0.05"]),
+        ((Threshold("skipped_share", 0.2),), ["skipped_share 0.2"]),
+        (
+            (Threshold("skipped_share", 0.2, "insert_order"),),
+            ["skipped_share 0.05", "skipped_share of insert_order 0.2"],
+        ),
+    ],
+)
+def test_a_twentieth_skipped_is_the_limit_unless_the_file_has_its_own(
+    limits: tuple[Threshold, ...], in_force: list[str]
+) -> None:
+    """The limit of the whole run is built in; one of an operation does not replace it."""
+    found = thresholds.with_built_in(limits)
+    assert [f"{limit} {limit.limit:g}" for limit in found] == in_force
+
+
+def test_the_generators_limit_is_no_missed_threshold() -> None:
+    """It makes the run invalid, which is more than a missed threshold."""
     limits = (Threshold(BOTTLENECK, 0.0), Threshold("skipped_share", 0.0))
     judgement = judge(limits, MEASURED)
     assert [str(found) for found in judgement.missed] == ["skipped_share: limit 0, measured 0.03"]
-    assert judgement.exit_code(sound=False) == 1
-    assert judgement.exit_code(sound=True) == 4
-    assert judge(limits[1:], MEASURED).exit_code(sound=True) == 3
-    assert judge((), MEASURED).exit_code(sound=True) == 0
+    assert judgement.bottleneck
 
 
 def test_the_file_holds_limits_on_the_run_and_on_operations(written: Path) -> None:

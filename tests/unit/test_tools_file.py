@@ -118,7 +118,6 @@ def test_a_table_pattern_names_the_tables() -> None:
             "[tools.copy.convention.lossy] has no key sauce: did you mean source?",
         ),
         (COPY.replace('"postgres"', '"fivetron"', 1), "[tools.copy]: kind: input should be"),
-        (f"{COPY}interval_seconds = 5", "interval_seconds goes with a runner only"),
         (f'{COPY}database = "D"', 'database goes with destination = "snowflake" only'),
         (f'{COPY}url_env = "U"', "there are both url and url_env: keep one"),
         (f'{COPY}runner = "dlt"', 'runner = "dlt" needs destination = "duckdb"'),

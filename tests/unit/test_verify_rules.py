@@ -1,5 +1,6 @@
 """Verification's pure parts: what is one value, which ranges differ, what a finding is called."""
 
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.commands.verify_shown import some
-from loadgen.destination.columns import Column
+from loadgen.destination.columns import Column, quoted
 from loadgen.destination.conventions import Lossy
 from loadgen.destination.tools_file import Tool, parse_tools
 from loadgen.record_rows import DeletedRow
@@ -20,7 +21,7 @@ from loadgen.verify.compare import Comparison, ahead
 from loadgen.verify.deletes import deletes_of
 from loadgen.verify.findings import KEPT, Finding, Known, Tally, judged, masked, shortened
 from loadgen.verify.mapping import TablePair, mapped
-from loadgen.verify.outcome import ToolOutcome, document, exit_code
+from loadgen.verify.outcome import TableOutcome, ToolOutcome, document, exit_code
 from loadgen.verify.ranges import (
     Bounds,
     Checksum,
@@ -60,9 +61,12 @@ TIMES = ("2026-01-01 00:00:00.123456+00", "2026-01-02 00:00:00+00")
 
 def tool(more: str = "", kind: str = "dlt") -> Tool:
     """Return a tool that lands in DuckDB."""
-    import tomllib  # noqa: PLC0415 - here alone
-
     text = f'kind = "{kind}"\ndestination = "duckdb"\nfile = "c"\nschema = "s"\n{more}'
+    return only(text)
+
+
+def only(text: str) -> Tool:
+    """Return the one tool of a table's text."""
     (found,) = parse_tools(tomllib.loads(f"[tools.t]\n{text}"), "tools.toml")
     return found
 
@@ -202,8 +206,51 @@ def test_what_a_copy_lacks_is_said() -> None:
     assert [one.table for one in found.pairs] == ["rows"]
     said = "\n".join(found.problems)
     assert "rows: the copy has no columns amount, updated_at, version" in said
-    assert "gone: there is no table s.gone: let the tool sync it" in said
+    assert "gone: no table gone in s; there are rows, keyless: let the tool sync it" in said
     assert "keyless: the copy has no column id" in said
+
+
+@pytest.mark.parametrize(
+    ("destination", "kind", "names", "found"),
+    [
+        # By the tool's own case, else as the engine folds it; DuckDB does not tell cases apart.
+        ("snowflake", "generic", ["users", "USERS"], "USERS"),
+        ("snowflake", "generic", ["users"], None),
+        ("snowflake", "airbyte", ["USERS"], "USERS"),
+        ("postgres", "generic", ["users"], "users"),
+        ("postgres", "generic", ["USERS"], None),
+        ("postgres", "airbyte", ["users"], "users"),
+        ("postgres", "airbyte", ["users", "USERS"], "USERS"),
+        ("duckdb", "airbyte", ["users"], "users"),
+        ("duckdb", "dlt", ["Users"], "Users"),
+    ],
+)
+def test_one_rule_of_case_per_engine(
+    destination: str, kind: str, names: list[str], found: str | None
+) -> None:
+    """For tables and their columns alike; what is there in another case is shown."""
+    place = {"snowflake": "", "postgres": 'url = "postgresql://h"', "duckdb": 'file = "c"'}
+    text = f'kind = "{kind}"\ndestination = "{destination}"\nschema = "s"\n{place[destination]}'
+    copy_of = only(text)
+    assert copy_of.find_table("users", names) == found
+    assert copy_of.find_column("users", names) == found
+    there = {name: (Column("id", "bigint"), Column("ID", "bigint")) for name in names}
+    outcome = mapped(copy_of, {"users": (Column("id", "bigint"),)}, there)
+    if found is None:
+        (problem,) = outcome.problems
+        assert f"no table {names[0].swapcase()} in s; there is {names[0]}: set conven" in problem
+    else:
+        assert [one.copy_name for one in outcome.pairs] == [quoted("s", found)]
+
+
+def test_a_column_in_another_case_is_shown() -> None:
+    """It is not the tool that left it out."""
+    copy_of = only('kind = "generic"\ndestination = "postgres"\nurl = "postgresql://h"')
+    source = {"rows": (Column("id", "bigint"), Column("word", "text"))}
+    found = mapped(copy_of, source, {"rows": (Column("id", "bigint"), Column("WORD", "text"))})
+    assert found.problems == (
+        "rows: the copy has no column word; there is WORD: set convention.case in [tools.t]",
+    )
 
 
 def test_rows_that_the_convention_marks_do_not_count() -> None:
@@ -299,11 +346,14 @@ def test_verdicts_and_exit_codes() -> None:
     wrong = ToolOutcome(totals={"missing": 1}, findings=[finding])
     lossy = ToolOutcome(totals={"lossy": 2})
     away = ToolOutcome(problems=["unreachable"])
-    late = ToolOutcome(unconverged_seconds=3)
-    right = ToolOutcome()
-    verdicts = [one.verdict for one in (wrong, lossy, away, late, right)]
+    unconverged = ToolOutcome(unconverged_seconds=3)
+    right = ToolOutcome(tables={"orders": TableOutcome(3, 3)})
+    nothing = ToolOutcome(tables={"orders": TableOutcome(0, 0)})
+    assert nothing.verdict == "not checked"  # 0 = 0 is not agreement
+    verdicts = [one.verdict for one in (wrong, lossy, away, unconverged, right)]
     assert verdicts == ["wrong", "lossy", "not checked", "did not converge", "right"]
-    assert [exit_code({"t": one}) for one in (wrong, lossy, away, late, right)] == [1, 1, 2, 1, 0]
+    codes = [exit_code({"t": one}) for one in (wrong, lossy, away, unconverged, right)]
+    assert codes == [1, 1, 2, 1, 0]
     assert exit_code({"a": away, "w": wrong}) == 1
     found = document({"t": wrong}, {"tools": {"t": {}, "u": {"verdict": "right"}}})
     tools = found["tools"]
@@ -311,6 +361,26 @@ def test_verdicts_and_exit_codes() -> None:
     assert tools["u"] == {"verdict": "right"}
     assert tools["t"]["findings"] == [finding.plain()]
     assert list(finding.plain()) == ["table", "key", "column", "kind", "source", "destination"]
+
+
+def test_what_is_late_is_no_failure_until_it_is_overdue() -> None:
+    """Then it is what the copy lacks; what is known to be wrong comes before."""
+    not_due = Tally()
+    not_due.add(Finding("rows", "1", None, "missing", "there", None, late=True))
+    late = ToolOutcome(late=not_due)
+    assert (late.verdict, exit_code({"t": late})) == ("late", 0)
+    assert late.plain()["late"] == {"missing": 1}
+    assert late.plain()["totals"] == {}
+    overdue = late.overdue(1_400)
+    assert (overdue.verdict, exit_code({"t": overdue})) == ("did not converge", 1)
+    assert overdue.plain()["totals"] == {"missing": 1}
+    assert [one.key for one in overdue.findings] == ["1"]
+    verdicts = {
+        "wrong": ToolOutcome(totals={"differs": 1}, late=not_due),
+        "lossy": ToolOutcome(totals={"lossy": 1}, late=not_due),
+        "not checked": ToolOutcome(problems=["a table is not there"], late=not_due),
+    }
+    assert [one.verdict for one in verdicts.values()] == list(verdicts)
 
 
 def test_many_findings_of_one_sort_hide_no_other() -> None:

@@ -1,10 +1,11 @@
 -- What the catalogues say of a database: read before anything is written.
 
 -- name: fitness
--- Version, WAL level and rights: all that decides whether this database can be the source.
+-- Version, WAL level, encoding and rights: all that decides whether this database can be the source.
 SELECT current_setting('server_version_num')::integer AS version,
        current_setting('server_version') AS version_text,
        current_setting('wal_level') AS wal_level,
+       current_setting('server_encoding') AS encoding,
        pg_is_in_recovery() AS in_recovery,
        current_setting('transaction_read_only')::boolean AS read_only,
        current_database()::text AS database,

@@ -43,7 +43,7 @@ SELECT {number}, count(*) FROM {table} WHERE {live} AND {between} GROUP BY 1
 SELECT {key}, md5({row}) FROM {table} WHERE {live} AND {between} ORDER BY 1
 
 -- name: rows
--- Rows of some keys: key, mark (the source's row version), canonical texts.
+-- Rows of some keys: key, mark (the transaction that wrote it at the source), canonical texts.
 SELECT {key}, {mark}, {texts} FROM {table} WHERE {live} AND {between} AND {key} IN ({keys})
 
 -- name: rows_without_key

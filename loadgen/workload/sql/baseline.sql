@@ -29,9 +29,7 @@ SELECT set_config('lock_timeout', '0', false),
 SET synchronous_commit = on
 
 -- name: calm
--- The settings of `hurry` as the server has them.
-RESET lock_timeout;
-RESET statement_timeout;
+-- The session as it was before `hurry`: its time limits are none, and so they stay.
 RESET synchronous_commit;
 RESET maintenance_work_mem;
 RESET client_connection_check_interval

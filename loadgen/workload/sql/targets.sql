@@ -28,7 +28,8 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);
 -- name: terminate_backends
 -- End what a lost worker left running, so that what it did can be looked up for good.
 SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-WHERE pid = ANY (%s) AND application_name = 'loadgen' AND usename = current_user;
+WHERE pid = ANY (%s) AND application_name = current_setting('application_name')
+  AND usename = current_user;
 
 -- name: lock
 -- One load a database; held by the session.
@@ -49,7 +50,8 @@ SELECT clock_timestamp();
 -- name: terminate_older
 -- End the load's sessions from before a claim; ours stays. Later ones find out by themselves.
 SELECT pid, pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-WHERE application_name = 'loadgen' AND datname = current_database() AND usename = current_user
+WHERE application_name = current_setting('application_name')
+  AND datname = current_database() AND usename = current_user
   AND pid <> pg_backend_pid() AND backend_start <= %s;
 
 -- name: settle_insert_order

@@ -1,0 +1,37 @@
+"""The time of day as one reading of the machine's clock, and the seconds that have passed since.
+
+Somebody may set the machine's clock while a run goes on; the times of a run's record stay in their
+order all the same, and the step is told.
+"""
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+_STEP_SECONDS = 0.5  # less than that in one go is drift, or the time between two readings
+
+
+class SteadyClock:
+    """A clock that nobody sets, and that never reads a time before `not_before`."""
+
+    def __init__(self, not_before: datetime | None = None) -> None:
+        self._zero, began = _passed(), datetime.now(UTC)
+        self._began = max(began, not_before or began)
+        self._offset = (began - self._began).total_seconds()  # of the machine's clock to this one
+
+    def now(self) -> datetime:
+        """Return the time of day."""
+        return self._began + timedelta(seconds=_passed() - self._zero)
+
+    def step(self) -> float:
+        """Return by how many seconds the machine's clock was set since this was asked; 0 if not."""
+        offset = (datetime.now(UTC) - self.now()).total_seconds()
+        step, self._offset = offset - self._offset, offset
+        return round(step, 3) if abs(step) > _STEP_SECONDS else 0.0
+
+
+def _passed() -> float:
+    """Return seconds of a clock that only runs on, also while the machine sleeps if it has one."""
+    with suppress(AttributeError, OSError):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

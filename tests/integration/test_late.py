@@ -1,0 +1,289 @@
+"""Late or wrong: what markers prove of a copy that is synced every so often, and what a drain does.
+
+The tool is a copier of whole tables, so each test decides which table it has copied, and when.
+"""
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from loadgen.destination.postgres_door import PostgresDoor
+from loadgen.source import server
+from loadgen.source.home import home_of
+from loadgen.source.postgres import connect
+from loadgen.source.schema import migrate
+from loadgen.verify.reconcile import Asked, published, reconcile
+from loadgen.workload.markers import find_markers, write_marker
+from tests.conftest import Cluster, RunLoadgen, find_free_port
+from tests.copier import Copier
+from tests.copies import postgres_tool
+from tests.polling import wait_for
+from tests.records import Made, write_run
+
+RUN = "run-1"
+INTERVAL = 900
+TOOL = f"""
+[tools.copy]
+kind = "postgres"
+destination = "postgres"
+url = "{{copy}}"
+interval_seconds = {INTERVAL}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A source, its copy, and `loadgen verify` between them."""
+
+    source: psycopg.Connection[Any]
+    dsn: str
+    copy: str
+    run_loadgen: RunLoadgen
+
+    def sync(self, *tables: str) -> None:
+        """Copy some tables, or all."""
+        Copier(self.dsn, self.copy).sync(*tables)
+
+    def marker(self, sequence: int, age: float = 0.0) -> None:
+        """Write a marker, so many seconds ago by the source's clock."""
+        assert write_marker(self.source, RUN, sequence, datetime.now(UTC))
+        self.source.execute(
+            "UPDATE events SET created_at = now() - %s * interval '1 s' "
+            "WHERE event_type = 'loadgen_marker' AND (properties ->> 'sequence')::int = %s",
+            (age, sequence),
+        )
+
+    def at_copy(self, statement: str) -> None:
+        """Spoil the copy."""
+        with connect(self.copy) as conn:
+            conn.execute("SET session_replication_role = replica")
+            conn.execute(statement.encode())
+
+    def verify(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `loadgen verify`."""
+        return self.run_loadgen("verify", *arguments, env={"DATABASE_URL": self.dsn})
+
+    def verified(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        """Return the exit code of `loadgen verify --json` and what it found of the tool."""
+        done = self.verify("--json", *arguments)
+        assert done.stdout, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)["tools"]["copy"]
+        return done.returncode, found
+
+
+@pytest.fixture
+def study(
+    cluster: Cluster, database: str, project: Path, run_loadgen: RunLoadgen
+) -> Iterator[Study]:
+    """Yield a source under load with a few rows, and a true copy of it."""
+    with (
+        cluster.database(database.rpartition("/")[2]) as copy,
+        connect(database) as conn,
+    ):
+        conn.execute("UPDATE loadgen_playground SET run_id = %s", (RUN,))
+        conn.execute(
+            "INSERT INTO users (email, name, plan, country) "
+            "SELECT 'e' || k, 'n', 'p', 'DE' FROM generate_series(1, 20) k"
+        )
+        conn.execute(
+            "INSERT INTO hard_cases (case_name, amount) "
+            "SELECT 'odd_numbers', 1.5 FROM generate_series(1, 5)"
+        )
+        conn.execute("SELECT pg_advisory_lock(hashtext('loadgen load'))")  # a load goes on
+        (project / "tools.toml").write_text(TOOL.format(copy=copy))
+        write_run(project / "reports", Made(seconds=2, ended=False), RUN)
+        study = Study(conn, database, copy, run_loadgen)
+        study.sync()
+        yield study
+
+
+def test_what_the_next_sync_may_still_bring_is_late_and_no_failure(study: Study) -> None:
+    """Whatever it is: new, changed or deleted since the marker that proves the copy."""
+    study.marker(1, age=2000)
+    study.marker(2, age=100)
+    study.sync()
+    conn = study.source
+    conn.execute("INSERT INTO users (email, name, plan, country) VALUES ('new', 'n', 'p', 'DE')")
+    conn.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    conn.execute("DELETE FROM users WHERE id = 4")
+    study.marker(3, age=50)
+    code, found = study.verified()
+    assert (code, found["verdict"], found["totals"]) == (0, "late", {})
+    assert found["late"] == {"missing": 2, "not_deleted": 1, "stale": 1}
+    study.sync()
+    code, found = study.verified()
+    assert (code, found["verdict"], found["late"]) == (0, "right", {})
+
+
+def test_what_a_marker_proves_to_be_due_is_wrong(study: Study) -> None:
+    """Beside rows that are late; and only a drain tells that it was not to be expected."""
+    study.marker(1, age=2000)
+    study.marker(2, age=100)
+    study.sync()
+    study.at_copy("UPDATE users SET plan = 'spoilt' WHERE id = 7")
+    study.at_copy("UPDATE hard_cases SET amount = 2 WHERE id = 2")
+    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    done = study.verify()
+    assert done.returncode == 1
+    assert "copy: wrong" in done.stdout
+    assert "2 differs, not due yet: 1 stale" in done.stdout
+    assert "wrong (1 of 5), confirm by --drain" in done.stdout
+    assert "NOT EXPECTED" not in done.stdout
+
+
+def test_a_marker_of_the_same_round_proves_its_own_table_only(study: Study) -> None:
+    """Of a tool that copies events first, orders may be as of the round before."""
+    study.marker(1, age=2000)
+    study.sync()
+    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    study.marker(2, age=1300)  # in the round before, after its look at users
+    study.marker(3)
+    study.sync("events")
+    code, found = study.verified()
+    assert (code, found["verdict"], found["late"]) == (0, "late", {"stale": 1})
+    study.source.execute("UPDATE events SET created_at = created_at - interval '900 s'")
+    study.marker(4)
+    study.sync("events")  # and users are left out of yet another round
+    code, found = study.verified()
+    assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
+
+
+def test_a_copy_that_lacks_a_marker_for_too_long_did_not_converge(study: Study) -> None:
+    """One and a half intervals: one until the sync, half of one to finish it."""
+    study.marker(1, age=3000)
+    study.sync()
+    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    study.marker(2, age=1.4 * INTERVAL)
+    assert study.verified()[1]["verdict"] == "late"
+    study.marker(3, age=1.6 * INTERVAL)
+    done = study.verify()
+    assert done.returncode == 1
+    assert "copy: did not converge" in done.stdout
+    assert "a marker has not arrived in 144" in done.stdout
+    assert "2 missing, 1 stale" in done.stdout
+
+
+def test_without_markers_the_lag_decides(study: Study) -> None:
+    """Also where nobody has written one for long, while the load goes on."""
+    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    code, found = study.verified("--lag", "0.2")
+    assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
+    study.marker(1, age=10_000)
+    study.sync("events")
+    code, found = study.verified("--lag", "0.2")
+    assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
+
+
+def test_the_interval_is_that_of_the_tool_s_plan(study: Study, project: Path) -> None:
+    """Of the rate card that its price names, unless tools.toml has one."""
+    plan = 'price = { card = "airbyte", plan = "standard" }'  # every hour
+    text = (project / "tools.toml").read_text()
+    (project / "tools.toml").write_text(text.replace(f"interval_seconds = {INTERVAL}", plan))
+    study.marker(1, age=1.4 * 3600)  # a copy that has none yet
+    assert study.verified()[1]["verdict"] == "late"
+    study.marker(2, age=1.6 * 3600)
+    assert study.verified()[1]["verdict"] == "did not converge"
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        [("events", 1), ("users", 2), ("events", 2), ("users", 2)],
+        [("events", 1), ("users", 2), ("events", 2)],  # users had their turn before the change
+    ],
+    ids=["events first", "events last"],
+)
+def test_a_drain_ends_with_a_round_that_began_after_the_pause(
+    study: Study, rounds: list[tuple[str, int]]
+) -> None:
+    """Whether the marker's table is the first or the last that a round copies.
+
+    When the first sentinel arrives, the other table is as it was before the drain; each copy of a
+    table waits for the sentinel beside its name.
+    """
+    study.source.execute("SELECT pg_advisory_unlock_all()")
+
+    def is_written(sentinel: int) -> bool:
+        with connect(study.dsn) as conn:
+            return len(list(find_markers(conn, RUN, 0))) >= sentinel
+
+    def copy() -> None:
+        for table, sentinel in rounds:
+            wait_for(partial(is_written, sentinel), f"sentinel {sentinel}")
+            study.sync(table)
+
+    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    thread = threading.Thread(target=copy)
+    thread.start()
+    code, found = study.verified("--drain", "--drain-seconds", "60", "--lag", "0.2")
+    thread.join(60)
+    assert (code, found["verdict"]) == (0, "right")
+    assert found["tables"]["events"]["rows"] == 2
+
+
+def test_a_row_that_is_gone_at_the_source_is_wrong_after_a_drain(study: Study) -> None:
+    """Beside the load it was late."""
+    study.source.execute("SELECT pg_advisory_unlock_all()")
+    stopped = threading.Event()
+
+    def run() -> None:  # a tool that never copies hard cases again
+        while not stopped.wait(0.1):
+            Copier(study.dsn, study.copy).sync("users", "events")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        study.source.execute("DELETE FROM hard_cases WHERE id = 5")
+        study.at_copy("UPDATE hard_cases SET amount = 2 WHERE id = 2")
+        done = study.verify("--drain", "--drain-seconds", "60", "--lag", "0.2")
+    finally:
+        stopped.set()
+        thread.join(60)
+    assert done.returncode == 1
+    assert "1 not_deleted, 1 differs" in done.stdout
+    assert "wrong (2 of 4), NOT EXPECTED" in done.stdout
+
+
+def test_transaction_ids_are_compared_beyond_their_four_bytes(
+    project: Path, debian_bin: Path
+) -> None:
+    """After 2^32 transactions new rows have small ids again; frozen rows keep the ids they had."""
+    quick = {"fsync": "off"}
+    info = server.start(project, pg_bin=debian_bin, port=find_free_port(), options=quick)
+    there = f"{info.dsn.rpartition('/')[0]}/copy"
+    add = "INSERT INTO users (email, name, plan, country) VALUES (%s, '', '', '')"
+    with connect(info.dsn) as conn:
+        migrate(conn)
+        conn.execute("CREATE DATABASE copy")
+        conn.execute("UPDATE loadgen_playground SET run_id = %s", (RUN,))
+        conn.execute(add, ("frozen",))
+        conn.execute(add, ("old",))
+    server.stop(project)
+    home = home_of(project)
+    reset = home.account.run([debian_bin / "pg_resetwal", "-e", "1", home.data], home.folder)
+    assert reset.returncode == 0, reset.stderr
+    server.start(project, pg_bin=debian_bin, options=quick)
+    with connect(info.dsn) as conn, connect(there) as copy:
+        migrate(copy)
+        conn.execute("VACUUM (FREEZE) users")
+        conn.execute("UPDATE users SET plan = 'due' WHERE email = 'old'")
+        assert write_marker(conn, RUN, 1, datetime.now(UTC))
+        conn.execute(add, ("late",))
+        (marker,) = find_markers(conn, RUN, 0)
+    assert (marker.horizon or 0) > 2**32
+    source, door = PostgresDoor(info.dsn, is_source=True), PostgresDoor(there)
+    asked = Asked(horizon=marker.horizon)
+    found = reconcile(postgres_tool(there), source, published(source), door, asked)
+    source.close()
+    door.close()
+    assert [(one.table, one.key) for one in found.findings] == [("users", "1"), ("users", "2")]
+    assert found.late.totals == {"missing": 2}  # the marker and the last row

@@ -1,0 +1,75 @@
+"""Errors of one line: what other programs say, without losing why."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+
+from loadgen.costs.aws_door import asked
+from loadgen.costs.reading import Unread
+from loadgen.errors import PlaygroundError, one_line
+from loadgen.source.postgres import explain
+from loadgen.tools import background
+
+SNOWFLAKE = "002003 (02000): SQL compilation error:\nObject 'USERS' does not exist."
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (SNOWFLAKE, "002003 (02000): SQL compilation error: Object 'USERS' does not exist."),
+        ("\n  one\r\n\n\ttwo\n", "one two"),
+        (
+            "Binder Error: no b\n\nLINE 1: SELECT b\n               ^",
+            "Binder Error: no b LINE 1: SELECT b",
+        ),
+        ("", ""),
+        (None, "None"),
+    ],
+)
+def test_lines_are_joined(message: object, line: str) -> None:
+    """What only points at a place in the line above is left out."""
+    assert one_line(message) == line
+
+
+def test_a_long_message_keeps_its_begin_and_its_end() -> None:
+    """Its cause may be at either."""
+    line = one_line("begin\n" + "x" * 1000 + "\nthe cause", 90)
+    assert len(line) <= 90
+    assert line.startswith("begin x")
+    assert " … " in line
+    assert line.endswith("x the cause")
+
+
+def test_a_connection_tells_of_each_try() -> None:
+    """With two addresses, or TLS tried first, the reason may be in any line."""
+    error = psycopg.OperationalError(
+        'connection failed: connection to server at "h", port 1 failed: Connection refused\n'
+        "\tIs the server running on that host and accepting TCP/IP connections?\n"
+        'connection to server at "i", port 1 failed: FATAL:  database "d" does not exist'
+    )
+    said = str(explain(error, "postgresql://u@h:1/d"))
+    assert "there is no database 'd'" in said
+    assert "Is the server running" not in said
+
+
+def test_aws_says_why_in_any_line() -> None:
+    """Also where botocore's own message has several."""
+
+    def refuse() -> None:
+        raise ClientError({"Error": {"Code": "Odd", "Message": "not done:\nthe cause"}}, "Get")
+
+    assert asked("s3:Get", refuse) == Unread("s3:Get: not done: the cause (Odd)")
+
+
+def test_a_runner_that_does_not_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its exception's whole message, and nothing of what an earlier start has left in the log."""
+    (tmp_path / background.LOG).write_text("an old word\n")
+    (tmp_path / "odd_runner.py").write_text("raise ValueError('not started:\\nthe cause\\nmore')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(PlaygroundError, match="ValueError: not started: the cause more") as refused:
+        background.launch(tmp_path, "odd_runner")
+    assert "an old word" not in str(refused.value)
