@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -282,3 +283,18 @@ def test_the_console_script_is_the_same_command(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == f"loadgen {__version__}\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_an_interruption(number: signal.Signals) -> None:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does: one line, exit code 130."""
+    command = [sys.executable, "-m", "loadgen", "plan", "--count", "100000000"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.endswith("loadgen: interrupted\n")
