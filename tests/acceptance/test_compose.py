@@ -157,7 +157,9 @@ def test_the_stack_runs(image: Image, source: server.ServerInfo) -> None:
     (image.root / "project").mkdir()
     (image.root / "project" / ".env").write_text(DOTENV)
     # A busy machine may be the bottleneck for a few seconds: that is let pass, as a user would.
-    (image.root / "project" / "thresholds.toml").write_text("generator_bottleneck_share = 1.0\n")
+    (image.root / "project" / "thresholds.toml").write_text(
+        "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"
+    )
     ask = Ask(f"http://127.0.0.1:{stack.page}")
 
     def workers() -> int:

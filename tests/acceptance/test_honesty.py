@@ -67,7 +67,7 @@ def test_a_stalling_generator_makes_the_run_invalid(
     assert "The generator itself was the bottleneck" in checked.stdout
     assert run_loadgen("report").returncode == 0
     # Who knows better may say so.
-    (project / "thresholds.toml").write_text("generator_bottleneck_share = 1\n")
+    (project / "thresholds.toml").write_text("generator_bottleneck_share = 1\nskipped_share = 1\n")
     assert run_loadgen("report", "--check").returncode == 0
 
 

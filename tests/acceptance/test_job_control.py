@@ -52,6 +52,8 @@ class Terminal:
 def terminal(seeded: str, project: Path, metrics_port: int) -> Iterator[Terminal]:
     """Yield a shell in the project, with a `load` that runs for so many seconds."""
     shutil.copy(ROOT / "locustfile.py", project)
+    limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"  # on a busy machine
+    (project / "thresholds.toml").write_text(limits)
     environment = clean_environment(
         {
             "DATABASE_URL": seeded,
@@ -77,7 +79,7 @@ def test_a_load_in_the_background_runs_to_its_end(
     """
     before = counted(seeded)
     terminal.type(
-        "stty -a >before; load 3s & wait $!; echo ended=$?; stty -a >after; echo d''one\n"
+        "stty -a >before; load 3s & wait $!; echo ended''=$?; stty -a >after; echo d''one\n"
     )
     terminal.wait_for("done")
     assert "ended=0" in terminal.shown, terminal.shown
@@ -96,9 +98,8 @@ def test_keys_work_in_the_foreground_and_a_stopped_job_goes_on_in_the_background
     terminal.wait_for('{"PostgresUser": 3} (3 total users)')
     terminal.type("\x1a")
     terminal.wait_for("Stopped")
-    terminal.type("bg >/dev/null; echo typed''-here; wait %1; echo ended=$?\n")
+    terminal.type("bg >/dev/null; echo typed''-here; wait %1; echo ended''=$?\n")
     terminal.wait_for("typed-here")
     terminal.wait_for("ended=")
-    # What fell due while it was stopped may have been skipped, and is then told.
-    assert any(f"ended={code}" in terminal.shown for code in (0, 3, 4)), terminal.shown
+    assert "ended=0" in terminal.shown, terminal.shown
     assert latest(project)["ended_at"] is not None
