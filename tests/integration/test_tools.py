@@ -255,3 +255,25 @@ def test_they_run_beside_each_other_until_stopped(database: str) -> None:
         )
     assert rows["odd_texts"] == done["odd_texts"]["committed"]
     assert rows["late_commits"] == done["late_commits"]["committed"]
+
+
+def test_a_late_commit_outlives_the_role_s_limits_and_a_failure_has_its_sqlstate(
+    database: str,
+) -> None:
+    """A limit on idle transactions ends none that is held on purpose; what ends one is counted."""
+    bend(database)
+    settings = load_settings({"hard_case_seconds": 1.5, "late_commits_per_hour": 7200})
+    cases = HardCases(database, settings, ("late_commits",), lambda: False)
+    cases.start()
+    try:
+        wait_for(lambda: cases.counts()["late_commits"]["committed"], "a late commit")
+        assert cases.counts()["late_commits"]["failed"] == 0
+        end = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = "
+            "current_database() AND application_name = 'loadgen hard cases' AND xact_start < now()"
+        )
+        with connect(database) as conn:
+            wait_for(lambda: conn.execute(end).fetchone() != (0,), "one that is held open")
+        wait_for(lambda: cases.failures().get(("late_commits", "57P01")), "its failure")
+    finally:
+        cases.stop()
