@@ -87,7 +87,7 @@ def writing(dsn: str, rate: int) -> Iterator[list[int]]:
             conn.execute("SET synchronous_commit = off")
             began = time.monotonic()
             while not stopped.is_set():
-                while written[0] < (time.monotonic() - began) * rate:
+                while not stopped.is_set() and written[0] < (time.monotonic() - began) * rate:
                     written[0] += 1
                     _write(conn, written[0])
                 slow.execute("UPDATE orders SET quantity = quantity + 1 WHERE id = 7")
