@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -18,6 +19,9 @@ from typing import Final
 
 from loadgen import __version__
 from loadgen.errors import PlaygroundError
+
+_INTERRUPTED: Final = 128 + signal.SIGINT
+_CLEAN_UP_SECONDS: Final = 180.0  # for an interrupted command; a server may not answer any more
 
 # Each command and an example of it, in the order in which a new user meets them.
 COMMANDS: Final = {
@@ -72,24 +76,31 @@ def _no_collection() -> Iterator[None]:
 
 @contextmanager
 def _interrupted_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that it cleans up; once.
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that it cleans up, within a time.
 
-    `timeout` signals its child twice, and the second signal would end the cleaning up. Under nohup
-    SIGHUP stays ignored.
+    `timeout` signals its child twice: only a second Ctrl-C interrupts the cleaning up. What is
+    ignored stays so: SIGHUP under nohup, SIGINT in a script's background job.
     """
+    limit = threading.Timer(_CLEAN_UP_SECONDS, os._exit, (_INTERRUPTED,))
+    limit.daemon = True
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         for number in former:
             signal.signal(number, lambda *_: None)
+        if signal.SIGINT in former:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        limit.start()
         raise KeyboardInterrupt
 
-    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.getsignal(number) for number in numbers}
     former = {number: old for number, old in former.items() if old is not signal.SIG_IGN}
     for number in former:
         signal.signal(number, interrupt)
     try:
         yield
     finally:
+        limit.cancel()
         for number, old in former.items():
             signal.signal(number, old)
 
@@ -102,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
     except KeyboardInterrupt:
         print("loadgen: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return _INTERRUPTED
 
 
 def _run(arguments: Sequence[str]) -> int:

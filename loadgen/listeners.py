@@ -66,6 +66,7 @@ class Listeners:
     port: MetricsPort
     resumed: resume.Resumed | None = None  # until its run has begun
     run: Run | None = None
+    beginning = False  # a run is being readied
     worker: Worker | None = None  # in a worker process only
     interrupted_at: float | None = None  # on the monotonic clock
     prepared = False  # whether the source is locked, and the ports are open
@@ -197,15 +198,19 @@ def _start(environment: Environment, options: argparse.Namespace) -> None:
         _state.lock.session,
         beside,
     )
+    # Locust's timer runs already: where it ends the process first, nothing was done.
+    _state.beginning, environment.process_exit_code = True, SourceError.exit_code
     try:
         conductor.begin() if resumed is None else conductor.go_on(resumed)
     except PlaygroundError as exc:
+        _state.beginning = False
         _state.resumed = resumed  # still to be done: the page may start it again
         terminal.print_error(exc)
         environment.process_exit_code = exc.exit_code
         if options.headless:
             gevent.spawn(runner_of(environment).quit)
         raise StopTest from exc
+    _state.beginning, environment.process_exit_code = False, None
     _state.run = Run(environment, conductor)
     terminal.print_opening(conductor)
 
@@ -244,6 +249,10 @@ def drain(environment: Environment, **_: Any) -> None:
 def close(environment: Environment, **_: Any) -> None:
     """Finish what is still under way before Locust shuts down."""
     _state.shutting_down = True
+    if _state.beginning and _state.interrupted_at is None:
+        terminal.print_error(
+            SourceError("the run was over before it began: the source did not answer in time")
+        )
     drain(environment)
     locust_patches.complete_csv()
     if _state.run is not None:

@@ -126,14 +126,25 @@ class RunRecord:
     def journal(self, kind: str, at: datetime | None = None, **details: object) -> int:
         """Append one event to run.json's journal; `at` is now unless given. Costs one fsync.
 
-        Returns its number, for `amend`. A full disk raises nothing: `flush` tells of it, and
-        whatever is noted here has happened all the same.
+        Returns its number, for `amend`. What can't be written raises RecordError and is not there.
         """
-        entry = {"at": at or self.now(), "kind": kind, **details}
-        self._journal.append(_encoded(entry, f"journal entry {kind}"))
-        self.journaled[kind] += 1
+        number = self._enter(kind, at, details)
+        try:
+            self._write()
+        except RecordError:
+            del self._journal[number]
+            self.journaled[kind] -= 1
+            raise
+        return number
+
+    def note(self, kind: str, at: datetime | None = None, **details: object) -> int:
+        """Append an event as `journal` does; one that can't be written waits for the next `flush`.
+
+        It has happened all the same.
+        """
+        number = self._enter(kind, at, details)
         self._try_to_write()
-        return len(self._journal) - 1
+        return number
 
     def amend(self, number: int, **details: object) -> None:
         """Add to an event of the journal what was not known when it was written."""
@@ -217,6 +228,12 @@ class RunRecord:
                 raise RecordError(f"{self.path / RUN_FILE}: journal must be a list of events")
             self._journal = [_encoded(entry, "journal") for entry in entries]
         self._fields.update(rest)
+
+    def _enter(self, kind: str, at: datetime | None, details: Mapping[str, object]) -> int:
+        entry = {"at": at or self.now(), "kind": kind, **details}
+        self._journal.append(_encoded(entry, f"journal entry {kind}"))
+        self.journaled[kind] += 1
+        return len(self._journal) - 1
 
     def _try_to_write(self) -> None:
         with suppress(RecordError):

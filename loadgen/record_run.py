@@ -106,7 +106,8 @@ class Run:
     bottleneck_reason: str | None
     spent_before: Spent
     spent_after: Spent
-    hard_cases: Mapping[str, int]  # committed turns
+    hard_cases: Mapping[str, int]  # turns that were committed
+    seconds_without_sample: float | None = None
 
 
 def run_of(path: Path, raw: Mapping[str, object]) -> Run:
@@ -142,6 +143,7 @@ def run_of(path: Path, raw: Mapping[str, object]) -> Run:
         spent_before=_spent(keys.below("spent_before")),
         spent_after=_spent(keys.below("spent_after")),
         hard_cases=keys.each("hard_cases", lambda case: case.whole("committed") or 0),
+        seconds_without_sample=keys.below("sampled").number("seconds_without"),
     )
 
 

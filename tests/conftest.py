@@ -4,11 +4,13 @@
 test once on the embedded server and once on Debian's Postgres 15 (skipped by name without it).
 """
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -38,6 +40,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
 EMULATORS = Path(__file__).parents[1] / ".tools" / "emulators" / "bin"
 COMMAND_SECONDS = 300
+_COVERAGE = "COVERAGE_PROCESS_CONFIG"  # its configuration, for subprocesses
 
 
 def find_free_port() -> int:
@@ -247,18 +250,22 @@ class RunLoadgen(Protocol):
 
 
 def clean_environment(
-    extra: Mapping[str, str] | None = None, *, measured: bool = True
+    extra: Mapping[str, str] | None = None, *, measured: bool = True, gevent: bool = False
 ) -> dict[str, str]:
     """Return an environment without anybody's settings, but with what coverage needs.
 
     What is to be interrupted must not be `measured`: a KeyboardInterrupt inside coverage's own
-    lock leaves it locked, and the process waits for ever.
+    lock leaves it locked, and the process waits for ever. What runs greenlets says `gevent`.
     """
     kept = {
         name: value
         for name, value in os.environ.items()
         if name == "PATH" or (measured and name.startswith("COV"))
     }
+    if gevent and _COVERAGE in kept:
+        # Everywhere it would cost half of the suite's processor time.
+        config = json.loads(b64decode(kept[_COVERAGE])) | {"concurrency": ["gevent", "thread"]}
+        kept[_COVERAGE] = b64encode(json.dumps(config).encode()).decode()
     return kept | {"HOME": "/nonexistent", "LANG": "C.UTF-8"} | dict(extra or {})
 
 
@@ -276,7 +283,7 @@ def spawning() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=cwd,
-            env=clean_environment(env, measured=measured),
+            env=clean_environment(env, measured=measured, gevent="locust" in arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

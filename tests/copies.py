@@ -29,6 +29,7 @@ COLUMNS = {
     "exact": ("numeric(30,12)", "numeric", "DECIMAL(38,15)", "NUMBER(38,15)"),
     "loose": ("numeric", "double precision", "DOUBLE", "FLOAT"),
     "ratio": ("double precision", "double precision", "DOUBLE", "FLOAT"),
+    "narrow": ("real", "real", "FLOAT", "FLOAT"),
     "flag": ("boolean", "boolean", "BOOLEAN", "BOOLEAN"),
     "day": ("date", "date", "DATE", "DATE"),
     "wall": ("timestamp", "timestamp", "TIMESTAMP", "TIMESTAMP_NTZ"),
@@ -40,10 +41,13 @@ COLUMNS = {
 }
 # What the source itself keeps NULL out of; a copy does not.
 _NEVER_NULL = frozenset({"other", "code", "small", "flag", "happened", "doc", "version"})
+_ODD = "WHEN 51 THEN 'NaN' WHEN 52 THEN 'Infinity' WHEN 53 THEN '-Infinity' WHEN 54 THEN '-0'"
 _FILL = f"""INSERT INTO samples SELECT k,
   CASE WHEN k % 7 = 0 THEN NULL WHEN k % 5 = 0 THEN '' ELSE 'it''s wörd ' || k END,
   CASE WHEN k % 11 = 0 THEN '<null>' ELSE 'o,' || k || ':' END,
-  md5(k::text)::uuid, k - 150, k * 1.37, k * 100000.000000000001, k * 0.5, k / 8.0, k % 2 = 0,
+  md5(k::text)::uuid, k - 150, k * 1.37, k * 100000.000000000001,
+  CASE k WHEN 55 THEN 'NaN' WHEN 56 THEN 'Infinity' ELSE k * 0.5 END,
+  CASE k {_ODD} ELSE (k / 8.0)::float8 END, CASE k {_ODD} ELSE (k / 8.0)::float4 END, k % 2 = 0,
   date '2026-01-01' + k, timestamp '2026-01-01 10:00:00' + k * interval '1.000001 s',
   timestamptz '2026-01-01 10:00:00+00' + k * interval '1.5 s',
   jsonb_build_object('kéy', k, 'a', 'x, "' || k, 'list', jsonb_build_array(1, true, null)),

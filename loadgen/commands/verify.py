@@ -192,7 +192,7 @@ def _paces(args: argparse.Namespace, settings: Settings, tools: Sequence[Tool]) 
     for tool in tools:
         interval = intervals.get(tool.name)
         limit, lag, drain = _LAG, _LAG, _DRAIN
-        if interval is not None:
+        if interval is not None:  # one until the next sync, half of one to finish it
             limit, lag, drain = 1.5 * interval, 2 * interval + 5, max(_DRAIN, 3 * interval)
         if args.lag is not None:
             limit = lag = float(args.lag)
@@ -224,9 +224,10 @@ class _Moving:
     def asked(self, asked: Asked, tool: Tool, pace: _Pace) -> Asked:
         """Return how to verify a tool: by markers if they tell what is due, else by its lag."""
         lag = max(0.0, pace.lag_seconds - (self.rested_seconds or 0.0))
+        is_at_rest = self.rested_seconds is not None and lag == 0
         horizon = self._horizon(tool, pace)
-        if horizon is None or (lag == 0 and horizon.lacking_seconds is None):
-            return replace(asked, lag=lag, settled=lag == 0)
+        if horizon is None or (is_at_rest and horizon.lacking_seconds is None):
+            return replace(asked, lag=lag, settled=is_at_rest)
         again = lag if lag <= _LAG else _AGAIN  # what comes meanwhile is in flight, not late
         return replace(asked, lag=again, horizon=horizon.xid, settled=False)
 
@@ -305,7 +306,10 @@ def _rested_seconds(record: Run | None) -> float:
     """Return how long ago the run's last write was, as its record has it."""
     if record is None or record.ended_at is None:
         return math.inf
-    return max(0.0, (datetime.now(UTC) - record.ended_at).total_seconds())
+    # The record's times go on through steps of the machine's clock; now it shows all of them.
+    steps = [e.details["seconds"] for e in record.journal if e.kind == "clock_stepped"]
+    stepped = sum(float(step) for step in steps if isinstance(step, int | float))
+    return max(0.0, (datetime.now(UTC) - record.ended_at).total_seconds() - stepped)
 
 
 def _say(text: str) -> None:

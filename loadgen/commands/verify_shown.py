@@ -15,7 +15,6 @@ from loadgen.verify.outcome import ToolOutcome
 
 _FINDINGS: Final = 30  # shown of a tool
 _OF_A_SORT: Final = 3  # and of one table, kind and column
-_CELL: Final = 30  # characters of a value: a time in full
 _COLOURS: Final = {"right": "green", "late": "yellow", "lossy": "yellow"}
 
 
@@ -95,8 +94,7 @@ def _cases(outcome: ToolOutcome) -> Table:
 
 
 def _cell(value: str | None) -> str:
-    """Return a value of which no character moves the cursor."""
+    """Return a value of which no character moves the cursor; it is short already."""
     if value is None:
         return "[dim]NULL[/]"
-    shown = value if len(value) <= _CELL else f"{value[: _CELL - 1]}…"
-    return escape("".join(one if one.isprintable() else "\ufffd" for one in shown))
+    return escape("".join(one if one.isprintable() else ascii(one)[1:-1] for one in value))

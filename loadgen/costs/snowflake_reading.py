@@ -24,6 +24,7 @@ from loadgen.costs.snowflake_rows import (
 from loadgen.costs.snowflake_usage import SnowflakeUsage
 from loadgen.costs.uptime import Awake, awake, by_size
 from loadgen.costs.window import HOUR, Window
+from loadgen.destination.columns import there_is
 from loadgen.errors import DestinationError
 
 # Under which WAREHOUSE_METERING_HISTORY has cloud services of what ran without a warehouse [K].
@@ -138,9 +139,11 @@ class Reading:
         own = [hour for hour in self.hours if hour.warehouse == warehouse]
         known = not isinstance(self.warehouses, Unread) and warehouse in self.warehouses
         if not own and not known:
+            others = self.warehouses if not isinstance(self.warehouses, Unread) else ()
+            instead = f"; {there_is(warehouse, others)}" if others else ""
             return Unread(
                 f"warehouse {warehouse} has no metered hour and is not among those that our role "
-                "may see: correct tools.toml, or grant MONITOR on it"
+                f"may see{instead}: correct tools.toml, or grant MONITOR on it"
             )
         if own and all(hour.compute is None for hour in own):
             return Unread(f"CREDITS_USED_COMPUTE of {warehouse} is not filled")

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from loadgen.destination.columns import Family
 
@@ -26,10 +26,30 @@ class Table(BaseModel):
 
 
 class Flag(Table):
-    """A column that says something of its row: where it is true, or where it holds anything."""
+    """A condition on a column: it is true, it holds anything, or it equals a value."""
 
     column: str
-    when: Literal["true", "not_null"]
+    when: Literal["true", "not_null"] | None = None
+    equals: str | int | None = None
+
+    @field_validator("equals", mode="before")
+    @classmethod
+    def _text_or_number(cls, value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(  # noqa: TRY004 - pydantic reports a ValueError with its place
+                'it is a text or a whole number; of a boolean say when = "true"'
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Flag":
+        if (self.when is None) == (self.equals is None):
+            raise ValueError(
+                f'{self.column} needs one of when = "true", when = "not_null" and equals = VALUE'
+            )
+        if "\\" in str(self.equals):
+            raise ValueError(f"{self.column} equals {self.equals!r}: a value has no backslash")
+        return self
 
 
 class LoadTime(Table):

@@ -16,6 +16,7 @@ from loadgen.destination.tools_file import Tool
 
 KEY: Final = "id"
 _DELETED: Final = re.compile(r"delet|removed")
+_OPERATION: Final = re.compile(r"(^|[^a-z0-9])op$")
 _CURRENT: Final = re.compile(r"(^|_)(is_)?(active|current|latest)$")
 _LOADED: Final = re.compile(r"load|sync|insert|extract|ingest|merge|process|updat|publish")
 _TIMES: Final = ("timestamp", "timestamptz")
@@ -58,7 +59,7 @@ def recognised(tool: Tool, source: Tables, copies: Mapping[str, Tables]) -> Land
         landing.note("schema", f"the tables are also in {others}: name the one that is meant")
     usual = Convention.model_validate(known()[landing.kind])
     _say_kind(landing, tool, usual, own)
-    _names(landing, tool, usual, affixes, copy)
+    _names(landing, tool, usual, affixes, pairs)
     _ignored(landing, usual, own)
     _deletes(landing, usual, own)
     _current_row(landing, usual, own)
@@ -126,16 +127,15 @@ def _say_kind(landing: Landing, tool: Tool, usual: Convention, own: Mapping[str,
         landing.note("kind", f"tools.toml says {tool.kind}, of which no column is there")
 
 
-def _names(landing: Landing, tool: Tool, usual: Convention, affixes: Affixes, copy: Tables) -> None:
-    """Propose the pattern and the case of the copy's names."""
+def _names(landing: Landing, tool: Tool, usual: Convention, affixes: Affixes, pairs: Pairs) -> None:
+    """Propose the pattern and the case of the copy's names, the tool's own left aside."""
     before, after = affixes
     pattern = f"{before}{{table}}{after}"
     if pattern != usual.table_pattern.lower():
         landing.convention["table_pattern"] = pattern
         landing.note("table_pattern", f"by {listed(list(landing.found.values()))}")
-    names = [*landing.found.values()]
-    names += [one.name for table in landing.found.values() for one in copy[table]]
-    # Of the rule of case a proposal is free: names that it finds need no key.
+    names = [*landing.found.values(), *(column.name for _, _, column in _landed(pairs))]
+    # Names that the rule of case finds need no key.
     if all(find_name(_usual_name(tool, usual, one), [one], tool.destination) for one in names):
         return
     case = _case(names)
@@ -174,10 +174,14 @@ def _deletes(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> 
             landing.note("deletes", "the destination's option for hard deletes adds it, too: with "
                                     'that, set deletes = "hard"')  # fmt: skip
         return
-    found = _flag(own, _DELETED)
+    found = _flag(own, _DELETED) or _operation(own)
     if found is not None:
-        landing.convention |= {"deletes": "soft", "delete_marker": found.model_dump()}
+        mark = found.model_dump(exclude_none=True)
+        landing.convention |= {"deletes": "soft", "delete_marker": mark}
         landing.note("deletes", f"guessed by the name and type of {found.column}")
+        if found.equals is not None:
+            landing.note("deletes", f"that it holds {found.equals} in a deleted row, no catalogue "
+                                    "tells: look at one")  # fmt: skip
     elif usual.deletes == "soft":
         landing.note("deletes", 'no column marks a deleted row: "hard" if the tool takes it away, '
                                 '"none" if it never hears of it; no catalogue tells')  # fmt: skip
@@ -190,13 +194,24 @@ def _flag(own: Mapping[str, Column], sign: re.Pattern[str]) -> Flag | None:
     return None
 
 
+def _operation(own: Mapping[str, Column]) -> Flag | None:
+    """Return the column that names the last operation on its row, and what it says of a delete.
+
+    AWS DMS writes I, U or D into Op; Estuary c, u or d into _meta/op, Debezium into __op.
+    """
+    for name, column in own.items():
+        if _OPERATION.search(name) and column.family == "text":
+            return Flag(column=name, equals="D" if name == "op" else "d")
+    return None
+
+
 def _current_row(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> None:
     if usual.current_row and usual.current_row.column in own:
         landing.note("current_row", f"history mode: {own[usual.current_row.column].name} is there")
         return
     found = _flag(own, _CURRENT)
     if found is not None:
-        landing.convention["current_row"] = found.model_dump()
+        landing.convention["current_row"] = found.model_dump(exclude_none=True)
         landing.note("current_row", f"guessed by the name and type of {found.column}")
 
 

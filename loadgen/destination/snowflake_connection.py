@@ -29,11 +29,11 @@ _EMULATED: Final = {"user": "emulator", "account": "emulator", "password": "emul
 
 
 def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """Return what the connector is told; what is `given` (not None) comes before the settings.
+    """Return the connector's parameters; what is `given` (not None) comes before the settings.
 
-    Raises DestinationError where something is missing.
+    Raises DestinationError if something is missing.
     """
-    told: dict[str, object] = {
+    values: dict[str, object] = {
         "account": settings.snowflake_account,
         "user": settings.snowflake_user,
         "private_key_file": settings.snowflake_private_key_path,
@@ -46,18 +46,18 @@ def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict
         "protocol": settings.snowflake_protocol,
         "login_timeout": _LOGIN_SECONDS,
     }
-    told |= {name: value for name, value in (given or {}).items() if value}
-    found = {name: _plain(value) for name, value in told.items() if value}
+    values |= {name: value for name, value in (given or {}).items() if value}
+    parameters = {name: _plain(value) for name, value in values.items() if value}
     if is_local(host := settings.snowflake_host or ""):
         exempt_from_proxies(host)
-    if "account" in found:
-        found["account"] = account_of(str(found["account"]))
-    if settings.snowflake_host and "private_key_file" not in found:
-        return {**_EMULATED, **found}
+    if "account" in parameters:
+        parameters["account"] = account_of(str(parameters["account"]))
+    if settings.snowflake_host and "private_key_file" not in parameters:
+        return {**_EMULATED, **parameters}
     for name, setting in _NEEDED.items():
-        if name not in found:
+        if name not in parameters:
             raise DestinationError(f"{setting} is not set: Snowflake needs it")
-    return found
+    return parameters
 
 
 def account_of(identifier: str) -> str:
@@ -91,7 +91,7 @@ def _parts(identifier: str) -> tuple[str, str]:
     return label, next((part for part in rest if part != "privatelink"), "")
 
 
-def connect(told: Mapping[str, Any], where: str, tag: str) -> "SnowflakeConnection":
+def connect(parameters: Mapping[str, Any], where: str, tag: str) -> "SnowflakeConnection":
     """Return a connection in UTC whose statements carry `tag`. Raises DestinationError."""
     try:
         from snowflake import connector  # noqa: PLC0415 - an extra
@@ -99,25 +99,27 @@ def connect(told: Mapping[str, Any], where: str, tag: str) -> "SnowflakeConnecti
         raise DestinationError(
             "Snowflake's package is not installed: pip install 'simplyload-playground[snowflake]'"
         ) from exc
-    told = _with_open_key(told)
+    parameters = _with_open_key(parameters)
     try:
-        return connector.connect(**told, session_parameters={"QUERY_TAG": tag, "TIMEZONE": "UTC"})
+        return connector.connect(
+            **parameters, session_parameters={"QUERY_TAG": tag, "TIMEZONE": "UTC"}
+        )
     except connector.errors.Error as exc:
         raise DestinationError(refusal(where, str(exc.msg or exc))) from exc
     except (OSError, ValueError, TypeError) as exc:  # the key's file
-        if "private_key_file_pwd" in told:
+        if "private_key_file_pwd" in parameters:
             raise DestinationError(
-                f"the private key {told['private_key_file']} can't be opened with "
+                f"the private key {parameters['private_key_file']} can't be opened with "
                 f"SNOWFLAKE_PRIVATE_KEY_PASSPHRASE ({one_line(exc)}): correct the passphrase"
             ) from exc
         raise DestinationError(f"the private key can't be read: {one_line(exc)}") from exc
 
 
-def _with_open_key(told: Mapping[str, Any]) -> dict[str, Any]:
+def _with_open_key(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the login with a passphrase only if the key has one. Raises DestinationError."""
-    told = dict(told)
-    passphrase = told.pop("private_key_file_pwd", None)
-    file = told.get("private_key_file")
+    parameters = dict(parameters)
+    passphrase = parameters.pop("private_key_file_pwd", None)
+    file = parameters.get("private_key_file")
     try:
         # In the first line of PKCS #8, in the second of the older form.
         encrypted = file is not None and b"ENCRYPTED" in Path(file).read_bytes()
@@ -127,7 +129,7 @@ def _with_open_key(told: Mapping[str, Any]) -> dict[str, Any]:
         raise DestinationError(
             f"the private key {file} has a passphrase: set SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"
         )
-    return {**told, "private_key_file_pwd": passphrase} if encrypted else told
+    return {**parameters, "private_key_file_pwd": passphrase} if encrypted else parameters
 
 
 def refusal(where: str, text: str) -> str:

@@ -74,6 +74,8 @@ class Tool(Table):
     def _with_convention(cls, raw: dict[str, Any]) -> dict[str, Any]:
         """Fill in the kind's convention where the tool does not replace it."""
         changed = raw.get("convention", {})
+        if isinstance(changed, dict) and "delete_marker" in changed:
+            changed = {"deletes": "soft", **changed}
         # A kind that is not known is refused as such, without a word on its convention.
         usual = known().get(str(raw.get("kind")), known()["generic"])
         return {**raw, "convention": {**usual, **changed} if isinstance(changed, dict) else changed}
@@ -242,7 +244,8 @@ def _line(name: str, error: ErrorDetails) -> str:
     if kind == "missing":
         return f"[{table}]: {key} is missing"
     if kind == "value_error":
-        return f"[{table}]: {said.removeprefix('Value error, ')}"
+        place = ".".join(filter(None, [table, key]))
+        return f"[{place}]: {said.removeprefix('Value error, ')}"
     return f"[{table}]: {key}: {said[0].lower()}{said[1:]}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from loadgen.destination.columns import literal
+from loadgen.destination.columns import find_name, there_is
 from loadgen.destination.snowflake_door import SnowflakeDoor
 from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError
@@ -42,7 +42,7 @@ def look(tool: Tool, settings: Settings) -> Warehouse | None:
             )
         if tool.warehouse is None or settings.snowflake_host:
             return None
-        rows = door.named(f"SHOW WAREHOUSES LIKE {literal(tool.warehouse)}")
+        rows = door.named("SHOW WAREHOUSES")
     finally:
         door.close()
     return read(tool, rows)
@@ -51,15 +51,18 @@ def look(tool: Tool, settings: Settings) -> Warehouse | None:
 def read(tool: Tool, rows: Sequence[Mapping[str, Any]]) -> Warehouse:
     """Return the tool's warehouse from the answer. Raises DestinationError where it lacks it."""
     wanted = str(tool.warehouse)
-    row = next((row for row in rows if str(row["name"]).upper() == wanted.upper()), None)
-    if row is None:
+    by_name = {str(row["name"]): row for row in rows}
+    name = find_name(wanted, by_name, "snowflake")
+    if name is None:
         raise DestinationError(
-            f"warehouse {wanted} is not there for the role that asks: make it, or "
-            f"GRANT USAGE, MONITOR ON WAREHOUSE {wanted} to the role"
+            f"warehouse {wanted} is not there for the role that asks; "
+            f"{there_is(wanted, by_name)}: correct warehouse in [tools.{tool.name}], or GRANT "
+            f"USAGE, MONITOR ON WAREHOUSE {wanted} to the role"
         )
+    row = by_name[name]
     return Warehouse(
         tool=tool.name,
-        name=wanted,
+        name=name,
         size=str(row["size"]),
         generation=str(row.get("generation") or row.get("resource_constraint") or "unknown"),
         accelerated=str(row.get("enable_query_acceleration")).lower() == "true",

@@ -61,7 +61,7 @@ DISK_SECONDS = 30.0
 
 
 # Connections of a load that has just ended may take a moment to leave.
-ROOM_SECONDS = 5.0
+ROOM_SECONDS = 2.0
 
 
 @dataclass(slots=True)

@@ -56,14 +56,14 @@ class Journal:
         has happened before; None where its count has not doubled since the last line.
         """
         if kind not in _REPEATS:
-            self._record.journal(kind, at, **details)
+            self._record.note(kind, at, **details)
             return details
         now = self._record.now()
         sort = str(details.get("what", kind))
         entries = self._entries(kind, sort, details, now)
         entry = entries.get(sort)
         if entry is None:
-            number = self._record.journal(kind, at or now, **details)
+            number = self._record.note(kind, at or now, **details)
             entries[sort] = _Entry(number, at or now, dict(details))
             return details
         entry.count += 1

@@ -78,7 +78,7 @@ class Station:
         self._session = session or (lambda: postgres.connect(dsn))
         with (
             postgres.plain_errors("reading the source's open orders"),
-            self._session() as connection,
+            postgres.connect(dsn) as connection,
         ):
             orders = [] if joins else open_orders(connection, share)
         self.clock = ScheduleClock(time.monotonic)

@@ -55,7 +55,6 @@ class WorkersSwarm(Roster):
         self._silent: set[str] = set()  # lost, and not heard again
         self._changes: list[tuple[float, dict[str, float], ProfileName]] = []
         self._version = 0  # of what was announced last
-        self._zero = 0.0
         self._ending = False  # nothing is offered any more, and nothing handed over
         self._problem: str | None = None
         self._children = {child.pid for child in psutil.Process().children()}  # of --processes
@@ -144,7 +143,6 @@ class WorkersSwarm(Roster):
         """Announce when schedule time is to go on."""
         self._clock.resume(time.monotonic() + _AHEAD_SECONDS)
         wall, at = time.time() + _AHEAD_SECONDS, self.now()
-        self._zero = wall - at
         self._end(at + self._plan.duration - self.elapsed() - _AHEAD_SECONDS)
         return self._announce(do="resume", at=wall)
 
@@ -195,9 +193,9 @@ class WorkersSwarm(Roster):
         while time.monotonic() < deadline and not any(r.backends for r in self.remotes.values()):
             gevent.sleep(0.01)
         s, elapsed = (self._past.s, self._past.elapsed) if self._past else (0.0, 0.0)
-        self._zero = time.time() + _AHEAD_SECONDS - s
+        zero = time.time() + _AHEAD_SECONDS - s
         self._clock.start(time.monotonic() + _AHEAD_SECONDS - s, elapsed - s)
-        self._tell_all(do="start", zero=self._zero)
+        self._tell_all(do="start", zero=zero)
         if self._past is not None:
             self._end(s + self._plan.duration - elapsed)
 
@@ -275,7 +273,8 @@ class WorkersSwarm(Roster):
             joins_at=joins_at,
             resumes_at=self._past.s if self._past else None,
             passed=self._past.passed if self._past else {},
-            zero=self._zero,
+            # Told anew each time: somebody may have set the clock since the start.
+            zero=0.0 if joins_at is None else time.time() - self.now(),
             paused_at=self._clock.limit if self._clock.limit < inf else None,
         )
 

@@ -18,7 +18,6 @@ from loadgen.verify import cases
 
 _FINDINGS = 5  # shown of a tool
 _NO_PLANS: Mapping[str, float] = MappingProxyType({})
-_CELL = 40  # characters of a value that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +79,10 @@ def _findings(tools: Mapping[str, Any]) -> Table:
             name,
             one["kind"],
             one["table"],
-            _cut(one["key"]),
+            _value(one["key"]),
             one["column"] or "",
-            _cut(one["source"]),
-            _cut(one["destination"]),
+            _value(one["source"]),
+            _value(one["destination"]),
         )
         for name, tool in tools.items()
         for one in tool["findings"][:_FINDINGS]
@@ -110,9 +109,9 @@ def _case(one: Mapping[str, Any]) -> str:
     return f"{said}; {example}" if example else said
 
 
-def _cut(value: object) -> str:
-    text = words.NOTHING if value is None else str(value)
-    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+def _value(value: object) -> str:
+    """Return a value of a finding, whose text is short already."""
+    return words.NOTHING if value is None else str(value)
 
 
 def _freshness(delivered: Mapping[str, Deliveries], plans: Mapping[str, float]) -> Table:

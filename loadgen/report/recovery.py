@@ -136,6 +136,8 @@ def _setbacks(journal: Sequence[JournalEvent]) -> Iterator[tuple[str, ...]]:
 
 
 def _setback(event: JournalEvent, until: str) -> tuple[str, ...]:
+    if "count" in event.details:
+        until = f"{event.details['count']} times until {event.details['until']}"
     newest, shows = (event.details.get(key) for key in ("newest", "shows"))
     tool = str(event.details.get("tool"))
     return (tool, words.moment(event.at), str(newest), str(shows or "none"), until)

@@ -167,7 +167,11 @@ def _sentence(facts: Facts, sound: Sequence[Check], run: RunVerdict) -> str:
     if not facts.ended:
         return f"{text} up to the last sample at {words.moment(facts.last_sample)}."
     samples = words.plural(facts.samples, "sample")
-    return f"{text}, as many as the rows show, and the accounting law held in all {samples}."
+    without = facts.run.seconds_without_sample
+    missing = f"; for {words.duration(without)} there was none" if without else ""
+    return (
+        f"{text}, as many as the rows show, and the accounting law held in all {samples}{missing}."
+    )
 
 
 def _part_of(facts: Facts, outcome: str) -> str:

@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
+from loadgen.source.limits import first_write
 from loadgen.source.postgres import is_embedded, plain_errors
 from loadgen.source.schema import PUBLICATION, PUBLISHED
 from loadgen.sql import statements
@@ -79,10 +80,11 @@ def give(
     something of these names is there that was not made here, or Postgres refuses.
     """
     _check_names(wanted)
-    with plain_errors(f"granting to {wanted.tool}"):
+    doing = f"granting to {wanted.tool}"
+    with plain_errors(doing):
         _require_ours(conn, wanted)
         chosen = None
-        with conn.transaction():
+        with first_write(conn, doing), conn.transaction():
             if not _role(conn, wanted.user):
                 chosen = password or secrets.token_urlsafe(24)
                 _make_user(conn, wanted, chosen, say)
@@ -103,7 +105,8 @@ def take(conn: psycopg.Connection[Any], tool: str, say: Say) -> bool:
 
     Raises SourceError, with nothing changed, where the user was not made here or its slot is read.
     """
-    with plain_errors(f"revoking from {tool}"):
+    doing = f"revoking from {tool}"
+    with plain_errors(doing):
         role = _role(conn, user_of(tool))
         if role is None:
             return False
@@ -113,7 +116,8 @@ def take(conn: psycopg.Connection[Any], tool: str, say: Say) -> bool:
         _require_idle(slot, held)
         run = _teller(conn, say)
         # So that nobody comes back while it is taken away.
-        run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(held.user)))
+        with first_write(conn, doing):
+            run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(held.user)))
         conn.execute(_SQL["end_sessions"], {"user": held.user})
         if slot:
             run(sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(held.slot)))

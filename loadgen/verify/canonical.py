@@ -9,7 +9,7 @@ are compared by value here. So a text that is too strict costs time, and never a
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
@@ -28,15 +28,20 @@ Form = Literal[
     "json_sorted",  # without spaces, keys of the outermost object in order, as Snowflake writes it
 ]
 Expressions = Mapping[Family, str]
+JSON_FORMS: Final[frozenset[Form]] = frozenset({"json", "json_sorted"})
+_ABSENT: Final = object()  # instead of a value that one side of a JSON has not
 
 # What has no comma within: it needs no length before it.
 _FIXED: Final = frozenset({"integer", "numeric", "float", "boolean", "date", "timestamp"})
 _FIXED_TOO: Final = frozenset({"timestamptz", "uuid"})
 
-_WHOLE_FLOAT: Final = (
+# Postgres' words for what is no number, and no sign of a zero. Only NaN is above infinity.
+_FLOAT: Final = (
     "CASE WHEN abs({c}) < 1e15 AND {c} = floor({c}) THEN CAST(CAST({c} AS BIGINT) AS VARCHAR)"
-    " ELSE CAST({c} AS VARCHAR) END"
-)
+    " WHEN {c} > {infinity} THEN 'NaN' WHEN {c} = {infinity} THEN 'Infinity'"
+    " WHEN {c} = -{infinity} THEN '-Infinity' ELSE CAST({c} AS VARCHAR) END"
+).replace("{infinity}", "CAST('inf' AS FLOAT)")
+_POSTGRES_FLOAT: Final = "({c} + 0::real)::text"  # 0 for -0
 # Its own text of a time with a zone goes through calendars and takes twice as long: left to it is
 # what Postgres can't hold, and infinity, which has no number.
 _DUCKDB_CLOCK: Final = (
@@ -73,7 +78,7 @@ _SNOWFLAKE_UTC: Final = _SNOWFLAKE_CLOCK.replace(
 
 # How each engine writes a family where the form is not its own text.
 _POSTGRES: Final[Mapping[Form, Expressions]] = {
-    "number": {"numeric": "trim_scale({c})::text"},
+    "number": {"numeric": "trim_scale({c})::text", "float": _POSTGRES_FLOAT},
     "instant": {"timestamp": "({c}::text || '+00')"},
     "clock": {"timestamptz": "({c} AT TIME ZONE 'UTC')::text"},
     "uuid": {"text": "lower({c}::text)"},
@@ -81,7 +86,7 @@ _POSTGRES: Final[Mapping[Form, Expressions]] = {
     "json_sorted": {"json": _POSTGRES_SORTED},
 }
 _DUCKDB: Final[Mapping[Form, Expressions]] = {
-    "number": {"numeric": _TRIMMED, "float": _WHOLE_FLOAT},
+    "number": {"numeric": _TRIMMED, "float": _FLOAT},
     "instant": {
         "timestamptz": _DUCKDB_CLOCK.replace("{zone}", " || '+00'"),
         "timestamp": "(CAST({c} AS VARCHAR) || '+00')",
@@ -92,7 +97,7 @@ _DUCKDB: Final[Mapping[Form, Expressions]] = {
     "json": {"json": _SPACED, "text": _SPACED},
 }
 _SNOWFLAKE: Final[Mapping[Form, Expressions]] = {
-    "number": {"numeric": _SNOWFLAKE_TRIMMED, "float": _WHOLE_FLOAT},
+    "number": {"numeric": _SNOWFLAKE_TRIMMED, "float": _FLOAT},
     "instant": {
         "timestamptz": f"({_SNOWFLAKE_UTC}) || '+00'",
         "timestamp": f"({_SNOWFLAKE_CLOCK}) || '+00'",
@@ -149,10 +154,10 @@ def same(form: Form, source: str | None, copy: str | None) -> bool:
     if source == copy or source is None or copy is None:
         return source == copy
     if form in {"plain", "number"}:
-        return number(source) is not None and number(source) == number(copy)
+        return _amount(source) is not None and _amount(source) == _amount(copy)
     if form in {"instant", "clock"}:
         return moment(source) == moment(copy)
-    if form in {"json", "json_sorted"}:
+    if form in JSON_FORMS:
         return _by_value(source) is not None and _by_value(source) == _by_value(copy)
     return form == "uuid" and source.lower() == copy.lower()
 
@@ -179,6 +184,15 @@ def number(text: str) -> Decimal | None:
     return found if found.is_finite() else None
 
 
+def _amount(text: str) -> Decimal | str | None:
+    """Return the number, infinity or NaN that a text says; as in a database one NaN is another."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return None
+    return "NaN" if found.is_nan() else found
+
+
 def _form(source: Column, copy: Column, engine: Engine) -> Form:
     family = source.family
     if family in {"integer", "numeric", "float"}:
@@ -197,22 +211,77 @@ def _form(source: Column, copy: Column, engine: Engine) -> Form:
     return forms.get(family, "text")
 
 
-def _by_value(text: str) -> str | None:
-    """Return JSON so that two texts of one value give one text; None where it is not JSON."""
+def json_difference(source: str, copy: str) -> tuple[str, str, str] | None:
+    """Return where two texts of JSON differ first, and what is there; None if one is not JSON.
+
+    The place is a path such as $.list[3].name.
+    """
+    ours, theirs = _by_value(source), _by_value(copy)
+    if ours is None or theirs is None:
+        return None
+    path, both = "$", (ours[0], theirs[0])
+    while (step := _first_unequal(*both)) is not None:
+        key, *both_inside = step
+        named = isinstance(key, str) and key.isidentifier()
+        path += f".{key}" if named else f"[{json.dumps(key, ensure_ascii=False)}]"
+        both = tuple(both_inside)
+    return path, _json_text(both[0]), _json_text(both[1])
+
+
+def _first_unequal(ours: Any, theirs: Any) -> tuple[str | int, Any, Any] | None:
+    """Return the first key of two objects, or place in two lists, with what differs there."""
+    if isinstance(ours, list) and isinstance(theirs, list):
+        ours, theirs = dict(enumerate(ours)), dict(enumerate(theirs))
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        return None
+    for key in dict.fromkeys([*ours, *theirs]):
+        inside = ours.get(key, _ABSENT), theirs.get(key, _ABSENT)
+        if inside[0] != inside[1]:
+            return key, *inside
+    return None
+
+
+def _by_value(text: str) -> list[Any] | None:
+    """Return JSON, in a list, so that two texts of one value are equal; None if it is not JSON."""
     try:
-        found = json.loads(text, parse_float=_exact, parse_int=_exact, parse_constant=_refused)
+        return [
+            json.loads(text, parse_float=_Number.of, parse_int=_Number.of, parse_constant=_refused)
+        ]
     except (ValueError, RecursionError):
         return None
-    return json.dumps(found, sort_keys=True)
 
 
-def _exact(digits: str) -> Any:
-    """Return a number as what no JSON holds, the same for 1.50 and 15e-1."""
-    sign, found, exponent = Decimal(digits).as_tuple()
-    significant = "".join(map(str, found)).lstrip("0")
-    kept = significant.rstrip("0")
-    power = int(exponent) + len(significant) - len(kept)
-    return {"\0number": [sign, kept, power] if kept else 0}
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A number in JSON; 1.50 and 15e-1 are equal."""
+
+    sign: int
+    digits: str
+    power: int
+    text: str = field(compare=False)
+
+    @classmethod
+    def of(cls, text: str) -> "_Number":
+        sign, digits, exponent = Decimal(text).as_tuple()
+        significant = "".join(map(str, digits)).lstrip("0")
+        kept = significant.rstrip("0")
+        if not kept:
+            return cls(0, "", 0, text)
+        return cls(sign, kept, int(exponent) + len(significant) - len(kept), text)
+
+
+def _json_text(value: Any) -> str:
+    """Return a part of JSON as text, its numbers as they were written."""
+    if value is _ABSENT:
+        return "absent"
+    if isinstance(value, _Number):
+        return value.text
+    if isinstance(value, dict):
+        inside = (f"{json.dumps(k, ensure_ascii=False)}: {_json_text(v)}" for k, v in value.items())
+        return f"{{{', '.join(inside)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_json_text, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _refused(word: str) -> Any:

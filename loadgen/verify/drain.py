@@ -19,6 +19,7 @@ import psycopg
 from loadgen.destination.probe import Destination
 from loadgen.door_client import DoorError, LoadControl
 from loadgen.errors import DestinationError, SourceError
+from loadgen.source.limits import first_write
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import plain_errors
 from loadgen.workload.markers import find_markers, write_marker
@@ -62,7 +63,7 @@ def write_sentinel(conn: psycopg.Connection[Any]) -> tuple[str, int]:
             "--drain needs a run, whose id its sentinel carries: this database has seen none; "
             "verify without --drain, or run `locust` first"
         )
-    with plain_errors("writing the sentinel"):
+    with plain_errors("writing the sentinel"), first_write(conn, "writing the sentinel"):
         last = 0
         for _ in range(_TRIES):
             last = max((m.sequence for m in find_markers(conn, run_id, last)), default=last)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
+from unicodedata import normalize
 
 from loadgen.destination.conventions import Lossy
-from loadgen.verify.canonical import Pair, moment, number, same
+from loadgen.verify.canonical import JSON_FORMS, Form, Pair, json_difference, moment, number, same
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.scan import Row
 
@@ -27,6 +28,7 @@ CASE: Final = "case_name"  # in which a row of hard_cases says what it is there 
 ADDED: Final = "added_later"  # the column of the case added_columns, in the rows of all cases
 
 _SHOWN: Final = 60  # characters of a value
+_BEFORE: Final = 16  # of them, those before the first difference
 _UNITS: Final = {"milliseconds": timedelta(milliseconds=1), "seconds": timedelta(seconds=1)}
 
 
@@ -112,14 +114,13 @@ class _At:
         return Finding(self.pair.table, str(self.key), None, kind, source, copy, self.case)
 
     def column(self, kind: Kind, both: Pair, source: str | None, copy: str | None) -> Finding:
-        show = (
-            masked
-            if self.known.masked and both.form in {"text", "json", "json_sorted"}
-            else shortened
-        )
+        if self.known.masked and both.form in {"text", *JSON_FORMS}:
+            shown = masked(source), masked(copy)
+        else:
+            shown = contrasted(both.form, source, copy)
         name = both.source.name
         case = "added_columns" if self.case and name == ADDED else self.case
-        return Finding(self.pair.table, str(self.key), name, kind, show(source), show(copy), case)
+        return Finding(self.pair.table, str(self.key), name, kind, *shown, case)
 
 
 def _rows(count: int) -> str:
@@ -203,6 +204,54 @@ _KEEPS: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "float": _as_float,
     **{unit: _within(unit) for unit in _UNITS},
 }
+
+
+def contrasted(form: Form, source: str | None, copy: str | None) -> tuple[str | None, str | None]:
+    """Return two values that differ so that a line has room for them, and shows how they differ.
+
+    Of long ones that is the part from the first difference on, and its place: of JSON a path, of
+    bytes the byte. If they still look alike, what can't be seen is escaped.
+    """
+    if source is None or copy is None:
+        return shortened(source), shortened(copy)
+    longest = max(len(source), len(copy))
+    difference = json_difference(source, copy) if form in JSON_FORMS and longest > _SHOWN else None
+    path, source, copy = difference or ("", source, copy)
+    longest = max(len(source), len(copy))
+    start = _first_difference(source, copy) if longest > _SHOWN else 0
+    if form == "hex":
+        start -= start % 2
+    low = max(0, start - _BEFORE)
+    parts = [text[low : low + _SHOWN] for text in (source, copy)]
+    if _looks(parts[0]) == _looks(parts[1]):
+        parts = [ascii(part) for part in parts]
+    both = [
+        f"{'…' if low else ''}{part}{'…' if low + _SHOWN < len(text) else ''}"
+        + (_place(form, start, len(text)) if longest > _SHOWN else "")
+        for part, text in zip(parts, (source, copy), strict=True)
+    ]
+    if path:
+        both = [f"{path if len(path) <= _SHOWN else f'…{path[-_SHOWN:]}'}: {part}" for part in both]
+    ours, theirs = both
+    return ours, theirs
+
+
+def _first_difference(source: str, copy: str) -> int:
+    pairs = enumerate(zip(source, copy, strict=False))
+    return next((at for at, (ours, theirs) in pairs if ours != theirs), min(len(source), len(copy)))
+
+
+def _place(form: Form, start: int, length: int) -> str:
+    """Return where a shown part begins to differ, in words."""
+    unit, width = ("byte", 2) if form == "hex" else ("character", 1)
+    if start >= length:
+        return f" (ends after {unit} {length // width})"
+    return f" (from {unit} {start // width + 1} of {length // width})"
+
+
+def _looks(text: str) -> str:
+    """Return what a reader sees of a text."""
+    return "".join(one for one in normalize("NFC", text) if one.isprintable()).strip()
 
 
 def shortened(value: str | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.destination.columns import Column, Engine, listed, quoted
+from loadgen.destination.columns import Column, Engine, listed, literal, quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Flag
 from loadgen.destination.copies import missing_table
 from loadgen.destination.door import Tables
@@ -112,6 +112,10 @@ def _conditions(convention: Convention, copy: tuple[Column, ...]) -> Iterator[st
 
 def _holds(flag: Flag, column: Column) -> str:
     name = quoted(column.name)
+    if isinstance(flag.equals, int) and column.family in {"integer", "numeric", "float"}:
+        return f"coalesce({name} = {flag.equals}, FALSE)"
+    if flag.equals is not None:
+        return f"coalesce(CAST({name} AS VARCHAR) = {literal(str(flag.equals))}, FALSE)"
     if flag.when == "not_null":
         return f"({name} IS NOT NULL)"
     if column.family == "boolean":

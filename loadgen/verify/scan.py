@@ -147,8 +147,12 @@ def _rows(found: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
 
 
 def _hashed(both: Pair, name: str) -> str:
-    """Return SQL for a value of which Postgres has a hash that tells it from all others."""
-    return f"{name}::text" if both.source.family in {"json", "other"} else name
+    """Return SQL for a value of which Postgres has a hash that tells it from all others.
+
+    A numeric without a scale may hold NaN and infinities, which all have the same one.
+    """
+    by_text = both.source.family in {"json", "other"} or both.source.type == "numeric"
+    return f"{name}::text" if by_text else name
 
 
 def _whole(key: Any) -> int | None:

@@ -24,6 +24,9 @@ from tests.polling import wait_for
 __all__ = ["wait_for"]  # for the tests beside
 
 ROOT = Path(__file__).parents[2]
+# How a valid run ends in which something was broken on purpose: a short one may have skipped more
+# than a twentieth of its arrivals by that.
+AFTER_A_FAULT = {0, 3}
 RATES = {"orders": 36_000, "events": 72_000, "status-updates": 18_000, "soft-deletes": 720}
 OPERATION = {
     "orders": "insert_order",

@@ -63,8 +63,9 @@ def terminal(seeded: str, project: Path, metrics_port: int) -> Iterator[Terminal
     shell = Terminal(project, environment)
     load = f"{sys.executable} -m locust --headless -u 2 {' '.join(rates())}"
     shell.type(f"load() {{ {load} -t $1; }}; stty -echo\n")
-    yield shell
-    kill_all(shell.process)
+    with shell.process:
+        yield shell
+        kill_all(shell.process)
 
 
 def test_a_load_in_the_background_runs_to_its_end(

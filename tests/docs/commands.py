@@ -115,7 +115,7 @@ def ask_locust(asked: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
         [sys.executable, "-c", _ASK_LOCUST],
         input=json.dumps(asked),
         cwd=ROOT,
-        env=clean_environment(),
+        env=clean_environment(gevent=True),
         capture_output=True,
         text=True,
         check=True,

@@ -48,6 +48,19 @@ VECTORS = [
     Vector("number", "12.25", "12.25", "double precision", "DOUBLE", "FLOAT"),
     Vector("number", "100", "100", "double precision", "DOUBLE", "FLOAT"),
     Vector("number", "0.1", "0.1", "double precision", "DOUBLE", "FLOAT"),
+    *(
+        Vector("number", value, text, kind, local, "FLOAT")
+        for value, text in (
+            ("NaN", "NaN"), ("Infinity", "Infinity"), ("-Infinity", "-Infinity"), ("-0", "0"),
+            ("0.1", "0.1"), ("-2.5", "-2.5"),
+        )
+        for kind, local in (("double precision", "DOUBLE"), ("real", "FLOAT"))
+    ),
+    *(
+        Vector("number", value, value, "numeric", None, None)
+        for value in ("NaN", "Infinity", "-Infinity")
+    ),
+    Vector("plain", "NaN", "NaN", "numeric(12,2)", None, None),
     Vector("plain", "true", "true", "boolean", "BOOLEAN", "BOOLEAN"),
     Vector("plain", "false", "false", "boolean", "BOOLEAN", "BOOLEAN"),
     Vector("plain", "2026-02-28", "2026-02-28", "date", "DATE", "DATE"),

@@ -256,8 +256,10 @@ def test_warehouses_that_differ(change: dict[str, str], said: str | None) -> Non
     rows = [SHOWN, {**SHOWN, "name": "WH_ELT_B", **change}]
     found = list(unfair([read(a, rows), read(b, rows)]))
     assert [str(said) in text for text in found] == ([True] if said else [])
-    with pytest.raises(DestinationError, match="WH_ELT_B is not there for the role"):
+    with pytest.raises(DestinationError, match=r"WH_ELT_B is not there for .*; there is WH_ELT_A:"):
         read(b, [SHOWN])
+    small = a.model_copy(update={"warehouse": "wh_elt_a"})
+    assert read(small, [SHOWN]).name == "WH_ELT_A"
 
 
 def test_rights_that_lack(healthy: str) -> None:

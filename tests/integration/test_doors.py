@@ -286,12 +286,23 @@ def test_each_destination_tells_its_newest_marker(
             postgres_tool(dsn),
             tool_of(f'kind = "dlt"\ndestination = "duckdb"\nfile = "{file}"\nschema = "main"'),
             tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "MARKS"'),
+            # In another case than the convention's, or than the schema's own.
+            tool_of(
+                f'kind = "airbyte"\ndestination = "postgres"\nurl = "{dsn}"\nschema = "PUBLIC"'
+            ),
+            tool_of(f'kind = "airbyte"\ndestination = "duckdb"\nfile = "{file}"\nschema = "MAIN"'),
+            tool_of(
+                'kind = "generic"\ndestination = "snowflake"\ndatabase = "marks"\nschema = "public"'
+            ),
         ]
         for tool in tools:
             probe = MarkerProbe(tool, load_settings(fakesnow.settings))
             assert probe.newest_marker(RUN) == 12, tool.destination
             assert probe.newest_marker("run-3") is None
             probe.close()
+        conn.execute('ALTER TABLE events RENAME TO "EVENTS"')
+        with pytest.raises(DestinationError, match="no table events in public; there is EVENTS"):
+            MarkerProbe(postgres_tool(dsn), load_settings()).newest_marker(RUN)
 
 
 def test_our_questions_are_not_on_a_tools_bill() -> None:

@@ -34,7 +34,7 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `code` in a new interpreter."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *arguments],
-        env=clean_environment(),
+        env=clean_environment(gevent=True),
         capture_output=True,
         text=True,
         timeout=60,

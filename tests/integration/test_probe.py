@@ -7,7 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from loadgen.destination.conventions import Convention, known
+from loadgen.destination.columns import Column
+from loadgen.destination.conventions import Convention, Flag, known
+from loadgen.destination.landing import recognised
 from loadgen.destination.tools_file import Tool, parse_tools
 from loadgen.source.postgres import connect
 from tests.conftest import Cluster, Fakesnow, RunLoadgen
@@ -104,9 +106,15 @@ def test_an_unknown_tool_is_described_and_what_is_guessed_is_said(
     assert (tool.kind, tool.schema_name, rules.table_pattern) == ("generic", "raw", "src_{table}")
     assert (rules.case, rules.deletes) == ("lower", "soft")
     assert rules.delete_marker is not None
-    assert rules.delete_marker.model_dump() == {"column": "meta_removed_at", "when": "not_null"}
+    assert rules.delete_marker.model_dump(exclude_none=True) == {
+        "column": "meta_removed_at",
+        "when": "not_null",
+    }
     assert rules.current_row is not None
-    assert rules.current_row.model_dump() == {"column": "meta_is_current", "when": "true"}
+    assert rules.current_row.model_dump(exclude_none=True) == {
+        "column": "meta_is_current",
+        "when": "true",
+    }
     assert set(rules.ignored_columns) == {"meta_removed_at", "meta_is_current", "meta_loaded_at"}
     assert [(one.source, one.destination, one.keeps) for one in rules.lossy] == [
         ("numeric", "float", "float")
@@ -115,6 +123,25 @@ def test_an_unknown_tool_is_described_and_what_is_guessed_is_said(
     assert "meta_loaded_at may be it" in text
     for said in ("users is not there", "events is not there", "orders has no "):
         assert said in text
+
+
+@pytest.mark.parametrize(
+    ("column", "deleted"), [("_meta/op", "d"), ("__op", "d"), ("Op", "D"), ("OP", "D")]
+)
+def test_a_column_with_the_last_operation_marks_deletes(column: str, deleted: str) -> None:
+    """As Estuary, Debezium and AWS DMS have it; a column of the source is none."""
+    tool = Tool.model_validate(
+        {"name": "t", "kind": "generic", "destination": "postgres", "url": "postgresql://h"}
+    )
+    columns = (Column("id", "bigint"), Column("top", "text"), Column("crop_op", "text"))
+    copy = {"users": (*columns, Column(column, "VARCHAR"))}
+    landing = recognised(tool, {"users": columns}, {"main": copy})
+    assert landing is not None
+    mark = landing.convention["delete_marker"]
+    assert mark == {"column": column.lower(), "equals": deleted}
+    assert landing.convention["deletes"] == "soft"
+    assert "case" not in landing.notes  # the tool's own column says nothing of the others
+    assert "look at one" in " ".join(landing.notes["deletes"])
 
 
 def test_postgres_and_duckdb_copies(
@@ -140,11 +167,14 @@ def test_postgres_and_duckdb_copies(
     with duckdb.connect(str(project / "c.duckdb")) as file:
         file.execute(
             "CREATE TABLE events (id BIGINT, event_id UUID, user_id BIGINT, event_type VARCHAR,"
-            " properties JSON, created_at TIMESTAMP_MS, updated_at TIMESTAMP_S)"
+            " properties JSON, created_at TIMESTAMP_MS, updated_at TIMESTAMP_S,"
+            ' "_meta/op" VARCHAR)'
         )
     entry = 'kind = "generic"\ndestination = "duckdb"\nfile = "c.duckdb"\nschema = "elsewhere"'
     _, tool = _probed(run_loadgen, project, database, entry)
     assert tool.schema_name == "main"
+    assert tool.convention.delete_marker == Flag(column="_meta/op", equals="d")
+    assert "_meta/op" in tool.convention.ignored_columns
     assert [one.keeps for one in tool.convention.lossy] == ["milliseconds", "seconds"]
 
 
@@ -209,8 +239,8 @@ def test_what_can_be_run_of_it_runs(
 
 
 def test_tools_that_share_are_refused(project: Path, run_loadgen: RunLoadgen) -> None:
-    """One bill for two tools tells nothing; and without Snowflake there is nothing to print."""
-    (project / "tools.toml").write_text(_example().replace("WH_ELT_RIVERY", "WH_ELT_FIVETRAN"))
+    """In any case of a name; and without Snowflake there is nothing to print."""
+    (project / "tools.toml").write_text(_example().replace("WH_ELT_RIVERY", "wh_elt_fivetran"))
     done = run_loadgen("tools", "snowflake-sql")
     assert (done.returncode, done.stdout) == (2, "")
     assert "tools fivetran and rivery share the warehouse WH_ELT_FIVETRAN" in done.stderr

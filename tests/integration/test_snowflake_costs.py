@@ -351,6 +351,28 @@ def test_a_day_without_its_rate_is_provisional_until_the_sheet_is_filled(account
     assert (cents(line.amount), line.final) == ("1.80", True)
 
 
+@pytest.mark.parametrize(
+    ("ours", "of_tool"),
+    [
+        ("https://org-playground.privatelink.snowflakecomputing.com", "ORG-PLAYGROUND"),
+        ("ORG-PLAYGROUND", "org-playground.privatelink"),
+        ("xy1.us-east-1.aws", "XY1"),
+    ],
+)
+def test_an_account_may_be_written_in_any_form(ours: str, of_tool: str, account: Account) -> None:
+    """The tool's is priced, and the contract's rate is found."""
+    account.settings = {"snowflake_account": ours}
+    account.put(
+        "organization_usage.rate_sheet_daily", account_name="PLAYGROUND", account_locator="XY1",
+        usage_type="compute", date="2026-11-20", service_type="WAREHOUSE_METERING",
+        billing_type="consumption", is_adjustment=False, currency="USD", effective_rate="1.75",
+    )  # fmt: skip
+    account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="1")
+    names = {"account": of_tool, "warehouse": "wh_a", "database": "db_a", "user": "svc_a"}
+    line = account.lines(tools_of("a", **names), HOUR, LATER)["a compute: work"]
+    assert cents(line.amount) == "1.75"
+
+
 def test_storage_pipes_acceleration_and_transfer(account: Account) -> None:
     """A day of a tebibyte in November is a thirtieth of $23; the rest by credits and bytes."""
     tebibyte = 1024**4

@@ -43,7 +43,7 @@ def played(kind: str) -> dict[str, list[float]]:
         """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), kind],
-        env=clean_environment(),
+        env=clean_environment(gevent=True),
         capture_output=True,
         text=True,
         timeout=60,
@@ -66,5 +66,7 @@ def test_it_calls_back_once_and_not_early(kind: str) -> None:
 def test_the_best_there_is_is_taken() -> None:
     """On Linux that is the timer that is a file."""
     code = "import locust, loadgen.timer as t; print(type(t.new_timer()).__name__)"
-    found = subprocess.check_output([sys.executable, "-c", code], env=clean_environment())
+    found = subprocess.check_output(
+        [sys.executable, "-c", code], env=clean_environment(gevent=True)
+    )
     assert found.decode().strip() == ("FileTimer" if sys.platform == "linux" else "LoopTimer")

@@ -310,9 +310,9 @@ def test_what_can_t_be_checked_is_said_and_the_rest_is_checked(
         conn.execute("DROP ROLE stranger")
     assert done.returncode == 2, done.stderr
     for line in (
-        "tool good: events: there is no table public.events",
+        "tool good: events: no table events in public; there are ",
         "tool good: users: the copy has no column plan",
-        "tool no_schema: there is no schema landing: correct schema in [tools.no_schema]",
+        "tool no_schema: no schema landing at postgresql://",
         "tool no_rights: orders: permission denied for table orders: GRANT SELECT on it",
         "tool away: can't reach Postgres at 127.0.0.1:9",
         "tool unset: url_env is NO_SUCH_URL, which is not set",

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from loadgen.destination.conventions import Flag
 from loadgen.verify import ranges
 from loadgen.verify.findings import Finding
 from loadgen.verify.scan import Side
@@ -106,6 +107,17 @@ FAULTS = {
     "a cent": changed("amount", "24.67", 18),
     "the last digit of a decimal": changed("exact", "1900000.000000000018", 19),
     "the last bit of a float": changed("ratio", "2.5000000000000004", 20),
+    "the last bit of a narrow float": changed("narrow", "2.5000002", 20),
+    "NaN for a number": changed("ratio", "CAST('NaN' AS DOUBLE PRECISION)", 20),
+    "a number for NaN": changed("ratio", "0", 51),
+    "infinity for NaN": changed("narrow", "CAST('Infinity' AS DOUBLE PRECISION)", 51),
+    "the other infinity": changed("ratio", "CAST('-Infinity' AS DOUBLE PRECISION)", 52),
+    "a large number for infinity": changed("ratio", "1.7e308", 52),
+    "a zero that is gone": changed("ratio", "NULL", 54),
+    "a narrow zero that is gone": changed("narrow", "NULL", 54),
+    "infinity for a decimal's NaN": changed("loose", "CAST('Infinity' AS DOUBLE PRECISION)", 55),
+    "NaN that is gone": changed("loose", "NULL", 55),
+    "infinity of a decimal that is gone": changed("loose", "NULL", 56),
     "a boolean": changed("flag", "FALSE", 24),
     "a boolean that is gone": changed("flag", "NULL", 24),
     "a day": changed("day", "CAST('2026-01-24' AS DATE)", 24),
@@ -268,6 +280,46 @@ def test_rows_are_counted_first_where_keys_lie_far_apart(
     assert places(list(found.findings)) == [("samples", "1000000", None, "extra")]
     assert found.tables["samples"].destination_rows == ROWS + 1
     assert {sum(one.values()) for one in counted[:2]} == {ROWS, ROWS + 1}
+
+
+def with_rules(copy: Copy, **rules: object) -> Copy:
+    """Return the copy as a tool with another convention would have it."""
+    convention = copy.tool.convention.model_copy(update=rules)
+    return replace(copy, tool=copy.tool.model_copy(update={"convention": convention}))
+
+
+def test_a_value_in_a_column_counts_as_a_delete(copy: Copy) -> None:
+    """As Estuary marks it; a row with another value, or with none, is there."""
+    marked = with_rules(
+        copy, deletes="soft", delete_marker=Flag(column="_Meta/op", equals="d"), lossy=()
+    )
+    table = copy.tool.place_of("samples")
+    copy.execute(f'ALTER TABLE {table} ADD COLUMN "_meta/op" VARCHAR')
+    try:
+        copy.execute(
+            f'INSERT INTO {table} (id, {NAMES}, "_meta/op") '
+            f"SELECT 400, {NAMES}, 'd' FROM {table} WHERE id = 2"
+        )
+        copy.execute(f"UPDATE {table} SET \"_meta/op\" = 'u' WHERE id = 4")
+        assert marked.verified().verdict == "right"
+        copy.execute(f"UPDATE {table} SET \"_meta/op\" = 'd' WHERE id = 3")
+        assert places(list(marked.verified().findings)) == [("samples", "3", None, "missing")]
+        assert places(list(copy.verified().findings)) == [("samples", "400", None, "not_deleted")]
+    finally:
+        copy.execute(f'ALTER TABLE {table} DROP COLUMN "_meta/op"')
+        copy.restore()
+
+
+def test_names_in_another_case_are_found(copy: Copy) -> None:
+    """Airbyte's are upper case at Snowflake, and as the engine writes them elsewhere."""
+    upper = with_rules(copy, case="upper")
+    tool = upper.tool
+    names = {"given_schema": tool.schema_name.swapcase(), "database": tool.database}
+    if tool.database:  # what is called so exactly would come first
+        names = {"given_schema": tool.schema_name.lower(), "database": tool.database.lower()}
+    found = replace(upper, tool=tool.model_copy(update=names)).verified()
+    assert not found.problems
+    assert found.verdict == "right"
 
 
 @pytest.mark.parametrize("copy", ["snowflake"], indirect=True)

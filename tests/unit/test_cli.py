@@ -290,3 +290,54 @@ def test_the_console_script_is_the_same_command(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == f"loadgen {__version__}\n"
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from loadgen import cli
+from loadgen.commands import settings
+def run(_):
+    try:
+        os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+        threading.Event().wait()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)  # as `timeout` does: twice
+        print("cleaned up", flush=True)
+        if "stuck" in sys.argv:
+            threading.Event().wait()
+settings.run = run
+if "stuck" in sys.argv:
+    cli._CLEAN_UP_SECONDS = 0.1
+sys.exit(cli.main(["settings"]))
+"""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", [("SIGTERM",), ("SIGHUP",), ("SIGINT",), ("SIGTERM", "stuck")])
+def test_a_signal_lets_a_command_clean_up(how: tuple[str, ...], tmp_path: Path) -> None:
+    """SIGTERM and SIGHUP end it as Ctrl-C does: it cleans up undisturbed, for a limited time."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *how],
+        cwd=tmp_path,
+        env=clean_environment(measured=False),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, "cleaned up\n"), done.stderr
+    assert done.stderr == ("" if "stuck" in how else "loadgen: interrupted\n")
+
+
+def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    """Under nohup a closed terminal does not end a command."""
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from loadgen import cli\n"
+        "from loadgen.commands import settings\n"
+        "settings.run = lambda _: os.kill(os.getpid(), signal.SIGHUP) or 0\n"
+        "sys.exit(cli.main(['settings']))"
+    )
+    environment = clean_environment(measured=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 0

@@ -1,5 +1,6 @@
 """What prices depend on: distinct rows as the load's own code touches them, widths, break-evens."""
 
+import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +14,10 @@ from loadgen.costs.cards import load_cards, parse_card
 from loadgen.costs.estimate import Priced
 from loadgen.costs.hot_set import older_touched, open_orders, returning_touched
 from loadgen.costs.usage import USAGE_FILE, Reported, read_reported
-from loadgen.costs.vendors import Choice, VendorPrices
+from loadgen.costs.vendors import Choice, VendorPrices, sync_intervals
 from loadgen.costs.widths import widths
 from loadgen.costs.workload import Workload, workload_of
+from loadgen.destination.tools_file import parse_tools
 from loadgen.errors import SettingsError
 from loadgen.record import RunRecord
 from loadgen.record_costs import Total
@@ -179,6 +181,26 @@ def test_the_cheapest_plan_is_one_that_is_priced() -> None:
     assert curves.cheapest(plans["fivetran"], small).plan == "Free"
     assert curves.cheapest(plans["fivetran"], large).plan == "Standard"
     assert curves.cheapest(plans["fivetran"], large).most is not None
+
+
+def test_a_tool_syncs_as_often_as_its_plan_allows() -> None:
+    """Unless tools.toml has it; a plan's limit says nothing of a tool that runs here."""
+    tables = {
+        "named": "price = { card = 'fivetran', plan = 'standard' }\ninterval_seconds = 60",
+        "by_plan": "price = { card = 'fivetran', plan = 'standard' }",
+        "no_such_card": "price = { card = 'nobody' }",
+        "no_limit": "price = { card = 'simplyload' }",
+        "unpriced": "",
+    }
+    hosted = "kind = 'generic'\ndestination = 'snowflake'\ndatabase = 'D'\n"
+    texts = [f"[tools.{name}]\n{hosted}{more}" for name, more in tables.items()]
+    texts.append(
+        "[tools.here]\nkind = 'dlt'\ndestination = 'duckdb'\nschema = 's'\nrunner = 'dlt'\n"
+        "price = { card = 'airbyte', plan = 'standard' }"
+    )
+    tools = parse_tools(tomllib.loads("\n".join(texts)), "tools.toml")
+    found = sync_intervals(tools, load_cards(), date(2026, 11, 23))
+    assert found == {"named": 60.0, "by_plan": 900.0}
 
 
 def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Errors of one line: what other programs say, without losing why."""
 
+import re
 from pathlib import Path
 
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+import loadgen
 from loadgen.costs.aws_door import asked
 from loadgen.costs.reading import Unread
 from loadgen.errors import PlaygroundError, one_line
@@ -73,3 +75,11 @@ def test_a_runner_that_does_not_start_says_why(
     with pytest.raises(PlaygroundError, match="ValueError: not started: the cause more") as refused:
         background.launch(tmp_path, "odd_runner")
     assert "an old word" not in str(refused.value)
+
+
+def test_no_message_is_cut_to_its_first_line() -> None:
+    """Nowhere in the package: `one_line` is there for it."""
+    cut = re.compile(r"""partition\("\\n"\)\[0\]|split(lines\(\)|\("\\n"\))\[(0|-1)\]""")
+    files = list(Path(loadgen.__file__).parent.rglob("*.py"))
+    assert len(files) > 100
+    assert [str(file) for file in files if cut.search(file.read_text(encoding="utf-8"))] == []

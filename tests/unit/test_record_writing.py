@@ -281,7 +281,9 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     assert kept % 7 == 0
     with pytest.raises(RecordError, match=r"run\.json: No space left"):
         record.update_run(together=["x" * 40_000])
-    record.journal("disk_full", at=AT)  # it has happened, and waits with the rest
+    with pytest.raises(RecordError, match=r"No space left"):
+        record.journal("pause", at=AT)  # it is not done, so it is not journaled
+    record.note("disk_full", at=AT)  # it has happened, and waits with the rest
     with pytest.raises(RecordError, match=r"No space left"):
         record.flush()
     assert written(record)["seed"] == 1

@@ -26,7 +26,7 @@ def slot(kept: int | None, *, active: bool, status: str = "reserved") -> SlotSam
 
 
 def test_what_verification_found_is_told() -> None:
-    """A line a tool, its kinds and problems, and a few findings, cut to a width."""
+    """A line a tool, its kinds and problems, and a few findings with their values whole."""
     found = copies_of(VERIFIED, {}, [])
     assert found.right.rows == (
         (
@@ -42,7 +42,7 @@ def test_what_verification_found_is_told() -> None:
     assert found.problems == ("copy: table events is not there",)
     assert len(found.findings.rows) == 5
     assert found.findings.rows[0][:6] == ("copy", "differs", "orders", "17", "amount", "1.20")
-    assert len(found.findings.rows[0][6]) == 40
+    assert len(found.findings.rows[0][6]) == 70
 
 
 def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None:

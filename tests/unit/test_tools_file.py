@@ -117,6 +117,26 @@ def test_a_table_pattern_names_the_tables() -> None:
             f'{COPY}convention.lossy = [{{ sauce = "numeric" }}]',
             "[tools.copy.convention.lossy] has no key sauce: did you mean source?",
         ),
+        (
+            f'{COPY}convention.delete_marker = {{ column = "_meta/op", equal = "d" }}',
+            "[tools.copy.convention.delete_marker] has no key equal: did you mean equals?",
+        ),
+        (
+            f'{COPY}convention.delete_marker = {{ column = "_meta/op" }}',
+            '[tools.copy.convention.delete_marker]: _meta/op needs one of when = "true"',
+        ),
+        (
+            f'{COPY}convention.current_row = {{ column = "c", when = "true", equals = "d" }}',
+            "[tools.copy.convention.current_row]: c needs one of",
+        ),
+        (
+            f'{COPY}convention.delete_marker = {{ column = "c", equals = true }}',
+            'of a boolean say when = "true"',
+        ),
+        (
+            f"{COPY}convention.delete_marker = {{ column = 'c', equals = 'a\\b' }}",
+            "a value has no backslash",
+        ),
         (COPY.replace('"postgres"', '"fivetron"', 1), "[tools.copy]: kind: input should be"),
         (f'{COPY}database = "D"', 'database goes with destination = "snowflake" only'),
         (f'{COPY}url_env = "U"', "there are both url and url_env: keep one"),

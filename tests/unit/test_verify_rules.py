@@ -1,5 +1,6 @@
 """Verification's pure parts: what is one value, which ranges differ, what a finding is called."""
 
+import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.commands.verify_shown import some
+from loadgen.commands.verify_shown import show, some
 from loadgen.destination.columns import Column, quoted
 from loadgen.destination.conventions import Lossy
 from loadgen.destination.tools_file import Tool, parse_tools
@@ -19,7 +20,16 @@ from loadgen.record_rows import DeletedRow
 from loadgen.verify.canonical import Form, pair, same
 from loadgen.verify.compare import Comparison, ahead
 from loadgen.verify.deletes import deletes_of
-from loadgen.verify.findings import KEPT, Finding, Known, Tally, judged, masked, shortened
+from loadgen.verify.findings import (
+    KEPT,
+    Finding,
+    Known,
+    Tally,
+    contrasted,
+    judged,
+    masked,
+    shortened,
+)
 from loadgen.verify.mapping import TablePair, mapped
 from loadgen.verify.outcome import TableOutcome, ToolOutcome, document, exit_code
 from loadgen.verify.ranges import (
@@ -104,6 +114,10 @@ def kinds(
     [
         ("number", "100000000000000000000", "1e+20"),
         ("number", "1.50", "1.5"),
+        ("number", "NaN", "nan"),
+        ("number", "-Infinity", "-inf"),
+        ("number", "0", "-0"),
+        ("plain", "NaN", "nan"),
         ("plain", "12.30", "12.3"),
         ("instant", "2026-01-01 00:00:00.12+00", "2026-01-01T00:00:00.120000Z"),
         ("instant", "2026-01-01 00:00:00+00", "2026-01-01 02:00:00+02:00"),
@@ -128,6 +142,10 @@ def test_one_value_in_two_texts_is_the_same(form: Form, source: str, copy: str) 
     [
         ("number", "1.5", "1.50000000000000000001"),
         ("number", "1", "one"),
+        ("number", "NaN", "Infinity"),
+        ("number", "Infinity", "-Infinity"),
+        ("number", "NaN", "0"),
+        ("number", "NaN", None),
         ("plain", "true", "1"),
         ("instant", "2026-01-01 00:00:00.123456+00", "2026-01-01 00:00:00.123456001+00"),
         ("instant", "2026-01-01 00:00:00+00", "2026-01-01 00:00:00.000001+00"),
@@ -268,6 +286,23 @@ def test_rows_that_the_convention_marks_do_not_count() -> None:
     assert soft.live == 'NOT ("_AB_CDC_DELETED_AT" IS NOT NULL)'
 
 
+@pytest.mark.parametrize(
+    ("column", "kind", "equals", "live"),
+    [
+        ("_meta/op", "VARCHAR", '"d"', """CAST("_meta/op" AS VARCHAR) = 'd'"""),
+        ("Op", "VARCHAR", '"D"', """CAST("Op" AS VARCHAR) = 'D'"""),
+        ("gone", "INTEGER", "1", '"gone" = 1'),
+        ("it's", "VARCHAR", '"d\'d"', """CAST("it's" AS VARCHAR) = 'd''d'"""),
+    ],
+)
+def test_a_mark_may_be_a_value(column: str, kind: str, equals: str, live: str) -> None:
+    """It makes deletes soft, and is found whatever the case of its column."""
+    mark = f'convention.delete_marker = {{ column = "{column.lower()}", equals = {equals} }}'
+    columns = (*COPY, Column(column, kind))
+    (found,) = mapped(tool(mark, "generic"), {"rows": SOURCE}, {"rows": columns}).pairs
+    assert found.live == f"NOT coalesce({live}, FALSE)"
+
+
 def test_findings_come_in_their_order() -> None:
     """One kind for a row; for a row that is there, one for each column."""
     assert kinds(row(), row()) == []
@@ -329,6 +364,98 @@ def test_values_are_shortened_and_hidden() -> None:
     assert (found.source, found.destination) == ("*** (1 characters)", "*** (6 characters)")
     (found,) = judged(table(), 1, (row(),), (row(amount="2"),), Known(masked=True))
     assert (found.source, found.destination) == ("1.5", "2")
+
+
+@pytest.mark.parametrize(
+    ("form", "source", "copy", "shown"),
+    [
+        ("text", "a", "b", ("a", "b")),
+        ("text", "a" * 300, None, ("a" * 60 + "… (300 characters)", None)),
+        # The first difference, with what is before it, and its place.
+        (
+            "text",
+            "a" * 100 + "X" + "b" * 199,
+            "a" * 100 + "Y" + "b" * 199,
+            tuple(f"…{'a' * 16}{letter}{'b' * 43}… (from character 101 of 300)" for letter in "XY"),
+        ),
+        (
+            "text",
+            "a" * 80 + "X",
+            "a" * 80,
+            (
+                f"…{'a' * 16}X (from character 81 of 81)",
+                f"…{'a' * 16} (ends after character 80)",
+            ),
+        ),
+        (
+            "hex",
+            "00" * 40 + "0f" + "00" * 40,
+            "00" * 40 + "0e" + "00" * 40,
+            tuple(f"…{'0' * 16}{byte}{'0' * 42}… (from byte 41 of 81)" for byte in ("0f", "0e")),
+        ),
+        (
+            "text",
+            "{" + "1," * 50 + "1}",
+            "{" + "1," * 50 + "2}",
+            tuple(f"…{'1,' * 8}{last}}} (from character 102 of 103)" for last in "12"),
+        ),
+        # Of JSON the path, whatever the order of keys; numbers as they were written.
+        (
+            "json",
+            json.dumps({"z": "z" * 80, "list": [1, {"näme": 1.50}]}),
+            json.dumps({"list": [1, {"näme": "1.5"}], "z": "z" * 80}),
+            ("$.list[1].näme: 1.5", '$.list[1].näme: "1.5"'),
+        ),
+        (
+            "json_sorted",
+            json.dumps({"z": "z" * 80, "a b": {"c": [True]}}),
+            json.dumps({"z": "z" * 80, "a b": {}}),
+            ('$["a b"].c: [true]', '$["a b"].c: absent'),
+        ),
+        (
+            "json",
+            json.dumps(["a" * 100 + "X"]),
+            json.dumps(["a" * 100 + "Y"]),
+            tuple(f'$[0]: …{"a" * 16}{letter}" (from character 102 of 103)' for letter in "XY"),
+        ),
+        ("json", "[" + "1" * 80, "[" + "1" * 80 + "]", None),
+        # What can't be seen is escaped.
+        ("text", "a ", "a", ("'a '", "'a'")),
+        ("text", "a\x01", "a\x02", ("'a\\x01'", "'a\\x02'")),
+        ("text", "\u00e4", "a\u0308", ("'\\xe4'", "'a\\u0308'")),
+        ("text", "", " ", ("''", "' '")),
+    ],
+)
+def test_values_that_differ_are_shown_where_they_differ(
+    form: Form, source: str, copy: str | None, shown: tuple[str, str] | None
+) -> None:
+    """Never alike on both sides, and short."""
+    found = contrasted(form, source, copy)
+    assert found[0] != found[1]
+    assert all(part is None or len(part) < 120 for part in found)
+    assert shown is None or found == shown
+
+
+@given(st.integers(0, 200), st.text(max_size=3), st.text(max_size=3), st.integers(0, 200))
+def test_no_two_values_are_shown_alike(before: int, ours: str, theirs: str, after: int) -> None:
+    """However long what they have in common is."""
+    source, copy = (f"{'a' * before}{one}{'b' * after}" for one in (ours, theirs))
+    if source != copy:
+        assert len(set(contrasted("text", source, copy))) == 2
+
+
+def test_the_terminal_shows_where_values_differ(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the place, and no character that moves the cursor."""
+    monkeypatch.setenv("COLUMNS", "300")
+    long = "a" * 100
+    found = judged(table(), 1, (row(word=f"{long}X\x1b"),), (row(word=f"{long}Y\x1b"),), Known())
+    show({"t": ToolOutcome(totals={"differs": 1}, findings=list(found))})
+    said = capsys.readouterr().out
+    assert "aX\\x1b (from character 101 of 102)" in said
+    assert "aY\\x1b (from character 101 of 102)" in said
+    assert "\x1b" not in said
 
 
 def test_all_findings_are_counted_and_some_kept() -> None:

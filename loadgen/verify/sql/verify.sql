@@ -30,8 +30,10 @@ WHERE found.rows > 0 ORDER BY part
 
 -- name: hashes
 -- The same between two Postgres, by the row hash that hash partitioning stands on; hashed once more,
--- as the sum of two rows would not show that they have exchanged a value.
-SELECT {number}, count(*), sum(hashint8extended(hash_record_extended(ROW({values}), 0), 0))::text
+-- as the sum of two rows would not show that they have exchanged a value. The seed is the hash of a
+-- float's zero and of a numeric's NaN, and must not be 0, which is that of NULL.
+SELECT {number}, count(*),
+       sum(hashint8extended(hash_record_extended(ROW({values}), 4611686018427388039), 0))::text
 FROM {table} WHERE {live} AND {between} GROUP BY 1
 
 -- name: counts
