@@ -166,8 +166,8 @@ def test_a_tools_start_and_stop_are_journaled(
         'runner = "dlt"\ninterval_seconds = 60\n'
     )
     env = {"METRICS_PORT": str(metrics_port), "DATABASE_URL": seeded}
-    process = locust(seeded, "-u", "2", "-t", "10m", *rates(0.1))
-    wait_for_offers(project, process, 3)
+    process = locust(seeded, "-u", "4", "-t", "10m", *rates(0.5))
+    wait_for_offers(project, process, 20)
     try:
         for action in ("start", "start", "stop", "stop"):
             done = run_loadgen("tools", action, env=env)
