@@ -46,7 +46,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (action, text) in _ACTIONS.items():
-        one = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+        one = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if action in (_up, _status):
             one.add_argument("--json", action="store_true", help="print JSON instead of text")
         if action in (grant, revoke):

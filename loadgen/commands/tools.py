@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,12 +13,14 @@ from typing import Any, Final
 from loadgen.commands.numbers import number, whole
 from loadgen.commands.tools_elsewhere import probe, snowflake_sql
 from loadgen.destination.tools_file import Tool, chosen, load_tools
+from loadgen.door_client import DoorError, LoadControl
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.settings import Settings, load_settings
 from loadgen.tools import runners
 from loadgen.tools.status import Status
 
 _EXAMPLE: Final = "example: loadgen tools start --wait 60 && loadgen tools status"
+_BY: Final = "loadgen tools"
 _POLL_SECONDS: Final = 0.2
 
 
@@ -112,12 +115,15 @@ def _start(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]
     code = 0
     for tool in local:
         try:
+            ran = runners.status(tool).running
             runners.start(tool, settings)
         except PlaygroundError as exc:
             code = _fault(exc)
         else:
             started.append(tool)
             print(f"{tool.name} runs", flush=True)
+            if not ran:
+                _journal(settings, "tool_started", tool)
     if args.wait is not None:
         code = _wait(started, args.wait) or code
     return code
@@ -142,7 +148,7 @@ def _wait(tools: list[Tool], seconds: float) -> int:
     return 0
 
 
-def _stop(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int:
+def _stop(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
     code = 0
     for tool in _local(args, tools):
         try:
@@ -152,7 +158,15 @@ def _stop(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int
         else:
             kept = ", its slot keeps the source's WAL" if tool.runner == "replication" else ""
             print(f"{tool.name}: " + (f"stopped; the copy stays{kept}" if ran else "did not run"))
+            if ran:
+                _journal(settings, "tool_stopped", tool)
     return code
+
+
+def _journal(settings: Settings, kind: str, tool: Tool) -> None:
+    """Have a load that runs write into its journal what happened to a tool."""
+    with suppress(DoorError):  # without a load there is no journal
+        LoadControl.of(settings).ask("journal", {"kind": kind, "tool": tool.name, "by": _BY})
 
 
 def _status(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int:

@@ -39,7 +39,7 @@ class Activity:
         total = sum(counts.values(), Counts())
         parts = [
             f"{duration(now):>8}",
-            f"offered {total.offered:,} of {sum(asked.values()):,.0f} asked",
+            f"asked {sum(asked.values()):,.1f}  offered {total.offered:,}",
             f"committed {total.committed:,}",
         ]
         parts += [

@@ -54,6 +54,15 @@ _MISSING_COPIES = (
     "load and loadgen verify after it."
 )
 _MISSING_COSTS = "What it would cost is not in this report: run loadgen costs, then loadgen report."
+_MISSING_CONTROL = (
+    "What the tools did to the source is not told apart from the load: run the same load without "
+    "tools, then loadgen report --control RUN."
+)
+_NEVER_MEASURED = (
+    "No run measures reads of the source, queries and models on the destination, the path between "
+    "a vendor's service and either end, or the work of people. Freshness is measured on the table "
+    "of the markers alone."
+)
 _MARKS = {"good": "ok", "warn": "note", "bad": "problem"}
 
 
@@ -96,10 +105,8 @@ def render(
         "standings": beside.standings,
         "impact": impact_table(beside.impact, beside.control.impact if beside.control else None),
         "control": beside.control,
-        "missing": [
-            *([] if beside.copies else [_MISSING_COPIES]),
-            *([] if costs else [_MISSING_COSTS]),
-        ],
+        "settings": tables.settings(facts, [standing.tool for standing in beside.standings]),
+        "missing": _missing(beside),
     }
     sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})
     sheets |= {"freshness": tuple(aged[:1])} if aged else {}
@@ -109,6 +116,22 @@ def render(
         charts={f"{name}.svg": svg.sheet(group) for name, group in sheets.items()},
         verdict=verdict,
     )
+
+
+def _missing(beside: Beside) -> list[str]:
+    """Return what was left out of this run, and what no run measures."""
+    missing = [] if beside.copies else [_MISSING_COPIES]
+    for standing in beside.standings:
+        parts = (
+            ("its copy was not verified", standing.correct),
+            ("its freshness was not watched", standing.fresh),
+            ("its cost was not collected", standing.paid),
+        )
+        if left_out := [text for text, found in parts if found is None]:
+            missing.append(f"{standing.tool}: {', '.join(left_out)}.")
+    missing += [] if beside.costs else [_MISSING_COSTS]
+    missing += [] if beside.control else [_MISSING_CONTROL]
+    return [*missing, _NEVER_MEASURED]
 
 
 def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object]:
@@ -127,7 +150,6 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "rows": tables.rows(facts),
         "journal": tables.journal(facts),
         "circumstances": tables.circumstances(run),
-        "settings": tables.settings(facts),
         "about": _about(facts),
         "graphs": _graphs(run),
         "version": __version__,

@@ -3,7 +3,7 @@
 One table, one function; report.html and report.md show the same cells. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -144,8 +144,11 @@ def circumstances(run: Run) -> Table:
     return Table((Column("what"), Column("value")), tuple(found))
 
 
-def settings(facts: Facts) -> Table:
-    """Return when and how the run was made, and the settings that shape what is written."""
+def settings(facts: Facts, tools: Sequence[str]) -> Table:
+    """Return when and how the run was made, and the settings that shape what is written.
+
+    `tools` are those that were watched, verified or priced.
+    """
     run = facts.run
     given = [
         ("Started", words.moment(run.started_at)),
@@ -155,7 +158,7 @@ def settings(facts: Facts) -> Table:
         ("Arrivals", _known(run.settings.get("arrivals"))),
         ("Seed", _known(run.seed)),
         ("Connections (users)", words.count(run.users)),
-        ("Tools running together", ", ".join(run.together) or "none"),
+        ("Tools under test", ", ".join(tools) or "none watched, verified or priced"),
     ]
     given += [
         (name.upper(), words.value(run.settings[name]))

@@ -151,6 +151,8 @@ def _sentence(facts: Facts, sound: Sequence[Check], run: RunVerdict) -> str:
     elif facts.run.settings.get("arrivals") == "poisson":
         arrivals = words.plural(offered, "arrival")
         part = f"{arrivals}, where chance gives {words.whole(asked)} on average"
+    elif offered > asked:
+        part = f"{words.plural(offered, 'arrival')}, where the rates ask for {words.whole(asked)}"
     else:
         part = f"{words.share(offered, asked)} of the {words.whole(asked)} arrivals asked for"
     skipped, failed = (_part_of(facts, outcome) for outcome in ("skipped", "failed"))
@@ -184,12 +186,21 @@ def _share(facts: Facts, outcome: str) -> float:
     return facts.total(outcome) / offered if offered else 0.0
 
 
+def of_asked(offered: int, asked: float) -> str:
+    """Say how many arrivals were offered; rates ask for parts of one, chance for more or fewer."""
+    if offered - asked >= 1:
+        return f"{words.plural(offered, 'arrival')}, where the rates ask for {words.whole(asked)}"
+    if asked - offered < 1:
+        return f"all {words.plural(offered, 'arrival')} asked for" if offered else "nothing"
+    return (
+        f"{words.count(offered)} of {words.whole(asked)} arrivals asked for, "
+        f"{words.share(offered, asked)}"
+    )
+
+
 def _offered(facts: Facts, run: RunVerdict) -> Check:
     name, offered = "Offered as asked", facts.total("offered")
-    finding = (
-        f"{words.count(offered)} of {words.whole(facts.asked)} arrivals asked for, "
-        f"{words.share(offered, facts.asked)}"
-    )
+    finding = of_asked(offered, facts.asked)
     if not facts.ended:
         return Check("warn", name, f"{finding} so far")
     if run.about("offered"):

@@ -157,6 +157,35 @@ def test_a_pause_offers_nothing_and_makes_nothing_up(
     assert max(b - a for a, b in pairwise(offered_events(project))) <= 2 * 10 + 4
 
 
+def test_a_tools_start_and_stop_are_journaled(
+    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen, metrics_port: int
+) -> None:
+    """Each once, by name; a start of what runs already is none."""
+    (project / "tools.toml").write_text(
+        '[tools.cursor]\nkind = "dlt"\ndestination = "duckdb"\nschema = "playground"\n'
+        'runner = "dlt"\ninterval_seconds = 60\n'
+    )
+    env = {"METRICS_PORT": str(metrics_port), "DATABASE_URL": seeded}
+    process = locust(seeded, "-u", "4", "-t", "10m", *rates(0.5))
+    wait_for_offers(project, process, 20)
+    try:
+        for action in ("start", "start", "stop", "stop"):
+            done = run_loadgen("tools", action, env=env)
+            assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        run_loadgen("tools", "remove", env=env)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    run = json.loads((project / "reports" / "latest" / "run.json").read_text())
+    entries = [
+        (entry["kind"], entry["tool"], entry["by"]) for entry in run["journal"] if "tool" in entry
+    ]
+    assert entries == [
+        ("tool_started", "cursor", "loadgen tools"),
+        ("tool_stopped", "cursor", "loadgen tools"),
+    ]
+
+
 def test_a_run_that_the_watch_has_paused_ends_with_5(
     seeded: str, locust: Locust, project: Path, door: Door
 ) -> None:

@@ -69,7 +69,7 @@ def delivered(number: int, tool: str) -> list[MarkerSample]:
 def study(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of a run of an hour with four tools, and their settings beside it."""
     monkeypatch.setattr(records, "START", START)
-    folder = write_run(project / "reports", Made(seconds=3600, every=10))
+    folder = write_run(project / "reports", Made(seconds=3600, every=10, start=START))
     record = RunRecord.open(folder)
     record.write_verify({"tools": {tool: verified(tool) for tool in TOOLS}})
     for number, tool in enumerate(TOOLS, 1):

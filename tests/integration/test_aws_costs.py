@@ -416,11 +416,21 @@ def test_a_credit_does_not_make_a_tool_free(aws: Aws) -> None:
 
 
 def test_an_answer_kept_without_kinds_is_asked_again(aws: Aws) -> None:
-    """What an older program kept was net of credits."""
+    """What an older program kept was net of credits: $0.00, and final."""
     aws.bucket("billed")
     aws.billed((DAYS[0], "1.10", False), (DAYS[1], "0.13", False))
     period = {"Start": "2026-11-17", "End": "2026-11-19"}
-    kept = {"period": period, "asked_at": "2026-11-20T00:00:00+00:00", "requests": 1, "pages": []}
+    group = {
+        "Keys": [f"tool${TOOL}", "Amazon Simple Storage Service"],
+        "Metrics": {"UnblendedCost": {"Amount": "0", "Unit": "USD"}},
+    }
+    results = [{"TimePeriod": {"Start": DAYS[0]}, "Estimated": False, "Groups": [group]}]
+    kept = {
+        "period": period,
+        "asked_at": "2026-11-20T00:00:00+00:00",
+        "requests": 1,
+        "pages": [{"ResultsByTime": results}],
+    }
     (aws.folder / BILL_FILE).write_text(json.dumps(kept))
     lines = aws.lines(aws.run(TWO_DAYS, 48), TWO_DAYS + timedelta(days=4))
     assert cents(lines[f"{TOOL} billed: Amazon Simple Storage Service"]) == "1.23"

@@ -140,6 +140,14 @@ def test_each_commands_help_has_an_example(name: str, capsys: pytest.CaptureFixt
     assert re.search(rf"examples?: .*loadgen {name}", shown)
 
 
+def test_a_commands_help_keeps_its_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """A sentence begins with a capital, and Postgres and DATABASE_URL stay as they are written."""
+    with pytest.raises(SystemExit):
+        cli.main(["db", "up", "--help"])
+    shown = capsys.readouterr().out
+    assert "Start the embedded Postgres, or check the one at DATABASE_URL." in shown
+
+
 def test_help_imports_nothing_slow(tmp_path: Path) -> None:
     """Charts, made-up names and Locust are imported by the command that needs them."""
     code = (

@@ -86,6 +86,16 @@ def test_the_verdict_comes_first(outage: Written) -> None:
     assert (first, second) == (f"# {report.verdict.headline}", report.verdict.sentence)
 
 
+def test_what_is_not_measured_is_always_said(outage: Written) -> None:
+    """No heading without text: what was left out of this run, and what no run measures."""
+    for text in (outage.report.html, outage.report.markdown):
+        _, _, rest = text.partition("What is not measured here")
+        assert "run loadgen costs" in rest
+        assert "loadgen report --control RUN" in rest
+        assert "No run measures reads" in rest
+        assert "Tools running together" not in text
+
+
 def test_the_page_needs_nothing_else(outage: Written) -> None:
     """No script, no network, no file beside it: it can be sent as it is."""
     html = outage.report.html

@@ -11,7 +11,7 @@ from loadgen.record import RunRecord
 from loadgen.record_reader import load_run, read_samples
 from loadgen.record_run import Totals
 from loadgen.report.facts import Facts, facts_of
-from loadgen.report.verdict import Verdict, judge
+from loadgen.report.verdict import Verdict, judge, of_asked
 from tests.records import RATES, START, Made, rows_after, write_run
 
 
@@ -252,3 +252,17 @@ def test_poisson_arrivals_scatter(tmp_path: Path) -> None:
     assert found.sentence.startswith(
         "It offered 2,112 arrivals, where chance gives 2,108 on average, skipped none"
     )
+
+
+@pytest.mark.parametrize(
+    ("offered", "asked", "says"),
+    [
+        (3, 2.4, "all 3 arrivals asked for"),
+        (2103, 2102.2, "all 2,103 arrivals asked for"),
+        (2108, 2102.2, "2,108 arrivals, where the rates ask for 2,102"),
+        (2000, 2102.2, "2,000 of 2,102 arrivals asked for, 95.14%"),
+    ],
+)
+def test_never_more_than_all_is_offered(offered: int, asked: float, says: str) -> None:
+    """Rates ask for parts of an arrival, and chance for more or fewer: never 100.04%."""
+    assert of_asked(offered, asked) == says
