@@ -4,6 +4,7 @@ The tool is a copier of whole tables, so each test decides which table it has co
 """
 
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -162,13 +163,13 @@ def test_a_copy_that_lacks_a_marker_for_too_long_did_not_converge(study: Study) 
     study.marker(1, age=3000)
     study.sync()
     study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
-    study.marker(2, age=1.4 * INTERVAL)
+    study.marker(2, age=0.5 * INTERVAL)
     assert study.verified()[1]["verdict"] == "late"
     study.marker(3, age=1.6 * INTERVAL)
     done = study.verify()
     assert done.returncode == 1
     assert "copy: did not converge" in done.stdout
-    assert "a marker has not arrived in 144" in done.stdout
+    assert re.search(r"a marker has not arrived in 1\d{3} s", done.stdout)
     assert "2 missing, 1 stale" in done.stdout
 
 
@@ -188,7 +189,7 @@ def test_the_interval_is_that_of_the_tool_s_plan(study: Study, project: Path) ->
     plan = 'price = { card = "airbyte", plan = "standard" }'  # every hour
     text = (project / "tools.toml").read_text()
     (project / "tools.toml").write_text(text.replace(f"interval_seconds = {INTERVAL}", plan))
-    study.marker(1, age=1.4 * 3600)  # a copy that has none yet
+    study.marker(1, age=0.5 * 3600)  # a copy that has none yet
     assert study.verified()[1]["verdict"] == "late"
     study.marker(2, age=1.6 * 3600)
     assert study.verified()[1]["verdict"] == "did not converge"
