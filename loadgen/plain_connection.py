@@ -29,7 +29,7 @@ _ENCRYPTED = "SELECT FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid()
 def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnection:
     """Connect and prepare; `depth` requests may be under way at once.
 
-    Raises psycopg.OperationalError.
+    Raises psycopg.OperationalError, and ConnectionLost where it breaks while it prepares.
     """
     connection = new_connection(dsn)
     try:

@@ -97,12 +97,18 @@ def _open(connections: Connections, depth: int) -> GeventConnection:
         connection = connect(connections.dsn, _PREPARED, depth)
     except psycopg.OperationalError as exc:
         raise postgres.explain(exc, connections.dsn) from exc
+    except ConnectionLost as exc:  # while it prepared its statements
+        raise _broke_at_once(exc) from exc
     try:
         of_run = connection.execute(execution(_IS_OF_RUN, (connections.claim.encode(),))).rows
     except ConnectionLost as exc:
         connection.close()
-        raise SourceError(f"a connection broke at once: SQLSTATE {exc.sqlstate}") from exc
+        raise _broke_at_once(exc) from exc
     if not of_run:
         connection.close()
         raise another_database(connections.claim)
     return connection
+
+
+def _broke_at_once(exc: ConnectionLost) -> SourceError:
+    return SourceError(f"a connection broke at once: SQLSTATE {exc.sqlstate}")
