@@ -30,7 +30,8 @@ _ENCRYPTED = "SELECT FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid()
 def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnection:
     """Connect and prepare; `depth` requests may be under way at once.
 
-    Raises SourceError where it can't connect, psycopg.Error where it can't prepare.
+    Raises SourceError if it can't connect; psycopg.Error, or ConnectionLost if it breaks, while it
+    prepares.
     """
     connection = new_connection(dsn)
     try:

@@ -251,7 +251,7 @@ def _refuse_transaction_pooler(
                 (_backend_pid(connection), _backend_pid(other)) for _ in range(_POOLER_ROUNDS)
             ]
     except psycopg.Error as exc:
-        text = _PREFIX.sub("", str(exc).strip().partition("\n")[0], count=1)
+        text = _PREFIX.sub("", one_line(exc), count=1)
         raise SourceError(f"{where} that gives no second connection ({text}): {remedy}") from exc
     if any(ours == theirs for ours, theirs in rounds):
         raise SourceError(

@@ -16,9 +16,9 @@ from urllib.request import urlopen
 import pytest
 
 from loadgen.record_reader import read_samples
-from loadgen.record_rows import law_holds
+from loadgen.record_rows import Sample, law_holds
 from loadgen.source.postgres import connect
-from tests.conftest import RunLoadgen, clean_environment, find_free_port, kill_all, spawning
+from tests.conftest import Cluster, clean_environment, find_free_port, kill_all, spawning
 from tests.polling import wait_for
 
 __all__ = ["wait_for"]  # for the tests beside
@@ -41,13 +41,30 @@ GAINED = {
 Locust = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.fixture
-def seeded(database: str, run_loadgen: RunLoadgen) -> str:
-    """DSN of a database with a small baseline."""
+@pytest.fixture(scope="session")
+def seeded_template(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of a database with a small baseline, seeded once; nobody may stay connected to it."""
+    name = "seeded_template"
+    with connect(cluster.info.dsn) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE migrated_template".encode())
     size = ("--users", "1000", "--orders", "3000", "--events", "3000")
-    done = run_loadgen("seed", *size, env={"DATABASE_URL": database})
+    done = subprocess.run(
+        [sys.executable, "-m", "loadgen", "seed", *size],
+        cwd=tmp_path_factory.mktemp("seeded"),
+        env=clean_environment({"DATABASE_URL": cluster.dsn(name)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    return database
+    return name
+
+
+@pytest.fixture
+def seeded(cluster: Cluster, seeded_template: str) -> Iterator[str]:
+    """Yield the DSN of a database with a small baseline."""
+    with cluster.database(seeded_template) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -119,7 +136,8 @@ def page(
         [sys.executable, "-m", "locust", "--web-port", str(port), *arguments],
         cwd=project,
         env=clean_environment(
-            {"DATABASE_URL": seeded, "PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}
+            {"DATABASE_URL": seeded, "PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)},
+            gevent=True,
         ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -166,9 +184,28 @@ def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str
     return run
 
 
+def stopped(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Press Ctrl-C at a load, which has to end well; return what it said."""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 130, out + err
+    assert "Traceback" not in err, err
+    return out, err
+
+
+def newest(project: Path) -> dict[str, Sample]:
+    """Return the newest sample of each operation."""
+    return {sample.operation: sample for sample in read_samples(project / "reports" / "latest")}
+
+
+def journaled(project: Path, kind: str) -> list[dict[str, Any]]:
+    """Return the entries of that kind in the newest run's journal."""
+    return [entry for entry in latest(project)["journal"] if entry["kind"] == kind]
+
+
 def wait_for_offers(project: Path, process: subprocess.Popen[str], committed: int = 50) -> None:
     """Wait until a run has committed that many events."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     path = project / "reports" / "latest"
     while time.monotonic() < deadline and process.poll() is None:
         if (path / "samples.csv").exists() and any(

@@ -22,6 +22,7 @@ from loadgen.report.facts import facts_of
 from loadgen.report.folder import write_report
 from loadgen.report.verdict import Verdict, judge
 from loadgen.thresholds import Measured, Threshold
+from loadgen.workload.clock import Sampled
 from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.outcome import (
@@ -217,6 +218,7 @@ def test_one_verdict_in_all_places(
         ),
         settings=SimpleNamespace(grafana_url=None),
         record=SimpleNamespace(path=path),
+        sampled=Sampled(60),
     )
     terminal.print_summary(outcome, cast("Conductor", conductor))
     shown = capsys.readouterr().out

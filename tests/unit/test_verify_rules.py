@@ -494,7 +494,7 @@ def test_what_is_late_is_no_failure_until_it_is_overdue() -> None:
     """Then it is what the copy lacks; what is known to be wrong comes before."""
     not_due = Tally()
     not_due.add(Finding("rows", "1", None, "missing", "there", None, late=True))
-    late = ToolOutcome(late=not_due)
+    late = ToolOutcome(tables={"rows": TableOutcome(3, 2)}, late=not_due)
     assert (late.verdict, exit_code({"t": late})) == ("late", 0)
     assert late.plain()["late"] == {"missing": 1}
     assert late.plain()["totals"] == {}
