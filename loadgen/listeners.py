@@ -240,6 +240,9 @@ def drain(environment: Environment, **_: Any) -> None:
         # Locust would give the users of workers that leave meanwhile to the others.
         options_of(environment).enable_rebalancing = False
         runner._users_dispatcher = None  # noqa: SLF001 - as Locust does itself, after this
+    else:
+        # Locust's timer begins before the run does: a run that is short has its time all the same.
+        _state.not_starting.wait()
     if _state.worker is not None:
         _state.worker.drain()
     if _state.run is not None:

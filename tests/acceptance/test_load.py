@@ -14,9 +14,14 @@ from tests.acceptance.conftest import (
     counted,
     latest,
     rates,
+    wait_for,
     wait_for_offers,
 )
 from tests.conftest import find_free_port
+
+WAITS_FOR_A_LOCK = """
+SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+AND clock_timestamp() - query_start > %s::interval"""
 
 
 @pytest.mark.parametrize("arrivals", ["even", "jitter", "poisson"])
@@ -36,6 +41,22 @@ def test_a_run_offers_what_was_asked_and_commits_what_the_tables_gained(
         assert totals["failed"] == 0
     assert "Rows gained equal the committed counters" in out
     assert "Traceback" not in err
+
+
+def test_a_run_has_its_time_however_late_it_begins(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """Locust's timer begins before the run does, and has passed while the source was not ready."""
+    before = counted(seeded)
+    with connect(seeded, autocommit=False) as slow, connect(seeded) as watcher:
+        slow.execute("LOCK TABLE loadgen_playground IN EXCLUSIVE MODE")
+        process = locust(seeded, "-t", "1s", *rates())
+        wait_for(lambda: watcher.execute(WAITS_FOR_A_LOCK, ["2 s"]).rowcount, "the run's claim")
+        slow.rollback()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    run = check_record(project, seeded, before)
+    assert run["duration_seconds"] == pytest.approx(1, abs=0.01)
 
 
 def test_a_small_rate_is_not_rounded_away(seeded: str, locust: Locust, project: Path) -> None:
