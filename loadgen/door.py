@@ -18,7 +18,6 @@ from loadgen.workload.profiles import ProfileName
 
 PREFIX = "/loadgen"
 _RESERVED = {"at", "kind"}
-_Protect = Callable[[Callable[[], None]], Callable[[], Any]]
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
@@ -29,16 +28,12 @@ class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
         self.status = status
 
 
-def make_door(
-    run: Callable[[], Run | None], base: str = "", protect: _Protect | None = None
-) -> Blueprint:
-    """Return the routes, below `base`; `run` gives the test that is going on, or was last, or None.
+def make_door(run: Callable[[], Run | None], base: str = "") -> Blueprint:
+    """Return the routes below `base`; `run` gives the test that is going on, or was last, or None.
 
-    `protect` is Locust's decorator for what a login protects, if the page has one.
+    Who may use them is `web_access`'s business.
     """
     door = Blueprint("loadgen", __name__, url_prefix=f"{base}{PREFIX}")
-    if protect is not None:
-        door.before_request(protect(lambda: None))
 
     @door.errorhandler(_Refused)
     def refuse(exc: _Refused) -> tuple[Response, int]:

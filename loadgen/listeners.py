@@ -134,10 +134,9 @@ def prepare(environment: Environment, **_: Any) -> None:
     PostgresUser.host = postgres.place(_state.dsn)
     if environment.web_ui is not None and environment.web_ui.app is not None:
         keep_order(environment.web_ui.app)
-        page, base = environment.web_ui, options.web_base_path.rstrip("/")
+        base = options.web_base_path.rstrip("/")
         locust_page.protect(environment.web_ui.app, _state.settings, base)
-        door = make_door(lambda: _state.run, base, page.auth_required_if_enabled)
-        environment.web_ui.app.register_blueprint(door)
+        environment.web_ui.app.register_blueprint(make_door(lambda: _state.run, base))
         locust_page.guard(environment.web_ui.app, PostgresUser.host, _take_edits, base)
         locust_page.show_rates_in_force(environment.web_ui, options)
         locust_tab.add(environment.web_ui, lambda: status(_state.run))

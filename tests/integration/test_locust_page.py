@@ -35,30 +35,3 @@ def test_two_days_of_chart_points_and_seconds_are_bounded(
     assert whole == "True"
     assert first == "0"
     assert int(seconds) <= 61
-
-
-LOGIN = """
-import locust
-from locust.env import Environment
-from loadgen.door import make_door
-
-for login in (False, True):
-    environment = Environment()
-    page = environment.create_web_ui("127.0.0.1", 0, delayed_start=True, web_login=login)
-    page.app.secret_key = "secret"
-    page.login_manager = page.login_manager if login else None
-    if login:
-        page.login_manager.user_loader(lambda _: None)
-    page.app.register_blueprint(make_door(lambda: None, "/base", page.auth_required_if_enabled))
-    client = page.app.test_client()
-    asked, told = client.get("/base/loadgen/rates"), client.post("/base/loadgen/pause", json={})
-    print(asked.status_code, told.status_code, client.get("/loadgen/rates").status_code)
-"""
-
-
-def test_a_login_protects_our_routes_too(
-    start_python: Callable[..., subprocess.Popen[str]],
-) -> None:
-    """With --web-login who is not logged in is sent to the login, whatever the route is."""
-    out, err = start_python(LOGIN).communicate(timeout=60)
-    assert out.splitlines() == ["200 409 404", "302 302 404"], err
