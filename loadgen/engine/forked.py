@@ -29,9 +29,9 @@ _LEAVE_SECONDS: Final = 10.0  # for a worker whose parent has let go
 _KILL_SECONDS: Final = 12.0  # a parent waits that long for it
 _POLL_SECONDS: Final = 0.02
 
-# Not gevent's: its close() waits for the hub, and its sleep() can't be called in a signal handler.
+# Not gevent's: its close() waits for the hub, and it can't wait in a signal handler.
 _start_thread: Final = monkey.get_original("_thread", "start_new_thread")
-_sleep: Final = monkey.get_original("time", "sleep")
+_select: Final = monkey.get_original("select", "select")
 _close: Final = monkey.get_original("os", "close")
 
 
@@ -110,6 +110,11 @@ def release_workers() -> None:
 def end_within(seconds: float) -> None:
     """End this process after that time, whatever it still waits for; its workers leave too."""
     _start_thread(_end_after, (seconds,))
+
+
+def _sleep(seconds: float) -> None:
+    """Wait; not by time.sleep(), which fails under libfaketime, as a test of a set clock has it."""
+    _select([], [], [], seconds)
 
 
 def _end_after(seconds: float) -> None:

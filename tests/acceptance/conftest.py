@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -100,13 +100,15 @@ def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
 class Ask:
     """The page of a running `locust`, asked, or posted a form."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, token: str | None = None) -> None:
         self.address = address
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def __call__(self, path: str = "/", form: Mapping[str, str] | None = None) -> str:
         """Return what the page answers."""
         data = None if form is None else urlencode(form).encode()
-        with urlopen(self.address + path, data, timeout=30) as answer:  # noqa: S310 - our own
+        request = Request(self.address + path, data, self._headers)  # noqa: S310 - our own
+        with urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
             text: str = answer.read().decode()
         return text
 

@@ -160,7 +160,7 @@ def test_the_stack_runs(image: Image, source: server.ServerInfo) -> None:
     (image.root / "project" / "thresholds.toml").write_text(
         "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"
     )
-    ask = Ask(f"http://127.0.0.1:{stack.page}")
+    ask = Ask(f"http://127.0.0.1:{stack.page}", TOKEN)
 
     def workers() -> int:
         with suppress(URLError):

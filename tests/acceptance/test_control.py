@@ -243,7 +243,7 @@ def test_what_the_door_refuses(seeded: str, locust: Locust, door: Door) -> None:
         except OSError:
             time.sleep(0.1)
     refused: list[tuple[str, bytes, dict[str, str], int, str]] = [
-        ("pause", b"{}", {"Origin": "https://example.org"}, 403, "may not control this load"),
+        ("pause", b"{}", {"Origin": "https://example.org"}, 403, "may not use this load"),
         ("pause", b"reason=x", {"Content-Type": "text/plain"}, 400, "post a JSON object"),
         ("pause", b'{"reason": ""}', {}, 400, "reason has to be a text"),
         ("pause", b'{"by": "a b"}', {}, 400, "by has to be a word"),

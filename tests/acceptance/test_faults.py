@@ -9,20 +9,29 @@ import pytest
 from psycopg import sql
 
 from loadgen.source.postgres import connect
-from tests.acceptance.conftest import Locust, counted, rates, wait_for_offers
+from tests.acceptance.conftest import (
+    Locust,
+    counted,
+    journaled,
+    newest,
+    rates,
+    stopped,
+    wait_for,
+    wait_for_offers,
+)
 from tests.acceptance.faulted import (
     USERS,
     WITH_USERS,
     check_faulted,
-    check_resumed,
     cut,
-    ended_well,
     failed_by,
     faults,
     outages,
     per_hour,
     total,
+    wait_for_commits,
     wait_for_waiting,
+    wait_until_it_writes,
 )
 
 
@@ -31,41 +40,53 @@ def test_one_connection_cut_costs_its_write_and_nothing_else(
 ) -> None:
     """The others go on, the one is made again at once, its write is looked up."""
     before = counted(seeded)
-    process = locust(seeded, *WITH_USERS, "-t", "7s", *rates(10))
+    process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
     cuts = 0
     for _ in range(4):
         cuts += cut(seeded, 1)
-        time.sleep(0.5)
-    ended_well(process)
+        wait_for_commits(project)
+    wait_for(
+        lambda: sum(fault["connections"] for fault in journaled(project, "fault")) == cuts,
+        "the cuts in the journal",
+    )
+    stopped(process)
     run = check_faulted(project, seeded, before, per_hour(10))
     assert outages(run) == []
     assert sum(fault["connections"] for fault in faults(run)) == cuts == 4
     assert total(run, "failed") <= cuts
     assert failed_by(run) <= {"57P01", "08006"}
-    assert total(run, "committed") > 0.9 * total(run, "offered")
 
 
 @pytest.mark.parametrize("depth", [1, 10])
 def test_all_connections_cut_again_and_again(
     seeded: str, locust: Locust, project: Path, depth: int
 ) -> None:
-    """Writes that lose their answer are looked up; users connect again; each outage is told."""
+    """Writes that lose their answer are looked up; users connect again; each outage is told.
+
+    Those that are cut while they prepare their statements try again like the others.
+    """
     before = counted(seeded)
     env = {"PIPELINE_DEPTH": str(depth)}
-    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(20), env=env)
+    process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(20), env=env)
     wait_for_offers(project, process)
-    for _ in range(5):
-        cut_at = time.time()
+    for _ in range(3):
         cut(seeded)
         time.sleep(0.3)
-    ended_well(process)
+    with (
+        connect(seeded, application_name="test") as admin,
+        connect(seeded, autocommit=False, application_name="test") as other,
+    ):
+        other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        cut(seeded)
+        wait_for_waiting(admin, "relation = 'orders'::regclass")  # those that prepare by now
+        cut(seeded)
+    wait_until_it_writes(project, time.time())
+    stopped(process)
     run = check_faulted(project, seeded, before, per_hour(20), users=USERS * depth)
-    check_resumed(project, cut_at)
     assert run["settings"]["pipeline_depth"] == depth
     assert outages(run)
     assert failed_by(run) <= {"57P01", "08006"}
-    assert total(run, "committed") > 0.7 * total(run, "offered")
 
 
 def test_idle_users_notice_that_they_were_cut(seeded: str, locust: Locust, project: Path) -> None:
@@ -75,13 +96,16 @@ def test_idle_users_notice_that_they_were_cut(seeded: str, locust: Locust, proje
     """
     before = counted(seeded)
     few = ("--orders-per-hour", "1200")
-    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(0), *few, env={"ARRIVALS": "even"})
+    env = {"ARRIVALS": "even", "LATENESS_LIMIT_SECONDS": "60"}
+    process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(0), *few, env=env)
     wait_for_offers(project, process, committed=1)  # the next one is three seconds away
     assert cut(seeded) == USERS
-    ended_well(process)
+    wait_for(lambda: newest(project)["insert_order"].committed > 1, "the next write")
+    stopped(process)
     run = check_faulted(project, seeded, before, per_hour(0) | {"insert_order": 1200})
-    assert run["totals"]["insert_order"]["committed"] == 3
-    assert [seconds < 5 for seconds in outages(run)] == [True]
+    orders = run["totals"]["insert_order"]
+    assert orders["committed"] == orders["offered"] > 1
+    assert len(outages(run)) == 1
     assert sum(fault.get("connections", 0) for fault in faults(run)) == USERS
 
 
@@ -90,15 +114,14 @@ def test_a_lock_held_for_seconds_makes_writes_late_and_none_fail(
 ) -> None:
     """All users wait behind the lock: what waits too long is skipped, what was sent is done."""
     before = counted(seeded)
-    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(10))
+    process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
     with connect(seeded, autocommit=False) as other:
         other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         time.sleep(3)
-    released_at = time.time()
-    ended_well(process)
+    wait_until_it_writes(project, time.time())
+    stopped(process)
     run = check_faulted(project, seeded, before, per_hour(10))
-    check_resumed(project, released_at)
     assert faults(run) == []
     assert total(run, "failed") == 0
     assert total(run, "skipped") > 0
@@ -108,7 +131,7 @@ def test_a_lock_held_for_seconds_makes_writes_late_and_none_fail(
 def test_a_deadlock_is_a_failed_write(seeded: str, locust: Locust, project: Path) -> None:
     """Two tables locked in opposite order: the server ends the load's writes with 40P01."""
     before = counted(seeded)
-    process = locust(seeded, *WITH_USERS, "-t", "9s", *rates(10))
+    process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
     with connect(seeded) as admin, connect(seeded, autocommit=False) as other:
         other.execute("SET deadlock_timeout = '1h'")  # the load's are found out, not this one
@@ -123,13 +146,11 @@ def test_a_deadlock_is_a_failed_write(seeded: str, locust: Locust, project: Path
             )
             other.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
             other.rollback()
-    released_at = time.time()
-    ended_well(process)
+    wait_until_it_writes(project, time.time())
+    stopped(process)
     run = check_faulted(project, seeded, before, per_hour(10))
-    check_resumed(project, released_at)
     assert faults(run) == []
     assert failed_by(run) == {"40P01"}
-    assert total(run, "committed") > 0.5 * total(run, "offered")
 
 
 def test_a_serialization_failure_is_a_failed_write(
@@ -143,7 +164,7 @@ def test_a_serialization_failure_is_a_failed_write(
                 sql.Identifier(admin.info.dbname)
             )
         )
-    process = locust(seeded, *WITH_USERS, "-t", "8s", *rates(10))
+    process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
     with connect(seeded) as admin, connect(seeded, autocommit=False) as other:
         other.execute("SET default_transaction_isolation = 'read committed'")
@@ -153,12 +174,12 @@ def test_a_serialization_failure_is_a_failed_write(
             other.execute("UPDATE orders SET status = status")
             wait_for_waiting(admin, "locktype = 'transactionid'")
             other.commit()
-    ended_well(process)
+    wait_until_it_writes(project, time.time())
+    stopped(process)
     run = check_faulted(project, seeded, before, per_hour(10))
     assert faults(run) == []
     assert failed_by(run) == {"40001"}
     assert "40001" in run["failures"]["update_order_status"]
-    assert total(run, "committed") > 0.5 * total(run, "offered")
 
 
 @pytest.fixture
@@ -183,17 +204,16 @@ def test_too_many_connections_are_tried_again(
 ) -> None:
     """While the server has no connection free (53300) all is skipped; the journal says why."""
     before = counted(seeded)
-    process = locust(limited, *WITH_USERS, "-t", "11s", *rates(10))
+    process = locust(limited, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
     with connect(seeded, application_name="test") as admin:
         admin.execute("ALTER ROLE limited CONNECTION LIMIT 1")  # that of the load's lock
         cut(seeded)
         time.sleep(3)
         admin.execute("ALTER ROLE limited CONNECTION LIMIT -1")
-    accepting_at = time.time()
-    _, err = ended_well(process)
+    wait_until_it_writes(project, time.time())
+    _, err = stopped(process)
     run = check_faulted(project, seeded, before, per_hour(10))
-    check_resumed(project, accepting_at)
     assert max(outages(run)) > 2.5
     (why,) = {fault["why"] for fault in faults(run) if fault["what"] == "source_back"}
     assert "no connection is free (FATAL:  too many connections for role" in why

@@ -177,4 +177,5 @@ def test_help_starts_nothing(locust: Locust, project: Path) -> None:
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out.startswith("Usage: locust")
-    assert {path.name for path in project.iterdir()} <= {"locustfile.py", "__pycache__"}
+    ours = {"locustfile.py", "thresholds.toml", "__pycache__"}
+    assert {path.name for path in project.iterdir()} <= ours

@@ -15,8 +15,11 @@ from tests.acceptance.conftest import (
     Locust,
     check_record,
     counted,
+    journaled,
     latest,
     rates,
+    stopped,
+    wait_for,
     wait_for_offers,
 )
 from tests.conftest import find_free_port
@@ -39,57 +42,59 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children()
 
 
-@pytest.mark.parametrize(("arrivals", "most"), [("jitter", "8"), ("poisson", "3")])
+@pytest.mark.parametrize(("arrivals", "workers"), [("jitter", "28"), ("poisson", "3")])
 def test_any_number_of_workers_performs_the_same_arrivals(
-    arrivals: str, most: str, seeded: str, locust: Locust, project: Path
+    arrivals: str, workers: str, seeded: str, locust: Locust, project: Path
 ) -> None:
     """One process, two workers and more write the same orders for a seed, each exactly once."""
     written = []
-    for processes in ((), ("--processes", "2"), ("--processes", most)):
+    env = {"ARRIVALS": arrivals, "LATENESS_LIMIT_SECONDS": "60"}  # a busy machine skips none
+    for processes in ((), *(("--processes", number) for number in workers)):
         before = counted(seeded)
-        process = locust(
-            seeded, "-u", "8", "-t", "5s", *processes, *rates(2), env={"ARRIVALS": arrivals}
-        )
+        process = locust(seeded, "-u", "8", "-t", "5s", *processes, *rates(2), env=env)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, out + err
         run = check_record(project, seeded, before)
         orders = orders_by_k(seeded, run["run_id"])
         totals = run["totals"]["insert_order"]
-        assert len(orders) == totals["committed"]
-        assert max(orders) < totals["offered"]
-        assert totals["offered"] - totals["skipped"] == totals["committed"]
+        assert set(orders) == set(range(totals["offered"]))
+        assert totals["offered"] == totals["committed"] > 30
         assert "Traceback" not in err
         written.append(orders)
-    alone, two, more = written
-    common = sorted(set(alone) & set(two) & set(more))  # a busy machine may skip some
-    assert len(common) >= 30
-    assert [alone[k] for k in common] == [two[k] for k in common] == [more[k] for k in common]
+    assert all(orders == written[0] for orders in written)
+
+
+def committed_over_time(project: Path) -> list[tuple[float, int]]:
+    """Return (time, events committed) at each sample."""
+    samples = read_samples(project / "reports" / "latest")
+    return [(s.time.timestamp(), s.committed) for s in samples if s.operation == "insert_event"]
 
 
 def test_a_killed_worker_s_share_goes_to_the_others(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """After kill -9 the whole rate is back within 12 s, and counters still equal rows."""
+    """After kill -9 the others write the whole rate, and counters still equal rows."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "9", "-t", "25s", "--processes", "3", *rates(10))
+    process = locust(seeded, "-u", "9", "-t", "10m", "--processes", "3", *rates(10))
     wait_for_offers(project, process, committed=400)
     killed = workers_of(process)[0]
     killed.kill()
-    killed_at = time.time()
-    out, err = process.communicate(timeout=90)
-    assert process.returncode == 0, out + err
+    wait_for(lambda: journaled(project, "worker_lost"), "the loss to be noticed")
+    lost_at = time.time()
+
+    def whole_rate() -> bool:
+        late = [(at, n) for at, n in committed_over_time(project) if at > lost_at]
+        return any(
+            n - earlier >= 0.98 * 200 * (at - then)
+            for (then, earlier), (at, n) in zip(late, late[2:], strict=False)
+        )
+
+    wait_for(whole_rate, "the whole rate")
+    _, err = stopped(process)
     run = check_record(project, seeded, before)
     (lost,) = run["journal"]
     assert (lost["kind"], lost["why"]) == ("worker_lost", f"its process {killed.pid} has died")
     assert f"is lost (its process {killed.pid} has died): the others take over" in err
-    committed = {
-        sample.time.timestamp(): sample.committed
-        for sample in read_samples(project / "reports" / "latest")
-        if sample.operation == "insert_event"
-    }
-    late = sorted(at for at in committed if at >= killed_at + 12)
-    gained = committed[late[-3]] - committed[late[0]]
-    assert gained == pytest.approx(200 * (late[-3] - late[0]), rel=0.02)
 
 
 def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
@@ -174,10 +179,10 @@ def test_what_a_worker_is_told_before_it_is_ready_is_not_lost(
     port = str(find_free_port())
     (project / "stalling.py").write_text(STALLING + (project / "locustfile.py").read_text())
     arguments = ("--master", "--expect-workers", "1", "--master-bind-port", port)
-    master = locust(seeded, "-u", "2", "-t", "3s", *arguments, *rates())
+    master = locust(seeded, "-u", "2", "-t", "10m", *arguments, *rates())
     worker = locust(seeded, "-f", "stalling.py", "--worker", "--master-port", port)
-    out, err = master.communicate(timeout=60)
-    assert master.returncode == 0, out + err
+    wait_for_offers(project, master, 10)
+    stopped(master)
     check_record(project, seeded, before)
     _, err = worker.communicate(timeout=30)
     assert "Traceback" not in err

@@ -122,7 +122,7 @@ def standby(dsn: str, pg_bin: Path, folder: Path) -> Iterator[None]:
     """Run pg_receivewal, which counts as a synchronous standby of its name."""
     folder.mkdir()
     command = [pg_bin / "pg_receivewal", "-D", folder, "--synchronous", "--no-loop"]
-    dbname = f"{dsn}?application_name=standby"
+    dbname = f"{dsn}&application_name=standby"
     with subprocess.Popen(
         [*map(str, command), "-d", dbname], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

@@ -24,6 +24,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of reports of a project with a run of two tools and a control."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REPORTS_DIR", str(tmp_path / "reports"))
+    monkeypatch.setenv("COLUMNS", "100")
     reports = tmp_path / "reports"
     spent(write_run(reports, Made(), "control"), wal=2_112_000, cpu=2.112, p95=0.01)
     folder = spent(write_run(reports, Made(), "tools"), wal=4_224_000, cpu=3.168, p95=0.012)
