@@ -4,11 +4,11 @@ SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .PHONY: help setup setup-dev demo observe test check format bench soak lock build clean
 
-export PYTHON
+export PYTHON EXTRAS
 
 help:
 	@echo "make demo    from nothing to a report: set up, start Postgres, seed, load, validate"
-	@echo "make setup   only the environment, .venv"
+	@echo "make setup   only the environment, .venv; EXTRAS=snowflake,aws adds their packages"
 	@echo "make test    every test, with coverage; PYTEST_ARGS='tests/unit -x' for some"
 	@echo "make check   ruff, mypy and the import rules"
 	@echo "make format  ruff's formatter and its safe fixes"

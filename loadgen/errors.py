@@ -39,6 +39,11 @@ def first_exit_code(codes: Iterable[int]) -> int:
     return min(codes, key=list(EXIT_CODES).index, default=0)
 
 
+def install_hint(extra: str, packages: str) -> str:
+    """Return how to get the packages of an extra: in a checkout, or beside the wheel."""
+    return f"run `make setup EXTRAS={extra}`, or install {packages}"
+
+
 def meant(name: str, known: Iterable[str]) -> str:
     """Return the hint on a name that is not `known`: the nearest one, else all there are."""
     names = list(known)

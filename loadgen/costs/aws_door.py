@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from loadgen.costs.reading import Unread
-from loadgen.errors import one_line
+from loadgen.errors import install_hint, one_line
 from loadgen.proxies import is_local
 from loadgen.settings import Settings
 
@@ -71,7 +71,7 @@ def asked(what: str, read: Callable[[], T]) -> T | Unread:
     try:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - an extra
     except ImportError:
-        return Unread("AWS' package is not installed: pip install 'simplyload-playground[aws]'")
+        return Unread(f"AWS' package is not installed: {install_hint('aws', 'boto3')}")
     try:
         return read()
     except ClientError as exc:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loadgen.destination.columns import Engine, literal
 from loadgen.destination.door import BusyError, Tables, tables_of
 from loadgen.destination.shared import Shared
-from loadgen.errors import DestinationError, one_line
+from loadgen.errors import DestinationError, install_hint, one_line
 from loadgen.sql import statements
 
 if TYPE_CHECKING:
@@ -140,6 +140,6 @@ def _library() -> Any:
         import duckdb  # noqa: PLC0415 - an extra
     except ImportError as exc:
         raise DestinationError(
-            "DuckDB's package is not installed: pip install 'simplyload-playground[duckdb]'"
+            f"DuckDB's package is not installed: {install_hint('duckdb', 'duckdb')}"
         ) from exc
     return duckdb

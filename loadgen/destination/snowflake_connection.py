@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import SecretStr
 
-from loadgen.errors import DestinationError, one_line
+from loadgen.errors import DestinationError, install_hint, one_line
 from loadgen.proxies import is_local
 from loadgen.settings import Settings, exempt_from_proxies
 
@@ -97,7 +97,8 @@ def connect(parameters: Mapping[str, Any], where: str, tag: str) -> "SnowflakeCo
         from snowflake import connector  # noqa: PLC0415 - an extra
     except ImportError as exc:
         raise DestinationError(
-            "Snowflake's package is not installed: pip install 'simplyload-playground[snowflake]'"
+            "Snowflake's package is not installed: "
+            + install_hint("snowflake", "snowflake-connector-python")
         ) from exc
     parameters = _with_open_key(parameters)
     try:

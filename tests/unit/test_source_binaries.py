@@ -64,7 +64,7 @@ def test_programs_that_cannot_be_run_are_refused(tmp_path: Path) -> None:
 def test_missing_wheel_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without PG_BIN and without the wheel the three ways out are named."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(SourceError, match=r"\[demo\], set PG_BIN .*DATABASE_URL"):
+    with pytest.raises(SourceError, match=r"EXTRAS=demo`, .*, set PG_BIN .*DATABASE_URL"):
         find_binaries(None, OURSELVES, tmp_path)
 
 
