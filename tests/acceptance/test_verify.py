@@ -9,10 +9,22 @@ import pytest
 
 from loadgen.record_reader import load_run
 from loadgen.source.postgres import connect
-from tests.acceptance.conftest import Locust, check_record, counted, rates, wait_for_offers
+from tests.acceptance.conftest import (
+    Locust,
+    check_record,
+    counted,
+    rates,
+    wait_for,
+    wait_for_offers,
+)
 from tests.conftest import Cluster, RunLoadgen
 from tests.replication import Subscription
 
+# Whether verify has looked at the copy, and rests until it looks again.
+WAITS = """
+SELECT bool_and(state = 'idle' AND clock_timestamp() - state_change > '0.5 s')
+FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'loadgen%'
+"""
 TOOLS = """
 [tools.copy]
 kind = "postgres"
@@ -88,11 +100,16 @@ def test_what_a_tool_has_still_to_carry_after_a_run_is_in_flight(
     switched("DISABLE")
     load = locust(seeded, "-t", "2s", "-u", "4", *rates(20))
     assert load.wait(60) == 0
-    # It is enabled while verify waits for its second look.
-    later = threading.Timer(2, switched, ("ENABLE",))
-    later.start()
-    code, said = verified("10")
-    later.join()
+
+    def enable_while_verify_waits() -> None:
+        with connect(copy, application_name="test") as watcher:
+            wait_for(lambda: watcher.execute(WAITS).fetchone() == (True,), "verify's second look")
+        switched("ENABLE")
+
+    thread = threading.Thread(target=enable_while_verify_waits)
+    thread.start()
+    code, said = verified("15")
+    thread.join()
     assert code == 0, said
     assert "copy: right" in said
     assert " in flight" in said
