@@ -31,7 +31,7 @@ _POLL_SECONDS: Final = 0.02
 
 # Not gevent's: its close() waits for the hub, and it can't wait in a signal handler.
 _start_thread: Final = monkey.get_original("_thread", "start_new_thread")
-_select: Final = monkey.get_original("select", "select")
+_sleep: Final = monkey.get_original("time", "sleep")
 _close: Final = monkey.get_original("os", "close")
 
 
@@ -110,11 +110,6 @@ def release_workers() -> None:
 def end_within(seconds: float) -> None:
     """End this process after that time, whatever it still waits for; its workers leave too."""
     _start_thread(_end_after, (seconds,))
-
-
-def _sleep(seconds: float) -> None:
-    """Wait; not by time.sleep(), which fails under libfaketime, as a test of a set clock has it."""
-    _select([], [], [], seconds)
 
 
 def _end_after(seconds: float) -> None:
