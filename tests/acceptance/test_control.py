@@ -16,7 +16,16 @@ import pytest
 
 from loadgen.record_reader import read_samples
 from loadgen.workload.profiles import profile
-from tests.acceptance.conftest import Locust, check_record, counted, rates, wait_for_offers
+from tests.acceptance.conftest import (
+    Locust,
+    check_record,
+    counted,
+    newest,
+    rates,
+    stopped,
+    wait_for,
+    wait_for_offers,
+)
 from tests.conftest import RunLoadgen
 
 TOTAL = "loadgen_operations_total"
@@ -81,7 +90,7 @@ def test_rates_and_profile_change_without_a_stop(
 ) -> None:
     """Acknowledged by every process, journaled, in samples.csv; and what is offered follows."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "4", "-t", "25s", *processes, *rates(0.5))
+    process = locust(seeded, "-u", "4", "-t", "10m", *processes, *rates(0.5))
     wait_for_offers(project, process, 20)
     of = "2 of 2" if processes else "1 of 1"
     sets = ("--set", "insert_order=72000", "--set", "insert_event=0")
@@ -96,9 +105,12 @@ def test_rates_and_profile_change_without_a_stop(
     assert during['loadgen_target_rate{operation="insert_order"}'] == pytest.approx(20 * BURST)
     assert during["loadgen_workers"] == (2 if processes else 1)
     assert during["loadgen_users"] == 4
+    orders = newest(project)["insert_order"].offered
+    wait_for(
+        lambda: newest(project)["insert_order"].offered > orders + 60, "orders at burst's rate"
+    )
 
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, out + err
+    stopped(process)
     run = check_record(project, seeded, before)
     changes = [entry for entry in run["journal"] if entry["kind"] == "rate_change"]
     assert [entry["by"] for entry in changes] == ["cli", "cli"]
@@ -109,22 +121,23 @@ def test_rates_and_profile_change_without_a_stop(
     }
     assert changes[1]["profile"] == {"from": "steady", "to": "burst"}
     first, second = (entry["schedule_seconds"] for entry in changes)
-    asked = 5 * first + 20 * (second - first) + 20 * BURST * (25 - second)
+    asked = 5 * first + 20 * (second - first) + 20 * BURST * (run["duration_seconds"] - second)
     assert run["asked"]["insert_order"] == pytest.approx(asked, rel=0.01)
-    assert run["totals"]["insert_order"]["offered"] == pytest.approx(asked, abs=2)
+    # What falls due in the last instants of a run that is ended early is left.
+    assert asked - 20 * BURST * 0.5 - 2 <= run["totals"]["insert_order"]["offered"] <= asked + 2
     assert run["totals"]["insert_event"]["offered"] == pytest.approx(10 * first, abs=2)
     samples = list(read_samples(project / "reports" / "latest"))
     targets = {s.target_rate for s in samples if s.operation == "insert_order"}
     assert {5.0, round(20 * BURST, 6)} <= {round(target, 6) for target in targets}
 
 
-@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "two workers"])
 def test_a_pause_offers_nothing_and_makes_nothing_up(
-    processes: tuple[str, ...], seeded: str, locust: Locust, project: Path, door: Door
+    seeded: str, locust: Locust, project: Path, door: Door
 ) -> None:
     """Target 0 and nothing offered while it lasts; then on at the rate asked for, no burst."""
-    before = counted(seeded)
-    process = locust(seeded, "-u", "4", "-t", "28s", *processes, *rates(0.5))
+    before, seconds = counted(seeded), 20
+    workers = ("--processes", "2")
+    process = locust(seeded, "-u", "4", "-t", f"{seconds}s", *workers, *rates(0.5))
     wait_for_offers(project, process, 20)
     assert "paused: the tool is upgraded" in door.command(
         "pause", "--reason", "the tool is upgraded"
@@ -149,8 +162,8 @@ def test_a_pause_offers_nothing_and_makes_nothing_up(
     journal = [e for e in run["journal"] if e["kind"] in {"pause", "resume", "slot_lost"}]
     assert [entry["kind"] for entry in journal] == ["pause", "slot_lost", "resume"]
     assert (journal[0]["reason"], journal[0]["by"]) == ("the tool is upgraded", "cli")
-    assert run["duration_seconds"] == pytest.approx(28, abs=0.2)  # the end did not move
-    paused = 28 - run["asked"]["insert_event"] / 10
+    assert run["duration_seconds"] == pytest.approx(seconds, abs=0.2)  # the end did not move
+    paused = seconds - run["asked"]["insert_event"] / 10
     assert paused > 1.5
     event = run["totals"]["insert_event"]
     assert event["offered"] == pytest.approx(run["asked"]["insert_event"], abs=1)

@@ -30,7 +30,7 @@ def test_a_run_offers_what_was_asked_and_commits_what_the_tables_gained(
 ) -> None:
     """Offered is the rate times the time, rows gained equal the committed counters exactly."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "10", "-t", "10s", *rates(), env={"ARRIVALS": arrivals})
+    process = locust(seeded, "-u", "10", "-t", "5s", *rates(2), env={"ARRIVALS": arrivals})
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, out + err
     run = check_record(project, seeded, before)
@@ -60,22 +60,13 @@ def test_a_run_has_its_time_however_late_it_begins(
 
 
 def test_a_small_rate_is_not_rounded_away(seeded: str, locust: Locust, project: Path) -> None:
-    """1200 an hour for nine seconds is three writes, evenly spread."""
-    process = locust(
-        seeded,
-        "-u",
-        "2",
-        "-t",
-        "9s",
-        *rates(0),
-        "--orders-per-hour",
-        "1200",
-        env={"ARRIVALS": "even"},
-    )
+    """1800 an hour for four seconds is two writes, evenly spread."""
+    small = (*rates(0), "--orders-per-hour", "1800")
+    process = locust(seeded, "-u", "2", "-t", "4s", *small, env={"ARRIVALS": "even"})
     assert process.wait(60) == 0
     assert latest(project)["totals"]["insert_order"] == {
-        "offered": 3,
-        "committed": 3,
+        "offered": 2,
+        "committed": 2,
         "failed": 0,
         "skipped": 0,
         "unknown": 0,
@@ -100,8 +91,8 @@ def test_a_signal_drains_the_run(
 
 def test_another_writer_makes_the_run_invalid(seeded: str, locust: Locust, project: Path) -> None:
     """Rows that the load did not write are noticed: exit code 1, and the difference is said."""
-    process = locust(seeded, "-t", "6s", *rates())
-    wait_for_offers(project, process)
+    process = locust(seeded, "-t", "4s", *rates())
+    wait_for_offers(project, process, 10)
     with connect(seeded) as other:
         other.execute("UPDATE users SET name = name WHERE id = 1")
     out, err = process.communicate(timeout=60)

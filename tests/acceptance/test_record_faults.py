@@ -46,8 +46,8 @@ class MachineClock:
 
     def __init__(self, folder: Path) -> None:
         library = folder / "clock.so"
-        build = ["cc", "-shared", "-fPIC", "-O2", "-o", library, ROOT / "tests" / "clock.c"]
-        subprocess.run(build, check=True)
+        source = ROOT / "tests" / "clock.c"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
         self._file = folder / "offset"
         self.set(0)
         self.environment = {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(self._file)}

@@ -74,7 +74,7 @@ def test_a_killed_run_goes_on_twice(
 ) -> None:
     """Same run id, seed and position; the gap is journaled, nothing is offered twice or made up."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "4", "-t", "13s", *rates(4))
+    process = locust(seeded, "-u", "4", "-t", "10s", *rates(4))
     wait_for_offers(project, process, 100)
     kill(process)
     killed = latest(project)
@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_twice(
     run = check_resumed(project, seeded, before, gaps=2)
     assert run["run_id"] == killed["run_id"]
     assert run["users"] == 4
-    assert run["asked"]["insert_event"] == pytest.approx(80 * 13, abs=1)
+    assert run["asked"]["insert_event"] == pytest.approx(80 * 10, abs=1)
     assert run["latency"]["insert_event"]["service"]["p50"] > 0
     assert not [entry for entry in run["journal"] if entry["kind"] == "fault"]
     assert run_loadgen("validate", env={"DATABASE_URL": seeded}).returncode == 0
@@ -108,7 +108,7 @@ def test_a_run_with_workers_goes_on_twice(
     before = counted(seeded)
     workers = ("--processes", "2")
     poisson = {"ARRIVALS": "poisson"}
-    process = locust(seeded, "-u", "6", "-t", "30s", *workers, *rates(4), env=poisson)
+    process = locust(seeded, "-u", "6", "-t", "18s", *workers, *rates(4), env=poisson)
     wait_for_offers(project, process, 150)
     kill(process)
     folder = project / "reports" / "latest"

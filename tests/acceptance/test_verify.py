@@ -108,7 +108,7 @@ def test_what_a_tool_has_still_to_carry_after_a_run_is_in_flight(
 
     thread = threading.Thread(target=enable_while_verify_waits)
     thread.start()
-    code, said = verified("15")
+    code, said = verified("8")
     thread.join()
     assert code == 0, said
     assert "copy: right" in said

@@ -17,7 +17,14 @@ from loadgen.report.deliveries import Deliveries
 from loadgen.report.recovery import interruptions
 from loadgen.source import server
 from loadgen.source.postgres import connect
-from tests.acceptance.conftest import Locust, latest, rates, wait_for, wait_for_offers
+from tests.acceptance.conftest import (
+    Locust,
+    latest,
+    rates,
+    stopped,
+    wait_for,
+    wait_for_offers,
+)
 from tests.conftest import Cluster, RunLoadgen, find_free_port, spawning
 from tests.proxy import refusing_proxy
 from tests.replication import Subscription
@@ -248,12 +255,11 @@ def test_what_a_tool_delivers_is_timed(
                 f'[tools.away]\n{tool}url = "postgresql://nobody@127.0.0.1:1/none"\n'
             )
             looking = watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
-            process = locust(seeded, "-t", "8s", *rates())
-            out, err = process.communicate(timeout=60)
-            assert process.returncode == 0, out + err
-            folder = project / "reports" / latest(project)["run_id"]
+            process = locust(seeded, "-t", "10m", *rates())
+            folder = project / "reports" / wait_for(lambda: run_id(project), "a run")
             seen = partial(markers, folder, "copy")
             wait_for(lambda: len(seen()) >= 5, "markers in the record")
+            stopped(process)
             looking.terminate()
             said, complaint = looking.communicate(timeout=30)
             assert "looking for markers at copy every 0.5 s" in said
@@ -289,13 +295,18 @@ def test_a_tool_that_stood_still_is_described(
 ) -> None:
     """Replication is switched off for a while, and on again: from when, how long, and caught up."""
     watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
-    process = locust(seeded, "-t", "30s", *rates(0.2))
+    process = locust(seeded, "-t", "10m", *rates(0.2))
     folder = with_markers(project)
     replicated.do("ALTER SUBSCRIPTION copy DISABLE")
     time.sleep(12)  # more than the ten seconds from which on it counts
     replicated.do("ALTER SUBSCRIPTION copy ENABLE")
-    out, err = process.communicate(timeout=90)
-    assert process.returncode == 0, out + err
+
+    def caught_up() -> bool:
+        found = interruptions(Deliveries(markers(folder, "copy")))
+        return bool(found) and found[0].caught_up is not None
+
+    wait_for(caught_up, "the copy to catch up")
+    stopped(process)
     (found,) = interruptions(Deliveries(markers(folder, "copy")))
     assert found.resumed is not None
     assert found.oldest.total_seconds() > 10
@@ -318,15 +329,14 @@ def test_a_copy_that_begins_anew_is_described(
     with connect(seeded) as publisher:
         publisher.execute("CREATE PUBLICATION nothing")
     looking = watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
-    process = locust(seeded, "-t", "25s", *rates(0.2))
+    process = locust(seeded, "-t", "10m", *rates(0.2))
     folder = with_markers(project)
     replicated.do("ALTER SUBSCRIPTION copy SET PUBLICATION nothing")
     replicated.do("TRUNCATE events")
     wait_for(lambda: "copy_went_back" in journal(folder), "the copy to go back")
     replicated.do("ALTER SUBSCRIPTION copy SET PUBLICATION loadgen")
     wait_for(lambda: "copy_there_again" in journal(folder), "the copy to be there again")
-    out, err = process.communicate(timeout=90)
-    assert process.returncode == 0, out + err
+    stopped(process)
     looking.terminate()
     said, _ = looking.communicate(timeout=30)
     assert said.count("the copy of tool copy went back from marker") == 1, said

@@ -51,7 +51,7 @@ def test_any_number_of_workers_performs_the_same_arrivals(
     env = {"ARRIVALS": arrivals, "LATENESS_LIMIT_SECONDS": "60"}  # a busy machine skips none
     for processes in ((), *(("--processes", number) for number in workers)):
         before = counted(seeded)
-        process = locust(seeded, "-u", "8", "-t", "5s", *processes, *rates(2), env=env)
+        process = locust(seeded, "-u", "8", "-t", "3s", *processes, *rates(4), env=env)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, out + err
         run = check_record(project, seeded, before)
