@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import gevent
@@ -103,6 +104,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     if isinstance(runner, MasterRunner):
         # Locust's own view of a lost worker, a second after ours; users go to the others.
         runners.HEARTBEAT_LIVENESS = round(LOST_SECONDS)
+        runner.quit = _once_begun(runner.quit)  # type: ignore[method-assign]
         listen = environment.events.heartbeat_sent.add_listener
         listen(lambda client_id, **_: _state.heard.add(client_id))  # type: ignore[no-untyped-call]
     if options.headless and not options.print_stats:
@@ -140,6 +142,19 @@ def prepare(environment: Environment, **_: Any) -> None:
         locust_page.guard(environment.web_ui.app, PostgresUser.host, _take_edits, base)
         locust_page.show_rates_in_force(environment.web_ui, options)
         locust_tab.add(environment.web_ui, lambda: status(_state.run))
+
+
+def _once_begun(leave: Callable[[], None]) -> Callable[[], None]:
+    """Return what leaves once a run that is being opened has begun.
+
+    Locust's timer begins before the run does: a run that is short has its time all the same.
+    """
+
+    def wait_and_leave() -> None:
+        _state.not_starting.wait()
+        leave()
+
+    return wait_and_leave
 
 
 def _require_protection(environment: Environment) -> None:

@@ -299,11 +299,12 @@ class Conductor:
 
     def _drain(self) -> tuple[float, "_After"]:
         """Offer nothing more and let all be known; return the seconds offered, and the source."""
-        self.swarm.stop_offering()
+        now, elapsed = self.swarm.now(), self.swarm.elapsed()
+        ended_at = self.swarm.stop_offering()
         _wait_until(lambda: not any(c.in_flight for c in self._counts()), DRAIN_SECONDS)
         _wait_until(self._settled, SETTLE_SECONDS if self._may_settle() else 0.0)
         whole = self.plan.duration
-        seconds = min(max(whole - self.left, self.swarm.elapsed()), whole)
+        seconds = min(max(whole - self.left, elapsed + max(0.0, ended_at - now)), whole)
         after = self._source_after()
         if after.rows is not None and self.swarm.awaits_sums():
             self.swarm.settle_from_sums(gained(self._rows_before, after.rows))

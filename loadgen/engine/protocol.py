@@ -90,8 +90,8 @@ class Swarm(Protocol):
         The run's end stays where it is on the wall clock.
         """
 
-    def stop_offering(self) -> None:
-        """Let nothing more fall due."""
+    def stop_offering(self) -> float:
+        """Let nothing more fall due; return the schedule time from which on that holds."""
 
     def desertion(self, seconds: float) -> list[str]:
         """Say so where the run ended after `seconds` since nobody was left to go on."""

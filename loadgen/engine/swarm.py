@@ -150,9 +150,11 @@ class LocalSwarm:
         self.station.end(at + self._duration - self.elapsed())
         return _ITSELF
 
-    def stop_offering(self) -> None:
-        """Let nothing more fall due."""
-        self.station.end(self.ahead())
+    def stop_offering(self) -> float:
+        """Let nothing more fall due; return the schedule time from which on that holds."""
+        at = self.ahead()
+        self.station.end(at)
+        return at
 
     def desertion(self, _: float) -> list[str]:
         """Say why the run ended early: here only people end it."""

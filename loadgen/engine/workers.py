@@ -146,8 +146,8 @@ class WorkersSwarm(Roster):
         self._end(at + self._plan.duration - self.elapsed() - _AHEAD_SECONDS)
         return self._announce(do="resume", at=wall)
 
-    def stop_offering(self) -> None:
-        """Let nothing more fall due, from an instant that all workers know ahead."""
+    def stop_offering(self) -> float:
+        """Let nothing more fall due, from an instant that all workers know ahead; return it."""
         at = min(self.ahead(), self._schedule.end)
         self._ending = True
         self._end(at)
@@ -158,6 +158,7 @@ class WorkersSwarm(Roster):
                     if remote.s < at:
                         self._lose(name, remote, "it does not come to the run's end")
             gevent.sleep(0.01)
+        return at
 
     def desertion(self, seconds: float) -> list[str]:
         """Say so where the run ended after `seconds` since no worker was left to go on."""

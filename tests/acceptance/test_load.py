@@ -43,14 +43,15 @@ def test_a_run_offers_what_was_asked_and_commits_what_the_tables_gained(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "two workers"])
 def test_a_run_has_its_time_however_late_it_begins(
-    seeded: str, locust: Locust, project: Path
+    processes: tuple[str, ...], seeded: str, locust: Locust, project: Path
 ) -> None:
     """Locust's timer begins before the run does, and has passed while the source was not ready."""
     before = counted(seeded)
     with connect(seeded, autocommit=False) as slow, connect(seeded) as watcher:
         slow.execute("LOCK TABLE loadgen_playground IN EXCLUSIVE MODE")
-        process = locust(seeded, "-t", "1s", *rates())
+        process = locust(seeded, "-u", "2", "-t", "1s", *processes, *rates())
         wait_for(lambda: watcher.execute(WAITS_FOR_A_LOCK, ["2 s"]).rowcount, "the run's claim")
         slow.rollback()
     out, err = process.communicate(timeout=60)
