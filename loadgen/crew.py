@@ -66,12 +66,10 @@ class Crew:
 
         It is `at` by the monotonic clock, `now` by the schedule's.
         """
-        if self.ticked_at is not None and at - self.ticked_at > STALL_SECONDS:
-            self.holding = True  # a stall: others may have been given this process's share
         if hand.leaving:
             hand.leave()
             return
-        if not self.holding:
+        if not self._holds(at):
             while (arrival := self.ledger.take(now)) is not None:
                 if hand.perform(arrival, at):
                     return
@@ -88,6 +86,12 @@ class Crew:
         self._timer.close()
         for hand in list(self.hands):
             hand.leave()
+
+    def hold(self, *, holding: bool) -> None:
+        """Take nothing, or go on."""
+        if holding != self.holding:
+            self.holding = holding
+            self.rescheduled()
 
     def rescheduled(self) -> None:
         """Call it when the schedule or the clock has changed under waiting hands."""
@@ -120,13 +124,18 @@ class Crew:
             self._timer.start(wait, self._hand_over)
             self._wakes_at = max(now, due)
 
+    def _holds(self, at: float) -> bool:
+        """Tell whether to take nothing; after a stall others may have this process's share."""
+        if self.ticked_at is not None and at - self.ticked_at > STALL_SECONDS:
+            self.holding = True
+        return self.holding
+
     def _hand_over(self) -> None:
         """Give what is due to free hands, the last one to fall free first."""
         if self._free and self.clock.now() - self._wakes_at > self.late_after:
             self.late_wakes += 1
         self._wakes_at = inf
-        while self._free and not self.holding:
-            at = monotonic()
+        while self._free and not self._holds(at := monotonic()):
             arrival = self.ledger.take(self.clock.at(at))
             if arrival is None:
                 break

@@ -1,7 +1,8 @@
 """A worker process: holds one station, does what the master says, reports once a second.
 
-It decides one thing by itself: a worker that has not heard the master for five seconds takes no
-arrivals, since the master may have given them to others.
+It decides one thing by itself: a worker that has not heard the master for five seconds, or has
+stood still itself, takes no arrivals, since the master may have given them to others. It asks, and
+goes on once the master says that it has not, or gives it another share.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
@@ -37,6 +38,7 @@ class Worker:
         self._station: Station | None = None
         self._run_id = ""
         self._begun = object()  # tells the latest station from earlier ones
+        self._doubts = 0  # how often it has asked whether its share is still its own
         runner.register_message(MESSAGE, self._hear)
         gevent.spawn(self._report_for_ever)
         gevent.spawn(self._watch_master)
@@ -61,6 +63,9 @@ class Worker:
             self._say(applied=said["version"])
         elif said["do"] == "split":
             self._station.split(said["at"], Share(*said["share"]))
+        elif said["do"] == "go on":
+            if said["doubt"] == self._doubts:
+                self._station.crew.hold(holding=False)
         elif said["do"] == "end":
             self._station.end(said["at"])
         elif said["do"] == "close":
@@ -135,6 +140,7 @@ class Worker:
         """Hold while the master is silent; what falls due meanwhile is skipped in time.
 
         Also hold after a stall of this process: it was silent itself, and may have been given up.
+        That the master is heard again says nothing: it may have given the share away before.
         """
         while True:
             ticked_at = time.monotonic()
@@ -144,10 +150,11 @@ class Worker:
                 continue
             crew = station.crew
             stalled = time.monotonic() - ticked_at > _SILENCE_SECONDS
-            holding = stalled or time.time() - heard > _SILENCE_SECONDS
-            if holding != crew.holding:
-                crew.holding = holding
-                crew.rescheduled()
+            if stalled or time.time() - heard > _SILENCE_SECONDS:
+                crew.hold(holding=True)
+                self._doubts += 1
+            if crew.holding:
+                self._say(doubt=self._doubts)
             crew.ticked_at = time.monotonic()
 
     def drain(self) -> None:

@@ -293,6 +293,8 @@ class WorkersSwarm(Roster):
         if "event" in said:
             kind, details = said["event"]
             self.events.append((kind, {**details, "worker": msg.node_id}))
+        if "doubt" in said:
+            self._tell(msg.node_id, do="go on", doubt=said["doubt"])
         if "vector" in said:
             self.take_in(remote, said["vector"])
 
