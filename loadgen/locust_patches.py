@@ -2,11 +2,14 @@
 
 Keys: Locust sets the terminal's mode and reads from it also in the background, where the kernel
 stops the process for it, and a stopped load keeps its lock. CSV: Locust closes its files without
-what happened since it wrote them last, up to a second before.
+what happened since it wrote them last, up to a second before. Workers: whoever connects is one for
+Locust (`locust_rpc`), a message that its master can't handle ends the run, and by the machine's
+clock, which somebody may set, master and worker take each other for lost.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import csv
+import logging
 import os
 import select
 import signal
@@ -15,9 +18,15 @@ import termios
 import time
 import tty
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
-from locust import input_events, stats
+import gevent
+from locust import env, input_events, runners, stats
+from locust.rpc import Message, zmqrpc
+
+from loadgen import locust_rpc
+
+logger = logging.getLogger(__name__)
 
 
 class ForegroundKeys:
@@ -84,6 +93,56 @@ def complete_csv() -> None:
         now = time.time()
         writer._stats_history_data_rows(writer.stats_history_csv_writer, now)  # noqa: SLF001
         writer.stats_history_flush()
+
+
+class LoadMasterRunner(runners.MasterRunner):
+    """Locust's master, whose listener survives what a worker of another version may send."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._notices = locust_rpc.Notices()
+
+    def handle_message(self, client_id: str, msg: Message) -> None:
+        """Do what one message of an admitted worker asks."""
+        try:
+            super().handle_message(client_id, msg)
+        except Exception as exc:  # noqa: BLE001 - else Locust hears its workers no more
+            kind = f"A message {str(msg.type)[:20]!r} of a worker was dropped"
+            self._notices.say(kind, f"{kind} ({type(exc).__name__}: {exc}): {client_id}")
+
+
+class LoadWorkerRunner(runners.WorkerRunner):
+    """Locust's worker, which measures its master's silence on the monotonic clock."""
+
+    heard_at: float | None = None  # when the master's last heartbeat came, by the monotonic clock
+
+    def handle_message(self, msg: Message) -> None:
+        """Do what one message of the master asks."""
+        if msg.type == "heartbeat":
+            self.heard_at = time.monotonic()
+        elif msg.type == "spawn":
+            # Locust ignores one that is older than the last by the master's clock. They come in
+            # the order in which they were sent.
+            msg.data["timestamp"] = time.monotonic()
+        super().handle_message(msg)
+
+    def heartbeat_timeout_checker(self) -> NoReturn:
+        """Quit once the master has been silent for a minute."""
+        limit = runners.MASTER_HEARTBEAT_TIMEOUT
+        while True:
+            gevent.sleep(1)
+            if self.heard_at is not None and time.monotonic() - self.heard_at > limit:
+                logger.error("Nothing was heard of the master for %s s: this worker quits", limit)
+                self.quit()
+
+
+def patch_workers(fail: locust_rpc.Fail) -> None:
+    """Replace master and worker, before Locust makes one; `fail` ends the process with an error."""
+    locust_rpc.fail = fail
+    zmqrpc.Server = locust_rpc.GuardedServer  # type: ignore[misc]
+    zmqrpc.Client = locust_rpc.ProvingClient  # type: ignore[misc]
+    env.MasterRunner = LoadMasterRunner  # type: ignore[attr-defined,assignment]
+    env.WorkerRunner = LoadWorkerRunner  # type: ignore[attr-defined]
 
 
 def apply() -> None:

@@ -12,10 +12,10 @@ from math import floor
 from typing import Any
 
 import gevent
-from locust.runners import WorkerRunner
 
 from loadgen.engine.station import Station
 from loadgen.errors import PlaygroundError
+from loadgen.locust_patches import LoadWorkerRunner
 from loadgen.settings import Settings
 from loadgen.source import locate
 from loadgen.workload.mix import Mix
@@ -31,7 +31,7 @@ _IDLE_INTERVAL = 0.1  # between reports before the start and after the end
 class Worker:
     """This process, as the master's messages see it."""
 
-    def __init__(self, runner: WorkerRunner, settings: Settings) -> None:
+    def __init__(self, runner: LoadWorkerRunner, settings: Settings) -> None:
         self._runner = runner
         self._settings = settings
         self._station: Station | None = None
@@ -139,12 +139,12 @@ class Worker:
         while True:
             ticked_at = time.monotonic()
             gevent.sleep(_TICK_SECONDS)
-            heard, station = self._runner.last_heartbeat_timestamp, self._station
+            heard, station = self._runner.heard_at, self._station
             if station is None or heard is None:
                 continue
             crew = station.crew
             stalled = time.monotonic() - ticked_at > _SILENCE_SECONDS
-            holding = stalled or time.time() - heard > _SILENCE_SECONDS
+            holding = stalled or time.monotonic() - heard > _SILENCE_SECONDS
             if holding != crew.holding:
                 crew.holding = holding
                 crew.rescheduled()
