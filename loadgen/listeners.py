@@ -178,7 +178,7 @@ def _start(environment: Environment, options: argparse.Namespace) -> None:
     runner = runner_of(environment)
     options.enable_rebalancing = isinstance(runner, MasterRunner)
     swarm = (
-        WorkersSwarm(runner, _state.dsn, _state.heard, _state.lock.session)
+        WorkersSwarm(runner, _state.dsn, _state.heard)
         if isinstance(runner, MasterRunner)
         else LocalSwarm(_state.dsn, _state.lock.session)
     )

@@ -98,17 +98,13 @@ def complete_csv() -> None:
 class LoadMasterRunner(runners.MasterRunner):
     """Locust's master, whose listener survives what a worker of another version may send."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._notices = locust_rpc.Notices()
-
     def handle_message(self, client_id: str, msg: Message) -> None:
         """Do what one message of an admitted worker asks."""
         try:
             super().handle_message(client_id, msg)
         except Exception as exc:  # noqa: BLE001 - else Locust hears its workers no more
             kind = f"A message {str(msg.type)[:20]!r} of a worker was dropped"
-            self._notices.say(kind, f"{kind} ({type(exc).__name__}: {exc}): {client_id}")
+            _notices.say(kind, f"{kind} ({type(exc).__name__}: {exc}): {client_id}")
 
 
 class LoadWorkerRunner(runners.WorkerRunner):
@@ -151,5 +147,6 @@ def apply() -> None:
     stats.StatsCSVFileWriter.stats_writer = _write_and_remember  # type: ignore[method-assign,assignment]
 
 
+_notices = locust_rpc.Notices()
 _stats_writer = stats.StatsCSVFileWriter.stats_writer
 _writers: list[stats.StatsCSVFileWriter] = []

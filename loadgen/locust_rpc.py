@@ -152,7 +152,8 @@ class ProvingClient(zmqrpc.Client):
         while True:
             try:
                 message: Message = super().recv()  # type: ignore[no-untyped-call]
-            except RPCError:
+            except RPCError:  # Locust asks again at once, while another greenlet opens a new socket
+                gevent.sleep(0.1)
                 raise
             except Exception as exc:  # noqa: BLE001 - as above
                 text = f"A frame that is no message was dropped ({_told(exc)})"

@@ -17,13 +17,13 @@ import psutil
 from locust.runners import MasterRunner
 
 from loadgen.engine.process import Past, Remote
-from loadgen.engine.protocol import Session
 from loadgen.engine.remote import settle, take_up, why_lost, write_off
 from loadgen.engine.roster import Roster
 from loadgen.engine.station import schedule_of
 from loadgen.engine.swarm import CONNECT_SECONDS
 from loadgen.engine.worker import MESSAGE
 from loadgen.errors import SourceError
+from loadgen.source import postgres
 from loadgen.workload.arrivals import Schedule
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.mix import OPERATIONS, Mix
@@ -44,19 +44,15 @@ class WorkersSwarm(Roster):
 
     distributed = True
 
-    def __init__(
-        self, runner: MasterRunner, dsn: str, heard: Container[str], session: Session
-    ) -> None:
+    def __init__(self, runner: MasterRunner, dsn: str, heard: Container[str]) -> None:
         """`heard` has the workers that have sent a heartbeat: from then on they hear ours too.
 
         Locust knows a worker a moment before; what it is told then it does not understand.
-        `session` gives a connection to the source for questions of the moment.
         """
         super().__init__()
         self._runner = runner
         self._heard = heard
         self._dsn = dsn
-        self._session = session
         self._since: datetime | None = None  # the server's time before a worker connects
         self.events: list[tuple[str, dict[str, object]]] = []  # for the journal
         self._clock = ScheduleClock(time.monotonic)
@@ -73,7 +69,7 @@ class WorkersSwarm(Roster):
     def begin(self, plan: Plan, past: Past | None = None) -> None:
         """Give every worker that is there its share; raises SourceError if one can't take it."""
         self._plan, self._past = plan, past
-        with self._session() as connection:
+        with postgres.connect(self._dsn) as connection:
             self._since = server_time(connection)
         self._schedule = schedule_of(plan, WHOLE)
         if past is not None:
