@@ -137,7 +137,7 @@ def patch_workers(fail: locust_rpc.Fail) -> None:
     locust_rpc.fail = fail
     zmqrpc.Server = locust_rpc.GuardedServer  # type: ignore[misc]
     zmqrpc.Client = locust_rpc.ProvingClient  # type: ignore[misc]
-    env.MasterRunner = LoadMasterRunner  # type: ignore[attr-defined,assignment]
+    env.MasterRunner = LoadMasterRunner  # type: ignore[attr-defined]
     env.WorkerRunner = LoadWorkerRunner  # type: ignore[attr-defined]
 
 
