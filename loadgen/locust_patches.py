@@ -25,6 +25,7 @@ from locust import env, input_events, runners, stats
 from locust.rpc import Message, zmqrpc
 
 from loadgen import locust_rpc
+from loadgen.steady_clock import passed
 
 logger = logging.getLogger(__name__)
 
@@ -108,14 +109,21 @@ class LoadMasterRunner(runners.MasterRunner):
 
 
 class LoadWorkerRunner(runners.WorkerRunner):
-    """Locust's worker, which measures its master's silence on the monotonic clock."""
+    """Locust's worker, which measures its master's silence on clocks that nobody sets."""
 
-    heard_at: float | None = None  # when the master's last heartbeat came, by the monotonic clock
+    _heard_at: tuple[float, float] | None = None  # without this machine's sleep, and with it
+
+    def silence(self) -> float:
+        """Return the seconds since the master's last heartbeat; 0 before the first.
+
+        Time in which this machine slept counts: its master may be on another one.
+        """
+        return 0.0 if self._heard_at is None else passed() - self._heard_at[1]
 
     def handle_message(self, msg: Message) -> None:
         """Do what one message of the master asks."""
         if msg.type == "heartbeat":
-            self.heard_at = time.monotonic()
+            self._heard_at = time.monotonic(), passed()
         elif msg.type == "spawn":
             # Locust ignores one that is older than the last by the master's clock. They come in
             # the order in which they were sent.
@@ -123,11 +131,11 @@ class LoadWorkerRunner(runners.WorkerRunner):
         super().handle_message(msg)
 
     def heartbeat_timeout_checker(self) -> NoReturn:
-        """Quit once the master has been silent for a minute."""
+        """Quit once the master has been silent for a minute in which this machine was awake."""
         limit = runners.MASTER_HEARTBEAT_TIMEOUT
         while True:
             gevent.sleep(1)
-            if self.heard_at is not None and time.monotonic() - self.heard_at > limit:
+            if self._heard_at is not None and time.monotonic() - self._heard_at[0] > limit:
                 logger.error("Nothing was heard of the master for %s s: this worker quits", limit)
                 self.quit()
 

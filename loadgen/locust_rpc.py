@@ -10,7 +10,9 @@ import locust  # noqa: F401 # isort: skip - first, since it patches the standard
 import atexit
 import logging
 import secrets
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 import gevent
@@ -37,6 +39,7 @@ CHALLENGE: Final = "loadgen_challenge"  # the master's: data is a nonce
 PROOF: Final = "loadgen_proof"  # a worker's: data is a list of proofs
 REFUSED: Final = "loadgen_refused"  # the master's: a worker has no right proof
 _MOST_CHALLENGED: Final = 256  # strangers may connect without end
+_ANSWER_SECONDS: Final = 4.0  # a worker asks again after five
 _NO_LOCUSTFILE: Final = "this master hands out no locustfile: start the worker with its own"
 
 
@@ -60,6 +63,15 @@ class Notices:
             logger.warning("%s (said once)", text)
 
 
+@dataclass(slots=True)
+class _Challenge:
+    """What somebody unknown was asked, and the wish to be taken that it came with."""
+
+    nonce: str = field(default_factory=lambda: secrets.token_hex(32))
+    since: float = field(default_factory=time.monotonic)
+    wish: Message | None = None
+
+
 class GuardedServer(zmqrpc.Server):
     """The master's end: hands on messages of admitted workers, and nothing else."""
 
@@ -72,8 +84,7 @@ class GuardedServer(zmqrpc.Server):
         super().__init__(host, port)  # type: ignore[no-untyped-call]  # Locust's, not ours
         self._token = token_of_master(settings)
         self._admitted: set[str] = set()
-        # By a worker's name: its nonce, and its wish to be taken if that came before the proof.
-        self._challenged: dict[str, tuple[str, Message | None]] = {}
+        self._challenged: dict[str, _Challenge] = {}  # by a worker's name
         self._notices = Notices()
         try:
             path = write_token_file(self._token, self.port)
@@ -110,24 +121,32 @@ class GuardedServer(zmqrpc.Server):
         """Answer somebody unknown; return its wish to be taken once it has proved the token."""
         gevent.sleep(0)  # a flood leaves the others their turn
         if message.type == PROOF:
-            nonce, wish = self._challenged.pop(name, ("", None))
-            if nonce and is_proof(message.data, self._token, nonce, name):
+            challenge = self._challenged.pop(name, None)
+            if challenge is None:  # it answers twice
+                return None
+            if is_proof(message.data, self._token, challenge.nonce, name):
                 self._admitted.add(name)
-                return wish
-            if nonce:
-                self._notices.say("refused", f"{name} has another token: it was not admitted")
-                self._send(name, REFUSED, None)
+                return challenge.wish
+            self._notices.say("refused", f"{name} has another token: it was not admitted")
+            self._send(name, REFUSED, None)
         elif message.type == "locustfile":
             self._send(name, "locustfile", {"error": _NO_LOCUSTFILE})
         else:
-            nonce, wish = self._challenged.get(name, (secrets.token_hex(32), None))
-            if message.type == "client_ready" and message.node_id == name:
-                wish = message
+            self._challenge(name, message)
+        return None
+
+    def _challenge(self, name: str, message: Message) -> None:
+        """Send a nonce, the same one until it is answered: a worker may ask several times."""
+        if name not in self._challenged:
             if len(self._challenged) >= _MOST_CHALLENGED:
                 self._challenged.pop(next(iter(self._challenged)))
-            self._challenged[name] = nonce, wish
-            self._send(name, CHALLENGE, nonce)
-        return None
+            self._challenged[name] = _Challenge()
+        challenge = self._challenged[name]
+        if message.type == "client_ready" and message.node_id == name:
+            challenge.wish = message
+        if time.monotonic() - challenge.since > _ANSWER_SECONDS:
+            self._notices.say("silent", f"{name} proves no token: it was not admitted")
+        self._send(name, CHALLENGE, challenge.nonce)
 
     def _send(self, name: str, kind: str, data: object) -> None:
         self.send_to_client(Message(kind, data, name))  # type: ignore[no-untyped-call]

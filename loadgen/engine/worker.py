@@ -139,12 +139,12 @@ class Worker:
         while True:
             ticked_at = time.monotonic()
             gevent.sleep(_TICK_SECONDS)
-            heard, station = self._runner.heard_at, self._station
-            if station is None or heard is None:
+            station = self._station
+            if station is None:
                 continue
             crew = station.crew
             stalled = time.monotonic() - ticked_at > _SILENCE_SECONDS
-            holding = stalled or time.monotonic() - heard > _SILENCE_SECONDS
+            holding = stalled or self._runner.silence() > _SILENCE_SECONDS
             if holding != crew.holding:
                 crew.holding = holding
                 crew.rescheduled()

@@ -128,12 +128,12 @@ SCRIPT = """
     facts["users after the clock was set back"] = worker.user_count
 
     # Both ends may open their sockets anew.
-    heard_at = worker.heard_at
+    heard_at = worker._heard_at
     worker.reset_connection()
-    wait_for(lambda: worker.heard_at != heard_at)
-    heard_at = worker.heard_at
+    wait_for(lambda: worker._heard_at != heard_at)
+    heard_at = worker._heard_at
     master.reset_connection()
-    wait_for(lambda: worker.heard_at != heard_at)
+    wait_for(lambda: worker._heard_at != heard_at)
     facts["after new sockets"] = [name == worker.client_id for name in master.clients]
 
     path = worker_token.token_file(port)
