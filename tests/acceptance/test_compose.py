@@ -186,12 +186,14 @@ def test_the_stack_runs(image: Image, source: server.ServerInfo) -> None:
         form = {"user_count": "4", "spawn_rate": "100", "run_time": "14s"}
         assert json.loads(ask("/swarm", form))["success"] is True
 
-        steering = [*stack.command("watch")[:1], "rates"]
-        done = subprocess.run(
-            steering, cwd=image.root / "playground", env=stack.environment("watch"), text=True,
-            capture_output=True, check=False,
-        )  # fmt: skip
-        assert "running" in done.stdout, done.stderr  # what the watch asks, by LOAD_URL
+        def is_running() -> bool:  # what the watch asks, by LOAD_URL
+            done = subprocess.run(
+                [*stack.command("watch")[:1], "rates"], cwd=image.root / "playground",
+                env=stack.environment("watch"), text=True, capture_output=True, check=False,
+            )  # fmt: skip
+            return "running" in done.stdout
+
+        wait_for(is_running, "the run that the page was asked for")
         crashed = next(process for name, process in stack.running if name == "worker")
         crashed.kill()
         stack.start("worker")  # as compose does
