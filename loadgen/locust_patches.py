@@ -25,6 +25,7 @@ from locust import env, input_events, runners, stats
 from locust.rpc import Message, zmqrpc
 
 from loadgen import locust_rpc
+from loadgen.errors import one_line
 from loadgen.steady_clock import passed
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class LoadMasterRunner(runners.MasterRunner):
             super().handle_message(client_id, msg)
         except Exception as exc:  # noqa: BLE001 - else Locust hears its workers no more
             kind = f"A message {str(msg.type)[:20]!r} of a worker was dropped"
-            _notices.say(kind, f"{kind} ({type(exc).__name__}: {exc}): {client_id}")
+            _notices.say(kind, f"{kind} ({type(exc).__name__}: {one_line(exc, 200)}): {client_id}")
 
 
 class LoadWorkerRunner(runners.WorkerRunner):
@@ -132,9 +133,9 @@ class LoadWorkerRunner(runners.WorkerRunner):
 
     def heartbeat_timeout_checker(self) -> NoReturn:
         """Quit once the master has been silent for a minute in which this machine was awake."""
-        limit = runners.MASTER_HEARTBEAT_TIMEOUT
         while True:
             gevent.sleep(1)
+            limit = runners.MASTER_HEARTBEAT_TIMEOUT
             if self._heard_at is not None and time.monotonic() - self._heard_at[0] > limit:
                 logger.error("Nothing was heard of the master for %s s: this worker quits", limit)
                 self.quit()

@@ -19,7 +19,7 @@ import gevent
 from locust.exception import RPCError
 from locust.rpc import Message, zmqrpc
 
-from loadgen.errors import PlaygroundError, SettingsError
+from loadgen.errors import PlaygroundError, SettingsError, one_line
 from loadgen.settings import load_settings
 from loadgen.worker_token import (
     is_proof,
@@ -127,7 +127,7 @@ class GuardedServer(zmqrpc.Server):
             if is_proof(message.data, self._token, challenge.nonce, name):
                 self._admitted.add(name)
                 return challenge.wish
-            self._notices.say("refused", f"{name} has another token: it was not admitted")
+            self._notices.say("refused", f"{_shown(name)} has another token: it was not admitted")
             self._send(name, REFUSED, None)
         elif message.type == "locustfile":
             self._send(name, "locustfile", {"error": _NO_LOCUSTFILE})
@@ -145,7 +145,7 @@ class GuardedServer(zmqrpc.Server):
         if message.type == "client_ready" and message.node_id == name:
             challenge.wish = message
         if time.monotonic() - challenge.since > _ANSWER_SECONDS:
-            self._notices.say("silent", f"{name} proves no token: it was not admitted")
+            self._notices.say("silent", f"{_shown(name)} proves no token: it was not admitted")
         self._send(name, CHALLENGE, challenge.nonce)
 
     def _send(self, name: str, kind: str, data: object) -> None:
@@ -201,4 +201,9 @@ class ProvingClient(zmqrpc.Client):
 
 
 def _told(exc: Exception) -> str:
-    return f"{type(exc).__name__}: {exc}"[:200]
+    return f"{type(exc).__name__}: {one_line(exc, 200)}"
+
+
+def _shown(name: str) -> str:
+    """Return a name that a stranger has chosen as it may stand in a log."""
+    return repr(name[:80])

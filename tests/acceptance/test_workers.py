@@ -274,7 +274,7 @@ def test_a_stranger_at_the_master_s_port_gets_no_share_and_ends_nothing(
     run = check_record(project, seeded, before)
     assert run["journal"] == []
     assert all(totals["offered"] == totals["committed"] for totals in run["totals"].values())
-    assert "stranger has another token: it was not admitted" in err
+    assert "'stranger' has another token: it was not admitted" in err
     assert err.count("A frame that is no message was dropped") == 1
     assert not (project / ".loadgen" / f"worker-{process.args[-1]}.token").exists()
 

@@ -25,7 +25,7 @@ SCRIPT = """
     from locust import constant, task
     from locust.env import Environment
     from locust.rpc import Message
-    from loadgen import locust_patches, worker_token
+    from loadgen import locust_patches, steady_clock, worker_token
 
     def end(exc):
         raise SystemExit(f"refused: {exc}")
@@ -136,6 +136,14 @@ SCRIPT = """
     wait_for(lambda: worker._heard_at != heard_at)
     facts["after new sockets"] = [name == worker.client_id for name in master.clients]
 
+    # The machine sleeps for an hour: the worker holds until it hears its master again, and stays.
+    locust_patches.passed = lambda: steady_clock.passed() + 3600
+    facts["silent in its sleep"] = worker.silence() > 3000
+    wait_for(lambda: worker.silence() < 5)
+    facts["after it"] = len(master.clients.ready + master.clients.running)
+    locust.runners.MASTER_HEARTBEAT_TIMEOUT = -1  # nobody waits a minute for the master to be lost
+    wait_for(lambda: not len(worker.greenlet))
+
     path = worker_token.token_file(port)
     facts["mode"] = oct(path.stat().st_mode)
     print(json.dumps(facts))
@@ -176,12 +184,14 @@ def test_a_master_hears_admitted_workers_and_nobody_else(tmp_path: Path) -> None
         "after a message that nobody can handle": 1,
         "users after the clock was set back": 2,
         "after new sockets": [True],
+        "silent in its sleep": True,
+        "after it": 1,
         "mode": "0o100600",
     }
     assert not (tmp_path / ".loadgen" / f"worker-{port}.token").exists()
     for said in (
         "A frame that is no message was dropped",
-        "somebody has another token",
+        "'somebody' has another token",
         "A worker's message in another one's name was dropped",
         "A message 'heartbeat' of a worker was dropped",
     ):
