@@ -235,8 +235,7 @@ class WorkersSwarm(Roster):
         self._silent.add(name)
         # Under a name of its own: the process may come back, and is another worker then.
         self.remotes[f"{name} lost at {self.now():.3f}"] = self.remotes.pop(name)
-        others = {pid for r in self.live() if r is not remote for pid in r.backends}
-        remote.backends = [pid for pid in remote.backends if pid not in others]
+        remote.backends = self.backends_of(remote)
         details: dict[str, object] = {"worker": name, "why": why}
         if self._is_ending():
             write_off(remote, self._schedule, self._schedule.end)

@@ -4,6 +4,7 @@ import psycopg
 
 from loadgen.engine import remote
 from loadgen.engine.process import Remote
+from loadgen.engine.roster import Roster
 from loadgen.source.postgres import Session, connect
 from loadgen.workload.settle import server_time
 from loadgen.workload.walk import WHOLE
@@ -54,3 +55,15 @@ def test_where_the_run_s_begin_is_unknown_nothing_is_ended(database: str) -> Non
         assert remote._has_backends(master, lost(session), None)
         assert lives(session)
         assert not remote._has_backends(master, lost(), None)
+
+
+def test_a_backend_of_another_worker_is_not_its_own() -> None:
+    """Of workers that live; those that are lost have none to be spared."""
+    roster = Roster()
+    for name in ("lost", "alive", "lost before"):
+        roster.enlist(name, WHOLE, 0.0)
+    roster.remotes["lost"].backends = [1, 2, 3]
+    roster.remotes["alive"].backends = [2, 4]
+    roster.remotes["lost before"].backends = [3]
+    roster.remotes["lost before"].lost = True
+    assert roster.backends_of(roster.remotes["lost"]) == [1, 3]

@@ -38,6 +38,7 @@ SCRIPT = """
             gevent.sleep(60)
 
     locust_patches.patch_workers(end)
+    locust.runners.FALLBACK_INTERVAL = 0.2  # seconds until a broken socket is opened anew
     port, facts = int(sys.argv[1]), {}
     master = Environment(user_classes=[Idle]).create_master_runner("127.0.0.1", port)
 
