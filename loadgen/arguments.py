@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         spawn_rate=100.0,
         run_time=max(1, round(settings.test_duration_hours * 3600)),
         web_host="127.0.0.1",
+        master_bind_host="127.0.0.1",
     )
 
 

@@ -19,7 +19,7 @@ from gevent.event import Event
 from locust import events, runners
 from locust.env import Environment
 from locust.exception import StopTest
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import MasterRunner
 
 from loadgen import arguments, locust_patches, thresholds
 from loadgen.door import keep_order, make_door, status
@@ -97,7 +97,7 @@ def prepare(environment: Environment, **_: Any) -> None:
     forked.ready(lambda number: _interrupt(environment, number))
     # The last to be added is the first to be called: before Locust tells its workers to quit.
     environment.events.quitting.add_listener(close)  # type: ignore[no-untyped-call]
-    if isinstance(runner, WorkerRunner):
+    if isinstance(runner, locust_patches.LoadWorkerRunner):
         _prepare_worker(environment, runner)
         return
     atexit.register(forked.release_workers)
@@ -320,7 +320,7 @@ def _take_edits() -> str:
     return "" if run is None else run.take_edits()
 
 
-def _prepare_worker(environment: Environment, runner: WorkerRunner) -> None:
+def _prepare_worker(environment: Environment, runner: locust_patches.LoadWorkerRunner) -> None:
     """Wait for what the master says, or for the parent of a forked worker to let it go."""
     try:
         _state.worker = Worker(runner, load_settings())
@@ -385,3 +385,4 @@ for _hook, _listener in (
 ):
     _hook.add_listener(_listener)  # type: ignore[no-untyped-call]  # Locust's, not ours
 forked.listen()
+locust_patches.patch_workers(_exit)

@@ -2,11 +2,14 @@
 
 Keys: Locust sets the terminal's mode and reads from it also in the background, where the kernel
 stops the process for it, and a stopped load keeps its lock. CSV: Locust closes its files without
-what happened since it wrote them last, up to a second before.
+what happened since it wrote them last, up to a second before. Workers: whoever connects is one for
+Locust (`locust_rpc`), a message that its master can't handle ends the run, and by the machine's
+clock, which somebody may set, master and worker take each other for lost.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import csv
+import logging
 import os
 import select
 import signal
@@ -15,9 +18,17 @@ import termios
 import time
 import tty
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
-from locust import input_events, stats
+import gevent
+from locust import env, input_events, runners, stats
+from locust.rpc import Message, zmqrpc
+
+from loadgen import locust_rpc
+from loadgen.errors import one_line
+from loadgen.steady_clock import passed
+
+logger = logging.getLogger(__name__)
 
 
 class ForegroundKeys:
@@ -86,11 +97,65 @@ def complete_csv() -> None:
         writer.stats_history_flush()
 
 
+class LoadMasterRunner(runners.MasterRunner):
+    """Locust's master, whose listener survives what a worker of another version may send."""
+
+    def handle_message(self, client_id: str, msg: Message) -> None:
+        """Do what one message of an admitted worker asks."""
+        try:
+            super().handle_message(client_id, msg)
+        except Exception as exc:  # noqa: BLE001 - else Locust hears its workers no more
+            kind = f"A message {str(msg.type)[:20]!r} of a worker was dropped"
+            _notices.say(kind, f"{kind} ({type(exc).__name__}: {one_line(exc, 200)}): {client_id}")
+
+
+class LoadWorkerRunner(runners.WorkerRunner):
+    """Locust's worker, which measures its master's silence on clocks that nobody sets."""
+
+    _heard_at: tuple[float, float] | None = None  # without this machine's sleep, and with it
+
+    def silence(self) -> float:
+        """Return the seconds since the master's last heartbeat; 0 before the first.
+
+        Time in which this machine slept counts: its master may be on another one.
+        """
+        return 0.0 if self._heard_at is None else passed() - self._heard_at[1]
+
+    def handle_message(self, msg: Message) -> None:
+        """Do what one message of the master asks."""
+        if msg.type == "heartbeat":
+            self._heard_at = time.monotonic(), passed()
+        elif msg.type == "spawn":
+            # Locust ignores one that is older than the last by the master's clock. They come in
+            # the order in which they were sent.
+            msg.data["timestamp"] = time.monotonic()
+        super().handle_message(msg)
+
+    def heartbeat_timeout_checker(self) -> NoReturn:
+        """Quit once the master has been silent for a minute in which this machine was awake."""
+        while True:
+            gevent.sleep(1)
+            limit = runners.MASTER_HEARTBEAT_TIMEOUT
+            if self._heard_at is not None and time.monotonic() - self._heard_at[0] > limit:
+                logger.error("Nothing was heard of the master for %s s: this worker quits", limit)
+                self.quit()
+
+
+def patch_workers(fail: locust_rpc.Fail) -> None:
+    """Replace master and worker, before Locust makes one; `fail` ends the process with an error."""
+    locust_rpc.fail = fail
+    zmqrpc.Server = locust_rpc.GuardedServer  # type: ignore[misc]
+    zmqrpc.Client = locust_rpc.ProvingClient  # type: ignore[misc]
+    env.MasterRunner = LoadMasterRunner  # type: ignore[attr-defined]
+    env.WorkerRunner = LoadWorkerRunner  # type: ignore[attr-defined]
+
+
 def apply() -> None:
     """Replace Locust's parts."""
     input_events.get_poller = ForegroundKeys
     stats.StatsCSVFileWriter.stats_writer = _write_and_remember  # type: ignore[method-assign,assignment]
 
 
+_notices = locust_rpc.Notices()
 _stats_writer = stats.StatsCSVFileWriter.stats_writer
 _writers: list[stats.StatsCSVFileWriter] = []

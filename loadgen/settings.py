@@ -121,6 +121,10 @@ class Settings(BaseSettings):
         description="password of Locust's page and of the control API; needed if other machines "
         "can reach them",
     )
+    loadgen_worker_token: SecretStr | None = Field(
+        None,
+        description="what workers on other hosts prove to their master; the same text for all",
+    )
     loadgen_allowed_hosts: str | None = Field(
         None,
         description="names, separated by commas, that this machine's ports are reached by, beside "

@@ -15,13 +15,13 @@ class SteadyClock:
     """A clock that nobody sets, and that never reads a time before `not_before`."""
 
     def __init__(self, not_before: datetime | None = None) -> None:
-        self._zero, began = _passed(), datetime.now(UTC)
+        self._zero, began = passed(), datetime.now(UTC)
         self._began = max(began, not_before or began)
         self._offset = (began - self._began).total_seconds()  # of the machine's clock to this one
 
     def now(self) -> datetime:
         """Return the time of day."""
-        return self._began + timedelta(seconds=_passed() - self._zero)
+        return self._began + timedelta(seconds=passed() - self._zero)
 
     def step(self) -> float:
         """Return by how many seconds the machine's clock was set since this was asked; 0 if not."""
@@ -30,7 +30,7 @@ class SteadyClock:
         return round(step, 3) if abs(step) > _STEP_SECONDS else 0.0
 
 
-def _passed() -> float:
+def passed() -> float:
     """Return seconds of a clock that only runs on, also while the machine sleeps if it has one."""
     with suppress(AttributeError, OSError):
         return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -10,6 +10,7 @@ cut aimed at orders that it alone knew; they are settled at the end of the run f
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 import psutil
 import psycopg
@@ -25,9 +26,9 @@ from loadgen.workload.ledger import Counts
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.operations import Order, Write, user_to_delete
 from loadgen.workload.plan import Plan
-from loadgen.workload.settle import backend_alive, count_committed, is_committed, is_of_run
+from loadgen.workload.settle import count_committed, is_committed, is_of_run
 
-_TERMINATE = statements("loadgen.workload", "targets.sql")["terminate_backends"]
+_SQL = statements("loadgen.workload", "targets.sql")
 _UPDATE = "update_order_status"
 _PATIENCE_SECONDS = 60.0
 LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
@@ -68,8 +69,12 @@ def write_off(remote: Remote, schedule: Schedule, hand_over: float) -> None:
         )
 
 
-def settle(dsn: str, plan: Plan, remote: Remote) -> None:
-    """Look up what `write_off` left unknown; what can't be asked within a minute stays unknown."""
+def settle(dsn: str, plan: Plan, remote: Remote, since: datetime | None = None) -> None:
+    """Look up what `write_off` left unknown; what can't be asked within a minute stays unknown.
+
+    A worker may name any process as its backend: ended are only sessions that can be its own, which
+    began after `since`, the server's time at the run's begin.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -77,15 +82,23 @@ def settle(dsn: str, plan: Plan, remote: Remote) -> None:
                 if not is_of_run(connection, plan.claim):
                     time.sleep(1.0)
                     continue
-                if remote.backends:
-                    connection.execute(_TERMINATE, (remote.backends,))
-                if any(backend_alive(connection, pid) for pid in remote.backends):
+                if _has_backends(connection, remote, since):
                     time.sleep(0.2)
                     continue
                 _settle(connection, plan, remote)
                 return
         except (SourceError, psycopg.Error):
             time.sleep(1.0)
+
+
+def _has_backends(connection: psycopg.Connection, remote: Remote, since: datetime | None) -> bool:
+    """End what a lost worker left running; tell whether it may still commit something."""
+    if not remote.backends:
+        return False
+    pids = remote.backends
+    connection.execute(_SQL["terminate_backends"], {"pids": pids, "since": since})
+    row = connection.execute(_SQL["backends_left"], (pids,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def take_up(dsn: str, plan: Plan, past: Past, schedule: Schedule) -> None:

@@ -45,6 +45,11 @@ class Roster:
         """Return the workers that have a share."""
         return [remote for remote in self.remotes.values() if not remote.lost]
 
+    def backends_of(self, remote: Remote) -> list[int]:
+        """Return the backends that a worker called its own, but for those of the others."""
+        others = {pid for other in self.live() if other is not remote for pid in other.backends}
+        return [pid for pid in remote.backends if pid not in others]
+
     def processes(self) -> list[Remote]:
         """Return all that performed arrivals, as a resumed run has to know them."""
         return list(self.remotes.values())

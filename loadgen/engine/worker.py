@@ -13,10 +13,10 @@ from math import floor
 from typing import Any
 
 import gevent
-from locust.runners import WorkerRunner
 
 from loadgen.engine.station import Station
 from loadgen.errors import PlaygroundError
+from loadgen.locust_patches import LoadWorkerRunner
 from loadgen.settings import Settings
 from loadgen.source import locate
 from loadgen.workload.mix import Mix
@@ -32,7 +32,7 @@ _IDLE_INTERVAL = 0.1  # between reports before the start and after the end
 class Worker:
     """This process, as the master's messages see it."""
 
-    def __init__(self, runner: WorkerRunner, settings: Settings) -> None:
+    def __init__(self, runner: LoadWorkerRunner, settings: Settings) -> None:
         self._runner = runner
         self._settings = settings
         self._station: Station | None = None
@@ -48,29 +48,30 @@ class Worker:
         said: Mapping[str, Any] = msg.data
         if said["do"] == "begin":
             self._begin(said)
-        elif self._station is None or said["run_id"] != self._run_id:
-            return
-        elif said["do"] == "start":
-            self._station.start(said["zero"])
-        elif said["do"] == "change":
-            self._station.change(said["at"], Mix(said["rates"]), said["profile"])
+        elif self._station is not None and said["run_id"] == self._run_id:
+            self._obey(self._station, said)
+
+    def _obey(self, station: Station, said: Mapping[str, Any]) -> None:
+        match said["do"]:
+            case "start":
+                station.start(said["zero"])
+            case "change":
+                station.change(said["at"], Mix(said["rates"]), said["profile"])
+            case "pause":
+                station.pause(said["at"])
+            case "resume":
+                station.resume(said["at"])
+            case "split":
+                station.split(said["at"], Share(*said["share"]))
+            case "go on" if said["doubt"] == self._doubts:
+                station.crew.hold(holding=False)
+            case "end":
+                station.end(said["at"])
+            case "close":
+                station.close()
+                self._station = None
+        if "version" in said:
             self._say(applied=said["version"])
-        elif said["do"] == "pause":
-            self._station.pause(said["at"])
-            self._say(applied=said["version"])
-        elif said["do"] == "resume":
-            self._station.resume(said["at"])
-            self._say(applied=said["version"])
-        elif said["do"] == "split":
-            self._station.split(said["at"], Share(*said["share"]))
-        elif said["do"] == "go on":
-            if said["doubt"] == self._doubts:
-                self._station.crew.hold(holding=False)
-        elif said["do"] == "end":
-            self._station.end(said["at"])
-        elif said["do"] == "close":
-            self._station.close()
-            self._station = None
 
     def _begin(self, said: Mapping[str, Any]) -> None:
         """Get a station ready, for a run that is to start or one that is under way."""
@@ -145,12 +146,12 @@ class Worker:
         while True:
             ticked_at = time.monotonic()
             gevent.sleep(_TICK_SECONDS)
-            heard, station = self._runner.last_heartbeat_timestamp, self._station
-            if station is None or heard is None:
+            station = self._station
+            if station is None:
                 continue
             crew = station.crew
             stalled = time.monotonic() - ticked_at > _SILENCE_SECONDS
-            if stalled or time.time() - heard > _SILENCE_SECONDS:
+            if stalled or self._runner.silence() > _SILENCE_SECONDS:
                 crew.hold(holding=True)
                 self._doubts += 1
             if crew.holding:

@@ -8,6 +8,7 @@ arrivals of a worker that is lost, from its last vector up to the hand-over, are
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
 from collections.abc import Container, Mapping
+from datetime import datetime
 from math import inf, nextafter
 from typing import Any
 
@@ -22,11 +23,13 @@ from loadgen.engine.station import schedule_of
 from loadgen.engine.swarm import CONNECT_SECONDS
 from loadgen.engine.worker import MESSAGE
 from loadgen.errors import SourceError
+from loadgen.source import postgres
 from loadgen.workload.arrivals import Schedule
 from loadgen.workload.clock import ScheduleClock
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
 from loadgen.workload.profiles import ProfileName
+from loadgen.workload.settle import server_time
 from loadgen.workload.walk import WHOLE, Share
 
 _READY_SECONDS = 30.0
@@ -50,6 +53,7 @@ class WorkersSwarm(Roster):
         self._runner = runner
         self._heard = heard
         self._dsn = dsn
+        self._since: datetime | None = None  # the server's time before a worker connects
         self.events: list[tuple[str, dict[str, object]]] = []  # for the journal
         self._clock = ScheduleClock(time.monotonic)
         self._silent: set[str] = set()  # lost, and not heard again
@@ -65,6 +69,8 @@ class WorkersSwarm(Roster):
     def begin(self, plan: Plan, past: Past | None = None) -> None:
         """Give every worker that is there its share; raises SourceError if one can't take it."""
         self._plan, self._past = plan, past
+        with postgres.connect(self._dsn) as connection:
+            self._since = server_time(connection)
         self._schedule = schedule_of(plan, WHOLE)
         if past is not None:
             self._go_on(past)
@@ -230,13 +236,14 @@ class WorkersSwarm(Roster):
         self._silent.add(name)
         # Under a name of its own: the process may come back, and is another worker then.
         self.remotes[f"{name} lost at {self.now():.3f}"] = self.remotes.pop(name)
+        remote.backends = self.backends_of(remote)
         details: dict[str, object] = {"worker": name, "why": why}
         if self._is_ending():
             write_off(remote, self._schedule, self._schedule.end)
         else:
             details["handed_over_at"] = round(self._split(losing=remote), 3)
         self.events.append(("worker_lost", details))
-        gevent.spawn(settle, self._dsn, self._plan, remote)
+        gevent.spawn(settle, self._dsn, self._plan, remote, self._since)
 
     def _split(self, *, losing: Remote | None = None, joining: str | None = None) -> float:
         """Share the schedule among those who live from an instant ahead on; return that instant.

@@ -5,6 +5,7 @@ commit. Inserts are found by their client-made key, updates by key and version.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import LiteralString, NamedTuple
 
 import psycopg
@@ -56,6 +57,13 @@ def claimed_by(connection: psycopg.Connection) -> str | None:
 def claim(connection: psycopg.Connection, claim: str) -> None:
     """Let the processes of one plan write, and nobody who connects for another from now on."""
     connection.execute(_SQL["claim"], (claim,))
+
+
+def server_time(connection: psycopg.Connection) -> datetime:
+    """Return the time by the server's clock."""
+    at = _value(connection, _SQL["server_time"])
+    assert isinstance(at, datetime)  # noqa: S101 - clock_timestamp() is one
+    return at
 
 
 def backend_alive(connection: psycopg.Connection, pid: int) -> bool:

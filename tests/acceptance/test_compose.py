@@ -30,6 +30,7 @@ from tests.stack import ROOT, Image, services
 PROGRAMS = {"prometheus": "prometheus", "postgres-exporter": "prometheus-postgres-exporter"}
 WORKERS = 2
 TOKEN = "of the test"  # noqa: S105 - of nothing
+TOKENS = {"LOADGEN_WEB_TOKEN": TOKEN, "LOADGEN_WORKER_TOKEN": "of its workers"}
 DOTENV = "METRICS_PORT=1\nINITIAL_USERS=500\nORDERS_PER_HOUR=36000\nEVENTS_PER_HOUR=72000\n"
 
 
@@ -38,7 +39,7 @@ class Stack:
 
     def __init__(self, image: Image, source: server.ServerInfo) -> None:
         password = str(psycopg.conninfo.conninfo_to_dict(source.dsn)["password"])
-        self.services = services(POSTGRES_PASSWORD=password, LOADGEN_WEB_TOKEN=TOKEN)
+        self.services = services(POSTGRES_PASSWORD=password, **TOKENS)
         self.image = image
         self.page, self.prometheus = find_free_port(), find_free_port()
         self.exporter, self.master = find_free_port(), str(find_free_port())
@@ -113,7 +114,7 @@ class Stack:
 @pytest.fixture
 def source(debian_bin: Path, tmp_path: Path) -> Iterator[server.ServerInfo]:
     """Run Debian's Postgres 15 with the options that the compose file gives to its own."""
-    given = services(POSTGRES_PASSWORD=TOKEN, LOADGEN_WEB_TOKEN=TOKEN)["postgres"]["command"]
+    given = services(POSTGRES_PASSWORD=TOKEN, **TOKENS)["postgres"]["command"]
     assert given[0] == "postgres"
     options = dict(word.removeprefix("-c").split("=", 1) for word in given[1:])
     assert options["wal_level"] == "logical"
@@ -185,12 +186,14 @@ def test_the_stack_runs(image: Image, source: server.ServerInfo) -> None:
         form = {"user_count": "4", "spawn_rate": "100", "run_time": "14s"}
         assert json.loads(ask("/swarm", form))["success"] is True
 
-        steering = [*stack.command("watch")[:1], "rates"]
-        done = subprocess.run(
-            steering, cwd=image.root / "playground", env=stack.environment("watch"), text=True,
-            capture_output=True, check=False,
-        )  # fmt: skip
-        assert "running" in done.stdout, done.stderr  # what the watch asks, by LOAD_URL
+        def is_running() -> bool:  # what the watch asks, by LOAD_URL
+            done = subprocess.run(
+                [*stack.command("watch")[:1], "rates"], cwd=image.root / "playground",
+                env=stack.environment("watch"), text=True, capture_output=True, check=False,
+            )  # fmt: skip
+            return "running" in done.stdout
+
+        wait_for(is_running, "the run that the page was asked for")
         crashed = next(process for name, process in stack.running if name == "worker")
         crashed.kill()
         stack.start("worker")  # as compose does

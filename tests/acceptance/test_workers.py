@@ -3,14 +3,20 @@
 import re
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
+import msgpack  # type: ignore[import-untyped]  # it has no types
 import psutil
 import pytest
+import zmq
 
 from loadgen.record_reader import read_samples
 from loadgen.source.postgres import connect
 from loadgen.workload.keys import key_maker
+from loadgen.workload.mix import OPERATIONS
 from tests.acceptance.conftest import (
     Locust,
     check_record,
@@ -22,7 +28,10 @@ from tests.acceptance.conftest import (
     wait_for,
     wait_for_offers,
 )
+from tests.acceptance.test_record_faults import MachineClock, machine_clock
 from tests.conftest import find_free_port
+
+__all__ = ["machine_clock"]
 
 
 def orders_by_k(dsn: str, run_id: str) -> dict[int, tuple[object, ...]]:
@@ -193,3 +202,102 @@ def test_what_a_worker_is_told_before_it_is_ready_is_not_lost(
     _, err = worker.communicate(timeout=30)
     assert "Traceback" not in err
     assert "Unknown message" not in err
+
+
+class Stranger:
+    """Somebody who connects to a master's port and speaks what Locust's workers speak."""
+
+    name = "stranger"
+
+    def __init__(self, socket: "zmq.Socket[bytes]") -> None:
+        self._socket = socket
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, whatever it is."""
+        self._socket.send(frame)
+
+    def say(self, kind: str, data: object = None) -> None:
+        """Send a message, as a worker would."""
+        self.send(msgpack.dumps((kind, data, self.name)))
+
+    def hear(self) -> str:
+        """Return the kind of the master's next message."""
+        assert self._socket.poll(20_000), "the master says nothing"
+        kind: str = msgpack.loads(self._socket.recv())[0]
+        return kind
+
+
+@contextmanager
+def stranger(port: str) -> Iterator[Stranger]:
+    """Connect to a master's port."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IDENTITY, Stranger.name.encode())
+        socket.connect(f"tcp://127.0.0.1:{port}")
+        yield Stranger(socket)
+
+
+def claims(run_id: str, backend: int) -> dict[str, object]:
+    """Return what a worker reports that has done nothing, with a backend that is not its own."""
+    counts = {name: [0] * 6 for name in OPERATIONS}
+    vector = {
+        "s": 1e6, "reconnects": 0, "counts": counts, "failures": [], "next": {}, "left": [],
+        "unfinished": [], "backends": [backend], "latencies": {}, "vitals": [],
+    }  # fmt: skip
+    return {"run_id": run_id, "ready": True, "pid": 1, "vector": vector}
+
+
+def test_a_stranger_at_the_master_s_port_gets_no_share_and_ends_nothing(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """A forged worker, a forged backend and broken frames: every arrival is still performed."""
+    before = counted(seeded)
+    env = {"LATENESS_LIMIT_SECONDS": "60"}  # a busy machine skips none
+    process = locust(seeded, "-u", "4", "-t", "10m", "--processes", "2", *rates(), env=env)
+    wait_for_offers(project, process)
+    assert isinstance(process.args, list)
+    with connect(seeded) as bystander, stranger(str(process.args[-1])) as somebody:
+        row = bystander.execute("SELECT run_id FROM loadgen_playground").fetchone()
+        assert row is not None
+        for kind, data in (
+            ("client_ready", version("locust")),
+            ("heartbeat", {"state": "running", "current_cpu_usage": 1.0}),
+            ("loadgen", claims(row[0], bystander.server_pid)),
+            ("spawning_complete", {"user_classes_count": {"PostgresUser": 100}}),
+        ):
+            somebody.say(kind, data)
+            assert somebody.hear() == "loadgen_challenge"
+        wait_for_offers(project, process, 120)
+        somebody.say("loadgen_proof", ["0" * 64])
+        assert somebody.hear() == "loadgen_refused"
+        for frame in (b"", b"\xc1", b"garbage", msgpack.dumps(1), msgpack.dumps({"a": 1})):
+            somebody.send(frame)
+        somebody.say("quit")
+        assert somebody.hear() == "loadgen_challenge"
+        wait_for_offers(project, process, 200)
+        assert bystander.execute("SELECT 1").fetchone() == (1,)
+    _, err = stopped(process)
+    run = check_record(project, seeded, before)
+    assert run["journal"] == []
+    assert all(totals["offered"] == totals["committed"] for totals in run["totals"].values())
+    assert "'stranger' has another token: it was not admitted" in err
+    assert err.count("A frame that is no message was dropped") == 1
+    assert not (project / ".loadgen" / f"worker-{process.args[-1]}.token").exists()
+
+
+def test_workers_outlive_a_clock_that_is_set(
+    seeded: str, locust: Locust, project: Path, machine_clock: MachineClock
+) -> None:
+    """An hour on, and two back: master and workers know each other to be there all the same."""
+    before = counted(seeded)
+    env = machine_clock.environment | {"LATENESS_LIMIT_SECONDS": "60"}
+    process = locust(seeded, "-u", "4", "-t", "10m", "--processes", "2", *rates(), env=env)
+    wait_for_offers(project, process)
+    for committed, clock in ((120, 3600), (190, -3600)):
+        machine_clock.set(clock)
+        wait_for_offers(project, process, committed)
+    _, err = stopped(process)
+    run = check_record(project, seeded, before)
+    assert {event["kind"] for event in run["journal"]} == {"clock_stepped"}
+    assert all(totals["offered"] == totals["committed"] for totals in run["totals"].values())
+    assert "this worker quits" not in err

@@ -14,7 +14,11 @@ from loadgen.settings import Settings
 from tests.stack import ROOT, Service, config, services
 
 OURS = ("seed", "load", "worker", "watch")
-SECRETS = {"POSTGRES_PASSWORD": "of0the0test", "LOADGEN_WEB_TOKEN": "of the test"}
+SECRETS = {
+    "POSTGRES_PASSWORD": "of0the0test",
+    "LOADGEN_WEB_TOKEN": "of the test",
+    "LOADGEN_WORKER_TOKEN": "of its workers",
+}
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
 
@@ -64,9 +68,8 @@ def test_no_secret_is_in_the_file() -> None:
         if re.search(r"PASS|SECRET|TOKEN|DATABASE_URL", name)
     ]
     assert len(values) > 4
-    assert all(
-        re.search(r"\$\{(POSTGRES_PASSWORD|LOADGEN_WEB_TOKEN):\?", value) for value in values
-    )
+    secrets = "|".join(SECRETS)
+    assert all(re.search(rf"\$\{{({secrets}):\?", value) for value in values)
 
 
 def test_it_sets_settings_that_exist(stack: dict[str, Service]) -> None:

@@ -114,4 +114,5 @@ def test_what_it_sets_are_settings(objects: dict[tuple[str, str], Manifest]) -> 
     assert secret == {
         "DATABASE_URL": "postgresql://USER:PASSWORD@HOST:5432/DATABASE",
         "LOADGEN_WEB_TOKEN": "TOKEN",
+        "LOADGEN_WORKER_TOKEN": "TOKEN",
     }

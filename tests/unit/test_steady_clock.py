@@ -26,7 +26,7 @@ class Machine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """Return a machine of the test's own."""
     made = Machine()
-    monkeypatch.setattr(steady_clock, "_passed", lambda: made.passed)
+    monkeypatch.setattr(steady_clock, "passed", lambda: made.passed)
     monkeypatch.setattr(steady_clock, "datetime", made)
     return made
 

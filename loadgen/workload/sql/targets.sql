@@ -26,10 +26,21 @@ SELECT FROM public.loadgen_playground WHERE run_id = $1;
 SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);
 
 -- name: terminate_backends
--- End what a lost worker left running, so that what it did can be looked up for good.
-SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-WHERE pid = ANY (%s) AND application_name = current_setting('application_name')
-  AND usename = current_user;
+-- End what a lost worker left running, so that what it did can be looked up for good: sessions of
+-- the load's role and name in this database that began with the run, and not the load's lock.
+SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity AS session
+WHERE pid = ANY (%(pids)s) AND pid <> pg_backend_pid()
+  AND application_name = current_setting('application_name')
+  AND datname = current_database() AND usename = current_user AND backend_start >= %(since)s
+  AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_locks WHERE pg_locks.pid = session.pid AND locktype = 'advisory'
+  );
+
+-- name: backends_left
+-- Whether one of a lost worker's backends may still run: a process in this database, whoever's.
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_stat_activity WHERE pid = ANY (%s) AND datname = current_database()
+);
 
 -- name: lock
 -- One load a database; held by the session.
@@ -44,7 +55,7 @@ SELECT run_id FROM public.loadgen_playground;
 UPDATE public.loadgen_playground SET run_id = %s;
 
 -- name: server_time
--- The server's clock, asked once a claim is committed.
+-- The time by the server's clock: sessions from before a moment are told by it.
 SELECT clock_timestamp();
 
 -- name: terminate_older

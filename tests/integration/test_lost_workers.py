@@ -1,0 +1,69 @@
+"""What is ended and waited for at a worker's loss, of all the processes that it called its own."""
+
+import psycopg
+
+from loadgen.engine import remote
+from loadgen.engine.process import Remote
+from loadgen.engine.roster import Roster
+from loadgen.source.postgres import Session, connect
+from loadgen.workload.settle import server_time
+from loadgen.workload.walk import WHOLE
+from tests.conftest import Cluster
+from tests.polling import wait_for
+
+
+def lost(*sessions: Session) -> Remote:
+    """Return a worker that named these as its backends."""
+    return Remote([(0.0, WHOLE)], 0.0, backends=[session.server_pid for session in sessions])
+
+
+def lives(session: Session) -> bool:
+    """Tell whether a session still answers."""
+    try:
+        session.execute("SELECT")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_only_sessions_that_can_be_its_own_are_ended(cluster: Cluster, database: str) -> None:
+    """Of the load's role and name, in this database, begun with the run, and not the load's lock.
+
+    Others in this database are waited for all the same: they may be a worker's of another role.
+    """
+    before = connect(database)
+    with connect(database) as master:
+        since = server_time(master)
+        own, lock = connect(database), connect(database)
+        lock.execute("SELECT pg_try_advisory_lock(hashtext('loadgen load'))")
+        watch = connect(database, application_name="loadgen watch")
+        elsewhere = connect(cluster.info.dsn)
+        others = (before, lock, watch, elsewhere)
+        claimed = lost(own, *others, master)
+        assert remote._has_backends(master, claimed, since)
+        wait_for(lambda: not lives(own), "the worker's own session to end")
+        assert all(map(lives, others))
+        assert not remote._has_backends(master, lost(elsewhere), since)
+        wait_for(lambda: not remote._has_backends(master, lost(own), since), "it to be gone")
+        for session in (own, *others):
+            session.close()
+
+
+def test_where_the_run_s_begin_is_unknown_nothing_is_ended(database: str) -> None:
+    """As for the processes of a run before it was resumed, whose sessions have been seen to end."""
+    with connect(database) as master, connect(database) as session:
+        assert remote._has_backends(master, lost(session), None)
+        assert lives(session)
+        assert not remote._has_backends(master, lost(), None)
+
+
+def test_a_backend_of_another_worker_is_not_its_own() -> None:
+    """Of workers that live; those that are lost have none to be spared."""
+    roster = Roster()
+    for name in ("lost", "alive", "lost before"):
+        roster.enlist(name, WHOLE, 0.0)
+    roster.remotes["lost"].backends = [1, 2, 3]
+    roster.remotes["alive"].backends = [2, 4]
+    roster.remotes["lost before"].backends = [3]
+    roster.remotes["lost before"].lost = True
+    assert roster.backends_of(roster.remotes["lost"]) == [1, 3]
