@@ -125,7 +125,7 @@ def locust(  # noqa: PLR0913 - what a run can differ in
     while process.poll() is None:
         marks.append((time.time(), _cpu_of(watched)))
         time.sleep(0.1)
-    if process.returncode not in {0, 4}:  # 4: it was asked for more than it can do, on purpose
+    if process.returncode not in {0, 3, 4}:  # it was asked for more than it can do, on purpose
         raise SystemExit(f"locust ended with {process.returncode}")
     late = array("d")
     if lateness:

@@ -30,7 +30,7 @@ def seed(project: Path, dsn: str) -> None:
 @contextmanager
 def cloned(dsn: str, synchronous_commit: str) -> Iterator[str]:
     """Yield the DSN of a database cloned from the template; it is dropped afterwards."""
-    server, _, template = dsn.rpartition("/")
+    server, _, template = dsn.partition("?")[0].rpartition("/")
     name = sql.Identifier(_NAME)
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
     with connect(f"{server}/postgres") as admin:

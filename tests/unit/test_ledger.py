@@ -137,3 +137,35 @@ def test_a_stall_across_a_split_skips_by_the_shares_of_the_time() -> None:
     counts = [book.vector(3.0)["insert_order"] for book in (sleeper, other)]
     assert [count.offered for count in counts] == [20, 10]
     assert all(count.balanced() for count in counts)
+
+
+def test_an_overload_is_skipped_in_strides() -> None:
+    """Asked for ten times what is taken, it looks for what is late once in many writes.
+
+    What it skips has had 0.95 of its time at the least; the first that are late have had all of it.
+    """
+    passed: list[tuple[float, float]] = []  # (now, before) of each skip
+
+    class Watched(Schedule):
+        def skip(self, before: float) -> dict[str, int]:
+            passed.append((now, before))
+            return super().skip(before)
+
+    mix = Mix(dict(zip(OPERATIONS, (7_200_000, 3_600_000, 0, 0), strict=True)))
+    late = Ledger(Watched(1, "even", mix), LIMIT)  # 3,000 arrivals a second, of which 300 are taken
+    for n in range(3000):
+        now = 2 + n / 300
+        arrival = late.take(now)
+        assert arrival is not None
+        assert now - LIMIT <= arrival[0]
+    assert passed[0] == (2.0, 1.0)
+    assert all(now - before >= 0.95 * LIMIT - 1e-9 for now, before in passed)
+    assert len(passed) < 300
+
+
+def test_a_stall_costs_only_what_is_late() -> None:
+    """After it, arrivals that have a moment left are handed out, not skipped with the others."""
+    stalled = ledger(rate=360_000)  # 100 orders a second, even
+    arrival = stalled.take(10.0)
+    assert arrival is not None
+    assert arrival[0] - 9.0 < 0.02

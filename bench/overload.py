@@ -1,0 +1,68 @@
+"""Writes a second of a load that is asked for far more than it can do, against a little more.
+
+    python -m bench.overload [--rounds 5] [--seconds 5]
+
+Locust alone, with 8 connections and synchronous_commit off: asked for 1.2 times what pgbench does,
+and for ten times that, by turns in databases cloned from one template. What it can't do in time is
+skipped, as ever; passing over it should cost next to nothing. Results go to bench/results/.
+"""
+
+import statistics
+
+from bench.contestants import Speed, locust, pgbench
+from bench.project import argument_parser, running_server
+from bench.results import write_results
+from bench.template import cloned, seed
+
+_USERS = 8
+_SETTINGS = {"MAX_RATE_PER_HOUR": "1e11"}
+
+
+def main() -> int:
+    """Run the rounds and print the ratios."""
+    parser = argument_parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=5)
+    arguments = parser.parse_args()
+    rounds: list[dict[str, float]] = []
+    with running_server() as (project, info):
+        seed(project, info.dsn)
+
+        def asked_for(rate: float) -> Speed:
+            with cloned(info.dsn, "off") as database:
+                return locust(
+                    project,
+                    database,
+                    rate,
+                    users=_USERS,
+                    seconds=arguments.seconds,
+                    settings=_SETTINGS,
+                )
+
+        with cloned(info.dsn, "off") as database:
+            limit = pgbench(database, _USERS, arguments.seconds).writes_per_second
+        for _ in range(arguments.rounds):
+            little, far = asked_for(1.2 * limit), asked_for(10 * limit)
+            ratio = far.writes_per_second / little.writes_per_second
+            rounds.append(
+                {
+                    "asked_1_2": round(little.writes_per_second, 1),
+                    "asked_10": round(far.writes_per_second, 1),
+                    "ratio": round(ratio, 3),
+                }
+            )
+            print(
+                f"asked for 1.2 times {limit:,.0f}/s: {little.writes_per_second:,.0f}/s, "
+                f"for 10 times: {far.writes_per_second:,.0f}/s, ratio {ratio:.2f}",
+                flush=True,
+            )
+    ratios = [one["ratio"] for one in rounds]
+    print(f"median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    write_results(
+        "overload", {"postgres": info.version, "seconds": arguments.seconds, "rounds": rounds}
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
