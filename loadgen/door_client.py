@@ -10,9 +10,10 @@ from urllib.request import Request
 
 from pydantic import SecretStr
 
-from loadgen.errors import PlaygroundError
+from loadgen.errors import PlaygroundError, one_line
 from loadgen.proxies import open_url
 from loadgen.settings import Settings
+from loadgen.untrusted import parse_json
 
 _SECONDS = 10.0  # an acknowledgement takes two at most
 
@@ -48,7 +49,7 @@ class LoadControl:
         try:
             with open_url(request, _SECONDS) as answer:
                 text = answer.read()
-            answered = json.loads(text) if text else {}
+            answered = parse_json(text) if text else {}
         except HTTPError as exc:
             raise DoorError(f"the load at {self.url} refused: {_reason(exc)}") from exc
         except (OSError, HTTPException) as exc:
@@ -57,7 +58,7 @@ class LoadControl:
                 f"no load answers at {self.url} ({why}): start one with `locust`, or name it with "
                 "--url"
             ) from exc
-        except ValueError:
+        except (ValueError, RecursionError):
             answered = None
         if not isinstance(answered, dict):
             raise DoorError(
@@ -75,6 +76,6 @@ def _local_url(settings: Settings) -> str:
 
 def _reason(exc: HTTPError) -> str:
     try:
-        return str(json.loads(exc.read())["error"])
-    except (ValueError, KeyError, TypeError, OSError):
+        return one_line(parse_json(exc.read())["error"])
+    except (ValueError, KeyError, TypeError, OSError, RecursionError):
         return f"HTTP {exc.code}"

@@ -4,7 +4,6 @@ ngrok passes bytes through as they are, so the server itself has to encrypt and 
 password. ngrok runs as a child of ours, and is ended with us; that it is, is checked.
 """
 
-import json
 import shutil
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from loadgen.errors import CheckFailed, PlaygroundError, SourceError, one_line
 from loadgen.proxies import open_url
 from loadgen.source.examine import doors, speaks_tls
 from loadgen.source.grant import Grant, grants
+from loadgen.untrusted import parse_json
 
 NGROK_API: Final = "http://127.0.0.1:4040"
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -182,11 +182,11 @@ def _tunnels(api: str) -> list[str] | None:
     """Return the public addresses that ngrok has open; None where none answers."""
     try:
         with open_url(f"{api}/api/tunnels", 2) as answer:
-            found = json.load(answer)["tunnels"]
+            found = parse_json(answer.read())["tunnels"]
         return [str(one["public_url"]) for one in found]
     except (OSError, URLError):
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []  # somebody answers, with nothing that we understand
 
 

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if record is not None:
         RunRecord.open(record.path).write_verify(found)
     if args.json:
-        print(json.dumps(document(outcomes), indent=2, ensure_ascii=False))
+        print(json.dumps(document(outcomes), indent=2))
     else:
         from loadgen.commands.verify_shown import show  # noqa: PLC0415 - tables are slow to import
 

@@ -6,7 +6,6 @@ looked up like the arrivals of a lost worker.
 """
 
 import argparse
-import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -28,6 +27,7 @@ from loadgen.settings import RATE_SETTINGS, load_settings, origins
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
 from loadgen.sql import statements
+from loadgen.untrusted import read_json, reading
 from loadgen.workload.clock import sampling_interval
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.mix import OPERATIONS, Mix
@@ -42,6 +42,7 @@ _SILENCE_SECONDS = 5.0
 # A position is written after the workers were waited for; then it has to reach the disk.
 _LATE_SECONDS = 2.5
 _LEAVE_SECONDS = 60.0
+_NEW_RUN = "start a new run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +92,13 @@ def find_resumable(reports_dir: Path, name: str) -> Resumed:
         raise RecordError(f"run {run.run_id} has ended, so there is nothing to resume")
     file = folder / POSITION_FILE
     try:
-        raw = json.loads((folder / RUN_FILE).read_bytes())
-        return resumed_of(folder, raw, json.loads(file.read_bytes()))
+        raw, position = (read_json(one, _NEW_RUN) for one in (folder / RUN_FILE, file))
     except FileNotFoundError as exc:
         raise RecordError(
             f"run {run.run_id} was killed before its first sample: start a new one"
         ) from exc
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise RecordError(f"{file} can't be read ({exc!r}): start a new run") from exc
+    with reading(file, _NEW_RUN):
+        return resumed_of(folder, raw, position)
 
 
 def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]) -> Resumed:

@@ -193,7 +193,7 @@ def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
 def test_a_value_of_another_kind_is_named(record: RunRecord, key: str, value: object) -> None:
     """A record that was changed by hand into nonsense is refused with the file."""
     (record.path / "run.json").write_text(json.dumps({"schema_version": 1, key: value}))
-    with pytest.raises(RecordError, match=r"run\.json: ") as refused:
+    with pytest.raises(RecordError, match=r"run\.json can.t be read: ") as refused:
         load_run(record.path)
     assert key in str(refused.value)
 
