@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from loadgen import __version__
-from loadgen.errors import PlaygroundError, one_line
+from loadgen.errors import PlaygroundError, error_lines, one_line
 from loadgen.record_files import PRIVATE_UMASK
 from loadgen.screen import guarded_output
 
@@ -150,7 +150,7 @@ def _run(arguments: Sequence[str]) -> int:
         code: int = import_module(f"loadgen.commands.{args.command}").run(args)
         sys.stdout.flush()
     except PlaygroundError as exc:
-        for line in str(exc).splitlines():
+        for line in error_lines(exc):
             print(f"loadgen: error: {line}", file=sys.stderr)
         return exc.exit_code
     except BrokenPipeError:

@@ -12,9 +12,10 @@ from pydantic import SecretStr
 
 from loadgen.errors import PlaygroundError, one_line
 from loadgen.proxies import open_url
-from loadgen.settings import Settings
+from loadgen.settings import Settings, without_login
 from loadgen.untrusted import parse_json
 
+_SHOWN = 200  # characters of an address
 _SECONDS = 10.0  # an acknowledgement takes two at most
 
 
@@ -37,8 +38,12 @@ class LoadControl:
     def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Return what the load answers; with a body it is posted. Raises DoorError."""
         address = f"{self.url.rstrip('/')}/loadgen/{path}"
-        if not address.startswith(("http://", "https://")):
-            raise DoorError(f"{self.url} is no address of a load: write http://host:port")
+        shown = one_line(without_login(self.url), _SHOWN)
+        if shown != self.url or not address.startswith(("http://", "https://")):
+            raise DoorError(
+                f"{shown} is no address of a load: write http://host:port; its password is "
+                "LOADGEN_WEB_TOKEN"
+            )
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         if self.token is not None:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 _LONGEST_LINE: Final = 400  # characters of another program's message
+_LONGEST_SHOWN: Final = 800  # and of a line of ours, which may hold such a message
 _NOT_ASCII_TEXT: Final = re.compile(r"[^ -~]")
 # What every command's exit code means, in the order of precedence: the first that applies counts.
 EXIT_CODES: Final[Mapping[int, str]] = {
@@ -51,6 +52,11 @@ def one_line(message: object, most: int = _LONGEST_LINE) -> str:
         return text
     tail = most // 3
     return f"{text[: most - tail - 3].rstrip()} … {text[-tail:].lstrip()}"
+
+
+def error_lines(exc: "PlaygroundError") -> list[str]:
+    """Return an error as it is shown: a line for each thing that is wrong, none of them endless."""
+    return [one_line(line, _LONGEST_SHOWN) for line in str(exc).splitlines()]
 
 
 def first_exit_code(codes: Iterable[int]) -> int:

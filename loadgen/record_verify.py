@@ -15,7 +15,7 @@ class _Shape(BaseModel):
 
 class _Table(_Shape):
     rows: _Count
-    destination_rows: _Count = 0
+    destination_rows: _Count
 
 
 class _Place(_Shape):

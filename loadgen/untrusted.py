@@ -17,6 +17,7 @@ from typing import Any, Final
 from loadgen.errors import PlaygroundError, RecordError, SettingsError, one_line, printable
 
 MOST: Final = 10**30  # above every figure of a run; a float, a duration and a chart can hold it
+_MOST_DIGITS: Final = 60
 _DEEPEST: Final = 50
 # What a value of another shape than the one expected raises where it is used.
 _FAULTS: Final = (
@@ -75,7 +76,13 @@ def bounded(number: Any) -> Any:
     """Return the number. Raises ValueError where it is beyond every figure of a run."""
     if isinstance(number, int | Decimal | float) and not -MOST <= number <= MOST:
         raise ValueError(f"it holds a number beyond {MOST:.0e}")
+    if isinstance(number, Decimal) and _digits(number) > _MOST_DIGITS:
+        raise ValueError(f"it holds a number of more than {_MOST_DIGITS} digits")
     return number
+
+
+def _digits(number: Decimal) -> int:
+    return max(len(number.as_tuple().digits), abs(number.adjusted()))
 
 
 def _refused(constant: str) -> None:

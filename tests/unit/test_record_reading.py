@@ -29,7 +29,9 @@ moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(  # noqa:
 counts = st.integers(0, 2**63)
 # To nine decimals, as kept; what is longer is rounded, which the next test holds.
 seconds = st.floats(0, 1e6, allow_nan=False).map(lambda value: round(value, 9))
-one_line = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]))
+one_line = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).filter(
+    str.isprintable
+)
 samples = st.builds(Sample, moments, one_line, seconds, *[counts] * 6, *[st.none() | seconds] * 6)
 slots = st.builds(
     SlotSample, moments, one_line, st.booleans(), one_line, *[st.none() | counts] * 3, counts
@@ -50,7 +52,7 @@ def record(tmp_path: Path) -> RunRecord:
 def test_what_was_appended_is_read(
     record: RunRecord, rows: list[Sample], of_slots: list[SlotSample], seen: list[MarkerSample]
 ) -> None:
-    """Every row of every file comes back equal, whatever its text holds."""
+    """Every row of every file comes back equal, whatever its text shows."""
     for file in record.path.glob("*.csv"):
         file.unlink()
     record.append_samples(rows)
