@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,61 @@ def test_each_line_of_an_error_says_that_it_is_one(
     said = capsys.readouterr().err
     assert plain(said)
     assert all(line.startswith("loadgen: error: ") for line in said.splitlines())
+
+
+class _Answering(BaseHTTPRequestHandler):
+    body = b""
+
+    def do_GET(self) -> None:
+        """Answer as no load does."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"5",
+        b"{}",
+        b"[" * 100_000,
+        b'{"state": 5, "run_id": 5}',
+        b'{"state": "running", "run_id": "a", "profile": "b", "applied_by": "", "operations": [5]}',
+        b'{"state": "paused", "reason": "x\\u001b[2J\\nright"}',
+    ],
+)
+def test_whatever_answers_for_a_load_is_shown_or_refused(
+    body: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may be anybody's server: one line says that it is none of ours."""
+    monkeypatch.chdir(tmp_path)
+    handler = type("Answering", (_Answering,), {"body": body})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert cli.main(["rates", "--url", f"http://127.0.0.1:{server.server_port}"]) == 2
+        thread.join()
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert plain(said.err)
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_password_in_the_address_of_a_load_is_not_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the setting and from the command line: a load has a token, and no login."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOAD_URL", "http://me:hunter2@127.0.0.1:1")
+    for arguments in (["rates"], ["pause", "--url", "http://me:hunter2@127.0.0.1:9"], ["settings"]):
+        code = cli.main(arguments)
+        said = capsys.readouterr()
+        assert code == (0 if arguments == ["settings"] else 2)
+        assert "hunter2" not in said.out + said.err
+        assert "********@127.0.0.1" in said.out + said.err
 
 
 @pytest.mark.parametrize(
