@@ -126,6 +126,7 @@ def test_a_value_that_none_of_ours_wrote_is_refused(
         ("thresholds.toml", f"failed_share = {DIGITS}", "report"),
         ("thresholds.toml", "a = " + "[" * 50_000, "report"),
         ("decision.toml", f"[weights]\ncost = {DIGITS}", "report"),
+        ("tools.toml", '[tools.copy]\n"a\\nright" = 1', "costs --expected"),
         ("decision.toml", '"a\\nloadgen: right" = 1', "report"),
         ("tools.toml", f"[tools.copy]\ninterval_seconds = {DIGITS}", "costs --expected"),
         ("cards/fivetran.toml", f"vendor = {DIGITS}", "costs --expected"),

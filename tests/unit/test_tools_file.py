@@ -145,7 +145,6 @@ def test_a_table_pattern_names_the_tables() -> None:
         ),
         (f"{COPY}interval_seconds = 1e300", "interval_seconds: input should be less"),
         (f'{COPY}private_key_path = "-----BEGIN KEY----- secret"', "not the key itself"),
-        (f'{COPY}"a\\nloadgen: right" = 1', "the name 'a\\nloadgen: right' has a character"),
         (f'{COPY}url_env = "U"', "there are both url and url_env: keep one"),
         (f'{COPY}runner = "dlt"', 'runner = "dlt" needs destination = "duckdb"'),
         ('kind = "postgres"\ndestination = "postgres"', "url is missing (or url_env)"),
