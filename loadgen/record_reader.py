@@ -35,7 +35,7 @@ from loadgen.record_run import (
     moment,
     run_of,
 )
-from loadgen.record_verify import require_verified
+from loadgen.record_shapes import require_verified
 from loadgen.untrusted import bounded, read_json, reading
 
 __all__ = [

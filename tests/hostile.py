@@ -7,7 +7,9 @@ A case is a number, and the same number is the same case. `make test` runs a few
 import json
 import random
 import shutil
+from argparse import Namespace
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,20 +17,28 @@ from loadgen import cli
 from loadgen.commands.validate import figures
 from loadgen.destination.tools_file import load_tools
 from loadgen.engine.process import Remote
-from loadgen.engine.resume import find_resumable, position_of
+from loadgen.engine.resume import (
+    Resumed,
+    find_resumable,
+    not_taken,
+    position_of,
+    show_in_force,
+)
 from loadgen.errors import PlaygroundError, error_lines
 from loadgen.record import RunRecord
 from loadgen.record_reader import load_run
 from loadgen.record_rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
 from loadgen.settings import load_settings
+from loadgen.steady_clock import SteadyClock
 from loadgen.tools.background import running
 from loadgen.tools.syncs import initial_sync_of
 from loadgen.watching.kept import kept_in
 from loadgen.workload.arrivals import Schedule
 from loadgen.workload.histogram import Histogram
-from loadgen.workload.ledger import Ledger
+from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan
+from loadgen.workload.walk import WHOLE
 from tests.records import START, VERIFIED, Made, marker, write_run
 
 RUN: Final = "20261123T080000Z-0001"
@@ -149,7 +159,7 @@ def _write_killed(path: Path) -> None:
     record.journal("pause", START, schedule_seconds=21.0, reason="full", by="watch")
     process = Ledger(Schedule(1, "jitter", Mix(rates), end=60.0), 1.0)
     vector = process.vector(20.0)
-    remote = Remote([], 0.0)
+    remote = Remote([(0.0, WHOLE)], 0.0)
     remote.take_in(
         {
             "s": 20.0,
@@ -219,7 +229,7 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
     """Return what reads files only beside a database or a load."""
     path, tool = folder / "reports" / RUN, folder / ".loadgen" / "tools" / "copy"
     reads: dict[str, list[Callable[[], object]]] = {
-        "resume": [lambda: find_resumable(folder / "reports", KILLED)],
+        "resume": [lambda: _go_on(find_resumable(folder / "reports", KILLED))],
         "tools": [lambda: load_tools(load_settings())],
         "functions": [
             lambda: figures(load_run(path)),
@@ -229,6 +239,22 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
         ],
     }
     return reads[command]
+
+
+def _go_on(resumed: Resumed) -> None:
+    """Use what a load that goes on uses."""
+    resumed.gap(datetime.now(UTC))
+    options = Namespace(run_time=60, load_profile="steady")
+    show_in_force(options, resumed)
+    not_taken(options, resumed)
+    latest = SteadyClock(not_before=datetime.fromtimestamp(resumed.kept_at, UTC))
+    latest.now()
+    for remote in resumed.past.remotes:
+        remote.share_at(resumed.past.s)
+        sum(remote.counts.values(), Counts())
+    Schedule(
+        resumed.plan.seed, resumed.plan.arrivals, resumed.mix, resumed.profile, end=resumed.left()
+    )
 
 
 def _refusal(read: Callable[[], object]) -> str:

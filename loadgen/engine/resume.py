@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 
@@ -23,6 +23,7 @@ from loadgen.engine.protocol import Latencies
 from loadgen.errors import RecordError, SourceError
 from loadgen.record import POSITION_FILE, RUN_FILE
 from loadgen.record_reader import find_run, load_run
+from loadgen.record_shapes import require_resumable
 from loadgen.settings import RATE_SETTINGS, load_settings, origins
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
@@ -34,7 +35,7 @@ from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan, run_of_claim
 from loadgen.workload.profiles import ProfileName
 from loadgen.workload.settle import claim, claimed_by
-from loadgen.workload.streams import Checkpoint
+from loadgen.workload.streams import ArrivalKind, Checkpoint
 
 _SQL = statements("loadgen.workload", "targets.sql")
 # Workers whose master was killed take arrivals until they have not heard it for five seconds.
@@ -102,7 +103,8 @@ def find_resumable(reports_dir: Path, name: str) -> Resumed:
 
 
 def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]) -> Resumed:
-    """Return what a folder's run.json and position.json tell."""
+    """Return what a folder's run.json and position.json tell. Raises ValueError, and the like."""
+    require_resumable(run, position)
     plan = replace(Plan.load(run["plan"]), resumption=secrets.token_hex(4))
     mix, profile = plan.mix, plan.profile
     changes: list[tuple[float, Mapping[str, float], ProfileName]] = []
@@ -115,6 +117,10 @@ def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]
             changes.append((entry["schedule_seconds"], mix.rates_per_hour, profile))
         elif entry["kind"] in {"pause", "resume"}:
             pause = entry if entry["kind"] == "pause" else None
+    if profile not in get_args(ProfileName) or plan.arrivals not in get_args(ArrivalKind):
+        raise ValueError(f"there is no profile {profile} or no arrivals {plan.arrivals}")
+    if not all(isinstance(mix.rates_per_hour[name], int | float) for name in OPERATIONS):
+        raise TypeError("a rate is no number")
     s = _goes_on_at(position, plan.duration, pause["schedule_seconds"] if pause else None)
     remotes = [Remote.load(dumped) for dumped in position["processes"]]
     passed = _passed(remotes)

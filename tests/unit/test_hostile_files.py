@@ -54,6 +54,15 @@ def end(command: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> int:
     return code
 
 
+def test_as_they_were_written_all_are_read(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or the cases below would show nothing."""
+    for command in {command for commands in READ_BY.values() for command in commands}:
+        expected = 2 if command == "report --control" else 0  # with tools it is none
+        assert end(command, project, capsys) == expected
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # matplotlib's, of figures that are no figures
 @pytest.mark.parametrize("case", range(CASES))
 @pytest.mark.parametrize("name", READ_BY)
