@@ -114,7 +114,10 @@ def test_ctrl_c_ends_the_load_cleanly(playground: Path, run_loadgen: RunLoadgen)
 
 
 def test_killed_it_leaves_nothing_behind(playground: Path, run_loadgen: RunLoadgen) -> None:
-    """Its watch, its load and its tools are ended by others, and the slots are removed."""
+    """Its watch, its load and its tools are ended by others, and the slots are removed.
+
+    Record, logs and copies are its user's alone all the while.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", "loadgen", "demo", "--seconds", "200"],
         cwd=playground,
@@ -127,12 +130,14 @@ def test_killed_it_leaves_nothing_behind(playground: Path, run_loadgen: RunLoadg
         next(line for line in process.stdout if line.startswith("  record: "))
         left = psutil.Process(process.pid).children(recursive=True)
         assert len(left) >= 3  # the watch, the load, and who looks after them
+        tools = playground / ".loadgen" / "tools"
+        ours = [tools, *tools.glob("*"), *tools.glob("*/*.json"), *tools.glob("*/*.log")]
+        ours += tools.glob("*/copy.duckdb")
+        assert {file.stat().st_mode & 0o077 for file in ours} == {0}
         process.kill()
-    tools = playground / ".loadgen" / "tools"
     wait_for(lambda: not any(one.is_running() for one in left), "its processes to end", 120)
     assert not list(tools.glob("*/runner.*"))
     assert _slots(run_loadgen) == []
-    # Of the umask of whoever started it nothing is left either.
     record = (playground / "reports" / "latest").resolve()
     assert {file.stat().st_mode & 0o077 for file in (record, *record.iterdir())} == {0}
 
