@@ -86,6 +86,11 @@ def test_no_file_is_too_odd_to_be_refused(
         end(command, project, capsys)
 
 
+def short(value: object) -> str:
+    """Return what a case is called."""
+    return str(value)[:40]
+
+
 DIGITS = "9" * 400
 FAR = "0001-01-01T00:00:00+14:00"
 
@@ -114,6 +119,7 @@ FAR = "0001-01-01T00:00:00+14:00"
         (f"reports/{KILLED}/position.json", "processes", {"a": 5}, "resume"),
         (f"reports/{KILLED}/position.json", "latencies", [[]], "resume"),
     ],
+    ids=short,
 )
 def test_a_value_that_none_of_ours_wrote_is_refused(
     project: Path,
@@ -147,6 +153,7 @@ def test_a_value_that_none_of_ours_wrote_is_refused(
         (".env", f"REPORTS_DIR=/{DIGITS}", "report"),
         (".env", f"TOOLS_FILE=/{DIGITS}", "costs --expected"),
     ],
+    ids=short,
 )
 def test_a_line_that_can_t_be_read_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str], name: str, line: str, command: str
