@@ -14,7 +14,7 @@ help:
 	@echo "make format  ruff's formatter and its safe fixes"
 	@echo "make observe a Prometheus beside load and watch, where one is installed"
 	@echo "make bench   the benchmarks, minutes"
-	@echo "make soak    signals at random moments, workers killed at random, memory in half an hour"
+	@echo "make soak    signals at random moments, workers killed and files spoilt at random, memory"
 	@echo "make lock    the locks anew, from pyproject.toml"
 	@echo "make build   the wheel, into dist"
 	@echo "make clean   removes what was made here, the embedded Postgres and its data too"
@@ -49,6 +49,7 @@ observe: setup
 soak: setup-dev
 	.venv/bin/python -m bench.signals
 	.venv/bin/python -m bench.kills
+	.venv/bin/python -m bench.hostile
 	.venv/bin/python -m bench.soak
 
 bench: setup-dev

@@ -99,7 +99,11 @@ class SourceDatabase(ComponentResource):
         )
 
 
+# Libpq finds the file from the folder in which a command runs.
+_TLS = "sslmode=verify-full&sslrootcert=global-bundle.pem"
+
+
 def database_url(password: str, address: str) -> str:
     """Return what DATABASE_URL is set to."""
     login = f"{USER}:{quote(password, safe='')}"
-    return f"postgresql://{login}@{address}:{PORT}/{DATABASE}?sslmode=require"
+    return f"postgresql://{login}@{address}:{PORT}/{DATABASE}?{_TLS}"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import get_args
 
 from loadgen.errors import SettingsError, meant
-from loadgen.settings import HARD_CASES, RATE_SETTINGS, Settings, load_settings
+from loadgen.settings import HARD_CASES, RATE_SETTINGS, YEAR_HOURS, Settings, load_settings
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.profiles import ProfileName
 
@@ -79,6 +79,8 @@ def refuse_impossible(options: argparse.Namespace) -> None:
             f"--run-time is {options.run_time}: give 1 second or more, or leave it away for "
             "TEST_DURATION_HOURS"
         )
+    if options.run_time is not None and options.run_time > YEAR_HOURS * 3600:
+        raise SettingsError(f"--run-time is {options.run_time}: a year is the longest run")
 
 
 def without_effect(options: argparse.Namespace) -> list[str]:

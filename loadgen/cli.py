@@ -15,10 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
-from typing import Final
+from typing import Any, Final, NoReturn
 
 from loadgen import __version__
-from loadgen.errors import PlaygroundError
+from loadgen.errors import PlaygroundError, error_lines, one_line
+from loadgen.record_files import PRIVATE_UMASK
+from loadgen.screen import guarded_output
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
 _CLEAN_UP_SECONDS: Final = 180.0  # for an interrupted command; a server may not answer any more
@@ -45,10 +47,21 @@ COMMANDS: Final = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser, also of each command, whose errors are one line, and which has no colours."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.color = False  # from Python 3.14 on
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser of the whole command line, or of some commands."""
     examples = "\n".join(f"  {example}" for example in COMMANDS.values())
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="loadgen",
         description="Find out by experiment which pipe should copy your Postgres into Snowflake.",
         epilog=f"examples:\n{examples}\n\nThe load itself is Locust's own command:\n"
@@ -105,15 +118,26 @@ def _interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, old)
 
 
+@contextmanager
+def _private_files() -> Iterator[None]:
+    """Let nobody else read what is written meanwhile: records, logs, copies."""
+    former = os.umask(PRIVATE_UMASK)
+    try:
+        yield
+    finally:
+        os.umask(former)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        with _interrupted_by_signals():
-            return _run(arguments)
-    except KeyboardInterrupt:
-        print("loadgen: interrupted", file=sys.stderr)
-        return _INTERRUPTED
+    with guarded_output(), _private_files():
+        try:
+            with _interrupted_by_signals():
+                return _run(arguments)
+        except KeyboardInterrupt:
+            print("loadgen: interrupted", file=sys.stderr)
+            return _INTERRUPTED
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -126,7 +150,7 @@ def _run(arguments: Sequence[str]) -> int:
         code: int = import_module(f"loadgen.commands.{args.command}").run(args)
         sys.stdout.flush()
     except PlaygroundError as exc:
-        for line in str(exc).splitlines():
+        for line in error_lines(exc):
             print(f"loadgen: error: {line}", file=sys.stderr)
         return exc.exit_code
     except BrokenPipeError:

@@ -13,6 +13,7 @@ from flask import Blueprint, Flask, Response, jsonify, request
 from loadgen.engine.run import Run
 from loadgen.errors import SettingsError, meant
 from loadgen.settings import RATE_SETTINGS, load_settings
+from loadgen.untrusted import parse_json
 from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.profiles import ProfileName
 
@@ -128,8 +129,11 @@ def status(run: Run | None) -> dict[str, object]:
 
 
 def _body() -> dict[str, Any]:
-    """Return the JSON object that was posted."""
-    body = request.get_json(silent=True)
+    """Return the JSON object that was posted, its texts printable."""
+    try:
+        body = parse_json(request.get_data()) if request.is_json else None
+    except (ValueError, RecursionError):
+        body = None
     if not isinstance(body, dict):
         raise _Refused(400, "post a JSON object, with Content-Type: application/json")
     return body

@@ -10,10 +10,12 @@ from urllib.request import Request
 
 from pydantic import SecretStr
 
-from loadgen.errors import PlaygroundError
+from loadgen.errors import PlaygroundError, one_line
 from loadgen.proxies import open_url
-from loadgen.settings import Settings
+from loadgen.settings import Settings, without_login
+from loadgen.untrusted import parse_json
 
+_SHOWN = 200  # characters of an address
 _SECONDS = 10.0  # an acknowledgement takes two at most
 
 
@@ -36,8 +38,12 @@ class LoadControl:
     def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Return what the load answers; with a body it is posted. Raises DoorError."""
         address = f"{self.url.rstrip('/')}/loadgen/{path}"
-        if not address.startswith(("http://", "https://")):
-            raise DoorError(f"{self.url} is no address of a load: write http://host:port")
+        shown = one_line(without_login(self.url), _SHOWN)
+        if shown != self.url or not address.startswith(("http://", "https://")):
+            raise DoorError(
+                f"{shown} is no address of a load: write http://host:port; its password is "
+                "LOADGEN_WEB_TOKEN"
+            )
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         if self.token is not None:
@@ -48,7 +54,7 @@ class LoadControl:
         try:
             with open_url(request, _SECONDS) as answer:
                 text = answer.read()
-            answered = json.loads(text) if text else {}
+            answered = parse_json(text) if text else {}
         except HTTPError as exc:
             raise DoorError(f"the load at {self.url} refused: {_reason(exc)}") from exc
         except (OSError, HTTPException) as exc:
@@ -57,7 +63,7 @@ class LoadControl:
                 f"no load answers at {self.url} ({why}): start one with `locust`, or name it with "
                 "--url"
             ) from exc
-        except ValueError:
+        except (ValueError, RecursionError):
             answered = None
         if not isinstance(answered, dict):
             raise DoorError(
@@ -75,6 +81,6 @@ def _local_url(settings: Settings) -> str:
 
 def _reason(exc: HTTPError) -> str:
     try:
-        return str(json.loads(exc.read())["error"])
-    except (ValueError, KeyError, TypeError, OSError):
+        return one_line(parse_json(exc.read())["error"])
+    except (ValueError, KeyError, TypeError, OSError, RecursionError):
         return f"HTTP {exc.code}"

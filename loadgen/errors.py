@@ -3,11 +3,14 @@
 The exit code rides on the class, so `cli.main` and Locust's listeners end a process alike.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
 
 _LONGEST_LINE: Final = 400  # characters of another program's message
+_LONGEST_SHOWN: Final = 800  # and of a line of ours, which may hold such a message
+_NOT_ASCII_TEXT: Final = re.compile(r"[^ -~]")
 # What every command's exit code means, in the order of precedence: the first that applies counts.
 EXIT_CODES: Final[Mapping[int, str]] = {
     130: "interrupted",
@@ -20,18 +23,40 @@ EXIT_CODES: Final[Mapping[int, str]] = {
 }
 
 
+def printable(text: str) -> str:
+    r"""Return a text from outside as one line in which no character does anything.
+
+    Control characters, line breaks, marks that turn the direction of text, and lone surrogates
+    become \uXXXX, which JSON takes too.
+    """
+    return _NOT_ASCII_TEXT.sub(lambda found: escaped(found[0]), text)
+
+
+def escaped(character: str) -> str:
+    r"""Return a character that is not printable as \uXXXX: two, as in JSON, for one above FFFF."""
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
 def one_line(message: object, most: int = _LONGEST_LINE) -> str:
     """Return a message of several lines as one, shortened in its middle to `most` characters.
 
     Its cause may stand in any line: Snowflake has it in the second, dlt in the last. Lines that
     only point at a place in the line above are left out.
     """
-    lines = [line.strip() for line in str(message).splitlines()]
-    text = " ".join(line for line in lines if line.strip("^~- "))
+    lines = [line.strip() for line in str(message).replace("\t", " ").splitlines()]
+    text = printable(" ".join(line for line in lines if line.strip("^~- ")))
     if len(text) <= most:
         return text
     tail = most // 3
     return f"{text[: most - tail - 3].rstrip()} … {text[-tail:].lstrip()}"
+
+
+def error_lines(exc: "PlaygroundError") -> list[str]:
+    """Return an error as it is shown: a line for each thing that is wrong, none of them endless."""
+    return [one_line(line, _LONGEST_SHOWN) for line in str(exc).splitlines()]
 
 
 def first_exit_code(codes: Iterable[int]) -> int:

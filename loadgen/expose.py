@@ -1,10 +1,10 @@
 """The local Postgres through an ngrok TCP tunnel: what must hold before, opening, closing.
 
 ngrok passes bytes through as they are, so the server itself has to encrypt and to ask for a
-password. ngrok runs as a child of ours, and is ended with us; that it is, is checked.
+password. ngrok runs as a child of ours, and is ended with us, also if we are killed; that it is, is
+checked.
 """
 
-import json
 import shutil
 import signal
 import subprocess
@@ -22,9 +22,11 @@ import psycopg
 from psycopg import conninfo
 
 from loadgen.errors import CheckFailed, PlaygroundError, SourceError, one_line
+from loadgen.orphans import ended_with_us
 from loadgen.proxies import open_url
 from loadgen.source.examine import doors, speaks_tls
 from loadgen.source.grant import Grant, grants
+from loadgen.untrusted import parse_json
 
 NGROK_API: Final = "http://127.0.0.1:4040"
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -122,7 +124,7 @@ def tunnel(server: Exposable, api: str = NGROK_API) -> Iterator[Tunnel]:
         )
     address = f"{server.host}:{server.port}"
     command = [program, "tcp", address, "--log", "stdout", "--log-format", "logfmt"]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, ended_with_us() as children:
         # A session of its own: Ctrl-C is for us, who end it and see that it has.
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             command,
@@ -131,6 +133,7 @@ def tunnel(server: Exposable, api: str = NGROK_API) -> Iterator[Tunnel]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        children.began(process)
         try:
             where = _wait_until_open(process, said, api)
             yield Tunnel(*where, process, said)
@@ -182,11 +185,11 @@ def _tunnels(api: str) -> list[str] | None:
     """Return the public addresses that ngrok has open; None where none answers."""
     try:
         with open_url(f"{api}/api/tunnels", 2) as answer:
-            found = json.load(answer)["tunnels"]
+            found = parse_json(answer.read())["tunnels"]
         return [str(one["public_url"]) for one in found]
     except (OSError, URLError):
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []  # somebody answers, with nothing that we understand
 
 

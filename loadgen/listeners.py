@@ -39,6 +39,8 @@ from loadgen.engine.workers import WorkersSwarm
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.metrics_port import MetricsPort
 from loadgen.page import locust_page, locust_tab
+from loadgen.record_files import PRIVATE_UMASK
+from loadgen.screen import guard_output
 from loadgen.settings import Settings, load_settings, misspelt
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
@@ -83,7 +85,9 @@ _state = Listeners()
 
 
 def add_arguments(parser: argparse.ArgumentParser, **_: Any) -> None:
-    """Give what is ours to Locust's command line and form."""
+    """Give what is ours to Locust's command line and form; what this process writes is private."""
+    guard_output()
+    os.umask(PRIVATE_UMASK)
     try:
         arguments.add_arguments(parser)
     except SettingsError as exc:

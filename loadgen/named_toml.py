@@ -1,10 +1,10 @@
 """A TOML file that a setting names, which nobody has to write: tools, thresholds, decision."""
 
-import tomllib
 from typing import Any, Literal
 
 from loadgen.errors import SettingsError
 from loadgen.settings import Settings
+from loadgen.untrusted import read_toml
 
 
 def read_named(
@@ -16,7 +16,7 @@ def read_named(
     """
     path, usual = getattr(settings, name), Settings.model_fields[name].default
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except FileNotFoundError as exc:
         if path == usual:
             return None
@@ -24,5 +24,3 @@ def read_named(
             f"{name.upper()} is {path}, which is not there: copy {usual.stem}.example.toml to it, "
             f"or unset {name.upper()}"
         ) from exc
-    except (OSError, ValueError) as exc:
-        raise SettingsError(f"{path} can't be read as TOML: {exc}") from exc

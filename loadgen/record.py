@@ -20,8 +20,8 @@ from decimal import Decimal
 from math import inf
 from pathlib import Path
 
-from loadgen.errors import RecordError
-from loadgen.record_files import append_lines, naming, replace_file
+from loadgen.errors import RecordError, one_line
+from loadgen.record_files import LONE, append_lines, naming, replace_file
 from loadgen.record_rows import (
     DeletedRow,
     ExpectedMarker,
@@ -34,6 +34,7 @@ from loadgen.record_rows import (
     csv_line,
     iso,
 )
+from loadgen.untrusted import read_json
 
 SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
@@ -92,11 +93,9 @@ class RunRecord:
         if not file.parent.is_dir():
             raise RecordError(f"{path} is not a run's folder: name one that holds {RUN_FILE}")
         try:
-            run = json.loads(file.read_bytes())
+            run = read_json(file, "start a new run")
         except FileNotFoundError:
             run = {}
-        except (OSError, ValueError) as exc:
-            raise RecordError(f"{file} can't be read ({exc}): start a new run") from exc
         require_schema(file, run)
         return cls(file.parent, run)
 
@@ -180,7 +179,7 @@ class RunRecord:
     def write_verify(self, found: Mapping[str, object]) -> None:
         """Replace verify.json."""
         text = _encoded({"schema_version": SCHEMA_VERSION, **found}, VERIFY_FILE, indent=2)
-        replace_file(self.path / VERIFY_FILE, f"{text}\n".encode())
+        replace_file(self.path / VERIFY_FILE, f"{text}\n".encode(errors=LONE))
 
     def append_samples(self, rows: Iterable[Sample]) -> None:
         """Append to samples.csv, whole lines in one write call."""
@@ -245,7 +244,8 @@ class RunRecord:
         keys = [key for key in RUN_KEYS if key in run or key == "journal"]
         keys += [key for key in run if key not in RUN_KEYS]
         parts = [f"  {json.dumps(key)}: {self._value(key, run)}" for key in keys]
-        replace_file(self.path / RUN_FILE, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
+        text = "{\n" + ",\n".join(parts) + "\n}\n"
+        replace_file(self.path / RUN_FILE, text.encode(errors=LONE))
         self._run_waits = False
 
     def _value(self, key: str, run: Mapping[str, object]) -> str:
@@ -258,8 +258,9 @@ def require_schema(file: Path, run: object) -> None:
     """Refuse a run.json of another schema version; an empty mapping passes, as nothing yet."""
     found = run.get("schema_version") if isinstance(run, dict) else None
     if run != {} and found != SCHEMA_VERSION:
+        version = one_line(repr(found))
         raise RecordError(
-            f"{file}: schema_version is {found!r}, this loadgen reads {SCHEMA_VERSION}: "
+            f"{file}: schema_version is {version}, this loadgen reads {SCHEMA_VERSION}: "
             "use the version of loadgen that wrote it"
         )
 

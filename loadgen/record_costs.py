@@ -12,13 +12,14 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from loadgen.errors import RecordError
-from loadgen.record_files import replace_file
+from loadgen.record_files import LONE, replace_file
 from loadgen.record_rows import iso
 from loadgen.record_run import Keys, MisfitError
+from loadgen.untrusted import bounded, read_json, reading
 
 COSTS_FILE: Final = "costs.json"
 COSTS_SCHEMA_VERSION: Final = 1
+COSTS_AGAIN: Final = "run `loadgen costs` again"  # what to do about a file that can't be read
 
 Payer = Literal["customer", "service"]
 Basis = Literal["measured", "list", "estimate"]
@@ -154,7 +155,7 @@ def write_costs(folder: Path, costs: Costs) -> Path:
     """Replace costs.json in the run's folder at once and return its path."""
     path = folder / COSTS_FILE
     text = json.dumps(plain_costs(costs), indent=2, ensure_ascii=False, allow_nan=False)
-    replace_file(path, f"{text}\n".encode())
+    replace_file(path, f"{text}\n".encode(errors=LONE))
     return path
 
 
@@ -176,15 +177,11 @@ def read_costs(folder: Path) -> Costs | None:
     """Return what costs.json in the run's folder holds; None where there is none yet."""
     file = folder / COSTS_FILE
     try:
-        raw = json.loads(file.read_bytes())
+        raw = read_json(file, COSTS_AGAIN)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as exc:
-        raise RecordError(f"{file} can't be read: {exc}; run `loadgen costs` again") from exc
-    try:
+    with reading(file, COSTS_AGAIN):
         return _costs(raw)
-    except (MisfitError, ValueError, TypeError) as exc:
-        raise RecordError(f"{file}: {exc}; run `loadgen costs` again") from exc
 
 
 def plain_line(line: CostLine) -> dict[str, object]:
@@ -225,9 +222,16 @@ def _decimal(name: str, text: object) -> Decimal | None:
     if text is None:
         return None
     try:
-        return Decimal(str(text))
+        return _exact(str(text))
     except InvalidOperation as exc:
         raise MisfitError(f"lines.{name} is {text!r}, not a decimal number") from exc
+
+
+def _exact(text: str) -> Decimal:
+    found = Decimal(text)
+    if not found.is_finite():
+        raise InvalidOperation
+    return Decimal(bounded(found))
 
 
 def _plain(value: object) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 
+LONE = "backslashreplace"  # how JSON writes lone surrogates, which UTF-8 has not
+PRIVATE_UMASK = 0o077  # what every process of ours writes is its user's alone
 _BLOCK = 4096  # bytes read at a time when looking back for the last line break
 
 
@@ -20,7 +22,7 @@ def append_lines(path: Path, header: str, lines: str) -> None:
     these lines, so the file always ends with a whole line once this returns or raises.
     """
     with naming(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             end = _whole_length(descriptor)
             data = (lines if end else header + lines).encode()

@@ -6,7 +6,6 @@ with the file and the line or key. Writing is `record`'s.
 """
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime
@@ -14,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
-from loadgen.errors import RecordError
+from loadgen.errors import RecordError, one_line, printable
 from loadgen.record import LATEST, RUN_FILE, VERIFY_FILE, require_schema
 from loadgen.record_rows import (
     DeletedRow,
@@ -29,7 +28,6 @@ from loadgen.record_rows import (
 from loadgen.record_run import (
     JournalEvent,
     Latency,
-    MisfitError,
     OperationLatency,
     Run,
     TableRows,
@@ -37,6 +35,8 @@ from loadgen.record_run import (
     moment,
     run_of,
 )
+from loadgen.record_shapes import require_verified
+from loadgen.untrusted import bounded, read_json, reading
 
 __all__ = [
     "JournalEvent",
@@ -60,18 +60,23 @@ __all__ = [
 
 _V = TypeVar("_V")
 _SHOWN_RUNS = 5
+_SHOWN_NAME = 80  # characters
+# What to do about a file of the record that can't be read.
+CHANGED = "it was changed after loadgen wrote it"
+VERIFY_AGAIN = "remove it, and run `loadgen verify` again"
 
 
 def find_run(reports_dir: Path, name: str | None = None) -> Path:
     """Return the folder of the named run (a run id or a path), or of the latest one."""
-    path = _latest(reports_dir) if name in {None, LATEST} else reports_dir / str(name)
-    if (path / RUN_FILE).is_file():
-        return path.resolve()
-    if name is not None and (Path(name) / RUN_FILE).is_file():
-        return Path(name).resolve()
+    with reading(one_line(name or reports_dir, _SHOWN_NAME), "name a run's id or its folder"):
+        path = _latest(reports_dir) if name in {None, LATEST} else reports_dir / str(name)
+        if (path / RUN_FILE).is_file():
+            return path.resolve()
+        if name is not None and (Path(name) / RUN_FILE).is_file():
+            return Path(name).resolve()
     runs = sorted(reports_dir.glob(f"*/{RUN_FILE}"), key=lambda file: -file.stat().st_mtime)
     known = [file.parent.name for file in runs if file.parent.name != LATEST][:_SHOWN_RUNS]
-    wanted = f"no run {name!r}" if name is not None else "no latest run"
+    wanted = f"no run {one_line(repr(name), _SHOWN_NAME)}" if name is not None else "no latest run"
     advice = f"there are {', '.join(known)}" if known else "start one with `locust` or `make demo`"
     raise RecordError(f"{wanted} in {reports_dir}: {advice}")
 
@@ -80,28 +85,24 @@ def load_run(path: Path) -> Run:
     """Return what run.json in the folder holds; the folder may be given as the file itself."""
     file = path if path.name == RUN_FILE else path / RUN_FILE
     try:
-        raw = json.loads(file.read_bytes())
+        raw = read_json(file, "it is no run record")
     except FileNotFoundError as exc:
         raise RecordError(f"{file} is not there: name the folder of a run") from exc
-    except (OSError, ValueError) as exc:
-        raise RecordError(f"{file} can't be read: {exc}; it is no run record") from exc
     require_schema(file, raw)
-    try:
+    with reading(file, CHANGED):
         return run_of(file.parent, raw)
-    except MisfitError as exc:
-        raise RecordError(f"{file}: {exc}; it was changed after loadgen wrote it") from exc
 
 
 def read_verify(path: Path) -> dict[str, Any]:
     """Return what verify.json in the folder holds; nothing where nobody has verified."""
     file = path / VERIFY_FILE
     try:
-        raw = json.loads(file.read_bytes())
+        raw = read_json(file, VERIFY_AGAIN)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as exc:
-        raise RecordError(f"{file} can't be read ({exc}): remove it, and verify again") from exc
     require_schema(file, raw)
+    with reading(file, VERIFY_AGAIN):
+        require_verified(raw)
     found: dict[str, Any] = raw
     return found
 
@@ -171,8 +172,9 @@ def _rows(path: Path, kind: type[Row]) -> Iterator[Any]:
                 _require_header(cells, columns)
             else:
                 yield kind(*_parsed(parsers, cells))
-        except (ValueError, csv.Error) as exc:
-            raise RecordError(f"{file}, line {number}: {exc}; mend or remove the line") from exc
+        except (ValueError, ArithmeticError, csv.Error) as exc:
+            why = one_line(exc)
+            raise RecordError(f"{file}, line {number}: {why}; mend or remove the line") from exc
 
 
 def _parsed(parsers: list[Callable[[str], Any]], cells: list[str]) -> list[Any]:
@@ -207,7 +209,11 @@ def _number(text: str) -> float:
     number = float(text)
     if not isfinite(number):
         raise ValueError(f"{text} is not a number")
-    return number
+    return float(bounded(number))
+
+
+def _whole(text: str) -> int:
+    return int(bounded(int(text)))
 
 
 def _truth(text: str) -> bool:
@@ -231,10 +237,10 @@ def _latest(reports_dir: Path) -> Path:
 _PARSERS: dict[Any, Callable[[str], Any]] = {
     datetime: moment,
     datetime | None: _or_none(moment),
-    str: str,
+    str: printable,
     bool: _truth,
-    int: int,
-    int | None: _or_none(int),
+    int: _whole,
+    int | None: _or_none(_whole),
     float: _number,
     float | None: _or_none(_number),
 }

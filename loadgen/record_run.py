@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from loadgen.errors import one_line
 
 _V = TypeVar("_V")
+_SHOWN: Final = 60  # characters of a value
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200  # of a run: one can be computed with
 
 
 class MisfitError(ValueError):
@@ -213,15 +217,21 @@ class Keys:
         return value
 
     def _misfit(self, key: str, wanted: str) -> MisfitError:
-        return MisfitError(f"{self._where}{key} is {self._raw.get(key)!r}, not {wanted}")
+        return MisfitError(f"{self._where}{key} is {_short(self._raw.get(key))}, not {wanted}")
 
 
 def moment(text: str) -> datetime:
-    """Return the moment that the text names, in UTC; ValueError if it names none."""
+    """Return the moment that the text names, in UTC; ValueError if it names none of a run."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         raise ValueError(f"the time {text} has no time zone")
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise ValueError(f"the time {text} is none of a run")
     return found.astimezone(UTC)
+
+
+def _short(value: object) -> str:
+    return one_line(repr(value), _SHOWN)
 
 
 def _counts(keys: Keys, *names: str) -> list[int]:
@@ -260,9 +270,9 @@ def _quantiles(keys: Keys) -> Latency:
 
 def _event(entry: object) -> JournalEvent:
     if not isinstance(entry, dict):
-        raise MisfitError(f"journal holds {entry!r}, not an event")
+        raise MisfitError(f"journal holds {_short(entry)}, not an event")
     keys = Keys(entry, "journal.")
     at, kind = keys.moment("at"), keys.text("kind")
     if at is None or kind is None:
-        raise MisfitError(f"journal holds {entry!r}, an event without its time or kind")
+        raise MisfitError(f"journal holds {_short(entry)}, an event without its time or kind")
     return JournalEvent(at, kind, {k: v for k, v in entry.items() if k not in {"at", "kind"}})

@@ -5,6 +5,7 @@ is refused in one line: the setting's name, the value, where it came from and wh
 """
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,12 +36,29 @@ MASK: Final = "********"
 _DOTENV: Final = ".env"
 _SCHEMES: Final = ("postgresql://", "postgres://")
 _SHOWN_CHARACTERS: Final = 60
+_SECRETS: Final = (
+    "loadgen_web_token",
+    "snowflake_private_key_passphrase",
+    "snowflake_private_key_path",
+)
+_LOGIN: Final = re.compile(r"(?<=://)\S*@")  # to the last @: a password may hold one
 
 Origin = Literal["command line", "environment", ".env", "default"]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+# No load, machine or wait is larger; what is, was mistyped.
+_MOST_PER_HOUR: Final = 3_600_000_000  # a million a second
+_MOST_ROWS: Final = 100_000_000_000
+_MOST_BYTES: Final = 10**18
+YEAR_HOURS: Final = 8_784
+_DAY_SECONDS: Final = 86_400
+_MOST_DOLLARS: Final = 1_000_000_000
+
+Rate = Annotated[float, Field(ge=0, le=_MOST_PER_HOUR, allow_inf_nan=False)]
+Users = Annotated[int, Field(ge=1, le=_MOST_ROWS)]
+Cap = Annotated[float, Field(gt=0, le=_MOST_PER_HOUR, allow_inf_nan=False)]
+Hours = Annotated[float, Field(gt=0, le=YEAR_HOURS, allow_inf_nan=False)]
+Rows = Annotated[int, Field(ge=0, le=_MOST_ROWS)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=_DAY_SECONDS, allow_inf_nan=False)]
 CaseRate = Annotated[float, Field(ge=0, le=36_000, allow_inf_nan=False)]
 
 
@@ -65,18 +83,20 @@ class Settings(BaseSettings):
     pg_bin: Path | None = Field(
         None, description="folder of initdb and postgres (14 to 18) for the embedded server"
     )
-    initial_users: Annotated[int, Field(ge=1)] = Field(1000, description="users of the baseline")
-    initial_orders: Count = Field(5000, description="orders of the baseline")
-    initial_events: Count = Field(20000, description="events of the baseline")
+    initial_users: Annotated[int, Field(ge=1, le=_MOST_ROWS)] = Field(
+        1000, description="users of the baseline"
+    )
+    initial_orders: Rows = Field(5000, description="orders of the baseline")
+    initial_events: Rows = Field(20000, description="events of the baseline")
     # Before the rates, which are checked against it.
-    max_rate_per_hour: Positive = Field(
-        36_000_000, description="safety cap: no rate may be above it"
+    max_rate_per_hour: Annotated[float, Field(gt=0, le=_MOST_PER_HOUR, allow_inf_nan=False)] = (
+        Field(36_000_000, description="safety cap: no rate may be above it")
     )
     orders_per_hour: Rate = Field(50, description="arrival rate of new orders")
     events_per_hour: Rate = Field(200, description="arrival rate of new events")
     status_updates_per_hour: Rate = Field(40, description="arrival rate of order status updates")
     soft_deletes_per_hour: Rate = Field(1, description="arrival rate of users' soft deletes")
-    test_duration_hours: Positive = Field(48, description="run time where no `--run-time` is given")
+    test_duration_hours: Hours = Field(48, description="run time where no `--run-time` is given")
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
         1, description="seed of baseline and schedule: same seed, same data"
     )
@@ -87,16 +107,16 @@ class Settings(BaseSettings):
     profile: Literal["steady", "diurnal", "burst", "ramp"] = Field(
         "steady", description="how the rates rise and fall over the run"
     )
-    lateness_limit_seconds: Positive = Field(
+    lateness_limit_seconds: Seconds = Field(
         1, description="seconds after which an arrival that nobody took is skipped"
     )
-    marker_interval_seconds: Positive = Field(
+    marker_interval_seconds: Seconds = Field(
         60, description="seconds between two freshness markers"
     )
     event_bytes: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
         300, description="about how many bytes an event's properties are"
     )
-    hot_users: Annotated[int, Field(ge=1)] | None = Field(
+    hot_users: Users | None = Field(
         None, description="how many users the load is about; where not set, all of them"
     )
     pipeline_depth: Annotated[int, Field(ge=1, le=64)] = Field(
@@ -112,7 +132,7 @@ class Settings(BaseSettings):
     odd_documents_per_hour: CaseRate = _case("JSON with odd keys, big numbers and unicode")
     odd_texts_per_hour: CaseRate = _case("texts such as '', 'NULL', quotes, control characters")
     added_columns_per_hour: CaseRate = _case("ADD COLUMN, once a database", 0)
-    hard_case_seconds: Positive = Field(
+    hard_case_seconds: Seconds = Field(
         15, description="how long a late commit is held, and a row lives before its hard case"
     )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
@@ -140,10 +160,10 @@ class Settings(BaseSettings):
     grafana_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")] | None = Field(
         None, description="address of a Grafana with our dashboards, to link a run's time to"
     )
-    max_slot_retained_bytes: Annotated[int, Field(ge=1)] = Field(
+    max_slot_retained_bytes: Annotated[int, Field(ge=1, le=_MOST_BYTES)] = Field(
         10 * 2**30, description="WAL kept for one slot above which the watch pauses the load"
     )
-    min_free_disk_bytes: Count = Field(
+    min_free_disk_bytes: Annotated[int, Field(ge=0, le=_MOST_BYTES)] = Field(
         2**30, description="room on the embedded server's disk below which it does so too"
     )
     reports_dir: Path = Field(Path("reports"), description="where each run writes its folder")
@@ -155,7 +175,7 @@ class Settings(BaseSettings):
     rate_cards_dir: Path | None = Field(
         None, description="folder of rate cards of your own, before those that come along"
     )
-    budget_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+    budget_usd: Annotated[float, Field(ge=0, le=_MOST_DOLLARS, allow_inf_nan=False)] = Field(
         15, description="dollars above which a run is warned about"
     )
     snowflake_account: str | None = Field(None, description="Snowflake account identifier")
@@ -208,7 +228,15 @@ class Settings(BaseSettings):
     )
     @classmethod
     def _home(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else path
+        try:
+            return path.expanduser() if path else path
+        except RuntimeError as exc:
+            raise ValueError("a path; nobody's home folder is known by that name") from exc
+
+    @field_validator("snowflake_private_key_path")
+    @classmethod
+    def _no_key(cls, path: Path | None) -> Path | None:
+        return no_key(path)
 
     def rates_per_hour(self) -> dict[str, float]:
         """Return the arrival rate of each operation, per hour."""
@@ -283,12 +311,11 @@ def allowed(name: str) -> str:
         return f"one of {', '.join(kind['enum'][:-1])} or {kind['enum'][-1]}"
     words = {"integer": "a whole number", "number": "a number"}
     word = words.get(kind["type"], "a path" if kind.get("format") == "path" else "text")
-    low, high = kind.get("minimum"), kind.get("maximum", kind.get("exclusiveMaximum"))
+    low, high = kind.get("minimum"), kind.get("maximum")
     if "exclusiveMinimum" in kind:
-        return f"{word} above {kind['exclusiveMinimum']:g}"
-    if low is None:
-        return word
-    return f"{word}, {low} or more" if high is None else f"{word} from {low} to {high}"
+        return f"{word} above {kind['exclusiveMinimum']:g}, at most {high:.15g}"
+    # Not as floats, which round them.
+    return word if low is None or high is None else f"{word} from {round(low)} to {round(high)}"
 
 
 def _check_dotenv() -> None:
@@ -327,14 +354,28 @@ def _shown(name: str, value: object) -> str:
     if name == "database_url":
         scheme, found, _ = str(value).partition("://")
         return f"'{scheme}://{MASK}'" if found and scheme.isalnum() else MASK
-    text = repr(value)
+    if name in _SECRETS:
+        return MASK
+    text = without_login(repr(value))
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def _plain(value: object) -> object:
     if isinstance(value, SecretStr):
         return MASK
-    return str(value) if isinstance(value, Path) else value
+    return without_login(str(value)) if isinstance(value, Path | str) else value
+
+
+def without_login(text: str) -> str:
+    """Return the text with the user and password of an address in it masked."""
+    return _LOGIN.sub(f"{MASK}@", text)
+
+
+def no_key(path: Path | None) -> Path | None:
+    """Return the path of a private key's file. Raises ValueError where it is the key itself."""
+    if path is not None and ("-----" in str(path) or "\n" in str(path)):
+        raise ValueError("the path of the file that holds the key, not the key itself")
+    return path
 
 
 def exempt_from_proxies(host: str) -> None:

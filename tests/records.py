@@ -217,7 +217,10 @@ VERIFIED = {
             "verdict": "wrong",
             "totals": {"missing": 2, "differs": 1_000},
             "in_flight": 3,
-            "tables": {"orders": {"rows": 1_500}, "users": {"rows": 500}},
+            "tables": {
+                "orders": {"rows": 1_500, "destination_rows": 1_400},
+                "users": {"rows": 500, "destination_rows": 500},
+            },
             "problems": ["table events is not there"],
             "findings": [_FINDING] * 9,
         }

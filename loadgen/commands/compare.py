@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from loadgen.errors import PlaygroundError
-from loadgen.record_reader import find_run
+from loadgen.record_reader import CHANGED, find_run
 from loadgen.report.compare import Difference, Study, differences, plain, rows, subjects
 from loadgen.report.studies import study_in
 from loadgen.settings import load_settings
+from loadgen.untrusted import reading
 
 _EXAMPLE = "example: loadgen compare 20261123T080000Z-0001 latest   (without tools: the control)"
 _NARROWEST = 60
@@ -40,15 +41,18 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     folders = list(dict.fromkeys(find_run(settings.reports_dir, name) for name in args.runs))
     studies = [study_in(folder) for folder in folders]
-    found = differences(studies)
-    refused = [one.text for one in found if one.level == "refused"]
-    if refused and not args.anyway:
-        lines = "\n".join(refused)
-        raise PlaygroundError(f"{lines}\nthese runs are no fair comparison; --anyway shows them")
-    if args.json:
-        print(json.dumps(plain(studies, found), indent=2))
-        return 0
-    _print(studies, found)
+    with reading(" or ".join(study.name for study in studies), CHANGED):
+        found = differences(studies)
+        refused = [one.text for one in found if one.level == "refused"]
+        if refused and not args.anyway:
+            lines = "\n".join(refused)
+            raise PlaygroundError(
+                f"{lines}\nthese runs are no fair comparison; --anyway shows them"
+            )
+        if args.json:
+            print(json.dumps(plain(studies, found), indent=2))
+        else:
+            _print(studies, found)
     return 0
 
 

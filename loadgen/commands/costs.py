@@ -21,8 +21,9 @@ from loadgen.record_costs import (
     plain_line,
     write_costs,
 )
-from loadgen.record_reader import find_run
+from loadgen.record_reader import CHANGED, find_run
 from loadgen.settings import Settings, load_settings
+from loadgen.untrusted import reading
 
 _EXAMPLE = (
     "example: loadgen costs            (the latest run; or name one: loadgen costs --run RUN)"
@@ -79,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     from loadgen.costs.gather import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
     folder = find_run(settings.reports_dir, args.run_name)
-    costs = costs_of(folder, settings, now)
+    with reading(folder, CHANGED):
+        costs = costs_of(folder, settings, now)
     path = write_costs(folder, costs)
     if args.json:
         print(json.dumps(plain_costs(costs), indent=2))

@@ -20,6 +20,7 @@ from typing import Final
 from loadgen.commands.numbers import whole
 from loadgen.destination.tools_file import load_tools
 from loadgen.errors import PlaygroundError, first_exit_code
+from loadgen.orphans import Children, ended_with_us
 from loadgen.record_reader import find_run, read_deliveries, read_verify
 from loadgen.report.copies import copies_of
 from loadgen.report.deliveries import by_tool
@@ -98,50 +99,57 @@ def run(args: argparse.Namespace) -> int:
         code = perform([_loadgen("seed")])
     if code:
         return code
-    with _tools() as environment:
-        code = _load(settings, args.seconds, environment)
+    with _tools() as (environment, children):
+        code = _load(settings, args.seconds, environment, children)
     if code in (0, *_CHECKS_FAILED):
         _say_goodbye(settings)
     return code
 
 
-def _load(settings: Settings, seconds: int, environment: Mapping[str, str]) -> int:
+def _load(
+    settings: Settings, seconds: int, environment: Mapping[str, str], children: Children
+) -> int:
     """Run the load beside the tools, check the source and the copies, and report."""
-    code = perform(
-        [_loadgen("tools", "start", "--wait", str(_FIRST_COPY_SECONDS), environment=environment)]
-    )
+    start = ("tools", "start", "--wait", str(_FIRST_COPY_SECONDS))
+    code = perform([_loadgen(*start, environment=environment)], children)
     if code:
         return code
     load = locust(settings, seconds)
     port = {name: value for name, value in load.environment.items() if name == "METRICS_PORT"}
-    with _watching(settings, {**environment, **port}):
-        found = perform([load, _loadgen("validate", checks=True)])
+    with _watching(settings, {**environment, **port}, children):
+        found = perform([load, _loadgen("validate", checks=True)], children)
         if found not in (0, *_CHECKS_FAILED):
             return found
         drain = ("verify", "--drain", "--drain-seconds", str(_SENTINEL_SECONDS))
         # What it finds is what the demo is to show.
-        code = perform([_loadgen(*drain, checks=True, environment=environment)])
+        code = perform([_loadgen(*drain, checks=True, environment=environment)], children)
     if code not in (0, *_CHECKS_FAILED):
         return code
-    return perform([_loadgen("costs"), _loadgen("report")]) or found
+    return perform([_loadgen("costs"), _loadgen("report")], children) or found
 
 
 @contextmanager
-def _tools() -> Iterator[dict[str, str]]:
-    """Yield what leads to the demo's tools; they and their slots are removed in the end."""
+def _tools() -> Iterator[tuple[dict[str, str], Children]]:
+    """Yield what leads to the demo's tools; they and their slots are removed in the end.
+
+    They are, and the steps that run are ended, where the demo is killed too.
+    """
     here = _TOOLS.is_relative_to(Path.cwd())
     environment = {"TOOLS_FILE": str(_TOOLS.relative_to(Path.cwd()) if here else _TOOLS)}
     remove = _loadgen("tools", "remove", environment=environment)
     if any(tool.folder.exists() for tool in load_tools(load_settings({"tools_file": _TOOLS}))):
         perform([remove])  # of a demo that was killed
-    try:
-        yield environment
-    finally:
-        perform([remove])
+    with ended_with_us(remove.command, environment) as children:
+        try:
+            yield environment, children
+        finally:
+            perform([remove], children)
 
 
 @contextmanager
-def _watching(settings: Settings, environment: Mapping[str, str]) -> Iterator[None]:
+def _watching(
+    settings: Settings, environment: Mapping[str, str], children: Children
+) -> Iterator[None]:
     """Run a watch in the background that writes a marker every other second."""
     host = settings.metrics_host
     own = {**environment, "MARKER_INTERVAL_SECONDS": "2"}
@@ -155,6 +163,7 @@ def _watching(settings: Settings, environment: Mapping[str, str]) -> Iterator[No
         stdin=subprocess.DEVNULL,
         process_group=0,
     ) as process:
+        children.began(process)
         try:
             yield
         finally:
@@ -163,6 +172,7 @@ def _watching(settings: Settings, environment: Mapping[str, str]) -> Iterator[No
                 process.wait(_WATCH_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+            children.ended(process)
 
 
 def _loadgen(
@@ -214,12 +224,12 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def perform(steps: Sequence[Step]) -> int:
+def perform(steps: Sequence[Step], children: Children | None = None) -> int:
     """Run the steps in order; failed checks are kept in mind, anything else that fails ends it."""
     codes = []
     for step in steps:
         print(f"\n$ {step.shown}", flush=True)
-        code = _run(step)
+        code = _run(step, children)
         if code == _INTERRUPTED:
             print("demo: interrupted; what was done is kept", file=sys.stderr)
             return code
@@ -230,7 +240,7 @@ def perform(steps: Sequence[Step]) -> int:
     return first_exit_code(codes)
 
 
-def _run(step: Step) -> int:
+def _run(step: Step, children: Children | None) -> int:
     """Run a step to its own end: Ctrl-C is passed on to it once, so that it can end cleanly.
 
     It has a process group of its own, or a terminal's Ctrl-C would reach it twice, and for Locust
@@ -244,7 +254,11 @@ def _run(step: Step) -> int:
             process_group=0,
         )
         stop.begun(process)
+        if children is not None:
+            children.began(process)
         code = process.wait()
+        if children is not None:
+            children.ended(process)
     if stop.caught:
         return _INTERRUPTED
     return code if code >= 0 else 128 - code

@@ -8,13 +8,13 @@ from typing import Final
 
 from loadgen import thresholds
 from loadgen.arguments import DEFAULT_USERS
-from loadgen.commands.numbers import number
+from loadgen.commands.numbers import number, whole
 from loadgen.destination.tools_file import Tool, chosen, load_tools
 from loadgen.destination.warehouses import configured
 from loadgen.doctor import gather
 from loadgen.doctor_checks import Facts, Finding, judge
 from loadgen.errors import SettingsError
-from loadgen.settings import Settings, load_settings
+from loadgen.settings import YEAR_HOURS, Settings, load_settings
 
 _EXAMPLE: Final = "example: loadgen doctor --tool fivetran --hours 48"
 
@@ -31,14 +31,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--tool", metavar="NAME", help="only this tool of TOOLS_FILE")
     parser.add_argument(
         "--hours",
-        type=number("hours"),
+        type=number("hours", YEAR_HOURS),
         metavar="H",
         help="how long the run will take (default: TEST_DURATION_HOURS)",
     )
     parser.add_argument(
         "-u",
         "--users",
-        type=int,
+        type=whole,
         default=DEFAULT_USERS,
         metavar="N",
         help=f"how many users, so connections, `locust -u` will have (default: {DEFAULT_USERS})",

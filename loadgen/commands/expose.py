@@ -37,7 +37,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--tool", metavar="NAME", help="only what this tool needs")
     parser.add_argument(
-        "--minutes", type=number("minutes"), metavar="M", help="close it then (default: on Ctrl-C)"
+        "--minutes",
+        type=number("minutes", 525_600),
+        metavar="M",
+        help="close it then (default: on Ctrl-C)",
     )
     parser.add_argument(
         "--ngrok-api",

@@ -4,8 +4,9 @@ import argparse
 import json
 from typing import Any
 
-from loadgen.door_client import LoadControl
+from loadgen.door_client import DoorError, LoadControl
 from loadgen.settings import OPERATIONS, load_settings
+from loadgen.untrusted import reading
 
 _EXAMPLE = "example: loadgen rates --set insert_order=36000 --set insert_event=72000"
 
@@ -56,24 +57,26 @@ def show(args: argparse.Namespace, found: dict[str, Any], *, changed: bool) -> i
     """Print a load's state; return 1 if a change was not acknowledged by every worker."""
     if getattr(args, "json", False):
         print(json.dumps(found, indent=2))
-    elif found["state"] == "idle":
-        print("the load is idle: no run is going on")
     else:
-        _print(found)
+        with reading("the answer", "check METRICS_PORT, or name a load by --url", DoorError):
+            print(_text(found))
     applied, _, of = str(found.get("applied_by") or "").partition(" of ")
     return int(changed and applied != of)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _text(found: dict[str, Any]) -> str:
+    if found["state"] == "idle":
+        return "the load is idle: no run is going on"
     state = f"paused: {found['reason']}" if found["state"] == "paused" else found["state"]
     line = f"run {found['run_id']}, {found['profile']}, {state}"
-    print(line + (f"; last change applied by {found['applied_by']}" if found["applied_by"] else ""))
-    print(f"{'operation':<20}{'per hour':>14}{'target/s':>11}{'offered':>11}{'committed':>11}"
-          f"{'failed':>9}{'skipped':>9}{'in flight':>11}")  # fmt: skip
+    line += f"; last change applied by {found['applied_by']}" if found["applied_by"] else ""
+    lines = [line, (f"{'operation':<20}{'per hour':>14}{'target/s':>11}{'offered':>11}"
+             f"{'committed':>11}{'failed':>9}{'skipped':>9}{'in flight':>11}")]  # fmt: skip
     for name, now in found["operations"].items():
-        print(f"{name:<20}{found['rates_per_hour'][name]:>14,.15g}{now['target']:>11,.3f}"
-              f"{now['offered']:>11,}{now['committed']:>11,}{now['failed']:>9,}"
-              f"{now['skipped']:>9,}{now['in_flight']:>11,}")  # fmt: skip
+        lines.append(f"{name:<20}{found['rates_per_hour'][name]:>14,.15g}{now['target']:>11,.3f}"
+                     f"{now['offered']:>11,}{now['committed']:>11,}{now['failed']:>9,}"
+                     f"{now['skipped']:>9,}{now['in_flight']:>11,}")  # fmt: skip
+    return "\n".join(lines)
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from loadgen import decision, thresholds
 from loadgen.destination.tools_file import load_tools
 from loadgen.record_costs import COSTS_FILE, write_costs
-from loadgen.record_reader import find_run, load_run
+from loadgen.record_reader import CHANGED, find_run, load_run
 from loadgen.settings import Settings, load_settings
+from loadgen.untrusted import reading
 from loadgen.workload.outcome import verdict_words
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ def run(args: argparse.Namespace) -> int:
     folder = find_run(settings.reports_dir, args.run_name)
     control = find_run(settings.reports_dir, args.control) if args.control else None
     rules = decision.load(settings)
-    _price(folder, settings)
     from loadgen.report.folder import Wishes, write_report  # noqa: PLC0415 - jinja2 and the charts
 
-    written = write_report(folder, datetime.now(UTC), Wishes(limits, rules, control))
+    with reading(folder, CHANGED):
+        _price(folder, settings)
+        written = write_report(folder, datetime.now(UTC), Wishes(limits, rules, control))
     if args.json:
         print(json.dumps(as_json(written), indent=2))
     else:

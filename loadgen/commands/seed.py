@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from loadgen.errors import SettingsError
+from loadgen.screen import own_words
 from loadgen.settings import Settings, load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     overrides = {f"initial_{table}": getattr(args, table) for table in TABLES}
     settings = load_settings(overrides | {"seed": args.seed})
     wanted = asked(settings, _instant(args.end))
-    with connect(source_dsn(settings)) as conn, _progress(Console(stderr=True)) as report:
+    with connect(source_dsn(settings)) as conn, _progress(_console()) as report:
         result = seed(conn, wanted, report)
     if args.json:
         noted = asdict(result.parameters) | {"end": result.parameters.end.isoformat()}
@@ -66,6 +67,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_text(result, settings))
     return 0
+
+
+def _console() -> Console:
+    return Console(file=own_words(sys.stderr))
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from loadgen.errors import RecordError
 from loadgen.record_reader import Run, find_run, load_run
+from loadgen.screen import own_words
 from loadgen.settings import load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, mask
@@ -43,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(found) | {"ok": found.ok}, indent=2))
     else:
-        _show(Console(), mask(dsn), found)
+        _show(Console(file=own_words(sys.stdout)), mask(dsn), found)
     return 0 if found.ok else 1
 
 

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if record is not None:
         RunRecord.open(record.path).write_verify(found)
     if args.json:
-        print(json.dumps(document(outcomes), indent=2, ensure_ascii=False))
+        print(json.dumps(document(outcomes), indent=2))
     else:
         from loadgen.commands.verify_shown import show  # noqa: PLC0415 - tables are slow to import
 
@@ -307,7 +307,7 @@ def _rested_seconds(record: Run | None) -> float:
     if record is None or record.ended_at is None:
         return math.inf
     # The record's times go on through steps of the machine's clock; now it shows all of them.
-    steps = [e.details["seconds"] for e in record.journal if e.kind == "clock_stepped"]
+    steps = [e.details.get("seconds") for e in record.journal if e.kind == "clock_stepped"]
     stepped = sum(float(step) for step in steps if isinstance(step, int | float))
     return max(0.0, (datetime.now(UTC) - record.ended_at).total_seconds() - stepped)
 

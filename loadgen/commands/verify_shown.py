@@ -1,14 +1,17 @@
 """What `loadgen verify` shows of a tool: a line, then tables of findings and hard cases."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as as_text
 from rich.table import Table
 
+from loadgen.errors import printable
+from loadgen.screen import own_words
 from loadgen.verify.cases import example, said
 from loadgen.verify.findings import KINDS, Finding, Kind
 from loadgen.verify.outcome import ToolOutcome
@@ -20,7 +23,7 @@ _COLOURS: Final = {"right": "green", "late": "yellow", "lossy": "yellow"}
 
 def show(outcomes: Mapping[str, ToolOutcome]) -> None:
     """Print what was found of each tool."""
-    console = Console()
+    console = Console(file=own_words(sys.stdout))
     for name, outcome in outcomes.items():
         colour = _COLOURS.get(outcome.verdict, "red")
         verdict = f"[bold]{escape(name)}[/]: [{colour}]{outcome.verdict}[/], {_sum(outcome)}"
@@ -76,7 +79,8 @@ def _findings(findings: Sequence[Finding]) -> Table:
         table.add_column(name, overflow="fold")
     for one in findings:
         values = (_cell(value) for value in (one.source, one.destination))
-        table.add_row(one.kind, one.table, one.key, one.column or "", *values)
+        place = (escape(text) for text in (one.table, one.key, one.column or ""))
+        table.add_row(one.kind, *place, *values)
     return table
 
 
@@ -94,7 +98,10 @@ def _cases(outcome: ToolOutcome) -> Table:
 
 
 def _cell(value: str | None) -> str:
-    """Return a value of which no character moves the cursor; it is short already."""
-    if value is None:
-        return "[dim]NULL[/]"
-    return escape("".join(one if one.isprintable() else ascii(one)[1:-1] for one in value))
+    """Return a value, which is short already, or say that there is none."""
+    return "[dim]NULL[/]" if value is None else escape(value)
+
+
+def escape(text: str) -> str:
+    """Return a text from a copy, of which Rich and the terminal obey no character."""
+    return as_text(printable(text))

@@ -1,14 +1,18 @@
 """`loadgen watch`: looks at slots, WAL and tables of the source, and protects it."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from loadgen.commands.numbers import number
 from loadgen.destination.copies import MarkerProbe
 from loadgen.destination.tools_file import load_tools
+from loadgen.errors import SourceError
 from loadgen.settings import Settings, load_settings
 from loadgen.source import server
 from loadgen.source.locate import source_dsn
+from loadgen.source.postgres import connect
+from loadgen.source.schema import require_playground
 
 _EXAMPLE = "example: loadgen watch --interval 5 &"
 
@@ -48,11 +52,27 @@ def run(args: argparse.Namespace) -> int:
     data_dir = embedded.data_dir if embedded else None
     dsn = source_dsn(settings, start=False)
     probes = _probes(settings)
+    if probes or args.markers:
+        _check_playground(dsn, demanded=args.markers)
     watch = Watch(
         settings, dsn, args.interval, data_dir, probes if probes or args.markers else None
     )
     watch.run()
     return 0
+
+
+def _check_playground(dsn: str, *, demanded: bool) -> None:
+    """Warn that no marker can be written in a database that has none of our tables.
+
+    Raises SourceError where markers were `demanded`.
+    """
+    try:
+        with connect(dsn) as conn:
+            require_playground(conn)
+    except SourceError as exc:
+        if demanded:
+            raise
+        print(f"loadgen: warning: {exc}; no marker is written until then", file=sys.stderr)
 
 
 def _probes(settings: Settings) -> list[MarkerProbe]:

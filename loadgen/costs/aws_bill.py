@@ -22,13 +22,17 @@ from loadgen.costs.aws_door import asked
 from loadgen.costs.lines import Told, What, exact, priced
 from loadgen.costs.reading import Unread, not_yet
 from loadgen.costs.window import DAY, Window
+from loadgen.errors import RecordError
 from loadgen.record_costs import CostLine
 from loadgen.record_files import replace_file
+from loadgen.record_run import moment
+from loadgen.untrusted import read_json, reading
 
 BILL_FILE: Final = "aws_bill.json"
 NEVER: Final = "Cost Explorer has whole days only, and the run holds none"
 APART: Final = "AWS credits, refunds and taxes"  # stand beside the tools' sums, not in them
 _USAGE: Final = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
+_ASK_AGAIN: Final = "it is asked, and paid, again"
 _AGAIN: Final = timedelta(hours=12)
 _KIND: Final = "RECORD_TYPE"
 _REGION: Final = "us-east-1"  # Cost Explorer is there
@@ -166,16 +170,16 @@ def _charges(pages: list[dict[str, Any]]) -> Charges:
 
 
 def _keep(folder: Path, kept: dict[str, object]) -> None:
-    with suppress(OSError):  # it would be asked, and paid, again
+    with suppress(RecordError):  # it would be asked, and paid, again
         replace_file(folder / BILL_FILE, f"{json.dumps(kept, indent=2)}\n".encode())
 
 
 def _kept(folder: Path, period: dict[str, str]) -> Bill | None:
-    try:
-        kept = json.loads((folder / BILL_FILE).read_bytes())
-        if kept["period"] != period:
-            return None
-        answers = {name: kept[name] for name in ("usage", "apart")}
-        return _bill(answers, datetime.fromisoformat(kept["asked_at"]), kept["requests"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    file = folder / BILL_FILE
+    with suppress(RecordError, FileNotFoundError):
+        kept = read_json(file, _ASK_AGAIN)
+        with reading(file, _ASK_AGAIN):
+            if kept["period"] == period:
+                answers = {name: kept[name] for name in ("usage", "apart")}
+                return _bill(answers, moment(kept["asked_at"]), kept["requests"])
+    return None

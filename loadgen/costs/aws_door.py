@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from loadgen.costs.reading import Unread
 from loadgen.errors import install_hint, one_line
 from loadgen.proxies import is_local
-from loadgen.settings import Settings
+from loadgen.settings import Settings, without_login
 
 _ATTEMPTS: Final = 5
 _SECONDS: Final = 20
@@ -80,4 +80,4 @@ def asked(what: str, read: Callable[[], T]) -> T | Unread:
         meaning = next((said for begins, said in _MEANINGS.items() if begins in code), None)
         return Unread(f"{what}: {meaning or one_line(error.get('Message'))} ({code})")
     except BotoCoreError as exc:
-        return Unread(f"{what}: {one_line(exc)}")
+        return Unread(f"{what}: {without_login(one_line(exc))}")

@@ -6,7 +6,6 @@ is no default that would make it nothing. A card has `plans`, what a vendor char
 `tables`, prices by two keys (region and edition, generation and size).
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,14 +13,16 @@ from decimal import Decimal
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from loadgen.errors import SettingsError
+from loadgen.errors import SettingsError, one_line
 from loadgen.record_costs import Grade, Payer
+from loadgen.untrusted import parse_toml, reading
 
 STALE_DAYS: Final = 90
+_SHOWN: Final = 60  # characters of a name in a message
 
 # What a vendor may count; `usage` says how each is got.
 Meter = Literal[
@@ -264,42 +265,47 @@ def load_card(name: str, folder: Path | None = None) -> RateCard:
     """Return one rate card. Raises SettingsError where there is none, or it is not understood."""
     packaged = files("loadgen.costs").joinpath("rate_cards", f"{name}.toml")
     own = folder / f"{name}.toml" if folder is not None else None
+    known = sorted(_names(folder))
+    if name not in known:
+        shown = one_line(repr(name), _SHOWN)
+        raise SettingsError(f"there is no rate card {shown}: there are {', '.join(known)}")
     file = own if own is not None and own.is_file() else packaged
-    try:
+    with reading(file, "correct or remove it", SettingsError):
         text = file.read_text(encoding="utf-8")
-    except OSError as exc:
-        known = ", ".join(sorted(_names(folder)))
-        raise SettingsError(f"there is no rate card {name!r}: there are {known}") from exc
     return parse_card(name, text, str(file))
 
 
 def parse_card(name: str, text: str, where: str) -> RateCard:
     """Return the card of a file's text, which errors call `where`. Raises SettingsError."""
+    raw = parse_toml(text, where, parse_float=Decimal)
     try:
-        raw: dict[str, Any] = tomllib.loads(text, parse_float=Decimal)
         return RateCard.model_validate({**raw, "name": name})
     except ValidationError as exc:
         lines = [f"{where}: {_place(error['loc'])}{_said(error['msg'])}" for error in exc.errors()]
         raise SettingsError("\n".join(lines)) from exc
-    except ValueError as exc:
-        raise SettingsError(f"{where} can't be read as TOML: {exc}") from exc
 
 
 def _names(folder: Path | None) -> set[str]:
     packaged = files("loadgen.costs").joinpath("rate_cards")
     names = {file.name for file in packaged.iterdir()}
     if folder is not None:
-        if not folder.is_dir():
-            raise SettingsError(f"RATE_CARDS_DIR is {folder}, which is no folder: make or unset it")
-        names |= {file.name for file in folder.iterdir()}
+        with reading("RATE_CARDS_DIR", "name a folder of rate cards", SettingsError):
+            if not folder.is_dir():
+                raise SettingsError(
+                    f"RATE_CARDS_DIR is {folder}, which is no folder: make or unset it"
+                )
+            names |= {file.name for file in folder.iterdir()}
     return {name.removesuffix(".toml") for name in names if name.endswith(".toml")}
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    words = [f"number {part + 1}" if isinstance(part, int) else part for part in location]
+    words = [
+        f"number {part + 1}" if isinstance(part, int) else one_line(part, _SHOWN)
+        for part in location
+    ]
     return f"{', '.join(words)}: " if words else ""
 
 
 def _said(message: str) -> str:
     said = message.removeprefix("Value error, ")
-    return said[0].lower() + said[1:]
+    return one_line(said[0].lower() + said[1:])

@@ -4,7 +4,6 @@ Counts are of changes at the source. A soft delete is an update there: its row s
 10^9 bytes. `usage.toml` in a run's folder has figures that vendors reported themselves.
 """
 
-import tomllib
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from loadgen.costs.cards import Meter
 from loadgen.errors import SettingsError
+from loadgen.untrusted import read_toml
 
 USAGE_FILE: Final = "usage.toml"
 MONTH_HOURS: Final = 720
@@ -99,11 +99,9 @@ def read_reported(folder: Path) -> dict[str, Reported]:
     """
     file = folder / USAGE_FILE
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
+        raw = read_toml(file, parse_float=Decimal)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as exc:
-        raise SettingsError(f"{file} can't be read as TOML: {exc}") from exc
     return {tool: _reported(file, tool, table) for tool, table in raw.items()}
 
 

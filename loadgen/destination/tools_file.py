@@ -8,18 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from loadgen.destination.columns import find_name, folded, quoted
 from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Kind, Table, known
 from loadgen.errors import SettingsError, meant
 from loadgen.named_toml import read_named
-from loadgen.settings import Settings, variable
+from loadgen.settings import Settings, no_key, variable
 
 TOOLS_FOLDER: Final = Path(".loadgen") / "tools"  # where local tools keep what they need, by name
 
 _Name = Annotated[str, Field(min_length=1)]
+_VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_YEAR: Final = 31_536_000  # seconds
 # Keys that only one kind of destination understands.
 _ONLY_OF: Final = {
     "account": "snowflake",
@@ -57,7 +59,7 @@ class Tool(Table):
     publication: _Name | None = None  # the tool's own; without it the shared one
     price: Price | None = None
     url: SecretStr | None = None
-    url_env: _Name | None = None
+    url_env: Annotated[str, Field(pattern=_VARIABLE)] | None = None
     file: Path | None = None
     account: _Name | None = None
     database: _Name | None = None
@@ -67,7 +69,7 @@ class Tool(Table):
     private_key_path: Path | None = None
     runner: Literal["replication", "dlt"] | None = None
     # How often it syncs; without it by its plan, or all the time.
-    interval_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    interval_seconds: Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +81,11 @@ class Tool(Table):
         # A kind that is not known is refused as such, without a word on its convention.
         usual = known().get(str(raw.get("kind")), known()["generic"])
         return {**raw, "convention": {**usual, **changed} if isinstance(changed, dict) else changed}
+
+    @field_validator("private_key_path")
+    @classmethod
+    def _no_key(cls, path: Path | None) -> Path | None:
+        return no_key(path)
 
     @model_validator(mode="after")
     def _whole(self) -> "Tool":
@@ -239,6 +246,11 @@ def _line(name: str, error: ErrorDetails) -> str:
     *tables, key = [str(part) for part in error["loc"]] or [""]
     table = ".".join(["tools", name, *(part for part in tables if not part.isdecimal())])
     kind, said = error["type"], error["msg"]
+    if key == "url_env" and kind == "string_pattern_mismatch":
+        return (
+            f"[{table}]: url_env has to be the name of a variable, as COPY_URL; the address itself "
+            "is the variable's, in the environment or in .env"
+        )
     if kind == "extra_forbidden":
         return f"[{table}] has no key {key}: {_meant(key, tables)}"
     if kind == "missing":

@@ -6,7 +6,6 @@ looked up like the arrivals of a lost worker.
 """
 
 import argparse
-import json
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 
@@ -24,17 +23,19 @@ from loadgen.engine.protocol import Latencies
 from loadgen.errors import RecordError, SourceError
 from loadgen.record import POSITION_FILE, RUN_FILE
 from loadgen.record_reader import find_run, load_run
+from loadgen.record_shapes import require_resumable
 from loadgen.settings import RATE_SETTINGS, load_settings, origins
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
 from loadgen.sql import statements
+from loadgen.untrusted import read_json, reading
 from loadgen.workload.clock import sampling_interval
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.mix import OPERATIONS, Mix
 from loadgen.workload.plan import Plan, run_of_claim
 from loadgen.workload.profiles import ProfileName
 from loadgen.workload.settle import claim, claimed_by
-from loadgen.workload.streams import Checkpoint
+from loadgen.workload.streams import ArrivalKind, Checkpoint
 
 _SQL = statements("loadgen.workload", "targets.sql")
 # Workers whose master was killed take arrivals until they have not heard it for five seconds.
@@ -42,6 +43,7 @@ _SILENCE_SECONDS = 5.0
 # A position is written after the workers were waited for; then it has to reach the disk.
 _LATE_SECONDS = 2.5
 _LEAVE_SECONDS = 60.0
+_NEW_RUN = "start a new run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +93,18 @@ def find_resumable(reports_dir: Path, name: str) -> Resumed:
         raise RecordError(f"run {run.run_id} has ended, so there is nothing to resume")
     file = folder / POSITION_FILE
     try:
-        raw = json.loads((folder / RUN_FILE).read_bytes())
-        return resumed_of(folder, raw, json.loads(file.read_bytes()))
+        raw, position = (read_json(one, _NEW_RUN) for one in (folder / RUN_FILE, file))
     except FileNotFoundError as exc:
         raise RecordError(
             f"run {run.run_id} was killed before its first sample: start a new one"
         ) from exc
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise RecordError(f"{file} can't be read ({exc!r}): start a new run") from exc
+    with reading(file, _NEW_RUN):
+        return resumed_of(folder, raw, position)
 
 
 def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]) -> Resumed:
-    """Return what a folder's run.json and position.json tell."""
+    """Return what a folder's run.json and position.json tell. Raises ValueError, and the like."""
+    require_resumable(run, position)
     plan = replace(Plan.load(run["plan"]), resumption=secrets.token_hex(4))
     mix, profile = plan.mix, plan.profile
     changes: list[tuple[float, Mapping[str, float], ProfileName]] = []
@@ -115,6 +117,10 @@ def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]
             changes.append((entry["schedule_seconds"], mix.rates_per_hour, profile))
         elif entry["kind"] in {"pause", "resume"}:
             pause = entry if entry["kind"] == "pause" else None
+    if profile not in get_args(ProfileName) or plan.arrivals not in get_args(ArrivalKind):
+        raise ValueError(f"there is no profile {profile} or no arrivals {plan.arrivals}")
+    if not all(isinstance(mix.rates_per_hour[name], int | float) for name in OPERATIONS):
+        raise TypeError("a rate is no number")
     s = _goes_on_at(position, plan.duration, pause["schedule_seconds"] if pause else None)
     remotes = [Remote.load(dumped) for dumped in position["processes"]]
     passed = _passed(remotes)

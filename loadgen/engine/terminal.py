@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from loadgen.engine.conductor import Conductor
+from loadgen.errors import PlaygroundError, error_lines
 from loadgen.grafana_link import load_dashboard
 from loadgen.workload.clock import Sampled
 from loadgen.workload.ledger import Counts
@@ -176,9 +177,9 @@ def _print_judgement(outcome: Outcome) -> None:
     _print(f"verdict: {outcome.verdict}")
 
 
-def print_error(exc: Exception) -> None:
+def print_error(exc: PlaygroundError) -> None:
     """Say what was wrong, a line for each thing."""
-    for line in str(exc).splitlines():
+    for line in error_lines(exc):
         print(f"loadgen: error: {line}", file=sys.stderr, flush=True)
 
 

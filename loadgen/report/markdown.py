@@ -5,12 +5,14 @@ from typing import Final
 
 from markupsafe import Markup
 
+from loadgen.errors import printable
 from loadgen.report import tables
 from loadgen.report.tables import Table
 
 # What Markdown would take for HTML; before a digit (<0.01%) it takes neither sign for a tag.
 _HTML_SIGNS: Final = {r"&": "&amp;", r"<(?!\d)": "&lt;", r">(?!\d)": "&gt;"}
 _MARKDOWN_SIGNS: Final = r"\`*[]|"
+_BEGINS_A_BLOCK: Final = re.compile(r"^( *\d*)([#+.)-](?=[# ]))")  # a heading, an item of a list
 
 
 def plain_table(table: Table) -> Markup:
@@ -39,7 +41,8 @@ def escaped(value: object) -> Markup:
     """Return a value as Markdown shows it: its signs as signs, on one line."""
     if isinstance(value, Markup):
         return value
-    text = " ".join(str(value).split("\n"))
+    text = printable(" ".join(str(value).split("\n")))
     for sign, entity in _HTML_SIGNS.items():
         text = re.sub(sign, entity, text)
-    return Markup("".join(f"\\{s}" if s in _MARKDOWN_SIGNS else s for s in text))  # noqa: S704
+    text = "".join(f"\\{sign}" if sign in _MARKDOWN_SIGNS else sign for sign in text)
+    return Markup(_BEGINS_A_BLOCK.sub(r"\1\\\2", text))  # noqa: S704

@@ -14,8 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadgen import __version__
+from loadgen.errors import printable
 from loadgen.grafana_link import load_dashboard
-from loadgen.record_costs import Costs
+from loadgen.record_costs import COSTS_AGAIN, COSTS_FILE, Costs
 from loadgen.record_reader import Run
 from loadgen.report import judging, palette, svg, tables, words
 from loadgen.report.copies import Copies
@@ -31,6 +32,7 @@ from loadgen.report.studies import Control
 from loadgen.report.tables import Table
 from loadgen.report.verdict import Verdict, judge
 from loadgen.thresholds import Threshold
+from loadgen.untrusted import reading
 from loadgen.workload.outcome import TOLERANCE
 
 CHART_FILES = ("rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg")
@@ -94,7 +96,8 @@ def render(
 ) -> Report:
     """Return the report of a run, judged by `limits`, and of what is known beside its load."""
     verdict, drawn = judge(facts, limits), gallery(facts)
-    costs = None if beside.costs is None else cost_section(beside.costs)
+    with reading(f"{COSTS_FILE} of run {facts.run.run_id}", COSTS_AGAIN):
+        costs = None if beside.costs is None else cost_section(beside.costs)
     aged = [draw_freshness(beside.ages, shape) for shape in (WIDE, TALL) if beside.ages]
     context = _context(facts, verdict, drawn) | {
         "written_at": words.moment(written_at),
@@ -189,10 +192,20 @@ def _html() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        finalize=_printable,
     )
     environment.globals["groups"] = _groups
     environment.filters["inline"] = lambda drawing: Markup(drawing.inline())  # noqa: S704 - our own
     return environment
+
+
+def _printable(value: object) -> object:
+    """Return a value for the page, on which no text from outside turns the direction or is hidden.
+
+    What is Markup already is ours.
+    """
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return printable(str(value)) if is_text else value
 
 
 def _groups(table: Table) -> list[tuple[str, int]]:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.errors import RecordError
-from loadgen.record_costs import read_costs
+from loadgen.record_costs import COSTS_AGAIN, COSTS_FILE, read_costs
 from loadgen.record_reader import load_run, read_deliveries, read_verify
 from loadgen.report.compare import Study, differences
 from loadgen.report.deliveries import by_tool
 from loadgen.report.impact import Impact, impact_of
 from loadgen.report.standing import standings_of
+from loadgen.untrusted import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,10 @@ class Control:
 def study_in(folder: Path) -> Study:
     """Return the run in the folder and how the tools under test in it stand."""
     run = load_run(folder)
-    found = standings_of(
-        run.together, read_verify(folder), by_tool(read_deliveries(folder)), read_costs(folder)
-    )
+    verified, delivered = read_verify(folder), by_tool(read_deliveries(folder))
+    costs = read_costs(folder)
+    with reading(folder / COSTS_FILE, COSTS_AGAIN):
+        found = standings_of(run.together, verified, delivered, costs)
     return Study(run, found)
 
 

@@ -21,6 +21,7 @@ from loadgen.source.limits import first_write
 from loadgen.source.postgres import is_embedded, plain_errors
 from loadgen.source.schema import PUBLICATION, PUBLISHED
 from loadgen.sql import statements
+from loadgen.untrusted import parse_json
 
 Say = Callable[[str], None]
 
@@ -267,8 +268,8 @@ def _read(comment: str | None) -> Grant | None:
     if comment is None or not comment.startswith(_MARK):
         return None
     try:
-        return Grant(**json.loads(comment.removeprefix(_MARK)))
-    except (TypeError, ValueError):
+        return Grant(**parse_json(comment.removeprefix(_MARK)))
+    except (TypeError, ValueError, RecursionError):
         return None
 
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadgen.errors import SourceError
+from loadgen.errors import RecordError, SourceError
 from loadgen.source.account import Account, server_account
+from loadgen.untrusted import read_json
 
 SYSTEM_FOLDER: Final = Path("/var/lib/simplyload-playground")
 LOCK_SECONDS: Final = 180.0
@@ -168,8 +169,8 @@ def _same_note(one: Path, other: Path) -> bool:
 
 def _read_note(path: Path) -> dict[str, str]:
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        note = read_json(path, "")
+    except (RecordError, FileNotFoundError):
         return {}
     return {str(k): str(v) for k, v in note.items()} if isinstance(note, dict) else {}
 

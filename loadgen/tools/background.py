@@ -12,14 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import dropwhile
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from loadgen.errors import PlaygroundError, one_line
+from loadgen.errors import PlaygroundError, RecordError, one_line
+from loadgen.untrusted import read_json, reading
 
 PID_FILE: Final = "runner.json"
 LOG: Final = "runner.log"
@@ -33,7 +34,7 @@ _LAST_LINES: Final = 10  # of a log, in a message
 @contextmanager
 def alone(folder: Path) -> Iterator[bool]:
     """Hold the folder's pid file, in the process itself; False where another one holds it."""
-    descriptor = os.open(folder / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(folder / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -53,13 +54,14 @@ def alone(folder: Path) -> Iterator[bool]:
 
 def running(folder: Path) -> psutil.Process | None:
     """Return the folder's process, None where none runs."""
-    try:
-        note = json.loads((folder / PID_FILE).read_text(encoding="utf-8"))
-        process = psutil.Process(note["pid"])
-        same = abs(process.create_time() - note["began"]) < 1
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.NoSuchProcess):
-        return None
+    file = folder / PID_FILE
+    with suppress(RecordError, FileNotFoundError, psutil.NoSuchProcess):
+        note = read_json(file, "")
+        with reading(file, ""):
+            process = psutil.Process(note["pid"])
+            same = abs(process.create_time() - note["began"]) < 1
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    return None
 
 
 def launch(folder: Path, module: str, *arguments: str) -> None:

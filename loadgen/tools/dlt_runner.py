@@ -16,6 +16,7 @@ from typing import Final
 
 from loadgen.destination.tools_file import Tool, chosen, load_tools
 from loadgen.errors import DestinationError, PlaygroundError, install_hint, one_line
+from loadgen.record_files import PRIVATE_UMASK
 from loadgen.settings import load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.steady_clock import SteadyClock
@@ -92,6 +93,7 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
 
 def main(name: str) -> int:
     """Be the process of the tool called `name`."""
+    os.umask(PRIVATE_UMASK)
     (tool,) = chosen(load_tools(load_settings()), name)
     settle(tool.folder)
     stopped = threading.Event()

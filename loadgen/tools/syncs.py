@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.record_files import append_lines
+from loadgen.record_run import moment
 from loadgen.tools.status import InitialSync
+from loadgen.untrusted import parse_json, reading
 
 FILE: Final = "syncs.jsonl"
 
@@ -38,11 +40,13 @@ def append_sync(folder: Path, sync: Sync) -> None:
 
 def read_syncs(folder: Path) -> list[Sync]:
     """Return the syncs of a folder, oldest first; none where it has no file."""
+    file = folder / FILE
     try:
-        text = (folder / FILE).read_text(encoding="utf-8")
+        with reading(file, "`loadgen tools remove` begins the tool anew"):
+            lines = file.read_bytes().splitlines(keepends=True)
+            return [_sync(line) for line in lines if line.endswith(b"\n")]
     except FileNotFoundError:
         return []
-    return [_sync(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
@@ -71,13 +75,13 @@ def moved(syncs: Sequence[Sync]) -> dict[str, int]:
     return dict(total)
 
 
-def _sync(line: str) -> Sync:
-    raw = json.loads(line)
+def _sync(line: bytes) -> Sync:
+    raw = parse_json(line)
     first = raw.get("first_row_at")
     return Sync(
-        datetime.fromisoformat(raw["began_at"]),
-        datetime.fromisoformat(raw["ended_at"]),
-        raw["rows"],
+        moment(raw["began_at"]),
+        moment(raw["ended_at"]),
+        {str(table): int(rows) for table, rows in raw["rows"].items()},
         raw["problem"],
-        None if first is None else datetime.fromisoformat(first),
+        None if first is None else moment(first),
     )

@@ -11,10 +11,12 @@ from contextlib import ExitStack, suppress
 from csv import DictReader
 from pathlib import Path
 
+import psutil
 import pytest
 
 from loadgen.source.postgres import connect
 from tests.conftest import RunLoadgen, clean_environment
+from tests.polling import wait_for
 
 ROOT = Path(__file__).parents[2]
 USUAL_PORTS = (5432, 8089, 9646, 9647)
@@ -111,6 +113,35 @@ def test_ctrl_c_ends_the_load_cleanly(playground: Path, run_loadgen: RunLoadgen)
     assert record["ended_at"] is not None
     assert "demo-replication: removed" in rest
     assert _slots(run_loadgen) == []
+
+
+def test_killed_it_leaves_nothing_behind(playground: Path, run_loadgen: RunLoadgen) -> None:
+    """Its watch, its load and its tools are ended by others, and the slots are removed.
+
+    Record, logs and copies are its user's alone all the while.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "loadgen", "demo", "--seconds", "200"],
+        cwd=playground,
+        env=clean_environment(measured=False),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout
+        next(line for line in process.stdout if line.startswith("  record: "))
+        left = psutil.Process(process.pid).children(recursive=True)
+        assert len(left) >= 3  # the watch, the load, and who looks after them
+        tools = playground / ".loadgen" / "tools"
+        ours = [tools, *tools.glob("*"), *tools.glob("*/*.json"), *tools.glob("*/*.log")]
+        ours += tools.glob("*/copy.duckdb")
+        assert {file.stat().st_mode & 0o077 for file in ours} == {0}
+        process.kill()
+    wait_for(lambda: not any(one.is_running() for one in left), "its processes to end", 120)
+    assert not list(tools.glob("*/runner.*"))
+    assert _slots(run_loadgen) == []
+    record = (playground / "reports" / "latest").resolve()
+    assert {file.stat().st_mode & 0o077 for file in (record, *record.iterdir())} == {0}
 
 
 def test_a_step_that_fails_is_the_last(

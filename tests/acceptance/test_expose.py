@@ -201,12 +201,23 @@ def test_a_tool_comes_in_until_it_is_closed(
         with psycopg.connect(visitor, host=host, port=port, sslmode="require") as conn:
             tls = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
             assert conn.execute(tls).fetchone() == (True,)
-        (child,) = psutil.Process(process.pid).children()
+        children = psutil.Process(process.pid).children()
         process.send_signal(number)
         rest, _ = process.communicate(timeout=60)
         assert (process.returncode, rest) == (130, "closed, and seen to be\n")
-        assert not child.is_running()
+        assert not any(child.is_running() for child in children)
         assert not answers((host, port))
+
+
+def test_killed_it_is_closed_by_others(
+    granted: tuple[str, str], ngrok: Callable[[str], Environment], project: Path
+) -> None:
+    """A command that can't close it any more leaves no open port."""
+    with exposed(granted[0], ngrok("open"), project) as process:
+        where = address(told(process))
+        assert answers(where)
+        process.kill()
+        wait_for(lambda: not answers(where), "the tunnel to close")
 
 
 @pytest.mark.parametrize("mode", ["open", "stubborn"])

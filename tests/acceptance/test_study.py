@@ -54,7 +54,10 @@ def verified(tool: str) -> dict[str, object]:
         "verdict": verdict,
         "totals": found,
         "in_flight": 0,
-        "tables": {"orders": {"rows": 41_000}, "events": {"rows": 92_000}},
+        "tables": {
+            "orders": {"rows": 41_000, "destination_rows": 41_000},
+            "events": {"rows": 92_000, "destination_rows": 92_000},
+        },
         "problems": [],
         "findings": [],
     }

@@ -240,6 +240,27 @@ def test_markers_are_no_rows_of_the_load(
         assert connection.execute(query).fetchone() == (written,)
 
 
+def test_markers_are_for_a_playground_alone(
+    cluster: Cluster, watch: Start, project: Path, watch_port: int
+) -> None:
+    """In a database without our tables `--markers` is refused; with tools it is a warning."""
+    with cluster.database("template1") as foreign:
+        refused = watch(foreign, {}, "--markers")
+        _, said = refused.communicate(timeout=60)
+        assert refused.returncode == 2
+        assert said.startswith("loadgen: error: there is no playground in database ")
+        assert len(said.splitlines()) == 1
+        tool = 'kind = "postgres"\ndestination = "postgres"\n'
+        (project / "tools.toml").write_text(
+            f'[tools.away]\n{tool}url = "postgresql://nobody@127.0.0.1:1/none"\n'
+        )
+        looking = watch(foreign)
+        wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
+        looking.terminate()
+        _, said = looking.communicate(timeout=20)
+        assert "no marker is written until then" in said
+
+
 def test_what_a_tool_delivers_is_timed(
     seeded: str, cluster: Cluster, locust: Locust, project: Path, watch: Start
 ) -> None:

@@ -232,7 +232,7 @@ def test_the_password_is_only_where_it_is_secret(with_rds: dict[str, Any]) -> No
     outputs = dict(with_rds["outputs"])
     url = outputs.pop("database_url")
     quoted = "a%23b%25c%3Ad%3Fe%26f%28G%29H1"
-    there = "db.example.com:5432/playground?sslmode=require"
+    there = "db.example.com:5432/playground?sslmode=verify-full&sslrootcert=global-bundle.pem"
     assert url == {"secret": f"postgresql://playground:{quoted}@{there}"}
     assert PASSWORD not in json.dumps(outputs)
     others = [one for one in with_rds["resources"] if not one["type"].endswith(":Instance")]
@@ -250,7 +250,8 @@ def test_database_url_is_a_setting_as_it_stands(with_rds: dict[str, Any]) -> Non
         "host": "db.example.com",
         "port": "5432",
         "dbname": "playground",
-        "sslmode": "require",
+        "sslmode": "verify-full",
+        "sslrootcert": "global-bundle.pem",
     }
 
 

@@ -82,7 +82,10 @@ def test_seconds_is_a_whole_number(seconds: str, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as ended:
         cli.main(["demo", f"--seconds={seconds}"])
     assert ended.value.code == 2
-    assert f"--seconds: {seconds!r} must be a whole number, 1 or more" in capsys.readouterr().err
+    assert (
+        f"--seconds: {seconds!r} must be a whole number from 1 to 1000000000"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_taken_metrics_port_is_replaced_and_shown(

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from grafana.__main__ import DASHBOARDS
 from loadgen.grafana_link import load_dashboard
 
@@ -22,3 +24,25 @@ def test_it_opens_the_load_at_the_runs_time() -> None:
 def test_a_run_that_goes_on_is_shown_up_to_now() -> None:
     """Its end is not known."""
     assert "&to=now&" in load_dashboard("https://grafana.example/sub", "r", BEGAN, None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "JavaScript://%0aalert(1)",
+        "data:text/html,x",
+        "file:///etc",
+        "//x",
+        "",
+    ],
+)
+def test_only_an_address_of_a_web_page_is_linked(address: str) -> None:
+    """Whatever a record holds: a link runs no script."""
+    assert not load_dashboard(address, "r", BEGAN, None)
+
+
+def test_a_link_has_no_login_and_ends_where_it_ends() -> None:
+    """A bracket in an address ends no link of Markdown's, and a password is nobody's to read."""
+    link = load_dashboard("https://me:hun@ter2@host/a)[b](javascript:c) d", "r", BEGAN, None)
+    assert link.startswith("https://host/a%29[b]%28javascript:c%29%20d/d/")

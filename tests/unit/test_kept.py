@@ -14,10 +14,17 @@ from loadgen.verify.findings import KINDS
 from loadgen.watching.kept import Kept, KeptReader
 from tests.records import START, Made, write_run
 
+
+def _tool(totals: dict[str, int], rows: int) -> dict[str, object]:
+    tables = {"orders": {"rows": 9, "destination_rows": rows}}
+    empty: dict[str, object] = {"problems": [], "findings": []}
+    return {"verdict": "wrong", "totals": totals, "tables": tables, "in_flight": 0, **empty}
+
+
 VERIFIED = {
     "tools": {
-        "dlt": {"totals": {"missing": 2}, "tables": {"orders": {"destination_rows": 7}}},
-        "copy": {"totals": {}, "tables": {"orders": {"destination_rows": 9}}},
+        "dlt": _tool({"missing": 2}, 7),
+        "copy": _tool({}, 9),
     }
 }
 

@@ -99,7 +99,7 @@ def test_a_rate_is_a_finite_number_of_at_least_zero(name: str, value: str) -> No
     """Anything else is refused by the setting's name, with the value and what is allowed."""
     message = refused(**{name: value})
     assert message == (
-        f"{name.upper()} is {value!r} (command line): it must be a number, 0 or more"
+        f"{name.upper()} is {value!r} (command line): it must be a number from 0 to 3600000000"
     )
 
 
@@ -127,7 +127,7 @@ def test_every_bad_value_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     cap = "it must be at most MAX_RATE_PER_HOUR, which is 900"
     lines = refused(metrics_port=70000, orders_per_hour=999, max_rate_per_hour=900).splitlines()
     assert lines == [
-        "INITIAL_USERS is '0' (environment): it must be a whole number, 1 or more",
+        "INITIAL_USERS is '0' (environment): it must be a whole number from 1 to 100000000000",
         f"ORDERS_PER_HOUR is 999 (command line): {cap}",
         "PROFILE is 'wavy' (.env): it must be one of steady, diurnal, burst or ramp",
         "METRICS_PORT is 70000 (command line): it must be a whole number from 1 to 65535",
@@ -257,10 +257,10 @@ def test_each_operation_has_its_rate() -> None:
     [
         ("event_bytes", "a whole number from 64 to 1000000"),
         ("seed", "a whole number from 0 to 9223372036854775807"),
-        ("lateness_limit_seconds", "a number above 0"),
-        ("budget_usd", "a number, 0 or more"),
+        ("lateness_limit_seconds", "a number above 0, at most 86400"),
+        ("budget_usd", "a number from 0 to 1000000000"),
         ("snowflake_protocol", "one of http or https"),
-        ("hot_users", "a whole number, 1 or more"),
+        ("hot_users", "a whole number from 1 to 100000000000"),
         ("pg_bin", "a path"),
         ("metrics_host", "text"),
     ],
@@ -268,3 +268,48 @@ def test_each_operation_has_its_rate() -> None:
 def test_what_is_allowed_is_said_in_words(name: str, words: str) -> None:
     """The words come from the field's own limits."""
     assert allowed(name) == words
+
+
+_NUMBERS = [
+    name
+    for name in Settings.model_fields
+    if " number" in allowed(name)  # a number, a whole number
+]
+
+
+@pytest.mark.parametrize("value", ["1e300", "9" * 400, "1" + "0" * 5000, "inf", "nan", "-1e300"])
+@pytest.mark.parametrize("name", _NUMBERS)
+def test_no_number_is_beyond_what_can_be(name: str, value: str) -> None:
+    """Each has a most, and what is above it is refused in one short line."""
+    message = refused(**{name: value})
+    assert message.startswith(f"{name.upper()} is ")
+    assert "\n" not in message
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize("name", ["load_url", "grafana_url", "aws_endpoint_url"])
+def test_a_login_in_an_address_is_not_recorded(name: str) -> None:
+    """Neither user nor password, which may hold an @ itself; the address is as it was without."""
+    address = "https://me:hun@ter2@host:9646/sub"
+    settings = load_settings({name: address})
+    assert settings.public()[name] == f"https://{MASK}@host:9646/sub"
+    assert load_settings({name: "https://host"}).public()[name] == "https://host"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("grafana_url", "htp://me:hunter2@host"),
+        ("load_url", ["http://me:hunter2@host"]),
+        ("loadgen_web_token", ["hunter2"]),
+        ("snowflake_private_key_path", "-----BEGIN PRIVATE KEY----- hunter2"),
+    ],
+)
+def test_a_refused_value_shows_no_secret(name: str, value: object) -> None:
+    """A password in an address, a token or a key that was put where its path belongs."""
+    assert "hunter2" not in refused(**{name: value})
+
+
+def test_a_home_folder_that_is_nobodys_is_refused() -> None:
+    """In one line, as every other value."""
+    assert "nobody's home folder" in refused(reports_dir="~nosuchuser/reports")

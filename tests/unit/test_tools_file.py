@@ -139,6 +139,12 @@ def test_a_table_pattern_names_the_tables() -> None:
         ),
         (COPY.replace('"postgres"', '"fivetron"', 1), "[tools.copy]: kind: input should be"),
         (f'{COPY}database = "D"', 'database goes with destination = "snowflake" only'),
+        (
+            'kind = "postgres"\ndestination = "postgres"\nurl_env = "postgresql://u:secret@h/d"',
+            "url_env has to be the name of a variable",
+        ),
+        (f"{COPY}interval_seconds = 1e300", "interval_seconds: input should be less"),
+        (f'{COPY}private_key_path = "-----BEGIN KEY----- secret"', "not the key itself"),
         (f'{COPY}url_env = "U"', "there are both url and url_env: keep one"),
         (f'{COPY}runner = "dlt"', 'runner = "dlt" needs destination = "duckdb"'),
         ('kind = "postgres"\ndestination = "postgres"', "url is missing (or url_env)"),

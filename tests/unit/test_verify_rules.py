@@ -453,8 +453,8 @@ def test_the_terminal_shows_where_values_differ(
     found = judged(table(), 1, (row(word=f"{long}X\x1b"),), (row(word=f"{long}Y\x1b"),), Known())
     show({"t": ToolOutcome(totals={"differs": 1}, findings=list(found))})
     said = capsys.readouterr().out
-    assert "aX\\x1b (from character 101 of 102)" in said
-    assert "aY\\x1b (from character 101 of 102)" in said
+    assert "aX\\u001b (from character 101 of 102)" in said
+    assert "aY\\u001b (from character 101 of 102)" in said
     assert "\x1b" not in said
 
 
