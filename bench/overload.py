@@ -15,7 +15,7 @@ from bench.results import write_results
 from bench.template import cloned, seed
 
 _USERS = 8
-_SETTINGS = {"MAX_RATE_PER_HOUR": "1e11"}
+_SETTINGS = {"MAX_RATE_PER_HOUR": "3600000000"}
 
 
 def main() -> int:

@@ -44,7 +44,7 @@ def taken_ports() -> Iterator[None]:
 @pytest.mark.usefixtures("taken_ports")
 def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> None:
     """It takes free ports, shows what each tool got wrong and would cost, and leaves no slot."""
-    first = run_loadgen("demo", "--seconds", "30", measured=False)
+    first = run_loadgen("demo", "--seconds", "20", measured=False)
     assert first.returncode == 0, first.stdout + first.stderr
     typed = [line for line in first.stdout.splitlines() if line.startswith("$ ")]
     commands = [line.rpartition("loadgen ")[2].split()[0] for line in typed if "-u 8" not in line]
@@ -60,13 +60,13 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
         "tools",
     ]
     load = next(line for line in typed if "-u 8" in line)
-    assert "locust --headless -u 8 -t 30s --orders-per-hour 36000 " in load
+    assert "locust --headless -u 8 -t 20s --orders-per-hour 36000 " in load
     assert "METRICS_PORT=" in load
     named = Path(first.stdout.splitlines()[-1].removeprefix("report: "))
     assert named.is_file()
     assert named.parent == (playground / "reports" / "latest").resolve()
     totals = json.loads((named.parent / "run.json").read_text())["totals"]
-    assert totals["insert_order"]["committed"] == 300
+    assert totals["insert_order"]["committed"] == 200
     tools = json.loads((named.parent / "verify.json").read_text())["tools"]
     assert tools["demo-replication"]["verdict"] == "right"
     found = tools["demo-dlt"]
