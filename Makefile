@@ -71,8 +71,9 @@ build: setup-dev
 	uv="$$(scripts/setup --uv)"; \
 	"$$uv" build --quiet --wheel --no-build-isolation --python .venv/bin/python
 
-RESET = from loadgen.source import server; from pathlib import Path; \
-  from loadgen.tools import background; here = Path.cwd(); tools = [*here.glob('.loadgen/tools/*/')]; \
+RESET = from loadgen.source.embedded import server; from pathlib import Path; \
+  from loadgen.tools.runners import background; here = Path.cwd(); \
+  tools = [*here.glob('.loadgen/tools/*/')]; \
   [background.stop(one) for one in tools]; [server.reset(one) for one in (*tools, here)]
 clean:
 # Whatever DATABASE_URL says, the server of this folder is meant, and those of its local tools.

@@ -1,6 +1,6 @@
 """`locust` starts here."""
 
-from loadgen.users import PostgresUser  # isort: skip - first: it imports locust, which patches
-from loadgen import listeners
+from loadgen.load.user import PostgresUser  # isort: skip - first: it imports locust, which patches
+from loadgen.load import listeners
 
 __all__ = ["PostgresUser", "listeners"]

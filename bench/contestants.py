@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from bench.project import environment, free_port, rate_arguments
-from loadgen.record_reader import read_samples
+from loadgen.record.reader import read_samples
 
 _HERE = Path(__file__).parent
 _WARM_UP_SECONDS = 2.0

@@ -7,8 +7,8 @@ from typing import Any
 
 from locust import events
 
-from loadgen import listeners
-from loadgen.users import PostgresUser
+from loadgen.load import listeners
+from loadgen.load.user import PostgresUser
 from loadgen.workload.ledger import Ledger
 
 __all__ = ["PostgresUser", "listeners"]

@@ -33,7 +33,7 @@ from bench.project import (
 )
 from bench.prometheus import scraping
 from bench.results import write_results
-from loadgen.record_reader import load_run
+from loadgen.record.reader import load_run
 
 _WARM_UP_SECONDS = 20.0
 _OFTEN = 10  # times as often as every 5 s

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadgen.record_reader import read_samples
-from loadgen.record_rows import Sample
-from loadgen.source import server
+from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
+from loadgen.source.embedded import server
 
 ROOT = Path(__file__).parent.parent
 # The mix of every benchmark of the load, as shares of all writes.

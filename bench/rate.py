@@ -17,7 +17,7 @@ from bench.contestants import Speed, locust, pgbench
 from bench.project import argument_parser, running_server
 from bench.results import write_results
 from bench.template import cloned, seed
-from loadgen.record_reader import read_samples
+from loadgen.record.reader import read_samples
 
 _USERS = 10
 _EXACT_RATES = (100.0, 1000.0, 5000.0, 10_000.0)

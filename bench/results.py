@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loadgen import circumstances
+from loadgen.source import environment
 
 _FOLDER = Path(__file__).parent / "results"
 
@@ -17,8 +17,8 @@ def write_results(name: str, figures: dict[str, object]) -> Path:
     result = {
         "benchmark": name,
         "at": now.isoformat(timespec="seconds"),
-        "machine": circumstances.machine(),
-        "versions": circumstances.versions(),
+        "machine": environment.machine(),
+        "versions": environment.versions(),
         **figures,
     }
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 from loadgen import __version__
 from loadgen.errors import PlaygroundError, error_lines, one_line
-from loadgen.record_files import PRIVATE_UMASK
+from loadgen.record.files import PRIVATE_UMASK
 from loadgen.screen import guarded_output
 
 _INTERRUPTED: Final = 128 + signal.SIGINT

@@ -17,9 +17,9 @@ from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError
 from loadgen.proxies import is_local
-from loadgen.settings import Settings
 
 LARGEST_BODY: Final = 2**20  # bytes
 _OPEN_PATHS: Final = ("/metrics", "/health")

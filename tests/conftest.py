@@ -22,7 +22,7 @@ import psutil
 import pytest
 from psycopg import sql
 
-from loadgen.source import server
+from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from tests.polling import wait_for

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import duckdb
 
-from loadgen.destination.copies import open_copy
-from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.destination.tools_file import Tool, parse_tools
-from loadgen.settings import load_settings
+from loadgen.config.settings import load_settings
 from loadgen.source.postgres import connect
+from loadgen.tools.readers.factory import open_copy
+from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.tools_file import Tool, parse_tools
 from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.reconcile import Asked, published, reconcile
 from tests.conftest import Cluster, Fakesnow

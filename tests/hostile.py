@@ -15,30 +15,30 @@ from typing import Any, Final
 
 from loadgen import cli
 from loadgen.commands.validate import figures
-from loadgen.destination.tools_file import load_tools
-from loadgen.engine.process import Remote
-from loadgen.engine.resume import (
+from loadgen.config.settings import load_settings
+from loadgen.errors import PlaygroundError, error_lines
+from loadgen.load.resume import (
     Resumed,
     find_resumable,
     not_taken,
     position_of,
     show_in_force,
 )
-from loadgen.errors import PlaygroundError, error_lines
-from loadgen.record import RunRecord
-from loadgen.record_reader import load_run
-from loadgen.record_rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
-from loadgen.settings import load_settings
+from loadgen.load.worker_state import Remote
+from loadgen.record.reader import load_run
+from loadgen.record.rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
+from loadgen.record.writer import RunRecord
 from loadgen.steady_clock import SteadyClock
-from loadgen.tools.background import running
-from loadgen.tools.syncs import initial_sync_of
-from loadgen.watching.kept import kept_in
-from loadgen.workload.arrivals import Schedule
+from loadgen.tools.runners.background import running
+from loadgen.tools.runners.syncs import initial_sync_of
+from loadgen.tools.tools_file import load_tools
+from loadgen.watch.last_results import kept_in
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
-from loadgen.workload.mix import OPERATIONS, Mix
-from loadgen.workload.plan import Plan
-from loadgen.workload.walk import WHOLE
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.shards import WHOLE
 from tests.records import START, VERIFIED, Made, marker, write_run
 
 RUN: Final = "20261123T080000Z-0001"

@@ -1,7 +1,7 @@
 """A plan as a process is given one, for tests of what it makes of it."""
 
-from loadgen.workload.mix import OPERATIONS, Mix
-from loadgen.workload.plan import Plan
+from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.plan import Plan
 
 
 def plan_of(users: int, lowest_deleted_rank: int) -> Plan:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from loadgen.record import RunRecord
-from loadgen.record_rows import MarkerSample, Sample
+from loadgen.record.rows import MarkerSample, Sample
+from loadgen.record.writer import RunRecord
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 RATES = {

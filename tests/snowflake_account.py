@@ -7,15 +7,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loadgen.config.settings import load_settings
 from loadgen.costs.cards import load_card
-from loadgen.costs.reading import Unread
-from loadgen.costs.snowflake import SnowflakeCostTracker
-from loadgen.costs.snowflake_usage import Connection
-from loadgen.destination.tools_file import parse_tools
+from loadgen.costs.snowflake.costs import SnowflakeCostTracker
+from loadgen.costs.snowflake.usage import Connection
+from loadgen.costs.unavailable import Unread
 from loadgen.errors import DestinationError
-from loadgen.record_costs import CostLine
-from loadgen.record_run import Run, run_of
-from loadgen.settings import load_settings
+from loadgen.record.costs import CostLine
+from loadgen.record.run import Run, run_of
+from loadgen.tools.tools_file import parse_tools
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection

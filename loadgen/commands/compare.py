@@ -5,11 +5,11 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 
+from loadgen.config.settings import load_settings
 from loadgen.errors import PlaygroundError
-from loadgen.record_reader import CHANGED, find_run
-from loadgen.report.compare import Difference, Study, differences, plain, rows, subjects
-from loadgen.report.studies import study_in
-from loadgen.settings import load_settings
+from loadgen.record.reader import CHANGED, find_run
+from loadgen.report.analysis.compare import Difference, Study, differences, plain, rows, subjects
+from loadgen.report.analysis.run_summary import study_in
 from loadgen.untrusted import reading
 
 _EXAMPLE = "example: loadgen compare 20261123T080000Z-0001 latest   (without tools: the control)"

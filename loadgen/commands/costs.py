@@ -10,9 +10,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from loadgen.destination.tools_file import load_tools
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.record_costs import (
+from loadgen.record.costs import (
     GRADES,
     CostLine,
     Costs,
@@ -21,8 +21,8 @@ from loadgen.record_costs import (
     plain_line,
     write_costs,
 )
-from loadgen.record_reader import CHANGED, find_run
-from loadgen.settings import Settings, load_settings
+from loadgen.record.reader import CHANGED, find_run
+from loadgen.tools.tools_file import load_tools
 from loadgen.untrusted import reading
 
 _EXAMPLE = (
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         return _aws_prices(settings, now)
     if args.infra:
         return _infra(args, settings, now)
-    from loadgen.costs.gather import costs_of  # noqa: PLC0415 - pydantic's models take a while
+    from loadgen.costs.collect import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
     folder = find_run(settings.reports_dir, args.run_name)
     with reading(folder, CHANGED):
@@ -92,10 +92,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
-    from loadgen.costs import gather, words  # noqa: PLC0415 - as above
+    from loadgen.costs import collect  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
-    lines = gather.expected(settings, load_tools(settings), now)
-    warning = gather.over_budget(lines, Decimal(str(settings.budget_usd)))
+    lines = collect.expected(settings, load_tools(settings), now)
+    warning = collect.over_budget(lines, Decimal(str(settings.budget_usd)))
     if args.json:
         print(json.dumps({"lines": [plain_line(line) for line in lines], "warning": warning}))
         return 0
@@ -112,29 +113,32 @@ def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> in
 
 def _aws_prices(settings: Settings, now: datetime) -> int:
     """Write the card of AWS' prices; 1 where none of them could be read."""
-    from loadgen.costs import aws_door, aws_price_list, cards  # noqa: PLC0415 - as above
+    from loadgen.costs import cards  # noqa: PLC0415 - as above
+    from loadgen.costs.aws import client, price_list  # noqa: PLC0415 - as above
 
     region, folder = settings.aws_region, settings.rate_cards_dir
     if region is None or folder is None:
         missing = "AWS_REGION" if region is None else "RATE_CARDS_DIR"
         raise SettingsError(f"{missing} is not set: whose prices, and where the card is written")
     card = cards.load_card("aws", folder if folder.is_dir() else None)
-    found = aws_price_list.refreshed(card, aws_door.clients(settings), region, now.date())
+    found = price_list.refreshed(card, client.clients(settings), region, now.date())
     for why in found.missing:
         _wrapped(f"not read: {why}")
     if not found.read:
         print("no price was read: no card is written")
         return 1
-    print(f"{found.read} prices of {region}: {aws_price_list.write_card(folder, card, found.text)}")
+    print(f"{found.read} prices of {region}: {price_list.write_card(folder, card, found.text)}")
     return 0
 
 
 def _infra(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
-    from loadgen.costs import aws_prices, cards, infra, words  # noqa: PLC0415 - as above
+    from loadgen.costs import cards  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
+    from loadgen.costs.aws import infra, prices  # noqa: PLC0415 - as above
 
     region = settings.aws_region or "us-east-1"
     card = cards.load_card("aws", settings.rate_cards_dir)
-    options = infra.options(aws_prices.AwsPrices(card, region), now.date())
+    options = infra.options(prices.AwsPrices(card, region), now.date())
     if args.json:
         found = {name: [plain_line(line) for line in lines] for name, lines in options.items()}
         print(json.dumps({"region": region, "hours": int(infra.HOURS), "options": found}))
@@ -150,7 +154,7 @@ def _infra(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
 
 
 def _show(folder: Path, costs: Costs) -> None:
-    from loadgen.costs import words  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
     print(f"run {folder.name}")
     _wrapped(words.settled(costs))
@@ -173,7 +177,7 @@ def _show(folder: Path, costs: Costs) -> None:
 
 
 def _usage(band: dict[str, Any], begins: str) -> None:
-    from loadgen.costs import words  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
     low, likely, high = (words.gigabytes(one) for one in band["bytes"])
     _wrapped(
@@ -183,8 +187,8 @@ def _usage(band: dict[str, Any], begins: str) -> None:
 
 
 def _lines(lines: Sequence[CostLine]) -> None:
-    from loadgen.costs import words  # noqa: PLC0415 - as above
-    from loadgen.costs.gather import OLD_PRICE  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
+    from loadgen.costs.collect import OLD_PRICE  # noqa: PLC0415 - as above
 
     rows = [("tool", "paid by", "for", "quantity", "amount", "basis", "grade")]
     for tool, found in groupby(lines, key=lambda line: line.tool):
@@ -230,13 +234,13 @@ def _efficiency(spent: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _figure(number: Decimal | None) -> str:
-    from loadgen.costs import words  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
     return "not known" if number is None else words.quantity(number)
 
 
 def _months(months: Sequence[dict[str, Any]]) -> None:
-    from loadgen.costs import words  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
     rows = [("vendor", "plan", "a month", "/ 1M changes", "/ 1M rows", "grade", "as of")]
     rows += [
@@ -256,7 +260,7 @@ def _months(months: Sequence[dict[str, Any]]) -> None:
 
 def _once(outlook: Mapping[str, Any]) -> None:
     """Print what the first copy of the baseline and a re-sync add to a month, by plan."""
-    from loadgen.costs import words  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
     baseline = outlook["baseline"]
     if baseline is None:
@@ -283,7 +287,7 @@ def _once(outlook: Mapping[str, Any]) -> None:
 
 def _cheapest(outlook: Mapping[str, Any]) -> None:
     """Print the cheapest vendor by range of monthly changes."""
-    from loadgen.costs import words  # noqa: PLC0415 - as above
+    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
     print("\nCheapest vendor by monthly changes in this mix:")
     rows = [("changes a month", "cheapest", "price", "grade")]

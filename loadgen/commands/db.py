@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.commands.db_grant import add_arguments, grant, revoke
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import PlaygroundError, SourceError
-from loadgen.settings import Settings, load_settings
-from loadgen.source import server
+from loadgen.source.embedded import server
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, mask
 from loadgen.source.schema import check_source, require_ownership

@@ -2,13 +2,13 @@
 
 import argparse
 
-from loadgen.destination.tools_file import Tool, chosen, load_tools
+from loadgen.config.settings import Settings, variable
 from loadgen.errors import SettingsError
-from loadgen.settings import Settings, variable
 from loadgen.source.grant import Grant, give, take
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, place
 from loadgen.source.schema import PUBLICATION, check_source, require_playground
+from loadgen.tools.tools_file import Tool, chosen, load_tools
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, grants: bool) -> None:

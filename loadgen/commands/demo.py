@@ -18,16 +18,16 @@ from types import FrameType
 from typing import Final
 
 from loadgen.commands.numbers import whole
-from loadgen.destination.tools_file import load_tools
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import PlaygroundError, first_exit_code
 from loadgen.orphans import Children, ended_with_us
-from loadgen.record_reader import find_run, read_deliveries, read_verify
-from loadgen.report.copies import copies_of
-from loadgen.report.deliveries import by_tool
-from loadgen.settings import Settings, load_settings
+from loadgen.record.reader import find_run, read_deliveries, read_verify
+from loadgen.report.analysis.deliveries import by_tool
+from loadgen.report.tables.tools import copies_of
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
+from loadgen.tools.tools_file import load_tools
 
 SECONDS: Final = 60
 # Rates at which a minute shows something, thirty-five writes a second; but three soft deletes, so

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
-from loadgen import thresholds
-from loadgen.arguments import DEFAULT_USERS
 from loadgen.commands.numbers import number, whole
-from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.destination.warehouses import configured
-from loadgen.doctor import gather
-from loadgen.doctor_checks import Facts, Finding, judge
+from loadgen.config import thresholds
+from loadgen.config.settings import DEFAULT_USERS, YEAR_HOURS, Settings, load_settings
+from loadgen.doctor.checks import Facts, Finding, judge
+from loadgen.doctor.facts import gather
 from loadgen.errors import SettingsError
-from loadgen.settings import YEAR_HOURS, Settings, load_settings
+from loadgen.tools.tools_file import Tool, chosen, load_tools
+from loadgen.tools.warehouses import configured
 
 _EXAMPLE: Final = "example: loadgen doctor --tool fivetran --hours 48"
 

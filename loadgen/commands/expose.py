@@ -7,11 +7,11 @@ import time
 from typing import Final
 
 from loadgen.commands.numbers import number
-from loadgen.expose import NGROK_API, Exposable, Tunnel, examine_server, tunnel
-from loadgen.settings import load_settings
+from loadgen.config.settings import load_settings
 from loadgen.source.grant import Grant
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
+from loadgen.source.tunnel import NGROK_API, Exposable, Tunnel, examine_server, tunnel
 
 _EXAMPLE: Final = "example: loadgen db grant fivetran && loadgen expose --minutes 60"
 _LOOK_SECONDS: Final = 0.5

@@ -13,11 +13,11 @@ from math import inf
 from typing import Final
 
 from loadgen.commands.numbers import whole
+from loadgen.config.settings import RATE_SETTINGS, Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.settings import RATE_SETTINGS, Settings, load_settings
-from loadgen.workload.arrivals import Schedule
-from loadgen.workload.mix import Mix
-from loadgen.workload.streams import Stream
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.mix import Mix
+from loadgen.workload.schedule.streams import Stream
 
 _COUNT: Final = 20
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=36000 loadgen plan --seed 42 --count 10000 | sha256sum"

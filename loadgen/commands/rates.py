@@ -4,8 +4,8 @@ import argparse
 import json
 from typing import Any
 
-from loadgen.door_client import DoorError, LoadControl
-from loadgen.settings import OPERATIONS, load_settings
+from loadgen.config.settings import OPERATIONS, load_settings
+from loadgen.control import DoorError, LoadControl
 from loadgen.untrusted import reading
 
 _EXAMPLE = "example: loadgen rates --set insert_order=36000 --set insert_event=72000"

@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loadgen import decision, thresholds
-from loadgen.destination.tools_file import load_tools
-from loadgen.record_costs import COSTS_FILE, write_costs
-from loadgen.record_reader import CHANGED, find_run, load_run
-from loadgen.settings import Settings, load_settings
+from loadgen.config import decision, thresholds
+from loadgen.config.settings import Settings, load_settings
+from loadgen.record.costs import COSTS_FILE, write_costs
+from loadgen.record.reader import CHANGED, find_run, load_run
+from loadgen.tools.tools_file import load_tools
 from loadgen.untrusted import reading
 from loadgen.workload.outcome import verdict_words
 
 if TYPE_CHECKING:
+    from loadgen.config.thresholds import Judgement
     from loadgen.report.folder import Written
-    from loadgen.thresholds import Judgement
 
 _EXAMPLE = "example: loadgen report            (the latest run; or name one: loadgen report RUN)"
 
@@ -85,7 +85,7 @@ def _price(folder: Path, settings: Settings) -> None:
     priced = (folder / COSTS_FILE).exists() or not load_tools(settings)
     if priced or load_run(folder).ended_at is None:
         return
-    from loadgen.costs.gather import costs_of  # noqa: PLC0415 - pydantic's models take a while
+    from loadgen.costs.collect import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
     write_costs(folder, costs_of(folder, settings, datetime.now(UTC)))
 

@@ -3,8 +3,8 @@
 import argparse
 
 from loadgen.commands.rates import add_url, show
-from loadgen.door_client import LoadControl
-from loadgen.settings import load_settings
+from loadgen.config.settings import load_settings
+from loadgen.control import LoadControl
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -4,8 +4,8 @@ import argparse
 import json
 from typing import Final
 
-from loadgen.engine.terminal import warn_of_misspelt
-from loadgen.settings import Settings, load_settings, misspelt, origins
+from loadgen.config.settings import Settings, load_settings, misspelt, origins
+from loadgen.load.console import warn_of_misspelt
 from loadgen.source.postgres import complete_dsn, mask
 
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=3600 loadgen settings | grep -v default"

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from loadgen.commands.numbers import number, whole
 from loadgen.commands.tools_elsewhere import probe, snowflake_sql
-from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.door_client import DoorError, LoadControl
+from loadgen.config.settings import Settings, load_settings
+from loadgen.control import DoorError, LoadControl
 from loadgen.errors import PlaygroundError, SettingsError
-from loadgen.settings import Settings, load_settings
-from loadgen.tools import runners
-from loadgen.tools.status import Status
+from loadgen.tools.runners import runners
+from loadgen.tools.runners.status import Status
+from loadgen.tools.tools_file import Tool, chosen, load_tools
 
 _EXAMPLE: Final = "example: loadgen tools start --wait 60 && loadgen tools status"
 _BY: Final = "loadgen tools"

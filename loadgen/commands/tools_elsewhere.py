@@ -3,15 +3,15 @@
 import argparse
 from contextlib import ExitStack
 
-from loadgen.destination.copies import open_copy
-from loadgen.destination.entry import entry
-from loadgen.destination.landing import recognised
-from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.destination.snowflake_set_up import set_up, tear_down
-from loadgen.destination.tools_file import Tool
+from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError
-from loadgen.settings import Settings
 from loadgen.source.locate import source_dsn
+from loadgen.tools.probe import recognised
+from loadgen.tools.probe_entry import entry
+from loadgen.tools.readers.factory import open_copy
+from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.snowflake_setup import set_up, tear_down
+from loadgen.tools.tools_file import Tool
 from loadgen.verify.reconcile import published
 
 

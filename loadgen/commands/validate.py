@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from loadgen.config.settings import load_settings
 from loadgen.errors import RecordError
-from loadgen.record_reader import Run, find_run, load_run
+from loadgen.record.reader import Run, find_run, load_run
 from loadgen.screen import own_words
-from loadgen.settings import load_settings
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, mask
 from loadgen.source.validate import LastRun, Validation, validate

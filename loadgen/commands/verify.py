@@ -12,26 +12,26 @@ from datetime import UTC, datetime
 from typing import Final
 
 from loadgen.commands.numbers import number
-from loadgen.destination.copies import MarkerProbe, open_copy
-from loadgen.destination.door import Door
-from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.destination.tools_file import Tool, chosen, load_tools
-from loadgen.door_client import LoadControl
+from loadgen.config.settings import Settings, load_settings
+from loadgen.control import LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SettingsError
-from loadgen.record import RunRecord
-from loadgen.record_reader import Run, find_run, load_run, read_deletes, read_verify
-from loadgen.settings import Settings, load_settings
+from loadgen.record.reader import Run, find_run, load_run, read_deletes, read_verify
+from loadgen.record.writer import RunRecord
 from loadgen.source.locate import source_dsn
+from loadgen.source.markers import find_markers
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect, plain_errors
-from loadgen.tools.syncs import initial_sync_of
+from loadgen.tools.readers.factory import MarkerProbe, open_copy
+from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.readers.reader import Door
+from loadgen.tools.runners.syncs import initial_sync_of
+from loadgen.tools.tools_file import Tool, chosen, load_tools
 from loadgen.verify.compare import Progress
 from loadgen.verify.deletes import Deletes, deletes_of
 from loadgen.verify.drain import Load, rested, wait_for_sentinels, write_sentinel
 from loadgen.verify.horizon import Horizon, horizon_of
 from loadgen.verify.outcome import ToolOutcome, document, exit_code
 from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
-from loadgen.workload.markers import find_markers
 
 _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
 _LAG: Final = 30.0  # seconds, where nothing tells how long a tool takes

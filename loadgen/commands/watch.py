@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from loadgen.commands.numbers import number
-from loadgen.destination.copies import MarkerProbe
-from loadgen.destination.tools_file import load_tools
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SourceError
-from loadgen.settings import Settings, load_settings
-from loadgen.source import server
+from loadgen.source.embedded import server
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import require_playground
+from loadgen.tools.readers.factory import MarkerProbe
+from loadgen.tools.tools_file import load_tools
 
 _EXAMPLE = "example: loadgen watch --interval 5 &"
 
@@ -45,7 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C, SIGTERM or SIGHUP."""
-    from loadgen.watch import Watch  # noqa: PLC0415 - the metrics' library is slow to import
+    from loadgen.watch.watch import Watch  # noqa: PLC0415 - the metrics' library is slow to import
 
     settings = load_settings()
     embedded = server.status(Path.cwd()) if settings.database_url is None else None

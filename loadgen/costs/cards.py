@@ -18,7 +18,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from loadgen.errors import SettingsError, one_line
-from loadgen.record_costs import Grade, Payer
+from loadgen.record.costs import Grade, Payer
 from loadgen.untrusted import parse_toml, reading
 
 STALE_DAYS: Final = 90

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from loadgen.costs.asked import CostSource
-from loadgen.costs.aws_costs import AwsCosts
+from loadgen.config.settings import Settings
+from loadgen.costs.aws.costs import AwsCosts
 from loadgen.costs.cards import RateCard
-from loadgen.costs.reading import Unread
-from loadgen.costs.snowflake import SnowflakeCostTracker
-from loadgen.costs.snowflake_usage import Connection
-from loadgen.destination.tools_file import Tool
-from loadgen.settings import Settings
+from loadgen.costs.snowflake.costs import SnowflakeCostTracker
+from loadgen.costs.snowflake.usage import Connection
+from loadgen.costs.source import CostSource
+from loadgen.costs.unavailable import Unread
+from loadgen.tools.tools_file import Tool
 
 
 @contextmanager

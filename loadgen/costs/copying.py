@@ -9,7 +9,7 @@ from loadgen.costs.cards import Copying
 from loadgen.costs.estimate import Priced
 from loadgen.costs.usage import Usage
 from loadgen.costs.workload import Baseline
-from loadgen.record_costs import CostLine, Total, not_priced, worst_grade
+from loadgen.record.costs import CostLine, Total, not_priced, worst_grade
 
 FIRST_COPY: Final = "first copy"
 RESYNC: Final = "one re-sync"

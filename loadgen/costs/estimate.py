@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from loadgen.costs.cards import Base, Charge, Plan, RateCard, Tier
 from loadgen.costs.usage import Usage
-from loadgen.record_costs import Basis, CostLine, not_priced
+from loadgen.record.costs import Basis, CostLine, not_priced
 
 _FINEST: Final = Decimal("1e-12")
 _LEAST_SHOWN: Final = Decimal("0.001")

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from loadgen.costs.usage import Usage
-from loadgen.record_reader import read_deletes, read_deliveries
-from loadgen.record_run import Run
+from loadgen.record.reader import read_deletes, read_deliveries
+from loadgen.record.run import Run
 
 _ROW_BYTES: Final = 350  # an event of type loadgen_marker as JSON; a plain row of a hard case
 _WIDE_BYTES: Final = 4_450

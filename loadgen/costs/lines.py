@@ -6,8 +6,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from loadgen.costs.reading import Unread
-from loadgen.record_costs import Basis, CostLine, Grade, Payer, not_priced
+from loadgen.costs.unavailable import Unread
+from loadgen.record.costs import Basis, CostLine, Grade, Payer, not_priced
 
 _NANO: Final = Decimal("1e-9")
 

@@ -10,14 +10,14 @@ from datetime import date
 from decimal import Decimal
 
 from loadgen.costs.cards import RateCard
-from loadgen.costs.curves import compared
 from loadgen.costs.estimate import Priced
 from loadgen.costs.experiment import Added, added
 from loadgen.costs.usage import Reported, Usage
+from loadgen.costs.what_if import compared
 from loadgen.costs.workload import Band, run_counts, run_hours, workload_of
-from loadgen.destination.tools_file import Tool
-from loadgen.record_costs import CostLine, Total, not_priced
-from loadgen.record_run import Run
+from loadgen.record.costs import CostLine, Total, not_priced
+from loadgen.record.run import Run
+from loadgen.tools.tools_file import Tool
 
 
 @dataclass(frozen=True, slots=True)

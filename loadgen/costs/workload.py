@@ -12,11 +12,11 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Final
 
-from loadgen.costs.hot_set import PLAYED, Touched, older_touched, returning_touched
+from loadgen.costs.active_rows import PLAYED, Touched, older_touched, returning_touched
+from loadgen.costs.row_sizes import Width, widths
 from loadgen.costs.usage import MONTH_HOURS, Usage
-from loadgen.costs.widths import Width, widths
-from loadgen.record_reader import read_samples
-from loadgen.record_run import Run, Totals
+from loadgen.record.reader import read_samples
+from loadgen.record.run import Run, Totals
 
 _CHANGE_OF_TABLE: Final = {
     "users": "soft_delete_user",

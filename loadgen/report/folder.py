@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from loadgen.decision import Rules
+from loadgen.config.decision import Rules
+from loadgen.config.thresholds import Threshold
 from loadgen.errors import RecordError
-from loadgen.record_costs import read_costs
-from loadgen.record_files import naming, replace_file
-from loadgen.record_reader import (
+from loadgen.record.costs import read_costs
+from loadgen.record.files import naming, replace_file
+from loadgen.record.reader import (
     read_generator,
     read_samples,
     read_slots,
     read_verify,
 )
-from loadgen.report.copies import copies_of
-from loadgen.report.facts import Facts, facts_of
-from loadgen.report.freshness import saws
-from loadgen.report.impact import impact_of
-from loadgen.report.matrix import Words, read_words
-from loadgen.report.recovery import recovery_of
+from loadgen.report.analysis.impact import impact_of
+from loadgen.report.analysis.recovery import recovery_of
+from loadgen.report.analysis.run import Facts, facts_of
+from loadgen.report.analysis.run_summary import control_for, study_in
+from loadgen.report.analysis.verdict import Verdict
+from loadgen.report.charts.freshness import saws
+from loadgen.report.decision_matrix import Words, read_words
 from loadgen.report.render import CHART_FILES, Beside, Report, render
 from loadgen.report.results import results
-from loadgen.report.studies import control_for, study_in
-from loadgen.report.verdict import Verdict
-from loadgen.thresholds import Threshold
+from loadgen.report.tables.tools import copies_of
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"

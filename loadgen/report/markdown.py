@@ -6,8 +6,8 @@ from typing import Final
 from markupsafe import Markup
 
 from loadgen.errors import printable
-from loadgen.report import tables
-from loadgen.report.tables import Table
+from loadgen.report.table import Table
+from loadgen.report.tables import load
 
 # What Markdown would take for HTML; before a digit (<0.01%) it takes neither sign for a tag.
 _HTML_SIGNS: Final = {r"&": "&amp;", r"<(?!\d)": "&lt;", r">(?!\d)": "&gt;"}
@@ -17,7 +17,7 @@ _BEGINS_A_BLOCK: Final = re.compile(r"^( *\d*)([#+.)-](?=[# ]))")  # a heading, 
 
 def plain_table(table: Table) -> Markup:
     """Return the table in Markdown, its columns aligned so that it reads well as plain text."""
-    columns = tables.flat(table).columns
+    columns = load.flat(table).columns
     head = [str(escaped(column.label)) for column in columns]
     cells = [[str(escaped(cell)) for cell in row] for row in table.rows]
     widths = [max(3, *map(len, column)) for column in zip(head, *cells, strict=True)]

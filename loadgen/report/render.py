@@ -14,24 +14,27 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadgen import __version__
+from loadgen.config.grafana_link import load_dashboard
+from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
-from loadgen.grafana_link import load_dashboard
-from loadgen.record_costs import COSTS_AGAIN, COSTS_FILE, Costs
-from loadgen.record_reader import Run
-from loadgen.report import judging, palette, svg, tables, words
-from loadgen.report.copies import Copies
-from loadgen.report.costs import cost_section
-from loadgen.report.facts import Facts
-from loadgen.report.freshness import TALL, WIDE, Saw, draw_freshness
-from loadgen.report.gallery import Gallery, gallery
-from loadgen.report.impact import Impact, impact_table
+from loadgen.record.costs import COSTS_AGAIN, COSTS_FILE, Costs
+from loadgen.record.reader import Run
+from loadgen.report import text as words
+from loadgen.report.analysis import judging
+from loadgen.report.analysis.impact import Impact, impact_table
+from loadgen.report.analysis.recovery import Recovery
+from loadgen.report.analysis.run import Facts
+from loadgen.report.analysis.run_summary import Control
+from loadgen.report.analysis.tool_summary import Standing
+from loadgen.report.analysis.verdict import Verdict, judge
+from loadgen.report.charts import palette, svg
+from loadgen.report.charts.chart_list import Gallery, gallery
+from loadgen.report.charts.freshness import TALL, WIDE, Saw, draw_freshness
 from loadgen.report.markdown import escaped, plain_table
-from loadgen.report.recovery import Recovery
-from loadgen.report.standing import Standing
-from loadgen.report.studies import Control
-from loadgen.report.tables import Table
-from loadgen.report.verdict import Verdict, judge
-from loadgen.thresholds import Threshold
+from loadgen.report.table import Table
+from loadgen.report.tables import load
+from loadgen.report.tables.costs import cost_section
+from loadgen.report.tables.tools import Copies
 from loadgen.untrusted import reading
 from loadgen.workload.outcome import TOLERANCE
 
@@ -108,7 +111,7 @@ def render(
         "standings": beside.standings,
         "impact": impact_table(beside.impact, beside.control.impact if beside.control else None),
         "control": beside.control,
-        "settings": tables.settings(facts, [standing.tool for standing in beside.standings]),
+        "settings": load.settings(facts, [standing.tool for standing in beside.standings]),
         "missing": _missing(beside),
     }
     sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})
@@ -146,13 +149,13 @@ def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object
         "marks": _MARKS,
         "drawn": drawn,
         "thresholds": judging.table(verdict.judgement),
-        "asked": tables.asked(facts),
-        "done": tables.done(facts),
-        "latency": tables.latency(run),
-        "failures": tables.failures(facts),
-        "rows": tables.rows(facts),
-        "journal": tables.journal(facts),
-        "circumstances": tables.circumstances(run),
+        "asked": load.asked(facts),
+        "done": load.done(facts),
+        "latency": load.latency(run),
+        "failures": load.failures(facts),
+        "rows": load.rows(facts),
+        "journal": load.journal(facts),
+        "circumstances": load.circumstances(run),
         "about": _about(facts),
         "graphs": _graphs(run),
         "version": __version__,

@@ -9,13 +9,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from loadgen import decision
-from loadgen.decision import Rules, Score
-from loadgen.report.impact import NOT_MEASURED
+from loadgen.config import decision
+from loadgen.config.decision import Rules, Score
+from loadgen.report.analysis.impact import NOT_MEASURED
+from loadgen.report.analysis.tool_summary import Standing
+from loadgen.report.decision_matrix import HEAD, LABELS, MATRIX, NOTES, PEOPLES, Words, checksum
 from loadgen.report.markdown import escaped, plain_table
-from loadgen.report.matrix import HEAD, LABELS, MATRIX, NOTES, PEOPLES, Words, checksum
-from loadgen.report.standing import Standing
-from loadgen.report.tables import Column, Table
+from loadgen.report.table import Column, Table
 
 _INTRO: Final = (
     "Rows by *loadgen* are filled in by `loadgen report`, each time it writes this file. Those by "

@@ -8,8 +8,8 @@ from typing import Any, Final, cast
 import psycopg
 from psycopg.rows import class_row, dict_row, scalar_row
 
-from loadgen.clock_offset import ClockOffset, clock_offset
 from loadgen.errors import SourceError
+from loadgen.source.clock_offset import ClockOffset, clock_offset
 from loadgen.source.grant import Grant, grants
 from loadgen.source.limits import ConnectionLimit, connection_limits
 from loadgen.source.postgres import plain_errors

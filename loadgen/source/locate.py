@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loadgen.errors import SourceError
-from loadgen.source import server
+from loadgen.source.embedded import server
 
 if TYPE_CHECKING:
-    from loadgen.settings import Settings
+    from loadgen.config.settings import Settings
 
 
 def source_dsn(settings: "Settings", *, start: bool = True, project: Path | None = None) -> str:

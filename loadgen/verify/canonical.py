@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
-from loadgen.destination.columns import Column, Engine, Family
+from loadgen.tools.columns import Column, Engine, Family
 
 Form = Literal[
     "plain",  # integers and decimals of one scale, dates, booleans: the engine's own text

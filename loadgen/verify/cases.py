@@ -11,8 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal, get_args
 
-from loadgen.destination.conventions import Reads
-from loadgen.settings import HARD_CASES
+from loadgen.config.settings import HARD_CASES
+from loadgen.tools.conventions import Reads
 from loadgen.verify.findings import Finding
 
 CaseVerdict = Literal["right", "late", "lossy", "wrong", "not tried", "not checked"]

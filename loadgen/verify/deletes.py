@@ -7,7 +7,7 @@ has not found it, and this one does: it was gone, and is there again. No clock i
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from loadgen.record_rows import DeletedRow
+from loadgen.record.rows import DeletedRow
 
 
 @dataclass(frozen=True, slots=True)

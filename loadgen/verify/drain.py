@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import psycopg
 
-from loadgen.destination.probe import Destination
-from loadgen.door_client import DoorError, LoadControl
+from loadgen.control import DoorError, LoadControl
 from loadgen.errors import DestinationError, SourceError
 from loadgen.source.limits import first_write
+from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import plain_errors
-from loadgen.workload.markers import find_markers, write_marker
+from loadgen.tools.readers.marker_probe import Destination
 
 REASON: Final = "verify --drain"
 

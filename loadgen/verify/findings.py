@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final, Literal
 from unicodedata import normalize
 
-from loadgen.destination.conventions import Lossy
+from loadgen.tools.conventions import Lossy
 from loadgen.verify.canonical import JSON_FORMS, Form, Pair, json_difference, moment, number, same
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.scan import Row

@@ -7,7 +7,7 @@ ended, so a copy that shows the marker must hold what they wrote.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadgen.workload.markers import Marker
+from loadgen.source.markers import Marker
 
 
 @dataclass(frozen=True, slots=True)

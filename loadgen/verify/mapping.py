@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.destination.columns import Column, Engine, listed, literal, quoted
-from loadgen.destination.conventions import SOURCE_SCHEMA, Convention, Flag
-from loadgen.destination.copies import missing_table
-from loadgen.destination.door import Tables
-from loadgen.destination.tools_file import Tool
+from loadgen.tools.columns import Column, Engine, listed, literal, quoted
+from loadgen.tools.conventions import SOURCE_SCHEMA, Convention, Flag
+from loadgen.tools.readers.factory import missing_table
+from loadgen.tools.readers.reader import Tables
+from loadgen.tools.tools_file import Tool
 from loadgen.verify.canonical import Pair, pair
 
 KEY: Final = "id"

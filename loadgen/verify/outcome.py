@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from loadgen.clock_offset import ClockOffset
+from loadgen.source.clock_offset import ClockOffset
 from loadgen.verify.cases import CaseOutcome
 from loadgen.verify.deletes import Deletes
 from loadgen.verify.findings import KINDS, Finding, Kind, Tally

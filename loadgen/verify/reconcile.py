@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from loadgen.clock_offset import ClockOffset, clock_offset
-from loadgen.destination.columns import literal, quoted
-from loadgen.destination.conventions import SOURCE_SCHEMA
-from loadgen.destination.copies import located
-from loadgen.destination.door import Door, Tables
-from loadgen.destination.tools_file import Tool
 from loadgen.errors import DestinationError, SourceError
+from loadgen.source.clock_offset import ClockOffset, clock_offset
 from loadgen.source.schema import HARD_CASES
 from loadgen.sql import statements
+from loadgen.tools.columns import literal, quoted
+from loadgen.tools.conventions import SOURCE_SCHEMA
+from loadgen.tools.readers.factory import located
+from loadgen.tools.readers.reader import Door, Tables
+from loadgen.tools.tools_file import Tool
 from loadgen.verify.cases import CaseFindings, CaseOutcome, judged_cases
 from loadgen.verify.compare import Comparison, Part, Progress, ahead
 from loadgen.verify.deletes import Deletes

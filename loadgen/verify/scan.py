@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loadgen.destination.columns import Engine, Family, literal, quoted
-from loadgen.destination.door import Door
 from loadgen.sql import statements
+from loadgen.tools.columns import Engine, Family, literal, quoted
+from loadgen.tools.readers.reader import Door
 from loadgen.verify.canonical import Pair
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import Bounds, Checksum, Range

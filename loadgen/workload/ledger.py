@@ -11,10 +11,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
 
-from loadgen.workload.arrivals import Schedule
 from loadgen.workload.histogram import Histogram
-from loadgen.workload.mix import OPERATIONS
-from loadgen.workload.streams import Arrival
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.schedule.streams import Arrival
 
 _FOLDED_AT_ONCE = 512  # latencies
 # While arrivals are skipped all the time, those that have so much time left (seconds, but at most

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Final, Literal
 
-from loadgen import thresholds
+from loadgen.config import thresholds
+from loadgen.config.thresholds import Judgement, Measured, Tally, Threshold
 from loadgen.errors import EXIT_CODES, first_exit_code
-from loadgen.thresholds import Judgement, Measured, Tally, Threshold
 from loadgen.workload.ledger import Counts
 
 Rows = Mapping[str, Mapping[str, int]]

@@ -15,8 +15,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from loadgen.record_reader import read_samples
-from loadgen.record_rows import Sample, law_holds
+from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample, law_holds
 from loadgen.source.postgres import connect
 from tests.conftest import Cluster, clean_environment, find_free_port, kill_all, spawning
 from tests.polling import wait_for

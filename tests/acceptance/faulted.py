@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from loadgen.record_reader import read_samples
-from loadgen.record_rows import Sample, law_holds
+from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample, law_holds
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
     OPERATION,

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Playwright, expect, sync_playwright
 
-from loadgen.costs.gather import costs_of
-from loadgen.record import RunRecord
-from loadgen.record_costs import write_costs
-from loadgen.record_reader import read_samples
+from loadgen.config.settings import load_settings
+from loadgen.costs.collect import costs_of
+from loadgen.record.costs import write_costs
+from loadgen.record.reader import read_samples
+from loadgen.record.writer import RunRecord
 from loadgen.report.folder import write_report
-from loadgen.settings import load_settings
 from tests.acceptance.conftest import Ask, latest, wait_for
 from tests.conftest import RunLoadgen
 from tests.records import START, VERIFIED, Made, write_run

@@ -21,7 +21,7 @@ import psycopg.conninfo
 import pytest
 
 from bench.kills import COUNTERS, falls
-from loadgen.source import server
+from loadgen.source.embedded import server
 from tests.acceptance.conftest import Ask, check_record, counted, wait_for
 from tests.conftest import find_free_port
 from tests.prometheus import Prometheus

@@ -14,8 +14,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from loadgen.record_reader import read_samples
-from loadgen.workload.profiles import profile
+from loadgen.record.reader import read_samples
+from loadgen.workload.schedule.profiles import profile
 from tests.acceptance.conftest import (
     Locust,
     check_record,

@@ -9,7 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from loadgen.costs.window import hour_of
+from loadgen.costs.billing_window import hour_of
 from tests.conftest import Fakesnow, RunLoadgen
 from tests.emulated import aws_server
 from tests.snowflake_account import Account

@@ -16,8 +16,8 @@ import psutil
 import psycopg
 import pytest
 
-from loadgen.source import server
-from loadgen.source.account import server_account
+from loadgen.source.embedded import server
+from loadgen.source.embedded.account import server_account
 from loadgen.source.grant import Grant, give, take
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
@@ -262,7 +262,7 @@ def test_an_ngrok_that_says_nothing(
     """It is given up, and ended."""
     env = ngrok("silent")
     code = (
-        "import loadgen.expose, sys; loadgen.expose._OPENS_WITHIN_SECONDS = 1.0; "
+        "import loadgen.source.tunnel, sys; loadgen.source.tunnel._OPENS_WITHIN_SECONDS = 1.0; "
         "from loadgen.cli import main; sys.exit(main())"
     )
     done = subprocess.run(

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadgen.source import server
-from loadgen.source.account import server_account
-from loadgen.source.home import home_of, write_private
+from loadgen.source.embedded import server
+from loadgen.source.embedded.account import server_account
+from loadgen.source.embedded.home import home_of, write_private
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
     ROOT,

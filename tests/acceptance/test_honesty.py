@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record_reader import bottleneck_seconds, read_generator
+from loadgen.record.reader import bottleneck_seconds, read_generator
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import Locust, check_record, counted, latest, rates
 from tests.conftest import RunLoadgen
@@ -20,8 +20,8 @@ import gevent
 from locust import events
 from locust.runners import MasterRunner
 
-from loadgen.users import PostgresUser
-from loadgen import listeners
+from loadgen.load.user import PostgresUser
+from loadgen.load import listeners
 
 def burn():
     while True:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from loadgen.record_reader import read_samples
+from loadgen.record.reader import read_samples
 from tests.acceptance.conftest import Ask, latest, wait_for
 
 FORM = {

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.record_reader import load_run, read_samples, read_slots
-from loadgen.record_rows import law_holds
+from loadgen.record.reader import load_run, read_samples, read_slots
+from loadgen.record.rows import law_holds
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import ROOT, Locust, check_record, counted, latest, rates, wait_for
 from tests.acceptance.test_watch import SLOT, Start, watch, watch_port

@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from loadgen.record_reader import read_samples
+from loadgen.record.reader import read_samples
 from loadgen.source.postgres import connect
-from loadgen.workload.arrivals import Schedule
-from loadgen.workload.mix import Mix
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.mix import Mix
 from tests.acceptance.conftest import (
     Locust,
     check_record,

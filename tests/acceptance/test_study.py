@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record import RunRecord
-from loadgen.record_rows import MarkerSample
+from loadgen.record.rows import MarkerSample
+from loadgen.record.writer import RunRecord
 from tests import records
 from tests.conftest import Fakesnow, RunLoadgen
 from tests.pages import markdown_tables, page_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record_reader import load_run
+from loadgen.record.reader import load_run
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
     Locust,

@@ -11,11 +11,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from loadgen.record_reader import read_freshness, read_slots
-from loadgen.record_rows import MarkerSample
-from loadgen.report.deliveries import Deliveries
-from loadgen.report.recovery import interruptions
-from loadgen.source import server
+from loadgen.record.reader import read_freshness, read_slots
+from loadgen.record.rows import MarkerSample
+from loadgen.report.analysis.deliveries import Deliveries
+from loadgen.report.analysis.recovery import interruptions
+from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
     Locust,

@@ -13,10 +13,10 @@ import psutil
 import pytest
 import zmq
 
-from loadgen.record_reader import read_samples
+from loadgen.record.reader import read_samples
 from loadgen.source.postgres import connect
 from loadgen.workload.keys import key_maker
-from loadgen.workload.mix import OPERATIONS
+from loadgen.workload.schedule.mix import OPERATIONS
 from tests.acceptance.conftest import (
     Locust,
     check_record,

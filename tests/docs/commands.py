@@ -15,16 +15,16 @@ import botocore.session
 from botocore import xform_name
 
 from loadgen.cli import build_parser
-from loadgen.settings import Settings
+from loadgen.config.settings import Settings
 from tests.conftest import clean_environment
 from tests.docs.reading import ROOT
 
 # What Locust's parser says to each command line of standard input, and the options it has.
 _ASK_LOCUST: Final = """
 import json, sys
-import loadgen.listeners
+import loadgen.load.listeners
 from locust.argument_parser import get_parser
-from loadgen.arguments import add_arguments
+from loadgen.load.options import add_arguments
 parser = get_parser(default_config_files=[])
 if "--orders-per-hour" not in parser._option_string_actions:
     add_arguments(parser)

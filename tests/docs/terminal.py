@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 from urllib.request import urlopen
 
-from loadgen.source import server
-from loadgen.tools import background
+from loadgen.source.embedded import server
+from loadgen.tools.runners import background
 from tests.conftest import clean_environment, find_free_port, kill_all
 from tests.docs.reading import ROOT, Block
 from tests.polling import wait_for

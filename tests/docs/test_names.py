@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.settings import Settings
+from loadgen.config.settings import Settings
 from tests.docs.commands import FOREIGN, ask_locust, complaint, known, options
 from tests.docs.reading import ROOT, blocks, code_spans, comments, name, pages, prose
 from tests.docs.terminal import NOT_CLONED

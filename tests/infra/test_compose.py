@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from loadgen import __version__
-from loadgen.settings import Settings
+from loadgen.config.settings import Settings
 from tests.stack import ROOT, Service, config, services
 
 OURS = ("seed", "load", "worker", "watch")

@@ -20,10 +20,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
 from grafana.__main__ import DASHBOARDS, FOLDER, written
-from loadgen.families import counter, gauge, histogram
-from loadgen.metrics import LoadCollector
-from loadgen.watching.metrics import WatchCollector
-from loadgen.watching.sightings import BUCKETS
+from loadgen.load.metrics import LoadCollector
+from loadgen.prometheus import counter, gauge, histogram
+from loadgen.watch.marker_reader import BUCKETS
+from loadgen.watch.metrics import WatchCollector
 from tests.dashboards import check_answers, panels, queries
 from tests.polling import wait_for
 from tests.prometheus import Prometheus, running_prometheus

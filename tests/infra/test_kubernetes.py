@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from loadgen import __version__
-from loadgen.settings import Settings
+from loadgen.config.settings import Settings
 from tests.stack import ROOT
 
 Manifest = dict[str, Any]

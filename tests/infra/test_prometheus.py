@@ -11,8 +11,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from loadgen.metrics import LoadCollector
-from loadgen.watching.metrics import WatchCollector
+from loadgen.load.metrics import LoadCollector
+from loadgen.watch.metrics import WatchCollector
 from tests.conftest import clean_environment, find_free_port
 from tests.polling import wait_for
 

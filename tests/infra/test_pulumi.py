@@ -118,7 +118,7 @@ def test_the_bucket_is_encrypted_emptied_and_measured(bucket_only: dict[str, Any
             }
         ],
     }
-    from loadgen.costs.aws_s3 import FILTER  # noqa: PLC0415 - pydantic's models take a while
+    from loadgen.costs.aws.s3 import FILTER  # noqa: PLC0415 - pydantic's models take a while
 
     assert inputs(bucket_only, "BucketMetric") == {"bucket": BUCKET, "name": FILTER}
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from loadgen import cli
-from loadgen.costs import infra
+from loadgen.costs.aws import infra
 from tests.pulumi_cases import IN_CLEAR, PROGRAM, PROJECT, REFUSED, WITH_RDS
 from tests.stack import ROOT
 

@@ -18,16 +18,16 @@ from typing import Any
 import boto3
 import pytest
 
-from loadgen.costs.aws import Account, RDSCostTracker
-from loadgen.costs.aws_bill import APART, BILL_FILE
-from loadgen.costs.aws_costs import AwsCosts
-from loadgen.costs.aws_door import clients
-from loadgen.costs.aws_prices import AwsPrices
+from loadgen.config.settings import load_settings
+from loadgen.costs.aws.bill import APART, BILL_FILE
+from loadgen.costs.aws.client import clients
+from loadgen.costs.aws.costs import AwsCosts
+from loadgen.costs.aws.prices import AwsPrices
+from loadgen.costs.aws.usage import Account, RDSCostTracker
 from loadgen.costs.cards import load_card
-from loadgen.costs.reading import Unread
-from loadgen.record_costs import CostLine, Costs
-from loadgen.record_run import Run, run_of
-from loadgen.settings import load_settings
+from loadgen.costs.unavailable import Unread
+from loadgen.record.costs import CostLine, Costs
+from loadgen.record.run import Run, run_of
 from tests.emulated import aws_server
 
 TOOL = "simplyload"

@@ -17,8 +17,8 @@ from psycopg import sql
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
-from loadgen.workload.baseline import Asked, SeedResult, Step, seed
-from loadgen.workload.rows import TABLES
+from loadgen.source.seed import Asked, SeedResult, Step, seed
+from loadgen.workload.data.baseline_rows import TABLES
 from tests.conftest import RunLoadgen, clean_environment
 
 END = datetime(2026, 11, 20, tzinfo=UTC)
@@ -138,7 +138,7 @@ def test_rows_do_not_depend_on_what_is_copied_together(
     seeded: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Transactions of one block make the rows of transactions of many."""
-    monkeypatch.setattr("loadgen.workload.baseline.COPY_ROWS", 512)
+    monkeypatch.setattr("loadgen.source.seed.COPY_ROWS", 512)
     steps: list[Step] = []
     sow(database, report=steps.append)
     assert fingerprint(database) == fingerprint(seeded)
@@ -311,7 +311,7 @@ def test_an_interrupt_while_indexes_are_built_is_made_good(
         def interrupted(conn: psycopg.Connection[Any]) -> None:
             raise KeyboardInterrupt
 
-        patched.setattr("loadgen.workload.baseline.schema.build_indexes", interrupted)
+        patched.setattr("loadgen.source.seed.schema.build_indexes", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sow(empty_database)
     query = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'public'"

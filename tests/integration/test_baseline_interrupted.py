@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from loadgen.source import server
-from loadgen.source.account import server_account
+from loadgen.source.embedded import server
+from loadgen.source.embedded.account import server_account
 from loadgen.source.postgres import connect
 from tests.conftest import clean_environment, find_free_port, spawning
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.destination.columns import Column
 from loadgen.source.postgres import connect
+from loadgen.tools.columns import Column
 from loadgen.verify.canonical import Form, same, written
 from tests.conftest import Cluster, Fakesnow
 

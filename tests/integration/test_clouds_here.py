@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from loadgen.costs.aws_door import clients
-from loadgen.destination.snowflake_connection import connect, login
-from loadgen.settings import load_settings
+from loadgen.config.settings import load_settings
+from loadgen.costs.aws.client import clients
+from loadgen.tools.readers.snowflake_connection import connect, login
 from tests.conftest import Fakesnow
 from tests.emulated import aws_server
 from tests.proxy import refusing_proxy

@@ -10,16 +10,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from loadgen.destination.tools_file import Tool, parse_tools
-from loadgen.destination.warehouses import read, unfair
-from loadgen.doctor import gather
-from loadgen.doctor_checks import CHECKS, Finding, judge
+from loadgen.config.settings import Settings, load_settings
+from loadgen.doctor.checks import CHECKS, Finding, judge
+from loadgen.doctor.facts import gather
 from loadgen.errors import DestinationError
-from loadgen.settings import Settings, load_settings
-from loadgen.source import server
+from loadgen.source.embedded import server
 from loadgen.source.grant import Grant, give, take
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+from loadgen.tools.tools_file import Tool, parse_tools
+from loadgen.tools.warehouses import read, unfair
 from tests.conftest import Fakesnow, RunLoadgen, find_free_port
 from tests.emulated import aws_server
 from tests.granting import as_user, ignore

@@ -16,23 +16,23 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from loadgen.costs.snowflake_usage import Connection
-from loadgen.destination.columns import Column, quoted
-from loadgen.destination.copies import MarkerProbe, located
-from loadgen.destination.door import BusyError
-from loadgen.destination.duckdb_door import DuckdbDoor
-from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.destination.snowflake_connection import (
+from loadgen.config.settings import load_settings
+from loadgen.costs.snowflake.usage import Connection
+from loadgen.errors import DestinationError
+from loadgen.source.postgres import connect
+from loadgen.tools.columns import Column, quoted
+from loadgen.tools.readers.duckdb import DuckdbDoor
+from loadgen.tools.readers.factory import MarkerProbe, located
+from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.readers.reader import BusyError
+from loadgen.tools.readers.snowflake import SnowflakeDoor
+from loadgen.tools.readers.snowflake_connection import (
     account_names,
     login,
     refusal,
     same_account,
 )
-from loadgen.destination.snowflake_door import SnowflakeDoor
-from loadgen.destination.tools_file import Tool
-from loadgen.errors import DestinationError
-from loadgen.settings import load_settings
-from loadgen.source.postgres import connect
+from loadgen.tools.tools_file import Tool
 from loadgen.verify.canonical import pair, written
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import Range, segments
@@ -246,7 +246,7 @@ def test_each_question_is_asked_in_utc(tmp_path: Path) -> None:
     """Wherever the machine is: a time with a zone is compared as it is written."""
     code = (
         "import sys; from pathlib import Path; "
-        "from loadgen.destination.duckdb_door import DuckdbDoor; "
+        "from loadgen.tools.readers.duckdb import DuckdbDoor; "
         "asked = DuckdbDoor(Path(sys.argv[1])).ask; "
         "print(*next(asked(\"SELECT CAST(TIMESTAMPTZ '2026-01-01 12:00:00+00' AS VARCHAR)\")))"
     )

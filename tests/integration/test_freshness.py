@@ -13,17 +13,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from loadgen import watch as watch_module
-from loadgen.destination.probe import Destination
+from loadgen.config.settings import load_settings
 from loadgen.errors import DestinationError, SourceError
-from loadgen.record import RunRecord
-from loadgen.record_reader import read_freshness, read_markers, read_slots
-from loadgen.record_rows import MarkerSample
-from loadgen.report.studies import study_in
-from loadgen.settings import load_settings
+from loadgen.record.reader import read_freshness, read_markers, read_slots
+from loadgen.record.rows import MarkerSample
+from loadgen.record.writer import RunRecord
+from loadgen.report.analysis.run_summary import study_in
+from loadgen.source.markers import write_marker
 from loadgen.source.postgres import connect
-from loadgen.watch import Watch, run_under_way
-from loadgen.workload.markers import write_marker
+from loadgen.tools.readers.marker_probe import Destination
+from loadgen.watch import watch as watch_module
+from loadgen.watch.watch import Watch, run_under_way
 from tests.conftest import Cluster, RunLoadgen, find_free_port, spawning
 from tests.polling import wait_for
 from tests.records import Made, write_run

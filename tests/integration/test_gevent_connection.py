@@ -19,11 +19,11 @@ from tests.tls import tls
 # What each script begins with: `new(statements)` makes a connection of the kind under test.
 PRELUDE = """
 import locust, sys, time, gevent
-from loadgen.gevent_connection import (
+from loadgen.load.driver.libpq import (
     ConnectionLost, GeventConnection, PipelinedConnection, new_connection,
 )
-from loadgen.plain_connection import PlainConnection, connect
-from loadgen.wire import execution
+from loadgen.load.driver.plain import PlainConnection, connect
+from loadgen.load.driver.wire import execution
 new = lambda prepare: globals()[sys.argv[2]](new_connection(sys.argv[1]), prepare)
 """
 KINDS = ("PlainConnection", "GeventConnection", "PipelinedConnection")
@@ -314,14 +314,14 @@ def database_with(dsn: str, *statements: str) -> str:
 
 def test_psycopg_before_locust_is_refused() -> None:
     """That order would block the whole process at every query, without an error."""
-    done = run_python("import psycopg, locust, loadgen.gevent_connection")
+    done = run_python("import psycopg, locust, loadgen.load.driver.libpq")
     assert "psycopg was imported before locust" in done.stderr
-    done = run_python("import loadgen.gevent_connection")
-    assert "import locust before loadgen.gevent_connection" in done.stderr
+    done = run_python("import loadgen.load.driver.libpq")
+    assert "import locust before loadgen.load.driver.libpq" in done.stderr
 
 
 def test_every_entry_imports_in_the_right_order() -> None:
     """The locustfile and each module at Locust's rim can be imported first."""
-    for module in ("users", "listeners", "engine.run", "engine.swarm", "page.locust_page"):
+    for module in ("load.user", "load.listeners", "load.run", "load.local_swarm", "load.web_ui"):
         done = run_python(f"import loadgen.{module}")
         assert done.returncode == 0, done.stderr

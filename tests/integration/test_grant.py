@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from loadgen.source import server
+from loadgen.source.embedded import server
 from loadgen.source.grant import Grant, give, grants, take, user_of
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate

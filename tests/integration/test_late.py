@@ -17,13 +17,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from loadgen.destination.postgres_door import PostgresDoor
-from loadgen.source import server
-from loadgen.source.home import home_of
+from loadgen.source.embedded import server
+from loadgen.source.embedded.home import home_of
+from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+from loadgen.tools.readers.postgres import PostgresDoor
 from loadgen.verify.reconcile import Asked, published, reconcile
-from loadgen.workload.markers import find_markers, write_marker
 from tests.conftest import Cluster, RunLoadgen, find_free_port
 from tests.copier import Copier
 from tests.copies import postgres_tool

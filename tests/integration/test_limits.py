@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from loadgen.errors import SourceError
-from loadgen.source import server
+from loadgen.source.embedded import server
 from loadgen.source.limits import (
     ConnectionLimit,
     connection_limits,

@@ -7,7 +7,7 @@ TWO_DAYS = """
 import locust
 import time
 from locust.stats import RequestStats
-from loadgen.page.locust_page import prune
+from loadgen.load.web_ui import prune
 
 stats = RequestStats()
 entry, longest = stats.get("insert_order", "SQL"), 0

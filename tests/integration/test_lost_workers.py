@@ -2,12 +2,12 @@
 
 import psycopg
 
-from loadgen.engine import remote
-from loadgen.engine.process import Remote
-from loadgen.engine.roster import Roster
+from loadgen.load import recovery
+from loadgen.load.lookup import server_time
+from loadgen.load.worker_state import Remote
+from loadgen.load.worker_table import Roster
 from loadgen.source.postgres import Session, connect
-from loadgen.workload.settle import server_time
-from loadgen.workload.walk import WHOLE
+from loadgen.workload.schedule.shards import WHOLE
 from tests.conftest import Cluster
 from tests.polling import wait_for
 
@@ -40,11 +40,11 @@ def test_only_sessions_that_can_be_its_own_are_ended(cluster: Cluster, database:
         elsewhere = connect(cluster.info.dsn)
         others = (before, lock, watch, elsewhere)
         claimed = lost(own, *others, master)
-        assert remote._has_backends(master, claimed, since)
+        assert recovery._has_backends(master, claimed, since)
         wait_for(lambda: not lives(own), "the worker's own session to end")
         assert all(map(lives, others))
-        assert not remote._has_backends(master, lost(elsewhere), since)
-        wait_for(lambda: not remote._has_backends(master, lost(own), since), "it to be gone")
+        assert not recovery._has_backends(master, lost(elsewhere), since)
+        wait_for(lambda: not recovery._has_backends(master, lost(own), since), "it to be gone")
         for session in (own, *others):
             session.close()
 
@@ -52,9 +52,9 @@ def test_only_sessions_that_can_be_its_own_are_ended(cluster: Cluster, database:
 def test_where_the_run_s_begin_is_unknown_nothing_is_ended(database: str) -> None:
     """As for the processes of a run before it was resumed, whose sessions have been seen to end."""
     with connect(database) as master, connect(database) as session:
-        assert remote._has_backends(master, lost(session), None)
+        assert recovery._has_backends(master, lost(session), None)
         assert lives(session)
-        assert not remote._has_backends(master, lost(), None)
+        assert not recovery._has_backends(master, lost(), None)
 
 
 def test_a_backend_of_another_worker_is_not_its_own() -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.postgres import connect
-from loadgen.workload.markers import find_markers, write_marker
 
 AT = datetime(2026, 11, 23, 7, 0, 0, 250_000, tzinfo=UTC)
 ROWS = "SELECT event_type, user_id, properties FROM events ORDER BY id"

@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from loadgen.destination.columns import Column
-from loadgen.destination.conventions import Convention, Flag, known
-from loadgen.destination.landing import recognised
-from loadgen.destination.tools_file import Tool, parse_tools
 from loadgen.source.postgres import connect
+from loadgen.tools.columns import Column
+from loadgen.tools.conventions import Convention, Flag, known
+from loadgen.tools.probe import recognised
+from loadgen.tools.tools_file import Tool, parse_tools
 from tests.conftest import Cluster, Fakesnow, RunLoadgen
 
 # The source's tables in Snowflake's types, and what each tool adds to them.

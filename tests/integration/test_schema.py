@@ -10,7 +10,8 @@ import pytest
 from psycopg import sql
 
 from loadgen.errors import SourceError
-from loadgen.source import schema, server
+from loadgen.source import schema
+from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import (
     PUBLISHED,

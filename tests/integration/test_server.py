@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.config.settings import load_settings
 from loadgen.errors import SourceError
-from loadgen.settings import load_settings
-from loadgen.source import server
-from loadgen.source.home import home_of
+from loadgen.source.embedded import server
+from loadgen.source.embedded.home import home_of
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 

@@ -11,7 +11,7 @@ import pytest
 
 from loadgen.commands import db
 from loadgen.errors import PlaygroundError, SourceError
-from loadgen.source import server
+from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 
 if TYPE_CHECKING:

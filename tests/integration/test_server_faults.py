@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import SourceError
-from loadgen.source import binaries, postmaster, server
-from loadgen.source.home import home_of
+from loadgen.source.embedded import binaries, postmaster, server
+from loadgen.source.embedded.home import home_of
 from loadgen.source.postgres import connect
 
 StartPython = Callable[..., subprocess.Popen[str]]
@@ -24,7 +24,7 @@ StartPython = Callable[..., subprocess.Popen[str]]
 DEADLINE_SECONDS = 60
 START = """
 import sys, pathlib
-from loadgen.source import server
+from loadgen.source.embedded import server
 info = server.start(pathlib.Path.cwd(), port=int(sys.argv[1]))
 print(info.pid, info.dsn, flush=True)
 """
@@ -200,7 +200,7 @@ def test_start_and_stop_at_once_leave_either(
 ) -> None:
     """Whoever comes last wins; nothing is left half-way."""
     server.start(project, port=free_port)
-    stop = "import pathlib; from loadgen.source import server; server.stop(pathlib.Path.cwd())"
+    stop = "import pathlib; from loadgen.source.embedded import server; server.stop(pathlib.Path.cwd())"
     callers = [start_python(code, str(free_port)) for code in (stop, START, stop, START)]
     for caller in callers:
         finish(caller)
@@ -242,7 +242,7 @@ def test_start_works_under_gevent(project: Path, free_port: int, start_python: S
 AS_ORDINARY_USER = """
 import json, os, pathlib, shutil, sys
 import encodings.idna
-from loadgen.source import server
+from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.sql import statements
 # The interpreter may lie where only root can read: what is loaded late is loaded before.

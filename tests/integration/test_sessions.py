@@ -35,8 +35,8 @@ VARIABLES = {
 }  # fmt: skip
 LOAD = """
 import locust, sys
-from loadgen.plain_connection import connect
-from loadgen.wire import execution
+from loadgen.load.driver.plain import connect
+from loadgen.load.driver.wire import execution
 text = "SELECT FROM pg_settings WHERE name = $1 AND setting = $2"
 connection = connect(sys.argv[1], {"holds": text}, 1)
 for name, value in (pair.split("=") for pair in sys.argv[2:]):

@@ -9,8 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from loadgen.costs.reading import Unread
-from loadgen.costs.window import Window
+from loadgen.costs.billing_window import Window
+from loadgen.costs.unavailable import Unread
 from tests.conftest import Fakesnow
 from tests.snowflake_account import DENIED, Account, a_run, at, tools_of, warehouse
 

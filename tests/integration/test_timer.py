@@ -14,7 +14,7 @@ def played(kind: str) -> dict[str, list[float]]:
     """Return when a timer of that kind called back, by what was done with it."""
     code = """
         import locust, gevent, json, sys, time
-        from loadgen import timer as timers
+        from loadgen.load.driver import timer as timers
         timer = getattr(timers, sys.argv[1])()
         called, began = {}, time.monotonic()
 
@@ -65,7 +65,7 @@ def test_it_calls_back_once_and_not_early(kind: str) -> None:
 
 def test_the_best_there_is_is_taken() -> None:
     """On Linux that is the timer that is a file."""
-    code = "import locust, loadgen.timer as t; print(type(t.new_timer()).__name__)"
+    code = "import locust, loadgen.load.driver.timer as t; print(type(t.new_timer()).__name__)"
     found = subprocess.check_output(
         [sys.executable, "-c", code], env=clean_environment(gevent=True)
     )

@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadgen.destination.columns import literal
-from loadgen.destination.duckdb_door import DuckdbDoor
-from loadgen.destination.tools_file import parse_tools
+from loadgen.config.settings import HARD_CASES, load_settings
 from loadgen.errors import DestinationError
-from loadgen.settings import HARD_CASES, load_settings
+from loadgen.load.hard_cases import HardCases, take_turn
 from loadgen.source.postgres import connect
-from loadgen.workload.hard_cases import HardCases, take_turn
+from loadgen.tools.columns import literal
+from loadgen.tools.readers.duckdb import DuckdbDoor
+from loadgen.tools.tools_file import parse_tools
 from tests.bending import bend
 from tests.conftest import Cluster, RunLoadgen
 from tests.polling import wait_for

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from loadgen.commands import validate as command
 from loadgen.errors import RecordError, SourceError
-from loadgen.record import RunRecord
-from loadgen.source import server
+from loadgen.record.writer import RunRecord
+from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import drop_bulk_indexes
 from loadgen.source.validate import OPERATIONS, LastRun, Validation, validate

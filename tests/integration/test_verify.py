@@ -12,18 +12,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from loadgen.destination.conventions import SOURCE_SCHEMA
-from loadgen.destination.copies import MarkerProbe
-from loadgen.destination.postgres_door import PostgresDoor
+from loadgen.config.settings import load_settings
 from loadgen.errors import SourceError
-from loadgen.record import RunRecord
-from loadgen.record_rows import DeletedRow
-from loadgen.settings import load_settings
+from loadgen.record.rows import DeletedRow
+from loadgen.record.writer import RunRecord
+from loadgen.source.markers import find_markers
 from loadgen.source.postgres import connect
+from loadgen.tools.conventions import SOURCE_SCHEMA
+from loadgen.tools.readers.factory import MarkerProbe
+from loadgen.tools.readers.postgres import PostgresDoor
 from loadgen.verify.drain import wait_for_sentinels, write_sentinel
 from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
-from loadgen.workload.markers import find_markers
 from tests.conftest import Cluster, RunLoadgen
 from tests.copies import postgres_tool
 from tests.polling import wait_for

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from loadgen.destination.conventions import Flag
+from loadgen.tools.conventions import Flag
 from loadgen.verify import ranges
 from loadgen.verify.findings import Finding
 from loadgen.verify.scan import Side

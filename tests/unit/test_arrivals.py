@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.workload.arrivals import Schedule
-from loadgen.workload.mix import OPERATIONS, Mix
-from loadgen.workload.profiles import profile
-from loadgen.workload.streams import (
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.profiles import profile
+from loadgen.workload.schedule.rates import Timeline
+from loadgen.workload.schedule.shards import Share
+from loadgen.workload.schedule.streams import (
     BLOCK,
     Arrival,
     ArrivalKind,
@@ -20,8 +22,6 @@ from loadgen.workload.streams import (
     Stream,
     units,
 )
-from loadgen.workload.timeline import Timeline
-from loadgen.workload.walk import Share
 from tests.plans import unit
 
 KINDS: tuple[ArrivalKind, ...] = ("jitter", "poisson", "even")

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from loadgen.costs.aws_door import Clients
-from loadgen.costs.aws_price_list import products, refreshed, write_card
+from loadgen.costs.aws.client import Clients
+from loadgen.costs.aws.price_list import products, refreshed, write_card
 from loadgen.costs.cards import load_card
 
 TODAY = date(2026, 11, 23)

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from loadgen.costs import curves
+from loadgen.config.settings import load_settings
+from loadgen.costs import what_if
 from loadgen.costs.cards import load_card, load_cards, parse_card
+from loadgen.costs.collect import costs_of, expected
 from loadgen.costs.copying import FIRST_COPY, RESYNC, copy_lines
 from loadgen.costs.estimate import Priced
-from loadgen.costs.gather import costs_of, expected
 from loadgen.costs.usage import Usage
 from loadgen.costs.vendors import Choice, VendorPrices
 from loadgen.costs.workload import Baseline
-from loadgen.destination.tools_file import parse_tools
-from loadgen.record import RunRecord
-from loadgen.record_costs import CostLine, Total
-from loadgen.record_reader import load_run
-from loadgen.record_rows import DeletedRow
-from loadgen.settings import load_settings
+from loadgen.record.costs import CostLine, Total
+from loadgen.record.reader import load_run
+from loadgen.record.rows import DeletedRow
+from loadgen.record.writer import RunRecord
+from loadgen.tools.tools_file import parse_tools
 from tests.records import START, Made, write_run
 
 DAY = date(2026, 11, 23)
@@ -62,8 +62,8 @@ def test_airbyte_costs_what_its_cheapest_plan_on_sale_costs(
     gigabytes: str, size: str, dollars: str
 ) -> None:
     """Standard and six sizes of Plus, each with its overage: the lower envelope of all."""
-    plans = curves.compared(list(load_cards().values()), DAY)["airbyte"]
-    point = curves.cheapest(plans, month(gigabytes))
+    plans = what_if.compared(list(load_cards().values()), DAY)["airbyte"]
+    point = what_if.cheapest(plans, month(gigabytes))
     assert (point.plan, point.least, point.most) == (size, Decimal(dollars), Decimal(dollars))
     assert point.grade == "P"
 

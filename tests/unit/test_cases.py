@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from loadgen.destination.conventions import known
-from loadgen.settings import HARD_CASES
+from loadgen.config.settings import HARD_CASES
+from loadgen.tools.conventions import known
 from loadgen.verify.cases import CaseFindings, example, expectations, judged_cases, said
 from loadgen.verify.findings import Finding, Kind
 from loadgen.verify.outcome import ToolOutcome, document

@@ -14,8 +14,8 @@ import pytest
 
 from loadgen import __version__, cli
 from loadgen.commands import plan, settings
+from loadgen.config.settings import Settings
 from loadgen.errors import CheckFailed, PlaygroundError, SettingsError
-from loadgen.settings import Settings
 from tests.conftest import RunLoadgen, clean_environment
 
 # The first 10,000 arrivals of seed 42 at the default rates. Another value here means that runs of

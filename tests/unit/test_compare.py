@@ -9,10 +9,10 @@ import pytest
 
 from loadgen.cli import main
 from loadgen.commands.compare import blocks
-from loadgen.record import RunRecord
-from loadgen.report.compare import differences
+from loadgen.record.writer import RunRecord
+from loadgen.report.analysis.compare import differences
+from loadgen.report.analysis.run_summary import study_in
 from loadgen.report.folder import Wishes, write_report
-from loadgen.report.studies import study_in
 from tests.pages import page_of
 from tests.records import START, VERIFIED, Made, marker, write_run
 

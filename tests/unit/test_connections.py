@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from loadgen.workload.connections import Connections
+from loadgen.workload.connection_tracker import Connections
 
 
 @dataclass

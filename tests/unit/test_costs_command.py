@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from loadgen import cli
+from loadgen.config.settings import load_settings
 from loadgen.costs.cards import STALE_DAYS
-from loadgen.costs.gather import costs_of, expected, over_budget
+from loadgen.costs.collect import costs_of, expected, over_budget
 from loadgen.costs.usage import USAGE_FILE
-from loadgen.destination.tools_file import load_tools
 from loadgen.errors import SettingsError
-from loadgen.record_costs import CostLine, Total, not_priced, read_costs
+from loadgen.record.costs import CostLine, Total, not_priced, read_costs
 from loadgen.report.folder import write_report
-from loadgen.settings import load_settings
+from loadgen.tools.tools_file import load_tools
 from tests.pages import page_of
 from tests.records import START, Made, write_run
 

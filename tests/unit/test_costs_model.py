@@ -9,23 +9,24 @@ from statistics import fmean
 
 import pytest
 
-from loadgen.costs import curves
+from loadgen.costs import what_if
+from loadgen.costs.active_rows import older_touched, open_orders, returning_touched
 from loadgen.costs.cards import load_cards, parse_card
 from loadgen.costs.estimate import Priced
-from loadgen.costs.hot_set import older_touched, open_orders, returning_touched
+from loadgen.costs.row_sizes import widths
 from loadgen.costs.usage import USAGE_FILE, Reported, read_reported
 from loadgen.costs.vendors import Choice, VendorPrices, sync_intervals
-from loadgen.costs.widths import widths
 from loadgen.costs.workload import Workload, workload_of
-from loadgen.destination.tools_file import parse_tools
 from loadgen.errors import SettingsError
-from loadgen.record import RunRecord
-from loadgen.record_costs import Total
-from loadgen.record_reader import load_run
-from loadgen.record_rows import MarkerSample
-from loadgen.workload.mix import OPERATIONS
-from loadgen.workload.operations import OPEN_ORDERS_LIMIT, Operations, Order
-from loadgen.workload.streams import Stream
+from loadgen.load.operations import Operations
+from loadgen.record.costs import Total
+from loadgen.record.reader import load_run
+from loadgen.record.rows import MarkerSample
+from loadgen.record.writer import RunRecord
+from loadgen.tools.tools_file import parse_tools
+from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.schedule.streams import Stream
+from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order
 from tests.plans import plan_of
 from tests.records import START, Made, write_run
 
@@ -150,7 +151,7 @@ def vendor(name: str, base: str, tiers: str) -> Priced:
 def test_a_vendor_becomes_the_cheapest_where_two_prices_meet() -> None:
     """$100 flat against $10 a million: at ten million, to a hundredth."""
     flat, metered = vendor("flat", "100", "{rate = 0}"), vendor("metered", "", "{rate = 10}")
-    below, above = curves.cheapest_ranges({"flat": (flat,), "metered": (metered,)}, workload())
+    below, above = what_if.cheapest_ranges({"flat": (flat,), "metered": (metered,)}, workload())
     assert (below.vendors, above.vendors) == (("metered",), ("flat",))
     assert below.high == pytest.approx(10e6, rel=0.011)
     assert above.low == pytest.approx(10e6, rel=0.011)
@@ -162,25 +163,25 @@ def test_what_is_only_bounded_has_to_be_certainly_dearer() -> None:
     """Above a million nobody knows: the other is cheaper once below what is priced already."""
     tiers = '{upto = 1_000_000, rate = 200}, {unpriced = "by quote", at_most = 200}'
     flat, open_ended = vendor("flat", "100", "{rate = 0}"), vendor("open", "", tiers)
-    below, above = curves.cheapest_ranges({"flat": (flat,), "open": (open_ended,)}, workload())
+    below, above = what_if.cheapest_ranges({"flat": (flat,), "open": (open_ended,)}, workload())
     assert (below.vendors, above.vendors) == (("open",), ("flat",))
     assert above.low == pytest.approx(0.5e6, rel=0.011)
     # Between what is priced of it, $200, and its bound, $400 at two million, it is open who is
     # cheaper than $250; beyond a bound without an end it stays open.
     dear = vendor("dear", "250", "{rate = 0}")
-    ranges = curves.cheapest_ranges({"dear": (dear,), "open": (open_ended,)}, workload())
+    ranges = what_if.cheapest_ranges({"dear": (dear,), "open": (open_ended,)}, workload())
     assert [found.vendors for found in ranges] == [("open",), ("dear", "open")]
 
 
 def test_the_cheapest_plan_is_one_that_is_priced() -> None:
     """A plan that has an end gives way to one that goes on; an unbounded one comes last."""
     cards = load_cards()
-    plans = curves.compared(list(cards.values()), DAY)
+    plans = what_if.compared(list(cards.values()), DAY)
     assert {"fivetran", "airbyte", "rivery", "estuary", "simplyload"} == set(plans)
-    small, large = curves.at_volume(workload(), 100_000), curves.at_volume(workload(), 2_000_000)
-    assert curves.cheapest(plans["fivetran"], small).plan == "Free"
-    assert curves.cheapest(plans["fivetran"], large).plan == "Standard"
-    assert curves.cheapest(plans["fivetran"], large).most is not None
+    small, large = what_if.at_volume(workload(), 100_000), what_if.at_volume(workload(), 2_000_000)
+    assert what_if.cheapest(plans["fivetran"], small).plan == "Free"
+    assert what_if.cheapest(plans["fivetran"], large).plan == "Standard"
+    assert what_if.cheapest(plans["fivetran"], large).most is not None
 
 
 def test_a_tool_syncs_as_often_as_its_plan_allows() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from loadgen.costs.cards import load_cards
-from loadgen.costs.outlook import outlook
+from loadgen.costs.projection import outlook
+from loadgen.costs.text import big, counted, dollars, gigabytes, quantity, span, total
 from loadgen.costs.vendors import VendorPrices
-from loadgen.costs.words import big, counted, dollars, gigabytes, quantity, span, total
 from loadgen.costs.workload import workload_of
-from loadgen.record_costs import Costs, Total, not_priced, read_costs, write_costs
-from loadgen.record_reader import load_run
-from loadgen.report.costs import cost_section
+from loadgen.record.costs import Costs, Total, not_priced, read_costs, write_costs
+from loadgen.record.reader import load_run
+from loadgen.report.tables.costs import cost_section
 from tests.records import START, Made, write_run
 
 DAY = date(2026, 11, 23)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from loadgen import decision
-from loadgen.decision import CRITERIA, FIGURES, Part, Rules
+from loadgen.config import decision
+from loadgen.config.decision import CRITERIA, FIGURES, Part, Rules
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 RULES = Rules(

@@ -8,7 +8,7 @@ import pytest
 
 from loadgen import cli
 from loadgen.commands import demo
-from loadgen.settings import load_settings
+from loadgen.config.settings import load_settings
 
 
 def step(code: str, *, checks: bool = False) -> demo.Step:

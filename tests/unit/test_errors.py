@@ -8,11 +8,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 import loadgen
-from loadgen.costs.aws_door import asked
-from loadgen.costs.reading import Unread
+from loadgen.costs.aws.client import asked
+from loadgen.costs.unavailable import Unread
 from loadgen.errors import PlaygroundError, one_line
 from loadgen.source.postgres import explain
-from loadgen.tools import background
+from loadgen.tools.runners import background
 
 SNOWFLAKE = "002003 (02000): SQL compilation error:\nObject 'USERS' does not exist."
 

@@ -8,7 +8,7 @@ import pytest
 from loadgen.costs.cards import RateCard, load_card, parse_card
 from loadgen.costs.estimate import Priced
 from loadgen.costs.usage import Usage
-from loadgen.record_costs import CostLine, Total
+from loadgen.record.costs import CostLine, Total
 
 # Millions of inserts, updates and deletes, millions of distinct rows, GB: a connection's month.
 SMALL = ("0.4", "0.2", "0.02", "0.52", "0.62")

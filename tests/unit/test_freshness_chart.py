@@ -1,7 +1,7 @@
 """The chart of the copies' ages: a saw a tool, the oldest of each stretch kept."""
 
-from loadgen.report.deliveries import by_tool
-from loadgen.report.freshness import TALL, WIDE, draw_freshness, saws
+from loadgen.report.analysis.deliveries import by_tool
+from loadgen.report.charts.freshness import TALL, WIDE, draw_freshness, saws
 from tests.records import START, marker
 
 

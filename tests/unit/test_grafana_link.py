@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from grafana.__main__ import DASHBOARDS
-from loadgen.grafana_link import load_dashboard
+from loadgen.config.grafana_link import load_dashboard
 
 BEGAN, ENDED = datetime(2026, 11, 23, 10, tzinfo=UTC), datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.destination.tools_file import Tool, parse_tools
+from loadgen.tools.tools_file import Tool, parse_tools
 
 ROOT = Path(__file__).parents[2]
 GUIDES = {

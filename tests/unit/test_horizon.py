@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
+from loadgen.source.markers import Marker
 from loadgen.verify.horizon import Horizon, horizon_of
-from loadgen.workload.markers import Marker
 
 AT = datetime(2026, 11, 23, 7, tzinfo=UTC)
 # Sequence, horizon, age: one a minute, the newest just written.

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from loadgen.engine.journal import Journal
-from loadgen.record import RunRecord
-from loadgen.record_reader import load_run
-from loadgen.record_run import JournalEvent
+from loadgen.load.journal import Journal
+from loadgen.record.reader import load_run
+from loadgen.record.run import JournalEvent
+from loadgen.record.writer import RunRecord
 
 BEGAN = datetime(2026, 2, 28, 23, 59, tzinfo=UTC)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import RecordError
-from loadgen.record import VERIFY_FILE, RunRecord
-from loadgen.record_costs import CostLine, Costs, not_priced, write_costs
+from loadgen.record.costs import CostLine, Costs, not_priced, write_costs
+from loadgen.record.writer import VERIFY_FILE, RunRecord
 from loadgen.verify.findings import KINDS
-from loadgen.watching.kept import Kept, KeptReader
+from loadgen.watch.last_results import Kept, KeptReader
 from tests.records import START, Made, write_run
 
 

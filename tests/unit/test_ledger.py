@@ -4,11 +4,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from loadgen.workload.arrivals import Schedule
 from loadgen.workload.ledger import Counts, Ledger
-from loadgen.workload.mix import OPERATIONS, Mix
-from loadgen.workload.streams import Arrival
-from loadgen.workload.walk import Share
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.shards import Share
+from loadgen.workload.schedule.streams import Arrival
 
 LIMIT = 1.0
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError
-from loadgen.settings import Settings
-from loadgen.worker_token import require_worker_token
+from loadgen.load.worker_token import require_worker_token
 from tests.conftest import clean_environment, find_free_port
 
 SCRIPT = """
@@ -25,7 +25,8 @@ SCRIPT = """
     from locust import constant, task
     from locust.env import Environment
     from locust.rpc import Message
-    from loadgen import locust_patches, steady_clock, worker_token
+    from loadgen import steady_clock
+    from loadgen.load import locust_patches, worker_token
 
     def end(exc):
         raise SystemExit(f"refused: {exc}")
@@ -204,7 +205,7 @@ WORKER = """
     import sys
     import locust
     from locust.env import Environment
-    from loadgen import locust_patches
+    from loadgen.load import locust_patches
 
     def end(exc):
         raise SystemExit(f"refused: {exc}")
@@ -217,7 +218,7 @@ MASTER = """
     import sys
     import locust, gevent
     from locust.env import Environment
-    from loadgen import locust_patches
+    from loadgen.load import locust_patches
 
     def end(exc):
         raise SystemExit(f"refused: {exc}")

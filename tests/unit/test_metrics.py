@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.metrics import BUCKETS, _buckets
+from loadgen.load.metrics import BUCKETS, _buckets
 from loadgen.workload.histogram import Histogram, upper_edge
 
 LATENCIES = st.lists(st.floats(1e-5, 100.0), max_size=50)

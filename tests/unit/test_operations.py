@@ -6,19 +6,15 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from loadgen.wire import executed, execution
-from loadgen.workload import events, synthetic
+from loadgen.load.driver.wire import executed, execution
+from loadgen.load.driver.writes import Write
+from loadgen.load.operations import Operations
+from loadgen.workload.data import events, synthetic
+from loadgen.workload.data.pools import small_pools
 from loadgen.workload.keys import key_maker, run_namespace
-from loadgen.workload.mix import OPERATIONS
-from loadgen.workload.operations import (
-    OPEN_ORDERS_LIMIT,
-    Operations,
-    Order,
-    Write,
-    lowest_deleted_rank,
-)
-from loadgen.workload.pools import small_pools
-from loadgen.workload.streams import Arrival, Stream
+from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.schedule.streams import Arrival, Stream
+from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
 from tests.plans import plan_of, unit
 
 USERS = 1000

@@ -10,21 +10,19 @@ from typing import Any, cast
 
 import pytest
 
-from loadgen.engine import terminal
-from loadgen.engine.conductor import Conductor
-from loadgen.engine.tuning import Pause
+from loadgen.config.thresholds import Measured, Threshold
 from loadgen.errors import EXIT_CODES, first_exit_code
-from loadgen.record import RunRecord
-from loadgen.record_reader import load_run, read_generator, read_samples
-from loadgen.record_rows import GeneratorSample
-from loadgen.report.compare import Study, differences, plain
-from loadgen.report.facts import facts_of
+from loadgen.load import console
+from loadgen.load.controller import Conductor
+from loadgen.load.live_changes import Pause
+from loadgen.record.reader import load_run, read_generator, read_samples
+from loadgen.record.rows import GeneratorSample
+from loadgen.record.writer import RunRecord
+from loadgen.report.analysis.compare import Study, differences, plain
+from loadgen.report.analysis.run import facts_of
+from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.folder import write_report
-from loadgen.report.verdict import Verdict, judge
-from loadgen.thresholds import Measured, Threshold
-from loadgen.workload.clock import Sampled
 from loadgen.workload.ledger import Counts
-from loadgen.workload.mix import OPERATIONS
 from loadgen.workload.outcome import (
     Evidence,
     Outcome,
@@ -34,6 +32,8 @@ from loadgen.workload.outcome import (
     recorded,
     verdict_of,
 )
+from loadgen.workload.schedule.clock import Sampled
+from loadgen.workload.schedule.mix import OPERATIONS
 from tests.records import START, VERIFIED, Made, rows_after, write_run
 
 COMMITTED = dict(zip(OPERATIONS, (600, 1200, 300, 12), strict=True))  # of Made() in 60 s
@@ -220,7 +220,7 @@ def test_one_verdict_in_all_places(
         record=SimpleNamespace(path=path),
         sampled=Sampled(60),
     )
-    terminal.print_summary(outcome, cast("Conductor", conductor))
+    console.print_summary(outcome, cast("Conductor", conductor))
     shown = capsys.readouterr().out
     assert f"verdict: {outcome.verdict}\n" in shown
     assert ("INVALID" in shown) is not valid

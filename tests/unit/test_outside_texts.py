@@ -14,9 +14,9 @@ import pytest
 from loadgen import cli
 from loadgen.commands.verify_shown import show
 from loadgen.errors import PlaygroundError, one_line, printable
-from loadgen.record import RunRecord
-from loadgen.record_costs import read_costs
-from loadgen.record_reader import read_verify
+from loadgen.record.costs import read_costs
+from loadgen.record.reader import read_verify
+from loadgen.record.writer import RunRecord
 from loadgen.report.folder import write_report
 from loadgen.report.markdown import escaped
 from loadgen.screen import guarded_output

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.workload.profiles import ProfileName, profile
+from loadgen.workload.schedule.profiles import ProfileName, profile
 
 NAMES: tuple[ProfileName, ...] = ("steady", "diurnal", "burst", "ramp")
 names = st.sampled_from(NAMES)

@@ -10,7 +10,7 @@ import pytest
 from dotenv import dotenv_values
 
 from loadgen import __version__, cli
-from loadgen.settings import Settings, allowed, load_settings
+from loadgen.config.settings import Settings, allowed, load_settings
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -138,7 +138,11 @@ def test_one_reader_of_the_environment() -> None:
         for path in (ROOT / "loadgen").rglob("*.py")
         if reads.search(path.read_text(encoding="utf-8"))
     }
-    assert found <= {"loadgen/settings.py", "loadgen/source/postgres.py", "loadgen/proxies.py"}
+    assert found <= {
+        "loadgen/config/settings.py",
+        "loadgen/source/postgres.py",
+        "loadgen/proxies.py",
+    }
 
 
 @pytest.mark.parametrize("target", ["help", "setup", "demo", "test", "check", "bench", "clean"])

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from loadgen.settings import Settings, load_settings
+from loadgen.config.settings import Settings, load_settings
 from loadgen.source.observe import Slot
-from loadgen.watching.notices import Notices
-from loadgen.watching.protection import Danger, Protection, dangers
+from loadgen.watch.notices import Notices
+from loadgen.watch.protection import Danger, Protection, dangers
 from tests.conftest import find_free_port
 
 SLOT = Danger("slot a", "slot a retains much")

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from loadgen.door_client import DoorError, LoadControl
-from loadgen.expose import Exposable, TunnelError, tunnel
+from loadgen.control import DoorError, LoadControl
 from loadgen.proxies import is_local
+from loadgen.source.tunnel import Exposable, TunnelError, tunnel
 from tests.proxy import refusing_proxy
 
 

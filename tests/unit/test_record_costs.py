@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import RecordError
-from loadgen.record_costs import (
+from loadgen.record.costs import (
     COSTS_FILE,
     CostLine,
     Costs,

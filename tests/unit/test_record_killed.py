@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record_reader import load_run, read_samples
-from loadgen.record_rows import law_holds
+from loadgen.record.reader import load_run, read_samples
+from loadgen.record.rows import law_holds
 
 StartPython = Callable[..., subprocess.Popen[str]]
 
@@ -23,8 +23,8 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from loadgen.record import RunRecord
-from loadgen.record_rows import Sample
+from loadgen.record.writer import RunRecord
+from loadgen.record.rows import Sample
 
 record = RunRecord.create(Path(sys.argv[1]), "run-1")
 record.write_run({"seed": 0, "totals": {}})
@@ -108,8 +108,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 import gevent
-from loadgen.record import RunRecord
-from loadgen.record_rows import Sample
+from loadgen.record.writer import RunRecord
+from loadgen.record.rows import Sample
 
 record = RunRecord.create(Path(sys.argv[1]), "run-1")
 record.write_run({"seed": 0})

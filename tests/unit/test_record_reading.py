@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadgen.errors import RecordError
-from loadgen.record import RunRecord
-from loadgen.record_reader import (
+from loadgen.record.reader import (
     find_run,
     load_run,
     read_freshness,
     read_samples,
     read_slots,
 )
-from loadgen.record_rows import MarkerSample, Sample, SlotSample, csv_line
+from loadgen.record.rows import MarkerSample, Sample, SlotSample, csv_line
+from loadgen.record.writer import RunRecord
 
 AT = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 SAMPLE = Sample(AT, "insert_order", 10.0, 7, 3, 1, 1, 1, 1)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import RecordError
-from loadgen.record import RUN_KEYS, RunRecord
-from loadgen.record_reader import find_run, load_run, read_samples, read_slots
-from loadgen.record_rows import MarkerSample, Sample, SlotSample, columns_of, iso, law_holds
+from loadgen.record.reader import find_run, load_run, read_samples, read_slots
+from loadgen.record.rows import MarkerSample, Sample, SlotSample, columns_of, iso, law_holds
+from loadgen.record.writer import RUN_KEYS, RunRecord
 
 AT = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
 SAMPLE = Sample(AT, "insert_order", 10.0, 7, 3, 1, 1, 1, 1, 0.001, 0.002, 0.003)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from loadgen.record_rows import MarkerSample
-from loadgen.record_run import JournalEvent
-from loadgen.report import words
-from loadgen.report.deliveries import Deliveries, by_tool
-from loadgen.report.recovery import Interruption, interruptions, recovery_of
+from loadgen.record.rows import MarkerSample
+from loadgen.record.run import JournalEvent
+from loadgen.report import text
+from loadgen.report.analysis.deliveries import Deliveries, by_tool
+from loadgen.report.analysis.recovery import Interruption, interruptions, recovery_of
 from tests.records import START, marker
 
 EVERY = 10  # seconds between two markers
@@ -88,7 +88,7 @@ def test_a_tool_that_does_not_come_back_is_said_to() -> None:
     assert (found.began, found.resumed, found.caught_up) == (at(192), None, None)
     assert found.oldest == timedelta(seconds=190)
     (line,) = told(gone)
-    assert line[2:] == ("the rest of the run", "3 min 10 s", words.NOTHING)
+    assert line[2:] == ("the rest of the run", "3 min 10 s", text.NOTHING)
     slow = [*rows, *[delivered(k, 305 - EVERY * k) for k in range(20, 30)], delivered(30, 20.0)]
     (line,) = told(slow)
     assert line[4] == "not by the end"
@@ -137,6 +137,6 @@ def test_a_copy_that_went_back_is_told_until_it_is_there_again() -> None:
     found = recovery_of({}, {}, journal)
     assert found
     assert found.anew.rows == (
-        ("copy", words.moment(START + timedelta(seconds=10)), "40", "none", "15 s"),
-        ("slow", words.moment(START + timedelta(seconds=12)), "40", "7", "not by the end"),
+        ("copy", text.moment(START + timedelta(seconds=10)), "40", "none", "15 s"),
+        ("slow", text.moment(START + timedelta(seconds=12)), "40", "7", "not by the end"),
     )

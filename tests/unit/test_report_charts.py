@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.record import RunRecord
-from loadgen.record_reader import load_run, read_samples
-from loadgen.report import charts
-from loadgen.report.charts import Frame, Head, Mark
-from loadgen.report.facts import facts_of
-from loadgen.report.gallery import Gallery, gallery
-from loadgen.report.palette import DARK, LIGHT
-from loadgen.report.series import Span
-from loadgen.report.svg import Drawing, sheet
+from loadgen.record.reader import load_run, read_samples
+from loadgen.record.writer import RunRecord
+from loadgen.report.analysis.downsample import Span
+from loadgen.report.analysis.run import facts_of
+from loadgen.report.charts import load
+from loadgen.report.charts.chart_list import Gallery, gallery
+from loadgen.report.charts.load import Frame, Head, Mark
+from loadgen.report.charts.palette import DARK, LIGHT
+from loadgen.report.charts.svg import Drawing, sheet
 from tests.records import RATES, START, Made, write_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -126,13 +126,13 @@ def test_the_journal_is_marked_by_number(tmp_path: Path) -> None:
 def test_many_marks_have_no_numbers() -> None:
     """A dozen numbers can be read, a hundred can't."""
     many = Frame(60, tuple(Mark(i / 2, f"no{i}") for i in range(100)))
-    svg = charts.draw_rates(Head("insert_order", "Says."), some_spans(), many).inline()
+    svg = load.draw_rates(Head("insert_order", "Says."), some_spans(), many).inline()
     assert not [text for text in texts(svg) if text.startswith("no")]
 
 
 def test_colors_follow_the_page() -> None:
     """In a page each colour is a variable; no light colour is left that dark can't change."""
-    drawing = charts.draw_rates(Head("insert_order", "Says."), some_spans(), Frame(60))
+    drawing = load.draw_rates(Head("insert_order", "Says."), some_spans(), Frame(60))
     inline = drawing.inline()
     assert "var(--insert-order)" in inline
     assert "var(--muted)" in inline
@@ -142,7 +142,7 @@ def test_colors_follow_the_page() -> None:
 
 def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
     """It carries its paper, and a rule for each of its colours."""
-    drawing = charts.draw_rates(Head("insert_order", "Says."), some_spans(), Frame(60))
+    drawing = load.draw_rates(Head("insert_order", "Says."), some_spans(), Frame(60))
     alone = sheet([drawing, drawing, drawing])
     root = ET.fromstring(alone)  # noqa: S314
     assert (root.get("width"), root.get("height")) == ("840", "504")
@@ -156,7 +156,7 @@ def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
 
 def test_text_stays_text_in_the_pages_font() -> None:
     """Letters are not turned into outlines, and bring no font of their own."""
-    drawing = charts.draw_rates(Head("insert_order", "All is well."), some_spans(), Frame(60))
+    drawing = load.draw_rates(Head("insert_order", "All is well."), some_spans(), Frame(60))
     assert {"New orders", "All is well.", "per second", "seconds", "committed"} <= set(
         texts(drawing.inline())
     )
@@ -182,7 +182,7 @@ def test_the_same_run_is_drawn_the_same(tmp_path: Path) -> None:
 def test_names_are_text_and_not_markup() -> None:
     """An operation's name may hold any sign; none of it becomes markup or mathematics."""
     name = '<b>&"$x_1$'
-    drawing = charts.draw_rates(Head(name, "$a$ < b & c"), some_spans(), Frame(60))
+    drawing = load.draw_rates(Head(name, "$a$ < b & c"), some_spans(), Frame(60))
     assert {name, "$a$ < b & c"} <= set(texts(drawing.inline()))
     assert ET.fromstring(drawing.inline()).get("aria-label") == f"{name}: $a$ < b & c"  # noqa: S314
 
@@ -191,9 +191,9 @@ def test_latencies_share_one_scale() -> None:
     """The least and the greatest of all charts bound each; without any there is no chart."""
     quick = some_spans(service=0.001, worst_intended=0.2)
     slow = some_spans(service=0.004, worst_intended=3.0)
-    assert charts.latency_limits([quick, slow]) == (0.001, 3.0)
+    assert load.latency_limits([quick, slow]) == (0.001, 3.0)
     blank = some_spans(service=None, worst_service=None, intended=None, worst_intended=None)
-    assert charts.latency_limits([blank]) is None
+    assert load.latency_limits([blank]) is None
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_latencies_share_one_scale() -> None:
 def test_latency_ticks_carry_their_unit(limits: tuple[float, float], ticks: set[str]) -> None:
     """A logarithmic axis is only read right where its ticks say what they are."""
     head = Head("insert_order", "Says.")
-    drawing = charts.draw_latency(head, some_spans(), Frame(60), limits)
+    drawing = load.draw_latency(head, some_spans(), Frame(60), limits)
     assert ticks <= set(texts(drawing.inline()))
 
 
@@ -221,7 +221,7 @@ def test_a_latency_without_neighbours_is_a_dot() -> None:
     ]
     head, dot = Head("soft_delete_user", "Says."), re.compile(r'<use [^>]*style="fill: #\w{6}"/>')
     for spans, dots in ((sparse, 2 * 54), (lonely, 0)):
-        drawing = charts.draw_latency(head, spans, Frame(160), (0.001, 0.002))
+        drawing = load.draw_latency(head, spans, Frame(160), (0.001, 0.002))
         assert len(dot.findall(drawing.body)) == dots
 
 
@@ -233,7 +233,7 @@ def test_a_latency_without_neighbours_is_a_dot() -> None:
 def test_time_has_the_unit_that_suits_it(length: float, unit: str, tick: str) -> None:
     """Seconds, minutes or hours since the start, in steps that people count in."""
     spans = [replace(span, end=length) for span in some_spans(1)]
-    found = texts(charts.draw_rates(Head("insert_order", "S."), spans, Frame(length)).inline())
+    found = texts(load.draw_rates(Head("insert_order", "S."), spans, Frame(length)).inline())
     assert {unit, tick} <= set(found)
 
 
@@ -242,13 +242,13 @@ def test_time_has_the_unit_that_suits_it(length: float, unit: str, tick: str) ->
 )
 def test_rates_have_the_unit_that_suits_them(per_second: float, unit: str) -> None:
     """Fifty an hour is a number; 0.0139 a second is a riddle."""
-    assert charts.rate_unit(per_second)[1] == unit
+    assert load.rate_unit(per_second)[1] == unit
 
 
 @given(heights=st.lists(st.floats(0, 1), min_size=1, max_size=4).map(sorted))
 def test_names_at_the_ends_of_lines_never_overlap(heights: Sequence[float]) -> None:
     """They keep a gap and stay within the axes, wherever the lines end."""
-    placed = charts._apart(heights)
+    placed = load._apart(heights)
     assert all(b - a > 0.08 for a, b in pairwise(placed))
     assert placed[0] >= 0.02
     assert placed[-1] <= 1.001

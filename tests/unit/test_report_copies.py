@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record import RunRecord
-from loadgen.record_reader import read_deliveries
-from loadgen.record_rows import ExpectedMarker, SlotSample
-from loadgen.report import words
-from loadgen.report.copies import copies_of
-from loadgen.report.deliveries import by_tool
+from loadgen.config.settings import HARD_CASES
+from loadgen.record.reader import read_deliveries
+from loadgen.record.rows import ExpectedMarker, SlotSample
+from loadgen.record.writer import RunRecord
+from loadgen.report import text as words
+from loadgen.report.analysis.deliveries import by_tool
+from loadgen.report.analysis.run_summary import study_in
 from loadgen.report.folder import write_report
-from loadgen.report.studies import study_in
-from loadgen.settings import HARD_CASES
+from loadgen.report.tables.tools import copies_of
 from loadgen.verify.cases import CaseFindings, judged_cases
 from loadgen.verify.findings import Finding
 from tests.pages import markdown_tables, page_of

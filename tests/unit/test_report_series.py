@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.record_rows import Sample
-from loadgen.report.intervals import (
+from loadgen.record.rows import Sample
+from loadgen.report.analysis.downsample import MOST_SPANS, spans, steps
+from loadgen.report.analysis.intervals import (
     Gap,
     Interval,
     Standstill,
@@ -16,7 +17,6 @@ from loadgen.report.intervals import (
     skipped_beside,
     standstill,
 )
-from loadgen.report.series import MOST_SPANS, spans, steps
 from tests.records import START
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record import RunRecord
-from loadgen.record_reader import load_run, read_samples
-from loadgen.record_run import Totals
-from loadgen.report.facts import Facts, facts_of
-from loadgen.report.verdict import Verdict, judge, of_asked
+from loadgen.record.reader import load_run, read_samples
+from loadgen.record.run import Totals
+from loadgen.record.writer import RunRecord
+from loadgen.report.analysis.run import Facts, facts_of
+from loadgen.report.analysis.verdict import Verdict, judge, of_asked
 from tests.records import RATES, START, Made, rows_after, write_run
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.report import palette, words
+from loadgen.report import text as words
+from loadgen.report.charts import palette
 
 OPERATION_COLORS = ("insert-order", "insert-event", "update-order-status", "soft-delete-user")
 # Severe colour blindness in linear RGB: Machado, Oliveira, Fernandes 2009.

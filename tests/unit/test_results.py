@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.decision import Rules
+from loadgen.config.decision import Rules
 from loadgen.errors import RecordError
-from loadgen.record import RunRecord
-from loadgen.report.deliveries import Deliveries
+from loadgen.record.writer import RunRecord
+from loadgen.report.analysis.deliveries import Deliveries
+from loadgen.report.analysis.tool_summary import Correct, Standing
+from loadgen.report.decision_matrix import Words, read_words
 from loadgen.report.folder import write_report
-from loadgen.report.matrix import Words, read_words
 from loadgen.report.results import blank, results
-from loadgen.report.standing import Correct, Standing
 from tests.pages import markdown_tables, page_of
 from tests.records import START, VERIFIED, Made, marker, write_run
 

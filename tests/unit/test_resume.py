@@ -11,19 +11,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadgen.engine.process import Remote
-from loadgen.engine.remote import write_off
-from loadgen.engine.resume import find_resumable, not_taken, position_of, resumed_of
+from loadgen.config.settings import Settings
 from loadgen.errors import RecordError
-from loadgen.record import RunRecord
-from loadgen.settings import Settings
-from loadgen.workload.arrivals import Schedule
+from loadgen.load.recovery import write_off
+from loadgen.load.resume import find_resumable, not_taken, position_of, resumed_of
+from loadgen.load.worker_state import Remote
+from loadgen.record.writer import RunRecord
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
-from loadgen.workload.mix import OPERATIONS, Mix
-from loadgen.workload.plan import Plan
-from loadgen.workload.streams import ArrivalKind
-from loadgen.workload.walk import WHOLE, Share
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.shards import WHOLE, Share
+from loadgen.workload.schedule.streams import ArrivalKind
 from tests.records import BEFORE
 
 RATES = dict(zip(OPERATIONS, (36_000.0, 72_000.0, 18_000.0, 720.0), strict=True))

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from loadgen.commands import seed
-from loadgen.workload.baseline import Phase, Step
+from loadgen.source.seed import Phase, Step
 
 
 class Clock:

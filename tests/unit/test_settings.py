@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.errors import SettingsError
-from loadgen.settings import (
+from loadgen.config.settings import (
     MASK,
     OPERATIONS,
     RATE_SETTINGS,
@@ -17,6 +16,7 @@ from loadgen.settings import (
     misspelt,
     origins,
 )
+from loadgen.errors import SettingsError
 
 NAMES = tuple(Settings.model_fields)
 

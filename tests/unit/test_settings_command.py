@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadgen import cli
-from loadgen.settings import MASK, Settings
+from loadgen.config.settings import MASK, Settings
 
 
 @pytest.fixture(autouse=True)

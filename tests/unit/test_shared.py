@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from loadgen.destination.shared import Shared
+from loadgen.tools.readers.shared import Shared
 from tests.polling import wait_for
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.record_rows import MarkerSample
-from loadgen.watching.sightings import BUCKETS, Deliveries, Look, Sightings
-from loadgen.workload.markers import Marker
+from loadgen.record.rows import MarkerSample
+from loadgen.source.markers import Marker
+from loadgen.watch.marker_reader import BUCKETS, Deliveries, Look, Sightings
 
 ZERO = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import SourceError
-from loadgen.source import binaries
-from loadgen.source.account import Account
-from loadgen.source.binaries import find_binaries
+from loadgen.source.embedded import binaries
+from loadgen.source.embedded.account import Account
+from loadgen.source.embedded.binaries import find_binaries
 
 OURSELVES = Account("me", os.geteuid(), os.getegid(), switch=False)
 ROOT = Account("nobody", os.geteuid(), os.getegid(), switch=True)

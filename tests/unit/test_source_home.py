@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import SourceError
-from loadgen.source import home
-from loadgen.source.account import Account, server_account
-from loadgen.source.home import Home, belongs, former_home, home_of, locked, make_home
+from loadgen.source.embedded import home
+from loadgen.source.embedded.account import Account, server_account
+from loadgen.source.embedded.home import Home, belongs, former_home, home_of, locked, make_home
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.source import postmaster
-from loadgen.source.postmaster import Postmaster, halt, last_words, running
+from loadgen.source.embedded import postmaster
+from loadgen.source.embedded.postmaster import Postmaster, halt, last_words, running
 
 
 def pid_file(data: Path, pid: int, status: str = "ready   ") -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from loadgen import steady_clock
 from loadgen.steady_clock import SteadyClock
-from loadgen.workload.clock import Sampled, sampled
+from loadgen.workload.schedule.clock import Sampled, sampled
 
 BEGAN = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from loadgen.workload import events, synthetic
-from loadgen.workload.pools import CURRENCIES, small_pools, weighted
+from loadgen.workload.data import events, synthetic
+from loadgen.workload.data.pools import CURRENCIES, small_pools, weighted
 
 POOLS = small_pools()
 DRAW = st.integers(0, 2**64 - 1)

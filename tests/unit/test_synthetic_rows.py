@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.workload import events, synthetic
-from loadgen.workload.history import DAYS, EPOCH, History
-from loadgen.workload.lives import lives
-from loadgen.workload.people import People, people
-from loadgen.workload.rows import BLOCK_ROWS, Parameters, Rows, Table
+from loadgen.workload.data import events, synthetic
+from loadgen.workload.data.baseline_rows import BLOCK_ROWS, Parameters, Rows, Table
+from loadgen.workload.data.growth import DAYS, EPOCH, History
+from loadgen.workload.data.names import People, people
+from loadgen.workload.data.order_lifecycle import lives
 
 END = datetime(2026, 11, 23, tzinfo=UTC)
 FINAL_AFTER = timedelta(days=20)
@@ -73,7 +73,7 @@ def quick_people(monkeypatch: pytest.MonkeyPatch) -> None:
             _PEOPLE[seed] = people(seed)
         return _PEOPLE[seed]
 
-    monkeypatch.setattr("loadgen.workload.rows.people", remembered)
+    monkeypatch.setattr("loadgen.workload.data.baseline_rows.people", remembered)
 
 
 def parameters(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from loadgen import thresholds
+from loadgen.config import thresholds
+from loadgen.config.settings import Settings, load_settings
+from loadgen.config.thresholds import BOTTLENECK, Judged, Measured, Quantiles, Threshold, judge
 from loadgen.errors import SettingsError
-from loadgen.settings import Settings, load_settings
-from loadgen.thresholds import BOTTLENECK, Judged, Measured, Quantiles, Threshold, judge
 from loadgen.workload.ledger import Counts
 
 ROOT = Path(__file__).parents[2]

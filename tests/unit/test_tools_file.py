@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from loadgen.destination.conventions import known
-from loadgen.destination.tools_file import Tool, chosen, load_tools, parse_tools
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.settings import Settings, load_settings
+from loadgen.tools.conventions import known
+from loadgen.tools.tools_file import Tool, chosen, load_tools, parse_tools
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "tools.example.toml").read_text(encoding="utf-8")

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from loadgen.engine.protocol import Swarm
-from loadgen.engine.tuning import Pause, Tuning
 from loadgen.errors import RecordError
-from loadgen.record import RunRecord
-from loadgen.workload.mix import OPERATIONS, Mix
-from loadgen.workload.plan import Plan
-from loadgen.workload.profiles import ProfileName
+from loadgen.load.live_changes import Pause, Tuning
+from loadgen.load.swarm import Swarm
+from loadgen.record.writer import RunRecord
+from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.profiles import ProfileName
 
 
 @dataclass

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.costs.credits import billed_cloud, metered, modelled
-from loadgen.costs.snowflake_rows import MeteredDay, MeteredHour
-from loadgen.costs.uptime import Awake, awake, awake_hours, by_size, share_of_hour
-from loadgen.costs.window import Window, clock_hour, run_window
-from loadgen.record_rows import Sample
-from loadgen.record_run import run_of
+from loadgen.costs.billing_window import Window, clock_hour, run_window
+from loadgen.costs.snowflake.credits import billed_cloud, metered, modelled
+from loadgen.costs.snowflake.rows import MeteredDay, MeteredHour
+from loadgen.costs.snowflake.uptime import Awake, awake, awake_hours, by_size, share_of_hour
+from loadgen.record.rows import Sample
+from loadgen.record.run import run_of
 from tests.snowflake_account import at
 
 DAY = Window(at("2026-11-20T00:00:00"), at("2026-11-21T00:00:00"))

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.commands.verify_shown import show, some
-from loadgen.destination.columns import Column, quoted
-from loadgen.destination.conventions import Lossy
-from loadgen.destination.tools_file import Tool, parse_tools
-from loadgen.record_rows import DeletedRow
+from loadgen.record.rows import DeletedRow
+from loadgen.tools.columns import Column, quoted
+from loadgen.tools.conventions import Lossy
+from loadgen.tools.tools_file import Tool, parse_tools
 from loadgen.verify.canonical import Form, pair, same
 from loadgen.verify.compare import Comparison, ahead
 from loadgen.verify.deletes import deletes_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.workload.vitals import Marks, Vitals, late_after, p99, worst
+from loadgen.workload.generator_health import Marks, Vitals, late_after, p99, worst
 
 HEALTHY = Vitals(
     begin=100,

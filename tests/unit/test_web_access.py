@@ -9,8 +9,8 @@ from wsgiref.util import setup_testing_defaults
 import psutil
 import pytest
 
+from loadgen.config.settings import load_settings
 from loadgen.errors import SettingsError
-from loadgen.settings import load_settings
 from loadgen.web_access import LARGEST_BODY, AccessControl, is_loopback, require_token
 
 TOKEN = "a long, random text ☃"  # noqa: S105 - of the test

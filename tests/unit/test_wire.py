@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.wire import (
+from loadgen.load.driver.wire import (
     USUAL_ANSWERS,
     Answer,
     Answers,

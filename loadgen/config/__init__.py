@@ -1,0 +1,1 @@
+"""Settings, thresholds and decision rules: what people configure."""

@@ -1,0 +1,86 @@
+"""Asks a running load's control door, from the command line or from the watch."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request
+
+from pydantic import SecretStr
+
+from loadgen.config.settings import Settings, without_login
+from loadgen.errors import PlaygroundError, one_line
+from loadgen.proxies import open_url
+from loadgen.untrusted import parse_json
+
+_SHOWN = 200  # characters of an address
+_SECONDS = 10.0  # an acknowledgement takes two at most
+
+
+class DoorError(PlaygroundError):
+    """The load did not answer, or refused; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadControl:
+    """The control API of a load: its address, and the token that it asks for, if it asks."""
+
+    url: str
+    token: SecretStr | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, url: str | None = None) -> "LoadControl":
+        """Return the one at `url`, else at LOAD_URL, else this machine's."""
+        return cls(url or settings.load_url or _local_url(settings), settings.loadgen_web_token)
+
+    def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Return what the load answers; with a body it is posted. Raises DoorError."""
+        address = f"{self.url.rstrip('/')}/loadgen/{path}"
+        shown = one_line(without_login(self.url), _SHOWN)
+        if shown != self.url or not address.startswith(("http://", "https://")):
+            raise DoorError(
+                f"{shown} is no address of a load: write http://host:port; its password is "
+                "LOADGEN_WEB_TOKEN"
+            )
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        if self.token is not None:
+            # A header is Latin-1 to urllib; the bytes that arrive are the token's UTF-8.
+            token = self.token.get_secret_value().encode().decode("latin-1")
+            headers["Authorization"] = f"Bearer {token}"
+        request = Request(address, data, headers)  # noqa: S310 - http, see above
+        try:
+            with open_url(request, _SECONDS) as answer:
+                text = answer.read()
+            answered = parse_json(text) if text else {}
+        except HTTPError as exc:
+            raise DoorError(f"the load at {self.url} refused: {_reason(exc)}") from exc
+        except (OSError, HTTPException) as exc:
+            why = getattr(exc, "reason", None) or exc
+            raise DoorError(
+                f"no load answers at {self.url} ({why}): start one with `locust`, or name it with "
+                "--url"
+            ) from exc
+        except (ValueError, RecursionError):
+            answered = None
+        if not isinstance(answered, dict):
+            raise DoorError(
+                f"what answers at {self.url} is no load: check METRICS_PORT, or name it by --url"
+            )
+        return answered
+
+
+def _local_url(settings: Settings) -> str:
+    host = settings.metrics_host
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - listened on, but not called
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics_port}"
+
+
+def _reason(exc: HTTPError) -> str:
+    try:
+        return one_line(parse_json(exc.read())["error"])
+    except (ValueError, KeyError, TypeError, OSError, RecursionError):
+        return f"HTTP {exc.code}"

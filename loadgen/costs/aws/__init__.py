@@ -1,0 +1,1 @@
+"""What AWS measured and billed."""

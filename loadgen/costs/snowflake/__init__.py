@@ -1,0 +1,1 @@
+"""What Snowflake measured and billed."""

@@ -1,1 +1,0 @@
-"""Where a tool under test delivers: what the watch asks of any destination."""

@@ -1,0 +1,119 @@
+"""Gathers what `loadgen doctor` judges: reads settings, source, disk and ports, changes nothing."""
+
+import shutil
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from loadgen.config.settings import DEFAULT_USERS, Settings, misspelt
+from loadgen.costs.aws.client import asked, clients
+from loadgen.costs.collect import expected, over_budget
+from loadgen.costs.unavailable import Unread
+from loadgen.doctor.checks import Facts
+from loadgen.errors import DestinationError, SourceError
+from loadgen.source.embedded import server
+from loadgen.source.examine import examine
+from loadgen.source.locate import source_dsn
+from loadgen.source.postgres import connect
+from loadgen.source.schema import is_playground, seed_state, source_problems
+from loadgen.tools.tools_file import Tool
+from loadgen.tools.warehouses import Warehouse, configured, look
+
+
+def gather(
+    settings: Settings,
+    tools: tuple[Tool, ...],
+    chosen: tuple[Tool, ...],
+    hours: float,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    users: int = DEFAULT_USERS,
+) -> Facts:
+    """Read all facts. Raises nothing for a source that can't be read: that is a finding."""
+    problems: list[str] = []
+    source = None
+    try:
+        with connect(source_dsn(settings, start=False)) as conn:
+            problems += source_problems(conn)
+            state = seed_state(conn) if is_playground(conn) else None
+            if state is None or state.progress.get("complete") is not True:
+                problems.append("the baseline is not there, or not whole: run `loadgen seed`")
+            source = examine(conn, clock)
+    except SourceError as exc:
+        problems.append(str(exc))
+    warehouses, unread = _warehouses(settings, chosen)
+    return Facts(
+        settings=settings,
+        hours=hours,
+        users=users,
+        tools=tools,
+        chosen=chosen,
+        misspelt=misspelt(),
+        problems=tuple(problems),
+        source=source,
+        free_bytes=_free_bytes(settings),
+        taken_ports=_taken_ports(settings),
+        warehouses=warehouses,
+        unread_copies=unread,
+        unread_aws=_unread_aws(settings),
+        overspent=_overspent(settings, chosen, hours, clock()),
+    )
+
+
+def _warehouses(
+    settings: Settings, tools: tuple[Tool, ...]
+) -> tuple[tuple[Warehouse, ...], tuple[str, ...]]:
+    """Return the tools' warehouses, and a line for each tool whose Snowflake can't be read."""
+    found, unread = [], []
+    for tool in tools:
+        if not configured(tool, settings):
+            continue
+        try:
+            found.append(look(tool, settings))
+        except DestinationError as exc:
+            unread.append(f"tool {tool.name}: {exc}")
+    return tuple(one for one in found if one is not None), tuple(unread)
+
+
+def _unread_aws(settings: Settings) -> str | None:
+    """Return why AWS can't be read; None where it can, or where it is not set up."""
+    if settings.aws_region is None:
+        return None
+    client = clients(settings)
+    found = asked(
+        "tag:GetResources",
+        lambda: client("resourcegroupstaggingapi").get_resources(ResourcesPerPage=1),
+    )
+    return found.why if isinstance(found, Unread) else None
+
+
+def _overspent(
+    settings: Settings, tools: tuple[Tool, ...], hours: float, now: datetime
+) -> str | None:
+    """Return in a line that so many hours may cost more than BUDGET_USD; None where they don't."""
+    planned = settings.model_copy(update={"test_duration_hours": hours})
+    lines = [line for line in expected(planned, tools, now) if line.amount is not None]
+    return over_budget(lines, Decimal(str(settings.budget_usd)))
+
+
+def _free_bytes(settings: Settings) -> int | None:
+    """Return what is free on the embedded server's disk; of another server's nobody here knows."""
+    running = None if settings.database_url else server.status(Path.cwd())
+    return shutil.disk_usage(running.data_dir).free if running else None
+
+
+def _taken_ports(settings: Settings) -> tuple[str, ...]:
+    named = {"METRICS_PORT": settings.metrics_port, "WATCH_PORT": settings.watch_port}
+    return tuple(n for n, port in named.items() if not _can_listen(settings.metrics_host, port))
+
+
+def _can_listen(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

@@ -1,1 +1,0 @@
-"""One run of the load: conducted here, performed by this process or by workers."""

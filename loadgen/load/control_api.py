@@ -1,0 +1,175 @@
+"""The control door: a running load's state and levers over HTTP, JSON in and out.
+
+The same routes are on the metrics port and on Locust's own page. A request is checked whole before
+any of it is applied; what is refused says so in one line, `{"error": …}`.
+"""
+
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from flask import Blueprint, Flask, Response, jsonify, request
+
+from loadgen.config.settings import RATE_SETTINGS, load_settings
+from loadgen.errors import SettingsError, meant
+from loadgen.load.run import Run
+from loadgen.untrusted import parse_json
+from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.schedule.profiles import ProfileName
+
+PREFIX = "/loadgen"
+_RESERVED = {"at", "kind"}
+
+
+class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
+    """A request that can't be done: the HTTP status and the line that says why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+def make_door(run: Callable[[], Run | None], base: str = "") -> Blueprint:
+    """Return the routes below `base`; `run` gives the test that is going on, or was last, or None.
+
+    Who may use them is `web_access`'s business.
+    """
+    door = Blueprint("loadgen", __name__, url_prefix=f"{base}{PREFIX}")
+
+    @door.errorhandler(_Refused)
+    def refuse(exc: _Refused) -> tuple[Response, int]:
+        return jsonify({"error": str(exc)}), exc.status
+
+    @door.get("/rates")
+    def state() -> Response:
+        return jsonify(status(run()))
+
+    def pull(lever: Callable[[Run, dict[str, Any]], None]) -> Callable[[], Response]:
+        def view() -> Response:
+            body = _body()
+            going_on = _going_on(run())
+            lever(going_on, body)
+            return jsonify(status(going_on))
+
+        return view
+
+    for name, lever in _LEVERS.items():
+        door.add_url_rule(f"/{name}", f"post_{name}", pull(lever), methods=["POST"])
+    return door
+
+
+def _change(run: Run, body: Mapping[str, object]) -> None:
+    rates, profile = _checked(_named(body.get("rates_per_hour", {})), body.get("profile"))
+    run.change(rates, profile, by=_by(body))
+
+
+def _pause(run: Run, body: Mapping[str, object]) -> None:
+    reason = body.get("reason", "asked for")
+    if not isinstance(reason, str) or not reason.strip():
+        raise _Refused(400, "reason has to be a text")
+    run.conductor.tuning.pause(reason, by=_by(body))
+
+
+def _resume(run: Run, body: Mapping[str, object]) -> None:
+    run.conductor.tuning.resume(by=_by(body))
+
+
+def _journal(run: Run, body: Mapping[str, object]) -> None:
+    details = dict(body)
+    kind = details.pop("kind", None)
+    if not isinstance(kind, str) or not kind.isidentifier():
+        raise _Refused(400, "kind has to be a word, such as slot_lost")
+    if taken := _RESERVED & set(details):
+        raise _Refused(400, f"{', '.join(sorted(taken))}: written by the journal itself")
+    run.conductor.journal(kind, **details)
+
+
+_LEVERS: Final = {"rates": _change, "pause": _pause, "resume": _resume, "journal": _journal}
+
+
+def keep_order(app: Flask) -> None:
+    """Have JSON, and Locust's page, name operations and rates in their own order."""
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    app.jinja_env.policies["json.dumps_kwargs"] = {"sort_keys": False}
+
+
+def status(run: Run | None) -> dict[str, object]:
+    """Return what a load does at this moment, as plain values."""
+    if run is None or run.outcome is not None:
+        last = run.conductor.plan.run_id if run is not None else None
+        return {"run_id": None, "last_run_id": last, "state": "idle"}
+    conductor = run.conductor
+    tuning, swarm, latest = conductor.tuning, conductor.swarm, conductor.latest
+    counts, targets = swarm.counts(), swarm.target_rates()
+    paused = tuning.paused
+    return {
+        "run_id": conductor.plan.run_id,
+        "state": "finishing" if run.finishing else "paused" if paused else "running",
+        "profile": tuning.profile,
+        "rates_per_hour": dict(tuning.mix.rates_per_hour),
+        "applied_by": tuning.applied_by,
+        "reason": paused.reason if paused else None,
+        "seconds": max(0.0, round(swarm.elapsed(), 3)),
+        "duration_seconds": conductor.plan.duration,
+        "operations": {
+            name: {
+                "target": targets[name],
+                "offered": counts[name].offered,
+                "committed": counts[name].committed,
+                "failed": counts[name].failed,
+                "skipped": counts[name].skipped,
+                "unknown": counts[name].unknown,
+                "in_flight": counts[name].in_flight,
+                "service_p95": latest[name].service_p95 if name in latest else None,
+                "intended_p95": latest[name].intended_p95 if name in latest else None,
+            }
+            for name in OPERATIONS
+        },
+    }
+
+
+def _body() -> dict[str, Any]:
+    """Return the JSON object that was posted, its texts printable."""
+    try:
+        body = parse_json(request.get_data()) if request.is_json else None
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise _Refused(400, "post a JSON object, with Content-Type: application/json")
+    return body
+
+
+def _going_on(run: Run | None) -> Run:
+    if run is None or run.finishing or run.outcome is not None:
+        raise _Refused(409, "no run is going on: start one, then ask again")
+    return run
+
+
+def _named(rates: object) -> Mapping[str, object]:
+    if not isinstance(rates, Mapping):
+        raise _Refused(400, "rates_per_hour has to be an object, {operation: rate per hour}")
+    for name in rates:
+        if name not in OPERATIONS:
+            hint = meant(str(name), OPERATIONS)
+            raise _Refused(400, f"no operation is called {name!r}: {hint}")
+    return rates
+
+
+def _checked(
+    rates: Mapping[str, object], profile: object
+) -> tuple[dict[str, float], ProfileName | None]:
+    """Return the values, checked as the settings that they are."""
+    given = {RATE_SETTINGS[name]: str(rate) for name, rate in rates.items()}
+    try:
+        settings = load_settings({**given, "profile": profile}, given_by="request")
+    except SettingsError as exc:
+        raise _Refused(400, str(exc).replace("\n", "; ")) from exc
+    found = {name: float(getattr(settings, RATE_SETTINGS[name])) for name in rates}
+    return found, settings.profile if profile is not None else None
+
+
+def _by(body: Mapping[str, object]) -> str:
+    by = body.get("by", "http")
+    if not isinstance(by, str) or not by.isidentifier():
+        raise _Refused(400, "by has to be a word, such as cli or watch")
+    return by

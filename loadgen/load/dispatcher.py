@@ -1,0 +1,251 @@
+"""The load's hot path: a process's hands take due arrivals, send them and account for the answers.
+
+All of it runs in gevent's hub, called when an answer has come or an arrival falls due; the users
+(`users`) only open connections and wait. A switch between greenlets for each write would cost a
+microsecond, and a hand that has just been answered takes the next due arrival in the same call.
+"""
+
+import gevent.hub  # isort: skip - first, with Locust's patch in force
+from collections import deque
+from collections.abc import Iterator
+from math import inf
+from time import monotonic
+
+import psycopg
+from greenlet import getcurrent, greenlet
+
+from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
+from loadgen.load.driver.timer import new_timer
+from loadgen.load.driver.writes import Write
+from loadgen.load.lookup import Lost, backend_alive, is_committed
+from loadgen.load.operations import Operations
+from loadgen.workload.connection_tracker import Connections
+from loadgen.workload.generator_health import late_after
+from loadgen.workload.ledger import Ledger
+from loadgen.workload.schedule.clock import ScheduleClock
+from loadgen.workload.schedule.streams import Arrival
+
+STALL_SECONDS = 5.0
+NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
+
+
+class Crew:
+    """What the hands of one process share, and the hand-over of due arrivals to free ones."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        clock: ScheduleClock,
+        ledger: Ledger,
+        operations: Operations,
+        depth: int = 1,
+    ) -> None:
+        self.depth = depth  # writes that a connection has under way at once
+        self.connections = connections
+        self.clock = clock
+        self.ledger = ledger
+        self.operations = operations
+        self.lost: list[Lost] = []
+        self.hands: set[Hand] = set()
+        self.holding = False  # take nothing for the moment
+        self.retired = False  # nor ever again
+        self.ticked_at: float | None = None  # in a worker: when it last knew that it was alive
+        self.late_after = late_after(ledger.lateness_limit)  # seconds
+        self.late_wakes = 0  # times a free hand was given an arrival later than that
+        self._free: list[Hand] = []  # one entry for each write that a hand could take
+        self._timer = new_timer()
+        self._wakes_at = inf  # schedule time
+
+    def performing(self) -> Iterator[Write]:
+        """Yield the writes under way: what is lost if this process dies."""
+        for hand in self.hands:
+            yield from hand.performing()
+
+    def serve(self, hand: "Hand", at: float, now: float) -> None:
+        """Give `hand`, which can take one more, the next due arrival.
+
+        It is `at` by the monotonic clock, `now` by the schedule's.
+        """
+        if hand.leaving:
+            hand.leave()
+            return
+        if not self._holds(at):
+            while (arrival := self.ledger.take(now)) is not None:
+                if hand.perform(arrival, at):
+                    return
+        self._free.append(hand)
+        self._set_timer()
+
+    def withdraw(self, hand: "Hand") -> None:
+        """Give `hand` nothing any more."""
+        self._free = [other for other in self._free if other is not hand]
+
+    def retire(self) -> None:
+        """Hand out nothing any more, and send the users to their next crew."""
+        self.holding = self.retired = True
+        self._timer.close()
+        for hand in list(self.hands):
+            hand.leave()
+
+    def hold(self, *, holding: bool) -> None:
+        """Take nothing, or go on."""
+        if holding != self.holding:
+            self.holding = holding
+            self.rescheduled()
+
+    def rescheduled(self) -> None:
+        """Call it when the schedule or the clock has changed under waiting hands."""
+        self._timer.stop()
+        self._wakes_at = inf
+        if self._free:
+            self._set_timer()
+
+    def settle(self, connection: psycopg.Connection) -> None:
+        """Look up every lost write whose backend has left; the others stay for the next call."""
+        for lost in list(self.lost):
+            if backend_alive(connection, lost.backend_pid):
+                continue
+            committed = is_committed(connection, lost.write)
+            self.lost.remove(lost)
+            self.ledger.settled(lost.write.operation, None if committed else lost.sqlstate)
+            (self.operations.committed if committed else self.operations.refused)(lost.write)
+
+    def _set_timer(self) -> None:
+        """Wake up when the next arrival is due."""
+        due = self.ledger.schedule.next_due()
+        if due == self._wakes_at:
+            return
+        now = self.clock.now()
+        wait = inf if self.holding or due > self.clock.limit else due - now
+        if wait == inf:  # also before the clock is started
+            self._timer.stop()
+            self._wakes_at = inf
+        else:
+            self._timer.start(wait, self._hand_over)
+            self._wakes_at = max(now, due)
+
+    def _holds(self, at: float) -> bool:
+        """Tell whether to take nothing; after a stall others may have this process's share."""
+        if self.ticked_at is not None and at - self.ticked_at > STALL_SECONDS:
+            self.holding = True
+        return self.holding
+
+    def _hand_over(self) -> None:
+        """Give what is due to free hands, the last one to fall free first."""
+        if self._free and self.clock.now() - self._wakes_at > self.late_after:
+            self.late_wakes += 1
+        self._wakes_at = inf
+        while self._free and not self._holds(at := monotonic()):
+            arrival = self.ledger.take(self.clock.at(at))
+            if arrival is None:
+                break
+            hand = self._free.pop()
+            if not hand.perform(arrival, at):
+                self._free.append(hand)
+        if self._free:
+            self._set_timer()
+
+
+class Hand:
+    """One user's connection at work: what it has under way, and what becomes of it."""
+
+    def __init__(self, crew: Crew, connection: GeventConnection) -> None:
+        self.leaving = False
+        # (arrival, the write that was made of it only now, sent at: monotonic seconds); answers
+        # come in this order.
+        self._under_way: deque[tuple[Arrival, Write | None, float]] = deque()
+        self._crew = crew
+        self._connection = connection
+        self._user: greenlet | None = None
+        self._broken = ""
+        self._defect: Exception | None = None
+
+    def work(self) -> str:
+        """Work until called off or the connection breaks; return the SQLSTATE of its loss, or "".
+
+        Called in the user's greenlet, which sleeps meanwhile. What is under way when it is killed
+        may still be committed: it is lost like what a broken connection leaves.
+        """
+        crew, connection = self._crew, self._connection
+        self._user = getcurrent()
+        connection.on_answer, connection.on_loss = self._answered, self._break
+        crew.hands.add(self)
+        try:
+            for _ in range(crew.depth):
+                at = monotonic()
+                crew.serve(self, at, crew.clock.at(at))
+            gevent.hub.get_hub().switch()
+            if self._defect is not None:
+                raise self._defect
+        finally:
+            self._user = None
+            crew.withdraw(self)
+            crew.hands.discard(self)
+            for write in self.performing():
+                crew.ledger.lost(write.operation)
+                sqlstate = self._broken or CONNECTION_FAILURE
+                crew.lost.append(Lost(write, connection.backend_pid, sqlstate))
+        return self._broken
+
+    def performing(self) -> Iterator[Write]:
+        """Yield the writes under way."""
+        for arrival, made_now, _ in self._under_way:
+            write = made_now or self._crew.operations.write(arrival)
+            if write is not None:
+                yield write
+
+    def leave(self) -> None:
+        """Call it off: it takes nothing more, and the user wakes when all is answered."""
+        self.leaving = True
+        self._crew.withdraw(self)
+        if not self._under_way:
+            self._wake_user()
+
+    def perform(self, arrival: Arrival, at: float) -> bool:
+        """Send what `arrival` writes; False where there is nothing left that it could change."""
+        request, write = arrival[3], None
+        if request.__class__ is not bytes:
+            write = self._crew.operations.write(arrival)
+            if write is None:
+                self._crew.ledger.failed(arrival[1], NO_ROW)
+                return False
+            request = write.request
+        self._under_way.append((arrival, write, at))
+        try:
+            self._connection.send(request)
+        except psycopg.OperationalError:
+            self._break(CONNECTION_FAILURE)
+        return True
+
+    def _answered(self, sqlstate: str | None, rows: int) -> None:
+        """Account for the oldest write under way, and go on; a defect of ours ends the user."""
+        crew = self._crew
+        try:
+            arrival, write, sent_at = self._under_way.popleft()
+            due, operation, _, _ = arrival
+            at = monotonic()
+            now = crew.clock.at(at)
+            if rows and sqlstate is None:
+                crew.ledger.committed(operation, at - sent_at, now - due)
+                if write is not None:
+                    crew.operations.committed(write)
+                elif operation == "insert_order":
+                    crew.operations.inserted(arrival)
+            else:
+                crew.ledger.failed(operation, sqlstate or NO_ROW)
+                if sqlstate is not None and write is not None:
+                    crew.operations.refused(write)
+            crew.serve(self, at, now)
+        except Exception as exc:  # noqa: BLE001 - the hub would print it and leave the user waiting
+            self._defect = exc
+            self._break(CONNECTION_FAILURE)
+
+    def _break(self, sqlstate: str) -> None:
+        self._broken, self.leaving = sqlstate, True
+        self._crew.withdraw(self)
+        self._wake_user()
+
+    def _wake_user(self) -> None:
+        if self._user is not None:
+            gevent.hub.get_hub().loop.run_callback(self._user.switch)
+            self._user = None

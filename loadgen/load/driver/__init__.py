@@ -1,0 +1,1 @@
+"""Connections to Postgres, its wire format, requests in batches, and the timer of the hot path."""

@@ -1,0 +1,128 @@
+"""A connection that speaks Postgres's protocol itself, where nothing encrypts what it says.
+
+libpq opens it: addresses, authentication and time-outs are its business. From then on requests are
+written to the socket as they are and answers are told by their bytes, which takes a quarter of what
+libpq's calls cost Python, and lets several requests leave in one call of the system. A connection
+with TLS or GSSAPI's encryption stays with libpq (`gevent_connection`).
+"""
+
+from loadgen.load.driver.libpq import (  # isort: skip - first: it looks whether gevent has patched
+    CONNECTION_FAILURE,
+    GeventConnection,
+    PipelinedConnection,
+    new_connection,
+)
+import os
+from collections.abc import Mapping
+
+import psycopg
+
+from loadgen.load.driver.wire import USUAL_ANSWERS, Answers, UnexpectedMessage, preparation
+from loadgen.source.postgres import Session
+
+_READ = 1
+_ANSWER_BYTES = 27  # of an insert; an update's are fewer
+_READ_BYTES = 400  # room for more costs more, also where it is not used
+_PROTOCOL_VIOLATION = "08P01"  # SQLSTATE
+_ENCRYPTED = "SELECT FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid() AND encrypted"
+
+
+def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnection:
+    """Connect and prepare; `depth` requests may be under way at once.
+
+    Raises SourceError if it can't connect; psycopg.Error, or ConnectionLost if it breaks, while it
+    prepares.
+    """
+    connection = new_connection(dsn)
+    try:
+        plain = _is_plain(connection)
+    except BaseException:
+        connection.close()
+        raise
+    if plain:
+        return PlainConnection(connection, prepare, depth)
+    return (GeventConnection if depth == 1 else PipelinedConnection)(connection, prepare)
+
+
+def _is_plain(connection: Session) -> bool:
+    if connection.pgconn.ssl_in_use:
+        return False
+    if any(o.keyword == b"gssencmode" and o.val == b"disable" for o in connection.pgconn.info):
+        return True
+    return connection.execute(_ENCRYPTED).rowcount == 0
+
+
+class PlainConnection(GeventConnection):
+    """One whose socket is read and written here."""
+
+    def __init__(self, connection: Session, prepare: Mapping[str, str], depth: int = 1) -> None:
+        self._room = max(_READ_BYTES, depth * _ANSWER_BYTES)
+        self._socket = connection.pgconn.socket
+        self._answers = Answers()
+        self._unsent: list[bytes] = []
+        self._gathering = False  # while several answers are told, what is sent leaves together
+        super().__init__(connection, prepare)
+
+    def send(self, request: bytes) -> None:
+        """Send a prepared statement; raises psycopg.OperationalError if that is impossible."""
+        if self._gathering or self._unsent:
+            self._unsent.append(request)
+            return
+        try:
+            sent = os.write(self._socket, request)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            raise psycopg.OperationalError(str(exc)) from exc
+        if sent < len(request):
+            self._unsent.append(request[sent:])
+            self._writable.start(self._write)
+
+    def _prepare(self, name: bytes, sql: bytes) -> None:
+        self.send(preparation(name, sql))
+
+    def _write(self) -> None:
+        """Send what is left; what the socket has no room for follows once it has."""
+        left = b"".join(self._unsent)
+        try:
+            left = left[os.write(self._socket, left) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._lose()
+            return
+        self._unsent = [left] if left else []
+        if not left:
+            self._writable.stop()
+        elif not self._writable.active:  # type: ignore[attr-defined]  # gevent's stubs lack it
+            self._writable.start(self._write)
+
+    def _read(self) -> None:
+        """Take in what has come, and tell the answers that it completes."""
+        try:
+            data = os.read(self._socket, self._room)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        rows = USUAL_ANSWERS.get(data)
+        if rows is not None and not self._answers.pending:
+            self.on_answer(None, rows)
+        else:
+            self._take_in(data)
+
+    def _take_in(self, data: bytes) -> None:
+        answers = self._answers
+        try:
+            found = answers.take_in(data)
+        except UnexpectedMessage:
+            found, data, answers.sqlstate = [], b"", _PROTOCOL_VIOLATION
+        self._gathering = True
+        for answer in found:
+            self.on_answer(*answer)
+        self._gathering = False
+        if not data:  # the server has closed the connection
+            self._sqlstate = answers.sqlstate or CONNECTION_FAILURE
+            self._lose()
+        elif self._unsent:
+            self._write()

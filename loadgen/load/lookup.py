@@ -1,0 +1,142 @@
+"""Looking up writes whose COMMIT answer was lost, and reading what the load must know beforehand.
+
+A lost write is looked up only once the backend that was sent it has left: until then it may still
+commit. Inserts are found by their client-made key, updates by key and version.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import LiteralString, NamedTuple
+
+import psycopg
+
+from loadgen.errors import SourceError
+from loadgen.load.driver.writes import Write
+from loadgen.sql import statements
+from loadgen.workload.data import synthetic
+from loadgen.workload.schedule.plan import run_of_claim
+from loadgen.workload.schedule.shards import Share
+from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
+
+_SQL = statements("loadgen.load", "targets.sql")
+IS_OF_RUN = _SQL["is_of_run"]  # a row where it is; $1 is the plan's claim
+
+
+class Lost(NamedTuple):
+    """A write without an answer, the backend that it was sent to, and why there is none.
+
+    `sqlstate` is the server's last word, or 08006 (connection failure) where it said nothing.
+    """
+
+    write: Write
+    backend_pid: int
+    sqlstate: str
+
+
+def is_of_run(connection: psycopg.Connection, claim: str) -> bool:
+    """Tell whether this is the database that the run began on, and no other load has begun."""
+    try:
+        return psycopg.RawCursor(connection).execute(IS_OF_RUN, (claim,)).rowcount == 1
+    except psycopg.errors.UndefinedTable:
+        return False
+
+
+def another_database(claim: str) -> SourceError:
+    """Return the error of one for which `is_of_run` does not hold."""
+    return SourceError(
+        f"the database that answers is not the one that run {run_of_claim(claim)} began on, or "
+        "another load has begun there: give the run's own its address back"
+    )
+
+
+def claimed_by(connection: psycopg.Connection) -> str | None:
+    """Return whose processes may write, a plan's claim; None before the first run."""
+    found = _value(connection, _SQL["claimed_by"])
+    return None if found is None else str(found)
+
+
+def claim(connection: psycopg.Connection, claim: str) -> None:
+    """Let the processes of one plan write, and nobody who connects for another from now on."""
+    connection.execute(_SQL["claim"], (claim,))
+
+
+def server_time(connection: psycopg.Connection) -> datetime:
+    """Return the time by the server's clock."""
+    at = _value(connection, _SQL["server_time"])
+    assert isinstance(at, datetime)  # noqa: S101 - clock_timestamp() is one
+    return at
+
+
+def backend_alive(connection: psycopg.Connection, pid: int) -> bool:
+    """Tell whether a backend of that process id still runs."""
+    return bool(_value(connection, _SQL["backend_alive"], (pid,)))
+
+
+def is_committed(connection: psycopg.Connection, write: Write) -> bool:
+    """Tell whether `write` is in the database; ask only once its backend has left."""
+    sql = _SQL[f"settle_{write.operation}"]
+    key: object = write.key.decode()
+    if write.operation == "soft_delete_user":
+        key = int(write.key)
+    return bool(_value(connection, sql, {"key": key, "version": write.version}))
+
+
+def count_committed(connection: psycopg.Connection, operation: str, keys: Sequence[str]) -> int:
+    """Return how many of an operation's writes with these keys are in the database.
+
+    Not for status updates, whose keys tell nothing without the version that was expected.
+    """
+    return int(str(_value(connection, _SQL[f"count_{operation}"], (list(keys),))))
+
+
+def users_and_lowest_deleted(connection: psycopg.Connection) -> tuple[int, int]:
+    """Return how many users there are, and from which rank on they are soft deleted."""
+    users = int(str(_value(connection, _SQL["user_count"])))
+    deleted = [row[0] for row in connection.execute(_SQL["deleted_users"])]
+    return users, lowest_deleted_rank(users, deleted)
+
+
+def open_orders(connection: psycopg.Connection, share: Share) -> list[Order]:
+    """Return this share of the recent orders that may still change."""
+    parameters = {
+        "open": list(synthetic.OPEN_STATUSES),
+        "of": share.of,
+        "index": share.part,
+        "limit": OPEN_ORDERS_LIMIT,
+    }
+    found = connection.execute(_SQL["open_orders"], parameters)
+    return [Order(number.encode(), status, version) for number, status, version in found]
+
+
+def count_rows(connection: psycopg.Connection) -> dict[str, dict[str, int]]:
+    """Return rows and sums of versions per table, markers left out."""
+    row = connection.execute(_SQL["rows"]).fetchone()
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    users, user_versions, orders, order_versions, events = (int(n) for n in row)
+    return {
+        "users": {"rows": users, "version_sum": user_versions},
+        "orders": {"rows": orders, "version_sum": order_versions},
+        "events": {"rows": events},
+    }
+
+
+def gained(
+    before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]
+) -> dict[str, int]:
+    """Return what each operation added to the tables between two `count_rows`."""
+    return {
+        "insert_order": after["orders"]["rows"] - before["orders"]["rows"],
+        "insert_event": after["events"]["rows"] - before["events"]["rows"],
+        "update_order_status": after["orders"]["version_sum"] - before["orders"]["version_sum"],
+        "soft_delete_user": after["users"]["version_sum"] - before["users"]["version_sum"],
+    }
+
+
+def _value(
+    connection: psycopg.Connection,
+    sql: LiteralString,
+    parameters: Sequence[object] | Mapping[str, object] | None = None,
+) -> object:
+    row = connection.execute(sql, parameters).fetchone()
+    assert row is not None  # noqa: S101 - EXISTS and aggregates always have one row
+    return row[0]

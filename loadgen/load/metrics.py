@@ -1,0 +1,152 @@
+"""The load's metrics for Prometheus: made from the run's own counters when they are asked for.
+
+Names, types and labels are a contract (docs/metrics.md). Counters run from the start of the
+process: those of runs that have ended are added, and nothing that Locust resets is read. Labels
+are bounded: operations, outcomes, SQLSTATEs, journal kinds and worker slots.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from loadgen.load.swarm import Latencies, no_latencies
+from loadgen.prometheus import counter, gauge, histogram
+from loadgen.workload.generator_health import Vitals
+from loadgen.workload.histogram import Histogram, upper_edge
+from loadgen.workload.ledger import Counts
+from loadgen.workload.schedule.mix import OPERATIONS
+
+# Upper edges of the published buckets, in seconds. Ours are finer and lie across them: a latency
+# is counted where the upper edge of its own bucket lies, so at most 2.2% too high, never too low.
+BUCKETS: Final = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+    *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+_EDGES: Final = (*map(str, BUCKETS), "+Inf")
+OUTCOMES: Final = ("committed", "failed", "skipped")
+_OPERATION: Final = ("operation",)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState:
+    """One run, as of one moment; counters from its start."""
+
+    run_id: str
+    seed: int
+    profile: str
+    targets: Mapping[str, float]  # per second
+    counts: Mapping[str, Counts]
+    failures: Mapping[tuple[str, str], int]  # by operation and SQLSTATE
+    latencies: Latencies
+    reconnects: int
+    users: int
+    workers: int
+    journaled: Mapping[str, int]  # entries by kind
+    health: Mapping[int, Vitals]  # of each process that performs arrivals, by slot
+
+
+@dataclass(slots=True)
+class _Ended:
+    """The counters of the runs that have ended, summed."""
+
+    counts: dict[str, Counts] = field(default_factory=lambda: dict.fromkeys(OPERATIONS, Counts()))
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    latencies: dict[str, tuple[Histogram, Histogram]] = field(default_factory=no_latencies)
+    reconnects: int = 0
+    journaled: Counter[str] = field(default_factory=Counter)
+
+    def add(self, state: LoadState) -> None:
+        for name in OPERATIONS:
+            self.counts[name] += state.counts[name]
+            for whole, part in zip(self.latencies[name], state.latencies[name], strict=True):
+                whole.merge(part)
+        self.failures.update(state.failures)
+        self.reconnects += state.reconnects
+        self.journaled.update(state.journaled)
+
+
+class LoadCollector(Collector):
+    """Reads the current run's state when Prometheus asks; `read` gives None before the first."""
+
+    def __init__(self, read: Callable[[], LoadState | None]) -> None:
+        self._read = read
+        self._ended = _Ended()
+
+    def keep(self, state: LoadState) -> None:
+        """Add a run that has ended: `read` will give another one from now on."""
+        self._ended.add(state)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family, also those without a value yet."""
+        state, ended = self._read(), self._ended
+        yield from _gauges(state)
+        counts = {
+            name: ended.counts[name] + (state.counts[name] if state else Counts())
+            for name in OPERATIONS
+        }
+        yield from _counters(counts)
+        failures = ended.failures + Counter(state.failures if state else {})
+        text = "writes refused, by SQLSTATE"
+        yield counter("failures", text, ("operation", "sqlstate"), sorted(failures.items()))
+        for i, (kind, since) in enumerate(
+            (("service", "sending to the commit's answer"), ("intended", "the due time"))
+        ):
+            text = f"latency of committed writes, from {since}"
+            distributions = []
+            for name in OPERATIONS:
+                parts = [ended.latencies[name][i]] + ([state.latencies[name][i]] if state else [])
+                total = sum(part.total for part in parts)
+                distributions.append(((name,), _buckets(parts), total))
+            yield histogram(f"{kind}_seconds", text, _OPERATION, distributions)
+        reconnects = ended.reconnects + (state.reconnects if state else 0)
+        text = "connections made again after they had broken"
+        yield counter("reconnects", text, (), [((), reconnects)])
+        journaled = ended.journaled + Counter(state.journaled if state else {})
+        kinds = [((kind,), n) for kind, n in sorted(journaled.items())]
+        yield counter("journal_events", "entries of the run's journal", ("kind",), kinds)
+
+
+def _counters(counts: Mapping[str, Counts]) -> Iterator[Metric]:
+    offered = [((name,), c.offered) for name, c in counts.items()]
+    yield counter("offered", "arrivals that fell due", _OPERATION, offered)
+    done = [((name, o), int(getattr(c, o))) for name, c in counts.items() for o in OUTCOMES]
+    text = "arrivals that came to an end, by outcome"
+    yield counter("operations", text, ("operation", "outcome"), done)
+    unknown = [((name,), c.unknown) for name, c in counts.items()]
+    yield gauge("unknown", "writes whose answer was lost, not looked up yet", _OPERATION, unknown)
+    in_flight = [((name,), c.in_flight) for name, c in counts.items()]
+    yield gauge("in_flight", "arrivals due and unfinished, waiting included", _OPERATION, in_flight)
+
+
+def _gauges(state: LoadState | None) -> Iterator[Metric]:
+    targets = [((name,), state.targets[name] if state else 0.0) for name in OPERATIONS]
+    yield gauge("target_rate", "arrivals asked for, per second", _OPERATION, targets)
+    yield gauge("users", "users, each one connection", (), [((), state.users if state else 0)])
+    text = "processes that perform arrivals"
+    yield gauge("workers", text, (), [((), state.workers if state else 0)])
+    health = state.health if state else {}
+    lag = max((vitals.lag_max for vitals in health.values()), default=0.0)
+    text = "how late a short timer of the load fired at most, in the latest second"
+    yield gauge("loop_lag_seconds", text, (), [((), lag)])
+    ratios = [((str(slot),), vitals.cpu_ratio) for slot, vitals in sorted(health.items())]
+    text = "CPU time of a process that performs arrivals, over the time passed"
+    yield gauge("process_cpu_ratio", text, ("worker",), ratios)
+    info = [((state.run_id, str(state.seed), state.profile), 1)] if state else []
+    yield gauge(
+        "run_info", "the run that goes on, or was last", ("run_id", "seed", "profile"), info
+    )
+
+
+def _buckets(parts: Sequence[Histogram]) -> list[tuple[str, float]]:
+    """Return the cumulative counts by upper edge, as Prometheus wants them."""
+    found = [0.0] * (len(BUCKETS) + 1)
+    for part in parts:
+        for i, n in part.counts.items():
+            found[bisect_left(BUCKETS, upper_edge(i))] += n
+    return list(zip(_EDGES, accumulate(found), strict=True))

@@ -1,0 +1,141 @@
+"""What the load adds to Locust's command line and form, and how it is read back.
+
+Locust keeps one set of options for the command line, the form and its Edits: what they hold at a
+moment is what is asked for.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import get_args
+
+from loadgen.config.settings import (
+    DEFAULT_USERS,
+    HARD_CASES,
+    RATE_SETTINGS,
+    YEAR_HOURS,
+    Settings,
+    load_settings,
+)
+from loadgen.errors import SettingsError, meant
+from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.profiles import ProfileName
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the rates, the profile and --resume, with the settings as defaults.
+
+    Raises SettingsError where these are bad.
+    """
+    settings = load_settings()
+    group = parser.add_argument_group("Arrival rates (per hour, for the whole swarm)")
+    in_form = [
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=_rate(name),
+            default=getattr(settings, name),
+            metavar="<float>",
+            help=f"{operation}; setting {name.upper()}",
+        )
+        for operation, name in RATE_SETTINGS.items()
+    ]
+    in_form.append(
+        group.add_argument(
+            "--load-profile",
+            choices=get_args(ProfileName),
+            default=settings.profile,
+            help="how the rates rise and fall; setting PROFILE",
+        )
+    )
+    for argument in in_form:
+        # Locust marks what is added to the parser itself, but not what is in a group.
+        argument.include_in_web_ui = True  # type: ignore[attr-defined]
+    group.add_argument("--resume", metavar="RUN", help="go on with a killed run (id, path, latest)")
+    group.add_argument(
+        "--hard-cases",
+        type=_cases,
+        nargs="?",
+        const=HARD_CASES,
+        default=(),
+        metavar="CASE,CASE",
+        help="beside the load, what tools stumble over, on a table of its own, all of it or what "
+        f"is named: {', '.join(HARD_CASES)}; settings …_PER_HOUR",
+    )
+    parser.set_defaults(
+        num_users=DEFAULT_USERS,
+        spawn_rate=100.0,
+        run_time=max(1, round(settings.test_duration_hours * 3600)),
+        web_host="127.0.0.1",
+        master_bind_host="127.0.0.1",
+    )
+
+
+def settings_with(options: argparse.Namespace) -> Settings:
+    """Return the settings with what the command line says. Raises SettingsError."""
+    if options.num_users < 1:
+        raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
+    rates = {name: getattr(options, name) for name in RATE_SETTINGS.values()}
+    return load_settings({**rates, "profile": options.load_profile})
+
+
+def refuse_impossible(options: argparse.Namespace) -> None:
+    """Raise SettingsError for what Locust accepts and a load can't do."""
+    if options.run_time is not None and options.run_time < 1:
+        raise SettingsError(
+            f"--run-time is {options.run_time}: give 1 second or more, or leave it away for "
+            "TEST_DURATION_HOURS"
+        )
+    if options.run_time is not None and options.run_time > YEAR_HOURS * 3600:
+        raise SettingsError(f"--run-time is {options.run_time}: a year is the longest run")
+
+
+def without_effect(options: argparse.Namespace) -> list[str]:
+    """Return a line for each of Locust's options that was given and changes nothing here."""
+    profile = f"--profile {options.profile} is Locust's label for test runs and changes no rate"
+    if options.profile in get_args(ProfileName):
+        profile += f": did you mean --load-profile {options.profile}?"
+    given = {
+        profile: options.profile is not None,
+        "--host (LOCUST_HOST) changes nothing: DATABASE_URL names the source": options.host,
+        "--exit-code-on-error (LOCUST_EXIT_CODE_ON_ERROR) changes nothing: docs/commands.md has "
+        "the exit codes, failed_share in thresholds.toml is the limit": (
+            options.exit_code_on_error != 1
+        ),
+        "--equal-weights changes nothing: the rates are the mix": options.equal_weights,
+        "--otel (LOCUST_ENABLE_OPENTELEMETRY) sees no writes: metrics are on METRICS_PORT": (
+            options.otel
+        ),
+    }
+    return [text for text, is_given in given.items() if is_given]
+
+
+def asked_by(options: argparse.Namespace) -> tuple[Mix, ProfileName]:
+    """Return the rates and the profile that Locust's options hold at this moment."""
+    rates = {name: float(getattr(options, RATE_SETTINGS[name])) for name in OPERATIONS}
+    return Mix(rates), options.load_profile
+
+
+def show(options: argparse.Namespace, mix: Mix, profile: ProfileName) -> None:
+    """Let Locust's options, and so its form, hold the rates and the profile in force."""
+    for name, rate in mix.rates_per_hour.items():
+        setattr(options, RATE_SETTINGS[name], rate)
+    options.load_profile = profile
+
+
+def _rate(name: str) -> Callable[[str], float]:
+    """Return the argument type of a rate: the settings' own check, said by argparse."""
+
+    def rate(text: str) -> float:
+        try:
+            return float(getattr(load_settings({name: text}), name))
+        except SettingsError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from exc
+
+    return rate
+
+
+def _cases(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in HARD_CASES:
+            raise argparse.ArgumentTypeError(f"{name!r} is no hard case: {meant(name, HARD_CASES)}")
+    return names

@@ -1,0 +1,177 @@
+"""What has to be there before a load starts: a seeded source, the load's lock, free ports."""
+
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg import sql
+
+from loadgen.config.settings import Settings
+from loadgen.errors import SettingsError, SourceError
+from loadgen.load.lookup import claimed_by
+from loadgen.load.operations import STATEMENTS
+from loadgen.source import locate, postgres, schema
+from loadgen.sql import statements
+from loadgen.workload.schedule.plan import run_of_claim
+
+_ANSWER_SECONDS: Final = 5.0
+_TAKE: Final = statements("loadgen.load", "targets.sql")["lock"]
+_PLACEHOLDER: Final = re.compile(r"\$\d+")
+
+
+def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
+    """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for.
+
+    Our own is seeded only where it holds no baseline: one of other sizes than today's settings was
+    somebody's wish.
+    """
+    if settings.database_url is None:
+        _loadgen("db", "up", stdout=subprocess.DEVNULL)
+        if may_seed and not _is_seeded(locate.source_dsn(settings, start=False)):
+            _loadgen("seed")
+    dsn = locate.source_dsn(settings, start=False)
+    if not _is_seeded(dsn):
+        raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
+    _require_rights(dsn)
+    return dsn
+
+
+def _require_rights(dsn: str) -> None:
+    """Refuse a role that may not perform one of the load's writes: each of them would fail.
+
+    The server checks a statement's rights when it begins it, and EXPLAIN begins it and no more.
+    """
+    with postgres.connect(dsn) as connection:
+        for operation, statement in STATEMENTS.items():
+            with postgres.plain_errors(f"the load's {operation} needs a right that is missing"):
+                _explain(connection, operation, statement)
+
+
+def _explain(connection: psycopg.Connection, name: str, statement: LiteralString) -> None:
+    values = sql.SQL(", ").join([sql.NULL] * len(set(_PLACEHOLDER.findall(statement))))
+    prepared = sql.Identifier(f"loadgen_{name}")
+    connection.execute(sql.SQL("PREPARE {} AS ").format(prepared) + sql.SQL(statement))
+    connection.execute(sql.SQL("EXPLAIN EXECUTE {} ({})").format(prepared, values))
+    connection.execute(sql.SQL("DEALLOCATE {}").format(prepared))
+
+
+def _is_seeded(dsn: str) -> bool:
+    with postgres.connect(dsn) as connection:
+        schema.check_source(connection)
+        schema.require_ownership(connection)
+        state = schema.seed_state(connection)
+    return state is not None and bool(state.progress.get("complete"))
+
+
+def _loadgen(*arguments: str, stdout: int | None = None) -> None:
+    """Run a command of ours in a process of its own, not patched by gevent; it says what fails."""
+    command = [sys.executable, "-m", "loadgen", *arguments]
+    # In a process group of its own: a signal to ours would reach it twice.
+    with subprocess.Popen(command, stdout=stdout, process_group=0) as process:  # noqa: S603 - ours
+        try:
+            code = process.wait()
+        except BaseException:  # interrupted: it ends cleanly, and keeps what it has done
+            process.terminate()
+            raise
+    if code:
+        sys.exit(code)
+
+
+def require_page_port(host: str, port: int) -> None:
+    """Refuse a taken port here: Locust would say so only after the database was started."""
+    if why := _taken(host, port):
+        raise SettingsError(
+            f"Locust's page can't listen on {host or '*'}:{port} ({why}): choose a free port with "
+            "--web-port, or LOCUST_WEB_PORT"
+        )
+
+
+def require_metrics_port(settings: Settings) -> None:
+    """Refuse a taken METRICS_PORT before anything is started."""
+    host, port = settings.metrics_host, settings.metrics_port
+    if why := _taken(host, port):
+        raise SettingsError(
+            f"METRICS_PORT: the load's metrics can't listen on {host}:{port} ({why}): set "
+            "METRICS_PORT to a free port, METRICS_HOST to an address of this machine"
+        )
+
+
+def _answers(connection: psycopg.Connection) -> bool:
+    """Tell whether a session answers soon; one that does not is ended."""
+    with suppress(psycopg.Error), postgres.ended_after(connection, _ANSWER_SECONDS):
+        connection.execute("SELECT")
+        return True
+    return False
+
+
+def _taken(host: str, port: int) -> str | None:
+    """Return why nobody can listen there; None where somebody can."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return None
+
+
+class LoadLock:
+    """One load a database: a lock on a session of its own, for as long as this process lives."""
+
+    connection: psycopg.Connection
+
+    def __init__(self, dsn: str) -> None:
+        """Take it; raises SourceError where another load has it."""
+        self._dsn = dsn
+        self._one_at_a_time = threading.Lock()
+        if not self._take():
+            found = claimed_by(self.connection)
+            last = f" (its last run: {run_of_claim(found)})" if found else ""
+            raise SourceError(
+                f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
+            )
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection]:
+        """Yield the lock's session for questions of the moment, or a new one if it is silent.
+
+        A role may be allowed no connection besides the users' and this one. But one that is open
+        may hang for ever: its server may be gone, or stand still.
+        """
+        with self._one_at_a_time:
+            connection = self.connection
+            if _answers(connection):
+                yield connection
+                return
+            with postgres.connect(self._dsn) as another:
+                yield another
+
+    def keep(self) -> bool:
+        """Take it again where its session has ended; False while somebody else has it.
+
+        That may be our own old session, which a server notices late.
+        """
+        with suppress(psycopg.Error):
+            self.connection.execute("SELECT")
+            return True
+        self.connection.close()
+        with suppress(SourceError, psycopg.Error):
+            if not self._take():
+                self.connection.close()
+                return False
+        return True  # or the source is away, and nobody can have it
+
+    def _take(self) -> bool:
+        self.connection = postgres.connect(self._dsn)
+        # Where this machine loses its power, the server is to notice in 25 s, not after two hours.
+        for name, value in (("idle", "10"), ("interval", "5"), ("count", "3")):
+            setting = (f"tcp_keepalives_{name}", value)
+            self.connection.execute("SELECT set_config(%s, %s, false)", setting)
+        row = self.connection.execute(_TAKE).fetchone()
+        return row is not None and bool(row[0])

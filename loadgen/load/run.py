@@ -1,0 +1,159 @@
+"""One test, from Locust's start to its stop: when it is sampled, and when it ends."""
+
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import argparse
+import time
+from collections.abc import Mapping
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+from locust.runners import Runner
+
+from loadgen.errors import PlaygroundError
+from loadgen.load import console, web_ui
+from loadgen.load.controller import Conductor
+from loadgen.load.hard_cases import HardCases
+from loadgen.load.options import asked_by, show
+from loadgen.workload.outcome import Outcome
+from loadgen.workload.schedule.clock import sampling_interval
+from loadgen.workload.schedule.profiles import ProfileName
+
+_RETRY_SECONDS = 1.0  # while the record can't be written
+_TIMER_SLACK = 0.5  # Locust's timer is armed before the test starts
+
+
+class Run:
+    """One test, from Locust's start to its stop."""
+
+    def __init__(self, environment: Environment, conductor: Conductor) -> None:
+        self.conductor = conductor
+        self._hard_cases: HardCases | None = None
+        if cases := options_of(environment).hard_cases:
+            tuning = conductor.tuning
+            self._hard_cases = HardCases(
+                conductor.dsn,
+                conductor.settings,
+                cases,
+                lambda: tuning.paused is not None,
+                conductor.record.now,
+            )
+            self._hard_cases.start()
+        self.interrupted = False
+        self.headless: bool = options_of(environment).headless
+        self.outcome: Outcome | None = None
+        self._environment = environment
+        self._finished = Event()
+        self.finishing = False
+        self._failures: dict[tuple[str, str], int] = {}
+        self._seen = asked_by(options_of(environment))
+        self._sampling = gevent.spawn(self._sample)
+
+    def users(self) -> int:
+        """Return how many users there are now."""
+        return int(runner_of(self._environment).user_count)
+
+    def finish(self) -> None:
+        """Drain and close the record, once; a second caller waits for the first."""
+        if self.finishing:
+            self._finished.wait()
+            return
+        self.finishing = True
+        conductor = self.conductor
+        duration = conductor.plan.duration
+        if (
+            time.monotonic() - conductor.made_at > conductor.left - _TIMER_SLACK
+            and not self.interrupted
+        ):
+            # Locust's timer began before the schedule did: let that come to its end.
+            while conductor.swarm.elapsed() < duration and not self.interrupted:
+                gevent.sleep(0.01)
+        self._sampling.kill()
+        if self._hard_cases is not None:
+            turns = self._hard_cases.stop()
+            conductor.record.set_run(hard_cases=turns)
+            conductor.record.keep(self._hard_cases.take_deleted())
+            conductor.hard_cases_committed = sum(case["committed"] for case in turns.values())
+            conductor.hard_case_failures = self._hard_cases.failures()
+        try:
+            self.outcome = conductor.finish(interrupted=self.interrupted)
+            self._feed_page()
+            self._environment.process_exit_code = self.outcome.exit_code
+            if not self.headless:
+                console.print_summary(self.outcome, conductor)
+            elif conductor.swarm.desertion(self.outcome.seconds):
+                # Locust would wait for its run time to pass: nobody is there to use it.
+                gevent.spawn(runner_of(self._environment).quit)
+        except PlaygroundError as exc:
+            console.print_error(exc)
+            self._environment.process_exit_code = exc.exit_code
+        finally:
+            self._finished.set()
+
+    def _sample(self) -> None:
+        """Sample at whole seconds of schedule time, and stop the test at its deadline."""
+        conductor, swarm = self.conductor, self.conductor.swarm
+        while (now := swarm.now()) < 0:
+            gevent.sleep(0.005)
+        said = console.Activity()
+        while (left := conductor.plan.duration - swarm.elapsed()) > 0:
+            interval = _RETRY_SECONDS if conductor.behind else sampling_interval(now)
+            gevent.sleep(min((now // interval + 1) * interval - now, left))
+            swarm.gather(now := swarm.now())
+            if self._hard_cases is not None:
+                conductor.record.keep(self._hard_cases.take_deleted())
+            counts = conductor.sample()
+            self._feed_page()
+            console.print_news(conductor.news)
+            said.line(now, counts, swarm.asked())
+        if not self.headless and not self.finishing:
+            # Locust's page forgets its own timer at an Edit; headless it keeps it. A second stop
+            # would make a master forget its workers.
+            gevent.spawn(runner_of(self._environment).stop)
+
+    def _feed_page(self) -> None:
+        failures = dict(self.conductor.swarm.failures())
+        new = {key: n - self._failures.get(key, 0) for key, n in failures.items()}
+        self._failures = failures
+        stats = self._environment.stats
+        web_ui.feed(stats, self.conductor.last_service, new)
+        web_ui.prune(stats)
+
+    def change(
+        self, rates_per_hour: Mapping[str, float], profile: ProfileName | None, *, by: str
+    ) -> None:
+        """Change rates or profile from elsewhere than the page, whose form then shows them."""
+        self.take_edits()
+        tuning, options = self.conductor.tuning, options_of(self._environment)
+        tuning.change(rates_per_hour, profile, by=by)
+        show(options, tuning.mix, tuning.profile)
+        self._seen = asked_by(options)
+
+    def take_edits(self) -> str:
+        """Put in force what a form has changed; return who applied it, if anything was.
+
+        Called when Locust has taken the form: it fires no event for an Edit.
+        """
+        asked = asked_by(options_of(self._environment))
+        if asked == self._seen or self.finishing:
+            return ""
+        self._seen = asked
+        mix, profile = asked
+        self.conductor.tuning.change(mix.rates_per_hour, profile, by="page")
+        return self.conductor.tuning.applied_by
+
+
+def options_of(environment: Environment) -> argparse.Namespace:
+    """Return Locust's options, the rates among them."""
+    options: argparse.Namespace | None = environment.parsed_options
+    if options is None:
+        raise AssertionError("Locust gives its options to every environment that main makes")
+    return options
+
+
+def runner_of(environment: Environment) -> Runner:
+    """Return Locust's runner."""
+    runner = environment.runner
+    if runner is None:
+        raise AssertionError("Locust makes the runner before the first event")
+    return runner

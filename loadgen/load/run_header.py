@@ -1,0 +1,62 @@
+"""What run.json holds at the beginning of a run: what was asked, of what, and where."""
+
+from collections.abc import Mapping
+
+import psycopg
+
+from loadgen.config.settings import RATE_SETTINGS, Settings
+from loadgen.source import environment, schema
+from loadgen.source.spent import spent
+from loadgen.workload.schedule.mix import Mix
+from loadgen.workload.schedule.plan import Plan
+
+
+def opening(
+    connection: psycopg.Connection,
+    settings: Settings,
+    plan: Plan,
+    users: int,
+    rows_before: Mapping[str, Mapping[str, int]],
+) -> dict[str, object]:
+    """Return run.json's fields as they are before the first arrival; later ones are None."""
+    embedded = settings.database_url is None
+    source = environment.source(connection, embedded=embedded)
+    return {
+        "seed": plan.seed,
+        "profile": plan.profile,
+        "plan": plan.dump(),
+        "settings": {
+            **settings.public(),
+            **_baseline_in_force(connection),
+            **_rates_in_force(plan.mix),
+        },
+        "versions": environment.versions() | {"postgres": str(source["version"])},
+        "machine": environment.machine(),
+        "source": source,
+        "together": [],
+        "started_at": None,
+        "ended_at": None,
+        "journal": [],
+        "totals": {},
+        "rows_before": rows_before,
+        "rows_after": None,
+        "spent_before": spent(connection),
+        "spent_after": None,
+        "valid": None,
+        "invalid_reason": None,
+        "users": users,
+        "duration_seconds": plan.duration,
+    }
+
+
+def _baseline_in_force(connection: psycopg.Connection) -> dict[str, object]:
+    """Return the baseline that is there, whatever the settings would have made."""
+    state = schema.seed_state(connection)
+    sizes = state.parameters if state is not None else {}
+    return {
+        f"initial_{name}": sizes[name] for name in ("users", "orders", "events") if name in sizes
+    } | {"baseline_seed": sizes.get("seed")}
+
+
+def _rates_in_force(mix: Mix) -> dict[str, float]:
+    return {RATE_SETTINGS[name]: rate for name, rate in mix.rates_per_hour.items()}

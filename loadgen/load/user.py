@@ -1,0 +1,114 @@
+"""The Locust users: each opens a connection, lends it to the process's crew, and waits.
+
+Users are connections and nothing else: how much is offered is the schedule's business. What is done
+with a connection, arrival by arrival, is in `crew`.
+"""
+
+import locust  # isort: skip - first, since it patches the standard library
+from random import SystemRandom
+from typing import ClassVar
+
+import gevent
+import psycopg
+from locust import constant, task
+from locust.exception import StopUser
+
+from loadgen.errors import SourceError
+from loadgen.load.dispatcher import Crew, Hand
+from loadgen.load.driver.libpq import ConnectionLost, GeventConnection
+from loadgen.load.driver.plain import connect
+from loadgen.load.driver.wire import execution
+from loadgen.load.lookup import IS_OF_RUN, another_database
+from loadgen.load.operations import STATEMENTS
+from loadgen.source import postgres
+from loadgen.workload.connection_tracker import Connections
+
+_IS_OF_RUN = b"is_of_run"
+_PREPARED = {_IS_OF_RUN.decode(): IS_OF_RUN, **STATEMENTS}
+_BACK_OFF_SECONDS = (0.1, 2.0)  # first and longest wait between attempts to connect
+_random = SystemRandom()  # jitter only: nothing that is written depends on it
+
+
+class PostgresUser(locust.User):
+    """One connection; `crew_of_run` is set by the process's station before a test starts."""
+
+    wait_time = constant(0)
+    crew_of_run: ClassVar[Crew | None] = None
+    _hand: Hand | None = None
+
+    @task
+    def work(self) -> None:
+        """Perform arrivals until asked to stop; a task that never returns saves Locust's loop."""
+        again = False
+        while self._state == "running":
+            crew = self.crew_of_run
+            if crew is None or crew.retired:
+                # A worker may be told of its users before its share is ready. One that was given
+                # up joins anew: what its old connections did is looked up once they have left.
+                gevent.sleep(0.05)
+                continue
+            connection = self._connect(crew, again=again)
+            if connection is None:
+                continue
+            self._hand = Hand(crew, connection)
+            try:
+                sqlstate = self._hand.work()
+                again = bool(sqlstate) and not crew.retired
+                if again:
+                    crew.connections.lost(connection.backend_pid, sqlstate)
+            finally:
+                self._hand = None
+                crew.connections.closed(connection.backend_pid)
+                connection.close()
+        raise StopUser
+
+    def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002 - Locust's signature
+        """Stop after the write at hand, as Locust asks."""
+        if not force and self._state == "stopping":
+            return False  # two stops at once: Locust's timer and a person, say
+        killed: bool = super().stop(force)
+        if not killed and self._hand is not None:
+            self._hand.leave()
+        return killed
+
+    def _connect(self, crew: Crew, *, again: bool) -> GeventConnection | None:
+        """Connect, trying again with growing, jittered waits; None when asked to stop."""
+        wait, longest = _BACK_OFF_SECONDS
+        connections = crew.connections
+        while self._state == "running" and not crew.retired:
+            try:
+                connection = _open(connections, crew.depth)
+            except SourceError as exc:
+                connections.refused(str(exc))
+                gevent.sleep(wait * _random.uniform(0.5, 1.5))
+                wait = min(wait * 2, longest)
+            else:
+                connections.opened(connection.backend_pid, again=again)
+                return connection
+        return None
+
+
+def _open(connections: Connections, depth: int) -> GeventConnection:
+    """Connect to the source of the run; raises SourceError, also where another one answers.
+
+    Another server may have taken over the address: nothing is written where the run is unknown.
+    """
+    try:
+        connection = connect(connections.dsn, _PREPARED, depth)
+    except psycopg.Error as exc:
+        raise postgres.explain(exc, connections.dsn) from exc
+    except ConnectionLost as exc:
+        raise _broken_at_once(exc) from exc
+    try:
+        of_run = connection.execute(execution(_IS_OF_RUN, (connections.claim.encode(),))).rows
+    except ConnectionLost as exc:
+        connection.close()
+        raise _broken_at_once(exc) from exc
+    if not of_run:
+        connection.close()
+        raise another_database(connections.claim)
+    return connection
+
+
+def _broken_at_once(exc: ConnectionLost) -> SourceError:
+    return SourceError(f"a connection broke at once: SQLSTATE {exc.sqlstate}")

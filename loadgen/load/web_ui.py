@@ -1,0 +1,218 @@
+"""Locust's own page: its statistics, fed in bulk, and its forms, checked and kept true.
+
+Its numbers are a view of ours, never a source. Once an interval the latencies counted since the
+last one are merged into Locust's entries, the way it merges a worker's report; a `request` event a
+write would cost a sixth of the write itself.
+"""
+
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import cast
+
+from flask import Flask, Response, jsonify, request
+from locust.stats import RequestStats, StatsEntry, StatsError
+from locust.util.timespan import parse_timespan
+from locust.web import WebUI
+
+from loadgen.config.settings import RATE_SETTINGS, Settings, load_settings
+from loadgen.errors import SettingsError
+from loadgen.web_access import AccessControl
+from loadgen.workload.histogram import Histogram, upper_edge
+
+METHOD = "SQL"
+# Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
+_KEPT_SECONDS = 60
+# A chart point every 5 s, all embedded in the page: the last ten minutes are kept whole, what is
+# older is thinned by half each time there are too many.
+_KEPT_POINTS, _KEPT_WHOLE = 240, 120
+# What the form posts beside the rates.
+_FIELDS = {"user_count", "spawn_rate", "run_time", "host", "profile", "load_profile"}
+_MOST_USERS = 10_000
+_LONGEST_RUN_SECONDS = 10 * 366 * 86_400
+
+
+def feed(
+    stats: RequestStats,
+    service: Mapping[str, Histogram],
+    failures: Mapping[tuple[str, str], int],
+) -> None:
+    """Add an interval's committed latencies and failures to Locust's statistics."""
+    for operation, histogram in service.items():
+        states = {state: n for (name, state), n in failures.items() if name == operation and n}
+        if not histogram.counts and not states:
+            stats.get(operation, METHOD)  # so that the page names all four from the start
+            continue
+        part = _entry(stats, operation, histogram, sum(states.values()))
+        stats.get(operation, METHOD).extend(part)
+        stats.total.extend(part)
+        for state, n in states.items():
+            error = f"SQLSTATE {state}"
+            key = StatsError.create_key(METHOD, operation, error)
+            stats.errors.setdefault(key, StatsError(METHOD, operation, error)).occurrences += n
+
+
+def prune(stats: RequestStats) -> None:
+    """Forget what Locust keeps a second at a time and never reads again."""
+    oldest = int(time.time()) - _KEPT_SECONDS
+    for entry in (stats.total, *stats.entries.values()):
+        for per_second in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
+            for second in [s for s in per_second if s < oldest]:
+                del per_second[second]
+    if len(stats.history) > _KEPT_POINTS:
+        stats.history[:-_KEPT_WHOLE] = stats.history[:-_KEPT_WHOLE:2]
+
+
+def protect(app: Flask, settings: Settings, base: str) -> None:
+    """Let nobody use the page but a person on this machine, or one who has the token."""
+    app.wsgi_app = AccessControl(  # type: ignore[method-assign]  # as Flask's documentation does
+        app.wsgi_app, settings, f"{base}/login"
+    )
+
+
+def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") -> None:
+    """Have every form checked whole before Locust applies any of it, and its end told on the page.
+
+    `host` is the source as the form shows it. `take_edits` puts in force what a form has changed,
+    and returns who applied it; `base` is the path below which the page is.
+    """
+
+    @app.before_request
+    def refuse() -> tuple[Response, int] | Response | None:
+        if request.method == "POST" and request.path.endswith("/user"):
+            return jsonify({"error": "this load has one kind of user: nothing to change"}), 404
+        return _refuse_bad_form(host)
+
+    tag = f'<script src="{base}/loadgen/page.js"></script>'
+    script = files("loadgen.load").joinpath("page.js").read_text(encoding="utf-8")
+
+    @app.get(f"{base}/loadgen/page.js")
+    def page_script() -> Response:
+        return Response(script, mimetype="text/javascript")
+
+    @app.after_request
+    def tell(response: Response) -> Response:
+        if _is_form() and response.is_json and response.get_json()["success"]:
+            applied = take_edits()
+            if applied:
+                found = {**response.get_json(), "message": f"Change applied by {applied}"}
+                response.set_data(json.dumps(found))
+        elif request.path == f"{base}/" and response.mimetype == "text/html":
+            response.direct_passthrough = False
+            html = response.get_data(as_text=True)
+            response.set_data(html.replace("<head>", f"<head>\n    {tag}", 1))
+        return response
+
+
+def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
+    """Let the page's forms show the rates in force: Locust fills in those of the launch.
+
+    A page that is open already is told of them with its statistics.
+    """
+    update = web_ui.update_template_args
+
+    def in_force() -> dict[str, object]:
+        return {name: getattr(options, name) for name in (*RATE_SETTINGS.values(), "load_profile")}
+
+    def update_and_correct() -> None:
+        update()  # type: ignore[no-untyped-call]  # Locust's, not ours
+        for name, value in in_force().items():
+            web_ui.template_args["extra_options"][name]["default_value"] = value
+
+    web_ui.update_template_args = update_and_correct  # type: ignore[method-assign]
+    if web_ui.app is None:
+        return
+
+    @web_ui.app.after_request
+    def tell(response: Response) -> Response:
+        if request.path.endswith("/stats/requests") and response.is_json:
+            found = {**response.get_json(), "in_force": in_force()}
+            response.set_data(json.dumps(found))
+        return response
+
+
+def _refuse_bad_form(host: str) -> Response | None:
+    """Check a posted form whole before Locust applies any of it field by field."""
+    if not _is_form():
+        return None
+    try:
+        _check_form(request.form, host)
+    except SettingsError as exc:
+        return jsonify({"success": False, "message": str(exc), "host": request.form.get("host")})
+    return None
+
+
+def _is_form() -> bool:
+    return request.method == "POST" and request.path.endswith("/swarm")
+
+
+def _check_form(form: Mapping[str, str], host: str) -> None:
+    """Raise SettingsError if a field is not in the form, or its value is not allowed.
+
+    Locust would set any option of its command line that a request names.
+    """
+    if unknown := sorted(form.keys() - _FIELDS - {*RATE_SETTINGS.values()}):
+        raise SettingsError(
+            f"{unknown[0]!r:.60} is no field of this form: post only its own fields"
+        )
+    given = {k: v for k, v in form.items() if k in RATE_SETTINGS.values()}
+    load_settings({**given, "profile": form.get("load_profile")}, given_by="form")
+    for field, title, is_allowed, requirement in (
+        ("user_count", "Number of users", _is_count, f"a whole number from 1 to {_MOST_USERS}"),
+        ("spawn_rate", "Ramp up", _is_rate, "a number above 0"),
+        ("run_time", "Run time", _is_run_time, "1 second or more, as 20s, 3m or 1h20m"),
+        ("host", "Host", {"", host}.__contains__, f"{host}: DATABASE_URL names the source"),
+        ("profile", "Profile", "".__eq__, "empty: Load Profile sets how the rates rise and fall"),
+    ):
+        value = form.get(field, "")
+        if not is_allowed(value):
+            raise SettingsError(f"{title} is {value!r:.60}: it must be {requirement}")
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10 and 1 <= int(text) <= _MOST_USERS
+
+
+def _is_rate(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
+def _is_run_time(text: str) -> bool:
+    """Tell whether Locust reads a text as a time; empty means the setting's."""
+    try:
+        return not text or 0 < parse_timespan(text) <= _LONGEST_RUN_SECONDS
+    except (ValueError, OverflowError):
+        return False
+
+
+def _entry(stats: RequestStats, operation: str, histogram: Histogram, failed: int) -> StatsEntry:
+    now = time.time()
+    entry = StatsEntry(stats, operation, METHOD)
+    entry.num_requests = histogram.count() + failed
+    entry.num_none_requests = failed  # a failure has no latency here
+    entry.num_failures = failed
+    # Locust annotates whole milliseconds but adds, compares and prints floats just as well.
+    entry.total_response_time = cast("int", histogram.total * 1000)
+    entry.last_request_timestamp = now
+    entry.num_reqs_per_sec[int(now)] = entry.num_requests
+    if failed:
+        entry.num_fail_per_sec[int(now)] = failed
+    for bucket, n in histogram.counts.items():
+        milliseconds = cast("int", _rounded(upper_edge(bucket) * 1000))
+        entry.response_times[milliseconds] = entry.response_times.get(milliseconds, 0) + n
+    if histogram.counts:
+        entry.max_response_time = cast("int", histogram.maximum * 1000)
+        entry.min_response_time = min(entry.response_times)
+    return entry
+
+
+def _rounded(milliseconds: float) -> float:
+    """Round to two digits, so that a write of 0.3 ms is not shown as 0 and keys stay few."""
+    return float(f"{milliseconds:.2g}")

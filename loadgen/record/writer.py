@@ -1,0 +1,296 @@
+"""The run record, written: one folder a run, which every part reads and one process writes.
+
+run.json is replaced atomically; the CSV files grow by whole lines, each append in one write call.
+Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
+calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
+time: the load's master for run.json, samples.csv, generator.csv and deletes.csv, watch for
+slots.csv, markers.csv and freshness.csv, verify for verify.json.
+Reading is record_reader's, the calls that reach the disk are record_files'.
+"""
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from math import inf
+from pathlib import Path
+
+from loadgen.errors import RecordError, one_line
+from loadgen.record.files import LONE, append_lines, naming, replace_file
+from loadgen.record.rows import (
+    DeletedRow,
+    ExpectedMarker,
+    GeneratorSample,
+    MarkerSample,
+    Row,
+    Sample,
+    SlotSample,
+    columns_of,
+    csv_line,
+    iso,
+)
+from loadgen.untrusted import read_json
+
+SCHEMA_VERSION = 1
+RUN_FILE = "run.json"
+POSITION_FILE = "position.json"
+VERIFY_FILE = "verify.json"
+LATEST = "latest"
+# The order of run.json's keys, whatever order they were written in; others follow.
+RUN_KEYS = (
+    "schema_version", "run_id", "seed", "profile", "settings", "versions", "machine", "source",
+    "together", "started_at", "ended_at", "journal", "totals", "rows_before", "rows_after",
+    "spent_before", "spent_after", "valid", "invalid_reason",
+)  # fmt: skip
+_SYNC_SECONDS = 10.0  # in the load, waiting for the disk makes writes late
+_RUN_ID = re.compile(r"(?!latest$)[\w][\w.:+-]{0,127}")
+
+
+class RunRecord:
+    """The folder of one run, open for writing.
+
+    What could not be written (a full disk) stays in memory and goes out with the next call. `now`
+    is the clock of the journal.
+    """
+
+    __slots__ = (
+        *("_fields", "_journal", "_run_waits", "_synced_at", "_waiting"),
+        *("journaled", "now", "path", "run_id"),
+    )
+
+    def __init__(self, path: Path, run: Mapping[str, object]) -> None:
+        self.path = path
+        self.run_id = path.name
+        self._fields: dict[str, object] = {}
+        self._journal: list[str] = []  # JSON texts: an entry is encoded once, not at each write
+        self._run_waits = False  # run.json on the disk lacks something
+        self._waiting: dict[type[Row], list[str]] = {}  # lines that are not on the disk yet
+        self._synced_at = -inf
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.journaled: Counter[str] = Counter()  # entries by kind, since it was opened
+        self._take(run)
+
+    @classmethod
+    def create(cls, reports_dir: Path, run_id: str) -> "RunRecord":
+        """Make the folder of a new run and point `latest` at it; nothing else is written yet."""
+        if not _RUN_ID.fullmatch(run_id):
+            raise RecordError(f"run id {run_id!r} can't name a folder: use letters, digits and -")
+        path = reports_dir / run_id
+        with naming(path):
+            path.mkdir(parents=True)
+        _point_latest(reports_dir, run_id)
+        return cls(path, {})
+
+    @classmethod
+    def open(cls, path: Path) -> "RunRecord":
+        """Go on with an existing run's folder, whose run.json need not be there yet."""
+        file = path.resolve() / RUN_FILE
+        if not file.parent.is_dir():
+            raise RecordError(f"{path} is not a run's folder: name one that holds {RUN_FILE}")
+        try:
+            run = read_json(file, "start a new run")
+        except FileNotFoundError:
+            run = {}
+        require_schema(file, run)
+        return cls(file.parent, run)
+
+    @classmethod
+    def resume(cls, path: Path) -> "RunRecord":
+        """Go on with a run as its load; `latest` points at it again."""
+        record = cls.open(path)
+        _point_latest(record.path.parent, record.run_id)
+        return record
+
+    def write_run(self, run: Mapping[str, object]) -> None:
+        """Replace the whole of run.json by `run`; schema_version and run_id are filled in."""
+        self._fields, self._journal = {}, []
+        self._take(run)
+        self._write()
+
+    def set_run(self, **changed: object) -> None:
+        """Name fields of run.json anew, for the next write of it."""
+        self._take(changed)
+        self._run_waits = True
+
+    def update_run(self, **changed: object) -> None:
+        """Replace the named fields of run.json, leaving the others."""
+        self._take(changed)
+        self._write()
+
+    def journal(self, kind: str, at: datetime | None = None, **details: object) -> int:
+        """Append one event to run.json's journal; `at` is now unless given. Costs one fsync.
+
+        Returns its number, for `amend`. What can't be written raises RecordError and is not there.
+        """
+        number = self._enter(kind, at, details)
+        try:
+            self._write()
+        except RecordError:
+            del self._journal[number]
+            self.journaled[kind] -= 1
+            raise
+        return number
+
+    def note(self, kind: str, at: datetime | None = None, **details: object) -> int:
+        """Append an event as `journal` does; one that can't be written waits for the next `flush`.
+
+        It has happened all the same.
+        """
+        number = self._enter(kind, at, details)
+        self._try_to_write()
+        return number
+
+    def amend(self, number: int, **details: object) -> None:
+        """Add to an event of the journal what was not known when it was written."""
+        entry = {**json.loads(self._journal[number]), **details}
+        self._journal[number] = _encoded(entry, f"journal entry {entry['kind']}")
+        self._try_to_write()
+
+    def keep(self, rows: Iterable[Row]) -> None:
+        """Take rows of any file, for the next `flush`."""
+        lines = [(type(row), _line(row)) for row in rows]
+        for kind, line in lines:
+            self._waiting.setdefault(kind, []).append(line)
+
+    def flush(self) -> None:
+        """Write whatever is not on the disk yet. Raises RecordError; then all the rest waits."""
+        for kind in tuple(self._waiting):
+            self._write_rows(kind)
+        if self._run_waits:
+            self._write()
+
+    def keep_position(self, position: Mapping[str, object]) -> None:
+        """Replace what a run that is killed now would need to go on; every 10 s with an fsync."""
+        synced = time.monotonic() - self._synced_at >= _SYNC_SECONDS
+        if synced:
+            self._synced_at = time.monotonic()
+        replace_file(self.path / POSITION_FILE, json.dumps(position).encode(), synced=synced)
+
+    def forget_position(self) -> None:
+        """Remove it: a run that has ended can't go on."""
+        with naming(self.path / POSITION_FILE):
+            (self.path / POSITION_FILE).unlink(missing_ok=True)
+
+    def write_verify(self, found: Mapping[str, object]) -> None:
+        """Replace verify.json."""
+        text = _encoded({"schema_version": SCHEMA_VERSION, **found}, VERIFY_FILE, indent=2)
+        replace_file(self.path / VERIFY_FILE, f"{text}\n".encode(errors=LONE))
+
+    def append_samples(self, rows: Iterable[Sample]) -> None:
+        """Append to samples.csv, whole lines in one write call."""
+        self._append(Sample, rows)
+
+    def append_generator(self, row: GeneratorSample) -> None:
+        """Append to generator.csv, a whole line in one write call."""
+        self._append(GeneratorSample, [row])
+
+    def append_deletes(self, rows: Iterable[DeletedRow]) -> None:
+        """Append to deletes.csv, whole lines in one write call."""
+        self._append(DeletedRow, rows)
+
+    def append_slots(self, rows: Iterable[SlotSample]) -> None:
+        """Append to slots.csv, whole lines in one write call."""
+        self._append(SlotSample, rows)
+
+    def append_markers(self, rows: Iterable[ExpectedMarker]) -> None:
+        """Append to markers.csv, whole lines in one write call."""
+        self._append(ExpectedMarker, rows)
+
+    def append_freshness(self, rows: Iterable[MarkerSample]) -> None:
+        """Append to freshness.csv, whole lines in one write call."""
+        self._append(MarkerSample, rows)
+
+    def replace_freshness(self, rows: Iterable[MarkerSample]) -> None:
+        """Replace freshness.csv: a watch that begins anew takes back what was not seen yet."""
+        text = "".join([csv_line(columns_of(MarkerSample)), *map(_line, rows)])
+        replace_file(self.path / MarkerSample.FILE, text.encode())
+
+    def _append(self, kind: type[Row], rows: Iterable[Row]) -> None:
+        self.keep(rows)
+        self._write_rows(kind)
+
+    def _write_rows(self, kind: type[Row]) -> None:
+        if lines := self._waiting.get(kind):
+            append_lines(self.path / kind.FILE, csv_line(columns_of(kind)), "".join(lines))
+            del self._waiting[kind]
+
+    def _take(self, changed: Mapping[str, object]) -> None:
+        rest = dict(changed)
+        if "journal" in rest:
+            entries = rest.pop("journal")
+            if not isinstance(entries, list | tuple):
+                raise RecordError(f"{self.path / RUN_FILE}: journal must be a list of events")
+            self._journal = [_encoded(entry, "journal") for entry in entries]
+        self._fields.update(rest)
+
+    def _enter(self, kind: str, at: datetime | None, details: Mapping[str, object]) -> int:
+        entry = {"at": at or self.now(), "kind": kind, **details}
+        self._journal.append(_encoded(entry, f"journal entry {kind}"))
+        self.journaled[kind] += 1
+        return len(self._journal) - 1
+
+    def _try_to_write(self) -> None:
+        with suppress(RecordError):
+            self._write()
+
+    def _write(self) -> None:
+        self._run_waits = True
+        run = {"schema_version": SCHEMA_VERSION, "run_id": self.run_id, **self._fields}
+        keys = [key for key in RUN_KEYS if key in run or key == "journal"]
+        keys += [key for key in run if key not in RUN_KEYS]
+        parts = [f"  {json.dumps(key)}: {self._value(key, run)}" for key in keys]
+        text = "{\n" + ",\n".join(parts) + "\n}\n"
+        replace_file(self.path / RUN_FILE, text.encode(errors=LONE))
+        self._run_waits = False
+
+    def _value(self, key: str, run: Mapping[str, object]) -> str:
+        if key != "journal":
+            return _encoded(run[key], key, indent=2).replace("\n", "\n  ")
+        return "[\n    " + ",\n    ".join(self._journal) + "\n  ]" if self._journal else "[]"
+
+
+def require_schema(file: Path, run: object) -> None:
+    """Refuse a run.json of another schema version; an empty mapping passes, as nothing yet."""
+    found = run.get("schema_version") if isinstance(run, dict) else None
+    if run != {} and found != SCHEMA_VERSION:
+        version = one_line(repr(found))
+        raise RecordError(
+            f"{file}: schema_version is {version}, this loadgen reads {SCHEMA_VERSION}: "
+            "use the version of loadgen that wrote it"
+        )
+
+
+def _point_latest(reports_dir: Path, run_id: str) -> None:
+    link, temporary = reports_dir / LATEST, reports_dir / f".{LATEST}.{os.getpid()}.tmp"
+    with naming(link):
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.symlink_to(run_id, target_is_directory=True)
+            temporary.replace(link)
+        except OSError:  # no symlinks on this file system, or `latest` is something else
+            temporary.unlink(missing_ok=True)
+            replace_file(link, f"{run_id}\n".encode())
+
+
+def _line(row: Row) -> str:
+    return csv_line(getattr(row, name) for name in columns_of(type(row)))
+
+
+def _encoded(value: object, key: str, indent: int | None = None) -> str:
+    try:
+        return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False, indent=indent)
+    except (TypeError, ValueError) as exc:
+        raise RecordError(f"{RUN_FILE}: {key} holds a value that can't be kept: {exc}") from exc
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, Decimal | Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not plain data")

@@ -1,0 +1,1 @@
+"""What the report concludes from a run record."""

@@ -1,0 +1,212 @@
+"""How each tool of a study stands: right or wrong, how fresh, at what cost, as figures and words.
+
+From verify.json, freshness.csv and costs.json; what nobody measured is None, in words "not
+measured". Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from loadgen.costs import text as money
+from loadgen.record.costs import CostLine, Costs, Total
+from loadgen.report import text as words
+from loadgen.report.analysis.deliveries import Deliveries
+from loadgen.report.analysis.impact import NOT_MEASURED
+
+_NOT_WRONG: Final = "lossy"  # a difference that the tool's convention declares
+_CHECKED: Final = ("right", "late", "lossy", "wrong", "did not converge")
+
+
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """What `loadgen verify` found of a copy."""
+
+    verdict: str
+    rows: int
+    found: Mapping[str, int]
+    in_flight: int
+    late: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def wrong(self) -> int | None:
+        """Findings but the declared ones; None as long as they are not known, or not all due."""
+        if self.verdict not in _CHECKED or self.verdict == "late":
+            return None
+        return sum(count for kind, count in self.found.items() if kind != _NOT_WRONG)
+
+    def __str__(self) -> str:
+        if self.verdict not in _CHECKED:
+            return self.verdict
+        found = words.kinds(self.found) if self.found else "nothing wrong"
+        late = f", not due yet {words.kinds(self.late)}" if self.late else ""
+        return f"{self.verdict}: {found}{late} in {words.plural(self.rows, 'row')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What a run was to a tool's payers, and a month at its rate by the vendor's card."""
+
+    total: Total
+    customer: Total | None
+    service: Total | None
+    bases: Mapping[str, Total]  # measured, list, estimate
+    month: str
+    syncs_every: float | None  # seconds: the plan's shortest interval
+    final: bool = True
+
+    @property
+    def dollars(self) -> float | None:
+        """The sum of the lines; None where one of them is not priced."""
+        return None if self.total.unpriced else float(self.total.amount)
+
+    def __str__(self) -> str:
+        shares = [
+            f"{payer} {money.total(found)}"
+            for payer, found in (("customer", self.customer), ("service", self.service))
+            if found is not None
+        ]
+        provisional = "" if self.final else ", provisional"
+        return f"{money.total(self.total)} this run{provisional} ({', '.join(shares)})"
+
+    @property
+    def basis(self) -> str:
+        """How much of it was measured, and how much is a list's price or an estimate."""
+        return ", ".join(f"{name} {money.total(found)}" for name, found in self.bases.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Burnt:
+    """What a tool's Snowflake warehouse burnt."""
+
+    credits: Decimal | None
+    per_million_changes: Decimal | None
+    idle_share: Decimal | None
+    warehouse: str  # size and generation, "" where not shown
+
+    def __str__(self) -> str:
+        if self.per_million_changes is None:
+            return NOT_MEASURED
+        idle = "" if self.idle_share is None else f", {self.idle_share:.0%} idle"
+        credits_ = "" if self.credits is None else f", {money.quantity(self.credits)} in all"
+        on = f", {self.warehouse}" if self.warehouse else ""
+        return (
+            f"{money.quantity(self.per_million_changes)} credits per 1M changes{credits_}{idle}{on}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One tool; None for what nobody measured."""
+
+    tool: str
+    correct: Correct | None = None
+    fresh: Deliveries | None = None
+    paid: Paid | None = None
+    burnt: Burnt | None = None
+
+    def figures(self) -> dict[str, float | None]:
+        """Return the figures that a decision is made by, under their names in decision.toml."""
+        burnt = self.burnt.per_million_changes if self.burnt else None
+        return {
+            "cost_dollars": self.paid.dollars if self.paid else None,
+            "credits_per_million_changes": None if burnt is None else float(burnt),
+            "wrong_rows": self.correct.wrong if self.correct else None,
+            "freshness_p95_seconds": self.fresh.p95 if self.fresh else None,
+        }
+
+    @property
+    def sentence(self) -> str:
+        """The tool in a sentence: right, fresh, at what cost."""
+        parts = (
+            ("its copy was not checked", self.correct),
+            ("freshness was not measured", self.fresh),
+            ("cost was not measured", self.paid),
+        )
+        return "; ".join(missing if found is None else str(found) for missing, found in parts)
+
+
+def standings_of(
+    together: Sequence[str],
+    verified: Mapping[str, Any],
+    fresh: Mapping[str, Deliveries],
+    costs: Costs | None,
+) -> tuple[Standing, ...]:
+    """Return the tools under test of a run: those that ran, were verified, watched or priced.
+
+    Vendors that are priced for comparison alone are none of them.
+    """
+    checked = verified.get("tools", {})
+    named = costs.outlook.get("tools", {}) if costs else {}
+    burnt = costs.outlook.get("snowflake", ()) if costs else ()
+    by_tool = {one["tool"]: one for one in burnt}
+    names = dict.fromkeys([*together, *checked, *fresh, *named, *by_tool])
+    return tuple(
+        Standing(
+            tool=name,
+            correct=_correct(checked[name]) if name in checked else None,
+            fresh=fresh.get(name),
+            paid=_paid(name, costs) if costs else None,
+            burnt=_burnt(by_tool[name]) if name in by_tool else None,
+        )
+        for name in names
+    )
+
+
+def _correct(tool: Mapping[str, Any]) -> Correct:
+    rows = sum(table["rows"] for table in tool["tables"].values())
+    late = dict(tool.get("late", {}))
+    return Correct(tool["verdict"], rows, dict(tool["totals"]), tool["in_flight"], late)
+
+
+def _paid(tool: str, costs: Costs) -> Paid | None:
+    lines = [line for line in costs.lines if line.tool == tool]
+    if not lines:
+        return None
+    month = _month(tool, costs.outlook)
+    payers: dict[str, list[CostLine]] = {}
+    bases: dict[str, list[CostLine]] = {}
+    for line in lines:
+        payers.setdefault(line.payer, []).append(line)
+        basis = "not priced" if line.amount is None else line.basis
+        bases.setdefault(basis, []).append(line)
+    return Paid(
+        total=Total.of(lines),
+        customer=Total.of(payers["customer"]) if "customer" in payers else None,
+        service=Total.of(payers["service"]) if "service" in payers else None,
+        bases={name: Total.of(found) for name, found in bases.items() if name != "not priced"},
+        month=_price(month),
+        syncs_every=month.get("min_interval_seconds"),
+        final=all(line.final for line in lines),
+    )
+
+
+def _month(tool: str, outlook: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a month at the run's rate on the tool's plan; empty where no card has it."""
+    named = outlook.get("tools", {}).get(tool, {})
+    plan = (named.get("card"), named.get("plan"))
+    months = outlook.get("months", ())
+    return next((one for one in months if (one["card"], one["plan"]) == plan), {})
+
+
+def _price(month: Mapping[str, Any]) -> str:
+    if not month:
+        return ""
+    most = None if month["most"] is None else Decimal(month["most"])
+    return money.span(Decimal(month["least"]), most)
+
+
+def _burnt(one: Mapping[str, Any]) -> Burnt:
+    size, generation = one.get("size"), one.get("generation")
+    parts = [str(size) if size else "", f"Gen{generation}" if generation else ""]
+    return Burnt(
+        _decimal(one["credits"]),
+        _decimal(one["credits_per_million_changes"]),
+        _decimal(one["idle_share"]),
+        " ".join(part for part in parts if part),
+    )
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

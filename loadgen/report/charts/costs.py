@@ -1,0 +1,189 @@
+"""The cost section's charts: a month's price over volume, width of events and hot rows.
+
+A line is a vendor. Where its price is not published the shade reaches from what is priced to the
+bound. Both axes are logarithmic, and what costs a dollar or nothing lies on the floor. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import sqrt
+from typing import TYPE_CHECKING, Any, Final
+
+from loadgen.costs import text
+from loadgen.report.charts.load import End, name_ends
+from loadgen.report.charts.palette import LIGHT, apart
+from loadgen.report.charts.svg import Drawing, Shape, draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SMALL: Final = Shape(place=(0.135, 0.115, 0.66, 0.615))
+TALL: Final = Shape(400, 340, (0.135, 0.08, 0.66, 0.735))
+WIDE: Final = Shape(824, 400, (0.07, 0.08, 0.79, 0.755))
+_FLOOR: Final = 1.0  # dollars
+_MOST_DOTS: Final = 12
+_BENDS: Final = Decimal("1.05")  # a curve of which no line rises by more shows nothing
+_TOP: Final = 2.0  # room above the highest
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One chart: its words, the values along x, and each vendor's (least, most) there."""
+
+    name: str
+    title: str
+    says: str
+    unit: str
+    x: Sequence[float]
+    vendors: Mapping[str, Sequence[tuple[Decimal, Decimal | None]]]
+    mark: tuple[float, str] | None = None  # where this run stands, and what it is called
+    dots: Sequence[tuple[float, float]] = ()  # where another vendor becomes the cheapest
+
+
+def curves_of(outlook: Mapping[str, Any]) -> list[Curve]:
+    """Return what is drawn of an outlook: the price over volume first, then over two what-ifs."""
+    found, month = outlook["curves"], outlook["usage"]["month"]
+    dots = [
+        (entry["from"], min(float(point["least"]) for point in entry["at_from"]))
+        for entry in outlook.get("cheapest", ())[1:]
+    ]
+    return [
+        Curve(
+            "changes",
+            "What a month costs as the volume grows",
+            "Same mix as this run. Shaded: between what is priced and its bound.",
+            "changes",
+            found["changes"]["x"],
+            _points(outlook, "changes"),
+            (month["changes"], "this run"),
+            dots if len(dots) <= _MOST_DOTS else [],
+        ),
+        Curve(
+            "event-bytes",
+            "As events grow wider",
+            "At this run's rate: who charges by byte, charges for width.",
+            "bytes",
+            found["event_bytes"]["x"],
+            _points(outlook, "event_bytes"),
+            (outlook["event_bytes"], "this run"),
+        ),
+        Curve(
+            "hot-rows",
+            "As updates spread over more rows",
+            "If this run's updates returned to so many busy rows.",
+            "rows",
+            found["hot_rows"]["x"],
+            _points(outlook, "hot_rows"),
+        ),
+    ]
+
+
+def _points(
+    outlook: Mapping[str, Any], curve: str
+) -> dict[str, list[tuple[Decimal, Decimal | None]]]:
+    return {
+        text.vendor(outlook["vendors"][name]): [
+            (Decimal(point["least"]), None if point["most"] is None else Decimal(point["most"]))
+            for point in points
+        ]
+        for name, points in outlook["curves"][curve]["vendors"].items()
+    }
+
+
+def bends(curve: Curve) -> bool:
+    """Return whether a price changes over the curve, so that there is something to see."""
+    bounds = [
+        [low if high is None else high for low, high in points] for points in curve.vendors.values()
+    ]
+    return any(max(found) > _BENDS * min(found) for found in bounds)
+
+
+def draw_curve(curve: Curve, shape: Shape) -> Drawing:
+    """Draw a month's price by vendor."""
+
+    def paint(figure: "Figure", axes: "Axes") -> None:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(curve.x[0], curve.x[-1])
+        axes.set_ylim(_FLOOR, _TOP * _highest(curve))
+        ends = [
+            _vendor(axes, curve, name, LIGHT[color])
+            for name, color in zip(curve.vendors, apart(len(curve.vendors)), strict=True)
+        ]
+        _mark(axes, curve)
+        _ticks(axes, curve.unit)
+        name_ends(axes, ends)
+        head = 1 - 11 / shape.height, 1 - 29 / shape.height, 1 - 49 / shape.height
+        figure.text(0.005, head[0], curve.title, weight="bold", size=12, va="center")
+        figure.text(0.005, head[1], curve.says, size=10.5, va="center")
+        muted: dict[str, Any] = {"color": LIGHT["muted"], "size": 9.5}
+        figure.text(0.005, head[2], "$ a month, log scale", va="center", **muted)
+        axes.text(1.05, -0.035, curve.unit, transform=axes.transAxes, va="top", **muted)
+
+    name = f"cost-{curve.name}-{shape.width}"
+    return draw(name, f"{curve.title}: {curve.says}", paint, shape)
+
+
+def _highest(curve: Curve) -> float:
+    points = [point for vendor in curve.vendors.values() for point in vendor]
+    return max([100.0, *(float(least if most is None else most) for least, most in points)])
+
+
+def _vendor(axes: "Axes", curve: Curve, name: str, color: str) -> End:
+    points = curve.vendors[name]
+    least = [max(_FLOOR, float(low)) for low, _ in points]
+    most = [max(_FLOOR, float(low if high is None else high)) for low, high in points]
+    known = [low == high for low, high in points]
+    if not all(known):
+        first = max(0, known.index(False) - 1)
+        x = curve.x[first:]
+        axes.fill_between(x, least[first:], most[first:], color=color, alpha=0.13, linewidth=0)
+        for bound in (least, most):
+            axes.plot(x, bound[first:], color=color, linewidth=0.8, linestyle=(0, (2, 2)))
+    line = [value if sure else float("nan") for value, sure in zip(least, known, strict=True)]
+    axes.plot(curve.x, line, color=color, linewidth=1.8, solid_capstyle="round")
+    return sqrt(least[-1] * most[-1]), name, color
+
+
+def _mark(axes: "Axes", curve: Curve) -> None:
+    for x, y in curve.dots:
+        style: dict[str, Any] = {"markersize": 4.2, "mew": 1.1, "zorder": 5}
+        axes.plot([x], [max(_FLOOR, y)], "o", mfc=LIGHT["paper"], mec=LIGHT["ink"], **style)
+    if curve.mark is None or not curve.x[0] <= curve.mark[0] <= curve.x[-1]:
+        return
+    at, says = curve.mark
+    axes.axvline(at, color=LIGHT["muted"], linewidth=0.8, linestyle=(0, (1, 1.6)))
+    right = at > sqrt(curve.x[0] * curve.x[-1])
+    axes.text(
+        at, 1.015, f"{says} " if right else f" {says}", transform=axes.get_xaxis_transform(),
+        ha="right" if right else "left", color=LIGHT["muted"], size=9.5,
+    )  # fmt: skip
+
+
+def _ticks(axes: "Axes", unit: str) -> None:
+    from matplotlib.ticker import (  # noqa: PLC0415 - as in svg.draw
+        FuncFormatter,
+        LogLocator,
+        NullLocator,
+    )
+
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(numticks=7))
+        axis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _price(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, unit)))
+
+
+def _price(value: float) -> str:
+    return "\N{LESS-THAN OR EQUAL TO}$1" if value <= _FLOOR else f"${_short(value, '')}"
+
+
+def _short(value: float, unit: str) -> str:
+    if unit == "bytes":
+        return text.gigabytes(Decimal(value))
+    for scale, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if value >= scale:
+            return f"{value / scale:g}{letter}"
+    return f"{value:g}"

@@ -1,0 +1,132 @@
+"""Drawings as SVG text: what matplotlib writes, made fit for a page and for a file of its own.
+
+A drawing is kept in the light colours. Inside a page its colours become the page's CSS variables;
+alone it carries its paper and a dark form of itself. Text stays text, in the page's font. Pure.
+"""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from loadgen.report.charts.palette import LIGHT, dark_overrides, themed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 400, 232  # points; a phone shows it a little smaller, a page a little larger
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_GUTTER, _EDGE = 16, 12  # between the panels of a sheet, and around them
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_STYLE: dict[Any, Any] = {
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": LIGHT["ink"],
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.edgecolor": LIGHT["muted"],
+    "axes.linewidth": 0.8,
+    "axes.spines.left": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": LIGHT["rule"],
+    "grid.linewidth": 0.6,
+    "xtick.color": LIGHT["muted"],
+    "xtick.labelcolor": LIGHT["muted"],
+    "xtick.labelsize": 10,
+    "xtick.major.size": 3,
+    "xtick.minor.size": 0,
+    "ytick.color": LIGHT["muted"],
+    "ytick.labelcolor": LIGHT["muted"],
+    "ytick.labelsize": 10,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A chart's size in points, and where its axes are: left, bottom, width, height in shares."""
+
+    width: int = WIDTH
+    height: int = HEIGHT
+    place: tuple[float, float, float, float] = (0.115, 0.115, 0.735, 0.615)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One chart; `name` is unique among a report's, `says` is what it shows, in words."""
+
+    name: str
+    says: str
+    body: str
+    shape: Shape = Shape()
+
+    def inline(self) -> str:
+        """Return the drawing for a page that has the colours as CSS variables."""
+        return themed(_root(self.body, self.says, self.shape.width, self.shape.height))
+
+
+def draw(
+    name: str, says: str, paint: Callable[["Figure", "Axes"], None], shape: Shape = Shape()
+) -> Drawing:
+    """Return what `paint` paints on empty axes."""
+    import matplotlib as mpl  # noqa: PLC0415 - half a second, only where charts are drawn
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 - as above
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
+
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
+        figure = Figure(figsize=(shape.width / 72, shape.height / 72))
+        FigureCanvasSVG(figure)
+        paint(figure, figure.add_axes(shape.place))
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+    return Drawing(name, says, _plain(buffer.getvalue(), name), shape)
+
+
+def sheet(drawings: Sequence[Drawing], columns: int = 2) -> str:
+    """Return drawings of one size side by side as an SVG file, on its own paper, light and dark."""
+    across, down = min(columns, len(drawings)), -(-len(drawings) // columns)
+    shape = drawings[0].shape
+    width = across * shape.width + (across - 1) * _GUTTER + 2 * _EDGE
+    height = down * shape.height + (down - 1) * _GUTTER + 2 * _EDGE
+    panels = []
+    for i, drawing in enumerate(drawings):
+        x = _EDGE + i % columns * (shape.width + _GUTTER)
+        y = _EDGE + i // columns * (shape.height + _GUTTER)
+        panels.append(f'<g transform="translate({x} {y})">{drawing.body}</g>')
+    style = f"<style>text {{ font-family: {FONT}; }} {dark_overrides()}</style>"
+    paper = f'<rect width="100%" height="100%" style="fill: {LIGHT["paper"]}"/>'
+    says = " ".join(drawing.says for drawing in drawings)
+    return _root(style + paper + "\n".join(panels), says, width, height, sized=True) + "\n"
+
+
+def _plain(svg: str, name: str) -> str:
+    """Return the drawing's elements without what only a drawing program wants."""
+    body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
+    body = re.sub(r'<g id="[^"]*"', "<g", body)  # not referred to, and the same in each drawing
+    prefix = re.sub(r"[^\w-]", "-", name)
+    body = re.sub(r'(?<= id=")|(?<=url\(#)|(?<=href="#)', f"{prefix}-", body)
+    body = re.sub(r"font-family: [^;\"]*; ?", "", body)
+    body = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", body)
+    return re.sub(r"\s*\n\s*", "\n", body).strip()
+
+
+def _root(body: str, says: str, width: int, height: int, *, sized: bool = False) -> str:
+    size = f'width="{width}" height="{height}" ' if sized else ""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'{size}viewBox="0 0 {width} {height}" role="img" aria-label="{escape(says)}">'
+        f"{body}</svg>"
+    )

@@ -1,0 +1,254 @@
+"""The report's tables: every figure of the record in the words in which both reports show it.
+
+One table, one function; report.html and report.md show the same cells. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from loadgen.config.settings import RATE_SETTINGS
+from loadgen.record.reader import JournalEvent, Latency, Run, Totals
+from loadgen.report import text
+from loadgen.report.analysis.run import Done, Facts, shown_in
+from loadgen.report.charts.load import rate_unit
+from loadgen.report.table import Column, Table
+
+_V = TypeVar("_V")
+_QUANTILES = ("p50", "p95", "p99", "max")
+_SHOWN_SETTINGS = (
+    "initial_users", "initial_orders", "initial_events", "event_bytes", "hot_users",
+    "lateness_limit_seconds", "max_rate_per_hour", "pipeline_depth",
+)  # fmt: skip
+
+
+def asked(facts: Facts) -> Table:
+    """Return the rates asked for: per hour, as shares, and what they make of this run."""
+    rates = {done.operation: _rate(facts.run, done.operation) for done in facts.operations}
+    total = sum(rate for rate in rates.values() if rate is not None)
+    rows = [
+        (
+            text.operation_words(done.operation),
+            text.value(rates[done.operation]),
+            text.share(rates[done.operation] or 0.0, total),
+            _asked(done),
+        )
+        for done in facts.operations
+    ]
+    rows.append(("All", text.value(total), text.share(total, total), text.whole(facts.asked)))
+    numbers = ("per hour, at the start", "share", "arrivals asked for")
+    return Table(_columns("operation", *numbers), tuple(rows), total=True)
+
+
+def done(facts: Facts) -> Table:
+    """Return what became of the arrivals: counts, shares of what was offered, rate achieved."""
+    per, unit = rate_unit(facts.asked / facts.seconds if facts.seconds else 1.0)
+    units = facts.seconds / per if facts.seconds else None
+    rows = [_done_row(facts, text.operation_words(d.operation), d, units) for d in facts.operations]
+    rows.append(_done_row(facts, "All", _sum(facts), units))
+    labels = ["asked", "offered", "committed", "failed", "skipped", "unknown"]
+    labels += [] if facts.ended else ["in flight"]
+    labels += ["committed share", f"committed {unit}"]
+    return Table(_columns("operation", *labels), tuple(rows), total=True)
+
+
+def latency(run: Run) -> Table:
+    """Return the latencies of committed writes over the whole run, in milliseconds."""
+    columns = [Column("operation")]
+    for group in ("service", "intended"):
+        columns += [Column(label, number=True, group=group) for label in _QUANTILES]
+    rows = [
+        (
+            text.operation_words(operation),
+            *_quantiles(found.service),
+            *_quantiles(found.intended),
+        )
+        for operation, found in _in_order(run.latency)
+    ]
+    whole = run.latency_all
+    together = rows and whole.service.max is not None
+    if together:
+        rows.append(("All", *_quantiles(whole.service), *_quantiles(whole.intended)))
+    return Table(tuple(columns), tuple(rows), total=bool(together))
+
+
+def failures(facts: Facts) -> Table:
+    """Return failed writes by operation and SQLSTATE, the most frequent first."""
+    offered = {d.operation: d.totals.offered for d in facts.operations}
+    rows = [
+        (
+            text.operation_words(operation),
+            sqlstate,
+            text.sqlstate_words(sqlstate),
+            text.count(number),
+            text.share(number, offered.get(operation, 0)),
+        )
+        for operation, found in _in_order(facts.run.failures)
+        for sqlstate, number in sorted(found.items(), key=lambda item: -item[1])
+    ]
+    columns = (Column("operation"), Column("SQLSTATE"), Column("meaning"))
+    numbers = (Column("writes", number=True), Column("of offered", number=True))
+    return Table((*columns, *numbers), tuple(rows))
+
+
+def rows(facts: Facts) -> Table:
+    """Return the source's counts before and after beside what was counted as committed."""
+    found = [_rows_row(facts.run, d) for d in facts.operations if d.operation in RATE_SETTINGS]
+    numbers = ("before", "after", "gained", "committed")
+    columns = _columns("operation", *numbers)
+    shown = (columns[0], Column("shows in"), *columns[1:], Column("equal"))
+    return Table(shown, tuple(found))
+
+
+def journal(facts: Facts) -> Table:
+    """Return what happened to the run, numbered as in the charts."""
+    found = [
+        (str(number), text.moment(event.at), _since(facts, event), _kind(event), _details(event))
+        for number, event in enumerate(facts.run.journal, 1)
+    ]
+    labels = ("#", "at", "since the start", "what", "details")
+    return Table(tuple(Column(label) for label in labels), tuple(found))
+
+
+def circumstances(run: Run) -> Table:
+    """Return machine, versions and the source's settings, by name."""
+    machine, source = dict(run.machine), dict(run.source)
+    cores = machine.get("cores")
+    found = [
+        ("Processor", _known(machine.get("cpu")) + (f", {cores} cores" if cores else "")),
+        ("Memory", text.size(machine.get("memory_bytes"))),
+        ("Operating system", _known(machine.get("os"))),
+        *((name, text.value(version)) for name, version in run.versions.items()),
+        ("Source", f"Postgres {_known(source.pop('version', None))}{_kept(source)}"),
+        *((name, text.value(value)) for name, value in sorted(source.items())),
+    ]
+    return Table((Column("what"), Column("value")), tuple(found))
+
+
+def settings(facts: Facts, tools: Sequence[str]) -> Table:
+    """Return when and how the run was made, and the settings that shape what is written.
+
+    `tools` are those that were watched, verified or priced.
+    """
+    run = facts.run
+    given = [
+        ("Started", text.moment(run.started_at)),
+        ("Ended", text.moment(run.ended_at) if facts.ended else "no end recorded"),
+        ("Length", text.duration(facts.seconds)),
+        ("Profile", _known(run.profile)),
+        ("Arrivals", _known(run.settings.get("arrivals"))),
+        ("Seed", _known(run.seed)),
+        ("Connections (users)", text.count(run.users)),
+        ("Tools under test", ", ".join(tools) or "none watched, verified or priced"),
+    ]
+    given += [
+        (name.upper(), text.value(run.settings[name]))
+        for name in _SHOWN_SETTINGS
+        if name in run.settings
+    ]
+    return Table((Column("what"), Column("value")), tuple(given))
+
+
+def flat(table: Table) -> Table:
+    """Return the table with each group's heading in its columns' labels."""
+    columns = [replace(c, label=f"{c.group} {c.label}".strip()) for c in table.columns]
+    return replace(table, columns=tuple(columns))
+
+
+def _columns(first: str, *numbers: str) -> tuple[Column, ...]:
+    return (Column(first), *(Column(label, number=True) for label in numbers))
+
+
+def _rate(run: Run, operation: str) -> float | None:
+    rate = run.settings.get(RATE_SETTINGS.get(operation, ""))
+    return float(rate) if isinstance(rate, int | float) else None
+
+
+def _asked(found: Done) -> str:
+    return text.NOTHING if found.asked is None else text.whole(found.asked)
+
+
+def _sum(facts: Facts) -> Done:
+    names = ("offered", "committed", "failed", "skipped", "unknown")
+    totals = Totals(*(facts.total(name) for name in names))
+    return Done("", facts.asked, totals, sum(d.in_flight for d in facts.operations), None)
+
+
+def _done_row(facts: Facts, name: str, found: Done, units: float | None) -> tuple[str, ...]:
+    totals = found.totals
+    open_ends = () if facts.ended else (text.count(found.in_flight),)
+    return (
+        name,
+        _asked(found),
+        text.count(totals.offered),
+        text.count(totals.committed),
+        _with_share(totals.failed, totals.offered),
+        _with_share(totals.skipped, totals.offered),
+        text.count(totals.unknown),
+        *open_ends,
+        text.share(totals.committed, totals.offered),
+        text.quantity(totals.committed / units if units else None),
+    )
+
+
+def _with_share(number: int, of: int) -> str:
+    return f"{text.count(number)} ({text.share(number, of)})" if number else "0"
+
+
+def _quantiles(found: Latency) -> tuple[str, ...]:
+    return tuple(text.milliseconds(getattr(found, name)) for name in _QUANTILES)
+
+
+def _rows_row(run: Run, found: Done) -> tuple[str, ...]:
+    table, column = shown_in(found.operation)
+    where = f"rows of {table}" if column == "rows" else f"versions of {table}"
+    before, after = run.rows_before.get(table), run.rows_after.get(table)
+    counts = [None if rows is None else getattr(rows, column) for rows in (before, after)]
+    equal = {True: "yes", False: "NO", None: text.NOTHING}[found.agrees]
+    return (
+        text.operation_words(found.operation),
+        where,
+        *(text.count(number) for number in (*counts, found.gained, found.totals.committed)),
+        equal,
+    )
+
+
+def _since(facts: Facts, event: JournalEvent) -> str:
+    if facts.start is None:
+        return text.NOTHING
+    return text.duration(max(0.0, (event.at - facts.start).total_seconds()))
+
+
+def _kind(event: JournalEvent) -> str:
+    return text.first_capital(event.kind.replace("_", " "))
+
+
+def _details(event: JournalEvent) -> str:
+    parts = [f"{name}: {_detail(value)}" for name, value in event.details.items()]
+    return "; ".join(parts) or text.NOTHING
+
+
+def _detail(value: object) -> str:
+    if isinstance(value, Mapping) and set(value) == {"from", "to"}:
+        return f"{_detail(value['from'])} to {_detail(value['to'])}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_detail(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_detail(inner) for inner in value)
+    return text.value(round(value, 3) if isinstance(value, float) else value)
+
+
+def _known(value: object) -> str:
+    return text.NOTHING if value is None else text.value(value)
+
+
+def _kept(source: dict[str, object]) -> str:
+    embedded = source.pop("embedded", None)
+    if embedded is None:
+        return ""
+    return ", embedded" if embedded else ", at DATABASE_URL"
+
+
+def _in_order(found: Mapping[str, _V]) -> list[tuple[str, _V]]:
+    known = [name for name in text.OPERATION_WORDS if name in found]
+    return [(name, found[name]) for name in dict.fromkeys([*known, *found])]

@@ -1,0 +1,183 @@
+"""Where the embedded server of a project lives, and the lock that lets one caller at a time in.
+
+An ordinary user's server lives in the project's own .loadgen folder. Root's lives in a system
+folder named by a hash of the project's path, since its account could not read root's folders; the
+project then keeps a pointer with an id, so that a project copied, moved or cloned anew to the same
+place never meets another one's data.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from loadgen.errors import RecordError, SourceError
+from loadgen.source.embedded.account import Account, server_account
+from loadgen.untrusted import read_json
+
+SYSTEM_FOLDER: Final = Path("/var/lib/simplyload-playground")
+LOCK_SECONDS: Final = 180.0
+
+_POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders of one project's server."""
+
+    project: Path
+    folder: Path
+    account: Account
+
+    @property
+    def data(self) -> Path:
+        """Postgres' data folder; its name appears only when initdb is through."""
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        """Where the server writes what it has to say."""
+        return self.folder / "server.log"
+
+    @property
+    def password_file(self) -> Path:
+        """The superuser's password, for the caller's eyes only."""
+        return self.folder / "password"
+
+    @property
+    def pointer(self) -> Path:
+        """The project's note of where its server lives."""
+        return self.project / ".loadgen" / "server.json"
+
+    @property
+    def claim(self) -> Path:
+        """The other end of the pointer."""
+        return self.folder / "project.json"
+
+
+def home_of(project: Path) -> Home:
+    """Return where the server of `project` lives, or would; makes nothing."""
+    account = server_account()
+    project = project.resolve()
+    if not account.switch:
+        return Home(project, project / ".loadgen" / "postgres", account)
+    name = hashlib.sha256(os.fsencode(project)).hexdigest()[:16]
+    return Home(project, SYSTEM_FOLDER / name, account)
+
+
+def belongs(home: Home) -> bool:
+    """Return whether what is in the home's folder was made for this very project folder."""
+    return not home.account.switch or _same_note(home.pointer, home.claim)
+
+
+def former_home(home: Home) -> Home | None:
+    """Return the home that this project had before the project folder was moved."""
+    note = _read_note(home.pointer)
+    if not home.account.switch or home.folder.exists() or not note.get("project"):
+        return None
+    former = home_of(Path(note["project"]))
+    moved = _same_note(home.pointer, former.claim) and not belongs(former)
+    return former if moved else None
+
+
+def make_home(home: Home) -> None:
+    """Make the folders, the password and the pointer where they are absent."""
+    home.folder.mkdir(parents=True, exist_ok=True)
+    if home.account.switch:
+        # Passable for the server's account, whatever umask root has; the data folder is not.
+        home.folder.parent.chmod(0o755)
+        home.folder.chmod(0o755)
+    else:
+        home.folder.chmod(0o700)
+    if home.data.exists() and not home.password_file.exists():
+        raise SourceError(
+            f"{home.password_file} is gone, and nobody can log in to {home.data} without it: "
+            "put it back, or begin anew with `loadgen db reset`"
+        )
+    if not home.password_file.exists():
+        write_private(home.password_file, secrets.token_urlsafe(24))
+    if home.account.switch and (not belongs(home) or not _is_current(home)):
+        note = {"id": secrets.token_hex(16), "project": str(home.project)}
+        text = json.dumps(note | {"folder": str(home.folder)}, indent=2) + "\n"
+        write_private(home.claim, text)
+        write_private(home.pointer, text)
+        _give_to_project(home, home.pointer)
+
+
+@contextmanager
+def locked(home: Home) -> Iterator[int]:
+    """Hold the project's lock; yields its descriptor, for a child that has to hold it too."""
+    path = home.pointer.with_name("server.lock")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        _give_to_project(home, path.parent, path)
+    except OSError as exc:
+        raise SourceError(
+            f"can't write {path}: {exc.strerror}: run in a folder that you may write to, or set "
+            "DATABASE_URL"
+        ) from exc
+    try:
+        _wait_for_lock(descriptor, path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    unfinished.rename(path)
+
+
+def _wait_for_lock(descriptor: int, path: Path) -> None:
+    """Take the lock; asked for again and again, so that Ctrl-C and other greenlets get a turn."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            if time.monotonic() > deadline:
+                raise SourceError(
+                    f"another process has been starting or stopping the server for "
+                    f"{LOCK_SECONDS:.0f} s and holds {path}: end it and try again"
+                ) from exc
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+
+
+def _is_current(home: Home) -> bool:
+    return _read_note(home.pointer).get("project") == str(home.project)
+
+
+def _same_note(one: Path, other: Path) -> bool:
+    found = _read_note(one).get("id")
+    return found is not None and found == _read_note(other).get("id")
+
+
+def _read_note(path: Path) -> dict[str, str]:
+    try:
+        note = read_json(path, "")
+    except (RecordError, FileNotFoundError):
+        return {}
+    return {str(k): str(v) for k, v in note.items()} if isinstance(note, dict) else {}
+
+
+def _give_to_project(home: Home, *paths: Path) -> None:
+    """Let what root makes in a project belong to the project's owner."""
+    if home.account.switch:
+        owner = home.project.stat()
+        for path in paths:
+            os.chown(path, owner.st_uid, owner.st_gid)

@@ -1,0 +1,271 @@
+"""The embedded server of a project: start, stop, status, reset.
+
+Each is safe to repeat and to run twice at once; a caller that dies half-way leaves nothing that
+the next call does not put right. The server itself outlives its callers until `stop`.
+"""
+
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from psycopg import sql
+
+from loadgen.errors import SourceError
+from loadgen.source.embedded import postmaster
+from loadgen.source.embedded.binaries import Binaries, find_binaries
+from loadgen.source.embedded.home import (
+    Home,
+    belongs,
+    former_home,
+    home_of,
+    locked,
+    make_home,
+    write_private,
+)
+from loadgen.source.embedded.postmaster import Postmaster
+from loadgen.source.postgres import EMBEDDED, connect, embedded_dsn
+from loadgen.sql import statements
+
+HOST: Final = EMBEDDED["host"]
+PREFERRED_PORT: Final = 5432
+USER: Final = EMBEDDED["user"]
+DATABASE: Final = "playground"
+
+_PORTS_TRIED: Final = 200
+# Written once, when the data folder is made: ALTER SYSTEM and postgresql.conf may change them.
+# Durable as a production server is, since what is measured is real WAL.
+_SETTINGS: Final = {
+    "wal_level": "logical",
+    "max_replication_slots": "20",
+    "max_wal_senders": "20",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "maintenance_work_mem": "128MB",
+    "max_wal_size": "2GB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+}
+# New in the minor releases of 2026: plugins outside this list are refused to replication users.
+_PLUGIN_SETTING: Final = "output_plugin_libraries"
+_PLUGINS: Final = "pgoutput, test_decoding, wal2json, decoderbufs"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """A running embedded server; `version` is the major one, as its data folder has it."""
+
+    dsn: str = field(repr=False)
+    data_dir: Path
+    log: Path
+    port: int
+    version: str
+    pid: int
+
+
+def start(
+    project: Path,
+    *,
+    pg_bin: Path | None = None,
+    port: int | None = None,
+    options: Mapping[str, str] | None = None,
+) -> ServerInfo:
+    """Start the server of `project`, made first if need be, and return it; a running one as it is.
+
+    A server that ran before keeps its port if that is free; else it takes the first free one from
+    `port` on, which is 5432 where not given.
+    `options` are settings for this start only. Raises SourceError where it can't be started.
+    """
+    home = home_of(project)
+    with _plain_os_errors("starting Postgres"), locked(home) as lock:
+        _settle_in(home)
+        binaries = find_binaries(pg_bin, home.account, home.folder)
+        _require_same_major(home, binaries)
+        server = postmaster.running(home.data)
+        if server and not server.ready:
+            server = postmaster.wait_until_ready(home.data, server.pid, home.log)
+        if not server:
+            if not home.data.exists():
+                _initialise(home, binaries, lock)
+            server = _launch(home, binaries, port or PREFERRED_PORT, options or {})
+        info = _info(home, server)
+        _make_database(home, info)
+    return info
+
+
+def stop(project: Path) -> bool:
+    """Stop the server of `project`; returns whether it was running."""
+    home = home_of(project)
+    if not home.folder.exists():
+        return False
+    with _plain_os_errors("stopping Postgres"), locked(home):
+        return _halt(home)
+
+
+def status(project: Path) -> ServerInfo | None:
+    """Return the running server of `project`, or None; starts and changes nothing."""
+    home = home_of(project)
+    server = postmaster.running(home.data)
+    return _info(home, server) if server and server.ready and belongs(home) else None
+
+
+def reset(project: Path) -> None:
+    """Stop the server of `project` and remove its data, password and log."""
+    home = home_of(project)
+    with _plain_os_errors("removing the embedded Postgres"), locked(home):
+        _halt(home)
+        shutil.rmtree(home.folder, ignore_errors=not home.folder.exists())
+        home.pointer.unlink(missing_ok=True)
+
+
+def _settle_in(home: Home) -> None:
+    """Make the home ready, moved after a project that moved, emptied of a project that is gone."""
+    former = former_home(home)
+    if former:
+        _halt(former)
+        former.folder.rename(home.folder)
+    elif home.folder.exists() and not belongs(home):
+        _halt(home)
+        shutil.rmtree(home.folder)
+    make_home(home)
+
+
+def _halt(home: Home) -> bool:
+    server = postmaster.running(home.data)
+    if server:
+        postmaster.halt(home.data, server)
+    return server is not None
+
+
+def _require_same_major(home: Home, binaries: Binaries) -> None:
+    if not home.data.exists():
+        return
+    made_by = _major(home)
+    if made_by != str(binaries.major):
+        raise SourceError(
+            f"{home.data} was made by Postgres {made_by or '(unknown)'}, the programs in "
+            f"{binaries.folder} are Postgres {binaries.version}: set PG_BIN to a Postgres "
+            f"{made_by or 'that made it'}, or begin anew with `loadgen db reset`"
+        )
+
+
+def _initialise(home: Home, binaries: Binaries, lock: int) -> None:
+    """Run initdb under another name: the data folder appears whole or not at all.
+
+    initdb holds the lock too, so that the next caller waits for one whose caller was killed.
+    """
+    for leftover in home.folder.glob("data.new-*"):
+        shutil.rmtree(leftover)
+    fresh = home.folder / f"data.new-{secrets.token_hex(4)}"
+    fresh.mkdir(mode=0o700)
+    password = fresh.with_name("password.new")
+    write_private(password, home.password_file.read_text(encoding="utf-8"))
+    home.account.own(fresh)
+    home.account.own(password)
+    try:
+        made = home.account.run(
+            [
+                *(binaries.folder / "initdb", "--pgdata", fresh, "--username", USER),
+                *("--pwfile", password, "--auth", "scram-sha-256"),
+                *("--encoding", "UTF8", "--no-locale"),
+            ],
+            home.folder,
+            pass_fds=(lock,),
+        )
+    finally:
+        password.unlink()
+    if made.returncode != 0:
+        raise SourceError(f"initdb failed: {postmaster.last_words(made.stderr)}")
+    _write_settings(home, binaries, fresh)
+    fresh.rename(home.data)
+
+
+def _write_settings(home: Home, binaries: Binaries, data: Path) -> None:
+    known = home.account.run([binaries.folder / "postgres", "--describe-config"], Path("/")).stdout
+    plugins = {_PLUGIN_SETTING: _PLUGINS} if f"{_PLUGIN_SETTING}\t" in known else {}
+    lines = [f"{name} = '{value}'\n" for name, value in (_SETTINGS | plugins).items()]
+    with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
+        file.writelines(["\n# SimplyLoad Playground\n", *lines])
+
+
+def _launch(home: Home, binaries: Binaries, port: int, options: Mapping[str, str]) -> Postmaster:
+    # TCP on the loopback only: a socket's path could be longer than the 107 bytes it may have.
+    fixed = {"listen_addresses": HOST, "unix_socket_directories": ""}
+    if home.log.exists():
+        home.log.replace(home.log.with_suffix(".log.1"))
+    last = home.folder / "port"
+    preferred = [int(last.read_text(encoding="utf-8"))] if last.exists() else []
+    for candidate in (*preferred, *range(port, port + _PORTS_TRIED)):
+        if not _is_free(candidate):
+            continue
+        chosen = {**options, **fixed, "port": str(candidate)}
+        flags = [flag for name, value in chosen.items() for flag in ("-c", f"{name}={value}")]
+        program = binaries.folder / "postgres"
+        server = postmaster.launch(program, home.data, home.log, home.account, flags)
+        if server:
+            write_private(last, str(server.port))
+            return server
+    raise SourceError(
+        f"no port from {port} to {port + _PORTS_TRIED - 1} on {HOST} is free for Postgres: free one"
+    )
+
+
+def _is_free(port: int) -> bool:
+    """Return whether nobody listens on the port: neither on loopback nor on all addresses."""
+    with socket.socket() as probe:
+        # As Postgres does: connections of a server just stopped don't count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) != 0
+
+
+def _make_database(home: Home, info: ServerInfo) -> None:
+    maintenance = embedded_dsn(_password(home), info.port, "postgres")
+    with connect(maintenance) as conn:
+        query = statements("loadgen.source", "server.sql")["has_database"]
+        if conn.execute(query, {"name": DATABASE}).fetchone() != (True,):
+            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+
+
+def _info(home: Home, server: Postmaster) -> ServerInfo:
+    return ServerInfo(
+        dsn=embedded_dsn(_password(home), server.port, DATABASE),
+        data_dir=home.data,
+        log=home.log,
+        port=server.port,
+        version=_major(home),
+        pid=server.pid,
+    )
+
+
+def _password(home: Home) -> str:
+    return home.password_file.read_text(encoding="utf-8")
+
+
+def _major(home: Home) -> str:
+    try:
+        return (home.data / "PG_VERSION").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+@contextmanager
+def _plain_os_errors(doing: str) -> Iterator[None]:
+    """Turn what the operating system refuses into a SourceError that names the file."""
+    try:
+        yield
+    except OSError as exc:
+        where = f" ({exc.filename})" if exc.filename else ""
+        raise SourceError(
+            f"{doing}: {exc.strerror or exc}{where}: put that right, or set DATABASE_URL"
+        ) from exc

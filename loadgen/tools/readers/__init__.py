@@ -1,0 +1,1 @@
+"""Readers of a tool's copy, one for each kind of destination."""

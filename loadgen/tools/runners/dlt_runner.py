@@ -1,0 +1,129 @@
+"""Runner "dlt": a cursor on updated_at, merged into DuckDB, every so many seconds.
+
+`python -m loadgen.tools.runners.dlt_runner NAME` is the process that does it, until a signal: the
+sync under way then ends first. What a cursor can't see (hard deletes, late commits) it does not
+carry.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from loadgen.config.settings import load_settings
+from loadgen.errors import DestinationError, PlaygroundError, install_hint, one_line
+from loadgen.record.files import PRIVATE_UMASK
+from loadgen.source.locate import source_dsn
+from loadgen.steady_clock import SteadyClock
+from loadgen.tools.runners import background
+from loadgen.tools.runners.status import Status
+from loadgen.tools.runners.syncs import FILE, Sync, append_sync, initial_sync, moved, read_syncs
+from loadgen.tools.tools_file import Tool, chosen, load_tools
+
+MODULE: Final = "loadgen.tools.runners.dlt_runner"
+INTERVAL_SECONDS: Final = 10.0  # where tools.toml names none
+
+
+def start(tool: Tool) -> None:
+    """Start the tool's process, unless it runs. Raises PlaygroundError."""
+    if not all(find_spec(package) for package in ("dlt", "duckdb", "sqlalchemy")):
+        raise DestinationError(
+            f"tool {tool.name}: dlt is not installed: {install_hint('demo', 'dlt and sqlalchemy')}"
+        )
+    tool.folder.mkdir(parents=True, exist_ok=True)
+    background.launch(tool.folder, MODULE, tool.name)
+
+
+def stop(tool: Tool) -> bool:
+    """End the tool's process; the copy stays. Returns whether it ran."""
+    return background.stop(tool.folder)
+
+
+def status(tool: Tool) -> Status:
+    """Return the tool's state, from its files: the copy itself is not opened."""
+    syncs = read_syncs(tool.folder)
+    succeeded = [sync for sync in syncs if sync.problem is None]
+    return Status(
+        running=background.running(tool.folder) is not None,
+        copied=bool(succeeded),
+        last_received=succeeded[-1].ended_at if succeeded else None,
+        rows=moved(syncs),
+        initial=initial_sync(syncs),
+        problem=syncs[-1].problem if syncs else None,
+    )
+
+
+def remove(tool: Tool) -> None:
+    """Stop the tool and take away its copy and state."""
+    stop(tool)
+    copy = tool.duckdb_file
+    for name in (copy.name, f"{copy.name}.wal", f"{copy.name}.lock"):
+        copy.with_name(name).unlink(missing_ok=True)
+    for name in (FILE, background.PID_FILE, background.LOG):
+        (tool.folder / name).unlink(missing_ok=True)
+    shutil.rmtree(tool.folder / "dlt", ignore_errors=True)
+
+
+def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
+    """Sync every interval; what fails is written down, and tried again at the next one."""
+    from loadgen.tools.runners.dlt_sync import sync  # noqa: PLC0415 - slow to import
+
+    while not stopped.is_set():
+        clock = SteadyClock()
+        began = clock.now()
+        rows: dict[str, int] = {}
+        problem = None
+        try:
+            rows = sync(tool, source_dsn(load_settings(), start=False))
+        except PlaygroundError as exc:
+            problem = str(exc)
+        except Exception as exc:  # noqa: BLE001 - dlt raises all sorts, and the next one may work
+            traceback.print_exc()
+            problem = f"{type(exc).__name__}: {one_line(exc)} (more in {background.LOG})"
+        ended = clock.now()
+        append_sync(tool.folder, Sync(began, ended, rows, problem))
+        print(f"{ended:%Y-%m-%dT%H:%M:%SZ} {problem or f'{sum(rows.values())} rows'}", flush=True)  # noqa: T201
+        interval = tool.interval_seconds or INTERVAL_SECONDS
+        stopped.wait(max(interval - (ended - began).total_seconds(), 0))
+
+
+def main(name: str) -> int:
+    """Be the process of the tool called `name`."""
+    os.umask(PRIVATE_UMASK)
+    (tool,) = chosen(load_tools(load_settings()), name)
+    settle(tool.folder)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with background.alone(tool.folder) as alone:
+        if not alone:
+            raise PlaygroundError(f"tool {name} runs already")
+        # Not in the main thread, where dlt would take the signals for itself.
+        thread = threading.Thread(target=sync_until_stopped, args=(tool, stopped), daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.2)
+    return 0
+
+
+def settle(folder: Path) -> None:
+    """Keep dlt in the tool's folder and off the network, before it is imported."""
+    os.environ.update(
+        DLT_DATA_DIR=str((folder / "dlt").resolve()),
+        DLT_PROJECT_DIR=str((folder / "dlt").resolve()),
+        RUNTIME__DLTHUB_TELEMETRY="false",
+        LOAD__DELETE_COMPLETED_JOBS="true",
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1]))
+    except PlaygroundError as exc:
+        print(exc)  # noqa: T201 - to the log
+        sys.exit(exc.exit_code)

@@ -1,0 +1,53 @@
+"""Which runner runs a tool, and what to do with a tool that has none here."""
+
+from typing import Final
+
+from loadgen.config.settings import Settings
+from loadgen.errors import SettingsError
+from loadgen.source.locate import source_dsn
+from loadgen.tools.runners import dlt_runner, replication
+from loadgen.tools.runners.status import Status
+from loadgen.tools.tools_file import Tool
+
+_ELSEWHERE: Final = (
+    "tool {name} has no runner here: set it up and start it with {kind}, and give it the source's "
+    "address from `loadgen db dsn` or DATABASE_URL"
+)
+
+
+def start(tool: Tool, settings: Settings) -> None:
+    """Start the tool. Raises PlaygroundError."""
+    source = source_dsn(settings, start=False)
+    if require_runner(tool) == "replication":
+        replication.start(tool, source, settings.pg_bin)
+    else:
+        dlt_runner.start(tool)
+
+
+def stop(tool: Tool) -> bool:
+    """Stop the tool; its copy stays. Returns whether it ran."""
+    if require_runner(tool) == "replication":
+        return replication.stop(tool)
+    return dlt_runner.stop(tool)
+
+
+def status(tool: Tool) -> Status:
+    """Return the tool's state. Raises PlaygroundError."""
+    if require_runner(tool) == "replication":
+        return replication.status(tool)
+    return dlt_runner.status(tool)
+
+
+def remove(tool: Tool, settings: Settings) -> None:
+    """Take the tool's copy and all that belongs to it away. Raises PlaygroundError."""
+    if require_runner(tool) == "replication":
+        replication.remove(tool, source_dsn(settings, start=False))
+    else:
+        dlt_runner.remove(tool)
+
+
+def require_runner(tool: Tool) -> str:
+    """Return the runner of a tool. Raises SettingsError, saying what to do, where it has none."""
+    if tool.runner is None:
+        raise SettingsError(_ELSEWHERE.format(name=tool.name, kind=tool.kind))
+    return tool.runner

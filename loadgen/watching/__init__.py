@@ -1,1 +1,0 @@
-"""The parts of the watch: markers and sightings, source protection, notices, metrics."""

@@ -1,0 +1,1 @@
+"""The values of rows and writes, from a seed."""

@@ -1,0 +1,1 @@
+"""Which write is due when: pure arithmetic."""
