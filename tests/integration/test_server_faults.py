@@ -200,7 +200,8 @@ def test_start_and_stop_at_once_leave_either(
 ) -> None:
     """Whoever comes last wins; nothing is left half-way."""
     server.start(project, port=free_port)
-    stop = "from pathlib import Path; from loadgen.source.embedded.server import stop; stop(Path.cwd())"
+    stop = "import os, pathlib; from loadgen.source.embedded import server; "
+    stop += "server.stop(pathlib.Path(os.getcwd()))"
     callers = [start_python(code, str(free_port)) for code in (stop, START, stop, START)]
     for caller in callers:
         finish(caller)
