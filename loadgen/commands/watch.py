@@ -66,13 +66,14 @@ def _check_playground(dsn: str, *, demanded: bool) -> None:
 
     Raises SourceError where markers were `demanded`.
     """
-    try:
-        with connect(dsn) as conn:
+    with connect(dsn) as conn:
+        try:
             require_playground(conn)
-    except SourceError as exc:
-        if demanded:
-            raise
-        print(f"loadgen: warning: {exc}; no marker is written until then", file=sys.stderr)
+        except SourceError as exc:
+            if demanded:
+                raise
+            warning = f"loadgen: warning: {exc}; no marker is written until then"
+            print(warning, file=sys.stderr)
 
 
 def _probes(settings: Settings) -> list[MarkerProbe]:

@@ -153,7 +153,7 @@ def test_the_costs_policy_is_what_costs_calls(bucket_only: dict[str, Any]) -> No
     policy = json.loads(inputs(bucket_only, "Policy", "simplyload-costs")["policy"])
     called = {
         action
-        for path in (ROOT / "loadgen" / "costs").glob("*.py")
+        for path in (ROOT / "loadgen" / "costs").rglob("*.py")
         for action in re.findall(r'"([a-z0-9]+:[A-Z][A-Za-z]+)"', path.read_text(encoding="utf-8"))
     }
     assert "ce:GetCostAndUsage" in called
