@@ -98,6 +98,10 @@ class RecordError(PlaygroundError):
     """A run's folder is missing, unreadable or of another schema version."""
 
 
+class JournalFullError(PlaygroundError):
+    """A run's journal takes no more entries of that kind; the text says how many it has."""
+
+
 class CheckFailed(PlaygroundError):  # noqa: N818 - a finding, not a fault
     """A check ran to its end and found something wrong."""
 

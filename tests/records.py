@@ -137,7 +137,6 @@ def _opening(made: Made) -> dict[str, object]:
             "os": "Linux 6.18",
         },
         "source": {"version": "18.6", "embedded": True, "wal_level": "logical"},
-        "together": [],
         "started_at": made.start - timedelta(seconds=1),
         "ended_at": None,
         "schedule_started_at": made.start,

@@ -148,7 +148,9 @@ def _outcomes(
         for tool in there:
             pace = paces[tool.name]
             tell = _Tell(tool.name, time.monotonic(), shown=not args.json)
-            asked = Asked(masked=args.mask, deletes=_deletes(record, tool), tell=tell)
+            since = record.source_time if record else None
+            deletes = _deletes(record, tool)
+            asked = Asked(masked=args.mask, deletes=deletes, since=since, tell=tell)
             if args.drain:
                 settled = tool.name not in unconverged
                 asked = replace(asked, lag=min(pace.lag_seconds, _LAG), settled=settled)

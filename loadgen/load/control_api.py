@@ -5,13 +5,15 @@ any of it is applied; what is refused says so in one line, `{"error": …}`.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from flask import Blueprint, Flask, Response, jsonify, request
 
 from loadgen.config.settings import RATE_SETTINGS, load_settings
-from loadgen.errors import SettingsError, meant
+from loadgen.errors import JournalFullError, SettingsError, meant
+from loadgen.load.journal import LARGEST_ENTRY, OWN
 from loadgen.load.run import Run
 from loadgen.untrusted import parse_json
 from loadgen.workload.schedule.mix import OPERATIONS
@@ -19,6 +21,7 @@ from loadgen.workload.schedule.profiles import ProfileName
 
 PREFIX = "/loadgen"
 _RESERVED = {"at", "kind"}
+_LONGEST_WORD = 64  # characters of a kind, or of who asks
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
@@ -48,7 +51,10 @@ def make_door(run: Callable[[], Run | None], base: str = "") -> Blueprint:
         def view() -> Response:
             body = _body()
             going_on = _going_on(run())
-            lever(going_on, body)
+            try:
+                lever(going_on, body)
+            except JournalFullError as exc:
+                raise _Refused(429, str(exc)) from exc
             return jsonify(status(going_on))
 
         return view
@@ -67,6 +73,7 @@ def _pause(run: Run, body: Mapping[str, object]) -> None:
     reason = body.get("reason", "asked for")
     if not isinstance(reason, str) or not reason.strip():
         raise _Refused(400, "reason has to be a text")
+    _require_plain({"reason": reason})
     run.conductor.tuning.pause(reason, by=_by(body))
 
 
@@ -77,11 +84,23 @@ def _resume(run: Run, body: Mapping[str, object]) -> None:
 def _journal(run: Run, body: Mapping[str, object]) -> None:
     details = dict(body)
     kind = details.pop("kind", None)
-    if not isinstance(kind, str) or not kind.isidentifier():
+    if not _is_word(kind):
         raise _Refused(400, "kind has to be a word, such as slot_lost")
+    if kind in OWN:
+        raise _Refused(400, f"{kind} is a kind that the load alone writes: name yours otherwise")
     if taken := _RESERVED & set(details):
         raise _Refused(400, f"{', '.join(sorted(taken))}: written by the journal itself")
-    run.conductor.journal(kind, **details)
+    _require_plain(details)
+    run.conductor.post(kind, details)
+
+
+def _require_plain(details: Mapping[str, object]) -> None:
+    """Refuse what would make the run's record large."""
+    for name, value in details.items():
+        if not isinstance(value, str | int | float | None):
+            raise _Refused(400, f"{name[:_LONGEST_WORD]!r} has to be a text, a number or null")
+    if (size := len(json.dumps(details, ensure_ascii=False).encode())) > LARGEST_ENTRY:
+        raise _Refused(413, f"an entry has at most {LARGEST_ENTRY:,} bytes, this one {size:,}")
 
 
 _LEVERS: Final = {"rates": _change, "pause": _pause, "resume": _resume, "journal": _journal}
@@ -132,7 +151,7 @@ def _body() -> dict[str, Any]:
     """Return the JSON object that was posted, its texts printable."""
     try:
         body = parse_json(request.get_data()) if request.is_json else None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # thousands of brackets, too
         body = None
     if not isinstance(body, dict):
         raise _Refused(400, "post a JSON object, with Content-Type: application/json")
@@ -170,6 +189,10 @@ def _checked(
 
 def _by(body: Mapping[str, object]) -> str:
     by = body.get("by", "http")
-    if not isinstance(by, str) or not by.isidentifier():
+    if not _is_word(by):
         raise _Refused(400, "by has to be a word, such as cli or watch")
     return by
+
+
+def _is_word(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value.isidentifier() and len(value) <= _LONGEST_WORD

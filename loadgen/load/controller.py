@@ -239,8 +239,12 @@ class Conductor:
             self.swarm.events.append(("fault", made))
 
     def journal(self, kind: str, **details: object) -> None:
-        """Note something that another part saw happen."""
+        """Note something that another part of the load saw happen."""
         self._journal.note(kind, details)
+
+    def post(self, kind: str, details: Mapping[str, object]) -> None:
+        """Note what was posted through the control API. Raises JournalFullError."""
+        self._journal.post(kind, details)
 
     def latencies(self) -> Latencies:
         """Return (service, intended) per operation from the start of the run up to now."""

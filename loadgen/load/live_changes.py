@@ -6,9 +6,11 @@ journaled: when, what, from, to, by which way.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from loadgen.errors import JournalFullError
 from loadgen.load.swarm import Swarm
 from loadgen.record.writer import RunRecord
 from loadgen.workload.schedule.mix import Mix
@@ -16,6 +18,8 @@ from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.profiles import ProfileName
 
 _START_SECONDS = 10.0
+# Each is kept: a resumed run replays them. Once a minute for two days is less.
+_MOST_OF_A_KIND = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Tuning:
         self._swarm = swarm
         self._record = record
         self._one_at_a_time = threading.RLock()
+        self._journaled = Counter(record.kinds())  # there are some in a run that is resumed
 
     def change(
         self, rates_per_hour: Mapping[str, float], profile: ProfileName | None = None, *, by: str
@@ -55,6 +60,7 @@ class Tuning:
             }
             if not changed and profile == before:
                 return
+            self._require_room("rate_change", "changes of rates or profile")
             details: dict[str, object] = {"rates_per_hour": changed} if changed else {}
             if profile != before:
                 details["profile"] = {"from": before, "to": profile}
@@ -76,9 +82,19 @@ class Tuning:
         """Go on offering; what would have fallen due meanwhile is not made up."""
         with self._one_at_a_time:
             if self.paused is not None:
+                # A pause is never refused, since it may protect the source.
+                self._require_room("resume", "pauses")
                 self._await_start()
                 self._apply("resume", self._swarm.ahead(), by, {}, self._swarm.resume)
                 self.paused = None
+
+    def _require_room(self, kind: str, what: str) -> None:
+        """Raise JournalFullError if the journal takes no more changes of that kind."""
+        if self._journaled[kind] >= _MOST_OF_A_KIND:
+            raise JournalFullError(
+                f"this run has had {_MOST_OF_A_KIND:,} {what}, which is all that its journal "
+                "takes: start another run"
+            )
 
     def _await_start(self) -> None:
         """Wait until the clock has started, which can go on only then; it takes 5 s at most."""
@@ -96,5 +112,6 @@ class Tuning:
     ) -> None:
         """Journal a change, then announce it: a run that is resumed knows all that were."""
         number = self._record.journal(kind, None, **details, by=by, schedule_seconds=at)
+        self._journaled[kind] += 1
         self.applied_by = announce()
         self._record.amend(number, applied_by=self.applied_by)

@@ -157,11 +157,11 @@ def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]
 def _goes_on_at(position: Mapping[str, Any], duration: float, paused_at: float | None) -> float:
     """Return the schedule time before which the killed processes may have performed arrivals."""
     s: float = position["s"]
+    elapsed: float = position["elapsed"]
     silence = _SILENCE_SECONDS if position["workers"] else 0.0
-    until = s + sampling_interval(s) + _LATE_SECONDS + silence
+    until = s + sampling_interval(elapsed) + _LATE_SECONDS + silence
     if paused_at is not None:
         until = max(s, min(until, paused_at))
-    elapsed: float = position["elapsed"]
     return min(until, s + duration - elapsed)
 
 

@@ -16,7 +16,7 @@ from loadgen.load.controller import Conductor
 from loadgen.load.hard_cases import HardCases
 from loadgen.load.options import asked_by, show
 from loadgen.workload.outcome import Outcome
-from loadgen.workload.schedule.clock import sampling_interval
+from loadgen.workload.schedule.clock import sampling_interval, until_next
 from loadgen.workload.schedule.profiles import ProfileName
 
 _RETRY_SECONDS = 1.0  # while the record can't be written
@@ -91,15 +91,22 @@ class Run:
             self._finished.set()
 
     def _sample(self) -> None:
-        """Sample at whole seconds of schedule time, and stop the test at its deadline."""
+        """Sample at whole seconds of schedule time, and stop the test at its deadline.
+
+        In a pause, whose seconds are the duration's too, sample as often.
+        """
         conductor, swarm = self.conductor, self.conductor.swarm
         while (now := swarm.now()) < 0:
             gevent.sleep(0.005)
         said = console.Activity()
-        while (left := conductor.plan.duration - swarm.elapsed()) > 0:
-            interval = _RETRY_SECONDS if conductor.behind else sampling_interval(now)
-            gevent.sleep(min((now // interval + 1) * interval - now, left))
-            swarm.gather(now := swarm.now())
+        before, duration = -1.0, conductor.plan.duration
+        elapsed = swarm.elapsed()
+        while elapsed < duration:
+            interval = _RETRY_SECONDS if conductor.behind else sampling_interval(elapsed)
+            gevent.sleep(min(until_next(now, before, interval), duration - swarm.elapsed()))
+            # Read before the position is kept: a killed run is looked up by what that says.
+            before, now, elapsed = now, swarm.now(), swarm.elapsed()
+            swarm.gather(now)
             if self._hard_cases is not None:
                 conductor.record.keep(self._hard_cases.take_deleted())
             counts = conductor.sample()
@@ -132,15 +139,22 @@ class Run:
     def take_edits(self) -> str:
         """Put in force what a form has changed; return who applied it, if anything was.
 
-        Called when Locust has taken the form: it fires no event for an Edit.
+        Called when Locust has taken the form: it fires no event for an Edit. Raises PlaygroundError
+        if that can't be journaled; then the form shows what is in force.
         """
         asked = asked_by(options_of(self._environment))
         if asked == self._seen or self.finishing:
             return ""
         self._seen = asked
-        mix, profile = asked
-        self.conductor.tuning.change(mix.rates_per_hour, profile, by="page")
-        return self.conductor.tuning.applied_by
+        (mix, profile), tuning = asked, self.conductor.tuning
+        try:
+            tuning.change(mix.rates_per_hour, profile, by="page")
+        except PlaygroundError:
+            options = options_of(self._environment)
+            show(options, tuning.mix, tuning.profile)
+            self._seen = asked_by(options)
+            raise
+        return tuning.applied_by
 
 
 def options_of(environment: Environment) -> argparse.Namespace:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import psycopg
 
 from loadgen.config.settings import RATE_SETTINGS, Settings
+from loadgen.load.lookup import server_time
 from loadgen.source import environment, schema
 from loadgen.source.spent import spent
 from loadgen.workload.schedule.mix import Mix
@@ -33,8 +34,8 @@ def opening(
         "versions": environment.versions() | {"postgres": str(source["version"])},
         "machine": environment.machine(),
         "source": source,
-        "together": [],
         "started_at": None,
+        "source_time": server_time(connection),
         "ended_at": None,
         "journal": [],
         "totals": {},

@@ -20,7 +20,7 @@ from locust.util.timespan import parse_timespan
 from locust.web import WebUI
 
 from loadgen.config.settings import RATE_SETTINGS, Settings, load_settings
-from loadgen.errors import SettingsError
+from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.web_access import AccessControl
 from loadgen.workload.histogram import Histogram, upper_edge
 
@@ -97,7 +97,11 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") 
     @app.after_request
     def tell(response: Response) -> Response:
         if _is_form() and response.is_json and response.get_json()["success"]:
-            applied = take_edits()
+            try:
+                applied = take_edits()
+            except PlaygroundError as exc:
+                response.set_data(json.dumps({"success": False, "message": str(exc)}))
+                return response
             if applied:
                 found = {**response.get_json(), "message": f"Change applied by {applied}"}
                 response.set_data(json.dumps(found))

@@ -9,7 +9,6 @@ import locust  # noqa: F401 # isort: skip - first, since it patches the standard
 import os
 import time
 from collections.abc import Mapping
-from math import floor
 from typing import Any
 
 import gevent
@@ -19,6 +18,7 @@ from loadgen.errors import PlaygroundError
 from loadgen.load.executor import Station
 from loadgen.load.locust_patches import LoadWorkerRunner
 from loadgen.source import locate
+from loadgen.workload.schedule.clock import until_next
 from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import Share
@@ -111,15 +111,19 @@ class Worker:
         self._say(ready=True, applied=said["version"], pid=os.getpid())
 
     def _report_for_ever(self) -> None:
-        """Report at whole seconds of schedule time, oftener before the start and after the end."""
+        """Report at whole seconds of schedule time, oftener before the start and after the end.
+
+        In a pause, each second.
+        """
+        before = now = -1.0
         while True:
             station = self._station
             if station is None:
                 gevent.sleep(_IDLE_INTERVAL)
                 continue
-            now = station.now()
+            before, now = now, station.now()
             if 0 <= now < station.schedule.end:
-                gevent.sleep(min(floor(now) + 1, station.schedule.end) - now)
+                gevent.sleep(min(until_next(now, before, 1.0), station.schedule.end - now))
             else:
                 gevent.sleep(_IDLE_INTERVAL)
             if station is self._station:

@@ -202,12 +202,13 @@ def _costs(raw: object) -> Costs:
     made_at = keys.moment("made_at")
     if made_at is None:
         raise MisfitError("made_at is missing")
-    lines = tuple(_line(entry) for entry in keys.entries("lines"))
+    lines = tuple(line_of(entry) for entry in keys.entries("lines"))
     warnings = tuple(str(text) for text in keys.entries("warnings"))
     return Costs(made_at, lines, warnings, keys.mapping("outlook"))
 
 
-def _line(entry: object) -> CostLine:
+def line_of(entry: object) -> CostLine:
+    """Return the line that `plain_line` has made plain. Raises ValueError or TypeError."""
     if not isinstance(entry, dict):
         raise MisfitError(f"lines holds {entry!r}, not a cost line")
     parts: dict[str, Any] = dict(entry)

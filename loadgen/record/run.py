@@ -90,7 +90,6 @@ class Run:
     versions: Mapping[str, object]
     machine: Mapping[str, object]
     source: Mapping[str, object]
-    together: tuple[str, ...]
     started_at: datetime | None
     ended_at: datetime | None
     journal: tuple[JournalEvent, ...]
@@ -112,6 +111,8 @@ class Run:
     spent_after: Spent
     hard_cases: Mapping[str, int]  # turns that were committed
     seconds_without_sample: float | None = None
+    source_time: datetime | None = None  # the source's own, before the first write
+    journal_left_out: int = 0  # events that the journal had no room for
 
 
 def run_of(path: Path, raw: Mapping[str, object]) -> Run:
@@ -126,7 +127,6 @@ def run_of(path: Path, raw: Mapping[str, object]) -> Run:
         versions=keys.mapping("versions"),
         machine=keys.mapping("machine"),
         source=keys.mapping("source"),
-        together=tuple(str(tool) for tool in keys.entries("together")),
         started_at=keys.moment("started_at"),
         ended_at=keys.moment("ended_at"),
         journal=tuple(_event(entry) for entry in keys.entries("journal")),
@@ -148,6 +148,8 @@ def run_of(path: Path, raw: Mapping[str, object]) -> Run:
         spent_after=_spent(keys.below("spent_after")),
         hard_cases=keys.each("hard_cases", lambda case: case.whole("committed") or 0),
         seconds_without_sample=keys.below("sampled").number("seconds_without"),
+        source_time=keys.moment("source_time"),
+        journal_left_out=keys.whole("journal_left_out") or 0,
     )
 
 

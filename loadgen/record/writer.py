@@ -44,10 +44,11 @@ LATEST = "latest"
 # The order of run.json's keys, whatever order they were written in; others follow.
 RUN_KEYS = (
     "schema_version", "run_id", "seed", "profile", "settings", "versions", "machine", "source",
-    "together", "started_at", "ended_at", "journal", "totals", "rows_before", "rows_after",
+    "started_at", "ended_at", "journal", "totals", "rows_before", "rows_after",
     "spent_before", "spent_after", "valid", "invalid_reason",
 )  # fmt: skip
 _SYNC_SECONDS = 10.0  # in the load, waiting for the disk makes writes late
+_BURST_SECONDS = 1.0  # between two writes of run.json for what need not be there at once
 _RUN_ID = re.compile(r"(?!latest$)[\w][\w.:+-]{0,127}")
 
 
@@ -59,7 +60,7 @@ class RunRecord:
     """
 
     __slots__ = (
-        *("_fields", "_journal", "_run_waits", "_synced_at", "_waiting"),
+        *("_fields", "_journal", "_run_waits", "_synced_at", "_tried_at", "_waiting"),
         *("journaled", "now", "path", "run_id"),
     )
 
@@ -70,7 +71,7 @@ class RunRecord:
         self._journal: list[str] = []  # JSON texts: an entry is encoded once, not at each write
         self._run_waits = False  # run.json on the disk lacks something
         self._waiting: dict[type[Row], list[str]] = {}  # lines that are not on the disk yet
-        self._synced_at = -inf
+        self._synced_at = self._tried_at = -inf
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.journaled: Counter[str] = Counter()  # entries by kind, since it was opened
         self._take(run)
@@ -122,7 +123,15 @@ class RunRecord:
         self._take(changed)
         self._write()
 
-    def journal(self, kind: str, at: datetime | None = None, **details: object) -> int:
+    def field(self, key: str) -> object:
+        """Return what run.json has under the key, or will have; None if it has nothing."""
+        return self._fields.get(key)
+
+    def kinds(self) -> list[str]:
+        """Return the kind of each event of the journal."""
+        return [json.loads(entry)["kind"] for entry in self._journal]
+
+    def journal(self, kind: str, /, at: datetime | None = None, **details: object) -> int:
         """Append one event to run.json's journal; `at` is now unless given. Costs one fsync.
 
         Returns its number, for `amend`. What can't be written raises RecordError and is not there.
@@ -136,20 +145,20 @@ class RunRecord:
             raise
         return number
 
-    def note(self, kind: str, at: datetime | None = None, **details: object) -> int:
-        """Append an event as `journal` does; one that can't be written waits for the next `flush`.
+    def note(self, kind: str, /, at: datetime | None = None, **details: object) -> int:
+        """Append an event as `journal` does, but one of a burst waits for the next `flush`.
 
-        It has happened all the same.
+        So does one that can't be written: it has happened all the same.
         """
         number = self._enter(kind, at, details)
-        self._try_to_write()
+        self._write_soon()
         return number
 
-    def amend(self, number: int, **details: object) -> None:
+    def amend(self, number: int, /, **details: object) -> None:
         """Add to an event of the journal what was not known when it was written."""
         entry = {**json.loads(self._journal[number]), **details}
         self._journal[number] = _encoded(entry, f"journal entry {entry['kind']}")
-        self._try_to_write()
+        self._write_soon()
 
     def keep(self, rows: Iterable[Row]) -> None:
         """Take rows of any file, for the next `flush`."""
@@ -234,12 +243,15 @@ class RunRecord:
         self.journaled[kind] += 1
         return len(self._journal) - 1
 
-    def _try_to_write(self) -> None:
-        with suppress(RecordError):
-            self._write()
+    def _write_soon(self) -> None:
+        """Write run.json now, or in the next `flush` if it was written just before."""
+        self._run_waits = True
+        if time.monotonic() - self._tried_at >= _BURST_SECONDS:
+            with suppress(RecordError):
+                self._write()
 
     def _write(self) -> None:
-        self._run_waits = True
+        self._run_waits, self._tried_at = True, time.monotonic()
         run = {"schema_version": SCHEMA_VERSION, "run_id": self.run_id, **self._fields}
         keys = [key for key in RUN_KEYS if key in run or key == "journal"]
         keys += [key for key in run if key not in RUN_KEYS]

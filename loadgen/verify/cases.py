@@ -124,7 +124,7 @@ def _judged(
         return CaseOutcome("wrong", tried, tried, found.first, expected)
     if found.rows:
         verdict: CaseVerdict = "lossy" if found.lossy_only else "wrong"
-        # Rows of earlier runs that are wrong were not counted as tried.
+        # Also a row that waits for its turn may be wrong: it was not counted as tried.
         return CaseOutcome(
             verdict, max(tried, found.rows), found.rows, found.first, expected, found.late
         )

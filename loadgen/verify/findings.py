@@ -36,7 +36,7 @@ _UNITS: Final = {"milliseconds": timedelta(milliseconds=1), "seconds": timedelta
 class Finding:
     """One thing that is wrong, with its key as text; None where a side has no such value.
 
-    `case` is the hard case that its row is there for; `late` is what is not proven to be due.
+    `case` is the run's hard case that its row is there for; `late` is what is not proven to be due.
     """
 
     table: str
@@ -60,6 +60,8 @@ class Known:
 
     last_key: int | None = None  # the highest that the source has given out
     gone: frozenset[int] = frozenset()  # deleted, and not here when it was verified before
+    since: datetime | None = None  # the run's begin by the source; None if all rows may be its own
+    deleted: frozenset[int] = frozenset()  # by the run's hard cases
     horizon: int | None = None  # what transactions with a lower id wrote must be in the copy
     lossy: Sequence[Lossy] = ()
     masked: bool = False
@@ -90,7 +92,7 @@ def judged(
     pair: TablePair, key: int | None, source: Sequence[Row], copy: Sequence[Row], known: Known
 ) -> Iterator[Finding]:
     """Yield what is wrong with the rows of one key; nothing where they agree."""
-    at = _At(pair, key, known, _case(pair, source, copy))
+    at = _At(pair, key, known, _case(pair, key, source, copy, known))
     if len(copy) > 1:
         yield at.row("duplicate", f"{_rows(len(source))}", f"{_rows(len(copy))}")
     elif source and not copy:
@@ -135,11 +137,29 @@ def _kind_of_surplus(key: int | None, known: Known) -> Kind:
     return "not_deleted" if given_out else "extra"
 
 
-def _case(pair: TablePair, source: Sequence[Row], copy: Sequence[Row]) -> str | None:
-    """Return the hard case that a key's rows are there for, by the source where it has a row."""
+def _case(
+    pair: TablePair, key: int | None, source: Sequence[Row], copy: Sequence[Row], known: Known
+) -> str | None:
+    """Return the hard case that a key's rows are there for, by the source where it has a row.
+
+    None for rows that an earlier run has left.
+    """
     position = pair.position(CASE)
     rows = source or copy
-    return rows[0].texts[position] if position is not None and rows else None
+    if position is None or not rows or not _is_of_run(pair, key, source, known):
+        return None
+    return rows[0].texts[position]
+
+
+def _is_of_run(pair: TablePair, key: int | None, source: Sequence[Row], known: Known) -> bool:
+    """Tell whether the run has written a key last, or deleted it; yes if nothing tells."""
+    updated = pair.position("updated_at")
+    if known.since is None or (source and updated is None):
+        return True
+    if not source or updated is None:
+        return key in known.deleted
+    at = moment(source[0].texts[updated] or "")
+    return not isinstance(at, datetime) or at >= known.since
 
 
 def _compared(at: _At, source: Row, copy: Row) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -46,6 +47,7 @@ class Asked:
     settled: bool = True
     masked: bool = False
     deletes: Deletes = field(default_factory=Deletes)
+    since: datetime | None = None  # when the run began, by the source's clock; None if unknown
     tell: Tell = lambda *_: None
 
 
@@ -104,7 +106,7 @@ def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked
     """Return what is wrong with a tool's copy. Raises SourceError."""
     began = time.monotonic()
     found, clocks = _Found(asked.settled), {}
-    tried = _tried(source, tables, asked.deletes)
+    tried = _tried(source, tables, asked)
     with ExitStack() as held:
         held.enter_context(copy.reading())
         pool = ThreadPoolExecutor(_AT_ONCE)
@@ -175,13 +177,15 @@ def _clocks(source: Door, copy: Door) -> dict[str, ClockOffset]:
     return {name: clock_offset(clock) for name, clock in clocks.items() if clock is not None}
 
 
-def _tried(source: Door, tables: Tables, deletes: Deletes) -> dict[str, int]:
-    """Return how many rows there are, or were, to which each hard case has happened."""
+def _tried(source: Door, tables: Tables, asked: Asked) -> dict[str, int]:
+    """Return how many rows there are, or were, to which each hard case has happened in the run."""
     if HARD_CASES not in tables:
         return {}
-    rows = {str(name): (int(n), int(tried)) for name, n, tried in source.ask(_SQL["cases"])}
+    since = literal("-infinity" if asked.since is None else asked.since.isoformat())
+    counted = source.ask(_SQL["cases"].format(since=since))
+    rows = {str(name): (int(n), int(tried)) for name, n, tried in counted}
     found = {name: tried for name, (_, tried) in rows.items()}
-    found["hard_deletes"] = sum(row.case_name == "hard_deletes" for row in deletes.rows)
+    found["hard_deletes"] = sum(row.case_name == "hard_deletes" for row in asked.deletes.rows)
     if "added_columns" in rows:  # rows of all cases have the column
         found["added_columns"] = sum(n for n, _ in rows.values())
     return found
@@ -232,6 +236,8 @@ def _comparison(
     known = Known(
         last_key=_last_key(source, pair.table),
         gone=asked.deletes.gone if pair.table == HARD_CASES else frozenset(),
+        since=asked.since,
+        deleted=asked.deletes.keys,
         horizon=asked.horizon,
         lossy=tool.convention.lossy,
         masked=asked.masked,

@@ -20,6 +20,7 @@ from tests.acceptance.conftest import (
     Locust,
     check_record,
     counted,
+    journaled,
     newest,
     rates,
     stopped,
@@ -52,6 +53,12 @@ class Door:
             lines = answer.read().decode().splitlines()
         series = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in series}
+
+    def state(self) -> dict[str, Any]:
+        """Return what the load says of itself."""
+        with urlopen(f"{self.address}/loadgen/rates", timeout=10) as answer:  # noqa: S310 - as above
+            found: dict[str, Any] = json.loads(answer.read())
+        return found
 
     def post(
         self, path: str, body: bytes, headers: Mapping[str, str] | None = None
@@ -208,6 +215,8 @@ def test_a_run_that_the_watch_has_paused_ends_with_5(
     before = counted(seeded)
     process = locust(seeded, "-t", "5s", *rates())
     wait_for_offers(project, process, 5)
+    # Its sampler must not wait for the whole second that is so near, again and again.
+    wait_for(lambda: door.state()["seconds"] % 1 > 0.8, "a second's end")
     body = rb'{"reason": "slot s1 retains 2 GiB\u001b[2J\nverdict: passed", "by": "watch"}'
     assert door.post("pause", body)[0] == 200
     out, err = process.communicate(timeout=60)
@@ -216,6 +225,7 @@ def test_a_run_that_the_watch_has_paused_ends_with_5(
     assert "\x1b" not in out
     assert "verdict: passed" not in out.splitlines()
     assert check_record(project, seeded, before)["exit_code"] == 5
+    assert len(offered_events(project)) <= 9
     assert "no load answers at" in door.command("rates", expect=2)
 
 
@@ -249,8 +259,8 @@ def test_the_metrics_equal_the_rows(seeded: str, locust: Locust, project: Path, 
     assert re.search(f'run_id="{run["run_id"]}"', info)
 
 
-def test_what_the_door_refuses(seeded: str, locust: Locust, door: Door) -> None:
-    """Other sites' pages, other bodies than JSON, reserved words: refused in one line each."""
+def test_what_the_door_refuses(seeded: str, locust: Locust, project: Path, door: Door) -> None:
+    """Other sites' pages, other bodies than JSON, the load's own kinds, entries without number."""
     process = locust(seeded, "-t", "10m", *rates(0.1))
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
@@ -271,13 +281,33 @@ def test_what_the_door_refuses(seeded: str, locust: Locust, door: Door) -> None:
         ("rates", b'{"rates_per_hour": {"insert_order": true}}', {}, 400, "ORDERS_PER_HOUR is"),
         ("journal", b'{"kind": "x", "at": 1}', {}, 400, "written by the journal itself"),
         ("journal", b"{}", {}, 400, "kind has to be a word"),
+        ("journal", b'{"kind": "%s"}' % (b"x" * 65), {}, 400, "kind has to be a word"),
+        *(
+            ("journal", b'{"kind": "%s"}' % kind, {}, 400, "that the load alone writes")
+            for kind in (b"pause", b"resume", b"rate_change", b"gap", b"fault", b"worker_lost")
+        ),
+        ("journal", b'{"kind": "note", "n": [1]}', {}, 400, "'n' has to be a text, a number"),
+        ("journal", b'{"kind": "note", "n": NaN}', {}, 400, "post a JSON object"),
+        ("journal", b'{"kind": "n", "n": "%s"}' % (b"x" * 4096), {}, 413, "at most 4,096 bytes"),
+        ("journal", b"[" * 30_000, {}, 400, "post a JSON object"),
+        ("pause", b'{"reason": "%s"}' % (b"x" * 4096), {}, 413, "at most 4,096 bytes"),
     ]
     for path, body, headers, status, said in refused:
         found = door.post(path, body, headers)
         assert found[0] == status, (path, body, found)
         assert said in found[1]["error"]
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+
+    file = project / "reports" / "latest" / "run.json"
+    answers, versions = [], set()
+    for _ in range(1_010):
+        answers.append(door.post("journal", b'{"kind": "note", "self": "\\ud800"}'))
+        versions.add(file.stat().st_mtime_ns)
+    assert [status for status, _ in answers] == [200] * 1_000 + [429] * 10
+    assert "1,000 entries were posted" in answers[-1][1]["error"]
+    assert len(versions) < 200  # it is not written again for each
+    assert door.scrape()['loadgen_journal_events_total{kind="other"}'] == 1_000
+    stopped(process)
+    assert len(journaled(project, "note")) == 1_000
 
 
 def test_a_taken_metrics_port_is_refused(seeded: str, locust: Locust, metrics_port: int) -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +120,40 @@ def test_what_a_tool_has_still_to_carry_after_a_run_is_in_flight(
     code, said = verified("0.1")
     assert code == 1
     assert " missing" in said
+
+
+def test_rows_of_an_earlier_run_are_no_hard_cases_of_this_one(
+    seeded: str, copy: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """They are compared, as all rows are; but the last run's cases are those that it has tried."""
+
+    def verified() -> dict[str, Any]:
+        done = run_loadgen("verify", "--lag", "2", env={"DATABASE_URL": seeded})
+        assert done.returncode == 1, done.stdout + done.stderr
+        kept = (project / "reports" / "latest" / "verify.json").read_text()
+        found: dict[str, Any] = json.loads(kept)["tools"]["copy"]
+        return found
+
+    often = {
+        f"{name}_PER_HOUR": "36000" for name in ("ODD_NUMBERS", "KEY_CHANGES", "HARD_DELETES")
+    } | {"HARD_CASE_SECONDS": "1"}
+    every = "--hard-cases=odd_numbers,key_changes,hard_deletes"
+    assert locust(seeded, "-t", "3s", "-u", "1", *rates(0.1), every, env=often).wait(60) == 0
+    with connect(copy) as conn:
+        conn.execute("UPDATE hard_cases SET amount = 7 WHERE case_name = 'odd_numbers'")
+    first = verified()
+    cases = first["cases"]
+    assert (cases["odd_numbers"]["verdict"], cases["key_changes"]["verdict"]) == ("wrong", "right")
+    assert cases["key_changes"]["checked"]
+    # Its first turns work on rows that the first run has left.
+    assert locust(
+        seeded, "-t", "3s", "-u", "1", *rates(0.1), "--hard-cases=key_changes", env=often
+    ).wait(60) == 0  # fmt: skip
+    found = verified()
+    assert found["totals"] == first["totals"]
+    assert not [one for one in found["findings"] if "case" in one]
+    of = {name: case["verdict"] for name, case in found["cases"].items()}
+    assert of.pop("key_changes") == "right"
+    assert set(of.values()) == {"not tried"}
+    turns = load_run(project / "reports" / "latest").hard_cases["key_changes"]
+    assert 0 < found["cases"]["key_changes"]["checked"] <= turns

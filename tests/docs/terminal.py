@@ -60,6 +60,7 @@ class Reader:
     ports: dict[str, str] = field(
         default_factory=lambda: {port: str(find_free_port()) for port in PORTS}
     )
+    printed: list[str] = field(default_factory=list)  # by every block that has ended
     _beside: list[tuple[Block, subprocess.Popen[str], Path]] = field(default_factory=list)
 
     def reads(self, block: Block) -> None:
@@ -93,6 +94,7 @@ class Reader:
             check=False,
         )
         assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+        self.printed += [done.stdout, done.stderr]
 
     def _begin(self, block: Block) -> None:
         log = self.folder / f"terminal-{block.line}.log"
@@ -128,6 +130,7 @@ class Reader:
             os.killpg(process.pid, signal.SIGINT)
             code = process.wait(_BLOCK_SECONDS)
             self._beside.remove(told)
+            self.printed.append(log.read_text())
             assert code in (0, 130), f"{block} ended with {code}\n{log.read_text()}"
 
     def _script(self, block: Block) -> str:

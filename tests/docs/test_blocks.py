@@ -28,16 +28,25 @@ def is_run(block: Block) -> bool:
     return bool(here) and not block.mark.startswith("needs ")
 
 
+def promised(page: Path) -> list[str]:
+    """Return what a page says to be printed: the words in italics where one "should see" them."""
+    paragraphs = page.read_text(encoding="utf-8").split("\n\n")
+    told = [re.sub("`[^`]*`", "", text).partition("ou should see")[2] for text in paragraphs]
+    return [words for text in told for words in re.findall(r"\*([^*\n]+)\*", text)]
+
+
 RUN = [page for page in pages() if any(is_run(block) for block in SCRIPTS if block.page == page)]
 
 
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_what_a_page_says_to_type_works(page: Path, tmp_path: Path) -> None:
-    """Its blocks, typed in order into a fresh folder, end as the page says."""
+    """Its blocks, typed in order into a fresh folder, end as the page says, and print its words."""
     with fresh_folder(tmp_path) as reader:
         for block in SCRIPTS:
             if block.page == page:
                 reader.reads(block)
+        printed = "\n".join(reader.printed)
+    assert [words for words in promised(page) if words not in printed] == []
 
 
 @pytest.mark.parametrize("block", SCRIPTS, ids=str)

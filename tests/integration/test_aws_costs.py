@@ -311,6 +311,44 @@ def test_a_stopped_database_is_not_free(aws: Aws) -> None:
     assert lines[f"{TOOL} RDS storage gp3"].amount is not None
 
 
+def test_what_aws_lists_no_more_is_priced_as_it_was_seen(aws: Aws) -> None:
+    """A deleted database is not free: what was priced stays, and what came after is not known."""
+    rds, run = aws.client("rds"), aws.run(NOW - timedelta(hours=1), 101)
+    rds.create_db_instance(
+        DBInstanceIdentifier="src", DBInstanceClass="db.t3.micro", Engine="postgres",
+        AllocatedStorage=20, StorageType="gp3", MasterUsername="u",
+        MasterUserPassword="password1", Tags=[{"Key": "tool", "Value": "source"}],
+    )  # fmt: skip
+    aws.lines(run, NOW + timedelta(hours=50))
+    rds.delete_db_instance(DBInstanceIdentifier="src", SkipFinalSnapshot=True)
+    aws.settings = {"aws_endpoint_url": "http://127.0.0.1:9"}
+    away = aws.costs(NOW + timedelta(hours=60)).lines(run)
+    assert not any("any more" in line.note for line in away)  # nobody answered: it may be there
+    aws.settings = {}
+    for _ in range(2):  # however often it is asked
+        lines = aws.costs(NOW + timedelta(hours=100)).lines(run)
+        hours, more = (line for line in lines if line.category == "RDS db.t3.micro")
+        assert cents(hours) == "0.90"  # 50 h at 0.018
+        assert "does not list src any more, last at 2026-11-" in hours.note
+        assert more.amount is None
+        assert "what it cost in the run after that can't be seen any more" in more.note
+        (storage,) = (line for line in lines if line.category == "RDS storage gp3")
+        assert cents(storage) == "0.16"
+
+
+def test_what_was_priced_whole_stays_so_once_it_is_deleted(aws: Aws) -> None:
+    """Volume and instance were there to the run's end, when they were asked for."""
+    aws.launch("t3.small")
+    run = aws.run(NOW - timedelta(hours=1), 51)
+    before = aws.lines(run, NOW + timedelta(hours=50))
+    aws.reset()
+    after = aws.lines(run, NOW + timedelta(hours=60))
+    for name in (f"{TOOL} EC2 t3.small", f"{TOOL} public IPv4", f"{TOOL} EBS gp3"):
+        assert after[name].amount == before[name].amount
+        assert "any more, last at" in after[name].note
+    assert not any("after that" in line.note for line in after.values())
+
+
 DAYS = [f"2026-11-{day}" for day in (17, 18)]
 TWO_DAYS = datetime(2026, 11, 17, tzinfo=UTC)
 

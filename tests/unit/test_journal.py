@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from loadgen.load.journal import Journal
+from loadgen.errors import JournalFullError
+from loadgen.load.journal import LARGEST_ENTRY, MOST_POSTED, Journal
 from loadgen.record.reader import load_run
 from loadgen.record.run import JournalEvent
 from loadgen.record.writer import RunRecord
@@ -30,7 +31,8 @@ class Timed:
         return self.journal.note(kind, details)
 
     def entries(self) -> tuple[JournalEvent, ...]:
-        """Return what the record on the disk has."""
+        """Return what the record on the disk has once the load has sampled."""
+        self.record.flush()
         return load_run(self.record.path).journal
 
 
@@ -118,3 +120,51 @@ def test_it_is_told_whenever_the_count_doubles(timed: Timed) -> None:
     told = [timed.note(n, what="source_lost", why="57P01") for n in range(100)]
     assert [n + 1 for n, details in enumerate(told) if details] == [1, 2, 4, 8, 16, 32, 64]
     assert (told[7]["count"], told[7]["since"]) == (8, BEGAN)
+
+
+def test_what_is_posted_is_bounded(timed: Timed) -> None:
+    """By number, also in a run that was resumed; what the load itself sees goes on being noted."""
+    for n in range(MOST_POSTED - 1):
+        timed.journal.post("note", {"n": n})
+    timed.journal.post("slot_lost", {"slot": "s1"})
+    with pytest.raises(JournalFullError, match="1,000 entries were posted"):
+        timed.journal.post("note", {"n": -1})
+    timed.note(1, what="source_lost")
+    kinds = [entry.kind for entry in timed.entries()]
+    assert kinds == ["note"] * (MOST_POSTED - 1) + ["slot_lost", "fault"]
+    resumed = Journal(RunRecord.open(timed.record.path))
+    with pytest.raises(JournalFullError):
+        resumed.post("note", {"n": -1})
+
+
+def test_what_is_posted_again_and_again_makes_no_entry_large(timed: Timed) -> None:
+    """Each time under names of its own, with values of any kind: the entry stays as it was."""
+    for n in range(100):
+        timed.journal.post("slot_lost", {"slot": "s1", f"{n}": "x" * 1000, "self": 1, "number": 2})
+    (entry,) = timed.entries()
+    assert entry.details["count"] == 100
+    assert sum(len(f"{name}{value}") for name, value in entry.details.items()) < LARGEST_ENTRY
+
+
+def test_a_burst_writes_the_record_once(timed: Timed) -> None:
+    """What follows waits in memory for the sampler, and nothing of it is missing then."""
+    file = timed.record.path / "run.json"
+    versions = {file.stat().st_mtime_ns}
+    for n in range(500):
+        timed.journal.post("note", {"n": n})
+        timed.note(1, what="source_lost")
+        versions.add(file.stat().st_mtime_ns)
+    assert len(versions) < 50
+    assert [e.details["n"] for e in timed.entries() if e.kind == "note"] == [*range(500)]
+
+
+def test_names_that_are_new_each_time_are_counted_at_last(timed: Timed) -> None:
+    """A worker that comes back is another one; two days of them fit into a page."""
+    for n in range(2500):
+        timed.note(n, what="source_lost", worker=f"w{n}")
+    assert len(timed.entries()) == 2000
+    assert load_run(timed.record.path).journal_left_out == 500
+    again = Journal(RunRecord.open(timed.record.path))
+    again.note("fault", {"what": "source_lost", "worker": "another"})
+    again._record.flush()
+    assert load_run(timed.record.path).journal_left_out == 501

@@ -144,7 +144,6 @@ def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
     record.write_run(
         {
             "started_at": AT,
-            "together": ["a", "b"],
             "totals": {"x": {"offered": 5, "committed": 1, "failed": 2, "skipped": 1}},
             "rows_before": {"events": {"rows": 3}},
             "rows_after": {"users": {"rows": 3, "version_sum": 4}},
@@ -158,7 +157,7 @@ def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
     )
     record.journal("rate_change", at=AT, by="page")
     run = load_run(record.path / "run.json")
-    assert (run.started_at, run.together, run.valid) == (AT, ("a", "b"), False)
+    assert (run.started_at, run.valid) == (AT, False)
     assert (run.totals["x"].failed, run.totals["x"].unknown) == (2, 0)
     assert (run.rows_before["events"].rows, run.rows_before["events"].version_sum) == (3, None)
     assert run.rows_after["users"].version_sum == 4
@@ -180,7 +179,8 @@ def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
         ("started_at", "2026-11-23T07:00:00"),
         ("started_at", 5),
         ("settings", []),
-        ("together", "a"),
+        ("journal_left_out", "1"),
+        ("source_time", 5),
         ("totals", {"x": 1}),
         ("totals", {"x": {"offered": 1.5}}),
         ("journal", {}),

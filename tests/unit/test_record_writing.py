@@ -108,6 +108,7 @@ def test_an_event_may_be_added_to(record: RunRecord) -> None:
     number = record.journal("pause", at=AT, by="door")
     record.journal("fault", at=AT)
     record.amend(number, applied_by="2 of 2")
+    record.flush()
     pause, fault = load_run(record.path).journal
     assert (pause.kind, pause.details) == ("pause", {"by": "door", "applied_by": "2 of 2"})
     assert (fault.kind, fault.details) == ("fault", {})
@@ -280,7 +281,7 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     assert kept
     assert kept % 7 == 0
     with pytest.raises(RecordError, match=r"run\.json: No space left"):
-        record.update_run(together=["x" * 40_000])
+        record.update_run(invalid_reason="x" * 40_000)
     with pytest.raises(RecordError, match=r"No space left"):
         record.journal("pause", at=AT)  # it is not done, so it is not journaled
     record.note("disk_full", at=AT)  # it has happened, and waits with the rest
@@ -289,7 +290,7 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     assert written(record)["seed"] == 1
     assert not list(record.path.glob(".*"))
     (small_disk / "other").unlink()
-    record.update_run(together=[])
+    record.update_run(invalid_reason=None)
     record.append_samples([SAMPLE])
     assert len(list(read_samples(record.path))) == kept + 7 + 1
     assert [event.kind for event in load_run(record.path).journal] == ["disk_full"]

@@ -212,6 +212,24 @@ def test_rate_changes_are_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_journal_of_thousands_is_shown_at_both_ends(tmp_path: Path) -> None:
+    """The page stays small, and says how many events it does not show."""
+    events = [
+        {"at": START + timedelta(seconds=n / 100), "kind": "copy_went_back", "tool": f"t{n}"}
+        for n in range(5000)
+    ]
+    report = written(tmp_path, Made(seconds=60), journal=events, journal_left_out=7)
+    html = report.html.read_text(encoding="utf-8")
+    assert len(html) < 1_000_000
+    page = page_of(html)
+    assert page.row("journal", "100")[2] == page.row("journal", "4901")[2] == "Copy went back"
+    shown = report.markdown.read_text(encoding="utf-8")
+    assert "4,800 more" in shown
+    assert "7 more" in shown
+    assert "4,900 more" in shown  # of what went back
+    assert "t2500" not in shown
+
+
 def test_a_report_written_again_leaves_no_picture_of_the_last(tmp_path: Path) -> None:
     """What is no longer to be shown is gone; other people's files stay."""
     report = written(tmp_path, OUTAGE)

@@ -101,6 +101,7 @@ RESUME = {"kind": "resume", "schedule_seconds": 21.0, "by": "door"}
         (position(s=45.3, elapsed=60.3), [], END, 45.0),
         (position(), [PAUSE], END, 21.0),
         (position(s=21.0, elapsed=30.0), [PAUSE], END, 21.0),
+        (position(s=21.0, elapsed=700.0), [PAUSE, RESUME], 3600.0, 33.5),
         (position(), [PAUSE, RESUME], END, 23.5),
     ],
     ids=[
@@ -113,6 +114,7 @@ RESUME = {"kind": "resume", "schedule_seconds": 21.0, "by": "door"}
         "at the end, not at the drain's",
         "at a pause at most",
         "in the pause",
+        "after a pause so long that samples were rare",
         "not in a pause that is over",
     ],
 )

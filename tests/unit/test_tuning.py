@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from loadgen.errors import RecordError
+from loadgen.errors import JournalFullError, RecordError
 from loadgen.load.live_changes import Pause, Tuning
 from loadgen.load.swarm import Swarm
 from loadgen.record.writer import RunRecord
@@ -64,9 +64,13 @@ def swarm(tmp_path: Path) -> Announcements:
 def tuning(tmp_path: Path, swarm: Announcements) -> Tuning:
     """Return what changes it: 10 an hour of each operation, steady."""
     record = RunRecord.create(tmp_path, "run-1")
+    return Tuning(cast("Swarm", swarm), record, plan())
+
+
+def plan() -> Plan:
+    """Return the plan of the run."""
     mix = Mix(dict.fromkeys(OPERATIONS, 10.0))
-    plan = Plan("run-1", 1, "jitter", "steady", mix, 60, 1, 300, None)
-    return Tuning(cast("Swarm", swarm), record, plan)
+    return Plan("run-1", 1, "jitter", "steady", mix, 60, 1, 300, None)
 
 
 def test_a_change_is_on_the_disk_before_it_is_announced(
@@ -79,6 +83,7 @@ def test_a_change_is_on_the_disk_before_it_is_announced(
     assert [entry["kind"] for entry in swarm.seen] == ["rate_change", "pause", "resume"]
     assert swarm.seen[0]["rates_per_hour"] == {"insert_order": {"from": 10.0, "to": 20.0}}
     assert swarm.seen[0]["profile"] == {"from": "steady", "to": "burst"}
+    tuning._record.flush()  # as the sampler does
     kept = json.loads(swarm.file.read_bytes())["journal"]
     assert kept == [entry | {"applied_by": "2 of 2"} for entry in swarm.seen]
     assert tuning.applied_by == "2 of 2"
@@ -104,3 +109,26 @@ def test_what_can_not_be_journaled_is_not_in_force(tuning: Tuning, swarm: Announ
     assert tuning.paused is None
     assert tuning.mix.rates_per_hour["insert_order"] == 10.0
     assert swarm.seen == []
+
+
+def test_changes_are_bounded_and_a_pause_is_never_refused(
+    tuning: Tuning, swarm: Announcements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is kept for a resume, so there can't be any number; a pause may protect the source."""
+    monkeypatch.setattr("loadgen.load.live_changes._MOST_OF_A_KIND", 3)
+    for n in range(1, 4):
+        tuning.change({"insert_order": 10.0 + n}, by="door")
+        tuning.pause("a while", by="door")
+        tuning.resume(by="door")
+    with pytest.raises(JournalFullError, match="this run has had 3 changes of rates"):
+        tuning.change({"insert_order": 20.0}, by="door")
+    assert tuning.mix.rates_per_hour["insert_order"] == 13.0
+    tuning.change({"insert_order": 13.0}, by="door")  # it is in force: nothing to note
+    tuning.pause("the disk fills up", by="watch")
+    with pytest.raises(JournalFullError, match="this run has had 3 pauses"):
+        tuning.resume(by="door")
+    assert tuning.paused == Pause("the disk fills up", "watch")
+    assert len(swarm.seen) == 10
+    again = Tuning(tuning._swarm, RunRecord.open(tuning._record.path), plan())
+    with pytest.raises(JournalFullError):  # also after a resume
+        again.change({"insert_order": 20.0}, by="door")

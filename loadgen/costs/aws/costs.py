@@ -8,6 +8,7 @@ from typing import Final
 from loadgen.config.settings import Settings
 from loadgen.costs.aws.bill import NEVER, bill_of, requests_line
 from loadgen.costs.aws.client import Clients, clients
+from loadgen.costs.aws.listed import gone
 from loadgen.costs.aws.prices import AwsPrices
 from loadgen.costs.aws.s3 import S3CostTracker
 from loadgen.costs.aws.usage import EVERYONE, Account, EC2CostTracker, RDSCostTracker, what_of
@@ -57,6 +58,7 @@ class AwsCosts:
         if window is None:
             return [what_of(EVERYONE, "AWS").unpriced("the run's record has no time to price")]
         listed = [line for tracker in self._trackers for line in tracker.lines(run)]
+        listed += gone(self._account, window, run.path)
         bill = bill_of(self._account, window, run.path)
         if isinstance(bill, Unread):
             tools = dict.fromkeys(line.tool for line in listed)

@@ -5,8 +5,8 @@ customer pays whatever the tool. `aws_bill` replaces these lines once Cost Explo
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -34,12 +34,19 @@ class Account:
     prices: AwsPrices
     tools: Sequence[str]
     now: datetime
+    # By resource, its lines; a service that did not answer is not there.
+    listed: dict[str, dict[str, list[CostLine]]] = field(default_factory=dict)
 
     def owner(self, tags: object) -> str | None:
         """Return whose a resource is; None where its tag names nobody of ours."""
         listed = tags if isinstance(tags, list) else []
         found = {str(tag.get("Key")): str(tag.get("Value")) for tag in listed}.get("tool")
         return found if found in {SOURCE, *self.tools} else None
+
+    def keep(self, service: str, name: str, lines: Iterable[CostLine]) -> list[CostLine]:
+        """Note that a service lists a resource, and return its lines."""
+        self.listed[service][name] = found = list(lines)
+        return found
 
     def hourly(self, what: What, window: Window, column: tuple[str, str], told: Told) -> CostLine:
         """Return the line of something paid by the hour; `column` is its place in the card."""
@@ -83,20 +90,24 @@ class EC2CostTracker:
         if isinstance(pages, Unread):
             yield what_of(EVERYONE, "EC2").unpriced(pages)
         else:
+            self._account.listed["EC2"] = {}
             found = [
                 one for page in pages for part in page["Reservations"] for one in part["Instances"]
             ]
             for instance in found:
                 if tool := self._account.owner(instance.get("Tags")):
-                    yield from self._instance(tool, instance, window)
+                    own = self._instance(tool, instance, window)
+                    yield from self._account.keep("EC2", instance["InstanceId"], own)
         disks = asked("ec2:DescribeVolumes", lambda: self._all("describe_volumes", tagged))
         if isinstance(disks, Unread):
             yield what_of(EVERYONE, "EBS").unpriced(disks)
             return
+        self._account.listed["EBS"] = {}
         for volume in (one for page in disks for one in page["Volumes"]):
             there = Window(volume["CreateTime"].astimezone(UTC), self._account.now).within(window)
             if (tool := self._account.owner(volume.get("Tags"))) and there.length:
-                yield self._volume(tool, volume, there)
+                lines = [self._volume(tool, volume, there)]
+                yield from self._account.keep("EBS", volume["VolumeId"], lines)
 
     def _all(self, call: str, filters: list[dict[str, Any]]) -> list[Any]:
         return list(self._account.clients("ec2").get_paginator(call).paginate(Filters=filters))
@@ -150,13 +161,13 @@ class RDSCostTracker:
         pages = asked("rds:DescribeDBInstances", self._pages)
         if isinstance(pages, Unread):
             return [what_of(EVERYONE, "RDS").unpriced(pages)]
-        return [
-            line
-            for page in pages
-            for instance in page["DBInstances"]
-            if (tool := self._account.owner(instance.get("TagList")))
-            for line in self._instance(tool, instance, window)
-        ]
+        self._account.listed["RDS"] = {}
+        lines = []
+        for instance in (one for page in pages for one in page["DBInstances"]):
+            if tool := self._account.owner(instance.get("TagList")):
+                own, name = self._instance(tool, instance, window), instance["DBInstanceIdentifier"]
+                lines += self._account.keep("RDS", name, own)
+        return lines
 
     def _pages(self) -> list[Any]:
         pages = self._account.clients("rds").get_paginator("describe_db_instances").paginate()

@@ -8,7 +8,7 @@ markers that it had shown; the watch has the journal say so. Pure.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from loadgen.report.table import Column, Table
 _FEWEST: Final = 5  # arrivals, before which nothing is ordinary
 _LONGER: Final = 3  # times what is ordinary, so that it is called standing still
 _LEAST_SECONDS: Final = 10.0  # and that much longer
+_MOST_LINES: Final = 100  # of what the journal tells
 _COLUMNS: Final = (
     Column("tool"),
     Column("stood still from"),
@@ -66,7 +67,7 @@ def recovery_of(
 ) -> Recovery:
     """Return what verify.json's content, the tools' deliveries and the journal say."""
     lines = tuple(line for name, found in delivered.items() for line in _lines(name, found))
-    anew = Table(_ANEW, tuple(_setbacks(journal)))
+    anew = Table(_ANEW, tuple(_bounded(_setbacks(journal))))
     return Recovery(_initial(verified.get("tools", {})), Table(_COLUMNS, lines), anew)
 
 
@@ -133,6 +134,13 @@ def _setbacks(journal: Sequence[JournalEvent]) -> Iterator[tuple[str, ...]]:
             yield _setback(began, text.duration((event.at - began.at).total_seconds()))
     for began in open_.values():
         yield _setback(began, "not by the end")
+
+
+def _bounded(lines: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Yield the first lines, and how many there are besides."""
+    yield from islice(lines, _MOST_LINES)
+    if more := sum(1 for _ in lines):
+        yield ("…", f"{text.count(more)} more", "", "", "they are in run.json")
 
 
 def _setback(event: JournalEvent, until: str) -> tuple[str, ...]:

@@ -25,6 +25,9 @@ from loadgen.report.text import OPERATION_WORDS
 # A first sample this close to the noted start is the start: a rate over less would be noise.
 _LATE_START_SECONDS = 0.2
 
+# Events of the journal that tables and charts show: the first of them, and as many of the last.
+_EVENTS_AT_EITHER_END = 100
+
 # Where each operation's rows appear: the table, and whether it adds rows or raises versions.
 _SHOWN_IN = {
     "insert_order": ("orders", "rows"),
@@ -116,6 +119,14 @@ def facts_of(
         skipped_beside_gaps=sum(skipped_beside(gaps, rows) for rows in by_operation.values()),
         generator=generator_of(generator),
     )
+
+
+def shown_events(run: Run) -> tuple[tuple[int, JournalEvent], ...]:
+    """Return the events of the journal that a report shows, numbered: of very many not all."""
+    numbered = tuple(enumerate(run.journal, 1))
+    if len(numbered) <= 2 * _EVENTS_AT_EITHER_END:
+        return numbered
+    return numbered[:_EVENTS_AT_EITHER_END] + numbered[-_EVENTS_AT_EITHER_END:]
 
 
 def gained(run: Run, operation: str) -> int | None:

@@ -28,7 +28,7 @@ def study_in(folder: Path) -> Study:
     verified, delivered = read_verify(folder), by_tool(read_deliveries(folder))
     costs = read_costs(folder)
     with reading(folder / COSTS_FILE, COSTS_AGAIN):
-        found = standings_of(run.together, verified, delivered, costs)
+        found = standings_of(verified, delivered, costs)
     return Study(run, found)
 
 

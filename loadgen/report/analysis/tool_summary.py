@@ -4,7 +4,7 @@ From verify.json, freshness.csv and costs.json; what nobody measured is None, in
 measured". Pure.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -128,12 +128,11 @@ class Standing:
 
 
 def standings_of(
-    together: Sequence[str],
     verified: Mapping[str, Any],
     fresh: Mapping[str, Deliveries],
     costs: Costs | None,
 ) -> tuple[Standing, ...]:
-    """Return the tools under test of a run: those that ran, were verified, watched or priced.
+    """Return the tools under test of a run: those that were verified, watched or priced.
 
     Vendors that are priced for comparison alone are none of them.
     """
@@ -141,7 +140,7 @@ def standings_of(
     named = costs.outlook.get("tools", {}) if costs else {}
     burnt = costs.outlook.get("snowflake", ()) if costs else ()
     by_tool = {one["tool"]: one for one in burnt}
-    names = dict.fromkeys([*together, *checked, *fresh, *named, *by_tool])
+    names = dict.fromkeys([*checked, *fresh, *named, *by_tool])
     return tuple(
         Standing(
             tool=name,

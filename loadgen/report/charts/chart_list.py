@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadgen.report import text
 from loadgen.report.analysis.downsample import FEW_ARRIVALS, Span, spans, steps
 from loadgen.report.analysis.intervals import Interval
-from loadgen.report.analysis.run import Done, Facts
+from loadgen.report.analysis.run import Done, Facts, shown_events
 from loadgen.report.charts import load
 from loadgen.report.charts.load import Frame, Head, Mark
 from loadgen.report.charts.svg import Drawing
@@ -49,7 +49,7 @@ def _frame(facts: Facts, thinned: Mapping[str, Sequence[Span]]) -> Frame:
     start = facts.start
     marks = tuple(
         Mark((event.at - start).total_seconds(), str(number))
-        for number, event in enumerate(facts.run.journal, 1)
+        for number, event in shown_events(facts.run)
         if start is not None
     )
     return Frame(length, marks)

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from loadgen.config.settings import RATE_SETTINGS
 from loadgen.record.reader import JournalEvent, Latency, Run, Totals
-from loadgen.report import text
-from loadgen.report.analysis.run import Done, Facts, shown_in
+from loadgen.report import text as words
+from loadgen.report.analysis.run import Done, Facts, shown_events, shown_in
 from loadgen.report.charts.load import rate_unit
 from loadgen.report.table import Column, Table
 
@@ -28,14 +28,14 @@ def asked(facts: Facts) -> Table:
     total = sum(rate for rate in rates.values() if rate is not None)
     rows = [
         (
-            text.operation_words(done.operation),
-            text.value(rates[done.operation]),
-            text.share(rates[done.operation] or 0.0, total),
+            words.operation_words(done.operation),
+            words.value(rates[done.operation]),
+            words.share(rates[done.operation] or 0.0, total),
             _asked(done),
         )
         for done in facts.operations
     ]
-    rows.append(("All", text.value(total), text.share(total, total), text.whole(facts.asked)))
+    rows.append(("All", words.value(total), words.share(total, total), words.whole(facts.asked)))
     numbers = ("per hour, at the start", "share", "arrivals asked for")
     return Table(_columns("operation", *numbers), tuple(rows), total=True)
 
@@ -44,7 +44,9 @@ def done(facts: Facts) -> Table:
     """Return what became of the arrivals: counts, shares of what was offered, rate achieved."""
     per, unit = rate_unit(facts.asked / facts.seconds if facts.seconds else 1.0)
     units = facts.seconds / per if facts.seconds else None
-    rows = [_done_row(facts, text.operation_words(d.operation), d, units) for d in facts.operations]
+    rows = [
+        _done_row(facts, words.operation_words(d.operation), d, units) for d in facts.operations
+    ]
     rows.append(_done_row(facts, "All", _sum(facts), units))
     labels = ["asked", "offered", "committed", "failed", "skipped", "unknown"]
     labels += [] if facts.ended else ["in flight"]
@@ -59,7 +61,7 @@ def latency(run: Run) -> Table:
         columns += [Column(label, number=True, group=group) for label in _QUANTILES]
     rows = [
         (
-            text.operation_words(operation),
+            words.operation_words(operation),
             *_quantiles(found.service),
             *_quantiles(found.intended),
         )
@@ -77,11 +79,11 @@ def failures(facts: Facts) -> Table:
     offered = {d.operation: d.totals.offered for d in facts.operations}
     rows = [
         (
-            text.operation_words(operation),
+            words.operation_words(operation),
             sqlstate,
-            text.sqlstate_words(sqlstate),
-            text.count(number),
-            text.share(number, offered.get(operation, 0)),
+            words.sqlstate_words(sqlstate),
+            words.count(number),
+            words.share(number, offered.get(operation, 0)),
         )
         for operation, found in _in_order(facts.run.failures)
         for sqlstate, number in sorted(found.items(), key=lambda item: -item[1])
@@ -101,11 +103,18 @@ def rows(facts: Facts) -> Table:
 
 
 def journal(facts: Facts) -> Table:
-    """Return what happened to the run, numbered as in the charts."""
-    found = [
-        (str(number), text.moment(event.at), _since(facts, event), _kind(event), _details(event))
-        for number, event in enumerate(facts.run.journal, 1)
-    ]
+    """Return what happened to the run, numbered as in the charts; of very many the two ends."""
+    found: list[tuple[str, ...]] = []
+    last = 0
+    for number, event in shown_events(facts.run):
+        if number > last + 1:
+            found.append(_not_listed(number - last - 1, "they are in run.json"))
+        last = number
+        at, since = words.moment(event.at), _since(facts, event)
+        found.append((str(number), at, since, _kind(event), _details(event)))
+    if facts.run.journal_left_out:
+        text = "they were too many to be kept, even in run.json"
+        found.append(_not_listed(facts.run.journal_left_out, text))
     labels = ("#", "at", "since the start", "what", "details")
     return Table(tuple(Column(label) for label in labels), tuple(found))
 
@@ -116,11 +125,11 @@ def circumstances(run: Run) -> Table:
     cores = machine.get("cores")
     found = [
         ("Processor", _known(machine.get("cpu")) + (f", {cores} cores" if cores else "")),
-        ("Memory", text.size(machine.get("memory_bytes"))),
+        ("Memory", words.size(machine.get("memory_bytes"))),
         ("Operating system", _known(machine.get("os"))),
-        *((name, text.value(version)) for name, version in run.versions.items()),
+        *((name, words.value(version)) for name, version in run.versions.items()),
         ("Source", f"Postgres {_known(source.pop('version', None))}{_kept(source)}"),
-        *((name, text.value(value)) for name, value in sorted(source.items())),
+        *((name, words.value(value)) for name, value in sorted(source.items())),
     ]
     return Table((Column("what"), Column("value")), tuple(found))
 
@@ -132,17 +141,17 @@ def settings(facts: Facts, tools: Sequence[str]) -> Table:
     """
     run = facts.run
     given = [
-        ("Started", text.moment(run.started_at)),
-        ("Ended", text.moment(run.ended_at) if facts.ended else "no end recorded"),
-        ("Length", text.duration(facts.seconds)),
+        ("Started", words.moment(run.started_at)),
+        ("Ended", words.moment(run.ended_at) if facts.ended else "no end recorded"),
+        ("Length", words.duration(facts.seconds)),
         ("Profile", _known(run.profile)),
         ("Arrivals", _known(run.settings.get("arrivals"))),
         ("Seed", _known(run.seed)),
-        ("Connections (users)", text.count(run.users)),
+        ("Connections (users)", words.count(run.users)),
         ("Tools under test", ", ".join(tools) or "none watched, verified or priced"),
     ]
     given += [
-        (name.upper(), text.value(run.settings[name]))
+        (name.upper(), words.value(run.settings[name]))
         for name in _SHOWN_SETTINGS
         if name in run.settings
     ]
@@ -165,7 +174,7 @@ def _rate(run: Run, operation: str) -> float | None:
 
 
 def _asked(found: Done) -> str:
-    return text.NOTHING if found.asked is None else text.whole(found.asked)
+    return words.NOTHING if found.asked is None else words.whole(found.asked)
 
 
 def _sum(facts: Facts) -> Done:
@@ -176,27 +185,27 @@ def _sum(facts: Facts) -> Done:
 
 def _done_row(facts: Facts, name: str, found: Done, units: float | None) -> tuple[str, ...]:
     totals = found.totals
-    open_ends = () if facts.ended else (text.count(found.in_flight),)
+    open_ends = () if facts.ended else (words.count(found.in_flight),)
     return (
         name,
         _asked(found),
-        text.count(totals.offered),
-        text.count(totals.committed),
+        words.count(totals.offered),
+        words.count(totals.committed),
         _with_share(totals.failed, totals.offered),
         _with_share(totals.skipped, totals.offered),
-        text.count(totals.unknown),
+        words.count(totals.unknown),
         *open_ends,
-        text.share(totals.committed, totals.offered),
-        text.quantity(totals.committed / units if units else None),
+        words.share(totals.committed, totals.offered),
+        words.quantity(totals.committed / units if units else None),
     )
 
 
 def _with_share(number: int, of: int) -> str:
-    return f"{text.count(number)} ({text.share(number, of)})" if number else "0"
+    return f"{words.count(number)} ({words.share(number, of)})" if number else "0"
 
 
 def _quantiles(found: Latency) -> tuple[str, ...]:
-    return tuple(text.milliseconds(getattr(found, name)) for name in _QUANTILES)
+    return tuple(words.milliseconds(getattr(found, name)) for name in _QUANTILES)
 
 
 def _rows_row(run: Run, found: Done) -> tuple[str, ...]:
@@ -204,28 +213,32 @@ def _rows_row(run: Run, found: Done) -> tuple[str, ...]:
     where = f"rows of {table}" if column == "rows" else f"versions of {table}"
     before, after = run.rows_before.get(table), run.rows_after.get(table)
     counts = [None if rows is None else getattr(rows, column) for rows in (before, after)]
-    equal = {True: "yes", False: "NO", None: text.NOTHING}[found.agrees]
+    equal = {True: "yes", False: "NO", None: words.NOTHING}[found.agrees]
     return (
-        text.operation_words(found.operation),
+        words.operation_words(found.operation),
         where,
-        *(text.count(number) for number in (*counts, found.gained, found.totals.committed)),
+        *(words.count(number) for number in (*counts, found.gained, found.totals.committed)),
         equal,
     )
 
 
+def _not_listed(number: int, why: str) -> tuple[str, ...]:
+    return ("…", "", "", f"{words.count(number)} more", why)
+
+
 def _since(facts: Facts, event: JournalEvent) -> str:
     if facts.start is None:
-        return text.NOTHING
-    return text.duration(max(0.0, (event.at - facts.start).total_seconds()))
+        return words.NOTHING
+    return words.duration(max(0.0, (event.at - facts.start).total_seconds()))
 
 
 def _kind(event: JournalEvent) -> str:
-    return text.first_capital(event.kind.replace("_", " "))
+    return words.first_capital(event.kind.replace("_", " "))
 
 
 def _details(event: JournalEvent) -> str:
     parts = [f"{name}: {_detail(value)}" for name, value in event.details.items()]
-    return "; ".join(parts) or text.NOTHING
+    return "; ".join(parts) or words.NOTHING
 
 
 def _detail(value: object) -> str:
@@ -235,11 +248,11 @@ def _detail(value: object) -> str:
         return ", ".join(f"{name} {_detail(inner)}" for name, inner in value.items())
     if isinstance(value, list):
         return ", ".join(_detail(inner) for inner in value)
-    return text.value(round(value, 3) if isinstance(value, float) else value)
+    return words.value(round(value, 3) if isinstance(value, float) else value)
 
 
 def _known(value: object) -> str:
-    return text.NOTHING if value is None else text.value(value)
+    return words.NOTHING if value is None else words.value(value)
 
 
 def _kept(source: dict[str, object]) -> str:
@@ -250,5 +263,5 @@ def _kept(source: dict[str, object]) -> str:
 
 
 def _in_order(found: Mapping[str, _V]) -> list[tuple[str, _V]]:
-    known = [name for name in text.OPERATION_WORDS if name in found]
+    known = [name for name in words.OPERATION_WORDS if name in found]
     return [(name, found[name]) for name in dict.fromkeys([*known, *found])]

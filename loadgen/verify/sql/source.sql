@@ -26,7 +26,7 @@ SELECT EXISTS (SELECT FROM {table})
 
 -- name: cases
 -- How many rows there are of each hard case, and of how many the case has happened: others are yet
--- to be changed, or deleted.
+-- to be changed, or deleted. Rows that were written last before {since} are an earlier run's.
 SELECT case_name, count(*),
        count(*) FILTER (WHERE CASE case_name
            WHEN 'hard_deletes' THEN FALSE
@@ -34,4 +34,6 @@ SELECT case_name, count(*),
            WHEN 'wide_updates' THEN version > 0
            WHEN 'key_reuses' THEN word LIKE 'again%'
            ELSE TRUE END)
-FROM public.hard_cases WHERE case_name IS NOT NULL GROUP BY 1
+FROM public.hard_cases
+WHERE case_name IS NOT NULL AND updated_at >= {since}::timestamptz
+GROUP BY 1

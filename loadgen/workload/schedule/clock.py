@@ -10,9 +10,18 @@ from math import inf
 _FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0
 
 
-def sampling_interval(s: float) -> float:
-    """Return how many seconds after schedule time `s` the next sample is taken, at most."""
-    return _FINE_INTERVAL if s < _FINE_SECONDS else _COARSE_INTERVAL
+def sampling_interval(elapsed: float) -> float:
+    """Return how long the next sample may be away, `elapsed` seconds (pauses too) into a run."""
+    return _FINE_INTERVAL if elapsed < _FINE_SECONDS else _COARSE_INTERVAL
+
+
+def until_next(now: float, before: float, interval: float) -> float:
+    """Return the seconds until schedule time is the next whole `interval`.
+
+    `before` is what it was a turn ago: in a pause it stands still, and the next turn is a whole
+    interval away.
+    """
+    return interval if now == before else (now // interval + 1) * interval - now
 
 
 @dataclass(frozen=True, slots=True)
