@@ -19,7 +19,7 @@ _SHOWN = 200  # characters of an address
 _SECONDS = 10.0  # an acknowledgement takes two at most
 
 
-class DoorError(PlaygroundError):
+class ControlError(PlaygroundError):
     """The load did not answer, or refused; the text says why."""
 
 
@@ -40,7 +40,7 @@ class LoadControl:
         address = f"{self.url.rstrip('/')}/loadgen/{path}"
         shown = one_line(without_login(self.url), _SHOWN)
         if shown != self.url or not address.startswith(("http://", "https://")):
-            raise DoorError(
+            raise ControlError(
                 f"{shown} is no address of a load: write http://host:port; its password is "
                 "LOADGEN_WEB_TOKEN"
             )
@@ -56,17 +56,17 @@ class LoadControl:
                 text = answer.read()
             answered = parse_json(text) if text else {}
         except HTTPError as exc:
-            raise DoorError(f"the load at {self.url} refused: {_reason(exc)}") from exc
+            raise ControlError(f"the load at {self.url} refused: {_reason(exc)}") from exc
         except (OSError, HTTPException) as exc:
             why = getattr(exc, "reason", None) or exc
-            raise DoorError(
+            raise ControlError(
                 f"no load answers at {self.url} ({why}): start one with `locust`, or name it with "
                 "--url"
             ) from exc
         except (ValueError, RecursionError):
             answered = None
         if not isinstance(answered, dict):
-            raise DoorError(
+            raise ControlError(
                 f"what answers at {self.url} is no load: check METRICS_PORT, or name it by --url"
             )
         return answered

@@ -10,7 +10,7 @@ import duckdb
 from loadgen.config.settings import load_settings
 from loadgen.source.postgres import connect
 from loadgen.tools.readers.factory import open_copy
-from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.tools_file import Tool, parse_tools
 from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.reconcile import Asked, published, reconcile
@@ -73,7 +73,7 @@ class Copy:
 
     def verified(self, asked: Asked | None = None) -> ToolOutcome:
         """Return what verification finds of the copy."""
-        source = PostgresDoor(self.source, is_source=True)
+        source = PostgresReader(self.source, is_source=True)
         door = open_copy(self.tool, load_settings(self.settings))
         try:
             return reconcile(self.tool, source, published(source), door, asked or Asked())

@@ -24,7 +24,7 @@ from loadgen.load.resume import (
     position_of,
     show_in_force,
 )
-from loadgen.load.worker_state import Remote
+from loadgen.load.worker_state import WorkerState
 from loadgen.record.reader import load_run
 from loadgen.record.rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
 from loadgen.record.writer import RunRecord
@@ -159,8 +159,8 @@ def _write_killed(path: Path) -> None:
     record.journal("pause", START, schedule_seconds=21.0, reason="full", by="watch")
     process = Ledger(Schedule(1, "jitter", Mix(rates), end=60.0), 1.0)
     vector = process.vector(20.0)
-    remote = Remote([(0.0, WHOLE)], 0.0)
-    remote.take_in(
+    worker = WorkerState([(0.0, WHOLE)], 0.0)
+    worker.take_in(
         {
             "s": 20.0,
             "counts": {name: vector[name].dump() for name in OPERATIONS},
@@ -175,7 +175,7 @@ def _write_killed(path: Path) -> None:
     latencies = {name: (Histogram(), Histogram()) for name in OPERATIONS}
     latencies["insert_order"][0].add([0.002])
     state = {"s": 20.0, "elapsed": 20.0, "workers": False, "resumed": 0, "unbalanced": 0}
-    record.keep_position(position_of([remote], latencies, **state))
+    record.keep_position(position_of([worker], latencies, **state))
 
 
 # Each file, and the commands that read it.
@@ -249,9 +249,9 @@ def _go_on(resumed: Resumed) -> None:
     not_taken(options, resumed)
     latest = SteadyClock(not_before=datetime.fromtimestamp(resumed.kept_at, UTC))
     latest.now()
-    for remote in resumed.past.remotes:
-        remote.share_at(resumed.past.s)
-        sum(remote.counts.values(), Counts())
+    for worker in resumed.past.remotes:
+        worker.share_at(resumed.past.s)
+        sum(worker.counts.values(), Counts())
     Schedule(
         resumed.plan.seed, resumed.plan.arrivals, resumed.mix, resumed.profile, end=resumed.left()
     )

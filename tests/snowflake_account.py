@@ -11,7 +11,7 @@ from loadgen.config.settings import load_settings
 from loadgen.costs.cards import load_card
 from loadgen.costs.snowflake.costs import SnowflakeCostTracker
 from loadgen.costs.snowflake.usage import Connection
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.errors import DestinationError
 from loadgen.record.costs import CostLine
 from loadgen.record.run import Run, run_of
@@ -96,7 +96,7 @@ class Account:
     connection: "SnowflakeConnection"
     recorded: dict[str, Answer] = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
-    card: Unread | None = None
+    card: Unavailable | None = None
 
     def put(self, table: str, **values: object) -> None:
         """Add a row; texts are cast to the column's type."""

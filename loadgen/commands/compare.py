@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 from loadgen.config.settings import load_settings
 from loadgen.errors import PlaygroundError
 from loadgen.record.reader import CHANGED, find_run
-from loadgen.report.analysis.compare import Difference, Study, differences, plain, rows, subjects
+from loadgen.report.analysis.compare import (
+    Difference,
+    RunSummary,
+    differences,
+    plain,
+    rows,
+    subjects,
+)
 from loadgen.report.analysis.run_summary import study_in
 from loadgen.untrusted import reading
 
@@ -41,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     folders = list(dict.fromkeys(find_run(settings.reports_dir, name) for name in args.runs))
     studies = [study_in(folder) for folder in folders]
-    with reading(" or ".join(study.name for study in studies), CHANGED):
+    with reading(" or ".join(summary.name for summary in studies), CHANGED):
         found = differences(studies)
         refused = [one.text for one in found if one.level == "refused"]
         if refused and not args.anyway:
@@ -56,10 +63,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(studies: Sequence[Study], found: Sequence[Difference]) -> None:
+def _print(studies: Sequence[RunSummary], found: Sequence[Difference]) -> None:
     columns = subjects(studies)
     tools = [column.tool.tool if column.tool else "no tool" for column in columns]
-    heads = [("tool", *tools), ("run", *(column.study.name for column in columns))]
+    heads = [("tool", *tools), ("run", *(column.summary.name for column in columns))]
     width = max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns)
     for block in blocks([*heads, *rows(columns)], width):
         print("\n".join(block), end="\n\n")

@@ -17,7 +17,7 @@ from loadgen.config.settings import RATE_SETTINGS, Settings, load_settings
 from loadgen.errors import SettingsError
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.streams import Stream
+from loadgen.workload.schedule.streams import ArrivalProcess
 
 _COUNT: Final = 20
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=36000 loadgen plan --seed 42 --count 10000 | sha256sum"
@@ -65,7 +65,7 @@ def _planned(settings: Settings) -> Iterator[_Planned]:
         names = ", ".join(setting.upper() for setting in RATE_SETTINGS.values())
         raise SettingsError(f"{names} are all 0, so nothing ever falls due: set one above 0")
     schedule = Schedule(settings.seed, settings.arrivals, Mix(rates), settings.profile)
-    draws = {name: Stream(settings.seed, name, settings.arrivals).draws for name in rates}
+    draws = {name: ArrivalProcess(settings.seed, name, settings.arrivals).draws for name in rates}
     for due, operation, k, _ in schedule.pop_due(inf):
         hexed = [f"{draw:016x}" for draw in draws[operation](k)]
         yield _Planned(operation, k, round(due, 6), hexed)

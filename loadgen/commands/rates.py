@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from loadgen.config.settings import OPERATIONS, load_settings
-from loadgen.control import DoorError, LoadControl
+from loadgen.control import ControlError, LoadControl
 from loadgen.untrusted import reading
 
 _EXAMPLE = "example: loadgen rates --set insert_order=36000 --set insert_event=72000"
@@ -58,7 +58,7 @@ def show(args: argparse.Namespace, found: dict[str, Any], *, changed: bool) -> i
     if getattr(args, "json", False):
         print(json.dumps(found, indent=2))
     else:
-        with reading("the answer", "check METRICS_PORT, or name a load by --url", DoorError):
+        with reading("the answer", "check METRICS_PORT, or name a load by --url", ControlError):
             print(_text(found))
     applied, _, of = str(found.get("applied_by") or "").partition(" of ")
     return int(changed and applied != of)

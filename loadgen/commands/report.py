@@ -61,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     folder = find_run(settings.reports_dir, args.run_name)
     control = find_run(settings.reports_dir, args.control) if args.control else None
     rules = decision.load(settings)
-    from loadgen.report.folder import Wishes, write_report  # noqa: PLC0415 - jinja2 and the charts
+    from loadgen.report.folder import ReportOptions, write_report  # noqa: PLC0415 - jinja2 and the charts
 
     with reading(folder, CHANGED):
         _price(folder, settings)
-        written = write_report(folder, datetime.now(UTC), Wishes(limits, rules, control))
+        written = write_report(folder, datetime.now(UTC), ReportOptions(limits, rules, control))
     if args.json:
         print(json.dumps(as_json(written), indent=2))
     else:

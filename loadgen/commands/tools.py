@@ -13,7 +13,7 @@ from typing import Any, Final
 from loadgen.commands.numbers import number, whole
 from loadgen.commands.tools_elsewhere import probe, snowflake_sql
 from loadgen.config.settings import Settings, load_settings
-from loadgen.control import DoorError, LoadControl
+from loadgen.control import ControlError, LoadControl
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.tools.runners import runners
 from loadgen.tools.runners.status import Status
@@ -165,7 +165,7 @@ def _stop(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...])
 
 def _journal(settings: Settings, kind: str, tool: Tool) -> None:
     """Have a load that runs write into its journal what happened to a tool."""
-    with suppress(DoorError):  # without a load there is no journal
+    with suppress(ControlError):  # without a load there is no journal
         LoadControl.of(settings).ask("journal", {"kind": kind, "tool": tool.name, "by": _BY})
 
 

@@ -9,7 +9,7 @@ from loadgen.source.locate import source_dsn
 from loadgen.tools.probe import recognised
 from loadgen.tools.probe_entry import entry
 from loadgen.tools.readers.factory import open_copy
-from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.snowflake_setup import set_up, tear_down
 from loadgen.tools.tools_file import Tool
 from loadgen.verify.reconcile import published
@@ -18,7 +18,7 @@ from loadgen.verify.reconcile import published
 def probe(_: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
     """Print the entry of tools.toml that each tool's copy suggests."""
     with ExitStack() as held:
-        source = PostgresDoor(source_dsn(settings, start=False), is_source=True)
+        source = PostgresReader(source_dsn(settings, start=False), is_source=True)
         held.callback(source.close)
         tables = published(source)
         for place, tool in enumerate(tools):

@@ -22,8 +22,8 @@ from loadgen.source.markers import find_markers
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect, plain_errors
 from loadgen.tools.readers.factory import MarkerProbe, open_copy
-from loadgen.tools.readers.postgres import PostgresDoor
-from loadgen.tools.readers.reader import Door
+from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.tools.readers.reader import TableReader
 from loadgen.tools.runners.syncs import initial_sync_of
 from loadgen.tools.tools_file import Tool, chosen, load_tools
 from loadgen.verify.compare import Progress
@@ -118,7 +118,7 @@ def _record(settings: Settings, dsn: str) -> Run | None:
 class _Copies:
     """The doors to the copies, and what was wrong with those that are none."""
 
-    doors: dict[str, Door] = field(default_factory=dict)
+    doors: dict[str, TableReader] = field(default_factory=dict)
     refused: dict[str, ToolOutcome] = field(default_factory=dict)
 
 
@@ -131,7 +131,7 @@ def _outcomes(
 ) -> dict[str, ToolOutcome]:
     """Return what was found of each tool, in the order of the file."""
     with ExitStack() as held:
-        source = PostgresDoor(dsn, is_source=True)
+        source = PostgresReader(dsn, is_source=True)
         held.callback(source.close)
         tables = published(source)
         runs = load_runs(source)

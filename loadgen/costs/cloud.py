@@ -10,7 +10,7 @@ from loadgen.costs.cards import RateCard
 from loadgen.costs.snowflake.costs import SnowflakeCostTracker
 from loadgen.costs.snowflake.usage import Connection
 from loadgen.costs.source import CostSource
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.tools.tools_file import Tool
 
 
@@ -27,6 +27,6 @@ def cloud_sources(
         connection.close()
 
 
-def _card(cards: Mapping[str, RateCard], name: str) -> RateCard | Unread:
+def _card(cards: Mapping[str, RateCard], name: str) -> RateCard | Unavailable:
     found = cards.get(name)
-    return Unread(f"there is no rate card {name}") if found is None else found
+    return Unavailable(f"there is no rate card {name}") if found is None else found

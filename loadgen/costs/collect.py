@@ -45,21 +45,23 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     day = (run.started_at or at).date()
     with cloud_sources(tools, settings, cards, at) as (snowflake, aws):
         own = aws.lines(run)
-        told = [line for one in sources(tools, cards, day, reported) for line in one.lines(run)]
-        kept = without_told(told, own, tools, cards)
+        provenance = [
+            line for one in sources(tools, cards, day, reported) for line in one.lines(run)
+        ]
+        kept = without_told(provenance, own, tools, cards)
         lines = aged(by_tool([*kept, *snowflake.lines(run), *own]), at.date())
         spent = snowflake.efficiency(run)
     if run.ended_at is None:
         lines = [replace(line, final=False) for line in lines]
     warnings = [text for card in cards.values() for text in card.warnings(at.date())]
     warnings += _unknown(reported, lines)
-    if left_out := len(told) - len(kept):
+    if left_out := len(provenance) - len(kept):
         warnings.append(f"{left_out} estimated lines are left out: AWS tells what was used")
     plans = _chosen_plans(tools, cards, at.date())
     found = _outlook(run, list(cards.values()), at.date(), plans)
     if reported:
         found["reported"] = {
-            name: {"source": own.source, **own.told()} for name, own in reported.items()
+            name: {"source": own.source, **own.provenance()} for name, own in reported.items()
         }
     if plans:
         found["tools"] = {

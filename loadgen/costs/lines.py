@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.record.costs import Basis, CostLine, Grade, Payer, not_priced
 
 _NANO: Final = Decimal("1e-9")
@@ -26,26 +26,26 @@ class UnitPrice:
     final: bool = True
 
 
-PriceOf = Callable[[date], UnitPrice | Unread]
+PriceOf = Callable[[date], UnitPrice | Unavailable]
 
 
 @dataclass(frozen=True, slots=True)
-class What:
+class CostKey:
     """What a line is about."""
 
     tool: str
     payer: Payer
     category: str
 
-    def unpriced(self, why: str | Unread, source: str = "") -> CostLine:
+    def unpriced(self, why: str | Unavailable, source: str = "") -> CostLine:
         """Return the line that stands where the figure would; provisional if it may still come."""
-        unread = why if isinstance(why, Unread) else Unread(why)
+        unread = why if isinstance(why, Unavailable) else Unavailable(why)
         line = not_priced(self.tool, self.payer, self.category, unread.why, source)
         return replace(line, final=not unread.yet)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Provenance:
     """How a quantity was got: where from, what to know of it, and whether it may still change."""
 
     source: str
@@ -54,7 +54,9 @@ class Told:
     basis: Basis = "measured"
 
 
-def priced(what: What, unit: str, parts: ByDay, price_of: PriceOf, told: Told) -> CostLine:
+def priced(
+    what: CostKey, unit: str, parts: ByDay, price_of: PriceOf, provenance: Provenance
+) -> CostLine:
     """Return the line of so many units by day; not priced where one day's price is not known.
 
     The amount is the quantity as shown, to a billionth of a unit, times the price.
@@ -62,7 +64,7 @@ def priced(what: What, unit: str, parts: ByDay, price_of: PriceOf, told: Told) -
     quantities = {day: exact(quantity) for day, quantity in parts.items()}
     prices = {day: price_of(day) for day in quantities}
     known = {day: price for day, price in prices.items() if isinstance(price, UnitPrice)}
-    unread = [price for price in prices.values() if isinstance(price, Unread)]
+    unread = [price for price in prices.values() if isinstance(price, Unavailable)]
     unknown = unread[0].why if unread else None
     settled = all(price.final for price in known.values()) and not any(p.yet for p in unread)
     line = CostLine(
@@ -74,25 +76,27 @@ def priced(what: What, unit: str, parts: ByDay, price_of: PriceOf, told: Told) -
         amount=None,
         basis="estimate",
         grade="?",
-        source=told.source,
+        source=provenance.source,
         as_of=None,
-        note=joined(f"not priced: {unknown or 'no day to price'}", told.note),
-        final=told.final and settled,
+        note=joined(f"not priced: {unknown or 'no day to price'}", provenance.note),
+        final=provenance.final and settled,
     )
     if unknown is not None or not known:
         return line
     newest = max(known.values(), key=lambda price: price.as_of)
     values = {price.value for price in known.values()}
-    sources = dict.fromkeys([told.source, *(price.source for price in known.values())])
+    sources = dict.fromkeys([provenance.source, *(price.source for price in known.values())])
     return replace(
         line,
         unit_price=newest.value if len(values) == 1 else None,
         amount=sum((quantities[day] * price.value for day, price in known.items()), Decimal(0)),
-        basis="estimate" if told.basis == "estimate" else newest.basis,
+        basis="estimate" if provenance.basis == "estimate" else newest.basis,
         grade=newest.grade,
         source="; ".join(sources),
         as_of=newest.as_of,
-        note=joined(told.note, f"{len(values)} prices on its days" if len(values) > 1 else ""),
+        note=joined(
+            provenance.note, f"{len(values)} prices on its days" if len(values) > 1 else ""
+        ),
     )
 
 

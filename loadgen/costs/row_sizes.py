@@ -14,7 +14,7 @@ from typing import Final
 
 from loadgen.workload.data import events, synthetic
 from loadgen.workload.data.pools import small_pools
-from loadgen.workload.schedule.streams import Stream
+from loadgen.workload.schedule.streams import ArrivalProcess
 
 _SAMPLES: Final = 256
 _TIME: Final = "2026-11-23T08:00:00.000000Z"
@@ -61,10 +61,10 @@ _USER: Final = {
 
 
 def _order() -> Width:
-    stream, pools = Stream(1, "insert_order", "even"), small_pools()
+    process, pools = ArrivalProcess(1, "insert_order", "even"), small_pools()
     rows = []
     for k in range(_SAMPLES):
-        quantity, amount, currency = synthetic.order(stream.draws(k), pools)
+        quantity, amount, currency = synthetic.order(process.draws(k), pools)
         rows.append(
             {
                 "id": 123456 + k,
@@ -84,10 +84,10 @@ def _order() -> Width:
 
 
 def _event(event_bytes: int) -> Width:
-    stream = Stream(1, "insert_event", "even")
+    process = ArrivalProcess(1, "insert_event", "even")
     rows = []
     for k in range(_SAMPLES):
-        kind, properties = events.event(stream.draws(k), event_bytes)
+        kind, properties = events.event(process.draws(k), event_bytes)
         rows.append(
             {
                 "id": 1234567 + k,
@@ -102,10 +102,10 @@ def _event(event_bytes: int) -> Width:
     return _width(rows, "events")
 
 
-def _width(rows: list[dict[str, object]], stream: str) -> Width:
+def _width(rows: list[dict[str, object]], process: str) -> Width:
     values = [sum(len(str(value).encode()) for value in row.values()) for row in rows]
     plain = [len(_json(row | _parsed(row))) for row in rows]
-    messages = [len(_json(_message(row, stream))) for row in rows]
+    messages = [len(_json(_message(row, process))) for row in rows]
     return Width(*(Decimal(round(fmean(found))) for found in (values, plain, messages)))
 
 
@@ -114,8 +114,13 @@ def _parsed(row: dict[str, object]) -> dict[str, object]:
     return {"properties": json.loads(properties)} if isinstance(properties, str) else {}
 
 
-def _message(row: dict[str, object], stream: str) -> dict[str, object]:
-    record = {"stream": stream, "namespace": "public", "data": row | _CDC, "emitted_at": 1795420800}
+def _message(row: dict[str, object], name: str) -> dict[str, object]:
+    record = {
+        "stream": name,
+        "namespace": "public",
+        "data": row | _CDC,
+        "emitted_at": 1795420800,
+    }
     return {"type": "RECORD", "record": record}
 
 

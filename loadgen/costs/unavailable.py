@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class Unavailable:
     """Why a figure is not there, in words that can stand in its place.
 
     `yet` is whether asking again later may bring it: until then a line of it is provisional.
@@ -21,14 +21,16 @@ class Unread:
     yet: bool = False
 
 
-def not_yet(why: str, ready: datetime) -> Unread:
+def not_yet(why: str, ready: datetime) -> Unavailable:
     """Return why a figure is not there before `ready`, and when to ask again."""
-    return Unread(f"{why}: run `loadgen costs` again after {ready:%Y-%m-%d %H:%M} UTC", yet=True)
+    return Unavailable(
+        f"{why}: run `loadgen costs` again after {ready:%Y-%m-%d %H:%M} UTC", yet=True
+    )
 
 
-def tried(read: Callable[[], T]) -> T | Unread:
+def tried(read: Callable[[], T]) -> T | Unavailable:
     """Return what `read` returns, or why it can't be read."""
     try:
         return read()
     except DestinationError as exc:
-        return Unread(str(exc))
+        return Unavailable(str(exc))

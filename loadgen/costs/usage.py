@@ -87,7 +87,7 @@ class Reported:
             counts["bytes"] = self.gigabytes * _GIGABYTE
         return replace(usage, **counts)
 
-    def told(self) -> dict[str, Decimal]:
+    def provenance(self) -> dict[str, Decimal]:
         """Return the figures that were reported, by name."""
         return {name: value for name in _REPORTED if (value := getattr(self, name)) is not None}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from loadgen.config.settings import DEFAULT_USERS, Settings, misspelt
 from loadgen.costs.aws.client import asked, clients
 from loadgen.costs.collect import expected, over_budget
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.doctor.checks import Facts
 from loadgen.errors import DestinationError, SourceError
 from loadgen.source.embedded import server
@@ -85,7 +85,7 @@ def _unread_aws(settings: Settings) -> str | None:
         "tag:GetResources",
         lambda: client("resourcegroupstaggingapi").get_resources(ResourcesPerPage=1),
     )
-    return found.why if isinstance(found, Unread) else None
+    return found.why if isinstance(found, Unavailable) else None
 
 
 def _overspent(

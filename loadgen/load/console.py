@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from loadgen.config.grafana_link import load_dashboard
 from loadgen.errors import PlaygroundError, error_lines
-from loadgen.load.controller import Conductor
+from loadgen.load.controller import RunController
 from loadgen.workload.ledger import Counts
 from loadgen.workload.outcome import Outcome
 from loadgen.workload.schedule.clock import Sampled
@@ -55,19 +55,19 @@ class Activity:
         _print("  ".join(parts))
 
 
-def print_opening(conductor: Conductor) -> None:
+def print_opening(controller: RunController) -> None:
     """Say what is asked for and where it is written."""
-    plan = conductor.plan
-    mix, profile = conductor.tuning.mix, conductor.tuning.profile
+    plan = controller.plan
+    mix, profile = controller.live_changes.mix, controller.live_changes.profile
     rates = ", ".join(f"{name} {rate:,.15g}" for name, rate in mix.rates_per_hour.items())
-    done = plan.duration - conductor.left
+    done = plan.duration - controller.left
     at = f", resumed after {duration(done)}" if done else ""
     _print(f"run {plan.run_id}: {duration(plan.duration)}, {profile}, {plan.arrivals} arrivals{at}")
     _print(f"  per hour: {rates}")
-    paused = conductor.tuning.paused
+    paused = controller.live_changes.paused
     if paused is not None:
         _print(f"  paused by {paused.by} ({paused.reason}): `loadgen resume` goes on")
-    _print(f"  record: {conductor.record.path}")
+    _print(f"  record: {controller.record.path}")
 
 
 def print_news(news: Sequence[tuple[str, Mapping[str, object]]]) -> None:
@@ -118,12 +118,12 @@ def _law(found: Sampled) -> str:
     return f"the accounting law held in all {found.samples:,} samples{missing}"
 
 
-def print_summary(outcome: Outcome, conductor: Conductor) -> None:
+def print_summary(outcome: Outcome, controller: RunController) -> None:
     """Say what was asked, offered and done, how long it took, and whether to trust it."""
-    plan = conductor.plan
+    plan = controller.plan
     _print(
         f"\nrun {outcome.run_id}: {duration(outcome.seconds)} of {plan.profile} {plan.arrivals} "
-        f"arrivals, seed {plan.seed}, {conductor.users} users"
+        f"arrivals, seed {plan.seed}, {controller.users} users"
     )
     _print(
         f"{'operation':<20}{'asked':>11}{'offered':>10}{'committed':>10}{'failed':>8}"
@@ -142,20 +142,20 @@ def print_summary(outcome: Outcome, conductor: Conductor) -> None:
         _print(f"failed: {name}: {by_sqlstate}")
     verdict = outcome.verdict
     if not verdict.problems:
-        _print(f"Rows gained equal the committed counters; {_law(conductor.sampled)}.")
-    paused = conductor.tuning.paused
+        _print(f"Rows gained equal the committed counters; {_law(controller.sampled)}.")
+    paused = controller.live_changes.paused
     if paused is not None:
         _print(f"It was paused by {paused.by} to the end: {paused.reason}")
     for reason in verdict.reasons:
         _print(f"INVALID: {reason}")
     _print_judgement(outcome)
-    if conductor.settings.grafana_url:
+    if controller.settings.grafana_url:
         began = datetime.now(UTC) - timedelta(seconds=outcome.seconds)
         link = load_dashboard(
-            conductor.settings.grafana_url, outcome.run_id, began, datetime.now(UTC)
+            controller.settings.grafana_url, outcome.run_id, began, datetime.now(UTC)
         )
         _print(f"graphs: {link}")
-    _print(f"record: {conductor.record.path}\nnext:   loadgen report")
+    _print(f"record: {controller.record.path}\nnext:   loadgen report")
 
 
 def _print_judgement(outcome: Outcome) -> None:

@@ -74,11 +74,11 @@ def _pause(run: Run, body: Mapping[str, object]) -> None:
     if not isinstance(reason, str) or not reason.strip():
         raise _Refused(400, "reason has to be a text")
     _require_plain({"reason": reason})
-    run.conductor.tuning.pause(reason, by=_by(body))
+    run.controller.live_changes.pause(reason, by=_by(body))
 
 
 def _resume(run: Run, body: Mapping[str, object]) -> None:
-    run.conductor.tuning.resume(by=_by(body))
+    run.controller.live_changes.resume(by=_by(body))
 
 
 def _journal(run: Run, body: Mapping[str, object]) -> None:
@@ -91,7 +91,7 @@ def _journal(run: Run, body: Mapping[str, object]) -> None:
     if taken := _RESERVED & set(details):
         raise _Refused(400, f"{', '.join(sorted(taken))}: written by the journal itself")
     _require_plain(details)
-    run.conductor.post(kind, details)
+    run.controller.post(kind, details)
 
 
 def _require_plain(details: Mapping[str, object]) -> None:
@@ -115,21 +115,21 @@ def keep_order(app: Flask) -> None:
 def status(run: Run | None) -> dict[str, object]:
     """Return what a load does at this moment, as plain values."""
     if run is None or run.outcome is not None:
-        last = run.conductor.plan.run_id if run is not None else None
+        last = run.controller.plan.run_id if run is not None else None
         return {"run_id": None, "last_run_id": last, "state": "idle"}
-    conductor = run.conductor
-    tuning, swarm, latest = conductor.tuning, conductor.swarm, conductor.latest
+    controller = run.controller
+    live_changes, swarm, latest = controller.live_changes, controller.swarm, controller.latest
     counts, targets = swarm.counts(), swarm.target_rates()
-    paused = tuning.paused
+    paused = live_changes.paused
     return {
-        "run_id": conductor.plan.run_id,
+        "run_id": controller.plan.run_id,
         "state": "finishing" if run.finishing else "paused" if paused else "running",
-        "profile": tuning.profile,
-        "rates_per_hour": dict(tuning.mix.rates_per_hour),
-        "applied_by": tuning.applied_by,
+        "profile": live_changes.profile,
+        "rates_per_hour": dict(live_changes.mix.rates_per_hour),
+        "applied_by": live_changes.applied_by,
         "reason": paused.reason if paused else None,
         "seconds": max(0.0, round(swarm.elapsed(), 3)),
-        "duration_seconds": conductor.plan.duration,
+        "duration_seconds": controller.plan.duration,
         "operations": {
             name: {
                 "target": targets[name],

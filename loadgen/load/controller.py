@@ -18,7 +18,7 @@ from loadgen.config.settings import Settings
 from loadgen.config.thresholds import Measured, Quantiles, Threshold
 from loadgen.errors import RecordError, SettingsError, SourceError
 from loadgen.load.journal import Journal
-from loadgen.load.live_changes import Pause, Tuning
+from loadgen.load.live_changes import LiveChanges, Pause
 from loadgen.load.lookup import (
     another_database,
     claim,
@@ -30,7 +30,7 @@ from loadgen.load.lookup import (
 from loadgen.load.resume import Resumed, position_of
 from loadgen.load.run_header import opening
 from loadgen.load.swarm import Latencies, Session, Swarm, no_latencies
-from loadgen.load.worker_state import Past
+from loadgen.load.worker_state import RunPosition
 from loadgen.record.reader import bottleneck_seconds, read_samples
 from loadgen.record.rows import GeneratorSample, Sample
 from loadgen.record.writer import RunRecord
@@ -65,7 +65,7 @@ ROOM_SECONDS = 2.0
 
 
 @dataclass(slots=True)
-class Conductor:
+class RunController:
     """One run from begin to finish; made anew for each test start."""
 
     settings: Settings
@@ -78,13 +78,13 @@ class Conductor:
     hard_cases_committed: int = field(init=False, default=0)  # turns, once they have ended
     made_at: float = field(init=False, default_factory=time.monotonic)
     record: RunRecord = field(init=False)
-    tuning: Tuning = field(init=False)
+    live_changes: LiveChanges = field(init=False)
     left: float = field(init=False, default=0.0)  # seconds of the run, at its beginning
     sampled: Sampled = field(init=False, default=Sampled())  # known at the end
     _clock: SteadyClock = field(init=False, default_factory=SteadyClock)
     _journal: Journal = field(init=False)
     _unwritable: tuple[datetime, str] | None = field(init=False, default=None)  # since when, why
-    _past: Past | None = field(init=False, default=None)
+    _past: RunPosition | None = field(init=False, default=None)
     news: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())
     latest: Mapping[str, Sample] = field(init=False, default_factory=dict)
     last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
@@ -141,8 +141,8 @@ class Conductor:
         self._remade = self.swarm.reconnects()
         self._clock = SteadyClock(not_before=datetime.fromtimestamp(resumed.kept_at, UTC))
         self._take_record(RunRecord.resume(resumed.folder))
-        self.tuning.mix, self.tuning.profile = resumed.mix, resumed.profile
-        self.tuning.paused = Pause(*resumed.paused_by) if resumed.paused_by else None
+        self.live_changes.mix, self.live_changes.profile = resumed.mix, resumed.profile
+        self.live_changes.paused = Pause(*resumed.paused_by) if resumed.paused_by else None
         self.record.update_run(users=self.users)
         self.journal("gap", **resumed.gap(self._clock.now()))
         # Before the first arrival is performed, should this process be killed as well.
@@ -159,7 +159,7 @@ class Conductor:
     def _take_record(self, record: RunRecord) -> None:
         self.record, record.now = record, self._clock.now
         self._journal = Journal(record)
-        self.tuning = Tuning(self.swarm, record, self.plan)
+        self.live_changes = LiveChanges(self.swarm, record, self.plan)
 
     def sample(self) -> Mapping[str, Counts]:
         """Append one row an operation to samples.csv; while that is impossible they wait."""
@@ -178,9 +178,9 @@ class Conductor:
         self.last_service = {name: pair[0] for name, pair in latencies.items()}
         self._unbalanced += sum(not c.balanced() for c in counts.values())
         self.record.keep(rows)
-        if vitals := self.swarm.take_vitals():
-            marked = self._marks.add(vitals)
-            sample = GeneratorSample(at, **worst(vitals), bottleneck_seconds=marked)
+        if health := self.swarm.take_vitals():
+            marked = self._marks.add(health)
+            sample = GeneratorSample(at, **worst(health), bottleneck_seconds=marked)
             self.record.keep([sample])
         self._note_reconnects()
         if step := self._clock.step():
@@ -268,7 +268,7 @@ class Conductor:
         latency_all = _summaries(merged(services), merged(intendeds))
         marked = bottleneck_seconds(self.record.path)
         total = sum(totals.values(), Counts())
-        asked, paused = self.swarm.asked(), self.tuning.paused
+        asked, paused = self.swarm.asked(), self.live_changes.paused
         evidence = Evidence(
             Measured(seconds, marked, total, totals, latency_all, latency),
             asked,

@@ -29,7 +29,7 @@ STALL_SECONDS = 5.0
 NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
 
 
-class Crew:
+class Dispatcher:
     """What the hands of one process share, and the hand-over of due arrivals to free ones."""
 
     def __init__(
@@ -46,46 +46,46 @@ class Crew:
         self.ledger = ledger
         self.operations = operations
         self.lost: list[Lost] = []
-        self.hands: set[Hand] = set()
+        self.senders: set[Sender] = set()
         self.holding = False  # take nothing for the moment
         self.retired = False  # nor ever again
         self.ticked_at: float | None = None  # in a worker: when it last knew that it was alive
         self.late_after = late_after(ledger.lateness_limit)  # seconds
         self.late_wakes = 0  # times a free hand was given an arrival later than that
-        self._free: list[Hand] = []  # one entry for each write that a hand could take
+        self._free: list[Sender] = []  # one entry for each write that a hand could take
         self._timer = new_timer()
         self._wakes_at = inf  # schedule time
 
     def performing(self) -> Iterator[Write]:
         """Yield the writes under way: what is lost if this process dies."""
-        for hand in self.hands:
-            yield from hand.performing()
+        for sender in self.senders:
+            yield from sender.performing()
 
-    def serve(self, hand: "Hand", at: float, now: float) -> None:
-        """Give `hand`, which can take one more, the next due arrival.
+    def serve(self, sender: "Sender", at: float, now: float) -> None:
+        """Give `sender`, which can take one more, the next due arrival.
 
         It is `at` by the monotonic clock, `now` by the schedule's.
         """
-        if hand.leaving:
-            hand.leave()
+        if sender.leaving:
+            sender.leave()
             return
         if not self._holds(at):
             while (arrival := self.ledger.take(now)) is not None:
-                if hand.perform(arrival, at):
+                if sender.perform(arrival, at):
                     return
-        self._free.append(hand)
+        self._free.append(sender)
         self._set_timer()
 
-    def withdraw(self, hand: "Hand") -> None:
-        """Give `hand` nothing any more."""
-        self._free = [other for other in self._free if other is not hand]
+    def withdraw(self, sender: "Sender") -> None:
+        """Give `sender` nothing any more."""
+        self._free = [other for other in self._free if other is not sender]
 
     def retire(self) -> None:
-        """Hand out nothing any more, and send the users to their next crew."""
+        """Hand out nothing any more, and send the users to their next dispatcher."""
         self.holding = self.retired = True
         self._timer.close()
-        for hand in list(self.hands):
-            hand.leave()
+        for sender in list(self.senders):
+            sender.leave()
 
     def hold(self, *, holding: bool) -> None:
         """Take nothing, or go on."""
@@ -139,22 +139,22 @@ class Crew:
             arrival = self.ledger.take(self.clock.at(at))
             if arrival is None:
                 break
-            hand = self._free.pop()
-            if not hand.perform(arrival, at):
-                self._free.append(hand)
+            sender = self._free.pop()
+            if not sender.perform(arrival, at):
+                self._free.append(sender)
         if self._free:
             self._set_timer()
 
 
-class Hand:
+class Sender:
     """One user's connection at work: what it has under way, and what becomes of it."""
 
-    def __init__(self, crew: Crew, connection: GeventConnection) -> None:
+    def __init__(self, dispatcher: Dispatcher, connection: GeventConnection) -> None:
         self.leaving = False
         # (arrival, the write that was made of it only now, sent at: monotonic seconds); answers
         # come in this order.
         self._under_way: deque[tuple[Arrival, Write | None, float]] = deque()
-        self._crew = crew
+        self._dispatcher = dispatcher
         self._connection = connection
         self._user: greenlet | None = None
         self._broken = ""
@@ -166,38 +166,38 @@ class Hand:
         Called in the user's greenlet, which sleeps meanwhile. What is under way when it is killed
         may still be committed: it is lost like what a broken connection leaves.
         """
-        crew, connection = self._crew, self._connection
+        dispatcher, connection = self._dispatcher, self._connection
         self._user = getcurrent()
         connection.on_answer, connection.on_loss = self._answered, self._break
-        crew.hands.add(self)
+        dispatcher.senders.add(self)
         try:
-            for _ in range(crew.depth):
+            for _ in range(dispatcher.depth):
                 at = monotonic()
-                crew.serve(self, at, crew.clock.at(at))
+                dispatcher.serve(self, at, dispatcher.clock.at(at))
             gevent.hub.get_hub().switch()
             if self._defect is not None:
                 raise self._defect
         finally:
             self._user = None
-            crew.withdraw(self)
-            crew.hands.discard(self)
+            dispatcher.withdraw(self)
+            dispatcher.senders.discard(self)
             for write in self.performing():
-                crew.ledger.lost(write.operation)
+                dispatcher.ledger.lost(write.operation)
                 sqlstate = self._broken or CONNECTION_FAILURE
-                crew.lost.append(Lost(write, connection.backend_pid, sqlstate))
+                dispatcher.lost.append(Lost(write, connection.backend_pid, sqlstate))
         return self._broken
 
     def performing(self) -> Iterator[Write]:
         """Yield the writes under way."""
         for arrival, made_now, _ in self._under_way:
-            write = made_now or self._crew.operations.write(arrival)
+            write = made_now or self._dispatcher.operations.write(arrival)
             if write is not None:
                 yield write
 
     def leave(self) -> None:
         """Call it off: it takes nothing more, and the user wakes when all is answered."""
         self.leaving = True
-        self._crew.withdraw(self)
+        self._dispatcher.withdraw(self)
         if not self._under_way:
             self._wake_user()
 
@@ -205,9 +205,9 @@ class Hand:
         """Send what `arrival` writes; False where there is nothing left that it could change."""
         request, write = arrival[3], None
         if request.__class__ is not bytes:
-            write = self._crew.operations.write(arrival)
+            write = self._dispatcher.operations.write(arrival)
             if write is None:
-                self._crew.ledger.failed(arrival[1], NO_ROW)
+                self._dispatcher.ledger.failed(arrival[1], NO_ROW)
                 return False
             request = write.request
         self._under_way.append((arrival, write, at))
@@ -219,30 +219,30 @@ class Hand:
 
     def _answered(self, sqlstate: str | None, rows: int) -> None:
         """Account for the oldest write under way, and go on; a defect of ours ends the user."""
-        crew = self._crew
+        dispatcher = self._dispatcher
         try:
             arrival, write, sent_at = self._under_way.popleft()
             due, operation, _, _ = arrival
             at = monotonic()
-            now = crew.clock.at(at)
+            now = dispatcher.clock.at(at)
             if rows and sqlstate is None:
-                crew.ledger.committed(operation, at - sent_at, now - due)
+                dispatcher.ledger.committed(operation, at - sent_at, now - due)
                 if write is not None:
-                    crew.operations.committed(write)
+                    dispatcher.operations.committed(write)
                 elif operation == "insert_order":
-                    crew.operations.inserted(arrival)
+                    dispatcher.operations.inserted(arrival)
             else:
-                crew.ledger.failed(operation, sqlstate or NO_ROW)
+                dispatcher.ledger.failed(operation, sqlstate or NO_ROW)
                 if sqlstate is not None and write is not None:
-                    crew.operations.refused(write)
-            crew.serve(self, at, now)
+                    dispatcher.operations.refused(write)
+            dispatcher.serve(self, at, now)
         except Exception as exc:  # noqa: BLE001 - the hub would print it and leave the user waiting
             self._defect = exc
             self._break(CONNECTION_FAILURE)
 
     def _break(self, sqlstate: str) -> None:
         self._broken, self.leaving = sqlstate, True
-        self._crew.withdraw(self)
+        self._dispatcher.withdraw(self)
         self._wake_user()
 
     def _wake_user(self) -> None:

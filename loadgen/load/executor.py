@@ -1,6 +1,6 @@
 """One process's part of a swarm: its share of the schedule, its ledger, its users, its losses.
 
-A single process holds one station and asks it directly; with workers each holds one and reports
+A single process holds one executor and asks it directly; with workers each holds one and reports
 it to the master (`workers`).
 """
 
@@ -17,13 +17,13 @@ import gevent
 import psycopg
 
 from loadgen.errors import SourceError
-from loadgen.load.dispatcher import Crew
+from loadgen.load.dispatcher import Dispatcher
 from loadgen.load.lookup import another_database, is_of_run, open_orders
-from loadgen.load.loop_monitor import Pulse
+from loadgen.load.loop_monitor import LoopMonitor
 from loadgen.load.operations import Operations
 from loadgen.load.swarm import Session
 from loadgen.load.user import PostgresUser
-from loadgen.load.worker_state import Past
+from loadgen.load.worker_state import RunPosition
 from loadgen.source import postgres
 from loadgen.workload.connection_tracker import Connections, Tell
 from loadgen.workload.histogram import Histogram
@@ -33,7 +33,7 @@ from loadgen.workload.schedule.clock import ScheduleClock
 from loadgen.workload.schedule.mix import OPERATIONS, Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.profiles import ProfileName
-from loadgen.workload.schedule.shards import WHOLE, Share
+from loadgen.workload.schedule.shards import WHOLE, Shard
 from loadgen.workload.schedule.streams import BLOCK, Make
 
 _SETTLE_INTERVAL = 0.5
@@ -41,28 +41,28 @@ _SETTLE_SECONDS = 20.0
 _BYTES_AHEAD = 2**20  # of events that are made before they are due
 
 
-def schedule_of(plan: Plan, share: Share, ahead: Mapping[str, Make] | None = None) -> Schedule:
-    """Return the schedule of a process that takes `share` of the plan."""
+def schedule_of(plan: Plan, shard: Shard, ahead: Mapping[str, Make] | None = None) -> Schedule:
+    """Return the schedule of a process that takes `shard` of the plan."""
     return Schedule(
         plan.seed,
         plan.arrivals,
         plan.mix,
         plan.profile,
-        share=share,
+        shard=shard,
         end=plan.duration,
         ahead=ahead,
         together={"insert_event": max(1, min(BLOCK, _BYTES_AHEAD // plan.event_bytes))},
     )
 
 
-class Station:
+class Executor:
     """Made for one run; `begin` connects to the source, `start` lets the schedule run."""
 
     def __init__(
         self,
         dsn: str,
         plan: Plan,
-        share: Share,
+        shard: Shard,
         tell: Tell,
         *,
         joins: bool = False,
@@ -80,16 +80,16 @@ class Station:
             postgres.plain_errors("reading the source's open orders"),
             postgres.connect(dsn) as connection,
         ):
-            orders = [] if joins else open_orders(connection, share)
+            orders = [] if joins else open_orders(connection, shard)
         self.clock = ScheduleClock(time.monotonic)
         operations = Operations(plan, orders)
-        self.schedule = schedule_of(plan, share, operations.ahead)
+        self.schedule = schedule_of(plan, shard, operations.ahead)
         self.ledger = Ledger(self.schedule, plan.lateness_limit)
         self.connections = Connections(dsn, plan.claim, tell)
-        self.crew = PostgresUser.crew_of_run = Crew(
+        self.dispatcher = PostgresUser.dispatcher_of_run = Dispatcher(
             self.connections, self.clock, self.ledger, operations, plan.pipeline_depth
         )
-        self.pulse = Pulse(self.crew)
+        self.loop_monitor = LoopMonitor(self.dispatcher)
         self._settler = gevent.spawn(self._settle_for_ever)
         # Locust looks at its stack when it stops, while the last arrivals are still falling due;
         # the first look takes 25 ms.
@@ -105,9 +105,9 @@ class Station:
         A run that is resumed had paused before for `paused` seconds.
         """
         self.clock.start(time.monotonic() + zero - time.time(), paused)
-        self.crew.rescheduled()
+        self.dispatcher.rescheduled()
 
-    def go_on(self, past: Past) -> None:
+    def go_on(self, past: RunPosition) -> None:
         """Take up a run where its killed processes left it; the clock is started as ever."""
         for at, rates, profile in past.changes:
             self.schedule.change_rates(at, Mix(rates), profile)
@@ -120,13 +120,13 @@ class Station:
         return self.clock.now()
 
     def vector(self) -> dict[str, Any]:
-        """Return this process's state of one instant, as plain values: `Remote.take_in` reads it.
+        """Return this process's state of one instant, as plain values for `WorkerState.take_in`.
 
         What is unfinished in it can be looked up by others, should this process die.
         """
-        now, crew = self.now(), self.crew
+        now, dispatcher = self.now(), self.dispatcher
         counts = self.ledger.vector(now)
-        unfinished = [*crew.performing(), *(lost.write for lost in crew.lost)]
+        unfinished = [*dispatcher.performing(), *(lost.write for lost in dispatcher.lost)]
         return {
             "s": max(now, -1.0),  # a number also before the start
             "counts": {name: counts[name].dump() for name in OPERATIONS},
@@ -134,7 +134,9 @@ class Station:
             "next": self.schedule.places(),
             "left": self.schedule.left(),
             "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
-            "backends": list(self.connections.open | {lost.backend_pid for lost in crew.lost}),
+            "backends": list(
+                self.connections.open | {lost.backend_pid for lost in dispatcher.lost}
+            ),
             "reconnects": self.connections.remade,
         }
 
@@ -153,7 +155,7 @@ class Station:
     def change(self, at: float, mix: Mix, profile: ProfileName) -> None:
         """From schedule time `at` on rates and profile are these."""
         self.schedule.change_rates(at, mix, profile)
-        self.crew.rescheduled()
+        self.dispatcher.rescheduled()
 
     def pause(self, at: float) -> None:
         """Let schedule time stand still at `at`: nothing falls due after it."""
@@ -162,12 +164,12 @@ class Station:
     def resume(self, at: float) -> None:
         """Let schedule time go on when the wall clock reads `at`."""
         self.clock.resume(time.monotonic() + at - time.time())
-        self.crew.rescheduled()
+        self.dispatcher.rescheduled()
 
-    def split(self, at: float, share: Share) -> None:
-        """From schedule time `at` on this process takes `share` of the arrivals."""
-        self.schedule.change_share(at, share)
-        self.crew.rescheduled()
+    def split(self, at: float, shard: Shard) -> None:
+        """From schedule time `at` on this process takes `shard` of the arrivals."""
+        self.schedule.change_share(at, shard)
+        self.dispatcher.rescheduled()
 
     def end(self, at: float) -> None:
         """Let nothing fall due after schedule time `at`."""
@@ -175,15 +177,15 @@ class Station:
 
     def close(self) -> None:
         """Stop looking for lost writes; the run is over."""
-        self.pulse.stop()
+        self.loop_monitor.stop()
         self._settler.kill()
-        self.crew.retire()
+        self.dispatcher.retire()
 
     def _settle_for_ever(self) -> None:
         """Look up lost writes, while there are any; what can't be asked is asked again."""
         while True:
             gevent.sleep(_SETTLE_INTERVAL)
-            if self.crew.lost:
+            if self.dispatcher.lost:
                 with suppress(SourceError, psycopg.Error), self._session() as connection:
                     self._settle(connection)
 
@@ -192,4 +194,4 @@ class Station:
         with postgres.ended_after(connection, _SETTLE_SECONDS):
             if not is_of_run(connection, self.connections.claim):
                 raise another_database(self.connections.claim)
-            self.crew.settle(connection)
+            self.dispatcher.settle(connection)

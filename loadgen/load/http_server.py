@@ -82,18 +82,18 @@ def _by_known_kind(journaled: Mapping[str, int]) -> Counter[str]:
 
 def state_of(run: Run) -> LoadState:
     """Return a run's state of this moment, as the metrics show it."""
-    conductor, swarm = run.conductor, run.conductor.swarm
+    controller, swarm = run.controller, run.controller.swarm
     return LoadState(
-        run_id=conductor.plan.run_id,
-        seed=conductor.plan.seed,
-        profile=conductor.tuning.profile,
+        run_id=controller.plan.run_id,
+        seed=controller.plan.seed,
+        profile=controller.live_changes.profile,
         targets=swarm.target_rates(),
         counts=swarm.counts(),
         failures=swarm.failures(),
-        latencies=conductor.latencies(),
+        latencies=controller.latencies(),
         reconnects=swarm.reconnects(),
         users=run.users(),
         workers=swarm.workers(),
-        journaled=_by_known_kind(conductor.record.journaled),
+        journaled=_by_known_kind(controller.record.journaled),
         health=swarm.health(),
     )

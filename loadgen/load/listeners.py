@@ -1,6 +1,6 @@
 """Locust's events, turned into a run: arguments, start, sampling, drain, exit code.
 
-What decides anything is elsewhere (`conductor`, `workload`); here is only when it happens.
+What decides anything is elsewhere (`controller`, `workload`); here is only when it happens.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
@@ -27,7 +27,7 @@ from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.load import console, forked, locust_patches, resume, web_tab, web_ui
 from loadgen.load import options as arguments
 from loadgen.load.control_api import keep_order, make_door, status
-from loadgen.load.controller import Conductor
+from loadgen.load.controller import RunController
 from loadgen.load.http_server import MetricsPort
 from loadgen.load.local_swarm import LocalSwarm
 from loadgen.load.preflight import (
@@ -207,7 +207,7 @@ def _start(environment: Environment, options: argparse.Namespace) -> None:
     # The lock's session, one of each hard case, and where each worker looks up its lost writes.
     beside = 1 + len(options.hard_cases)
     beside += runner.worker_count if isinstance(runner, MasterRunner) else 0
-    conductor = Conductor(
+    controller = RunController(
         _state.settings,
         _state.dsn,
         swarm,
@@ -219,7 +219,7 @@ def _start(environment: Environment, options: argparse.Namespace) -> None:
     # Locust's timer runs already: where it ends the process first, nothing was done.
     _state.beginning, environment.process_exit_code = True, SourceError.exit_code
     try:
-        conductor.begin() if resumed is None else conductor.go_on(resumed)
+        controller.begin() if resumed is None else controller.go_on(resumed)
     except PlaygroundError as exc:
         _state.beginning = False
         _state.resumed = resumed  # still to be done: the page may start it again
@@ -229,8 +229,8 @@ def _start(environment: Environment, options: argparse.Namespace) -> None:
             gevent.spawn(runner_of(environment).quit)
         raise StopTest from exc
     _state.beginning, environment.process_exit_code = False, None
-    _state.run = Run(environment, conductor)
-    console.print_opening(conductor)
+    _state.run = Run(environment, controller)
+    console.print_opening(controller)
 
 
 def _new_plan(options: argparse.Namespace) -> Plan:
@@ -284,7 +284,7 @@ def say(**_: Any) -> None:
     """Print the summary: the last thing a headless run says, after Locust's own words."""
     run = _state.run
     if run is not None and run.outcome is not None and run.headless:
-        console.print_summary(run.outcome, run.conductor)
+        console.print_summary(run.outcome, run.controller)
 
 
 def _lock_source(options: argparse.Namespace) -> None:
@@ -343,7 +343,7 @@ def _keep_lock() -> None:
         if before and not held:
             console.print_error(SourceError("another load has taken the source: end one of them"))
             if _state.run is not None and not _state.run.finishing:
-                _state.run.conductor.journal("fault", what="lock_lost")
+                _state.run.controller.journal("fault", what="lock_lost")
 
 
 def _interrupt(environment: Environment, number: signal.Signals) -> None:

@@ -30,7 +30,7 @@ class Pause:
     by: str
 
 
-class Tuning:
+class LiveChanges:
     """The state in force of one run; changes come one at a time."""
 
     def __init__(self, swarm: Swarm, record: RunRecord, plan: Plan) -> None:

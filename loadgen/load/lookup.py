@@ -15,7 +15,7 @@ from loadgen.load.driver.writes import Write
 from loadgen.sql import statements
 from loadgen.workload.data import synthetic
 from loadgen.workload.schedule.plan import run_of_claim
-from loadgen.workload.schedule.shards import Share
+from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
 
 _SQL = statements("loadgen.load", "targets.sql")
@@ -96,12 +96,12 @@ def users_and_lowest_deleted(connection: psycopg.Connection) -> tuple[int, int]:
     return users, lowest_deleted_rank(users, deleted)
 
 
-def open_orders(connection: psycopg.Connection, share: Share) -> list[Order]:
+def open_orders(connection: psycopg.Connection, shard: Shard) -> list[Order]:
     """Return this share of the recent orders that may still change."""
     parameters = {
         "open": list(synthetic.OPEN_STATUSES),
-        "of": share.of,
-        "index": share.part,
+        "of": shard.of,
+        "index": shard.part,
         "limit": OPEN_ORDERS_LIMIT,
     }
     found = connection.execute(_SQL["open_orders"], parameters)

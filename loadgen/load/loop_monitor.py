@@ -10,27 +10,27 @@ from pathlib import Path
 
 import gevent.hub
 
-from loadgen.load.dispatcher import Crew
-from loadgen.workload.generator_health import Vitals, p99
+from loadgen.load.dispatcher import Dispatcher
+from loadgen.workload.generator_health import GeneratorHealth, p99
 
 _TICK_SECONDS = 0.01
 _SHORTEST_SECONDS = 0.5  # over less than that, a share of a core is noise
 _SCHEDSTAT = Path("/proc/self/schedstat")  # Linux: ns on a processor, ns of waiting for one
 
 
-class Pulse:
-    """Takes the vitals of this process while `crew` works; made for one run."""
+class LoopMonitor:
+    """Takes the health of this process while `dispatcher` works; made for one run."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self.latest: Vitals | None = None
-        self._taken: list[Vitals] = []
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self.latest: GeneratorHealth | None = None
+        self._taken: list[GeneratorHealth] = []
         self._open()
         self._loop = gevent.hub.get_hub().loop
         self._wait()
 
-    def take(self) -> list[Vitals]:
-        """Return the vitals of the seconds that have ended since the last call."""
+    def take(self) -> list[GeneratorHealth]:
+        """Return the health of the seconds that have ended since the last call."""
         taken, self._taken = self._taken, []
         return taken
 
@@ -43,7 +43,7 @@ class Pulse:
         self._begun = time.monotonic()
         self._cpu = time.process_time()
         self._busy = _busy_seconds()
-        self._late_wakes = self._crew.late_wakes
+        self._late_wakes = self._dispatcher.late_wakes
         self._lags: list[float] = []
         self._overdue = False
 
@@ -54,10 +54,10 @@ class Pulse:
 
     def _tick(self) -> None:
         """Note how late this is; runs in the hub."""
-        now, crew = time.monotonic(), self._crew
+        now, dispatcher = time.monotonic(), self._dispatcher
         self._lags.append(max(0.0, now - self._expected))
-        waited = crew.clock.now() - crew.ledger.schedule.next_due()
-        self._overdue = self._overdue or waited > crew.late_after
+        waited = dispatcher.clock.now() - dispatcher.ledger.schedule.next_due()
+        self._overdue = self._overdue or waited > dispatcher.late_after
         if int(time.time()) != self._second and now - self._begun >= _SHORTEST_SECONDS:
             self._close(now - self._begun)
             self._open()
@@ -70,14 +70,14 @@ class Pulse:
         if busy is not None and self._busy is not None:
             busy_ratio = (busy - self._busy) / seconds
         end = int(time.time())
-        self.latest = Vitals(
+        self.latest = GeneratorHealth(
             begin=end - max(1, round(seconds)),
             end=end,
             lag_p99=p99(self._lags),
             lag_max=max(self._lags),
             cpu_ratio=cpu_ratio,
             busy_ratio=busy_ratio,
-            late_wakes=self._crew.late_wakes - self._late_wakes,
+            late_wakes=self._dispatcher.late_wakes - self._late_wakes,
             overdue=self._overdue,
         )
         self._taken.append(self.latest)

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from loadgen.load.swarm import Latencies, no_latencies
 from loadgen.prometheus import counter, gauge, histogram
-from loadgen.workload.generator_health import Vitals
+from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
 from loadgen.workload.schedule.mix import OPERATIONS
@@ -48,7 +48,7 @@ class LoadState:
     users: int
     workers: int
     journaled: Mapping[str, int]  # entries by kind
-    health: Mapping[int, Vitals]  # of each process that performs arrivals, by slot
+    health: Mapping[int, GeneratorHealth]  # of each process that performs arrivals, by slot
 
 
 @dataclass(slots=True)
@@ -131,10 +131,10 @@ def _gauges(state: LoadState | None) -> Iterator[Metric]:
     text = "processes that perform arrivals"
     yield gauge("workers", text, (), [((), state.workers if state else 0)])
     health = state.health if state else {}
-    lag = max((vitals.lag_max for vitals in health.values()), default=0.0)
+    lag = max((health.lag_max for health in health.values()), default=0.0)
     text = "how late a short timer of the load fired at most, in the latest second"
     yield gauge("loop_lag_seconds", text, (), [((), lag)])
-    ratios = [((str(slot),), vitals.cpu_ratio) for slot, vitals in sorted(health.items())]
+    ratios = [((str(slot),), health.cpu_ratio) for slot, health in sorted(health.items())]
     text = "CPU time of a process that performs arrivals, over the time passed"
     yield gauge("process_cpu_ratio", text, ("worker",), ratios)
     info = [((state.run_id, str(state.seed), state.profile), 1)] if state else []

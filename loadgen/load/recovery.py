@@ -19,7 +19,7 @@ from loadgen.errors import SourceError
 from loadgen.load.driver.wire import execution
 from loadgen.load.driver.writes import Write
 from loadgen.load.lookup import count_committed, is_committed, is_of_run
-from loadgen.load.worker_state import Past, Remote
+from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.source import postgres
 from loadgen.sql import statements
 from loadgen.workload.keys import key_maker
@@ -35,16 +35,16 @@ _PATIENCE_SECONDS = 60.0
 LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
 
 
-def why_lost(remote: Remote, *, there: bool, ours: bool) -> str:
+def why_lost(worker: WorkerState, *, there: bool, ours: bool) -> str:
     """Return why a worker is given up; empty while it is there.
 
     `there` is whether Locust still knows it, `ours` whether it is a child process of this one.
     """
-    if ours and not _runs(remote.pid):
-        return f"its process {remote.pid} has died"
+    if ours and not _runs(worker.pid):
+        return f"its process {worker.pid} has died"
     if not there:
         return "it has left"
-    silent = time.monotonic() - remote.heard_at > LOST_SECONDS
+    silent = time.monotonic() - worker.heard_at > LOST_SECONDS
     return f"nothing was heard of it for {LOST_SECONDS:g} s" if silent else ""
 
 
@@ -56,21 +56,21 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def write_off(remote: Remote, schedule: Schedule, hand_over: float) -> None:
-    """Count as unknown all that `remote` left open, up to schedule time `hand_over`."""
-    remote.lost = True
-    remote.after = {name: _after_cut(remote, schedule, name, hand_over) for name in OPERATIONS}
+def write_off(worker: WorkerState, schedule: Schedule, hand_over: float) -> None:
+    """Count as unknown all that `worker` left open, up to schedule time `hand_over`."""
+    worker.lost = True
+    worker.after = {name: _after_cut(worker, schedule, name, hand_over) for name in OPERATIONS}
     for name in OPERATIONS:
-        old = remote.counts[name]
-        listed = sum(1 for operation, *_ in remote.unfinished if operation == name)
-        unknown = listed + len(remote.after[name])
+        old = worker.counts[name]
+        listed = sum(1 for operation, *_ in worker.unfinished if operation == name)
+        unknown = listed + len(worker.after[name])
         offered = old.committed + old.failed + old.skipped + unknown
-        remote.counts[name] = Counts(
+        worker.counts[name] = Counts(
             offered, old.committed, old.failed, old.skipped, unknown, in_flight=0
         )
 
 
-def settle(dsn: str, plan: Plan, remote: Remote, since: datetime | None = None) -> None:
+def settle(dsn: str, plan: Plan, worker: WorkerState, since: datetime | None = None) -> None:
     """Look up what `write_off` left unknown; what can't be asked within a minute stays unknown.
 
     A worker may name any process as its backend: ended are only sessions that can be its own, which
@@ -83,99 +83,101 @@ def settle(dsn: str, plan: Plan, remote: Remote, since: datetime | None = None) 
                 if not is_of_run(connection, plan.claim):
                     time.sleep(1.0)
                     continue
-                if _has_backends(connection, remote, since):
+                if _has_backends(connection, worker, since):
                     time.sleep(0.2)
                     continue
-                _settle(connection, plan, remote)
+                _settle(connection, plan, worker)
                 return
         except (SourceError, psycopg.Error):
             time.sleep(1.0)
 
 
-def _has_backends(connection: psycopg.Connection, remote: Remote, since: datetime | None) -> bool:
+def _has_backends(
+    connection: psycopg.Connection, worker: WorkerState, since: datetime | None
+) -> bool:
     """End what a lost worker left running; tell whether it may still commit something."""
-    if not remote.backends:
+    if not worker.backends:
         return False
-    pids = remote.backends
+    pids = worker.backends
     connection.execute(_SQL["terminate_backends"], {"pids": pids, "since": since})
     row = connection.execute(_SQL["backends_left"], (pids,)).fetchone()
     return row is not None and bool(row[0])
 
 
-def take_up(dsn: str, plan: Plan, past: Past, schedule: Schedule) -> None:
+def take_up(dsn: str, plan: Plan, past: RunPosition, schedule: Schedule) -> None:
     """Account for all that the processes of a killed run left open; they are gone for good.
 
     Looked up before anything else is written, so that no later update is taken for theirs. Raises
     SourceError where that is impossible.
     """
-    for remote in past.remotes:
-        if not remote.after:
-            write_off(remote, schedule, past.s)
-        if not remote.looked_up:
-            settle(dsn, plan, remote)
-        if not remote.looked_up:
+    for worker in past.remotes:
+        if not worker.after:
+            write_off(worker, schedule, past.s)
+        if not worker.looked_up:
+            settle(dsn, plan, worker)
+        if not worker.looked_up:
             raise SourceError(
                 f"what run {plan.run_id} had under way can't be looked up: once the source "
                 "answers, resume again"
             )
 
 
-def awaits_sums(remotes: Iterable[Remote]) -> bool:
+def awaits_sums(remotes: Iterable[WorkerState]) -> bool:
     """Tell whether something is unknown, and all of it can be told by the tables' sums alone."""
     unknown = [r for r in remotes if any(counts.unknown for counts in r.counts.values())]
-    return bool(unknown) and all(remote.looked_up for remote in unknown)
+    return bool(unknown) and all(worker.looked_up for worker in unknown)
 
 
-def settle_from_sums(remotes: Iterable[Remote], gained: Mapping[str, int]) -> None:
+def settle_from_sums(remotes: Iterable[WorkerState], gained: Mapping[str, int]) -> None:
     """Settle what only the tables' sums can tell, at the end of a run, when nobody writes."""
     remotes = list(remotes)
-    extra = gained[_UPDATE] - sum(remote.counts[_UPDATE].committed for remote in remotes)
-    for remote in remotes:
-        unknown = remote.counts[_UPDATE].unknown
-        if remote.lost and unknown:
+    extra = gained[_UPDATE] - sum(worker.counts[_UPDATE].committed for worker in remotes)
+    for worker in remotes:
+        unknown = worker.counts[_UPDATE].unknown
+        if worker.lost and unknown:
             found = min(max(0, extra), unknown)
             extra -= found
-            remote.resolve(_UPDATE, committed=found, skipped=unknown - found)
+            worker.resolve(_UPDATE, committed=found, skipped=unknown - found)
 
 
-def _after_cut(remote: Remote, schedule: Schedule, operation: str, until: float) -> list[int]:
-    """Return the k of `remote`'s arrivals that are due before `until` and that it had not begun.
+def _after_cut(worker: WorkerState, schedule: Schedule, operation: str, until: float) -> list[int]:
+    """Return the k of `worker`'s arrivals that are due before `until` and that it had not begun.
 
     One that has never reported may have begun with the first of its share.
     """
-    walk = next(walk for walk in schedule.walks if walk.stream.operation == operation)
-    place = remote.places.get(operation)
+    cursor = next(cursor for cursor in schedule.cursors if cursor.process.operation == operation)
+    place = worker.places.get(operation)
     if place is None:
-        place = walk.stream.first_from((0, 0), walk.timeline.units(remote.shares[0][0]))
-    found = [k for name, k in remote.left if name == operation]
+        place = cursor.process.first_from((0, 0), cursor.rate_curve.units(worker.shares[0][0]))
+    found = [k for name, k in worker.left if name == operation]
     until = min(until, schedule.end)
     while True:
-        points, _, after = walk.stream.points(place)
-        for k, due in enumerate(walk.timeline.whens(points), start=place[0]):
+        points, _, after = cursor.process.points(place)
+        for k, due in enumerate(cursor.rate_curve.whens(points), start=place[0]):
             if due >= until:
                 return found
-            share = remote.share_at(due)
-            if k % share.of == share.part:
+            shard = worker.share_at(due)
+            if k % shard.of == shard.part:
                 found.append(k)
         place = (place[0] + len(points), after[-1])
 
 
-def _settle(connection: psycopg.Connection, plan: Plan, remote: Remote) -> None:
+def _settle(connection: psycopg.Connection, plan: Plan, worker: WorkerState) -> None:
     """Look all of it up first, then change the counts in one step."""
     listed = [
         (operation, is_committed(connection, _as_write(operation, k, key, version)))
-        for operation, k, key, version in remote.unfinished
+        for operation, k, key, version in worker.unfinished
     ]
     found = {
         operation: count_committed(connection, operation, [*map(_key(plan, operation), ks)])
-        for operation, ks in remote.after.items()
+        for operation, ks in worker.after.items()
         if operation != _UPDATE
     }
     for operation, there in listed:
-        remote.resolve(operation, committed=int(there), failed=int(not there))
+        worker.resolve(operation, committed=int(there), failed=int(not there))
     for operation, n in found.items():
-        remote.resolve(operation, committed=n, skipped=len(remote.after[operation]) - n)
-    remote.looked_up = True
+        worker.resolve(operation, committed=n, skipped=len(worker.after[operation]) - n)
+    worker.looked_up = True
 
 
 def _key(plan: Plan, operation: str) -> Callable[[int], str]:

@@ -22,7 +22,7 @@ from loadgen.errors import RecordError, SourceError
 from loadgen.load.lookup import claim, claimed_by
 from loadgen.load.options import show
 from loadgen.load.swarm import Latencies
-from loadgen.load.worker_state import Past, Remote
+from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.record.reader import find_run, load_run
 from loadgen.record.shapes import require_resumable
 from loadgen.record.writer import POSITION_FILE, RUN_FILE
@@ -56,7 +56,7 @@ class Resumed:
     mix: Mix  # in force at its end
     profile: ProfileName
     paused_by: tuple[str, str] | None  # reason and by whom, where a pause was in force
-    past: Past
+    past: RunPosition
     latencies: Latencies
     unbalanced: int
     rows_before: Mapping[str, Mapping[str, int]]
@@ -122,11 +122,11 @@ def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]
     if not all(isinstance(mix.rates_per_hour[name], int | float) for name in OPERATIONS):
         raise TypeError("a rate is no number")
     s = _goes_on_at(position, plan.duration, pause["schedule_seconds"] if pause else None)
-    remotes = [Remote.load(dumped) for dumped in position["processes"]]
+    remotes = [WorkerState.load(dumped) for dumped in position["processes"]]
     passed = _passed(remotes)
-    for remote in remotes:
-        remote.backends = []  # seen to leave; their process ids may be others' by now
-    past = Past(
+    for worker in remotes:
+        worker.backends = []  # seen to leave; their process ids may be others' by now
+    past = RunPosition(
         s=s,
         elapsed=position["elapsed"] + s - position["s"],
         changes=changes,
@@ -165,22 +165,22 @@ def _goes_on_at(position: Mapping[str, Any], duration: float, paused_at: float |
     return min(until, s + duration - elapsed)
 
 
-def _passed(remotes: Iterable[Remote]) -> dict[str, Checkpoint]:
+def _passed(remotes: Iterable[WorkerState]) -> dict[str, Checkpoint]:
     """Return places that lie before all that is still to do; empty where one is not known."""
-    found = [remote.places for remote in remotes if not remote.lost]
+    found = [worker.places for worker in remotes if not worker.lost]
     if not all(found):
         return {}
     return {name: min(places[name] for places in found) for name in OPERATIONS if found}
 
 
 def position_of(
-    processes: list[Remote], latencies: Latencies, **state: object
+    processes: list[WorkerState], latencies: Latencies, **state: object
 ) -> dict[str, object]:
     """Return what a run that is killed now needs to go on, as plain values for JSON."""
     return {
         "at": time.time(),
         **state,
-        "processes": [remote.dump() for remote in processes],
+        "processes": [worker.dump() for worker in processes],
         "latencies": {name: [h.dump() for h in latencies[name]] for name in OPERATIONS},
     }
 

@@ -12,7 +12,7 @@ from locust.runners import Runner
 
 from loadgen.errors import PlaygroundError
 from loadgen.load import console, web_ui
-from loadgen.load.controller import Conductor
+from loadgen.load.controller import RunController
 from loadgen.load.hard_cases import HardCases
 from loadgen.load.options import asked_by, show
 from loadgen.workload.outcome import Outcome
@@ -26,17 +26,17 @@ _TIMER_SLACK = 0.5  # Locust's timer is armed before the test starts
 class Run:
     """One test, from Locust's start to its stop."""
 
-    def __init__(self, environment: Environment, conductor: Conductor) -> None:
-        self.conductor = conductor
+    def __init__(self, environment: Environment, controller: RunController) -> None:
+        self.controller = controller
         self._hard_cases: HardCases | None = None
         if cases := options_of(environment).hard_cases:
-            tuning = conductor.tuning
+            live_changes = controller.live_changes
             self._hard_cases = HardCases(
-                conductor.dsn,
-                conductor.settings,
+                controller.dsn,
+                controller.settings,
                 cases,
-                lambda: tuning.paused is not None,
-                conductor.record.now,
+                lambda: live_changes.paused is not None,
+                controller.record.now,
             )
             self._hard_cases.start()
         self.interrupted = False
@@ -59,29 +59,29 @@ class Run:
             self._finished.wait()
             return
         self.finishing = True
-        conductor = self.conductor
-        duration = conductor.plan.duration
+        controller = self.controller
+        duration = controller.plan.duration
         if (
-            time.monotonic() - conductor.made_at > conductor.left - _TIMER_SLACK
+            time.monotonic() - controller.made_at > controller.left - _TIMER_SLACK
             and not self.interrupted
         ):
             # Locust's timer began before the schedule did: let that come to its end.
-            while conductor.swarm.elapsed() < duration and not self.interrupted:
+            while controller.swarm.elapsed() < duration and not self.interrupted:
                 gevent.sleep(0.01)
         self._sampling.kill()
         if self._hard_cases is not None:
             turns = self._hard_cases.stop()
-            conductor.record.set_run(hard_cases=turns)
-            conductor.record.keep(self._hard_cases.take_deleted())
-            conductor.hard_cases_committed = sum(case["committed"] for case in turns.values())
-            conductor.hard_case_failures = self._hard_cases.failures()
+            controller.record.set_run(hard_cases=turns)
+            controller.record.keep(self._hard_cases.take_deleted())
+            controller.hard_cases_committed = sum(case["committed"] for case in turns.values())
+            controller.hard_case_failures = self._hard_cases.failures()
         try:
-            self.outcome = conductor.finish(interrupted=self.interrupted)
+            self.outcome = controller.finish(interrupted=self.interrupted)
             self._feed_page()
             self._environment.process_exit_code = self.outcome.exit_code
             if not self.headless:
-                console.print_summary(self.outcome, conductor)
-            elif conductor.swarm.desertion(self.outcome.seconds):
+                console.print_summary(self.outcome, controller)
+            elif controller.swarm.desertion(self.outcome.seconds):
                 # Locust would wait for its run time to pass: nobody is there to use it.
                 gevent.spawn(runner_of(self._environment).quit)
         except PlaygroundError as exc:
@@ -95,23 +95,23 @@ class Run:
 
         In a pause, whose seconds are the duration's too, sample as often.
         """
-        conductor, swarm = self.conductor, self.conductor.swarm
+        controller, swarm = self.controller, self.controller.swarm
         while (now := swarm.now()) < 0:
             gevent.sleep(0.005)
         said = console.Activity()
-        before, duration = -1.0, conductor.plan.duration
+        before, duration = -1.0, controller.plan.duration
         elapsed = swarm.elapsed()
         while elapsed < duration:
-            interval = _RETRY_SECONDS if conductor.behind else sampling_interval(elapsed)
+            interval = _RETRY_SECONDS if controller.behind else sampling_interval(elapsed)
             gevent.sleep(min(until_next(now, before, interval), duration - swarm.elapsed()))
             # Read before the position is kept: a killed run is looked up by what that says.
             before, now, elapsed = now, swarm.now(), swarm.elapsed()
             swarm.gather(now)
             if self._hard_cases is not None:
-                conductor.record.keep(self._hard_cases.take_deleted())
-            counts = conductor.sample()
+                controller.record.keep(self._hard_cases.take_deleted())
+            counts = controller.sample()
             self._feed_page()
-            console.print_news(conductor.news)
+            console.print_news(controller.news)
             said.line(now, counts, swarm.asked())
         if not self.headless and not self.finishing:
             # Locust's page forgets its own timer at an Edit; headless it keeps it. A second stop
@@ -119,11 +119,11 @@ class Run:
             gevent.spawn(runner_of(self._environment).stop)
 
     def _feed_page(self) -> None:
-        failures = dict(self.conductor.swarm.failures())
+        failures = dict(self.controller.swarm.failures())
         new = {key: n - self._failures.get(key, 0) for key, n in failures.items()}
         self._failures = failures
         stats = self._environment.stats
-        web_ui.feed(stats, self.conductor.last_service, new)
+        web_ui.feed(stats, self.controller.last_service, new)
         web_ui.prune(stats)
 
     def change(
@@ -131,9 +131,9 @@ class Run:
     ) -> None:
         """Change rates or profile from elsewhere than the page, whose form then shows them."""
         self.take_edits()
-        tuning, options = self.conductor.tuning, options_of(self._environment)
-        tuning.change(rates_per_hour, profile, by=by)
-        show(options, tuning.mix, tuning.profile)
+        live_changes, options = self.controller.live_changes, options_of(self._environment)
+        live_changes.change(rates_per_hour, profile, by=by)
+        show(options, live_changes.mix, live_changes.profile)
         self._seen = asked_by(options)
 
     def take_edits(self) -> str:
@@ -146,15 +146,15 @@ class Run:
         if asked == self._seen or self.finishing:
             return ""
         self._seen = asked
-        (mix, profile), tuning = asked, self.conductor.tuning
+        (mix, profile), live_changes = asked, self.controller.live_changes
         try:
-            tuning.change(mix.rates_per_hour, profile, by="page")
+            live_changes.change(mix.rates_per_hour, profile, by="page")
         except PlaygroundError:
             options = options_of(self._environment)
-            show(options, tuning.mix, tuning.profile)
+            show(options, live_changes.mix, live_changes.profile)
             self._seen = asked_by(options)
             raise
-        return tuning.applied_by
+        return live_changes.applied_by
 
 
 def options_of(environment: Environment) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""What a conductor asks of the processes that perform a run's arrivals, be it one or many."""
+"""What a controller asks of the processes that perform a run's arrivals, be it one or many."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -6,8 +6,8 @@ from typing import Protocol
 
 import psycopg
 
-from loadgen.load.worker_state import Past, Remote
-from loadgen.workload.generator_health import Vitals
+from loadgen.load.worker_state import RunPosition, WorkerState
+from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.schedule.mix import OPERATIONS, Mix
@@ -33,10 +33,10 @@ class Swarm(Protocol):
     distributed: bool  # whether the arrivals are performed by other processes
     events: list[tuple[str, dict[str, object]]]
 
-    def begin(self, plan: Plan, past: Past | None = None) -> None:
+    def begin(self, plan: Plan, past: RunPosition | None = None) -> None:
         """Get ready; the schedule starts once the first connection is open, or goes on there."""
 
-    def processes(self) -> list[Remote]:
+    def processes(self) -> list[WorkerState]:
         """Return all that performed arrivals, as a resumed run has to know them."""
 
     def now(self) -> float:
@@ -69,11 +69,11 @@ class Swarm(Protocol):
     def workers(self) -> int:
         """Return how many processes perform arrivals."""
 
-    def health(self) -> Mapping[int, Vitals]:
-        """Return each process's latest vitals, by slot: the lowest number free when it came."""
+    def health(self) -> Mapping[int, GeneratorHealth]:
+        """Return each process's latest health, by slot: the lowest number free when it came."""
 
-    def take_vitals(self) -> Sequence[Vitals]:
-        """Return all processes' vitals since the last call."""
+    def take_vitals(self) -> Sequence[GeneratorHealth]:
+        """Return all processes' health since the last call."""
 
     def ahead(self) -> float:
         """Return the earliest schedule time from which a change can hold in every process."""

@@ -1,7 +1,7 @@
-"""The Locust users: each opens a connection, lends it to the process's crew, and waits.
+"""The Locust users: each opens a connection, lends it to the process's dispatcher, and waits.
 
 Users are connections and nothing else: how much is offered is the schedule's business. What is done
-with a connection, arrival by arrival, is in `crew`.
+with a connection, arrival by arrival, is in `dispatcher`.
 """
 
 import locust  # isort: skip - first, since it patches the standard library
@@ -14,7 +14,7 @@ from locust import constant, task
 from locust.exception import StopUser
 
 from loadgen.errors import SourceError
-from loadgen.load.dispatcher import Crew, Hand
+from loadgen.load.dispatcher import Dispatcher, Sender
 from loadgen.load.driver.libpq import ConnectionLost, GeventConnection
 from loadgen.load.driver.plain import connect
 from loadgen.load.driver.wire import execution
@@ -30,35 +30,35 @@ _random = SystemRandom()  # jitter only: nothing that is written depends on it
 
 
 class PostgresUser(locust.User):
-    """One connection; `crew_of_run` is set by the process's station before a test starts."""
+    """One connection; `dispatcher_of_run` is set by the process's executor before a test starts."""
 
     wait_time = constant(0)
-    crew_of_run: ClassVar[Crew | None] = None
-    _hand: Hand | None = None
+    dispatcher_of_run: ClassVar[Dispatcher | None] = None
+    _hand: Sender | None = None
 
     @task
     def work(self) -> None:
         """Perform arrivals until asked to stop; a task that never returns saves Locust's loop."""
         again = False
         while self._state == "running":
-            crew = self.crew_of_run
-            if crew is None or crew.retired:
+            dispatcher = self.dispatcher_of_run
+            if dispatcher is None or dispatcher.retired:
                 # A worker may be told of its users before its share is ready. One that was given
                 # up joins anew: what its old connections did is looked up once they have left.
                 gevent.sleep(0.05)
                 continue
-            connection = self._connect(crew, again=again)
+            connection = self._connect(dispatcher, again=again)
             if connection is None:
                 continue
-            self._hand = Hand(crew, connection)
+            self._hand = Sender(dispatcher, connection)
             try:
                 sqlstate = self._hand.work()
-                again = bool(sqlstate) and not crew.retired
+                again = bool(sqlstate) and not dispatcher.retired
                 if again:
-                    crew.connections.lost(connection.backend_pid, sqlstate)
+                    dispatcher.connections.lost(connection.backend_pid, sqlstate)
             finally:
                 self._hand = None
-                crew.connections.closed(connection.backend_pid)
+                dispatcher.connections.closed(connection.backend_pid)
                 connection.close()
         raise StopUser
 
@@ -71,13 +71,13 @@ class PostgresUser(locust.User):
             self._hand.leave()
         return killed
 
-    def _connect(self, crew: Crew, *, again: bool) -> GeventConnection | None:
+    def _connect(self, dispatcher: Dispatcher, *, again: bool) -> GeventConnection | None:
         """Connect, trying again with growing, jittered waits; None when asked to stop."""
         wait, longest = _BACK_OFF_SECONDS
-        connections = crew.connections
-        while self._state == "running" and not crew.retired:
+        connections = dispatcher.connections
+        while self._state == "running" and not dispatcher.retired:
             try:
-                connection = _open(connections, crew.depth)
+                connection = _open(connections, dispatcher.depth)
             except SourceError as exc:
                 connections.refused(str(exc))
                 gevent.sleep(wait * _random.uniform(0.5, 1.5))

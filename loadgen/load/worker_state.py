@@ -8,24 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.workload.generator_health import Vitals
+from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.ledger import Counts
 from loadgen.workload.schedule.mix import OPERATIONS
 from loadgen.workload.schedule.profiles import ProfileName
-from loadgen.workload.schedule.shards import Share
+from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.schedule.streams import Checkpoint
 
 _LOST_ANSWER = "08006"  # SQLSTATE of a write whose process died
 
 
 @dataclass(slots=True)
-class Remote:
+class WorkerState:
     """One process, by its latest report."""
 
-    shares: list[tuple[float, Share]]  # (from schedule time, share)
+    shares: list[tuple[float, Shard]]  # (from schedule time, share)
     heard_at: float  # on the monotonic clock
     slot: int = 0  # the lowest number that was free when it came
-    vitals: Vitals | None = None  # the latest
+    health: GeneratorHealth | None = None  # the latest
     ready: bool = False
     pid: int = 0  # on its own host
     applied: int = 0  # the newest change of rates that it acknowledged
@@ -41,9 +41,9 @@ class Remote:
     backends: list[int] = field(default_factory=list)
     after: dict[str, list[int]] = field(default_factory=dict)  # lost: k that it had not begun
 
-    def share_at(self, s: float) -> Share:
+    def share_at(self, s: float) -> Shard:
         """Return the share in force at schedule time `s`."""
-        return next((share for at, share in reversed(self.shares) if at <= s), self.shares[0][1])
+        return next((shard for at, shard in reversed(self.shares) if at <= s), self.shares[0][1])
 
     def take_in(self, vector: Mapping[str, Any]) -> None:
         """Keep what the worker's newest report says."""
@@ -76,7 +76,7 @@ class Remote:
     def dump(self) -> dict[str, object]:
         """Return plain values for JSON; `load` reads them."""
         return {
-            "shares": [[at, list(share)] for at, share in self.shares],
+            "shares": [[at, list(shard)] for at, shard in self.shares],
             "lost": self.lost,
             "looked_up": self.looked_up,
             "after": self.after,
@@ -93,23 +93,23 @@ class Remote:
         }
 
     @classmethod
-    def load(cls, dumped: Mapping[str, Any]) -> "Remote":
+    def load(cls, dumped: Mapping[str, Any]) -> "WorkerState":
         """Return the process that `dump` wrote."""
-        shares = [(at, Share(*share)) for at, share in dumped["shares"]]
-        remote = cls(shares, 0.0, lost=dumped["lost"], looked_up=dumped["looked_up"])
-        remote.after = dumped["after"]
-        remote.take_in(dumped["vector"])
-        return remote
+        shares = [(at, Shard(*shard)) for at, shard in dumped["shares"]]
+        worker = cls(shares, 0.0, lost=dumped["lost"], looked_up=dumped["looked_up"])
+        worker.after = dumped["after"]
+        worker.take_in(dumped["vector"])
+        return worker
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class RunPosition:
     """What a run did before it was resumed, and where it goes on."""
 
     s: float  # schedule time from which arrivals are performed again
     elapsed: float  # seconds of the run that are over by then, pauses included
     changes: list[tuple[float, Mapping[str, float], ProfileName]]  # from schedule time: per hour
-    remotes: list[Remote]  # the processes that were killed, and those lost before
+    remotes: list[WorkerState]  # the processes that were killed, and those lost before
     passed: Mapping[str, Checkpoint]  # a place of each operation before `s`, where it is known
     resumed: int  # how often the run has been resumed, this time included
     paused: bool = False  # a pause was in force

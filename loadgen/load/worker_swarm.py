@@ -2,7 +2,7 @@
 
 Each worker reports a vector a second; the sum of the latest vectors keeps the accounting law. The
 arrivals of a worker that is lost, from its last vector up to the hand-over, are unknown until
-`remote` has looked them up; its share goes to the others from an instant announced ahead.
+`worker` has looked them up; its share goes to the others from an instant announced ahead.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
@@ -22,15 +22,15 @@ from loadgen.load.local_swarm import CONNECT_SECONDS
 from loadgen.load.lookup import server_time
 from loadgen.load.recovery import settle, take_up, why_lost, write_off
 from loadgen.load.worker import MESSAGE
-from loadgen.load.worker_state import Past, Remote
-from loadgen.load.worker_table import Roster
+from loadgen.load.worker_state import RunPosition, WorkerState
+from loadgen.load.worker_table import WorkerTable
 from loadgen.source import postgres
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.clock import ScheduleClock
 from loadgen.workload.schedule.mix import OPERATIONS, Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.profiles import ProfileName
-from loadgen.workload.schedule.shards import WHOLE, Share
+from loadgen.workload.schedule.shards import WHOLE, Shard
 
 _READY_SECONDS = 30.0
 _AHEAD_SECONDS = 0.5  # how far ahead a change is announced
@@ -39,8 +39,8 @@ _ACKNOWLEDGED_SECONDS = 2.0
 _LAST_REPORT_SECONDS = 30.0  # for a worker that is there to have come to the end
 
 
-class WorkersSwarm(Roster):
-    """What the conductor asks, answered by the workers' latest reports."""
+class WorkersSwarm(WorkerTable):
+    """What the controller asks, answered by the workers' latest reports."""
 
     distributed = True
 
@@ -66,7 +66,7 @@ class WorkersSwarm(Roster):
         self._plan: Plan
         runner.custom_messages[MESSAGE] = (self._hear, False)  # each run has its own listener
 
-    def begin(self, plan: Plan, past: Past | None = None) -> None:
+    def begin(self, plan: Plan, past: RunPosition | None = None) -> None:
         """Give every worker that is there its share; raises SourceError if one can't take it."""
         self._plan, self._past = plan, past
         with postgres.connect(self._dsn) as connection:
@@ -80,9 +80,9 @@ class WorkersSwarm(Roster):
                 raise SourceError("a worker that has joined is silent: see its log")
             gevent.sleep(0.01)
         for part, name in enumerate(workers):
-            self.enlist(name, Share(part, len(workers)), past.s if past is not None else 0.0)
+            self.enlist(name, Shard(part, len(workers)), past.s if past is not None else 0.0)
             self._begin(name, joins_at=None)
-        while not all(remote.ready for remote in self.live()):
+        while not all(worker.ready for worker in self.live()):
             if self._problem or time.monotonic() > deadline:
                 raise SourceError(
                     self._problem or "a worker did not get ready in 30 s: see its log"
@@ -90,13 +90,13 @@ class WorkersSwarm(Roster):
             gevent.sleep(0.01)
         self._greenlets = [gevent.spawn(self._start), gevent.spawn(self._watch)]
 
-    def _go_on(self, past: Past) -> None:
+    def _go_on(self, past: RunPosition) -> None:
         """Take up a run where its killed processes left it."""
         for at, rates, profile in past.changes:
             self._schedule.change_rates(at, Mix(rates), profile)
             self._changes.append((at, dict(rates), profile))
-        for i, remote in enumerate(past.remotes):
-            self.remotes[f"{i} before resume {past.resumed}"] = remote
+        for i, worker in enumerate(past.remotes):
+            self.remotes[f"{i} before resume {past.resumed}"] = worker
         take_up(self._dsn, self._plan, past, self._schedule)
         if past.paused:
             self._clock.pause(past.s)
@@ -109,8 +109,8 @@ class WorkersSwarm(Roster):
         """Wait a moment for every worker's vector of schedule time `s`."""
         deadline = time.monotonic() + _GATHER_SECONDS
         while (now := time.monotonic()) < deadline and any(
-            remote.s < int(s) and now - remote.heard_at < 2 * _GATHER_SECONDS
-            for remote in self.live()
+            worker.s < int(s) and now - worker.heard_at < 2 * _GATHER_SECONDS
+            for worker in self.live()
         ):
             gevent.sleep(0.01)
 
@@ -158,11 +158,11 @@ class WorkersSwarm(Roster):
         self._ending = True
         self._end(at)
         deadline = time.monotonic() + _LAST_REPORT_SECONDS
-        while any(remote.s < at for remote in self.live()):
+        while any(worker.s < at for worker in self.live()):
             if time.monotonic() > deadline:
-                for name, remote in self._live_by_name():
-                    if remote.s < at:
-                        self._lose(name, remote, "it does not come to the run's end")
+                for name, worker in self._live_by_name():
+                    if worker.s < at:
+                        self._lose(name, worker, "it does not come to the run's end")
             gevent.sleep(0.01)
         return at
 
@@ -192,7 +192,7 @@ class WorkersSwarm(Roster):
         while time.monotonic() < deadline and any(r.applied < version for r in self.live()):
             gevent.sleep(0.01)
         live = self.live()
-        return f"{sum(remote.applied >= version for remote in live)} of {len(live)}"
+        return f"{sum(worker.applied >= version for worker in live)} of {len(live)}"
 
     def _start(self) -> None:
         """Start every clock at one instant ahead, once a connection is open somewhere."""
@@ -212,23 +212,23 @@ class WorkersSwarm(Roster):
             gevent.sleep(0.25)
             if self.now() < 0:
                 continue
-            for name, remote in self._live_by_name():
-                there, ours = name in self._runner.clients, remote.pid in self._children
-                if why := why_lost(remote, there=there, ours=ours):
-                    self._lose(name, remote, why)
+            for name, worker in self._live_by_name():
+                there, ours = name in self._runner.clients, worker.pid in self._children
+                if why := why_lost(worker, there=there, ours=ours):
+                    self._lose(name, worker, why)
             if self._is_ending():
                 continue
             for name in self._there():
                 if name not in self.remotes and name not in self._silent:
                     self._split(joining=name)
 
-    def _live_by_name(self) -> list[tuple[str, Remote]]:
-        return [(name, remote) for name, remote in self.remotes.items() if not remote.lost]
+    def _live_by_name(self) -> list[tuple[str, WorkerState]]:
+        return [(name, worker) for name, worker in self.remotes.items() if not worker.lost]
 
     def _is_ending(self) -> bool:
         return self._ending or self.now() >= self._schedule.end
 
-    def _lose(self, name: str, remote: Remote, why: str) -> None:
+    def _lose(self, name: str, worker: WorkerState, why: str) -> None:
         """Hand a lost worker's share to the others, and have its last arrivals looked up.
 
         When the run is ending nobody takes it: what the worker did not begin is skipped.
@@ -236,16 +236,16 @@ class WorkersSwarm(Roster):
         self._silent.add(name)
         # Under a name of its own: the process may come back, and is another worker then.
         self.remotes[f"{name} lost at {self.now():.3f}"] = self.remotes.pop(name)
-        remote.backends = self.backends_of(remote)
+        worker.backends = self.backends_of(worker)
         details: dict[str, object] = {"worker": name, "why": why}
         if self._is_ending():
-            write_off(remote, self._schedule, self._schedule.end)
+            write_off(worker, self._schedule, self._schedule.end)
         else:
-            details["handed_over_at"] = round(self._split(losing=remote), 3)
+            details["handed_over_at"] = round(self._split(losing=worker), 3)
         self.events.append(("worker_lost", details))
-        gevent.spawn(settle, self._dsn, self._plan, remote, self._since)
+        gevent.spawn(settle, self._dsn, self._plan, worker, self._since)
 
-    def _split(self, *, losing: Remote | None = None, joining: str | None = None) -> float:
+    def _split(self, *, losing: WorkerState | None = None, joining: str | None = None) -> float:
         """Share the schedule among those who live from an instant ahead on; return that instant.
 
         All of it is noted before anybody is told: a position that is kept meanwhile is a whole one.
@@ -253,14 +253,14 @@ class WorkersSwarm(Roster):
         at = self.now() + 2 * _AHEAD_SECONDS
         if losing is not None:
             write_off(losing, self._schedule, at)
-        names = [name for name, remote in self.remotes.items() if not remote.lost]
+        names = [name for name, worker in self.remotes.items() if not worker.lost]
         parts = len(names) + (joining is not None)
         for part, name in enumerate(names):
-            self.remotes[name].shares.append((at, Share(part, parts)))
+            self.remotes[name].shares.append((at, Shard(part, parts)))
         if joining is not None:
-            self.enlist(joining, Share(parts - 1, parts), at)
+            self.enlist(joining, Shard(parts - 1, parts), at)
         for part, name in enumerate(names):
-            self._tell(name, do="split", at=at, share=[part, parts])
+            self._tell(name, do="split", at=at, shard=[part, parts])
         if joining is not None:
             self._begin(joining, joins_at=at)
             self.events.append(
@@ -270,12 +270,12 @@ class WorkersSwarm(Roster):
 
     def _begin(self, name: str, joins_at: float | None) -> None:
         """Tell an enlisted worker what to do."""
-        share = self.remotes[name].shares[0][1]
+        shard = self.remotes[name].shares[0][1]
         self._tell(
             name,
             do="begin",
             plan=self._plan.dump(),
-            share=list(share),
+            shard=list(shard),
             changes=self._changes,
             version=self._version,
             joins_at=joins_at,
@@ -289,13 +289,13 @@ class WorkersSwarm(Roster):
     def _hear(self, msg: Any, **_: Any) -> None:
         """Take in what one worker says."""
         self._silent.discard(msg.node_id)
-        remote, said = self.remotes.get(msg.node_id), msg.data
-        if remote is None or said["run_id"] != self._plan.claim:
+        worker, said = self.remotes.get(msg.node_id), msg.data
+        if worker is None or said["run_id"] != self._plan.claim:
             return
-        remote.heard_at = time.monotonic()
+        worker.heard_at = time.monotonic()
         if "ready" in said:
-            remote.ready, remote.pid = True, said["pid"]
-        remote.applied = said.get("applied", remote.applied)
+            worker.ready, worker.pid = True, said["pid"]
+        worker.applied = said.get("applied", worker.applied)
         self._problem = said.get("problem", self._problem)
         if "event" in said:
             kind, details = said["event"]
@@ -303,7 +303,7 @@ class WorkersSwarm(Roster):
         if "doubt" in said:
             self._tell(msg.node_id, do="go on", doubt=said["doubt"])
         if "vector" in said:
-            self.take_in(remote, said["vector"])
+            self.take_in(worker, said["vector"])
 
     def _there(self) -> list[str]:
         clients = self._runner.clients
@@ -311,8 +311,8 @@ class WorkersSwarm(Roster):
         return [node.id for node in known if node.id in self._heard]
 
     def _tell_all(self, **said: object) -> None:
-        for name, remote in self.remotes.items():
-            if not remote.lost:
+        for name, worker in self.remotes.items():
+            if not worker.lost:
                 self._tell(name, **said)
 
     def _tell(self, name: str, **said: object) -> None:

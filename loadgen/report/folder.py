@@ -27,7 +27,7 @@ from loadgen.report.analysis.run_summary import control_for, study_in
 from loadgen.report.analysis.verdict import Verdict
 from loadgen.report.charts.freshness import saws
 from loadgen.report.decision_matrix import Words, read_words
-from loadgen.report.render import CHART_FILES, Beside, Report, render
+from loadgen.report.render import CHART_FILES, Report, ReportContext, render
 from loadgen.report.results import results
 from loadgen.report.tables.tools import copies_of
 
@@ -50,7 +50,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class ReportOptions:
     """What a report is to judge by: limits on the run, rules of the decision, a run without tools.
 
     `control` is the folder of the latter.
@@ -61,31 +61,31 @@ class Wishes:
     control: Path | None = None
 
 
-def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Written:
+def write_report(folder: Path, at: datetime, options: ReportOptions | None = None) -> Written:
     """Write the report of the run in `folder`; a report that is there already is replaced.
 
     Raises RecordError, before anything is written, where RESULTS.md can't be read back.
     """
-    wishes = wishes or Wishes()
+    options = options or ReportOptions()
     kept = read_kept(folder)
-    study = study_in(folder)
-    control = None if wishes.control is None else control_for(study, wishes.control)
-    facts = facts_of(study.run, read_samples(folder), read_generator(folder))
+    summary = study_in(folder)
+    control = None if options.control is None else control_for(summary, options.control)
+    facts = facts_of(summary.run, read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
     verified = read_verify(folder)
-    delivered = {one.tool: one.fresh for one in study.standings if one.fresh is not None}
-    paid = {one.tool: one.paid.syncs_every for one in study.standings if one.paid is not None}
+    delivered = {one.tool: one.fresh for one in summary.standings if one.fresh is not None}
+    paid = {one.tool: one.paid.syncs_every for one in summary.standings if one.paid is not None}
     plans = {tool: every for tool, every in paid.items() if every is not None}
-    beside = Beside(
+    beside = ReportContext(
         copies_of(verified, delivered, read_slots(folder), plans),
         {} if facts.start is None else saws(delivered, facts.start),
-        recovery_of(verified, delivered, study.run.journal),
+        recovery_of(verified, delivered, summary.run.journal),
         read_costs(folder),
-        study.standings,
-        impact_of(study.run),
+        summary.standings,
+        impact_of(summary.run),
         control,
     )
-    report = render(facts, at, wishes.limits, beside)
+    report = render(facts, at, options.limits, beside)
     charts = folder / CHARTS_FOLDER
     if charts.exists() and not charts.is_dir():
         raise RecordError(f"{charts} is in the way of the report's charts: move it away")
@@ -101,11 +101,11 @@ def write_report(folder: Path, at: datetime, wishes: Wishes | None = None) -> Wr
     replace_file(html, report.html.encode())
     drawn = tuple(charts / name for name in report.charts)
     decided = None
-    if study.standings or kept is not None:
+    if summary.standings or kept is not None:
         decided = folder / RESULTS_FILE
         title = f"Results of run {facts.run.run_id}"
         warning = _warning(report.verdict)
-        text = results(title, study.standings, wishes.rules, kept or Words(), warning)
+        text = results(title, summary.standings, options.rules, kept or Words(), warning)
         replace_file(decided, text.encode())
     return Written(report, facts, html, markdown, drawn, decided)
 

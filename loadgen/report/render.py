@@ -25,10 +25,10 @@ from loadgen.report.analysis.impact import Impact, impact_table
 from loadgen.report.analysis.recovery import Recovery
 from loadgen.report.analysis.run import Facts
 from loadgen.report.analysis.run_summary import Control
-from loadgen.report.analysis.tool_summary import Standing
+from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.charts import palette, svg
-from loadgen.report.charts.chart_list import Gallery, gallery
+from loadgen.report.charts.chart_list import ChartList, charts
 from loadgen.report.charts.freshness import TALL, WIDE, Saw, draw_freshness
 from loadgen.report.markdown import escaped, plain_table
 from loadgen.report.table import Table
@@ -82,23 +82,23 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ReportContext:
     """What the record has beside the load; costs and a control only where there are some."""
 
     copies: Copies
     ages: Mapping[str, Saw]
     recovery: Recovery
     costs: Costs | None
-    standings: tuple[Standing, ...]
+    standings: tuple[ToolSummary, ...]
     impact: Impact
     control: Control | None
 
 
 def render(
-    facts: Facts, written_at: datetime, limits: tuple[Threshold, ...], beside: Beside
+    facts: Facts, written_at: datetime, limits: tuple[Threshold, ...], beside: ReportContext
 ) -> Report:
     """Return the report of a run, judged by `limits`, and of what is known beside its load."""
-    verdict, drawn = judge(facts, limits), gallery(facts)
+    verdict, drawn = judge(facts, limits), charts(facts)
     with reading(f"{COSTS_FILE} of run {facts.run.run_id}", COSTS_AGAIN):
         costs = None if beside.costs is None else cost_section(beside.costs)
     aged = [draw_freshness(beside.ages, shape) for shape in (WIDE, TALL) if beside.ages]
@@ -111,7 +111,9 @@ def render(
         "standings": beside.standings,
         "impact": impact_table(beside.impact, beside.control.impact if beside.control else None),
         "control": beside.control,
-        "settings": load.settings(facts, [standing.tool for standing in beside.standings]),
+        "settings": load.settings(
+            facts, [tool_summaries.tool for tool_summaries in beside.standings]
+        ),
         "missing": _missing(beside),
     }
     sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})
@@ -124,23 +126,23 @@ def render(
     )
 
 
-def _missing(beside: Beside) -> list[str]:
+def _missing(beside: ReportContext) -> list[str]:
     """Return what was left out of this run, and what no run measures."""
     missing = [] if beside.copies else [_MISSING_COPIES]
-    for standing in beside.standings:
+    for tool_summaries in beside.standings:
         parts = (
-            ("its copy was not verified", standing.correct),
-            ("its freshness was not watched", standing.fresh),
-            ("its cost was not collected", standing.paid),
+            ("its copy was not verified", tool_summaries.correct),
+            ("its freshness was not watched", tool_summaries.fresh),
+            ("its cost was not collected", tool_summaries.paid),
         )
         if left_out := [text for text, found in parts if found is None]:
-            missing.append(f"{standing.tool}: {', '.join(left_out)}.")
+            missing.append(f"{tool_summaries.tool}: {', '.join(left_out)}.")
     missing += [] if beside.costs else [_MISSING_COSTS]
     missing += [] if beside.control else [_MISSING_CONTROL]
     return [*missing, _NEVER_MEASURED]
 
 
-def _context(facts: Facts, verdict: Verdict, drawn: Gallery) -> dict[str, object]:
+def _context(facts: Facts, verdict: Verdict, drawn: ChartList) -> dict[str, object]:
     run = facts.run
     return {
         "run": run,

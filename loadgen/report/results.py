@@ -12,7 +12,7 @@ from markupsafe import Markup
 from loadgen.config import decision
 from loadgen.config.decision import Rules, Score
 from loadgen.report.analysis.impact import NOT_MEASURED
-from loadgen.report.analysis.tool_summary import Standing
+from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.decision_matrix import HEAD, LABELS, MATRIX, NOTES, PEOPLES, Words, checksum
 from loadgen.report.markdown import escaped, plain_table
 from loadgen.report.table import Column, Table
@@ -33,12 +33,12 @@ _NO_LIMITS: Final = "no limits set"
 
 
 def results(
-    title: str, standings: Sequence[Standing], rules: Rules, kept: Words, warning: str = ""
+    title: str, standings: Sequence[ToolSummary], rules: Rules, kept: Words, warning: str = ""
 ) -> str:
     """Return the file; `title` is what the study is called, `warning` what its run lacks."""
     by_tool = {one.tool: one for one in standings}
     tools = tuple(dict.fromkeys([*kept.tools, *by_tool]))
-    known = [by_tool.get(tool, Standing(tool)) for tool in tools]
+    known = [by_tool.get(tool, ToolSummary(tool)) for tool in tools]
     scores = {one.tool: _score(one, rules, kept) for one in known}
     parts = [
         f"# {escaped(title)}",
@@ -62,7 +62,7 @@ def blank() -> str:
 
 
 def _matrix(
-    known: Sequence[Standing], scores: Mapping[str, Score | None], rules: Rules, kept: Words
+    known: Sequence[ToolSummary], scores: Mapping[str, Score | None], rules: Rules, kept: Words
 ) -> Table:
     rows = []
     for key, label in LABELS.items():
@@ -78,14 +78,14 @@ def _matrix(
     return Table(tuple(columns), tuple(rows))
 
 
-def _cell(key: str, one: Standing, scores: Mapping[str, Score | None], rules: Rules) -> str:
+def _cell(key: str, one: ToolSummary, scores: Mapping[str, Score | None], rules: Rules) -> str:
     if key == "score":
         return _score_words(scores[one.tool])
     if key == "limits":
         return _answer_words(one, rules)
     found = {
         "cost": one.paid,
-        "snowflake_efficiency": one.burnt,
+        "snowflake_efficiency": one.warehouse_use,
         "correctness": one.correct,
         "freshness": one.fresh,
     }[key]
@@ -100,14 +100,14 @@ def _cell(key: str, one: Standing, scores: Mapping[str, Score | None], rules: Ru
     return str(found) if str(found) == NOT_MEASURED else f"{found}{bases[key]}"
 
 
-def _basis(one: Standing) -> str:
+def _basis(one: ToolSummary) -> str:
     if one.paid is None:
         return ""
     basis = f"basis: {one.paid.basis or 'nothing priced'}"
     return f"a month at this rate {one.paid.month} by list; {basis}" if one.paid.month else basis
 
 
-def _score(one: Standing, rules: Rules, kept: Words) -> Score | None:
+def _score(one: ToolSummary, rules: Rules, kept: Words) -> Score | None:
     cells = {key: kept.cells.get(key, {}).get(one.tool, "") for key in PEOPLES}
     return decision.score(rules, one.figures(), cells)
 
@@ -120,7 +120,7 @@ def _score_words(found: Score | None) -> str:
     return f"{_number(found.total)} of {_number(found.most)}{missing}"
 
 
-def _answer_words(one: Standing, rules: Rules) -> str:
+def _answer_words(one: ToolSummary, rules: Rules) -> str:
     held = decision.limits(rules, one.figures())
     if not held:
         return _NO_LIMITS
@@ -135,7 +135,9 @@ def _answer_words(one: Standing, rules: Rules) -> str:
     return f"{said}: {why}" if why else said
 
 
-def _arithmetic(known: Sequence[Standing], scores: Mapping[str, Score | None]) -> Iterator[object]:
+def _arithmetic(
+    known: Sequence[ToolSummary], scores: Mapping[str, Score | None]
+) -> Iterator[object]:
     """Yield the section that shows each weight x points, and the sum."""
     found = [scores[one.tool] for one in known]
     first = next((score for score in found if score is not None), None)
@@ -160,7 +162,7 @@ def _product(part: decision.Part) -> str:
     return f"{_number(part.weight)} x {_number(part.points)} = {_number(part.product)}"
 
 
-def _limits(known: Sequence[Standing], rules: Rules) -> Iterator[object]:
+def _limits(known: Sequence[ToolSummary], rules: Rules) -> Iterator[object]:
     """Yield the section that shows each limit beside what was measured."""
     if not rules.no_go:
         return

@@ -7,7 +7,7 @@ from typing import Any
 from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError
 from loadgen.tools.columns import find_name, there_is
-from loadgen.tools.readers.snowflake import SnowflakeDoor
+from loadgen.tools.readers.snowflake import SnowflakeReader
 from loadgen.tools.tools_file import Tool
 
 
@@ -33,7 +33,7 @@ def look(tool: Tool, settings: Settings) -> Warehouse | None:
 
     An emulator has no warehouses. Raises DestinationError where either can't be read.
     """
-    door = SnowflakeDoor(tool, settings)
+    door = SnowflakeReader(tool, settings)
     try:
         if not door.schemas():
             raise DestinationError(

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import psycopg
 
-from loadgen.control import DoorError, LoadControl
+from loadgen.control import ControlError, LoadControl
 from loadgen.errors import DestinationError, SourceError
 from loadgen.source.limits import first_write
 from loadgen.source.markers import find_markers, write_marker
@@ -133,7 +133,7 @@ def _settle(control: LoadControl) -> None:
         if not any(now["in_flight"] for now in operations.values()):
             return
         time.sleep(_PAUSE)
-    raise DoorError(
+    raise ControlError(
         f"the load at {control.url} still has writes under way {_LAST_WRITES:g} s after its pause: "
         "look at the source, then verify again"
     )

@@ -19,7 +19,7 @@ from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted
 from loadgen.tools.conventions import SOURCE_SCHEMA
 from loadgen.tools.readers.factory import located
-from loadgen.tools.readers.reader import Door, Tables
+from loadgen.tools.readers.reader import TableReader, Tables
 from loadgen.tools.tools_file import Tool
 from loadgen.verify.cases import CaseFindings, CaseOutcome, judged_cases
 from loadgen.verify.compare import Comparison, Part, Progress, ahead
@@ -51,7 +51,7 @@ class Asked:
     tell: Tell = lambda *_: None
 
 
-def published(source: Door) -> Tables:
+def published(source: TableReader) -> Tables:
     """Return the tables that a tool is to carry. Raises SourceError."""
     names = [str(row[0]) for row in source.ask(_SQL["published"])]
     tables = source.tables(SOURCE_SCHEMA)
@@ -63,7 +63,7 @@ def published(source: Door) -> Tables:
     return {name: tables[name] for name in names if name in tables}
 
 
-def load_runs(source: Door) -> bool:
+def load_runs(source: TableReader) -> bool:
     """Return whether a load writes to the source now, be it paused. Raises SourceError."""
     ((runs,),) = source.ask(_SQL["load_runs"])
     return bool(runs)
@@ -102,7 +102,9 @@ class _Found:
             self.still_there.add(int(finding.key))
 
 
-def reconcile(tool: Tool, source: Door, tables: Tables, copy: Door, asked: Asked) -> ToolOutcome:
+def reconcile(
+    tool: Tool, source: TableReader, tables: Tables, copy: TableReader, asked: Asked
+) -> ToolOutcome:
     """Return what is wrong with a tool's copy. Raises SourceError."""
     began = time.monotonic()
     found, clocks = _Found(asked.settled), {}
@@ -171,13 +173,13 @@ def _second_looks(begun: Mapping[str, Comparison], found: _Found) -> dict[str, T
     return done
 
 
-def _clocks(source: Door, copy: Door) -> dict[str, ClockOffset]:
+def _clocks(source: TableReader, copy: TableReader) -> dict[str, ClockOffset]:
     """Return how far the clocks of both ends are from ours; nothing of an end that has none."""
     clocks = {"source": source.clock, "destination": copy.clock}
     return {name: clock_offset(clock) for name, clock in clocks.items() if clock is not None}
 
 
-def _tried(source: Door, tables: Tables, asked: Asked) -> dict[str, int]:
+def _tried(source: TableReader, tables: Tables, asked: Asked) -> dict[str, int]:
     """Return how many rows there are, or were, to which each hard case has happened in the run."""
     if HARD_CASES not in tables:
         return {}
@@ -209,13 +211,13 @@ def _cases(
     )
 
 
-def _mapped(tool: Tool, source: Door, tables: Tables, copy: Door) -> Mapped:
+def _mapped(tool: Tool, source: TableReader, tables: Tables, copy: TableReader) -> Mapped:
     tool = located(tool, copy)
     found = copy.tables(tool.schema_name)
     return mapped(tool, _to_be_there(tool, source, tables, found), found)
 
 
-def _to_be_there(tool: Tool, source: Door, tables: Tables, found: Tables) -> Tables:
+def _to_be_there(tool: Tool, source: TableReader, tables: Tables, found: Tables) -> Tables:
     """Return the tables without the empty ones that a tool has not made for want of a row."""
     return {
         name: columns
@@ -224,13 +226,17 @@ def _to_be_there(tool: Tool, source: Door, tables: Tables, found: Tables) -> Tab
     }
 
 
-def _has_rows(source: Door, table: str) -> bool:
+def _has_rows(source: TableReader, table: str) -> bool:
     ((there,),) = source.ask(_SQL["has_rows"].format(table=quoted(SOURCE_SCHEMA, table)))
     return bool(there)
 
 
 def _comparison(
-    tool: Tool, doors: tuple[Door, Door], asked: Asked, pool: Executor, pair: TablePair
+    tool: Tool,
+    doors: tuple[TableReader, TableReader],
+    asked: Asked,
+    pool: Executor,
+    pair: TablePair,
 ) -> Comparison:
     source, copy = doors
     known = Known(
@@ -253,7 +259,7 @@ def _comparison(
     return comparison
 
 
-def _last_key(source: Door, table: str) -> int | None:
+def _last_key(source: TableReader, table: str) -> int | None:
     """Return the highest key that the source has given out; None where it counts none."""
     name = literal(quoted(SOURCE_SCHEMA, table))
     rows = list(source.ask(_SQL["last_key"].format(table=name)))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from loadgen.sql import statements
 from loadgen.tools.columns import Engine, Family, literal, quoted
-from loadgen.tools.readers.reader import Door
+from loadgen.tools.readers.reader import TableReader
 from loadgen.verify.canonical import Pair
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import Bounds, Checksum, Range
@@ -54,7 +54,7 @@ class Row:
 class Side:
     """The source's or the copy's side of one table."""
 
-    def __init__(self, door: Door, pair: TablePair, *, of_copy: bool) -> None:
+    def __init__(self, door: TableReader, pair: TablePair, *, of_copy: bool) -> None:
         self._door = door
         engine = door.engine
         columns = [both.copy if of_copy else both.source for both in pair.columns]

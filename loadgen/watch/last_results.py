@@ -19,7 +19,7 @@ Labelled = Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class LastResults:
     """Values by tool and kind, by tool and table, by tool and part of its cost.
 
     A tool that was verified has every kind, be it 0; what could not be priced is not there.
@@ -30,20 +30,20 @@ class Kept:
     dollars: Labelled = field(default_factory=dict)
 
 
-class KeptReader:
+class LastResultsReader:
     """Reads it from the newest run below `reports_dir`."""
 
     def __init__(self, reports_dir: Path) -> None:
         self._reports_dir = reports_dir
         self._read: dict[Path, float] = {}  # when each file was changed last
-        self._latest = Kept()
+        self._latest = LastResults()
 
-    def read(self) -> Kept:
+    def read(self) -> LastResults:
         """Return what there is now. Raises RecordError where a file can't be understood."""
         try:
             folder = find_run(self._reports_dir)
         except RecordError:
-            return Kept()  # no run yet
+            return LastResults()  # no run yet
         changed: dict[Path, float] = {}
         for name in (VERIFY_FILE, COSTS_FILE):
             with suppress(FileNotFoundError):
@@ -53,7 +53,7 @@ class KeptReader:
         return self._latest
 
 
-def kept_in(folder: Path) -> Kept:
+def kept_in(folder: Path) -> LastResults:
     """Return what a run's folder holds. Raises RecordError."""
     findings: dict[tuple[str, str], float] = {}
     rows: dict[tuple[str, str], float] = {}
@@ -66,4 +66,4 @@ def kept_in(folder: Path) -> Kept:
     for line in costs.lines if costs else ():
         if line.amount is not None:
             dollars[line.tool, line.category] += float(line.amount)
-    return Kept(findings, rows, dollars)
+    return LastResults(findings, rows, dollars)

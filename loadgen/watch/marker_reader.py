@@ -46,7 +46,7 @@ class Turn:
         return self.shows < self.newest
 
 
-class Sightings:
+class MarkerReader:
     """The markers of one run at each of `tools`; `known` are rows that its record has already."""
 
     def __init__(self, tools: Sequence[str], known: Iterable[MarkerSample] = ()) -> None:

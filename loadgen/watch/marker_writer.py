@@ -17,7 +17,7 @@ from typing import Final
 
 import psycopg
 
-from loadgen.control import DoorError, LoadControl
+from loadgen.control import ControlError, LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SourceError
 from loadgen.record.reader import read_deliveries, read_freshness, read_markers
 from loadgen.record.rows import ExpectedMarker, MarkerSample
@@ -28,7 +28,7 @@ from loadgen.source.limits import first_write
 from loadgen.source.markers import Marker, find_markers, write_marker
 from loadgen.steady_clock import SteadyClock
 from loadgen.tools.readers.marker_probe import Destination
-from loadgen.watch.marker_reader import Deliveries, Look, Sightings, Turn
+from loadgen.watch.marker_reader import Deliveries, Look, MarkerReader, Turn
 from loadgen.watch.notices import Notices
 
 _LONGEST_WRITE: Final = 30.0  # seconds, as the load's own writes
@@ -60,7 +60,7 @@ class _Followed:
     """The run whose markers are written, or were and are still looked for."""
 
     record: RunRecord
-    sightings: Sightings
+    reader: MarkerReader
     goes_on: bool = True
     expected: dict[str, int] = field(default_factory=dict)  # by tool: what markers.csv has
 
@@ -76,7 +76,7 @@ class _Tool:
         return self.destination.name
 
 
-class Marking:
+class MarkerWriter:
     """Writes a marker every `interval` seconds while a run is followed, and looks for them."""
 
     def __init__(
@@ -146,7 +146,7 @@ class Marking:
     def _begun(self, record: RunRecord) -> _Followed:
         """Return a run as its record knows it; what was not seen is looked for again."""
         known = read_deliveries(record.path)
-        run = _Followed(record, Sightings([tool.name for tool in self._tools], known))
+        run = _Followed(record, MarkerReader([tool.name for tool in self._tools], known))
         for marker in read_markers(record.path):
             run.expected[marker.tool] = max(marker.sequence, run.expected.get(marker.tool, 0))
         rows = list(read_freshness(record.path))
@@ -161,11 +161,11 @@ class Marking:
         if run is not None:
             for tool in self._tools:
                 self._say_seen(run, tool)
-            self._save(run, [row for t in self._tools for row in run.sightings.unseen(t.name)])
+            self._save(run, [row for t in self._tools for row in run.reader.unseen(t.name)])
 
     def _say_seen(self, run: _Followed, tool: _Tool) -> None:
         """Say how many of the run's markers the tool has delivered."""
-        written, unseen = run.sightings.last(), run.sightings.unseen(tool.name)
+        written, unseen = run.reader.last(), run.reader.unseen(tool.name)
         oldest = (self._now() - unseen[0].written_at).total_seconds() if unseen else None
         seen = seen_words(written - len(unseen), written, oldest)
         self._notices.say(f"run {run.record.run_id}, tool {tool.name}: {seen}")
@@ -176,11 +176,11 @@ class Marking:
         A full disk leaves them with the record, for the next time.
         """
         for tool in self._tools:
-            markers = run.sightings.written(run.expected.get(tool.name, 0))
+            markers = run.reader.written(run.expected.get(tool.name, 0))
             run.record.keep(
                 ExpectedMarker(tool.name, marker.sequence, marker.written_at) for marker in markers
             )
-            run.expected[tool.name] = run.sightings.last()
+            run.expected[tool.name] = run.reader.last()
         run.record.keep(rows)
         try:  # only these two files: the watch's own thread writes others
             run.record.append_markers(())
@@ -193,9 +193,9 @@ class Marking:
     def _facts_of(self, tool: _Tool) -> ToolFacts:
         run, freshness, unseen = self._run, None, 0
         if run is not None:
-            unseen = len(run.sightings.unseen(tool.name))
+            unseen = len(run.reader.unseen(tool.name))
             if run.goes_on or unseen:  # else nothing newer is to come
-                freshness = run.sightings.freshness(tool.name, self._now())
+                freshness = run.reader.freshness(tool.name, self._now())
         done = tool.deliveries
         return ToolFacts(tool.name, tool.up, unseen, freshness, done.buckets(), done.total)
 
@@ -230,7 +230,7 @@ class Marking:
             if self._searched is not run:
                 self._find(conn, run)
                 self._searched = run
-            sequence = run.sightings.last() + 1
+            sequence = run.reader.last() + 1
             if write_marker(conn, run_id, sequence, self._now()):
                 self._wrote(run, Marker(sequence, self._now()))
                 self._written += 1
@@ -239,14 +239,14 @@ class Marking:
 
     def _find(self, conn: psycopg.Connection, run: _Followed) -> bool:
         """Take over the markers that are in the source and not known here; False where none is."""
-        before = run.sightings.last()
+        before = run.reader.last()
         for marker in find_markers(conn, run.record.run_id, before):
             self._wrote(run, marker)
-        return run.sightings.last() > before
+        return run.reader.last() > before
 
     def _wrote(self, run: _Followed, marker: Marker) -> None:
         with self._lock:
-            run.sightings.wrote(marker)
+            run.reader.wrote(marker)
             if run is self._run:
                 self._save(run)
 
@@ -279,14 +279,14 @@ class Marking:
 
     def _waits_for(self, run: _Followed, tool: _Tool) -> bool:
         with self._lock:
-            return bool(run.sightings.unseen(tool.name))
+            return bool(run.reader.unseen(tool.name))
 
     def _saw(self, run: _Followed, tool: _Tool, look: Look) -> None:
         with self._lock:
             if run is not self._run:
                 return  # it is closed: they are written as not seen
-            turn = run.sightings.turned(tool.name, look)
-            rows = run.sightings.saw(tool.name, look)
+            turn = run.reader.turned(tool.name, look)
+            rows = run.reader.saw(tool.name, look)
             for row in rows:
                 tool.deliveries.add(row.delivery_seconds or 0.0)
             self._save(run, rows)
@@ -304,6 +304,6 @@ class Marking:
             kind, what = "copy_there_again", f"shows marker {turn.newest} again"
         self._notices.say(f"loadgen: the copy of tool {tool.name} {what}")
         if run.goes_on:
-            with suppress(DoorError):  # no load, no journal
+            with suppress(ControlError):  # no load, no journal
                 entry = {"kind": kind, "tool": tool.name, "newest": turn.newest}
                 self._control.ask("journal", {**entry, "shows": turn.shows, "by": "watch"})

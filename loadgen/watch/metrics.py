@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from loadgen.prometheus import counter, gauge, histogram
 from loadgen.source.observe import Observation, Slot
-from loadgen.watch.last_results import Kept
+from loadgen.watch.last_results import LastResults
 from loadgen.watch.marker_writer import MarkerFacts, ToolFacts
 
 _STATUSES: Final = ("reserved", "extended", "unreserved", "lost")
@@ -30,7 +30,7 @@ class WatchState:
     observation: Observation | None
     run_id: str
     markers: MarkerFacts | None
-    kept: Kept = field(default_factory=Kept)
+    kept: LastResults = field(default_factory=LastResults)
 
 
 class WatchCollector(Collector):
@@ -51,7 +51,7 @@ class WatchCollector(Collector):
         written = [((), float(markers.written))] if markers else []
         yield counter("markers", "marker rows written and committed", (), written)
         yield from _tools(markers.tools if markers else ())
-        yield from _kept(state.kept if state else Kept())
+        yield from _kept(state.kept if state else LastResults())
         info = [((state.run_id,), 1.0)] if state and state.run_id else []
         yield gauge("run_info", "the run whose folder is written to", ("run_id",), info)
 
@@ -116,7 +116,7 @@ def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
     yield histogram("delivery_seconds", text, ("tool",), delivered)
 
 
-def _kept(kept: Kept) -> Iterator[Metric]:
+def _kept(kept: LastResults) -> Iterator[Metric]:
     for metric, label, values, text in (
         ("findings", "kind", kept.findings, "what the last verification found wrong, by kind"),
         ("destination_rows", "table", kept.rows, "rows at a destination when it was last verified"),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from loadgen.config.settings import Settings
-from loadgen.control import DoorError, LoadControl
+from loadgen.control import ControlError, LoadControl
 from loadgen.source.observe import Slot
 from loadgen.watch.notices import Notices
 
@@ -61,7 +61,7 @@ class Protection:
         reason = "; ".join(danger.text for danger in found)
         try:
             self._pause(found, reason)
-        except DoorError as exc:
+        except ControlError as exc:
             self._notices.warn(_TOPIC, f"{reason}; no load was paused: {exc}")
 
     def tell_lost(self, slots: Iterable[Slot]) -> None:
@@ -69,7 +69,7 @@ class Protection:
         lost = {slot.slot: slot.invalidation_reason for slot in slots if slot.wal_status == "lost"}
         for name in lost.keys() - self._lost:
             self._notices.say(f"loadgen: slot {name} is lost: its tool has to sync from scratch")
-            with suppress(DoorError):  # no load, no journal
+            with suppress(ControlError):  # no load, no journal
                 entry = {"kind": "slot_lost", "slot": name, "reason": lost[name], "by": "watch"}
                 self._control.ask("journal", entry)
         self._lost = set(lost)

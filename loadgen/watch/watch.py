@@ -28,8 +28,8 @@ from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
 from loadgen.steady_clock import SteadyClock
 from loadgen.tools.readers.marker_probe import Destination
-from loadgen.watch.last_results import Kept, KeptReader
-from loadgen.watch.marker_writer import Marking
+from loadgen.watch.last_results import LastResults, LastResultsReader
+from loadgen.watch.marker_writer import MarkerWriter
 from loadgen.watch.metrics import WatchCollector, WatchState
 from loadgen.watch.notices import Notices
 from loadgen.watch.protection import Protection, dangers
@@ -61,14 +61,14 @@ class Watch:
         self._data_dir = data_dir
         self._notices = Notices()
         self._protection = Protection(settings, self._notices)
-        self._marking: Marking | None = None
+        self._marking: MarkerWriter | None = None
         if destinations is not None:
             every = settings.marker_interval_seconds
-            self._marking = Marking(
+            self._marking = MarkerWriter(
                 dsn, LoadControl.of(settings), every, destinations, self._notices
             )
         self._latest: Observation | None = None
-        self._reader, self._kept = KeptReader(settings.reports_dir), Kept()
+        self._reader, self._kept = LastResultsReader(settings.reports_dir), LastResults()
         self._clock = SteadyClock()  # a new one for each run
         self._wal_bytes = 0  # of the latest observation that there was
         self._record: RunRecord | None = None  # of the run that goes on

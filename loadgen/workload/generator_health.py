@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 BUSY_LIMIT: Final = 0.95  # a process that did not rest for more than a twentieth of the time
 _LATE_SECONDS: Final = 0.1
-_REMEMBERED_SECONDS: Final = 600  # vitals of one second arrive within seconds of each other
+_REMEMBERED_SECONDS: Final = 600  # health of one second arrive within seconds of each other
 
 
-class Vitals(NamedTuple):
+class GeneratorHealth(NamedTuple):
     """One process from one whole second (since the epoch) to a later one, mostly the next.
 
     Lags (seconds) tell how late a short timer fired. cpu_ratio is the process's CPU time over the
@@ -42,13 +42,13 @@ def p99(lags: list[float]) -> float:
     return sorted(lags)[int(0.99 * (len(lags) - 1))] if lags else 0.0
 
 
-def worst(vitals: Sequence[Vitals]) -> Mapping[str, float]:
+def worst(health: Sequence[GeneratorHealth]) -> Mapping[str, float]:
     """Return the worst of each figure, by the names that the record has for them."""
     return {
-        "loop_lag_p99": max(v.lag_p99 for v in vitals),
-        "loop_lag_max": max(v.lag_max for v in vitals),
-        "cpu_ratio": max(v.cpu_ratio for v in vitals),
-        "busy_ratio": max(v.busy_ratio for v in vitals),
+        "loop_lag_p99": max(v.lag_p99 for v in health),
+        "loop_lag_max": max(v.lag_max for v in health),
+        "cpu_ratio": max(v.cpu_ratio for v in health),
+        "busy_ratio": max(v.busy_ratio for v in health),
     }
 
 
@@ -58,9 +58,9 @@ class Marks:
     def __init__(self) -> None:
         self._seconds: set[int] = set()
 
-    def add(self, vitals: Iterable[Vitals]) -> int:
+    def add(self, health: Iterable[GeneratorHealth]) -> int:
         """Return how many seconds these mark that were not marked yet."""
-        new = {s for v in vitals if v.bottleneck() for s in range(v.begin, v.end)} - self._seconds
+        new = {s for v in health if v.bottleneck() for s in range(v.begin, v.end)} - self._seconds
         self._seconds |= new
         newest = max(self._seconds, default=0)
         self._seconds = {s for s in self._seconds if s > newest - _REMEMBERED_SECONDS}

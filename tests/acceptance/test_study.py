@@ -69,7 +69,7 @@ def delivered(number: int, tool: str) -> list[MarkerSample]:
 
 
 @pytest.fixture
-def study(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def summary(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of a run of an hour with four tools, and their settings beside it."""
     monkeypatch.setattr(records, "START", START)
     folder = write_run(project / "reports", Made(seconds=3600, every=10, start=START))
@@ -112,12 +112,12 @@ def answers(fakesnow: Fakesnow) -> dict[str, str]:
 
 
 def test_four_tools_are_compared_by_the_report_alone(
-    study: Path, answers: dict[str, str], run_loadgen: RunLoadgen
+    summary: Path, answers: dict[str, str], run_loadgen: RunLoadgen
 ) -> None:
     """Each measured cell of the matrix has its figure, and people's words outlive a second one."""
     done = run_loadgen("report", env=answers)
     assert done.returncode == 0, done.stderr
-    matrix = study / "RESULTS.md"
+    matrix = summary / "RESULTS.md"
     text = matrix.read_text()
     cells = {row[0]: row for row in markdown_tables(text)[:12]}
     assert tuple(cells["criterion"][2:]) == TOOLS
@@ -126,7 +126,7 @@ def test_four_tools_are_compared_by_the_report_alone(
     assert "$41.20" in cells["Cost"][2]
     assert cells["Correctness"][4].startswith("wrong: 2 missing, 1 stale in 133,000 rows")
     assert [cell.partition(":")[0] for cell in cells["Limits"][2:]] == ["go", "go", "no-go", "go"]
-    page = page_of((study / "report.html").read_text())
+    page = page_of((summary / "report.html").read_text())
     told = "".join(page.text)
     assert all(f"{tool}: " in told for tool in TOOLS)
     assert len(page.tables["correctness"]) == len(page.tables["freshness"]) == 1 + len(TOOLS)
@@ -143,5 +143,5 @@ def test_four_tools_are_compared_by_the_report_alone(
     assert f"| {words} " in kept
     assert kept.endswith("\nOur words\n")
     assert "| 1 x 7 = 7 " in kept
-    told = json.loads(run_loadgen("compare", study.name, "--json").stdout)
+    told = json.loads(run_loadgen("compare", summary.name, "--json").stdout)
     assert list(told["runs"][0]["tools"]) == list(TOOLS)

@@ -25,7 +25,7 @@ from loadgen.costs.aws.costs import AwsCosts
 from loadgen.costs.aws.prices import AwsPrices
 from loadgen.costs.aws.usage import Account, RDSCostTracker
 from loadgen.costs.cards import load_card
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.record.costs import CostLine, Costs
 from loadgen.record.run import Run, run_of
 from tests.emulated import aws_server
@@ -119,7 +119,7 @@ class Aws:
         path = "/moto-api/static/ce/cost-and-usage-results"
         self.post(path, {"results": [{"ResultsByTime": results}]})
 
-    def costs(self, now: datetime = NOW, card: Unread | None = None) -> AwsCosts:
+    def costs(self, now: datetime = NOW, card: Unavailable | None = None) -> AwsCosts:
         """Return the source of lines as the product makes it."""
         settings = load_settings(
             {"aws_region": self.region, "aws_endpoint_url": self.url, **self.settings}
@@ -514,7 +514,7 @@ def test_a_missing_price_leaves_the_usage(aws: Aws) -> None:
     """Another region than the card's, a type it lacks, no card at all: said in the line."""
     aws.bucket("priced")
     run = aws.run(NOW - timedelta(hours=1), 1)
-    no_card = aws.costs(card=Unread("there is no rate card 'aws'")).lines(run)
+    no_card = aws.costs(card=Unavailable("there is no rate card 'aws'")).lines(run)
     assert all(line.amount is None for line in no_card)
     assert any("there is no rate card" in line.note for line in no_card)
     aws.launch("m5.large")

@@ -22,7 +22,7 @@ from loadgen.source.embedded.home import home_of
 from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
-from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.verify.reconcile import Asked, published, reconcile
 from tests.conftest import Cluster, RunLoadgen, find_free_port
 from tests.copier import Copier
@@ -42,7 +42,7 @@ interval_seconds = {INTERVAL}
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class RunSummary:
     """A source, its copy, and `loadgen verify` between them."""
 
     source: psycopg.Connection[Any]
@@ -82,9 +82,9 @@ class Study:
 
 
 @pytest.fixture
-def study(
+def summary(
     cluster: Cluster, database: str, project: Path, run_loadgen: RunLoadgen
-) -> Iterator[Study]:
+) -> Iterator[RunSummary]:
     """Yield a source under load with a few rows, and a true copy of it."""
     with (
         cluster.database(database.rpartition("/")[2]) as copy,
@@ -102,38 +102,38 @@ def study(
         conn.execute("SELECT pg_advisory_lock(hashtext('loadgen load'))")  # a load goes on
         (project / "tools.toml").write_text(TOOL.format(copy=copy))
         write_run(project / "reports", Made(seconds=2, ended=False), RUN)
-        study = Study(conn, database, copy, run_loadgen)
-        study.sync()
-        yield study
+        summary = RunSummary(conn, database, copy, run_loadgen)
+        summary.sync()
+        yield summary
 
 
-def test_what_the_next_sync_may_still_bring_is_late_and_no_failure(study: Study) -> None:
+def test_what_the_next_sync_may_still_bring_is_late_and_no_failure(summary: RunSummary) -> None:
     """Whatever it is: new, changed or deleted since the marker that proves the copy."""
-    study.marker(1, age=2000)
-    study.marker(2, age=100)
-    study.sync()
-    conn = study.source
+    summary.marker(1, age=2000)
+    summary.marker(2, age=100)
+    summary.sync()
+    conn = summary.source
     conn.execute("INSERT INTO users (email, name, plan, country) VALUES ('new', 'n', 'p', 'DE')")
     conn.execute("UPDATE users SET plan = 'new' WHERE id = 3")
     conn.execute("DELETE FROM users WHERE id = 4")
-    study.marker(3, age=50)
-    code, found = study.verified()
+    summary.marker(3, age=50)
+    code, found = summary.verified()
     assert (code, found["verdict"], found["totals"]) == (0, "late", {})
     assert found["late"] == {"missing": 2, "not_deleted": 1, "stale": 1}
-    study.sync()
-    code, found = study.verified()
+    summary.sync()
+    code, found = summary.verified()
     assert (code, found["verdict"], found["late"]) == (0, "right", {})
 
 
-def test_what_a_marker_proves_to_be_due_is_wrong(study: Study) -> None:
+def test_what_a_marker_proves_to_be_due_is_wrong(summary: RunSummary) -> None:
     """Beside rows that are late; and only a drain tells that it was not to be expected."""
-    study.marker(1, age=2000)
-    study.marker(2, age=100)
-    study.sync()
-    study.at_copy("UPDATE users SET plan = 'spoilt' WHERE id = 7")
-    study.at_copy("UPDATE hard_cases SET amount = 2 WHERE id = 2")
-    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
-    done = study.verify()
+    summary.marker(1, age=2000)
+    summary.marker(2, age=100)
+    summary.sync()
+    summary.at_copy("UPDATE users SET plan = 'spoilt' WHERE id = 7")
+    summary.at_copy("UPDATE hard_cases SET amount = 2 WHERE id = 2")
+    summary.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    done = summary.verify()
     assert done.returncode == 1
     assert "copy: wrong" in done.stdout
     assert "2 differs, not due yet: 1 stale" in done.stdout
@@ -141,58 +141,58 @@ def test_what_a_marker_proves_to_be_due_is_wrong(study: Study) -> None:
     assert "NOT EXPECTED" not in done.stdout
 
 
-def test_a_marker_of_the_same_round_proves_its_own_table_only(study: Study) -> None:
+def test_a_marker_of_the_same_round_proves_its_own_table_only(summary: RunSummary) -> None:
     """Of a tool that copies events first, orders may be as of the round before."""
-    study.marker(1, age=2000)
-    study.sync()
-    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
-    study.marker(2, age=1300)  # in the round before, after its look at users
-    study.marker(3)
-    study.sync("events")
-    code, found = study.verified()
+    summary.marker(1, age=2000)
+    summary.sync()
+    summary.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    summary.marker(2, age=1300)  # in the round before, after its look at users
+    summary.marker(3)
+    summary.sync("events")
+    code, found = summary.verified()
     assert (code, found["verdict"], found["late"]) == (0, "late", {"stale": 1})
-    study.source.execute("UPDATE events SET created_at = created_at - interval '900 s'")
-    study.marker(4)
-    study.sync("events")  # and users are left out of yet another round
-    code, found = study.verified()
+    summary.source.execute("UPDATE events SET created_at = created_at - interval '900 s'")
+    summary.marker(4)
+    summary.sync("events")  # and users are left out of yet another round
+    code, found = summary.verified()
     assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
 
 
-def test_a_copy_that_lacks_a_marker_for_too_long_did_not_converge(study: Study) -> None:
+def test_a_copy_that_lacks_a_marker_for_too_long_did_not_converge(summary: RunSummary) -> None:
     """One and a half intervals: one until the sync, half of one to finish it."""
-    study.marker(1, age=3000)
-    study.sync()
-    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
-    study.marker(2, age=0.5 * INTERVAL)
-    assert study.verified()[1]["verdict"] == "late"
-    study.marker(3, age=1.6 * INTERVAL)
-    done = study.verify()
+    summary.marker(1, age=3000)
+    summary.sync()
+    summary.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    summary.marker(2, age=0.5 * INTERVAL)
+    assert summary.verified()[1]["verdict"] == "late"
+    summary.marker(3, age=1.6 * INTERVAL)
+    done = summary.verify()
     assert done.returncode == 1
     assert "copy: did not converge" in done.stdout
     assert re.search(r"a marker has not arrived in 1\d{3} s", done.stdout)
     assert "2 missing, 1 stale" in done.stdout
 
 
-def test_without_markers_the_lag_decides(study: Study) -> None:
+def test_without_markers_the_lag_decides(summary: RunSummary) -> None:
     """Also where nobody has written one for long, while the load goes on."""
-    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
-    code, found = study.verified("--lag", "0.2")
+    summary.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    code, found = summary.verified("--lag", "0.2")
     assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
-    study.marker(1, age=10_000)
-    study.sync("events")
-    code, found = study.verified("--lag", "0.2")
+    summary.marker(1, age=10_000)
+    summary.sync("events")
+    code, found = summary.verified("--lag", "0.2")
     assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
 
 
-def test_the_interval_is_that_of_the_tool_s_plan(study: Study, project: Path) -> None:
+def test_the_interval_is_that_of_the_tool_s_plan(summary: RunSummary, project: Path) -> None:
     """Of the rate card that its price names, unless tools.toml has one."""
     plan = 'price = { card = "airbyte", plan = "standard" }'  # every hour
     text = (project / "tools.toml").read_text()
     (project / "tools.toml").write_text(text.replace(f"interval_seconds = {INTERVAL}", plan))
-    study.marker(1, age=0.5 * 3600)  # a copy that has none yet
-    assert study.verified()[1]["verdict"] == "late"
-    study.marker(2, age=1.6 * 3600)
-    assert study.verified()[1]["verdict"] == "did not converge"
+    summary.marker(1, age=0.5 * 3600)  # a copy that has none yet
+    assert summary.verified()[1]["verdict"] == "late"
+    summary.marker(2, age=1.6 * 3600)
+    assert summary.verified()[1]["verdict"] == "did not converge"
 
 
 @pytest.mark.parametrize(
@@ -204,48 +204,48 @@ def test_the_interval_is_that_of_the_tool_s_plan(study: Study, project: Path) ->
     ids=["events first", "events last"],
 )
 def test_a_drain_ends_with_a_round_that_began_after_the_pause(
-    study: Study, rounds: list[tuple[str, int]]
+    summary: RunSummary, rounds: list[tuple[str, int]]
 ) -> None:
     """Whether the marker's table is the first or the last that a round copies.
 
     When the first sentinel arrives, the other table is as it was before the drain; each copy of a
     table waits for the sentinel beside its name.
     """
-    study.source.execute("SELECT pg_advisory_unlock_all()")
+    summary.source.execute("SELECT pg_advisory_unlock_all()")
 
     def is_written(sentinel: int) -> bool:
-        with connect(study.dsn) as conn:
+        with connect(summary.dsn) as conn:
             return len(list(find_markers(conn, RUN, 0))) >= sentinel
 
     def copy() -> None:
         for table, sentinel in rounds:
             wait_for(partial(is_written, sentinel), f"sentinel {sentinel}")
-            study.sync(table)
+            summary.sync(table)
 
-    study.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
+    summary.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
     thread = threading.Thread(target=copy)
     thread.start()
-    code, found = study.verified("--drain", "--drain-seconds", "60", "--lag", "0.2")
+    code, found = summary.verified("--drain", "--drain-seconds", "60", "--lag", "0.2")
     thread.join(60)
     assert (code, found["verdict"]) == (0, "right")
     assert found["tables"]["events"]["rows"] == 2
 
 
-def test_a_row_that_is_gone_at_the_source_is_wrong_after_a_drain(study: Study) -> None:
+def test_a_row_that_is_gone_at_the_source_is_wrong_after_a_drain(summary: RunSummary) -> None:
     """Beside the load it was late."""
-    study.source.execute("SELECT pg_advisory_unlock_all()")
+    summary.source.execute("SELECT pg_advisory_unlock_all()")
     stopped = threading.Event()
 
     def run() -> None:  # a tool that never copies hard cases again
         while not stopped.wait(0.1):
-            Copier(study.dsn, study.copy).sync("users", "events")
+            Copier(summary.dsn, summary.copy).sync("users", "events")
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        study.source.execute("DELETE FROM hard_cases WHERE id = 5")
-        study.at_copy("UPDATE hard_cases SET amount = 2 WHERE id = 2")
-        done = study.verify("--drain", "--drain-seconds", "60", "--lag", "0.2")
+        summary.source.execute("DELETE FROM hard_cases WHERE id = 5")
+        summary.at_copy("UPDATE hard_cases SET amount = 2 WHERE id = 2")
+        done = summary.verify("--drain", "--drain-seconds", "60", "--lag", "0.2")
     finally:
         stopped.set()
         thread.join(60)
@@ -281,7 +281,7 @@ def test_transaction_ids_are_compared_beyond_their_four_bytes(
         conn.execute(add, ("late",))
         (marker,) = find_markers(conn, RUN, 0)
     assert (marker.horizon or 0) > 2**32
-    source, door = PostgresDoor(info.dsn, is_source=True), PostgresDoor(there)
+    source, door = PostgresReader(info.dsn, is_source=True), PostgresReader(there)
     asked = Asked(horizon=marker.horizon)
     found = reconcile(postgres_tool(there), source, published(source), door, asked)
     source.close()

@@ -4,17 +4,17 @@ import psycopg
 
 from loadgen.load import recovery
 from loadgen.load.lookup import server_time
-from loadgen.load.worker_state import Remote
-from loadgen.load.worker_table import Roster
+from loadgen.load.worker_state import WorkerState
+from loadgen.load.worker_table import WorkerTable
 from loadgen.source.postgres import Session, connect
 from loadgen.workload.schedule.shards import WHOLE
 from tests.conftest import Cluster
 from tests.polling import wait_for
 
 
-def lost(*sessions: Session) -> Remote:
+def lost(*sessions: Session) -> WorkerState:
     """Return a worker that named these as its backends."""
-    return Remote([(0.0, WHOLE)], 0.0, backends=[session.server_pid for session in sessions])
+    return WorkerState([(0.0, WHOLE)], 0.0, backends=[session.server_pid for session in sessions])
 
 
 def lives(session: Session) -> bool:
@@ -59,11 +59,11 @@ def test_where_the_run_s_begin_is_unknown_nothing_is_ended(database: str) -> Non
 
 def test_a_backend_of_another_worker_is_not_its_own() -> None:
     """Of workers that live; those that are lost have none to be spared."""
-    roster = Roster()
+    worker_table = WorkerTable()
     for name in ("lost", "alive", "lost before"):
-        roster.enlist(name, WHOLE, 0.0)
-    roster.remotes["lost"].backends = [1, 2, 3]
-    roster.remotes["alive"].backends = [2, 4]
-    roster.remotes["lost before"].backends = [3]
-    roster.remotes["lost before"].lost = True
-    assert roster.backends_of(roster.remotes["lost"]) == [1, 3]
+        worker_table.enlist(name, WHOLE, 0.0)
+    worker_table.remotes["lost"].backends = [1, 2, 3]
+    worker_table.remotes["alive"].backends = [2, 4]
+    worker_table.remotes["lost before"].backends = [3]
+    worker_table.remotes["lost before"].lost = True
+    assert worker_table.backends_of(worker_table.remotes["lost"]) == [1, 3]

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from loadgen.costs.billing_window import Window
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from tests.conftest import Fakesnow
 from tests.snowflake_account import DENIED, Account, a_run, at, tools_of, warehouse
 
@@ -445,7 +445,7 @@ def test_without_a_price_the_credits_are_still_there(
 def test_without_a_card_and_without_a_login(account: Account) -> None:
     """Both are said in the lines."""
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="1")
-    account.card = Unread("there is no rate card 'snowflake'")
+    account.card = Unavailable("there is no rate card 'snowflake'")
     line = account.lines(TOOL, HOUR, LATER)["a compute: work"]
     assert "no rate card" in line.note
     account.settings = {"snowflake_port": 1}

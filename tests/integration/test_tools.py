@@ -16,7 +16,7 @@ from loadgen.errors import DestinationError
 from loadgen.load.hard_cases import HardCases, take_turn
 from loadgen.source.postgres import connect
 from loadgen.tools.columns import literal
-from loadgen.tools.readers.duckdb import DuckdbDoor
+from loadgen.tools.readers.duckdb import DuckdbReader
 from loadgen.tools.tools_file import parse_tools
 from tests.bending import bend
 from tests.conftest import Cluster, RunLoadgen
@@ -81,7 +81,7 @@ class Tools:
         def found() -> bool:
             # By the door, which takes the tool's lock: a reader that does not can break a sync,
             # and the next one then reads from an older mark, late rows and all.
-            door = DuckdbDoor(self.copy)
+            door = DuckdbReader(self.copy)
             asked = f"SELECT count(*) FROM playground.hard_cases WHERE word = {literal(word)}"
             try:
                 return list(door.ask(asked)) == [(1,)]

@@ -20,7 +20,7 @@ from loadgen.source.markers import find_markers
 from loadgen.source.postgres import connect
 from loadgen.tools.conventions import SOURCE_SCHEMA
 from loadgen.tools.readers.factory import MarkerProbe
-from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.verify.drain import wait_for_sentinels, write_sentinel
 from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
@@ -35,7 +35,7 @@ RUN = "run-1"
 
 def verified(source: str, copy: str, asked: Asked | None = None) -> ToolOutcome:
     """Return what verification finds of a copy in Postgres."""
-    ours, theirs = PostgresDoor(source, is_source=True), PostgresDoor(copy)
+    ours, theirs = PostgresReader(source, is_source=True), PostgresReader(copy)
     try:
         return reconcile(postgres_tool(copy), ours, published(ours), theirs, asked or Asked())
     finally:
@@ -214,7 +214,7 @@ def test_an_empty_copy_lacks_every_row(filled: tuple[str, str], estimate: int) -
 
 def test_a_load_s_lock_tells_that_the_source_moves(database: str) -> None:
     """And nothing else does."""
-    source = PostgresDoor(database, is_source=True)
+    source = PostgresReader(database, is_source=True)
     with connect(database) as conn:
         conn.execute("SELECT pg_advisory_lock(hashtext('loadgen watch'))")
         assert not load_runs(source)
@@ -432,7 +432,7 @@ def test_without_tools_there_is_nothing_to_verify(
 
 def test_a_source_without_the_publication_is_said(empty_database: str) -> None:
     """It is not the playground's."""
-    source = PostgresDoor(empty_database, is_source=True)
+    source = PostgresReader(empty_database, is_source=True)
     with pytest.raises(SourceError, match="no publication `loadgen`"):
         published(source)
     assert source.tables(SOURCE_SCHEMA) == {}

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.mix import OPERATIONS, Mix
 from loadgen.workload.schedule.profiles import profile
-from loadgen.workload.schedule.rates import Timeline
-from loadgen.workload.schedule.shards import Share
+from loadgen.workload.schedule.rates import RateCurve
+from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.schedule.streams import (
     BLOCK,
     Arrival,
     ArrivalKind,
+    ArrivalProcess,
     Drawn,
     Made,
-    Stream,
     units,
 )
 from tests.plans import unit
@@ -40,11 +40,11 @@ def facts(arrivals: list[Arrival]) -> list[tuple[str, int, float]]:
     return sorted((operation, k, due) for due, operation, k, _ in arrivals)
 
 
-def iter_points(stream: Stream, count: int) -> Iterator[float]:
+def iter_points(process: ArrivalProcess, count: int) -> Iterator[float]:
     """Yield the first `count` points of a stream."""
     place = (0, 0)
     while count > 0:
-        points, _, after = stream.points(place)
+        points, _, after = process.points(place)
         yield from points[:count]
         count -= len(points)
         place = (place[0] + len(points), after[-1])
@@ -61,7 +61,7 @@ def iter_points(stream: Stream, count: int) -> Iterator[float]:
 def test_the_first_arrivals_of_a_seed_never_change(kind: ArrivalKind, digest: str) -> None:
     """A seed names the same arrivals on every machine and in every version."""
     arrivals = islice(Schedule(42, kind, mix()).pop_due(1e9), 10_000)
-    streams = {name: Stream(42, name, kind) for name in OPERATIONS}
+    streams = {name: ArrivalProcess(42, name, kind) for name in OPERATIONS}
     text = "".join(
         f"{name} {k} {due:.9f} {streams[name].draws(k)}\n" for due, name, k, _ in arrivals
     )
@@ -71,8 +71,8 @@ def test_the_first_arrivals_of_a_seed_never_change(kind: ArrivalKind, digest: st
 @given(seed=st.integers(0, 2**63), other=st.integers(0, 2**63), kind=kinds)
 def test_seeds_differ(seed: int, other: int, kind: ArrivalKind) -> None:
     """Two seeds have different draws; one seed has the same."""
-    draws = Stream(seed, "insert_order", kind).draws(7)
-    assert (draws == Stream(other, "insert_order", kind).draws(7)) == (seed == other)
+    draws = ArrivalProcess(seed, "insert_order", kind).draws(7)
+    assert (draws == ArrivalProcess(other, "insert_order", kind).draws(7)) == (seed == other)
 
 
 @given(
@@ -90,9 +90,9 @@ def test_shares_are_a_partition_also_across_a_new_split(
     whole = list(Schedule(seed, kind, mix()).pop_due(25))
     parts: list[Arrival] = []
     for part in range(max(of, then)):
-        schedule = Schedule(seed, kind, mix(), share=Share(part % of, of), end=25.0001)
+        schedule = Schedule(seed, kind, mix(), shard=Shard(part % of, of), end=25.0001)
         if part < then:
-            schedule.change_share(at, Share(part, then))
+            schedule.change_share(at, Shard(part, then))
         else:
             schedule.end = at
         taken = list(schedule.pop_due(25))
@@ -158,28 +158,28 @@ def test_rate_changes_keep_order_and_count(
     assert all(a[0] <= b[0] for a, b in pairwise(arrivals))
     asked = schedule.asked(now)["insert_order"]
     if kind == "poisson":
-        points = iter_points(Stream(5, "insert_order", kind), len(arrivals))
+        points = iter_points(ArrivalProcess(5, "insert_order", kind), len(arrivals))
         assert all(point <= asked for point in points)
-        assert all(walk.due > now for walk in schedule.walks)
+        assert all(cursor.due > now for cursor in schedule.cursors)
     else:
         assert abs(len(arrivals) - asked) <= 1
 
 
 def test_a_change_in_the_past_is_refused() -> None:
     """Changes come in order: an earlier one would rewrite what was already offered."""
-    timeline = Timeline(1.0, profile("steady"))
-    timeline.change(10, 2.0)
+    rate_curve = RateCurve(1.0, profile("steady"))
+    rate_curve.change(10, 2.0)
     with pytest.raises(ValueError, match="lies before"):
-        timeline.change(9, 1.0)
+        rate_curve.change(9, 1.0)
 
 
 def test_splits_come_in_order() -> None:
     """A split announced after a later one would have no defined owner."""
     schedule = Schedule(1, "even", mix())
-    schedule.change_share(5, Share(0, 2))
-    schedule.change_share(6, Share(0, 3))
+    schedule.change_share(5, Shard(0, 2))
+    schedule.change_share(6, Shard(0, 3))
     with pytest.raises(ValueError, match="comes after"):
-        schedule.change_share(5.5, Share(0, 3))
+        schedule.change_share(5.5, Shard(0, 3))
 
 
 def test_nothing_is_due_at_rate_zero_or_after_the_end() -> None:
@@ -209,32 +209,32 @@ def test_unit_lies_in_its_interval(draw: int) -> None:
 def test_a_stream_is_found_again_from_a_checkpoint() -> None:
     """The first arrival at or after a point is the same however far back the search begins."""
     for kind in KINDS:
-        stream = Stream(9, "insert_event", kind)
+        process = ArrivalProcess(9, "insert_event", kind)
         place, passed = (0, 0), []
         for _ in range(100):
             passed.append(place)
-            place = (place[0] + 1, stream.points(place).after[0])
-        target = stream.points(passed[80]).points[0]
-        assert {stream.first_from(start, target)[0] for start in passed[:80]} == {80}
+            place = (place[0] + 1, process.points(place).after[0])
+        target = process.points(passed[80]).points[0]
+        assert {process.first_from(start, target)[0] for start in passed[:80]} == {80}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_points_do_not_depend_on_where_one_begins(kind: ArrivalKind) -> None:
     """A block read from its middle is the rest of the block, draws and ticks alike."""
-    stream = Stream(9, "insert_event", kind)
+    process = ArrivalProcess(9, "insert_event", kind)
     first = 3 * BLOCK
-    whole, drawn = stream.points((first, 77)), stream.drawn_from(first)
+    whole, drawn = process.points((first, 77)), process.drawn_from(first)
     assert (len(whole.points), drawn.shape) == (BLOCK, (4, BLOCK))
     for i in (1, 64, 100, BLOCK - 1):
-        again = stream.points((first + i, whole.before[i]))
+        again = process.points((first + i, whole.before[i]))
         assert again == tuple(part[i:] for part in whole)
-        assert (stream.drawn_from(first + i) == drawn[:, i:]).all()
-        assert stream.draws(first + i) == tuple(drawn[:, i].tolist())
+        assert (process.drawn_from(first + i) == drawn[:, i:]).all()
+        assert process.draws(first + i) == tuple(drawn[:, i].tolist())
 
 
 def test_one_draw_or_many_become_the_same_floats() -> None:
     """What is made of a block at once is what each draw on its own would give."""
-    drawn = Stream(7, "insert_event", "jitter").drawn_from(0)[0]
+    drawn = ArrivalProcess(7, "insert_event", "jitter").drawn_from(0)[0]
     assert units(drawn).tolist() == [unit(draw) for draw in drawn.tolist()]
 
 
@@ -261,7 +261,7 @@ def test_to_be_looked_at_changes_nothing(
     ahead = dict.fromkeys(OPERATIONS, make)
     counted, plain = (
         Schedule(
-            5, kind, mix(), share=Share(0, of), ahead=ahead, together=dict.fromkeys(OPERATIONS, n)
+            5, kind, mix(), shard=Shard(0, of), ahead=ahead, together=dict.fromkeys(OPERATIONS, n)
         )
         for n in (together, BLOCK)
     )
@@ -288,7 +288,7 @@ def test_what_is_left_at_a_split_is_made_when_it_is_taken(kind: ArrivalKind) -> 
 
     ahead = dict.fromkeys(OPERATIONS, make)
     late, in_time = (Schedule(5, kind, mix(), ahead=ahead) for _ in ("late", "in time"))
-    late.change_share(20, Share(0, 2))
+    late.change_share(20, Shard(0, 2))
     late.offered(20.5)
     assert len(late.left()) > 500
     handed = [arrival for arrival in late.pop_due(20.5) if arrival[0] < 20]

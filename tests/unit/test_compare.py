@@ -12,7 +12,7 @@ from loadgen.commands.compare import blocks
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import differences
 from loadgen.report.analysis.run_summary import study_in
-from loadgen.report.folder import Wishes, write_report
+from loadgen.report.folder import ReportOptions, write_report
 from tests.pages import page_of
 from tests.records import START, VERIFIED, Made, marker, write_run
 
@@ -148,7 +148,7 @@ def test_together_and_in_turn_are_not_alike(reports: Path) -> None:
 
 def test_warehouses_of_another_size_are_warned_of(reports: Path) -> None:
     """A credit an hour and two are not the same machine."""
-    burnt = {
+    warehouse_use = {
         "credits": "1",
         "credits_per_million_changes": "2",
         "idle_share": None,
@@ -160,8 +160,8 @@ def test_warehouses_of_another_size_are_warned_of(reports: Path) -> None:
         "lines": [],
         "outlook": {
             "snowflake": [
-                {**burnt, "tool": "first", "size": "X-Small"},
-                {**burnt, "tool": "second", "size": "Small"},
+                {**warehouse_use, "tool": "first", "size": "X-Small"},
+                {**warehouse_use, "tool": "second", "size": "Small"},
             ]
         },
     }
@@ -172,8 +172,8 @@ def test_warehouses_of_another_size_are_warned_of(reports: Path) -> None:
 
 def test_a_report_shows_its_control(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The source's figures, those of the run without tools, and the difference."""
-    wishes = Wishes(control=reports / "control")
-    page = page_of(write_report(reports / "tools", START, wishes).report.html)
+    options = ReportOptions(control=reports / "control")
+    page = page_of(write_report(reports / "tools", START, options).report.html)
     assert page.row("impact", "service p95") == ["12 ms", "10 ms", "+20%"]
     assert page.row("impact", "WAL a write") == ["1.95 KiB", "1,000 B", "+100%"]
     assert main(["report", "control", "--control", "tools"]) == 2

@@ -25,7 +25,7 @@ from loadgen.record.rows import MarkerSample
 from loadgen.record.writer import RunRecord
 from loadgen.tools.tools_file import parse_tools
 from loadgen.workload.schedule.mix import OPERATIONS
-from loadgen.workload.schedule.streams import Stream
+from loadgen.workload.schedule.streams import ArrivalProcess
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order
 from tests.plans import plan_of
 from tests.records import START, Made, write_run
@@ -50,7 +50,7 @@ def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
     plan = plan_of(1000, 1000)
     known = tuple(Order(b"old-%d" % n, "paid", 1) for n in range(older))
     made, found = Operations(plan, known), set()
-    streams = {name: Stream(1, name, "even") for name in OPERATIONS}
+    streams = {name: ArrivalProcess(1, name, "even") for name in OPERATIONS}
 
     def perform(operation: str, k: int) -> bytes:
         drawn = streams[operation].drawn_from(k)[:, :1]

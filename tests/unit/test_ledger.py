@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.mix import OPERATIONS, Mix
-from loadgen.workload.schedule.shards import Share
+from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.schedule.streams import Arrival
 
 LIMIT = 1.0
@@ -132,8 +132,8 @@ def test_a_stall_across_a_split_skips_by_the_shares_of_the_time() -> None:
     """Who sleeps through a new split counts what was its own before, and its new share after it."""
     mix = Mix(dict(zip(OPERATIONS, (36_000.0, 0.0, 0.0, 0.0), strict=True)))
     sleeper, other = (Ledger(Schedule(1, "even", mix), 0.05) for _ in ("sleeper", "other"))
-    sleeper.schedule.change_share(1.0, Share(0, 2))
-    other.schedule.join(1.0, Share(1, 2))
+    sleeper.schedule.change_share(1.0, Shard(0, 2))
+    other.schedule.join(1.0, Shard(1, 2))
     counts = [book.vector(3.0)["insert_order"] for book in (sleeper, other)]
     assert [count.offered for count in counts] == [20, 10]
     assert all(count.balanced() for count in counts)

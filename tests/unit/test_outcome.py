@@ -13,12 +13,12 @@ import pytest
 from loadgen.config.thresholds import Measured, Threshold
 from loadgen.errors import EXIT_CODES, first_exit_code
 from loadgen.load import console
-from loadgen.load.controller import Conductor
+from loadgen.load.controller import RunController
 from loadgen.load.live_changes import Pause
 from loadgen.record.reader import load_run, read_generator, read_samples
 from loadgen.record.rows import GeneratorSample
 from loadgen.record.writer import RunRecord
-from loadgen.report.analysis.compare import Study, differences, plain
+from loadgen.report.analysis.compare import RunSummary, differences, plain
 from loadgen.report.analysis.run import facts_of
 from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.folder import write_report
@@ -210,17 +210,17 @@ def test_one_verdict_in_all_places(
     valid = not happened & {"unknown", "bottleneck"}
     assert (outcome.exit_code, outcome.verdict.valid) == (expected, valid)
 
-    conductor = SimpleNamespace(
+    controller = SimpleNamespace(
         plan=SimpleNamespace(profile="steady", arrivals="even", seed=1),
         users=8,
-        tuning=SimpleNamespace(
+        live_changes=SimpleNamespace(
             paused=Pause("a slot", "watch") if "protected" in happened else None
         ),
         settings=SimpleNamespace(grafana_url=None),
         record=SimpleNamespace(path=path),
         sampled=Sampled(60),
     )
-    console.print_summary(outcome, cast("Conductor", conductor))
+    console.print_summary(outcome, cast("RunController", controller))
     shown = capsys.readouterr().out
     assert f"verdict: {outcome.verdict}\n" in shown
     assert ("INVALID" in shown) is not valid
@@ -240,11 +240,11 @@ def test_one_verdict_in_all_places(
     assert ("threshold missed" in report.headline) is ("skipped" in happened)
     assert (report.kept_up is False) is bool(happened & {"bottleneck", "skipped"})
 
-    study = Study(load_run(path), ())
-    warned = [one.text for one in differences([study, study])]
+    summary = RunSummary(load_run(path), ())
+    warned = [one.text for one in differences([summary, summary])]
     assert any("is invalid" in text for text in warned) is not valid
     assert bool(warned) is (expected != 0)
-    runs = cast("list[dict[str, object]]", plain([study], [])["runs"])
+    runs = cast("list[dict[str, object]]", plain([summary], [])["runs"])
     assert runs[0]["exit_code"] == expected
 
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from loadgen.control import DoorError, LoadControl
+from loadgen.control import ControlError, LoadControl
 from loadgen.proxies import is_local
 from loadgen.source.tunnel import Exposable, TunnelError, tunnel
 from tests.proxy import refusing_proxy
@@ -54,7 +54,7 @@ def test_a_load_of_this_machine_is_asked_directly(host: str, port: int) -> None:
 @pytest.mark.usefixtures("proxied")
 def test_a_load_elsewhere_is_asked_by_the_proxy() -> None:
     """LOAD_URL of another machine: 192.0.2.1 is nobody's, and the proxy answers for it."""
-    with pytest.raises(DoorError, match="HTTP 503"):
+    with pytest.raises(ControlError, match="HTTP 503"):
         LoadControl("http://192.0.2.1:9646").ask("rates")
 
 

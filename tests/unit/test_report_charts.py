@@ -17,8 +17,8 @@ from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.downsample import Span
 from loadgen.report.analysis.run import facts_of
 from loadgen.report.charts import load
-from loadgen.report.charts.chart_list import Gallery, gallery
-from loadgen.report.charts.load import Frame, Head, Mark
+from loadgen.report.charts.chart_list import ChartList, charts
+from loadgen.report.charts.load import ChartTitle, Frame, Mark
 from loadgen.report.charts.palette import DARK, LIGHT
 from loadgen.report.charts.svg import Drawing, sheet
 from tests.records import RATES, START, Made, write_run
@@ -26,10 +26,10 @@ from tests.records import RATES, START, Made, write_run
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def drawn(reports: Path, made: Made) -> Gallery:
+def drawn(reports: Path, made: Made) -> ChartList:
     """Return the charts of a made-up run."""
     path = write_run(reports, made)
-    return gallery(facts_of(load_run(path), read_samples(path)))
+    return charts(facts_of(load_run(path), read_samples(path)))
 
 
 def texts(svg: str) -> list[str]:
@@ -108,7 +108,7 @@ def test_a_run_without_samples_has_no_charts(tmp_path: Path) -> None:
     """A run killed in its first second is reported in words."""
     record = RunRecord.create(tmp_path, "bare")
     record.write_run({"settings": {"orders_per_hour": 50.0}})
-    found = gallery(facts_of(load_run(record.path), []))
+    found = charts(facts_of(load_run(record.path), []))
     assert found.files() == {}
 
 
@@ -118,7 +118,7 @@ def test_the_journal_is_marked_by_number(tmp_path: Path) -> None:
     record = RunRecord.open(path)
     record.journal("rate_change", START + timedelta(seconds=20))
     record.journal("pause", START + timedelta(hours=1))
-    found = gallery(facts_of(load_run(path), read_samples(path)))
+    found = charts(facts_of(load_run(path), read_samples(path)))
     assert texts(found.rates[0].inline()).count("1") == 1
     assert "2" not in texts(found.rates[0].inline())
 
@@ -126,13 +126,13 @@ def test_the_journal_is_marked_by_number(tmp_path: Path) -> None:
 def test_many_marks_have_no_numbers() -> None:
     """A dozen numbers can be read, a hundred can't."""
     many = Frame(60, tuple(Mark(i / 2, f"no{i}") for i in range(100)))
-    svg = load.draw_rates(Head("insert_order", "Says."), some_spans(), many).inline()
+    svg = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), many).inline()
     assert not [text for text in texts(svg) if text.startswith("no")]
 
 
 def test_colors_follow_the_page() -> None:
     """In a page each colour is a variable; no light colour is left that dark can't change."""
-    drawing = load.draw_rates(Head("insert_order", "Says."), some_spans(), Frame(60))
+    drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), Frame(60))
     inline = drawing.inline()
     assert "var(--insert-order)" in inline
     assert "var(--muted)" in inline
@@ -142,7 +142,7 @@ def test_colors_follow_the_page() -> None:
 
 def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
     """It carries its paper, and a rule for each of its colours."""
-    drawing = load.draw_rates(Head("insert_order", "Says."), some_spans(), Frame(60))
+    drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), Frame(60))
     alone = sheet([drawing, drawing, drawing])
     root = ET.fromstring(alone)  # noqa: S314
     assert (root.get("width"), root.get("height")) == ("840", "504")
@@ -156,7 +156,7 @@ def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
 
 def test_text_stays_text_in_the_pages_font() -> None:
     """Letters are not turned into outlines, and bring no font of their own."""
-    drawing = load.draw_rates(Head("insert_order", "All is well."), some_spans(), Frame(60))
+    drawing = load.draw_rates(ChartTitle("insert_order", "All is well."), some_spans(), Frame(60))
     assert {"New orders", "All is well.", "per second", "seconds", "committed"} <= set(
         texts(drawing.inline())
     )
@@ -182,7 +182,7 @@ def test_the_same_run_is_drawn_the_same(tmp_path: Path) -> None:
 def test_names_are_text_and_not_markup() -> None:
     """An operation's name may hold any sign; none of it becomes markup or mathematics."""
     name = '<b>&"$x_1$'
-    drawing = load.draw_rates(Head(name, "$a$ < b & c"), some_spans(), Frame(60))
+    drawing = load.draw_rates(ChartTitle(name, "$a$ < b & c"), some_spans(), Frame(60))
     assert {name, "$a$ < b & c"} <= set(texts(drawing.inline()))
     assert ET.fromstring(drawing.inline()).get("aria-label") == f"{name}: $a$ < b & c"  # noqa: S314
 
@@ -206,7 +206,7 @@ def test_latencies_share_one_scale() -> None:
 )
 def test_latency_ticks_carry_their_unit(limits: tuple[float, float], ticks: set[str]) -> None:
     """A logarithmic axis is only read right where its ticks say what they are."""
-    head = Head("insert_order", "Says.")
+    head = ChartTitle("insert_order", "Says.")
     drawing = load.draw_latency(head, some_spans(), Frame(60), limits)
     assert ticks <= set(texts(drawing.inline()))
 
@@ -219,7 +219,10 @@ def test_a_latency_without_neighbours_is_a_dot() -> None:
         span if i % 3 == 0 else replace(span, **blank)  # type: ignore[arg-type]
         for i, span in enumerate(lonely)
     ]
-    head, dot = Head("soft_delete_user", "Says."), re.compile(r'<use [^>]*style="fill: #\w{6}"/>')
+    head, dot = (
+        ChartTitle("soft_delete_user", "Says."),
+        re.compile(r'<use [^>]*style="fill: #\w{6}"/>'),
+    )
     for spans, dots in ((sparse, 2 * 54), (lonely, 0)):
         drawing = load.draw_latency(head, spans, Frame(160), (0.001, 0.002))
         assert len(dot.findall(drawing.body)) == dots
@@ -233,7 +236,7 @@ def test_a_latency_without_neighbours_is_a_dot() -> None:
 def test_time_has_the_unit_that_suits_it(length: float, unit: str, tick: str) -> None:
     """Seconds, minutes or hours since the start, in steps that people count in."""
     spans = [replace(span, end=length) for span in some_spans(1)]
-    found = texts(load.draw_rates(Head("insert_order", "S."), spans, Frame(length)).inline())
+    found = texts(load.draw_rates(ChartTitle("insert_order", "S."), spans, Frame(length)).inline())
     assert {unit, tick} <= set(found)
 
 

@@ -10,7 +10,7 @@ from loadgen.config.decision import Rules
 from loadgen.errors import RecordError
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.deliveries import Deliveries
-from loadgen.report.analysis.tool_summary import Correct, Standing
+from loadgen.report.analysis.tool_summary import Correct, ToolSummary
 from loadgen.report.decision_matrix import Words, read_words
 from loadgen.report.folder import write_report
 from loadgen.report.results import blank, results
@@ -20,8 +20,8 @@ from tests.records import START, VERIFIED, Made, marker, write_run
 ROOT = Path(__file__).parents[2]
 RIGHT = Correct("right", 2_000, {}, 0)
 STANDINGS = (
-    Standing("one", RIGHT, Deliveries([marker(k, 1.0) for k in range(20)])),
-    Standing("t|w*o", Correct("wrong", 10, {"missing": 2, "lossy": 7}, 0)),
+    ToolSummary("one", RIGHT, Deliveries([marker(k, 1.0) for k in range(20)])),
+    ToolSummary("t|w*o", Correct("wrong", 10, {"missing": 2, "lossy": 7}, 0)),
 )
 RULES = Rules({"correctness": 2, "ux": 1}, {"wrong_rows": 0}, {"wrong_rows": 4}, {"wrong_rows": 0})
 
@@ -60,7 +60,7 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
 
 def test_a_late_copy_leaves_the_decision_open() -> None:
     """Nothing is known to be wrong, and not all is known."""
-    late = Standing("one", Correct("late", 10, {}, 0, {"missing": 3}))
+    late = ToolSummary("one", Correct("late", 10, {}, 0, {"missing": 3}))
     text = results("Results", (late,), RULES, Words())
     assert cells(text, "Correctness")[1].startswith(
         "late: nothing wrong, not due yet 3 missing in 10 rows"

@@ -15,14 +15,14 @@ from loadgen.config.settings import Settings
 from loadgen.errors import RecordError
 from loadgen.load.recovery import write_off
 from loadgen.load.resume import find_resumable, not_taken, position_of, resumed_of
-from loadgen.load.worker_state import Remote
+from loadgen.load.worker_state import WorkerState
 from loadgen.record.writer import RunRecord
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.mix import OPERATIONS, Mix
 from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.schedule.shards import WHOLE, Share
+from loadgen.workload.schedule.shards import WHOLE, Shard
 from loadgen.workload.schedule.streams import ArrivalKind
 from tests.records import BEFORE
 
@@ -35,9 +35,9 @@ def plan(kind: ArrivalKind = "jitter", duration: float = END) -> Plan:
     return Plan("run-1", 1, kind, "steady", Mix(RATES), duration, 1.0, 300, None)
 
 
-def schedule(kind: ArrivalKind, share: Share = WHOLE) -> Schedule:
+def schedule(kind: ArrivalKind, share: Shard = WHOLE) -> Schedule:
     """Return a process's schedule of that plan."""
-    return Schedule(1, kind, Mix(RATES), share=share, end=END)
+    return Schedule(1, kind, Mix(RATES), shard=share, end=END)
 
 
 def report(process: Ledger, s: float) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def report(process: Ledger, s: float) -> dict[str, Any]:
 
 
 def position(
-    *processes: Remote, s: float = 20.0, elapsed: float | None = None, workers: bool = False
+    *processes: WorkerState, s: float = 20.0, elapsed: float | None = None, workers: bool = False
 ) -> dict[str, Any]:
     """Return a kept position as it is read back from its file."""
     histograms = {name: (Histogram(), Histogram()) for name in OPERATIONS}
@@ -164,8 +164,8 @@ def test_what_was_in_force_stays_in_force() -> None:
 
 def test_a_process_reads_back_as_it_was_kept() -> None:
     """But for its backends, which were seen to leave: others may have their ids by now."""
-    process = Remote([(0.0, Share(0, 2)), (12.5, Share(0, 3))], 0.0)
-    process.take_in(report(Ledger(schedule("jitter", Share(0, 2)), 1.0), 11.0))
+    process = WorkerState([(0.0, Shard(0, 2)), (12.5, Shard(0, 3))], 0.0)
+    process.take_in(report(Ledger(schedule("jitter", Shard(0, 2)), 1.0), 11.0))
     write_off(process, schedule("jitter"), 15.0)
     process.resolve("insert_event", failed=1)
     resumed = resumed_of(Path(), run(), position(process))
@@ -178,7 +178,7 @@ def test_a_process_reads_back_as_it_was_kept() -> None:
     assert resumed.plan.claim != resumed_of(Path(), run(), position(process)).plan.claim
 
 
-def as_read(process: Remote) -> dict[str, Any]:
+def as_read(process: WorkerState) -> dict[str, Any]:
     """Return what is kept of a process, read back; its tuples are tuples again."""
     dumped = process.dump()
     vector = dict(dumped["vector"])  # type: ignore[call-overload]
@@ -199,13 +199,13 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
 ) -> None:
     """However many processes there were, wherever each stood, no arrival is lost or repeated."""
     of = 2 + len(others)
-    ledgers = [Ledger(schedule(kind, Share(part, of)), 1.0) for part in range(of)]
-    remotes = [Remote([(0.0, Share(part, of))], 0.0) for part in range(of)]
+    ledgers = [Ledger(schedule(kind, Shard(part, of)), 1.0) for part in range(of)]
+    remotes = [WorkerState([(0.0, Shard(part, of))], 0.0) for part in range(of)]
     if joins:
-        for part, (ledger, remote) in enumerate(zip(ledgers, remotes, strict=True)):
-            ledger.schedule.change_share(9.5, Share(part, of + 1))
-            remote.shares.append((9.5, Share(part, of + 1)))
-        remotes.append(Remote([(9.5, Share(of, of + 1))], 0.0))  # it has said nothing yet
+        for part, (ledger, worker) in enumerate(zip(ledgers, remotes, strict=True)):
+            ledger.schedule.change_share(9.5, Shard(part, of + 1))
+            worker.shares.append((9.5, Shard(part, of + 1)))
+        remotes.append(WorkerState([(9.5, Shard(of, of + 1))], 0.0))  # it has said nothing yet
     done: Counter[tuple[str, int]] = Counter()
     for part, s in enumerate([10.0, 10.25, *others]):
         if silent and part == 1:
@@ -218,9 +218,9 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
     at = resumed.past.s
     rest = schedule(kind)
     rest.join(at, WHOLE, resumed.past.passed)
-    for remote in resumed.past.remotes:
-        write_off(remote, rest, at)
-        done.update((name, k) for name in OPERATIONS for k in remote.after[name])
+    for worker in resumed.past.remotes:
+        write_off(worker, rest, at)
+        done.update((name, k) for name in OPERATIONS for k in worker.after[name])
     done.update((arrival[1], arrival[2]) for arrival in rest.pop_due(END))
     whole = [(arrival[1], arrival[2]) for arrival in schedule(kind).pop_due(END)]
     assert done == Counter(whole)
@@ -229,16 +229,16 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
 def test_counters_of_a_lost_process_never_fall() -> None:
     """What was waiting or under way is unknown afterwards; what was finished stays."""
     ledger = Ledger(schedule("jitter"), 1.0)
-    remote = Remote([(0.0, WHOLE)], 0.0)
-    remote.take_in({**report(ledger, 10.0), "unfinished": []})
-    before = dict(remote.counts)
-    write_off(remote, schedule("jitter"), 13.5)
-    for name, counts in remote.counts.items():
+    worker = WorkerState([(0.0, WHOLE)], 0.0)
+    worker.take_in({**report(ledger, 10.0), "unfinished": []})
+    before = dict(worker.counts)
+    write_off(worker, schedule("jitter"), 13.5)
+    for name, counts in worker.counts.items():
         assert counts.balanced()
         assert counts.in_flight == 0
         assert counts.offered >= before[name].offered
         assert counts.skipped == before[name].skipped
-    offered = {name: counts.offered for name, counts in remote.counts.items()}
+    offered = {name: counts.offered for name, counts in worker.counts.items()}
     assert offered == schedule("jitter").offered(13.5)
 
 
@@ -252,7 +252,7 @@ def killed(reports: Path, **fields: object) -> RunRecord:
 def test_a_killed_run_is_found_by_id_folder_and_latest(tmp_path: Path) -> None:
     """All three name the same run."""
     record = killed(tmp_path)
-    record.keep_position(position(Remote([(0.0, WHOLE)], 0.0)))
+    record.keep_position(position(WorkerState([(0.0, WHOLE)], 0.0)))
     for name in ("run-1", str(record.path), "latest"):
         resumed = find_resumable(tmp_path, name)
         assert (resumed.folder, resumed.users) == (record.path.resolve(), 8)
@@ -314,12 +314,12 @@ def test_what_a_resumed_run_does_not_take_is_named(
 
 def test_a_process_that_never_reported_has_done_nothing_that_is_known() -> None:
     """All of its share is looked up, and nothing of the time before it."""
-    remote = Remote([(9.0, Share(1, 2))], 0.0)
-    write_off(remote, schedule("even"), 11.0)
-    both = schedule("even", Share(1, 2))
+    worker = WorkerState([(9.0, Shard(1, 2))], 0.0)
+    write_off(worker, schedule("even"), 11.0)
+    both = schedule("even", Shard(1, 2))
     expected = {name: n - both.offered(9.0)[name] for name, n in both.offered(11.0).items()}
-    assert {name: len(found) for name, found in remote.after.items()} == expected
+    assert {name: len(found) for name, found in worker.after.items()} == expected
     assert sum(expected.values()) > 30
-    assert remote.counts["insert_order"] == Counts(
+    assert worker.counts["insert_order"] == Counts(
         offered=expected["insert_order"], unknown=expected["insert_order"]
     )

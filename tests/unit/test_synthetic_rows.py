@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from loadgen.workload.data import events, synthetic
 from loadgen.workload.data.baseline_rows import BLOCK_ROWS, Parameters, Rows, Table
 from loadgen.workload.data.growth import DAYS, EPOCH, History
-from loadgen.workload.data.names import People, people
+from loadgen.workload.data.names import Names, names
 from loadgen.workload.data.order_lifecycle import lives
 
 END = datetime(2026, 11, 23, tzinfo=UTC)
 FINAL_AFTER = timedelta(days=20)
-_PEOPLE: dict[int, People] = {}
+_PEOPLE: dict[int, Names] = {}
 
 
 class User(NamedTuple):
@@ -68,9 +68,9 @@ class Event(NamedTuple):
 def quick_people(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the names of a seed once: Faker takes half a second."""
 
-    def remembered(seed: int) -> People:
+    def remembered(seed: int) -> Names:
         if seed not in _PEOPLE:
-            _PEOPLE[seed] = people(seed)
+            _PEOPLE[seed] = names(seed)
         return _PEOPLE[seed]
 
     monkeypatch.setattr("loadgen.workload.data.baseline_rows.people", remembered)

@@ -20,8 +20,8 @@ from typing import Any, Final
 from loadgen.costs.aws.client import asked
 from loadgen.costs.aws.usage import EVERYONE, SOURCE, Account, what_of
 from loadgen.costs.billing_window import DAY, Window
-from loadgen.costs.lines import Told, What, exact, priced
-from loadgen.costs.unavailable import Unread, not_yet
+from loadgen.costs.lines import CostKey, Provenance, exact, priced
+from loadgen.costs.unavailable import Unavailable, not_yet
 from loadgen.errors import RecordError
 from loadgen.record.costs import CostLine
 from loadgen.record.files import replace_file
@@ -64,10 +64,10 @@ class Bill:
         """Yield credits, refunds, taxes and the like, which are in no tool's sum."""
         for tool, kinds in self.apart.items():
             for kind, days in kinds.items():
-                what = What(APART, what_of(tool, kind).payer, f"{kind} of {tool}")
+                what = CostKey(APART, what_of(tool, kind).payer, f"{kind} of {tool}")
                 yield self._line(what, days, window)
 
-    def _line(self, what: What, days: Mapping[date, Decimal], window: Window) -> CostLine:
+    def _line(self, what: CostKey, days: Mapping[date, Decimal], window: Window) -> CostLine:
         shares = {day: window.share_of(whole) for day, whole in window.days()}
         partial = "; days partly in the run count by the clock" if min(shares.values()) < 1 else ""
         amount = sum((dollars * shares[day] for day, dollars in days.items()), Decimal(0))
@@ -85,14 +85,14 @@ class Bill:
         )
 
 
-def bill_of(account: Account, window: Window, folder: Path) -> Bill | Unread:
+def bill_of(account: Account, window: Window, folder: Path) -> Bill | Unavailable:
     """Return what was billed in the window's days, asked for only where that can help.
 
     Unread says why there is nothing yet, or nothing to be expected.
     """
     days = [whole for _, whole in window.days()]
     if not any(window.share_of(whole) == 1 for whole in days):
-        return Unread(NEVER)
+        return Unavailable(NEVER)
     ready = days[-1].end + DAY
     if account.now < ready:
         return not_yet("Cost Explorer is up to a day late", ready)
@@ -103,7 +103,7 @@ def bill_of(account: Account, window: Window, folder: Path) -> Bill | Unread:
     if kept is not None and account.now - kept.asked_at < _AGAIN:
         return kept
     found = asked("ce:GetCostAndUsage", lambda: _answers(account, period))
-    if isinstance(found, Unread):
+    if isinstance(found, Unavailable):
         return found
     requests = sum(map(len, found.values())) + (kept.requests if kept else 0)
     at = account.now.isoformat()
@@ -115,8 +115,8 @@ def requests_line(account: Account, bill: Bill) -> CostLine:
     """Return what asking Cost Explorer itself cost."""
     parts = {bill.asked_at.date(): Decimal(bill.requests)}
     price = replace(account.prices, region=_REGION).of("cost_explorer", "request")
-    told = Told(BILL_FILE, "what asking cost; answers are kept")
-    return priced(what_of(EVERYONE, "Cost Explorer"), "request", parts, price, told)
+    provenance = Provenance(BILL_FILE, "what asking cost; answers are kept")
+    return priced(what_of(EVERYONE, "Cost Explorer"), "request", parts, price, provenance)
 
 
 def _answers(account: Account, period: dict[str, str]) -> dict[str, list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from loadgen.config.settings import Settings, without_login
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.errors import install_hint, one_line
 from loadgen.proxies import is_local
 
@@ -66,18 +66,18 @@ def clients(settings: Settings) -> Clients:
     return client
 
 
-def asked(what: str, read: Callable[[], T]) -> T | Unread:
+def asked(what: str, read: Callable[[], T]) -> T | Unavailable:
     """Return what `read` returns, or why AWS does not say it; `what` is the call as IAM has it."""
     try:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - an extra
     except ImportError:
-        return Unread(f"AWS' package is not installed: {install_hint('aws', 'boto3')}")
+        return Unavailable(f"AWS' package is not installed: {install_hint('aws', 'boto3')}")
     try:
         return read()
     except ClientError as exc:
         error = exc.response.get("Error", {})
         code = str(error.get("Code", ""))
         meaning = next((said for begins, said in _MEANINGS.items() if begins in code), None)
-        return Unread(f"{what}: {meaning or one_line(error.get('Message'))} ({code})")
+        return Unavailable(f"{what}: {meaning or one_line(error.get('Message'))} ({code})")
     except BotoCoreError as exc:
-        return Unread(f"{what}: {without_login(one_line(exc))}")
+        return Unavailable(f"{what}: {without_login(one_line(exc))}")

@@ -16,12 +16,12 @@ from loadgen.costs.billing_window import run_window
 from loadgen.costs.cards import RateCard
 from loadgen.costs.lines import joined
 from loadgen.costs.source import CostSource
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.record.costs import CostLine
 from loadgen.record.run import Run
 
 _NOTHING: Final = "nothing in the region has the tag `tool` with a name of tools.toml, or `source`"
-_EMPTY: Final = Unread(
+_EMPTY: Final = Unavailable(
     "Cost Explorer has nothing of the tag `tool` yet: activate it as a cost allocation tag, which "
     "counts from then on",
     yet=True,
@@ -37,7 +37,7 @@ class AwsCosts:
         self,
         tools: Sequence[str],
         settings: Settings,
-        card: RateCard | Unread,
+        card: RateCard | Unavailable,
         now: datetime,
         made: Clients | None = None,
     ) -> None:
@@ -60,7 +60,7 @@ class AwsCosts:
         listed = [line for tracker in self._trackers for line in tracker.lines(run)]
         listed += gone(self._account, window, run.path)
         bill = bill_of(self._account, window, run.path)
-        if isinstance(bill, Unread):
+        if isinstance(bill, Unavailable):
             tools = dict.fromkeys(line.tool for line in listed)
             found = [line for tool in tools for line in _listed(tool, listed, bill)]
             nothing = replace(bill, why=f"{_NOTHING}; {bill.why}")
@@ -74,7 +74,7 @@ class AwsCosts:
         return [*found, *bill.apart_lines(window), requests_line(self._account, bill)]
 
 
-def _listed(tool: str, lines: Sequence[CostLine], bill: Unread) -> Iterator[CostLine]:
+def _listed(tool: str, lines: Sequence[CostLine], bill: Unavailable) -> Iterator[CostLine]:
     """Yield a tool's list prices with what keeps Cost Explorer's word from standing there."""
     own = [line for line in lines if line.tool == tool]
     if tool == EVERYONE:  # what could not be asked

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from loadgen.costs.aws.prices import AwsPrices
-from loadgen.costs.lines import Told, What, priced
+from loadgen.costs.lines import CostKey, Provenance, priced
 from loadgen.record.costs import CostLine
 
 HOURS: Final = Decimal(730)
@@ -31,7 +31,7 @@ def options(prices: AwsPrices, day: date) -> dict[str, list[CostLine]]:
 
 def _bucket(prices: AwsPrices, day: date) -> list[CostLine]:
     line = _liner(prices, day, "simplyload")
-    metrics = What("simplyload", "service", "S3 request metrics")
+    metrics = CostKey("simplyload", "service", "S3 request metrics")
     return [
         line("S3 storage", "GB month", _GIGABYTES, ("s3_storage", "first_50_tb"), _STAGED),
         line("S3 requests, put and alike", "request", _FILES, ("s3_requests", "put"), _STAGING),
@@ -43,7 +43,7 @@ def _bucket(prices: AwsPrices, day: date) -> list[CostLine]:
 def _database(prices: AwsPrices, day: date) -> list[CostLine]:
     line = _liner(prices, day, "source")
     kind, size = INSTANCE_CLASS, Decimal(STORAGE_GB)
-    transfer = What("source", "customer", "transfer out")
+    transfer = CostKey("source", "customer", "transfer out")
     return [
         line(f"RDS {kind}", "hour", HOURS, ("rds_postgres", kind), "CPU credits are not in it"),
         line("RDS storage gp3", "GB month", size, ("rds_storage", "gp3"), ""),
@@ -60,7 +60,9 @@ def _liner(
     ) -> CostLine:
         table, _ = column
         price = prices.of(*column, per=1000 if table == "s3_requests" else 1)
-        what = What(tool, "customer" if tool == "source" else "service", category)
-        return priced(what, unit, {day: quantity}, price, Told(_BY_DEFAULT, note, basis="estimate"))
+        what = CostKey(tool, "customer" if tool == "source" else "service", category)
+        return priced(
+            what, unit, {day: quantity}, price, Provenance(_BY_DEFAULT, note, basis="estimate")
+        )
 
     return line

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from loadgen.costs.aws.client import Clients, asked
 from loadgen.costs.cards import PriceTable, RateCard, Source, parse_card
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.record.files import replace_file
 
 _API: Final = "us-east-1"  # the Price List API is there
@@ -62,7 +62,7 @@ def refreshed(card: RateCard, clients: Clients, region: str, today: date) -> Ref
     missing: list[str] = []
     for product in products(card):
         price = _asked(clients, product, region)
-        if isinstance(price, Unread):
+        if isinstance(price, Unavailable):
             missing.append(f"{product.table} {product.column}: {price.why}")
         else:
             found.setdefault(product.table, {})[product.column] = price
@@ -134,7 +134,7 @@ _ASKED: Final = {
 }
 
 
-def _asked(clients: Clients, product: Product, region: str) -> Decimal | Unread:
+def _asked(clients: Clients, product: Product, region: str) -> Decimal | Unavailable:
     """Return a price in the card's unit; where products differ in it, none."""
     filters = [
         {"Type": "TERM_MATCH", "Field": name, "Value": value}
@@ -146,12 +146,12 @@ def _asked(clients: Clients, product: Product, region: str) -> Decimal | Unread:
         return list(pages.paginate(ServiceCode=product.service, Filters=filters))
 
     answer = asked("pricing:GetProducts", pages)
-    if isinstance(answer, Unread):
+    if isinstance(answer, Unavailable):
         return answer
     listed = [json.loads(one, parse_float=Decimal) for page in answer for one in page["PriceList"]]
     prices = {price for one in listed for price in _on_demand(one, product.begins)}
     if len(prices) != 1:
-        return Unread(f"the Price List API has {len(prices)} prices for it in {region}")
+        return Unavailable(f"the Price List API has {len(prices)} prices for it in {region}")
     return prices.pop() * product.per
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from loadgen.costs.cards import RateCard
 from loadgen.costs.lines import PriceOf, UnitPrice
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 
 GIGABYTE: Final = Decimal(1024) ** 3  # as AWS counts what is stored
 # Names in the card, and up to how many GB of what is stored they hold.
@@ -24,16 +24,16 @@ _TIERS: Final = (
 class AwsPrices:
     """The card, or why there is none, and the region that is asked about."""
 
-    card: RateCard | Unread
+    card: RateCard | Unavailable
     region: str
 
-    def price(self, table: str, column: str) -> UnitPrice | Unread:
+    def price(self, table: str, column: str) -> UnitPrice | Unavailable:
         """Return a list price."""
-        if isinstance(self.card, Unread):
+        if isinstance(self.card, Unavailable):
             return self.card
         found = self.card.price(table, self.region, column)
         if found is None:
-            return Unread(
+            return Unavailable(
                 f"rate card {self.card.name} has no {table} of {column} in {self.region}: "
                 "`loadgen costs --aws-prices` reads it"
             )
@@ -44,8 +44,8 @@ class AwsPrices:
         """Return the price as lines want it, whatever the day; of one, where it is for `per`."""
         found = self.price(table, column)
 
-        def price(_: date) -> UnitPrice | Unread:
-            if isinstance(found, Unread):
+        def price(_: date) -> UnitPrice | Unavailable:
+            if isinstance(found, Unavailable):
                 return found
             return UnitPrice(found.value / per, found.basis, found.grade, found.source, found.as_of)
 

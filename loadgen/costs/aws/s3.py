@@ -10,8 +10,8 @@ from loadgen.costs.aws.client import asked
 from loadgen.costs.aws.prices import GIGABYTE, tiers
 from loadgen.costs.aws.usage import EVERYONE, Account, gigabyte_months, what_of
 from loadgen.costs.billing_window import DAY, Window, run_window
-from loadgen.costs.lines import Told, priced
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.lines import Provenance, priced
+from loadgen.costs.unavailable import Unavailable
 from loadgen.record.costs import CostLine
 from loadgen.record.run import Run
 
@@ -40,7 +40,7 @@ class S3CostTracker:
         if window is None:
             return []
         found = asked("tag:GetResources", self._buckets)
-        if isinstance(found, Unread):
+        if isinstance(found, Unavailable):
             return [what_of(EVERYONE, "S3").unpriced(found)]
         return [
             line
@@ -63,42 +63,42 @@ class S3CostTracker:
 
     def _storage(self, tool: str, bucket: str, window: Window) -> Iterator[CostLine]:
         stored = self._stored(bucket, window)
-        if isinstance(stored, Unread):
+        if isinstance(stored, Unavailable):
             yield what_of(tool, "S3 storage").unpriced(stored)
             return
-        size, told = stored
+        size, provenance = stored
         in_tiers = list(tiers(size / GIGABYTE)) or [("first_50_tb", Decimal(0))]
         for tier, gigabytes in in_tiers:
             name = "S3 storage" if len(in_tiers) == 1 else f"S3 storage, {tier.replace('_', ' ')}"
             parts = gigabyte_months(gigabytes, window)
             price = self._account.prices.of("s3_storage", tier)
-            yield priced(what_of(tool, name), "GB month", parts, price, told)
+            yield priced(what_of(tool, name), "GB month", parts, price, provenance)
 
-    def _stored(self, bucket: str, window: Window) -> tuple[Decimal, Told] | Unread:
+    def _stored(self, bucket: str, window: Window) -> tuple[Decimal, Provenance] | Unavailable:
         """Return how many bytes were there, and how that is known."""
         *_, (_, last) = window.days()
         daily = self._daily(bucket, window)
         if daily is not None:
             note = f"{bucket}, its days' average, class Standard"
             settled = self._account.now >= last.end + DAY
-            return daily, Told("AWS/S3 BucketSizeBytes", note, final=settled)
+            return daily, Provenance("AWS/S3 BucketSizeBytes", note, final=settled)
         listed = asked("s3:ListBucketVersions", lambda: self._listed(bucket))
-        if isinstance(listed, Unread):
+        if isinstance(listed, Unavailable):
             return replace(listed, why=f"{bucket}: {listed.why}")
         size, objects = listed
         if objects >= _LISTED:
-            return Unread(
+            return Unavailable(
                 f"{bucket} has a million objects or more: CloudWatch has its size a day later"
             )
         if not objects:
-            return Unread(
+            return Unavailable(
                 f"{bucket} is empty now, and what it held in the run can't be seen any more"
             )
         note = (
             f"{bucket}, {objects} objects and versions as they are now, as if there from the "
             "start; what was deleted since is not in it"
         )
-        return size, Told("s3:ListBucketVersions", note, basis="estimate")
+        return size, Provenance("s3:ListBucketVersions", note, basis="estimate")
 
     def _daily(self, bucket: str, window: Window) -> Decimal | None:
         """Return the average size that CloudWatch has of the window's days, None without one."""
@@ -111,7 +111,7 @@ class S3CostTracker:
             "cloudwatch:GetMetricData",
             lambda: self._metrics(["BucketSizeBytes"], dimensions, whole, ("Average", 86400)),
         )
-        sizes = [] if isinstance(found, Unread) else found["BucketSizeBytes"]
+        sizes = [] if isinstance(found, Unavailable) else found["BucketSizeBytes"]
         return sum(sizes, Decimal(0)) / len(sizes) if sizes else None
 
     def _listed(self, bucket: str) -> tuple[Decimal, int]:
@@ -133,22 +133,22 @@ class S3CostTracker:
             "cloudwatch:GetMetricData",
             lambda: self._metrics(names, dimensions, window, ("Sum", period)),
         )
-        if isinstance(found, Unread):
+        if isinstance(found, Unavailable):
             why = f"{bucket}: {found.why}"
             yield what_of(tool, "S3 requests").unpriced(replace(found, why=why))
             return
         final = self._account.now > window.end + _LATE
         if not any(found.values()):
             why = f"{bucket} has no request metrics in the run: turn them on with Id {FILTER}"
-            yield what_of(tool, "S3 requests").unpriced(Unread(why, yet=not final))
+            yield what_of(tool, "S3 requests").unpriced(Unavailable(why, yet=not final))
             return
         day = window.start.date()
-        told = Told("AWS/S3 request metrics", f"{bucket}; best effort, says AWS", final)
+        provenance = Provenance("AWS/S3 request metrics", f"{bucket}; best effort, says AWS", final)
         for kind, metrics in _KINDS.items():
             number = sum((one for name in metrics for one in found[name]), Decimal(0))
             price = self._account.prices.of("s3_requests", kind, per=1000)
             what = what_of(tool, f"S3 requests, {kind} and alike")
-            yield priced(what, "request", {day: number}, price, told)
+            yield priced(what, "request", {day: number}, price, provenance)
 
     def _metrics(
         self,

@@ -14,8 +14,8 @@ from typing import Any, Final
 from loadgen.costs.aws.client import Clients, asked
 from loadgen.costs.aws.prices import AwsPrices, hours_of_month
 from loadgen.costs.billing_window import Window, run_window
-from loadgen.costs.lines import Told, What, priced
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.lines import CostKey, Provenance, priced
+from loadgen.costs.unavailable import Unavailable
 from loadgen.record.costs import CostLine, Payer
 from loadgen.record.run import Run
 
@@ -48,22 +48,29 @@ class Account:
         self.listed[service][name] = found = list(lines)
         return found
 
-    def hourly(self, what: What, window: Window, column: tuple[str, str], told: Told) -> CostLine:
+    def hourly(
+        self, what: CostKey, window: Window, column: tuple[str, str], provenance: Provenance
+    ) -> CostLine:
         """Return the line of something paid by the hour; `column` is its place in the card."""
-        return priced(what, "hour", _by_day(window), self.prices.of(*column), told)
+        return priced(what, "hour", _by_day(window), self.prices.of(*column), provenance)
 
     def monthly(
-        self, what: What, gigabytes: Decimal, window: Window, column: tuple[str, str], told: Told
+        self,
+        what: CostKey,
+        gigabytes: Decimal,
+        window: Window,
+        column: tuple[str, str],
+        provenance: Provenance,
     ) -> CostLine:
         """Return the line of gigabytes that were there for the window, paid by the month."""
         parts = gigabyte_months(gigabytes, window)
-        return priced(what, "GB month", parts, self.prices.of(*column), told)
+        return priced(what, "GB month", parts, self.prices.of(*column), provenance)
 
 
-def what_of(tool: str, category: str) -> What:
+def what_of(tool: str, category: str) -> CostKey:
     """Return what a line is about: the source is the customer's, the rest a service's."""
     payer: Payer = "customer" if tool in {SOURCE, EVERYONE} else "service"
-    return What(tool, payer, category)
+    return CostKey(tool, payer, category)
 
 
 def gigabyte_months(gigabytes: Decimal, window: Window) -> dict[date, Decimal]:
@@ -87,7 +94,7 @@ class EC2CostTracker:
     def _lines(self, window: Window) -> Iterator[CostLine]:
         tagged = [{"Name": "tag-key", "Values": ["tool"]}]
         pages = asked("ec2:DescribeInstances", lambda: self._all("describe_instances", tagged))
-        if isinstance(pages, Unread):
+        if isinstance(pages, Unavailable):
             yield what_of(EVERYONE, "EC2").unpriced(pages)
         else:
             self._account.listed["EC2"] = {}
@@ -99,7 +106,7 @@ class EC2CostTracker:
                     own = self._instance(tool, instance, window)
                     yield from self._account.keep("EC2", instance["InstanceId"], own)
         disks = asked("ec2:DescribeVolumes", lambda: self._all("describe_volumes", tagged))
-        if isinstance(disks, Unread):
+        if isinstance(disks, Unavailable):
             yield what_of(EVERYONE, "EBS").unpriced(disks)
             return
         self._account.listed["EBS"] = {}
@@ -130,19 +137,21 @@ class EC2CostTracker:
             return
         ran = Window(launched, ended).within(window)
         note = f"{name} since its last start; CPU credits beyond the free ones are not in it"
-        told = Told("ec2:DescribeInstances", note, final=True)
-        yield self._account.hourly(what, ran, ("ec2_linux", kind), told)
+        provenance = Provenance("ec2:DescribeInstances", note, final=True)
+        yield self._account.hourly(what, ran, ("ec2_linux", kind), provenance)
         if instance.get("PublicIpAddress"):
             address = what_of(tool, "public IPv4")
-            told = Told("ec2:DescribeInstances", name)
-            yield self._account.hourly(address, ran, ("public_ipv4", "address"), told)
+            provenance = Provenance("ec2:DescribeInstances", name)
+            yield self._account.hourly(address, ran, ("public_ipv4", "address"), provenance)
         yield from _gone(tool, instance)
 
     def _volume(self, tool: str, volume: Mapping[str, Any], there: Window) -> CostLine:
         kind = str(volume["VolumeType"])
-        told = Told("ec2:DescribeVolumes", f"{volume['VolumeId']}, {volume['Size']} GB")
+        provenance = Provenance("ec2:DescribeVolumes", f"{volume['VolumeId']}, {volume['Size']} GB")
         size = Decimal(volume["Size"])
-        return self._account.monthly(what_of(tool, f"EBS {kind}"), size, there, ("ebs", kind), told)
+        return self._account.monthly(
+            what_of(tool, f"EBS {kind}"), size, there, ("ebs", kind), provenance
+        )
 
 
 class RDSCostTracker:
@@ -159,7 +168,7 @@ class RDSCostTracker:
         if window is None:
             return []
         pages = asked("rds:DescribeDBInstances", self._pages)
-        if isinstance(pages, Unread):
+        if isinstance(pages, Unavailable):
             return [what_of(EVERYONE, "RDS").unpriced(pages)]
         self._account.listed["RDS"] = {}
         lines = []
@@ -187,17 +196,17 @@ class RDSCostTracker:
             why = f"{name} is not Postgres in one zone, which is what the card has"
             yield from (what.unpriced(why) for what in (compute, disk))
             return
-        told = Told("rds:DescribeDBInstances", name)
+        provenance = Provenance("rds:DescribeDBInstances", name)
         if instance["DBInstanceStatus"] in {"stopped", "stopping"}:
             yield compute.unpriced(f"{name} is stopped, since when AWS does not say")
         else:
             note = f"{name}, as if it had never been stopped; CPU credits are not in it"
-            told_hours = Told(told.source, note)
+            told_hours = Provenance(provenance.source, note)
             yield self._account.hourly(compute, there, ("rds_postgres", kind), told_hours)
             if instance.get("PubliclyAccessible"):
                 what = what_of(tool, "public IPv4")
-                yield self._account.hourly(what, there, ("public_ipv4", "address"), told)
-        yield self._account.monthly(disk, size, there, ("rds_storage", storage), told)
+                yield self._account.hourly(what, there, ("public_ipv4", "address"), provenance)
+        yield self._account.monthly(disk, size, there, ("rds_storage", storage), provenance)
 
 
 def _gone(tool: str, instance: Mapping[str, Any]) -> Iterator[CostLine]:

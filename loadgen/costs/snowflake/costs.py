@@ -20,7 +20,7 @@ from loadgen.costs.snowflake.prices import SnowflakePrices
 from loadgen.costs.snowflake.reading import Clock, Reading, read
 from loadgen.costs.snowflake.usage import Ask, SnowflakeUsage
 from loadgen.costs.snowflake.users import split, unattributed
-from loadgen.costs.unavailable import Unread, tried
+from loadgen.costs.unavailable import Unavailable, tried
 from loadgen.errors import DestinationError
 from loadgen.record.costs import CostLine, not_priced
 from loadgen.record.run import Run
@@ -40,7 +40,7 @@ class SnowflakeCostTracker:
         self,
         tools: Sequence[Tool],
         settings: Settings,
-        card: RateCard | Unread,
+        card: RateCard | Unavailable,
         ask: Ask,
         now: datetime,
     ) -> None:
@@ -73,7 +73,7 @@ class SnowflakeCostTracker:
     def efficiency(self, run: Run) -> list[Efficiency]:
         """Return what the credits were spent on, by tool; nothing where nobody can be asked."""
         window = run_window(run, self._now)
-        if window is None or isinstance(tried(lambda: self._ask("session", {})), Unread):
+        if window is None or isinstance(tried(lambda: self._ask("session", {})), Unavailable):
             return []
         reading, prices = self._reading(window)
         changes = sum(totals.committed for totals in run.totals.values())
@@ -125,12 +125,12 @@ class SnowflakeCostTracker:
         sharing = self._sharing(tool, "warehouse")
         case = Case(tool, reading, prices)
         used = self._used(tool, reading, prices)
-        if isinstance(used, Unread):
+        if isinstance(used, Unavailable):
             yield case.what("compute").unpriced(used)
             return
         if sharing:
             part = split(tool, [tool, *sharing], reading)
-            if isinstance(part, Unread):
+            if isinstance(part, Unavailable):
                 also = f"{case.warehouse} is also used by {_names(sharing)}"
                 why = replace(part, why=f"{also}: {part.why}")
                 yield case.what("compute").unpriced(why)
@@ -143,7 +143,7 @@ class SnowflakeCostTracker:
         yield lines.cloud(case, used)
         yield from lines.acceleration(case)
 
-    def _used(self, tool: Tool, reading: Reading, prices: SnowflakePrices) -> Used | Unread:
+    def _used(self, tool: Tool, reading: Reading, prices: SnowflakePrices) -> Used | Unavailable:
         return reading.used(str(tool.warehouse).upper(), prices)
 
     def _sharing(self, tool: Tool, what: str) -> list[Tool]:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from loadgen.costs.snowflake.credits import Used, total
 from loadgen.costs.snowflake.reading import Reading
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 from loadgen.tools.tools_file import Tool
 
 
@@ -30,11 +30,11 @@ class Efficiency:
     users: tuple[tuple[str, str, str, int], ...] = ()  # user, role, query tag, statements
 
 
-def efficiency(tool: Tool, used: Used | Unread, reading: Reading, changes: int) -> Efficiency:
+def efficiency(tool: Tool, used: Used | Unavailable, reading: Reading, changes: int) -> Efficiency:
     """Return the figures of a tool that wrote `changes` changes in the window."""
     warehouse = str(tool.warehouse).upper()
     credits_ = idle = None
-    if not isinstance(used, Unread):
+    if not isinstance(used, Unavailable):
         credits_ = used.total
         parts = used.idle
         idle = total(parts.values()) / credits_ if parts is not None and credits_ else None
@@ -42,7 +42,9 @@ def efficiency(tool: Tool, used: Used | Unread, reading: Reading, changes: int) 
     number = None if wakes is None else sum(reading.clock.has(one) for one in wakes)
     users = _users(reading, warehouse)
     ran = None if users is None else sum(users.values())
-    shown = None if isinstance(reading.warehouses, Unread) else reading.warehouses.get(warehouse)
+    shown = (
+        None if isinstance(reading.warehouses, Unavailable) else reading.warehouses.get(warehouse)
+    )
     return Efficiency(
         tool=tool.name,
         warehouse=warehouse,
@@ -63,7 +65,7 @@ def efficiency(tool: Tool, used: Used | Unread, reading: Reading, changes: int) 
 
 def _users(reading: Reading, warehouse: str) -> dict[tuple[str, str, str], int] | None:
     ran = reading.ran(warehouse)
-    if isinstance(ran, Unread):
+    if isinstance(ran, Unavailable):
         return None
     found: dict[tuple[str, str, str], int] = {}
     for one in ran:
@@ -74,7 +76,7 @@ def _users(reading: Reading, warehouse: str) -> dict[tuple[str, str, str], int] 
 
 
 def _bytes_a_row(tool: Tool, reading: Reading) -> Decimal | None:
-    if isinstance(reading.rows_kept, Unread) or not tool.database:
+    if isinstance(reading.rows_kept, Unavailable) or not tool.database:
         return None
     rows, size = reading.rows_kept.get(tool.database.upper(), (0, 0))
     return Decimal(size) / rows if rows else None

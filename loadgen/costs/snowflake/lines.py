@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Final
 
 from loadgen.costs.billing_window import Window
-from loadgen.costs.lines import ByDay, Told, UnitPrice, What, exact, joined, priced
+from loadgen.costs.lines import ByDay, CostKey, Provenance, UnitPrice, exact, joined, priced
 from loadgen.costs.snowflake.credits import Used, billed_cloud, metered, scaled, total
 from loadgen.costs.snowflake.prices import TERABYTE, SnowflakePrices
 from loadgen.costs.snowflake.reading import DELAYS, NO_WAREHOUSE, Reading
 from loadgen.costs.snowflake.rows import Serverless
-from loadgen.costs.snowflake.users import Strays
-from loadgen.costs.unavailable import Unread, not_yet
+from loadgen.costs.snowflake.users import OtherUsers
+from loadgen.costs.unavailable import Unavailable, not_yet
 from loadgen.record.costs import CostLine
 from loadgen.tools.tools_file import Tool
 
@@ -45,46 +45,48 @@ class Case:
         """The tool's database as Snowflake writes it."""
         return str(self.tool.database).upper()
 
-    def what(self, category: str) -> What:
+    def what(self, category: str) -> CostKey:
         """Return what a line of the tool's is about; Snowflake's bill is the customer's."""
-        return What(self.tool.name, "customer", category)
+        return CostKey(self.tool.name, "customer", category)
 
-    def credits(self, category: str, parts: ByDay, told: Told) -> CostLine:
+    def credits(self, category: str, parts: ByDay, provenance: Provenance) -> CostLine:
         """Return a line of credits, of which the tool's part is its own."""
         return priced(
-            self.what(category), "credit", scaled(parts, self.part), self.prices.credit, told
+            self.what(category), "credit", scaled(parts, self.part), self.prices.credit, provenance
         )
 
 
 def compute(case: Case, used: Used) -> Iterator[CostLine]:
     """Yield the warehouse's credits: work, other users' work and idle, or all in one."""
     known = case.reading.warehouses
-    shown = known.get(case.warehouse) if not isinstance(known, Unread) else None
+    shown = known.get(case.warehouse) if not isinstance(known, Unavailable) else None
     source = f"{_VIEW[used.how]} of {shown or case.warehouse}"
     later = case.reading.clock.final("its cloud services and attributed credits")
     final = used.how == "metered" and later
-    strays = Strays.of(case.tool, case.reading)
-    strange = Decimal(0) if case.shared else strays.share_of_work
+    other_users = OtherUsers.of(case.tool, case.reading)
+    strange = Decimal(0) if case.shared else other_users.share_of_work
 
-    def told(more: str = "") -> Told:
+    def provenance(more: str = "") -> Provenance:
         note = joined(case.shared, *used.notes, more)
-        return Told(source, note, final, "estimate" if used.how == "model" else "measured")
+        return Provenance(source, note, final, "estimate" if used.how == "model" else "measured")
 
     work, idle = used.work, used.idle
     if work is None or idle is None:
-        yield case.credits("compute", used.compute, told(strays.words))
+        yield case.credits("compute", used.compute, provenance(other_users.words))
         return
-    own = told("" if strange else strays.words)
+    own = provenance("" if strange else other_users.words)
     yield case.credits("compute: work", scaled(work, 1 - strange), own)
     if strange:
-        yield case.credits("compute: other users", scaled(work, strange), told(strays.words))
-    yield case.credits("compute: idle", idle, told())
+        yield case.credits(
+            "compute: other users", scaled(work, strange), provenance(other_users.words)
+        )
+    yield case.credits("compute: idle", idle, provenance())
 
 
 def cloud(case: Case, used: Used) -> CostLine:
     """Return the cloud services that are billed by the daily rule."""
     what, days, clock = case.what("cloud services"), case.reading.days, case.reading.clock
-    if isinstance(days, Unread):
+    if isinstance(days, Unavailable):
         return what.unpriced(days)
     billed = None
     if used.cloud is not None:
@@ -104,22 +106,24 @@ def cloud(case: Case, used: Used) -> CostLine:
         "by who used it",
     )
     final = clock.final("METERING_DAILY_HISTORY", daily=True)
-    return case.credits("cloud services", billed, Told("METERING_DAILY_HISTORY", note, final))
+    return case.credits("cloud services", billed, Provenance("METERING_DAILY_HISTORY", note, final))
 
 
 def acceleration(case: Case) -> Iterator[CostLine]:
     """Yield query acceleration where there was some, or where it may be on and can't be read."""
     found, known = case.reading.acceleration, case.reading.warehouses
     what = case.what("query acceleration")
-    if isinstance(found, Unread):
-        shown = None if isinstance(known, Unread) else known.get(case.warehouse)
+    if isinstance(found, Unavailable):
+        shown = None if isinstance(known, Unavailable) else known.get(case.warehouse)
         if shown is None or shown.acceleration:
             yield what.unpriced(found)
         return
     own = [one for one in found if one.of == case.warehouse]
     if own:
-        told = Told("METERING_HISTORY", case.shared, case.reading.clock.final("METERING_HISTORY"))
-        yield case.credits(what.category, _by_day(own, case.reading.clock.window), told)
+        provenance = Provenance(
+            "METERING_HISTORY", case.shared, case.reading.clock.final("METERING_HISTORY")
+        )
+        yield case.credits(what.category, _by_day(own, case.reading.clock.window), provenance)
 
 
 def serverless(case: Case) -> CostLine:
@@ -129,7 +133,7 @@ def serverless(case: Case) -> CostLine:
         case.reading.serverless,
         case.reading.clock,
     )
-    if isinstance(found, Unread):
+    if isinstance(found, Unavailable):
         return what.unpriced(found)
     own = [one for one in found if one.of == case.database]
     final = clock.final("METERING_HISTORY")
@@ -138,14 +142,14 @@ def serverless(case: Case) -> CostLine:
     parts = _by_day(own, clock.window) or {clock.window.start.date(): Decimal(0)}
     services = ", ".join(sorted({one.service for one in own})) or "none in this database"
     return priced(
-        what, "credit", parts, case.prices.credit, Told("METERING_HISTORY", services, final)
+        what, "credit", parts, case.prices.credit, Provenance("METERING_HISTORY", services, final)
     )
 
 
 def unattributed(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
     """Yield what Snowflake names neither a database nor a warehouse of, so that it is no tool's."""
     found, clock = reading.serverless, reading.clock
-    if isinstance(found, Unread):
+    if isinstance(found, Unavailable):
         return  # which each tool's own line says
     services: dict[str, list[Serverless]] = {}
     for one in found:
@@ -157,22 +161,22 @@ def unattributed(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine
             "not attributed: Snowflake names no database of it, so it may be a tool's or another's",
             names and f"of {names}",
         )
-        told = Told("METERING_HISTORY", note, clock.final("METERING_HISTORY"))
-        what = What(ALL_TOOLS, "customer", f"not attributed: {service}")
-        yield priced(what, "credit", _by_day(own, clock.window), prices.credit, told)
+        provenance = Provenance("METERING_HISTORY", note, clock.final("METERING_HISTORY"))
+        what = CostKey(ALL_TOOLS, "customer", f"not attributed: {service}")
+        yield priced(what, "credit", _by_day(own, clock.window), prices.credit, provenance)
     yield from _cloud_without_warehouse(reading, prices)
 
 
 def _cloud_without_warehouse(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
-    if isinstance(reading.hours, Unread):
+    if isinstance(reading.hours, Unavailable):
         return
     own = [hour for hour in reading.hours if hour.warehouse == NO_WAREHOUSE]
     used = metered(own, reading.clock.window, None).cloud
     if not used or not any(used.values()):
         return
-    what = What(ALL_TOOLS, "customer", "not attributed: cloud services without a warehouse")
+    what = CostKey(ALL_TOOLS, "customer", "not attributed: cloud services without a warehouse")
     billed = None
-    if not isinstance(reading.days, Unread):
+    if not isinstance(reading.days, Unavailable):
         billed = billed_cloud(used, {day.day: day for day in reading.days})
     ready = reading.clock.after_days("METERING_DAILY_HISTORY")
     if billed is None:
@@ -181,15 +185,15 @@ def _cloud_without_warehouse(reading: Reading, prices: SnowflakePrices) -> Itera
         return
     note = "not attributed: whoever's statements they were, as the daily rule bills them"
     final = reading.clock.final("METERING_DAILY_HISTORY", daily=True)
-    told = Told("METERING_DAILY_HISTORY", note, final)
-    yield priced(what, "credit", billed, prices.credit, told)
+    provenance = Provenance("METERING_DAILY_HISTORY", note, final)
+    yield priced(what, "credit", billed, prices.credit, provenance)
 
 
 def storage(case: Case) -> CostLine:
     """Return the storage of the tool's database, by the day."""
     view = "DATABASE_STORAGE_USAGE_HISTORY"
     what, found, clock = case.what("storage"), case.reading.stored, case.reading.clock
-    if isinstance(found, Unread):
+    if isinstance(found, Unavailable):
         return what.unpriced(found)
     own = {one.day: one.bytes for one in found if one.database == case.database}
     shares = {day: clock.window.share_of(whole) for day, whole in clock.window.days()}
@@ -201,15 +205,15 @@ def storage(case: Case) -> CostLine:
         return what.unpriced(not_yet(why, ready) if clock.now < ready else why)
     parts = {day: own[day] / TERABYTE * share for day, share in shares.items()}
     note = "average of the day, Time Travel and Fail-safe with it; a TB is 1024^4 bytes (grade K)"
-    told = Told(view, note, clock.final(view, daily=True))
-    return priced(what, "TB day", parts, case.prices.terabyte, told)
+    provenance = Provenance(view, note, clock.final(view, daily=True))
+    return priced(what, "TB day", parts, case.prices.terabyte, provenance)
 
 
 def transfer(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
     """Yield what left the account, which Snowflake does not tell by tool."""
     view, found, clock = "DATA_TRANSFER_HISTORY", reading.transferred, reading.clock
-    what = What(ALL_TOOLS, "customer", "transfer")
-    if isinstance(found, Unread):
+    what = CostKey(ALL_TOOLS, "customer", "transfer")
+    if isinstance(found, Unavailable):
         yield what.unpriced(found)
         return
     if not found and not clock.final(view):
@@ -217,12 +221,12 @@ def transfer(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
     for (source, target), size in found.items():
         where = _where(source, target)
 
-        def price(_: date, where: str = where) -> UnitPrice | Unread:
+        def price(_: date, where: str = where) -> UnitPrice | Unavailable:
             return prices.transfer(where)
 
         note = f"{source} to {target}: the whole account's, in the run's clock hours"
         parts = {clock.window.start.date(): size / TERABYTE}
-        yield priced(what, "TB", parts, price, Told(view, note, clock.final(view)))
+        yield priced(what, "TB", parts, price, Provenance(view, note, clock.final(view)))
 
 
 def _where(source: str, target: str) -> str:
@@ -239,5 +243,5 @@ def _by_day(own: Sequence[Serverless], window: Window) -> dict[date, Decimal]:
     return found
 
 
-def _late(view: str, ready: datetime) -> Unread:
+def _late(view: str, ready: datetime) -> Unavailable:
     return not_yet(f"{view} is filled up to {DELAYS[view]} h late", ready)

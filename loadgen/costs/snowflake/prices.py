@@ -11,7 +11,7 @@ from loadgen.config.settings import Settings
 from loadgen.costs.cards import RateCard
 from loadgen.costs.lines import UnitPrice
 from loadgen.costs.snowflake.rows import Rate, Warehouse
-from loadgen.costs.unavailable import Unread
+from loadgen.costs.unavailable import Unavailable
 
 TERABYTE: Final = Decimal(1024) ** 4  # as Snowflake's own examples divide bytes
 _SIZES: Final = {
@@ -29,48 +29,50 @@ class SnowflakePrices:
     def __init__(
         self,
         settings: Settings,
-        rates: Sequence[Rate] | Unread,
-        card: RateCard | Unread,
+        rates: Sequence[Rate] | Unavailable,
+        card: RateCard | Unavailable,
         *,
         filled: bool,
     ) -> None:
         self._settings = settings
         self._rates = rates
         self._card = card
-        self._settled = filled or isinstance(rates, Unread)
+        self._settled = filled or isinstance(rates, Unavailable)
 
-    def credit(self, day: date) -> UnitPrice | Unread:
+    def credit(self, day: date) -> UnitPrice | Unavailable:
         """Return what a credit costs on a day."""
         edition = self._settings.snowflake_edition
         return self._price(day, "WAREHOUSE_METERING", "credit", edition)
 
-    def terabyte(self, day: date) -> UnitPrice | Unread:
+    def terabyte(self, day: date) -> UnitPrice | Unavailable:
         """Return what a terabyte costs for the day: a month's price over the month's days."""
         month = self._price(day, "STORAGE", "storage", "on_demand")
-        if isinstance(month, Unread):
+        if isinstance(month, Unavailable):
             return month
         days = monthrange(day.year, day.month)[1]
         return replace(month, value=month.value / days)
 
-    def transfer(self, where: str) -> UnitPrice | Unread:
+    def transfer(self, where: str) -> UnitPrice | Unavailable:
         """Return what a terabyte costs that leaves for `same_region`, `other_region`, `other`."""
         return self._listed("transfer", where)
 
-    def per_hour(self, warehouse: Warehouse, size: str) -> Decimal | Unread:
+    def per_hour(self, warehouse: Warehouse, size: str) -> Decimal | Unavailable:
         """Return the credits that an hour of the warehouse takes at a size."""
-        if isinstance(self._card, Unread):
+        if isinstance(self._card, Unavailable):
             return self._card
         column = _SIZES.get(size.upper(), size)
         cloud = (self._settings.snowflake_region or "aws").lower().partition("_")[0]
         row = "gen1" if warehouse.generation == "1" else f"gen{warehouse.generation}_{cloud}"
         if warehouse.generation is None:
-            return Unread(f"the generation of {warehouse.name} is not shown")
+            return Unavailable(f"the generation of {warehouse.name} is not shown")
         found = self._card.price("credits_per_hour", row, column)
         if found is None:
-            return Unread(f"the rate card has no credits per hour for {row}, {size}")
+            return Unavailable(f"the rate card has no credits per hour for {row}, {size}")
         return found.value
 
-    def _price(self, day: date, service: str, table: str, column: str | None) -> UnitPrice | Unread:
+    def _price(
+        self, day: date, service: str, table: str, column: str | None
+    ) -> UnitPrice | Unavailable:
         found = self._contract(day, service)
         if isinstance(found, UnitPrice):
             return found
@@ -78,30 +80,30 @@ class SnowflakePrices:
         if region is None or column is None:
             missing = "SNOWFLAKE_REGION" if column else "SNOWFLAKE_EDITION"
             why = f"{missing} is not set, and the contract's rate: {found.why}"
-            return Unread(why, yet=not self._settled)
+            return Unavailable(why, yet=not self._settled)
         listed = self._listed(table, column, region)
         return replace(listed, final=self._settled) if isinstance(listed, UnitPrice) else listed
 
-    def _contract(self, day: date, service: str) -> UnitPrice | Unread:
+    def _contract(self, day: date, service: str) -> UnitPrice | Unavailable:
         """Return the rate of the day, or of the last day before that has one."""
-        if isinstance(self._rates, Unread):
+        if isinstance(self._rates, Unavailable):
             return self._rates
         known = [rate for rate in self._rates if rate.service == service and rate.day <= day]
         if not known:
-            return Unread("RATE_SHEET_DAILY has no row of this account")
+            return Unavailable("RATE_SHEET_DAILY has no row of this account")
         last = max(known, key=lambda rate: rate.day)
         if last.currency != "USD":
-            return Unread(f"RATE_SHEET_DAILY is in {last.currency}, and costs are in dollars")
+            return Unavailable(f"RATE_SHEET_DAILY is in {last.currency}, and costs are in dollars")
         settled = self._settled or last.day == day
         return UnitPrice(last.rate, "measured", "P", "RATE_SHEET_DAILY", last.day, settled)
 
-    def _listed(self, table: str, column: str, row: str | None = None) -> UnitPrice | Unread:
-        if isinstance(self._card, Unread):
+    def _listed(self, table: str, column: str, row: str | None = None) -> UnitPrice | Unavailable:
+        if isinstance(self._card, Unavailable):
             return self._card
         row = (row or self._settings.snowflake_region or "").lower()
         found = self._card.price(table, row, column)
         if found is None:
-            return Unread(
+            return Unavailable(
                 f"rate card {self._card.name} has no {table} for {row or 'no region'}, {column}"
             )
         title = f"rate card {self._card.name}: {found.source.title}"

@@ -23,7 +23,7 @@ from loadgen.costs.snowflake.rows import (
 )
 from loadgen.costs.snowflake.uptime import Awake, awake, by_size
 from loadgen.costs.snowflake.usage import SnowflakeUsage
-from loadgen.costs.unavailable import Unread, not_yet, tried
+from loadgen.costs.unavailable import Unavailable, not_yet, tried
 from loadgen.errors import DestinationError
 from loadgen.tools.columns import there_is
 
@@ -73,28 +73,28 @@ class Reading:
     """What the views say, or why they don't."""
 
     clock: Clock
-    hours: list[MeteredHour] | Unread
-    days: list[MeteredDay] | Unread
-    statements: list[Statement] | Unread
-    attributed: Mapping[tuple[str, str], Decimal] | Unread
-    warehouses: Mapping[str, Warehouse] | Unread
-    serverless: list[Serverless] | Unread
-    acceleration: list[Serverless] | Unread
-    stored: list[Stored] | Unread
-    rows_kept: Mapping[str, tuple[int, int]] | Unread
-    transferred: Mapping[tuple[str, str], Decimal] | Unread
-    live_hours: Mapping[str, list[MeteredHour] | Unread]
+    hours: list[MeteredHour] | Unavailable
+    days: list[MeteredDay] | Unavailable
+    statements: list[Statement] | Unavailable
+    attributed: Mapping[tuple[str, str], Decimal] | Unavailable
+    warehouses: Mapping[str, Warehouse] | Unavailable
+    serverless: list[Serverless] | Unavailable
+    acceleration: list[Serverless] | Unavailable
+    stored: list[Stored] | Unavailable
+    rows_kept: Mapping[str, tuple[int, int]] | Unavailable
+    transferred: Mapping[tuple[str, str], Decimal] | Unavailable
+    live_hours: Mapping[str, list[MeteredHour] | Unavailable]
 
-    def ran(self, warehouse: str) -> list[Statement] | Unread:
+    def ran(self, warehouse: str) -> list[Statement] | Unavailable:
         """Return what one warehouse ran."""
-        if isinstance(self.statements, Unread):
+        if isinstance(self.statements, Unavailable):
             return self.statements
         return [one for one in self.statements if one.warehouse == warehouse]
 
     def awake(self, warehouse: str) -> list[Window] | None:
         """Return when a warehouse was awake, None where that can't be told."""
         ran = self.ran(warehouse)
-        if isinstance(ran, Unread) or isinstance(self.warehouses, Unread) or not ran:
+        if isinstance(ran, Unavailable) or isinstance(self.warehouses, Unavailable) or not ran:
             return None
         found = self.warehouses.get(warehouse)
         if found is None:
@@ -102,7 +102,7 @@ class Reading:
         until = self.clock.window.clock_hours().end
         return awake([one.span for one in ran], found.auto_suspend, until)
 
-    def used(self, warehouse: str, prices: SnowflakePrices) -> Used | Unread:
+    def used(self, warehouse: str, prices: SnowflakePrices) -> Used | Unavailable:
         """Return a warehouse's credits: metered, else live, else told from its uptime."""
         view = "WAREHOUSE_METERING_HISTORY"
         spans = self.awake(warehouse)
@@ -110,7 +110,7 @@ class Reading:
         if self.clock.final(view):
             return self._metered(warehouse, sized)
         live = self.live_hours[warehouse]
-        if not isinstance(live, Unread) and live:
+        if not isinstance(live, Unavailable) and live:
             return metered(live, self.clock.window, sized, "live")
         if sized and all(one.per_hour is not None for one in sized):
             return modelled(sized, self.clock.window)
@@ -123,30 +123,30 @@ class Reading:
     ) -> list[Awake]:
         """Return the times awake with the size that the statements in them ran on."""
         ran = self.ran(warehouse)
-        if isinstance(ran, Unread) or isinstance(self.warehouses, Unread):
+        if isinstance(ran, Unavailable) or isinstance(self.warehouses, Unavailable):
             return []
         now = self.warehouses[warehouse]
         sizes = [(one.span.start, one.size or now.size) for one in ran]
         return [
-            Awake(span, size, None if isinstance(per_hour, Unread) else per_hour)
+            Awake(span, size, None if isinstance(per_hour, Unavailable) else per_hour)
             for span, size in by_size(spans, sizes)
             for per_hour in [prices.per_hour(now, size)]
         ]
 
-    def _metered(self, warehouse: str, spans: Sequence[Awake] | None) -> Used | Unread:
-        if isinstance(self.hours, Unread):
+    def _metered(self, warehouse: str, spans: Sequence[Awake] | None) -> Used | Unavailable:
+        if isinstance(self.hours, Unavailable):
             return self.hours
         own = [hour for hour in self.hours if hour.warehouse == warehouse]
-        known = not isinstance(self.warehouses, Unread) and warehouse in self.warehouses
+        known = not isinstance(self.warehouses, Unavailable) and warehouse in self.warehouses
         if not own and not known:
-            others = self.warehouses if not isinstance(self.warehouses, Unread) else ()
+            others = self.warehouses if not isinstance(self.warehouses, Unavailable) else ()
             instead = f"; {there_is(warehouse, others)}" if others else ""
-            return Unread(
+            return Unavailable(
                 f"warehouse {warehouse} has no metered hour and is not among those that our role "
                 f"may see{instead}: correct tools.toml, or grant MONITOR on it"
             )
         if own and all(hour.compute is None for hour in own):
-            return Unread(f"CREDITS_USED_COMPUTE of {warehouse} is not filled")
+            return Unavailable(f"CREDITS_USED_COMPUTE of {warehouse} is not filled")
         return metered(own, self.clock.window, spans)
 
 
@@ -173,7 +173,7 @@ def read(
     )
 
 
-def _live_hours(usage: SnowflakeUsage, warehouse: str) -> list[MeteredHour] | Unread:
+def _live_hours(usage: SnowflakeUsage, warehouse: str) -> list[MeteredHour] | Unavailable:
     return tried(lambda: usage.live_hours(warehouse))
 
 

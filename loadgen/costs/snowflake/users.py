@@ -6,24 +6,24 @@ from decimal import Decimal
 from typing import Final
 
 from loadgen.costs.snowflake.reading import Reading
-from loadgen.costs.unavailable import Unread, not_yet
+from loadgen.costs.unavailable import Unavailable, not_yet
 from loadgen.tools.tools_file import Tool
 
 _VIEW: Final = "QUERY_ATTRIBUTION_HISTORY"
 
 
 @dataclass(frozen=True, slots=True)
-class Strays:
+class OtherUsers:
     """Statements on a tool's warehouse that were not the tool's, and their share of the work."""
 
     words: str
     share_of_work: Decimal
 
     @classmethod
-    def of(cls, tool: Tool, reading: Reading) -> "Strays":
+    def of(cls, tool: Tool, reading: Reading) -> "OtherUsers":
         """Return them; nobody where the statements can't be read, which is said."""
         ran = reading.ran(str(tool.warehouse).upper())
-        if isinstance(ran, Unread):
+        if isinstance(ran, Unavailable):
             return cls(f"who used it is not known: {ran.why}", Decimal(0))
         users: dict[str, int] = {}
         for statement in ran:
@@ -38,26 +38,28 @@ class Strays:
         listed = ", ".join(f"{number} by {user}" for user, number in sorted(others.items()))
         said = f"statements of other users on its warehouse: {listed}"
         share = _share(tool, reading)
-        if isinstance(share, Unread):
+        if isinstance(share, Unavailable):
             return cls(f"{said}, whose part is {share.why}", Decimal(0))
         return cls(said, share)
 
 
-def split(tool: Tool, sharing: Sequence[Tool], reading: Reading) -> Decimal | Unread:
+def split(tool: Tool, sharing: Sequence[Tool], reading: Reading) -> Decimal | Unavailable:
     """Return the tool's part of a warehouse that several tools use, by attributed credits."""
-    if isinstance(reading.attributed, Unread):
+    if isinstance(reading.attributed, Unavailable):
         return reading.attributed
     users = {one.name: (one.user or "").upper() for one in sharing}
     if "" in users.values() or len(set(users.values())) < len(users):
-        return Unread("it can be split only where each tool has a user of its own in tools.toml")
+        return Unavailable(
+            "it can be split only where each tool has a user of its own in tools.toml"
+        )
     if not reading.clock.final(_VIEW):
         return not_yet("it can't be split yet", reading.clock.after_hours(_VIEW))
     used = _by_user(tool, reading.attributed)
     together = sum((used.get(user, Decimal(0)) for user in users.values()), Decimal(0))
     if not used.get(users[tool.name]) and (why := unattributed(tool, reading)):
-        return Unread(why)
+        return Unavailable(why)
     if not together:
-        return Unread(f"{_VIEW} has nothing to split it by")
+        return Unavailable(f"{_VIEW} has nothing to split it by")
     return used.get(users[tool.name], Decimal(0)) / together
 
 
@@ -68,9 +70,9 @@ def unattributed(tool: Tool, reading: Reading) -> str:
     """
     user, used = str(tool.user).upper(), reading.attributed
     ran = reading.ran(str(tool.warehouse).upper())
-    if not isinstance(used, Unread) and _by_user(tool, used).get(user):
+    if not isinstance(used, Unavailable) and _by_user(tool, used).get(user):
         return ""
-    if isinstance(ran, Unread):
+    if isinstance(ran, Unavailable):
         return f"not attributed: {_VIEW} has nothing of {user}, and what it ran can't be read"
     own = [one for one in ran if one.who.upper() == user and reading.clock.has(one.span)]
     if not own:
@@ -81,16 +83,16 @@ def unattributed(tool: Tool, reading: Reading) -> str:
     )
 
 
-def _share(tool: Tool, reading: Reading) -> Decimal | Unread:
+def _share(tool: Tool, reading: Reading) -> Decimal | Unavailable:
     """Return which part of the work was not the tool's."""
-    if isinstance(reading.attributed, Unread):
-        return Unread(f"not known before {_VIEW} is filled")
+    if isinstance(reading.attributed, Unavailable):
+        return Unavailable(f"not known before {_VIEW} is filled")
     if why := unattributed(tool, reading):
-        return Unread(why)
+        return Unavailable(why)
     used = _by_user(tool, reading.attributed)
     together = sum(used.values(), Decimal(0))
     if not together:
-        return Unread(f"not known before {_VIEW} is filled")
+        return Unavailable(f"not known before {_VIEW} is filled")
     return 1 - used.get(str(tool.user).upper(), Decimal(0)) / together
 
 

@@ -15,7 +15,7 @@ from loadgen.record.run import Run
 from loadgen.report import text as words
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
-from loadgen.report.analysis.tool_summary import Standing
+from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.workload.outcome import verdict_words
 
 # What makes it another workload; circumstances of the source that change what is measured.
@@ -28,11 +28,11 @@ Level = Literal["refused", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class RunSummary:
     """One run and how the tools under test in it stand."""
 
     run: Run
-    standings: tuple[Standing, ...]
+    standings: tuple[ToolSummary, ...]
 
     @property
     def name(self) -> str:
@@ -57,26 +57,26 @@ class Difference:
 class Subject:
     """One column of the table."""
 
-    study: Study
-    tool: Standing | None
+    summary: RunSummary
+    tool: ToolSummary | None
     impact: Impact
     control: Impact | None
 
 
-def differences(studies: Sequence[Study]) -> list[Difference]:
+def differences(studies: Sequence[RunSummary]) -> list[Difference]:
     """Return what the runs differ in, refusals first."""
     found = [*_other_workload(studies), *_other_circumstances(studies)]
     return sorted(found, key=lambda one: one.level != "refused")
 
 
-def subjects(studies: Sequence[Study]) -> list[Subject]:
+def subjects(studies: Sequence[RunSummary]) -> list[Subject]:
     """Return the columns: each tool of each run, the control's own first."""
-    control = next((study for study in studies if study.is_control), None)
+    control = next((summary for summary in studies if summary.is_control), None)
     base = impact_of(control.run) if control else None
     return [
-        Subject(study, tool, impact_of(study.run), None if study is control else base)
-        for study in sorted(studies, key=lambda study: study is not control)
-        for tool in study.standings or (None,)
+        Subject(summary, tool, impact_of(summary.run), None if summary is control else base)
+        for summary in sorted(studies, key=lambda summary: summary is not control)
+        for tool in summary.standings or (None,)
     ]
 
 
@@ -89,19 +89,19 @@ def rows(columns: Sequence[Subject]) -> list[tuple[str, ...]]:
     return found
 
 
-def plain(studies: Sequence[Study], found: Sequence[Difference]) -> dict[str, object]:
+def plain(studies: Sequence[RunSummary], found: Sequence[Difference]) -> dict[str, object]:
     """Return what a program wants: each run's figures and its tools', and the differences."""
     return {
         "differences": [{"level": one.level, "text": one.text} for one in found],
-        "runs": [_plain_run(study) for study in studies],
+        "runs": [_plain_run(summary) for summary in studies],
     }
 
 
-def _plain_run(study: Study) -> dict[str, object]:
-    run, impact = study.run, impact_of(study.run)
+def _plain_run(summary: RunSummary) -> dict[str, object]:
+    run, impact = summary.run, impact_of(summary.run)
     return {
         "run_id": run.run_id,
-        "control": study.is_control,
+        "control": summary.is_control,
         "seed": run.seed,
         "profile": run.profile,
         "duration_seconds": run.duration_seconds,
@@ -112,11 +112,11 @@ def _plain_run(study: Study) -> dict[str, object]:
             for outcome in ("offered", "committed", "failed", "skipped", "unknown")
         },
         "source": {name: getattr(impact, name) for name, _, _ in FIGURES},
-        "tools": {one.tool: _plain_tool(one) for one in study.standings},
+        "tools": {one.tool: _plain_tool(one) for one in summary.standings},
     }
 
 
-def _plain_tool(one: Standing) -> dict[str, object]:
+def _plain_tool(one: ToolSummary) -> dict[str, object]:
     correct, fresh, paid = one.correct, one.fresh, one.paid
     return {
         **one.figures(),
@@ -133,57 +133,59 @@ def _plain_tool(one: Standing) -> dict[str, object]:
     }
 
 
-def _other_workload(studies: Sequence[Study]) -> Iterator[Difference]:
-    for study in studies:
-        if study.run.ended_at is None:
-            yield Difference("refused", f"run {study.name} has no end")
+def _other_workload(studies: Sequence[RunSummary]) -> Iterator[Difference]:
+    for summary in studies:
+        if summary.run.ended_at is None:
+            yield Difference("refused", f"run {summary.name} has no end")
     yield from _unlike(studies, "refused", "seed", lambda run: run.seed)
     yield from _unlike(studies, "refused", "profile", lambda run: run.profile)
     yield from _unlike(studies, "refused", "the choice of hard cases", _hard_cases)
     for name in _WORKLOAD:
         yield from _unlike(studies, "refused", name.upper(), _setting(name))
-    lengths = [study.run.duration_seconds or 0.0 for study in studies]
+    lengths = [summary.run.duration_seconds or 0.0 for summary in studies]
     if max(lengths) - min(lengths) > _SAME_LENGTH * max(lengths):
         told = _told(studies, lambda run: words.duration(run.duration_seconds))
         yield Difference("refused", f"the lengths differ: {told}")
 
 
-def _other_circumstances(studies: Sequence[Study]) -> Iterator[Difference]:
-    for study in studies:
-        if study.run.valid is False:
-            why = study.run.invalid_reason or "its record does not say why"
-            yield Difference("warning", f"run {study.name} is invalid: {why}")
-        elif study.run.exit_code:
-            text = f"run {study.name} did not pass: {verdict_words(study.run.exit_code)}"
+def _other_circumstances(studies: Sequence[RunSummary]) -> Iterator[Difference]:
+    for summary in studies:
+        if summary.run.valid is False:
+            why = summary.run.invalid_reason or "its record does not say why"
+            yield Difference("warning", f"run {summary.name} is invalid: {why}")
+        elif summary.run.exit_code:
+            text = f"run {summary.name} did not pass: {verdict_words(summary.run.exit_code)}"
             yield Difference("warning", text)
-    names = dict.fromkeys(name for study in studies for name in study.run.source)
+    names = dict.fromkeys(name for summary in studies for name in summary.run.source)
     for name in names:
         yield from _unlike(studies, "warning", f"the source's {name}", _source(name))
     for name in ("cpu", "cores", "memory_bytes"):
         yield from _unlike(studies, "warning", f"the machine's {name}", _machine(name))
-    counts = {len(study.standings) for study in studies if study.standings}
+    counts = {len(summary.standings) for summary in studies if summary.standings}
     if len(counts) > 1 or (len(counts) == 1 and counts != {1} and _in_turn(studies)):
         told = ", ".join(
-            f"{study.name} {', '.join(one.tool for one in study.standings)}"
-            for study in studies
-            if study.standings
+            f"{summary.name} {', '.join(one.tool for one in summary.standings)}"
+            for summary in studies
+            if summary.standings
         )
         yield Difference("warning", f"tools ran together in some runs and not in others: {told}")
     yield from _other_warehouses(studies)
 
 
-def _in_turn(studies: Sequence[Study]) -> bool:
+def _in_turn(studies: Sequence[RunSummary]) -> bool:
     """Tell whether the runs had other tools."""
-    sets = {frozenset(one.tool for one in study.standings) for study in studies if study.standings}
+    sets = {
+        frozenset(one.tool for one in summary.standings) for summary in studies if summary.standings
+    }
     return len(sets) > 1
 
 
-def _other_warehouses(studies: Sequence[Study]) -> Iterator[Difference]:
+def _other_warehouses(studies: Sequence[RunSummary]) -> Iterator[Difference]:
     found = {
-        f"{one.tool} of {study.name}": one.burnt.warehouse
-        for study in studies
-        for one in study.standings
-        if one.burnt is not None
+        f"{one.tool} of {summary.name}": one.warehouse_use.warehouse
+        for summary in studies
+        for one in summary.standings
+        if one.warehouse_use is not None
     }
     if len(set(found.values())) > 1:
         told = ", ".join(f"{name} {kind or 'not shown'}" for name, kind in found.items())
@@ -191,14 +193,14 @@ def _other_warehouses(studies: Sequence[Study]) -> Iterator[Difference]:
 
 
 def _unlike(
-    studies: Sequence[Study], level: Level, what: str, value: Callable[[Run], object]
+    studies: Sequence[RunSummary], level: Level, what: str, value: Callable[[Run], object]
 ) -> Iterator[Difference]:
-    if len({repr(value(study.run)) for study in studies}) > 1:
+    if len({repr(value(summary.run)) for summary in studies}) > 1:
         yield Difference(level, f"{what} differs: {_told(studies, value)}")
 
 
-def _told(studies: Sequence[Study], value: Callable[[Run], object]) -> str:
-    return ", ".join(f"{study.name} {words.value(value(study.run))}" for study in studies)
+def _told(studies: Sequence[RunSummary], value: Callable[[Run], object]) -> str:
+    return ", ".join(f"{summary.name} {words.value(value(summary.run))}" for summary in studies)
 
 
 def _verdict(run: Run) -> str:
@@ -226,7 +228,7 @@ _Say = Callable[[Subject], str]
 
 def _total(outcome: str) -> _Say:
     def say(one: Subject) -> str:
-        totals = one.study.run.totals.values()
+        totals = one.summary.run.totals.values()
         return words.count(sum(getattr(found, outcome) for found in totals))
 
     return say
@@ -278,8 +280,8 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
     (
         "load",
         (
-            ("length", lambda one: words.duration(one.study.run.duration_seconds)),
-            ("verdict", lambda one: _verdict(one.study.run)),
+            ("length", lambda one: words.duration(one.summary.run.duration_seconds)),
+            ("verdict", lambda one: _verdict(one.summary.run)),
             *((outcome, _total(outcome)) for outcome in ("committed", "failed", "skipped")),
         ),
     ),
@@ -307,8 +309,8 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
             ("customer pays", _of_tool("paid", lambda found: _paid(found.customer))),
             ("service pays", _of_tool("paid", lambda found: _paid(found.service))),
             ("together", _of_tool("paid", lambda found: _paid(found.total))),
-            ("credits per 1M", _of_tool("burnt", lambda one: _quantity(one.per_million_changes))),
-            ("idle", _of_tool("burnt", lambda one: _share(one.idle_share))),
+            ("credits per 1M", _of_tool("warehouse_use", lambda one: _quantity(one.per_million_changes))),
+            ("idle", _of_tool("warehouse_use", lambda one: _share(one.idle_share))),
         ),
     ),
     ("source", tuple((label, _figure(name, say)) for name, label, say in FIGURES)),

@@ -6,7 +6,7 @@ from pathlib import Path
 from loadgen.errors import RecordError
 from loadgen.record.costs import COSTS_AGAIN, COSTS_FILE, read_costs
 from loadgen.record.reader import load_run, read_deliveries, read_verify
-from loadgen.report.analysis.compare import Study, differences
+from loadgen.report.analysis.compare import RunSummary, differences
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.analysis.impact import Impact, impact_of
 from loadgen.report.analysis.tool_summary import standings_of
@@ -22,23 +22,23 @@ class Control:
     warnings: tuple[str, ...]
 
 
-def study_in(folder: Path) -> Study:
+def study_in(folder: Path) -> RunSummary:
     """Return the run in the folder and how the tools under test in it stand."""
     run = load_run(folder)
     verified, delivered = read_verify(folder), by_tool(read_deliveries(folder))
     costs = read_costs(folder)
     with reading(folder / COSTS_FILE, COSTS_AGAIN):
         found = standings_of(verified, delivered, costs)
-    return Study(run, found)
+    return RunSummary(run, found)
 
 
-def control_for(study: Study, folder: Path) -> Control:
+def control_for(summary: RunSummary, folder: Path) -> Control:
     """Return the run in `folder` as the study's control.
 
     Raises RecordError where tools were under test in it, or it had another workload.
     """
     control = study_in(folder)
-    found = differences([study, control])
+    found = differences([summary, control])
     why = [one.text for one in found if one.level == "refused"]
     if not control.is_control:
         why = [f"it had {', '.join(one.tool for one in control.standings)}"]

@@ -77,7 +77,7 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
-class Burnt:
+class WarehouseUse:
     """What a tool's Snowflake warehouse burnt."""
 
     credits: Decimal | None
@@ -97,21 +97,21 @@ class Burnt:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ToolSummary:
     """One tool; None for what nobody measured."""
 
     tool: str
     correct: Correct | None = None
     fresh: Deliveries | None = None
     paid: Paid | None = None
-    burnt: Burnt | None = None
+    warehouse_use: WarehouseUse | None = None
 
     def figures(self) -> dict[str, float | None]:
         """Return the figures that a decision is made by, under their names in decision.toml."""
-        burnt = self.burnt.per_million_changes if self.burnt else None
+        warehouse_use = self.warehouse_use.per_million_changes if self.warehouse_use else None
         return {
             "cost_dollars": self.paid.dollars if self.paid else None,
-            "credits_per_million_changes": None if burnt is None else float(burnt),
+            "credits_per_million_changes": None if warehouse_use is None else float(warehouse_use),
             "wrong_rows": self.correct.wrong if self.correct else None,
             "freshness_p95_seconds": self.fresh.p95 if self.fresh else None,
         }
@@ -131,23 +131,23 @@ def standings_of(
     verified: Mapping[str, Any],
     fresh: Mapping[str, Deliveries],
     costs: Costs | None,
-) -> tuple[Standing, ...]:
+) -> tuple[ToolSummary, ...]:
     """Return the tools under test of a run: those that were verified, watched or priced.
 
     Vendors that are priced for comparison alone are none of them.
     """
     checked = verified.get("tools", {})
     named = costs.outlook.get("tools", {}) if costs else {}
-    burnt = costs.outlook.get("snowflake", ()) if costs else ()
-    by_tool = {one["tool"]: one for one in burnt}
+    warehouse_use = costs.outlook.get("snowflake", ()) if costs else ()
+    by_tool = {one["tool"]: one for one in warehouse_use}
     names = dict.fromkeys([*checked, *fresh, *named, *by_tool])
     return tuple(
-        Standing(
+        ToolSummary(
             tool=name,
             correct=_correct(checked[name]) if name in checked else None,
             fresh=fresh.get(name),
             paid=_paid(name, costs) if costs else None,
-            burnt=_burnt(by_tool[name]) if name in by_tool else None,
+            warehouse_use=_burnt(by_tool[name]) if name in by_tool else None,
         )
         for name in names
     )
@@ -196,10 +196,10 @@ def _price(month: Mapping[str, Any]) -> str:
     return money.span(Decimal(month["least"]), most)
 
 
-def _burnt(one: Mapping[str, Any]) -> Burnt:
+def _burnt(one: Mapping[str, Any]) -> WarehouseUse:
     size, generation = one.get("size"), one.get("generation")
     parts = [str(size) if size else "", f"Gen{generation}" if generation else ""]
-    return Burnt(
+    return WarehouseUse(
         _decimal(one["credits"]),
         _decimal(one["credits_per_million_changes"]),
         _decimal(one["idle_share"]),

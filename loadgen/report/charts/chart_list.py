@@ -8,14 +8,14 @@ from loadgen.report.analysis.downsample import FEW_ARRIVALS, Span, spans, steps
 from loadgen.report.analysis.intervals import Interval
 from loadgen.report.analysis.run import Done, Facts, shown_events
 from loadgen.report.charts import load
-from loadgen.report.charts.load import Frame, Head, Mark
+from loadgen.report.charts.load import ChartTitle, Frame, Mark
 from loadgen.report.charts.svg import Drawing
 
 _MOST_BARS = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Gallery:
+class ChartList:
     """The charts of a report, in three groups; a group without anything to show is empty."""
 
     rates: tuple[Drawing, ...]
@@ -28,12 +28,12 @@ class Gallery:
         return {name: drawings for name, drawings in groups.items() if drawings}
 
 
-def gallery(facts: Facts) -> Gallery:
+def charts(facts: Facts) -> ChartList:
     """Return the charts of a run."""
     thinned = {name: spans(parts) for name, parts in facts.parts.items()}
     frame = _frame(facts, thinned)
     shown = [done for done in facts.operations if thinned.get(done.operation)]
-    return Gallery(
+    return ChartList(
         rates=tuple(_rates(done, facts, thinned, frame) for done in shown if done.totals.offered),
         latency=_latency(facts, frame),
         undone=tuple(
@@ -58,10 +58,10 @@ def _frame(facts: Facts, thinned: Mapping[str, Sequence[Span]]) -> Frame:
 def _rates(
     done: Done, facts: Facts, thinned: Mapping[str, Sequence[Span]], frame: Frame
 ) -> Drawing:
-    head = Head(done.operation, _done_sentence(done))
+    title = ChartTitle(done.operation, _done_sentence(done))
     if (done.asked or done.totals.offered) < FEW_ARRIVALS:
-        return load.draw_steps(head, steps(facts.parts[done.operation]), frame)
-    return load.draw_rates(head, thinned[done.operation], frame)
+        return load.draw_steps(title, steps(facts.parts[done.operation]), frame)
+    return load.draw_rates(title, thinned[done.operation], frame)
 
 
 def _latency(facts: Facts, frame: Frame) -> tuple[Drawing, ...]:
@@ -72,14 +72,14 @@ def _latency(facts: Facts, frame: Frame) -> tuple[Drawing, ...]:
     if limits is None:
         return ()
     return tuple(
-        load.draw_latency(Head(name, _latency_sentence(facts, name)), found, frame, limits)
+        load.draw_latency(ChartTitle(name, _latency_sentence(facts, name)), found, frame, limits)
         for name, found in timed.items()
     )
 
 
 def _undone(done: Done, parts: Sequence[Interval], frame: Frame) -> Drawing:
-    head = Head(done.operation, _undone_sentence(done, parts))
-    return load.draw_undone(head, spans(parts, _MOST_BARS, telling=False), frame)
+    title = ChartTitle(done.operation, _undone_sentence(done, parts))
+    return load.draw_undone(title, spans(parts, _MOST_BARS, telling=False), frame)
 
 
 def _done_sentence(done: Done) -> str:

@@ -115,11 +115,11 @@ def draw_curve(curve: Curve, shape: Shape) -> Drawing:
         _mark(axes, curve)
         _ticks(axes, curve.unit)
         name_ends(axes, ends)
-        head = 1 - 11 / shape.height, 1 - 29 / shape.height, 1 - 49 / shape.height
-        figure.text(0.005, head[0], curve.title, weight="bold", size=12, va="center")
-        figure.text(0.005, head[1], curve.says, size=10.5, va="center")
+        heights = 1 - 11 / shape.height, 1 - 29 / shape.height, 1 - 49 / shape.height
+        figure.text(0.005, heights[0], curve.title, weight="bold", size=12, va="center")
+        figure.text(0.005, heights[1], curve.says, size=10.5, va="center")
         muted: dict[str, Any] = {"color": LIGHT["muted"], "size": 9.5}
-        figure.text(0.005, head[2], "$ a month, log scale", va="center", **muted)
+        figure.text(0.005, heights[2], "$ a month, log scale", va="center", **muted)
         axes.text(1.05, -0.035, curve.unit, transform=axes.transAxes, va="top", **muted)
 
     name = f"cost-{curve.name}-{shape.width}"

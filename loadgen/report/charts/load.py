@@ -47,7 +47,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChartTitle:
     """What stands above a chart: the operation, and in a sentence what is to be seen."""
 
     operation: str
@@ -66,10 +66,10 @@ def rate_unit(per_second: float) -> tuple[float, str]:
     return (60, "per minute") if per_second >= 1 / 6 else (3600, "per hour")
 
 
-def draw_rates(head: Head, spans: Sequence[Span], frame: Frame) -> Drawing:
+def draw_rates(title: ChartTitle, spans: Sequence[Span], frame: Frame) -> Drawing:
     """Draw what was offered and committed beside the target, in a unit that suits the target."""
     seconds, unit = rate_unit(max(span.target for span in spans))
-    color, ink = head.color, LIGHT["ink"]
+    color, ink = title.color, LIGHT["ink"]
     edges = [spans[0].begin, *(span.end for span in spans)]
     target, offered, committed, least, most = (
         [getattr(span, name) * seconds for span in spans]
@@ -87,12 +87,12 @@ def draw_rates(head: Head, spans: Sequence[Span], frame: Frame) -> Drawing:
         _plain_ticks(axes)
         name_ends(axes, _three_ends(target[-1], offered[-1], committed[-1], color))
 
-    return _chart("rate", unit, head, frame, paint)
+    return _chart("rate", unit, title, frame, paint)
 
 
-def draw_steps(head: Head, steps: Sequence[Step], frame: Frame) -> Drawing:
+def draw_steps(title: ChartTitle, steps: Sequence[Step], frame: Frame) -> Drawing:
     """Draw counts so far beside those asked for: of few arrivals a rate would show chance."""
-    color, ink = head.color, LIGHT["ink"]
+    color, ink = title.color, LIGHT["ink"]
     at, last = [step.at for step in steps], steps[-1]
     asked, offered, committed = (
         [getattr(step, name) for step in steps] for name in ("asked", "offered", "committed")
@@ -109,14 +109,14 @@ def draw_steps(head: Head, steps: Sequence[Step], frame: Frame) -> Drawing:
         ends = _three_ends(last.asked, last.offered, last.committed, color, target="asked")
         name_ends(axes, ends)
 
-    return _chart("rate", "arrivals so far", head, frame, paint)
+    return _chart("rate", "arrivals so far", title, frame, paint)
 
 
 def draw_latency(
-    head: Head, spans: Sequence[Span], frame: Frame, limits: tuple[float, float]
+    title: ChartTitle, spans: Sequence[Span], frame: Frame, limits: tuple[float, float]
 ) -> Drawing:
     """Draw p95 of service and of intended latency; the shade reaches up to the worst sample's."""
-    color, muted = head.color, LIGHT["muted"]
+    color, muted = title.color, LIGHT["muted"]
     times = [(span.begin + span.end) / 2 for span in spans]
     service, worst_service, intended, worst = (
         [math.nan if value is None else value for value in values]
@@ -140,7 +140,7 @@ def draw_latency(
         ends = [(_last(service), "service", muted), (_last(intended), "intended", color)]
         name_ends(axes, ends)
 
-    return _chart("latency", "p95, log scale", head, frame, paint)
+    return _chart("latency", "p95, log scale", title, frame, paint)
 
 
 def latency_limits(series: Sequence[Sequence[Span]]) -> tuple[float, float] | None:
@@ -155,7 +155,7 @@ def latency_limits(series: Sequence[Sequence[Span]]) -> tuple[float, float] | No
     return (min(found), max(found)) if found else None
 
 
-def draw_undone(head: Head, spans: Sequence[Span], frame: Frame) -> Drawing:
+def draw_undone(title: ChartTitle, spans: Sequence[Span], frame: Frame) -> Drawing:
     """Draw how many arrivals were skipped and how many writes failed, a bar a span."""
     edges = [spans[0].begin, *(span.end for span in spans)]
     skipped = [span.skipped for span in spans]
@@ -178,22 +178,22 @@ def draw_undone(head: Head, spans: Sequence[Span], frame: Frame) -> Drawing:
         _plain_ticks(axes, whole=True)
         name_ends(axes, names)
 
-    return _chart("undone", f"arrivals in {width}", head, frame, paint)
+    return _chart("undone", f"arrivals in {width}", title, frame, paint)
 
 
 def _chart(
-    kind: str, unit: str, head: Head, frame: Frame, paint: Callable[["Axes"], None]
+    kind: str, unit: str, title: ChartTitle, frame: Frame, paint: Callable[["Axes"], None]
 ) -> Drawing:
-    title, muted = text.operation_words(head.operation), LIGHT["muted"]
+    operation, muted = text.operation_words(title.operation), LIGHT["muted"]
 
     def whole(figure: "Figure", axes: "Axes") -> None:
         paint(axes)
         time_axis(axes, frame)
-        figure.text(0.005, 0.955, title, color=head.color, weight="bold", size=12, va="center")
-        figure.text(0.005, 0.875, head.says, size=10.5, va="center")
+        figure.text(0.005, 0.955, operation, color=title.color, weight="bold", size=12, va="center")
+        figure.text(0.005, 0.875, title.says, size=10.5, va="center")
         figure.text(0.005, 0.785, unit, color=muted, size=9.5, va="center")
 
-    return draw(f"{kind}-{head.operation}", f"{title}: {head.says}", whole)
+    return draw(f"{kind}-{title.operation}", f"{operation}: {title.says}", whole)
 
 
 def time_axis(axes: "Axes", frame: Frame) -> None:

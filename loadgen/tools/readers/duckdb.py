@@ -17,7 +17,7 @@ from loadgen.errors import DestinationError, install_hint, one_line
 from loadgen.sql import statements
 from loadgen.tools.columns import Engine, literal
 from loadgen.tools.readers.reader import BusyError, Tables, tables_of
-from loadgen.tools.readers.shared import Shared
+from loadgen.tools.readers.shared import SharedConnection
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -31,7 +31,7 @@ _HOLDER: Final = re.compile(r"held in (.+?) \(PID (\d+)\)")
 _TURN: Final = 3.0  # seconds for which questions after one another keep a writer out
 
 
-class DuckdbDoor:
+class DuckdbReader:
     """One DuckDB file; `patience` is how many seconds a writer is waited for."""
 
     engine: Engine = "duckdb"
@@ -41,7 +41,7 @@ class DuckdbDoor:
         self._file = file
         self._patience = patience
         self.where = str(file)
-        self._connection = Shared(self._opened, _TURN)
+        self._connection = SharedConnection(self._opened, _TURN)
 
     @property
     def clock(self) -> None:

@@ -8,10 +8,10 @@ from loadgen.errors import DestinationError, PlaygroundError
 from loadgen.source.embedded import server
 from loadgen.sql import statements
 from loadgen.tools.columns import find_name, literal, quoted, there_is
-from loadgen.tools.readers.duckdb import DuckdbDoor
-from loadgen.tools.readers.postgres import PostgresDoor
-from loadgen.tools.readers.reader import Door
-from loadgen.tools.readers.snowflake import SnowflakeDoor
+from loadgen.tools.readers.duckdb import DuckdbReader
+from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.tools.readers.reader import TableReader
+from loadgen.tools.readers.snowflake import SnowflakeReader
 from loadgen.tools.tools_file import Tool
 
 # A question to a warehouse costs at least a minute of it.
@@ -21,12 +21,12 @@ _MARKERS: Final = "events"  # the table, and the columns that tell a marker
 _MARKER_COLUMNS: Final = ("properties", "event_type")
 
 
-def open_copy(tool: Tool, settings: Settings) -> Door:
+def open_copy(tool: Tool, settings: Settings) -> TableReader:
     """Return the door to a tool's copy, not opened yet. Raises PlaygroundError."""
     if tool.destination == "snowflake":
-        return SnowflakeDoor(tool, settings)
+        return SnowflakeReader(tool, settings)
     if tool.destination == "duckdb":
-        return DuckdbDoor(tool.duckdb_file)
+        return DuckdbReader(tool.duckdb_file)
     address = tool.address()
     if address is None:
         running = server.status(tool.folder)
@@ -36,10 +36,10 @@ def open_copy(tool: Tool, settings: Settings) -> Door:
                 f"{tool.name}`"
             )
         address = running.dsn
-    return PostgresDoor(address, called=tool.address_setting)
+    return PostgresReader(address, called=tool.address_setting)
 
 
-def located(tool: Tool, door: Door) -> Tool:
+def located(tool: Tool, door: TableReader) -> Tool:
     """Return the tool with schema and database as they are called at its copy.
 
     Raises DestinationError if the copy has no such schema.
@@ -80,7 +80,7 @@ class MarkerProbe:
         self.poll_seconds = _POLL_SECONDS[tool.destination]
         self._tool = tool
         self._settings = settings
-        self._door: Door | None = None
+        self._door: TableReader | None = None
         self._names: Mapping[str, str] = {}  # of the table and its columns, as the copy has them
 
     def newest_marker(self, run_id: str) -> int | None:
@@ -110,7 +110,7 @@ class MarkerProbe:
             self._door = None
 
 
-def _marker_names(tool: Tool, door: Door) -> dict[str, str]:
+def _marker_names(tool: Tool, door: TableReader) -> dict[str, str]:
     """Return the quoted names of the markers' table and columns. Raises DestinationError."""
     tool = located(tool, door)
     tables = door.tables(tool.schema_name)

@@ -21,7 +21,7 @@ _BLOCK: Final = 5000  # rows a round trip
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class PostgresDoor:
+class PostgresReader:
     """One Postgres database, reached through the one door to Postgres.
 
     What goes wrong is a DestinationError; at the source, which all tools share, a SourceError.

@@ -15,7 +15,7 @@ class BusyError(DestinationError):
     """Another process writes to the database, and did not end in time."""
 
 
-class Door(Protocol):
+class TableReader(Protocol):
     """One database. Several threads may ask at once; only one may close it, when none asks."""
 
     @property

@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 _PAUSE: Final = 0.05  # seconds that it is left alone, in which somebody who waits for it gets it
 
 
-class Shared(Generic[_T]):
+class SharedConnection(Generic[_T]):
     """What `opened` opens, for one user or several at once.
 
     It is closed when nobody uses it, unless it is kept. `turn` seconds after it was opened nobody

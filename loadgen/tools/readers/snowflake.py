@@ -22,7 +22,7 @@ _BLOCK: Final = 5000
 _TAG: Final = "loadgen verify"
 
 
-class SnowflakeDoor:
+class SnowflakeReader:
     """One Snowflake database of a tool's; what the tool does not name comes from the settings.
 
     A session answers one question after the other: who asks meanwhile waits.

@@ -19,10 +19,10 @@ from typing import Final, Literal
 from loadgen.workload.data import synthetic
 from loadgen.workload.data.events import CLOSING, EVENT_TYPES, event_maker
 from loadgen.workload.data.growth import History
-from loadgen.workload.data.names import People, people
+from loadgen.workload.data.names import Names, names
 from loadgen.workload.data.order_lifecycle import LIVES, lives, state
 from loadgen.workload.data.pools import CURRENCIES, small_pools
-from loadgen.workload.data.user_assignment import Owners
+from loadgen.workload.data.user_assignment import UserAssignment
 
 Table = Literal["users", "orders", "events"]
 TABLES: Final[tuple[Table, ...]] = ("users", "orders", "events")
@@ -95,13 +95,13 @@ class Rows:
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self._history = History(parameters.end)
-        self._owners = Owners(parameters.users, self._history)
+        self._owners = UserAssignment(parameters.users, self._history)
         self._pools = small_pools()
         self._make = {"users": self._users, "orders": self._orders, "events": self._events}
 
     @cached_property
-    def _people(self) -> People:
-        return people(self._parameters.seed)
+    def _people(self) -> Names:
+        return names(self._parameters.seed)
 
     def block(self, table: Table, number: int) -> bytes:
         """Return block `number` of `table`: BLOCK_ROWS rows, or what is left for the last one."""

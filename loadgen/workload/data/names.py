@@ -41,14 +41,14 @@ class Nation:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class Names:
     """What users are made of: 256 nations by weight, 1024 mail domains."""
 
     nations: tuple[Nation, ...]
     domains: tuple[bytes, ...]
 
 
-def people(seed: int) -> People:
+def names(seed: int) -> Names:
     """Return the pools for `seed`."""
     nations: dict[bytes, Nation] = {}
     companies: list[str] = []
@@ -58,7 +58,7 @@ def people(seed: int) -> People:
         last = tuple(_name(fake.last_name()) for _ in range(_NAMES))
         nations[country.encode()] = Nation(country.encode(), first, last)
         companies += [fake.company() for _ in range(_DOMAINS // len(COUNTRIES) + 1)]
-    return People(
+    return Names(
         tuple(nations[code] for code in weighted(COUNTRIES, 256)),
         # .example can't be registered, so no mail ever reaches anybody.
         tuple(_domain(company) for company in companies[:_DOMAINS]),

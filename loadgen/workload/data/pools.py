@@ -1,7 +1,7 @@
 """What made-up rows are made of: pools of products, pages, devices, countries, plans and names.
 
 The small pools serve the load: written out here, ready in a few milliseconds, the same for every
-seed. The big ones (`people`) serve the baseline and come from a seeded Faker. Nothing here draws
+seed. The big ones (`names`) serve the baseline and come from a seeded Faker. Nothing here draws
 a number for a row: that is `synthetic`.
 """
 

@@ -14,7 +14,7 @@ from loadgen.workload.data.growth import History
 _UNIT: Final = 2.0**-53
 
 
-class Owners:
+class UserAssignment:
     """The users of one baseline as far as other rows need to know them."""
 
     __slots__ = (

@@ -1,6 +1,6 @@
 """The arrival schedule: which write is due when, for a process's share, as pure arithmetic.
 
-An arrival's due time is where the integral of its operation's rate (`timeline`) reaches its point
+An arrival's due time is where the integral of its operation's rate (`rate_curve`) reaches its point
 (`streams`). Times are schedule seconds: 0 at the start, standing still during a pause. Nothing
 here reads a clock, draws a random number or opens a connection.
 """
@@ -12,9 +12,16 @@ from operator import itemgetter
 
 from loadgen.workload.schedule.mix import OPERATIONS, Mix
 from loadgen.workload.schedule.profiles import ProfileName, profile
-from loadgen.workload.schedule.rates import Timeline
-from loadgen.workload.schedule.shards import WHOLE, Share, Walk
-from loadgen.workload.schedule.streams import BLOCK, Arrival, ArrivalKind, Checkpoint, Make, Stream
+from loadgen.workload.schedule.rates import RateCurve
+from loadgen.workload.schedule.shards import WHOLE, Shard, ShardCursor
+from loadgen.workload.schedule.streams import (
+    BLOCK,
+    Arrival,
+    ArrivalKind,
+    ArrivalProcess,
+    Checkpoint,
+    Make,
+)
 
 _due = itemgetter(0)  # of an arrival
 
@@ -22,7 +29,7 @@ _due = itemgetter(0)  # of an arrival
 class Schedule:
     """All operations' walks of one process, merged in order of due time."""
 
-    __slots__ = ("_end", "_left", "_shares_to_come", "ahead", "mix", "walks")
+    __slots__ = ("_end", "_left", "_shares_to_come", "ahead", "cursors", "mix")
 
     def __init__(  # noqa: PLR0913 - a schedule is these facts
         self,
@@ -31,7 +38,7 @@ class Schedule:
         mix: Mix,
         profile_name: ProfileName = "steady",
         *,
-        share: Share = WHOLE,
+        shard: Shard = WHOLE,
         end: float = inf,
         ahead: Mapping[str, Make] | None = None,
         together: Mapping[str, int] | None = None,
@@ -45,14 +52,14 @@ class Schedule:
         self._end = end
         # Stepped over by the walks and not handed out, in order: the nearest future.
         self.ahead: deque[Arrival] = deque()
-        self._shares_to_come: deque[tuple[float, Share]] = deque()
+        self._shares_to_come: deque[tuple[float, Shard]] = deque()
         # Due before a new split and not taken then: nothing is made of them before they are.
         self._left: deque[Arrival] = deque()
-        self.walks = [
-            Walk(
-                Stream(seed, name, kind),
-                Timeline(mix.rate(name), shape),
-                share,
+        self.cursors = [
+            ShardCursor(
+                ArrivalProcess(seed, name, kind),
+                RateCurve(mix.rate(name), shape),
+                shard,
                 makers.get(name),
                 numbers.get(name, BLOCK),
             )
@@ -98,22 +105,24 @@ class Schedule:
         self._split_if_due(before)
         self._drop(self._left, before, skipped)
         before = min(before, self._end)
-        for walk in self.walks:
-            if walk.due < before:
-                skipped[walk.stream.operation] += walk.skip(before)
+        for cursor in self.cursors:
+            if cursor.due < before:
+                skipped[cursor.process.operation] += cursor.skip(before)
         return skipped
 
     def offered(self, s: float) -> dict[str, int]:
         """Return how many arrivals of each operation fell to this process by `s`."""
         s, closed = self._until(s)
-        return {walk.stream.operation: walk.offered(s, closed=closed) for walk in self.walks}
+        return {
+            cursor.process.operation: cursor.offered(s, closed=closed) for cursor in self.cursors
+        }
 
     def waiting(self, s: float) -> dict[str, int]:
         """Return how many arrivals of each operation are due by `s` and not handed out."""
         s, closed = self._until(s)
         waiting = Counter(operation for _, operation, _, _ in self._left)
-        for walk in self.walks:
-            waiting[walk.stream.operation] += walk.waiting(s, closed=closed)
+        for cursor in self.cursors:
+            waiting[cursor.process.operation] += cursor.waiting(s, closed=closed)
         return waiting
 
     def pop_due(self, s: float) -> Iterator[Arrival]:
@@ -129,27 +138,27 @@ class Schedule:
         self._look_back()
         self.mix = mix
         shape = profile(profile_name) if profile_name is not None else None
-        for walk in self.walks:
-            walk.timeline.change(at, mix.rate(walk.stream.operation), shape)
-            walk.retime()
+        for cursor in self.cursors:
+            cursor.rate_curve.change(at, mix.rate(cursor.process.operation), shape)
+            cursor.retime()
 
-    def change_share(self, at: float, share: Share) -> None:
-        """From schedule time `at` on this process takes `share` of the arrivals."""
+    def change_share(self, at: float, shard: Shard) -> None:
+        """From schedule time `at` on this process takes `shard` of the arrivals."""
         if self._shares_to_come and at < self._shares_to_come[-1][0]:
             raise ValueError(f"a share from {at} s on comes after a later one was announced")
         self._look_back()
-        self._shares_to_come.append((at, share))
+        self._shares_to_come.append((at, shard))
 
-    def join(self, at: float, share: Share, passed: Mapping[str, Checkpoint] | None = None) -> None:
+    def join(self, at: float, shard: Shard, passed: Mapping[str, Checkpoint] | None = None) -> None:
         """Begin a share in the middle of a run: nothing before `at` is this process's."""
         self._look_back()
-        for walk in self.walks:
-            walk.resplit(at, share, (passed or {}).get(walk.stream.operation))
+        for cursor in self.cursors:
+            cursor.resplit(at, shard, (passed or {}).get(cursor.process.operation))
 
     def places(self) -> dict[str, Checkpoint]:
         """Return the place of each operation up to which all of this process's are handed out."""
         self._look_back()
-        return {walk.stream.operation: walk.place for walk in self.walks}
+        return {cursor.process.operation: cursor.place for cursor in self.cursors}
 
     def left(self) -> list[tuple[str, int]]:
         """Return (operation, k) of what was due before a new split and is not handed out yet."""
@@ -159,12 +168,12 @@ class Schedule:
         """Return the whole swarm's target rate per operation at `s`, per second; 0 past the end."""
         if s >= self._end:
             return dict.fromkeys(OPERATIONS, 0.0)
-        return {walk.stream.operation: walk.timeline.rate(s) for walk in self.walks}
+        return {cursor.process.operation: cursor.rate_curve.rate(s) for cursor in self.cursors}
 
     def asked(self, s: float) -> Mapping[str, float]:
         """Return how many arrivals the rates ask for from the start up to `s`, per operation."""
         s = min(s, self._end)
-        return {walk.stream.operation: walk.timeline.units(s) for walk in self.walks}
+        return {cursor.process.operation: cursor.rate_curve.units(s) for cursor in self.cursors}
 
     @staticmethod
     def _drop(queue: deque[Arrival], before: float, skipped: Counter[str]) -> None:
@@ -175,11 +184,11 @@ class Schedule:
     def _made_now(self, arrival: Arrival) -> Arrival:
         """Return one of those left, with what is made of it."""
         due, operation, k, _ = arrival
-        walk = next(walk for walk in self.walks if walk.stream.operation == operation)
-        return due, operation, k, walk.made_of(k)
+        cursor = next(cursor for cursor in self.cursors if cursor.process.operation == operation)
+        return due, operation, k, cursor.made_of(k)
 
-    def _first(self) -> Walk:
-        a, b, c, d = self.walks
+    def _first(self) -> ShardCursor:
+        a, b, c, d = self.cursors
         x = a if a.due <= b.due else b
         y = c if c.due <= d.due else d
         return x if x.due <= y.due else y
@@ -194,8 +203,8 @@ class Schedule:
         """Let the walks step over the next arrivals, up to where something is to change."""
         before = self._shares_to_come[0][0] if self._shares_to_come else inf
         before = min(before, self._end)
-        horizon = min(before, *(walk.horizon for walk in self.walks))
-        ahead = [arrival for walk in self.walks for arrival in walk.look_ahead(horizon)]
+        horizon = min(before, *(cursor.horizon for cursor in self.cursors))
+        ahead = [arrival for cursor in self.cursors for arrival in cursor.look_ahead(horizon)]
         if ahead:
             self.ahead.extend(sorted(ahead, key=_due))
         elif (first := self._first()).due < before:  # the last one of a walk's block
@@ -207,18 +216,18 @@ class Schedule:
         for _, operation, k, _ in self.ahead:
             first.setdefault(operation, k)
         self.ahead.clear()
-        for walk in self.walks:
-            if walk.stream.operation in first:
-                walk.look_back(first[walk.stream.operation])
+        for cursor in self.cursors:
+            if cursor.process.operation in first:
+                cursor.look_back(first[cursor.process.operation])
 
     def _split_if_due(self, s: float) -> None:
         """Put a new share in force at its instant; what was due before stays with this process."""
         while self._shares_to_come and self._shares_to_come[0][0] <= s:
-            at, share = self._shares_to_come.popleft()
+            at, shard = self._shares_to_come.popleft()
             before = min(at, self._end)
             left: list[Arrival] = []
-            for walk in self.walks:
-                while walk.due < before:
-                    left.append(walk.leave())
-                walk.resplit(at, share)
+            for cursor in self.cursors:
+                while cursor.due < before:
+                    left.append(cursor.leave())
+                cursor.resplit(at, shard)
             self._left.extend(sorted(left, key=_due))

@@ -19,7 +19,7 @@ class _Segment:
     area: float  # the profile's integral from there to the start
 
 
-class Timeline:
+class RateCurve:
     """One operation's rate over schedule time, its integral, and the integral's inverse."""
 
     __slots__ = ("_segments",)

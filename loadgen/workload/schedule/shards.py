@@ -1,6 +1,6 @@
 """One operation's arrivals as one process takes them: every k of its share, one after the other.
 
-Pure arithmetic on a `stream` and a `timeline`; `arrivals` merges the walks of all operations.
+Pure arithmetic on a `process` and a `rate_curve`; `arrivals` merges the walks of all operations.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,27 +10,27 @@ from itertools import repeat
 from math import floor
 from typing import NamedTuple
 
-from loadgen.workload.schedule.rates import Timeline
+from loadgen.workload.schedule.rates import RateCurve
 from loadgen.workload.schedule.streams import (
     BLOCK,
     Arrival,
+    ArrivalProcess,
     Checkpoint,
     Drawn,
     Made,
     Make,
     Points,
-    Stream,
 )
 
 
-class Share(NamedTuple):
+class Shard(NamedTuple):
     """The part of a schedule that one process takes: every k with k % of == part."""
 
     part: int
     of: int
 
 
-WHOLE = Share(0, 1)
+WHOLE = Shard(0, 1)
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class _Block:
     made_from: int = 0
 
 
-class Walk:
+class ShardCursor:
     """The arrivals of one operation that fall to one process, one after the other.
 
     It holds those of a block of the stream. What is due is counted by arithmetic (Poisson: by
@@ -65,9 +65,9 @@ class Walk:
         "_make",
         "_seen_from",
         "_together",
-        "share",
-        "stream",
-        "timeline",
+        "process",
+        "rate_curve",
+        "shard",
     )
 
     _block: _Block
@@ -76,16 +76,16 @@ class Walk:
 
     def __init__(
         self,
-        stream: Stream,
-        timeline: Timeline,
-        share: Share,
+        process: ArrivalProcess,
+        rate_curve: RateCurve,
+        shard: Shard,
         make: Make | None = None,
         together: int = BLOCK,
     ) -> None:
         """Begin at the first arrival; `make` is asked for so many at once, at most a block's."""
-        self.stream = stream
-        self.timeline = timeline
-        self.share = share
+        self.process = process
+        self.rate_curve = rate_curve
+        self.shard = shard
         self._make = make
         self._together = together
         self._before = 0  # offered under earlier shares
@@ -124,7 +124,7 @@ class Walk:
 
     def leave(self) -> Arrival:
         """Go on to the next one; return the one that was upcoming, nothing made of it."""
-        arrival = self.due, self.stream.operation, self.k, None
+        arrival = self.due, self.process.operation, self.k, None
         self._pass_to(self._i + 1)
         return arrival
 
@@ -132,7 +132,7 @@ class Walk:
         """Return what is made of arrival `k` alone."""
         if self._make is None:
             return None
-        return self._make([k], self.stream.drawn_from(k)[:, :1])[0]
+        return self._make([k], self.process.drawn_from(k)[:, :1])[0]
 
     def look_ahead(self, before: float) -> list[Arrival]:
         """Step over what is due before `before`, of the block, and return it."""
@@ -153,7 +153,7 @@ class Walk:
             return []
         made = self._made(end)
         self._pass_to(end)
-        operation = repeat(self.stream.operation)
+        operation = repeat(self.process.operation)
         return [*zip(block.dues[i:end], operation, block.ks[i:end], made, strict=False)]
 
     def _made(self, end: int) -> Sequence[Made]:
@@ -193,22 +193,22 @@ class Walk:
 
     def retime(self) -> None:
         """Compute due times again after the timeline has changed."""
-        self._block.dues = self.timeline.whens(self._block.at.points)
+        self._block.dues = self.rate_curve.whens(self._block.at.points)
 
-    def resplit(self, at: float, share: Share, passed: Checkpoint | None = None) -> None:
-        """Take `share` of the arrivals due from `at` on; call it when all before are taken.
+    def resplit(self, at: float, shard: Shard, passed: Checkpoint | None = None) -> None:
+        """Take `shard` of the arrivals due from `at` on; call it when all before are taken.
 
         `passed` is a place before `at`, where one is known: the way there need not be walked.
         """
         self._before += self._owned(self._first, self.k)
-        self.share = share
-        self._last = self.stream.first_from(passed or self._last, self.timeline.units(at))
+        self.shard = shard
+        self._last = self.process.first_from(passed or self._last, self.rate_curve.units(at))
         self._go_to(self._last)
         self._first = self.k
 
     def _owned(self, first: int, end: int) -> int:
         """Count this share's arrivals from `first`, which is one of them, up to before `end`."""
-        return max(0, (end - first + self.share.of - 1) // self.share.of)
+        return max(0, (end - first + self.shard.of - 1) // self.shard.of)
 
     def _find(self, s: float, *, closed: bool) -> Checkpoint:
         """Return the first place from the upcoming arrival on that is due after `s` (or at it).
@@ -220,12 +220,12 @@ class Walk:
         i = bisect(block.dues, s, self._i)
         if i < len(block.ks):
             return block.ks[i], block.at.before[i]
-        place, stream, timeline = block.end, self.stream, self.timeline
-        if stream.kind != "poisson":
-            place = (max(place[0], floor(timeline.units(s)) - 1), 0)
+        place, process, rate_curve = block.end, self.process, self.rate_curve
+        if process.kind != "poisson":
+            place = (max(place[0], floor(rate_curve.units(s)) - 1), 0)
         while True:
-            points, before, after = stream.points(place)
-            i = bisect(timeline.whens(points), s)
+            points, before, after = process.points(place)
+            i = bisect(rate_curve.whens(points), s)
             if i < len(points):
                 return place[0] + i, before[i]
             place = (place[0] + len(points), after[-1])
@@ -241,15 +241,15 @@ class Walk:
 
     def _go_to(self, place: Checkpoint) -> None:
         """Make the first arrival of this share at or after `place` the upcoming one."""
-        stream, (part, of) = self.stream, self.share
+        process, (part, of) = self.process, self.shard
         while True:
             k, _ = place
-            points, before, after = stream.points(place)
+            points, before, after = process.points(place)
             place = (k + len(points), after[-1])
             first = (part - k) % of
             if first < len(points):
                 break
         own = slice(first, None, of)
         at = Points(points[own], before[own], after[own])
-        ks, drawn = range(k, k + len(points))[own], stream.drawn_from(k)[:, own]
-        self._block, self._i = _Block(ks, at, self.timeline.whens(at.points), drawn, place), 0
+        ks, drawn = range(k, k + len(points))[own], process.drawn_from(k)[:, own]
+        self._block, self._i = _Block(ks, at, self.rate_curve.whens(at.points), drawn, place), 0

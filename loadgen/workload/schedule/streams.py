@@ -52,7 +52,7 @@ def units(draws: Drawn) -> NDArray[np.float64]:
     return (draws >> 11).astype(np.float64) * 2.0**-53
 
 
-class Stream:
+class ArrivalProcess:
     """The endless arrivals of one operation for one seed, in unit-rate time.
 
     An arrival's draws are four uniform 64-bit integers: the first places it in time, the second

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from loadgen.errors import JournalFullError, RecordError
-from loadgen.load.live_changes import Pause, Tuning
+from loadgen.load.live_changes import LiveChanges, Pause
 from loadgen.load.swarm import Swarm
 from loadgen.record.writer import RunRecord
 from loadgen.workload.schedule.mix import OPERATIONS, Mix
@@ -61,10 +61,10 @@ def swarm(tmp_path: Path) -> Announcements:
 
 
 @pytest.fixture
-def tuning(tmp_path: Path, swarm: Announcements) -> Tuning:
+def live_changes(tmp_path: Path, swarm: Announcements) -> LiveChanges:
     """Return what changes it: 10 an hour of each operation, steady."""
     record = RunRecord.create(tmp_path, "run-1")
-    return Tuning(cast("Swarm", swarm), record, plan())
+    return LiveChanges(cast("Swarm", swarm), record, plan())
 
 
 def plan() -> Plan:
@@ -74,61 +74,65 @@ def plan() -> Plan:
 
 
 def test_a_change_is_on_the_disk_before_it_is_announced(
-    tuning: Tuning, swarm: Announcements
+    live_changes: LiveChanges, swarm: Announcements
 ) -> None:
     """A master that is killed while it tells its workers leaves a run that can be resumed."""
-    tuning.change({"insert_order": 20.0}, "burst", by="door")
-    tuning.pause("a while", by="watch")
-    tuning.resume(by="door")
+    live_changes.change({"insert_order": 20.0}, "burst", by="door")
+    live_changes.pause("a while", by="watch")
+    live_changes.resume(by="door")
     assert [entry["kind"] for entry in swarm.seen] == ["rate_change", "pause", "resume"]
     assert swarm.seen[0]["rates_per_hour"] == {"insert_order": {"from": 10.0, "to": 20.0}}
     assert swarm.seen[0]["profile"] == {"from": "steady", "to": "burst"}
-    tuning._record.flush()  # as the sampler does
+    live_changes._record.flush()  # as the sampler does
     kept = json.loads(swarm.file.read_bytes())["journal"]
     assert kept == [entry | {"applied_by": "2 of 2"} for entry in swarm.seen]
-    assert tuning.applied_by == "2 of 2"
+    assert live_changes.applied_by == "2 of 2"
 
 
-def test_a_pause_ends_once_the_clock_has_started(tuning: Tuning, swarm: Announcements) -> None:
+def test_a_pause_ends_once_the_clock_has_started(
+    live_changes: LiveChanges, swarm: Announcements
+) -> None:
     """A run that is resumed in a pause may be told to go on before it has a connection."""
-    tuning.paused = Pause("a while", "watch")
+    live_changes.paused = Pause("a while", "watch")
     swarm.starts_in = 4
-    tuning.resume(by="door")
+    live_changes.resume(by="door")
     assert swarm.starts_in == 0
     assert [entry["kind"] for entry in swarm.seen] == ["resume"]
-    assert tuning.paused is None
+    assert live_changes.paused is None
 
 
-def test_what_can_not_be_journaled_is_not_in_force(tuning: Tuning, swarm: Announcements) -> None:
+def test_what_can_not_be_journaled_is_not_in_force(
+    live_changes: LiveChanges, swarm: Announcements
+) -> None:
     """It can be asked for again, and is not said to be done."""
     swarm.file.parent.rename(swarm.file.parent.with_name("gone"))
     with pytest.raises(RecordError):
-        tuning.pause("a while", by="door")
+        live_changes.pause("a while", by="door")
     with pytest.raises(RecordError):
-        tuning.change({"insert_order": 20.0}, by="door")
-    assert tuning.paused is None
-    assert tuning.mix.rates_per_hour["insert_order"] == 10.0
+        live_changes.change({"insert_order": 20.0}, by="door")
+    assert live_changes.paused is None
+    assert live_changes.mix.rates_per_hour["insert_order"] == 10.0
     assert swarm.seen == []
 
 
 def test_changes_are_bounded_and_a_pause_is_never_refused(
-    tuning: Tuning, swarm: Announcements, monkeypatch: pytest.MonkeyPatch
+    live_changes: LiveChanges, swarm: Announcements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each is kept for a resume, so there can't be any number; a pause may protect the source."""
     monkeypatch.setattr("loadgen.load.live_changes._MOST_OF_A_KIND", 3)
     for n in range(1, 4):
-        tuning.change({"insert_order": 10.0 + n}, by="door")
-        tuning.pause("a while", by="door")
-        tuning.resume(by="door")
+        live_changes.change({"insert_order": 10.0 + n}, by="door")
+        live_changes.pause("a while", by="door")
+        live_changes.resume(by="door")
     with pytest.raises(JournalFullError, match="this run has had 3 changes of rates"):
-        tuning.change({"insert_order": 20.0}, by="door")
-    assert tuning.mix.rates_per_hour["insert_order"] == 13.0
-    tuning.change({"insert_order": 13.0}, by="door")  # it is in force: nothing to note
-    tuning.pause("the disk fills up", by="watch")
+        live_changes.change({"insert_order": 20.0}, by="door")
+    assert live_changes.mix.rates_per_hour["insert_order"] == 13.0
+    live_changes.change({"insert_order": 13.0}, by="door")  # it is in force: nothing to note
+    live_changes.pause("the disk fills up", by="watch")
     with pytest.raises(JournalFullError, match="this run has had 3 pauses"):
-        tuning.resume(by="door")
-    assert tuning.paused == Pause("the disk fills up", "watch")
+        live_changes.resume(by="door")
+    assert live_changes.paused == Pause("the disk fills up", "watch")
     assert len(swarm.seen) == 10
-    again = Tuning(tuning._swarm, RunRecord.open(tuning._record.path), plan())
+    again = LiveChanges(live_changes._swarm, RunRecord.open(live_changes._record.path), plan())
     with pytest.raises(JournalFullError):  # also after a resume
         again.change({"insert_order": 20.0}, by="door")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loadgen.record.rows import MarkerSample
 from loadgen.source.markers import Marker
-from loadgen.watch.marker_reader import BUCKETS, Deliveries, Look, Sightings
+from loadgen.watch.marker_reader import BUCKETS, Deliveries, Look, MarkerReader
 
 ZERO = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 
@@ -19,9 +19,9 @@ def at(seconds: float) -> datetime:
     return ZERO + timedelta(seconds=seconds)
 
 
-def three() -> Sightings:
+def three() -> MarkerReader:
     """Return sightings of tools a and b, of markers written at 10, 20 and 30 s."""
-    found = Sightings(["a", "b"])
+    found = MarkerReader(["a", "b"])
     for sequence in (1, 2, 3):
         found.wrote(Marker(sequence, at(10 * sequence)))
     return found
@@ -29,12 +29,12 @@ def three() -> Sightings:
 
 def test_a_look_settles_all_markers_up_to_the_newest() -> None:
     """Each is a row with its own delivery; what is left is unseen; another tool is not touched."""
-    sightings = three()
-    rows = sightings.saw("a", Look(2, at(18), at(25)))
+    reader = three()
+    rows = reader.saw("a", Look(2, at(18), at(25)))
     assert [(row.sequence, row.delivery_seconds) for row in rows] == [(1, 15.0), (2, 5.0)]
-    assert [row.sequence for row in sightings.unseen("a")] == [3]
-    assert [row.sequence for row in sightings.unseen("b")] == [1, 2, 3]
-    assert sightings.saw("a", Look(2, at(25), at(26))) == []
+    assert [row.sequence for row in reader.unseen("a")] == [3]
+    assert [row.sequence for row in reader.unseen("b")] == [1, 2, 3]
+    assert reader.saw("a", Look(2, at(25), at(26))) == []
 
 
 def test_poll_seconds_are_our_own_share_of_a_delivery() -> None:
@@ -47,50 +47,50 @@ def test_poll_seconds_are_our_own_share_of_a_delivery() -> None:
 
 def test_a_marker_seen_before_its_commit_was_heard_of_is_settled_later() -> None:
     """A destination may be quicker than the commit's answer."""
-    sightings = Sightings(["a"])
-    assert sightings.saw("a", Look(1, None, at(9))) == []
-    sightings.wrote(Marker(1, at(10)))
-    (row,) = sightings.saw("a", Look(1, at(9), at(11)))
+    reader = MarkerReader(["a"])
+    assert reader.saw("a", Look(1, None, at(9))) == []
+    reader.wrote(Marker(1, at(10)))
+    (row,) = reader.saw("a", Look(1, at(9), at(11)))
     assert row.delivery_seconds == 1.0
 
 
 def test_a_copy_that_goes_back_is_told_once_and_so_is_its_return() -> None:
     """It is as old as what it shows now; markers that it had shown are not delivered again."""
-    sightings = three()
+    reader = three()
     looks = [Look(shown, None, at(50)) for shown in (2, None, None, 1, 2, 3)]
     told = []
     for look in looks:
-        turn = sightings.turned("a", look)
+        turn = reader.turned("a", look)
         told.append(turn and (turn.newest, turn.shows, turn.went_back))
-        sightings.saw("a", look)
+        reader.saw("a", look)
     assert told == [None, (2, 0, True), None, None, (2, 2, False), None]
-    sightings.turned("a", Look(1, None, at(50)))
-    assert sightings.freshness("a", at(50)) == 40.0
-    sightings.turned("a", Look(None, None, at(50)))
-    assert sightings.freshness("a", at(60)) == 50.0  # of the oldest that should be there
-    assert sightings.saw("a", Look(3, None, at(51))) == []
+    reader.turned("a", Look(1, None, at(50)))
+    assert reader.freshness("a", at(50)) == 40.0
+    reader.turned("a", Look(None, None, at(50)))
+    assert reader.freshness("a", at(60)) == 50.0  # of the oldest that should be there
+    assert reader.saw("a", Look(3, None, at(51))) == []
 
 
 def test_freshness_is_the_age_of_the_newest_marker_seen() -> None:
     """Before the first it is the age of the oldest one that should be there."""
-    sightings = three()
-    assert Sightings(["a"]).freshness("a", at(50)) is None
-    assert sightings.freshness("a", at(50)) == 40.0
-    sightings.saw("a", Look(2, None, at(25)))
-    assert sightings.freshness("a", at(50)) == 30.0
-    assert sightings.freshness("b", at(50)) == 40.0
+    reader = three()
+    assert MarkerReader(["a"]).freshness("a", at(50)) is None
+    assert reader.freshness("a", at(50)) == 40.0
+    reader.saw("a", Look(2, None, at(25)))
+    assert reader.freshness("a", at(50)) == 30.0
+    assert reader.freshness("b", at(50)) == 40.0
 
 
 def test_a_watch_that_begins_anew_goes_on_where_the_record_is() -> None:
     """What it has as seen stays seen, with its time; the first gap is where markers are sought."""
     known = [MarkerSample("a", n, at(n), at(n + 1), 1.0, 1.0) for n in (1, 2)]
-    sightings = Sightings(["a", "b"], [*known, MarkerSample("gone", 4, at(4), at(5), 1.0, 1.0)])
-    assert sightings.last() == 2
+    reader = MarkerReader(["a", "b"], [*known, MarkerSample("gone", 4, at(4), at(5), 1.0, 1.0)])
+    assert reader.last() == 2
     for sequence in (1, 2, 3):
-        sightings.wrote(Marker(sequence, at(100 + sequence)))
-    assert sightings.last() == 4
-    assert [row.sequence for row in sightings.unseen("a")] == [3, 4]
-    assert sightings.unseen("b")[0].written_at == at(1)
+        reader.wrote(Marker(sequence, at(100 + sequence)))
+    assert reader.last() == 4
+    assert [row.sequence for row in reader.unseen("a")] == [3, 4]
+    assert reader.unseen("b")[0].written_at == at(1)
 
 
 @given(
@@ -101,17 +101,15 @@ def test_a_watch_that_begins_anew_goes_on_where_the_record_is() -> None:
 )
 def test_each_marker_is_a_row_once(steps: list[tuple[str, int, float]]) -> None:
     """Seen or unseen, none twice and none left out; its share of waiting is within its delivery."""
-    sightings, rows, clock, previous = Sightings(["a"]), [], 0.0, None
+    reader, rows, clock, previous = MarkerReader(["a"]), [], 0.0, None
     for what, newest, seconds in steps:
         clock += seconds
         if what == "write":
-            sightings.wrote(Marker(sightings.last() + 1, at(clock)))
+            reader.wrote(Marker(reader.last() + 1, at(clock)))
         else:
-            rows += sightings.saw("a", Look(newest or None, previous, at(clock)))
+            rows += reader.saw("a", Look(newest or None, previous, at(clock)))
             previous = at(clock)
-    assert [row.sequence for row in rows + sightings.unseen("a")] == list(
-        range(1, sightings.last() + 1)
-    )
+    assert [row.sequence for row in rows + reader.unseen("a")] == list(range(1, reader.last() + 1))
     for row in rows:
         assert 0 <= (row.poll_seconds or 0.0) <= (row.delivery_seconds or 0.0)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from loadgen.workload.generator_health import Marks, Vitals, late_after, p99, worst
+from loadgen.workload.generator_health import GeneratorHealth, Marks, late_after, p99, worst
 
-HEALTHY = Vitals(
+HEALTHY = GeneratorHealth(
     begin=100,
     end=101,
     lag_p99=0.001,
@@ -50,7 +50,7 @@ def test_what_is_remembered_does_not_grow() -> None:
     """Two days of marked seconds are counted and forgotten."""
     marks = Marks()
     day = [STALLED._replace(begin=s, end=s + 1) for s in range(5000)]
-    assert sum(marks.add([vitals]) for vitals in day) == 5000
+    assert sum(marks.add([health]) for health in day) == 5000
     assert len(marks._seconds) <= 600
 
 

@@ -21,11 +21,11 @@ from loadgen.costs.snowflake.usage import Connection
 from loadgen.errors import DestinationError
 from loadgen.source.postgres import connect
 from loadgen.tools.columns import Column, quoted
-from loadgen.tools.readers.duckdb import DuckdbDoor
+from loadgen.tools.readers.duckdb import DuckdbReader
 from loadgen.tools.readers.factory import MarkerProbe, located
-from loadgen.tools.readers.postgres import PostgresDoor
+from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.readers.reader import BusyError
-from loadgen.tools.readers.snowflake import SnowflakeDoor
+from loadgen.tools.readers.snowflake import SnowflakeReader
 from loadgen.tools.readers.snowflake_connection import (
     account_names,
     login,
@@ -52,7 +52,7 @@ def test_questions_wait_for_a_connection_where_there_are_few(database: str) -> N
         try:
             place = database.partition("@")[2]
             with (
-                closing(PostgresDoor(f"postgresql://narrow:narrow@{place}")) as door,
+                closing(PostgresReader(f"postgresql://narrow:narrow@{place}")) as door,
                 ThreadPoolExecutor(3) as pool,
             ):
                 asked = "SELECT pg_backend_pid() FROM pg_sleep(0.1)"
@@ -76,7 +76,7 @@ def test_a_connection_that_is_cut_is_said_and_made_anew(database: str) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE wait_event = 'PgSleep' AND datname = current_database()"
     )
-    with closing(PostgresDoor(database)) as door, ThreadPoolExecutor(1) as pool:
+    with closing(PostgresReader(database)) as door, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(lambda: list(door.ask("SELECT 1 FROM pg_sleep(60)")))
         with connect(database) as conn:
             wait_for(lambda: conn.execute(cut.encode()).fetchall() == [(True,)], "its session")
@@ -92,7 +92,7 @@ def test_what_may_be_null_is_known(empty_database: str) -> None:
         conn.execute("INSERT INTO t VALUES (NULL, 1, NULL, 1)")
         conn.execute("ALTER TABLE t ADD NOT NULL late NOT VALID, ADD NOT NULL checked NOT VALID")
         conn.execute("ALTER TABLE t VALIDATE CONSTRAINT t_checked_not_null")
-    with closing(PostgresDoor(empty_database)) as door:
+    with closing(PostgresReader(empty_database)) as door:
         found = {column.name: column.nullable for column in door.tables("public")["t"]}
     assert found == {"free": True, "kept": False, "late": True, "checked": False}
 
@@ -105,9 +105,9 @@ def test_a_writer_s_lock_is_waited_for_and_then_busy(tmp_path: Path) -> None:
     with lock.open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(BusyError, match="busy: its tool writes to it"):
-            DuckdbDoor(file, patience=0.2).schemas()
+            DuckdbReader(file, patience=0.2).schemas()
         threading.Timer(0.3, fcntl.flock, (held, fcntl.LOCK_UN)).start()
-        assert DuckdbDoor(file, patience=30).schemas() == ["main"]
+        assert DuckdbReader(file, patience=30).schemas() == ["main"]
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -133,18 +133,18 @@ def test_a_writer_without_a_lock_file_is_waited_for(
     """DuckDB itself tells of another process; once that has ended, the question is answered."""
     file = tmp_path / "copy.duckdb"
     refused = threading.Semaphore(0)
-    connected = DuckdbDoor._connected
+    connected = DuckdbReader._connected
 
-    def connect_and_tell(door: DuckdbDoor) -> Any:
+    def connect_and_tell(door: DuckdbReader) -> Any:
         try:
             return connected(door)
         except BusyError:
             refused.release()
             raise
 
-    monkeypatch.setattr(DuckdbDoor, "_connected", connect_and_tell)
+    monkeypatch.setattr(DuckdbReader, "_connected", connect_and_tell)
     with foreign_writer(file) as writer, ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(DuckdbDoor(file).schemas)
+        asked = pool.submit(DuckdbReader(file).schemas)
         for _ in range(3):
             assert refused.acquire(timeout=30), "it did not try again"
         assert not asked.done()
@@ -158,7 +158,7 @@ def test_a_writer_that_never_lets_go_is_named(tmp_path: Path) -> None:
     with foreign_writer(file) as writer:
         said = rf"busy: process {writer.pid} \(.+\) writes to it, and did not end within 0\.3 s"
         with pytest.raises(BusyError, match=said):
-            DuckdbDoor(file, patience=0.3).schemas()
+            DuckdbReader(file, patience=0.3).schemas()
         with (tmp_path / "copy.duckdb.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -169,7 +169,7 @@ def test_a_file_that_is_no_database_is_not_waited_for(tmp_path: Path) -> None:
     file = tmp_path / "blocks" / "copy.duckdb"
     file.write_text("this is not a database " * 1000)
     with pytest.raises(DestinationError, match="can't be opened") as refused:
-        DuckdbDoor(file).schemas()
+        DuckdbReader(file).schemas()
     assert not isinstance(refused.value, BusyError)
 
 
@@ -177,7 +177,7 @@ def test_a_writer_has_its_turn_while_questions_go_on(tmp_path: Path) -> None:
     """However many there are: they keep its tool from writing for a few seconds at a time."""
     file = tmp_path / "copy.duckdb"
     duckdb.connect(str(file)).close()
-    door = DuckdbDoor(file)
+    door = DuckdbReader(file)
     through = threading.Event()
     answers: list[int] = []
 
@@ -219,7 +219,7 @@ def test_two_of_the_largest_questions_fit_into_memory(tmp_path: Path) -> None:
         for name, kind in (("id", "BIGINT"), ("word", "VARCHAR"))
     ]
     copy = TablePair("t", "duckdb", quoted("public", "t"), quoted("main", "t"), tuple(columns))
-    side = Side(DuckdbDoor(file), copy, of_copy=True)
+    side = Side(DuckdbReader(file), copy, of_copy=True)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda part: side.checksums(part, 1000), (first, second)))
     assert sum(one.rows for checksums in found for one in checksums.values()) == second.high
@@ -238,7 +238,7 @@ def test_times_that_postgres_can_t_hold_are_written_too(tmp_path: Path) -> None:
     }
     values = ", ".join(f"({one})" for one in times)
     text = written("duckdb", "timestamptz", "instant").format(c="t")
-    found = list(DuckdbDoor(file).ask(f"SELECT {text} FROM (VALUES {values}) AS v(t)"))
+    found = list(DuckdbReader(file).ask(f"SELECT {text} FROM (VALUES {values}) AS v(t)"))
     assert [one for (one,) in found] == list(times.values())
 
 
@@ -310,7 +310,7 @@ def test_our_questions_are_not_on_a_tools_bill() -> None:
     snowflake = 'kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nwarehouse = "ITS"'
     ours = {"snowflake_host": "127.0.0.1", "snowflake_warehouse": "OURS"}
     for given, warehouse in ((ours, "OURS"), ({"snowflake_host": "127.0.0.1"}, "ITS")):
-        door = SnowflakeDoor(tool_of(snowflake), load_settings(given))
+        door = SnowflakeReader(tool_of(snowflake), load_settings(given))
         assert door.login()["warehouse"] == warehouse
 
 
@@ -318,12 +318,12 @@ def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
     """What is missing is named; only an emulator goes without a key."""
     tool = tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nrole = "R"')
     with pytest.raises(DestinationError, match="SNOWFLAKE_ACCOUNT is not set"):
-        SnowflakeDoor(tool, load_settings({})).login()
+        SnowflakeReader(tool, load_settings({})).login()
     given = {"snowflake_account": "a", "snowflake_user": "u"}
     with pytest.raises(DestinationError, match="SNOWFLAKE_PRIVATE_KEY_PATH is not set"):
-        SnowflakeDoor(tool, load_settings(given)).login()
+        SnowflakeReader(tool, load_settings(given)).login()
     key = {**given, "snowflake_private_key_path": tmp_path / "key.p8"}
-    door = SnowflakeDoor(tool, load_settings(key))
+    door = SnowflakeReader(tool, load_settings(key))
     assert "password" not in door.login()
     assert door.login()["role"] == "R"
     with pytest.raises(DestinationError, match="the private key can't be read"):
@@ -349,7 +349,7 @@ def snowflake_tool(more: str = "") -> Tool:
 
 def test_the_cause_in_the_second_line_is_shown(server: SnowflakeServer) -> None:
     """Snowflake's first line says that a statement is wrong, and the second what of it."""
-    door = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    door = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     for asked in (lambda: list(door.ask("SELECT 1")), lambda: door.named("SELECT 1")):
         with pytest.raises(DestinationError, match="does not exist or not authorized") as refused:
             asked()
@@ -367,13 +367,13 @@ def test_a_database_is_found_as_snowflake_folds_its_name(server: SnowflakeServer
     """In small letters as well; one that is called so exactly comes first."""
     server.answers["SHOW DATABASES"] = (("name",), [("OTHER",), ("DB_ELT_FIVETRAN",)])
     server.answers["SELECT schema_name"] = (("SCHEMA_NAME",), [("PUBLIC",)])
-    door = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    door = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     assert door.schemas() == ["PUBLIC"]
     assert 'FROM "DB_ELT_FIVETRAN".information_schema' in server.asked[-1]
     assert located(snowflake_tool(), door).place_of("users") == '"DB_ELT_FIVETRAN"."PUBLIC"."USERS"'
     door.close()
     server.answers["SHOW DATABASES"] = (("name",), [("DB_ELT_FIVETRAN",), ("db_elt_fivetran",)])
-    exact = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    exact = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     assert exact.database == "db_elt_fivetran"
     exact.close()
 
@@ -381,13 +381,13 @@ def test_a_database_is_found_as_snowflake_folds_its_name(server: SnowflakeServer
 def test_what_is_there_instead_of_a_database_or_schema_is_shown(server: SnowflakeServer) -> None:
     """One that differs in case, or is nearly it."""
     server.answers["SHOW DATABASES"] = (("name",), [("Db_Elt_Fivetran",)])
-    door = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    door = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     with pytest.raises(DestinationError, match="; there is Db_Elt_Fivetran: correct database in"):
         door.schemas()
     door.close()
     server.answers["SHOW DATABASES"] = (("name",), [("DB_ELT_FIVETRAN",)])
     server.answers["SELECT schema_name"] = (("SCHEMA_NAME",), [("app_public",)])
-    door = SnowflakeDoor(snowflake_tool(), load_settings(server.settings))
+    door = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     with pytest.raises(DestinationError, match=r"no schema APP_PUBLIC at .*; there is app_public:"):
         located(snowflake_tool('schema = "APP_PUBLIC"'), door)
     door.close()
@@ -454,7 +454,7 @@ def test_a_key_with_a_passphrase_logs_in(name: str, keys: Path, server: Snowflak
     }
     settings = load_settings(given)
     assert PASSPHRASE not in f"{settings!r} {settings.public()}"
-    door = SnowflakeDoor(snowflake_tool(), settings)
+    door = SnowflakeReader(snowflake_tool(), settings)
     assert door.database == "DB_ELT_FIVETRAN"
     door.close()
     (told,) = server.logins
@@ -472,10 +472,10 @@ def test_what_a_passphrase_lacks_is_one_line(keys: Path, server: SnowflakeServer
     }
     missing = "closed.p8 has a passphrase: set SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"
     with pytest.raises(DestinationError, match=missing):
-        SnowflakeDoor(snowflake_tool(), load_settings(given)).schemas()
+        SnowflakeReader(snowflake_tool(), load_settings(given)).schemas()
     wrong = load_settings({**given, "snowflake_private_key_passphrase": "not it"})
     with pytest.raises(DestinationError, match="correct the passphrase") as refused:
-        SnowflakeDoor(snowflake_tool(), wrong).schemas()
+        SnowflakeReader(snowflake_tool(), wrong).schemas()
     assert "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE" in str(refused.value)
     assert "not it" not in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -489,4 +489,4 @@ def test_a_refused_key_is_told_from_an_account_that_is_away() -> None:
     tool = tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "D"')
     nowhere = {"snowflake_host": "127.0.0.1", "snowflake_port": 9, "snowflake_protocol": "http"}
     with pytest.raises(DestinationError, match=r"can't reach snowflake://127\.0\.0\.1/D"):
-        SnowflakeDoor(tool, load_settings(nowhere)).schemas()
+        SnowflakeReader(tool, load_settings(nowhere)).schemas()

@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from loadgen.tools.readers.shared import Shared
+from loadgen.tools.readers.shared import SharedConnection
 from tests.polling import wait_for
 
 
@@ -35,7 +35,7 @@ class Thing:
 def test_it_is_opened_for_a_use_and_closed_after_it() -> None:
     """Each time anew."""
     thing = Thing()
-    shared = Shared(thing.opened, turn=60)
+    shared = SharedConnection(thing.opened, turn=60)
     for number in (1, 2):
         with shared.lent() as lent:
             assert lent == f"number {number}"
@@ -46,7 +46,7 @@ def test_it_is_opened_for_a_use_and_closed_after_it() -> None:
 def test_several_users_have_one_and_the_last_closes_it() -> None:
     """Whoever that is."""
     thing = Thing()
-    shared = Shared(thing.opened, turn=60)
+    shared = SharedConnection(thing.opened, turn=60)
     with shared.lent() as first:
         with ThreadPoolExecutor(1) as pool:
             other = shared.lent()
@@ -60,7 +60,7 @@ def test_several_users_have_one_and_the_last_closes_it() -> None:
 def test_kept_it_stays_open_between_uses() -> None:
     """Not before the first, and not longer than it is kept."""
     thing = Thing()
-    shared = Shared(thing.opened, turn=60)
+    shared = SharedConnection(thing.opened, turn=60)
     with shared.kept():
         assert thing.events == []
         for _ in range(3):
@@ -73,7 +73,7 @@ def test_kept_it_stays_open_between_uses() -> None:
 def test_after_its_turn_it_is_closed_though_it_is_kept() -> None:
     """Also where nobody asks for it any more."""
     thing = Thing()
-    shared = Shared(thing.opened, turn=0.05)
+    shared = SharedConnection(thing.opened, turn=0.05)
     with shared.kept():
         with shared.lent():
             pass
@@ -86,7 +86,7 @@ def test_after_its_turn_it_is_closed_though_it_is_kept() -> None:
 def test_after_its_turn_who_has_it_keeps_it_and_others_wait() -> None:
     """So a use is never cut short, and uses that overlap do not keep it open for ever."""
     thing = Thing()
-    shared = Shared(thing.opened, turn=0.05)
+    shared = SharedConnection(thing.opened, turn=0.05)
     through = Event()
 
     def use() -> str:
@@ -107,7 +107,7 @@ def test_after_its_turn_who_has_it_keeps_it_and_others_wait() -> None:
 def test_what_can_t_be_opened_is_said_and_tried_again() -> None:
     """One failure leaves nothing behind."""
     thing = Thing()
-    shared = Shared(thing.opened, turn=60)
+    shared = SharedConnection(thing.opened, turn=60)
     thing.refuses = True
     with shared.kept():
         for _ in range(2):
@@ -122,7 +122,7 @@ def test_what_can_t_be_opened_is_said_and_tried_again() -> None:
 def test_a_use_that_fails_gives_it_back() -> None:
     """And does not close it for the others."""
     thing = Thing()
-    shared = Shared(thing.opened, turn=60)
+    shared = SharedConnection(thing.opened, turn=60)
     with shared.kept():
         with pytest.raises(ValueError, match="oops"), shared.lent():
             raise ValueError("oops")
@@ -133,7 +133,7 @@ def test_a_use_that_fails_gives_it_back() -> None:
 def test_a_closing_that_fails_keeps_nobody_waiting() -> None:
     """It is said to the one who closes, and the next one has it opened anew."""
     thing = Thing()
-    shared = Shared(thing.opened, turn=0.05)
+    shared = SharedConnection(thing.opened, turn=0.05)
     thing.closes = False
     with shared.kept():
         with pytest.raises(OSError, match="stuck"), shared.lent():

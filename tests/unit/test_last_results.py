@@ -11,7 +11,7 @@ from loadgen.errors import RecordError
 from loadgen.record.costs import CostLine, Costs, not_priced, write_costs
 from loadgen.record.writer import VERIFY_FILE, RunRecord
 from loadgen.verify.findings import KINDS
-from loadgen.watch.last_results import Kept, KeptReader
+from loadgen.watch.last_results import LastResults, LastResultsReader
 from tests.records import START, Made, write_run
 
 
@@ -45,16 +45,16 @@ def line(tool: str, category: str, dollars: str) -> CostLine:
 
 def test_without_a_run_there_is_nothing(tmp_path: Path) -> None:
     """Nor in a run that nobody has verified or priced."""
-    assert KeptReader(tmp_path).read() == Kept()
+    assert LastResultsReader(tmp_path).read() == LastResults()
     write_run(tmp_path, Made(seconds=2))
-    assert KeptReader(tmp_path).read() == Kept()
+    assert LastResultsReader(tmp_path).read() == LastResults()
 
 
 def test_findings_and_dollars_are_those_of_the_files(tmp_path: Path) -> None:
     """Each kind of a tool that was verified, zeros too; what is not priced is not nothing."""
     path = write_run(tmp_path, Made(seconds=2))
-    reader = KeptReader(tmp_path)
-    assert reader.read() == Kept()
+    reader = LastResultsReader(tmp_path)
+    assert reader.read() == LastResults()
     RunRecord.open(path).write_verify(VERIFIED)
     lines = [line("dlt", "compute", "0.25"), line("dlt", "compute", "0.5")]
     write_costs(path, Costs(START, (*lines, not_priced("copy", "service", "plan", "no card"))))
@@ -72,7 +72,7 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     """And one that can't be understood is said."""
     path = write_run(tmp_path, Made(seconds=2))
     RunRecord.open(path).write_verify(VERIFIED)
-    reader = KeptReader(tmp_path)
+    reader = LastResultsReader(tmp_path)
     assert reader.read().rows
     (path / VERIFY_FILE).write_text("{")
     os.utime(path / VERIFY_FILE, (1, 1))
