@@ -20,7 +20,7 @@ from typing import Any, Final, NoReturn
 from loadgen import __version__
 from loadgen.errors import PlaygroundError, error_lines, one_line
 from loadgen.record.files import PRIVATE_UMASK
-from loadgen.screen import guarded_output
+from loadgen.terminal import guarded_output
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
 _CLEAN_UP_SECONDS: Final = 180.0  # for an interrupted command; a server may not answer any more

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from loadgen import text
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
 from loadgen.record.costs import (
@@ -177,12 +178,11 @@ def _show(folder: Path, costs: Costs) -> None:
 
 
 def _usage(band: dict[str, Any], begins: str) -> None:
-    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
-    low, likely, high = (words.gigabytes(one) for one in band["bytes"])
+    low, likely, high = (text.gigabytes(one) for one in band["bytes"])
     _wrapped(
-        f"{begins} {words.big(band['changes'])} changes, about "
-        f"{words.big(band['distinct_rows'][1])} distinct rows, {likely} ({low} to {high})"
+        f"{begins} {text.big(band['changes'])} changes, about "
+        f"{text.big(band['distinct_rows'][1])} distinct rows, {likely} ({low} to {high})"
     )
 
 
@@ -198,7 +198,7 @@ def _lines(lines: Sequence[CostLine]) -> None:
                 tool,
                 line.payer,
                 line.category,
-                words.counted(line.quantity, line.unit),
+                text.counted(line.quantity, line.unit),
                 words.total(Total.of([line])),
                 line.basis,
                 line.grade,
@@ -234,9 +234,8 @@ def _efficiency(spent: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _figure(number: Decimal | None) -> str:
-    from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
-    return "not known" if number is None else words.quantity(number)
+    return "not known" if number is None else text.four_digits(number)
 
 
 def _months(months: Sequence[dict[str, Any]]) -> None:
@@ -247,9 +246,9 @@ def _months(months: Sequence[dict[str, Any]]) -> None:
         (
             words.vendor(month["vendor"]),
             month["plan"],
-            words.span(month["least"], month["most"]),
-            words.dollars(month["per_million_changes"]),
-            words.dollars(month["per_million_rows"]),
+            text.dollar_range(month["least"], month["most"]),
+            text.dollars(month["per_million_changes"]),
+            text.dollars(month["per_million_rows"]),
             month["grade"],
             str(month["as_of"] or ""),
         )
@@ -265,10 +264,10 @@ def _once(outlook: Mapping[str, Any]) -> None:
     baseline = outlook["baseline"]
     if baseline is None:
         return
-    low, likely, high = (words.gigabytes(size) for size in baseline["bytes"])
+    low, likely, high = (text.gigabytes(size) for size in baseline["bytes"])
     print()
     _wrapped(
-        f"Once, for the baseline of {words.big(baseline['rows'])} rows, {likely} ({low} to {high}):"
+        f"Once, for the baseline of {text.big(baseline['rows'])} rows, {likely} ({low} to {high}):"
     )
     rows = [
         ("vendor", "plan", *(line["category"] for line in outlook["months"][0]["once"]), "grade")
@@ -277,7 +276,7 @@ def _once(outlook: Mapping[str, Any]) -> None:
         (
             words.vendor(month["vendor"]),
             month["plan"],
-            *(words.dollars(line["amount"] and Decimal(line["amount"])) for line in month["once"]),
+            *(text.dollars(line["amount"] and Decimal(line["amount"])) for line in month["once"]),
             " ".join(dict.fromkeys(line["grade"] for line in month["once"])),
         )
         for month in outlook["months"]

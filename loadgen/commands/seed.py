@@ -15,10 +15,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.screen import own_words
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.seed import Phase, SeedResult, Step, asked, seed
+from loadgen.terminal import own_words
 from loadgen.workload.data.baseline_rows import TABLES
 
 _EXAMPLE: Final = "example: loadgen seed --users 100000 --orders 500000 --events 2000000"

@@ -13,10 +13,10 @@ from rich.table import Table
 from loadgen.config.settings import load_settings
 from loadgen.errors import RecordError
 from loadgen.record.reader import Run, find_run, load_run
-from loadgen.screen import own_words
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, mask
 from loadgen.source.validate import LastRun, Validation, validate
+from loadgen.terminal import own_words
 
 _EXAMPLE = "example: loadgen validate --json | jq .checks"
 

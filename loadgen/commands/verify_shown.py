@@ -11,7 +11,7 @@ from rich.markup import escape as as_text
 from rich.table import Table
 
 from loadgen.errors import printable
-from loadgen.screen import own_words
+from loadgen.terminal import own_words
 from loadgen.verify.cases import example, said
 from loadgen.verify.findings import KINDS, Finding, Kind
 from loadgen.verify.outcome import ToolOutcome

@@ -18,13 +18,13 @@ from loadgen.costs.estimate import Priced
 from loadgen.costs.experiment import with_markers
 from loadgen.costs.projection import outlook
 from loadgen.costs.source import CostSource
-from loadgen.costs.text import dollars, plural
 from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
 from loadgen.costs.vendors import VendorPrices, choices, run_usage
 from loadgen.costs.workload import Baseline, Workload, so_far, workload_of
 from loadgen.record.costs import CostLine, Costs, Total, not_priced
 from loadgen.record.reader import load_run
 from loadgen.record.run import Run
+from loadgen.text import dollars, plural
 from loadgen.tools.tools_file import Tool, load_tools
 
 OLD_PRICE: Final = "old price:"

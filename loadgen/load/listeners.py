@@ -42,10 +42,10 @@ from loadgen.load.user import PostgresUser
 from loadgen.load.worker import Worker
 from loadgen.load.worker_swarm import WorkersSwarm
 from loadgen.record.files import PRIVATE_UMASK
-from loadgen.screen import guard_output
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
 from loadgen.source.schema import migrate
+from loadgen.terminal import guard_output
 from loadgen.web_access import require_token
 from loadgen.workload.schedule.plan import Plan, new_run_id
 

@@ -6,8 +6,8 @@ from typing import Final
 from markupsafe import Markup
 
 from loadgen.errors import printable
-from loadgen.report.table import Table
 from loadgen.report.tables import load
+from loadgen.text import Table
 
 # What Markdown would take for HTML; before a digit (<0.01%) it takes neither sign for a tag.
 _HTML_SIGNS: Final = {r"&": "&amp;", r"<(?!\d)": "&lt;", r">(?!\d)": "&gt;"}

@@ -14,12 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadgen import __version__
+from loadgen import text as words
 from loadgen.config.grafana_link import load_dashboard
 from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
 from loadgen.record.costs import COSTS_AGAIN, COSTS_FILE, Costs
 from loadgen.record.reader import Run
-from loadgen.report import text as words
 from loadgen.report.analysis import judging
 from loadgen.report.analysis.impact import Impact, impact_table
 from loadgen.report.analysis.recovery import Recovery
@@ -31,10 +31,10 @@ from loadgen.report.charts import palette, svg
 from loadgen.report.charts.chart_list import ChartList, charts
 from loadgen.report.charts.freshness import TALL, WIDE, Saw, draw_freshness
 from loadgen.report.markdown import escaped, plain_table
-from loadgen.report.table import Table
 from loadgen.report.tables import load
 from loadgen.report.tables.costs import cost_section
 from loadgen.report.tables.tools import Copies
+from loadgen.text import Table
 from loadgen.untrusted import reading
 from loadgen.workload.outcome import TOLERANCE
 

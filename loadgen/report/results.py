@@ -15,7 +15,7 @@ from loadgen.report.analysis.impact import NOT_MEASURED
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.decision_matrix import HEAD, LABELS, MATRIX, NOTES, PEOPLES, Words, checksum
 from loadgen.report.markdown import escaped, plain_table
-from loadgen.report.table import Column, Table
+from loadgen.text import Column, Table
 
 _INTRO: Final = (
     "Rows by *loadgen* are filled in by `loadgen report`, each time it writes this file. Those by "

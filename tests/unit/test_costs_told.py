@@ -10,12 +10,13 @@ import pytest
 
 from loadgen.costs.cards import load_cards
 from loadgen.costs.projection import outlook
-from loadgen.costs.text import big, counted, dollars, gigabytes, quantity, span, total
+from loadgen.costs.text import total
 from loadgen.costs.vendors import VendorPrices
 from loadgen.costs.workload import workload_of
 from loadgen.record.costs import Costs, Total, not_priced, read_costs, write_costs
 from loadgen.record.reader import load_run
 from loadgen.report.tables.costs import cost_section
+from loadgen.text import big, counted, dollar_range, dollars, four_digits, gigabytes
 from tests.records import START, Made, write_run
 
 DAY = date(2026, 11, 23)
@@ -30,11 +31,11 @@ def test_money_is_said_as_it_is_known() -> None:
         "$1,234.50",
     ]
     assert dollars(None) == "not priced"
-    assert span(Decimal(500), Decimal("39138.46")) == "$500 to $39,138"
-    assert span(Decimal("20.97"), Decimal("21.15")) == "$20.97 to $21.15"
-    assert span(Decimal("21.001"), Decimal("21.002")) == "$21.00"
-    assert span(Decimal(0), Decimal(40)) == "up to $40"
-    assert span(Decimal(5), None) == "$5.00 + not priced"
+    assert dollar_range(Decimal(500), Decimal("39138.46")) == "$500 to $39,138"
+    assert dollar_range(Decimal("20.97"), Decimal("21.15")) == "$20.97 to $21.15"
+    assert dollar_range(Decimal("21.001"), Decimal("21.002")) == "$21.00"
+    assert dollar_range(Decimal(0), Decimal(40)) == "up to $40"
+    assert dollar_range(Decimal(5), None) == "$5.00 + not priced"
     assert total(Total.of([not_priced("a", "customer", "b", "no right")])) == "not priced"
     assert (big(950), big(91_238_400), big(2.5e9)) == ("950", "91.2 million", "2.5 billion")
     assert (gigabytes(999), gigabytes(36_539_424_000)) == ("999 bytes", "36.5 GB")
@@ -59,7 +60,7 @@ def test_money_is_said_as_it_is_known() -> None:
 def test_no_number_is_shown_with_an_exponent(number: int, size: str, count: str) -> None:
     """What rounds up to a thousand is one of the next unit."""
     assert (gigabytes(number), big(number)) == (size, count)
-    assert "e" not in quantity(Decimal(number))
+    assert "e" not in four_digits(Decimal(number))
 
 
 def section_of(run: Path, added: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from loadgen.record.reader import read_verify
 from loadgen.record.writer import RunRecord
 from loadgen.report.folder import write_report
 from loadgen.report.markdown import escaped
-from loadgen.screen import guarded_output
+from loadgen.terminal import guarded_output
 from loadgen.verify.findings import Finding
 from loadgen.verify.outcome import TableOutcome, ToolOutcome
 from tests.conftest import clean_environment

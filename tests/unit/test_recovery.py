@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from loadgen import text
 from loadgen.record.rows import MarkerSample
 from loadgen.record.run import JournalEvent
-from loadgen.report import text
 from loadgen.report.analysis.deliveries import Deliveries, by_tool
 from loadgen.report.analysis.recovery import Interruption, interruptions, recovery_of
 from tests.records import START, marker

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from loadgen import text as words
 from loadgen.config.settings import HARD_CASES
 from loadgen.record.reader import read_deliveries
 from loadgen.record.rows import ExpectedMarker, SlotSample
 from loadgen.record.writer import RunRecord
-from loadgen.report import text as words
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.analysis.run_summary import study_in
 from loadgen.report.folder import write_report

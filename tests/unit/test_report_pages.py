@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from loadgen import text as words
 from loadgen.record.reader import load_run
 from loadgen.record.writer import RunRecord
-from loadgen.report import text as words
 from loadgen.report.folder import Written, write_report
 from tests.pages import markdown_tables, page_of
 from tests.records import BEFORE, RATES, START, Made, write_run

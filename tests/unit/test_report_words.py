@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.report import text as words
+from loadgen import text as words
 from loadgen.report.charts import palette
+from loadgen.report.tables.load import sqlstate_words
 
 OPERATION_COLORS = ("insert-order", "insert-event", "update-order-status", "soft-delete-user")
 # Severe colour blindness in linear RGB: Machado, Oliveira, Fernandes 2009.
@@ -185,7 +186,7 @@ def test_a_column_of_latencies_lines_up() -> None:
 )
 def test_a_sqlstate_is_named(sqlstate: str, text: str) -> None:
     """A code that few know by heart has its meaning beside it."""
-    assert words.sqlstate_words(sqlstate) == text
+    assert sqlstate_words(sqlstate) == text
 
 
 def test_values_read_as_settings_do() -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from loadgen import text as words
 from loadgen.config.settings import RATE_SETTINGS
 from loadgen.costs import text as money
 from loadgen.record.costs import Total
 from loadgen.record.run import Run
-from loadgen.report import text as words
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
 from loadgen.report.analysis.tool_summary import ToolSummary
@@ -273,7 +273,7 @@ def _share(value: Any) -> str:
 
 
 def _quantity(value: Any) -> str:
-    return NOT_MEASURED if value is None else money.quantity(value)
+    return NOT_MEASURED if value is None else words.four_digits(value)
 
 
 _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
@@ -309,7 +309,10 @@ _ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
             ("customer pays", _of_tool("paid", lambda found: _paid(found.customer))),
             ("service pays", _of_tool("paid", lambda found: _paid(found.service))),
             ("together", _of_tool("paid", lambda found: _paid(found.total))),
-            ("credits per 1M", _of_tool("warehouse_use", lambda one: _quantity(one.per_million_changes))),
+            (
+                "credits per 1M",
+                _of_tool("warehouse_use", lambda one: _quantity(one.per_million_changes)),
+            ),
             ("idle", _of_tool("warehouse_use", lambda one: _share(one.idle_share))),
         ),
     ),

@@ -8,8 +8,8 @@ from itertools import groupby
 from math import ceil
 from typing import Final
 
+from loadgen import text as words
 from loadgen.record.rows import MarkerSample
-from loadgen.report import text as words
 
 FEWEST_FOR_P95: Final = 20  # deliveries; of fewer a high quantile is one row's luck
 FEWEST_FOR_P99: Final = 100

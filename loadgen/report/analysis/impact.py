@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from loadgen import text
 from loadgen.record.run import Run, Spent
-from loadgen.report import text
-from loadgen.report.table import Column, Table
+from loadgen.text import Column, Table
 
 NOT_MEASURED: Final = "not measured"
 

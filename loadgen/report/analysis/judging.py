@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from loadgen import text
 from loadgen.config.thresholds import Judged, Judgement, Measured, Quantiles, Threshold
 from loadgen.record.reader import JournalEvent, OperationLatency, Totals
-from loadgen.report import text
 from loadgen.report.analysis.generator import Stretch
 from loadgen.report.analysis.run import Facts
-from loadgen.report.table import Column, Table
+from loadgen.text import Column, Table
 from loadgen.workload.outcome import Evidence, RunVerdict, verdict_of
 
 _RESULTS = {"pass": "passed", "missed": "MISSED", "not judged": "not judged"}

@@ -12,10 +12,10 @@ from itertools import islice, pairwise
 from statistics import median
 from typing import Any, Final
 
+from loadgen import text
 from loadgen.record.run import JournalEvent
-from loadgen.report import text
 from loadgen.report.analysis.deliveries import Deliveries, nearest
-from loadgen.report.table import Column, Table
+from loadgen.text import Column, Table
 
 _FEWEST: Final = 5  # arrivals, before which nothing is ordinary
 _LONGER: Final = 3  # times what is ordinary, so that it is called standing still

@@ -20,7 +20,7 @@ from loadgen.report.analysis.intervals import (
     skipped_beside,
     standstill,
 )
-from loadgen.report.text import OPERATION_WORDS
+from loadgen.text import OPERATION_WORDS
 
 # A first sample this close to the noted start is the start: a rate over less would be noise.
 _LATE_START_SECONDS = 0.2

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from loadgen import text as words
 from loadgen.costs import text as money
 from loadgen.record.costs import CostLine, Costs, Total
-from loadgen.report import text as words
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED
 
@@ -89,11 +89,10 @@ class WarehouseUse:
         if self.per_million_changes is None:
             return NOT_MEASURED
         idle = "" if self.idle_share is None else f", {self.idle_share:.0%} idle"
-        credits_ = "" if self.credits is None else f", {money.quantity(self.credits)} in all"
+        credits_ = "" if self.credits is None else f", {words.four_digits(self.credits)} in all"
         on = f", {self.warehouse}" if self.warehouse else ""
-        return (
-            f"{money.quantity(self.per_million_changes)} credits per 1M changes{credits_}{idle}{on}"
-        )
+        per_million = words.four_digits(self.per_million_changes)
+        return f"{per_million} credits per 1M changes{credits_}{idle}{on}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ def _price(month: Mapping[str, Any]) -> str:
     if not month:
         return ""
     most = None if month["most"] is None else Decimal(month["most"])
-    return money.span(Decimal(month["least"]), most)
+    return words.dollar_range(Decimal(month["least"]), most)
 
 
 def _burnt(one: Mapping[str, Any]) -> WarehouseUse:

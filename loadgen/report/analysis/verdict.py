@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from loadgen import text as words
 from loadgen.config.thresholds import Judgement, Threshold
-from loadgen.report import text as words
 from loadgen.report.analysis import judging
 from loadgen.report.analysis.run import Facts
 from loadgen.workload.outcome import TOLERANCE, RunVerdict, is_as_asked

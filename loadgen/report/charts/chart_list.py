@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from loadgen.report import text
+from loadgen import text
 from loadgen.report.analysis.downsample import FEW_ARRIVALS, Span, spans, steps
 from loadgen.report.analysis.intervals import Interval
 from loadgen.report.analysis.run import Done, Facts, shown_events

@@ -10,7 +10,8 @@ from decimal import Decimal
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Final
 
-from loadgen.costs import text
+from loadgen import text
+from loadgen.costs.text import vendor
 from loadgen.report.charts.load import End, name_ends
 from loadgen.report.charts.palette import LIGHT, apart
 from loadgen.report.charts.svg import Drawing, Shape, draw
@@ -84,7 +85,7 @@ def _points(
     outlook: Mapping[str, Any], curve: str
 ) -> dict[str, list[tuple[Decimal, Decimal | None]]]:
     return {
-        text.vendor(outlook["vendors"][name]): [
+        vendor(outlook["vendors"][name]): [
             (Decimal(point["least"]), None if point["most"] is None else Decimal(point["most"]))
             for point in points
         ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from loadgen.report import text
+from loadgen import text
 from loadgen.report.analysis.downsample import Span, Step
 from loadgen.report.charts.palette import LIGHT, color_name
 from loadgen.report.charts.svg import Drawing, draw

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from loadgen import text
 from loadgen.costs import text as words
 from loadgen.costs.copying import FIRST_COPY, RESYNC
 from loadgen.record.costs import GRADES, CostLine, Costs, Total
 from loadgen.report.charts.costs import SMALL, TALL, WIDE, bends, curves_of, draw_curve
 from loadgen.report.charts.svg import Drawing
-from loadgen.report.table import Column, Table
-from loadgen.report.text import NOTHING, duration
+from loadgen.text import NOTHING, Column, Table, duration
 
 _READ: Final = ("P", "S")  # grades of prices that somebody has read
 
@@ -69,7 +69,7 @@ def _sentence(outlook: Mapping[str, Any]) -> str:
     if "usage" not in outlook:
         return "The run committed nothing, so there is no month to estimate."
     month = outlook["usage"]["month"]
-    begins = f"At this run's rate a month is {words.big(month['changes'])} changes"
+    begins = f"At this run's rate a month is {text.big(month['changes'])} changes"
     priced = [
         (amount, one)
         for one in outlook["months"]
@@ -82,7 +82,7 @@ def _sentence(outlook: Mapping[str, Any]) -> str:
     amount, best = min(priced, key=lambda found: found[0])
     plan = f"{_named(best)}, {best['plan']}"
     return (
-        f"{begins}; the lowest price that is published for it is {words.dollars(amount)} ({plan})."
+        f"{begins}; the lowest price that is published for it is {text.dollars(amount)} ({plan})."
     )
 
 
@@ -111,7 +111,7 @@ def _lines(lines: Sequence[CostLine], sources: Mapping[str, int]) -> Table:
             line.tool,
             line.payer,
             line.category,
-            words.counted(line.quantity, line.unit) or NOTHING,
+            text.counted(line.quantity, line.unit) or NOTHING,
             words.total(Total.of([line])),
             line.basis,
             line.grade,
@@ -155,7 +155,7 @@ def _spent(found: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _figure(value: str | int | None) -> str:
-    return NOTHING if value is None else words.quantity(Decimal(value))
+    return NOTHING if value is None else text.four_digits(Decimal(value))
 
 
 def _share(value: str | None) -> str:
@@ -170,8 +170,8 @@ def _usage(outlook: Mapping[str, Any]) -> Table:
     reported = outlook.get("reported", {})
     columns += [Column(f"reported by {name}", number=True) for name in reported]
     names = ("inserts", "updates", "deletes")
-    cells = [(name, words.big(run[name]), words.big(month[name])) for name in names]
-    cells.append(("distinct rows", _band(run, words.big), _band(month, words.big)))
+    cells = [(name, text.big(run[name]), text.big(month[name])) for name in names]
+    cells.append(("distinct rows", _band(run, text.big), _band(month, text.big)))
     cells.append(("bytes as JSON", _size(run), _size(month)))
     keys = {"distinct rows": "distinct_rows", "bytes as JSON": "gigabytes"}
     rows = [
@@ -185,7 +185,7 @@ def _told(found: Mapping[str, Any], key: str) -> str:
     value = _money(found.get(key))
     if value is None:
         return NOTHING
-    return f"{value:,.15g} GB" if key == "gigabytes" else words.big(value)
+    return f"{value:,.15g} GB" if key == "gigabytes" else text.big(value)
 
 
 def _months(outlook: Mapping[str, Any]) -> Table:
@@ -198,10 +198,10 @@ def _months(outlook: Mapping[str, Any]) -> Table:
         (
             _named(month),
             month["plan"],
-            words.span(Decimal(month["least"]), _money(month["most"])),
+            text.dollar_range(Decimal(month["least"]), _money(month["most"])),
             _between(month),
-            words.dollars(_money(month["per_million_changes"])),
-            words.dollars(_money(month["per_million_rows"])),
+            text.dollars(_money(month["per_million_changes"])),
+            text.dollars(_money(month["per_million_rows"])),
             duration(month["min_interval_seconds"]),
             month["grade"],
             month["as_of"] or NOTHING,
@@ -215,15 +215,15 @@ def _between(month: Mapping[str, Any]) -> str:
     low, high = _money(month["low"]), _money(month["high"])
     if low is None or month["amount"] is None:
         return NOTHING
-    return words.span(low, high)
+    return text.dollar_range(low, high)
 
 
 def _baseline(outlook: Mapping[str, Any]) -> str:
     baseline = outlook.get("baseline")
     if baseline is None:
         return ""
-    low, likely, high = (words.gigabytes(size) for size in baseline["bytes"])
-    return f"{words.big(baseline['rows'])} rows, {likely} ({low} to {high})"
+    low, likely, high = (text.gigabytes(size) for size in baseline["bytes"])
+    return f"{text.big(baseline['rows'])} rows, {likely} ({low} to {high})"
 
 
 def _once(outlook: Mapping[str, Any]) -> Table:
@@ -235,7 +235,7 @@ def _once(outlook: Mapping[str, Any]) -> Table:
         (
             _named(month),
             month["plan"],
-            *(words.dollars(_money(line["amount"])) for line in month["once"]),
+            *(text.dollars(_money(line["amount"])) for line in month["once"]),
             " ".join(dict.fromkeys(line["grade"] for line in month["once"])),
             "; ".join(dict.fromkeys(line["note"] for line in month["once"] if line["note"])),
         )
@@ -265,7 +265,7 @@ def _band(usage: Mapping[str, Any], say: Callable[[int], str]) -> str:
 
 
 def _size(usage: Mapping[str, Any]) -> str:
-    low, likely, high = (words.gigabytes(number) for number in usage["bytes"])
+    low, likely, high = (text.gigabytes(number) for number in usage["bytes"])
     return f"{likely} ({low} to {high})"
 
 

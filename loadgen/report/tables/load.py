@@ -3,16 +3,19 @@
 One table, one function; report.html and report.md show the same cells. Pure.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import psycopg.errors
+
+from loadgen import text as words
 from loadgen.config.settings import RATE_SETTINGS
 from loadgen.record.reader import JournalEvent, Latency, Run, Totals
-from loadgen.report import text as words
 from loadgen.report.analysis.run import Done, Facts, shown_events, shown_in
 from loadgen.report.charts.load import rate_unit
-from loadgen.report.table import Column, Table
+from loadgen.text import Column, Table
 
 _V = TypeVar("_V")
 _QUANTILES = ("p50", "p95", "p99", "max")
@@ -20,6 +23,16 @@ _SHOWN_SETTINGS = (
     "initial_users", "initial_orders", "initial_events", "event_bytes", "hot_users",
     "lateness_limit_seconds", "max_rate_per_hour", "pipeline_depth",
 )  # fmt: skip
+
+# What the load itself means by a code, where Postgres' own name says less.
+_OWN_MEANING = {
+    "02000": "no row was left that it could change",
+    "08001": "the source could not be reached",
+    "08006": "connection lost, and the write is not in the source",
+    "40P01": "deadlock detected",
+    "53000": "more would have been open at once than the load holds open",
+}
+_CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def asked(facts: Facts) -> Table:
@@ -81,7 +94,7 @@ def failures(facts: Facts) -> Table:
         (
             words.operation_words(operation),
             sqlstate,
-            words.sqlstate_words(sqlstate),
+            sqlstate_words(sqlstate),
             words.count(number),
             words.share(number, offered.get(operation, 0)),
         )
@@ -265,3 +278,14 @@ def _kept(source: dict[str, object]) -> str:
 def _in_order(found: Mapping[str, _V]) -> list[tuple[str, _V]]:
     known = [name for name in words.OPERATION_WORDS if name in found]
     return [(name, found[name]) for name in dict.fromkeys([*known, *found])]
+
+
+def sqlstate_words(sqlstate: str) -> str:
+    """Return what a SQLSTATE means: in the load's words, else by the name Postgres gives it."""
+    if sqlstate in _OWN_MEANING:
+        return _OWN_MEANING[sqlstate]
+    try:
+        name = psycopg.errors.lookup(sqlstate).__name__
+    except KeyError:
+        return "a code that Postgres does not list"
+    return _CAPITALS.sub(" ", name).lower()

@@ -10,10 +10,10 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
+from loadgen import text
 from loadgen.record.rows import SlotSample
-from loadgen.report import text
 from loadgen.report.analysis.deliveries import FEWEST_FOR_P99, Deliveries
-from loadgen.report.table import Column, Table
+from loadgen.text import Column, Table
 from loadgen.verify import cases
 
 _FINDINGS = 5  # shown of a tool

@@ -1,14 +1,14 @@
-"""How the report says things: numbers, shares, times and operations as a person would write them.
+"""How terminal and report write numbers, shares, times, sizes, money and lists.
 
-Pure text; no figure is computed here beyond its rounding.
+Pure text; no figure is computed here beyond its rounding, and an unknown price is never $0.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from math import floor, log10
-
-import psycopg.errors
+from typing import Final
 
 OPERATION_WORDS = {
     "insert_order": "New orders",
@@ -17,15 +17,30 @@ OPERATION_WORDS = {
     "soft_delete_user": "Soft deletes",
 }
 NOTHING = "\N{EN DASH}"
-# What the load itself means by a code, where Postgres' own name says less.
-_OWN_MEANING = {
-    "02000": "no row was left that it could change",
-    "08001": "the source could not be reached",
-    "08006": "connection lost, and the write is not in the source",
-    "40P01": "deadlock detected",
-    "53000": "more would have been open at once than the load holds open",
-}
-_CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+NOT_PRICED: Final = "not priced"
+_COUNTS: Final = ((10**9, "billion"), (10**6, "million"))
+_BYTES: Final = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+_MILLION: Final = 1_000_000
+_KILO: Final = 1_000
+_THREE_DIGITS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: numbers stand to the right, neighbours of one `group` share a heading."""
+
+    label: str
+    number: bool = False
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as report and terminal show them; with `total` the last row is their sum."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: bool = False
 
 
 def operation_words(operation: str) -> str:
@@ -139,17 +154,60 @@ def kinds(found: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {kind}" for kind, number in found.items()) or "nothing"
 
 
-def sqlstate_words(sqlstate: str) -> str:
-    """Return what a SQLSTATE means: in the load's words, else by the name Postgres gives it."""
-    if sqlstate in _OWN_MEANING:
-        return _OWN_MEANING[sqlstate]
-    try:
-        name = psycopg.errors.lookup(sqlstate).__name__
-    except KeyError:
-        return "a code that Postgres does not list"
-    return _CAPITALS.sub(" ", name).lower()
-
-
 def first_capital(text: str) -> str:
     """Return the text with its first letter large, the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def dollars(amount: Decimal | None) -> str:
+    """Return dollars to the cent; what is less than a cent and more than nothing as such."""
+    if amount is None:
+        return NOT_PRICED
+    if 0 < amount < Decimal("0.01"):
+        return "<$0.01"
+    return f"-${-amount:,.2f}" if amount < 0 else f"${amount:,.2f}"
+
+
+def dollar_range(least: Decimal, most: Decimal | None) -> str:
+    """Return what lies between two bounds: one figure where they are the same."""
+    if most is None:
+        return f"{dollars(least)} + {NOT_PRICED}" if least else NOT_PRICED
+    if dollars(least) == dollars(most):
+        return dollars(least)
+    if most - least >= 10:
+        return f"${least:,.0f} to ${most:,.0f}" if least else f"up to ${most:,.0f}"
+    return f"{dollars(least)} to {dollars(most)}" if least else f"up to {dollars(most)}"
+
+
+def big(number: Decimal | float) -> str:
+    """Return a count in words that can be read at a glance: 91.2 million."""
+    return f"{number:,.0f}" if number < _MILLION else _scaled(number, _COUNTS)
+
+
+def gigabytes(number: Decimal | float) -> str:
+    """Return bytes in GB of 10^9, small ones in MB or kB."""
+    return f"{number:,.0f} bytes" if number < _KILO else _scaled(number, _BYTES)
+
+
+def _scaled(number: Decimal | float, scales: Sequence[tuple[int, str]]) -> str:
+    """Return a number to three digits in the largest scale of which it has, rounded, at least 1."""
+    scaled = [(float(number) / scale, unit) for scale, unit in scales]
+    value, unit = next((found for found in scaled if float(f"{found[0]:.3g}") >= 1), scaled[-1])
+    if value < _THREE_DIGITS:
+        value = float(f"{value:.3g}")
+    return f"{value:,.0f} {unit}" if value >= _THREE_DIGITS else f"{value:g} {unit}"
+
+
+def four_digits(number: Decimal) -> str:
+    """Return a quantity to four digits, large ones whole."""
+    if number >= _KILO or not number:
+        return f"{number:,.0f}"
+    return f"{float(number):.4g}" if number >= Decimal("0.001") else "<0.001"
+
+
+def counted(number: Decimal | None, unit: str) -> str:
+    """Return a quantity with its unit, which is put in the plural where it is a word."""
+    if number is None:
+        return ""
+    ending = "s" if number != 1 and unit[-1:].islower() else ""
+    return f"{four_digits(number)} {unit}{ending}".strip()
