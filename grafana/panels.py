@@ -8,18 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grafana.queries import query
+from loadgen.workload.operations import OPERATIONS
 
 Panel = dict[str, Any]
 
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
 # Everywhere the same; what is not here has a colour by its name as well, of Grafana's choice.
 _COLORS = {
-    "operation": {
-        "insert_order": "#5794F2",
-        "insert_event": "#FF9830",
-        "update_order_status": "#73BF69",
-        "soft_delete_user": "#CA95E5",
-    },
+    "operation": {name: operation.dark for name, operation in OPERATIONS.items()},
     "tool": {
         "fivetran": "#5794F2",
         "airbyte": "#B877D9",

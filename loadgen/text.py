@@ -10,12 +10,6 @@ from decimal import Decimal
 from math import floor, log10
 from typing import Final
 
-OPERATION_WORDS = {
-    "insert_order": "New orders",
-    "insert_event": "New events",
-    "update_order_status": "Status updates",
-    "soft_delete_user": "Soft deletes",
-}
 NOTHING = "\N{EN DASH}"
 NOT_PRICED: Final = "not priced"
 _COUNTS: Final = ((10**9, "billion"), (10**6, "million"))
@@ -41,11 +35,6 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     total: bool = False
-
-
-def operation_words(operation: str) -> str:
-    """Return an operation's name in words; of one that is not known, its own name."""
-    return OPERATION_WORDS.get(operation, operation)
 
 
 def count(number: int | None) -> str:

@@ -35,8 +35,9 @@ from loadgen.tools.tools_file import load_tools
 from loadgen.watch.last_results import kept_in
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import WHOLE
 from tests.records import START, VERIFIED, Made, marker, write_run

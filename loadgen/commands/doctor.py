@@ -14,6 +14,7 @@ from loadgen.doctor.facts import gather
 from loadgen.errors import SettingsError
 from loadgen.tools.tools_file import Tool, chosen, load_tools
 from loadgen.tools.warehouses import configured
+from loadgen.workload.operations import OPERATIONS
 
 _EXAMPLE: Final = "example: loadgen doctor --tool fivetran --hours 48"
 
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = load_settings()
         tools = load_tools(settings)
-        thresholds.load(settings)
+        thresholds.load(settings, OPERATIONS)
     except SettingsError as exc:
         # What the other checks would judge by is not known.
         found = [Finding("settings", line) for line in str(exc).splitlines()]

@@ -13,8 +13,9 @@ from math import inf
 from typing import Final
 
 from loadgen.commands.numbers import whole
-from loadgen.config.settings import RATE_SETTINGS, Settings, load_settings
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
+from loadgen.workload.operations import OPERATIONS, rates_per_hour
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.streams import ArrivalProcess
@@ -60,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _planned(settings: Settings) -> Iterator[_Planned]:
     """Yield the whole swarm's arrivals without end."""
-    rates = settings.rates_per_hour()
+    rates = rates_per_hour(settings)
     if not any(rates.values()):
-        names = ", ".join(setting.upper() for setting in RATE_SETTINGS.values())
+        names = ", ".join(operation.rate_setting.upper() for operation in OPERATIONS.values())
         raise SettingsError(f"{names} are all 0, so nothing ever falls due: set one above 0")
     schedule = Schedule(settings.seed, settings.arrivals, Mix(rates), settings.profile)
     draws = {name: ArrivalProcess(settings.seed, name, settings.arrivals).draws for name in rates}

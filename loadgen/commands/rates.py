@@ -4,9 +4,10 @@ import argparse
 import json
 from typing import Any
 
-from loadgen.config.settings import OPERATIONS, load_settings
+from loadgen.config.settings import load_settings
 from loadgen.control import ControlError, LoadControl
 from loadgen.untrusted import reading
+from loadgen.workload.operations import OPERATIONS
 
 _EXAMPLE = "example: loadgen rates --set insert_order=36000 --set insert_event=72000"
 

@@ -12,6 +12,7 @@ from loadgen.record.costs import COSTS_FILE, write_costs
 from loadgen.record.reader import CHANGED, find_run, load_run
 from loadgen.tools.tools_file import load_tools
 from loadgen.untrusted import reading
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.outcome import verdict_words
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Write the report and print its path; 0 whatever the run was like, unless asked to check."""
     settings = load_settings()
-    limits = thresholds.load(settings)
+    limits = thresholds.load(settings, OPERATIONS)
     folder = find_run(settings.reports_dir, args.run_name)
     control = find_run(settings.reports_dir, args.control) if args.control else None
     rules = decision.load(settings)

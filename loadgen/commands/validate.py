@@ -13,10 +13,12 @@ from rich.table import Table
 from loadgen.config.settings import load_settings
 from loadgen.errors import RecordError
 from loadgen.record.reader import Run, find_run, load_run
+from loadgen.record.run import TableRows
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, mask
 from loadgen.source.validate import LastRun, Validation, validate
 from loadgen.terminal import own_words
+from loadgen.workload.operations import OPERATIONS
 
 _EXAMPLE = "example: loadgen validate --json | jq .checks"
 
@@ -60,19 +62,22 @@ def _last_run(reports_dir: Path) -> LastRun | None:
 
 def figures(run: Run) -> LastRun:
     """Return what a run's record has to say about the rows of the source."""
-    rows = {table: counted.rows for table, counted in run.rows_before.items()}
-    versions = {table: counted.version_sum or 0 for table, counted in run.rows_before.items()}
     return LastRun(
         run_id=run.run_id,
         ended=run.ended_at is not None,
         committed={name: totals.committed for name, totals in run.totals.items()},
-        before={
-            "insert_order": rows.get("orders", 0),
-            "insert_event": rows.get("events", 0),
-            "update_order_status": versions.get("orders", 0),
-            "soft_delete_user": versions.get("users", 0),
+        rows_before={
+            operation.table: _counts(run.rows_before.get(operation.table))
+            for operation in OPERATIONS.values()
         },
     )
+
+
+def _counts(table: TableRows | None) -> dict[str, int]:
+    return {
+        "rows": table.rows if table else 0,
+        "version_sum": (table.version_sum or 0) if table else 0,
+    }
 
 
 def _show(console: Console, where: str, found: Validation) -> None:

@@ -13,20 +13,20 @@ from typing import Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from loadgen.errors import SettingsError
 
-OPERATIONS: Final = ("insert_order", "insert_event", "update_order_status", "soft_delete_user")
 DEFAULT_USERS: Final = 8  # connections of a load
-RATE_SETTINGS: Final = {
-    "insert_order": "orders_per_hour",
-    "insert_event": "events_per_hour",
-    "update_order_status": "status_updates_per_hour",
-    "soft_delete_user": "soft_deletes_per_hour",
-}
 # Each has a rate of its own too, `…_per_hour`, in force with --hard-cases only.
 HARD_CASES: Final = (
     "hard_deletes", "late_commits", "key_changes", "key_reuses", "wide_updates", "odd_numbers",
@@ -53,7 +53,17 @@ YEAR_HOURS: Final = 8_784
 _DAY_SECONDS: Final = 86_400
 _MOST_DOLLARS: Final = 1_000_000_000
 
-Rate = Annotated[float, Field(ge=0, le=_MOST_PER_HOUR, allow_inf_nan=False)]
+
+def _below_the_cap(rate: float, info: ValidationInfo) -> float:
+    cap = info.data.get("max_rate_per_hour", rate)  # missing if it is bad itself
+    if rate > cap:
+        raise ValueError(f"at most MAX_RATE_PER_HOUR, which is {cap:.15g}")
+    return rate
+
+
+Rate = Annotated[
+    float, Field(ge=0, le=_MOST_PER_HOUR, allow_inf_nan=False), AfterValidator(_below_the_cap)
+]
 Users = Annotated[int, Field(ge=1, le=_MOST_ROWS)]
 Cap = Annotated[float, Field(gt=0, le=_MOST_PER_HOUR, allow_inf_nan=False)]
 Hours = Annotated[float, Field(gt=0, le=YEAR_HOURS, allow_inf_nan=False)]
@@ -216,14 +226,6 @@ class Settings(BaseSettings):
             raise ValueError("a Postgres address, postgresql://user:password@host:port/database")
         return url
 
-    @field_validator(*RATE_SETTINGS.values())
-    @classmethod
-    def _below_the_cap(cls, rate: float, info: ValidationInfo) -> float:
-        cap = info.data.get("max_rate_per_hour", rate)  # absent where it is bad itself
-        if rate > cap:
-            raise ValueError(f"at most MAX_RATE_PER_HOUR, which is {cap:.15g}")
-        return rate
-
     @field_validator(
         "pg_bin", "reports_dir", "tools_file", "thresholds_file", "decision_file", "rate_cards_dir"
     )
@@ -238,10 +240,6 @@ class Settings(BaseSettings):
     @classmethod
     def _no_key(cls, path: Path | None) -> Path | None:
         return no_key(path)
-
-    def rates_per_hour(self) -> dict[str, float]:
-        """Return the arrival rate of each operation, per hour."""
-        return {name: getattr(self, setting) for name, setting in RATE_SETTINGS.items()}
 
     def allowed_hosts(self) -> frozenset[str]:
         """Return the names in LOADGEN_ALLOWED_HOSTS, in lower case."""

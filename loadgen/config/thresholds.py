@@ -5,12 +5,12 @@ starts; what nothing has measured is not judged, and never passes in silence. Tw
 every run, with or without a file: on skipped arrivals and on the generator. Judging is pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Final, Literal, Protocol
 
-from loadgen.config.settings import OPERATIONS, Settings
+from loadgen.config.settings import Settings
 from loadgen.config.toml_file import read_named
 from loadgen.errors import SettingsError, meant
 
@@ -151,8 +151,8 @@ class Judgement:
         return any(_SHARES.get(result.threshold.name) == outcome for result in self.missed)
 
 
-def load(settings: Settings) -> tuple[Threshold, ...]:
-    """Return the limits in THRESHOLDS_FILE; none if there is no file.
+def load(settings: Settings, operations: Collection[str]) -> tuple[Threshold, ...]:
+    """Return the limits in THRESHOLDS_FILE, of the run or of `operations`; none without a file.
 
     Raises SettingsError: for a file that was named and is not there, and for each thing in it that
     is no limit.
@@ -160,7 +160,7 @@ def load(settings: Settings) -> tuple[Threshold, ...]:
     path, raw = settings.thresholds_file, read_named(settings, "thresholds_file")
     if raw is None:
         return ()
-    found = list(_parsed(raw))
+    found = list(_parsed(raw, operations))
     bad = [text for text in found if isinstance(text, str)]
     if bad:
         raise SettingsError("\n".join(f"{path}: {text}" for text in bad))
@@ -180,7 +180,7 @@ def judge(limits: tuple[Threshold, ...], measured: Measured) -> Judgement:
     return Judgement(results, _bottleneck(limits, measured))
 
 
-def _parsed(raw: Mapping[str, object]) -> Iterator[Threshold | str]:
+def _parsed(raw: Mapping[str, object], operations: Collection[str]) -> Iterator[Threshold | str]:
     """Yield each limit, or what is wrong with it."""
     for name, value in raw.items():
         if name != "operations":
@@ -189,8 +189,8 @@ def _parsed(raw: Mapping[str, object]) -> Iterator[Threshold | str]:
             yield "operations has to be tables, [operations.insert_order] for example"
         else:
             for operation, inner in value.items():
-                if operation not in OPERATIONS:
-                    hint = meant(operation, OPERATIONS)
+                if operation not in operations:
+                    hint = meant(operation, operations)
                     yield f"[operations.{operation}] is no operation: {hint}"
                 elif not isinstance(inner, dict):
                     yield f"operations.{operation} has to be a table, [operations.{operation}]"

@@ -26,6 +26,7 @@ from loadgen.record.reader import load_run
 from loadgen.record.run import Run
 from loadgen.text import dollars, plural
 from loadgen.tools.tools_file import Tool, load_tools
+from loadgen.workload.operations import rates_per_hour
 
 OLD_PRICE: Final = "old price:"
 _WAREHOUSE: Final = (
@@ -152,7 +153,7 @@ def planned(settings: Settings, *, markers: bool) -> Usage:
     """Return the usage of the run that the settings describe, its markers with it."""
     hours = Decimal(str(settings.test_duration_hours))
     workload = Workload(
-        per_hour=settings.rates_per_hour(),
+        per_hour=rates_per_hour(settings),
         orders=settings.initial_orders,
         event_bytes=settings.event_bytes,
         seed=settings.seed,

@@ -17,12 +17,10 @@ from loadgen.costs.row_sizes import Width, widths
 from loadgen.costs.usage import MONTH_HOURS, Usage
 from loadgen.record.reader import read_samples
 from loadgen.record.run import Run, Totals
+from loadgen.workload.operations import OPERATIONS, Operation
 
-_CHANGE_OF_TABLE: Final = {
-    "users": "soft_delete_user",
-    "orders": "insert_order",
-    "events": "insert_event",
-}
+# By table: an operation on it, whose change is as wide as a row.
+_CHANGE_OF_TABLE: Final = {operation.table: name for name, operation in OPERATIONS.items()}
 _LOW: Final = attrgetter("low")
 _LIKELY: Final = attrgetter("likely")
 _HIGH: Final = attrgetter("high")
@@ -97,16 +95,17 @@ class Workload:
     def usage(self, counts: Mapping[str, int], hours: Decimal, played: int = PLAYED) -> Band:
         """Return the usage of so many changes, by operation, in so many hours."""
         touched, sizes = self._touched(counts, played), widths(self.event_bytes)
-        inserts = counts.get("insert_order", 0) + counts.get("insert_event", 0)
-        deletes = counts.get("soft_delete_user", 0)  # an update of another row each
+        inserts = _sum(counts, lambda operation: operation.change == "insert")
+        updates = _sum(counts, lambda operation: operation.change == "update")
+        once = _sum(counts, lambda operation: operation.proof == "once")  # another row each
 
         def one(older: int, width: Callable[[Width], Decimal]) -> Usage:
             moved = (number * width(sizes[name]) for name, number in counts.items())
             return Usage(
                 inserts=Decimal(inserts),
-                updates=Decimal(counts.get("update_order_status", 0) + deletes),
+                updates=Decimal(updates),
                 deletes=Decimal(0),
-                distinct_rows=Decimal(inserts + older + deletes),
+                distinct_rows=Decimal(inserts + older + once),
                 bytes=sum(moved, Decimal(0)),
                 hours=hours,
             )
@@ -124,6 +123,10 @@ class Workload:
             return Touched(rows, rows, rows)
         inserts = counts.get("insert_order", 0)
         return older_touched(self.orders, inserts, updates, self.seed, played)
+
+
+def _sum(counts: Mapping[str, int], counted: Callable[[Operation], bool]) -> int:
+    return sum(n for name, n in counts.items() if counted(OPERATIONS[name]))
 
 
 def so_far(run: Run) -> Run:

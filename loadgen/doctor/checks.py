@@ -14,6 +14,7 @@ from loadgen.source.limits import too_many_users
 from loadgen.source.schema import PUBLICATION, TABLES, encoding_problems
 from loadgen.tools.tools_file import Tool
 from loadgen.tools.warehouses import Warehouse, shared, unfair
+from loadgen.workload.operations import rates_per_hour
 
 # A write made 490 to 820 bytes of WAL between checkpoints (Postgres 18, events of 300 bytes). After
 # a checkpoint the first touch of a page writes all of it, 8 KiB: at low rates most writes are that.
@@ -211,7 +212,7 @@ def _disk(facts: Facts) -> Iterator[str]:
 
 def expected_wal_bytes(settings: Settings, hours: float) -> int:
     """Return about how much WAL the asked rates make in `hours`; the assumption is ours."""
-    writes = sum(settings.rates_per_hour().values()) * hours
+    writes = sum(rates_per_hour(settings).values()) * hours
     return round(writes * _each(settings))
 
 

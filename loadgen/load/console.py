@@ -8,9 +8,9 @@ from loadgen.config.grafana_link import load_dashboard
 from loadgen.errors import PlaygroundError, error_lines
 from loadgen.load.controller import RunController
 from loadgen.workload.ledger import Counts
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.outcome import Outcome
 from loadgen.workload.schedule.clock import Sampled
-from loadgen.workload.schedule.mix import OPERATIONS
 
 _FIRST_MINUTE, _LATER = 10.0, 600.0  # seconds between two lines of activity
 _stdout_is_taken = False

@@ -11,12 +11,12 @@ from typing import Any, Final, TypeGuard
 
 from flask import Blueprint, Flask, Response, jsonify, request
 
-from loadgen.config.settings import RATE_SETTINGS, load_settings
+from loadgen.config.settings import load_settings
 from loadgen.errors import JournalFullError, SettingsError, meant
 from loadgen.load.journal import LARGEST_ENTRY, OWN
 from loadgen.load.run import Run
 from loadgen.untrusted import parse_json
-from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
 from loadgen.workload.schedule.profiles import ProfileName
 
 PREFIX = "/loadgen"

@@ -22,8 +22,6 @@ from loadgen.load.live_changes import LiveChanges, Pause
 from loadgen.load.lookup import (
     another_database,
     claim,
-    count_rows,
-    gained,
     is_of_run,
     users_and_lowest_deleted,
 )
@@ -37,10 +35,12 @@ from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
 from loadgen.source.limits import connection_limits, first_write, too_many_users
 from loadgen.source.spent import spent
+from loadgen.source.validate import count_rows
 from loadgen.steady_clock import SteadyClock
 from loadgen.workload.generator_health import Marks, worst
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
+from loadgen.workload.operations import OPERATIONS, gained
 from loadgen.workload.outcome import (
     Evidence,
     Outcome,
@@ -50,7 +50,6 @@ from loadgen.workload.outcome import (
     verdict_of,
 )
 from loadgen.workload.schedule.clock import Sampled, sampled
-from loadgen.workload.schedule.mix import OPERATIONS
 from loadgen.workload.schedule.plan import Plan
 
 # A write may take as long as the connection's statement_timeout; settling waits for its backend.
@@ -100,7 +99,7 @@ class RunController:
 
     def begin(self) -> None:
         """Open the record and get the swarm ready. Raises PlaygroundError; then nothing runs."""
-        self._limits = thresholds.load(self.settings)
+        self._limits = thresholds.load(self.settings, OPERATIONS)
         with (
             postgres.plain_errors("readying the source for a run"),
             self.session() as connection,
@@ -130,7 +129,7 @@ class RunController:
 
         Raises PlaygroundError; then nothing has been written.
         """
-        self._limits = thresholds.load(self.settings)
+        self._limits = thresholds.load(self.settings, OPERATIONS)
         self._rows_before, self._unbalanced = resumed.rows_before, resumed.unbalanced
         self._latency, self._past = resumed.latencies, resumed.past
         self._journal_started = True

@@ -28,9 +28,10 @@ from loadgen.source import postgres
 from loadgen.workload.connection_tracker import Connections, Tell
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.clock import ScheduleClock
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.profiles import ProfileName
 from loadgen.workload.schedule.shards import WHOLE, Shard

@@ -47,6 +47,7 @@ from loadgen.source.limits import first_write
 from loadgen.source.schema import migrate
 from loadgen.terminal import guard_output
 from loadgen.web_access import require_token
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import Plan, new_run_id
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ def prepare(environment: Environment, **_: Any) -> None:
         _require_protection(environment)
         if environment.web_ui is not None:
             require_page_port(environment.web_ui.host, options.web_port)
-        thresholds.load(_state.settings)  # refused now, not when a run begins
+        thresholds.load(_state.settings, OPERATIONS)  # refused now, not when a run begins
         console.warn_of_misspelt(misspelt())
         console.warn_of_options(arguments.without_effect(options))
         require_metrics_port(_state.settings)

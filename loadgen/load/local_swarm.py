@@ -14,7 +14,8 @@ from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.profiles import ProfileName
 from loadgen.workload.schedule.shards import WHOLE

@@ -14,6 +14,7 @@ from loadgen.errors import SourceError
 from loadgen.load.driver.writes import Write
 from loadgen.sql import statements
 from loadgen.workload.data import synthetic
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import run_of_claim
 from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
@@ -74,19 +75,17 @@ def backend_alive(connection: psycopg.Connection, pid: int) -> bool:
 
 def is_committed(connection: psycopg.Connection, write: Write) -> bool:
     """Tell whether `write` is in the database; ask only once its backend has left."""
-    sql = _SQL[f"settle_{write.operation}"]
-    key: object = write.key.decode()
-    if write.operation == "soft_delete_user":
-        key = int(write.key)
-    return bool(_value(connection, sql, {"key": key, "version": write.version}))
+    operation = OPERATIONS[write.operation]
+    key = int(write.key) if operation.key_type == "bigint" else write.key.decode()
+    return bool(_value(connection, operation.lookup, {"key": key, "version": write.version}))
 
 
 def count_committed(connection: psycopg.Connection, operation: str, keys: Sequence[str]) -> int:
     """Return how many of an operation's writes with these keys are in the database.
 
-    Not for status updates, whose keys tell nothing without the version that was expected.
+    Not for operations that are proved by version: their keys alone tell nothing.
     """
-    return int(str(_value(connection, _SQL[f"count_{operation}"], (list(keys),))))
+    return int(str(_value(connection, OPERATIONS[operation].count_committed, (list(keys),))))
 
 
 def users_and_lowest_deleted(connection: psycopg.Connection) -> tuple[int, int]:
@@ -106,30 +105,6 @@ def open_orders(connection: psycopg.Connection, shard: Shard) -> list[Order]:
     }
     found = connection.execute(_SQL["open_orders"], parameters)
     return [Order(number.encode(), status, version) for number, status, version in found]
-
-
-def count_rows(connection: psycopg.Connection) -> dict[str, dict[str, int]]:
-    """Return rows and sums of versions per table, markers left out."""
-    row = connection.execute(_SQL["rows"]).fetchone()
-    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
-    users, user_versions, orders, order_versions, events = (int(n) for n in row)
-    return {
-        "users": {"rows": users, "version_sum": user_versions},
-        "orders": {"rows": orders, "version_sum": order_versions},
-        "events": {"rows": events},
-    }
-
-
-def gained(
-    before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]
-) -> dict[str, int]:
-    """Return what each operation added to the tables between two `count_rows`."""
-    return {
-        "insert_order": after["orders"]["rows"] - before["orders"]["rows"],
-        "insert_event": after["events"]["rows"] - before["events"]["rows"],
-        "update_order_status": after["orders"]["version_sum"] - before["orders"]["version_sum"],
-        "soft_delete_user": after["users"]["version_sum"] - before["users"]["version_sum"],
-    }
 
 
 def _value(

@@ -20,7 +20,7 @@ from loadgen.prometheus import counter, gauge, histogram
 from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
-from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.operations import OPERATIONS
 
 # Upper edges of the published buckets, in seconds. Ours are finer and lie across them: a latency
 # is counted where the upper edge of its own bucket lies, so at most 2.2% too high, never too low.

@@ -23,15 +23,12 @@ from loadgen.load.driver.batches import (
 )
 from loadgen.load.driver.wire import END, HEAD, LENGTHS, bind_length, execution, places
 from loadgen.load.driver.writes import Write
-from loadgen.sql import statements
 from loadgen.workload.data import synthetic
 from loadgen.workload.data.events import CLOSING, EVENTS, OPENING, ready_events
 from loadgen.workload.data.pools import small_pools
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.streams import Arrival, Drawn, Make, units
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, Step, user_to_delete
-
-STATEMENTS = statements("loadgen.load", "operations.sql")
 
 
 class Operations:

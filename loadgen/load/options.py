@@ -11,13 +11,13 @@ from typing import get_args
 from loadgen.config.settings import (
     DEFAULT_USERS,
     HARD_CASES,
-    RATE_SETTINGS,
     YEAR_HOURS,
     Settings,
     load_settings,
 )
 from loadgen.errors import SettingsError, meant
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.profiles import ProfileName
 
 

@@ -15,9 +15,9 @@ from psycopg import sql
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.load.lookup import claimed_by
-from loadgen.load.operations import STATEMENTS
 from loadgen.source import locate, postgres, schema
 from loadgen.sql import statements
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import run_of_claim
 
 _ANSWER_SECONDS: Final = 5.0
@@ -48,9 +48,10 @@ def _require_rights(dsn: str) -> None:
     The server checks a statement's rights when it begins it, and EXPLAIN begins it and no more.
     """
     with postgres.connect(dsn) as connection:
-        for operation, statement in STATEMENTS.items():
-            with postgres.plain_errors(f"the load's {operation} needs a right that is missing"):
-                _explain(connection, operation, statement)
+        for operation in OPERATIONS.values():
+            doing = f"the load's {operation.name} needs a right that is missing"
+            with postgres.plain_errors(doing):
+                _explain(connection, operation.name, operation.statement)
 
 
 def _explain(connection: psycopg.Connection, name: str, statement: LiteralString) -> None:

@@ -24,8 +24,8 @@ from loadgen.source import postgres
 from loadgen.sql import statements
 from loadgen.workload.keys import key_maker
 from loadgen.workload.ledger import Counts
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import OPERATIONS
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.targets import Order, user_to_delete
 

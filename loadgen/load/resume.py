@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 import psycopg
 
-from loadgen.config.settings import RATE_SETTINGS, load_settings, origins
+from loadgen.config.settings import load_settings, origins
 from loadgen.errors import RecordError, SourceError
 from loadgen.load.lookup import claim, claimed_by
 from loadgen.load.options import show
@@ -31,8 +31,9 @@ from loadgen.source.limits import first_write
 from loadgen.sql import statements
 from loadgen.untrusted import read_json, reading
 from loadgen.workload.histogram import Histogram
+from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
 from loadgen.workload.schedule.clock import sampling_interval
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan, run_of_claim
 from loadgen.workload.schedule.profiles import ProfileName
 from loadgen.workload.schedule.streams import ArrivalKind, Checkpoint

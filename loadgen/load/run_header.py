@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 import psycopg
 
-from loadgen.config.settings import RATE_SETTINGS, Settings
+from loadgen.config.settings import Settings
 from loadgen.load.lookup import server_time
 from loadgen.source import environment, schema
 from loadgen.source.spent import spent
+from loadgen.workload.operations import RATE_SETTINGS
 from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
 

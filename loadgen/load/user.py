@@ -19,12 +19,13 @@ from loadgen.load.driver.libpq import ConnectionLost, GeventConnection
 from loadgen.load.driver.plain import connect
 from loadgen.load.driver.wire import execution
 from loadgen.load.lookup import IS_OF_RUN, another_database
-from loadgen.load.operations import STATEMENTS
 from loadgen.source import postgres
 from loadgen.workload.connection_tracker import Connections
+from loadgen.workload.operations import OPERATIONS
 
 _IS_OF_RUN = b"is_of_run"
-_PREPARED = {_IS_OF_RUN.decode(): IS_OF_RUN, **STATEMENTS}
+_PREPARED = {_IS_OF_RUN.decode(): IS_OF_RUN}
+_PREPARED |= {name: operation.statement for name, operation in OPERATIONS.items()}
 _BACK_OFF_SECONDS = (0.1, 2.0)  # first and longest wait between attempts to connect
 _random = SystemRandom()  # jitter only: nothing that is written depends on it
 

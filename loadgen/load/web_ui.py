@@ -19,10 +19,11 @@ from locust.stats import RequestStats, StatsEntry, StatsError
 from locust.util.timespan import parse_timespan
 from locust.web import WebUI
 
-from loadgen.config.settings import RATE_SETTINGS, Settings, load_settings
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.web_access import AccessControl
 from loadgen.workload.histogram import Histogram, upper_edge
+from loadgen.workload.operations import RATE_SETTINGS
 
 METHOD = "SQL"
 # Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
@@ -120,7 +121,13 @@ def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
     update = web_ui.update_template_args
 
     def in_force() -> dict[str, object]:
-        return {name: getattr(options, name) for name in (*RATE_SETTINGS.values(), "load_profile")}
+        return {
+            name: getattr(options, name)
+            for name in (
+                *RATE_SETTINGS.values(),
+                "load_profile",
+            )
+        }
 
     def update_and_correct() -> None:
         update()  # type: ignore[no-untyped-call]  # Locust's, not ours

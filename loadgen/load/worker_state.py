@@ -10,7 +10,7 @@ from typing import Any
 
 from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.ledger import Counts
-from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.profiles import ProfileName
 from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.schedule.streams import Checkpoint

@@ -25,9 +25,10 @@ from loadgen.load.worker import MESSAGE
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.load.worker_table import WorkerTable
 from loadgen.source import postgres
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.clock import ScheduleClock
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.profiles import ProfileName
 from loadgen.workload.schedule.shards import WHOLE, Shard

@@ -12,7 +12,7 @@ from loadgen.load.worker_state import WorkerState
 from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.shards import Shard
 
 

@@ -14,8 +14,9 @@ from psycopg.rows import dict_row, scalar_row
 from loadgen.source.postgres import plain_errors
 from loadgen.source.schema import TABLES, SeedState, require_playground, seed_state
 from loadgen.sql import statements
+from loadgen.workload.operations import OPERATIONS, gained
 
-OPERATIONS: Final = ("insert_order", "insert_event", "update_order_status", "soft_delete_user")
+TableCounts = Mapping[str, Mapping[str, int]]  # by table: rows, version_sum
 
 # Statement (it counts offending rows), the invariant's name, what an offending row is called.
 _INVARIANTS: Final = (
@@ -32,15 +33,12 @@ _RUN_CHECK: Final = "counters of the last run = rows"
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """What the newest run says it did: what each operation committed, and stood at before it.
-
-    `before` counts rows (markers left out) for inserts and sums versions for updates.
-    """
+    """What the newest run's record says: its commits by operation, and its count of the tables."""
 
     run_id: str
     ended: bool
     committed: Mapping[str, int]
-    before: Mapping[str, int]
+    rows_before: TableCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +79,20 @@ def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> 
         if state:
             checks.append(_check_baseline(conn, state))
         if last_run:
-            checks.append(_check_run(_row(conn, "run_rows"), last_run))
+            checks.append(_check_run(conn, last_run))
         return Validation(
             tables={table: counts[table] for table in TABLES},
             soft_deleted=counts["soft_deleted"],
-            last_hour=_row(conn, "last_hour"),
+            last_hour={
+                name: _count(conn, operation.last_hour) for name, operation in OPERATIONS.items()
+            },
             checks=tuple(checks),
         )
 
 
 def _check(conn: psycopg.Connection[Any], statement: str, name: str, offenders: str) -> Check:
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        found: int = cursor.execute(_sql(statement)).fetchone() or 0
-    return Check(name, found == 0, f"{found:,} {offenders}")
+    number = _count(conn, _sql(statement))
+    return Check(name, number == 0, f"{number:,} {offenders}")
 
 
 def _check_baseline(conn: psycopg.Connection[Any], state: SeedState) -> Check:
@@ -108,22 +107,41 @@ def _check_baseline(conn: psycopg.Connection[Any], state: SeedState) -> Check:
     return Check(name, not gone, "; ".join(gone) or f"all {sum(asked.values()):,} rows")
 
 
-def _check_run(rows: Mapping[str, Any], run: LastRun) -> Check:
-    """Compare what the run committed with what the tables gained since before it."""
-    if rows["run_id"] != run.run_id:
+def _check_run(conn: psycopg.Connection[Any], run: LastRun) -> Check:
+    """Compare the commits of a run with the growth of the tables since before it."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        run_id = cursor.execute(_sql("run_id")).fetchone()
+    if run_id != run.run_id:
         return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} was not in this database")
     if not run.ended:
         return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} has not ended: not compared")
-    gained = {name: rows[name] - run.before.get(name, 0) for name in OPERATIONS}
-    wrong = [name for name in OPERATIONS if gained[name] != run.committed.get(name, 0)]
-    said = [
-        f"{name} {run.committed.get(name, 0):,} but {gained[name]:,} in the rows" for name in wrong
+    growth = gained(run.rows_before, count_rows(conn))
+    wrong = [name for name in OPERATIONS if growth[name] != run.committed.get(name, 0)]
+    differences = [
+        f"{name} {run.committed.get(name, 0):,} but {growth[name]:,} in the rows" for name in wrong
     ]
     total = sum(run.committed.get(name, 0) for name in OPERATIONS)
     if not (total or wrong):
         return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} committed nothing")
-    detail = f"run {run.run_id}: " + ("; ".join(said) or f"all {total:,} committed are there")
+    detail = f"run {run.run_id}: " + (
+        "; ".join(differences) or f"all {total:,} committed are there"
+    )
     return Check(_RUN_CHECK, not wrong, detail)
+
+
+def count_rows(conn: psycopg.Connection[Any]) -> dict[str, dict[str, int]]:
+    """Return the rows of each table, markers left out, and the sum of versions if it has them."""
+    counts = _row(conn, "rows")
+    return {
+        "users": {"rows": counts["users"], "version_sum": counts["user_versions"]},
+        "orders": {"rows": counts["orders"], "version_sum": counts["order_versions"]},
+        "events": {"rows": counts["events"]},
+    }
+
+
+def _count(conn: psycopg.Connection[Any], sql: LiteralString) -> int:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(sql).fetchone() or 0
 
 
 def _row(conn: psycopg.Connection[Any], statement: str) -> dict[str, Any]:

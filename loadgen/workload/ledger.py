@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from math import inf
 
 from loadgen.workload.histogram import Histogram
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import OPERATIONS
 from loadgen.workload.schedule.streams import Arrival
 
 _FOLDED_AT_ONCE = 512  # latencies

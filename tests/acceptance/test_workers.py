@@ -16,7 +16,7 @@ import zmq
 from loadgen.record.reader import read_samples
 from loadgen.source.postgres import connect
 from loadgen.workload.keys import key_maker
-from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.operations import OPERATIONS
 from tests.acceptance.conftest import (
     Locust,
     check_record,

@@ -24,7 +24,7 @@ from loadgen.record.reader import load_run
 from loadgen.record.rows import MarkerSample
 from loadgen.record.writer import RunRecord
 from loadgen.tools.tools_file import parse_tools
-from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.streams import ArrivalProcess
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order
 from tests.plans import plan_of

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.schedule.streams import Arrival
 

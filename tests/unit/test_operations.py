@@ -12,7 +12,7 @@ from loadgen.load.operations import Operations
 from loadgen.workload.data import events, synthetic
 from loadgen.workload.data.pools import small_pools
 from loadgen.workload.keys import key_maker, run_namespace
-from loadgen.workload.schedule.mix import OPERATIONS
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.streams import Arrival, ArrivalProcess
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
 from tests.plans import plan_of, unit

@@ -23,6 +23,7 @@ from loadgen.report.analysis.run import facts_of
 from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.folder import write_report
 from loadgen.workload.ledger import Counts
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.outcome import (
     Evidence,
     Outcome,
@@ -33,7 +34,6 @@ from loadgen.workload.outcome import (
     verdict_of,
 )
 from loadgen.workload.schedule.clock import Sampled
-from loadgen.workload.schedule.mix import OPERATIONS
 from tests.records import START, VERIFIED, Made, rows_after, write_run
 
 COMMITTED = dict(zip(OPERATIONS, (600, 1200, 300, 12), strict=True))  # of Made() in 60 s

@@ -12,6 +12,7 @@ from loadgen import text as words
 from loadgen.record.reader import load_run
 from loadgen.record.writer import RunRecord
 from loadgen.report.folder import Written, write_report
+from loadgen.workload.operations import OPERATIONS, label
 from tests.pages import markdown_tables, page_of
 from tests.records import BEFORE, RATES, START, Made, write_run
 
@@ -36,7 +37,7 @@ def test_the_figures_are_the_records(outage: Written) -> None:
     """Every count of run.json stands in the page, operation by operation."""
     page, run = page_of(outage.report.html), load_run(outage.html.parent)
     for operation, totals in run.totals.items():
-        name = words.operation_words(operation)
+        name = label(operation)
         cells = page.row("done", name)
         shown = [int(cell.split(" ")[0].replace(",", "")) for cell in cells[1:6]]
         assert shown == [
@@ -69,7 +70,10 @@ def test_the_figures_are_the_records(outage: Written) -> None:
 def test_the_sum_is_that_of_the_operations(outage: Written) -> None:
     """The last row adds up those above it."""
     page = page_of(outage.report.html)
-    rows = [page.row("done", name) for name in [*words.OPERATION_WORDS.values(), "All"]]
+    rows = [
+        page.row("done", name)
+        for name in [*(operation.label for operation in OPERATIONS.values()), "All"]
+    ]
     for column in range(1, 6):
         *parts, total = [int(row[column].split(" ")[0].replace(",", "")) for row in rows]
         assert sum(parts) == total

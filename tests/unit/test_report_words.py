@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from loadgen import text as words
 from loadgen.report.charts import palette
 from loadgen.report.tables.load import sqlstate_words
+from loadgen.workload.operations import label
 
 OPERATION_COLORS = ("insert-order", "insert-event", "update-order-status", "soft-delete-user")
 # Severe colour blindness in linear RGB: Machado, Oliveira, Fernandes 2009.
@@ -85,7 +86,7 @@ def test_an_unknown_operation_has_a_color_and_its_own_name() -> None:
     """A record of a later version shows an operation that this one does not know."""
     assert palette.color_name("insert_order") == "insert-order"
     assert palette.color_name("paper_cut") == "other-operation"
-    assert words.operation_words("paper_cut") == "paper_cut"
+    assert label("paper_cut") == "paper_cut"
 
 
 @given(part=st.integers(0, 10**9), rest=st.integers(0, 10**9))

@@ -19,8 +19,9 @@ from loadgen.load.worker_state import WorkerState
 from loadgen.record.writer import RunRecord
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import WHOLE, Shard
 from loadgen.workload.schedule.streams import ArrivalKind

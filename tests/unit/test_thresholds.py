@@ -11,6 +11,7 @@ from loadgen.config.settings import Settings, load_settings
 from loadgen.config.thresholds import BOTTLENECK, Judged, Measured, Quantiles, Threshold, judge
 from loadgen.errors import SettingsError
 from loadgen.workload.ledger import Counts
+from loadgen.workload.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,7 +178,7 @@ def test_the_generators_limit_is_no_missed_threshold() -> None:
 def test_the_file_holds_limits_on_the_run_and_on_operations(written: Path) -> None:
     """Whole numbers and fractions, above the tables and in them."""
     written.write_text("skipped_share = 0.1\n[operations.insert_order]\nservice_p99_seconds = 1\n")
-    assert thresholds.load(load_settings()) == (
+    assert thresholds.load(load_settings(), OPERATIONS) == (
         Threshold("skipped_share", 0.1),
         Threshold("service_p99_seconds", 1.0, "insert_order"),
     )
@@ -213,7 +214,7 @@ def test_what_is_no_limit_is_refused_by_name(text: str, said: str, written: Path
     """The file, the name, the value, and what is allowed or was probably meant."""
     written.write_text(text)
     with pytest.raises(SettingsError, match=r"^thresholds\.toml") as refused:
-        thresholds.load(load_settings())
+        thresholds.load(load_settings(), OPERATIONS)
     assert said in str(refused.value)
     assert refused.value.exit_code == 2
 
@@ -222,23 +223,23 @@ def test_each_thing_wrong_is_a_line(written: Path) -> None:
     """All that is wrong is said at once."""
     written.write_text("a = 1\nskipped_share = 2\n")
     with pytest.raises(SettingsError) as refused:
-        thresholds.load(load_settings())
+        thresholds.load(load_settings(), OPERATIONS)
     assert len(str(refused.value).splitlines()) == 2
 
 
 def test_only_a_file_that_was_named_has_to_be_there(written: Path) -> None:
     """Nobody has to have limits; who names a file means it."""
-    assert thresholds.load(load_settings()) == ()
+    assert thresholds.load(load_settings(), OPERATIONS) == ()
     with pytest.raises(SettingsError, match=r"^THRESHOLDS_FILE is other\.toml, which is not there"):
-        thresholds.load(load_settings({"thresholds_file": "other.toml"}))
+        thresholds.load(load_settings({"thresholds_file": "other.toml"}), OPERATIONS)
     with pytest.raises(SettingsError, match="can't be read"):
-        thresholds.load(load_settings({"thresholds_file": "."}))
+        thresholds.load(load_settings({"thresholds_file": "."}), OPERATIONS)
 
 
 def test_the_example_names_every_limit() -> None:
     """thresholds.example.toml can be copied as it is, and leaves nothing out."""
     path = ROOT / "thresholds.example.toml"
-    limits = thresholds.load(Settings(thresholds_file=path))
+    limits = thresholds.load(Settings(thresholds_file=path), OPERATIONS)
     text = path.read_text(encoding="utf-8")
     known = [*thresholds._OF_A_RUN]
     assert {limit.name for limit in limits} <= set(known)

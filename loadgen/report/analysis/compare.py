@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from loadgen import text as words
-from loadgen.config.settings import RATE_SETTINGS
 from loadgen.costs import text as money
 from loadgen.record.costs import Total
 from loadgen.record.run import Run
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
 from loadgen.report.analysis.tool_summary import ToolSummary
+from loadgen.workload.operations import RATE_SETTINGS
 from loadgen.workload.outcome import verdict_words
 
 # What makes it another workload; circumstances of the source that change what is measured.

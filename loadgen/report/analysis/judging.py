@@ -14,6 +14,7 @@ from loadgen.record.reader import JournalEvent, OperationLatency, Totals
 from loadgen.report.analysis.generator import Stretch
 from loadgen.report.analysis.run import Facts
 from loadgen.text import Column, Table
+from loadgen.workload.operations import label
 from loadgen.workload.outcome import Evidence, RunVerdict, verdict_of
 
 _RESULTS = {"pass": "passed", "missed": "MISSED", "not judged": "not judged"}
@@ -69,7 +70,7 @@ def table(judgement: Judgement) -> Table:
     rows = [
         (
             found.threshold.name,
-            "All" if (name := found.threshold.operation) is None else text.operation_words(name),
+            "All" if (name := found.threshold.operation) is None else label(name),
             _value(found.threshold.name, found.threshold.limit),
             found.why if found.measured is None else _value(found.threshold.name, found.measured),
             _RESULTS[found.verdict],

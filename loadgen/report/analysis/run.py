@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from loadgen.config.settings import RATE_SETTINGS
-from loadgen.record.reader import JournalEvent, Run, TableRows, Totals
+from loadgen.record.reader import JournalEvent, Run, Totals
 from loadgen.record.rows import GeneratorSample, Sample, law_holds
 from loadgen.report.analysis.generator import Generator, generator_of
 from loadgen.report.analysis.intervals import (
@@ -20,21 +19,13 @@ from loadgen.report.analysis.intervals import (
     skipped_beside,
     standstill,
 )
-from loadgen.text import OPERATION_WORDS
+from loadgen.workload.operations import OPERATIONS, in_order
 
 # A first sample this close to the noted start is the start: a rate over less would be noise.
 _LATE_START_SECONDS = 0.2
 
 # Events of the journal that tables and charts show: the first of them, and as many of the last.
 _EVENTS_AT_EITHER_END = 100
-
-# Where each operation's rows appear: the table, and whether it adds rows or raises versions.
-_SHOWN_IN = {
-    "insert_order": ("orders", "rows"),
-    "insert_event": ("events", "rows"),
-    "update_order_status": ("orders", "version_sum"),
-    "soft_delete_user": ("users", "version_sum"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +122,13 @@ def shown_events(run: Run) -> tuple[tuple[int, JournalEvent], ...]:
 
 def gained(run: Run, operation: str) -> int | None:
     """Return what the operation's table gained over the run; None where that was not counted."""
-    table, column = _SHOWN_IN.get(operation, ("", ""))
+    if operation not in OPERATIONS:
+        return None
+    table, counter = OPERATIONS[operation].table, OPERATIONS[operation].counter
     before, after = run.rows_before.get(table), run.rows_after.get(table)
     if before is None or after is None:
         return None
-    return _column(after, column) - _column(before, column)
-
-
-def shown_in(operation: str) -> tuple[str, str]:
-    """Return the table and the count (rows, version_sum) in which an operation shows."""
-    return _SHOWN_IN[operation]
-
-
-def _column(rows: TableRows, column: str) -> int:
-    return rows.rows if column == "rows" else rows.version_sum or 0
+    return (getattr(after, counter) or 0) - (getattr(before, counter) or 0)
 
 
 def _start(run: Run, first: datetime | None) -> datetime | None:
@@ -156,10 +140,8 @@ def _start(run: Run, first: datetime | None) -> datetime | None:
 
 
 def _names(run: Run, by_operation: Mapping[str, object]) -> list[str]:
-    asked = [name for name, setting in RATE_SETTINGS.items() if setting in run.settings]
-    found = dict.fromkeys([*asked, *run.totals, *by_operation])
-    known = [name for name in OPERATION_WORDS if name in found]
-    return known + [name for name in found if name not in OPERATION_WORDS]
+    with_rate = [name for name, op in OPERATIONS.items() if op.rate_setting in run.settings]
+    return in_order(dict.fromkeys([*with_rate, *run.totals, *by_operation]))
 
 
 def _gap(event: JournalEvent) -> Gap:

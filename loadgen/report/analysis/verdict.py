@@ -12,6 +12,7 @@ from loadgen import text as words
 from loadgen.config.thresholds import Judgement, Threshold
 from loadgen.report.analysis import judging
 from loadgen.report.analysis.run import Facts
+from loadgen.workload.operations import label
 from loadgen.workload.outcome import TOLERANCE, RunVerdict, is_as_asked
 
 _WORTH_TELLING: Final = 0.001  # a greater share of skipped or failed belongs in the headline
@@ -207,7 +208,7 @@ def _offered(facts: Facts, run: RunVerdict) -> Check:
     if run.about("offered"):
         poisson = facts.run.settings.get("arrivals") == "poisson"
         off = [
-            words.operation_words(done.operation).lower()
+            label(done.operation).lower()
             for done in facts.operations
             if done.asked is not None
             and not is_as_asked(done.totals.offered, done.asked, poisson=poisson)
@@ -308,7 +309,7 @@ def _counters(facts: Facts, run: RunVerdict) -> Check:
         return Check(level, name, "the rows were not counted at the end of the run")
     if run.about("rows"):
         wrong = [
-            f"{words.operation_words(done.operation).lower()}: {words.count(done.totals.committed)}"
+            f"{label(done.operation).lower()}: {words.count(done.totals.committed)}"
             f" committed, but the tables gained {words.count(done.gained)}"
             for done in facts.operations
             if not done.agrees

@@ -14,6 +14,7 @@ from loadgen import text
 from loadgen.report.analysis.downsample import Span, Step
 from loadgen.report.charts.palette import LIGHT, color_name
 from loadgen.report.charts.svg import Drawing, draw
+from loadgen.workload.operations import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,7 +185,7 @@ def draw_undone(title: ChartTitle, spans: Sequence[Span], frame: Frame) -> Drawi
 def _chart(
     kind: str, unit: str, title: ChartTitle, frame: Frame, paint: Callable[["Axes"], None]
 ) -> Drawing:
-    operation, muted = text.operation_words(title.operation), LIGHT["muted"]
+    operation, muted = label(title.operation), LIGHT["muted"]
 
     def whole(figure: "Figure", axes: "Axes") -> None:
         paint(axes)

@@ -1,10 +1,17 @@
-"""The report's colours: one for each operation, each in a light and a dark form.
+"""The report's colours, each in a light and a dark form; those of operations are in `workload`.
 
 Charts are drawn in the light form; a page replaces each colour by its CSS variable, a file of its
 own overrides it where dark is preferred. Every light colour is therefore used for one thing only.
 Chosen so that text has a contrast of 4.5 and lines one of 3 on their paper, and that operations
 stay apart for red-, green- and blue-blind eyes; tests hold both.
 """
+
+from loadgen.workload.operations import OPERATIONS
+
+
+def _css_name(operation: str) -> str:
+    return operation.replace("_", "-")
+
 
 LIGHT = {
     "paper": "#fdfcfa",
@@ -15,10 +22,7 @@ LIGHT = {
     "good": "#1a6b3a",
     "warn": "#8a5600",
     "bad": "#a32c16",
-    "insert-order": "#1a3ac5",
-    "insert-event": "#9a6016",
-    "update-order-status": "#1d7572",
-    "soft-delete-user": "#8f188c",
+    **{_css_name(name): operation.light for name, operation in OPERATIONS.items()},
     "other-operation": "#55585c",
 }
 DARK = {
@@ -30,10 +34,7 @@ DARK = {
     "good": "#6fc796",
     "warn": "#e0b354",
     "bad": "#f48e74",
-    "insert-order": "#6e93ed",
-    "insert-event": "#d88c30",
-    "update-order-status": "#35d88c",
-    "soft-delete-user": "#f2b4d4",
+    **{_css_name(name): operation.dark for name, operation in OPERATIONS.items()},
     "other-operation": "#b9bcc2",
 }
 
@@ -50,7 +51,7 @@ def apart(number: int) -> list[str]:
 
 def color_name(operation: str) -> str:
     """Return the name of an operation's colour."""
-    name = operation.replace("_", "-")
+    name = _css_name(operation)
     return name if name in LIGHT else "other-operation"
 
 

@@ -11,11 +11,11 @@ from typing import TypeVar
 import psycopg.errors
 
 from loadgen import text as words
-from loadgen.config.settings import RATE_SETTINGS
 from loadgen.record.reader import JournalEvent, Latency, Run, Totals
-from loadgen.report.analysis.run import Done, Facts, shown_events, shown_in
+from loadgen.report.analysis.run import Done, Facts, shown_events
 from loadgen.report.charts.load import rate_unit
 from loadgen.text import Column, Table
+from loadgen.workload.operations import OPERATIONS, in_order, label
 
 _V = TypeVar("_V")
 _QUANTILES = ("p50", "p95", "p99", "max")
@@ -41,7 +41,7 @@ def asked(facts: Facts) -> Table:
     total = sum(rate for rate in rates.values() if rate is not None)
     rows = [
         (
-            words.operation_words(done.operation),
+            label(done.operation),
             words.value(rates[done.operation]),
             words.share(rates[done.operation] or 0.0, total),
             _asked(done),
@@ -57,9 +57,7 @@ def done(facts: Facts) -> Table:
     """Return what became of the arrivals: counts, shares of what was offered, rate achieved."""
     per, unit = rate_unit(facts.asked / facts.seconds if facts.seconds else 1.0)
     units = facts.seconds / per if facts.seconds else None
-    rows = [
-        _done_row(facts, words.operation_words(d.operation), d, units) for d in facts.operations
-    ]
+    rows = [_done_row(facts, label(d.operation), d, units) for d in facts.operations]
     rows.append(_done_row(facts, "All", _sum(facts), units))
     labels = ["asked", "offered", "committed", "failed", "skipped", "unknown"]
     labels += [] if facts.ended else ["in flight"]
@@ -74,7 +72,7 @@ def latency(run: Run) -> Table:
         columns += [Column(label, number=True, group=group) for label in _QUANTILES]
     rows = [
         (
-            words.operation_words(operation),
+            label(operation),
             *_quantiles(found.service),
             *_quantiles(found.intended),
         )
@@ -92,7 +90,7 @@ def failures(facts: Facts) -> Table:
     offered = {d.operation: d.totals.offered for d in facts.operations}
     rows = [
         (
-            words.operation_words(operation),
+            label(operation),
             sqlstate,
             sqlstate_words(sqlstate),
             words.count(number),
@@ -108,7 +106,7 @@ def failures(facts: Facts) -> Table:
 
 def rows(facts: Facts) -> Table:
     """Return the source's counts before and after beside what was counted as committed."""
-    found = [_rows_row(facts.run, d) for d in facts.operations if d.operation in RATE_SETTINGS]
+    found = [_rows_row(facts.run, d) for d in facts.operations if d.operation in OPERATIONS]
     numbers = ("before", "after", "gained", "committed")
     columns = _columns("operation", *numbers)
     shown = (columns[0], Column("shows in"), *columns[1:], Column("equal"))
@@ -182,7 +180,8 @@ def _columns(first: str, *numbers: str) -> tuple[Column, ...]:
 
 
 def _rate(run: Run, operation: str) -> float | None:
-    rate = run.settings.get(RATE_SETTINGS.get(operation, ""))
+    known = OPERATIONS.get(operation)
+    rate = run.settings.get(known.rate_setting) if known else None
     return float(rate) if isinstance(rate, int | float) else None
 
 
@@ -222,13 +221,14 @@ def _quantiles(found: Latency) -> tuple[str, ...]:
 
 
 def _rows_row(run: Run, found: Done) -> tuple[str, ...]:
-    table, column = shown_in(found.operation)
+    operation = OPERATIONS[found.operation]
+    table, column = operation.table, operation.counter
     where = f"rows of {table}" if column == "rows" else f"versions of {table}"
     before, after = run.rows_before.get(table), run.rows_after.get(table)
     counts = [None if rows is None else getattr(rows, column) for rows in (before, after)]
     equal = {True: "yes", False: "NO", None: words.NOTHING}[found.agrees]
     return (
-        words.operation_words(found.operation),
+        label(found.operation),
         where,
         *(words.count(number) for number in (*counts, found.gained, found.totals.committed)),
         equal,
@@ -276,8 +276,7 @@ def _kept(source: dict[str, object]) -> str:
 
 
 def _in_order(found: Mapping[str, _V]) -> list[tuple[str, _V]]:
-    known = [name for name in words.OPERATION_WORDS if name in found]
-    return [(name, found[name]) for name in dict.fromkeys([*known, *found])]
+    return [(name, found[name]) for name in in_order(found)]
 
 
 def sqlstate_words(sqlstate: str) -> str:

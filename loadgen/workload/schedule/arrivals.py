@@ -8,9 +8,10 @@ here reads a clock, draws a random number or opens a connection.
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from math import inf
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
-from loadgen.workload.schedule.mix import OPERATIONS, Mix
+from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.profiles import ProfileName, profile
 from loadgen.workload.schedule.rates import RateCurve
 from loadgen.workload.schedule.shards import WHOLE, Shard, ShardCursor
@@ -188,10 +189,7 @@ class Schedule:
         return due, operation, k, cursor.made_of(k)
 
     def _first(self) -> ShardCursor:
-        a, b, c, d = self.cursors
-        x = a if a.due <= b.due else b
-        y = c if c.due <= d.due else d
-        return x if x.due <= y.due else y
+        return min(self.cursors, key=attrgetter("due"))
 
     def _until(self, s: float) -> tuple[float, bool]:
         """Return up to when to count: `s` itself included, but the end is not part of a run."""

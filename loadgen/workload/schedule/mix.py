@@ -6,11 +6,6 @@ Rates are per hour for the whole swarm; an operation's weight is its share of th
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from loadgen.config.settings import OPERATIONS
-
-__all__ = ["OPERATIONS", "Mix"]
-
-
 _HOUR = 3600.0
 
 

@@ -1,0 +1,138 @@
+"""The operations of the built-in shop: the one place that knows what each of them writes.
+
+An operation is one kind of write, with a rate. Its name is a metrics label and a key of the run
+record; its statements are in `sql/operations.sql`, under the names that the properties give.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, LiteralString
+
+from loadgen.config.settings import Settings
+from loadgen.sql import statements
+
+_SQL: Final = statements("loadgen.workload", "operations.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One kind of write: what it changes, and how it is proved, counted and shown.
+
+    `proof` is what shows that a write whose answer was lost is in the database: the client-made
+    `key` of its row, a `version` that only it can have left behind, or a row that the run aims at
+    `once`. Colours are those of charts and dashboards.
+    """
+
+    name: str
+    label: str  # in reports
+    rate_setting: str  # the setting of its rate per hour
+    table: str
+    change: Literal["insert", "update"]  # as vendors count it; a soft delete is an update
+    proof: Literal["key", "version", "once"]
+    light: str  # its colour on light paper, as #rrggbb
+    dark: str  # and on dark paper
+
+    @property
+    def counter(self) -> Literal["rows", "version_sum"]:
+        """Which figure of its table each committed write raises by one."""
+        return "rows" if self.change == "insert" else "version_sum"
+
+    @property
+    def key_type(self) -> Literal["uuid", "bigint"]:
+        """The type of the key by which a lost write is looked up."""
+        return "bigint" if self.proof == "once" else "uuid"
+
+    @property
+    def statement(self) -> LiteralString:
+        """The write itself, with $1 … for its parameters; the first one is the row's key."""
+        return _SQL[self.name]
+
+    @property
+    def lookup(self) -> LiteralString:
+        """Whether one write is committed, by %(key)s and %(version)s."""
+        return _SQL[f"is_committed_{self.name}"]
+
+    @property
+    def count_committed(self) -> LiteralString:
+        """How many of the writes with these keys are committed; not for proof by version."""
+        return _SQL[f"count_committed_{self.name}"]
+
+    @property
+    def last_hour(self) -> LiteralString:
+        """How many of its writes the tables show for the last hour."""
+        return _SQL[f"last_hour_{self.name}"]
+
+
+_SHOP: Final = (
+    Operation(
+        name="insert_order",
+        label="New orders",
+        rate_setting="orders_per_hour",
+        table="orders",
+        change="insert",
+        proof="key",
+        light="#1a3ac5",
+        dark="#6e93ed",
+    ),
+    Operation(
+        name="insert_event",
+        label="New events",
+        rate_setting="events_per_hour",
+        table="events",
+        change="insert",
+        proof="key",
+        light="#9a6016",
+        dark="#d88c30",
+    ),
+    Operation(
+        name="update_order_status",
+        label="Status updates",
+        rate_setting="status_updates_per_hour",
+        table="orders",
+        change="update",
+        proof="version",
+        light="#1d7572",
+        dark="#35d88c",
+    ),
+    Operation(
+        name="soft_delete_user",
+        label="Soft deletes",
+        rate_setting="soft_deletes_per_hour",
+        table="users",
+        change="update",
+        proof="once",
+        light="#8f188c",
+        dark="#f2b4d4",
+    ),
+)
+OPERATIONS: Final[Mapping[str, Operation]] = {operation.name: operation for operation in _SHOP}
+RATE_SETTINGS: Final = {name: operation.rate_setting for name, operation in OPERATIONS.items()}
+
+
+def label(operation: str) -> str:
+    """Return what reports call an operation; an unknown one, or a hard case, keeps its name."""
+    return OPERATIONS[operation].label if operation in OPERATIONS else operation
+
+
+def in_order(operations: Mapping[str, object]) -> list[str]:
+    """Return the names in the order of OPERATIONS; unknown ones, as in an older record, last."""
+    known = [name for name in OPERATIONS if name in operations]
+    return known + [name for name in operations if name not in OPERATIONS]
+
+
+def rates_per_hour(settings: Settings) -> dict[str, float]:
+    """Return the arrival rate of each operation, per hour, that the settings ask for."""
+    return {name: getattr(settings, setting) for name, setting in RATE_SETTINGS.items()}
+
+
+def gained(
+    before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]
+) -> dict[str, int]:
+    """Return what each operation added to the tables between two counts of them.
+
+    A count has the `rows` of each table and, if the table has versions, their sum `version_sum`.
+    """
+    return {
+        name: after[operation.table][operation.counter] - before[operation.table][operation.counter]
+        for name, operation in OPERATIONS.items()
+    }
