@@ -73,7 +73,7 @@ def quick_people(monkeypatch: pytest.MonkeyPatch) -> None:
             _PEOPLE[seed] = names(seed)
         return _PEOPLE[seed]
 
-    monkeypatch.setattr("loadgen.workload.data.baseline_rows.people", remembered)
+    monkeypatch.setattr("loadgen.workload.data.baseline_rows.names", remembered)
 
 
 def parameters(
