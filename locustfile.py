@@ -1,6 +1,5 @@
 """`locust` starts here."""
 
-from loadgen.load.user import PostgresUser  # isort: skip - first: it imports locust, which patches
-from loadgen.load import listeners
+from loadgen.load.locustfile import PostgresUser, listeners
 
 __all__ = ["PostgresUser", "listeners"]

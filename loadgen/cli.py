@@ -8,11 +8,13 @@ that is asked for by name is the only one to be imported.
 import argparse
 import gc
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib import import_module
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -22,12 +24,17 @@ from loadgen.errors import PlaygroundError, error_lines, one_line
 from loadgen.record.files import PRIVATE_UMASK
 from loadgen.terminal import guarded_output
 
+_INVALID_CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
+_UNRECOGNIZED: Final = re.compile(r"unrecognized arguments: (--[\w-]+)")
+_USAGE: Final = 2
 _INTERRUPTED: Final = 128 + signal.SIGINT
 _CLEAN_UP_SECONDS: Final = 180.0  # for an interrupted command; a server may not answer any more
 
 # Each command and an example of it, in the order in which a new user meets them.
 COMMANDS: Final = {
     "demo": "loadgen demo --seconds 30",
+    "init": "loadgen init && cp .env.example .env",
+    "locustfile": "loadgen locustfile",
     "db": 'loadgen db up && psql "$(loadgen db dsn)"',
     "settings": "loadgen settings",
     "seed": "loadgen seed --users 100000 --orders 500000 --events 2000000",
@@ -55,7 +62,43 @@ class _Parser(argparse.ArgumentParser):
         self.color = False  # from Python 3.14 on
 
     def error(self, message: str) -> NoReturn:
-        super().error(one_line(message))
+        super().error(one_line(_with_hint(message, self)))
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints a shell's completion script and ends the command."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        _namespace: argparse.Namespace,
+        values: Any,
+        _option_string: str | None = None,
+    ) -> NoReturn:
+        import shtab  # noqa: PLC0415 - only this option needs it
+
+        print(shtab.complete(parser, values))
+        parser.exit()
+
+
+def _with_hint(message: str, parser: argparse.ArgumentParser) -> str:
+    """Return argparse's message on a mistyped word with the word that was probably meant."""
+    if choice := _INVALID_CHOICE.search(message):
+        typed, known = choice[1], choice[2].replace("'", "").split(", ")
+    elif option := _UNRECOGNIZED.search(message):
+        typed, known = option[1], [*_options(parser)]
+    else:
+        return message
+    near = get_close_matches(typed, known, n=1)
+    return f"{message}: did you mean {near[0]}?" if near else message
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to list them
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
+            for subparser in action.choices.values():
+                yield from _options(subparser)
 
 
 def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -66,10 +109,17 @@ def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         description="Find out by experiment which pipe should copy your Postgres into Snowflake.",
         epilog=f"examples:\n{examples}\n\nThe load itself is Locust's own command:\n"
         "  locust                      (its page is then at http://127.0.0.1:8089)\n"
-        "  locust --headless -t 60s --orders-per-hour 36000",
+        "  locust --headless -t 60s --orders-per-hour 36000\n"
+        '  locust -f "$(loadgen locustfile)"   (in any folder)',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print a script that completes commands and options in this shell",
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in commands:
         import_module(f"loadgen.commands.{name}").add_parser(subparsers)
@@ -146,6 +196,9 @@ def _run(arguments: Sequence[str]) -> int:
         asks_version = arguments[:1] == ["--version"]  # no command need be read for that
         with _no_collection():
             parser = build_parser(() if asks_version else named or COMMANDS)
+        if not arguments:
+            parser.print_help(sys.stderr)
+            return _USAGE
         args = parser.parse_args(arguments)
         code: int = import_module(f"loadgen.commands.{args.command}").run(args)
         sys.stdout.flush()

@@ -17,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from loadgen.commands.locustfile import LOCUSTFILE
 from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
-from loadgen.errors import PlaygroundError, first_exit_code
+from loadgen.errors import first_exit_code
 from loadgen.orphans import Children, ended_with_us
 from loadgen.record.reader import find_run, read_deliveries, read_verify
 from loadgen.report.analysis.deliveries import by_tool
@@ -90,10 +91,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Run the steps; 0, or the exit code of what went wrong."""
     settings = load_settings()
-    if not Path("locustfile.py").is_file():
-        raise PlaygroundError(
-            f"there is no locustfile.py in {Path.cwd()}: run the demo in the playground's folder"
-        )
     code = perform([_loadgen("db", "up")])
     if code == 0 and not _is_seeded(settings):
         code = perform([_loadgen("seed")])
@@ -189,7 +186,9 @@ def _shown(environment: Mapping[str, str], *command: str) -> str:
 
 def locust(settings: Settings, seconds: int) -> Step:
     """Return Locust's command, its metrics on a free port if the usual one is taken."""
-    arguments = ["--headless", "-u", "8", "-t", f"{seconds}s"]
+    elsewhere = not Path("locustfile.py").is_file()
+    arguments = ["-f", str(LOCUSTFILE)] if elsewhere else []
+    arguments += ["--headless", "-u", "8", "-t", f"{seconds}s"]
     for name, rate in RATES.items():
         arguments += [f"--{name}-per-hour", str(rate)]
     arguments.append(f"--hard-cases={CASES}")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from loadgen import __version__, cli
+from loadgen.commands.init import EXAMPLES
 from loadgen.sql import statements
 from tests.conftest import clean_environment
 
@@ -63,14 +64,14 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
-    """SQL and templates are packaged with the code, and nothing else is."""
+    """SQL, templates and the example files are packaged with the code, and nothing else is."""
     with zipfile.ZipFile(wheel) as archive:
         packaged = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert packaged == {
         str(path.relative_to(ROOT))
         for path in PACKAGE.rglob("*")
         if path.is_file() and path.suffix != ".pyc"
-    }
+    } | {f"loadgen/examples/{name}" for name in EXAMPLES}
     assert len(SQL) > 3
 
 
@@ -96,6 +97,18 @@ def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> Non
         assert f"\n    {name} " in done.stdout
     version = run(installed / "loadgen", "--version", cwd=tmp_path, env=clean_environment())
     assert version.stdout == f"loadgen {__version__}\n"
+
+
+def test_an_empty_folder_is_enough(installed: Path, tmp_path: Path) -> None:
+    """`init` writes the example files of the wheel, and Locust takes the wheel's locustfile."""
+    run(installed / "loadgen", "init", cwd=tmp_path, env=clean_environment())
+    for name in EXAMPLES:
+        assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text("utf-8")
+    found = run(installed / "loadgen", "locustfile", cwd=tmp_path, env=clean_environment())
+    locustfile = Path(found.stdout.strip())
+    assert locustfile.is_relative_to(installed.parent)
+    command = (installed / "python", "-m", "locust", "-f", locustfile, "--list")
+    assert "PostgresUser" in run(*command, cwd=tmp_path, env=clean_environment()).stdout
 
 
 @pytest.mark.parametrize("path", SQL, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -97,7 +97,7 @@ def test_a_commands_exit_code_is_the_processes(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["no-such-command"], ["plan", "--no-such"], ["plan", "--count", "0"]]
+    "arguments", [["no-such-command"], ["plan", "--no-such"], ["plan", "--count", "0"]]
 )
 def test_wrong_usage_is_exit_code_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -341,3 +341,69 @@ def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
     environment = clean_environment(measured=False)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 0
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """It names every command; a command that did nothing is no success."""
+    assert cli.main([]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert all(f"\n    {name} " in shown.err for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("reprot", "did you mean report?"),
+        ("report --chekc", "did you mean --check?"),
+        ("tools strat", "did you mean start?"),
+        ("verify --drian-seconds=3", "did you mean --drain-seconds?"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], typed: str, hint: str
+) -> None:
+    """Commands, options and actions alike."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(typed.split())
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith(hint)
+
+
+def test_a_word_like_no_other_gets_no_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    """A guess that is none would mislead."""
+    with pytest.raises(SystemExit):
+        cli.main(["xyzzy"])
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    """The script that is printed completes in a real bash."""
+    made = subprocess.run(
+        [sys.executable, "-m", "loadgen", "--print-completion", "bash"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    script = tmp_path / "completion.sh"
+    script.write_text(made.stdout, encoding="utf-8")
+    for words, expected in (
+        ("loadgen rep", "report"),
+        ("loadgen verify --drain-s", "--drain-seconds"),
+    ):
+        typed = f"COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}"
+        ask = f'source "$1"; {typed}; _shtab_loadgen; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run(
+            ["bash", "-c", ask, "bash", script], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == [expected]
+
+
+def test_init_keeps_what_is_there(nothing_set: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """An edited file is never overwritten; the others are written."""
+    Path("tools.example.toml").write_text("mine", encoding="utf-8")
+    assert cli.main(["init"]) == 0
+    assert Path("tools.example.toml").read_text(encoding="utf-8") == "mine"
+    assert Path(".env.example").is_file()
+    assert "tools.example.toml exists: kept" in capsys.readouterr().out
