@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import floor, log10
-from typing import Final
+from typing import Final, TypeVar
 
 NOTHING = "\N{EN DASH}"
 NOT_PRICED: Final = "not priced"
@@ -17,6 +17,7 @@ _BYTES: Final = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 _MILLION: Final = 1_000_000
 _KILO: Final = 1_000
 _THREE_DIGITS: Final = 100
+_Kind = TypeVar("_Kind", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def kinds(found: Mapping[str, int]) -> str:
+def kinds(found: Mapping[_Kind, int]) -> str:
     """Return how many there are of each kind: 2 missing, 1 differs; `nothing` if none."""
     return ", ".join(f"{number:,} {kind}" for kind, number in found.items()) or "nothing"
 

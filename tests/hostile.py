@@ -9,7 +9,7 @@ import random
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +27,19 @@ from loadgen.load.resume import (
 from loadgen.load.worker_state import WorkerState
 from loadgen.record.reader import load_run
 from loadgen.record.rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
+from loadgen.record.verify import (
+    CaseExample,
+    CaseOutcome,
+    ClockOffset,
+    InitialSync,
+    LookedForDeletes,
+    TableOutcome,
+    Verification,
+)
 from loadgen.record.writer import RunRecord
 from loadgen.steady_clock import SteadyClock
 from loadgen.tools.runners.background import running
-from loadgen.tools.runners.syncs import initial_sync_of
+from loadgen.tools.runners.syncs import initial_sync, read_syncs
 from loadgen.tools.tools_file import load_tools
 from loadgen.watch.last_results import kept_in
 from loadgen.workload.histogram import Histogram
@@ -40,7 +49,7 @@ from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import WHOLE
-from tests.records import START, VERIFIED, Made, marker, write_run
+from tests.records import START, VERIFIED_COPY, Made, marker, write_run
 
 RUN: Final = "20261123T080000Z-0001"
 CONTROL: Final = "20261123T090000Z-0002"
@@ -106,7 +115,7 @@ def make_project(folder: Path) -> None:
     record.append_slots([SlotSample(START, "a_slot", True, "reserved", 1, 2, None, 3)])
     record.append_generator(GeneratorSample(START, 0.001, 0.002, 0.1, 0.1, 0))
     record.append_deletes([DeletedRow(START, "hard_deletes", 5)])
-    record.write_verify(_verified())
+    _verified().write(path)
     (path / "usage.toml").write_text(_USAGE)
     write_run(reports, Made(seconds=60), CONTROL)
     _write_killed(write_run(reports, Made(seconds=60, ended=False), KILLED))
@@ -123,32 +132,18 @@ def make_project(folder: Path) -> None:
     (tool / "runner.json").write_text('{"pid": 1, "began": 5.5}')
 
 
-def _verified() -> dict[str, Any]:
-    clock = {"ahead_seconds": 0.1, "within_seconds": 0.05}
-    case = {
-        "verdict": "wrong",
-        "checked": 9,
-        "wrong": 3,
-        "late": 1,
-        "expected": "right",
-        "example": {"key": "5", "column": "amount", "kind": "differs"},
-    }
-    sync = {
-        "began_at": START.isoformat(),
-        "caught_up_at": "2026-11-23T08:01:00+00:00",
-        "first_row_at": "2026-11-23T08:00:10+00:00",
-        "rows": 1000,
-    }
-    counts: dict[str, Any] = {"rows": 500, "destination_rows": 400, "in_flight": 0}
-    tool = VERIFIED["tools"]["copy"] | {
-        "tables": dict.fromkeys(("orders", "users"), counts),
+def _verified() -> Verification:
+    at = [START + timedelta(seconds=seconds) for seconds in (0, 10, 60)]
+    case = CaseOutcome("wrong", 9, 3, CaseExample("5", "amount", "differs"), "right", late=1)
+    more = {
+        "tables": dict.fromkeys(("orders", "users"), TableOutcome(500, 400)),
         "late": {"stale": 3},
         "cases": dict.fromkeys(("hard_deletes", "late_commits"), case),
-        "deletes": {"looked_for": 1, "never_gone": [5]},
-        "initial_sync": sync,
-        "clocks": {"source": clock, "destination": clock},
+        "deletes": LookedForDeletes(1, (5,)),
+        "initial_sync": InitialSync(at[0], at[2], 1000, first_row_at=at[1]),
+        "clocks": dict.fromkeys(("source", "destination"), ClockOffset(0.1, 0.05)),
     }
-    return {"tools": {"copy": tool}}
+    return Verification(tools={"copy": VERIFIED_COPY.model_copy(update=more)})
 
 
 def _write_killed(path: Path) -> None:
@@ -235,7 +230,7 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
         "functions": [
             lambda: figures(load_run(path)),
             lambda: kept_in(path),
-            lambda: initial_sync_of(tool),
+            lambda: initial_sync(read_syncs(tool)),
             lambda: running(tool),
         ],
     }

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loadgen.record.rows import MarkerSample, Sample
+from loadgen.record.verify import Finding, TableOutcome, ToolVerification, Verification
 from loadgen.record.writer import RunRecord
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -201,27 +202,14 @@ _RATE_SETTINGS = (
 
 
 # verify.json of a copy that is wrong.
-_FINDING = {
-    "table": "orders",
-    "key": "17",
-    "column": "amount",
-    "kind": "differs",
-    "source": "1.20",
-    "destination": "<b>1.2</b>" + "0" * 60,
-}
-VERIFIED = {
-    "tools": {
-        "copy": {
-            "at": "2026-11-23T10:00:00+00:00",
-            "verdict": "wrong",
-            "totals": {"missing": 2, "differs": 1_000},
-            "in_flight": 3,
-            "tables": {
-                "orders": {"rows": 1_500, "destination_rows": 1_400},
-                "users": {"rows": 500, "destination_rows": 500},
-            },
-            "problems": ["table events is not there"],
-            "findings": [_FINDING] * 9,
-        }
-    }
-}
+_FINDING = Finding("orders", "17", "amount", "differs", "1.20", "<b>1.2</b>" + "0" * 60)
+VERIFIED_COPY = ToolVerification(
+    at="2026-11-23T10:00:00+00:00",
+    verdict="wrong",
+    totals={"missing": 2, "differs": 1_000},
+    in_flight=3,
+    tables={"orders": TableOutcome(1_500, 1_400), "users": TableOutcome(500, 500)},
+    problems=("table events is not there",),
+    findings=(_FINDING,) * 9,
+)
+VERIFIED = Verification(tools={"copy": VERIFIED_COPY})

@@ -22,7 +22,8 @@ from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import first_exit_code
 from loadgen.orphans import Children, ended_with_us
-from loadgen.record.reader import find_run, read_deliveries, read_verify
+from loadgen.record.reader import find_run, read_deliveries
+from loadgen.record.verify import Verification
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.tables.tools import copies_of
 from loadgen.source.locate import source_dsn
@@ -295,7 +296,7 @@ def _passing_on() -> Iterator[_Stop]:
 
 def _say_goodbye(settings: Settings) -> None:
     path = find_run(settings.reports_dir)
-    copies = copies_of(read_verify(path), by_tool(read_deliveries(path)), ())
+    copies = copies_of(Verification.of(path), by_tool(read_deliveries(path)), ())
     took = {row[0]: row for row in copies.freshness.rows}
     print("\nThe two tools, beside the same load with hard deletes and late commits:")
     for tool, verdict, rows, found, *_ in copies.right.rows:

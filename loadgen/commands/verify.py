@@ -15,8 +15,8 @@ from loadgen.commands.numbers import number
 from loadgen.config.settings import Settings, load_settings
 from loadgen.control import LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SettingsError
-from loadgen.record.reader import Run, find_run, load_run, read_deletes, read_verify
-from loadgen.record.writer import RunRecord
+from loadgen.record.reader import Run, find_run, load_run, read_deletes
+from loadgen.record.verify import Verification
 from loadgen.source.locate import source_dsn
 from loadgen.source.markers import find_markers
 from loadgen.source.observe import current_run
@@ -24,13 +24,13 @@ from loadgen.source.postgres import connect, plain_errors
 from loadgen.tools.readers.factory import MarkerProbe, open_copy
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.readers.reader import TableReader
-from loadgen.tools.runners.syncs import initial_sync_of
+from loadgen.tools.runners.syncs import initial_sync, read_syncs
 from loadgen.tools.tools_file import Tool, chosen, load_tools
 from loadgen.verify.compare import Progress
 from loadgen.verify.deletes import Deletes, deletes_of
 from loadgen.verify.drain import Load, rested, wait_for_sentinels, write_sentinel
 from loadgen.verify.horizon import Horizon, horizon_of
-from loadgen.verify.outcome import ToolOutcome, document, exit_code
+from loadgen.verify.outcome import ToolOutcome, exit_code, verification
 from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
 
 _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
@@ -90,17 +90,16 @@ def run(args: argparse.Namespace) -> int:
     dsn = source_dsn(settings, start=False)
     record = _record(settings, dsn)
     outcomes = _outcomes(args, settings, tools, dsn, record)
-    found = document(outcomes, read_verify(record.path) if record else None)
     if record is not None:
-        RunRecord.open(record.path).write_verify(found)
+        verification(outcomes, Verification.of(record.path)).write(record.path)
     if args.json:
-        print(json.dumps(document(outcomes), indent=2))
+        print(json.dumps(verification(outcomes).plain(), indent=2))
     else:
         from loadgen.commands.verify_shown import show  # noqa: PLC0415 - tables are slow to import
 
         show(outcomes)
         if record is not None:
-            print(f"kept in {record.path / 'verify.json'}")
+            print(f"kept in {record.path / Verification.FILE}")
     return exit_code(outcomes)
 
 
@@ -167,7 +166,7 @@ def _outcomes(
             outcomes[tool.name] = replace(
                 outcome,
                 unconverged_seconds=unconverged.get(tool.name),
-                initial_sync=initial_sync_of(tool.folder),
+                initial_sync=initial_sync(read_syncs(tool.folder)),
             )
         return {tool.name: outcomes[tool.name] for tool in tools}
 
@@ -267,8 +266,8 @@ def _deletes(record: Run | None, tool: Tool) -> Deletes:
     """Return the hard deletes of the run, and what was seen of them at the tool before."""
     if record is None:
         return Deletes()
-    before = read_verify(record.path).get("tools", {}).get(tool.name, {})
-    return deletes_of(read_deletes(record.path), before)
+    before = Verification.of(record.path).tools.get(tool.name)
+    return deletes_of(read_deletes(record.path), before.deletes if before else None)
 
 
 def _copies(tools: tuple[Tool, ...], settings: Settings, held: ExitStack) -> _Copies:

@@ -11,9 +11,9 @@ from rich.markup import escape as as_text
 from rich.table import Table
 
 from loadgen.errors import printable
+from loadgen.record.verify import KINDS, Finding, Kind
 from loadgen.terminal import own_words
 from loadgen.verify.cases import example, said
-from loadgen.verify.findings import KINDS, Finding, Kind
 from loadgen.verify.outcome import ToolOutcome
 
 _FINDINGS: Final = 30  # shown of a tool
@@ -90,8 +90,7 @@ def _cases(outcome: ToolOutcome) -> Table:
         table.add_column(name, overflow="fold")
     for name, case in outcome.cases.items():
         if case.verdict != "not tried":
-            plain = case.plain()
-            table.add_row(name, said(plain), escape(example(plain)))
+            table.add_row(name, said(case), escape(example(case)))
     if left := [name for name, case in outcome.cases.items() if case.verdict == "not tried"]:
         table.caption = f"not tried: {', '.join(left)}"
     return table

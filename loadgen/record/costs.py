@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from loadgen.record.files import LONE, replace_file
-from loadgen.record.rows import iso
+from loadgen.record.model import iso
 from loadgen.record.run import Keys, MisfitError
 from loadgen.untrusted import bounded, read_json, reading
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from loadgen.errors import RecordError, one_line, printable
+from loadgen.record.model import moment, require_schema
 from loadgen.record.rows import (
     DeletedRow,
     ExpectedMarker,
@@ -31,11 +32,9 @@ from loadgen.record.run import (
     Run,
     TableRows,
     Totals,
-    moment,
     run_of,
 )
-from loadgen.record.shapes import require_verified
-from loadgen.record.writer import LATEST, RUN_FILE, VERIFY_FILE, require_schema
+from loadgen.record.writer import LATEST, RUN_FILE
 from loadgen.untrusted import bounded, read_json, reading
 
 __all__ = [
@@ -55,7 +54,6 @@ __all__ = [
     "read_markers",
     "read_samples",
     "read_slots",
-    "read_verify",
 ]
 
 _V = TypeVar("_V")
@@ -63,7 +61,6 @@ _SHOWN_RUNS = 5
 _SHOWN_NAME = 80  # characters
 # What to do about a file of the record that can't be read.
 CHANGED = "it was changed after loadgen wrote it"
-VERIFY_AGAIN = "remove it, and run `loadgen verify` again"
 
 
 def find_run(reports_dir: Path, name: str | None = None) -> Path:
@@ -91,20 +88,6 @@ def load_run(path: Path) -> Run:
     require_schema(file, raw)
     with reading(file, CHANGED):
         return run_of(file.parent, raw)
-
-
-def read_verify(path: Path) -> dict[str, Any]:
-    """Return what verify.json in the folder holds; nothing where nobody has verified."""
-    file = path / VERIFY_FILE
-    try:
-        raw = read_json(file, VERIFY_AGAIN)
-    except FileNotFoundError:
-        return {}
-    require_schema(file, raw)
-    with reading(file, VERIFY_AGAIN):
-        require_verified(raw)
-    found: dict[str, Any] = raw
-    return found
 
 
 def read_samples(path: Path) -> Iterator[Sample]:

@@ -4,9 +4,11 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isfinite
 from typing import ClassVar
+
+from loadgen.record.model import iso
 
 _DECIMALS = 9  # nanoseconds, and rates down to one in 30 years: nothing real is lost
 
@@ -120,13 +122,6 @@ def law_holds(sample: Sample) -> bool:
 def columns_of(kind: type[Row]) -> tuple[str, ...]:
     """Return the columns of the CSV file that holds rows of this kind."""
     return tuple(field.name for field in fields(kind))
-
-
-def iso(moment: datetime) -> str:
-    """Return the moment as the record writes it: UTC, milliseconds, Z."""
-    if moment.tzinfo is None:
-        raise ValueError(f"a moment in the record needs its time zone: {moment}")
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def csv_line(cells: Iterable[object]) -> str:

@@ -7,16 +7,16 @@ Files are record_reader's.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isfinite
 from pathlib import Path
 from typing import Final, TypeVar
 
 from loadgen.errors import one_line
+from loadgen.record.model import moment
 
 _V = TypeVar("_V")
 _SHOWN: Final = 60  # characters of a value
-_FIRST_YEAR, _LAST_YEAR = 1970, 2200  # of a run: one can be computed with
 
 
 class MisfitError(ValueError):
@@ -220,16 +220,6 @@ class Keys:
 
     def _misfit(self, key: str, wanted: str) -> MisfitError:
         return MisfitError(f"{self._where}{key} is {_short(self._raw.get(key))}, not {wanted}")
-
-
-def moment(text: str) -> datetime:
-    """Return the moment that the text names, in UTC; ValueError if it names none of a run."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError(f"the time {text} has no time zone")
-    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
-        raise ValueError(f"the time {text} is none of a run")
-    return found.astimezone(UTC)
 
 
 def _short(value: object) -> str:

@@ -20,8 +20,9 @@ from decimal import Decimal
 from math import inf
 from pathlib import Path
 
-from loadgen.errors import RecordError, one_line
+from loadgen.errors import RecordError
 from loadgen.record.files import LONE, append_lines, naming, replace_file
+from loadgen.record.model import SCHEMA_VERSION, iso, require_schema
 from loadgen.record.rows import (
     DeletedRow,
     ExpectedMarker,
@@ -32,14 +33,11 @@ from loadgen.record.rows import (
     SlotSample,
     columns_of,
     csv_line,
-    iso,
 )
 from loadgen.untrusted import read_json
 
-SCHEMA_VERSION = 1
 RUN_FILE = "run.json"
 POSITION_FILE = "position.json"
-VERIFY_FILE = "verify.json"
 LATEST = "latest"
 # The order of run.json's keys, whatever order they were written in; others follow.
 RUN_KEYS = (
@@ -97,7 +95,8 @@ class RunRecord:
             run = read_json(file, "start a new run")
         except FileNotFoundError:
             run = {}
-        require_schema(file, run)
+        else:
+            require_schema(file, run)
         return cls(file.parent, run)
 
     @classmethod
@@ -185,11 +184,6 @@ class RunRecord:
         with naming(self.path / POSITION_FILE):
             (self.path / POSITION_FILE).unlink(missing_ok=True)
 
-    def write_verify(self, found: Mapping[str, object]) -> None:
-        """Replace verify.json."""
-        text = _encoded({"schema_version": SCHEMA_VERSION, **found}, VERIFY_FILE, indent=2)
-        replace_file(self.path / VERIFY_FILE, f"{text}\n".encode(errors=LONE))
-
     def append_samples(self, rows: Iterable[Sample]) -> None:
         """Append to samples.csv, whole lines in one write call."""
         self._append(Sample, rows)
@@ -264,17 +258,6 @@ class RunRecord:
         if key != "journal":
             return _encoded(run[key], key, indent=2).replace("\n", "\n  ")
         return "[\n    " + ",\n    ".join(self._journal) + "\n  ]" if self._journal else "[]"
-
-
-def require_schema(file: Path, run: object) -> None:
-    """Refuse a run.json of another schema version; an empty mapping passes, as nothing yet."""
-    found = run.get("schema_version") if isinstance(run, dict) else None
-    if run != {} and found != SCHEMA_VERSION:
-        version = one_line(repr(found))
-        raise RecordError(
-            f"{file}: schema_version is {version}, this loadgen reads {SCHEMA_VERSION}: "
-            "use the version of loadgen that wrote it"
-        )
 
 
 def _point_latest(reports_dir: Path, run_id: str) -> None:

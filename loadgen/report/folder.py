@@ -18,8 +18,8 @@ from loadgen.record.reader import (
     read_generator,
     read_samples,
     read_slots,
-    read_verify,
 )
+from loadgen.record.verify import Verification
 from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.recovery import recovery_of
 from loadgen.report.analysis.run import Facts, facts_of
@@ -72,7 +72,7 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     control = None if options.control is None else control_for(summary, options.control)
     facts = facts_of(summary.run, read_samples(folder), read_generator(folder))
     _give_matplotlib_a_folder()
-    verified = read_verify(folder)
+    verified = Verification.of(folder)
     delivered = {one.tool: one.fresh for one in summary.standings if one.fresh is not None}
     paid = {one.tool: one.paid.syncs_every for one in summary.standings if one.paid is not None}
     plans = {tool: every for tool, every in paid.items() if every is not None}

@@ -1,24 +1,12 @@
 """How far another machine's clock is from this one's, told from a few questions. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from loadgen.record.verify import ClockOffset
+
 _QUESTIONS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ClockOffset:
-    """By how many seconds a clock is ahead of ours, and to how many that is exact."""
-
-    ahead_seconds: float
-    within_seconds: float
-
-    def plain(self) -> dict[str, float]:
-        """Return it as JSON has it, to a microsecond."""
-        ahead, within = round(self.ahead_seconds, 6), round(self.within_seconds, 6)
-        return {"ahead_seconds": ahead, "within_seconds": within}
 
 
 def clock_offset(
@@ -35,4 +23,4 @@ def clock_offset(
         half = (here() - before) / 2
         found.append((half.total_seconds(), (answer - before - half).total_seconds()))
     within, ahead = min(found)
-    return ClockOffset(ahead, within)
+    return ClockOffset(round(ahead, 6), round(within, 6))

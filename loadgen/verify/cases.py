@@ -9,14 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, Literal, get_args
+from typing import Final, get_args
 
 from loadgen.config.settings import HARD_CASES
+from loadgen.record.verify import Answer, CaseExample, CaseOutcome, CaseVerdict, Finding
 from loadgen.tools.conventions import Reads
-from loadgen.verify.findings import Finding
-
-CaseVerdict = Literal["right", "late", "lossy", "wrong", "not tried", "not checked"]
-Answer = Literal["right", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,37 +24,6 @@ class Expectation:
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class CaseOutcome:
-    """One case in one copy: rows of it that were checked, those that are wrong, the first of them.
-
-    `expected` is None where nobody said how the tool learns of changes. `late` rows may still come
-    right. `settled`: no other could, since the source rests and all was delivered.
-    """
-
-    verdict: CaseVerdict
-    checked: int = 0
-    wrong: int = 0
-    example: Finding | None = None
-    expected: Answer | None = None
-    late: int = 0
-    settled: bool = True
-
-    def plain(self) -> dict[str, object]:
-        """Return it as verify.json holds it."""
-        one = self.example
-        example = {"key": one.key, "column": one.column, "kind": one.kind} if one else None
-        return {
-            "verdict": self.verdict,
-            "checked": self.checked,
-            "wrong": self.wrong,
-            "example": example,
-            "expected": self.expected,
-            "late": self.late,
-            "settled": self.settled,
-        }
-
-
 @dataclass(slots=True)
 class CaseFindings:
     """What was found of one case; findings of one row come one after the other."""
@@ -65,7 +31,7 @@ class CaseFindings:
     rows: int = 0
     late: int = 0  # rows of which nothing proves that they are due
     lossy_only: bool = True
-    first: Finding | None = None
+    first: CaseExample | None = None
     _last_key: str = field(default="")
 
     def add(self, finding: Finding) -> None:
@@ -74,7 +40,7 @@ class CaseFindings:
         if finding.late:
             self.late += is_new
             return
-        self.first = self.first or finding
+        self.first = self.first or CaseExample(finding.key, finding.column, finding.kind)
         self.rows += is_new
         self.lossy_only = self.lossy_only and finding.kind == "lossy"
 
@@ -137,27 +103,25 @@ _CONFIRM: Final = "confirm by --drain"
 _LACKS: Final = "the copy lacks its column"
 
 
-def said(case: Mapping[str, Any]) -> str:
-    """Return in words what verify.json holds of a case: wrong (3 of 12), as expected."""
-    verdict, checked = case["verdict"], case["checked"]
-    if verdict in {"not tried", "not checked"}:
-        return str(verdict)
-    if verdict == "right":
-        return f"right ({checked:,})"
-    if verdict == "late":
-        return f"late ({case['late']:,} of {checked:,})"
-    words = f"{verdict} ({case['wrong']:,} of {checked:,})"
-    if verdict == "lossy" or case["expected"] is None:
-        return words
-    if case["expected"] == "wrong":
-        return f"{words}, as expected"
-    return f"{words}, {'NOT EXPECTED' if case.get('settled', True) else _CONFIRM}"
+def said(case: CaseOutcome) -> str:
+    """Return a case's verdict in words: wrong (3 of 12), as expected."""
+    if case.verdict in {"not tried", "not checked"}:
+        return case.verdict
+    if case.verdict == "right":
+        return f"right ({case.checked:,})"
+    if case.verdict == "late":
+        return f"late ({case.late:,} of {case.checked:,})"
+    verdict = f"{case.verdict} ({case.wrong:,} of {case.checked:,})"
+    if case.verdict == "lossy" or case.expected is None:
+        return verdict
+    if case.expected == "wrong":
+        return f"{verdict}, as expected"
+    return f"{verdict}, {'NOT EXPECTED' if case.settled else _CONFIRM}"
 
 
-def example(case: Mapping[str, Any]) -> str:
+def example(case: CaseOutcome) -> str:
     """Return the first thing that is wrong with a case: its key, kind and column."""
-    one = case["example"]
-    if one is None:
-        return _LACKS if case["verdict"] == "wrong" else ""
-    column = f" in {one['column']}" if one["column"] else ""
-    return f"key {one['key']}: {one['kind']}{column}"
+    if case.example is None:
+        return _LACKS if case.verdict == "wrong" else ""
+    column = f" in {case.example.column}" if case.example.column else ""
+    return f"key {case.example.key}: {case.example.kind}{column}"

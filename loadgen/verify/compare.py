@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from loadgen.record.verify import Finding
 from loadgen.verify.canonical import same
-from loadgen.verify.findings import Finding, Known, judged
+from loadgen.verify.findings import Known, judged
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import (
     Bounds,

@@ -4,10 +4,11 @@ A deleted row is resurrected where an earlier verification of the same run, begu
 has not found it, and this one does: it was gone, and is there again. No clock is read. Pure.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from loadgen.record.rows import DeletedRow
+from loadgen.record.verify import LookedForDeletes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +38,13 @@ class Deletes:
         never_gone = frozenset(still_there) & self.keys - self.gone
         return Deletes(self.rows, len(self.rows), never_gone)
 
-    def plain(self) -> dict[str, object]:
-        """Return it as verify.json holds it."""
-        return {"looked_for": self.looked_for, "never_gone": sorted(self.never_gone)}
+    def recorded(self) -> LookedForDeletes:
+        """Return what verify.json holds of it."""
+        return LookedForDeletes(self.looked_for, tuple(sorted(self.never_gone)))
 
 
-def deletes_of(rows: Iterable[DeletedRow], before: Mapping[str, object]) -> Deletes:
-    """Return the deletes of a record, with what its verify.json says of one tool's checks before.
-
-    `before` is that tool's entry there, empty where it was not verified.
-    """
-    plain = before.get("deletes")
-    if not isinstance(plain, dict):
+def deletes_of(rows: Iterable[DeletedRow], before: LookedForDeletes | None) -> Deletes:
+    """Return the deletes of a record, with what verify.json says of one tool's checks before."""
+    if before is None:
         return Deletes(tuple(rows))
-    return Deletes(tuple(rows), plain["looked_for"], frozenset(plain["never_gone"]))
+    return Deletes(tuple(rows), before.looked_for, frozenset(before.never_gone))

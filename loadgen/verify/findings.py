@@ -1,6 +1,6 @@
 """What is wrong with a row, in one word: both sides of a key in, findings out. Pure.
 
-The kinds, and which comes first where several would fit, are those of `KINDS`.
+The kinds, and which comes first if several would fit, are those of `KINDS`.
 """
 
 from collections import Counter
@@ -8,20 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final
 from unicodedata import normalize
 
+from loadgen.record.verify import Finding, Kind
 from loadgen.tools.conventions import Lossy
 from loadgen.verify.canonical import JSON_FORMS, Form, Pair, json_difference, moment, number, same
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.scan import Row
 
-Kind = Literal[
-    "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs"
-]
-KINDS: Final[tuple[Kind, ...]] = (
-    "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs",
-)  # fmt: skip
 KEPT: Final = 100  # findings shown of a table and kind; all are counted
 
 CASE: Final = "case_name"  # in which a row of hard_cases says what it is there for
@@ -30,28 +25,6 @@ ADDED: Final = "added_later"  # the column of the case added_columns, in the row
 _SHOWN: Final = 60  # characters of a value
 _BEFORE: Final = 16  # of them, those before the first difference
 _UNITS: Final = {"milliseconds": timedelta(milliseconds=1), "seconds": timedelta(seconds=1)}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong, with its key as text; None where a side has no such value.
-
-    `case` is the run's hard case that its row is there for; `late` is what is not proven to be due.
-    """
-
-    table: str
-    key: str
-    column: str | None
-    kind: Kind
-    source: str | None
-    destination: str | None
-    case: str | None = None
-    late: bool = False
-
-    def plain(self) -> dict[str, str | None]:
-        """Return it as the record holds it."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name != "late"}
-        return plain if self.case is not None else {k: v for k, v in plain.items() if k != "case"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
 
-from loadgen.source.clock_offset import ClockOffset
-from loadgen.verify.cases import CaseOutcome
+from loadgen.record.verify import (
+    KINDS,
+    CaseOutcome,
+    ClockOffset,
+    Finding,
+    InitialSync,
+    Kind,
+    LookedForDeletes,
+    TableOutcome,
+    ToolVerification,
+    Verdict,
+    Verification,
+)
 from loadgen.verify.deletes import Deletes
-from loadgen.verify.findings import KINDS, Finding, Kind, Tally
-
-Verdict = Literal["right", "late", "lossy", "wrong", "did not converge", "not checked"]
-
-
-@dataclass(frozen=True, slots=True)
-class TableOutcome:
-    """How many rows of a table were compared; `in_flight` of them were under way."""
-
-    rows: int
-    destination_rows: int
-    in_flight: int = 0
+from loadgen.verify.findings import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class ToolOutcome:
     )
     seconds: float = 0.0
     cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # the hard ones, by name
-    initial_sync: Mapping[str, object] | None = None  # of a local tool: begun, caught up, rows
+    initial_sync: InitialSync | None = None  # of a local tool
     clocks: Mapping[str, ClockOffset] = field(default_factory=dict)  # of source, destination
     deletes: Deletes | None = None  # None where this verification could not look for them
 
@@ -79,52 +78,42 @@ class ToolOutcome:
         """Rows that were under way."""
         return sum(table.in_flight for table in self.tables.values())
 
-    def plain(self) -> dict[str, object]:
-        """Return it as verify.json holds it."""
-        return {
-            "verdict": self.verdict,
-            "totals": {kind: self.totals[kind] for kind in KINDS if self.totals.get(kind)},
-            "late": {kind: self.late.totals[kind] for kind in KINDS if self.late.totals[kind]},
-            "in_flight": self.in_flight,
-            "overdue_seconds": self.overdue_seconds,
-            "unconverged_seconds": self.unconverged_seconds,
-            "seconds": round(self.seconds, 2),
-            "tables": {
-                name: {
-                    "rows": table.rows,
-                    "destination_rows": table.destination_rows,
-                    "in_flight": table.in_flight,
-                }
-                for name, table in self.tables.items()
-            },
-            "cases": {name: case.plain() for name, case in self.cases.items()},
-            **({"deletes": self.deletes.plain()} if self.deletes is not None else {}),
-            "initial_sync": self.initial_sync,
-            "clocks": {name: clock.plain() for name, clock in self.clocks.items()},
-            "problems": list(self.problems),
-            "findings": [finding.plain() for finding in self.findings],
-        }
+    def recorded(self, at: str, deletes: LookedForDeletes | None = None) -> ToolVerification:
+        """Return what verify.json holds of it.
+
+        `deletes` is what is known of them if this verification could not look for them.
+        """
+        if self.deletes is not None:
+            deletes = self.deletes.recorded()
+        return ToolVerification(
+            at=at,
+            verdict=self.verdict,
+            totals={kind: self.totals[kind] for kind in KINDS if self.totals.get(kind)},
+            late={kind: self.late.totals[kind] for kind in KINDS if self.late.totals[kind]},
+            in_flight=self.in_flight,
+            overdue_seconds=self.overdue_seconds,
+            unconverged_seconds=self.unconverged_seconds,
+            seconds=round(self.seconds, 2),
+            tables=dict(self.tables),
+            cases=dict(self.cases),
+            deletes=deletes,
+            initial_sync=self.initial_sync,
+            clocks=dict(self.clocks),
+            problems=tuple(self.problems),
+            findings=tuple(self.findings),
+        )
 
 
-def document(
-    outcomes: Mapping[str, ToolOutcome], before: Mapping[str, object] | None = None
-) -> dict[str, object]:
-    """Return verify.json's content; tools that were checked `before`, and not now, are kept.
-
-    So is what is known of deletes, where it could not be looked for them now.
-    """
-    tools = (before or {}).get("tools")
-    kept = tools if isinstance(tools, dict) else {}
+def verification(
+    outcomes: Mapping[str, ToolOutcome], before: Verification | None = None
+) -> Verification:
+    """Return verify.json's content; tools that were checked `before`, and not now, are kept."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    found = {
-        name: {"at": at, **_deletes(kept.get(name, {})), **outcome.plain()}
-        for name, outcome in outcomes.items()
-    }
-    return {"tools": {**kept, **found}}
-
-
-def _deletes(before: Mapping[str, object]) -> dict[str, object]:
-    return {name: before[name] for name in ("deletes",) if name in before}
+    tools = dict(before.tools) if before else {}
+    for name, outcome in outcomes.items():
+        earlier = tools.get(name)
+        tools[name] = outcome.recorded(at, earlier.deletes if earlier else None)
+    return Verification(tools=tools)
 
 
 def exit_code(outcomes: Mapping[str, ToolOutcome]) -> int:

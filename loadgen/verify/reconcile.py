@@ -13,7 +13,8 @@ from functools import partial
 from typing import Final
 
 from loadgen.errors import DestinationError, SourceError
-from loadgen.source.clock_offset import ClockOffset, clock_offset
+from loadgen.record.verify import CaseOutcome, ClockOffset, Finding, TableOutcome
+from loadgen.source.clock_offset import clock_offset
 from loadgen.source.schema import HARD_CASES
 from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted
@@ -21,12 +22,12 @@ from loadgen.tools.conventions import SOURCE_SCHEMA
 from loadgen.tools.readers.factory import located
 from loadgen.tools.readers.reader import TableReader, Tables
 from loadgen.tools.tools_file import Tool
-from loadgen.verify.cases import CaseFindings, CaseOutcome, judged_cases
+from loadgen.verify.cases import CaseFindings, judged_cases
 from loadgen.verify.compare import Comparison, Part, Progress, ahead
 from loadgen.verify.deletes import Deletes
-from loadgen.verify.findings import ADDED, Finding, Known, Tally
+from loadgen.verify.findings import ADDED, Known, Tally
 from loadgen.verify.mapping import Mapped, TablePair, mapped
-from loadgen.verify.outcome import TableOutcome, ToolOutcome
+from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.scan import Side
 
 _SQL: Final = statements("loadgen.verify", "source.sql")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 from loadgen.record.costs import COSTS_FILE, read_costs
-from loadgen.record.reader import find_run, read_verify
-from loadgen.record.writer import VERIFY_FILE
-from loadgen.verify.findings import KINDS
+from loadgen.record.reader import find_run
+from loadgen.record.verify import KINDS, Verification
 
 Labelled = Mapping[tuple[str, str], float]
 
@@ -45,7 +44,7 @@ class LastResultsReader:
         except RecordError:
             return LastResults()  # no run yet
         changed: dict[Path, float] = {}
-        for name in (VERIFY_FILE, COSTS_FILE):
+        for name in (Verification.FILE, COSTS_FILE):
             with suppress(FileNotFoundError):
                 changed[folder / name] = (folder / name).stat().st_mtime
         if changed != self._read:
@@ -57,10 +56,9 @@ def kept_in(folder: Path) -> LastResults:
     """Return what a run's folder holds. Raises RecordError."""
     findings: dict[tuple[str, str], float] = {}
     rows: dict[tuple[str, str], float] = {}
-    for name, tool in read_verify(folder).get("tools", {}).items():
-        findings |= {(name, kind): float(tool["totals"].get(kind, 0)) for kind in KINDS}
-        for table, found in tool["tables"].items():
-            rows[name, table] = float(found["destination_rows"])
+    for name, tool in Verification.of(folder).tools.items():
+        findings |= {(name, kind): float(tool.totals.get(kind, 0)) for kind in KINDS}
+        rows |= {(name, table): float(of.destination_rows) for table, of in tool.tables.items()}
     dollars: dict[tuple[str, str], float] = defaultdict(float)
     costs = read_costs(folder)
     for line in costs.lines if costs else ():

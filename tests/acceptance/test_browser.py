@@ -11,7 +11,6 @@ from loadgen.config.settings import load_settings
 from loadgen.costs.collect import costs_of
 from loadgen.record.costs import write_costs
 from loadgen.record.reader import read_samples
-from loadgen.record.writer import RunRecord
 from loadgen.report.folder import write_report
 from tests.acceptance.conftest import Ask, latest, wait_for
 from tests.conftest import RunLoadgen
@@ -139,7 +138,7 @@ def test_the_report_keeps_its_margins(browser_page: Page, tmp_path: Path, width:
     """On a phone and on a desk, with costs and copies in it: nothing at the edge, or beyond it."""
     path = write_run(tmp_path, Made(seconds=60))
     write_costs(path, costs_of(path, load_settings({}), START))
-    RunRecord.open(path).write_verify(VERIFIED)
+    VERIFIED.write(path)
     browser_page.set_viewport_size({"width": width, "height": 900})
     browser_page.goto(write_report(path, START).html.as_uri())
     assert browser_page.evaluate("document.documentElement.scrollWidth") == width

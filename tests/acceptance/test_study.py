@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.record.rows import MarkerSample
+from loadgen.record.verify import Kind, TableOutcome, ToolVerification, Verification
 from loadgen.record.writer import RunRecord
 from tests import records
 from tests.conftest import Fakesnow, RunLoadgen
@@ -19,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 START = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0) - timedelta(days=3)
 TOOLS = ("fivetran", "rivery", "airbyte", "simplyload")
 MEASURED = ("Cost", "Snowflake efficiency", "Correctness", "Freshness")
-WRONG = {"airbyte": {"missing": 2, "stale": 1}, "rivery": {"lossy": 5}}
+ROWS = {"orders": 41_000, "events": 92_000}
+WRONG: dict[str, dict[Kind, int]] = {"airbyte": {"missing": 2, "stale": 1}, "rivery": {"lossy": 5}}
 USAGE = """
 [fivetran]
 source = "usage page"
@@ -45,22 +47,18 @@ def settings_of(tool: str) -> str:
     ).replace(f"_{tool}", f"_{tool.upper()}")
 
 
-def verified(tool: str) -> dict[str, object]:
+def verified(tool: str) -> ToolVerification:
     """Return what verification said of the tool's copy."""
     found = WRONG.get(tool, {})
-    verdict = "right" if not found else "lossy" if set(found) == {"lossy"} else "wrong"
-    return {
-        "at": START.isoformat(),
-        "verdict": verdict,
-        "totals": found,
-        "in_flight": 0,
-        "tables": {
-            "orders": {"rows": 41_000, "destination_rows": 41_000},
-            "events": {"rows": 92_000, "destination_rows": 92_000},
-        },
-        "problems": [],
-        "findings": [],
-    }
+    return ToolVerification(
+        at=START.isoformat(),
+        verdict="right" if not found else "lossy" if set(found) == {"lossy"} else "wrong",
+        totals=found,
+        in_flight=0,
+        tables={name: TableOutcome(rows, rows) for name, rows in ROWS.items()},
+        problems=(),
+        findings=(),
+    )
 
 
 def delivered(number: int, tool: str) -> list[MarkerSample]:
@@ -74,7 +72,7 @@ def summary(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(records, "START", START)
     folder = write_run(project / "reports", Made(seconds=3600, every=10, start=START))
     record = RunRecord.open(folder)
-    record.write_verify({"tools": {tool: verified(tool) for tool in TOOLS}})
+    Verification(tools={tool: verified(tool) for tool in TOOLS}).write(folder)
     for number, tool in enumerate(TOOLS, 1):
         record.append_freshness(delivered(number, tool))
     (folder / "usage.toml").write_text(USAGE)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from loadgen.record.verify import Finding
 from loadgen.tools.conventions import Flag
 from loadgen.verify import ranges
-from loadgen.verify.findings import Finding
 from loadgen.verify.scan import Side
 from tests.conftest import Cluster, Fakesnow
 from tests.copies import (

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from loadgen.config.settings import HARD_CASES
+from loadgen.record.verify import Finding, Kind, LookedForDeletes, Verification
 from loadgen.tools.conventions import known
 from loadgen.verify.cases import CaseFindings, example, expectations, judged_cases, said
-from loadgen.verify.findings import Finding, Kind
-from loadgen.verify.outcome import ToolOutcome, document
+from loadgen.verify.outcome import ToolOutcome, verification
 
 DOC = Path(__file__).parents[2] / "docs" / "hard-cases.md"
 
@@ -27,7 +27,7 @@ def test_each_case_is_right_wrong_or_not_tried() -> None:
         "odd_numbers": found(("5", "amount", "lossy")),
     }
     tried = {"hard_deletes": 12, "odd_texts": 7, "odd_numbers": 2, "key_reuses": 1}
-    of = {name: case.plain() for name, case in judged_cases(tried, cases, "cursor").items()}
+    of = judged_cases(tried, cases, "cursor")
     assert list(of) == list(HARD_CASES)
     assert said(of["hard_deletes"]) == "wrong (2 of 12), as expected"
     assert example(of["hard_deletes"]) == "key 3: not_deleted"
@@ -42,8 +42,8 @@ def test_the_same_may_be_unexpected_of_another_tool() -> None:
     """And of one of which nobody said how it reads, nothing is expected."""
     cases = {"hard_deletes": found(("3", None, "not_deleted"))}
     log, unknown = (judged_cases({}, cases, reads)["hard_deletes"] for reads in ("log", None))
-    assert said(log.plain()) == "wrong (1 of 1), NOT EXPECTED"
-    assert said(unknown.plain()) == "wrong (1 of 1)"
+    assert said(log) == "wrong (1 of 1), NOT EXPECTED"
+    assert said(unknown) == "wrong (1 of 1)"
 
 
 def test_what_is_not_settled_is_not_called_unexpected() -> None:
@@ -56,10 +56,10 @@ def test_what_is_not_settled_is_not_called_unexpected() -> None:
     cases = {"hard_deletes": case, "odd_texts": only_late}
     tried = {"odd_texts": 7}
     of = judged_cases(tried, cases, "log", settled=False)
-    assert said(of["hard_deletes"].plain()) == "wrong (1 of 1), confirm by --drain"
-    assert said(of["odd_texts"].plain()) == "late (1 of 7)"
+    assert said(of["hard_deletes"]) == "wrong (1 of 1), confirm by --drain"
+    assert said(of["odd_texts"]) == "late (1 of 7)"
     by_cursor = judged_cases(tried, cases, "cursor", settled=False)["hard_deletes"]
-    assert said(by_cursor.plain()) == "wrong (1 of 1), as expected"
+    assert said(by_cursor) == "wrong (1 of 1), as expected"
 
 
 def test_what_could_not_be_compared_is_not_checked() -> None:
@@ -69,8 +69,8 @@ def test_what_could_not_be_compared_is_not_checked() -> None:
         "not checked", "not tried",
     ]  # fmt: skip
     lacking = judged_cases({"added_columns": 3}, {}, "log", ["added_columns"])["added_columns"]
-    assert said(lacking.plain()) == "wrong (3 of 3), as expected"
-    assert example(lacking.plain()) == "the copy lacks its column"
+    assert said(lacking) == "wrong (3 of 3), as expected"
+    assert example(lacking) == "the copy lacks its column"
     assert judged_cases({}, {}, "log", ["added_columns"])["added_columns"].verdict == "not tried"
 
 
@@ -86,8 +86,7 @@ def test_the_page_has_what_is_expected() -> None:
 
 def test_what_was_seen_of_deletes_outlives_a_copy_that_is_away() -> None:
     """Or the next verification would take what was gone for never deleted."""
-    seen = {"looked_for": 2, "never_gone": [5]}
+    seen = LookedForDeletes(2, (5,))
     away = ToolOutcome(problems=["unreachable"])
-    tools = document({"t": away}, {"tools": {"t": {"deletes": seen}}})["tools"]
-    assert isinstance(tools, dict)
-    assert tools["t"]["deletes"] == seen
+    before = Verification(tools={"t": away.recorded("", seen)})
+    assert verification({"t": away}, before).tools["t"].deletes == seen

@@ -9,12 +9,13 @@ import pytest
 
 from loadgen.cli import main
 from loadgen.commands.compare import blocks
+from loadgen.record.verify import Verification
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import differences
 from loadgen.report.analysis.run_summary import study_in
 from loadgen.report.folder import ReportOptions, write_report
 from tests.pages import page_of
-from tests.records import START, VERIFIED, Made, marker, write_run
+from tests.records import START, VERIFIED_COPY, Made, marker, write_run
 
 BEFORE = {"wal_bytes": 1_000, "cpu_seconds": 1.0, "server_started_at": START}
 
@@ -28,9 +29,9 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     reports = tmp_path / "reports"
     spent(write_run(reports, Made(), "control"), wal=2_112_000, cpu=2.112, p95=0.01)
     folder = spent(write_run(reports, Made(), "tools"), wal=4_224_000, cpu=3.168, p95=0.012)
-    record, (copy,) = RunRecord.open(folder), VERIFIED["tools"].values()
-    record.write_verify({"tools": {"first": copy, "second": {**copy, "verdict": "right"}}})
-    record.append_freshness([marker(k, 3.0, tool="first") for k in range(20)])
+    second = VERIFIED_COPY.model_copy(update={"verdict": "right"})
+    Verification(tools={"first": VERIFIED_COPY, "second": second}).write(folder)
+    RunRecord.open(folder).append_freshness([marker(k, 3.0, tool="first") for k in range(20)])
     return reports
 
 
@@ -138,7 +139,7 @@ def test_other_circumstances_are_warned_of(
 def test_together_and_in_turn_are_not_alike(reports: Path) -> None:
     """Tools that ran at once shared the source; one that ran alone had it for itself."""
     alone = write_run(reports, Made(), "alone")
-    RunRecord.open(alone).write_verify({"tools": {"first": VERIFIED["tools"]["copy"]}})
+    Verification(tools={"first": VERIFIED_COPY}).write(alone)
     texts = [
         one.text for one in differences([study_in(reports / name) for name in ("tools", "alone")])
     ]

@@ -9,24 +9,23 @@ import pytest
 
 from loadgen.errors import RecordError
 from loadgen.record.costs import CostLine, Costs, not_priced, write_costs
-from loadgen.record.writer import VERIFY_FILE, RunRecord
-from loadgen.verify.findings import KINDS
+from loadgen.record.verify import KINDS, Kind, TableOutcome, ToolVerification, Verification
 from loadgen.watch.last_results import LastResults, LastResultsReader
 from tests.records import START, Made, write_run
 
 
-def _tool(totals: dict[str, int], rows: int) -> dict[str, object]:
-    tables = {"orders": {"rows": 9, "destination_rows": rows}}
-    empty: dict[str, object] = {"problems": [], "findings": []}
-    return {"verdict": "wrong", "totals": totals, "tables": tables, "in_flight": 0, **empty}
+def _tool(totals: dict[Kind, int], rows: int) -> ToolVerification:
+    return ToolVerification(
+        verdict="wrong",
+        totals=totals,
+        in_flight=0,
+        tables={"orders": TableOutcome(9, rows)},
+        problems=(),
+        findings=(),
+    )
 
 
-VERIFIED = {
-    "tools": {
-        "dlt": _tool({"missing": 2}, 7),
-        "copy": _tool({}, 9),
-    }
-}
+VERIFIED = Verification(tools={"dlt": _tool({"missing": 2}, 7), "copy": _tool({}, 9)})
 
 
 def line(tool: str, category: str, dollars: str) -> CostLine:
@@ -55,7 +54,7 @@ def test_findings_and_dollars_are_those_of_the_files(tmp_path: Path) -> None:
     path = write_run(tmp_path, Made(seconds=2))
     reader = LastResultsReader(tmp_path)
     assert reader.read() == LastResults()
-    RunRecord.open(path).write_verify(VERIFIED)
+    VERIFIED.write(path)
     lines = [line("dlt", "compute", "0.25"), line("dlt", "compute", "0.5")]
     write_costs(path, Costs(START, (*lines, not_priced("copy", "service", "plan", "no card"))))
     kept = reader.read()
@@ -71,10 +70,10 @@ def test_findings_and_dollars_are_those_of_the_files(tmp_path: Path) -> None:
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     """And one that can't be understood is said."""
     path = write_run(tmp_path, Made(seconds=2))
-    RunRecord.open(path).write_verify(VERIFIED)
+    VERIFIED.write(path)
     reader = LastResultsReader(tmp_path)
     assert reader.read().rows
-    (path / VERIFY_FILE).write_text("{")
-    os.utime(path / VERIFY_FILE, (1, 1))
-    with pytest.raises(RecordError, match=VERIFY_FILE):
+    (path / Verification.FILE).write_text("{")
+    os.utime(path / Verification.FILE, (1, 1))
+    with pytest.raises(RecordError, match=Verification.FILE):
         reader.read()

@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,16 +15,15 @@ from loadgen import cli
 from loadgen.commands.verify_shown import show
 from loadgen.errors import PlaygroundError, one_line, printable
 from loadgen.record.costs import read_costs
-from loadgen.record.reader import read_verify
+from loadgen.record.verify import Finding, TableOutcome, Verification
 from loadgen.record.writer import RunRecord
 from loadgen.report.folder import write_report
 from loadgen.report.markdown import escaped
 from loadgen.terminal import guarded_output
-from loadgen.verify.findings import Finding
-from loadgen.verify.outcome import TableOutcome, ToolOutcome
+from loadgen.verify.outcome import ToolOutcome
 from tests.conftest import clean_environment
 from tests.hostile import CONTROL, FORGED, RUN, make_project
-from tests.records import START, VERIFIED, Made, write_run
+from tests.records import START, VERIFIED_COPY, Made, write_run
 
 # What moves a cursor, hides text or turns its direction.
 DANGERS = ["\x1b[2J", "\x9b2K", "\r", "\b", "\x07", "\u202e", "\u2066", "\u2028", "\x85", "\ud800"]
@@ -89,10 +88,10 @@ def test_no_record_forges_a_report(tmp_path: Path) -> None:
     """Names, keys and texts of a record are cells of their tables, and no address is a script's."""
     path = write_run(tmp_path, Made(seconds=10))
     record = RunRecord.open(path)
-    tool: dict[str, Any] = VERIFIED["tools"]["copy"]
-    finding = tool["findings"][0] | {"key": FORGED, "column": FORGED, "source": FORGED}
+    finding = replace(VERIFIED_COPY.findings[0], key=FORGED, column=FORGED, source=FORGED)
+    tool = VERIFIED_COPY.model_copy(update={"findings": (finding,), "problems": (FORGED,)})
     name = "# right\n\n# all right"
-    record.write_verify({"tools": {name: tool | {"findings": [finding], "problems": [FORGED]}}})
+    Verification(tools={name: tool}).write(path)
     settings = json.loads((path / "run.json").read_text())["settings"]
     record.update_run(
         settings=settings | {"grafana_url": "javascript:alert(1)", "arrivals": FORGED},
@@ -112,9 +111,9 @@ def test_what_json_can_t_hold_is_kept_as_json_writes_it(tmp_path: Path) -> None:
     path = write_run(tmp_path, Made(seconds=5))
     record = RunRecord.open(path)
     record.journal("note", START, text="\ud800")
-    tool: dict[str, Any] = VERIFIED["tools"]["copy"]
-    record.write_verify({"tools": {"copy": tool | {"problems": ["\ud800"]}}})
-    assert read_verify(path)["tools"]["copy"]["problems"] == ["\\ud800"]
+    tool = VERIFIED_COPY.model_copy(update={"problems": ("\ud800",)})
+    Verification(tools={"copy": tool}).write(path)
+    assert Verification.of(path).tools["copy"].problems == ("\\ud800",)
     assert RunRecord.open(path).path == path
 
 

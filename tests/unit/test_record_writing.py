@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import RecordError
+from loadgen.record.model import iso
 from loadgen.record.reader import find_run, load_run, read_samples, read_slots
-from loadgen.record.rows import MarkerSample, Sample, SlotSample, columns_of, iso, law_holds
+from loadgen.record.rows import MarkerSample, Sample, SlotSample, columns_of, law_holds
 from loadgen.record.writer import RUN_KEYS, RunRecord
 
 AT = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)

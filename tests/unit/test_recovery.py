@@ -7,9 +7,10 @@ from datetime import timedelta
 from loadgen import text
 from loadgen.record.rows import MarkerSample
 from loadgen.record.run import JournalEvent
+from loadgen.record.verify import InitialSync, Verification
 from loadgen.report.analysis.deliveries import Deliveries, by_tool
 from loadgen.report.analysis.recovery import Interruption, interruptions, recovery_of
-from tests.records import START, marker
+from tests.records import START, VERIFIED_COPY, marker
 
 EVERY = 10  # seconds between two markers
 
@@ -26,7 +27,7 @@ def still(rows: Sequence[MarkerSample]) -> list[Interruption]:
 
 def told(rows: Sequence[MarkerSample]) -> tuple[tuple[str, ...], ...]:
     """Return the lines of the report's table."""
-    return recovery_of({}, by_tool(rows)).interruptions.rows
+    return recovery_of(Verification(), by_tool(rows)).interruptions.rows
 
 
 def at(seconds: float) -> object:
@@ -102,19 +103,16 @@ def test_of_a_few_deliveries_nothing_is_told() -> None:
     assert [line[:2] for line in lines] == [
         ("copy", "too few deliveries to tell"), ("away", "too few deliveries to tell"),
     ]  # fmt: skip
-    assert not recovery_of({}, {})
+    assert not recovery_of(Verification(), {})
 
 
 def test_a_first_copy_is_told_with_its_rate() -> None:
     """Of those that say so."""
-    sync = {
-        "began_at": str(START),
-        "first_row_at": str(START + timedelta(seconds=1.5)),
-        "caught_up_at": str(START + timedelta(seconds=4)),
-        "rows": 2000,
-    }
-    tools = {"here": {"initial_sync": sync}, "there": {"initial_sync": None}, "old": {}}
-    (row,) = recovery_of({"tools": tools}, {}).initial.rows
+    at = [START + timedelta(seconds=seconds) for seconds in (0, 1.5, 4)]
+    sync = InitialSync(at[0], at[2], 2000, first_row_at=at[1])
+    here = VERIFIED_COPY.model_copy(update={"initial_sync": sync})
+    verified = Verification(tools={"here": here, "there": VERIFIED_COPY})
+    (row,) = recovery_of(verified, {}).initial.rows
     assert (row[0], row[2:]) == ("here", ("1.5 s", "4 s", "2,000", "500"))
 
 
@@ -134,7 +132,7 @@ def test_a_copy_that_went_back_is_told_until_it_is_there_again() -> None:
         event(25, "copy_there_again", "copy", 40),
         event(26, "copy_there_again", "other", 40),
     ]
-    found = recovery_of({}, {}, journal)
+    found = recovery_of(Verification(), {}, journal)
     assert found
     assert found.anew.rows == (
         ("copy", text.moment(START + timedelta(seconds=10)), "40", "none", "15 s"),

@@ -9,15 +9,15 @@ from loadgen import text as words
 from loadgen.config.settings import HARD_CASES
 from loadgen.record.reader import read_deliveries
 from loadgen.record.rows import ExpectedMarker, SlotSample
+from loadgen.record.verify import ClockOffset, Finding, ToolVerification, Verification
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.analysis.run_summary import study_in
 from loadgen.report.folder import write_report
 from loadgen.report.tables.tools import copies_of
 from loadgen.verify.cases import CaseFindings, judged_cases
-from loadgen.verify.findings import Finding
 from tests.pages import markdown_tables, page_of
-from tests.records import START, VERIFIED, Made, marker, write_run
+from tests.records import START, VERIFIED, VERIFIED_COPY, Made, marker, write_run
 
 
 def slot(kept: int | None, *, active: bool, status: str = "reserved") -> SlotSample:
@@ -48,7 +48,7 @@ def test_what_verification_found_is_told() -> None:
 def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None:
     """With an example; a case that was not tried says so; without any there is no table."""
     last = {"cursor": "hard_deletes", "log": "odd_numbers"}
-    tools: dict[str, dict[str, object]] = {}
+    tools: dict[str, ToolVerification] = {}
     for reads, wrong in last.items():
         finding = Finding("hard_cases", "17", "amount", "differs", "1", "2", wrong)
         found = CaseFindings()
@@ -56,9 +56,8 @@ def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None
         found.add(replace(finding, column="word"))  # the same row once more
         tried = {"hard_deletes": 3, "odd_numbers": 2, "late_commits": 4}
         judged = judged_cases(tried, {wrong: found}, "cursor" if reads == "cursor" else "log")
-        plain = {name: case.plain() for name, case in judged.items()}
-        tools[reads] = {**VERIFIED["tools"]["copy"], "cases": plain}
-    table = copies_of({"tools": tools}, {}, []).cases
+        tools[reads] = VERIFIED_COPY.model_copy(update={"cases": judged})
+    table = copies_of(Verification(tools=tools), {}, []).cases
     assert [column.label for column in table.columns][:3] == ["hard case", "cursor", "log"]
     said = {row[0]: row[1:3] for row in table.rows}
     assert set(said) == set(HARD_CASES)
@@ -82,7 +81,7 @@ def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None
 def test_a_quantile_needs_enough_deliveries(delivered: int, p95: str, p99: str) -> None:
     """Of k seconds for the k-th; and what never came is counted beside them."""
     rows = [marker(k, float(k)) for k in range(1, delivered + 1)]
-    (row,) = copies_of({}, by_tool([*rows, marker(999, None)]), []).freshness.rows
+    (row,) = copies_of(Verification(), by_tool([*rows, marker(999, None)]), []).freshness.rows
     assert row[:3] == ("copy", str(delivered), "1")
     assert row[5:7] == (p95, p99)
     assert row[8] == "500 ms"
@@ -91,7 +90,7 @@ def test_a_quantile_needs_enough_deliveries(delivered: int, p95: str, p99: str) 
 def test_a_tool_that_delivered_nothing_has_no_times() -> None:
     """Only how many markers nobody saw, and how long the oldest of them had waited."""
     unseen = [marker(k, None, tool="away") for k in (1, 2, 3)]
-    (row,) = copies_of({}, by_tool(unseen), []).freshness.rows
+    (row,) = copies_of(Verification(), by_tool(unseen), []).freshness.rows
     assert row == ("away", "0", "3", "2 s", *[words.NOTHING] * 5)
 
 
@@ -112,7 +111,8 @@ def test_markers_that_are_only_known_as_written_count_as_not_seen(tmp_path: Path
         assert some in text
         assert "freshness was not measured" not in text
     rows = {
-        row[0]: row[1:4] for row in copies_of({}, by_tool(read_deliveries(path)), []).freshness.rows
+        row[0]: row[1:4]
+        for row in copies_of(Verification(), by_tool(read_deliveries(path)), []).freshness.rows
     }
     assert rows == {"some": ("23", "2", "1 s"), "still": ("0", "25", "24 s")}
     tools = {one.tool: one for one in study_in(path).standings}
@@ -122,7 +122,9 @@ def test_markers_that_are_only_known_as_written_count_as_not_seen(tmp_path: Path
 def test_a_slot_is_told_by_its_worst() -> None:
     """The most it kept, how often nobody read it, and each status that it had."""
     looks = [slot(2**20, active=True), slot(3 * 2**30, active=False, status="extended")]
-    (row,) = copies_of({}, {}, [*looks, slot(None, active=False, status="lost")]).slots.rows
+    (row,) = copies_of(
+        Verification(), {}, [*looks, slot(None, active=False, status="lost")]
+    ).slots.rows
     assert row == ("copy", "3 GiB", "3 GiB", "66.67%", "reserved, extended, lost")
 
 
@@ -133,7 +135,7 @@ def test_both_reports_show_it(tmp_path: Path) -> None:
     assert "Nothing is known of a tool's copy" in bare.report.markdown
     path = write_run(tmp_path / "full", Made())
     record = RunRecord.open(path)
-    record.write_verify(VERIFIED)
+    VERIFIED.write(path)
     record.append_freshness([marker(1, 0.25)])
     record.append_slots([slot(2**20, active=True)])
     report = write_report(path, START).report
@@ -149,14 +151,15 @@ def test_both_reports_show_it(tmp_path: Path) -> None:
 
 def test_clocks_and_the_interval_of_a_plan_stand_beside_freshness() -> None:
     """A difference within its own uncertainty is none; a tool without a card has no interval."""
-    source = {"ahead_seconds": 0.0001, "within_seconds": 0.0004}
-    there = {"ahead_seconds": -2.5, "within_seconds": 0.02}
+    source, there = ClockOffset(0.0001, 0.0004), ClockOffset(-2.5, 0.02)
     tools = {
-        "copy": {**VERIFIED["tools"]["copy"], "clocks": {"source": source, "destination": there}},
-        "file": {**VERIFIED["tools"]["copy"], "clocks": {"source": source}},
+        "copy": VERIFIED_COPY.model_copy(
+            update={"clocks": {"source": source, "destination": there}}
+        ),
+        "file": VERIFIED_COPY.model_copy(update={"clocks": {"source": source}}),
     }
     rows = by_tool([marker(1, 2.0, tool="copy"), marker(1, 2.0, tool="file")])
-    found = copies_of({"tools": tools}, rows, [], {"copy": 900.0})
+    found = copies_of(Verification(tools=tools), rows, [], {"copy": 900.0})
     assert found.clocks == ("the source's is the same, to 0.4 ms; copy's is 2.5 s behind, to 20 ms")
     assert [row[-1] for row in found.freshness.rows] == ["15 min", words.NOTHING]
     assert copies_of(VERIFIED, rows, []).clocks == ""

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from loadgen.config.decision import Rules
 from loadgen.errors import RecordError
-from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.tool_summary import Correct, ToolSummary
 from loadgen.report.decision_matrix import Words, read_words
@@ -141,7 +140,7 @@ def test_the_report_writes_it_beside_itself(tmp_path: Path) -> None:
     """Where tools were under test; one that can't be read back stops the whole report."""
     assert write_report(write_run(tmp_path / "bare", Made(seconds=2)), START).results is None
     folder = write_run(tmp_path / "reports", Made(seconds=2))
-    RunRecord.open(folder).write_verify(VERIFIED)
+    VERIFIED.write(folder)
     file = write_report(folder, START).results
     assert file is not None
     assert cells(file.read_text(), "Correctness")[1].startswith("wrong: 2 missing, 1,000 differs")

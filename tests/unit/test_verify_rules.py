@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from loadgen.commands.verify_shown import show, some
 from loadgen.record.rows import DeletedRow
+from loadgen.record.verify import Finding, TableOutcome
 from loadgen.tools.columns import Column, quoted
 from loadgen.tools.conventions import Lossy
 from loadgen.tools.tools_file import Tool, parse_tools
@@ -22,7 +23,6 @@ from loadgen.verify.compare import Comparison, ahead
 from loadgen.verify.deletes import deletes_of
 from loadgen.verify.findings import (
     KEPT,
-    Finding,
     Known,
     Tally,
     contrasted,
@@ -31,7 +31,7 @@ from loadgen.verify.findings import (
     shortened,
 )
 from loadgen.verify.mapping import TablePair, mapped
-from loadgen.verify.outcome import TableOutcome, ToolOutcome, document, exit_code
+from loadgen.verify.outcome import ToolOutcome, exit_code, verification
 from loadgen.verify.ranges import (
     Bounds,
     Checksum,
@@ -341,18 +341,18 @@ def test_a_deleted_row_that_was_gone_and_is_there_again_is_resurrected() -> None
     deleted = tuple(
         DeletedRow(datetime(2026, 1, 1, 12, tzinfo=UTC), "hard_deletes", key) for key in (5, 6, 7)
     )
-    known = deletes_of(deleted[:2], {})
+    known = deletes_of(deleted[:2], None)
     assert not known.gone
     assert kinds(None, row(5), known=Known(last_key=100, gone=known.gone)) == [
         ("not_deleted", None)
     ]
     first = known.after({5})  # 6 is gone
-    second = deletes_of(deleted, {"deletes": first.plain()})
+    second = deletes_of(deleted, first.recorded())
     assert second.gone == {6}
     gone = Known(last_key=100, gone=second.gone)
     found = [kinds(None, row(key), known=gone)[0][0] for key in (5, 6, 7)]
     assert found == ["not_deleted", "resurrected", "not_deleted"]
-    third = deletes_of(deleted, {"deletes": second.after({5, 6}).plain()})
+    third = deletes_of(deleted, second.after({5, 6}).recorded())
     assert third.gone == {6, 7}  # what was gone once stays so
 
 
@@ -482,12 +482,12 @@ def test_verdicts_and_exit_codes() -> None:
     codes = [exit_code({"t": one}) for one in (wrong, lossy, away, unconverged, right)]
     assert codes == [1, 1, 2, 1, 0]
     assert exit_code({"a": away, "w": wrong}) == 1
-    found = document({"t": wrong}, {"tools": {"t": {}, "u": {"verdict": "right"}}})
-    tools = found["tools"]
-    assert isinstance(tools, dict)
-    assert tools["u"] == {"verdict": "right"}
-    assert tools["t"]["findings"] == [finding.plain()]
-    assert list(finding.plain()) == ["table", "key", "column", "kind", "source", "destination"]
+    before = verification({"t": right, "u": right})
+    tools = verification({"t": wrong}, before).tools
+    assert tools["u"] is before.tools["u"]
+    assert tools["t"].findings == (finding,)
+    columns = ["table", "key", "column", "kind", "source", "destination"]
+    assert list(tools["t"].plain()["findings"][0]) == columns
 
 
 def test_what_is_late_is_no_failure_until_it_is_overdue() -> None:
@@ -496,11 +496,11 @@ def test_what_is_late_is_no_failure_until_it_is_overdue() -> None:
     not_due.add(Finding("rows", "1", None, "missing", "there", None, late=True))
     late = ToolOutcome(tables={"rows": TableOutcome(3, 2)}, late=not_due)
     assert (late.verdict, exit_code({"t": late})) == ("late", 0)
-    assert late.plain()["late"] == {"missing": 1}
-    assert late.plain()["totals"] == {}
+    assert late.recorded("").late == {"missing": 1}
+    assert late.recorded("").totals == {}
     overdue = late.overdue(1_400)
     assert (overdue.verdict, exit_code({"t": overdue})) == ("did not converge", 1)
-    assert overdue.plain()["totals"] == {"missing": 1}
+    assert overdue.recorded("").totals == {"missing": 1}
     assert [one.key for one in overdue.findings] == ["1"]
     verdicts = {
         "wrong": ToolOutcome(totals={"differs": 1}, late=not_due),

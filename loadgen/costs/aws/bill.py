@@ -25,7 +25,7 @@ from loadgen.costs.unavailable import Unavailable, not_yet
 from loadgen.errors import RecordError
 from loadgen.record.costs import CostLine
 from loadgen.record.files import replace_file
-from loadgen.record.run import moment
+from loadgen.record.model import moment
 from loadgen.untrusted import read_json, reading
 
 BILL_FILE: Final = "aws_bill.json"

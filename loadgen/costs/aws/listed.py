@@ -18,7 +18,7 @@ from loadgen.costs.lines import joined
 from loadgen.errors import RecordError
 from loadgen.record.costs import CostLine, line_of, plain_line
 from loadgen.record.files import replace_file
-from loadgen.record.run import moment
+from loadgen.record.model import moment
 from loadgen.untrusted import read_json, reading
 
 SEEN_FILE: Final = "listed.json"

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from loadgen import text
 from loadgen.record.run import JournalEvent
+from loadgen.record.verify import Verification
 from loadgen.report.analysis.deliveries import Deliveries, nearest
 from loadgen.text import Column, Table
 
@@ -61,14 +62,14 @@ class Recovery:
 
 
 def recovery_of(
-    verified: Mapping[str, Any],
+    verified: Verification,
     delivered: Mapping[str, Deliveries],
     journal: Sequence[JournalEvent] = (),
 ) -> Recovery:
     """Return what verify.json's content, the tools' deliveries and the journal say."""
     lines = tuple(line for name, found in delivered.items() for line in _lines(name, found))
     anew = Table(_ANEW, tuple(_bounded(_setbacks(journal))))
-    return Recovery(_initial(verified.get("tools", {})), Table(_COLUMNS, lines), anew)
+    return Recovery(_initial(verified), Table(_COLUMNS, lines), anew)
 
 
 def interruptions(delivered: Deliveries) -> list[Interruption]:
@@ -151,20 +152,22 @@ def _setback(event: JournalEvent, until: str) -> tuple[str, ...]:
     return (tool, text.moment(event.at), str(newest), str(shows or "none"), until)
 
 
-def _initial(tools: Mapping[str, Any]) -> Table:
+def _initial(verified: Verification) -> Table:
     rows = []
-    for name, tool in tools.items():
-        found = tool.get("initial_sync")
-        if found is None:
+    for name, tool in verified.tools.items():
+        sync = tool.initial_sync
+        if sync is None:
             continue
-        began, ended = (datetime.fromisoformat(found[key]) for key in ("began_at", "caught_up_at"))
-        seconds = (ended - began).total_seconds()
-        rate = text.count(round(found["rows"] / seconds)) if seconds else text.NOTHING
-        took = text.duration(seconds)
-        first = text.NOTHING
-        if "first_row_at" in found:
-            waited = datetime.fromisoformat(found["first_row_at"]) - began
-            first = text.duration(waited.total_seconds())
-        rows.append((name, text.moment(began), first, took, text.count(found["rows"]), rate))
+        waited = (sync.first_row_at - sync.began_at).total_seconds() if sync.first_row_at else None
+        rows.append(
+            (
+                name,
+                text.moment(sync.began_at),
+                text.duration(waited),
+                text.duration(sync.seconds),
+                text.count(sync.rows),
+                text.count(round(sync.rows / sync.seconds)) if sync.seconds else text.NOTHING,
+            )
+        )
     labels = ("tool", "began", "first row after", "all after", "rows", "rows a second")
     return Table(tuple(Column(one, one not in {"tool", "began"}) for one in labels), tuple(rows))

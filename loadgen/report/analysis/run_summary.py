@@ -5,7 +5,8 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 from loadgen.record.costs import COSTS_AGAIN, COSTS_FILE, read_costs
-from loadgen.record.reader import load_run, read_deliveries, read_verify
+from loadgen.record.reader import load_run, read_deliveries
+from loadgen.record.verify import Verification
 from loadgen.report.analysis.compare import RunSummary, differences
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.analysis.impact import Impact, impact_of
@@ -25,7 +26,7 @@ class Control:
 def study_in(folder: Path) -> RunSummary:
     """Return the run in the folder and how the tools under test in it stand."""
     run = load_run(folder)
-    verified, delivered = read_verify(folder), by_tool(read_deliveries(folder))
+    verified, delivered = Verification.of(folder), by_tool(read_deliveries(folder))
     costs = read_costs(folder)
     with reading(folder / COSTS_FILE, COSTS_AGAIN):
         found = standings_of(verified, delivered, costs)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from loadgen import text as words
 from loadgen.costs import text as money
 from loadgen.record.costs import CostLine, Costs, Total
+from loadgen.record.verify import Kind, ToolVerification, Verdict, Verification
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED
 
@@ -23,11 +24,11 @@ _CHECKED: Final = ("right", "late", "lossy", "wrong", "did not converge")
 class Correct:
     """What `loadgen verify` found of a copy."""
 
-    verdict: str
+    verdict: Verdict
     rows: int
-    found: Mapping[str, int]
+    found: Mapping[Kind, int]
     in_flight: int
-    late: Mapping[str, int] = field(default_factory=dict)
+    late: Mapping[Kind, int] = field(default_factory=dict)
 
     @property
     def wrong(self) -> int | None:
@@ -127,7 +128,7 @@ class ToolSummary:
 
 
 def standings_of(
-    verified: Mapping[str, Any],
+    verified: Verification,
     fresh: Mapping[str, Deliveries],
     costs: Costs | None,
 ) -> tuple[ToolSummary, ...]:
@@ -135,7 +136,7 @@ def standings_of(
 
     Vendors that are priced for comparison alone are none of them.
     """
-    checked = verified.get("tools", {})
+    checked = verified.tools
     named = costs.outlook.get("tools", {}) if costs else {}
     warehouse_use = costs.outlook.get("snowflake", ()) if costs else ()
     by_tool = {one["tool"]: one for one in warehouse_use}
@@ -152,10 +153,8 @@ def standings_of(
     )
 
 
-def _correct(tool: Mapping[str, Any]) -> Correct:
-    rows = sum(table["rows"] for table in tool["tables"].values())
-    late = dict(tool.get("late", {}))
-    return Correct(tool["verdict"], rows, dict(tool["totals"]), tool["in_flight"], late)
+def _correct(tool: ToolVerification) -> Correct:
+    return Correct(tool.verdict, tool.rows, tool.totals, tool.in_flight, tool.late)
 
 
 def _paid(tool: str, costs: Costs) -> Paid | None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from types import MappingProxyType
-from typing import Any
 
 from loadgen import text
 from loadgen.record.rows import SlotSample
+from loadgen.record.verify import CaseOutcome, ClockOffset, ToolVerification, Verification
 from loadgen.report.analysis.deliveries import FEWEST_FOR_P99, Deliveries
 from loadgen.text import Column, Table
 from loadgen.verify import cases
@@ -38,7 +38,7 @@ class Copies:
 
 
 def copies_of(
-    verified: Mapping[str, Any],
+    verified: Verification,
     delivered: Mapping[str, Deliveries],
     slots: Iterable[SlotSample],
     plans: Mapping[str, float] = _NO_PLANS,
@@ -47,12 +47,12 @@ def copies_of(
 
     `plans` are the shortest intervals, in seconds, that tools' plans allow, where a card has one.
     """
-    tools: Mapping[str, Any] = verified.get("tools", {})
+    tools = verified.tools
     return Copies(
         right=_right(tools),
         findings=_findings(tools),
         problems=tuple(
-            f"{name}: {problem}" for name, tool in tools.items() for problem in tool["problems"]
+            f"{name}: {problem}" for name, tool in tools.items() for problem in tool.problems
         ),
         cases=_cases(tools),
         freshness=_freshness(delivered, plans),
@@ -61,57 +61,60 @@ def copies_of(
     )
 
 
-def _right(tools: Mapping[str, Any]) -> Table:
-    rows = []
-    for name, tool in tools.items():
-        compared = sum(table["rows"] for table in tool["tables"].values())
-        cells = (name, tool["verdict"], text.count(compared), text.kinds(tool["totals"]))
-        late = text.kinds(tool.get("late", {}))
-        rows.append((*cells, late, text.count(tool["in_flight"]), str(tool["at"])))
+def _right(tools: Mapping[str, ToolVerification]) -> Table:
+    rows = [
+        (
+            name,
+            tool.verdict,
+            text.count(tool.rows),
+            text.kinds(tool.totals),
+            text.kinds(tool.late),
+            text.count(tool.in_flight),
+            tool.at,
+        )
+        for name, tool in tools.items()
+    ]
     columns = ("tool", "verdict", "rows compared", "found", "late", "in flight", "checked at")
     numbers = {"rows compared", "in flight"}
     return Table(tuple(Column(name, name in numbers) for name in columns), tuple(rows))
 
 
-def _findings(tools: Mapping[str, Any]) -> Table:
+def _findings(tools: Mapping[str, ToolVerification]) -> Table:
     rows = [
         (
             name,
-            one["kind"],
-            one["table"],
-            _value(one["key"]),
-            one["column"] or "",
-            _value(one["source"]),
-            _value(one["destination"]),
+            finding.kind,
+            finding.table,
+            finding.key,
+            finding.column or "",
+            text.NOTHING if finding.source is None else finding.source,
+            text.NOTHING if finding.destination is None else finding.destination,
         )
         for name, tool in tools.items()
-        for one in tool["findings"][:_FINDINGS]
+        for finding in tool.findings[:_FINDINGS]
     ]
     columns = ("tool", "kind", "table", "key", "column", "source", "destination")
     return Table(tuple(Column(name) for name in columns), tuple(rows))
 
 
-def _cases(tools: Mapping[str, Any]) -> Table:
-    """Return what became of each hard case in each copy; no rows where none was tried."""
-    told = {name: tool["cases"] for name, tool in tools.items() if tool.get("cases")}
-    tried = any(one["verdict"] != "not tried" for case in told.values() for one in case.values())
+def _cases(tools: Mapping[str, ToolVerification]) -> Table:
+    """Return what became of each hard case in each copy; no rows if none was tried."""
+    checked = {name: tool.cases for name, tool in tools.items() if tool.cases}
+    tried = any(
+        case.verdict != "not tried" for of_tool in checked.values() for case in of_tool.values()
+    )
     rows = [
-        (name, *(_case(found[name]) for found in told.values()), expected.because)
+        (name, *(_case(of_tool[name]) for of_tool in checked.values()), expected.because)
         for name, expected in cases.expectations().items()
-        if tried and all(name in found for found in told.values())
+        if tried and all(name in of_tool for of_tool in checked.values())
     ]
-    columns = ("hard case", *told, "what it asks of a tool")
+    columns = ("hard case", *checked, "what it asks of a tool")
     return Table(tuple(Column(name) for name in columns), tuple(rows))
 
 
-def _case(one: Mapping[str, Any]) -> str:
-    said, example = cases.said(one), cases.example(one)
-    return f"{said}; {example}" if example else said
-
-
-def _value(value: object) -> str:
-    """Return a value of a finding, whose text is short already."""
-    return text.NOTHING if value is None else str(value)
+def _case(case: CaseOutcome) -> str:
+    verdict, example = cases.said(case), cases.example(case)
+    return f"{verdict}; {example}" if example else verdict
 
 
 def _freshness(delivered: Mapping[str, Deliveries], plans: Mapping[str, float]) -> Table:
@@ -147,18 +150,19 @@ def _freshness(delivered: Mapping[str, Deliveries], plans: Mapping[str, float]) 
     return Table(tuple(Column(name, name != "tool") for name in columns), tuple(rows))
 
 
-def _clocks(tools: Mapping[str, Any]) -> str:
+def _clocks(tools: Mapping[str, ToolVerification]) -> str:
     """Return how far the source's clock is from this machine's, and those of the destinations."""
-    found: dict[str, Mapping[str, float]] = {}
+    offsets: dict[str, ClockOffset] = {}
     for name, tool in tools.items():
-        clocks = tool.get("clocks", {})
-        found |= {"the source's": clocks["source"]} if "source" in clocks else {}
-        found |= {f"{name}'s": clocks["destination"]} if "destination" in clocks else {}
-    return "; ".join(f"{whose} is {_offset(clock)}" for whose, clock in found.items())
+        if "source" in tool.clocks:
+            offsets["the source's"] = tool.clocks["source"]
+        if "destination" in tool.clocks:
+            offsets[f"{name}'s"] = tool.clocks["destination"]
+    return "; ".join(f"{whose} is {_offset(clock)}" for whose, clock in offsets.items())
 
 
-def _offset(clock: Mapping[str, float]) -> str:
-    ahead, within = clock["ahead_seconds"], clock["within_seconds"]
+def _offset(clock: ClockOffset) -> str:
+    ahead, within = clock.ahead_seconds, clock.within_seconds
     if abs(ahead) <= within:
         return f"the same, to {text.latency(within)}"
     side = "ahead" if ahead > 0 else "behind"

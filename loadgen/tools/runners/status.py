@@ -4,21 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-
-@dataclass(frozen=True, slots=True)
-class InitialSync:
-    """How the first copy of all that was there went; rows and seconds by the tool's own count."""
-
-    began_at: datetime
-    first_row_at: datetime  # when one could first be read
-    caught_up_at: datetime
-    rows: int
-
-    @property
-    def rows_per_second(self) -> float:
-        """Rows by the seconds from start to end."""
-        seconds = (self.caught_up_at - self.began_at).total_seconds()
-        return self.rows / seconds if seconds > 0 else 0.0
+from loadgen.record.verify import InitialSync
 
 
 @dataclass(frozen=True, slots=True)

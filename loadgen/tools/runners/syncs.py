@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.record.files import append_lines
-from loadgen.record.run import moment
-from loadgen.tools.runners.status import InitialSync
+from loadgen.record.model import moment
+from loadgen.record.verify import InitialSync
 from loadgen.untrusted import parse_json, reading
 
 FILE: Final = "syncs.jsonl"
@@ -54,17 +54,12 @@ def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
     first = next((sync for sync in syncs if sync.problem is None), None)
     if first is None:
         return None
-    first_row_at = first.first_row_at or first.ended_at
-    return InitialSync(syncs[0].began_at, first_row_at, first.ended_at, sum(first.rows.values()))
-
-
-def initial_sync_of(folder: Path) -> dict[str, object] | None:
-    """Return how the first copy of a folder's tool went, as JSON has it; None where it did not."""
-    found = initial_sync(read_syncs(folder))
-    if found is None:
-        return None
-    plain: dict[str, object] = json.loads(json.dumps(asdict(found), default=datetime.isoformat))
-    return plain
+    return InitialSync(
+        syncs[0].began_at,
+        first.ended_at,
+        sum(first.rows.values()),
+        first_row_at=first.first_row_at or first.ended_at,
+    )
 
 
 def moved(syncs: Sequence[Sync]) -> dict[str, int]:

@@ -1,0 +1,155 @@
+"""The base of the record's models, and the types of their values.
+
+Only the models decide what a damaged or foreign file means: one line that names the file, the key
+and the remedy.
+"""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import ValidationError as PydanticError
+from pydantic_core import ErrorDetails
+
+from loadgen.errors import RecordError, one_line, printable
+from loadgen.record.files import LONE, replace_file
+from loadgen.untrusted import bounded, read_json
+
+SCHEMA_VERSION: Final = 1
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200  # of a run: times can be computed with
+_SHOWN: Final = 60  # characters of a value
+_WANTED: Final = {
+    "bool_type": "true or false",
+    "dataclass_type": "an object",
+    "dict_type": "an object",
+    "finite_number": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_attributes_type": "an object",
+    "model_type": "an object",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
+
+
+def moment(text: object) -> datetime:
+    """Return the moment that the text names, in UTC; ValueError if it names none of a run."""
+    if isinstance(text, datetime):
+        return text
+    try:
+        at = datetime.fromisoformat(text if isinstance(text, str) else "")
+    except ValueError as exc:
+        raise ValueError(f"{_short(text)} is not a time with its zone") from exc
+    if at.tzinfo is None:
+        raise ValueError(f"the time {text} has no time zone")
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        raise ValueError(f"the time {text} is none of a run")
+    return at.astimezone(UTC)
+
+
+def iso(at: datetime) -> str:
+    """Return the moment as the record writes it: UTC, milliseconds, Z."""
+    if at.tzinfo is None:
+        raise ValueError(f"a moment in the record needs its time zone: {at}")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _decimal(text: object) -> object:
+    if not isinstance(text, str | int | float) or isinstance(text, bool):
+        return text
+    try:
+        number = Decimal(str(text))
+    except InvalidOperation as exc:
+        raise ValueError(f"{_short(text)} is not a decimal number") from exc
+    if not number.is_finite():
+        raise ValueError(f"{_short(text)} is not a decimal number")
+    return bounded(number)
+
+
+Count = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Moment = Annotated[datetime, BeforeValidator(moment), PlainSerializer(iso, when_used="json")]
+# Decimals are texts in JSON, so that no digit is lost.
+Exact = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    PlainSerializer(lambda number: format(number, "f"), when_used="json"),
+]
+
+
+class RecordModel(BaseModel):
+    """One object of a file; a key that this version does not know is ignored."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        serialize_by_alias=True,
+        strict=True,
+        validate_by_alias=True,
+        validate_by_name=True,
+    )
+
+    def plain(self) -> dict[str, Any]:
+        """Return the object as JSON has it, with the keys that were set."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class RecordFile(RecordModel):
+    """One JSON file of a run's folder."""
+
+    FILE: ClassVar[str]
+    REMEDY: ClassVar[str]  # what to do about a file that can't be read
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return what the folder's file holds. Raises RecordError, FileNotFoundError."""
+        file = folder / cls.FILE
+        raw = read_json(file, cls.REMEDY)
+        require_schema(file, raw)
+        try:
+            return cls.model_validate_json(json.dumps(raw))  # in which lists may become tuples
+        except PydanticError as exc:
+            place = printable(str(file))
+            raise RecordError(f"{place} can't be read: {misfit(exc)}; {cls.REMEDY}") from exc
+
+    def write(self, folder: Path) -> Path:
+        """Replace the folder's file at once and return its path."""
+        path = folder / self.FILE
+        document = {"schema_version": SCHEMA_VERSION, **self.plain()}
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        replace_file(path, f"{text}\n".encode(errors=LONE))
+        return path
+
+
+def require_schema(file: Path, raw: object) -> None:
+    """Refuse a file of another schema version."""
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise RecordError(
+            f"{printable(str(file))}: schema_version is {_short(version)}, this loadgen reads "
+            f"{SCHEMA_VERSION}: use the version of loadgen that wrote it"
+        )
+
+
+def misfit(exc: PydanticError) -> str:
+    """Return in a line the first key that does not fit, its value, and what was wanted."""
+    error: ErrorDetails = exc.errors(include_url=False)[0]
+    place = ".".join(map(str, error["loc"])) or "it"
+    kind = error["type"]
+    if kind == "missing":
+        return f"{place} is missing"
+    if kind == "value_error":
+        return f"{place}: {one_line(error['ctx']['error'])}"
+    if kind in _WANTED:
+        return f"{place} is {_short(error['input'])}, not {_WANTED[kind]}"
+    message = one_line(error["msg"])
+    return f"{place} is {_short(error['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def _short(value: object) -> str:
+    return one_line(repr(value), _SHOWN)

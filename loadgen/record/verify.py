@@ -1,0 +1,156 @@
+"""verify.json of the run record: each tool's verdict, and what is wrong with its copy."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field, PlainSerializer
+
+from loadgen.record.model import Count, Finite, Moment, RecordFile, RecordModel
+
+Verdict = Literal["right", "late", "lossy", "wrong", "did not converge", "not checked"]
+CaseVerdict = Literal["right", "late", "lossy", "wrong", "not tried", "not checked"]
+Answer = Literal["right", "wrong"]
+Kind = Literal[
+    "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs"
+]
+KINDS: Final[tuple[Kind, ...]] = (
+    "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs",
+)  # fmt: skip
+_Precise = Annotated[Moment, PlainSerializer(datetime.isoformat, when_used="json")]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, with its key as text; None if a side has no such value.
+
+    `case` is the run's hard case that its row is there for; `late` is what is not proven to be due.
+    """
+
+    table: str
+    key: str
+    column: str | None
+    kind: Kind
+    source: str | None
+    destination: str | None
+    case: Annotated[str | None, Field(exclude_if=lambda case: case is None)] = None
+    late: Annotated[bool, Field(exclude=True)] = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableOutcome:
+    """How many rows of a table were compared; `in_flight` of them were under way."""
+
+    rows: Count
+    destination_rows: Count
+    in_flight: Count = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CaseExample:
+    """The first finding of a hard case."""
+
+    key: str
+    column: str | None
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOutcome:
+    """One case in one copy: rows of it that were checked, those that are wrong, the first of them.
+
+    `expected` is None if nothing tells how the tool learns of changes. `late` rows may still come
+    right. `settled`: no other could, since the source rests and all was delivered.
+    """
+
+    verdict: CaseVerdict
+    checked: Count = 0
+    wrong: Count = 0
+    example: CaseExample | None = None
+    expected: Answer | None = None
+    late: Count = 0
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LookedForDeletes:
+    """How many of the run's deletes were looked for, and the keys that were always still there."""
+
+    looked_for: Count
+    never_gone: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InitialSync:
+    """How the first copy of all that was there went; rows and seconds by the tool's own count."""
+
+    began_at: _Precise
+    first_row_at: _Precise | None = field(default=None, kw_only=True)  # when one could be read
+    caught_up_at: _Precise
+    rows: Count
+
+    @property
+    def seconds(self) -> float:
+        """From start to end."""
+        return (self.caught_up_at - self.began_at).total_seconds()
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows by the seconds from start to end."""
+        return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOffset:
+    """By how many seconds a clock is ahead of ours, and to how many that is exact."""
+
+    ahead_seconds: Finite
+    within_seconds: Finite
+
+
+class ToolVerification(RecordModel):
+    """What was found of one tool's copy.
+
+    `totals` count all findings, `late` those that no marker proves to be due.
+    """
+
+    at: str = ""
+    verdict: Verdict
+    totals: dict[Kind, Count]
+    late: dict[Kind, Count] = Field(default_factory=dict)
+    in_flight: Count
+    overdue_seconds: Finite | None = None
+    unconverged_seconds: Finite | None = None
+    seconds: Finite = 0.0
+    tables: dict[str, TableOutcome]
+    cases: dict[str, CaseOutcome] = Field(default_factory=dict)
+    deletes: Annotated[
+        LookedForDeletes | None, Field(exclude_if=lambda deletes: deletes is None)
+    ] = None
+    initial_sync: InitialSync | None = None
+    clocks: dict[str, ClockOffset] = Field(default_factory=dict)
+    problems: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the source were compared."""
+        return sum(table.rows for table in self.tables.values())
+
+
+class Verification(RecordFile):
+    """What verify.json holds."""
+
+    FILE: ClassVar = "verify.json"
+    REMEDY: ClassVar = "remove it, and run `loadgen verify` again"
+
+    tools: dict[str, ToolVerification] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path) -> "Verification":
+        """Return what the folder's file holds; no tools if none was verified."""
+        try:
+            return cls.read(folder)
+        except FileNotFoundError:
+            return cls()
