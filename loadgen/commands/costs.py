@@ -3,24 +3,25 @@
 import argparse
 import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from loadgen import text
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
 from loadgen.record.costs import (
+    COST_LINES,
     GRADES,
     CostLine,
     Costs,
+    Efficiency,
+    PricedMonth,
+    Projection,
     Total,
-    plain_costs,
-    plain_line,
-    write_costs,
+    UsageFigures,
 )
 from loadgen.record.reader import CHANGED, find_run
 from loadgen.tools.tools_file import load_tools
@@ -83,9 +84,9 @@ def run(args: argparse.Namespace) -> int:
     folder = find_run(settings.reports_dir, args.run_name)
     with reading(folder, CHANGED):
         costs = costs_of(folder, settings, now)
-    path = write_costs(folder, costs)
+    path = costs.write(folder)
     if args.json:
-        print(json.dumps(plain_costs(costs), indent=2))
+        print(json.dumps(costs.document(), indent=2))
     else:
         _show(folder, costs)
         print(f"costs: {path}")
@@ -99,7 +100,7 @@ def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> in
     lines = collect.expected(settings, load_tools(settings), now)
     warning = collect.over_budget(lines, Decimal(str(settings.budget_usd)))
     if args.json:
-        print(json.dumps({"lines": [plain_line(line) for line in lines], "warning": warning}))
+        print(json.dumps({"lines": _plain(lines), "warning": warning}))
         return 0
     if not lines:
         print(f"{settings.tools_file} has no tool with a price: the run itself costs nothing.")
@@ -141,7 +142,7 @@ def _infra(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
     card = cards.load_card("aws", settings.rate_cards_dir)
     options = infra.options(prices.AwsPrices(card, region), now.date())
     if args.json:
-        found = {name: [plain_line(line) for line in lines] for name, lines in options.items()}
+        found = {name: _plain(lines) for name, lines in options.items()}
         print(json.dumps({"region": region, "hours": int(infra.HOURS), "options": found}))
         return 0
     print(f"A month of infra/ in {region}, {infra.HOURS} hours, by list prices.")
@@ -159,17 +160,18 @@ def _show(folder: Path, costs: Costs) -> None:
 
     print(f"run {folder.name}")
     _wrapped(words.settled(costs))
-    if "usage" in costs.outlook:
-        _usage(costs.outlook["usage"]["run"], "it wrote")
+    projection = costs.projection
+    if projection.usage:
+        _usage(projection.usage.run, "it wrote")
     print("\nThe run, as if a month held nothing else:")
     _lines(costs.lines)
-    _efficiency(costs.outlook.get("snowflake", []))
-    if "usage" in costs.outlook:
+    _efficiency(projection.snowflake)
+    if projection.usage:
         print()
-        _usage(costs.outlook["usage"]["month"], "a month at its rate is")
-        _months(costs.outlook["months"])
-        _once(costs.outlook)
-        _cheapest(costs.outlook)
+        _usage(projection.usage.month, "a month at its rate is")
+        _months(projection.months)
+        _once(projection)
+        _cheapest(projection)
     print()
     grades = ", ".join(f"{grade} {meaning}" for grade, meaning in GRADES.items())
     _wrapped(f"Grades: {grades}. List estimates, no quotes; docs/costs.md has the method.")
@@ -177,12 +179,16 @@ def _show(folder: Path, costs: Costs) -> None:
         _wrapped(f"warning: {warning}")
 
 
-def _usage(band: dict[str, Any], begins: str) -> None:
+def _plain(lines: Sequence[CostLine]) -> list[object]:
+    plain: list[object] = COST_LINES.dump_python(tuple(lines), mode="json")
+    return plain
 
-    low, likely, high = (text.gigabytes(one) for one in band["bytes"])
+
+def _usage(usage: UsageFigures, begins: str) -> None:
+    low, likely, high = map(text.gigabytes, usage.bytes)
     _wrapped(
-        f"{begins} {text.big(band['changes'])} changes, about "
-        f"{text.big(band['distinct_rows'][1])} distinct rows, {likely} ({low} to {high})"
+        f"{begins} {text.big(usage.changes)} changes, about "
+        f"{text.big(usage.distinct_rows[1])} distinct rows, {likely} ({low} to {high})"
     )
 
 
@@ -213,22 +219,22 @@ def _lines(lines: Sequence[CostLine]) -> None:
         _wrapped(note)
 
 
-def _efficiency(spent: Sequence[Mapping[str, Any]]) -> None:
+def _efficiency(tools: Sequence[Efficiency]) -> None:
     """Print what Snowflake's credits were spent on, by tool."""
-    if not spent:
+    if not tools:
         return
     print("\nWhat Snowflake's credits were spent on:")
     rows = [("tool", "credits", "/ 1M changes", "idle", "statements / wake-up", "bytes / row")]
     rows += [
         (
-            one["tool"],
-            _figure(one["credits"]),
-            _figure(one["credits_per_million_changes"]),
-            "not known" if one["idle_share"] is None else f"{one['idle_share']:.0%}",
-            _figure(one["statements_a_wake_up"]),
-            _figure(one["bytes_a_row"]),
+            tool.tool,
+            _figure(tool.credits),
+            _figure(tool.credits_per_million_changes),
+            "not known" if tool.idle_share is None else f"{tool.idle_share:.0%}",
+            _figure(tool.statements_a_wake_up),
+            _figure(tool.bytes_a_row),
         )
-        for one in spent
+        for tool in tools
     ]
     _table(rows, right=(1, 2, 3, 4, 5))
 
@@ -238,59 +244,58 @@ def _figure(number: Decimal | None) -> str:
     return "not known" if number is None else text.four_digits(number)
 
 
-def _months(months: Sequence[dict[str, Any]]) -> None:
+def _months(months: Sequence[PricedMonth]) -> None:
     from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
     rows = [("vendor", "plan", "a month", "/ 1M changes", "/ 1M rows", "grade", "as of")]
     rows += [
         (
-            words.vendor(month["vendor"]),
-            month["plan"],
-            text.dollar_range(month["least"], month["most"]),
-            text.dollars(month["per_million_changes"]),
-            text.dollars(month["per_million_rows"]),
-            month["grade"],
-            str(month["as_of"] or ""),
+            words.vendor(month.vendor),
+            month.plan,
+            text.dollar_range(month.least, month.most),
+            text.dollars(month.per_million_changes),
+            text.dollars(month.per_million_rows),
+            month.grade,
+            str(month.as_of or ""),
         )
         for month in months
     ]
     _table(rows, right=(2, 3, 4))
 
 
-def _once(outlook: Mapping[str, Any]) -> None:
+def _once(projection: Projection) -> None:
     """Print what the first copy of the baseline and a re-sync add to a month, by plan."""
     from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
-    baseline = outlook["baseline"]
+    baseline = projection.baseline
     if baseline is None:
         return
-    low, likely, high = (text.gigabytes(size) for size in baseline["bytes"])
+    low, likely, high = map(text.gigabytes, baseline.bytes)
     print()
     _wrapped(
-        f"Once, for the baseline of {text.big(baseline['rows'])} rows, {likely} ({low} to {high}):"
+        f"Once, for the baseline of {text.big(baseline.rows)} rows, {likely} ({low} to {high}):"
     )
-    rows = [
-        ("vendor", "plan", *(line["category"] for line in outlook["months"][0]["once"]), "grade")
-    ]
+    months = projection.months
+    rows = [("vendor", "plan", *(line.category for line in months[0].once), "grade")]
     rows += [
         (
-            words.vendor(month["vendor"]),
-            month["plan"],
-            *(text.dollars(line["amount"] and Decimal(line["amount"])) for line in month["once"]),
-            " ".join(dict.fromkeys(line["grade"] for line in month["once"])),
+            words.vendor(month.vendor),
+            month.plan,
+            *(text.dollars(line.amount) for line in month.once),
+            " ".join(dict.fromkeys(line.grade for line in month.once)),
         )
-        for month in outlook["months"]
+        for month in months
     ]
     _table(rows, right=(2, 3))
 
 
-def _cheapest(outlook: Mapping[str, Any]) -> None:
+def _cheapest(projection: Projection) -> None:
     """Print the cheapest vendor by range of monthly changes."""
     from loadgen.costs import text as words  # noqa: PLC0415 - as above
 
     print("\nCheapest vendor by monthly changes in this mix:")
     rows = [("changes a month", "cheapest", "price", "grade")]
-    rows += [words.cheapest(entry, outlook["vendors"]) for entry in outlook["cheapest"]]
+    rows += [words.cheapest(entry, projection.vendors) for entry in projection.cheapest]
     _table(rows, right=(2,))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from loadgen.config import decision, thresholds
 from loadgen.config.settings import Settings, load_settings
-from loadgen.record.costs import COSTS_FILE, write_costs
+from loadgen.record.costs import Costs
 from loadgen.record.reader import CHANGED, find_run, load_run
 from loadgen.tools.tools_file import load_tools
 from loadgen.untrusted import reading
@@ -83,12 +83,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _price(folder: Path, settings: Settings) -> None:
     """Price a run of tools that has ended and nobody has priced, as `loadgen costs` does."""
-    priced = (folder / COSTS_FILE).exists() or not load_tools(settings)
+    priced = (folder / Costs.FILE).exists() or not load_tools(settings)
     if priced or load_run(folder).ended_at is None:
         return
     from loadgen.costs.collect import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
-    write_costs(folder, costs_of(folder, settings, datetime.now(UTC)))
+    costs_of(folder, settings, datetime.now(UTC)).write(folder)
 
 
 def exit_code(written: "Written") -> int:

@@ -4,11 +4,11 @@ Another source of cost lines is added in `sources`; what it can't read it says a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from loadgen.config.settings import Settings
 from loadgen.costs.cards import STALE_DAYS, RateCard, load_cards
@@ -21,7 +21,7 @@ from loadgen.costs.source import CostSource
 from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
 from loadgen.costs.vendors import VendorPrices, choices, run_usage
 from loadgen.costs.workload import Baseline, Workload, so_far, workload_of
-from loadgen.record.costs import CostLine, Costs, Total, not_priced
+from loadgen.record.costs import CostLine, Costs, Projection, ToolPlan, Total, not_priced
 from loadgen.record.reader import load_run
 from loadgen.record.run import Run
 from loadgen.text import dollars, plural
@@ -59,19 +59,23 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     if left_out := len(provenance) - len(kept):
         warnings.append(f"{left_out} estimated lines are left out: AWS tells what was used")
     plans = _chosen_plans(tools, cards, at.date())
-    found = _outlook(run, list(cards.values()), at.date(), plans)
+    projection = _projection(run, list(cards.values()), at.date(), plans)
+    more: dict[str, object] = {}
     if reported:
-        found["reported"] = {
-            name: {"source": own.source, **own.provenance()} for name, own in reported.items()
-        }
+        more["reported"] = {name: usage.recorded() for name, usage in reported.items()}
     if plans:
-        found["tools"] = {
-            name: {"card": priced.card.name, "plan": priced.plan.title}
+        more["tools"] = {
+            name: ToolPlan(card=priced.card.name, plan=priced.plan.title)
             for name, priced in plans.items()
         }
     if spent:
-        found["snowflake"] = [asdict(one) for one in spent]
-    return Costs(at, tuple(lines), tuple(warnings), found)
+        more["snowflake"] = tuple(spent)
+    return Costs(
+        made_at=at,
+        lines=tuple(lines),
+        warnings=tuple(warnings),
+        projection=projection.model_copy(update=more),
+    )
 
 
 def without_told(
@@ -193,11 +197,11 @@ def _chosen_plans(
     return {name: priced for name, priced in named.items() if not isinstance(priced, CostLine)}
 
 
-def _outlook(
+def _projection(
     run: Run, cards: Sequence[RateCard], day: date, plans: Mapping[str, Priced]
-) -> dict[str, Any]:
+) -> Projection:
     workload, usage = workload_of(run), run_usage(run)
     if workload is None or usage is None:
-        return {}
+        return Projection()
     chosen = [replace(priced, tool=priced.card.name) for priced in plans.values()]
     return outlook(workload, usage, cards, day, chosen)

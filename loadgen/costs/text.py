@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
-from loadgen.record.costs import GRADES, Costs, Total
+from loadgen.record.costs import GRADES, CheapestVendors, Costs, PricePoint, Total
 from loadgen.text import big, dollar_range, dollars, plural
 
 
@@ -29,18 +28,18 @@ def vendor(name: str) -> str:
     return name.partition(" (")[0]
 
 
-def cheapest(entry: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str, str, str]:
-    """Return a range of costs.json's `cheapest`: from where to where, who, the price, its grade."""
-    prices = [_bound(entry[end]) for end in ("at_from", "at_to")]
-    grades = [point["grade"] for end in ("at_from", "at_to") for point in entry[end]]
+def cheapest(entry: CheapestVendors, names: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Return a range of changes, who is the cheapest in it, the price and its grade."""
+    prices = [_bound(points) for points in (entry.at_from, entry.at_to)]
+    grades = [point.grade for point in (*entry.at_from, *entry.at_to)]
     return (
-        f"{big(entry['from'])} to {big(entry['to'])}",
-        " or ".join(vendor(names[name]) for name in entry["vendors"]),
+        f"{big(entry.from_changes)} to {big(entry.to_changes)}",
+        " or ".join(vendor(names[name]) for name in entry.vendors),
         dollars(prices[0]) if prices[0] == prices[1] else " to ".join(map(dollars, prices)),
         max(grades, key=list(GRADES).index),
     )
 
 
-def _bound(points: Sequence[Mapping[str, Any]]) -> Decimal | None:
+def _bound(points: Sequence[PricePoint]) -> Decimal | None:
     """Return what the cheapest of these costs at most; None without a bound."""
-    return min((Decimal(p["most"]) for p in points if p["most"] is not None), default=None)
+    return min((point.most for point in points if point.most is not None), default=None)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from loadgen.costs.cards import Meter
 from loadgen.errors import SettingsError
+from loadgen.record.costs import ReportedUsage
 from loadgen.untrusted import read_toml
 
 USAGE_FILE: Final = "usage.toml"
@@ -87,9 +88,10 @@ class Reported:
             counts["bytes"] = self.gigabytes * _GIGABYTE
         return replace(usage, **counts)
 
-    def provenance(self) -> dict[str, Decimal]:
-        """Return the figures that were reported, by name."""
-        return {name: value for name in _REPORTED if (value := getattr(self, name)) is not None}
+    def recorded(self) -> ReportedUsage:
+        """Return what costs.json holds of it: the figures that were reported, and their source."""
+        figures = {name: value for name in _REPORTED if (value := getattr(self, name)) is not None}
+        return ReportedUsage(source=self.source, **figures)
 
 
 def read_reported(folder: Path) -> dict[str, Reported]:

@@ -15,7 +15,7 @@ from loadgen.costs.cards import RateCard
 from loadgen.costs.estimate import Priced
 from loadgen.costs.usage import Usage
 from loadgen.costs.workload import Workload
-from loadgen.record.costs import Total, worst_grade
+from loadgen.record.costs import Grade, Total, worst_grade
 
 _PER_DECADE: Final = (1.0, 1.5, 2.2, 3.3, 5.0, 7.0)
 VOLUMES: Final = (*(10.0**e * s for e in range(4, 9) for s in _PER_DECADE), 1e9)
@@ -31,7 +31,7 @@ class Point:
     plan: str
     least: Decimal
     most: Decimal | None
-    grade: str
+    grade: Grade
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,20 @@
-"""costs.json of the run record: cost lines, and what is said beside them.
+"""costs.json of the run record: cost lines, and the projection of a month.
 
 A line's amount is dollars, as Decimal here and as a decimal string in the file. None is "not
 priced", never nothing; the line's note then says why. Totals are sums of lines.
 """
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
-from loadgen.record.files import LONE, replace_file
-from loadgen.record.model import iso
-from loadgen.record.run import Keys, MisfitError
-from loadgen.untrusted import bounded, read_json, reading
+from pydantic import Field, TypeAdapter, model_validator
 
-COSTS_FILE: Final = "costs.json"
-COSTS_SCHEMA_VERSION: Final = 1
-COSTS_AGAIN: Final = "run `loadgen costs` again"  # what to do about a file that can't be read
+from loadgen.record.model import Exact, Moment, RecordFile, RecordModel, SparseModel
 
 Payer = Literal["customer", "service"]
 Basis = Literal["measured", "list", "estimate"]
@@ -46,16 +41,16 @@ class CostLine:
     tool: str
     payer: Payer
     category: str
-    quantity: Decimal | None = None
+    quantity: Exact | None = None
     unit: str = ""
-    unit_price: Decimal | None = None
-    amount: Decimal | None
+    unit_price: Exact | None = None
+    amount: Exact | None
     basis: Basis
     grade: Grade
     source: str
     as_of: date | None
     note: str = ""
-    at_most: Decimal | None = None
+    at_most: Exact | None = None
     final: bool = True
 
     def __post_init__(self) -> None:
@@ -64,7 +59,7 @@ class CostLine:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not one of {known}")
         if self.amount is None and not self.note:
             raise ValueError(f"{self.tool}, {self.category}: a line without amount says why")
-        for name in _MONEY:
+        for name in _DECIMALS:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, Decimal) and value.is_finite()):
                 raise ValueError(f"{name} is {value!r}, not a Decimal")
@@ -75,7 +70,10 @@ _ALLOWED: Final = {
     "basis": get_args(Basis),
     "grade": get_args(Grade),
 }
-_MONEY: Final = ("quantity", "unit_price", "amount", "at_most")
+_DECIMALS: Final = ("quantity", "unit_price", "amount", "at_most")
+
+
+COST_LINES: Final = TypeAdapter(tuple[CostLine, ...])  # for lines outside of costs.json
 
 
 def worst_grade(lines: Iterable[CostLine]) -> Grade:
@@ -121,14 +119,192 @@ class Total:
         return cls(amount, unpriced, at_most if bounded else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What costs.json holds: lines of the run, warnings in words, and the outlook, plain data."""
+class UsageFigures(RecordModel):
+    """What was written in a time; three figures are the lowest, the likely and the highest."""
 
-    made_at: datetime
-    lines: tuple[CostLine, ...]
+    inserts: int
+    updates: int
+    deletes: int
+    changes: int
+    hours: Exact
+    distinct_rows: tuple[int, int, int]
+    bytes: tuple[int, int, int]
+
+
+class ProjectedUsage(RecordModel):
+    """What the run wrote, and what a month at its rate would."""
+
+    run: UsageFigures
+    month: UsageFigures
+
+
+class BaselineSize(RecordModel):
+    """What a first copy moves; the bytes are the lowest, the likely and the highest."""
+
+    rows: int
+    bytes: tuple[int, int, int]
+
+
+class PricedMonth(RecordModel):
+    """A month at the run's rate on one plan.
+
+    `amount` is None if a part is not priced; then it lies between `least` and `most`. `low` and
+    `high` are the prices of the lowest and the highest usage. `once` is what copying the baseline
+    adds, the first time and again.
+    """
+
+    card: str
+    vendor: str
+    plan: str
+    former: bool
+    min_interval_seconds: int | None = None
+    amount: Exact | None
+    least: Exact
+    most: Exact | None
+    low: Exact | None
+    high: Exact | None
+    per_million_changes: Exact | None
+    per_million_rows: Exact | None
+    grade: Grade
+    as_of: date | None
+    lines: tuple[CostLine, ...] = ()
+    once: tuple[CostLine, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_both_copies(self) -> "PricedMonth":
+        if len(self.once) not in {0, 2}:
+            raise ValueError("once does not hold a first copy and a re-sync")
+        return self
+
+
+class PricePoint(RecordModel):
+    """A month's price between two bounds, the plan that it is of, and its grade."""
+
+    plan: str
+    least: Exact
+    most: Exact | None
+    grade: Grade
+
+
+class PriceCurve(RecordModel):
+    """A month's price by vendor at each of the values x."""
+
+    x: Annotated[tuple[int, ...], Field(min_length=2)]
+    vendors: dict[str, tuple[PricePoint, ...]]
+
+    @model_validator(mode="after")
+    def _has_a_price_at_each(self) -> "PriceCurve":
+        if self.x[0] <= 0 or any(low >= high for low, high in pairwise(self.x)):
+            raise ValueError("x does not rise from above 0")
+        if any(len(points) != len(self.x) for points in self.vendors.values()):
+            raise ValueError(f"a vendor has not {len(self.x)} prices")
+        return self
+
+
+class PriceCurves(RecordModel):
+    """The prices over changes a month, over the width of events, and over busy rows."""
+
+    changes: PriceCurve
+    event_bytes: PriceCurve
+    hot_rows: PriceCurve
+
+
+class CheapestVendors(RecordModel):
+    """The vendors one of which is the cheapest, from some changes a month to others."""
+
+    from_changes: int = Field(alias="from")
+    to_changes: int = Field(alias="to")
+    vendors: tuple[str, ...]
+    at_from: Annotated[tuple[PricePoint, ...], Field(min_length=1)]
+    at_to: Annotated[tuple[PricePoint, ...], Field(min_length=1)]
+
+
+class ReportedUsage(SparseModel):
+    """What a vendor itself reported of the run."""
+
+    source: str
+    inserts: Exact | None = None
+    updates: Exact | None = None
+    deletes: Exact | None = None
+    distinct_rows: Exact | None = None
+    gigabytes: Exact | None = None
+    billed_usd: Exact | None = None
+
+
+class ToolPlan(RecordModel):
+    """The plan of a tool under test: the rate card's name, and the plan's."""
+
+    card: str
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What one tool's Snowflake credits were spent on; None where it can't be told.
+
+    A wake-up is a time awake without a break: what a batch tool's sync looks like from outside.
+    """
+
+    tool: str
+    warehouse: str = ""
+    size: str | None = None
+    generation: str | None = None
+    credits: Exact | None = None
+    credits_per_million_changes: Exact | None = None
+    idle_share: Exact | None = None
+    statements: int | None = None
+    wake_ups: int | None = None
+    statements_a_wake_up: Exact | None = None
+    bytes_a_row: Exact | None = None
+    users: tuple[tuple[str, str, str, int], ...] = ()  # user, role, query tag, statements
+
+
+class Projection(SparseModel):
+    """What a month at the run's rate would cost.
+
+    `usage` and what follows it is None or empty for a run that committed nothing.
+    """
+
+    usage: ProjectedUsage | None = None
+    baseline: BaselineSize | None = None
+    event_bytes: int | None = None
+    vendors: dict[str, str] = Field(default_factory=dict)  # names by rate card
+    months: tuple[PricedMonth, ...] = ()
+    curves: PriceCurves | None = None
+    cheapest: tuple[CheapestVendors, ...] = ()
+    reported: dict[str, ReportedUsage] = Field(default_factory=dict)  # by tool
+    tools: dict[str, ToolPlan] = Field(default_factory=dict)
+    snowflake: tuple[Efficiency, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_vendors(self) -> "Projection":
+        curves = self.curves
+        of_curves = (curves.changes, curves.event_bytes, curves.hot_rows) if curves else ()
+        priced = {name for part in (*of_curves, *self.cheapest) for name in part.vendors}
+        if unnamed := sorted(priced - self.vendors.keys()):
+            raise ValueError(f"vendors has no {', '.join(unnamed)}")
+        return self
+
+
+class Costs(RecordFile):
+    """What costs.json holds: lines of the run, warnings, and the projection of a month."""
+
+    FILE: ClassVar = "costs.json"
+    REMEDY: ClassVar = "run `loadgen costs` again"
+    OTHER_VERSION: ClassVar = REMEDY
+
+    made_at: Moment
+    lines: tuple[CostLine, ...] = ()
     warnings: tuple[str, ...] = ()
-    outlook: Mapping[str, Any] = field(default_factory=dict)
+    projection: Projection = Field(default_factory=Projection, alias="outlook")
+
+    @classmethod
+    def of(cls, folder: Path) -> "Costs | None":
+        """Return what the folder's file holds; None if the run was not priced."""
+        try:
+            return cls.read(folder)
+        except FileNotFoundError:
+            return None
 
     @property
     def mode(self) -> Mode:
@@ -140,6 +316,10 @@ class Costs:
         """How many lines are provisional."""
         return sum(not line.final for line in self.lines)
 
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON has it, with its mode."""
+        return {"mode": self.mode, **super().plain()}
+
     def tools(self) -> tuple[str, ...]:
         """Return the tools that have lines, in their order."""
         return tuple(dict.fromkeys(line.tool for line in self.lines))
@@ -149,95 +329,3 @@ class Costs:
         return Total.of(
             line for line in self.lines if line.tool == tool and payer in {None, line.payer}
         )
-
-
-def write_costs(folder: Path, costs: Costs) -> Path:
-    """Replace costs.json in the run's folder at once and return its path."""
-    path = folder / COSTS_FILE
-    text = json.dumps(plain_costs(costs), indent=2, ensure_ascii=False, allow_nan=False)
-    replace_file(path, f"{text}\n".encode(errors=LONE))
-    return path
-
-
-def plain_costs(costs: Costs) -> dict[str, Any]:
-    """Return what costs.json has: plain values, decimals and dates as text."""
-    found = {
-        "schema_version": COSTS_SCHEMA_VERSION,
-        "mode": costs.mode,
-        "made_at": iso(costs.made_at),
-        "lines": [plain_line(line) for line in costs.lines],
-        "warnings": list(costs.warnings),
-        "outlook": costs.outlook,
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=_plain))
-    return plain
-
-
-def read_costs(folder: Path) -> Costs | None:
-    """Return what costs.json in the run's folder holds; None where there is none yet."""
-    file = folder / COSTS_FILE
-    try:
-        raw = read_json(file, COSTS_AGAIN)
-    except FileNotFoundError:
-        return None
-    with reading(file, COSTS_AGAIN):
-        return _costs(raw)
-
-
-def plain_line(line: CostLine) -> dict[str, object]:
-    """Return the line as costs.json has it: decimals and dates as text."""
-    return {
-        part.name: value if value is None or isinstance(value, bool | str) else _plain(value)
-        for part in fields(line)
-        for value in [getattr(line, part.name)]
-    }
-
-
-def _costs(raw: object) -> Costs:
-    if not isinstance(raw, dict):
-        raise MisfitError("it is no object")
-    keys = Keys(raw)
-    if (version := keys.whole("schema_version")) != COSTS_SCHEMA_VERSION:
-        raise MisfitError(f"schema_version is {version!r}, not {COSTS_SCHEMA_VERSION}")
-    made_at = keys.moment("made_at")
-    if made_at is None:
-        raise MisfitError("made_at is missing")
-    lines = tuple(line_of(entry) for entry in keys.entries("lines"))
-    warnings = tuple(str(text) for text in keys.entries("warnings"))
-    return Costs(made_at, lines, warnings, keys.mapping("outlook"))
-
-
-def line_of(entry: object) -> CostLine:
-    """Return the line that `plain_line` has made plain. Raises ValueError or TypeError."""
-    if not isinstance(entry, dict):
-        raise MisfitError(f"lines holds {entry!r}, not a cost line")
-    parts: dict[str, Any] = dict(entry)
-    for name in _MONEY:
-        parts[name] = _decimal(name, parts.get(name))
-    as_of = Keys(entry, "lines.").text("as_of")
-    parts["as_of"] = None if as_of is None else date.fromisoformat(as_of)
-    return CostLine(**parts)
-
-
-def _decimal(name: str, text: object) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        return _exact(str(text))
-    except InvalidOperation as exc:
-        raise MisfitError(f"lines.{name} is {text!r}, not a decimal number") from exc
-
-
-def _exact(text: str) -> Decimal:
-    found = Decimal(text)
-    if not found.is_finite():
-        raise InvalidOperation
-    return Decimal(bounded(found))
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is not plain data")

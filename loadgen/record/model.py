@@ -10,7 +10,15 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from pydantic import ValidationError as PydanticError
 from pydantic_core import ErrorDetails
 
@@ -74,6 +82,7 @@ def _decimal(text: object) -> object:
 Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Moment = Annotated[datetime, BeforeValidator(moment), PlainSerializer(iso, when_used="json")]
+PreciseMoment = Annotated[Moment, PlainSerializer(datetime.isoformat, when_used="json")]
 # Decimals are texts in JSON, so that no digit is lost.
 Exact = Annotated[
     Decimal,
@@ -95,8 +104,18 @@ class RecordModel(BaseModel):
     )
 
     def plain(self) -> dict[str, Any]:
-        """Return the object as JSON has it, with the keys that were set."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        """Return the object as JSON has it."""
+        return self.model_dump(mode="json")
+
+
+class SparseModel(RecordModel):
+    """An object of which a key that was not set is not written."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {
+            key: value for key, value in serialized(self).items() if key in self.model_fields_set
+        }
 
 
 class RecordFile(RecordModel):
@@ -104,35 +123,39 @@ class RecordFile(RecordModel):
 
     FILE: ClassVar[str]
     REMEDY: ClassVar[str]  # what to do about a file that can't be read
+    OTHER_VERSION: ClassVar = "use the version of loadgen that wrote it"
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Return what the folder's file holds. Raises RecordError, FileNotFoundError."""
         file = folder / cls.FILE
         raw = read_json(file, cls.REMEDY)
-        require_schema(file, raw)
+        require_schema(file, raw, cls.OTHER_VERSION)
         try:
             return cls.model_validate_json(json.dumps(raw))  # in which lists may become tuples
         except PydanticError as exc:
             place = printable(str(file))
             raise RecordError(f"{place} can't be read: {misfit(exc)}; {cls.REMEDY}") from exc
 
+    def document(self) -> dict[str, Any]:
+        """Return what the file holds, as JSON has it."""
+        return {"schema_version": SCHEMA_VERSION, **self.plain()}
+
     def write(self, folder: Path) -> Path:
         """Replace the folder's file at once and return its path."""
         path = folder / self.FILE
-        document = {"schema_version": SCHEMA_VERSION, **self.plain()}
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.document(), indent=2, ensure_ascii=False, allow_nan=False)
         replace_file(path, f"{text}\n".encode(errors=LONE))
         return path
 
 
-def require_schema(file: Path, raw: object) -> None:
+def require_schema(file: Path, raw: object, remedy: str) -> None:
     """Refuse a file of another schema version."""
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise RecordError(
             f"{printable(str(file))}: schema_version is {_short(version)}, this loadgen reads "
-            f"{SCHEMA_VERSION}: use the version of loadgen that wrote it"
+            f"{SCHEMA_VERSION}: {remedy}"
         )
 
 

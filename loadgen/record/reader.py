@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from loadgen.errors import RecordError, one_line, printable
-from loadgen.record.model import moment, require_schema
+from loadgen.record.model import RecordFile, moment, require_schema
 from loadgen.record.rows import (
     DeletedRow,
     ExpectedMarker,
@@ -85,7 +85,7 @@ def load_run(path: Path) -> Run:
         raw = read_json(file, "it is no run record")
     except FileNotFoundError as exc:
         raise RecordError(f"{file} is not there: name the folder of a run") from exc
-    require_schema(file, raw)
+    require_schema(file, raw, RecordFile.OTHER_VERSION)
     with reading(file, CHANGED):
         return run_of(file.parent, raw)
 

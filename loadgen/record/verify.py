@@ -1,13 +1,12 @@
 """verify.json of the run record: each tool's verdict, and what is wrong with its copy."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 
-from loadgen.record.model import Count, Finite, Moment, RecordFile, RecordModel
+from loadgen.record.model import Count, Finite, PreciseMoment, RecordFile, RecordModel
 
 Verdict = Literal["right", "late", "lossy", "wrong", "did not converge", "not checked"]
 CaseVerdict = Literal["right", "late", "lossy", "wrong", "not tried", "not checked"]
@@ -18,7 +17,6 @@ Kind = Literal[
 KINDS: Final[tuple[Kind, ...]] = (
     "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs",
 )  # fmt: skip
-_Precise = Annotated[Moment, PlainSerializer(datetime.isoformat, when_used="json")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +83,9 @@ class LookedForDeletes:
 class InitialSync:
     """How the first copy of all that was there went; rows and seconds by the tool's own count."""
 
-    began_at: _Precise
-    first_row_at: _Precise | None = field(default=None, kw_only=True)  # when one could be read
-    caught_up_at: _Precise
+    began_at: PreciseMoment
+    first_row_at: PreciseMoment | None = field(default=None, kw_only=True)  # when one could be read
+    caught_up_at: PreciseMoment
     rows: Count
 
     @property

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 from loadgen.record.files import LONE, append_lines, naming, replace_file
-from loadgen.record.model import SCHEMA_VERSION, iso, require_schema
+from loadgen.record.model import SCHEMA_VERSION, RecordFile, iso, require_schema
 from loadgen.record.rows import (
     DeletedRow,
     ExpectedMarker,
@@ -96,7 +96,7 @@ class RunRecord:
         except FileNotFoundError:
             run = {}
         else:
-            require_schema(file, run)
+            require_schema(file, run, RecordFile.OTHER_VERSION)
         return cls(file.parent, run)
 
     @classmethod

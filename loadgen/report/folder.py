@@ -12,7 +12,7 @@ from pathlib import Path
 from loadgen.config.decision import Rules
 from loadgen.config.thresholds import Threshold
 from loadgen.errors import RecordError
-from loadgen.record.costs import read_costs
+from loadgen.record.costs import Costs
 from loadgen.record.files import naming, replace_file
 from loadgen.record.reader import (
     read_generator,
@@ -80,7 +80,7 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
         copies_of(verified, delivered, read_slots(folder), plans),
         {} if facts.start is None else saws(delivered, facts.start),
         recovery_of(verified, delivered, summary.run.journal),
-        read_costs(folder),
+        Costs.of(folder),
         summary.standings,
         impact_of(summary.run),
         control,

@@ -18,7 +18,7 @@ from loadgen import text as words
 from loadgen.config.grafana_link import load_dashboard
 from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
-from loadgen.record.costs import COSTS_AGAIN, COSTS_FILE, Costs
+from loadgen.record.costs import Costs
 from loadgen.record.reader import Run
 from loadgen.report.analysis import judging
 from loadgen.report.analysis.impact import Impact, impact_table
@@ -35,7 +35,6 @@ from loadgen.report.tables import load
 from loadgen.report.tables.costs import cost_section
 from loadgen.report.tables.tools import Copies
 from loadgen.text import Table
-from loadgen.untrusted import reading
 from loadgen.workload.outcome import TOLERANCE
 
 CHART_FILES = ("rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg")
@@ -99,8 +98,7 @@ def render(
 ) -> Report:
     """Return the report of a run, judged by `limits`, and of what is known beside its load."""
     verdict, drawn = judge(facts, limits), charts(facts)
-    with reading(f"{COSTS_FILE} of run {facts.run.run_id}", COSTS_AGAIN):
-        costs = None if beside.costs is None else cost_section(beside.costs)
+    costs = None if beside.costs is None else cost_section(beside.costs)
     aged = [draw_freshness(beside.ages, shape) for shape in (WIDE, TALL) if beside.ages]
     context = _context(facts, verdict, drawn) | {
         "written_at": words.moment(written_at),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadgen.errors import RecordError
-from loadgen.record.costs import COSTS_FILE, read_costs
+from loadgen.record.costs import Costs
 from loadgen.record.reader import find_run
 from loadgen.record.verify import KINDS, Verification
 
@@ -44,7 +44,7 @@ class LastResultsReader:
         except RecordError:
             return LastResults()  # no run yet
         changed: dict[Path, float] = {}
-        for name in (Verification.FILE, COSTS_FILE):
+        for name in (Verification.FILE, Costs.FILE):
             with suppress(FileNotFoundError):
                 changed[folder / name] = (folder / name).stat().st_mtime
         if changed != self._read:
@@ -60,7 +60,7 @@ def kept_in(folder: Path) -> LastResults:
         findings |= {(name, kind): float(tool.totals.get(kind, 0)) for kind in KINDS}
         rows |= {(name, table): float(of.destination_rows) for table, of in tool.tables.items()}
     dollars: dict[tuple[str, str], float] = defaultdict(float)
-    costs = read_costs(folder)
+    costs = Costs.of(folder)
     for line in costs.lines if costs else ():
         if line.amount is not None:
             dollars[line.tool, line.category] += float(line.amount)

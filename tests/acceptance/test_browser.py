@@ -9,7 +9,6 @@ from playwright.sync_api import Page, Playwright, expect, sync_playwright
 
 from loadgen.config.settings import load_settings
 from loadgen.costs.collect import costs_of
-from loadgen.record.costs import write_costs
 from loadgen.record.reader import read_samples
 from loadgen.report.folder import write_report
 from tests.acceptance.conftest import Ask, latest, wait_for
@@ -137,7 +136,7 @@ def test_a_form_shows_what_was_changed_elsewhere(
 def test_the_report_keeps_its_margins(browser_page: Page, tmp_path: Path, width: int) -> None:
     """On a phone and on a desk, with costs and copies in it: nothing at the edge, or beyond it."""
     path = write_run(tmp_path, Made(seconds=60))
-    write_costs(path, costs_of(path, load_settings({}), START))
+    costs_of(path, load_settings({}), START).write(path)
     VERIFIED.write(path)
     browser_page.set_viewport_size({"width": width, "height": 900})
     browser_page.goto(write_report(path, START).html.as_uri())

@@ -441,7 +441,7 @@ def test_a_credit_does_not_make_a_tool_free(aws: Aws) -> None:
         source = AwsCosts([TOOL], load_settings(settings), load_card("aws"), now, routed)
         lines = source.lines(aws.run(TWO_DAYS, 48))
         server.shutdown()
-    costs = Costs(now, tuple(lines))
+    costs = Costs(made_at=now, lines=tuple(lines))
     assert costs.total(TOOL).amount == Decimal("2.00")
     apart = {line.category: line.amount for line in lines if line.tool == APART}
     assert apart == {

@@ -77,14 +77,14 @@ def test_a_plan_that_ended_is_not_offered_and_still_opens(tmp_path: Path) -> Non
     assert Total.of(plan("airbyte", old).lines(month("10.5"))).amount == 105
     assert plan("airbyte", "standard").plan.title == "Standard"
     folder = write_run(tmp_path, Made(seconds=30, start=datetime(2026, 9, 15, 8, tzinfo=UTC)))
-    outlook = costs_of(folder, load_settings({}), NOW).outlook
-    curve = outlook["curves"]["changes"]["vendors"]["airbyte"]
-    assert old not in {point["plan"] for point in curve}
-    assert old not in {entry["plan"] for entry in outlook["months"]}
+    projection = costs_of(folder, load_settings({}), NOW).projection
+    assert projection.curves is not None
+    assert old not in {point.plan for point in projection.curves.changes.vendors["airbyte"]}
+    assert old not in {entry.plan for entry in projection.months}
     (folder.parent / "tools.toml").write_text(_tool("airbyte", old))
     settings = load_settings({"tools_file": folder.parent / "tools.toml"})
-    months = {entry["plan"]: entry for entry in costs_of(folder, settings, NOW).outlook["months"]}
-    assert months[old]["former"]
+    months = {entry.plan: entry for entry in costs_of(folder, settings, NOW).projection.months}
+    assert months[old].former
 
 
 def _tool(card: str, plan_name: str) -> str:
@@ -97,8 +97,8 @@ def _tool(card: str, plan_name: str) -> str:
 def test_months_show_one_size_of_a_plan(tmp_path: Path) -> None:
     """Of Plus the size that costs least at the run's rate, beside Standard."""
     folder = write_run(tmp_path, Made(seconds=30))
-    months = costs_of(folder, load_settings({}), NOW).outlook["months"]
-    own = [entry["plan"] for entry in months if entry["card"] == "airbyte"]
+    months = costs_of(folder, load_settings({}), NOW).projection.months
+    own = [entry.plan for entry in months if entry.card == "airbyte"]
     assert own[0] == "Standard"
     assert len(own) == 2
     assert own[1].startswith("Plus, ")
@@ -152,13 +152,14 @@ def test_a_copy_that_nothing_is_published_of_is_not_priced() -> None:
 def test_a_run_is_followed_by_the_price_of_its_baseline(tmp_path: Path) -> None:
     """26,000 rows, by table and width; two lines a plan, and none in the run's own sum."""
     costs = costs_of(write_run(tmp_path, Made(seconds=120)), load_settings({}), NOW)
-    baseline = costs.outlook["baseline"]
-    assert baseline["rows"] == 1_000 + 5_000 + 20_000
-    for entry in costs.outlook["months"]:
-        assert [line["category"] for line in entry["once"]] == [FIRST_COPY, RESYNC]
-    standard = next(entry for entry in costs.outlook["months"] if entry["plan"] == "Standard")
-    credits_ = Decimal(baseline["bytes"][1]) / 10**9 * 4
-    assert Decimal(standard["once"][0]["amount"]) == credits_ * 5
+    baseline = costs.projection.baseline
+    assert baseline is not None
+    assert baseline.rows == 1_000 + 5_000 + 20_000
+    for entry in costs.projection.months:
+        assert [line.category for line in entry.once] == [FIRST_COPY, RESYNC]
+    standard = next(entry for entry in costs.projection.months if entry.plan == "Standard")
+    credits_ = Decimal(baseline.bytes[1]) / 10**9 * 4
+    assert standard.once[0].amount == credits_ * 5
     assert not {FIRST_COPY, RESYNC} & {line.category for line in costs.lines}
 
 
@@ -255,8 +256,9 @@ def test_a_run_that_goes_on_is_priced_by_its_last_sample(tmp_path: Path) -> None
     folder = write_run(tmp_path, Made(seconds=1800, every=600, ended=False, planned=7200))
     costs = costs_of(folder, load_settings({}), NOW)
     # 10, 20, 5 and 0.2 a second for 1,800 seconds
-    assert costs.outlook["usage"]["run"]["changes"] == 18_000 + 36_000 + 9_000 + 360
-    assert costs.outlook["usage"]["run"]["hours"] == Decimal("0.5")
+    assert costs.projection.usage is not None
+    assert costs.projection.usage.run.changes == 18_000 + 36_000 + 9_000 + 360
+    assert costs.projection.usage.run.hours == Decimal("0.5")
     lines = {(line.tool, line.category): line for line in costs.lines}
     assert lines["estuary", "tasks"].amount == Decimal("0.14")  # two tasks, half an hour
     assert all(line.amount is not None for line in costs.lines)

@@ -16,7 +16,7 @@ from loadgen.costs.cards import STALE_DAYS
 from loadgen.costs.collect import costs_of, expected, over_budget
 from loadgen.costs.usage import USAGE_FILE
 from loadgen.errors import SettingsError
-from loadgen.record.costs import CostLine, Total, not_priced, read_costs
+from loadgen.record.costs import CostLine, Costs, Total, not_priced
 from loadgen.report.folder import write_report
 from loadgen.tools.tools_file import load_tools
 from tests.pages import page_of
@@ -62,7 +62,7 @@ def test_without_tools_every_vendor_s_card_prices_the_run(
     """So that the first report answers what it would cost; and costs.json is what was shown."""
     assert cli.main(["costs"]) == 0
     shown = capsys.readouterr().out
-    costs = read_costs(folder)
+    costs = Costs.of(folder)
     assert costs is not None
     assert {"fivetran", "airbyte", "rivery", "simplyload", "estuary"} <= set(costs.tools())
     assert all(line.basis == "estimate" and line.grade for line in costs.lines)
@@ -75,32 +75,35 @@ def test_without_tools_every_vendor_s_card_prices_the_run(
 
 def test_a_month_is_counted_and_not_multiplied(folder: Path) -> None:
     """Updates come back to the same orders: distinct rows grow slower than changes."""
-    usage = costs_of(folder, load_settings({}), NOW).outlook["usage"]
-    factor = usage["month"]["changes"] / usage["run"]["changes"]
+    usage = costs_of(folder, load_settings({}), NOW).projection.usage
+    assert usage is not None
+    factor = usage.month.changes / usage.run.changes
     assert factor == pytest.approx(720 * 3600 / 120, rel=0.01)
-    low, likely, high = usage["month"]["distinct_rows"]
-    assert low <= likely <= high < usage["month"]["changes"]
-    inserts = usage["month"]["inserts"]
+    low, likely, high = usage.month.distinct_rows
+    assert low <= likely <= high < usage.month.changes
+    inserts = usage.month.inserts
     assert low > inserts  # and those rows are there as well
 
 
 def test_the_cheapest_vendor_is_the_lowest_curve(folder: Path) -> None:
     """Ranges follow each other over all volumes; within each no other vendor is lower."""
-    found = costs_of(folder, load_settings({}), NOW).outlook
-    ranges = found["cheapest"]
-    volumes, vendors = found["curves"]["changes"]["x"], found["curves"]["changes"]["vendors"]
-    assert (ranges[0]["from"], ranges[-1]["to"]) == (volumes[0], volumes[-1])
-    assert "simplyload" not in {name for entry in ranges for name in entry["vendors"]}
+    found = costs_of(folder, load_settings({}), NOW).projection
+    ranges = found.cheapest
+    assert found.curves is not None
+    volumes, vendors = found.curves.changes.x, found.curves.changes.vendors
+    assert (ranges[0].from_changes, ranges[-1].to_changes) == (volumes[0], volumes[-1])
+    assert "simplyload" not in {name for entry in ranges for name in entry.vendors}
     for entry, following in pairwise(ranges):
-        assert entry["to"] == following["from"]
-        assert entry["vendors"] != following["vendors"]
+        assert entry.to_changes == following.from_changes
+        assert entry.vendors != following.vendors
     for entry in ranges:
-        inside = [i for i, v in enumerate(volumes) if 1.1 * entry["from"] < v < 0.9 * entry["to"]]
-        others = vendors.keys() - {*entry["vendors"], "simplyload"}
+        low, high = 1.1 * entry.from_changes, 0.9 * entry.to_changes
+        inside = [i for i, v in enumerate(volumes) if low < v < high]
+        others = vendors.keys() - {*entry.vendors, "simplyload"}
         for i in inside:
-            bounds = [vendors[name][i]["most"] for name in entry["vendors"]]
+            bounds = [vendors[name][i].most for name in entry.vendors]
             best = min(most for most in bounds if most is not None)
-            assert all(vendors[name][i]["least"] > best for name in others), (entry, volumes[i])
+            assert all(vendors[name][i].least > best for name in others), (entry, volumes[i])
 
 
 def test_the_terminal_names_the_cheapest_by_range(
@@ -129,7 +132,7 @@ def test_what_a_vendor_reported_replaces_our_own_figures(folder: Path, tmp_path:
     )
     costs = costs_of(folder, settings, NOW)
     assert sums(list(costs.lines))["five"] > before["five"]
-    assert costs.outlook["reported"]["five"]["distinct_rows"] == 900_000
+    assert costs.projection.reported["five"].distinct_rows == 900_000
     assert any("figures of nobody" in warning for warning in costs.warnings)
 
 

@@ -13,7 +13,7 @@ from loadgen.costs.projection import outlook
 from loadgen.costs.text import total
 from loadgen.costs.vendors import VendorPrices
 from loadgen.costs.workload import workload_of
-from loadgen.record.costs import Costs, Total, not_priced, read_costs, write_costs
+from loadgen.record.costs import Costs, Efficiency, Total, not_priced
 from loadgen.record.reader import load_run
 from loadgen.report.tables.costs import cost_section
 from loadgen.text import big, counted, dollar_range, dollars, four_digits, gigabytes
@@ -69,9 +69,9 @@ def section_of(run: Path, added: dict[str, Any]) -> str:
     assert work is not None
     cards, usage = load_cards(), work.usage({"insert_event": 10}, Decimal(1))
     lines = VendorPrices(cards, (), DAY, {}).lines(found)
-    told = outlook(work, usage, list(cards.values()), DAY) | added
-    write_costs(run, Costs(START, tuple(lines), (), told))
-    costs = read_costs(run)
+    told = outlook(work, usage, list(cards.values()), DAY).model_copy(update=added)
+    Costs(made_at=START, lines=tuple(lines), projection=told).write(run)
+    costs = Costs.of(run)
     assert costs is not None
     section = cost_section(costs)
     rows = [section.spent.rows, section.months.rows, section.lines.rows]
@@ -80,18 +80,16 @@ def section_of(run: Path, added: dict[str, Any]) -> str:
 
 def test_the_report_says_what_snowflake_s_credits_went_on(tmp_path: Path) -> None:
     """Figures that could not be told are dashes; sources are cited by number."""
-    spent = {
-        "tool": "five",
-        "warehouse": "WH",
-        "credits": Decimal("1.35"),
-        "credits_per_million_changes": Decimal("0.27"),
-        "idle_share": Decimal("0.75"),
-        "statements": 120,
-        "wake_ups": None,
-        "statements_a_wake_up": None,
-        "bytes_a_row": Decimal("88.5"),
-    }
-    text = section_of(write_run(tmp_path, Made(seconds=30)), {"snowflake": [spent]})
+    spent = Efficiency(
+        tool="five",
+        warehouse="WH",
+        credits=Decimal("1.35"),
+        credits_per_million_changes=Decimal("0.27"),
+        idle_share=Decimal("0.75"),
+        statements=120,
+        bytes_a_row=Decimal("88.5"),
+    )
+    text = section_of(write_run(tmp_path, Made(seconds=30)), {"snowflake": (spent,)})
     row = ["five", "1.35", "0.27", "75%", "120", "\N{EN DASH}", "\N{EN DASH}", "88.5"]
     assert json.dumps(row) in text
     assert "as of 2026-09-14" in text

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import RecordError
-from loadgen.record.costs import CostLine, Costs, not_priced, write_costs
+from loadgen.record.costs import CostLine, Costs, not_priced
 from loadgen.record.verify import KINDS, Kind, TableOutcome, ToolVerification, Verification
 from loadgen.watch.last_results import LastResults, LastResultsReader
 from tests.records import START, Made, write_run
@@ -56,7 +56,8 @@ def test_findings_and_dollars_are_those_of_the_files(tmp_path: Path) -> None:
     assert reader.read() == LastResults()
     VERIFIED.write(path)
     lines = [line("dlt", "compute", "0.25"), line("dlt", "compute", "0.5")]
-    write_costs(path, Costs(START, (*lines, not_priced("copy", "service", "plan", "no card"))))
+    lines.append(not_priced("copy", "service", "plan", "no card"))
+    Costs(made_at=START, lines=tuple(lines)).write(path)
     kept = reader.read()
     assert kept.findings["dlt", "missing"] == 2
     assert {

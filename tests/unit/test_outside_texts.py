@@ -14,7 +14,7 @@ import pytest
 from loadgen import cli
 from loadgen.commands.verify_shown import show
 from loadgen.errors import PlaygroundError, one_line, printable
-from loadgen.record.costs import read_costs
+from loadgen.record.costs import Costs
 from loadgen.record.verify import Finding, TableOutcome, Verification
 from loadgen.record.writer import RunRecord
 from loadgen.report.folder import write_report
@@ -246,7 +246,7 @@ def test_files_of_ours_are_nobody_else_s(project_of_files: Path) -> None:
     finally:
         os.umask(former)
     path = project_of_files / "reports" / CONTROL
-    assert read_costs(path)
+    assert Costs.of(path)
     for file in (path / "costs.json", path / "report.html", path / "charts" / "rates.svg"):
         assert file.stat().st_mode & 0o777 == 0o600
     assert (path / "charts").stat().st_mode & 0o777 == 0o700

@@ -9,13 +9,12 @@ import pytest
 
 from loadgen.errors import RecordError
 from loadgen.record.costs import (
-    COSTS_FILE,
     CostLine,
     Costs,
+    Projection,
+    ReportedUsage,
     Total,
     not_priced,
-    read_costs,
-    write_costs,
 )
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -44,14 +43,17 @@ def line(amount: str | None, **changed: object) -> CostLine:
 def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
     """Decimals keep every digit, dates and reasons too."""
     lines = (line("2.700000000000000001"), line(None, at_most=Decimal("1E+3")))
-    outlook = {"month": {"amount": Decimal("0.10"), "on": date(2026, 11, 1)}}
-    path = write_costs(tmp_path, Costs(NOW, lines, ("a card is old",), outlook))
+    reported = {"five": ReportedUsage(source="its page", billed_usd=Decimal("0.10"))}
+    projection = Projection(reported=reported)
+    costs = Costs(made_at=NOW, lines=lines, warnings=("a card is old",), projection=projection)
+    path = costs.write(tmp_path)
     raw = json.loads(path.read_text())
     assert raw["lines"][0]["amount"] == "2.700000000000000001"
     assert raw["lines"][1]["amount"] is None
     assert raw["lines"][1]["at_most"] == "1000"
-    assert raw["outlook"]["month"] == {"amount": "0.10", "on": "2026-11-01"}
-    back = read_costs(tmp_path)
+    assert list(raw) == ["schema_version", "mode", "made_at", "lines", "warnings", "outlook"]
+    assert raw["outlook"] == {"reported": {"five": {"source": "its page", "billed_usd": "0.10"}}}
+    back = Costs.of(tmp_path)
     assert back is not None
     assert back.lines == lines
     assert (back.made_at, back.warnings, back.mode) == (NOW, ("a card is old",), "final")
@@ -59,14 +61,14 @@ def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_one_provisional_line_makes_all_provisional() -> None:
     """Final is what nobody will correct."""
-    assert Costs(NOW, (line("1"), line("1", final=False))).mode == "provisional"
-    assert Costs(NOW, (line("1"),)).mode == "final"
+    assert Costs(made_at=NOW, lines=(line("1"), line("1", final=False))).mode == "provisional"
+    assert Costs(made_at=NOW, lines=(line("1"),)).mode == "final"
 
 
 def test_totals_are_sums_of_lines_by_tool_and_payer() -> None:
     """A tenth ten times is one dollar; what is not priced is counted, not added."""
     lines = (*[line("0.1")] * 10, line(None, payer="service"), line("7", tool="airbyte"))
-    costs = Costs(NOW, lines)
+    costs = Costs(made_at=NOW, lines=lines)
     assert costs.tools() == ("fivetran", "airbyte")
     assert costs.total("fivetran") == Total(Decimal("1.0"), 1, None)
     assert costs.total("fivetran", "customer") == Total(Decimal("1.0"), 0, Decimal("1.0"))
@@ -87,27 +89,30 @@ def test_a_line_without_amount_says_why() -> None:
 
 def test_no_costs_are_none(tmp_path: Path) -> None:
     """A run that nobody priced has no costs, which is no error."""
-    assert read_costs(tmp_path) is None
+    assert Costs.of(tmp_path) is None
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("{", "can't be read"),
-        ("[]", "it is no object"),
+        ("[]", "schema_version is None"),
         ('{"schema_version": 9}', "schema_version is 9"),
         ('{"schema_version": 1}', "made_at is missing"),
-        ('{"schema_version": 1, "made_at": "2026-11-23T12:00:00Z", "lines": [3]}', "holds 3"),
+        (
+            '{"schema_version": 1, "made_at": "2026-11-23T12:00:00Z", "lines": [3]}',
+            "lines.0 is 3, not an object",
+        ),
         (
             '{"schema_version": 1, "made_at": "2026-11-23T12:00:00Z", "lines": [{"amount": "x"}]}',
-            "lines.amount is 'x'",
+            "lines.0.tool is missing",
         ),
     ],
 )
 def test_a_file_that_was_changed_is_named(text: str, said: str, tmp_path: Path) -> None:
     """One line with the file and the way out."""
-    (tmp_path / COSTS_FILE).write_text(text)
+    (tmp_path / Costs.FILE).write_text(text)
     with pytest.raises(RecordError, match="run `loadgen costs` again") as caught:
-        read_costs(tmp_path)
+        Costs.of(tmp_path)
     assert said in str(caught.value)
-    assert COSTS_FILE in str(caught.value)
+    assert Costs.FILE in str(caught.value)

@@ -5,32 +5,36 @@ is kept in the run's folder, and what has left the list stands in the costs as i
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from loadgen.costs.aws.usage import Account, what_of
 from loadgen.costs.billing_window import Window
 from loadgen.costs.lines import joined
 from loadgen.errors import RecordError
-from loadgen.record.costs import CostLine, line_of, plain_line
+from loadgen.record.costs import CostLine
 from loadgen.record.files import replace_file
-from loadgen.record.model import moment
-from loadgen.untrusted import read_json, reading
+from loadgen.record.model import PreciseMoment
+from loadgen.untrusted import read_json
 
 SEEN_FILE: Final = "listed.json"
-_REMEDY: Final = "remove it"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A resource as it was last listed: when, and its lines of the run."""
 
-    at: datetime
+    at: PreciseMoment
     lines: tuple[CostLine, ...]
+
+
+_LISTED: Final = TypeAdapter(dict[str, dict[str, Seen]])  # by service and name
 
 
 def gone(account: Account, window: Window, folder: Path) -> list[CostLine]:
@@ -57,28 +61,14 @@ def _lines(name: str, seen: Seen, window: Window) -> Iterator[CostLine]:
         yield what_of(line.tool, line.category).unpriced(why)
 
 
-def _keep(folder: Path, seen: Mapping[str, Mapping[str, Seen]]) -> None:
-    plain = {
-        service: {
-            name: {"at": one.at.isoformat(), "lines": [plain_line(line) for line in one.lines]}
-            for name, one in found.items()
-        }
-        for service, found in seen.items()
-    }
+def _keep(folder: Path, seen: dict[str, dict[str, Seen]]) -> None:
+    text = json.dumps(_LISTED.dump_python(seen, mode="json"), indent=2)
     with suppress(OSError):  # what is deleted from now on would not be known to have been there
-        replace_file(folder / SEEN_FILE, f"{json.dumps(plain, indent=2)}\n".encode())
+        replace_file(folder / SEEN_FILE, f"{text}\n".encode())
 
 
 def _kept(folder: Path) -> dict[str, dict[str, Seen]]:
     file = folder / SEEN_FILE
-    with suppress(RecordError, FileNotFoundError):
-        plain = read_json(file, _REMEDY)
-        with reading(file, _REMEDY):
-            return {
-                service: {
-                    name: Seen(moment(one["at"]), tuple(map(line_of, one["lines"])))
-                    for name, one in found.items()
-                }
-                for service, found in plain.items()
-            }
+    with suppress(RecordError, FileNotFoundError, ValidationError):
+        return _LISTED.validate_json(json.dumps(read_json(file, "remove it")))
     return {}

@@ -14,7 +14,7 @@ from loadgen.costs.cards import RateCard
 from loadgen.costs.lines import joined
 from loadgen.costs.snowflake import lines
 from loadgen.costs.snowflake.credits import Used
-from loadgen.costs.snowflake.efficiency import Efficiency, efficiency
+from loadgen.costs.snowflake.efficiency import efficiency
 from loadgen.costs.snowflake.lines import Case
 from loadgen.costs.snowflake.prices import SnowflakePrices
 from loadgen.costs.snowflake.reading import Clock, Reading, read
@@ -22,7 +22,7 @@ from loadgen.costs.snowflake.usage import Ask, SnowflakeUsage
 from loadgen.costs.snowflake.users import split, unattributed
 from loadgen.costs.unavailable import Unavailable, tried
 from loadgen.errors import DestinationError
-from loadgen.record.costs import CostLine, not_priced
+from loadgen.record.costs import CostLine, Efficiency, not_priced
 from loadgen.record.run import Run
 from loadgen.tools.readers.snowflake_connection import same_account
 from loadgen.tools.tools_file import Tool

@@ -1,33 +1,12 @@
 """What a tool's credits were spent on: how idle, how chatty, how wide its rows are. Pure."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from loadgen.costs.snowflake.credits import Used, total
 from loadgen.costs.snowflake.reading import Reading
 from loadgen.costs.unavailable import Unavailable
+from loadgen.record.costs import Efficiency
 from loadgen.tools.tools_file import Tool
-
-
-@dataclass(frozen=True, slots=True)
-class Efficiency:
-    """One tool's figures; None where one can't be told.
-
-    A wake-up is a time awake without a break: what a batch tool's sync looks like from outside.
-    """
-
-    tool: str
-    warehouse: str
-    size: str | None = None
-    generation: str | None = None
-    credits: Decimal | None = None
-    credits_per_million_changes: Decimal | None = None
-    idle_share: Decimal | None = None
-    statements: int | None = None
-    wake_ups: int | None = None
-    statements_a_wake_up: Decimal | None = None
-    bytes_a_row: Decimal | None = None
-    users: tuple[tuple[str, str, str, int], ...] = ()  # user, role, query tag, statements
 
 
 def efficiency(tool: Tool, used: Used | Unavailable, reading: Reading, changes: int) -> Efficiency:

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadgen.errors import RecordError
-from loadgen.record.costs import COSTS_AGAIN, COSTS_FILE, read_costs
+from loadgen.record.costs import Costs
 from loadgen.record.reader import load_run, read_deliveries
 from loadgen.record.verify import Verification
 from loadgen.report.analysis.compare import RunSummary, differences
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.analysis.impact import Impact, impact_of
 from loadgen.report.analysis.tool_summary import standings_of
-from loadgen.untrusted import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +26,7 @@ def study_in(folder: Path) -> RunSummary:
     """Return the run in the folder and how the tools under test in it stand."""
     run = load_run(folder)
     verified, delivered = Verification.of(folder), by_tool(read_deliveries(folder))
-    costs = read_costs(folder)
-    with reading(folder / COSTS_FILE, COSTS_AGAIN):
-        found = standings_of(verified, delivered, costs)
-    return RunSummary(run, found)
+    return RunSummary(run, standings_of(verified, delivered, Costs.of(folder)))
 
 
 def control_for(summary: RunSummary, folder: Path) -> Control:

@@ -7,11 +7,11 @@ measured". Pure.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from loadgen import text as words
 from loadgen.costs import text as money
-from loadgen.record.costs import CostLine, Costs, Total
+from loadgen.record.costs import CostLine, Costs, Efficiency, PricedMonth, Projection, Total
 from loadgen.record.verify import Kind, ToolVerification, Verdict, Verification
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED
@@ -137,9 +137,8 @@ def standings_of(
     Vendors that are priced for comparison alone are none of them.
     """
     checked = verified.tools
-    named = costs.outlook.get("tools", {}) if costs else {}
-    warehouse_use = costs.outlook.get("snowflake", ()) if costs else ()
-    by_tool = {one["tool"]: one for one in warehouse_use}
+    named = costs.projection.tools if costs else {}
+    by_tool = {use.tool: use for use in costs.projection.snowflake} if costs else {}
     names = dict.fromkeys([*checked, *fresh, *named, *by_tool])
     return tuple(
         ToolSummary(
@@ -161,7 +160,7 @@ def _paid(tool: str, costs: Costs) -> Paid | None:
     lines = [line for line in costs.lines if line.tool == tool]
     if not lines:
         return None
-    month = _month(tool, costs.outlook)
+    month = _month(tool, costs.projection)
     payers: dict[str, list[CostLine]] = {}
     bases: dict[str, list[CostLine]] = {}
     for line in lines:
@@ -173,37 +172,30 @@ def _paid(tool: str, costs: Costs) -> Paid | None:
         customer=Total.of(payers["customer"]) if "customer" in payers else None,
         service=Total.of(payers["service"]) if "service" in payers else None,
         bases={name: Total.of(found) for name, found in bases.items() if name != "not priced"},
-        month=_price(month),
-        syncs_every=month.get("min_interval_seconds"),
+        month=words.dollar_range(month.least, month.most) if month else "",
+        syncs_every=month.min_interval_seconds if month else None,
         final=all(line.final for line in lines),
     )
 
 
-def _month(tool: str, outlook: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a month at the run's rate on the tool's plan; empty where no card has it."""
-    named = outlook.get("tools", {}).get(tool, {})
-    plan = (named.get("card"), named.get("plan"))
-    months = outlook.get("months", ())
-    return next((one for one in months if (one["card"], one["plan"]) == plan), {})
-
-
-def _price(month: Mapping[str, Any]) -> str:
-    if not month:
-        return ""
-    most = None if month["most"] is None else Decimal(month["most"])
-    return words.dollar_range(Decimal(month["least"]), most)
-
-
-def _burnt(one: Mapping[str, Any]) -> WarehouseUse:
-    size, generation = one.get("size"), one.get("generation")
-    parts = [str(size) if size else "", f"Gen{generation}" if generation else ""]
-    return WarehouseUse(
-        _decimal(one["credits"]),
-        _decimal(one["credits_per_million_changes"]),
-        _decimal(one["idle_share"]),
-        " ".join(part for part in parts if part),
+def _month(tool: str, projection: Projection) -> PricedMonth | None:
+    """Return a month at the run's rate on the tool's plan; None if no card has it."""
+    plan = projection.tools.get(tool)
+    return next(
+        (
+            month
+            for month in projection.months
+            if plan and (month.card, month.plan) == (plan.card, plan.plan)
+        ),
+        None,
     )
 
 
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+def _burnt(use: Efficiency) -> WarehouseUse:
+    size, generation = use.size or "", f"Gen{use.generation}" if use.generation else ""
+    return WarehouseUse(
+        use.credits,
+        use.credits_per_million_changes,
+        use.idle_share,
+        " ".join(part for part in (size, generation) if part),
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadgen import text
 from loadgen.costs.text import vendor
+from loadgen.record.costs import PriceCurve, Projection
 from loadgen.report.charts.load import End, name_ends
 from loadgen.report.charts.palette import LIGHT, apart
 from loadgen.report.charts.svg import Drawing, Shape, draw
@@ -43,22 +44,25 @@ class Curve:
     dots: Sequence[tuple[float, float]] = ()  # where another vendor becomes the cheapest
 
 
-def curves_of(outlook: Mapping[str, Any]) -> list[Curve]:
-    """Return what is drawn of an outlook: the price over volume first, then over two what-ifs."""
-    found, month = outlook["curves"], outlook["usage"]["month"]
+def curves_of(projection: Projection) -> list[Curve]:
+    """Return what is drawn of a projection: the price over volume, then over two what-ifs."""
+    curves, usage = projection.curves, projection.usage
+    if curves is None or usage is None:
+        return []
     dots = [
-        (entry["from"], min(float(point["least"]) for point in entry["at_from"]))
-        for entry in outlook.get("cheapest", ())[1:]
+        (entry.from_changes, min(float(point.least) for point in entry.at_from))
+        for entry in projection.cheapest[1:]
     ]
+    names = projection.vendors
     return [
         Curve(
             "changes",
             "What a month costs as the volume grows",
             "Same mix as this run. Shaded: between what is priced and its bound.",
             "changes",
-            found["changes"]["x"],
-            _points(outlook, "changes"),
-            (month["changes"], "this run"),
+            curves.changes.x,
+            _points(curves.changes, names),
+            (usage.month.changes, "this run"),
             dots if len(dots) <= _MOST_DOTS else [],
         ),
         Curve(
@@ -66,30 +70,27 @@ def curves_of(outlook: Mapping[str, Any]) -> list[Curve]:
             "As events grow wider",
             "At this run's rate: who charges by byte, charges for width.",
             "bytes",
-            found["event_bytes"]["x"],
-            _points(outlook, "event_bytes"),
-            (outlook["event_bytes"], "this run"),
+            curves.event_bytes.x,
+            _points(curves.event_bytes, names),
+            None if projection.event_bytes is None else (projection.event_bytes, "this run"),
         ),
         Curve(
             "hot-rows",
             "As updates spread over more rows",
             "If this run's updates returned to so many busy rows.",
             "rows",
-            found["hot_rows"]["x"],
-            _points(outlook, "hot_rows"),
+            curves.hot_rows.x,
+            _points(curves.hot_rows, names),
         ),
     ]
 
 
 def _points(
-    outlook: Mapping[str, Any], curve: str
+    curve: PriceCurve, names: Mapping[str, str]
 ) -> dict[str, list[tuple[Decimal, Decimal | None]]]:
     return {
-        vendor(outlook["vendors"][name]): [
-            (Decimal(point["least"]), None if point["most"] is None else Decimal(point["most"]))
-            for point in points
-        ]
-        for name, points in outlook["curves"][curve]["vendors"].items()
+        vendor(names[name]): [(point.least, point.most) for point in points]
+        for name, points in curve.vendors.items()
     }
 
 

@@ -1,14 +1,24 @@
 """The report's cost section: costs.json as tables, charts and sentences. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from loadgen import text
 from loadgen.costs import text as words
 from loadgen.costs.copying import FIRST_COPY, RESYNC
-from loadgen.record.costs import GRADES, CostLine, Costs, Total
+from loadgen.record.costs import (
+    GRADES,
+    CostLine,
+    Costs,
+    Efficiency,
+    PricedMonth,
+    Projection,
+    ReportedUsage,
+    Total,
+    UsageFigures,
+)
 from loadgen.report.charts.costs import SMALL, TALL, WIDE, bends, curves_of, draw_curve
 from loadgen.report.charts.svg import Drawing
 from loadgen.text import NOTHING, Column, Table, duration
@@ -41,20 +51,20 @@ class CostSection:
 
 def cost_section(costs: Costs) -> CostSection:
     """Return the section of a run's costs."""
-    outlook = costs.outlook
-    curves = curves_of(outlook) if "curves" in outlook else []
+    projection = costs.projection
+    curves = curves_of(projection)
     sources = _sources(costs.lines)
     return CostSection(
-        sentence=_sentence(outlook),
+        sentence=_sentence(projection),
         settled=words.settled(costs),
         totals=_totals(costs),
         lines=_lines(costs.lines, sources),
-        spent=_spent(outlook.get("snowflake", ())),
-        usage=_usage(outlook),
-        months=_months(outlook),
-        once=_once(outlook),
-        baseline=_baseline(outlook),
-        cheapest=_cheapest(outlook),
+        spent=_spent(projection.snowflake),
+        usage=_usage(projection),
+        months=_months(projection),
+        once=_once(projection),
+        baseline=_baseline(projection),
+        cheapest=_cheapest(projection),
         wide=tuple(draw_curve(curve, WIDE) for curve in curves[:1]),
         tall=tuple(draw_curve(curve, TALL) for curve in curves[:1]),
         small=tuple(draw_curve(curve, SMALL) for curve in curves[1:] if bends(curve)),
@@ -65,22 +75,19 @@ def cost_section(costs: Costs) -> CostSection:
     )
 
 
-def _sentence(outlook: Mapping[str, Any]) -> str:
-    if "usage" not in outlook:
+def _sentence(projection: Projection) -> str:
+    if projection.usage is None:
         return "The run committed nothing, so there is no month to estimate."
-    month = outlook["usage"]["month"]
-    begins = f"At this run's rate a month is {text.big(month['changes'])} changes"
+    begins = f"At this run's rate a month is {text.big(projection.usage.month.changes)} changes"
     priced = [
-        (amount, one)
-        for one in outlook["months"]
-        if not one["former"] and one["grade"] in _READ
-        for amount in [_money(one["amount"])]
-        if amount is not None
+        (month.amount, month)
+        for month in projection.months
+        if not month.former and month.grade in _READ and month.amount is not None
     ]
     if not priced:
         return f"{begins}."
-    amount, best = min(priced, key=lambda found: found[0])
-    plan = f"{_named(best)}, {best['plan']}"
+    amount, best = min(priced, key=lambda pair: pair[0])
+    plan = f"{words.vendor(best.vendor)}, {best.plan}"
     return (
         f"{begins}; the lowest price that is published for it is {text.dollars(amount)} ({plan})."
     )
@@ -132,7 +139,7 @@ def _cited(line: CostLine) -> str:
     return f"{line.source}, as of {line.as_of}" if line.as_of else line.source
 
 
-def _spent(found: Sequence[Mapping[str, Any]]) -> Table:
+def _spent(tools: Sequence[Efficiency]) -> Table:
     labels = (
         "credits", "per 1M changes", "idle", "statements", "wake-ups", "statements each",
         "bytes a row",
@@ -140,55 +147,55 @@ def _spent(found: Sequence[Mapping[str, Any]]) -> Table:
     columns = (Column("tool"), *(Column(label, number=True) for label in labels))
     rows = [
         (
-            one["tool"],
-            _figure(one["credits"]),
-            _figure(one["credits_per_million_changes"]),
-            _share(one["idle_share"]),
-            _figure(one["statements"]),
-            _figure(one["wake_ups"]),
-            _figure(one["statements_a_wake_up"]),
-            _figure(one["bytes_a_row"]),
+            tool.tool,
+            _figure(tool.credits),
+            _figure(tool.credits_per_million_changes),
+            NOTHING if tool.idle_share is None else f"{tool.idle_share:.0%}",
+            _figure(tool.statements),
+            _figure(tool.wake_ups),
+            _figure(tool.statements_a_wake_up),
+            _figure(tool.bytes_a_row),
         )
-        for one in found
+        for tool in tools
     ]
     return Table(columns, tuple(rows))
 
 
-def _figure(value: str | int | None) -> str:
-    return NOTHING if value is None else text.four_digits(Decimal(value))
+def _figure(number: Decimal | int | None) -> str:
+    return NOTHING if number is None else text.four_digits(Decimal(number))
 
 
-def _share(value: str | None) -> str:
-    return NOTHING if value is None else f"{Decimal(value):.0%}"
-
-
-def _usage(outlook: Mapping[str, Any]) -> Table:
-    if "usage" not in outlook:
+def _usage(projection: Projection) -> Table:
+    if projection.usage is None:
         return Table((), ())
-    run, month = outlook["usage"]["run"], outlook["usage"]["month"]
+    run, month, reported = projection.usage.run, projection.usage.month, projection.reported
     columns = [Column("meter"), Column("this run", number=True), Column("a month", number=True)]
-    reported = outlook.get("reported", {})
     columns += [Column(f"reported by {name}", number=True) for name in reported]
-    names = ("inserts", "updates", "deletes")
-    cells = [(name, text.big(run[name]), text.big(month[name])) for name in names]
-    cells.append(("distinct rows", _band(run, text.big), _band(month, text.big)))
-    cells.append(("bytes as JSON", _size(run), _size(month)))
-    keys = {"distinct rows": "distinct_rows", "bytes as JSON": "gigabytes"}
-    rows = [
-        (*row, *(_told(found, keys.get(row[0], row[0])) for found in reported.values()))
-        for row in cells
-    ]
+    cells = (
+        ("inserts", text.big(run.inserts), text.big(month.inserts)),
+        ("updates", text.big(run.updates), text.big(month.updates)),
+        ("deletes", text.big(run.deletes), text.big(month.deletes)),
+        ("distinct rows", _distinct_rows(run), _distinct_rows(month)),
+        ("bytes as JSON", _size(run), _size(month)),
+    )
+    rows = [(*row, *(_reported(usage, row[0]) for usage in reported.values())) for row in cells]
     return Table(tuple(columns), tuple(rows))
 
 
-def _told(found: Mapping[str, Any], key: str) -> str:
-    value = _money(found.get(key))
-    if value is None:
-        return NOTHING
-    return f"{value:,.15g} GB" if key == "gigabytes" else text.big(value)
+def _reported(usage: ReportedUsage, meter: str) -> str:
+    counts = {
+        "inserts": usage.inserts,
+        "updates": usage.updates,
+        "deletes": usage.deletes,
+        "distinct rows": usage.distinct_rows,
+    }
+    if meter not in counts:
+        return NOTHING if usage.gigabytes is None else f"{usage.gigabytes:,.15g} GB"
+    count = counts[meter]
+    return NOTHING if count is None else text.big(count)
 
 
-def _months(outlook: Mapping[str, Any]) -> Table:
+def _months(projection: Projection) -> Table:
     columns = [Column("vendor"), Column("plan"), Column("a month", number=True)]
     columns += [Column("between", number=True)]
     columns += [Column(label, number=True) for label in ("per 1M changes", "per 1M distinct rows")]
@@ -196,62 +203,60 @@ def _months(outlook: Mapping[str, Any]) -> Table:
     columns.append(Column("as of", number=True))
     rows = [
         (
-            _named(month),
-            month["plan"],
-            text.dollar_range(Decimal(month["least"]), _money(month["most"])),
+            words.vendor(month.vendor),
+            month.plan,
+            text.dollar_range(month.least, month.most),
             _between(month),
-            text.dollars(_money(month["per_million_changes"])),
-            text.dollars(_money(month["per_million_rows"])),
-            duration(month["min_interval_seconds"]),
-            month["grade"],
-            month["as_of"] or NOTHING,
+            text.dollars(month.per_million_changes),
+            text.dollars(month.per_million_rows),
+            duration(month.min_interval_seconds),
+            month.grade,
+            str(month.as_of or NOTHING),
         )
-        for month in outlook.get("months", ())
+        for month in projection.months
     ]
     return Table(tuple(columns), tuple(rows))
 
 
-def _between(month: Mapping[str, Any]) -> str:
-    low, high = _money(month["low"]), _money(month["high"])
-    if low is None or month["amount"] is None:
+def _between(month: PricedMonth) -> str:
+    if month.low is None or month.amount is None:
         return NOTHING
-    return text.dollar_range(low, high)
+    return text.dollar_range(month.low, month.high)
 
 
-def _baseline(outlook: Mapping[str, Any]) -> str:
-    baseline = outlook.get("baseline")
-    if baseline is None:
+def _baseline(projection: Projection) -> str:
+    if projection.baseline is None:
         return ""
-    low, likely, high = (text.gigabytes(size) for size in baseline["bytes"])
-    return f"{text.big(baseline['rows'])} rows, {likely} ({low} to {high})"
+    low, likely, high = (text.gigabytes(size) for size in projection.baseline.bytes)
+    return f"{text.big(projection.baseline.rows)} rows, {likely} ({low} to {high})"
 
 
-def _once(outlook: Mapping[str, Any]) -> Table:
+def _once(projection: Projection) -> Table:
     """Return what copying the baseline adds to a month, by plan."""
     columns = [Column("vendor"), Column("plan")]
     columns += [Column(label, number=True) for label in (FIRST_COPY, RESYNC)]
     columns += [Column("grade"), Column("notes")]
     rows = [
         (
-            _named(month),
-            month["plan"],
-            *(text.dollars(_money(line["amount"])) for line in month["once"]),
-            " ".join(dict.fromkeys(line["grade"] for line in month["once"])),
-            "; ".join(dict.fromkeys(line["note"] for line in month["once"] if line["note"])),
+            words.vendor(month.vendor),
+            month.plan,
+            *(text.dollars(line.amount) for line in month.once),
+            " ".join(dict.fromkeys(line.grade for line in month.once)),
+            "; ".join(dict.fromkeys(line.note for line in month.once if line.note)),
         )
-        for month in outlook.get("months", ())
-        if "once" in month and outlook.get("baseline")
+        for month in projection.months
+        if month.once and projection.baseline
     ]
     return Table(tuple(columns), tuple(rows))
 
 
-def _cheapest(outlook: Mapping[str, Any]) -> Table:
+def _cheapest(projection: Projection) -> Table:
     columns = (
         Column("changes a month"), Column("cheapest"), Column("price", number=True),
         Column("grade"),
     )  # fmt: skip
-    names = outlook.get("vendors", {})
-    return Table(columns, tuple(words.cheapest(e, names) for e in outlook.get("cheapest", ())))
+    rows = (words.cheapest(entry, projection.vendors) for entry in projection.cheapest)
+    return Table(columns, tuple(rows))
 
 
 def _notes(lines: Sequence[CostLine]) -> tuple[str, ...]:
@@ -259,19 +264,11 @@ def _notes(lines: Sequence[CostLine]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(told))
 
 
-def _band(usage: Mapping[str, Any], say: Callable[[int], str]) -> str:
-    low, likely, high = (say(number) for number in usage["distinct_rows"])
+def _distinct_rows(usage: UsageFigures) -> str:
+    low, likely, high = map(text.big, usage.distinct_rows)
     return likely if low == high else f"{likely} ({low} to {high})"
 
 
-def _size(usage: Mapping[str, Any]) -> str:
-    low, likely, high = (text.gigabytes(number) for number in usage["bytes"])
+def _size(usage: UsageFigures) -> str:
+    low, likely, high = map(text.gigabytes, usage.bytes)
     return f"{likely} ({low} to {high})"
-
-
-def _named(month: Mapping[str, Any]) -> str:
-    return words.vendor(month["vendor"])
-
-
-def _money(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
