@@ -119,8 +119,8 @@ def as_json(written: "Written") -> dict[str, object]:
         "thresholds": [found.plain() for found in verdict.judgement.results],
         "exit_code": exit_code(written),
         "operations": {
-            done.operation: {
-                "asked": done.asked,
+            done.name: {
+                "asked": done.planned,
                 "offered": done.totals.offered,
                 "committed": done.totals.committed,
                 "failed": done.totals.failed,

@@ -1,20 +1,29 @@
-"""RESULTS.md's form: the rows of its matrix, and what people wrote into it, read back. Pure.
+"""RESULTS.md, the decision matrix: read back, and written again without losing a word. Pure.
 
-What loadgen wrote has a checksum in the file: where it does not hold, somebody's words stand where
-they would be lost, and the file is refused.
+Measured cells, score and limits are replaced each time. The cells and rows that people wrote, and
+all below `## Notes`, are kept word for word. The file has a checksum of what loadgen wrote; if it
+does not match, somebody wrote where the text would be lost, and the file is refused.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from html import unescape
 from typing import Final
 
-from loadgen.errors import RecordError
+from markupsafe import Markup
 
-# The rows of the matrix, in this order. In PEOPLES' somebody writes, the others are filled in.
-LABELS: Final[Mapping[str, str]] = {
+from loadgen.config import decision
+from loadgen.config.decision import Rules, Score
+from loadgen.errors import RecordError
+from loadgen.report.analysis.impact import NOT_MEASURED
+from loadgen.report.analysis.tool_summary import ToolSummary
+from loadgen.report.markdown import escaped, markdown_table
+from loadgen.text import Column, Table
+
+# The rows of the matrix, in this order. People fill in those of _MANUAL, loadgen the others.
+_LABELS: Final[Mapping[str, str]] = {
     "set_up_time": "Set-up time",
     "ux": "UX",
     "cost": "Cost",
@@ -27,62 +36,105 @@ LABELS: Final[Mapping[str, str]] = {
     "limits": "Limits",
     "decision": "Decision",
 }
-PEOPLES: Final = ("set_up_time", "ux", "features", "notes", "decision")
-HEAD: Final = ("criterion", "by")
-NOTES: Final = "## Notes"
-MATRIX: Final = "## Decision matrix"
-_SUM: Final = re.compile(r"<!-- loadgen wrote this; sum ([0-9a-f]{64}) -->")
+_MANUAL: Final = ("set_up_time", "ux", "features", "notes", "decision")
+_FIRST_COLUMNS: Final = ("criterion", "by")
+_NOTES: Final = "## Notes"
+_MATRIX: Final = "## Decision matrix"
+_CHECKSUM: Final = re.compile(r"<!-- loadgen wrote this; sum ([0-9a-f]{64}) -->")
 _RULE: Final = re.compile(r"[|\s:-]+")
+_INTRO: Final = (
+    "Rows by *loadgen* are filled in by `loadgen report`, each time it writes this file. Those by "
+    "*yours* are kept word for word, and so are rows that you add to the matrix and all below "
+    "Notes; leave the rest as it is. A cell that begins with points, as `7/10: a wizard, an hour`, "
+    "counts in the score; weights and limits are in decision.toml, see decision.example.toml."
+)
+_BLANK: Final = (
+    "This one is blank: put it into the folder of a run as RESULTS.md before the study, and fill "
+    "in what is yours while it goes on."
+)
+_EXAMPLE_TOOLS: Final = ("fivetran", "airbyte", "rivery", "simplyload")
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Annotations:
     """What people wrote: cells by row and tool, the tools in their order, and all below Notes."""
 
     tools: tuple[str, ...] = ()
     cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows: whose, and cells
+    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows: by whom, and cells
     notes: str = "\n"
 
 
-def read_words(text: str, where: str) -> Words:
-    """Return what people wrote into the file; RecordError where something would be lost."""
-    own, found, notes = text.partition(f"\n{NOTES}")
-    written = _SUM.search(own)
-    if not found or (notes and not notes.startswith("\n")):
-        raise _unread(where, f"has no line `{NOTES}`")
+def read_annotations(text: str, file: str) -> Annotations:
+    """Return what people wrote into the file; RecordError if some of it would be lost."""
+    own, heading, notes = text.partition(f"\n{_NOTES}")
+    written = _CHECKSUM.search(own)
+    if not heading or (notes and not notes.startswith("\n")):
+        raise _unreadable(file, f"has no line `{_NOTES}`")
     if written is None:
-        raise _unread(where, "was not written by loadgen, or its first comment is gone")
-    rows = list(_matrix_rows(own))
-    if not rows or tuple(rows[0][:2]) != HEAD or len(set(rows[0])) != len(rows[0]):
-        raise _unread(where, "has no decision matrix, or its heading was changed")
-    tools = tuple(_unescaped(name) for name in rows[0][2:])
-    for row in rows[1:]:
-        if len(row) != len(rows[0]):
-            raise _unread(where, f"has {len(row)} cells in row {row[:1]}, not {len(rows[0])}")
-    names = [row[0] for row in rows[1:]]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise _unread(where, f"has two rows {twice!r}")
-    if checksum(f"{own}\n{NOTES}") != written[1]:
-        raise _unread(where, "was changed in a row or a text that loadgen writes")
-    keys = {LABELS[key]: key for key in PEOPLES}
-    cells = {
-        keys[row[0]]: dict(zip(tools, row[2:], strict=True)) for row in rows[1:] if row[0] in keys
-    }
-    added = {row[0]: tuple(row[1:]) for row in rows[1:] if row[0] not in LABELS.values()}
-    return Words(tools, cells, added, notes)
+        raise _unreadable(file, "was not written by loadgen, or its first comment is gone")
+    first, *rows = list(_matrix_rows(own)) or [[]]
+    if tuple(first[:2]) != _FIRST_COLUMNS or len(set(first)) != len(first):
+        raise _unreadable(file, "has no decision matrix, or its heading was changed")
+    tools = tuple(unescape(re.sub(r"\\([\\`*\[\]|])", r"\1", name)) for name in first[2:])
+    for row in rows:
+        if len(row) != len(first):
+            raise _unreadable(file, f"has {len(row)} cells in row {row[:1]}, not {len(first)}")
+    labels = [row[0] for row in rows]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise _unreadable(file, f"has two rows {twice!r}")
+    if _checksum(f"{own}\n{_NOTES}") != written[1]:
+        raise _unreadable(file, "was changed in a row or a text that loadgen writes")
+    keys = {_LABELS[key]: key for key in _MANUAL}
+    cells = {keys[row[0]]: dict(zip(tools, row[2:], strict=True)) for row in rows if row[0] in keys}
+    added = {row[0]: tuple(row[1:]) for row in rows if row[0] not in _LABELS.values()}
+    return Annotations(tools, cells, added, notes)
 
 
-def _unread(where: str, why: str) -> RecordError:
+def results_text(
+    title: str,
+    tools: Sequence[ToolSummary],
+    rules: Rules,
+    annotations: Annotations,
+    warning: str = "",
+) -> str:
+    """Return the file; `warning` says why the run's figures may mean little."""
+    by_name = {tool.tool: tool for tool in tools}
+    names = tuple(dict.fromkeys([*annotations.tools, *by_name]))
+    shown = [by_name.get(name, ToolSummary(name)) for name in names]
+    scores = [_score(tool, rules, annotations) for tool in shown]
+    parts = [
+        f"# {escaped(title)}",
+        _INTRO if tools else f"{_INTRO} {_BLANK}",
+        *([f"**{escaped(warning)}**"] if warning else []),
+        _MATRIX,
+        markdown_table(_matrix(shown, scores, rules, annotations)),
+        *_score_section(shown, scores),
+        *_limits_section(shown, rules),
+        _NOTES,
+    ]
+    text = "\n\n".join(map(str, parts))
+    head, rest = text.split("\n", 1)
+    return (
+        f"{head}\n\n<!-- loadgen wrote this; sum {_checksum(text)} -->\n{rest}{annotations.notes}"
+    )
+
+
+def blank_results() -> str:
+    """Return the file as it is before a run, for the tools of tools.example.toml."""
+    return results_text("Results of a study", (), Rules(), Annotations(tools=_EXAMPLE_TOOLS))
+
+
+def _unreadable(file: str, reason: str) -> RecordError:
     return RecordError(
-        f"{where} {why}: nothing was written, so that no word of yours is lost; move the file away "
-        "and copy your words into the new one"
+        f"{file} {reason}: nothing was written, so that no word of yours is lost; move the file "
+        "away and copy your words into the new one"
     )
 
 
 def _matrix_rows(own: str) -> Iterator[list[str]]:
     """Yield the cells of the matrix, its heading first, without the rule below that."""
-    section = own.partition(f"\n{MATRIX}")[2].partition("\n## ")[0]
+    section = own.partition(f"\n{_MATRIX}")[2].partition("\n## ")[0]
     for line in section.splitlines():
         if line.startswith("|") and not _RULE.fullmatch(line):
             yield _cells(line)[1:-1]
@@ -92,23 +144,148 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())]
 
 
-def checksum(text: str) -> str:
+def _checksum(text: str) -> str:
     """Return the sum over what loadgen wrote: all but people's cells and rows, and spaces."""
-    found: list[str] = []
-    matrix = False
+    words: list[str] = []
+    in_matrix = False
     for line in text.splitlines():
-        matrix = line.rstrip() == MATRIX or (matrix and not line.startswith("## "))
-        if _SUM.fullmatch(line) or _RULE.fullmatch(line):
+        in_matrix = line.rstrip() == _MATRIX or (in_matrix and not line.startswith("## "))
+        if _CHECKSUM.fullmatch(line) or _RULE.fullmatch(line):
             continue
         cells = _cells(line)
-        if not matrix or not line.startswith("|"):
-            found += line.replace("|", " | ").split()
-        elif cells[1] in {LABELS[key] for key in PEOPLES}:
-            found += cells[1:3]
-        elif cells[1] in {*LABELS.values(), HEAD[0]}:
-            found += [word for cell in cells for word in cell.split()]
-    return sha256(" ".join(found).encode()).hexdigest()
+        if not in_matrix or not line.startswith("|"):
+            words += line.replace("|", " | ").split()
+        elif cells[1] in {_LABELS[key] for key in _MANUAL}:
+            words += cells[1:3]
+        elif cells[1] in {*_LABELS.values(), _FIRST_COLUMNS[0]}:
+            words += [word for cell in cells for word in cell.split()]
+    return sha256(" ".join(words).encode()).hexdigest()
 
 
-def _unescaped(name: str) -> str:
-    return unescape(re.sub(r"\\([\\`*\[\]|])", r"\1", name))
+def _matrix(
+    tools: Sequence[ToolSummary],
+    scores: Sequence[Score | None],
+    rules: Rules,
+    annotations: Annotations,
+) -> Table:
+    rows = []
+    for key, label in _LABELS.items():
+        if key in _MANUAL:
+            cells = [_raw(annotations.cells.get(key, {}).get(tool.tool, "")) for tool in tools]
+            rows.append((label, "yours", *cells))
+        elif key == "score":
+            rows.append((label, "loadgen", *map(_score_cell, scores)))
+        elif key == "limits":
+            rows.append((label, "loadgen", *(_limits_cell(tool, rules) for tool in tools)))
+        else:
+            rows.append((label, "loadgen", *(_measured_cell(key, tool) for tool in tools)))
+    for label, (author, *cells) in annotations.added.items():
+        by_tool = dict(zip(annotations.tools, cells, strict=True))
+        own = (_raw(by_tool.get(tool.tool, "")) for tool in tools)
+        rows.append((_raw(label), _raw(author), *own))
+    columns = [*map(Column, _FIRST_COLUMNS), *(Column(tool.tool) for tool in tools)]
+    return Table(tuple(columns), tuple(rows))
+
+
+def _measured_cell(key: str, tool: ToolSummary) -> str:
+    figures, basis = {
+        "cost": (tool.paid, _cost_basis(tool)),
+        "snowflake_efficiency": (tool.warehouse_use, "Snowflake's own views"),
+        "correctness": (tool.correct, "every row and column compared"),
+        "freshness": (tool.fresh, "markers, timed on one clock"),
+    }[key]
+    if figures is None or str(figures) == NOT_MEASURED:
+        return NOT_MEASURED
+    return f"{figures}; {basis}"
+
+
+def _cost_basis(tool: ToolSummary) -> str:
+    if tool.paid is None:
+        return ""
+    basis = f"basis: {tool.paid.basis or 'nothing priced'}"
+    return f"a month at this rate {tool.paid.month} by list; {basis}" if tool.paid.month else basis
+
+
+def _score(tool: ToolSummary, rules: Rules, annotations: Annotations) -> Score | None:
+    cells = {key: annotations.cells.get(key, {}).get(tool.tool, "") for key in _MANUAL}
+    return decision.score(rules, tool.figures(), cells)
+
+
+def _score_cell(score: Score | None) -> str:
+    if score is None:
+        return "no decision.toml"
+    unknown = ", ".join(_LABELS[name] for name in score.unknown)
+    missing = f"; without {unknown}: {NOT_MEASURED}" if unknown else ""
+    return f"{_number(score.total)} of {_number(score.most)}{missing}"
+
+
+def _limits_cell(tool: ToolSummary, rules: Rules) -> str:
+    limits = decision.limits(rules, tool.figures())
+    if not limits:
+        return "no limits set"
+    over = [
+        f"{limit.figure} {_number(limit.measured or 0)}, limit {_number(limit.limit)}"
+        for limit in limits
+        if limit.over
+    ]
+    unknown = [f"{limit.figure} {NOT_MEASURED}" for limit in limits if limit.over is None]
+    reasons, answer = "; ".join([*over, *unknown]), decision.answer(limits)
+    return f"{answer}: {reasons}" if reasons else answer
+
+
+def _score_section(
+    tools: Sequence[ToolSummary], scores: Sequence[Score | None]
+) -> Iterator[object]:
+    """Yield the section that shows each weight x points, and the sum."""
+    known = [score for score in scores if score is not None]
+    if not known:
+        return
+    rows = []
+    for number, part in enumerate(known[0].parts):
+        products = [_product(score.parts[number]) for score in known]
+        rows.append((_LABELS[part.criterion], _number(part.weight), *products))
+    sums = (f"{_number(score.total)} of {_number(score.most)}" for score in known)
+    rows.append(("Sum", "", *sums))
+    columns = [Column("criterion"), Column("weight", number=True)]
+    columns += [Column(tool.tool) for tool in tools]
+    yield "## Score"
+    yield "Weight x points, of 10 at most; the weights and the scale are decision.toml's."
+    yield markdown_table(Table(tuple(columns), tuple(rows)))
+
+
+def _product(part: decision.Part) -> str:
+    if part.points is None or part.product is None:
+        return NOT_MEASURED
+    return f"{_number(part.weight)} x {_number(part.points)} = {_number(part.product)}"
+
+
+def _limits_section(tools: Sequence[ToolSummary], rules: Rules) -> Iterator[object]:
+    """Yield the section that shows each limit beside what was measured."""
+    if not rules.no_go:
+        return
+    by_tool = [decision.limits(rules, tool.figures()) for tool in tools]
+    rows = [
+        (limit.figure, _number(limit.limit), *(_held(limits[number]) for limits in by_tool))
+        for number, limit in enumerate(decision.limits(rules, {}))
+    ]
+    columns = [Column("figure"), Column("at most", number=True)]
+    columns += [Column(tool.tool) for tool in tools]
+    yield "## Limits"
+    yield "A tool over one of them is no-go. What was not measured leaves the answer open."
+    yield markdown_table(Table(tuple(columns), tuple(rows)))
+
+
+def _held(limit: decision.Held) -> str:
+    if limit.measured is None:
+        return NOT_MEASURED
+    return f"{_number(limit.measured)}, {'OVER' if limit.over else 'held'}"
+
+
+def _number(number: float) -> str:
+    text = f"{number:,.4f}".rstrip("0").rstrip(".")
+    return "<0.0001" if number and text == "0" else text
+
+
+def _raw(cell: str) -> str:
+    """Return what people wrote as it is, since it is Markdown already."""
+    return Markup(cell)  # noqa: S704 - their words, in their file

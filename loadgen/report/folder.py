@@ -1,6 +1,6 @@
-"""A report on the disk: reads a run's folder, writes report.html, report.md and charts/ into it.
+"""Reads a run's folder and writes its report into it: report.html, report.md and charts/.
 
-And RESULTS.md, where tools were under test, or somebody has begun it.
+It also writes RESULTS.md if tools were under test or the file is there already.
 """
 
 import os
@@ -20,15 +20,15 @@ from loadgen.record.reader import (
     read_slots,
 )
 from loadgen.record.verify import Verification
+from loadgen.report.analysis.compare import RunSummary
 from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.recovery import recovery_of
 from loadgen.report.analysis.run import Facts, facts_of
-from loadgen.report.analysis.run_summary import control_for, study_in
+from loadgen.report.analysis.run_summary import Control, control_for, study_in
 from loadgen.report.analysis.verdict import Verdict
-from loadgen.report.charts.freshness import saws
-from loadgen.report.decision_matrix import Words, read_words
+from loadgen.report.charts.freshness import age_series
+from loadgen.report.decision_matrix import Annotations, read_annotations, results_text
 from loadgen.report.render import CHART_FILES, Report, ReportContext, render
-from loadgen.report.results import results
 from loadgen.report.tables.tools import copies_of
 
 HTML_FILE = "report.html"
@@ -51,10 +51,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What a report is to judge by: limits on the run, rules of the decision, a run without tools.
-
-    `control` is the folder of the latter.
-    """
+    """What a run is judged by: limits, the rules of the decision, and the folder of its control."""
 
     limits: tuple[Threshold, ...] = ()
     rules: Rules = field(default_factory=Rules)
@@ -64,28 +61,15 @@ class ReportOptions:
 def write_report(folder: Path, at: datetime, options: ReportOptions | None = None) -> Written:
     """Write the report of the run in `folder`; a report that is there already is replaced.
 
-    Raises RecordError, before anything is written, where RESULTS.md can't be read back.
+    Raises RecordError, before anything is written, if RESULTS.md can't be read back.
     """
     options = options or ReportOptions()
-    kept = read_kept(folder)
+    annotations = _annotations(folder)
     summary = study_in(folder)
     control = None if options.control is None else control_for(summary, options.control)
     facts = facts_of(summary.run, read_samples(folder), read_generator(folder))
-    _give_matplotlib_a_folder()
-    verified = Verification.of(folder)
-    delivered = {one.tool: one.fresh for one in summary.standings if one.fresh is not None}
-    paid = {one.tool: one.paid.syncs_every for one in summary.standings if one.paid is not None}
-    plans = {tool: every for tool, every in paid.items() if every is not None}
-    beside = ReportContext(
-        copies_of(verified, delivered, read_slots(folder), plans),
-        {} if facts.start is None else saws(delivered, facts.start),
-        recovery_of(verified, delivered, summary.run.journal),
-        Costs.of(folder),
-        summary.standings,
-        impact_of(summary.run),
-        control,
-    )
-    report = render(facts, at, options.limits, beside)
+    _set_matplotlib_folder()
+    report = render(facts, at, options.limits, _context(folder, summary, facts.start, control))
     charts = folder / CHARTS_FOLDER
     if charts.exists() and not charts.is_dir():
         raise RecordError(f"{charts} is in the way of the report's charts: move it away")
@@ -99,19 +83,37 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     html, markdown = folder / HTML_FILE, folder / MARKDOWN_FILE
     replace_file(markdown, report.markdown.encode())
     replace_file(html, report.html.encode())
+    results = None
+    if summary.standings or annotations is not None:
+        results = folder / RESULTS_FILE
+        title, warning = f"Results of run {facts.run.run_id}", _warning(report.verdict)
+        tools, annotations = summary.standings, annotations or Annotations()
+        text = results_text(title, tools, options.rules, annotations, warning)
+        replace_file(results, text.encode())
     drawn = tuple(charts / name for name in report.charts)
-    decided = None
-    if summary.standings or kept is not None:
-        decided = folder / RESULTS_FILE
-        title = f"Results of run {facts.run.run_id}"
-        warning = _warning(report.verdict)
-        text = results(title, summary.standings, options.rules, kept or Words(), warning)
-        replace_file(decided, text.encode())
-    return Written(report, facts, html, markdown, drawn, decided)
+    return Written(report, facts, html, markdown, drawn, results)
+
+
+def _context(
+    folder: Path, summary: RunSummary, start: datetime | None, control: Control | None
+) -> ReportContext:
+    tools, verified = summary.standings, Verification.of(folder)
+    delivered = {tool.tool: tool.fresh for tool in tools if tool.fresh is not None}
+    intervals = {tool.tool: tool.paid.syncs_every for tool in tools if tool.paid is not None}
+    plans = {tool: seconds for tool, seconds in intervals.items() if seconds is not None}
+    return ReportContext(
+        tools=tools,
+        copies=copies_of(verified, delivered, read_slots(folder), plans),
+        ages={} if start is None else age_series(delivered, start),
+        recovery=recovery_of(verified, delivered, summary.run.journal),
+        costs=Costs.of(folder),
+        impact=impact_of(summary.run),
+        control=control,
+    )
 
 
 def _warning(verdict: Verdict) -> str:
-    """Say why the figures of the run's tools may mean little; empty if the run passed."""
+    """Return why the figures of the run's tools may mean little; empty if the run passed."""
     if verdict.run is None:
         return f"{verdict.headline}."
     if verdict.run.exit_code == 0:
@@ -119,8 +121,8 @@ def _warning(verdict: Verdict) -> str:
     return f"The run of this study did not pass: {verdict.run}. {verdict.headline}."
 
 
-def read_kept(folder: Path) -> Words | None:
-    """Return what people wrote into the folder's RESULTS.md; None where there is none yet."""
+def _annotations(folder: Path) -> Annotations | None:
+    """Return what people wrote into the folder's RESULTS.md; None if there is none yet."""
     file = folder / RESULTS_FILE
     try:
         text = file.read_text(encoding="utf-8")
@@ -128,10 +130,10 @@ def read_kept(folder: Path) -> Words | None:
         return None
     except (OSError, ValueError) as exc:
         raise RecordError(f"{file} can't be read ({exc}): move it away") from exc
-    return read_words(text, str(file))
+    return read_annotations(text, str(file))
 
 
-def _give_matplotlib_a_folder() -> None:
+def _set_matplotlib_folder() -> None:
     """Let matplotlib keep its list of fonts where it can write; a home folder may be read-only."""
     folder = Path(tempfile.gettempdir()) / f"loadgen-matplotlib-{os.getuid()}"
     try:

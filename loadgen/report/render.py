@@ -1,10 +1,10 @@
-"""A run as report.html and as its Markdown twin, from the same verdict, tables and charts.
+"""A run's report as HTML and as Markdown, from the same verdict, tables and charts.
 
-Every value is escaped where it is put in, in HTML by Jinja's autoescape, in Markdown by the
+Every value is escaped when it is put in, in HTML by Jinja's autoescape, in Markdown by the
 environment's last step. Pure: the moment of writing is an argument.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -13,24 +13,22 @@ from itertools import groupby
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from loadgen import __version__
-from loadgen import text as words
+from loadgen import __version__, text
 from loadgen.config.grafana_link import load_dashboard
 from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
 from loadgen.record.costs import Costs
 from loadgen.record.reader import Run
-from loadgen.report.analysis import judging
-from loadgen.report.analysis.impact import Impact, impact_table
+from loadgen.report.analysis.impact import Impact
 from loadgen.report.analysis.recovery import Recovery
 from loadgen.report.analysis.run import Facts
 from loadgen.report.analysis.run_summary import Control
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.charts import palette, svg
-from loadgen.report.charts.chart_list import ChartList, charts
-from loadgen.report.charts.freshness import TALL, WIDE, Saw, draw_freshness
-from loadgen.report.markdown import escaped, plain_table
+from loadgen.report.charts.freshness import TALL, WIDE, AgeSeries, draw_freshness
+from loadgen.report.charts.load import charts
+from loadgen.report.markdown import escaped, markdown_table
 from loadgen.report.tables import load
 from loadgen.report.tables.costs import cost_section
 from loadgen.report.tables.tools import Copies
@@ -42,11 +40,10 @@ _METHOD = (
     """The schedule decides when each arrival is due; nothing else does. A write counts as committed
     once the source has answered its commit, and is never sent twice. At each sample, offered =
     committed + failed + skipped + unknown + in flight holds exactly, for each operation.""",
-    f"""The generator is said to have kept up if each operation's offered arrivals lie within
+    f"""The generator kept up if each operation's offered arrivals lie within
     {TOLERANCE:.1%} (or one arrival; with Poisson arrivals, what chance allows) of those asked for,
     and no limit on skipped arrivals was missed. What was skipped while the source took no write at
-    all, or as the load had been killed, does not count against it; the limit is missed all the
-    same.""",
+    all, or while the load was killed, does not count against it, but the limit is still missed.""",
     """A second counts as the generator's own fault if a process of the load gave an arrival late to
     a connection that was idle, or if arrivals waited while a process was busy, or waiting for a
     processor, all the time. Waiting for a busy source is not its fault.""",
@@ -82,92 +79,84 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ReportContext:
-    """What the record has beside the load; costs and a control only where there are some."""
+    """What the record holds of the tools under test; None if there are no costs, or no control."""
 
+    tools: tuple[ToolSummary, ...]
     copies: Copies
-    ages: Mapping[str, Saw]
+    ages: Mapping[str, AgeSeries]
     recovery: Recovery
     costs: Costs | None
-    standings: tuple[ToolSummary, ...]
     impact: Impact
     control: Control | None
 
 
 def render(
-    facts: Facts, written_at: datetime, limits: tuple[Threshold, ...], beside: ReportContext
+    facts: Facts, written_at: datetime, limits: tuple[Threshold, ...], context: ReportContext
 ) -> Report:
-    """Return the report of a run, judged by `limits`, and of what is known beside its load."""
-    verdict, drawn = judge(facts, limits), charts(facts)
-    costs = None if beside.costs is None else cost_section(beside.costs)
-    aged = [draw_freshness(beside.ages, shape) for shape in (WIDE, TALL) if beside.ages]
-    context = _context(facts, verdict, drawn) | {
-        "written_at": words.moment(written_at),
-        "copies": beside.copies,
-        "aged": aged,
-        "recovery": beside.recovery,
+    """Return the report of a run, judged by `limits`, and of its tools."""
+    verdict, drawn, control = judge(facts, limits), charts(facts), context.control
+    costs = None if context.costs is None else cost_section(context.costs)
+    age_charts = [draw_freshness(context.ages, shape) for shape in (WIDE, TALL) if context.ages]
+    variables = {
+        "run": facts.run,
+        "facts": facts,
+        "verdict": verdict,
+        "marks": _MARKS,
+        "about": _about(facts),
+        "grafana": _grafana_link(facts.run),
+        "tools": context.tools,
         "costs": costs,
-        "standings": beside.standings,
-        "impact": impact_table(beside.impact, beside.control.impact if beside.control else None),
-        "control": beside.control,
-        "settings": load.settings(
-            facts, [tool_summaries.tool for tool_summaries in beside.standings]
-        ),
-        "missing": _missing(beside),
+        "copies": context.copies,
+        "age_charts": age_charts,
+        "recovery": context.recovery,
+        "control": control,
+        "charts": drawn,
+        "thresholds": load.thresholds(verdict.judgement),
+        "impact": load.impact(context.impact, control.impact if control else None),
+        "planned": load.planned(facts),
+        "settings": load.settings(facts, [tool.tool for tool in context.tools]),
+        "outcomes": load.outcomes(facts),
+        "latency": load.latency(facts.run),
+        "failures": load.failures(facts),
+        "row_counts": load.row_counts(facts),
+        "journal": load.journal(facts),
+        "environment": load.environment(facts.run),
+        "method": [" ".join(paragraph.split()) for paragraph in _METHOD],
+        "missing": _missing(context),
+        "written_at": text.moment(written_at),
+        "version": __version__,
+        "light": palette.variables(palette.LIGHT),
+        "dark": palette.variables(palette.DARK),
+        "font": svg.FONT,
     }
     sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})
-    sheets |= {"freshness": tuple(aged[:1])} if aged else {}
+    sheets |= {"freshness": tuple(age_charts[:1])} if age_charts else {}
     return Report(
-        html=_html().get_template("report.html").render(context),
-        markdown=_markdown().get_template("report.md").render(context),
+        html=_html().get_template("report.html").render(variables),
+        markdown=_markdown().get_template("report.md").render(variables),
         charts={f"{name}.svg": svg.sheet(group) for name, group in sheets.items()},
         verdict=verdict,
     )
 
 
-def _missing(beside: ReportContext) -> list[str]:
-    """Return what was left out of this run, and what no run measures."""
-    missing = [] if beside.copies else [_MISSING_COPIES]
-    for tool_summaries in beside.standings:
+def _missing(context: ReportContext) -> list[str]:
+    """Return what is missing of this run, and what no run measures."""
+    missing = [] if context.copies else [_MISSING_COPIES]
+    for tool in context.tools:
         parts = (
-            ("its copy was not verified", tool_summaries.correct),
-            ("its freshness was not watched", tool_summaries.fresh),
-            ("its cost was not collected", tool_summaries.paid),
+            ("its copy was not verified", tool.correct),
+            ("its freshness was not watched", tool.fresh),
+            ("its cost was not collected", tool.paid),
         )
-        if left_out := [text for text, found in parts if found is None]:
-            missing.append(f"{tool_summaries.tool}: {', '.join(left_out)}.")
-    missing += [] if beside.costs else [_MISSING_COSTS]
-    missing += [] if beside.control else [_MISSING_CONTROL]
+        if left_out := [sentence for sentence, figures in parts if figures is None]:
+            missing.append(f"{tool.tool}: {', '.join(left_out)}.")
+    missing += [] if context.costs else [_MISSING_COSTS]
+    missing += [] if context.control else [_MISSING_CONTROL]
     return [*missing, _NEVER_MEASURED]
 
 
-def _context(facts: Facts, verdict: Verdict, drawn: ChartList) -> dict[str, object]:
-    run = facts.run
-    return {
-        "run": run,
-        "facts": facts,
-        "verdict": verdict,
-        "marks": _MARKS,
-        "drawn": drawn,
-        "thresholds": judging.table(verdict.judgement),
-        "asked": load.asked(facts),
-        "done": load.done(facts),
-        "latency": load.latency(run),
-        "failures": load.failures(facts),
-        "rows": load.rows(facts),
-        "journal": load.journal(facts),
-        "circumstances": load.circumstances(run),
-        "about": _about(facts),
-        "graphs": _graphs(run),
-        "version": __version__,
-        "method": [" ".join(text.split()) for text in _METHOD],
-        "light": palette.variables(palette.LIGHT),
-        "dark": palette.variables(palette.DARK),
-        "font": svg.FONT,
-    }
-
-
-def _graphs(run: Run) -> str:
-    """Return a link to the run's time on the dashboards; "" where no Grafana was named."""
+def _grafana_link(run: Run) -> str:
+    """Return a link to the run's time on the dashboards; "" if there is no Grafana."""
     address, began = run.settings.get("grafana_url"), run.schedule_started_at or run.started_at
     if not isinstance(address, str) or began is None:
         return ""
@@ -176,56 +165,51 @@ def _graphs(run: Run) -> str:
 
 def _about(facts: Facts) -> str:
     """Return the run in one line."""
-    run = facts.run
-    parts = [words.duration(facts.seconds) if facts.seconds else ""]
-    parts.append(f"{run.profile} profile" if run.profile else "")
-    arrivals = run.settings.get("arrivals")
-    parts.append(f"{arrivals} arrivals" if arrivals else "")
-    parts.append(f"seed {run.seed}" if run.seed is not None else "")
-    parts.append(words.plural(run.users, "connection") if run.users is not None else "")
-    parts.append(f"started {words.moment(run.started_at)}" if run.started_at else "")
+    run, arrivals = facts.run, facts.run.settings.get("arrivals")
+    parts = [
+        text.duration(facts.seconds) if facts.seconds else "",
+        f"{run.profile} profile" if run.profile else "",
+        f"{arrivals} arrivals" if arrivals else "",
+        f"seed {run.seed}" if run.seed is not None else "",
+        text.plural(run.users, "connection") if run.users is not None else "",
+        f"started {text.moment(run.started_at)}" if run.started_at else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 
 @cache
 def _html() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("loadgen.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        finalize=_printable,
-    )
+    environment = _environment(_printable)
     environment.globals["groups"] = _groups
     environment.filters["inline"] = lambda drawing: Markup(drawing.inline())  # noqa: S704 - our own
     return environment
 
 
-def _printable(value: object) -> object:
-    """Return a value for the page, on which no text from outside turns the direction or is hidden.
-
-    What is Markup already is ours.
-    """
-    is_text = isinstance(value, str) and not isinstance(value, Markup)
-    return printable(str(value)) if is_text else value
-
-
-def _groups(table: Table) -> list[tuple[str, int]]:
-    """Return the headings above the columns, and over how many columns each reaches."""
-    found = groupby(column.group for column in table.columns)
-    return [(group, len(list(columns))) for group, columns in found]
-
-
 @cache
 def _markdown() -> Environment:
-    environment = Environment(
+    environment = _environment(escaped)
+    environment.filters["table"] = markdown_table
+    return environment
+
+
+def _environment(finalize: Callable[[object], object]) -> Environment:
+    return Environment(
         loader=PackageLoader("loadgen.report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        finalize=escaped,
+        finalize=finalize,
     )
-    environment.filters["plain"] = plain_table
-    return environment
+
+
+def _printable(cell: object) -> object:
+    """Return a value for the page, in which no text from outside is hidden or turns direction."""
+    is_text = isinstance(cell, str) and not isinstance(cell, Markup)  # Markup is ours
+    return printable(str(cell)) if is_text else cell
+
+
+def _groups(table: Table) -> list[tuple[str, int]]:
+    """Return the headings above the columns, and how many columns each covers."""
+    groups = groupby(column.group for column in table.columns)
+    return [(group, len(list(columns))) for group, columns in groups]

@@ -22,7 +22,7 @@ from loadgen.errors import DestinationError, PlaygroundError, RecordError, Sourc
 from loadgen.record.reader import read_deliveries, read_freshness, read_markers
 from loadgen.record.rows import ExpectedMarker, MarkerSample
 from loadgen.record.writer import RunRecord
-from loadgen.report.analysis.deliveries import seen_words
+from loadgen.report.analysis.deliveries import seen_text
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
 from loadgen.source.markers import Marker, find_markers, write_marker
@@ -167,7 +167,7 @@ class MarkerWriter:
         """Say how many of the run's markers the tool has delivered."""
         written, unseen = run.reader.last(), run.reader.unseen(tool.name)
         oldest = (self._now() - unseen[0].written_at).total_seconds() if unseen else None
-        seen = seen_words(written - len(unseen), written, oldest)
+        seen = seen_text(written - len(unseen), written, oldest)
         self._notices.say(f"run {run.record.run_id}, tool {tool.name}: {seen}")
 
     def _save(self, run: _Followed, rows: Sequence[MarkerSample] = ()) -> None:

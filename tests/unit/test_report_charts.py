@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from loadgen.record.reader import load_run, read_samples
 from loadgen.record.writer import RunRecord
-from loadgen.report.analysis.downsample import Span
+from loadgen.report.analysis.intervals import Span
 from loadgen.report.analysis.run import facts_of
 from loadgen.report.charts import load
-from loadgen.report.charts.chart_list import ChartList, charts
-from loadgen.report.charts.load import ChartTitle, Frame, Mark
+from loadgen.report.charts.load import ChartList, ChartTitle, Mark, TimeAxis, charts
 from loadgen.report.charts.palette import DARK, LIGHT
 from loadgen.report.charts.svg import Drawing, sheet
 from tests.records import RATES, START, Made, write_run
@@ -49,14 +48,14 @@ def test_a_run_with_an_outage_has_all_charts(tmp_path: Path) -> None:
     found = drawn(tmp_path, Made(seconds=300, outage=(100, 130), refused_every=100))
     assert [d.name for d in found.rates] == [f"rate-{name}" for name in RATES]
     assert [d.name for d in found.latency] == [f"latency-{name}" for name in RATES]
-    assert [d.name for d in found.undone] == [f"undone-{name}" for name in RATES]
+    assert [d.name for d in found.unwritten] == [f"undone-{name}" for name in RATES]
     assert list(found.files()) == ["rates", "latency", "undone"]
 
 
 def test_where_nothing_went_wrong_nothing_is_drawn_of_it(tmp_path: Path) -> None:
     """A chart of zeros says nothing that a sentence does not say better."""
     found = drawn(tmp_path, Made())
-    assert found.undone == ()
+    assert found.unwritten == ()
     assert list(found.files()) == ["rates", "latency"]
 
 
@@ -69,8 +68,8 @@ def test_the_sentence_says_what_is_to_be_seen(tmp_path: Path) -> None:
     assert found.latency[0].says == (
         "New orders: 95% of writes took 3.1 ms from sending, 4.65 ms from their due time."
     )
-    assert found.undone[1].says == "New events: 580 skipped, within 29 s of the run."
-    assert found.undone[3].says == "Soft deletes: 6 skipped, within 6 s of the run."
+    assert found.unwritten[1].says == "New events: 580 skipped, within 29 s of the run."
+    assert found.unwritten[3].says == "Soft deletes: 6 skipped, within 6 s of the run."
 
 
 @pytest.mark.parametrize(
@@ -125,14 +124,14 @@ def test_the_journal_is_marked_by_number(tmp_path: Path) -> None:
 
 def test_many_marks_have_no_numbers() -> None:
     """A dozen numbers can be read, a hundred can't."""
-    many = Frame(60, tuple(Mark(i / 2, f"no{i}") for i in range(100)))
+    many = TimeAxis(60, tuple(Mark(i / 2, f"no{i}") for i in range(100)))
     svg = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), many).inline()
     assert not [text for text in texts(svg) if text.startswith("no")]
 
 
 def test_colors_follow_the_page() -> None:
     """In a page each colour is a variable; no light colour is left that dark can't change."""
-    drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), Frame(60))
+    drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), TimeAxis(60))
     inline = drawing.inline()
     assert "var(--insert-order)" in inline
     assert "var(--muted)" in inline
@@ -142,7 +141,7 @@ def test_colors_follow_the_page() -> None:
 
 def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
     """It carries its paper, and a rule for each of its colours."""
-    drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), Frame(60))
+    drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), TimeAxis(60))
     alone = sheet([drawing, drawing, drawing])
     root = ET.fromstring(alone)  # noqa: S314
     assert (root.get("width"), root.get("height")) == ("840", "504")
@@ -156,7 +155,9 @@ def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
 
 def test_text_stays_text_in_the_pages_font() -> None:
     """Letters are not turned into outlines, and bring no font of their own."""
-    drawing = load.draw_rates(ChartTitle("insert_order", "All is well."), some_spans(), Frame(60))
+    drawing = load.draw_rates(
+        ChartTitle("insert_order", "All is well."), some_spans(), TimeAxis(60)
+    )
     assert {"New orders", "All is well.", "per second", "seconds", "committed"} <= set(
         texts(drawing.inline())
     )
@@ -182,7 +183,7 @@ def test_the_same_run_is_drawn_the_same(tmp_path: Path) -> None:
 def test_names_are_text_and_not_markup() -> None:
     """An operation's name may hold any sign; none of it becomes markup or mathematics."""
     name = '<b>&"$x_1$'
-    drawing = load.draw_rates(ChartTitle(name, "$a$ < b & c"), some_spans(), Frame(60))
+    drawing = load.draw_rates(ChartTitle(name, "$a$ < b & c"), some_spans(), TimeAxis(60))
     assert {name, "$a$ < b & c"} <= set(texts(drawing.inline()))
     assert ET.fromstring(drawing.inline()).get("aria-label") == f"{name}: $a$ < b & c"  # noqa: S314
 
@@ -207,7 +208,7 @@ def test_latencies_share_one_scale() -> None:
 def test_latency_ticks_carry_their_unit(limits: tuple[float, float], ticks: set[str]) -> None:
     """A logarithmic axis is only read right where its ticks say what they are."""
     head = ChartTitle("insert_order", "Says.")
-    drawing = load.draw_latency(head, some_spans(), Frame(60), limits)
+    drawing = load.draw_latency(head, some_spans(), TimeAxis(60), limits)
     assert ticks <= set(texts(drawing.inline()))
 
 
@@ -224,7 +225,7 @@ def test_a_latency_without_neighbours_is_a_dot() -> None:
         re.compile(r'<use [^>]*style="fill: #\w{6}"/>'),
     )
     for spans, dots in ((sparse, 2 * 54), (lonely, 0)):
-        drawing = load.draw_latency(head, spans, Frame(160), (0.001, 0.002))
+        drawing = load.draw_latency(head, spans, TimeAxis(160), (0.001, 0.002))
         assert len(dot.findall(drawing.body)) == dots
 
 
@@ -236,7 +237,9 @@ def test_a_latency_without_neighbours_is_a_dot() -> None:
 def test_time_has_the_unit_that_suits_it(length: float, unit: str, tick: str) -> None:
     """Seconds, minutes or hours since the start, in steps that people count in."""
     spans = [replace(span, end=length) for span in some_spans(1)]
-    found = texts(load.draw_rates(ChartTitle("insert_order", "S."), spans, Frame(length)).inline())
+    found = texts(
+        load.draw_rates(ChartTitle("insert_order", "S."), spans, TimeAxis(length)).inline()
+    )
     assert {unit, tick} <= set(found)
 
 

@@ -11,7 +11,7 @@ from loadgen.record.reader import load_run, read_samples
 from loadgen.record.run import Totals
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.run import Facts, facts_of
-from loadgen.report.analysis.verdict import Verdict, judge, of_asked
+from loadgen.report.analysis.verdict import Verdict, judge, offered_text
 from tests.records import RATES, START, Made, rows_after, write_run
 
 
@@ -33,8 +33,8 @@ def test_a_run_that_kept_up_is_told_in_one_sentence(tmp_path: Path) -> None:
     found = judge(facts(tmp_path, Made()))
     assert (found.level, found.headline) == ("good", "The generator kept up")
     assert found.sentence == (
-        "It offered all 2,112 arrivals asked for, skipped none and saw none fail; 2,112 writes "
-        "were committed, as many as the rows show, and the accounting law held in all 60 samples."
+        "The load wrote all 2,112 planned rows. None failed or was skipped, and the tables confirm "
+        "the count."
     )
     assert (found.kept_up, found.sound) == (True, True)
     assert {check.level for check in found.checks} == {"good"}
@@ -43,7 +43,10 @@ def test_a_run_that_kept_up_is_told_in_one_sentence(tmp_path: Path) -> None:
 def test_too_much_skipped_is_not_keeping_up(tmp_path: Path) -> None:
     """Where the source took writes all the while, what was skipped counts against the generator."""
     whole = facts(tmp_path, Made())
-    done = [replace(d, totals=replace(d.totals, skipped=50)) for d in whole.operations]
+    done = [
+        replace(operation, totals=replace(operation.totals, skipped=50))
+        for operation in whole.operations
+    ]
     found = judge(replace(whole, operations=tuple(done)))
     assert (found.level, found.headline) == (
         "bad",
@@ -72,7 +75,7 @@ def test_what_a_killed_load_skipped_is_not_held_against_the_generator(tmp_path: 
     found = judge(facts(tmp_path, made, journal=[gap]))
     assert found.level == "warn"
     assert found.headline == "The generator kept up, but it was killed and resumed, 1 time"
-    assert "as the load had been killed" in findings(found)["Skipped"][1]
+    assert "while the load was killed" in findings(found)["Skipped"][1]
 
 
 def test_offering_less_than_asked_is_not_keeping_up(tmp_path: Path) -> None:
@@ -84,7 +87,7 @@ def test_offering_less_than_asked_is_not_keeping_up(tmp_path: Path) -> None:
         "bad",
         "2,112 of 2,212 arrivals asked for, 95.48%; off by more than 0.5%: new events",
     )
-    assert "It offered 95.48% of the 2,212 arrivals asked for" in found.sentence
+    assert "wrote all 2,112 offered rows, 95.48% of the 2,212 planned" in found.sentence
 
 
 @pytest.mark.parametrize(("asked", "level"), [(12.9, "good"), (13.1, "bad")])
@@ -123,7 +126,7 @@ def test_counters_that_differ_from_rows_spoil_everything(tmp_path: Path) -> None
     assert found.sound is False
     assert found.sentence.startswith(
         "New orders: 600 committed, but the tables gained 601; "
-        "status updates: 300 committed, but the tables gained 0. It offered"
+        "status updates: 300 committed, but the tables gained 0. The load wrote"
     )
 
 
@@ -134,13 +137,16 @@ def test_a_broken_law_spoils_everything(tmp_path: Path) -> None:
     rows[8] = replace(rows[8], offered=rows[8].offered + 1)
     found = judge(facts_of(load_run(path), rows))
     assert findings(found)["Accounting law"] == ("bad", "broken in 1 of 60 samples")
-    assert found.sentence.startswith("Broken in 1 of 60 samples. It offered")
+    assert found.sentence.startswith("Broken in 1 of 60 samples. The load wrote")
 
 
 def test_unknown_writes_spoil_everything(tmp_path: Path) -> None:
     """A write whose fate could not be found out leaves the counters in doubt."""
     whole = facts(tmp_path, Made())
-    done = [replace(d, totals=replace(d.totals, unknown=1)) for d in whole.operations[:1]]
+    done = [
+        replace(operation, totals=replace(operation.totals, unknown=1))
+        for operation in whole.operations[:1]
+    ]
     found = judge(replace(whole, operations=(*done, *whole.operations[1:])))
     assert findings(found)["Fate of every write"] == ("bad", "1 write could not be looked up")
 
@@ -149,7 +155,7 @@ def test_the_loads_own_verdict_is_kept(tmp_path: Path) -> None:
     """A run that the load called invalid is not called sound because the report sees no reason."""
     found = judge(facts(tmp_path / "a", Made(), valid=False, invalid_reason="a clock jumped"))
     assert found.headline == "These numbers can't be relied on"
-    assert found.sentence.startswith("A clock jumped. It offered all")
+    assert found.sentence.startswith("A clock jumped. The load wrote all")
     silent = judge(facts(tmp_path / "b", Made(), valid=False))
     assert silent.sentence.startswith("The load itself judged the run invalid.")
 
@@ -164,11 +170,11 @@ def test_a_killed_run_is_told_from_its_samples(tmp_path: Path) -> None:
     """Its totals are those of the last sample; what was asked is added up from the targets."""
     whole = facts(tmp_path, Made(seconds=90, ended=False))
     assert not whole.ended
-    assert (whole.seconds, whole.total("offered")) == (90.0, 3168)
-    assert whole.asked == pytest.approx(3168)
+    assert (whole.seconds, whole.totals.offered) == (90.0, 3168)
+    assert whole.planned == pytest.approx(3168)
     found = judge(whole)
-    assert found.headline == "The run has no end: it was killed, or is still going on"
-    assert found.sentence.endswith("up to the last sample at 2026-11-23 08:01:30 UTC.")
+    assert found.headline == "The run has no end: it was killed, or is still running"
+    assert found.sentence.startswith("Up to the last sample at 2026-11-23 08:01:30 UTC, the load")
     assert (found.kept_up, found.sound) == (None, None)
     assert findings(found)["Fate of every write"] == ("good", "known up to the last sample")
 
@@ -187,9 +193,9 @@ def test_a_run_without_samples_or_fields_is_still_judged(tmp_path: Path) -> None
     record = RunRecord.create(tmp_path, "bare")
     record.write_run({"settings": {"orders_per_hour": 50.0}})
     bare = facts_of(load_run(record.path), read_samples(record.path))
-    assert [done.operation for done in bare.operations] == ["insert_order"]
+    assert [operation.name for operation in bare.operations] == ["insert_order"]
     found = judge(bare)
-    assert found.sentence == "It left no sample behind, so nothing is known of what it did."
+    assert found.sentence == "The run left no sample, so nothing is known of what it did."
     assert findings(found)["Accounting law"] == ("warn", "there are no samples to judge it by")
 
 
@@ -197,7 +203,7 @@ def test_a_run_that_was_asked_for_nothing(tmp_path: Path) -> None:
     """0 = 0 is not agreement: a run that wrote nothing proves nothing."""
     found = judge(facts(tmp_path, Made(rates=dict.fromkeys(RATES, 0.0))))
     assert (found.level, found.headline) == ("bad", "Nothing was written")
-    assert found.sentence.startswith("Nothing was written: all rates were 0. It offered nothing")
+    assert found.sentence == "Nothing was written: all rates were 0."
     assert found.sound is False
     assert found.kept_up is None
 
@@ -210,7 +216,7 @@ def test_a_start_noted_late_is_the_first_sample(tmp_path: Path) -> None:
     RunRecord.open(path).update_run(schedule_started_at=first)
     late = facts_of(load_run(path), rows)
     assert late.start == first
-    assert late.asked == pytest.approx(352, abs=4)
+    assert late.planned == pytest.approx(352, abs=4)
 
 
 def test_without_a_noted_start_the_first_sample_is_it(tmp_path: Path) -> None:
@@ -226,7 +232,7 @@ def test_operations_that_are_not_known_are_shown_last(tmp_path: Path) -> None:
     rows = list(read_samples(path))
     rows += [replace(row, operation="merge_users") for row in rows[:1]]
     found = facts_of(load_run(path), rows)
-    assert [done.operation for done in found.operations] == [*RATES, "merge_users"]
+    assert [operation.name for operation in found.operations] == [*RATES, "merge_users"]
     assert found.operations[-1].gained is None
 
 
@@ -234,11 +240,11 @@ def test_a_run_too_short_for_its_rates_kept_nothing_up(tmp_path: Path) -> None:
     """Asked for less than one arrival, none fell due: that is said, not praised."""
     whole = facts(tmp_path, Made(), asked=dict.fromkeys(RATES, 0.2))
     nothing = Totals(0, 0, 0, 0, 0)
-    done = [replace(d, totals=nothing, in_flight=0, gained=0) for d in whole.operations]
+    done = [replace(o, totals=nothing, in_flight=0, gained=0) for o in whole.operations]
     found = judge(replace(whole, operations=tuple(done)))
     assert (found.level, found.headline) == ("bad", "Nothing was written")
     assert found.sentence.startswith(
-        "Nothing was written: no arrival fell due; raise the rates or the run time. It offered"
+        "Nothing was written: no arrival fell due; raise the rates or the run time."
     )
 
 
@@ -250,7 +256,7 @@ def test_poisson_arrivals_scatter(tmp_path: Path) -> None:
         facts(tmp_path / "p", Made(), asked=asked, settings={**settings, "arrivals": "poisson"})
     )
     assert found.sentence.startswith(
-        "It offered 2,112 arrivals, where chance gives 2,108 on average, skipped none"
+        "The load wrote all 2,112 offered rows; on average, its random arrivals are 2,108. None"
     )
 
 
@@ -259,10 +265,10 @@ def test_poisson_arrivals_scatter(tmp_path: Path) -> None:
     [
         (3, 2.4, "all 3 arrivals asked for"),
         (2103, 2102.2, "all 2,103 arrivals asked for"),
-        (2108, 2102.2, "2,108 arrivals, where the rates ask for 2,102"),
+        (2108, 2102.2, "2,108 arrivals; the rates ask for 2,102"),
         (2000, 2102.2, "2,000 of 2,102 arrivals asked for, 95.14%"),
     ],
 )
 def test_never_more_than_all_is_offered(offered: int, asked: float, says: str) -> None:
     """Rates ask for parts of an arrival, and chance for more or fewer: never 100.04%."""
-    assert of_asked(offered, asked) == says
+    assert offered_text(offered, asked) == says

@@ -10,13 +10,18 @@ from loadgen.config.decision import Rules
 from loadgen.errors import RecordError
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.tool_summary import Correct, ToolSummary
-from loadgen.report.decision_matrix import Words, read_words
+from loadgen.report.decision_matrix import (
+    Annotations,
+    blank_results,
+    read_annotations,
+    results_text,
+)
 from loadgen.report.folder import write_report
-from loadgen.report.results import blank, results
 from tests.pages import markdown_tables, page_of
 from tests.records import START, VERIFIED, Made, marker, write_run
 
 ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "docs" / "sample"
 RIGHT = Correct("right", 2_000, {}, 0)
 STANDINGS = (
     ToolSummary("one", RIGHT, Deliveries([marker(k, 1.0) for k in range(20)])),
@@ -25,9 +30,9 @@ STANDINGS = (
 RULES = Rules({"correctness": 2, "ux": 1}, {"wrong_rows": 0}, {"wrong_rows": 4}, {"wrong_rows": 0})
 
 
-def written(kept: Words | None = None) -> str:
+def written(kept: Annotations | None = None) -> str:
     """Return the file of two tools."""
-    return results("Results of run <r>", STANDINGS, RULES, kept or Words())
+    return results_text("Results of run <r>", STANDINGS, RULES, kept or Annotations())
 
 
 def cells(text: str, label: str) -> list[str]:
@@ -47,7 +52,7 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
     assert cells(text, "Correctness")[1] == (
         "right: nothing wrong in 2,000 rows; every row and column compared"
     )
-    assert cells(text, "Freshness")[1].startswith("deliveries p50 1 s, p95 1 s, of 20 markers")
+    assert cells(text, "Freshness")[1].startswith("changes arrive in 1 s (median), 1 s (p95), of 20")
     assert cells(text, "Cost") == ["loadgen", "not measured", "not measured"]
     assert cells(text, "Limits") == ["loadgen", "go", "no-go: wrong_rows 2, limit 0"]
     assert ["Correctness", "2", "2 x 10 = 20", "2 x 5 = 10"] in markdown_tables(text)
@@ -60,7 +65,7 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
 def test_a_late_copy_leaves_the_decision_open() -> None:
     """Nothing is known to be wrong, and not all is known."""
     late = ToolSummary("one", Correct("late", 10, {}, 0, {"missing": 3}))
-    text = results("Results", (late,), RULES, Words())
+    text = results_text("Results", (late,), RULES, Annotations())
     assert cells(text, "Correctness")[1].startswith(
         "late: nothing wrong, not due yet 3 missing in 10 rows"
     )
@@ -74,7 +79,7 @@ def test_people_s_words_are_kept_word_for_word() -> None:
     text = text.replace(row, f"{row}\n| Our legal team | us | yes | no, *really* |")
     text += "\nAn essay.\n\n## Notes\n\n| Cost | a table of ours |\n"
     for _ in range(2):
-        text = written(read_words(text, "f"))
+        text = written(read_annotations(text, "f"))
     assert "| 7/10: a \\| b, `c` " in text
     assert "| **d** <br> &amp; \\\\ " in text
     assert cells(text, "Our legal team") == ["us", "yes", "no, *really*"]
@@ -84,8 +89,8 @@ def test_people_s_words_are_kept_word_for_word() -> None:
 
 def test_a_tool_that_is_gone_keeps_its_column() -> None:
     """What was written about it stays, what was measured of it is not known any more."""
-    kept = read_words(edited(written(), "Decision", "buy", "no"), "f")
-    text = results("Another run", STANDINGS[1:], RULES, kept)
+    kept = read_annotations(edited(written(), "Decision", "buy", "no"), "f")
+    text = results_text("Another run", STANDINGS[1:], RULES, kept)
     assert cells(text, "Decision") == ["yours", "buy", "no"]
     assert cells(text, "Correctness")[1] == "not measured"
 
@@ -95,11 +100,11 @@ def test_whatever_is_typed_is_kept_or_refused(typed: list[str]) -> None:
     """A cell of any signs is there again, or nothing is written."""
     mine = [*typed, "", ""][:2]
     try:
-        kept = read_words(edited(written(), "Features", *mine), "f")
+        kept = read_annotations(edited(written(), "Features", *mine), "f")
     except RecordError:
         assert any("|" in cell or cell.endswith("\\") for cell in mine)
         return
-    again = read_words(written(kept), "f")
+    again = read_annotations(written(kept), "f")
     assert list(again.cells["features"].values()) == mine
 
 
@@ -126,14 +131,14 @@ def test_a_file_whose_structure_was_changed_is_refused(old: str, new: str) -> No
     text = written()
     assert old in text
     with pytest.raises(RecordError, match="nothing was written") as refused:
-        read_words(text.replace(old, new, 1), "RESULTS.md")
+        read_annotations(text.replace(old, new, 1), "RESULTS.md")
     assert len(str(refused.value).splitlines()) == 1
 
 
 def test_a_formatter_s_spaces_change_nothing() -> None:
     """Tables may be aligned otherwise, lines wrapped as an editor likes."""
     text = written().replace(" | ", "|").replace("not measured", "not   measured")
-    assert read_words(text, "f").tools == ("one", "t|w*o")
+    assert read_annotations(text, "f").tools == ("one", "t|w*o")
 
 
 def test_the_report_writes_it_beside_itself(tmp_path: Path) -> None:
@@ -158,7 +163,7 @@ def test_the_report_writes_it_beside_itself(tmp_path: Path) -> None:
 def test_the_blank_one_is_the_code_s(tmp_path: Path) -> None:
     """docs/RESULTS.md is what scripts/blank-results prints, and a study can begin with it."""
     text = (ROOT / "docs" / "RESULTS.md").read_text(encoding="utf-8")
-    assert text == blank()
+    assert text == blank_results()
     folder = write_run(tmp_path / "reports", Made(seconds=2))
     (folder / "RESULTS.md").write_text(edited(text, "UX", "good", "", "", "better"))
     file = write_report(folder, START).results
@@ -168,10 +173,12 @@ def test_the_blank_one_is_the_code_s(tmp_path: Path) -> None:
 
 def test_the_sample_is_one_that_could_be_written_again() -> None:
     """docs/sample is small, offline and complete, and its RESULTS.md can be read back."""
-    page = (ROOT / "docs" / "sample" / "report.html").read_text(encoding="utf-8")
+    page = (SAMPLE / "report.html").read_text(encoding="utf-8")
     assert len(page) < 5_000_000
     assert {"costs", "correctness", "freshness", "impact"} <= set(page_of(page).tables)
-    kept = read_words((ROOT / "docs" / "sample" / "RESULTS.md").read_text(encoding="utf-8"), "f")
+    kept = read_annotations(
+        (ROOT / "docs" / "sample" / "RESULTS.md").read_text(encoding="utf-8"), "f"
+    )
     assert kept.tools == ("demo-replication", "demo-dlt")
     pictures = list((ROOT / "docs" / "pictures").glob("*.png"))
     assert pictures

@@ -265,7 +265,7 @@ def _latency(seconds: float | None) -> str:
 
 
 def _not_seen(found: Deliveries) -> str:
-    return f"{words.count(found.not_seen)} of {words.count(len(found.rows))}"
+    return f"{words.count(found.not_seen)} of {words.count(len(found.markers))}"
 
 
 def _share(value: Any) -> str:

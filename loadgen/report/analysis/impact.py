@@ -1,7 +1,6 @@
-"""What a run was to its source: latency, WAL a write, processor time; alone and beside a control.
+"""A run's impact on its source: latency, WAL per write and processor time.
 
-The control is a run without tools. What a tool adds is the difference, where both were measured.
-Pure.
+A control is a run without tools; what tools add is the difference to it. Pure.
 """
 
 from collections.abc import Callable
@@ -9,8 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen import text
-from loadgen.record.run import Run, Spent
-from loadgen.text import Column, Table
+from loadgen.record.run import Run
 
 NOT_MEASURED: Final = "not measured"
 
@@ -30,9 +28,9 @@ class Impact:
 
 
 def impact_of(run: Run) -> Impact:
-    """Return what the run's record tells of its source."""
+    """Return the impact that the run's record shows."""
     writes = sum(totals.committed for totals in run.totals.values())
-    wal, cpu = wal_bytes(run.spent_before, run.spent_after), cpu_seconds(run)
+    wal, cpu = _wal_bytes(run), _cpu_seconds(run)
     return Impact(
         service_p95=run.latency_all.service.p95,
         intended_p95=run.latency_all.intended.p95,
@@ -41,24 +39,20 @@ def impact_of(run: Run) -> Impact:
     )
 
 
-def wal_bytes(before: Spent, after: Spent) -> int | None:
-    """Return the WAL between two moments; None where it is not known, or went back."""
-    if before.wal_bytes is None or after.wal_bytes is None or after.wal_bytes < before.wal_bytes:
-        return None
-    return after.wal_bytes - before.wal_bytes
+def _wal_bytes(run: Run) -> int | None:
+    """Return the WAL written over the run; None if it is not known, or its position fell."""
+    before, after = run.spent_before.wal_bytes, run.spent_after.wal_bytes
+    return None if before is None or after is None or after < before else after - before
 
 
-def cpu_seconds(run: Run) -> float | None:
-    """Return the server's processor seconds over the run; a restart begins them anew."""
+def _cpu_seconds(run: Run) -> float | None:
+    """Return the server's processor seconds over the run; None if it restarted, from 0."""
     before, after = run.spent_before, run.spent_after
     if before.cpu_seconds is None or after.cpu_seconds is None:
         return None
     if before.server_started_at != after.server_started_at:
         return None
     return after.cpu_seconds - before.cpu_seconds
-
-
-_Say = Callable[[float | None], str]
 
 
 def _bytes(number: float | None) -> str:
@@ -69,7 +63,8 @@ def _seconds(number: float | None) -> str:
     return NOT_MEASURED if number is None else text.latency(number)
 
 
-FIGURES: Final[tuple[tuple[str, str, _Say], ...]] = (
+# Each figure's name in Impact, its label, and how it is written.
+FIGURES: Final[tuple[tuple[str, str, Callable[[float | None], str]], ...]] = (
     ("service_p95", "service p95", _seconds),
     ("intended_p95", "intended p95", _seconds),
     ("wal_bytes_a_write", "WAL a write", _bytes),
@@ -77,24 +72,8 @@ FIGURES: Final[tuple[tuple[str, str, _Say], ...]] = (
 )
 
 
-def impact_table(found: Impact, control: Impact | None) -> Table:
-    """Return the figures of a run, and those of its control beside them where there is one."""
-    columns = [Column("figure"), Column("this run", number=True)]
-    if control is not None:
-        columns += [Column("without tools", number=True), Column("difference", number=True)]
-    rows = []
-    for name, label, say in FIGURES:
-        value = getattr(found, name)
-        row = [label, say(value)]
-        if control is not None:
-            base = getattr(control, name)
-            row += [say(base), against(value, base)]
-        rows.append(tuple(row))
-    return Table(tuple(columns), tuple(rows))
-
-
-def against(value: float | None, base: float | None) -> str:
-    """Return a figure's difference from the control's, in percent; a dash where one is missing."""
-    if value is None or not base:
+def against(figure: float | None, base: float | None) -> str:
+    """Return a figure's difference to the control's, in percent; a dash if one is missing."""
+    if figure is None or not base:
         return text.NOTHING
-    return f"{100 * (value / base - 1):+.0f}%"
+    return f"{100 * (figure / base - 1):+.0f}%"

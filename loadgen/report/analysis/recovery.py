@@ -78,25 +78,30 @@ def interruptions(delivered: Deliveries) -> list[Interruption]:
     That is where a marker waited three times as long as is ordinary, the median, and ten seconds
     longer; what may be the watch's own absence does not count.
     """
-    arrivals = list(delivered.arrivals())
+    arrivals = list(delivered.renewals())
     if len(arrivals) <= _FEWEST:
         raise ValueError(f"only {len(arrivals)} deliveries")
-    usual = median(one.waited for one in arrivals)
+    usual = median(one.oldest_seconds for one in arrivals)
     limit = max(_LONGER * usual, usual + _LEAST_SECONDS)
     found: list[Interruption] = []
     for place, (before, now) in enumerate(pairwise(arrivals), 1):
-        behind = bool(found) and (found[-1].caught_up is None or found[-1].caught_up > now.seen)
-        if now.waited - now.ours > limit and not behind:
-            quick = nearest(sorted(one.took for one in arrivals[:place]), 0.95)
+        behind = bool(found) and (found[-1].caught_up is None or found[-1].caught_up > now.seen_at)
+        if now.oldest_seconds - now.poll_seconds > limit and not behind:
+            quick = nearest(sorted(one.seconds for one in arrivals[:place]), 0.95)
             back = next(
-                (one.seen for one in arrivals[place:] if one.took - one.ours <= quick), None
+                (
+                    one.seen_at
+                    for one in arrivals[place:]
+                    if one.seconds - one.poll_seconds <= quick
+                ),
+                None,
             )
-            waited = timedelta(seconds=now.waited)
-            found.append(Interruption(before.seen, now.seen, waited, back))
+            waited = timedelta(seconds=now.oldest_seconds)
+            found.append(Interruption(before.seen_at, now.seen_at, waited, back))
     last = arrivals[-1]
-    unseen = [row.written_at for row in delivered.rows if row.written_at > last.written]
+    unseen = [row.written_at for row in delivered.markers if row.written_at > last.written_at]
     if unseen and (max(unseen) - min(unseen)).total_seconds() > limit:
-        found.append(Interruption(last.seen, None, max(unseen) - min(unseen), None))
+        found.append(Interruption(last.seen_at, None, max(unseen) - min(unseen), None))
     return found
 
 

@@ -1,7 +1,7 @@
-"""What a run did, as the report judges and shows it: run.json and samples.csv brought together.
+"""What a run did, from run.json, samples.csv and generator.csv, as the report judges and shows it.
 
-A run that ended speaks through run.json; one that did not (killed, or still going on) through its
-last samples, and what the rates asked for is then added up from the samples' targets.
+The figures of a run that ended come from run.json. A run that was killed or is still running has
+none there, so they come from its last samples, and the plan is added up from the samples' targets.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,30 +10,32 @@ from datetime import datetime
 
 from loadgen.record.reader import JournalEvent, Run, Totals
 from loadgen.record.rows import GeneratorSample, Sample, law_holds
-from loadgen.report.analysis.generator import Generator, generator_of
 from loadgen.report.analysis.intervals import (
     Gap,
     Interval,
     Standstill,
-    intervals,
-    skipped_beside,
-    standstill,
+    intervals_between,
+    skipped_in_gaps,
+    standstill_in,
 )
 from loadgen.workload.operations import OPERATIONS, in_order
 
 # A first sample this close to the noted start is the start: a rate over less would be noise.
 _LATE_START_SECONDS = 0.2
 
-# Events of the journal that tables and charts show: the first of them, and as many of the last.
+# Tables and charts show so many events of the journal from its beginning, and as many from its end.
 _EVENTS_AT_EITHER_END = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """One operation over the whole run; None where it is not known."""
+class OperationSummary:
+    """One operation over the whole run; None means not known.
 
-    operation: str
-    asked: float | None
+    `planned` is how many arrivals the rates make, `gained` what the operation's table gained.
+    """
+
+    name: str
+    planned: float | None
     totals: Totals
     in_flight: int
     gained: int | None
@@ -45,6 +47,27 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """Neighbouring samples in which the generator was the bottleneck, by their times."""
+
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """The load's processes: the worst lag in seconds, the busiest as a share of a processor.
+
+    busy_ratio includes the time of waiting for a processor.
+    """
+
+    bottleneck_seconds: int
+    stretches: tuple[Stretch, ...]
+    lag: float
+    busy_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One run, ready to be judged; `samples` and `broken` count moments, not rows."""
 
@@ -52,24 +75,36 @@ class Facts:
     ended: bool
     seconds: float | None
     start: datetime | None
-    operations: tuple[Done, ...]
+    operations: tuple[OperationSummary, ...]
     samples: int
     broken: int
     last_sample: datetime | None
-    parts: Mapping[str, tuple[Interval, ...]]
+    intervals: Mapping[str, tuple[Interval, ...]]
     standstill: Standstill
     gaps: tuple[Gap, ...]
-    skipped_beside_gaps: int
+    skipped_in_gaps: int
     generator: Generator | None
 
     @property
-    def asked(self) -> float:
-        """All that the rates asked for."""
-        return sum(done.asked or 0.0 for done in self.operations)
+    def planned(self) -> float:
+        """How many arrivals the rates make, over all operations."""
+        return sum(operation.planned or 0.0 for operation in self.operations)
 
-    def total(self, outcome: str) -> int:
-        """Return one outcome summed over the operations."""
-        return sum(getattr(done.totals, outcome) for done in self.operations)
+    @property
+    def totals(self) -> Totals:
+        """The outcomes, over all operations."""
+        names = ("offered", "committed", "failed", "skipped", "unknown")
+        return Totals(*(sum(getattr(o.totals, name) for o in self.operations) for name in names))
+
+    @property
+    def in_flight(self) -> int:
+        """How many arrivals have no outcome, over all operations."""
+        return sum(operation.in_flight for operation in self.operations)
+
+    @property
+    def is_poisson(self) -> bool:
+        """Whether arrivals come at random intervals, so that their number is random too."""
+        return self.run.settings.get("arrivals") == "poisson"
 
 
 def facts_of(
@@ -85,43 +120,43 @@ def facts_of(
             broken.add(sample.time)
     start = _start(run, min(times, default=None))
     gaps = tuple(_gap(event) for event in run.journal if event.kind == "gap")
-    parts = {
-        name: tuple(intervals(rows, start, gaps)) if start else ()
+    intervals = {
+        name: tuple(intervals_between(rows, start, gaps)) if start else ()
         for name, rows in by_operation.items()
     }
     ended = run.ended_at is not None
     last = max(times, default=None)
-    lived = (last - start).total_seconds() if last and start else None
+    sampled_seconds = (last - start).total_seconds() if last and start else None
     return Facts(
         run=run,
         ended=ended,
-        seconds=run.duration_seconds if ended else lived,
+        seconds=run.duration_seconds if ended else sampled_seconds,
         start=start,
         operations=tuple(
-            _done(run, name, by_operation.get(name, ()), parts.get(name, ()))
-            for name in _names(run, by_operation)
+            _summary(run, name, by_operation.get(name, ()), intervals.get(name, ()))
+            for name in _operation_names(run, by_operation)
         ),
         samples=len(times),
         broken=len(broken),
         last_sample=last,
-        parts=parts,
-        standstill=standstill(part for several in parts.values() for part in several),
+        intervals=intervals,
+        standstill=standstill_in(i for several in intervals.values() for i in several),
         gaps=gaps,
-        skipped_beside_gaps=sum(skipped_beside(gaps, rows) for rows in by_operation.values()),
-        generator=generator_of(generator),
+        skipped_in_gaps=sum(skipped_in_gaps(gaps, rows) for rows in by_operation.values()),
+        generator=_generator(list(generator)),
     )
 
 
 def shown_events(run: Run) -> tuple[tuple[int, JournalEvent], ...]:
-    """Return the events of the journal that a report shows, numbered: of very many not all."""
+    """Return the journal's events numbered; of very many only the first and the last."""
     numbered = tuple(enumerate(run.journal, 1))
     if len(numbered) <= 2 * _EVENTS_AT_EITHER_END:
         return numbered
     return numbered[:_EVENTS_AT_EITHER_END] + numbered[-_EVENTS_AT_EITHER_END:]
 
 
-def gained(run: Run, operation: str) -> int | None:
-    """Return what the operation's table gained over the run; None where that was not counted."""
+def _gained(run: Run, operation: str) -> int | None:
+    """Return what the operation's table gained over the run; None if that was not counted."""
     if operation not in OPERATIONS:
         return None
     table, counter = OPERATIONS[operation].table, OPERATIONS[operation].counter
@@ -139,7 +174,7 @@ def _start(run: Run, first: datetime | None) -> datetime | None:
     return first if near else started
 
 
-def _names(run: Run, by_operation: Mapping[str, object]) -> list[str]:
+def _operation_names(run: Run, by_operation: Mapping[str, object]) -> list[str]:
     with_rate = [name for name, op in OPERATIONS.items() if op.rate_setting in run.settings]
     return in_order(dict.fromkeys([*with_rate, *run.totals, *by_operation]))
 
@@ -149,19 +184,46 @@ def _gap(event: JournalEvent) -> Gap:
     return Gap(event.at, settled if isinstance(settled, int | float) else 0.0)
 
 
-def _done(run: Run, name: str, rows: Sequence[Sample], parts: Sequence[Interval]) -> Done:
-    totals = run.totals.get(name)
+def _summary(
+    run: Run, name: str, samples: Sequence[Sample], intervals: Sequence[Interval]
+) -> OperationSummary:
+    gained, totals = _gained(run, name), run.totals.get(name)
     if totals is not None:
         left = totals.offered - totals.committed - totals.failed - totals.skipped - totals.unknown
-        return Done(name, run.asked.get(name), totals, left, gained(run, name))
-    if not rows:
-        return Done(name, None, Totals(0, 0, 0, 0, 0), 0, gained(run, name))
-    last = rows[-1]
-    counted = Totals(last.offered, last.committed, last.failed, last.skipped, last.unknown)
-    return Done(name, _asked(rows, parts), counted, last.in_flight, gained(run, name))
+        return OperationSummary(name, run.asked.get(name), totals, left, gained)
+    if not samples:
+        return OperationSummary(name, None, Totals(0, 0, 0, 0, 0), 0, gained)
+    last = samples[-1]
+    totals = Totals(last.offered, last.committed, last.failed, last.skipped, last.unknown)
+    # What the first sample counted was planned too, if that sample is the start.
+    first_is_start = not intervals or samples[0] is not intervals[0].sample
+    planned = samples[0].offered if first_is_start else 0
+    planned_later = sum(interval.seconds * interval.target for interval in intervals)
+    return OperationSummary(name, planned + planned_later, totals, last.in_flight, gained)
 
 
-def _asked(rows: Sequence[Sample], parts: Sequence[Interval]) -> float:
-    """Add up the targets; what a first sample that is itself the start holds was asked for too."""
-    at_start = rows[0].offered if not parts or rows[0] is not parts[0].sample else 0
-    return at_start + sum(part.seconds * part.target for part in parts)
+def _generator(samples: Sequence[GeneratorSample]) -> Generator | None:
+    if not samples:
+        return None
+    return Generator(
+        bottleneck_seconds=sum(sample.bottleneck_seconds for sample in samples),
+        stretches=tuple(_stretches(samples)),
+        lag=max(sample.loop_lag_max for sample in samples),
+        busy_ratio=max(sample.busy_ratio for sample in samples),
+    )
+
+
+def _stretches(samples: Iterable[GeneratorSample]) -> list[Stretch]:
+    """Return the marked stretches; one unmarked sample between two marked ones ends no stretch."""
+    stretches: list[Stretch] = []
+    unmarked = 2
+    for sample in samples:
+        if not sample.bottleneck_seconds:
+            unmarked += 1
+            continue
+        if unmarked <= 1 and stretches:
+            stretches[-1] = Stretch(stretches[-1].first, sample.time)
+        else:
+            stretches.append(Stretch(sample.time, sample.time))
+        unmarked = 0
+    return stretches

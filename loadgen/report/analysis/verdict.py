@@ -1,22 +1,24 @@
-"""Whether a run's figures can be relied on: one sentence first, and the checks behind it.
+"""The verdict on a run as the report shows it: a headline, a sentence, and the checks behind them.
 
-The verdict is `workload.outcome`'s, the same as the load's own; here it gets its headline, and each
-check its words. Whether the generator kept up is told beside it. Pure.
+`workload.outcome` judges, here as at the end of the load; this module hands it the run's facts and
+puts its answer into sentences. Pure.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from loadgen import text as words
-from loadgen.config.thresholds import Judgement, Threshold
-from loadgen.report.analysis import judging
-from loadgen.report.analysis.run import Facts
+from loadgen import text
+from loadgen.config.thresholds import Judged, Judgement, Measured, Quantiles, Threshold
+from loadgen.record.reader import JournalEvent, OperationLatency
+from loadgen.report.analysis.run import Facts, Stretch
 from loadgen.workload.operations import label
-from loadgen.workload.outcome import TOLERANCE, RunVerdict, is_as_asked
+from loadgen.workload.outcome import TOLERANCE, Evidence, RunVerdict, is_as_asked, verdict_of
 
-_WORTH_TELLING: Final = 0.001  # a greater share of skipped or failed belongs in the headline
-_NEARLY_ALL = 0.95  # of what was skipped, for a standstill to explain it
+_HEADLINE_SHARE: Final = 0.001  # a greater share of skipped or failed belongs in the headline
+_NEARLY_ALL: Final = 0.95  # a standstill that explains so much of what was skipped is its cause
+_MOST_STRETCHES: Final = 3
+_INTERRUPTED: Final = 130
 
 Level = Literal["good", "warn", "bad"]
 _ENDINGS: Final = {5: "; it was paused to the end, to protect the source", 130: "; interrupted"}
@@ -24,7 +26,7 @@ _ENDINGS: Final = {5: "; it was paused to the end, to protect the source", 130: 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that must hold for the numbers to be believed, and what was found."""
+    """One thing that must hold for the numbers to be believed, and whether it does."""
 
     level: Level
     name: str
@@ -33,11 +35,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a reader in a hurry needs: how it went, in a headline and a sentence.
+    """How the run went, in a headline, a sentence and checks.
 
-    kept_up and sound are None where the record does not tell. What was skipped while the source
-    took nothing, or as the load had been killed, does not count against the generator. `run` is
-    None if the run has no end.
+    kept_up and sound are None if the record does not show it. What was skipped while the source
+    took no write, or while the load was killed, does not count against the generator. `run` is None
+    if the run has no end.
     """
 
     level: Level
@@ -51,43 +53,111 @@ class Verdict:
 
 
 def judge(facts: Facts, limits: tuple[Threshold, ...] = ()) -> Verdict:
-    """Return the verdict on a run, and what the limits say of it."""
-    run = judging.verdict_on(facts, limits)
+    """Return the verdict on a run, with its limits judged."""
+    run = _run_verdict(facts, limits)
     judgement = run.judgement
-    sound = (_unknown(facts, run), _counters(facts, run), _law(facts, run))
-    bad = any(check.level == "bad" for check in sound)
+    soundness = (_unknown(facts, run), _counters(facts, run), _law(facts, run))
+    is_broken = any(check.level == "bad" for check in soundness)
     kept_up = None
-    if facts.ended and facts.asked:
-        late = judgement.missed_share("skipped") and not _explains(facts)
-        kept_up = not (run.about("offered") or late or judgement.bottleneck)
-    level, headline = _headline(facts, run, kept_up=kept_up, bad=bad)
+    if facts.ended and facts.planned:
+        too_many_skipped = judgement.missed_share("skipped") and not _is_explained(facts)
+        kept_up = not (run.about("offered") or too_many_skipped or judgement.bottleneck)
+    level, headline = _headline(facts, run, kept_up=kept_up, is_broken=is_broken)
     return Verdict(
         level=level,
         headline=headline,
-        sentence=_sentence(facts, sound, run),
+        sentence=_sentence(facts, soundness, run),
         checks=(
-            *_ended(facts, run),
+            *([Check(_level(run), "Verdict", str(run))] if facts.ended else []),
             _offered(facts, run),
             _skipped(facts, judgement),
             _failed(facts),
             *_generator(facts, judgement),
-            *sound,
+            *soundness,
             *_thresholds(judgement),
         ),
         kept_up=kept_up,
-        sound=not run.problems if facts.ended else False if bad else None,
+        sound=not run.problems if facts.ended else False if is_broken else None,
         run=run if facts.ended else None,
         judgement=judgement,
     )
 
 
+def limit_text(name: str, amount: float) -> str:
+    """Return a limit, or what was measured of it, in the unit that its name ends with."""
+    if name.endswith("_share"):
+        return text.share(amount, 1)
+    return f"${amount:,.2f}" if name.endswith("_dollars") else text.latency(amount)
+
+
+def offered_text(offered: int, planned: float) -> str:
+    """Return how many arrivals were offered; the plan has parts of one, chance more or fewer."""
+    arrivals = text.plural(offered, "arrival")
+    if offered - planned >= 1:
+        return f"{arrivals}; the rates ask for {text.whole(planned)}"
+    if planned - offered < 1:
+        return f"all {arrivals} asked for" if offered else "nothing"
+    share = text.share(offered, planned)
+    return f"{text.count(offered)} of {text.whole(planned)} arrivals asked for, {share}"
+
+
+def _run_verdict(facts: Facts, limits: tuple[Threshold, ...]) -> RunVerdict:
+    """Return the verdict by the record; it may differ from the load's, as limits may change."""
+    generator, run = facts.generator, facts.run
+    measured = Measured(
+        seconds=facts.seconds,
+        bottleneck_seconds=generator.bottleneck_seconds if generator else None,
+        total=facts.totals,
+        totals={operation.name: operation.totals for operation in facts.operations},
+        latency_all=_quantiles(run.latency_all),
+        latency={name: _quantiles(latency) for name, latency in run.latency.items()},
+    )
+    gained = {o.name: o.gained for o in facts.operations if o.gained is not None}
+    all_counted = bool(gained) and len(gained) == len(facts.operations)
+    evidence = Evidence(
+        measured,
+        {o.name: o.planned for o in facts.operations if o.planned is not None},
+        gained=gained if all_counted else None,
+        samples=facts.samples,
+        broken_samples=facts.broken,
+        in_flight=facts.in_flight,
+        hard_cases=sum(run.hard_cases.values()),
+        poisson=facts.is_poisson,
+        interrupted=run.exit_code == _INTERRUPTED,
+        paused_by=_paused_by(run.journal),
+    )
+    verdict = verdict_of(evidence, limits)
+    if run.valid is not False or verdict.problems:
+        return verdict
+    was_bottleneck = generator is not None and run.bottleneck_reason is not None
+    if was_bottleneck and run.invalid_reason == run.bottleneck_reason:
+        return verdict
+    reason = run.invalid_reason or "the load itself judged the run invalid"
+    return verdict_of(replace(evidence, seen_by_load=(reason,)), limits)
+
+
+def _quantiles(latency: OperationLatency) -> Quantiles:
+    names = ("p50", "p95", "p99", "max")
+    return {
+        kind: {name: getattr(getattr(latency, kind), name) for name in names}
+        for kind in ("service", "intended")
+    }
+
+
+def _paused_by(journal: Sequence[JournalEvent]) -> str | None:
+    """Return who had the load paused when it ended."""
+    events = (event for event in reversed(journal) if event.kind in {"pause", "resume"})
+    last = next(events, None)
+    return str(last.details.get("by")) if last is not None and last.kind == "pause" else None
+
+
 def _headline(
-    facts: Facts, run: RunVerdict, *, kept_up: bool | None, bad: bool
+    facts: Facts, run: RunVerdict, *, kept_up: bool | None, is_broken: bool
 ) -> tuple[Level, str]:
     if not facts.ended:
-        if bad:
+        if is_broken:
             return "bad", "These numbers can't be relied on"
-        return "warn", "The run has no end: it was killed, or is still going on"
+        return "warn", "The run has no end: it was killed, or is still running"
     level, headline = _delivery(facts, kept_up=kept_up is not False)
     if run.judgement.bottleneck:
         headline = "The generator itself was the bottleneck"
@@ -96,7 +166,7 @@ def _headline(
     if any(problem.subject not in {"written", "offered"} for problem in run.problems):
         headline = "These numbers can't be relied on"
     if missed := run.judgement.missed:
-        headline += f"; {words.plural(len(missed), 'threshold')} missed"
+        headline += f"; {text.plural(len(missed), 'threshold')} missed"
     headline += _ENDINGS.get(run.exit_code, "")
     if run.exit_code == 0:
         return level, headline
@@ -111,152 +181,143 @@ def _level(run: RunVerdict) -> Level:
 
 
 def _delivery(facts: Facts, *, kept_up: bool) -> tuple[Level, str]:
-    """Say how what was asked for was delivered, if nothing worse is to be said."""
-    if not facts.asked:
+    """Return the headline of a run of which nothing worse is known."""
+    if not facts.planned:
         return "warn", "Nothing was asked of the generator"
     if not kept_up:
         return "bad", "The generator did not keep up"
-    if _share(facts, "skipped") > _WORTH_TELLING and _explains(facts):
-        if facts.skipped_beside_gaps:
-            times = words.plural(len(facts.gaps), "time")
+    totals = facts.totals
+    if totals.skipped > _HEADLINE_SHARE * totals.offered and _is_explained(facts):
+        if facts.skipped_in_gaps:
+            times = text.plural(len(facts.gaps), "time")
             return "warn", f"The generator kept up, but it was killed and resumed, {times}"
-        pause = words.duration(facts.standstill.seconds)
+        pause = text.duration(facts.standstill.seconds)
         return "warn", f"The generator kept up, but for {pause} the source took no write"
-    for outcome, of in (("skipped", "arrivals were skipped"), ("failed", "writes failed")):
-        if _share(facts, outcome) > _WORTH_TELLING:
-            share = words.share(facts.total(outcome), facts.total("offered"))
-            return "warn", f"The generator kept up; {share} of the {of}"
+    for number, ending in (
+        (totals.skipped, "arrivals were skipped"),
+        (totals.failed, "writes failed"),
+    ):
+        if number > _HEADLINE_SHARE * totals.offered:
+            share = text.share(number, totals.offered)
+            return "warn", f"The generator kept up; {share} of the {ending}"
     return "good", "The generator kept up"
 
 
-def _ended(facts: Facts, run: RunVerdict) -> list[Check]:
-    """Return the verdict in the terminal's words; nothing of a run without an end."""
-    if not facts.ended:
-        return []
-    return [Check(_level(run), "Verdict", str(run))]
+def _is_explained(facts: Facts) -> bool:
+    """Tell whether nearly all skipped arrivals fell due while source or load were down."""
+    explained = max(facts.standstill.skipped, facts.skipped_in_gaps)
+    return explained >= _NEARLY_ALL * facts.totals.skipped > 0
 
 
-def _explains(facts: Facts) -> bool:
-    explained = max(facts.standstill.skipped, facts.skipped_beside_gaps)
-    return explained >= _NEARLY_ALL * facts.total("skipped") > 0
-
-
-def _sentence(facts: Facts, sound: Sequence[Check], run: RunVerdict) -> str:
-    """Say it all in one sentence: offered, skipped, failed, rows and the law."""
+def _sentence(facts: Facts, soundness: Sequence[Check], run: RunVerdict) -> str:
+    """Return what was written, what was not, and whether the tables confirm it."""
     if not facts.samples and not facts.ended:
-        return "It left no sample behind, so nothing is known of what it did."
-    offered, asked = facts.total("offered"), facts.asked
-    if not offered and not asked:
-        part = "nothing, as it was asked for nothing"
-    elif abs(offered - asked) < 1 + 1e-6 * asked:
-        part = f"all {words.plural(offered, 'arrival')} asked for" if offered else "nothing"
-    elif facts.run.settings.get("arrivals") == "poisson":
-        arrivals = words.plural(offered, "arrival")
-        part = f"{arrivals}, where chance gives {words.whole(asked)} on average"
-    elif offered > asked:
-        part = f"{words.plural(offered, 'arrival')}, where the rates ask for {words.whole(asked)}"
-    else:
-        part = f"{words.share(offered, asked)} of the {words.whole(asked)} arrivals asked for"
-    skipped, failed = (_part_of(facts, outcome) for outcome in ("skipped", "failed"))
-    done = words.plural(facts.total("committed"), "write")
-    text = f"It offered {part}, skipped {skipped} and saw {failed} fail; {done} were committed"
-    unsound = [check.finding for check in sound if check.level == "bad"]
+        return "The run left no sample, so nothing is known of what it did."
+    problems = [check.finding for check in soundness if check.level == "bad"]
     if facts.ended:
-        unsound += [problem.text for problem in run.about("offered", "written", "load")]
-        unsound += [run.judgement.bottleneck] if run.judgement.bottleneck else []
-    if unsound:
-        return f"{words.first_capital('; '.join(unsound))}. {text}."
-    if not facts.ended:
-        return f"{text} up to the last sample at {words.moment(facts.last_sample)}."
-    samples = words.plural(facts.samples, "sample")
-    without = facts.run.seconds_without_sample
-    missing = f"; for {words.duration(without)} there was none" if without else ""
-    return (
-        f"{text}, as many as the rows show, and the accounting law held in all {samples}{missing}."
-    )
+        problems += [problem.text for problem in run.about("offered", "written", "load")]
+        problems += [run.judgement.bottleneck] if run.judgement.bottleneck else []
+    sentences = [f"{text.first_capital('; '.join(problems))}."] if problems else []
+    if facts.totals.offered or not problems:
+        until = f"up to the last sample at {text.moment(facts.last_sample)}, "
+        sentences.append(text.first_capital(("" if facts.ended else until) + _written(facts)))
+    if facts.totals.offered:
+        sentences.append(_unwritten(facts, confirmed=facts.ended and not problems))
+    if not problems and (seconds := facts.run.seconds_without_sample):
+        sentences.append(f"For {text.duration(seconds)} there was no sample.")
+    return " ".join(sentences)
 
 
-def _part_of(facts: Facts, outcome: str) -> str:
-    number = facts.total(outcome)
-    if not number:
-        return "none"
-    return f"{words.count(number)} ({words.share(number, facts.total('offered'))})"
+def _written(facts: Facts) -> str:
+    """Return how many of the rows that were planned, or else fell due, were written."""
+    totals, planned = facts.totals, facts.planned
+    offered, committed = totals.offered, totals.committed
+    if not offered:
+        return "the load wrote nothing."
+    as_planned = abs(offered - planned) < 1 + 1e-6 * planned
+    rows = text.plural(offered, "planned row" if as_planned else "offered row")
+    if committed == offered:
+        written = f"the load wrote {'all' if offered > 1 else 'the'} {rows}"
+    else:
+        written = f"the load wrote {text.count(committed)} of the {rows}"
+    if as_planned:
+        return f"{written}."
+    if facts.is_poisson:
+        return f"{written}; on average, its random arrivals are {text.whole(planned)}."
+    if offered > planned:
+        return f"{written}; the rates ask for {text.whole(planned)}."
+    return f"{written}, {text.share(offered, planned)} of the {text.whole(planned)} planned."
 
 
-def _share(facts: Facts, outcome: str) -> float:
-    offered = facts.total("offered")
-    return facts.total(outcome) / offered if offered else 0.0
-
-
-def of_asked(offered: int, asked: float) -> str:
-    """Say how many arrivals were offered; rates ask for parts of one, chance for more or fewer."""
-    if offered - asked >= 1:
-        return f"{words.plural(offered, 'arrival')}, where the rates ask for {words.whole(asked)}"
-    if asked - offered < 1:
-        return f"all {words.plural(offered, 'arrival')} asked for" if offered else "nothing"
-    return (
-        f"{words.count(offered)} of {words.whole(asked)} arrivals asked for, "
-        f"{words.share(offered, asked)}"
-    )
+def _unwritten(facts: Facts, *, confirmed: bool) -> str:
+    """Return how many arrivals failed or were skipped."""
+    totals = facts.totals
+    parts = []
+    if totals.skipped:
+        share = text.share(totals.skipped, totals.offered)
+        verb = "was" if totals.skipped == 1 else "were"
+        parts.append(f"{text.count(totals.skipped)} ({share}) {verb} skipped")
+    if totals.failed:
+        share = text.share(totals.failed, totals.offered)
+        parts.append(f"{text.count(totals.failed)} ({share}) failed")
+    unwritten = text.listed(parts) if parts else "None failed or was skipped"
+    return f"{unwritten}, and the tables confirm the count." if confirmed else f"{unwritten}."
 
 
 def _offered(facts: Facts, run: RunVerdict) -> Check:
-    name, offered = "Offered as asked", facts.total("offered")
-    finding = of_asked(offered, facts.asked)
+    name = "Offered as asked"
+    finding = offered_text(facts.totals.offered, facts.planned)
     if not facts.ended:
         return Check("warn", name, f"{finding} so far")
     if run.about("offered"):
-        poisson = facts.run.settings.get("arrivals") == "poisson"
         off = [
-            label(done.operation).lower()
-            for done in facts.operations
-            if done.asked is not None
-            and not is_as_asked(done.totals.offered, done.asked, poisson=poisson)
+            label(operation.name).lower()
+            for operation in facts.operations
+            if operation.planned is not None
+            and not is_as_asked(
+                operation.totals.offered, operation.planned, poisson=facts.is_poisson
+            )
         ]
-        limit = "chance allows" if poisson else f"{TOLERANCE:.1%}"
-        return Check("bad", name, f"{finding}; off by more than {limit}: {words.listed(off)}")
+        limit = "chance allows" if facts.is_poisson else f"{TOLERANCE:.1%}"
+        return Check("bad", name, f"{finding}; off by more than {limit}: {text.listed(off)}")
     return Check("good", name, finding)
 
 
 def _skipped(facts: Facts, judgement: Judgement) -> Check:
-    skipped = facts.total("skipped")
+    skipped, limit = facts.totals.skipped, facts.run.settings.get("lateness_limit_seconds")
+    in_time = "in time"
+    if isinstance(limit, int | float):
+        in_time = f"within {text.duration(limit)} of the due time"
     if not skipped:
-        return Check("good", "Skipped", f"none: a connection was free {_in_time(facts)}")
-    part, still = words.share(skipped, facts.total("offered")), facts.standstill
-    finding = f"{words.plural(skipped, 'arrival')} ({part}): no connection free {_in_time(facts)}"
-    explained = _explains(facts)
-    if beside := facts.skipped_beside_gaps:
-        finding += f"; {words.count(beside)} as the load had been killed"
-    elif explained:
-        several = "all" if still.skipped == skipped else f"{words.count(still.skipped)} of them"
-        pause = words.duration(still.seconds)
+        return Check("good", "Skipped", f"none: a connection was free {in_time}")
+    share, standstill = text.share(skipped, facts.totals.offered), facts.standstill
+    finding = f"{text.plural(skipped, 'arrival')} ({share}): no connection free {in_time}"
+    if facts.skipped_in_gaps:
+        finding += f"; {text.count(facts.skipped_in_gaps)} while the load was killed"
+    elif _is_explained(facts):
+        is_all = standstill.skipped == skipped
+        several = "all" if is_all else f"{text.count(standstill.skipped)} of them"
+        pause = text.duration(standstill.seconds)
         finding += f"; {several} in or beside {pause} in which the source took no write"
     return Check("bad" if judgement.missed_share("skipped") else "warn", "Skipped", finding)
 
 
-def _in_time(facts: Facts) -> str:
-    limit = facts.run.settings.get("lateness_limit_seconds")
-    if not isinstance(limit, int | float):
-        return "in time"
-    return f"within {words.duration(limit)} of the due time"
-
-
 def _failed(facts: Facts) -> Check:
-    failed = facts.total("failed")
+    failed = facts.totals.failed
     if not failed:
         return Check("good", "Failed", "none: the source refused no write")
-    part = words.share(failed, facts.total("offered"))
-    return Check("warn", "Failed", f"{words.plural(failed, 'write')} ({part}); see Failures")
+    share = text.share(failed, facts.totals.offered)
+    return Check("warn", "Failed", f"{text.plural(failed, 'write')} ({share}); see Failures")
 
 
 def _generator(facts: Facts, judgement: Judgement) -> list[Check]:
-    """Say how the load's own processes did; nothing where that was not measured."""
-    name, own = "Generator", facts.generator
-    if own is None:
+    """Return how the load's processes did; nothing if that was not measured."""
+    name, generator = "Generator", facts.generator
+    if generator is None:
         return []
-    if not own.bottleneck_seconds:
-        lag = words.latency(own.lag)
-        busy = f"{min(1.0, own.busy_ratio):.0%}"
+    if not generator.bottleneck_seconds:
+        lag = text.latency(generator.lag)
+        busy = f"{min(1.0, generator.busy_ratio):.0%}"
         return [
             Check(
                 "good",
@@ -265,67 +326,85 @@ def _generator(facts: Facts, judgement: Judgement) -> list[Check]:
                 f"took or awaited {busy} of a processor",
             )
         ]
-    when = judging.stretches_words(own.stretches)
-    share = words.share(min(own.bottleneck_seconds, facts.seconds or 0), facts.seconds or 0)
+    seconds = generator.bottleneck_seconds
+    share = text.share(min(seconds, facts.seconds or 0), facts.seconds or 0)
     finding = (
-        f"the bottleneck itself in {words.duration(own.bottleneck_seconds)} ({share}): "
-        f"samples of {when} UTC"
+        f"the bottleneck itself in {text.duration(seconds)} ({share}): "
+        f"samples of {_stretches(generator.stretches)} UTC"
     )
     return [Check("bad" if judgement.bottleneck else "warn", name, finding)]
 
 
+def _stretches(stretches: tuple[Stretch, ...]) -> str:
+    """Return when the generator was the bottleneck, by the samples' times."""
+    shown = [
+        f"{stretch.first:%H:%M:%S}"
+        + (f" to {stretch.last:%H:%M:%S}" if stretch.last > stretch.first else "")
+        for stretch in stretches[:_MOST_STRETCHES]
+    ]
+    if len(stretches) > _MOST_STRETCHES:
+        shown.append(f"{text.count(len(stretches) - _MOST_STRETCHES)} times more")
+    return text.listed(shown)
+
+
 def _thresholds(judgement: Judgement) -> list[Check]:
-    """Say how many limits were held."""
-    name, results = "Thresholds", judgement.results
-    if judgement.missed:
-        return [Check("bad", name, f"missed: {judging.missed_words(judgement.missed)}")]
-    passed = sum(found.verdict == "pass" for found in results)
-    text = f"{words.count(passed)} of {words.plural(len(results), 'limit')} passed"
-    left = len(results) - passed
-    if not left:
-        return [Check("good", name, text)]
-    return [Check("warn", name, f"{text}; see Thresholds")]
+    """Return how many limits were held, or the first that was missed with its figures."""
+    name, limits, missed = "Thresholds", judgement.results, judgement.missed
+    if missed:
+        more = f" and {text.plural(len(missed) - 1, 'other')}" if len(missed) > 1 else ""
+        return [Check("bad", name, f"missed: {_missed(missed[0])}{more}")]
+    passed = sum(limit.verdict == "pass" for limit in limits)
+    finding = f"{text.count(passed)} of {text.plural(len(limits), 'limit')} passed"
+    if passed == len(limits):
+        return [Check("good", name, finding)]
+    return [Check("warn", name, f"{finding}; see Thresholds")]
+
+
+def _missed(limit: Judged) -> str:
+    threshold = limit.threshold
+    measured = limit_text(threshold.name, limit.measured or 0.0)
+    return f"{threshold}: {measured}, limit {limit_text(threshold.name, threshold.limit)}"
 
 
 def _unknown(facts: Facts, run: RunVerdict) -> Check:
-    name, unknown = "Fate of every write", facts.total("unknown")
+    name, unknown = "Fate of every write", facts.totals.unknown
     if not facts.ended:
-        left = unknown + sum(done.in_flight for done in facts.operations)
+        left = unknown + facts.in_flight
         if not left:
             return Check("good", name, "known up to the last sample")
-        finding = f"{words.plural(left, 'arrival')} unfinished at the last sample"
-        return Check("warn", name, finding)
+        return Check("warn", name, f"{text.plural(left, 'arrival')} unfinished at the last sample")
     if run.about("unknown"):
-        return Check("bad", name, f"{words.plural(unknown, 'write')} could not be looked up")
-    if open_at_end := run.about("in flight"):
-        return Check("bad", name, open_at_end[0].text)
+        return Check("bad", name, f"{text.plural(unknown, 'write')} could not be looked up")
+    if in_flight := run.about("in flight"):
+        return Check("bad", name, in_flight[0].text)
     return Check("good", name, "known: no write was left unknown")
 
 
 def _counters(facts: Facts, run: RunVerdict) -> Check:
-    name = "Counters equal rows"
-    if any(done.gained is None for done in facts.operations) or not facts.operations:
+    name, operations = "Counters equal rows", facts.operations
+    if any(operation.gained is None for operation in operations) or not operations:
         level: Level = "bad" if facts.ended else "warn"
         return Check(level, name, "the rows were not counted at the end of the run")
     if run.about("rows"):
         wrong = [
-            f"{label(done.operation).lower()}: {words.count(done.totals.committed)}"
-            f" committed, but the tables gained {words.count(done.gained)}"
-            for done in facts.operations
-            if not done.agrees
+            f"{label(operation.name).lower()}: "
+            f"{text.count(operation.totals.committed)} committed, "
+            f"but the tables gained {text.count(operation.gained)}"
+            for operation in operations
+            if not operation.agrees
         ]
         return Check("bad", name, "; ".join(wrong))
     if run.about("written"):
         return Check("warn", name, "nothing was committed, so there is nothing to compare")
-    gained = words.count(sum(done.gained or 0 for done in facts.operations))
+    gained = text.count(sum(operation.gained or 0 for operation in operations))
     return Check("good", name, f"the tables gained {gained} changes, exactly those counted")
 
 
 def _law(facts: Facts, run: RunVerdict) -> Check:
-    name, samples = "Accounting law", words.plural(facts.samples, "sample")
+    name, samples = "Accounting law", text.plural(facts.samples, "sample")
     if not facts.samples:
         return Check("bad" if facts.ended else "warn", name, "there are no samples to judge it by")
     if run.about("law"):
-        return Check("bad", name, f"broken in {words.count(facts.broken)} of {samples}")
+        return Check("bad", name, f"broken in {text.count(facts.broken)} of {samples}")
     law = "offered = committed + failed + skipped + unknown + in flight"
     return Check("good", name, f"{law}, in all {samples}")

@@ -1,17 +1,25 @@
-"""The report's charts, one an operation: rates against the target, latency, what was not done.
+"""The report's charts of the load: for each operation its rates, latency, and unwritten arrivals.
 
 House style: no frame, hairline grid, the operation's name in its colour, a sentence that says what
-is to be seen, units at the axes, lines named where they end. Pure: values in, drawings out.
+the chart shows, units at the axes, each line's name at its end. Pure.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from loadgen import text
-from loadgen.report.analysis.downsample import Span, Step
+from loadgen.report.analysis.intervals import (
+    FEW_ARRIVALS,
+    Interval,
+    RunningTotal,
+    Span,
+    downsample,
+    running_totals,
+)
+from loadgen.report.analysis.run import Facts, OperationSummary, shown_events
 from loadgen.report.charts.palette import LIGHT, color_name
 from loadgen.report.charts.svg import Drawing, draw
 from loadgen.workload.operations import label
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_MOST_BARS = 80
 _NAME_GAP = 0.085  # between two names at the ends of lines, as a share of the axes' height
 _MOST_NUMBERED_MARKS = 12
 _FEW_POINTS = 40  # a line through fewer shows its points
@@ -32,16 +41,30 @@ End = tuple[float, str, str]  # a line's last value, its name, its colour
 
 
 @dataclass(frozen=True, slots=True)
+class ChartList:
+    """The charts of a report, in three groups; a group without anything to show is empty."""
+
+    rates: tuple[Drawing, ...]
+    latency: tuple[Drawing, ...]
+    unwritten: tuple[Drawing, ...]
+
+    def files(self) -> dict[str, tuple[Drawing, ...]]:
+        """Return the groups that have charts, by the name of the file that holds them."""
+        groups = {"rates": self.rates, "latency": self.latency, "undone": self.unwritten}
+        return {name: drawings for name, drawings in groups.items() if drawings}
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
-    """Something of the journal on the time axis; `label` is its number there."""
+    """An event of the journal on the time axis; `label` is its number there."""
 
     seconds: float
     label: str
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """What the charts of a run share: the length of the time axis (seconds), and its marks."""
+class TimeAxis:
+    """The time axis that all charts of a run share: its length in seconds, and its marks."""
 
     length: float
     marks: tuple[Mark, ...] = ()
@@ -49,15 +72,111 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class ChartTitle:
-    """What stands above a chart: the operation, and in a sentence what is to be seen."""
+    """The operation above a chart, and the sentence that says what the chart shows."""
 
     operation: str
-    says: str
+    sentence: str
 
     @property
     def color(self) -> str:
         """The operation's colour."""
         return LIGHT[color_name(self.operation)]
+
+
+def charts(facts: Facts) -> ChartList:
+    """Return the charts of a run."""
+    spans = {name: downsample(intervals) for name, intervals in facts.intervals.items()}
+    axis = _axis(facts, spans)
+    shown = [operation for operation in facts.operations if spans.get(operation.name)]
+    return ChartList(
+        rates=tuple(
+            _rates(operation, facts.intervals[operation.name], spans[operation.name], axis)
+            for operation in shown
+            if operation.totals.offered
+        ),
+        latency=_latency(facts, axis),
+        unwritten=tuple(
+            _unwritten(operation, facts.intervals[operation.name], axis)
+            for operation in shown
+            if operation.totals.skipped or operation.totals.failed
+        ),
+    )
+
+
+def _axis(facts: Facts, spans: Mapping[str, Sequence[Span]]) -> TimeAxis:
+    start = facts.start
+    marks = tuple(
+        Mark((event.at - start).total_seconds(), str(number))
+        for number, event in shown_events(facts.run)
+        if start is not None
+    )
+    return TimeAxis(max((line[-1].end for line in spans.values() if line), default=0.0), marks)
+
+
+def _rates(
+    operation: OperationSummary,
+    intervals: Sequence[Interval],
+    spans: Sequence[Span],
+    axis: TimeAxis,
+) -> Drawing:
+    title = ChartTitle(operation.name, _rates_sentence(operation))
+    if (operation.planned or operation.totals.offered) < FEW_ARRIVALS:
+        return draw_running_totals(title, running_totals(intervals), axis)
+    return draw_rates(title, spans, axis)
+
+
+def _latency(facts: Facts, axis: TimeAxis) -> tuple[Drawing, ...]:
+    spans = {
+        operation.name: downsample(facts.intervals[operation.name], smooth=False)
+        for operation in facts.operations
+        if operation.name in facts.intervals
+    }
+    timed = {name: line for name, line in spans.items() if any(span.intended for span in line)}
+    limits = latency_limits(list(timed.values()))
+    if limits is None:
+        return ()
+    return tuple(
+        draw_latency(ChartTitle(name, _latency_sentence(facts, name)), line, axis, limits)
+        for name, line in timed.items()
+    )
+
+
+def _unwritten(
+    operation: OperationSummary, intervals: Sequence[Interval], axis: TimeAxis
+) -> Drawing:
+    seconds = sum(i.seconds for i in intervals if i.skipped or i.failed)
+    counts = [f"{text.count(number)} {name}" for name, number in _skipped_and_failed(operation)]
+    duration = text.duration(max(1, round(seconds)))
+    title = ChartTitle(operation.name, f"{text.listed(counts)}, within {duration} of the run.")
+    return draw_unwritten(title, downsample(intervals, _MOST_BARS, smooth=False), axis)
+
+
+def _rates_sentence(operation: OperationSummary) -> str:
+    committed, offered = operation.totals.committed, operation.totals.offered
+    if committed == offered == 1:
+        return "The one arrival was committed."
+    if committed == offered:
+        return f"All {text.count(offered)} arrivals were committed."
+
+    def part(number: int) -> str:
+        return text.count(number) if offered < FEW_ARRIVALS else text.share(number, offered)
+
+    rest = [f"{part(number)} {name}" for name, number in _skipped_and_failed(operation)]
+    ending = f"; {', '.join(rest)}" if rest else ""
+    return f"{part(committed)} of {text.plural(offered, 'arrival')} were committed{ending}."
+
+
+def _skipped_and_failed(operation: OperationSummary) -> list[tuple[str, int]]:
+    counts = (("skipped", operation.totals.skipped), ("failed", operation.totals.failed))
+    return [(name, number) for name, number in counts if number]
+
+
+def _latency_sentence(facts: Facts, operation: str) -> str:
+    latency = facts.run.latency.get(operation)
+    if latency is None or latency.service.p95 is None:
+        return "p95 of each sample; the run has no end yet."
+    service, intended = text.latency(latency.service.p95), text.latency(latency.intended.p95)
+    return f"95% of writes took {service} from sending, {intended} from their due time."
 
 
 def rate_unit(per_second: float) -> tuple[float, str]:
@@ -67,7 +186,7 @@ def rate_unit(per_second: float) -> tuple[float, str]:
     return (60, "per minute") if per_second >= 1 / 6 else (3600, "per hour")
 
 
-def draw_rates(title: ChartTitle, spans: Sequence[Span], frame: Frame) -> Drawing:
+def draw_rates(title: ChartTitle, spans: Sequence[Span], axis: TimeAxis) -> Drawing:
     """Draw what was offered and committed beside the target, in a unit that suits the target."""
     seconds, unit = rate_unit(max(span.target for span in spans))
     color, ink = title.color, LIGHT["ink"]
@@ -88,15 +207,17 @@ def draw_rates(title: ChartTitle, spans: Sequence[Span], frame: Frame) -> Drawin
         _plain_ticks(axes)
         name_ends(axes, _three_ends(target[-1], offered[-1], committed[-1], color))
 
-    return _chart("rate", unit, title, frame, paint)
+    return _chart("rate", unit, title, axis, paint)
 
 
-def draw_steps(title: ChartTitle, steps: Sequence[Step], frame: Frame) -> Drawing:
-    """Draw counts so far beside those asked for: of few arrivals a rate would show chance."""
+def draw_running_totals(
+    title: ChartTitle, totals: Sequence[RunningTotal], axis: TimeAxis
+) -> Drawing:
+    """Draw counts so far beside the plan; a rate of few arrivals would show chance."""
     color, ink = title.color, LIGHT["ink"]
-    at, last = [step.at for step in steps], steps[-1]
-    asked, offered, committed = (
-        [getattr(step, name) for step in steps] for name in ("asked", "offered", "committed")
+    at, last = [total.at for total in totals], totals[-1]
+    planned, offered, committed = (
+        [getattr(total, name) for total in totals] for name in ("planned", "offered", "committed")
     )
 
     def paint(axes: "Axes") -> None:
@@ -104,29 +225,24 @@ def draw_steps(title: ChartTitle, steps: Sequence[Step], frame: Frame) -> Drawin
         axes.fill_between(at, committed, **shape)
         axes.step(at, offered, where="post", color=LIGHT["muted"], linewidth=1.0)
         axes.step(at, committed, where="post", color=color, linewidth=1.5)
-        axes.plot(at, asked, color=ink, linewidth=1.0, linestyle=_DASHES)
-        axes.set_ylim(0, 1.15 * max(last.asked, last.offered, 1))
+        axes.plot(at, planned, color=ink, linewidth=1.0, linestyle=_DASHES)
+        axes.set_ylim(0, 1.15 * max(last.planned, last.offered, 1))
         _plain_ticks(axes, whole=True)
-        ends = _three_ends(last.asked, last.offered, last.committed, color, target="asked")
+        ends = _three_ends(last.planned, last.offered, last.committed, color, target="asked")
         name_ends(axes, ends)
 
-    return _chart("rate", "arrivals so far", title, frame, paint)
+    return _chart("rate", "arrivals so far", title, axis, paint)
 
 
 def draw_latency(
-    title: ChartTitle, spans: Sequence[Span], frame: Frame, limits: tuple[float, float]
+    title: ChartTitle, spans: Sequence[Span], axis: TimeAxis, limits: tuple[float, float]
 ) -> Drawing:
     """Draw p95 of service and of intended latency; the shade reaches up to the worst sample's."""
     color, muted = title.color, LIGHT["muted"]
     times = [(span.begin + span.end) / 2 for span in spans]
     service, worst_service, intended, worst = (
-        [math.nan if value is None else value for value in values]
-        for values in (
-            [span.service for span in spans],
-            [span.worst_service for span in spans],
-            [span.intended for span in spans],
-            [span.worst_intended for span in spans],
-        )
+        [math.nan if (p95 := getattr(span, name)) is None else p95 for span in spans]
+        for name in ("service", "worst_service", "intended", "worst_intended")
     )
 
     def paint(axes: "Axes") -> None:
@@ -134,29 +250,29 @@ def draw_latency(
         axes.set_ylim(limits[0] / 1.5, limits[1] * 1.8)
         axes.fill_between(times, service, worst_service, color=muted, alpha=0.25, linewidth=0)
         axes.fill_between(times, intended, worst, color=color, alpha=0.3, linewidth=0)
-        for values, line_color, width in ((service, muted, 1.0), (intended, color, 1.5)):
-            axes.plot(times, values, color=line_color, linewidth=width)
-            axes.plot(times, _dots(values), "o", color=line_color, markersize=2.2, mew=0)
+        for line, line_color, width in ((service, muted, 1.0), (intended, color, 1.5)):
+            axes.plot(times, line, color=line_color, linewidth=width)
+            axes.plot(times, _dots(line), "o", color=line_color, markersize=2.2, mew=0)
         latency_ticks(axes)
         ends = [(_last(service), "service", muted), (_last(intended), "intended", color)]
         name_ends(axes, ends)
 
-    return _chart("latency", "p95, log scale", title, frame, paint)
+    return _chart("latency", "p95, log scale", title, axis, paint)
 
 
 def latency_limits(series: Sequence[Sequence[Span]]) -> tuple[float, float] | None:
     """Return the least and the greatest latency of all charts, so that they share one scale."""
-    found = [
-        value
+    latencies = [
+        latency
         for spans in series
         for s in spans
-        for value in (s.service, s.worst_service, s.intended, s.worst_intended)
-        if value
+        for latency in (s.service, s.worst_service, s.intended, s.worst_intended)
+        if latency
     ]
-    return (min(found), max(found)) if found else None
+    return (min(latencies), max(latencies)) if latencies else None
 
 
-def draw_undone(title: ChartTitle, spans: Sequence[Span], frame: Frame) -> Drawing:
+def draw_unwritten(title: ChartTitle, spans: Sequence[Span], axis: TimeAxis) -> Drawing:
     """Draw how many arrivals were skipped and how many writes failed, a bar a span."""
     edges = [spans[0].begin, *(span.end for span in spans)]
     skipped = [span.skipped for span in spans]
@@ -179,34 +295,34 @@ def draw_undone(title: ChartTitle, spans: Sequence[Span], frame: Frame) -> Drawi
         _plain_ticks(axes, whole=True)
         name_ends(axes, names)
 
-    return _chart("undone", f"arrivals in {width}", title, frame, paint)
+    return _chart("undone", f"arrivals in {width}", title, axis, paint)
 
 
 def _chart(
-    kind: str, unit: str, title: ChartTitle, frame: Frame, paint: Callable[["Axes"], None]
+    kind: str, unit: str, title: ChartTitle, axis: TimeAxis, paint: Callable[["Axes"], None]
 ) -> Drawing:
     operation, muted = label(title.operation), LIGHT["muted"]
 
     def whole(figure: "Figure", axes: "Axes") -> None:
         paint(axes)
-        time_axis(axes, frame)
+        draw_time_axis(axes, axis)
         figure.text(0.005, 0.955, operation, color=title.color, weight="bold", size=12, va="center")
-        figure.text(0.005, 0.875, title.says, size=10.5, va="center")
+        figure.text(0.005, 0.875, title.sentence, size=10.5, va="center")
         figure.text(0.005, 0.785, unit, color=muted, size=9.5, va="center")
 
-    return draw(f"{kind}-{title.operation}", f"{operation}: {title.says}", whole)
+    return draw(f"{kind}-{title.operation}", f"{operation}: {title.sentence}", whole)
 
 
-def time_axis(axes: "Axes", frame: Frame) -> None:
-    """Make the axis one of time, with the journal's marks."""
-    seconds, unit = next((s, unit) for least, s, unit in _TIME_UNITS if frame.length >= least)
-    axes.set_xlim(0, frame.length)
-    step = _round_step(frame.length / seconds / 6, _HOUR_STEPS if unit == "hours" else _STEPS)
-    ticks = [i * step for i in range(int(frame.length / seconds / step * 1.0001) + 1)]
+def draw_time_axis(axes: "Axes", axis: TimeAxis) -> None:
+    """Draw the time axis, with the journal's marks."""
+    seconds, unit = next((s, unit) for least, s, unit in _TIME_UNITS if axis.length >= least)
+    axes.set_xlim(0, axis.length)
+    step = _round_step(axis.length / seconds / 6, _HOUR_STEPS if unit == "hours" else _STEPS)
+    ticks = [i * step for i in range(int(axis.length / seconds / step * 1.0001) + 1)]
     axes.set_xticks([tick * seconds for tick in ticks], [text.quantity(tick) for tick in ticks])
     style: dict[str, Any] = {"color": LIGHT["muted"], "size": 9.5}
     axes.text(1.045, -0.035, unit, transform=axes.transAxes, va="top", **style)
-    marks = [mark for mark in frame.marks if 0 <= mark.seconds <= frame.length]
+    marks = [mark for mark in axis.marks if 0 <= mark.seconds <= axis.length]
     for mark in marks:
         axes.axvline(mark.seconds, color=LIGHT["muted"], linewidth=0.7, linestyle=(0, (1, 1.6)))
         if len(marks) <= _MOST_NUMBERED_MARKS:
@@ -224,11 +340,11 @@ def _plain_ticks(axes: "Axes", *, whole: bool = False) -> None:
 
     steps = [1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10]
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=whole, steps=steps, min_n_ticks=2))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.quantity(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: text.quantity(tick)))
 
 
 def latency_ticks(axes: "Axes") -> None:
-    """Make the other axis one of times, on a log scale."""
+    """Draw the other axis as latencies, on a log scale."""
     from matplotlib.ticker import (  # noqa: PLC0415 - as in svg.draw
         FuncFormatter,
         LogLocator,
@@ -239,23 +355,23 @@ def latency_ticks(axes: "Axes") -> None:
     subs = (1.0,) if high > 100 * low else (1.0, 3.0) if high > 20 * low else (1.0, 2.0, 5.0)
     axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.latency(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: text.latency(tick)))
 
 
 def _three_ends(
-    asked: float, offered: float, committed: float, color: str, target: str = "target"
+    planned: float, offered: float, committed: float, color: str, target: str = "target"
 ) -> list[End]:
     muted, ink = LIGHT["muted"], LIGHT["ink"]
-    return [(committed, "committed", color), (offered, "offered", muted), (asked, target, ink)]
+    return [(committed, "committed", color), (offered, "offered", muted), (planned, target, ink)]
 
 
 def name_ends(axes: "Axes", ends: Sequence[End]) -> None:
-    """Write each line's name where it ends, kept apart where they end together."""
+    """Write each line's name at its end, moved apart if lines end together."""
     to_share = axes.transAxes.inverted()
     heights = [
-        float(to_share.transform(axes.transData.transform((0, value)))[1])
-        for value, _, _ in ends
-        if math.isfinite(value)
+        float(to_share.transform(axes.transData.transform((0, last)))[1])
+        for last, _, _ in ends
+        if math.isfinite(last)
     ]
     named = [end for end in ends if math.isfinite(end[0])]
     # Equal heights keep the order in which they were given, the first lowest.
@@ -277,17 +393,17 @@ def _apart(heights: Sequence[float]) -> list[float]:
     return [base + i * _NAME_GAP for i, base in enumerate(bases)]
 
 
-def _dots(values: Sequence[float]) -> list[float]:
-    """Return the values that need a dot: all where they are few, else those without neighbours."""
-    if sum(map(math.isfinite, values)) <= _FEW_POINTS:
-        return list(values)
-    padded = [math.nan, *values, math.nan]
+def _dots(line: Sequence[float]) -> list[float]:
+    """Return the points that need a dot: all if they are few, else those without neighbours."""
+    if sum(map(math.isfinite, line)) <= _FEW_POINTS:
+        return list(line)
+    padded = [math.nan, *line, math.nan]
     alone = [
         math.isnan(before) and math.isnan(after)
         for before, after in zip(padded, padded[2:], strict=False)
     ]
-    return [value if lone else math.nan for value, lone in zip(values, alone, strict=True)]
+    return [point if is_alone else math.nan for point, is_alone in zip(line, alone, strict=True)]
 
 
-def _last(values: Sequence[float]) -> float:
-    return next((value for value in reversed(values) if math.isfinite(value)), math.nan)
+def _last(line: Sequence[float]) -> float:
+    return next((point for point in reversed(line) if math.isfinite(point)), math.nan)

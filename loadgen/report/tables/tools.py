@@ -120,7 +120,9 @@ def _case(case: CaseOutcome) -> str:
 def _freshness(delivered: Mapping[str, Deliveries], plans: Mapping[str, float]) -> Table:
     rows = []
     for tool, found in delivered.items():
-        waits = [row.poll_seconds or 0.0 for row in found.rows if row.delivery_seconds is not None]
+        waits = [
+            row.poll_seconds or 0.0 for row in found.markers if row.delivery_seconds is not None
+        ]
         times = (
             found.quantile(0.5),
             found.p95,
