@@ -99,7 +99,7 @@ def results_text(
     warning: str = "",
 ) -> str:
     """Return the file; `warning` says why the run's figures may mean little."""
-    by_name = {tool.tool: tool for tool in tools}
+    by_name = {tool.name: tool for tool in tools}
     names = tuple(dict.fromkeys([*annotations.tools, *by_name]))
     shown = [by_name.get(name, ToolSummary(name)) for name in names]
     scores = [_score(tool, rules, annotations) for tool in shown]
@@ -171,7 +171,7 @@ def _matrix(
     rows = []
     for key, label in _LABELS.items():
         if key in _MANUAL:
-            cells = [_raw(annotations.cells.get(key, {}).get(tool.tool, "")) for tool in tools]
+            cells = [_raw(annotations.cells.get(key, {}).get(tool.name, "")) for tool in tools]
             rows.append((label, "yours", *cells))
         elif key == "score":
             rows.append((label, "loadgen", *map(_score_cell, scores)))
@@ -181,18 +181,18 @@ def _matrix(
             rows.append((label, "loadgen", *(_measured_cell(key, tool) for tool in tools)))
     for label, (author, *cells) in annotations.added.items():
         by_tool = dict(zip(annotations.tools, cells, strict=True))
-        own = (_raw(by_tool.get(tool.tool, "")) for tool in tools)
+        own = (_raw(by_tool.get(tool.name, "")) for tool in tools)
         rows.append((_raw(label), _raw(author), *own))
-    columns = [*map(Column, _FIRST_COLUMNS), *(Column(tool.tool) for tool in tools)]
+    columns = [*map(Column, _FIRST_COLUMNS), *(Column(tool.name) for tool in tools)]
     return Table(tuple(columns), tuple(rows))
 
 
 def _measured_cell(key: str, tool: ToolSummary) -> str:
     figures, basis = {
-        "cost": (tool.paid, _cost_basis(tool)),
+        "cost": (tool.cost, _cost_basis(tool)),
         "snowflake_efficiency": (tool.warehouse_use, "Snowflake's own views"),
-        "correctness": (tool.correct, "every row and column compared"),
-        "freshness": (tool.fresh, "markers, timed on one clock"),
+        "correctness": (tool.correctness, "every row and column compared"),
+        "freshness": (tool.freshness, "markers, timed on one clock"),
     }[key]
     if figures is None or str(figures) == NOT_MEASURED:
         return NOT_MEASURED
@@ -200,14 +200,14 @@ def _measured_cell(key: str, tool: ToolSummary) -> str:
 
 
 def _cost_basis(tool: ToolSummary) -> str:
-    if tool.paid is None:
+    if tool.cost is None:
         return ""
-    basis = f"basis: {tool.paid.basis or 'nothing priced'}"
-    return f"a month at this rate {tool.paid.month} by list; {basis}" if tool.paid.month else basis
+    basis = f"basis: {tool.cost.basis or 'nothing priced'}"
+    return f"a month at this rate {tool.cost.month} by list; {basis}" if tool.cost.month else basis
 
 
 def _score(tool: ToolSummary, rules: Rules, annotations: Annotations) -> Score | None:
-    cells = {key: annotations.cells.get(key, {}).get(tool.tool, "") for key in _MANUAL}
+    cells = {key: annotations.cells.get(key, {}).get(tool.name, "") for key in _MANUAL}
     return decision.score(rules, tool.figures(), cells)
 
 
@@ -247,7 +247,7 @@ def _score_section(
     sums = (f"{_number(score.total)} of {_number(score.most)}" for score in known)
     rows.append(("Sum", "", *sums))
     columns = [Column("criterion"), Column("weight", number=True)]
-    columns += [Column(tool.tool) for tool in tools]
+    columns += [Column(tool.name) for tool in tools]
     yield "## Score"
     yield "Weight x points, of 10 at most; the weights and the scale are decision.toml's."
     yield markdown_table(Table(tuple(columns), tuple(rows)))
@@ -269,7 +269,7 @@ def _limits_section(tools: Sequence[ToolSummary], rules: Rules) -> Iterator[obje
         for number, limit in enumerate(decision.limits(rules, {}))
     ]
     columns = [Column("figure"), Column("at most", number=True)]
-    columns += [Column(tool.tool) for tool in tools]
+    columns += [Column(tool.name) for tool in tools]
     yield "## Limits"
     yield "A tool over one of them is no-go. What was not measured leaves the answer open."
     yield markdown_table(Table(tuple(columns), tuple(rows)))

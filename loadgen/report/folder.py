@@ -20,11 +20,10 @@ from loadgen.record.reader import (
     read_slots,
 )
 from loadgen.record.verify import Verification
-from loadgen.report.analysis.compare import RunSummary
+from loadgen.report.analysis.compare import Control, RunSummary, control_for, summary_of
 from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.recovery import recovery_of
 from loadgen.report.analysis.run import Facts, facts_of
-from loadgen.report.analysis.run_summary import Control, control_for, study_in
 from loadgen.report.analysis.verdict import Verdict
 from loadgen.report.charts.freshness import age_series
 from loadgen.report.decision_matrix import Annotations, read_annotations, results_text
@@ -65,7 +64,7 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     """
     options = options or ReportOptions()
     annotations = _annotations(folder)
-    summary = study_in(folder)
+    summary = summary_of(folder)
     control = None if options.control is None else control_for(summary, options.control)
     facts = facts_of(summary.run, read_samples(folder), read_generator(folder))
     _set_matplotlib_folder()
@@ -84,10 +83,10 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     replace_file(markdown, report.markdown.encode())
     replace_file(html, report.html.encode())
     results = None
-    if summary.standings or annotations is not None:
+    if summary.tools or annotations is not None:
         results = folder / RESULTS_FILE
         title, warning = f"Results of run {facts.run.run_id}", _warning(report.verdict)
-        tools, annotations = summary.standings, annotations or Annotations()
+        tools, annotations = summary.tools, annotations or Annotations()
         text = results_text(title, tools, options.rules, annotations, warning)
         replace_file(results, text.encode())
     drawn = tuple(charts / name for name in report.charts)
@@ -97,9 +96,9 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
 def _context(
     folder: Path, summary: RunSummary, start: datetime | None, control: Control | None
 ) -> ReportContext:
-    tools, verified = summary.standings, Verification.of(folder)
-    delivered = {tool.tool: tool.fresh for tool in tools if tool.fresh is not None}
-    intervals = {tool.tool: tool.paid.syncs_every for tool in tools if tool.paid is not None}
+    tools, verified = summary.tools, Verification.of(folder)
+    delivered = {tool.name: tool.freshness for tool in tools if tool.freshness is not None}
+    intervals = {tool.name: tool.cost.syncs_every for tool in tools if tool.cost is not None}
     plans = {tool: seconds for tool, seconds in intervals.items() if seconds is not None}
     return ReportContext(
         tools=tools,

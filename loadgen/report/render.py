@@ -19,10 +19,10 @@ from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
 from loadgen.record.costs import Costs
 from loadgen.record.reader import Run
+from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.impact import Impact
 from loadgen.report.analysis.recovery import Recovery
 from loadgen.report.analysis.run import Facts
-from loadgen.report.analysis.run_summary import Control
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.charts import palette, svg
@@ -114,7 +114,7 @@ def render(
         "thresholds": load.thresholds(verdict.judgement),
         "impact": load.impact(context.impact, control.impact if control else None),
         "planned": load.planned(facts),
-        "settings": load.settings(facts, [tool.tool for tool in context.tools]),
+        "settings": load.settings(facts, [tool.name for tool in context.tools]),
         "outcomes": load.outcomes(facts),
         "latency": load.latency(facts.run),
         "failures": load.failures(facts),
@@ -144,12 +144,12 @@ def _missing(context: ReportContext) -> list[str]:
     missing = [] if context.copies else [_MISSING_COPIES]
     for tool in context.tools:
         parts = (
-            ("its copy was not verified", tool.correct),
-            ("its freshness was not watched", tool.fresh),
-            ("its cost was not collected", tool.paid),
+            ("its copy was not verified", tool.correctness),
+            ("its freshness was not watched", tool.freshness),
+            ("its cost was not collected", tool.cost),
         )
         if left_out := [sentence for sentence, figures in parts if figures is None]:
-            missing.append(f"{tool.tool}: {', '.join(left_out)}.")
+            missing.append(f"{tool.name}: {', '.join(left_out)}.")
     missing += [] if context.costs else [_MISSING_COSTS]
     missing += [] if context.control else [_MISSING_CONTROL]
     return [*missing, _NEVER_MEASURED]

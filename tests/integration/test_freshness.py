@@ -18,7 +18,7 @@ from loadgen.errors import DestinationError, SourceError
 from loadgen.record.reader import read_freshness, read_markers, read_slots
 from loadgen.record.rows import MarkerSample
 from loadgen.record.writer import RunRecord
-from loadgen.report.analysis.run_summary import study_in
+from loadgen.report.analysis.compare import summary_of
 from loadgen.source.markers import write_marker
 from loadgen.source.postgres import connect
 from loadgen.tools.readers.marker_probe import Destination
@@ -210,7 +210,7 @@ def test_a_tool_that_delivers_nothing_is_counted_by_its_unseen_markers(
         process = spawn("-m", "loadgen", "watch", cwd=project, env=env, measured=False)
         wait_for(lambda: len(list(read_markers(path))) >= 5, "five markers")
         assert not rows(project / "reports")
-        assert study_in(path).standings[0].sentence.split("; ")[1].startswith("0 of ")
+        assert summary_of(path).tools[0].sentence.split("; ")[1].startswith("0 of ")
         process.send_signal(stopped)
         said, _ = process.communicate(timeout=60)
     written = len(list(read_markers(path)))

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from loadgen.cli import main
-from loadgen.commands.compare import blocks
+from loadgen.commands.compare import tables
 from loadgen.record.verify import Verification
 from loadgen.record.writer import RunRecord
-from loadgen.report.analysis.compare import differences
-from loadgen.report.analysis.run_summary import study_in
+from loadgen.report.analysis.compare import differences, summary_of
 from loadgen.report.folder import ReportOptions, write_report
 from tests.pages import page_of
 from tests.records import START, VERIFIED_COPY, Made, marker, write_run
@@ -51,7 +50,7 @@ def change(folder: Path, **changed: object) -> None:
     """Change the run's record; settings are added to those that there are."""
     record = RunRecord.open(folder)
     if isinstance(settings := changed.get("settings"), Mapping):
-        changed["settings"] = {**study_in(folder).run.settings, **settings}
+        changed["settings"] = {**summary_of(folder).run.settings, **settings}
     record.update_run(**changed)
 
 
@@ -141,10 +140,11 @@ def test_together_and_in_turn_are_not_alike(reports: Path) -> None:
     alone = write_run(reports, Made(), "alone")
     Verification(tools={"first": VERIFIED_COPY}).write(alone)
     texts = [
-        one.text for one in differences([study_in(reports / name) for name in ("tools", "alone")])
+        difference.text
+        for difference in differences([summary_of(reports / name) for name in ("tools", "alone")])
     ]
     assert any("ran together in some runs and not in others" in text for text in texts)
-    assert differences([study_in(alone), study_in(alone)]) == []
+    assert differences([summary_of(alone), summary_of(alone)]) == []
 
 
 def test_warehouses_of_another_size_are_warned_of(reports: Path) -> None:
@@ -167,7 +167,7 @@ def test_warehouses_of_another_size_are_warned_of(reports: Path) -> None:
         },
     }
     (reports / "tools" / "costs.json").write_text(json.dumps(costs))
-    (found,) = differences([study_in(reports / "tools")])
+    (found,) = differences([summary_of(reports / "tools")])
     assert found.text.endswith("first of tools X-Small Gen1, second of tools Small Gen1")
 
 
@@ -190,9 +190,10 @@ def test_a_restart_of_the_server_leaves_its_processor_time_unknown(reports: Path
     assert page.row("impact", "WAL a write") == ["not measured"]
 
 
-def test_a_wide_table_is_cut_into_blocks() -> None:
-    """Each block repeats the labels, and none is wider than the terminal but for one column."""
-    table = [("tool", "aaaa", "bbbb", "cccc"), ("heading",), ("x", "1", "2", "3")]
-    found = [[line for line in block if line[:1].strip()] for block in blocks(table, 16)]
-    assert found[0] == ["tool  aaaa  bbbb", "x        1     2"]
-    assert found[1] == ["tool  cccc", "x        3"]
+def test_a_wide_table_is_cut_into_several() -> None:
+    """Each repeats the labels, and none is wider than the terminal but for one column."""
+    rows = [("tool", "aaaa", "bbbb", "cccc"), ("heading",), ("x", "1", "2", "3")]
+    first, second = tables(rows, 21)
+    assert first.rows == (("tool", "aaaa", "bbbb"), (), ("heading",), ("x", "1", "2"))
+    assert second.rows == (("tool", "cccc"), (), ("heading",), ("x", "3"))
+    assert len(list(tables(rows, 20))) == 3

@@ -32,4 +32,4 @@ def test_it_names_each_tool_and_fits_a_phone() -> None:
         assert drawn.shape.width == shape.width
         assert ">one<" in drawn.body
         assert ">two<" in drawn.body
-        assert "How old each copy was" in drawn.says
+        assert "How old each copy was" in drawn.description

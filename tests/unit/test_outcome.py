@@ -18,7 +18,7 @@ from loadgen.load.live_changes import Pause
 from loadgen.record.reader import load_run, read_generator, read_samples
 from loadgen.record.rows import GeneratorSample
 from loadgen.record.writer import RunRecord
-from loadgen.report.analysis.compare import RunSummary, differences, plain
+from loadgen.report.analysis.compare import RunSummary, as_json, differences
 from loadgen.report.analysis.run import facts_of
 from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.folder import write_report
@@ -244,7 +244,7 @@ def test_one_verdict_in_all_places(
     warned = [one.text for one in differences([summary, summary])]
     assert any("is invalid" in text for text in warned) is not valid
     assert bool(warned) is (expected != 0)
-    runs = cast("list[dict[str, object]]", plain([summary], [])["runs"])
+    runs = cast("list[dict[str, object]]", as_json([summary], [])["runs"])
     assert runs[0]["exit_code"] == expected
 
 

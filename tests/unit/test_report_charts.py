@@ -62,14 +62,14 @@ def test_where_nothing_went_wrong_nothing_is_drawn_of_it(tmp_path: Path) -> None
 def test_the_sentence_says_what_is_to_be_seen(tmp_path: Path) -> None:
     """Titles are sentences, and their figures are the record's."""
     found = drawn(tmp_path, Made(seconds=300, outage=(100, 130), refused_every=100))
-    assert found.rates[0].says == (
+    assert found.rates[0].description == (
         "New orders: 89.33% of 3,000 arrivals were committed; 9.67% skipped, 1.00% failed."
     )
-    assert found.latency[0].says == (
+    assert found.latency[0].description == (
         "New orders: 95% of writes took 3.1 ms from sending, 4.65 ms from their due time."
     )
-    assert found.unwritten[1].says == "New events: 580 skipped, within 29 s of the run."
-    assert found.unwritten[3].says == "Soft deletes: 6 skipped, within 6 s of the run."
+    assert found.unwritten[1].description == "New events: 580 skipped, within 29 s of the run."
+    assert found.unwritten[3].description == "Soft deletes: 6 skipped, within 6 s of the run."
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_few_arrivals_are_told_in_words(rate: float, sentence: str, tmp_path: Pa
     """One and few are said as a person would, and drawn one by one."""
     found = drawn(tmp_path, Made(rates=RATES | {"soft_delete_user": rate}))
     last = found.rates[-1]
-    assert last.says == f"Soft deletes: {sentence}"
+    assert last.description == f"Soft deletes: {sentence}"
     assert "arrivals so far" in texts(last.inline())
     assert "arrivals so far" not in texts(found.rates[0].inline())
 
@@ -95,7 +95,7 @@ def test_an_operation_of_which_nothing_was_due_is_not_drawn(rate: float, tmp_pat
 def test_a_run_without_an_end_shows_latency_by_sample(tmp_path: Path) -> None:
     """Quantiles of the whole run are only known at its end."""
     found = drawn(tmp_path, Made(ended=False))
-    assert found.latency[0].says.endswith("p95 of each sample; the run has no end yet.")
+    assert found.latency[0].description.endswith("p95 of each sample; the run has no end yet.")
 
 
 def test_a_run_without_commits_has_no_latency(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from loadgen.record.reader import read_deliveries
 from loadgen.record.rows import ExpectedMarker, SlotSample
 from loadgen.record.verify import ClockOffset, Finding, ToolVerification, Verification
 from loadgen.record.writer import RunRecord
+from loadgen.report.analysis.compare import summary_of
 from loadgen.report.analysis.deliveries import by_tool
-from loadgen.report.analysis.run_summary import study_in
 from loadgen.report.folder import write_report
 from loadgen.report.tables.tools import copies_of
 from loadgen.verify.cases import CaseFindings, judged_cases
@@ -115,7 +115,7 @@ def test_markers_that_are_only_known_as_written_count_as_not_seen(tmp_path: Path
         for row in copies_of(Verification(), by_tool(read_deliveries(path)), []).freshness.rows
     }
     assert rows == {"some": ("23", "2", "1 s"), "still": ("0", "25", "24 s")}
-    tools = {one.tool: one for one in study_in(path).standings}
+    tools = {tool.name: tool for tool in summary_of(path).tools}
     assert tools["still"].figures()["freshness_p95_seconds"] is None
 
 

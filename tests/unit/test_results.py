@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from loadgen.config.decision import Rules
 from loadgen.errors import RecordError
 from loadgen.report.analysis.deliveries import Deliveries
-from loadgen.report.analysis.tool_summary import Correct, ToolSummary
+from loadgen.report.analysis.tool_summary import Correctness, ToolSummary
 from loadgen.report.decision_matrix import (
     Annotations,
     blank_results,
@@ -22,10 +22,10 @@ from tests.records import START, VERIFIED, Made, marker, write_run
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "docs" / "sample"
-RIGHT = Correct("right", 2_000, {}, 0)
+RIGHT = Correctness("right", 2_000, {}, 0)
 STANDINGS = (
     ToolSummary("one", RIGHT, Deliveries([marker(k, 1.0) for k in range(20)])),
-    ToolSummary("t|w*o", Correct("wrong", 10, {"missing": 2, "lossy": 7}, 0)),
+    ToolSummary("t|w*o", Correctness("wrong", 10, {"missing": 2, "lossy": 7}, 0)),
 )
 RULES = Rules({"correctness": 2, "ux": 1}, {"wrong_rows": 0}, {"wrong_rows": 4}, {"wrong_rows": 0})
 
@@ -50,9 +50,11 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
     """Figures with their basis, the score as it is summed up, a limit that is exceeded."""
     text = written()
     assert cells(text, "Correctness")[1] == (
-        "right: nothing wrong in 2,000 rows; every row and column compared"
+        "right: all 2,000 rows match; every row and column compared"
     )
-    assert cells(text, "Freshness")[1].startswith("changes arrive in 1 s (median), 1 s (p95), of 20")
+    assert cells(text, "Freshness")[1].startswith(
+        "changes arrive in 1 s (median), 1 s (p95), of 20"
+    )
     assert cells(text, "Cost") == ["loadgen", "not measured", "not measured"]
     assert cells(text, "Limits") == ["loadgen", "go", "no-go: wrong_rows 2, limit 0"]
     assert ["Correctness", "2", "2 x 10 = 20", "2 x 5 = 10"] in markdown_tables(text)
@@ -64,7 +66,7 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
 
 def test_a_late_copy_leaves_the_decision_open() -> None:
     """Nothing is known to be wrong, and not all is known."""
-    late = ToolSummary("one", Correct("late", 10, {}, 0, {"missing": 3}))
+    late = ToolSummary("one", Correctness("late", 10, {}, 0, {"missing": 3}))
     text = results_text("Results", (late,), RULES, Annotations())
     assert cells(text, "Correctness")[1].startswith(
         "late: nothing wrong, not due yet 3 missing in 10 rows"
@@ -114,7 +116,7 @@ def test_whatever_is_typed_is_kept_or_refused(typed: list[str]) -> None:
         ("## Notes", "## Our notes"),
         ("## Notes", "## Notes on all"),
         ("<!-- loadgen wrote this", "<!-- we wrote this"),
-        ("| right: nothing wrong", "| we think it is right: nothing wrong"),
+        ("| right: all 2,000", "| we think it is right: all 2,000"),
         ("| not measured ", "| $500, says the invoice "),
         ("## Decision matrix\n", "## Decision matrix\n\nA sentence of ours.\n"),
         ("\n## Score", "\nA sentence of ours.\n\n## Score"),

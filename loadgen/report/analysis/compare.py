@@ -1,60 +1,79 @@
-"""Runs and tools side by side: one table, and what keeps them from being compared. Pure.
+"""Runs and their tools as they are compared: what differs, and one table of all figures.
 
-A column is a tool of a run, or a run without tools: that is the control, and the others' impact on
-the source is shown against it. Runs of another workload are refused; circumstances are warned of.
+A column is a tool of a run, or a run without tools. That one is the control: the others' impact on
+the source is shown against it. Runs of different workloads are refused; other differences, such as
+another machine, are warnings.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
-from loadgen import text as words
+from loadgen import text
 from loadgen.costs import text as money
-from loadgen.record.costs import Total
+from loadgen.errors import RecordError
+from loadgen.record.costs import Costs, Total
+from loadgen.record.reader import load_run, read_deliveries
 from loadgen.record.run import Run
-from loadgen.report.analysis.deliveries import Deliveries
+from loadgen.record.verify import Verification
+from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.analysis.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
-from loadgen.report.analysis.tool_summary import ToolSummary
+from loadgen.report.analysis.tool_summary import ToolSummary, tool_summaries
 from loadgen.workload.operations import RATE_SETTINGS
 from loadgen.workload.outcome import verdict_words
 
-# What makes it another workload; circumstances of the source that change what is measured.
+# Settings that make the workload.
 _WORKLOAD: Final = (
     *RATE_SETTINGS.values(), "arrivals", "event_bytes", "hot_users", "pipeline_depth",
     "initial_users", "initial_orders", "initial_events",
 )  # fmt: skip
-_SAME_LENGTH: Final = 0.01  # runs whose lengths differ by less are as long
+_SAME_LENGTH: Final = 0.01  # a smaller difference in length is none
 Level = Literal["refused", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run and how the tools under test in it stand."""
+    """One run and its tools under test."""
 
     run: Run
-    standings: tuple[ToolSummary, ...]
+    tools: tuple[ToolSummary, ...]
 
     @property
     def name(self) -> str:
-        """What its columns are headed by."""
+        """The heading of its columns."""
         return self.run.run_id
 
     @property
     def is_control(self) -> bool:
         """Whether no tool was under test."""
-        return not self.standings
+        return not self.tools
+
+    @property
+    def tool_names(self) -> str:
+        """Its tools, for a sentence."""
+        return ", ".join(tool.name for tool in self.tools)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A run of the same load without tools: its impact, and what else was different."""
+
+    run_id: str
+    impact: Impact
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something in which the runs are not alike, and whether they can be compared all the same."""
+    """Something in which the runs differ, and whether they can be compared nevertheless."""
 
     level: Level
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ComparedColumn:
     """One column of the table."""
 
     summary: RunSummary
@@ -63,41 +82,63 @@ class Subject:
     control: Impact | None
 
 
-def differences(studies: Sequence[RunSummary]) -> list[Difference]:
-    """Return what the runs differ in, refusals first."""
-    found = [*_other_workload(studies), *_other_circumstances(studies)]
-    return sorted(found, key=lambda one: one.level != "refused")
+def summary_of(folder: Path) -> RunSummary:
+    """Return the run in the folder, with its tools under test."""
+    verified, delivered = Verification.of(folder), by_tool(read_deliveries(folder))
+    return RunSummary(load_run(folder), tool_summaries(verified, delivered, Costs.of(folder)))
 
 
-def subjects(studies: Sequence[RunSummary]) -> list[Subject]:
-    """Return the columns: each tool of each run, the control's own first."""
-    control = next((summary for summary in studies if summary.is_control), None)
+def control_for(summary: RunSummary, folder: Path) -> Control:
+    """Return the run in `folder` as the control of another.
+
+    Raises RecordError if tools were under test in it, or it had another workload.
+    """
+    control = summary_of(folder)
+    differing = differences([summary, control])
+    reasons = [difference.text for difference in differing if difference.level == "refused"]
+    if not control.is_control:
+        reasons = [f"it had {control.tool_names}"]
+    if reasons:
+        lines = "\n".join(f"run {control.name} is no control: {reason}" for reason in reasons)
+        raise RecordError(f"{lines}\nname a run of the same load without tools")
+    warnings = tuple(difference.text for difference in differing)
+    return Control(control.name, impact_of(control.run), warnings)
+
+
+def differences(summaries: Sequence[RunSummary]) -> list[Difference]:
+    """Return how the runs differ, refusals first."""
+    return [*_refusals(summaries), *_warnings(summaries)]
+
+
+def columns_of(summaries: Sequence[RunSummary]) -> list[ComparedColumn]:
+    """Return the columns: each tool of each run, the control's column first."""
+    control = next((summary for summary in summaries if summary.is_control), None)
     base = impact_of(control.run) if control else None
     return [
-        Subject(summary, tool, impact_of(summary.run), None if summary is control else base)
-        for summary in sorted(studies, key=lambda summary: summary is not control)
-        for tool in summary.standings or (None,)
+        ComparedColumn(summary, tool, impact_of(summary.run), None if summary is control else base)
+        for summary in sorted(summaries, key=lambda summary: summary is not control)
+        for tool in summary.tools or (None,)
     ]
 
 
-def rows(columns: Sequence[Subject]) -> list[tuple[str, ...]]:
+def rows(columns: Sequence[ComparedColumn]) -> list[tuple[str, ...]]:
     """Return the table's rows: a label, then a cell for each column; a label alone is a heading."""
-    found: list[tuple[str, ...]] = []
+    table: list[tuple[str, ...]] = []
     for heading, figures in _ROWS:
-        found.append((heading,))
-        found += [(label, *(say(one) for one in columns)) for label, say in figures]
-    return found
+        table.append((heading,))
+        table += [(label, *map(cell, columns)) for label, cell in figures]
+    return table
 
 
-def plain(studies: Sequence[RunSummary], found: Sequence[Difference]) -> dict[str, object]:
+def as_json(summaries: Sequence[RunSummary], differing: Sequence[Difference]) -> dict[str, object]:
     """Return what a program wants: each run's figures and its tools', and the differences."""
     return {
-        "differences": [{"level": one.level, "text": one.text} for one in found],
-        "runs": [_plain_run(summary) for summary in studies],
+        "differences": [{"level": each.level, "text": each.text} for each in differing],
+        "runs": [_run_json(summary) for summary in summaries],
     }
 
 
-def _plain_run(summary: RunSummary) -> dict[str, object]:
+def _run_json(summary: RunSummary) -> dict[str, object]:
     run, impact = summary.run, impact_of(summary.run)
     return {
         "run_id": run.run_id,
@@ -108,213 +149,190 @@ def _plain_run(summary: RunSummary) -> dict[str, object]:
         "valid": run.valid,
         "exit_code": run.exit_code,
         "totals": {
-            outcome: sum(getattr(totals, outcome) for totals in run.totals.values())
+            outcome: _total(run, outcome)
             for outcome in ("offered", "committed", "failed", "skipped", "unknown")
         },
         "source": {name: getattr(impact, name) for name, _, _ in FIGURES},
-        "tools": {one.tool: _plain_tool(one) for one in summary.standings},
+        "tools": {tool.name: _tool_json(tool) for tool in summary.tools},
     }
 
 
-def _plain_tool(one: ToolSummary) -> dict[str, object]:
-    correct, fresh, paid = one.correct, one.fresh, one.paid
+def _tool_json(tool: ToolSummary) -> dict[str, object]:
+    correctness, freshness, cost = tool.correctness, tool.freshness, tool.cost
     return {
-        **one.figures(),
-        "verdict": correct.verdict if correct else None,
-        "findings": dict(correct.found) if correct else None,
-        "late": dict(correct.late) if correct else None,
-        "rows_compared": correct.rows if correct else None,
-        "freshness_p50_seconds": fresh.quantile(0.5) if fresh else None,
-        "delivered": len(fresh.seconds) if fresh else None,
-        "not_seen": fresh.not_seen if fresh else None,
-        "oldest_unseen_seconds": fresh.oldest_unseen if fresh else None,
-        "priced_dollars": format(paid.total.amount, "f") if paid else None,
-        "lines_not_priced": paid.total.unpriced if paid else None,
+        **tool.figures(),
+        "verdict": correctness.verdict if correctness else None,
+        "findings": dict(correctness.findings) if correctness else None,
+        "late": dict(correctness.late) if correctness else None,
+        "rows_compared": correctness.rows if correctness else None,
+        "freshness_p50_seconds": freshness.quantile(0.5) if freshness else None,
+        "delivered": len(freshness.seconds) if freshness else None,
+        "not_seen": freshness.not_seen if freshness else None,
+        "oldest_unseen_seconds": freshness.oldest_unseen if freshness else None,
+        "priced_dollars": format(cost.total.amount, "f") if cost else None,
+        "lines_not_priced": cost.total.unpriced if cost else None,
     }
 
 
-def _other_workload(studies: Sequence[RunSummary]) -> Iterator[Difference]:
-    for summary in studies:
+def _total(run: Run, outcome: str) -> int:
+    return sum(getattr(totals, outcome) for totals in run.totals.values())
+
+
+def _refusals(summaries: Sequence[RunSummary]) -> Iterator[Difference]:
+    """Yield how the workloads differ."""
+    for summary in summaries:
         if summary.run.ended_at is None:
             yield Difference("refused", f"run {summary.name} has no end")
-    yield from _unlike(studies, "refused", "seed", lambda run: run.seed)
-    yield from _unlike(studies, "refused", "profile", lambda run: run.profile)
-    yield from _unlike(studies, "refused", "the choice of hard cases", _hard_cases)
+    yield from _unequal(summaries, "refused", "seed", lambda run: run.seed)
+    yield from _unequal(summaries, "refused", "profile", lambda run: run.profile)
+    yield from _unequal(
+        summaries,
+        "refused",
+        "the choice of hard cases",
+        lambda run: " and ".join(sorted(run.hard_cases)) or "none",
+    )
     for name in _WORKLOAD:
-        yield from _unlike(studies, "refused", name.upper(), _setting(name))
-    lengths = [summary.run.duration_seconds or 0.0 for summary in studies]
+        yield from _unequal(summaries, "refused", name.upper(), _key("settings", name))
+    lengths = [summary.run.duration_seconds or 0.0 for summary in summaries]
     if max(lengths) - min(lengths) > _SAME_LENGTH * max(lengths):
-        told = _told(studies, lambda run: words.duration(run.duration_seconds))
-        yield Difference("refused", f"the lengths differ: {told}")
+        listed = _by_run(summaries, lambda run: text.duration(run.duration_seconds))
+        yield Difference("refused", f"the lengths differ: {listed}")
 
 
-def _other_circumstances(studies: Sequence[RunSummary]) -> Iterator[Difference]:
-    for summary in studies:
+def _warnings(summaries: Sequence[RunSummary]) -> Iterator[Difference]:
+    """Yield how runs of the same workload differ."""
+    for summary in summaries:
         if summary.run.valid is False:
-            why = summary.run.invalid_reason or "its record does not say why"
-            yield Difference("warning", f"run {summary.name} is invalid: {why}")
+            reason = summary.run.invalid_reason or "its record does not say why"
+            yield Difference("warning", f"run {summary.name} is invalid: {reason}")
         elif summary.run.exit_code:
-            text = f"run {summary.name} did not pass: {verdict_words(summary.run.exit_code)}"
-            yield Difference("warning", text)
-    names = dict.fromkeys(name for summary in studies for name in summary.run.source)
-    for name in names:
-        yield from _unlike(studies, "warning", f"the source's {name}", _source(name))
+            verdict = verdict_words(summary.run.exit_code)
+            yield Difference("warning", f"run {summary.name} did not pass: {verdict}")
+    for name in dict.fromkeys(name for summary in summaries for name in summary.run.source):
+        yield from _unequal(summaries, "warning", f"the source's {name}", _key("source", name))
     for name in ("cpu", "cores", "memory_bytes"):
-        yield from _unlike(studies, "warning", f"the machine's {name}", _machine(name))
-    counts = {len(summary.standings) for summary in studies if summary.standings}
-    if len(counts) > 1 or (len(counts) == 1 and counts != {1} and _in_turn(studies)):
-        told = ", ".join(
-            f"{summary.name} {', '.join(one.tool for one in summary.standings)}"
-            for summary in studies
-            if summary.standings
-        )
-        yield Difference("warning", f"tools ran together in some runs and not in others: {told}")
-    yield from _other_warehouses(studies)
-
-
-def _in_turn(studies: Sequence[RunSummary]) -> bool:
-    """Tell whether the runs had other tools."""
-    sets = {
-        frozenset(one.tool for one in summary.standings) for summary in studies if summary.standings
+        yield from _unequal(summaries, "warning", f"the machine's {name}", _key("machine", name))
+    with_tools = [summary for summary in summaries if summary.tools]
+    counts = {len(summary.tools) for summary in with_tools}
+    sets = {frozenset(tool.name for tool in summary.tools) for summary in with_tools}
+    if len(counts) > 1 or (len(sets) > 1 and counts != {1}):
+        listed = ", ".join(f"{summary.name} {summary.tool_names}" for summary in with_tools)
+        yield Difference("warning", f"tools ran together in some runs and not in others: {listed}")
+    warehouses = {
+        f"{tool.name} of {summary.name}": tool.warehouse_use.warehouse
+        for summary in summaries
+        for tool in summary.tools
+        if tool.warehouse_use is not None
     }
-    return len(sets) > 1
+    if len(set(warehouses.values())) > 1:
+        listed = ", ".join(f"{tool} {size or 'not shown'}" for tool, size in warehouses.items())
+        yield Difference("warning", f"size or generation of the warehouses differ: {listed}")
 
 
-def _other_warehouses(studies: Sequence[RunSummary]) -> Iterator[Difference]:
-    found = {
-        f"{one.tool} of {summary.name}": one.warehouse_use.warehouse
-        for summary in studies
-        for one in summary.standings
-        if one.warehouse_use is not None
-    }
-    if len(set(found.values())) > 1:
-        told = ", ".join(f"{name} {kind or 'not shown'}" for name, kind in found.items())
-        yield Difference("warning", f"size or generation of the warehouses differ: {told}")
-
-
-def _unlike(
-    studies: Sequence[RunSummary], level: Level, what: str, value: Callable[[Run], object]
+def _unequal(
+    summaries: Sequence[RunSummary], level: Level, name: str, of: Callable[[Run], object]
 ) -> Iterator[Difference]:
-    if len({repr(value(summary.run)) for summary in studies}) > 1:
-        yield Difference(level, f"{what} differs: {_told(studies, value)}")
+    if len({repr(of(summary.run)) for summary in summaries}) > 1:
+        yield Difference(level, f"{name} differs: {_by_run(summaries, of)}")
 
 
-def _told(studies: Sequence[RunSummary], value: Callable[[Run], object]) -> str:
-    return ", ".join(f"{summary.name} {words.value(value(summary.run))}" for summary in studies)
+def _by_run(summaries: Sequence[RunSummary], of: Callable[[Run], object]) -> str:
+    return ", ".join(f"{summary.name} {text.value(of(summary.run))}" for summary in summaries)
 
 
-def _verdict(run: Run) -> str:
-    return words.NOTHING if run.exit_code is None else verdict_words(run.exit_code)
+def _key(mapping: str, name: str) -> Callable[[Run], object]:
+    return lambda run: getattr(run, mapping).get(name)
 
 
-def _hard_cases(run: Run) -> str:
-    return " and ".join(sorted(run.hard_cases)) or "none"
+_Cell = Callable[[ComparedColumn], str]
 
 
-def _setting(name: str) -> Callable[[Run], object]:
-    return lambda run: run.settings.get(name)
+def _verdict(column: ComparedColumn) -> str:
+    exit_code = column.summary.run.exit_code
+    return text.NOTHING if exit_code is None else verdict_words(exit_code)
 
 
-def _source(name: str) -> Callable[[Run], object]:
-    return lambda run: run.source.get(name)
+def _outcome(name: str) -> _Cell:
+    return lambda column: text.count(_total(column.summary.run, name))
 
 
-def _machine(name: str) -> Callable[[Run], object]:
-    return lambda run: run.machine.get(name)
+def _impact(name: str, formatted: Callable[[float | None], str]) -> _Cell:
+    def cell(column: ComparedColumn) -> str:
+        figure = getattr(column.impact, name)
+        if column.control is None or figure is None:
+            return formatted(figure)
+        return f"{formatted(figure)} ({against(figure, getattr(column.control, name))})"
+
+    return cell
 
 
-_Say = Callable[[Subject], str]
+def _of_tool(part: str, formatted: Callable[[Any], str]) -> _Cell:
+    """Return a tool's cell: a dash in the control's column, `not measured` if it was not."""
 
+    def cell(column: ComparedColumn) -> str:
+        if column.tool is None:
+            return text.NOTHING
+        figures = getattr(column.tool, part)
+        return NOT_MEASURED if figures is None else formatted(figures)
 
-def _total(outcome: str) -> _Say:
-    def say(one: Subject) -> str:
-        totals = one.summary.run.totals.values()
-        return words.count(sum(getattr(found, outcome) for found in totals))
-
-    return say
-
-
-def _figure(name: str, say: Callable[[float | None], str]) -> _Say:
-    def said(one: Subject) -> str:
-        value = getattr(one.impact, name)
-        if one.control is None or value is None:
-            return say(value)
-        return f"{say(value)} ({against(value, getattr(one.control, name))})"
-
-    return said
-
-
-def _of_tool(part: str, say: Callable[[Any], str]) -> _Say:
-    """Return a cell of a tool; a dash where there is none, `not measured` if nobody looked."""
-
-    def said(one: Subject) -> str:
-        if one.tool is None:
-            return words.NOTHING
-        found = getattr(one.tool, part)
-        return NOT_MEASURED if found is None else say(found)
-
-    return said
+    return cell
 
 
 def _paid(total: Total | None) -> str:
-    return words.NOTHING if total is None else money.total(total)
+    return text.NOTHING if total is None else money.total(total)
 
 
 def _latency(seconds: float | None) -> str:
-    return "too few" if seconds is None else words.latency(seconds)
+    return "too few" if seconds is None else text.latency(seconds)
 
 
-def _not_seen(found: Deliveries) -> str:
-    return f"{words.count(found.not_seen)} of {words.count(len(found.markers))}"
-
-
-def _share(value: Any) -> str:
-    return NOT_MEASURED if value is None else f"{value:.0%}"
-
-
-def _quantity(value: Any) -> str:
-    return NOT_MEASURED if value is None else words.four_digits(value)
-
-
-_ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Say], ...]], ...]] = (
+_ROWS: Final[tuple[tuple[str, tuple[tuple[str, _Cell], ...]], ...]] = (
     (
         "load",
         (
-            ("length", lambda one: words.duration(one.summary.run.duration_seconds)),
-            ("verdict", lambda one: _verdict(one.summary.run)),
-            *((outcome, _total(outcome)) for outcome in ("committed", "failed", "skipped")),
+            ("length", lambda column: text.duration(column.summary.run.duration_seconds)),
+            ("verdict", _verdict),
+            *((outcome, _outcome(outcome)) for outcome in ("committed", "failed", "skipped")),
         ),
     ),
     (
         "correctness",
         (
-            ("verdict", _of_tool("correct", lambda found: str(found.verdict))),
-            ("found", _of_tool("correct", lambda found: words.kinds(found.found))),
-            ("late", _of_tool("correct", lambda found: words.kinds(found.late))),
-            ("rows compared", _of_tool("correct", lambda found: words.count(found.rows))),
+            ("verdict", _of_tool("correctness", lambda copy: str(copy.verdict))),
+            ("found", _of_tool("correctness", lambda copy: text.kinds(copy.findings))),
+            ("late", _of_tool("correctness", lambda copy: text.kinds(copy.late))),
+            ("rows compared", _of_tool("correctness", lambda copy: text.count(copy.rows))),
         ),
     ),
     (
         "freshness",
         (
-            ("delivery p50", _of_tool("fresh", lambda found: _latency(found.quantile(0.5)))),
-            ("delivery p95", _of_tool("fresh", lambda found: _latency(found.p95))),
-            ("markers not seen", _of_tool("fresh", _not_seen)),
-            ("oldest unseen", _of_tool("fresh", lambda found: words.duration(found.oldest_unseen))),
+            ("delivery p50", _of_tool("freshness", lambda times: _latency(times.quantile(0.5)))),
+            ("delivery p95", _of_tool("freshness", lambda times: _latency(times.p95))),
+            (
+                "markers not seen",
+                _of_tool(
+                    "freshness",
+                    lambda times: (
+                        f"{text.count(times.not_seen)} of {text.count(len(times.markers))}"
+                    ),
+                ),
+            ),
+            (
+                "oldest unseen",
+                _of_tool("freshness", lambda times: text.duration(times.oldest_unseen)),
+            ),
         ),
     ),
     (
         "cost of the run",
         (
-            ("customer pays", _of_tool("paid", lambda found: _paid(found.customer))),
-            ("service pays", _of_tool("paid", lambda found: _paid(found.service))),
-            ("together", _of_tool("paid", lambda found: _paid(found.total))),
-            (
-                "credits per 1M",
-                _of_tool("warehouse_use", lambda one: _quantity(one.per_million_changes)),
-            ),
-            ("idle", _of_tool("warehouse_use", lambda one: _share(one.idle_share))),
+            ("customer pays", _of_tool("cost", lambda cost: _paid(cost.customer))),
+            ("service pays", _of_tool("cost", lambda cost: _paid(cost.service))),
+            ("together", _of_tool("cost", lambda cost: _paid(cost.total))),
+            ("credits per 1M", _of_tool("warehouse_use", lambda use: use.credits_text)),
+            ("idle", _of_tool("warehouse_use", lambda use: use.idle_text)),
         ),
     ),
-    ("source", tuple((label, _figure(name, say)) for name, label, say in FIGURES)),
+    ("source", tuple((label, _impact(name, formatted)) for name, label, formatted in FIGURES)),
 )

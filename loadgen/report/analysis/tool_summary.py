@@ -1,7 +1,6 @@
-"""How each tool of a study stands: right or wrong, how fresh, at what cost, as figures and words.
+"""Each tool under test: whether its copy is right, how fresh, and at what cost. Pure.
 
-From verify.json, freshness.csv and costs.json; what nobody measured is None, in words "not
-measured". Pure.
+The figures come from verify.json, freshness.csv and costs.json; None is not measured.
 """
 
 from collections.abc import Mapping
@@ -9,45 +8,47 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from loadgen import text as words
+from loadgen import text
 from loadgen.costs import text as money
 from loadgen.record.costs import CostLine, Costs, Efficiency, PricedMonth, Projection, Total
 from loadgen.record.verify import Kind, ToolVerification, Verdict, Verification
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED
 
-_NOT_WRONG: Final = "lossy"  # a difference that the tool's convention declares
+_DECLARED: Final = "lossy"  # the kind of difference that the tool's landing convention declares
 _CHECKED: Final = ("right", "late", "lossy", "wrong", "did not converge")
 
 
 @dataclass(frozen=True, slots=True)
-class Correct:
+class Correctness:
     """What `loadgen verify` found of a copy."""
 
     verdict: Verdict
     rows: int
-    found: Mapping[Kind, int]
+    findings: Mapping[Kind, int]
     in_flight: int
     late: Mapping[Kind, int] = field(default_factory=dict)
 
     @property
     def wrong(self) -> int | None:
-        """Findings but the declared ones; None as long as they are not known, or not all due."""
+        """The number of undeclared findings; None if it is not known, or some are not due yet."""
         if self.verdict not in _CHECKED or self.verdict == "late":
             return None
-        return sum(count for kind, count in self.found.items() if kind != _NOT_WRONG)
+        return sum(count for kind, count in self.findings.items() if kind != _DECLARED)
 
     def __str__(self) -> str:
         if self.verdict not in _CHECKED:
             return self.verdict
-        found = words.kinds(self.found) if self.found else "nothing wrong"
-        late = f", not due yet {words.kinds(self.late)}" if self.late else ""
-        return f"{self.verdict}: {found}{late} in {words.plural(self.rows, 'row')}"
+        if self.verdict == "right" and not self.findings and not self.late:
+            return f"right: all {text.plural(self.rows, 'row')} match"
+        findings = text.kinds(self.findings) if self.findings else "nothing wrong"
+        late = f", not due yet {text.kinds(self.late)}" if self.late else ""
+        return f"{self.verdict}: {findings}{late} in {text.plural(self.rows, 'row')}"
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
-    """What a run was to a tool's payers, and a month at its rate by the vendor's card."""
+class ToolCost:
+    """What the run cost a tool's payers, and a month at its rate by the vendor's rate card."""
 
     total: Total
     customer: Total | None
@@ -59,14 +60,14 @@ class Paid:
 
     @property
     def dollars(self) -> float | None:
-        """The sum of the lines; None where one of them is not priced."""
+        """The sum of the lines; None if one of them is not priced."""
         return None if self.total.unpriced else float(self.total.amount)
 
     def __str__(self) -> str:
         shares = [
-            f"{payer} {money.total(found)}"
-            for payer, found in (("customer", self.customer), ("service", self.service))
-            if found is not None
+            f"{payer} {money.total(total)}"
+            for payer, total in (("customer", self.customer), ("service", self.service))
+            if total is not None
         ]
         provisional = "" if self.final else ", provisional"
         return f"{money.total(self.total)} this run{provisional} ({', '.join(shares)})"
@@ -74,89 +75,99 @@ class Paid:
     @property
     def basis(self) -> str:
         """How much of it was measured, and how much is a list's price or an estimate."""
-        return ", ".join(f"{name} {money.total(found)}" for name, found in self.bases.items())
+        return ", ".join(f"{name} {money.total(total)}" for name, total in self.bases.items())
 
 
 @dataclass(frozen=True, slots=True)
 class WarehouseUse:
-    """What a tool's Snowflake warehouse burnt."""
+    """The credits that a tool's Snowflake warehouse used."""
 
     credits: Decimal | None
     per_million_changes: Decimal | None
     idle_share: Decimal | None
-    warehouse: str  # size and generation, "" where not shown
+    warehouse: str  # size and generation, "" if Snowflake does not show them
 
     def __str__(self) -> str:
         if self.per_million_changes is None:
             return NOT_MEASURED
-        idle = "" if self.idle_share is None else f", {self.idle_share:.0%} idle"
-        credits_ = "" if self.credits is None else f", {words.four_digits(self.credits)} in all"
-        on = f", {self.warehouse}" if self.warehouse else ""
-        per_million = words.four_digits(self.per_million_changes)
-        return f"{per_million} credits per 1M changes{credits_}{idle}{on}"
+        credits_ = "" if self.credits is None else f", {text.four_digits(self.credits)} in all"
+        idle = "" if self.idle_share is None else f", {self.idle_text} idle"
+        warehouse = f", {self.warehouse}" if self.warehouse else ""
+        return f"{self.credits_text} credits per 1M changes{credits_}{idle}{warehouse}"
+
+    @property
+    def credits_text(self) -> str:
+        """The credits per million changes."""
+        per_million = self.per_million_changes
+        return NOT_MEASURED if per_million is None else text.four_digits(per_million)
+
+    @property
+    def idle_text(self) -> str:
+        """The share of the time that was billed and ran nothing."""
+        return NOT_MEASURED if self.idle_share is None else f"{self.idle_share:.0%}"
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSummary:
-    """One tool; None for what nobody measured."""
+    """One tool under test."""
 
-    tool: str
-    correct: Correct | None = None
-    fresh: Deliveries | None = None
-    paid: Paid | None = None
+    name: str
+    correctness: Correctness | None = None
+    freshness: Deliveries | None = None
+    cost: ToolCost | None = None
     warehouse_use: WarehouseUse | None = None
 
     def figures(self) -> dict[str, float | None]:
         """Return the figures that a decision is made by, under their names in decision.toml."""
-        warehouse_use = self.warehouse_use.per_million_changes if self.warehouse_use else None
+        per_million = self.warehouse_use.per_million_changes if self.warehouse_use else None
         return {
-            "cost_dollars": self.paid.dollars if self.paid else None,
-            "credits_per_million_changes": None if warehouse_use is None else float(warehouse_use),
-            "wrong_rows": self.correct.wrong if self.correct else None,
-            "freshness_p95_seconds": self.fresh.p95 if self.fresh else None,
+            "cost_dollars": self.cost.dollars if self.cost else None,
+            "credits_per_million_changes": None if per_million is None else float(per_million),
+            "wrong_rows": self.correctness.wrong if self.correctness else None,
+            "freshness_p95_seconds": self.freshness.p95 if self.freshness else None,
         }
 
     @property
     def sentence(self) -> str:
-        """The tool in a sentence: right, fresh, at what cost."""
+        """The tool in a sentence: whether its copy is right, how fresh, and at what cost."""
         parts = (
-            ("its copy was not checked", self.correct),
-            ("freshness was not measured", self.fresh),
-            ("cost was not measured", self.paid),
+            self.correctness or "its copy was not checked",
+            self.freshness or "freshness was not measured",
+            self.cost or "cost was not measured",
         )
-        return "; ".join(missing if found is None else str(found) for missing, found in parts)
+        return "; ".join(map(str, parts))
 
 
-def standings_of(
+def tool_summaries(
     verified: Verification,
-    fresh: Mapping[str, Deliveries],
+    delivered: Mapping[str, Deliveries],
     costs: Costs | None,
 ) -> tuple[ToolSummary, ...]:
     """Return the tools under test of a run: those that were verified, watched or priced.
 
-    Vendors that are priced for comparison alone are none of them.
+    Vendors that are only priced for comparison are not among them.
     """
     checked = verified.tools
     named = costs.projection.tools if costs else {}
     by_tool = {use.tool: use for use in costs.projection.snowflake} if costs else {}
-    names = dict.fromkeys([*checked, *fresh, *named, *by_tool])
+    names = dict.fromkeys([*checked, *delivered, *named, *by_tool])
     return tuple(
         ToolSummary(
-            tool=name,
-            correct=_correct(checked[name]) if name in checked else None,
-            fresh=fresh.get(name),
-            paid=_paid(name, costs) if costs else None,
-            warehouse_use=_burnt(by_tool[name]) if name in by_tool else None,
+            name=name,
+            correctness=_correctness(checked[name]) if name in checked else None,
+            freshness=delivered.get(name),
+            cost=_cost(name, costs) if costs else None,
+            warehouse_use=_warehouse_use(by_tool[name]) if name in by_tool else None,
         )
         for name in names
     )
 
 
-def _correct(tool: ToolVerification) -> Correct:
-    return Correct(tool.verdict, tool.rows, tool.totals, tool.in_flight, tool.late)
+def _correctness(tool: ToolVerification) -> Correctness:
+    return Correctness(tool.verdict, tool.rows, tool.totals, tool.in_flight, tool.late)
 
 
-def _paid(tool: str, costs: Costs) -> Paid | None:
+def _cost(tool: str, costs: Costs) -> ToolCost | None:
     lines = [line for line in costs.lines if line.tool == tool]
     if not lines:
         return None
@@ -167,31 +178,25 @@ def _paid(tool: str, costs: Costs) -> Paid | None:
         payers.setdefault(line.payer, []).append(line)
         basis = "not priced" if line.amount is None else line.basis
         bases.setdefault(basis, []).append(line)
-    return Paid(
+    return ToolCost(
         total=Total.of(lines),
         customer=Total.of(payers["customer"]) if "customer" in payers else None,
         service=Total.of(payers["service"]) if "service" in payers else None,
-        bases={name: Total.of(found) for name, found in bases.items() if name != "not priced"},
-        month=words.dollar_range(month.least, month.most) if month else "",
+        bases={name: Total.of(priced) for name, priced in bases.items() if name != "not priced"},
+        month=text.dollar_range(month.least, month.most) if month else "",
         syncs_every=month.min_interval_seconds if month else None,
         final=all(line.final for line in lines),
     )
 
 
 def _month(tool: str, projection: Projection) -> PricedMonth | None:
-    """Return a month at the run's rate on the tool's plan; None if no card has it."""
+    """Return a month at the run's rate on the tool's plan; None if no rate card has it."""
     plan = projection.tools.get(tool)
-    return next(
-        (
-            month
-            for month in projection.months
-            if plan and (month.card, month.plan) == (plan.card, plan.plan)
-        ),
-        None,
-    )
+    months = projection.months if plan else ()
+    return next((m for m in months if plan and (m.card, m.plan) == (plan.card, plan.plan)), None)
 
 
-def _burnt(use: Efficiency) -> WarehouseUse:
+def _warehouse_use(use: Efficiency) -> WarehouseUse:
     size, generation = use.size or "", f"Gen{use.generation}" if use.generation else ""
     return WarehouseUse(
         use.credits,

@@ -1,7 +1,7 @@
-"""Drawings as SVG text: what matplotlib writes, made fit for a page and for a file of its own.
+"""Charts as SVG, from what matplotlib writes: inside the report's page, and as files. Pure.
 
-A drawing is kept in the light colours. Inside a page its colours become the page's CSS variables;
-alone it carries its paper and a dark form of itself. Text stays text, in the page's font. Pure.
+A drawing has the light colours. In the page they become the page's CSS variables; a file has its
+paper and the dark colours too. Text stays text, in the page's font.
 """
 
 import io
@@ -64,20 +64,20 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One chart; `name` is unique among a report's, `says` is what it shows, in words."""
+    """One chart; its name is unique in a report, its description description what it shows."""
 
     name: str
-    says: str
+    description: str
     body: str
     shape: Shape = Shape()
 
     def inline(self) -> str:
         """Return the drawing for a page that has the colours as CSS variables."""
-        return themed(_root(self.body, self.says, self.shape.width, self.shape.height))
+        return themed(_root(self.body, self.description, self.shape.width, self.shape.height))
 
 
 def draw(
-    name: str, says: str, paint: Callable[["Figure", "Axes"], None], shape: Shape = Shape()
+    name: str, description: str, paint: Callable[["Figure", "Axes"], None], shape: Shape = Shape()
 ) -> Drawing:
     """Return what `paint` paints on empty axes."""
     import matplotlib as mpl  # noqa: PLC0415 - half a second, only where charts are drawn
@@ -90,7 +90,7 @@ def draw(
         paint(figure, figure.add_axes(shape.place))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
-    return Drawing(name, says, _plain(buffer.getvalue(), name), shape)
+    return Drawing(name, description, _plain(buffer.getvalue(), name), shape)
 
 
 def sheet(drawings: Sequence[Drawing], columns: int = 2) -> str:
@@ -106,8 +106,8 @@ def sheet(drawings: Sequence[Drawing], columns: int = 2) -> str:
         panels.append(f'<g transform="translate({x} {y})">{drawing.body}</g>')
     style = f"<style>text {{ font-family: {FONT}; }} {dark_overrides()}</style>"
     paper = f'<rect width="100%" height="100%" style="fill: {LIGHT["paper"]}"/>'
-    says = " ".join(drawing.says for drawing in drawings)
-    return _root(style + paper + "\n".join(panels), says, width, height, sized=True) + "\n"
+    description = " ".join(drawing.description for drawing in drawings)
+    return _root(style + paper + "\n".join(panels), description, width, height, sized=True) + "\n"
 
 
 def _plain(svg: str, name: str) -> str:
@@ -123,10 +123,10 @@ def _plain(svg: str, name: str) -> str:
     return re.sub(r"\s*\n\s*", "\n", body).strip()
 
 
-def _root(body: str, says: str, width: int, height: int, *, sized: bool = False) -> str:
+def _root(body: str, description: str, width: int, height: int, *, sized: bool = False) -> str:
     size = f'width="{width}" height="{height}" ' if sized else ""
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{size}viewBox="0 0 {width} {height}" role="img" aria-label="{escape(says)}">'
+        f'{size}viewBox="0 0 {width} {height}" role="img" aria-label="{escape(description)}">'
         f"{body}</svg>"
     )
