@@ -1,7 +1,8 @@
-"""`loadgen report`: writes a run's report for people, as HTML and as Markdown, and says where."""
+"""`loadgen report`: writes a run's report as HTML and as Markdown, and prints its path."""
 
 import argparse
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,6 @@ from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.outcome import verdict_words
 
 if TYPE_CHECKING:
-    from loadgen.config.thresholds import Judgement
     from loadgen.report.folder import Written
 
 _EXAMPLE = "example: loadgen report            (the latest run; or name one: loadgen report RUN)"
@@ -28,9 +28,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "report",
         help="writes a run's report: report.html, report.md, charts and RESULTS.md",
         description="Writes report.html (one file, no network needed), report.md and charts/ into "
-        "the run's folder and prints where; and RESULTS.md, the decision matrix, in which people's "
-        "cells are kept. A run of tools that nobody has priced is priced first (loadgen costs). "
-        "A run that was killed is reported from its samples.",
+        "the run's folder and prints the path. Also writes RESULTS.md, the decision matrix, and "
+        "keeps the cells that people filled in. If the run's tools have no costs yet, it collects "
+        "them first (loadgen costs). A run that was killed is reported from its samples.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -56,7 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the report and print its path; 0 whatever the run was like, unless asked to check."""
+    """Write the report and print its path; with --check, return the run's exit code."""
     settings = load_settings()
     limits = thresholds.load(settings, OPERATIONS)
     folder = find_run(settings.reports_dir, args.run_name)
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from loadgen.report.folder import ReportOptions, write_report  # noqa: PLC0415 - jinja2 and the charts
 
     with reading(folder, CHANGED):
-        _price(folder, settings)
+        _collect_costs(folder, settings)
         written = write_report(folder, datetime.now(UTC), ReportOptions(limits, rules, control))
     if args.json:
         print(json.dumps(as_json(written), indent=2))
@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         verdict = written.report.verdict
         print(f"{verdict.headline}. {verdict.sentence}")
         if args.check:
-            _print_limits(verdict.judgement)
+            for limit in verdict.judgement.results:
+                print(f"{limit.verdict:<10}  {limit}")
             print(f"verdict: {verdict_words(exit_code(written))}")
         if written.results:
             print(f"matrix: {written.results}")
@@ -81,10 +82,11 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(written) if args.check else 0
 
 
-def _price(folder: Path, settings: Settings) -> None:
-    """Price a run of tools that has ended and nobody has priced, as `loadgen costs` does."""
-    priced = (folder / Costs.FILE).exists() or not load_tools(settings)
-    if priced or load_run(folder).ended_at is None:
+def _collect_costs(folder: Path, settings: Settings) -> None:
+    """Collect the costs of a run that has ended, as `loadgen costs` does, unless they are there."""
+    if (folder / Costs.FILE).exists() or not load_tools(settings):
+        return
+    if load_run(folder).ended_at is None:
         return
     from loadgen.costs.collect import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
@@ -97,13 +99,8 @@ def exit_code(written: "Written") -> int:
     return 1 if run is None else run.exit_code
 
 
-def _print_limits(judgement: "Judgement") -> None:
-    for result in judgement.results:
-        print(f"{result.verdict:<10}  {result}")
-
-
 def as_json(written: "Written") -> dict[str, object]:
-    """Return what a program wants of a report: the verdict, the totals, the files."""
+    """Return the report for programs: the verdict, the totals, the files."""
     verdict, facts = written.report.verdict, written.facts
     return {
         "run_id": facts.run.run_id,
@@ -116,19 +113,15 @@ def as_json(written: "Written") -> dict[str, object]:
             {"name": check.name, "level": check.level, "finding": check.finding}
             for check in verdict.checks
         ],
-        "thresholds": [found.plain() for found in verdict.judgement.results],
+        "thresholds": [limit.plain() for limit in verdict.judgement.results],
         "exit_code": exit_code(written),
         "operations": {
-            done.name: {
-                "asked": done.planned,
-                "offered": done.totals.offered,
-                "committed": done.totals.committed,
-                "failed": done.totals.failed,
-                "skipped": done.totals.skipped,
-                "unknown": done.totals.unknown,
-                "gained": done.gained,
+            operation.name: {
+                "asked": operation.planned,
+                **asdict(operation.totals),
+                "gained": operation.gained,
             }
-            for done in facts.operations
+            for operation in facts.operations
         },
         "html": str(written.html),
         "markdown": str(written.markdown),

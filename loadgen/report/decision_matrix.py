@@ -1,8 +1,8 @@
 """RESULTS.md, the decision matrix: read back, and written again without losing a word. Pure.
 
 Measured cells, score and limits are replaced each time. The cells and rows that people wrote, and
-all below `## Notes`, are kept word for word. The file has a checksum of what loadgen wrote; if it
-does not match, somebody wrote where the text would be lost, and the file is refused.
+all below `## Notes`, are kept word for word. The file has a checksum of loadgen's own text; if that
+was changed, the change would be lost, and the file is refused.
 """
 
 import re
@@ -43,14 +43,14 @@ _MATRIX: Final = "## Decision matrix"
 _CHECKSUM: Final = re.compile(r"<!-- loadgen wrote this; sum ([0-9a-f]{64}) -->")
 _RULE: Final = re.compile(r"[|\s:-]+")
 _INTRO: Final = (
-    "Rows by *loadgen* are filled in by `loadgen report`, each time it writes this file. Those by "
-    "*yours* are kept word for word, and so are rows that you add to the matrix and all below "
-    "Notes; leave the rest as it is. A cell that begins with points, as `7/10: a wizard, an hour`, "
-    "counts in the score; weights and limits are in decision.toml, see decision.example.toml."
+    "`loadgen report` fills in the rows by *loadgen* each time it writes this file. It keeps those "
+    "by *yours* word for word, and also rows that you add to the matrix and all below Notes; do not "
+    "change the rest. A cell that begins with points, as `7/10: a wizard, an hour`, counts in the "
+    "score; weights and limits are in decision.toml, see decision.example.toml."
 )
 _BLANK: Final = (
-    "This one is blank: put it into the folder of a run as RESULTS.md before the study, and fill "
-    "in what is yours while it goes on."
+    "This one is blank: put it into the folder of a run as RESULTS.md, and fill in your rows during "
+    "the run."
 )
 _EXAMPLE_TOOLS: Final = ("fivetran", "airbyte", "rivery", "simplyload")
 
@@ -61,7 +61,7 @@ class Annotations:
 
     tools: tuple[str, ...] = ()
     cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows: by whom, and cells
+    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows: author, and cells
     notes: str = "\n"
 
 
@@ -260,7 +260,7 @@ def _product(part: decision.Part) -> str:
 
 
 def _limits_section(tools: Sequence[ToolSummary], rules: Rules) -> Iterator[object]:
-    """Yield the section that shows each limit beside what was measured."""
+    """Yield the section that shows each limit beside its measurements."""
     if not rules.no_go:
         return
     by_tool = [decision.limits(rules, tool.figures()) for tool in tools]

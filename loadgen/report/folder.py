@@ -38,14 +38,14 @@ CHARTS_FOLDER = "charts"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A report that was written, and what it is about."""
+    """A written report, the facts in it, and its files."""
 
     report: Report
     facts: Facts
     html: Path
     markdown: Path
     charts: tuple[Path, ...]
-    results: Path | None  # None where no tool was under test
+    results: Path | None  # None if no tool was under test
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _warning(verdict: Verdict) -> str:
         return f"{verdict.headline}."
     if verdict.run.exit_code == 0:
         return ""
-    return f"The run of this study did not pass: {verdict.run}. {verdict.headline}."
+    return f"The run did not pass: {verdict.run}. {verdict.headline}."
 
 
 def _annotations(folder: Path) -> Annotations | None:

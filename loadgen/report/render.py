@@ -41,9 +41,9 @@ _METHOD = (
     once the source has answered its commit, and is never sent twice. At each sample, offered =
     committed + failed + skipped + unknown + in flight holds exactly, for each operation.""",
     f"""The generator kept up if each operation's offered arrivals lie within
-    {TOLERANCE:.1%} (or one arrival; with Poisson arrivals, what chance allows) of those asked for,
-    and no limit on skipped arrivals was missed. What was skipped while the source took no write at
-    all, or while the load was killed, does not count against it, but the limit is still missed.""",
+    {TOLERANCE:.1%} (or one arrival; with Poisson arrivals, what chance allows) of those planned,
+    and no limit on skipped arrivals was missed. Arrivals skipped while the source took no write, or
+    while the load was killed, do not count against it, but the limit is still missed.""",
     """A second counts as the generator's own fault if a process of the load gave an arrival late to
     a connection that was idle, or if arrivals waited while a process was busy, or waiting for a
     processor, all the time. Waiting for a busy source is not its fault.""",
@@ -51,12 +51,12 @@ _METHOD = (
     are in docs/method.md of the project.""",
 )
 _MISSING_COPIES = (
-    "Nothing is known of a tool's copy: name the tools in tools.toml, run loadgen watch beside the "
+    "Nothing is known of a tool's copy: name the tools in tools.toml, run loadgen watch during the "
     "load and loadgen verify after it."
 )
-_MISSING_COSTS = "What it would cost is not in this report: run loadgen costs, then loadgen report."
+_MISSING_COSTS = "Costs are not in this report: run loadgen costs, then loadgen report."
 _MISSING_CONTROL = (
-    "What the tools did to the source is not told apart from the load: run the same load without "
+    "The tools' impact on the source is not separated from the load's: run the same load without "
     "tools, then loadgen report --control RUN."
 )
 _NEVER_MEASURED = (
@@ -140,7 +140,7 @@ def render(
 
 
 def _missing(context: ReportContext) -> list[str]:
-    """Return what is missing of this run, and what no run measures."""
+    """Return the sentences about what this run lacks, and what no run measures."""
     missing = [] if context.copies else [_MISSING_COPIES]
     for tool in context.tools:
         parts = (

@@ -195,7 +195,7 @@ def test_a_run_without_samples_or_fields_is_still_judged(tmp_path: Path) -> None
     bare = facts_of(load_run(record.path), read_samples(record.path))
     assert [operation.name for operation in bare.operations] == ["insert_order"]
     found = judge(bare)
-    assert found.sentence == "The run left no sample, so nothing is known of what it did."
+    assert found.sentence == "The run left no sample, so nothing is known about it."
     assert findings(found)["Accounting law"] == ("warn", "there are no samples to judge it by")
 
 

@@ -131,7 +131,7 @@ def rows(columns: Sequence[ComparedColumn]) -> list[tuple[str, ...]]:
 
 
 def as_json(summaries: Sequence[RunSummary], differing: Sequence[Difference]) -> dict[str, object]:
-    """Return what a program wants: each run's figures and its tools', and the differences."""
+    """Return the comparison for programs: each run's figures, its tools', and the differences."""
     return {
         "differences": [{"level": each.level, "text": each.text} for each in differing],
         "runs": [_run_json(summary) for summary in summaries],

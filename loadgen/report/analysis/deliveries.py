@@ -1,4 +1,4 @@
-"""Each tool's markers: how long they took, which never came, and what each look found. Pure."""
+"""Each tool's markers: how long they took, and which never arrived. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,12 +44,12 @@ class Deliveries:
 
     @property
     def not_seen(self) -> int:
-        """How many never came."""
+        """How many never arrived."""
         return len(self.markers) - len(self.seconds)
 
     @property
     def oldest_unseen(self) -> float | None:
-        """How many seconds the oldest marker had waited that never came; None if all came."""
+        """How many seconds the oldest marker had waited that never arrived; None if all did."""
         written = [marker.written_at for marker in self.markers if marker.seen_at is None]
         until = self.until or _last_moment(self.markers)
         return (until - min(written)).total_seconds() if written and until else None
@@ -66,26 +66,26 @@ class Deliveries:
         return self.quantile(0.95, FEWEST_FOR_P95)
 
     def __str__(self) -> str:
-        seen = seen_text(len(self.seconds), len(self.markers), self.oldest_unseen)
+        count = seen_text(len(self.seconds), len(self.markers), self.oldest_unseen)
         if not self.seconds:
-            return seen
+            return count
         times = f"changes arrive in {text.latency(self.quantile(0.5))} (median)"
         if self.p95 is None:
             times += f", {text.latency(self.seconds[-1])} at most"
         else:
             times += f", {text.latency(self.p95)} (p95)"
         if self.not_seen:
-            return f"{times}; {seen}"
+            return f"{times}; {count}"
         return f"{times}, of {text.plural(len(self.seconds), 'marker')}"
 
     def renewals(self) -> Iterator[Renewal]:
         """Yield each look that found a marker newer than all before."""
         newest: datetime | None = None
-        seen = sorted(
+        by_time = sorted(
             ((marker.seen_at, marker) for marker in self.markers if marker.seen_at is not None),
             key=lambda pair: pair[0],
         )
-        for seen_at, pairs in groupby(seen, key=lambda pair: pair[0]):
+        for seen_at, pairs in groupby(by_time, key=lambda pair: pair[0]):
             markers = [marker for _, marker in pairs]
             times = sorted(marker.written_at for marker in markers)
             if newest is None or times[-1] > newest:

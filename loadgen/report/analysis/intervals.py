@@ -1,7 +1,7 @@
 """Samples as intervals, when nothing was committed, and intervals thinned to what a chart can show.
 
 A sample holds counters since the start of the run, an interval what one operation did between two
-samples, and a span what it did in neighbouring intervals. Pure.
+samples, and a span the sum of neighbouring intervals. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -62,7 +62,7 @@ class Standstill:
 class Gap:
     """A time in which nothing was offered because the load had been killed.
 
-    The load resumed at `to`, and looked up what had been due in the `settled` seconds before.
+    The load resumed at `to`, and looked up the arrivals due in the `settled` seconds before.
     """
 
     to: datetime
@@ -192,8 +192,8 @@ def _zero(sample: Sample) -> Sample:
 def _mean_target(before: Sample | None, after: Sample) -> float:
     """Return an interval's mean target, per second.
 
-    A sample has the target of its own moment. If it is 0 at one end, the other end's counts for the
-    whole interval, since a schedule starts, stops and pauses at once.
+    A sample has the target at its time. If it is 0 at one end, the other end's counts for the whole
+    interval, since a schedule starts, stops and pauses at once.
     """
     if before is None or not before.target_rate:
         return after.target_rate
@@ -232,7 +232,7 @@ def downsample(
 
 
 def running_totals(intervals: Sequence[Interval]) -> list[RunningTotal]:
-    """Return the counts at each change of them; for operations of few arrivals."""
+    """Return the counts each time they change; for operations of few arrivals."""
     shown = [interval for interval in intervals if interval.target or interval.is_active]
     planned, offered, committed = 0.0, 0, 0
     totals = [RunningTotal(0.0, 0.0, 0, 0)]

@@ -42,7 +42,7 @@ class OperationSummary:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the source gained exactly what was committed."""
+        """Whether the source gained exactly the committed writes."""
         return None if self.gained is None else self.gained == self.totals.committed
 
 

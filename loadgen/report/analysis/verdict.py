@@ -16,7 +16,7 @@ from loadgen.workload.operations import label
 from loadgen.workload.outcome import TOLERANCE, Evidence, RunVerdict, is_as_asked, verdict_of
 
 _HEADLINE_SHARE: Final = 0.001  # a greater share of skipped or failed belongs in the headline
-_NEARLY_ALL: Final = 0.95  # a standstill that explains so much of what was skipped is its cause
+_NEARLY_ALL: Final = 0.95  # a standstill with such a share of the skipped arrivals explains them
 _MOST_STRETCHES: Final = 3
 _INTERRUPTED: Final = 130
 
@@ -37,8 +37,8 @@ class Check:
 class Verdict:
     """How the run went, in a headline, a sentence and checks.
 
-    kept_up and sound are None if the record does not show it. What was skipped while the source
-    took no write, or while the load was killed, does not count against the generator. `run` is None
+    kept_up and sound are None if the record does not show it. Arrivals skipped while the source
+    took no write, or while the load was killed, do not count against the generator. `run` is None
     if the run has no end.
     """
 
@@ -84,7 +84,7 @@ def judge(facts: Facts, limits: tuple[Threshold, ...] = ()) -> Verdict:
 
 
 def limit_text(name: str, amount: float) -> str:
-    """Return a limit, or what was measured of it, in the unit that its name ends with."""
+    """Return a limit, or a measurement of it, in the unit that its name ends with."""
     if name.endswith("_share"):
         return text.share(amount, 1)
     return f"${amount:,.2f}" if name.endswith("_dollars") else text.latency(amount)
@@ -183,7 +183,7 @@ def _level(run: RunVerdict) -> Level:
 def _delivery(facts: Facts, *, kept_up: bool) -> tuple[Level, str]:
     """Return the headline of a run of which nothing worse is known."""
     if not facts.planned:
-        return "warn", "Nothing was asked of the generator"
+        return "warn", "No arrivals were planned"
     if not kept_up:
         return "bad", "The generator did not keep up"
     totals = facts.totals
@@ -210,9 +210,9 @@ def _is_explained(facts: Facts) -> bool:
 
 
 def _sentence(facts: Facts, soundness: Sequence[Check], run: RunVerdict) -> str:
-    """Return what was written, what was not, and whether the tables confirm it."""
+    """Return how many rows were written, and whether the tables confirm it."""
     if not facts.samples and not facts.ended:
-        return "The run left no sample, so nothing is known of what it did."
+        return "The run left no sample, so nothing is known about it."
     problems = [check.finding for check in soundness if check.level == "bad"]
     if facts.ended:
         problems += [problem.text for problem in run.about("offered", "written", "load")]

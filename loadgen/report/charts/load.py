@@ -187,7 +187,7 @@ def rate_unit(per_second: float) -> tuple[float, str]:
 
 
 def draw_rates(title: ChartTitle, spans: Sequence[Span], axis: TimeAxis) -> Drawing:
-    """Draw what was offered and committed beside the target, in a unit that suits the target."""
+    """Draw the offered and committed rates beside the target, in a unit that suits the target."""
     seconds, unit = rate_unit(max(span.target for span in spans))
     color, ink = title.color, LIGHT["ink"]
     edges = [spans[0].begin, *(span.end for span in spans)]

@@ -64,7 +64,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One chart; its name is unique in a report, its description description what it shows."""
+    """One chart; its name is unique in a report, its description is its text for screen readers."""
 
     name: str
     description: str

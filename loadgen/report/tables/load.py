@@ -39,7 +39,7 @@ _CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def thresholds(judgement: Judgement) -> Table:
-    """Return the limits, what was measured, and how that compares."""
+    """Return the limits beside the measurements."""
     rows = [
         (
             limit.threshold.name,
@@ -91,7 +91,7 @@ def planned(facts: Facts) -> Table:
 
 
 def outcomes(facts: Facts) -> Table:
-    """Return what became of the arrivals: counts, shares of what was offered, rate achieved."""
+    """Return the outcomes of the arrivals: counts, shares of those offered, achieved rate."""
     per, unit = rate_unit(facts.planned / facts.seconds if facts.seconds else 1.0)
     units = facts.seconds / per if facts.seconds else None
     whole = OperationSummary("", facts.planned, facts.totals, facts.in_flight, None)
@@ -186,7 +186,7 @@ def environment(run: Run) -> Table:
 
 
 def settings(facts: Facts, tools: Sequence[str]) -> Table:
-    """Return when and how the run was made, and the settings that shape what is written.
+    """Return when and how the run was made, and the settings that shape its writes.
 
     `tools` are those that were watched, verified or priced.
     """
