@@ -256,7 +256,7 @@ def test_the_decision_matrix_says_that_its_run_did_not_pass(tmp_path: Path) -> N
         for _ in range(2):
             write_report(path, START)
             text = (path / "RESULTS.md").read_text()
-            said = "**The run of this study did not pass: a threshold was missed (exit code 3)."
+            said = "**The run did not pass: a threshold was missed (exit code 3)."
             assert (said in text) is is_said
 
 
