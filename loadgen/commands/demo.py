@@ -296,10 +296,10 @@ def _passing_on() -> Iterator[_Stop]:
 
 def _say_goodbye(settings: Settings) -> None:
     path = find_run(settings.reports_dir)
-    copies = copies_of(Verification.of(path), by_tool(read_deliveries(path)), ())
+    copies = copies_of(Verification.of(path), by_tool(read_deliveries(path)))
     took = {row[0]: row for row in copies.freshness.rows}
     print("\nThe two tools, beside the same load with hard deletes and late commits:")
-    for tool, verdict, rows, found, *_ in copies.right.rows:
+    for tool, verdict, rows, found, *_ in copies.verdicts.rows:
         print(f"  {tool}: {verdict}, of {rows} rows {found}{_deliveries(took.get(tool))}")
     print(
         "\nNext: `source .venv/bin/activate`, then `locust` for its page, `loadgen --help` for the "

@@ -44,13 +44,13 @@ _CHECKSUM: Final = re.compile(r"<!-- loadgen wrote this; sum ([0-9a-f]{64}) -->"
 _RULE: Final = re.compile(r"[|\s:-]+")
 _INTRO: Final = (
     "`loadgen report` fills in the rows by *loadgen* each time it writes this file. It keeps those "
-    "by *yours* word for word, and also rows that you add to the matrix and all below Notes; do not "
-    "change the rest. A cell that begins with points, as `7/10: a wizard, an hour`, counts in the "
-    "score; weights and limits are in decision.toml, see decision.example.toml."
+    "by *yours* word for word, and also rows that you add to the matrix and all below Notes; do "
+    "not change the rest. A cell that begins with points, as `7/10: a wizard, an hour`, counts in "
+    "the score; weights and limits are in decision.toml, see decision.example.toml."
 )
 _BLANK: Final = (
-    "This one is blank: put it into the folder of a run as RESULTS.md, and fill in your rows during "
-    "the run."
+    "This one is blank: put it into the folder of a run as RESULTS.md, and fill in your rows "
+    "during the run."
 )
 _EXAMPLE_TOOLS: Final = ("fivetran", "airbyte", "rivery", "simplyload")
 

@@ -22,7 +22,6 @@ from loadgen.record.reader import (
 from loadgen.record.verify import Verification
 from loadgen.report.analysis.compare import Control, RunSummary, control_for, summary_of
 from loadgen.report.analysis.impact import impact_of
-from loadgen.report.analysis.recovery import recovery_of
 from loadgen.report.analysis.run import Facts, facts_of
 from loadgen.report.analysis.verdict import Verdict
 from loadgen.report.charts.freshness import age_series
@@ -102,9 +101,10 @@ def _context(
     plans = {tool: seconds for tool, seconds in intervals.items() if seconds is not None}
     return ReportContext(
         tools=tools,
-        copies=copies_of(verified, delivered, read_slots(folder), plans),
+        copies=copies_of(
+            verified, delivered, read_slots(folder), plans=plans, journal=summary.run.journal
+        ),
         ages={} if start is None else age_series(delivered, start),
-        recovery=recovery_of(verified, delivered, summary.run.journal),
         costs=Costs.of(folder),
         impact=impact_of(summary.run),
         control=control,

@@ -21,7 +21,6 @@ from loadgen.record.costs import Costs
 from loadgen.record.reader import Run
 from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.impact import Impact
-from loadgen.report.analysis.recovery import Recovery
 from loadgen.report.analysis.run import Facts
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.analysis.verdict import Verdict, judge
@@ -84,7 +83,6 @@ class ReportContext:
     tools: tuple[ToolSummary, ...]
     copies: Copies
     ages: Mapping[str, AgeSeries]
-    recovery: Recovery
     costs: Costs | None
     impact: Impact
     control: Control | None
@@ -108,7 +106,6 @@ def render(
         "costs": costs,
         "copies": context.copies,
         "age_charts": age_charts,
-        "recovery": context.recovery,
         "control": control,
         "charts": drawn,
         "thresholds": load.thresholds(verdict.judgement),

@@ -14,7 +14,6 @@ import pytest
 from loadgen.record.reader import read_freshness, read_slots
 from loadgen.record.rows import MarkerSample
 from loadgen.report.analysis.deliveries import Deliveries
-from loadgen.report.analysis.recovery import interruptions
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
@@ -323,12 +322,14 @@ def test_a_tool_that_stood_still_is_described(
     replicated.do("ALTER SUBSCRIPTION copy ENABLE")
 
     def caught_up() -> bool:
-        found = interruptions(Deliveries(markers(folder, "copy")))
-        return bool(found) and found[0].caught_up is not None
+        outages = Deliveries(markers(folder, "copy")).outages()
+        return bool(outages and outages[0].caught_up)
 
     wait_for(caught_up, "the copy to catch up")
     stopped(process)
-    (found,) = interruptions(Deliveries(markers(folder, "copy")))
+    outages = Deliveries(markers(folder, "copy")).outages()
+    assert outages is not None
+    (found,) = outages
     assert found.resumed is not None
     assert found.oldest.total_seconds() > 10
     assert found.caught_up is not None

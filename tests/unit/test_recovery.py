@@ -8,8 +8,8 @@ from loadgen import text
 from loadgen.record.rows import MarkerSample
 from loadgen.record.run import JournalEvent
 from loadgen.record.verify import InitialSync, Verification
-from loadgen.report.analysis.deliveries import Deliveries, by_tool
-from loadgen.report.analysis.recovery import Interruption, interruptions, recovery_of
+from loadgen.report.analysis.deliveries import Deliveries, Outage, by_tool
+from loadgen.report.tables.tools import copies_of
 from tests.records import START, VERIFIED_COPY, marker
 
 EVERY = 10  # seconds between two markers
@@ -20,14 +20,16 @@ def delivered(number: int, seconds: float | None, *, tool: str = "copy") -> Mark
     return marker(number, seconds, tool=tool, every=EVERY)
 
 
-def still(rows: Sequence[MarkerSample]) -> list[Interruption]:
+def still(rows: Sequence[MarkerSample]) -> list[Outage]:
     """Return when a tool stood still."""
-    return interruptions(Deliveries(rows))
+    outages = Deliveries(rows).outages()
+    assert outages is not None
+    return outages
 
 
 def told(rows: Sequence[MarkerSample]) -> tuple[tuple[str, ...], ...]:
     """Return the lines of the report's table."""
-    return recovery_of(Verification(), by_tool(rows)).interruptions.rows
+    return copies_of(Verification(), by_tool(rows)).outages.rows
 
 
 def at(seconds: float) -> object:
@@ -103,7 +105,7 @@ def test_of_a_few_deliveries_nothing_is_told() -> None:
     assert [line[:2] for line in lines] == [
         ("copy", "too few deliveries to tell"), ("away", "too few deliveries to tell"),
     ]  # fmt: skip
-    assert not recovery_of(Verification(), {})
+    assert not copies_of(Verification(), {}).has_recovery
 
 
 def test_a_first_copy_is_told_with_its_rate() -> None:
@@ -112,7 +114,7 @@ def test_a_first_copy_is_told_with_its_rate() -> None:
     sync = InitialSync(at[0], at[2], 2000, first_row_at=at[1])
     here = VERIFIED_COPY.model_copy(update={"initial_sync": sync})
     verified = Verification(tools={"here": here, "there": VERIFIED_COPY})
-    (row,) = recovery_of(verified, {}).initial.rows
+    (row,) = copies_of(verified, {}).first_copies.rows
     assert (row[0], row[2:]) == ("here", ("1.5 s", "4 s", "2,000", "500"))
 
 
@@ -132,9 +134,9 @@ def test_a_copy_that_went_back_is_told_until_it_is_there_again() -> None:
         event(25, "copy_there_again", "copy", 40),
         event(26, "copy_there_again", "other", 40),
     ]
-    found = recovery_of(Verification(), {}, journal)
-    assert found
-    assert found.anew.rows == (
+    found = copies_of(Verification(), {}, journal=journal)
+    assert found.has_recovery
+    assert found.setbacks.rows == (
         ("copy", text.moment(START + timedelta(seconds=10)), "40", "none", "15 s"),
         ("slow", text.moment(START + timedelta(seconds=12)), "40", "7", "not by the end"),
     )

@@ -28,7 +28,7 @@ def slot(kept: int | None, *, active: bool, status: str = "reserved") -> SlotSam
 def test_what_verification_found_is_told() -> None:
     """A line a tool, its kinds and problems, and a few findings with their values whole."""
     found = copies_of(VERIFIED, {}, [])
-    assert found.right.rows == (
+    assert found.verdicts.rows == (
         (
             "copy",
             "wrong",
@@ -159,7 +159,7 @@ def test_clocks_and_the_interval_of_a_plan_stand_beside_freshness() -> None:
         "file": VERIFIED_COPY.model_copy(update={"clocks": {"source": source}}),
     }
     rows = by_tool([marker(1, 2.0, tool="copy"), marker(1, 2.0, tool="file")])
-    found = copies_of(Verification(tools=tools), rows, [], {"copy": 900.0})
+    found = copies_of(Verification(tools=tools), rows, plans={"copy": 900.0})
     assert found.clocks == ("the source's is the same, to 0.4 ms; copy's is 2.5 s behind, to 20 ms")
     assert [row[-1] for row in found.freshness.rows] == ["15 min", words.NOTHING]
     assert copies_of(VERIFIED, rows, []).clocks == ""

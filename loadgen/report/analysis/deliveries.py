@@ -1,11 +1,12 @@
-"""Each tool's markers: how long they took, and which never arrived. Pure."""
+"""Each tool's markers: how long they took, which never arrived, and the tool's outages. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import ceil
+from statistics import median
 from typing import Final
 
 from loadgen import text
@@ -13,6 +14,9 @@ from loadgen.record.rows import MarkerSample
 
 FEWEST_FOR_P95: Final = 20  # deliveries; a high quantile of fewer is one row's luck
 FEWEST_FOR_P99: Final = 100
+_FEWEST_FOR_OUTAGES: Final = 6  # renewals; of fewer there is no usual wait
+_OUTAGE_MEDIANS: Final = 3  # a wait of so many medians is an outage
+_OUTAGE_SECONDS: Final = 10.0  # if it is also so much longer than the median
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,20 @@ class Renewal:
     seconds: float
     oldest_seconds: float
     poll_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The time from a tool's last delivery to its next; None if none came.
+
+    `oldest` is how long a marker waited. `caught_up` is when a marker first arrived as fast as 95%
+    of them had before.
+    """
+
+    began: datetime
+    resumed: datetime | None
+    oldest: timedelta
+    caught_up: datetime | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,31 @@ class Deliveries:
                 seconds, oldest = ((seen_at - at).total_seconds() for at in (newest, times[0]))
                 poll_seconds = min(oldest, max(marker.poll_seconds or 0.0 for marker in markers))
                 yield Renewal(seen_at, newest, seconds, oldest, poll_seconds)
+
+    def outages(self) -> list[Outage] | None:
+        """Return the tool's outages, whatever their cause; None if too little arrived to tell.
+
+        The time between two looks of the watch does not count.
+        """
+        renewals = list(self.renewals())
+        if len(renewals) < _FEWEST_FOR_OUTAGES:
+            return None
+        usual = median(renewal.oldest_seconds for renewal in renewals)
+        limit = max(_OUTAGE_MEDIANS * usual, usual + _OUTAGE_SECONDS)
+        outages: list[Outage] = []
+        for place, (before, now) in enumerate(pairwise(renewals), 1):
+            caught_up = outages[-1].caught_up if outages else now.seen_at
+            still_behind = caught_up is None or caught_up > now.seen_at
+            if now.oldest_seconds - now.poll_seconds > limit and not still_behind:
+                fast = nearest(sorted(renewal.seconds for renewal in renewals[:place]), 0.95)
+                later = (r.seen_at for r in renewals[place:] if r.seconds - r.poll_seconds <= fast)
+                oldest = timedelta(seconds=now.oldest_seconds)
+                outages.append(Outage(before.seen_at, now.seen_at, oldest, next(later, None)))
+        last = renewals[-1]
+        unseen = [m.written_at for m in self.markers if m.written_at > last.written_at]
+        if unseen and (max(unseen) - min(unseen)).total_seconds() > limit:
+            outages.append(Outage(last.seen_at, None, max(unseen) - min(unseen), None))
+        return outages
 
 
 def by_tool(markers: Iterable[MarkerSample]) -> Mapping[str, Deliveries]:
