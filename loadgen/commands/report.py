@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
             for limit in verdict.judgement.results:
                 print(f"{limit.verdict:<10}  {limit}")
             print(f"verdict: {verdict_words(exit_code(written))}")
-        if written.results:
-            print(f"matrix: {written.results}")
+        if written.matrix:
+            print(f"matrix: {written.matrix}")
         print(f"report: {written.html}")
     return exit_code(written) if args.check else 0
 
@@ -126,5 +126,5 @@ def as_json(written: "Written") -> dict[str, object]:
         "html": str(written.html),
         "markdown": str(written.markdown),
         "charts": [str(path) for path in written.charts],
-        "results": str(written.results) if written.results else None,
+        "results": str(written.matrix) if written.matrix else None,
     }

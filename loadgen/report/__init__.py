@@ -1,1 +1,1 @@
-"""From a run record to pages that people read."""
+"""The report of a run: `folder` reads the record and writes the files, `render` fills them in."""

@@ -102,7 +102,14 @@ def results_text(
     by_name = {tool.name: tool for tool in tools}
     names = tuple(dict.fromkeys([*annotations.tools, *by_name]))
     shown = [by_name.get(name, ToolSummary(name)) for name in names]
-    scores = [_score(tool, rules, annotations) for tool in shown]
+    scores = [
+        decision.score(
+            rules,
+            tool.figures(),
+            {key: row.get(tool.name, "") for key, row in annotations.cells.items()},
+        )
+        for tool in shown
+    ]
     parts = [
         f"# {escaped(title)}",
         _INTRO if tools else f"{_INTRO} {_BLANK}",
@@ -146,7 +153,7 @@ def _cells(line: str) -> list[str]:
 
 def _checksum(text: str) -> str:
     """Return the sum over what loadgen wrote: all but people's cells and rows, and spaces."""
-    words: list[str] = []
+    tokens: list[str] = []
     in_matrix = False
     for line in text.splitlines():
         in_matrix = line.rstrip() == _MATRIX or (in_matrix and not line.startswith("## "))
@@ -154,12 +161,12 @@ def _checksum(text: str) -> str:
             continue
         cells = _cells(line)
         if not in_matrix or not line.startswith("|"):
-            words += line.replace("|", " | ").split()
+            tokens += line.replace("|", " | ").split()
         elif cells[1] in {_LABELS[key] for key in _MANUAL}:
-            words += cells[1:3]
+            tokens += cells[1:3]
         elif cells[1] in {*_LABELS.values(), _FIRST_COLUMNS[0]}:
-            words += [word for cell in cells for word in cell.split()]
-    return sha256(" ".join(words).encode()).hexdigest()
+            tokens += [token for cell in cells for token in cell.split()]
+    return sha256(" ".join(tokens).encode()).hexdigest()
 
 
 def _matrix(
@@ -204,11 +211,6 @@ def _cost_basis(tool: ToolSummary) -> str:
         return ""
     basis = f"basis: {tool.cost.basis or 'nothing priced'}"
     return f"a month at this rate {tool.cost.month} by list; {basis}" if tool.cost.month else basis
-
-
-def _score(tool: ToolSummary, rules: Rules, annotations: Annotations) -> Score | None:
-    cells = {key: annotations.cells.get(key, {}).get(tool.name, "") for key in _MANUAL}
-    return decision.score(rules, tool.figures(), cells)
 
 
 def _score_cell(score: Score | None) -> str:

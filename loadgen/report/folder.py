@@ -44,7 +44,7 @@ class Written:
     html: Path
     markdown: Path
     charts: tuple[Path, ...]
-    results: Path | None  # None if no tool was under test
+    matrix: Path | None  # None if no tool was under test
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +81,15 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     html, markdown = folder / HTML_FILE, folder / MARKDOWN_FILE
     replace_file(markdown, report.markdown.encode())
     replace_file(html, report.html.encode())
-    results = None
+    matrix = None
     if summary.tools or annotations is not None:
-        results = folder / RESULTS_FILE
+        matrix = folder / RESULTS_FILE
         title, warning = f"Results of run {facts.run.run_id}", _warning(report.verdict)
         tools, annotations = summary.tools, annotations or Annotations()
         text = results_text(title, tools, options.rules, annotations, warning)
-        replace_file(results, text.encode())
+        replace_file(matrix, text.encode())
     drawn = tuple(charts / name for name in report.charts)
-    return Written(report, facts, html, markdown, drawn, results)
+    return Written(report, facts, html, markdown, drawn, matrix)
 
 
 def _context(

@@ -145,10 +145,10 @@ def test_a_formatter_s_spaces_change_nothing() -> None:
 
 def test_the_report_writes_it_beside_itself(tmp_path: Path) -> None:
     """Where tools were under test; one that can't be read back stops the whole report."""
-    assert write_report(write_run(tmp_path / "bare", Made(seconds=2)), START).results is None
+    assert write_report(write_run(tmp_path / "bare", Made(seconds=2)), START).matrix is None
     folder = write_run(tmp_path / "reports", Made(seconds=2))
     VERIFIED.write(folder)
-    file = write_report(folder, START).results
+    file = write_report(folder, START).matrix
     assert file is not None
     assert cells(file.read_text(), "Correctness")[1].startswith("wrong: 2 missing, 1,000 differs")
     file.write_text("our own words")
@@ -168,7 +168,7 @@ def test_the_blank_one_is_the_code_s(tmp_path: Path) -> None:
     assert text == blank_results()
     folder = write_run(tmp_path / "reports", Made(seconds=2))
     (folder / "RESULTS.md").write_text(edited(text, "UX", "good", "", "", "better"))
-    file = write_report(folder, START).results
+    file = write_report(folder, START).matrix
     assert file is not None
     assert cells(file.read_text(), "UX")[1:] == ["good", "", "", "better"]
 

@@ -1,1 +1,1 @@
-"""What the report concludes from a run record."""
+"""Conclusions from the run record."""

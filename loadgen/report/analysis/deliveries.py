@@ -147,9 +147,9 @@ def by_tool(markers: Iterable[MarkerSample]) -> Mapping[str, Deliveries]:
     return {name: Deliveries(several, until) for name, several in tools.items()}
 
 
-def seen_text(seen: int, written: int, oldest_unseen: float | None) -> str:
+def seen_text(delivered: int, written: int, oldest_unseen: float | None) -> str:
     """Return how many markers were seen, and how long the oldest of the others has waited."""
-    count = f"{text.count(seen)} of {text.plural(written, 'marker')} seen"
+    count = f"{text.count(delivered)} of {text.plural(written, 'marker')} seen"
     if oldest_unseen is None:
         return count
     return f"{count}, the oldest unseen has waited {text.duration(oldest_unseen)}"

@@ -124,6 +124,7 @@ def facts_of(
         name: tuple(intervals_between(rows, start, gaps)) if start else ()
         for name, rows in by_operation.items()
     }
+    with_rate = [name for name, op in OPERATIONS.items() if op.rate_setting in run.settings]
     ended = run.ended_at is not None
     last = max(times, default=None)
     sampled_seconds = (last - start).total_seconds() if last and start else None
@@ -134,7 +135,7 @@ def facts_of(
         start=start,
         operations=tuple(
             _summary(run, name, by_operation.get(name, ()), intervals.get(name, ()))
-            for name in _operation_names(run, by_operation)
+            for name in in_order(dict.fromkeys([*with_rate, *run.totals, *by_operation]))
         ),
         samples=len(times),
         broken=len(broken),
@@ -172,11 +173,6 @@ def _start(run: Run, first: datetime | None) -> datetime | None:
         return started or first
     near = abs((first - started).total_seconds()) <= _LATE_START_SECONDS
     return first if near else started
-
-
-def _operation_names(run: Run, by_operation: Mapping[str, object]) -> list[str]:
-    with_rate = [name for name, op in OPERATIONS.items() if op.rate_setting in run.settings]
-    return in_order(dict.fromkeys([*with_rate, *run.totals, *by_operation]))
 
 
 def _gap(event: JournalEvent) -> Gap:

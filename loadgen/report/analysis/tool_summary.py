@@ -29,6 +29,11 @@ class Correctness:
     in_flight: int
     late: Mapping[Kind, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, tool: ToolVerification) -> "Correctness":
+        """Return a copy's correctness by verify.json."""
+        return cls(tool.verdict, tool.rows, tool.totals, tool.in_flight, tool.late)
+
     @property
     def wrong(self) -> int | None:
         """The number of undeclared findings; None if it is not known, or some are not due yet."""
@@ -39,8 +44,8 @@ class Correctness:
     def __str__(self) -> str:
         if self.verdict not in _CHECKED:
             return self.verdict
-        if self.verdict == "right" and not self.findings and not self.late:
-            return f"right: all {text.plural(self.rows, 'row')} match"
+        if self.verdict == "right" and self.rows > 1 and not self.findings and not self.late:
+            return f"right: all {text.count(self.rows)} rows match"
         findings = text.kinds(self.findings) if self.findings else "nothing wrong"
         late = f", not due yet {text.kinds(self.late)}" if self.late else ""
         return f"{self.verdict}: {findings}{late} in {text.plural(self.rows, 'row')}"
@@ -86,6 +91,17 @@ class WarehouseUse:
     per_million_changes: Decimal | None
     idle_share: Decimal | None
     warehouse: str  # size and generation, "" if Snowflake does not show them
+
+    @classmethod
+    def of(cls, use: Efficiency) -> "WarehouseUse":
+        """Return a warehouse's use by costs.json."""
+        size, generation = use.size or "", f"Gen{use.generation}" if use.generation else ""
+        return cls(
+            use.credits,
+            use.credits_per_million_changes,
+            use.idle_share,
+            " ".join(part for part in (size, generation) if part),
+        )
 
     def __str__(self) -> str:
         if self.per_million_changes is None:
@@ -154,17 +170,13 @@ def tool_summaries(
     return tuple(
         ToolSummary(
             name=name,
-            correctness=_correctness(checked[name]) if name in checked else None,
+            correctness=Correctness.of(checked[name]) if name in checked else None,
             freshness=delivered.get(name),
             cost=_cost(name, costs) if costs else None,
-            warehouse_use=_warehouse_use(by_tool[name]) if name in by_tool else None,
+            warehouse_use=WarehouseUse.of(by_tool[name]) if name in by_tool else None,
         )
         for name in names
     )
-
-
-def _correctness(tool: ToolVerification) -> Correctness:
-    return Correctness(tool.verdict, tool.rows, tool.totals, tool.in_flight, tool.late)
 
 
 def _cost(tool: str, costs: Costs) -> ToolCost | None:
@@ -194,13 +206,3 @@ def _month(tool: str, projection: Projection) -> PricedMonth | None:
     plan = projection.tools.get(tool)
     months = projection.months if plan else ()
     return next((m for m in months if plan and (m.card, m.plan) == (plan.card, plan.plan)), None)
-
-
-def _warehouse_use(use: Efficiency) -> WarehouseUse:
-    size, generation = use.size or "", f"Gen{use.generation}" if use.generation else ""
-    return WarehouseUse(
-        use.credits,
-        use.credits_per_million_changes,
-        use.idle_share,
-        " ".join(part for part in (size, generation) if part),
-    )

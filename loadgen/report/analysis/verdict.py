@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from loadgen import text
-from loadgen.config.thresholds import Judged, Judgement, Measured, Quantiles, Threshold
+from loadgen.config.thresholds import Judgement, Measured, Quantiles, Threshold
 from loadgen.record.reader import JournalEvent, OperationLatency
 from loadgen.report.analysis.run import Facts, Stretch
 from loadgen.workload.operations import label
@@ -351,19 +351,16 @@ def _thresholds(judgement: Judgement) -> list[Check]:
     """Return how many limits were held, or the first that was missed with its figures."""
     name, limits, missed = "Thresholds", judgement.results, judgement.missed
     if missed:
+        first = missed[0].threshold
+        measured = limit_text(first.name, missed[0].measured or 0.0)
         more = f" and {text.plural(len(missed) - 1, 'other')}" if len(missed) > 1 else ""
-        return [Check("bad", name, f"missed: {_missed(missed[0])}{more}")]
-    passed = sum(limit.verdict == "pass" for limit in limits)
+        limit = limit_text(first.name, first.limit)
+        return [Check("bad", name, f"missed: {first}: {measured}, limit {limit}{more}")]
+    passed = sum(judged.verdict == "pass" for judged in limits)
     finding = f"{text.count(passed)} of {text.plural(len(limits), 'limit')} passed"
     if passed == len(limits):
         return [Check("good", name, finding)]
     return [Check("warn", name, f"{finding}; see Thresholds")]
-
-
-def _missed(limit: Judged) -> str:
-    threshold = limit.threshold
-    measured = limit_text(threshold.name, limit.measured or 0.0)
-    return f"{threshold}: {measured}, limit {limit_text(threshold.name, threshold.limit)}"
 
 
 def _unknown(facts: Facts, run: RunVerdict) -> Check:
