@@ -22,10 +22,8 @@ from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import first_exit_code
 from loadgen.orphans import Children, ended_with_us
-from loadgen.record.reader import find_run, read_deliveries
-from loadgen.record.verify import Verification
-from loadgen.report.analysis.deliveries import by_tool
-from loadgen.report.tables.tools import copies_of
+from loadgen.record.reader import find_run
+from loadgen.report.analysis.compare import summary_of
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
@@ -296,20 +294,12 @@ def _passing_on() -> Iterator[_Stop]:
 
 def _say_goodbye(settings: Settings) -> None:
     path = find_run(settings.reports_dir)
-    copies = copies_of(Verification.of(path), by_tool(read_deliveries(path)))
-    took = {row[0]: row for row in copies.freshness.rows}
     print("\nThe two tools, beside the same load with hard deletes and late commits:")
-    for tool, verdict, rows, found, *_ in copies.verdicts.rows:
-        print(f"  {tool}: {verdict}, of {rows} rows {found}{_deliveries(took.get(tool))}")
+    for tool in summary_of(path).tools:
+        measured = [str(part) for part in (tool.correctness, tool.freshness) if part]
+        print(f"  {tool.name}: {'; '.join(measured)}")
     print(
         "\nNext: `source .venv/bin/activate`, then `locust` for its page, `loadgen --help` for the "
         "rest.\nThe database stays up until `loadgen db down`.\n"
         f"\nreport: {path / 'report.html'}"
     )
-
-
-def _deliveries(row: Sequence[str] | None) -> str:
-    if row is None:
-        return ""
-    _, delivered, _, _, median, _, _, longest, _ = row
-    return f"; {delivered} markers took {median}, at most {longest}"
