@@ -15,7 +15,6 @@ COST_ACTIONS: Final = (
     "cloudwatch:GetMetricData",
     "ec2:DescribeInstances",
     "ec2:DescribeVolumes",
-    "pricing:GetProducts",
     "rds:DescribeDBInstances",
     "tag:GetResources",
 )
@@ -36,7 +35,7 @@ class Policies(ComponentResource):
             "simplyload-bucket", "SimplyLoad: its bucket and what is in it", of_simplyload
         )
         self.costs = self._policy(
-            "simplyload-costs", "loadgen costs: reads usage, bills and list prices", of_costs
+            "simplyload-costs", "loadgen costs: reads usage and bills", of_costs
         )
         self.register_outputs({"simplyload": self.simplyload, "costs": self.costs})
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from loadgen import text
 from loadgen.config.settings import Settings, load_settings
-from loadgen.errors import SettingsError
 from loadgen.record.costs import (
     COST_LINES,
     GRADES,
@@ -56,12 +55,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "settings describe, against BUDGET_USD; writes nothing",
     )
     parser.add_argument(
-        "--aws-prices",
-        action="store_true",
-        help="read AWS_REGION's list prices from the Price List API, which is free, and write "
-        "them to aws.toml in RATE_CARDS_DIR; prices no run",
-    )
-    parser.add_argument(
         "--infra",
         action="store_true",
         help="what a month of infra/ would cost in AWS_REGION, or us-east-1, with its bucket only "
@@ -75,8 +68,6 @@ def run(args: argparse.Namespace) -> int:
     settings, now = load_settings(), datetime.now(UTC)
     if args.expected:
         return _expected(args, settings, now)
-    if args.aws_prices:
-        return _aws_prices(settings, now)
     if args.infra:
         return _infra(args, settings, now)
     from loadgen.costs.collect import costs_of  # noqa: PLC0415 - pydantic's models take a while
@@ -110,26 +101,6 @@ def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> in
     print(f"  together: {words.total(Total.of(lines))}")
     if warning:
         print(f"warning: {warning}")
-    return 0
-
-
-def _aws_prices(settings: Settings, now: datetime) -> int:
-    """Write the card of AWS' prices; 1 where none of them could be read."""
-    from loadgen.costs import cards  # noqa: PLC0415 - as above
-    from loadgen.costs.aws import client, price_list  # noqa: PLC0415 - as above
-
-    region, folder = settings.aws_region, settings.rate_cards_dir
-    if region is None or folder is None:
-        missing = "AWS_REGION" if region is None else "RATE_CARDS_DIR"
-        raise SettingsError(f"{missing} is not set: whose prices, and where the card is written")
-    card = cards.load_card("aws", folder if folder.is_dir() else None)
-    found = price_list.refreshed(card, client.clients(settings), region, now.date())
-    for why in found.missing:
-        _wrapped(f"not read: {why}")
-    if not found.read:
-        print("no price was read: no card is written")
-        return 1
-    print(f"{found.read} prices of {region}: {price_list.write_card(folder, card, found.text)}")
     return 0
 
 

@@ -93,17 +93,3 @@ def test_both_clouds_are_in_costs_json(
     assert lines["simplyload S3 storage"]["payer"] == "service"
     assert "simplyload instance" not in lines
     assert costs["outlook"]["snowflake"][0]["idle_share"] == "0.75"
-
-
-def test_prices_need_a_region_and_a_folder(
-    run_folder: Path, run_loadgen: RunLoadgen, cloud: str
-) -> None:
-    """What is missing is named; where nothing can be read no card is written."""
-    bare = run_loadgen("costs", "--aws-prices")
-    assert bare.returncode == 2
-    assert "AWS_REGION is not set" in bare.stderr
-    env = {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": cloud, "RATE_CARDS_DIR": "cards"}
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    none = run_loadgen("costs", "--aws-prices", env={**env, **keys})
-    assert none.returncode == 1
-    assert "no price was read" in none.stdout

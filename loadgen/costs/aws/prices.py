@@ -35,7 +35,7 @@ class AwsPrices:
         if found is None:
             return Unavailable(
                 f"rate card {self.card.name} has no {table} of {column} in {self.region}: "
-                "`loadgen costs --aws-prices` reads it"
+                "add it to aws.toml in RATE_CARDS_DIR"
             )
         title = f"rate card {self.card.name}: {found.source.title}"
         return UnitPrice(found.value, "list", found.grade, title, found.source.as_of)
