@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from loadgen.config.settings import load_settings
 from loadgen.costs.cards import load_card
+from loadgen.costs.lines import Unavailable
 from loadgen.costs.snowflake.costs import SnowflakeCostTracker
-from loadgen.costs.snowflake.usage import Connection
-from loadgen.costs.unavailable import Unavailable
+from loadgen.costs.snowflake.usage import UsageConnection
 from loadgen.errors import DestinationError
 from loadgen.record.costs import CostLine
 from loadgen.record.run import Run, run_of
@@ -179,7 +179,7 @@ class Account:
                 **self.settings,
             }
         )
-        real = Connection(settings)
+        real = UsageConnection(settings)
 
         def ask(name: str, binds: Mapping[str, object]) -> list[tuple[Any, ...]]:
             answer = self.recorded.get(name)

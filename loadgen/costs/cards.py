@@ -175,10 +175,10 @@ class PriceTable(_Table):
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
+class ListPrice:
     """One price of a table, and how far it is to be believed."""
 
-    value: Decimal
+    rate: Decimal
     unit: str
     source: Source
     grade: Grade
@@ -210,14 +210,14 @@ class RateCard(_Table):
                 raise ValueError(f"{where} cites {source!r}, but [sources] has {known}")
         return self
 
-    def price(self, table: str, row: str, column: str) -> Price | None:
+    def price(self, table: str, row: str, column: str) -> ListPrice | None:
         """Return a price of a table; None where the card has none for these keys."""
         found = self.tables.get(table)
         value = found.rows.get(row, {}).get(column) if found is not None else None
         if found is None or value is None:
             return None
         source = self.sources[found.source]
-        return Price(value, found.unit, source, found.grade or source.grade)
+        return ListPrice(value, found.unit, source, found.grade or source.grade)
 
     def plan(self, name: str | None, day: date) -> Plan | None:
         """Return the plan of that name or title on that day; without a name the first on sale.

@@ -7,10 +7,9 @@ from datetime import datetime
 from loadgen.config.settings import Settings
 from loadgen.costs.aws.costs import AwsCosts
 from loadgen.costs.cards import RateCard
+from loadgen.costs.lines import CostSource, Unavailable
 from loadgen.costs.snowflake.costs import SnowflakeCostTracker
-from loadgen.costs.snowflake.usage import Connection
-from loadgen.costs.source import CostSource
-from loadgen.costs.unavailable import Unavailable
+from loadgen.costs.snowflake.usage import UsageConnection
 from loadgen.tools.tools_file import Tool
 
 
@@ -19,7 +18,7 @@ def cloud_sources(
     tools: Sequence[Tool], settings: Settings, cards: Mapping[str, RateCard], now: datetime
 ) -> Iterator[tuple[SnowflakeCostTracker, CostSource]]:
     """Yield Snowflake and AWS, ready to be asked; nothing is connected before that."""
-    connection = Connection(settings)
+    connection = UsageConnection(settings)
     snowflake = SnowflakeCostTracker(tools, settings, _card(cards, "snowflake"), connection, now)
     try:
         yield snowflake, AwsCosts([tool.name for tool in tools], settings, _card(cards, "aws"), now)

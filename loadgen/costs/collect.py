@@ -16,8 +16,8 @@ from loadgen.costs.cloud import cloud_sources
 from loadgen.costs.copying import FIRST_COPY, copy_line
 from loadgen.costs.estimate import Priced
 from loadgen.costs.experiment import with_markers
+from loadgen.costs.lines import CostSource
 from loadgen.costs.projection import outlook
-from loadgen.costs.source import CostSource
 from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
 from loadgen.costs.vendors import VendorPrices, choices, run_usage
 from loadgen.costs.workload import Baseline, Workload, so_far, workload_of

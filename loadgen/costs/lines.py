@@ -1,24 +1,71 @@
-"""From quantities by day and the price of a unit on each to a cost line, measured or not. Pure."""
+"""What all sources of cost lines use: their protocol, unit prices, reasons for a missing figure.
+
+`cost_line` multiplies quantities by day with the unit price of each day. Pure.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from loadgen.costs.unavailable import Unavailable
+from loadgen.costs.cards import RateCard
+from loadgen.errors import DestinationError
 from loadgen.record.costs import Basis, CostLine, Grade, Payer, not_priced
+from loadgen.record.run import Run
 
+ALL_TOOLS: Final = "all tools"  # the tool of lines that belong to no single tool
 _NANO: Final = Decimal("1e-9")
 
-ByDay = Mapping[date, Decimal]
+QuantityByDay = Mapping[date, Decimal]
+T = TypeVar("T")
+
+
+class CostSource(Protocol):
+    """A source of cost lines: the vendors' rate cards, Snowflake or AWS."""
+
+    @property
+    def name(self) -> str:
+        """The source's name in messages, such as `Snowflake`."""
+
+    def lines(self, run: Run) -> list[CostLine]:
+        """Return the run's cost lines.
+
+        A missing right, a view that is not filled yet or an unknown price raises nothing. It
+        becomes a line without an amount, whose note gives the reason.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The reason why a figure is missing, as the cost line shows it.
+
+    With `temporary` a later request may bring the figure, so its line is provisional.
+    """
+
+    reason: str
+    temporary: bool = False
+
+
+def not_yet(reason: str, ready: datetime) -> Unavailable:
+    """Return the reason why a figure is missing until `ready`, and when to ask again."""
+    when = f"{ready:%Y-%m-%d %H:%M} UTC"
+    return Unavailable(f"{reason}: run `loadgen costs` again after {when}", temporary=True)
+
+
+def or_unavailable(read: Callable[[], T]) -> T | Unavailable:
+    """Call `read` and return its rows, or the reason of its DestinationError."""
+    try:
+        return read()
+    except DestinationError as exc:
+        return Unavailable(str(exc))
 
 
 @dataclass(frozen=True, slots=True)
 class UnitPrice:
-    """What one unit costs, and how far that is to be believed."""
+    """The dollars of one unit, and how reliable that price is."""
 
-    value: Decimal
+    dollars: Decimal
     basis: Basis
     grade: Grade
     source: str
@@ -26,27 +73,41 @@ class UnitPrice:
     final: bool = True
 
 
-PriceOf = Callable[[date], UnitPrice | Unavailable]
+PriceOfDay = Callable[[date], UnitPrice | Unavailable]
+
+
+def list_price(
+    card: RateCard | Unavailable, table: str, row: str, column: str
+) -> UnitPrice | Unavailable:
+    """Return a price of a rate card's table."""
+    if isinstance(card, Unavailable):
+        return card
+    price = card.price(table, row, column)
+    if price is None:
+        place = f"{row or 'no region'}, {column}"
+        return Unavailable(f"rate card {card.name} has no {table} price for {place}")
+    source = f"rate card {card.name}: {price.source.title}"
+    return UnitPrice(price.rate, "list", price.grade, source, price.source.as_of)
 
 
 @dataclass(frozen=True, slots=True)
 class CostKey:
-    """What a line is about."""
+    """Identifies a cost line: the tool, who pays, and the category."""
 
     tool: str
     payer: Payer
     category: str
 
-    def unpriced(self, why: str | Unavailable, source: str = "") -> CostLine:
-        """Return the line that stands where the figure would; provisional if it may still come."""
-        unread = why if isinstance(why, Unavailable) else Unavailable(why)
-        line = not_priced(self.tool, self.payer, self.category, unread.why, source)
-        return replace(line, final=not unread.yet)
+    def not_priced(self, reason: str | Unavailable) -> CostLine:
+        """Return the line without an amount; it is provisional if the figure may still come."""
+        unavailable = reason if isinstance(reason, Unavailable) else Unavailable(reason)
+        line = not_priced(self.tool, self.payer, self.category, unavailable.reason)
+        return replace(line, final=not unavailable.temporary)
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How a quantity was got: where from, what to know of it, and whether it may still change."""
+    """Where a quantity comes from, what to know about it, and whether it may still change."""
 
     source: str
     note: str = ""
@@ -54,23 +115,25 @@ class Provenance:
     basis: Basis = "measured"
 
 
-def priced(
-    what: CostKey, unit: str, parts: ByDay, price_of: PriceOf, provenance: Provenance
+def cost_line(
+    key: CostKey, unit: str, by_day: QuantityByDay, price_of: PriceOfDay, provenance: Provenance
 ) -> CostLine:
-    """Return the line of so many units by day; not priced where one day's price is not known.
+    """Return the line of quantities by day; it has no amount if the price of one day is unknown.
 
-    The amount is the quantity as shown, to a billionth of a unit, times the price.
+    The amount is the displayed quantity, rounded to a billionth of a unit, times the price.
     """
-    quantities = {day: exact(quantity) for day, quantity in parts.items()}
+    quantities = {day: rounded(quantity) for day, quantity in by_day.items()}
     prices = {day: price_of(day) for day in quantities}
     known = {day: price for day, price in prices.items() if isinstance(price, UnitPrice)}
-    unread = [price for price in prices.values() if isinstance(price, Unavailable)]
-    unknown = unread[0].why if unread else None
-    settled = all(price.final for price in known.values()) and not any(p.yet for p in unread)
+    missing = [price for price in prices.values() if isinstance(price, Unavailable)]
+    settled = all(price.final for price in known.values()) and not any(
+        price.temporary for price in missing
+    )
+    reason = missing[0].reason if missing else "no day to price"
     line = CostLine(
-        tool=what.tool,
-        payer=what.payer,
-        category=what.category,
+        tool=key.tool,
+        payer=key.payer,
+        category=key.category,
         quantity=sum(quantities.values(), Decimal(0)),
         unit=unit,
         amount=None,
@@ -78,33 +141,32 @@ def priced(
         grade="?",
         source=provenance.source,
         as_of=None,
-        note=joined(f"not priced: {unknown or 'no day to price'}", provenance.note),
+        note=join_notes(f"not priced: {reason}", provenance.note),
         final=provenance.final and settled,
     )
-    if unknown is not None or not known:
+    if missing or not known:
         return line
     newest = max(known.values(), key=lambda price: price.as_of)
-    values = {price.value for price in known.values()}
+    rates = {price.dollars for price in known.values()}
     sources = dict.fromkeys([provenance.source, *(price.source for price in known.values())])
+    several = f"{len(rates)} prices on its days" if len(rates) > 1 else ""
     return replace(
         line,
-        unit_price=newest.value if len(values) == 1 else None,
-        amount=sum((quantities[day] * price.value for day, price in known.items()), Decimal(0)),
+        unit_price=newest.dollars if len(rates) == 1 else None,
+        amount=sum((quantities[day] * price.dollars for day, price in known.items()), Decimal(0)),
         basis="estimate" if provenance.basis == "estimate" else newest.basis,
         grade=newest.grade,
         source="; ".join(sources),
         as_of=newest.as_of,
-        note=joined(
-            provenance.note, f"{len(values)} prices on its days" if len(values) > 1 else ""
-        ),
+        note=join_notes(provenance.note, several),
     )
 
 
-def exact(quantity: Decimal) -> Decimal:
-    """Return a quantity as it is shown and priced: to a billionth of its unit."""
+def rounded(quantity: Decimal) -> Decimal:
+    """Return a quantity to a billionth of its unit, which is what a line shows and prices."""
     return quantity.quantize(_NANO)
 
 
-def joined(*words: str) -> str:
-    """Return the words that say something as one note."""
-    return "; ".join(word for word in words if word)
+def join_notes(*notes: str) -> str:
+    """Join the notes that are not empty."""
+    return "; ".join(note for note in notes if note)

@@ -8,9 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from loadgen.config.settings import DEFAULT_USERS, Settings, misspelt
-from loadgen.costs.aws.client import asked, clients
+from loadgen.costs.aws.client import call_aws, clients
 from loadgen.costs.collect import expected, over_budget
-from loadgen.costs.unavailable import Unavailable
+from loadgen.costs.lines import Unavailable
 from loadgen.doctor.checks import Facts
 from loadgen.errors import DestinationError, SourceError
 from loadgen.source.embedded import server
@@ -81,11 +81,11 @@ def _unread_aws(settings: Settings) -> str | None:
     if settings.aws_region is None:
         return None
     client = clients(settings)
-    found = asked(
+    answer = call_aws(
         "tag:GetResources",
         lambda: client("resourcegroupstaggingapi").get_resources(ResourcesPerPage=1),
     )
-    return found.why if isinstance(found, Unavailable) else None
+    return answer.reason if isinstance(answer, Unavailable) else None
 
 
 def _overspent(

@@ -118,9 +118,9 @@ def test_the_bucket_is_encrypted_emptied_and_measured(bucket_only: dict[str, Any
             }
         ],
     }
-    from loadgen.costs.aws.s3 import FILTER  # noqa: PLC0415 - pydantic's models take a while
+    from loadgen.costs.aws.resources import METRICS_ID  # noqa: PLC0415 - pydantic's models take a while
 
-    assert inputs(bucket_only, "BucketMetric") == {"bucket": BUCKET, "name": FILTER}
+    assert inputs(bucket_only, "BucketMetric") == {"bucket": BUCKET, "name": METRICS_ID}
 
 
 def test_changes_of_the_bucket_come_one_after_the_other(bucket_only: dict[str, Any]) -> None:

@@ -19,13 +19,13 @@ import boto3
 import pytest
 
 from loadgen.config.settings import load_settings
-from loadgen.costs.aws.bill import APART, BILL_FILE
+from loadgen.costs.aws.bill import BILL_FILE, OTHER_CHARGES
 from loadgen.costs.aws.client import clients
 from loadgen.costs.aws.costs import AwsCosts
 from loadgen.costs.aws.prices import AwsPrices
-from loadgen.costs.aws.usage import Account, RDSCostTracker
+from loadgen.costs.aws.resources import AwsAccount, RDSCostTracker
 from loadgen.costs.cards import load_card
-from loadgen.costs.unavailable import Unavailable
+from loadgen.costs.lines import Unavailable
 from loadgen.record.costs import CostLine, Costs
 from loadgen.record.run import Run, run_of
 from tests.emulated import aws_server
@@ -227,7 +227,7 @@ def test_what_an_emptied_bucket_held_is_not_known(aws: Aws) -> None:
     aws.client("s3").delete_object(Bucket="emptied", Key="k")
     line = aws.lines(aws.run(NOW - timedelta(hours=1), 1))[f"{TOOL} S3 storage"]
     assert (line.amount, line.quantity, line.grade) == (None, None, "?")
-    assert "can't be seen any more" in line.note
+    assert "its size during the run is unknown" in line.note
 
 
 def test_what_a_terminated_instance_had_is_not_known(aws: Aws) -> None:
@@ -243,7 +243,7 @@ def test_what_a_terminated_instance_had_is_not_known(aws: Aws) -> None:
     lines = aws.lines(aws.run(NOW - timedelta(hours=1), 51), NOW + timedelta(hours=50))
     for name in ("EBS", "public IPv4"):
         assert lines[f"{TOOL} {name}"].amount is None
-        assert "can't be seen any more" in lines[f"{TOOL} {name}"].note
+        assert "AWS no longer shows" in lines[f"{TOOL} {name}"].note
 
 
 def test_requests_are_counted_where_metrics_are_on(aws: Aws) -> None:
@@ -289,7 +289,7 @@ def test_rds_is_the_customer_s_where_there_is_one(aws: Aws, on: bool) -> None:
     lines = aws.lines(aws.run(NOW - timedelta(hours=1), 101), NOW + timedelta(hours=100))
     if not on:
         assert list(lines) == ["all tools AWS"]
-        assert "nothing in the region" in lines["all tools AWS"].note
+        assert "no resource in the region" in lines["all tools AWS"].note
         return
     assert cents(lines["source RDS db.t3.micro"]) == "1.80"  # 100 h at 0.018
     assert lines["source RDS db.t3.micro"].payer == "customer"
@@ -323,15 +323,17 @@ def test_what_aws_lists_no_more_is_priced_as_it_was_seen(aws: Aws) -> None:
     rds.delete_db_instance(DBInstanceIdentifier="src", SkipFinalSnapshot=True)
     aws.settings = {"aws_endpoint_url": "http://127.0.0.1:9"}
     away = aws.costs(NOW + timedelta(hours=60)).lines(run)
-    assert not any("any more" in line.note for line in away)  # nobody answered: it may be there
+    assert not any(
+        "no longer lists" in line.note for line in away
+    )  # nobody answered: it may be there
     aws.settings = {}
     for _ in range(2):  # however often it is asked
         lines = aws.costs(NOW + timedelta(hours=100)).lines(run)
         hours, more = (line for line in lines if line.category == "RDS db.t3.micro")
         assert cents(hours) == "0.90"  # 50 h at 0.018
-        assert "does not list src any more, last at 2026-11-" in hours.note
+        assert "no longer lists src, last at 2026-11-" in hours.note
         assert more.amount is None
-        assert "what it cost in the run after that can't be seen any more" in more.note
+        assert "its cost in the rest of the run is unknown" in more.note
         (storage,) = (line for line in lines if line.category == "RDS storage gp3")
         assert cents(storage) == "0.16"
 
@@ -345,8 +347,8 @@ def test_what_was_priced_whole_stays_so_once_it_is_deleted(aws: Aws) -> None:
     after = aws.lines(run, NOW + timedelta(hours=60))
     for name in (f"{TOOL} EC2 t3.small", f"{TOOL} public IPv4", f"{TOOL} EBS gp3"):
         assert after[name].amount == before[name].amount
-        assert "any more, last at" in after[name].note
-    assert not any("after that" in line.note for line in after.values())
+        assert "no longer lists" in after[name].note
+    assert not any("rest of the run" in line.note for line in after.values())
 
 
 DAYS = [f"2026-11-{day}" for day in (17, 18)]
@@ -443,7 +445,7 @@ def test_a_credit_does_not_make_a_tool_free(aws: Aws) -> None:
         server.shutdown()
     costs = Costs(made_at=now, lines=tuple(lines))
     assert costs.total(TOOL).amount == Decimal("2.00")
-    apart = {line.category: line.amount for line in lines if line.tool == APART}
+    apart = {line.category: line.amount for line in lines if line.tool == OTHER_CHARGES}
     assert apart == {
         f"Credit of {TOOL}": Decimal("-1.23"),
         f"Refund of {TOOL}": Decimal("-0.05"),
@@ -519,7 +521,7 @@ def test_a_missing_price_leaves_the_usage(aws: Aws) -> None:
     assert any("there is no rate card" in line.note for line in no_card)
     aws.launch("m5.large")
     large = aws.lines(aws.run(NOW - timedelta(hours=1), 3), NOW + timedelta(hours=2))
-    assert "has no ec2_linux of m5.large in us-east-1" in large[f"{TOOL} EC2 m5.large"].note
+    assert "has no ec2_linux price for us-east-1, m5.large" in large[f"{TOOL} EC2 m5.large"].note
 
 
 @pytest.mark.parametrize(
@@ -527,8 +529,8 @@ def test_a_missing_price_leaves_the_usage(aws: Aws) -> None:
     [
         ("AccessDenied", "denied: the IAM policy"),
         ("ThrottlingException", "AWS throttles"),
-        ("ExpiredToken", "the key is expired"),
-        ("InvalidClientTokenId", "the key is not known"),
+        ("ExpiredToken", "the key has expired"),
+        ("InvalidClientTokenId", "AWS does not know the key"),
     ],
 )
 def test_a_refusal_stands_where_the_figure_would(aws: Aws, code: str, said: str) -> None:
@@ -579,7 +581,9 @@ def test_throttling_is_tried_again_and_bounded(aws: Aws) -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         settings = load_settings({"aws_region": "us-east-1", "aws_endpoint_url": address})
-        account = Account(clients(settings), AwsPrices(load_card("aws"), "us-east-1"), [TOOL], NOW)
+        account = AwsAccount(
+            clients(settings), AwsPrices(load_card("aws"), "us-east-1"), [TOOL], NOW
+        )
         run = aws.run(NOW - timedelta(hours=1), 1)
         server.refusals = 2  # type: ignore[attr-defined]
         assert RDSCostTracker(account).lines(run) == []

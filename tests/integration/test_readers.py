@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from loadgen.config.settings import load_settings
-from loadgen.costs.snowflake.usage import Connection
+from loadgen.costs.snowflake.usage import UsageConnection
 from loadgen.errors import DestinationError
 from loadgen.source.postgres import connect
 from loadgen.tools.columns import Column, quoted
@@ -355,7 +355,7 @@ def test_the_cause_in_the_second_line_is_shown(server: SnowflakeServer) -> None:
             asked()
         assert str(refused.value).startswith("Snowflake refuses: 002003 (02000):")
         assert "\n" not in str(refused.value)
-    usage = Connection(load_settings(server.settings))
+    usage = UsageConnection(load_settings(server.settings))
     with pytest.raises(DestinationError) as granted:
         usage("metered_hours", {"since": 1, "until": 2, "warehouses": ["W"]})
     assert "\n" not in str(granted.value)

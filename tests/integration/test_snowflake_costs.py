@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from loadgen.costs.billing_window import Window
-from loadgen.costs.unavailable import Unavailable
+from loadgen.costs.lines import Unavailable
 from tests.conftest import Fakesnow
 from tests.snowflake_account import DENIED, Account, a_run, at, tools_of, warehouse
 
@@ -76,7 +76,7 @@ def test_null_attributed_credits_leave_work_and_idle_in_one(account: Account) ->
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed=None)
     lines = account.lines(TOOL, HOUR, LATER)
     assert cents(lines["a compute"].amount) == "2.00"
-    assert "not told apart" in lines["a compute"].note
+    assert "idle time is unknown" in lines["a compute"].note
     assert "a compute: idle" not in lines
 
 
@@ -100,7 +100,7 @@ def test_a_partial_hour_counts_by_the_time_awake(account: Account) -> None:
     run = a_run("2026-11-20T10:20:00", "2026-11-20T10:30:00")
     lines = account.lines(TOOL, run, LATER)
     assert lines["a compute: work"].quantity == Decimal("0.01")
-    assert "by the time awake" in lines["a compute: work"].note
+    assert "by the awake time" in lines["a compute: work"].note
 
 
 @pytest.mark.parametrize(("generation", "dollars"), [("1", "12.80"), ("2", "17.28")])
@@ -428,7 +428,7 @@ def test_an_unknown_warehouse_is_not_free(account: Account) -> None:
     [
         ({"snowflake_edition": None}, "SNOWFLAKE_EDITION is not set"),
         ({"snowflake_region": None}, "SNOWFLAKE_REGION is not set"),
-        ({"snowflake_region": "aws_mars_1"}, "has no credit for aws_mars_1"),
+        ({"snowflake_region": "aws_mars_1"}, "has no credit price for aws_mars_1"),
     ],
 )
 def test_without_a_price_the_credits_are_still_there(

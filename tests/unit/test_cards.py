@@ -55,7 +55,7 @@ def test_a_table_has_prices_by_two_keys() -> None:
     found = card(HEAD + table + "[tables.credit.rows.dublin]\nenterprise = 3.90\n")
     price = found.price("credit", "dublin", "enterprise")
     assert price is not None
-    assert (str(price.value), price.unit, price.grade) == ("3.90", "USD/credit", "P")
+    assert (str(price.rate), price.unit, price.grade) == ("3.90", "USD/credit", "P")
     assert price.source.as_of == date(2026, 10, 1)
     assert found.price("credit", "dublin", "standard") is None
     assert found.price("credit", "oslo", "enterprise") is None

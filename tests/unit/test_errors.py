@@ -8,8 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 import loadgen
-from loadgen.costs.aws.client import asked
-from loadgen.costs.unavailable import Unavailable
+from loadgen.costs.aws.client import call_aws
+from loadgen.costs.lines import Unavailable
 from loadgen.errors import PlaygroundError, one_line
 from loadgen.source.postgres import explain
 from loadgen.tools.runners import background
@@ -62,7 +62,7 @@ def test_aws_says_why_in_any_line() -> None:
     def refuse() -> None:
         raise ClientError({"Error": {"Code": "Odd", "Message": "not done:\nthe cause"}}, "Get")
 
-    assert asked("s3:Get", refuse) == Unavailable("s3:Get: not done: the cause (Odd)")
+    assert call_aws("s3:Get", refuse) == Unavailable("s3:Get: not done: the cause (Odd)")
 
 
 def test_a_runner_that_does_not_start_says_why(

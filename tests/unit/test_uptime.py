@@ -8,14 +8,26 @@ from pathlib import Path
 import pytest
 
 from loadgen.costs.billing_window import Window, clock_hour, run_window
-from loadgen.costs.snowflake.credits import billed_cloud, metered, modelled
-from loadgen.costs.snowflake.rows import MeteredDay, MeteredHour
-from loadgen.costs.snowflake.uptime import Awake, awake, awake_hours, by_size, share_of_hour
+from loadgen.costs.snowflake.credits import (
+    AwakeSpan,
+    awake_windows,
+    billed_cloud,
+    metered,
+    modelled,
+    share_of_credits,
+    split_by_size,
+)
+from loadgen.costs.snowflake.usage import MeteredDay, MeteredHour
 from loadgen.record.rows import Sample
 from loadgen.record.run import run_of
 from tests.snowflake_account import at
 
 DAY = Window(at("2026-11-20T00:00:00"), at("2026-11-21T00:00:00"))
+
+
+def awake_hours(spans: list[Window], window: Window) -> Decimal:
+    """Return for how many hours of the window a warehouse was awake."""
+    return sum((span.within(window).length for span in spans), Decimal(0)) / 3600
 
 
 def every(minutes: int, seconds: int, number: int) -> list[Window]:
@@ -39,20 +51,20 @@ def test_uptime_is_work_and_idle_tail_a_minute_at_least(
     syncs: list[Window], auto_suspend: int | None, hours: str
 ) -> None:
     """The bill is of uptime."""
-    assert awake_hours(awake(syncs, auto_suspend, DAY.end), DAY) == Decimal(hours)
+    assert awake_hours(awake_windows(syncs, auto_suspend, DAY.end), DAY) == Decimal(hours)
 
 
 def test_a_tail_over_the_hour_is_shared_between_two() -> None:
     """Nothing is counted twice, nothing left out."""
     late = at("2026-11-20T10:59:30")
-    spans = awake([Window(late, late + timedelta(seconds=20))], 60, DAY.end)
+    spans = awake_windows([Window(late, late + timedelta(seconds=20))], 60, DAY.end)
     ten, eleven = clock_hour(at("2026-11-20T10:00:00")), clock_hour(at("2026-11-20T11:00:00"))
     assert awake_hours(spans, ten) * 3600 == 30
     assert awake_hours(spans, eleven) * 3600 == 50
     whole = awake_hours(spans, ten) + awake_hours(spans, eleven)
     assert whole == awake_hours(spans, DAY)
-    sized = [Awake(span, "X-Small", Decimal(1)) for span in spans]
-    assert share_of_hour(sized, clock_hour(at("2026-11-20T12:00:00")), DAY) is None
+    sized = [AwakeSpan(span, "X-Small", Decimal(1)) for span in spans]
+    assert share_of_credits(sized, clock_hour(at("2026-11-20T12:00:00")), DAY) is None
 
 
 def test_a_time_awake_is_cut_where_the_size_changes() -> None:
@@ -64,13 +76,15 @@ def test_a_time_awake_is_cut_where_the_size_changes() -> None:
     ]
     whole = Window(at("2026-11-20T10:00:00"), at("2026-11-20T12:00:00"))
     credits_ = {"X-Small": Decimal(1), "Small": Decimal(2)}
-    sized = [Awake(span, size, credits_[size]) for span, size in by_size([whole], statements)]
+    sized = [
+        AwakeSpan(span, size, credits_[size]) for span, size in split_by_size([whole], statements)
+    ]
     assert [one.size for one in sized] == ["X-Small", "Small"]
     assert modelled(sized, DAY).total == 3
     first = clock_hour(whole.start)
-    assert share_of_hour(sized, whole, first) == Decimal(1) / 3
-    unknown = [Awake(one.span, one.size, None) for one in sized]
-    assert share_of_hour(unknown, whole, first) == Decimal("0.5")
+    assert share_of_credits(sized, whole, first) == Decimal(1) / 3
+    unknown = [AwakeSpan(one.span, one.size, None) for one in sized]
+    assert share_of_credits(unknown, whole, first) == Decimal("0.5")
 
 
 def test_an_impossible_split_is_no_split() -> None:

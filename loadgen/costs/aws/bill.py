@@ -1,11 +1,11 @@
-"""Cost Explorer's word, the final one: what AWS billed by tool, service and UTC day.
+"""AWS's bill by tool, service and UTC day, from Cost Explorer.
 
-Two questions are asked: what the usage cost, by service, and what else was charged or given back
-(credits, refunds, taxes), by kind. Without a kind Cost Explorer returns usage net of credits, and a
-tool that a credit paid for would cost nothing.
+It takes two requests: one for the cost of usage by service, one for all other charges by record
+type (credits, refunds, taxes). A single request would return usage net of credits, so a tool that a
+credit paid for would seem free.
 
-Each request costs $0.01, so answers are kept in the run's folder; a day counts as known a day after
-its end, and once all of a run's days are known nothing is asked again.
+A request costs $0.01, so its answer is stored in the run's folder. Once all days of the run are a
+day old and no estimates, there is no further request.
 """
 
 import json
@@ -17,11 +17,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from loadgen.costs.aws.client import asked
-from loadgen.costs.aws.usage import EVERYONE, SOURCE, Account, what_of
+from loadgen.costs.aws.client import call_aws
+from loadgen.costs.aws.resources import SOURCE, AwsAccount, cost_key
 from loadgen.costs.billing_window import DAY, Window
-from loadgen.costs.lines import CostKey, Provenance, exact, priced
-from loadgen.costs.unavailable import Unavailable, not_yet
+from loadgen.costs.lines import (
+    ALL_TOOLS,
+    CostKey,
+    Provenance,
+    Unavailable,
+    cost_line,
+    not_yet,
+    rounded,
+)
 from loadgen.errors import RecordError
 from loadgen.record.costs import CostLine
 from loadgen.record.files import replace_file
@@ -29,53 +36,53 @@ from loadgen.record.model import moment
 from loadgen.untrusted import read_json, reading
 
 BILL_FILE: Final = "aws_bill.json"
-NEVER: Final = "Cost Explorer has whole days only, and the run holds none"
-APART: Final = "AWS credits, refunds and taxes"  # stand beside the tools' sums, not in them
+NO_WHOLE_DAY: Final = "Cost Explorer has whole days only, and the run has none"
+OTHER_CHARGES: Final = "AWS credits, refunds and taxes"  # a row of its own, in no tool's sum
 _USAGE: Final = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
-_ASK_AGAIN: Final = "it is asked, and paid, again"
-_AGAIN: Final = timedelta(hours=12)
-_KIND: Final = "RECORD_TYPE"
-_REGION: Final = "us-east-1"  # Cost Explorer is there
+_REMEDY: Final = "Cost Explorer is asked, and paid, again"
+_REQUEST_INTERVAL: Final = timedelta(hours=12)
+_RECORD_TYPE: Final = "RECORD_TYPE"
+_REGION: Final = "us-east-1"  # the region of Cost Explorer
 
-
-# Dollars by tool, by service or kind of charge, and by day.
+# Dollars by tool, by service or record type, and by day.
 Charges = Mapping[str, Mapping[str, Mapping[date, Decimal]]]
+Page = dict[str, Any]  # of Cost Explorer's answer
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What usage cost by tool and service and day, and `apart` all other charges by their kind.
+    """The cost of usage by tool, service and day, and `other` charges by record type.
 
-    `estimated` is whether it may still change.
+    With `estimated` the figures may still change.
     """
 
-    billed: Charges
-    apart: Charges
+    usage: Charges
+    other: Charges
     estimated: bool
     asked_at: datetime
     requests: int
 
     def lines(self, tool: str, window: Window) -> Iterator[CostLine]:
         """Yield a tool's lines; a day that is partly in the window counts by that part."""
-        for service, days in self.billed.get(tool, {}).items():
-            yield self._line(what_of(tool, f"billed: {service}"), days, window)
+        for service, days in self.usage.get(tool, {}).items():
+            yield self._line(cost_key(tool, f"billed: {service}"), days, window)
 
-    def apart_lines(self, window: Window) -> Iterator[CostLine]:
+    def other_lines(self, window: Window) -> Iterator[CostLine]:
         """Yield credits, refunds, taxes and the like, which are in no tool's sum."""
-        for tool, kinds in self.apart.items():
+        for tool, kinds in self.other.items():
             for kind, days in kinds.items():
-                what = CostKey(APART, what_of(tool, kind).payer, f"{kind} of {tool}")
-                yield self._line(what, days, window)
+                key = replace(cost_key(tool, f"{kind} of {tool}"), tool=OTHER_CHARGES)
+                yield self._line(key, days, window)
 
-    def _line(self, what: CostKey, days: Mapping[date, Decimal], window: Window) -> CostLine:
+    def _line(self, key: CostKey, days: Mapping[date, Decimal], window: Window) -> CostLine:
         shares = {day: window.share_of(whole) for day, whole in window.days()}
         partial = "; days partly in the run count by the clock" if min(shares.values()) < 1 else ""
         amount = sum((dollars * shares[day] for day, dollars in days.items()), Decimal(0))
         return CostLine(
-            tool=what.tool,
-            payer=what.payer,
-            category=what.category,
-            amount=exact(amount),
+            tool=key.tool,
+            payer=key.payer,
+            category=key.category,
+            amount=rounded(amount),
             basis="measured",
             grade="P",
             source="Cost Explorer, UnblendedCost by the tag `tool`",
@@ -85,101 +92,104 @@ class Bill:
         )
 
 
-def bill_of(account: Account, window: Window, folder: Path) -> Bill | Unavailable:
-    """Return what was billed in the window's days, asked for only where that can help.
+def bill_of(account: AwsAccount, window: Window, folder: Path) -> Bill | Unavailable:
+    """Return the bill of the window's days, or why there is none (yet).
 
-    Unread says why there is nothing yet, or nothing to be expected.
+    Sends a request only if it can bring more than the stored answer.
     """
     days = [whole for _, whole in window.days()]
     if not any(window.share_of(whole) == 1 for whole in days):
-        return Unavailable(NEVER)
+        return Unavailable(NO_WHOLE_DAY)
     ready = days[-1].end + DAY
     if account.now < ready:
         return not_yet("Cost Explorer is up to a day late", ready)
     period = {"Start": days[0].start.date().isoformat(), "End": days[-1].end.date().isoformat()}
-    kept = _kept(folder, period)
-    if kept is not None and kept.billed and not kept.estimated:
-        return kept
-    if kept is not None and account.now - kept.asked_at < _AGAIN:
-        return kept
-    found = asked("ce:GetCostAndUsage", lambda: _answers(account, period))
-    if isinstance(found, Unavailable):
-        return found
-    requests = sum(map(len, found.values())) + (kept.requests if kept else 0)
-    at = account.now.isoformat()
-    _keep(folder, {"period": period, "asked_at": at, "requests": requests, **found})
-    return _bill(found, account.now, requests)
+    stored = _stored_bill(folder, period)
+    if stored is not None and stored.usage and not stored.estimated:
+        return stored
+    if stored is not None and account.now - stored.asked_at < _REQUEST_INTERVAL:
+        return stored
+    answers = call_aws("ce:GetCostAndUsage", lambda: _request(account, period))
+    if isinstance(answers, Unavailable):
+        return answers
+    requests = sum(map(len, answers.values())) + (stored.requests if stored else 0)
+    record = {"period": period, "asked_at": account.now.isoformat(), "requests": requests} | answers
+    with suppress(RecordError):  # without the file the next `loadgen costs` pays again
+        replace_file(folder / BILL_FILE, f"{json.dumps(record, indent=2)}\n".encode())
+    return _parse_bill(answers, account.now, requests)
 
 
-def requests_line(account: Account, bill: Bill) -> CostLine:
-    """Return what asking Cost Explorer itself cost."""
-    parts = {bill.asked_at.date(): Decimal(bill.requests)}
+def requests_line(account: AwsAccount, bill: Bill) -> CostLine:
+    """Return the cost of Cost Explorer's own requests."""
+    by_day = {bill.asked_at.date(): Decimal(bill.requests)}
     price = replace(account.prices, region=_REGION).of("cost_explorer", "request")
-    provenance = Provenance(BILL_FILE, "what asking cost; answers are kept")
-    return priced(what_of(EVERYONE, "Cost Explorer"), "request", parts, price, provenance)
+    provenance = Provenance(BILL_FILE, "the requests for the bill; answers are stored")
+    return cost_line(cost_key(ALL_TOOLS, "Cost Explorer"), "request", by_day, price, provenance)
 
 
-def _answers(account: Account, period: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the pages of both answers; each page is a request that is paid for."""
+def _request(account: AwsAccount, period: dict[str, str]) -> dict[str, list[Page]]:
+    """Return the pages of both answers; each page is a paid request."""
     names = [SOURCE, *account.tools]
-    ours = {"Tags": {"Key": "tool", "Values": names, "MatchOptions": ["EQUALS"]}}
-    usage = {"Dimensions": {"Key": _KIND, "Values": list(_USAGE), "MatchOptions": ["EQUALS"]}}
+    tagged = {"Tags": {"Key": "tool", "Values": names, "MatchOptions": ["EQUALS"]}}
+    types = {"Key": _RECORD_TYPE, "Values": list(_USAGE), "MatchOptions": ["EQUALS"]}
+    usage = {"Dimensions": types}
     return {
-        "usage": _pages(account, period, "SERVICE", {"And": [ours, usage]}),
-        "apart": _pages(account, period, _KIND, {"And": [ours, {"Not": usage}]}),
+        "usage": _pages(account, period, "SERVICE", {"And": [tagged, usage]}),
+        "apart": _pages(account, period, _RECORD_TYPE, {"And": [tagged, {"Not": usage}]}),
     }
 
 
 def _pages(
-    account: Account, period: dict[str, str], by: str, which: dict[str, Any]
-) -> list[dict[str, Any]]:
+    account: AwsAccount, period: dict[str, str], dimension: str, condition: dict[str, Any]
+) -> list[Page]:
     client = account.clients("ce", _REGION)
-    question: dict[str, Any] = {
+    request: dict[str, Any] = {
         "TimePeriod": period,
         "Granularity": "DAILY",
         "Metrics": ["UnblendedCost"],
-        "GroupBy": [{"Type": "TAG", "Key": "tool"}, {"Type": "DIMENSION", "Key": by}],
-        "Filter": which,
+        "GroupBy": [{"Type": "TAG", "Key": "tool"}, {"Type": "DIMENSION", "Key": dimension}],
+        "Filter": condition,
     }
-    found: list[dict[str, Any]] = []
+    pages: list[Page] = []
     while True:
-        page = client.get_cost_and_usage(**question)
-        found.append({"ResultsByTime": page["ResultsByTime"]})
+        page = client.get_cost_and_usage(**request)
+        pages.append({"ResultsByTime": page["ResultsByTime"]})
         if not (token := page.get("NextPageToken")):
-            return found
-        question["NextPageToken"] = token
+            return pages
+        request["NextPageToken"] = token
 
 
-def _bill(answers: Mapping[str, list[dict[str, Any]]], at: datetime, requests: int) -> Bill:
-    results = [one for pages in answers.values() for page in pages for one in page["ResultsByTime"]]
-    estimated = any(one.get("Estimated") for one in results)
-    return Bill(_charges(answers["usage"]), _charges(answers["apart"]), estimated, at, requests)
+def _parse_bill(answers: Mapping[str, list[Page]], asked_at: datetime, requests: int) -> Bill:
+    estimated = any(
+        day.get("Estimated")
+        for pages in answers.values()
+        for page in pages
+        for day in page["ResultsByTime"]
+    )
+    usage, other = _charges(answers["usage"]), _charges(answers["apart"])
+    return Bill(usage, other, estimated, asked_at, requests)
 
 
-def _charges(pages: list[dict[str, Any]]) -> Charges:
-    found: dict[str, dict[str, dict[date, Decimal]]] = {}
-    for result in (one for page in pages for one in page["ResultsByTime"]):
-        day = date.fromisoformat(result["TimePeriod"]["Start"])
-        for group in result.get("Groups", []):
+def _charges(pages: list[Page]) -> Charges:
+    charges: dict[str, dict[str, dict[date, Decimal]]] = {}
+    for period in (period for page in pages for period in page["ResultsByTime"]):
+        day = date.fromisoformat(period["TimePeriod"]["Start"])
+        for group in period.get("Groups", []):
             tag, name = group["Keys"]
             tool, cost = tag.partition("$")[2], group["Metrics"]["UnblendedCost"]
             if tool and cost["Unit"] == "USD":
-                days = found.setdefault(tool, {}).setdefault(name, {})
+                days = charges.setdefault(tool, {}).setdefault(name, {})
                 days[day] = days.get(day, Decimal(0)) + Decimal(cost["Amount"])
-    return found
+    return charges
 
 
-def _keep(folder: Path, kept: dict[str, object]) -> None:
-    with suppress(RecordError):  # it would be asked, and paid, again
-        replace_file(folder / BILL_FILE, f"{json.dumps(kept, indent=2)}\n".encode())
-
-
-def _kept(folder: Path, period: dict[str, str]) -> Bill | None:
+def _stored_bill(folder: Path, period: dict[str, str]) -> Bill | None:
+    """Return the stored answer for these days, None if there is none."""
     file = folder / BILL_FILE
     with suppress(RecordError, FileNotFoundError):
-        kept = read_json(file, _ASK_AGAIN)
-        with reading(file, _ASK_AGAIN):
-            if kept["period"] == period:
-                answers = {name: kept[name] for name in ("usage", "apart")}
-                return _bill(answers, moment(kept["asked_at"]), kept["requests"])
+        record = read_json(file, _REMEDY)
+        with reading(file, _REMEDY):
+            if record["period"] == period:
+                answers = {name: record[name] for name in ("usage", "apart")}
+                return _parse_bill(answers, moment(record["asked_at"]), record["requests"])
     return None

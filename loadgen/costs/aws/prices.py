@@ -1,18 +1,17 @@
-"""AWS' list prices of one region, from the rate card; a month's prices by the hour."""
+"""AWS's list prices of one region, from the rate card."""
 
 from calendar import monthrange
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Final
 
 from loadgen.costs.cards import RateCard
-from loadgen.costs.lines import PriceOf, UnitPrice
-from loadgen.costs.unavailable import Unavailable
+from loadgen.costs.lines import PriceOfDay, Unavailable, list_price
 
-GIGABYTE: Final = Decimal(1024) ** 3  # as AWS counts what is stored
-# Names in the card, and up to how many GB of what is stored they hold.
+GIGABYTE: Final = Decimal(1024) ** 3  # AWS bills storage in GiB
+# The tiers of S3 storage in the card, each with its upper end in GB.
 _TIERS: Final = (
     ("first_50_tb", Decimal(50 * 1024)),
     ("next_450_tb", Decimal(500 * 1024)),
@@ -22,38 +21,26 @@ _TIERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class AwsPrices:
-    """The card, or why there is none, and the region that is asked about."""
+    """The rate card, or why there is none, and the region."""
 
     card: RateCard | Unavailable
     region: str
 
-    def price(self, table: str, column: str) -> UnitPrice | Unavailable:
-        """Return a list price."""
-        if isinstance(self.card, Unavailable):
-            return self.card
-        found = self.card.price(table, self.region, column)
-        if found is None:
-            return Unavailable(
-                f"rate card {self.card.name} has no {table} of {column} in {self.region}: "
-                "add it to aws.toml in RATE_CARDS_DIR"
-            )
-        title = f"rate card {self.card.name}: {found.source.title}"
-        return UnitPrice(found.value, "list", found.grade, title, found.source.as_of)
-
-    def of(self, table: str, column: str, per: int = 1) -> PriceOf:
-        """Return the price as lines want it, whatever the day; of one, where it is for `per`."""
-        found = self.price(table, column)
-
-        def price(_: date) -> UnitPrice | Unavailable:
-            if isinstance(found, Unavailable):
-                return found
-            return UnitPrice(found.value / per, found.basis, found.grade, found.source, found.as_of)
-
-        return price
+    def of(self, table: str, column: str, per: int = 1) -> PriceOfDay:
+        """Return the price of one unit, the same on each day; the card's price is for `per`."""
+        price = list_price(self.card, table, self.region, column)
+        if isinstance(price, Unavailable):
+            if not isinstance(self.card, Unavailable):
+                price = replace(
+                    price, reason=f"{price.reason}: add it to aws.toml in RATE_CARDS_DIR"
+                )
+        else:
+            price = replace(price, dollars=price.dollars / per)
+        return lambda _: price
 
 
-def tiers(gigabytes: Decimal) -> Iterator[tuple[str, Decimal]]:
-    """Yield which part of what is stored falls into which tier, as if a month began with it."""
+def split_by_tier(gigabytes: Decimal) -> Iterator[tuple[str, Decimal]]:
+    """Yield how much storage falls into each tier, as if the account stored nothing else."""
     below = Decimal(0)
     for name, upto in _TIERS:
         most = gigabytes if upto is None else min(gigabytes, upto)
@@ -63,5 +50,5 @@ def tiers(gigabytes: Decimal) -> Iterator[tuple[str, Decimal]]:
 
 
 def hours_of_month(day: date) -> Decimal:
-    """Return how many hours the day's month has: what a month's price is divided by."""
+    """Return the number of hours in the day's month, by which a monthly price is divided."""
     return Decimal(monthrange(day.year, day.month)[1] * 24)

@@ -1,26 +1,26 @@
-"""What the tools under test cost in Snowflake: credits of a warehouse each, and what goes with it.
+"""Snowflake as one source of cost lines: credits of each tool's warehouse, and what they bought.
 
-The bill is a warehouse's uptime, so credits come from WAREHOUSE_METERING_HISTORY, one warehouse a
-tool; QUERY_HISTORY and QUERY_ATTRIBUTION_HISTORY only explain them. The customer pays all of it.
+The bill is a warehouse's uptime. So credits come from WAREHOUSE_METERING_HISTORY, with one
+warehouse per tool; QUERY_HISTORY and QUERY_ATTRIBUTION_HISTORY only explain them. The customer pays
+all of it.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
+from typing import Literal
 
 from loadgen.config.settings import Settings
 from loadgen.costs.billing_window import Window, run_window
 from loadgen.costs.cards import RateCard
-from loadgen.costs.lines import joined
+from loadgen.costs.lines import Unavailable, join_notes, or_unavailable
 from loadgen.costs.snowflake import lines
-from loadgen.costs.snowflake.credits import Used
-from loadgen.costs.snowflake.efficiency import efficiency
-from loadgen.costs.snowflake.lines import Case
+from loadgen.costs.snowflake.credits import WarehouseUse
+from loadgen.costs.snowflake.lines import BilledTool
 from loadgen.costs.snowflake.prices import SnowflakePrices
-from loadgen.costs.snowflake.reading import Clock, Reading, read
-from loadgen.costs.snowflake.usage import Ask, SnowflakeUsage
-from loadgen.costs.snowflake.users import split, unattributed
-from loadgen.costs.unavailable import Unavailable, tried
+from loadgen.costs.snowflake.reading import Reading, ViewClock, read
+from loadgen.costs.snowflake.usage import RunStatement, UsageViews
 from loadgen.errors import DestinationError
 from loadgen.record.costs import CostLine, Efficiency, not_priced
 from loadgen.record.run import Run
@@ -29,9 +29,9 @@ from loadgen.tools.tools_file import Tool
 
 
 class SnowflakeCostTracker:
-    """Asks Snowflake what a run's tools used, and prices it; a `CostSource`.
+    """Reads what a run's tools used in Snowflake, and prices it; a `CostSource`.
 
-    `card` is the list prices, or why there are none; `ask` runs a statement.
+    `card` has the list prices, or why there are none.
     """
 
     name = "Snowflake"
@@ -41,117 +41,155 @@ class SnowflakeCostTracker:
         tools: Sequence[Tool],
         settings: Settings,
         card: RateCard | Unavailable,
-        ask: Ask,
+        run_statement: RunStatement,
         now: datetime,
     ) -> None:
         self._tools = [tool for tool in tools if tool.destination == "snowflake"]
         self._settings = settings
         self._card = card
-        self._ask = ask
+        self._run_statement = run_statement
         self._now = now
-        self._read: dict[Window, tuple[Reading, SnowflakePrices]] = {}
+        self._readings: dict[Window, tuple[Reading, SnowflakePrices]] = {}
 
     def lines(self, run: Run) -> list[CostLine]:
-        """Return the run's lines; what can't be read or priced says why."""
+        """Return the run's lines; a line that can't be read or priced has the reason."""
         if not self._tools:
             return []
         window = run_window(run, self._now)
         if window is None:
-            return self._nothing("the run's record has no time to price")
+            return self._not_priced("the run's record has no time to price")
         try:
-            self._ask("session", {})
+            self._run_statement("session", {})
         except DestinationError as exc:
-            return self._nothing(str(exc))
+            return self._not_priced(str(exc))
         reading, prices = self._reading(window)
-        found = [line for tool in self._tools for line in self._of(tool, reading, prices)]
         return [
-            *found,
+            *(line for tool in self._tools for line in self._tool_lines(tool, reading, prices)),
             *lines.unattributed(reading, prices),
             *lines.transfer(reading, prices),
         ]
 
     def efficiency(self, run: Run) -> list[Efficiency]:
-        """Return what the credits were spent on, by tool; nothing where nobody can be asked."""
+        """Return each tool's efficiency; none if Snowflake can't be reached."""
         window = run_window(run, self._now)
-        if window is None or isinstance(tried(lambda: self._ask("session", {})), Unavailable):
+        session = or_unavailable(lambda: self._run_statement("session", {}))
+        if window is None or isinstance(session, Unavailable):
             return []
         reading, prices = self._reading(window)
         changes = sum(totals.committed for totals in run.totals.values())
         return [
-            efficiency(tool, self._used(tool, reading, prices), reading, changes)
+            _efficiency(tool, reading.use_of(tool.warehouse.upper(), prices), reading, changes)
             for tool in self._tools
             if tool.warehouse
         ]
 
-    def _nothing(self, why: str) -> list[CostLine]:
-        return [not_priced(tool.name, "customer", "Snowflake", why) for tool in self._tools]
+    def _not_priced(self, reason: str) -> list[CostLine]:
+        return [not_priced(tool.name, "customer", self.name, reason) for tool in self._tools]
 
     def _reading(self, window: Window) -> tuple[Reading, SnowflakePrices]:
-        """Return what was read for the window, once."""
-        if window not in self._read:
-            usage, clock = SnowflakeUsage(self._ask, window), Clock(window, self._now)
+        """Read Snowflake for the window, only once."""
+        if window not in self._readings:
+            views, clock = UsageViews(self._run_statement, window), ViewClock(window, self._now)
             account = self._settings.snowflake_account or ""
-            rates = tried(lambda: usage.rates(account))
-            filled = clock.final("RATE_SHEET_DAILY", daily=True)
-            prices = SnowflakePrices(self._settings, rates, self._card, filled=filled)
+            rates = or_unavailable(lambda: views.rates(account))
+            is_filled = clock.is_filled("RATE_SHEET_DAILY")
+            prices = SnowflakePrices(self._settings, rates, self._card, is_filled=is_filled)
             warehouses = sorted({t.warehouse.upper() for t in self._tools if t.warehouse})
             databases = sorted({t.database.upper() for t in self._tools if t.database})
-            self._read[window] = read(usage, clock, warehouses, databases), prices
-        return self._read[window]
+            self._readings[window] = read(views, clock, warehouses, databases), prices
+        return self._readings[window]
 
-    def _of(self, tool: Tool, reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
-        case = Case(tool, reading, prices)
+    def _tool_lines(
+        self, tool: Tool, reading: Reading, prices: SnowflakePrices
+    ) -> Iterator[CostLine]:
+        billed = BilledTool(tool, reading, prices)
         if tool.account and not same_account(tool.account, self._settings.snowflake_account or ""):
-            yield case.what("Snowflake").unpriced(
+            yield billed.key(self.name).not_priced(
                 f"its account is {tool.account}, and SNOWFLAKE_ACCOUNT another"
             )
             return
         if tool.warehouse:
-            yield from self._warehouse(tool, reading, prices)
+            yield from self._warehouse_lines(billed)
         else:
-            yield case.what("compute").unpriced("tools.toml does not name its warehouse")
+            yield billed.key("compute").not_priced("tools.toml does not name its warehouse")
         if not tool.database:
-            yield case.what("storage").unpriced("tools.toml does not name its database")
+            yield billed.key("storage").not_priced("tools.toml does not name its database")
         elif others := _names(self._sharing(tool, "database")):
-            why = f"database {case.database} is also used by {others}: give each tool its own"
-            yield case.what("storage").unpriced(why)
+            reason = f"{others} also uses database {billed.database}: give each tool its own"
+            yield billed.key("storage").not_priced(reason)
         else:
-            yield lines.serverless(case)
-            yield lines.storage(case)
+            yield lines.serverless(billed)
+            yield lines.storage(billed)
 
-    def _warehouse(
-        self, tool: Tool, reading: Reading, prices: SnowflakePrices
-    ) -> Iterator[CostLine]:
-        sharing = self._sharing(tool, "warehouse")
-        case = Case(tool, reading, prices)
-        used = self._used(tool, reading, prices)
-        if isinstance(used, Unavailable):
-            yield case.what("compute").unpriced(used)
+    def _warehouse_lines(self, billed: BilledTool) -> Iterator[CostLine]:
+        tool, reading = billed.tool, billed.reading
+        use = reading.use_of(billed.warehouse, billed.prices)
+        if isinstance(use, Unavailable):
+            yield billed.key("compute").not_priced(use)
             return
-        if sharing:
-            part = split(tool, [tool, *sharing], reading)
-            if isinstance(part, Unavailable):
-                also = f"{case.warehouse} is also used by {_names(sharing)}"
-                why = replace(part, why=f"{also}: {part.why}")
-                yield case.what("compute").unpriced(why)
+        if others := self._sharing(tool, "warehouse"):
+            share = lines.share_of_warehouse(tool, [tool, *others], reading)
+            if isinstance(share, Unavailable):
+                reason = f"{billed.warehouse} is also used by {_names(others)}: {share.reason}"
+                yield billed.key("compute").not_priced(replace(share, reason=reason))
                 return
-            shared = f"{part:.1%} of {case.warehouse}, which {_names(sharing)} uses too"
-            others = [unattributed(one, reading) for one in sharing]
-            note = joined(f"{shared}, by attributed credits", *others)
-            case = Case(tool, reading, prices, part, note)
-        yield from lines.compute(case, used)
-        yield lines.cloud(case, used)
-        yield from lines.acceleration(case)
+            shared = f"{share:.1%} of {billed.warehouse}, which {_names(others)} uses too"
+            missing = [lines.without_attribution(other, reading) for other in others]
+            note = join_notes(f"{shared}, by attributed credits", *missing)
+            billed = replace(billed, share=share, share_note=note)
+        yield from lines.compute(billed, use)
+        yield lines.cloud_services(billed, use)
+        yield from lines.acceleration(billed)
 
-    def _used(self, tool: Tool, reading: Reading, prices: SnowflakePrices) -> Used | Unavailable:
-        return reading.used(str(tool.warehouse).upper(), prices)
-
-    def _sharing(self, tool: Tool, what: str) -> list[Tool]:
+    def _sharing(self, tool: Tool, place: Literal["warehouse", "database"]) -> list[Tool]:
         """Return the other tools with the same warehouse or database."""
-        own = str(getattr(tool, what)).upper()
-        others = (one for one in self._tools if one is not tool)
-        return [one for one in others if str(getattr(one, what) or "").upper() == own]
+        own = str(getattr(tool, place)).upper()
+        others = (other for other in self._tools if other is not tool)
+        return [other for other in others if str(getattr(other, place) or "").upper() == own]
 
 
 def _names(tools: Sequence[Tool]) -> str:
     return ", ".join(tool.name for tool in tools)
+
+
+def _efficiency(
+    tool: Tool, use: WarehouseUse | Unavailable, reading: Reading, changes: int
+) -> Efficiency:
+    """Return the figures of a tool that wrote `changes` changes in the window."""
+    warehouse, clock = str(tool.warehouse).upper(), reading.clock
+    credits_ = idle_share = per_million = bytes_per_row = None
+    if not isinstance(use, Unavailable):
+        credits_ = use.total
+        per_million = credits_ * 1_000_000 / changes if changes else None
+        if use.idle is not None and credits_:
+            idle_share = sum(use.idle.values(), Decimal(0)) / credits_
+    windows, statements = reading.awake_windows(warehouse), reading.statements_of(warehouse)
+    wake_ups = None if windows is None else sum(map(clock.overlaps, windows))
+    counts: dict[tuple[str, str, str], int] = {}
+    number = None
+    if not isinstance(statements, Unavailable):
+        for statement in statements:
+            if clock.overlaps(statement.span):
+                user = (statement.user, statement.role, statement.tag)
+                counts[user] = counts.get(user, 0) + 1
+        number = sum(counts.values())
+    if not isinstance(reading.table_sizes, Unavailable) and tool.database:
+        rows, size = reading.table_sizes.get(tool.database.upper(), (0, 0))
+        bytes_per_row = Decimal(size) / rows if rows else None
+    settings = reading.settings_of(warehouse)
+    return Efficiency(
+        tool=tool.name,
+        warehouse=warehouse,
+        size=settings.size if settings else None,
+        generation=settings.generation if settings else None,
+        credits=credits_,
+        credits_per_million_changes=per_million,
+        idle_share=idle_share,
+        statements=number,
+        wake_ups=wake_ups,
+        statements_a_wake_up=Decimal(number) / wake_ups
+        if number is not None and wake_ups
+        else None,
+        bytes_a_row=bytes_per_row,
+        users=tuple((*user, count) for user, count in sorted(counts.items())),
+    )

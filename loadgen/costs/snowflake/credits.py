@@ -1,39 +1,52 @@
-"""Credits of a warehouse within a window, from its metered hours or from when it was awake. Pure.
+"""Credits of a warehouse within a window, from its metered hours or from its uptime. Pure.
 
-An hour that is only partly in the window counts by the part of the time awake that is, where the
-statements are known, else by the part of the hour.
+An hour that is only partly in the window counts by that part of its awake time if the statements
+are known, else by that part of the hour.
+
+Uptime follows from the statements: a warehouse resumes for a statement, stays awake until it was
+idle for AUTO_SUSPEND, and pays at least a minute per resume. So a sync of 20 seconds every five
+minutes with AUTO_SUSPEND = 60 pays for 80. This is a model: Snowflake checks for idleness only
+about twice a minute, so the tail may be half a minute longer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final, Literal
 
-from loadgen.costs.billing_window import Window
-from loadgen.costs.lines import ByDay
-from loadgen.costs.snowflake.rows import MeteredDay, MeteredHour
-from loadgen.costs.snowflake.uptime import Awake, credits_awake, share_of_hour
+from loadgen.costs.billing_window import Window, merged
+from loadgen.costs.lines import QuantityByDay
+from loadgen.costs.snowflake.usage import MeteredDay, MeteredHour
 
-_BY: Final = {
-    True: "by the time awake, told from its statements",
-    False: "by the clock, since its statements are not known",
-}
+_MINIMUM: Final = timedelta(seconds=60)
+_BY_UPTIME: Final = "by the awake time that its statements show"
+_BY_CLOCK: Final = "by the clock, since its statements are not known"
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class AwakeSpan:
+    """A time awake at one size, and the credits of an hour at that size; None if not known."""
+
+    span: Window
+    size: str
+    per_hour: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseUse:
     """Credits of one warehouse in the window, by UTC day.
 
-    `work` is the part that statements used, None where Snowflake did not say it of each hour;
-    `cloud` the cloud services before the daily rule. `model` are credits told from uptime alone.
+    `work` are the credits of statements, None unless Snowflake has them for each hour; `cloud` the
+    cloud services before the daily rule. The method `model` derives credits from uptime alone.
     """
 
-    compute: ByDay
-    work: ByDay | None
-    cloud: ByDay | None
-    how: Literal["metered", "live", "model"]
-    notes: tuple[str, ...] = field(default=())
+    compute: QuantityByDay
+    work: QuantityByDay | None
+    cloud: QuantityByDay | None
+    method: Literal["metered", "live", "model"]
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> Decimal:
@@ -41,73 +54,133 @@ class Used:
         return sum(self.compute.values(), Decimal(0))
 
     @property
-    def idle(self) -> ByDay | None:
-        """What was paid while nothing ran."""
+    def idle(self) -> QuantityByDay | None:
+        """The credits that were paid while no statement ran."""
         if self.work is None:
             return None
         return {day: used - self.work[day] for day, used in self.compute.items()}
 
 
+def awake_windows(
+    statements: Iterable[Window], auto_suspend: int | None, until: datetime
+) -> list[Window]:
+    """Return when a warehouse was awake; without `auto_suspend` (seconds) it never suspends."""
+    if not auto_suspend:
+        first = min((span.start for span in statements), default=None)
+        return [] if first is None or first >= until else [Window(first, until)]
+    tail = timedelta(seconds=auto_suspend)
+    spans = merged(Window(span.start, span.end + tail) for span in statements)
+    return merged(Window(span.start, max(span.end, span.start + _MINIMUM)) for span in spans)
+
+
+def split_by_size(
+    spans: Iterable[Window], sizes: Iterable[tuple[datetime, str]]
+) -> Iterator[tuple[Window, str]]:
+    """Yield the awake times with their size, cut where a statement ran on another size.
+
+    `sizes` has the start of each statement and the size it ran on. A warehouse may have been
+    resized before the statement that shows it, so a cut may be late by the time between the two.
+    """
+    known = sorted(sizes)
+    for span in spans:
+        inside = [(at, size) for at, size in known if span.start <= at < span.end]
+        start = span.start
+        for (_, size), (changed, next_size) in pairwise(inside):
+            if next_size != size:
+                yield Window(start, changed), size
+                start = changed
+        if inside:
+            yield Window(start, span.end), inside[-1][1]
+
+
 def metered(
     hours: Sequence[MeteredHour],
     window: Window,
-    spans: Sequence[Awake] | None,
-    how: Literal["metered", "live"] = "metered",
-) -> Used:
-    """Return the credits of metered hours; `spans` is when the warehouse was awake."""
-    days = [day for day, _ in window.days()]
-    compute, work, cloud = _Sum(days), _Sum(days), _Sum(days)
-    prorated: dict[bool, int] = {}
-    for one in hours:
-        share, by = _share(one.hour, window, spans)
-        if window.share_of(one.hour) != 1:
-            prorated[by] = prorated.get(by, 0) + 1
-        day = one.hour.start.date()
-        compute.add(day, one.compute, share)
-        work.add(day, one.attributed, share)
-        cloud.add(day, one.cloud, share)
-    notes = [f"{number} partial hour(s) {_BY[by]}" for by, number in prorated.items()]
+    spans: Sequence[AwakeSpan] | None,
+    method: Literal["metered", "live"] = "metered",
+) -> WarehouseUse:
+    """Return the credits of metered hours; `spans` are the warehouse's awake times, if known."""
+    compute, work, cloud = (_SumByDay(day for day, _ in window.days()) for _ in range(3))
+    partial_hours: dict[str, int] = {}
+    for metered_hour in hours:
+        hour = metered_hour.hour
+        share, basis = window.share_of(hour), _BY_CLOCK
+        if share != 1:
+            by_uptime = None if spans is None else share_of_credits(spans, hour, window)
+            if by_uptime is not None:
+                share, basis = by_uptime, _BY_UPTIME
+            partial_hours[basis] = partial_hours.get(basis, 0) + 1
+        day = hour.start.date()
+        compute.add(day, metered_hour.compute, share)
+        work.add(day, metered_hour.attributed, share)
+        cloud.add(day, metered_hour.cloud, share)
+    notes = [f"{number} partial hour(s) {basis}" for basis, number in partial_hours.items()]
     if compute.missing:
         notes.append(f"{compute.missing} hour(s) without CREDITS_USED_COMPUTE are left out")
-    found = None if work.missing or not _plausible(work.by_day, compute.by_day) else work.by_day
-    if found is None:
-        notes.append("idle time not told apart: CREDITS_ATTRIBUTED_COMPUTE_QUERIES is not filled")
-    return Used(compute.by_day, found, None if cloud.missing else cloud.by_day, how, tuple(notes))
+    plausible = all(used <= compute.by_day[day] for day, used in work.by_day.items())
+    work_by_day = work.by_day if plausible and not work.missing else None
+    if work_by_day is None:
+        notes.append("idle time is unknown: CREDITS_ATTRIBUTED_COMPUTE_QUERIES is not filled")
+    cloud_by_day = None if cloud.missing else cloud.by_day
+    return WarehouseUse(compute.by_day, work_by_day, cloud_by_day, method, tuple(notes))
 
 
-def modelled(spans: Sequence[Awake], window: Window) -> Used:
-    """Return what being awake must have cost, by the size that statements ran on."""
-    days = {day: credits_awake(spans, whole.within(window)) for day, whole in window.days()}
-    sizes = {(one.size, one.per_hour): Decimal(0) for one in spans}
-    for one in spans:
-        sizes[one.size, one.per_hour] += one.span.within(window).hours
+def modelled(spans: Sequence[AwakeSpan], window: Window) -> WarehouseUse:
+    """Return the credits of the uptime alone, by the sizes that statements ran on."""
+    days = {day: _awake_credits(spans, whole.within(window)) for day, whole in window.days()}
+    hours = {(span.size, span.per_hour): Decimal(0) for span in spans}
+    for span in spans:
+        hours[span.size, span.per_hour] += span.span.within(window).hours
     parts = [
-        f"{hours:.3f} h as {size} at {rate} credits an hour"
-        for (size, rate), hours in sizes.items()
+        f"{number:.3f} h as {size} at {rate} credits an hour"
+        for (size, rate), number in hours.items()
     ]
-    note = f"model: awake {' and '.join(parts)}, its generation as it is now"
-    return Used(days, None, None, "model", (note,))
+    note = f"model: awake {' and '.join(parts)}, by its current generation"
+    return WarehouseUse(days, None, None, "model", (note,))
 
 
-def billed_cloud(used: ByDay, account: Mapping[date, MeteredDay]) -> ByDay | None:
-    """Return the part of a warehouse's cloud services that is billed; None where not yet known.
+def billed_cloud(
+    used: QuantityByDay, account: Mapping[date, MeteredDay]
+) -> dict[date, Decimal] | None:
+    """Return the billed part of a warehouse's cloud services; None if not known yet.
 
-    What the whole account is billed on a day is split by who used the services on it.
+    The bill of the whole account for a day is split by the use of the services on that day.
     """
-    found: dict[date, Decimal] = {}
+    billed: dict[date, Decimal] = {}
     for day, own in used.items():
         whole = account.get(day)
         if not own:
-            found[day] = Decimal(0)
+            billed[day] = Decimal(0)
         elif whole is None or whole.billed_cloud is None or not whole.cloud:
             return None
         else:
-            found[day] = own * whole.billed_cloud / whole.cloud
-    return found
+            billed[day] = own * whole.billed_cloud / whole.cloud
+    return billed
 
 
-class _Sum:
-    """Adds up by day what is there, and counts what is not."""
+def share_of_credits(spans: Sequence[AwakeSpan], hour: Window, window: Window) -> Decimal | None:
+    """Return the share of the hour's credits in the window; None if it never was awake."""
+    whole = _awake_credits(spans, hour)
+    return _awake_credits(spans, hour.within(window)) / whole if whole else None
+
+
+def scaled(by_day: QuantityByDay, share: Decimal) -> dict[date, Decimal]:
+    """Return a share of each day's credits."""
+    return {day: used * share for day, used in by_day.items()}
+
+
+def _awake_credits(spans: Sequence[AwakeSpan], window: Window) -> Decimal:
+    """Return the credits of the awake time; if a rate is missing, an hour counts as 1."""
+    even = any(span.per_hour is None for span in spans)
+    by_span = (
+        span.span.within(window).length * (1 if even or span.per_hour is None else span.per_hour)
+        for span in spans
+    )
+    return sum(by_span, Decimal(0)) / 3600
+
+
+class _SumByDay:
+    """Adds up credits by day, and counts the hours without."""
 
     def __init__(self, days: Iterable[date]) -> None:
         self.by_day = dict.fromkeys(days, Decimal(0))
@@ -117,25 +190,3 @@ class _Sum:
         if credits_ is None:
             self.missing += 1
         self.by_day[day] += (credits_ or 0) * share
-
-
-def _share(hour: Window, window: Window, spans: Sequence[Awake] | None) -> tuple[Decimal, bool]:
-    by_clock = window.share_of(hour)
-    if by_clock == 1 or spans is None:
-        return by_clock, False
-    by_uptime = share_of_hour(spans, hour, window)
-    return (by_clock, False) if by_uptime is None else (by_uptime, True)
-
-
-def _plausible(work: ByDay, compute: ByDay) -> bool:
-    return all(used <= compute[day] for day, used in work.items())
-
-
-def scaled(parts: ByDay, share: Decimal) -> dict[date, Decimal]:
-    """Return a part of each day's credits."""
-    return {day: used * share for day, used in parts.items()}
-
-
-def total(parts: Iterable[Decimal]) -> Decimal:
-    """Return the sum, exactly."""
-    return sum(parts, Decimal(0))

@@ -1,24 +1,35 @@
-"""The cost lines of one tool's warehouse and database, from what was read. Pure."""
+"""The cost lines of one tool's warehouse and database, and of the rest of the account. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
 from loadgen.costs.billing_window import Window
-from loadgen.costs.lines import ByDay, CostKey, Provenance, UnitPrice, exact, joined, priced
-from loadgen.costs.snowflake.credits import Used, billed_cloud, metered, scaled, total
+from loadgen.costs.lines import (
+    ALL_TOOLS,
+    CostKey,
+    Provenance,
+    QuantityByDay,
+    Unavailable,
+    UnitPrice,
+    cost_line,
+    join_notes,
+    not_yet,
+    rounded,
+)
+from loadgen.costs.snowflake.credits import WarehouseUse, billed_cloud, metered, scaled
 from loadgen.costs.snowflake.prices import TERABYTE, SnowflakePrices
-from loadgen.costs.snowflake.reading import DELAYS, NO_WAREHOUSE, Reading
-from loadgen.costs.snowflake.rows import Serverless
-from loadgen.costs.snowflake.users import OtherUsers
-from loadgen.costs.unavailable import Unavailable, not_yet
+from loadgen.costs.snowflake.reading import CLOUD_AND_ATTRIBUTED, NO_WAREHOUSE, Reading
+from loadgen.costs.snowflake.usage import ServiceCredits
 from loadgen.record.costs import CostLine
 from loadgen.tools.tools_file import Tool
 
-ALL_TOOLS: Final = "all tools"
-_VIEW: Final = {
+_ATTRIBUTION: Final = "QUERY_ATTRIBUTION_HISTORY"
+_METERING: Final = "METERING_HISTORY"
+_DAILY: Final = "METERING_DAILY_HISTORY"
+_SOURCES: Final = {
     "metered": "WAREHOUSE_METERING_HISTORY",
     "live": "INFORMATION_SCHEMA's WAREHOUSE_METERING_HISTORY",
     "model": "uptime model",
@@ -26,14 +37,14 @@ _VIEW: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One tool, its part of the warehouse, and what was read."""
+class BilledTool:
+    """One tool, its share of its warehouse, and the figures to bill it by."""
 
     tool: Tool
     reading: Reading
     prices: SnowflakePrices
-    part: Decimal = Decimal(1)
-    shared: str = ""
+    share: Decimal = Decimal(1)
+    share_note: str = ""
 
     @property
     def warehouse(self) -> str:
@@ -45,203 +56,280 @@ class Case:
         """The tool's database as Snowflake writes it."""
         return str(self.tool.database).upper()
 
-    def what(self, category: str) -> CostKey:
-        """Return what a line of the tool's is about; Snowflake's bill is the customer's."""
+    def key(self, category: str) -> CostKey:
+        """Return the key of a line; the customer pays Snowflake's bill."""
         return CostKey(self.tool.name, "customer", category)
 
-    def credits(self, category: str, parts: ByDay, provenance: Provenance) -> CostLine:
-        """Return a line of credits, of which the tool's part is its own."""
-        return priced(
-            self.what(category), "credit", scaled(parts, self.part), self.prices.credit, provenance
-        )
+    def credits(self, category: str, by_day: QuantityByDay, provenance: Provenance) -> CostLine:
+        """Return a line of the tool's share of credits."""
+        own = scaled(by_day, self.share)
+        return cost_line(self.key(category), "credit", own, self.prices.credit, provenance)
 
 
-def compute(case: Case, used: Used) -> Iterator[CostLine]:
-    """Yield the warehouse's credits: work, other users' work and idle, or all in one."""
-    known = case.reading.warehouses
-    shown = known.get(case.warehouse) if not isinstance(known, Unavailable) else None
-    source = f"{_VIEW[used.how]} of {shown or case.warehouse}"
-    later = case.reading.clock.final("its cloud services and attributed credits")
-    final = used.how == "metered" and later
-    other_users = OtherUsers.of(case.tool, case.reading)
-    strange = Decimal(0) if case.shared else other_users.share_of_work
+def compute(billed: BilledTool, use: WarehouseUse) -> Iterator[CostLine]:
+    """Yield the warehouse's credits: work, other users' work and idle time, or all in one line."""
+    source = f"{_SOURCES[use.method]} of "
+    source += str(billed.reading.settings_of(billed.warehouse) or billed.warehouse)
+    final = use.method == "metered" and billed.reading.clock.is_filled(CLOUD_AND_ATTRIBUTED)
+    other_users = OtherUsers.of(billed.tool, billed.reading)
+    others_share = Decimal(0) if billed.share_note else other_users.share_of_work
 
-    def provenance(more: str = "") -> Provenance:
-        note = joined(case.shared, *used.notes, more)
-        return Provenance(source, note, final, "estimate" if used.how == "model" else "measured")
+    def provenance(note: str = "") -> Provenance:
+        notes = join_notes(billed.share_note, *use.notes, note)
+        return Provenance(source, notes, final, "estimate" if use.method == "model" else "measured")
 
-    work, idle = used.work, used.idle
+    work, idle = use.work, use.idle
     if work is None or idle is None:
-        yield case.credits("compute", used.compute, provenance(other_users.words))
+        yield billed.credits("compute", use.compute, provenance(other_users.note))
         return
-    own = provenance("" if strange else other_users.words)
-    yield case.credits("compute: work", scaled(work, 1 - strange), own)
-    if strange:
-        yield case.credits(
-            "compute: other users", scaled(work, strange), provenance(other_users.words)
-        )
-    yield case.credits("compute: idle", idle, provenance())
+    own = provenance("" if others_share else other_users.note)
+    yield billed.credits("compute: work", scaled(work, 1 - others_share), own)
+    if others_share:
+        others_work = scaled(work, others_share)
+        yield billed.credits("compute: other users", others_work, provenance(other_users.note))
+    yield billed.credits("compute: idle", idle, provenance())
 
 
-def cloud(case: Case, used: Used) -> CostLine:
+def cloud_services(billed: BilledTool, use: WarehouseUse) -> CostLine:
     """Return the cloud services that are billed by the daily rule."""
-    what, days, clock = case.what("cloud services"), case.reading.days, case.reading.clock
+    key, days, clock = billed.key("cloud services"), billed.reading.days, billed.reading.clock
     if isinstance(days, Unavailable):
-        return what.unpriced(days)
-    billed = None
-    if used.cloud is not None:
-        billed = billed_cloud(used.cloud, {day.day: day for day in days})
-    if used.cloud is None or billed is None:
-        ready = clock.after_days("METERING_DAILY_HISTORY")
-        if clock.now < ready:
-            late = "METERING_DAILY_HISTORY and the warehouse's hours are not filled yet"
-            return what.unpriced(not_yet(late, ready))
-        return what.unpriced(
-            "Snowflake has no figure of the warehouse's or the account's cloud services"
-        )
-    note = joined(
-        case.shared,
-        f"{exact(total(used.cloud.values()) * case.part).normalize():f} credits before the daily "
-        "rule: a tenth of the account's warehouse credits is free each day; what is above is split "
-        "by who used it",
+        return key.not_priced(days)
+    by_rule = None if use.cloud is None else billed_cloud(use.cloud, days)
+    if use.cloud is None or by_rule is None:
+        if clock.is_filled(_DAILY):
+            return key.not_priced(
+                "Snowflake has no figure for the warehouse's or the account's cloud services"
+            )
+        late = f"{_DAILY} and the warehouse's hours are not filled yet"
+        return key.not_priced(not_yet(late, clock.ready_at(_DAILY)))
+    used = rounded(sum(use.cloud.values(), Decimal(0)) * billed.share).normalize()
+    note = join_notes(
+        billed.share_note,
+        f"{used:f} credits before the daily rule: a tenth of the account's warehouse credits is "
+        "free each day; the rest is split by use",
     )
-    final = clock.final("METERING_DAILY_HISTORY", daily=True)
-    return case.credits("cloud services", billed, Provenance("METERING_DAILY_HISTORY", note, final))
+    final = clock.is_filled(_DAILY)
+    return billed.credits(key.category, by_rule, Provenance(_DAILY, note, final))
 
 
-def acceleration(case: Case) -> Iterator[CostLine]:
-    """Yield query acceleration where there was some, or where it may be on and can't be read."""
-    found, known = case.reading.acceleration, case.reading.warehouses
-    what = case.what("query acceleration")
-    if isinstance(found, Unavailable):
-        shown = None if isinstance(known, Unavailable) else known.get(case.warehouse)
-        if shown is None or shown.acceleration:
-            yield what.unpriced(found)
+def acceleration(billed: BilledTool) -> Iterator[CostLine]:
+    """Yield query acceleration if there was some, or if it may be on and can't be read."""
+    services, clock = billed.reading.acceleration, billed.reading.clock
+    key = billed.key("query acceleration")
+    if isinstance(services, Unavailable):
+        settings = billed.reading.settings_of(billed.warehouse)
+        if settings is None or settings.acceleration:
+            yield key.not_priced(services)
         return
-    own = [one for one in found if one.of == case.warehouse]
+    own = [service for service in services if service.owner == billed.warehouse]
     if own:
-        provenance = Provenance(
-            "METERING_HISTORY", case.shared, case.reading.clock.final("METERING_HISTORY")
-        )
-        yield case.credits(what.category, _by_day(own, case.reading.clock.window), provenance)
+        provenance = Provenance(_METERING, billed.share_note, clock.is_filled(_METERING))
+        yield billed.credits(key.category, _credits_by_day(own, clock.window), provenance)
 
 
-def serverless(case: Case) -> CostLine:
-    """Return the credits of pipes, streaming and whatever else runs in the tool's database."""
-    what, found, clock = (
-        case.what("pipes and serverless"),
-        case.reading.serverless,
-        case.reading.clock,
-    )
-    if isinstance(found, Unavailable):
-        return what.unpriced(found)
-    own = [one for one in found if one.of == case.database]
-    final = clock.final("METERING_HISTORY")
+def serverless(billed: BilledTool) -> CostLine:
+    """Return the credits of pipes, streaming and other services in the tool's database."""
+    services, clock = billed.reading.serverless, billed.reading.clock
+    key = billed.key("pipes and serverless")
+    if isinstance(services, Unavailable):
+        return key.not_priced(services)
+    own = [service for service in services if service.owner == billed.database]
+    final = clock.is_filled(_METERING)
     if not own and not final:
-        return what.unpriced(_late("METERING_HISTORY", clock.after_hours("METERING_HISTORY")))
-    parts = _by_day(own, clock.window) or {clock.window.start.date(): Decimal(0)}
-    services = ", ".join(sorted({one.service for one in own})) or "none in this database"
-    return priced(
-        what, "credit", parts, case.prices.credit, Provenance("METERING_HISTORY", services, final)
-    )
+        return key.not_priced(clock.missing(_METERING))
+    by_day = _credits_by_day(own, clock.window) or {clock.window.start.date(): Decimal(0)}
+    names = ", ".join(sorted({service.service for service in own})) or "none in this database"
+    provenance = Provenance(_METERING, names, final)
+    return cost_line(key, "credit", by_day, billed.prices.credit, provenance)
+
+
+def storage(billed: BilledTool) -> CostLine:
+    """Return the storage of the tool's database, by the day."""
+    view = "DATABASE_STORAGE_USAGE_HISTORY"
+    key, databases, clock = billed.key("storage"), billed.reading.storage, billed.reading.clock
+    if isinstance(databases, Unavailable):
+        return key.not_priced(databases)
+    sizes = {row.day: row.bytes for row in databases if row.database == billed.database}
+    shares = {day: clock.window.share_of(whole) for day, whole in clock.window.days()}
+    if missing := [day for day in shares if day not in sizes]:
+        reason = f"{view} has no row of {billed.database} for {missing[0]}"
+        return key.not_priced(clock.missing(view, reason))
+    by_day = {day: sizes[day] / TERABYTE * share for day, share in shares.items()}
+    note = "average of the day, with Time Travel and Fail-safe; a TB is 1024^4 bytes (grade K)"
+    provenance = Provenance(view, note, clock.is_filled(view))
+    return cost_line(key, "TB day", by_day, billed.prices.terabyte, provenance)
 
 
 def unattributed(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
-    """Yield what Snowflake names neither a database nor a warehouse of, so that it is no tool's."""
-    found, clock = reading.serverless, reading.clock
-    if isinstance(found, Unavailable):
-        return  # which each tool's own line says
-    services: dict[str, list[Serverless]] = {}
-    for one in found:
-        if not one.of:
-            services.setdefault(one.service, []).append(one)
-    for service, own in services.items():
-        names = ", ".join(sorted({one.name for one in own if one.name}))
-        note = joined(
-            "not attributed: Snowflake names no database of it, so it may be a tool's or another's",
-            names and f"of {names}",
+    """Yield services for which Snowflake names neither a database nor a warehouse."""
+    clock = reading.clock
+    if isinstance(reading.serverless, Unavailable):
+        return  # each tool's own line has the reason
+    services: dict[str, list[ServiceCredits]] = {}
+    for service in reading.serverless:
+        if not service.owner:
+            services.setdefault(service.service, []).append(service)
+    for name, own in services.items():
+        entities = ", ".join(sorted({service.name for service in own if service.name}))
+        note = join_notes(
+            "not attributed: Snowflake names no database, so it may belong to a tool or not",
+            entities and f"of {entities}",
         )
-        provenance = Provenance("METERING_HISTORY", note, clock.final("METERING_HISTORY"))
-        what = CostKey(ALL_TOOLS, "customer", f"not attributed: {service}")
-        yield priced(what, "credit", _by_day(own, clock.window), prices.credit, provenance)
+        provenance = Provenance(_METERING, note, clock.is_filled(_METERING))
+        key = CostKey(ALL_TOOLS, "customer", f"not attributed: {name}")
+        by_day = _credits_by_day(own, clock.window)
+        yield cost_line(key, "credit", by_day, prices.credit, provenance)
     yield from _cloud_without_warehouse(reading, prices)
 
 
 def _cloud_without_warehouse(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
     if isinstance(reading.hours, Unavailable):
         return
-    own = [hour for hour in reading.hours if hour.warehouse == NO_WAREHOUSE]
-    used = metered(own, reading.clock.window, None).cloud
+    clock = reading.clock
+    hours = [hour for hour in reading.hours if hour.warehouse == NO_WAREHOUSE]
+    used = metered(hours, clock.window, None).cloud
     if not used or not any(used.values()):
         return
-    what = CostKey(ALL_TOOLS, "customer", "not attributed: cloud services without a warehouse")
-    billed = None
-    if not isinstance(reading.days, Unavailable):
-        billed = billed_cloud(used, {day.day: day for day in reading.days})
-    ready = reading.clock.after_days("METERING_DAILY_HISTORY")
-    if billed is None:
-        why = "METERING_DAILY_HISTORY does not say what of it is billed"
-        yield what.unpriced(not_yet(why, ready) if reading.clock.now < ready else why)
+    key = CostKey(ALL_TOOLS, "customer", "not attributed: cloud services without a warehouse")
+    days = reading.days
+    by_rule = None if isinstance(days, Unavailable) else billed_cloud(used, days)
+    if by_rule is None:
+        yield key.not_priced(clock.missing(_DAILY, f"{_DAILY} does not show the billed part"))
         return
-    note = "not attributed: whoever's statements they were, as the daily rule bills them"
-    final = reading.clock.final("METERING_DAILY_HISTORY", daily=True)
-    provenance = Provenance("METERING_DAILY_HISTORY", note, final)
-    yield priced(what, "credit", billed, prices.credit, provenance)
-
-
-def storage(case: Case) -> CostLine:
-    """Return the storage of the tool's database, by the day."""
-    view = "DATABASE_STORAGE_USAGE_HISTORY"
-    what, found, clock = case.what("storage"), case.reading.stored, case.reading.clock
-    if isinstance(found, Unavailable):
-        return what.unpriced(found)
-    own = {one.day: one.bytes for one in found if one.database == case.database}
-    shares = {day: clock.window.share_of(whole) for day, whole in clock.window.days()}
-    if missing := [day for day in shares if day not in own]:
-        ready, why = (
-            clock.after_days(view),
-            f"{view} has no row of {case.database} for {missing[0]}",
-        )
-        return what.unpriced(not_yet(why, ready) if clock.now < ready else why)
-    parts = {day: own[day] / TERABYTE * share for day, share in shares.items()}
-    note = "average of the day, Time Travel and Fail-safe with it; a TB is 1024^4 bytes (grade K)"
-    provenance = Provenance(view, note, clock.final(view, daily=True))
-    return priced(what, "TB day", parts, case.prices.terabyte, provenance)
+    note = "not attributed: statements of any user, as the daily rule bills them"
+    provenance = Provenance(_DAILY, note, clock.is_filled(_DAILY))
+    yield cost_line(key, "credit", by_rule, prices.credit, provenance)
 
 
 def transfer(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
-    """Yield what left the account, which Snowflake does not tell by tool."""
-    view, found, clock = "DATA_TRANSFER_HISTORY", reading.transferred, reading.clock
-    what = CostKey(ALL_TOOLS, "customer", "transfer")
-    if isinstance(found, Unavailable):
-        yield what.unpriced(found)
+    """Yield the bytes that left the account, which Snowflake does not show by tool."""
+    view, transfers, clock = "DATA_TRANSFER_HISTORY", reading.transfers, reading.clock
+    key = CostKey(ALL_TOOLS, "customer", "transfer")
+    if isinstance(transfers, Unavailable):
+        yield key.not_priced(transfers)
         return
-    if not found and not clock.final(view):
-        yield what.unpriced(_late(view, clock.after_hours(view)))
-    for (source, target), size in found.items():
-        where = _where(source, target)
+    if not transfers and not clock.is_filled(view):
+        yield key.not_priced(clock.missing(view))
+    for (source, target), size in transfers.items():
+        distance = "other_region" if source.split(" ")[0] == target.split(" ")[0] else "other"
+        price = prices.transfer("same_region" if source == target else distance)
 
-        def price(_: date, where: str = where) -> UnitPrice | Unavailable:
-            return prices.transfer(where)
+        def price_of(_: date, price: UnitPrice | Unavailable = price) -> UnitPrice | Unavailable:
+            return price
 
         note = f"{source} to {target}: the whole account's, in the run's clock hours"
-        parts = {clock.window.start.date(): size / TERABYTE}
-        yield priced(what, "TB", parts, price, Provenance(view, note, clock.final(view)))
+        provenance = Provenance(view, note, clock.is_filled(view))
+        by_day = {clock.window.start.date(): size / TERABYTE}
+        yield cost_line(key, "TB", by_day, price_of, provenance)
 
 
-def _where(source: str, target: str) -> str:
-    if source == target:
-        return "same_region"
-    return "other_region" if source.partition(" ")[0] == target.partition(" ")[0] else "other"
+def _credits_by_day(services: Sequence[ServiceCredits], window: Window) -> dict[date, Decimal]:
+    by_day: dict[date, Decimal] = {}
+    for service in services:
+        day = service.hour.start.date()
+        used = service.credits * window.share_of(service.hour)
+        by_day[day] = by_day.get(day, Decimal(0)) + used
+    return by_day
 
 
-def _by_day(own: Sequence[Serverless], window: Window) -> dict[date, Decimal]:
-    found: dict[date, Decimal] = {}
-    for one in own:
-        day = one.hour.start.date()
-        found[day] = found.get(day, Decimal(0)) + one.credits * window.share_of(one.hour)
-    return found
+@dataclass(frozen=True, slots=True)
+class OtherUsers:
+    """Statements of other users on a tool's warehouse, and their share of the work."""
+
+    note: str
+    share_of_work: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, tool: Tool, reading: Reading) -> "OtherUsers":
+        """Return a tool's other users; if the statements can't be read, the note has the reason."""
+        statements = reading.statements_of(str(tool.warehouse).upper())
+        if isinstance(statements, Unavailable):
+            return cls(f"its users are unknown: {statements.reason}")
+        counts: dict[str, int] = {}
+        for statement in statements:
+            if reading.clock.overlaps(statement.span):
+                counts[statement.actor] = counts.get(statement.actor, 0) + 1
+        if tool.user is None:
+            if len(counts) < 2:
+                return cls("")
+            return cls(f"its users: {_listed(counts)}; tools.toml does not name the tool's user")
+        own = tool.user.upper()
+        others = {user: number for user, number in counts.items() if user.upper() != own}
+        if not others:
+            return cls("")
+        note = f"statements of other users on its warehouse: {_listed(others)}"
+        share = _share_of_others(tool, reading)
+        if isinstance(share, Unavailable):
+            return cls(f"{note}, whose part is {share.reason}")
+        return cls(note, share)
 
 
-def _late(view: str, ready: datetime) -> Unavailable:
-    return not_yet(f"{view} is filled up to {DELAYS[view]} h late", ready)
+def share_of_warehouse(
+    tool: Tool, sharing: Sequence[Tool], reading: Reading
+) -> Decimal | Unavailable:
+    """Return the tool's share of a warehouse that several tools use, by attributed credits."""
+    if isinstance(reading.attributed, Unavailable):
+        return reading.attributed
+    users = {other.name: (other.user or "").upper() for other in sharing}
+    if "" in users.values() or len(set(users.values())) < len(users):
+        return Unavailable("to split it, give each tool its own user in tools.toml")
+    if not reading.clock.is_filled(_ATTRIBUTION):
+        return not_yet("it can't be split yet", reading.clock.ready_at(_ATTRIBUTION))
+    used = _credits_by_user(tool, reading.attributed)
+    together = sum((used.get(user, Decimal(0)) for user in users.values()), Decimal(0))
+    if not used.get(users[tool.name]) and (reason := without_attribution(tool, reading)):
+        return Unavailable(reason)
+    if not together:
+        return Unavailable(f"{_ATTRIBUTION} has no credits to split it by")
+    return used.get(users[tool.name], Decimal(0)) / together
+
+
+def without_attribution(tool: Tool, reading: Reading) -> str:
+    """Return why Snowflake attributes no credits to a tool that used its warehouse, else "".
+
+    It attributes no credits to statements of less than about 100 ms.
+    """
+    user, attributed = str(tool.user).upper(), reading.attributed
+    statements = reading.statements_of(str(tool.warehouse).upper())
+    if not isinstance(attributed, Unavailable) and _credits_by_user(tool, attributed).get(user):
+        return ""
+    if isinstance(statements, Unavailable):
+        return f"not attributed: {_ATTRIBUTION} lacks {user}, whose statements can't be read"
+    own = [
+        statement
+        for statement in statements
+        if statement.actor.upper() == user and reading.clock.overlaps(statement.span)
+    ]
+    if not own:
+        return ""
+    return (
+        f"not attributed: {_ATTRIBUTION} has none of the {len(own)} statement(s) of {user}; it "
+        "leaves out those under about 100 ms, which wake the warehouse all the same"
+    )
+
+
+def _share_of_others(tool: Tool, reading: Reading) -> Decimal | Unavailable:
+    unknown = Unavailable(f"unknown until {_ATTRIBUTION} is filled")
+    if isinstance(reading.attributed, Unavailable):
+        return unknown
+    if reason := without_attribution(tool, reading):
+        return Unavailable(reason)
+    used = _credits_by_user(tool, reading.attributed)
+    together = sum(used.values(), Decimal(0))
+    if not together:
+        return unknown
+    return 1 - used.get(str(tool.user).upper(), Decimal(0)) / together
+
+
+def _credits_by_user(
+    tool: Tool, attributed: Mapping[tuple[str, str], Decimal]
+) -> dict[str, Decimal]:
+    own = str(tool.warehouse).upper()
+    return {
+        user.upper(): used for (warehouse, user), used in attributed.items() if warehouse == own
+    }
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} by {user}" for user, number in sorted(counts.items()))

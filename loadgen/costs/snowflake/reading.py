@@ -1,187 +1,200 @@
-"""All that was asked of Snowflake for one run, each part an answer or why there is none.
+"""All of Snowflake's figures for one run: each one a view's rows, or why they are unavailable.
 
-Each view is filled with a delay of its own; before it has passed, figures are provisional.
+Each view is filled with a delay of its own; until then its figures are provisional.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
 from loadgen.costs.billing_window import HOUR, Window
-from loadgen.costs.snowflake.credits import Used, metered, modelled
+from loadgen.costs.lines import Unavailable, not_yet, or_unavailable
+from loadgen.costs.snowflake.credits import (
+    AwakeSpan,
+    WarehouseUse,
+    awake_windows,
+    metered,
+    modelled,
+    split_by_size,
+)
 from loadgen.costs.snowflake.prices import SnowflakePrices
-from loadgen.costs.snowflake.rows import (
+from loadgen.costs.snowflake.usage import (
+    DatabaseStorage,
     MeteredDay,
     MeteredHour,
-    Serverless,
+    ServiceCredits,
     Statement,
-    Stored,
-    Warehouse,
+    UsageViews,
+    WarehouseSettings,
 )
-from loadgen.costs.snowflake.uptime import Awake, awake, by_size
-from loadgen.costs.snowflake.usage import SnowflakeUsage
-from loadgen.costs.unavailable import Unavailable, not_yet, tried
 from loadgen.errors import DestinationError
 from loadgen.tools.columns import there_is
 
-# Under which WAREHOUSE_METERING_HISTORY has cloud services of what ran without a warehouse [K].
+# WAREHOUSE_METERING_HISTORY has cloud services without a warehouse under this name [K].
 NO_WAREHOUSE: Final = "CLOUD_SERVICES_ONLY"
+CLOUD_AND_ATTRIBUTED: Final = "cloud services and attributed credits of the warehouse"
+_METERING: Final = "WAREHOUSE_METERING_HISTORY"
 
-# Hours until a view is filled, after the hour or day it is of.
-DELAYS: Final = {
-    "WAREHOUSE_METERING_HISTORY": 3,
-    "its cloud services and attributed credits": 6,
-    "METERING_DAILY_HISTORY": 6,
-    "METERING_HISTORY": 12,  # 3 but for streaming
+# Hours until a view is filled, after the hour or (for daily views) the day in question.
+_HOURLY_DELAYS: Final = {
+    _METERING: 3,
+    CLOUD_AND_ATTRIBUTED: 6,
+    "METERING_HISTORY": 12,  # 3 except for streaming
     "QUERY_ATTRIBUTION_HISTORY": 8,
-    "DATABASE_STORAGE_USAGE_HISTORY": 3,
     "DATA_TRANSFER_HISTORY": 3,
+}
+_DAILY_DELAYS: Final = {
+    "METERING_DAILY_HISTORY": 6,
+    "DATABASE_STORAGE_USAGE_HISTORY": 3,
     "RATE_SHEET_DAILY": 24,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """The run's window, and the moment at which it is looked at."""
+class ViewClock:
+    """The run's window and the current time, which together decide which views are filled."""
 
     window: Window
     now: datetime
 
-    def has(self, span: Window) -> bool:
+    def overlaps(self, span: Window) -> bool:
         """Return whether some of the span is in the run's window."""
         return self.window.within(span).length > 0
 
-    def after_hours(self, view: str) -> datetime:
-        """Return when an hourly view has all of the window."""
-        return self.window.clock_hours().end + DELAYS[view] * HOUR
+    def ready_at(self, view: str) -> datetime:
+        """Return when a view has all of the window."""
+        if view in _HOURLY_DELAYS:
+            return self.window.clock_hours().end + _HOURLY_DELAYS[view] * HOUR
+        *_, (_, last_day) = self.window.days()
+        return last_day.end + _DAILY_DELAYS[view] * HOUR
 
-    def after_days(self, view: str) -> datetime:
-        """Return when a daily view has all of the window."""
-        *_, (_, last) = self.window.days()
-        return last.end + DELAYS[view] * HOUR
-
-    def final(self, view: str, *, daily: bool = False) -> bool:
+    def is_filled(self, view: str) -> bool:
         """Return whether the view has all of the window by now."""
-        return self.now >= (self.after_days(view) if daily else self.after_hours(view))
+        return self.now >= self.ready_at(view)
+
+    def missing(self, view: str, reason: str = "") -> Unavailable:
+        """Return the reason for a missing figure, by default the view's delay until it has passed.
+
+        Until the view is filled the figure may still come.
+        """
+        if self.is_filled(view):
+            return Unavailable(reason)
+        return not_yet(
+            reason or f"{view} is filled up to {_HOURLY_DELAYS[view]} h late", self.ready_at(view)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the views say, or why they don't."""
+    """The rows of each view, or why there are none."""
 
-    clock: Clock
+    clock: ViewClock
     hours: list[MeteredHour] | Unavailable
-    days: list[MeteredDay] | Unavailable
+    days: Mapping[date, MeteredDay] | Unavailable
     statements: list[Statement] | Unavailable
     attributed: Mapping[tuple[str, str], Decimal] | Unavailable
-    warehouses: Mapping[str, Warehouse] | Unavailable
-    serverless: list[Serverless] | Unavailable
-    acceleration: list[Serverless] | Unavailable
-    stored: list[Stored] | Unavailable
-    rows_kept: Mapping[str, tuple[int, int]] | Unavailable
-    transferred: Mapping[tuple[str, str], Decimal] | Unavailable
+    warehouses: Mapping[str, WarehouseSettings] | Unavailable
+    serverless: list[ServiceCredits] | Unavailable
+    acceleration: list[ServiceCredits] | Unavailable
+    storage: list[DatabaseStorage] | Unavailable
+    table_sizes: Mapping[str, tuple[int, int]] | Unavailable
+    transfers: Mapping[tuple[str, str], Decimal] | Unavailable
     live_hours: Mapping[str, list[MeteredHour] | Unavailable]
 
-    def ran(self, warehouse: str) -> list[Statement] | Unavailable:
-        """Return what one warehouse ran."""
+    def statements_of(self, warehouse: str) -> list[Statement] | Unavailable:
+        """Return the statements of one warehouse."""
         if isinstance(self.statements, Unavailable):
             return self.statements
-        return [one for one in self.statements if one.warehouse == warehouse]
+        return [statement for statement in self.statements if statement.warehouse == warehouse]
 
-    def awake(self, warehouse: str) -> list[Window] | None:
-        """Return when a warehouse was awake, None where that can't be told."""
-        ran = self.ran(warehouse)
-        if isinstance(ran, Unavailable) or isinstance(self.warehouses, Unavailable) or not ran:
-            return None
-        found = self.warehouses.get(warehouse)
-        if found is None:
+    def settings_of(self, warehouse: str) -> WarehouseSettings | None:
+        """Return a warehouse's settings; None if our role may not see them."""
+        return None if isinstance(self.warehouses, Unavailable) else self.warehouses.get(warehouse)
+
+    def awake_windows(self, warehouse: str) -> list[Window] | None:
+        """Return when a warehouse was awake, None if that is unknown."""
+        statements, settings = self.statements_of(warehouse), self.settings_of(warehouse)
+        if isinstance(statements, Unavailable) or settings is None or not statements:
             return None
         until = self.clock.window.clock_hours().end
-        return awake([one.span for one in ran], found.auto_suspend, until)
+        spans = [statement.span for statement in statements]
+        return awake_windows(spans, settings.auto_suspend, until)
 
-    def used(self, warehouse: str, prices: SnowflakePrices) -> Used | Unavailable:
-        """Return a warehouse's credits: metered, else live, else told from its uptime."""
-        view = "WAREHOUSE_METERING_HISTORY"
-        spans = self.awake(warehouse)
-        sized = None if spans is None else self._sized(warehouse, spans, prices)
-        if self.clock.final(view):
-            return self._metered(warehouse, sized)
+    def use_of(self, warehouse: str, prices: SnowflakePrices) -> WarehouseUse | Unavailable:
+        """Return a warehouse's credits: metered, else live, else modelled from its uptime."""
+        spans = self._awake_spans(warehouse, prices)
+        if self.clock.is_filled(_METERING):
+            return self._metered(warehouse, spans)
         live = self.live_hours[warehouse]
         if not isinstance(live, Unavailable) and live:
-            return metered(live, self.clock.window, sized, "live")
-        if sized and all(one.per_hour is not None for one in sized):
-            return modelled(sized, self.clock.window)
-        return not_yet(
-            f"{view} is filled up to {DELAYS[view]} h late", self.clock.after_hours(view)
-        )
+            return metered(live, self.clock.window, spans, "live")
+        if spans and all(span.per_hour is not None for span in spans):
+            return modelled(spans, self.clock.window)
+        return self.clock.missing(_METERING)
 
-    def _sized(
-        self, warehouse: str, spans: Sequence[Window], prices: SnowflakePrices
-    ) -> list[Awake]:
-        """Return the times awake with the size that the statements in them ran on."""
-        ran = self.ran(warehouse)
-        if isinstance(ran, Unavailable) or isinstance(self.warehouses, Unavailable):
-            return []
-        now = self.warehouses[warehouse]
-        sizes = [(one.span.start, one.size or now.size) for one in ran]
+    def _awake_spans(self, warehouse: str, prices: SnowflakePrices) -> list[AwakeSpan] | None:
+        """Return the awake times with the size that their statements ran on."""
+        windows, settings = self.awake_windows(warehouse), self.settings_of(warehouse)
+        statements = self.statements_of(warehouse)
+        if windows is None or settings is None or isinstance(statements, Unavailable):
+            return None
+        sizes = [
+            (statement.span.start, statement.size or settings.size) for statement in statements
+        ]
         return [
-            Awake(span, size, None if isinstance(per_hour, Unavailable) else per_hour)
-            for span, size in by_size(spans, sizes)
-            for per_hour in [prices.per_hour(now, size)]
+            AwakeSpan(span, size, prices.credits_per_hour(settings, size))
+            for span, size in split_by_size(windows, sizes)
         ]
 
-    def _metered(self, warehouse: str, spans: Sequence[Awake] | None) -> Used | Unavailable:
+    def _metered(
+        self, warehouse: str, spans: Sequence[AwakeSpan] | None
+    ) -> WarehouseUse | Unavailable:
         if isinstance(self.hours, Unavailable):
             return self.hours
-        own = [hour for hour in self.hours if hour.warehouse == warehouse]
-        known = not isinstance(self.warehouses, Unavailable) and warehouse in self.warehouses
-        if not own and not known:
-            others = self.warehouses if not isinstance(self.warehouses, Unavailable) else ()
-            instead = f"; {there_is(warehouse, others)}" if others else ""
+        hours = [hour for hour in self.hours if hour.warehouse == warehouse]
+        if not hours and self.settings_of(warehouse) is None:
+            visible = () if isinstance(self.warehouses, Unavailable) else self.warehouses
+            instead = f"; {there_is(warehouse, visible)}" if visible else ""
             return Unavailable(
                 f"warehouse {warehouse} has no metered hour and is not among those that our role "
                 f"may see{instead}: correct tools.toml, or grant MONITOR on it"
             )
-        if own and all(hour.compute is None for hour in own):
+        if hours and all(hour.compute is None for hour in hours):
             return Unavailable(f"CREDITS_USED_COMPUTE of {warehouse} is not filled")
-        return metered(own, self.clock.window, spans)
+        return metered(hours, self.clock.window, spans)
 
 
 def read(
-    usage: SnowflakeUsage, clock: Clock, warehouses: Sequence[str], databases: Sequence[str]
+    views: UsageViews, clock: ViewClock, warehouses: Sequence[str], databases: Sequence[str]
 ) -> Reading:
-    """Ask every view once; what is live only while the views lag behind."""
-    early = not clock.final("WAREHOUSE_METERING_HISTORY")
+    """Read every view once, and the live functions while the views lag behind."""
+    lagging = not clock.is_filled(_METERING)
     # An IN without members is no SQL.
     warehouses, databases = warehouses or [""], databases or [""]
+
+    def live_hours(warehouse: str) -> list[MeteredHour] | Unavailable:
+        return or_unavailable(lambda: views.live_hours(warehouse))
+
+    def statements() -> list[Statement]:
+        if lagging:
+            with suppress(DestinationError):  # our role may lack the right
+                return [row for name in warehouses for row in views.live_statements(name)]
+        return views.statements(warehouses)
+
     return Reading(
         clock=clock,
-        hours=tried(lambda: usage.hours([*warehouses, NO_WAREHOUSE])),
-        days=tried(usage.days),
-        statements=tried(lambda: _statements(usage, warehouses, early=early)),
-        attributed=tried(lambda: usage.attributed(warehouses)),
-        warehouses=tried(usage.warehouses),
-        serverless=tried(lambda: usage.serverless(databases)),
-        acceleration=tried(lambda: usage.acceleration(warehouses)),
-        stored=tried(lambda: usage.stored(databases)),
-        rows_kept=tried(lambda: usage.rows_kept(databases)),
-        transferred=tried(usage.transferred),
-        live_hours={n: _live_hours(usage, n) for n in warehouses} if early else {},
+        hours=or_unavailable(lambda: views.hours([*warehouses, NO_WAREHOUSE])),
+        days=or_unavailable(lambda: {row.day: row for row in views.days()}),
+        statements=or_unavailable(statements),
+        attributed=or_unavailable(lambda: views.attributed_credits(warehouses)),
+        warehouses=or_unavailable(views.warehouses),
+        serverless=or_unavailable(lambda: views.serverless(databases)),
+        acceleration=or_unavailable(lambda: views.acceleration(warehouses)),
+        storage=or_unavailable(lambda: views.storage(databases)),
+        table_sizes=or_unavailable(lambda: views.table_sizes(databases)),
+        transfers=or_unavailable(views.transfers),
+        live_hours={name: live_hours(name) for name in warehouses} if lagging else {},
     )
-
-
-def _live_hours(usage: SnowflakeUsage, warehouse: str) -> list[MeteredHour] | Unavailable:
-    return tried(lambda: usage.live_hours(warehouse))
-
-
-def _statements(
-    usage: SnowflakeUsage, warehouses: Sequence[str], *, early: bool
-) -> list[Statement]:
-    """Return what ran: live while the view may lag and where that may be read, else the view."""
-    if early:
-        with suppress(DestinationError):
-            return [row for name in warehouses for row in usage.live_statements(name)]
-    return usage.statements(warehouses)

@@ -1,28 +1,17 @@
-"""What Snowflake's views say of a period, as typed rows; statements are in sql/snowflake_*.sql.
+"""Snowflake's usage views over a period, as typed rows; the statements are in sql/snowflake_*.sql.
 
-`Ask` runs one statement: the real connector in the product. Each method raises DestinationError
-with the view's name and what to do, so that whoever prices can put that where the figure would be.
+A view that can't be read raises DestinationError, with the view's name and what to do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loadgen.config.settings import Settings
-from loadgen.costs.billing_window import Window
-from loadgen.costs.snowflake.rows import (
-    OWN_TAGS,
-    MeteredDay,
-    MeteredHour,
-    Rate,
-    Serverless,
-    Statement,
-    Stored,
-    Warehouse,
-    whose,
-)
+from loadgen.costs.billing_window import DAY, Window, clock_hour
 from loadgen.errors import DestinationError, one_line
 from loadgen.sql import statements
 from loadgen.tools.readers.snowflake_connection import account_names, connect, login
@@ -30,151 +19,267 @@ from loadgen.tools.readers.snowflake_connection import account_names, connect, l
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
+OWN_TAGS: Final = "loadgen "  # the query tags of our own statements begin with it
 _TAG: Final = f"{OWN_TAGS}costs"
 _NOT_THERE: Final = frozenset({2003, 2043, 3001})  # does not exist or not authorized
 _GRANTS: Final = {
     "rates": "ORGANIZATION_BILLING_VIEWER",
     "statements": "GOVERNANCE_VIEWER",
-    "rows_kept": "OBJECT_VIEWER",
+    "table_sizes": "OBJECT_VIEWER",
 }
-_RATES_BACK: Final = timedelta(days=31)  # no row on days without use
+_DAYS_OF_RATES: Final = 31 * DAY  # the rate sheet has no row for days without use
 SQL: Final = {
     name: text
     for file in ("snowflake_usage.sql", "snowflake_live.sql")
     for name, text in statements("loadgen.costs", file).items()
 }
 
-Row = Mapping[str, Any]
+Row = tuple[Any, ...]
 
 
-class Ask(Protocol):
+@dataclass(frozen=True, slots=True)
+class MeteredHour:
+    """Credits of a warehouse in one clock hour; None if Snowflake has not filled them in."""
+
+    warehouse: str
+    hour: Window
+    compute: Decimal | None
+    cloud: Decimal | None
+    attributed: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredDay:
+    """Credits of the account on one UTC day: its warehouses and its cloud services."""
+
+    day: date
+    compute: Decimal
+    cloud: Decimal | None
+    adjustment: Decimal | None
+
+    @property
+    def billed_cloud(self) -> Decimal | None:
+        """The billed cloud services: those above a tenth of the warehouses' credits.
+
+        By Snowflake's own adjustment if it is filled in, else by the rule.
+        """
+        if self.cloud is None:
+            return None
+        free = self.compute / 10 if self.adjustment is None else -self.adjustment
+        return max(self.cloud - free, Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement that a warehouse ran; `size` is the warehouse's at that time, if known."""
+
+    warehouse: str
+    span: Window
+    user: str
+    role: str
+    tag: str
+    size: str = ""
+
+    @property
+    def actor(self) -> str:
+        """The user, or our own program under that user."""
+        return actor(self.user, self.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseSettings:
+    """The current settings of a warehouse; `auto_suspend` in seconds, None for never."""
+
+    name: str
+    size: str
+    generation: str | None
+    auto_suspend: int | None
+    acceleration: bool
+
+    def __str__(self) -> str:
+        generation = f"Gen{self.generation}" if self.generation else "generation not shown"
+        sleeps = f"AUTO_SUSPEND {self.auto_suspend} s" if self.auto_suspend else "never suspends"
+        return f"{self.name}, {self.size} {generation}, {sleeps}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCredits:
+    """Credits of a service without warehouse in a clock hour.
+
+    `owner` is a database or warehouse, "" if Snowflake names none; `name` is the entity's.
+    """
+
+    owner: str
+    service: str
+    hour: Window
+    credits: Decimal
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStorage:
+    """Average bytes of a database on one UTC day."""
+
+    database: str
+    day: date
+    live: Decimal
+    failsafe: Decimal
+
+    @property
+    def bytes(self) -> Decimal:
+        """All bytes that are paid for."""
+        return self.live + self.failsafe
+
+
+@dataclass(frozen=True, slots=True)
+class ContractRate:
+    """The contract's price of one unit of a service on a day."""
+
+    day: date
+    service: str
+    currency: str
+    rate: Decimal
+
+
+def actor(user: str, tag: str) -> str:
+    """Return who ran a statement: a user, or our own program under that user, by its query tag."""
+    return f"{user} as {tag}" if tag.startswith(OWN_TAGS) else user
+
+
+class RunStatement(Protocol):
     """Runs a statement of SQL by its name."""
 
-    def __call__(self, name: str, binds: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def __call__(self, name: str, binds: Mapping[str, object]) -> list[Row]:
         """Return its rows. Raises DestinationError."""
 
 
-class SnowflakeUsage:
-    """Asks the views for a window, wide enough for its clock hours and days."""
+class UsageViews:
+    """Reads the views for a window, widened to its clock hours or days."""
 
-    def __init__(self, ask: Ask, window: Window) -> None:
-        self._ask = ask
+    def __init__(self, run_statement: RunStatement, window: Window) -> None:
+        self._run = run_statement
         self._window = window
 
     def hours(self, warehouses: Sequence[str]) -> list[MeteredHour]:
         """Return the metered hours, from the view."""
-        return [_hour(row) for row in self._between("metered_hours", warehouses=warehouses)]
+        return [_metered_hour(row) for row in self._hourly("metered_hours", warehouses=warehouses)]
 
     def live_hours(self, warehouse: str) -> list[MeteredHour]:
         """Return a warehouse's metered hours from the table function, minutes old."""
-        return [_hour(row) for row in self._between("live_hours", warehouse=warehouse)]
+        return [_metered_hour(row) for row in self._hourly("live_hours", warehouse=warehouse)]
 
     def days(self) -> list[MeteredDay]:
-        """Return the account's metered days."""
-        found: dict[date, list[tuple[Any, ...]]] = {}
-        for row in self._on_days("metered_days"):
-            found.setdefault(row[0], []).append(row)
-        return [_day(day, rows) for day, rows in found.items()]
-
-    def statements(self, warehouses: Sequence[str]) -> list[Statement]:
-        """Return what the warehouses ran, from the view."""
-        return [_statement(row) for row in self._between("statements", warehouses=warehouses)]
-
-    def live_statements(self, warehouse: str) -> list[Statement]:
-        """Return what a warehouse ran, from the table function: at most 10,000 statements."""
-        return [_statement(row) for row in self._between("live_statements", warehouse=warehouse)]
-
-    def attributed(self, warehouses: Sequence[str]) -> dict[tuple[str, str], Decimal]:
-        """Return credits of statements within the window by warehouse and whose they were."""
-        found: dict[tuple[str, str], Decimal] = {}
-        exact = {"since": self._window.start, "until": self._window.end}
-        rows = self._ask("attributed", {**exact, "warehouses": warehouses})
-        for warehouse, user, tag, used in rows:
-            key = (warehouse, whose(str(user), str(tag or "")))
-            found[key] = found.get(key, Decimal(0)) + (used or 0)
-        return found
-
-    def serverless(self, databases: Sequence[str]) -> list[Serverless]:
-        """Return what ran without a warehouse, by database; of "" where no database is named."""
-        return [_service(row) for row in self._between("serverless", databases=databases)]
-
-    def acceleration(self, warehouses: Sequence[str]) -> list[Serverless]:
-        """Return query acceleration, by warehouse."""
-        return [_service(row) for row in self._between("acceleration", warehouses=warehouses)]
-
-    def stored(self, databases: Sequence[str]) -> list[Stored]:
-        """Return the databases' bytes by day."""
+        """Return the account's metered days; only warehouses' credits count for the free tenth."""
+        compute: dict[date, Decimal] = {}
+        cloud: dict[date, Decimal] = {}
+        adjustment: dict[date, Decimal] = {}
+        for day, service, used, cloud_used, adjusted in self._daily("metered_days"):
+            compute.setdefault(day, Decimal(0))
+            if service == "WAREHOUSE_METERING":
+                compute[day] += used or 0
+            for sums, credits_ in ((cloud, cloud_used), (adjustment, adjusted)):
+                if credits_ is not None:
+                    sums[day] = sums.get(day, Decimal(0)) + credits_
         return [
-            Stored(row[0], row[1], row[2] or Decimal(0), row[3] or Decimal(0))
-            for row in self._on_days("stored", databases=databases)
+            MeteredDay(day, compute[day], cloud.get(day), adjustment.get(day)) for day in compute
         ]
 
-    def rows_kept(self, databases: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return rows and bytes of each database's tables as they are now."""
-        found: dict[str, tuple[int, int]] = {}
-        for database, number, size in self._ask("rows_kept", {"databases": databases}):
-            rows, total = found.get(database, (0, 0))
-            found[database] = (rows + int(number or 0), total + int(size or 0))
-        return found
+    def statements(self, warehouses: Sequence[str]) -> list[Statement]:
+        """Return the warehouses' statements, from the view."""
+        return [_statement(row) for row in self._hourly("statements", warehouses=warehouses)]
 
-    def transferred(self) -> dict[tuple[str, str], Decimal]:
-        """Return the bytes that left the account, by where from and where to."""
-        found: dict[tuple[str, str], Decimal] = {}
-        for cloud, region, to_cloud, to_region, size in self._between("transferred"):
+    def live_statements(self, warehouse: str) -> list[Statement]:
+        """Return a warehouse's statements from the table function, at most 10,000."""
+        return [_statement(row) for row in self._hourly("live_statements", warehouse=warehouse)]
+
+    def attributed_credits(self, warehouses: Sequence[str]) -> dict[tuple[str, str], Decimal]:
+        """Return credits of statements within the window, by warehouse and actor."""
+        credits_: dict[tuple[str, str], Decimal] = {}
+        binds = {"since": self._window.start, "until": self._window.end, "warehouses": warehouses}
+        for warehouse, user, tag, used in self._run("attributed_credits", binds):
+            key = (warehouse, actor(str(user), str(tag or "")))
+            credits_[key] = credits_.get(key, Decimal(0)) + (used or 0)
+        return credits_
+
+    def serverless(self, databases: Sequence[str]) -> list[ServiceCredits]:
+        """Return credits without a warehouse, by database; "" if none is named."""
+        return [_service_credits(row) for row in self._hourly("serverless", databases=databases)]
+
+    def acceleration(self, warehouses: Sequence[str]) -> list[ServiceCredits]:
+        """Return query acceleration, by warehouse."""
+        rows = self._hourly("acceleration", warehouses=warehouses)
+        return [_service_credits(row) for row in rows]
+
+    def storage(self, databases: Sequence[str]) -> list[DatabaseStorage]:
+        """Return the databases' bytes by day."""
+        return [
+            DatabaseStorage(database, day, live or Decimal(0), failsafe or Decimal(0))
+            for database, day, live, failsafe in self._daily("storage", databases=databases)
+        ]
+
+    def table_sizes(self, databases: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return the current rows and bytes of each database's tables."""
+        sizes: dict[str, tuple[int, int]] = {}
+        for database, rows, size in self._run("table_sizes", {"databases": databases}):
+            other_rows, other_bytes = sizes.get(database, (0, 0))
+            sizes[database] = (other_rows + int(rows or 0), other_bytes + int(size or 0))
+        return sizes
+
+    def transfers(self) -> dict[tuple[str, str], Decimal]:
+        """Return the bytes that left the account, by origin and target."""
+        sizes: dict[tuple[str, str], Decimal] = {}
+        for cloud, region, to_cloud, to_region, size in self._hourly("transfers"):
             key = (f"{cloud} {region}", f"{to_cloud} {to_region}")
-            found[key] = found.get(key, Decimal(0)) + (size or 0)
-        return found
+            sizes[key] = sizes.get(key, Decimal(0)) + (size or 0)
+        return sizes
 
-    def rates(self, account: str) -> list[Rate]:
+    def rates(self, account: str) -> list[ContractRate]:
         """Return the contract's rates of the window and the month before."""
-        since = (self._window.start - _RATES_BACK).date()
         binds = {
-            "since": since,
+            "since": (self._window.start - _DAYS_OF_RATES).date(),
             "until": self._window.end.date(),
             "accounts": account_names(account),
         }
-        return [Rate(*row) for row in self._ask("rates", binds)]
+        return [ContractRate(*row) for row in self._run("rates", binds)]
 
-    def warehouses(self) -> dict[str, Warehouse]:
+    def warehouses(self) -> dict[str, WarehouseSettings]:
         """Return the warehouses that our role may see."""
-        return {found.name: found for row in self._ask("warehouses", {}) for found in _found(row)}
+        warehouses = [_warehouse(row) for (row,) in self._run("warehouses", {})]
+        return {warehouse.name: warehouse for warehouse in warehouses}
 
-    def _between(self, name: str, **binds: object) -> list[tuple[Any, ...]]:
+    def _hourly(self, name: str, **binds: object) -> list[Row]:
         hours = self._window.clock_hours()
-        return self._ask(name, {"since": hours.start, "until": hours.end, **binds})
+        return self._run(name, {"since": hours.start, "until": hours.end, **binds})
 
-    def _on_days(self, name: str, **binds: object) -> list[tuple[Any, ...]]:
+    def _daily(self, name: str, **binds: object) -> list[Row]:
         days = [day for day, _ in self._window.days()]
-        return self._ask(name, {"since": days[0], "until": days[-1], **binds})
+        return self._run(name, {"since": days[0], "until": days[-1], **binds})
 
 
-class Connection:
-    """Asks through the real connector; it logs in when it is first asked, and only then."""
+class UsageConnection:
+    """Runs the statements through Snowflake's connector; the first one logs in."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connection: SnowflakeConnection | None = None
 
-    def __call__(self, name: str, binds: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def __call__(self, name: str, binds: Mapping[str, object]) -> list[Row]:
         """Return the statement's rows. Raises DestinationError."""
         if self._connection is None:
-            self._connection = self._logged_in()
+            settings = self._settings
+            place = f"snowflake://{settings.snowflake_account or settings.snowflake_host}"
+            self._connection = connect(login(settings), place, _TAG)
         from snowflake.connector import DictCursor, errors  # noqa: PLC0415 - an extra
         from snowflake.connector.cursor import SnowflakeCursor  # noqa: PLC0415 - as above
 
-        shown = name == "warehouses"  # columns of SHOW change from release to release
+        by_column = name == "warehouses"  # columns of SHOW change from release to release
         try:
-            with self._connection.cursor(DictCursor if shown else SnowflakeCursor) as cursor:
+            with self._connection.cursor(DictCursor if by_column else SnowflakeCursor) as cursor:
                 cursor.execute(SQL[name], dict(binds))
                 rows: list[Any] = cursor.fetchall()
         except errors.Error as exc:
-            raise DestinationError(_why(name, exc)) from exc
-        return [(row,) for row in rows] if shown else rows
-
-    def _logged_in(self) -> "SnowflakeConnection":
-        settings = self._settings
-        where = f"snowflake://{settings.snowflake_account or settings.snowflake_host}"
-        return connect(login(settings), where, _TAG)
+            raise DestinationError(_explain(name, exc)) from exc
+        return [(row,) for row in rows] if by_column else rows
 
     def close(self) -> None:
         """Log out."""
@@ -184,63 +289,46 @@ class Connection:
             self._connection = None
 
 
-def _why(name: str, exc: Exception) -> str:
-    view = _view(name)
+def _explain(name: str, exc: Exception) -> str:
+    words = SQL[name].replace("(", " ").split()
+    tables = [word for word in words if word.startswith("snowflake.")]
+    view = tables[0].rpartition(".")[2].upper() if tables else SQL[name].strip()
     if getattr(exc, "errno", None) in _NOT_THERE:
         grant = _GRANTS.get(name, "USAGE_VIEWER")
         return f"{view} is not there or not granted: grant SNOWFLAKE.{grant} to our role"
     return f"{view} can't be read: {one_line(getattr(exc, 'msg', None) or exc)}"
 
 
-def _view(name: str) -> str:
-    words = SQL[name].replace("(", " ").split()
-    named = [word for word in words if word.startswith("snowflake.")]
-    return named[0].rpartition(".")[2].upper() if named else SQL[name].strip()
+def _metered_hour(row: Row) -> MeteredHour:
+    warehouse, start, compute, cloud, attributed = row
+    return MeteredHour(warehouse, _hour(start), compute, cloud, attributed)
 
 
-def _clock(start: datetime) -> Window:
-    begun = start.astimezone(UTC)
-    return Window(begun, begun + timedelta(hours=1))
+def _service_credits(row: Row) -> ServiceCredits:
+    owner, service, start, used, name = row
+    return ServiceCredits(owner or "", service, _hour(start), used or Decimal(0), name or "")
 
 
-def _hour(row: tuple[Any, ...]) -> MeteredHour:
-    return MeteredHour(row[0], _clock(row[1]), row[2], row[3], row[4])
+def _hour(start: datetime) -> Window:
+    return clock_hour(start.astimezone(UTC))
 
 
-def _service(row: tuple[Any, ...]) -> Serverless:
-    return Serverless(row[0] or "", row[1], _clock(row[2]), row[3] or Decimal(0), row[4] or "")
-
-
-def _day(day: date, rows: Iterable[tuple[Any, ...]]) -> MeteredDay:
-    """Return a day of all services; only warehouses' credits count for the free tenth."""
-    compute = Decimal(0)
-    cloud: Decimal | None = None
-    adjustment: Decimal | None = None
-    for _, service, used, cloud_used, adjusted in rows:
-        if service == "WAREHOUSE_METERING":
-            compute += used or 0
-        if cloud_used is not None:
-            cloud = (cloud or Decimal(0)) + cloud_used
-        if adjusted is not None:
-            adjustment = (adjustment or Decimal(0)) + adjusted
-    return MeteredDay(day, compute, cloud, adjustment)
-
-
-def _statement(row: tuple[Any, ...]) -> Statement:
+def _statement(row: Row) -> Statement:
     span = Window(row[1].astimezone(UTC), row[2].astimezone(UTC))
-    return Statement(row[0], span, *(str(word or "") for word in row[3:7]))
+    return Statement(row[0], span, *(str(text or "") for text in row[3:7]))
 
 
-def _found(row: tuple[Any, ...]) -> Iterable[Warehouse]:
-    shown = {str(key).lower(): value for key, value in row[0].items()}
-    constraint = str(shown.get("resource_constraint") or "").upper()
-    generation = str(shown.get("generation") or "") or None
+def _warehouse(row: Mapping[str, object]) -> WarehouseSettings:
+    columns = {key.lower(): cell for key, cell in row.items()}
+    constraint = str(columns.get("resource_constraint") or "").upper()
+    generation = str(columns.get("generation") or "") or None
     if constraint.startswith("STANDARD_GEN_"):
         generation = constraint.removeprefix("STANDARD_GEN_")
-    yield Warehouse(
-        name=str(shown["name"]).upper(),
-        size=str(shown.get("size") or "size not shown"),
+    auto_suspend = columns.get("auto_suspend")
+    return WarehouseSettings(
+        name=str(columns["name"]).upper(),
+        size=str(columns.get("size") or "size not shown"),
         generation=generation,
-        auto_suspend=int(shown["auto_suspend"]) if shown.get("auto_suspend") else None,
-        acceleration=str(shown.get("enable_query_acceleration")).lower() == "true",
+        auto_suspend=int(str(auto_suspend)) if auto_suspend else None,
+        acceleration=str(columns.get("enable_query_acceleration")).lower() == "true",
     )
