@@ -1,33 +1,24 @@
-"""How many different rows a period's changes touch: what prices by active rows count.
+"""How many different rows a period's changes touch, which vendors of active rows charge for.
 
-The load's status updates go to open orders, recent ones more likely; an order that was placed in
-the same period is counted once already. So what matters is how many older orders are touched,
-which is found by playing the load's own rule with seeded draws. Pure.
+The load's status updates go to open orders, recent ones more likely, and an order placed in the
+same period already counts once. So the question is how many older orders the updates touch. The
+answer comes from simulating the load's own rule with seeded draws. Pure.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from random import Random
 from typing import Final
 
+from loadgen.costs.usage import Band
 from loadgen.workload.data.growth import DAYS
 from loadgen.workload.data.order_lifecycle import LIVES, lives, state
 from loadgen.workload.data.synthetic import OPEN_STATUSES, next_status
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT
 
-PLAYED: Final = 9  # periods that are played for a band
+SIMULATIONS: Final = 9  # of a period, for the bounds
 _HOUR_US: Final = 3_600_000_000
-_LONGEST_OPEN_HOURS: Final = 240  # no life of an order is open for longer
+_LONGEST_OPEN_HOURS: Final = 240  # no order is open for longer
 _GROWTH: Final = 1.5  # the baseline's last days have that many times its mean
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """How many older rows are touched: the least, the median and the most of the played periods."""
-
-    low: int
-    likely: int
-    high: int
 
 
 def open_orders(orders: int) -> int:
@@ -37,35 +28,36 @@ def open_orders(orders: int) -> int:
 
 
 @cache
-def older_touched(
-    orders: int, inserts: int, updates: int, seed: int, played: int = PLAYED
-) -> Touched:
-    """Return how many orders from before the period its updates touch, over `played` periods.
+def touched_older_orders(
+    orders: int, inserts: int, updates: int, seed: int, simulations: int = SIMULATIONS
+) -> Band[int]:
+    """Return how many orders from before the period its updates touch.
 
-    `orders` stand at its beginning, `inserts` of them come and `updates` of any are made.
+    The period begins with `orders`, adds `inserts` and makes `updates` of any.
     """
-    found = sorted(
-        _play(open_orders(orders), inserts, updates, Random(f"{seed}:{n}"))  # noqa: S311 - no secret
-        for n in range(played)
+    older = open_orders(orders)
+    counts = sorted(
+        _simulate(older, inserts, updates, Random(f"{seed}:{n}"))  # noqa: S311 - no secret
+        for n in range(simulations)
     )
-    return Touched(found[0], found[played // 2], found[-1])
+    return Band(counts[0], counts[simulations // 2], counts[-1])
 
 
-def returning_touched(hot_rows: int, updates: float) -> float:
+def touched_hot_rows(hot_rows: int, updates: float) -> float:
     """Return the expected number of different rows among updates that return to busy rows.
 
     Rows are as busy as the load's users: rank = hot_rows * u^3, u uniform.
     """
     total, low = 0.0, 0
     while low < hot_rows:
-        high = min(hot_rows, max(low + 1, low * 21 // 20))  # ranks close to each other are alike
+        high = min(hot_rows, max(low + 1, low * 21 // 20))  # close ranks are about equally busy
         share = ((high / hot_rows) ** (1 / 3) - (low / hot_rows) ** (1 / 3)) / (high - low)
         total += (high - low) * (1 - (1 - min(share, 1.0)) ** updates)
         low = high
     return total
 
 
-def _play(older: int, inserts: int, updates: int, draw: Random) -> int:
+def _simulate(older: int, inserts: int, updates: int, draw: Random) -> int:
     """Return how many of the older open orders the updates touch, as `Operations` picks them."""
     orders = [("paid", True)] * older
     touched, left, inserted = 0, older, 0
@@ -87,15 +79,15 @@ def _play(older: int, inserts: int, updates: int, draw: Random) -> int:
         left -= is_older
         following = next_status(status, draw.random())
         if following in OPEN_STATUSES:
-            orders.append((following, False))  # touched once, it is not counted again
+            orders.append((following, False))  # a touched order does not count twice
     return touched
 
 
 @cache
 def _open_shares() -> tuple[float, ...]:
     """Return the share of orders that are open by age in hours."""
-    opened = {status.encode() for status in OPEN_STATUSES}
+    open_statuses = {status.encode() for status in OPEN_STATUSES}
     return tuple(
-        sum(state(life, hour * _HOUR_US).status in opened for life in lives()) / LIVES
+        sum(state(life, hour * _HOUR_US).status in open_statuses for life in lives()) / LIVES
         for hour in range(_LONGEST_OPEN_HOURS)
     )

@@ -1,4 +1,4 @@
-"""The time that is paid for: a run's window, its clock hours and its days in UTC."""
+"""The time that a run pays for: its window, clock hours and days in UTC."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,34 +14,30 @@ DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def seconds(span: timedelta) -> Decimal:
-    """Return a length in seconds, exactly."""
-    return Decimal(span // _MICROSECOND) / 1_000_000
-
-
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From `start` until `end`, the latter not in it; both in UTC."""
+    """The time from `start` until before `end`, both in UTC."""
 
     start: datetime
     end: datetime
 
     @property
     def length(self) -> Decimal:
-        """How long it is, in seconds; nothing where it ends before it begins."""
-        return max(seconds(self.end - self.start), Decimal(0))
+        """The exact length in seconds; 0 if it ends before it begins."""
+        microseconds = (self.end - self.start) // _MICROSECOND
+        return max(Decimal(microseconds) / 1_000_000, Decimal(0))
 
     @property
     def hours(self) -> Decimal:
-        """How long it is, in hours."""
+        """The length in hours."""
         return self.length / 3600
 
     def within(self, other: "Window") -> "Window":
-        """Return what is in both; of no length where nothing is."""
+        """Return the overlap of both, of length 0 if there is none."""
         return Window(max(self.start, other.start), min(self.end, other.end))
 
     def share_of(self, other: "Window") -> Decimal:
-        """Return which part of `other` is in this one, 0 to 1."""
+        """Return the share of `other` that lies in this window, 0 to 1."""
         return self.within(other).length / other.length
 
     def clock_hours(self) -> "Window":
@@ -50,10 +46,10 @@ class Window:
         return Window(start, end if end == self.end else end + HOUR)
 
     def days(self) -> Iterator[tuple[date, "Window"]]:
-        """Yield each day in UTC that it touches, with that whole day."""
+        """Yield each UTC day that it touches, with the window of that whole day."""
         day = self.start.date()
-        while (begun := datetime.combine(day, time(), UTC)) < self.end:
-            yield day, Window(begun, begun + DAY)
+        while (midnight := datetime.combine(day, time(), UTC)) < self.end:
+            yield day, Window(midnight, midnight + DAY)
             day += DAY
 
 
@@ -68,20 +64,21 @@ def clock_hour(start: datetime) -> Window:
 
 
 def merged(windows: Iterable[Window]) -> list[Window]:
-    """Return windows in their order, those that touch made one."""
-    found: list[Window] = []
-    for one in sorted(windows, key=lambda window: window.start):
-        if found and one.start <= found[-1].end:
-            found[-1] = Window(found[-1].start, max(found[-1].end, one.end))
+    """Return the windows in order, with those that touch merged into one."""
+    merged_windows: list[Window] = []
+    for window in sorted(windows, key=lambda window: window.start):
+        last = merged_windows[-1] if merged_windows else None
+        if last and window.start <= last.end:
+            merged_windows[-1] = Window(last.start, max(last.end, window.end))
         else:
-            found.append(one)
-    return found
+            merged_windows.append(window)
+    return merged_windows
 
 
 def run_window(run: Run, now: datetime) -> Window | None:
-    """Return the time that is priced: from a run's start to its end.
+    """Return the time to price, from a run's start to its end; None if it has no length.
 
-    Of a run that goes on, or was killed, it ends at the last sample. None where that is no time.
+    A run that has not ended, or was killed, counts until its last sample.
     """
     end = run.ended_at
     if end is None:

@@ -1,9 +1,9 @@
-"""Rate cards: dated, cited list prices, one TOML file each.
+"""Rate cards: dated list prices with their sources, one TOML file per vendor.
 
 The files in rate_cards/ ship with the program; a file of the same name in RATE_CARDS_DIR replaces
-one. Numbers are Decimals exactly as written. A price that nobody knows is `unpriced = "why"`; there
-is no default that would make it nothing. A card has `plans`, what a vendor charges by, and
-`tables`, prices by two keys (region and edition, generation and size).
+one. Numbers are Decimals exactly as written. An unknown price is `unpriced = "reason"`, since no
+default may make it $0. A card has the vendor's `plans`, and `tables` of prices by two keys (region
+and edition, generation and size).
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from loadgen.untrusted import parse_toml, reading
 STALE_DAYS: Final = 90
 _SHOWN: Final = 60  # characters of a name in a message
 
-# What a vendor may count; `usage` says how each is got.
+# The meters that a vendor may charge by; `usage` computes them.
 Meter = Literal[
     "inserts",
     "updates",
@@ -46,8 +46,8 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Source(_Table):
-    """Where a price was read, and when: `as_of` is the day on which it was known to hold."""
+class PriceSource(_Table):
+    """The page that has a price, and `as_of`, the last day on which it was checked."""
 
     title: _Text
     url: _Text | None = None
@@ -56,9 +56,9 @@ class Source(_Table):
 
 
 class Tier(_Table):
-    """The price of one unit up to a quantity, without `upto` of all that is above.
+    """The price of one unit up to a quantity; the last tier has no `upto`.
 
-    Either `rate` or `unpriced`, the reason why it is not known; `at_most` may bound the latter.
+    It has either `rate`, or `unpriced` with the reason and perhaps the bound `at_most`.
     """
 
     upto: _Positive | None = None
@@ -76,7 +76,7 @@ class Tier(_Table):
 
 
 class Charge(_Table):
-    """One thing that a plan charges by: meter x factor units, less those included, by tiers.
+    """One charge of a plan: meter x factor units, less those included, by tiers.
 
     Rates are dollars per `per` units.
     """
@@ -89,7 +89,7 @@ class Charge(_Table):
     included: Annotated[Decimal, Field(ge=0)] = Decimal(0)
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1)]
     source: _Text
-    grade: Grade | None = None  # where it is less certain than its source
+    grade: Grade | None = None  # if it is less certain than its source
     note: str = ""
 
     @model_validator(mode="after")
@@ -104,9 +104,9 @@ class Charge(_Table):
 
 
 class Base(_Table):
-    """What a month costs before anything is counted; `mode` whether usage is added or absorbs it.
+    """The fixed fee of a month: usage comes on top (`add`), or fills it up first (`floor`).
 
-    With `meter` and `upto` it is charged only while that meter is above 0 and at most that.
+    With `meter` and `upto` it applies only while that meter is above 0 and at most `upto`.
     """
 
     amount: _Price | None = None
@@ -128,7 +128,7 @@ class Base(_Table):
 
 
 class Copying(_Table):
-    """Whether a vendor bills rows that it copies and that did not change."""
+    """Whether a vendor bills copied rows that did not change."""
 
     billed: bool
     source: _Text
@@ -136,11 +136,11 @@ class Copying(_Table):
     note: str = ""
 
 
-class Plan(_Table):
-    """What one plan of a vendor charges, and when it was sold, both days included.
+class PricePlan(_Table):
+    """One plan of a vendor: its charges, and the first and last day on which it is sold.
 
-    `limits` are the most that the plan allows by meter: beyond it there is no such plan. Plans of
-    one name that are sold together are sizes of it, told apart by their titles.
+    Beyond one of the `limits` (by meter) the plan can't be had. Plans of the same name that are
+    sold together are sizes of it, with different titles.
     """
 
     name: _Text
@@ -151,17 +151,17 @@ class Plan(_Table):
     base: Base | None = None
     charges: tuple[Charge, ...] = ()
     limits: Mapping[Meter, _Positive] = Field(default_factory=dict)
-    connections: Annotated[int, Field(ge=1)] = 1  # those that one pipe takes
-    compared: bool = True  # whether it stands in the comparison of all vendors
+    connections: Annotated[int, Field(ge=1)] = 1  # of one pipeline
+    compared: bool = True  # whether the comparison of all vendors has it
     note: str = ""
 
-    def in_force(self, day: date) -> bool:
-        """Return whether the plan could be had on that day."""
-        begun = self.effective_from is None or self.effective_from <= day
-        return begun and not self.ended(day)
+    def is_sold(self, day: date) -> bool:
+        """Return whether the plan is sold on that day."""
+        has_begun = self.effective_from is None or self.effective_from <= day
+        return has_begun and not self.has_ended(day)
 
-    def ended(self, day: date) -> bool:
-        """Return whether the plan was no longer sold on that day."""
+    def has_ended(self, day: date) -> bool:
+        """Return whether the plan is no longer sold on that day."""
         return self.effective_to is not None and self.effective_to < day
 
 
@@ -176,27 +176,27 @@ class PriceTable(_Table):
 
 @dataclass(frozen=True, slots=True)
 class ListPrice:
-    """One price of a table, and how far it is to be believed."""
+    """One price of a table, and how reliable it is."""
 
     rate: Decimal
     unit: str
-    source: Source
+    source: PriceSource
     grade: Grade
 
 
 class RateCard(_Table):
     """One vendor's prices.
 
-    `first_copy` and `resync` say whether copying the baseline is billed; None is not known.
+    `first_copy` and `resync` are None if the vendor does not say whether it bills copies.
     """
 
     name: str
     vendor: _Text
     currency: Literal["USD"] = "USD"
     payer: Payer = "service"
-    infrastructure: bool = False  # an estimate of AWS resources of its own, not a vendor's bill
-    sources: Annotated[Mapping[str, Source], Field(min_length=1)]
-    plans: tuple[Plan, ...] = ()
+    infrastructure: bool = False  # an estimate of AWS resources, not a vendor's bill
+    sources: Annotated[Mapping[str, PriceSource], Field(min_length=1)]
+    plans: tuple[PricePlan, ...] = ()
     first_copy: Copying | None = None
     resync: Copying | None = None
     tables: Mapping[str, PriceTable] = Field(default_factory=dict)
@@ -204,35 +204,35 @@ class RateCard(_Table):
 
     @model_validator(mode="after")
     def _cited(self) -> "RateCard":
-        for where, source in self._citations():
+        for place, source in self._citations():
             if source not in self.sources:
                 known = ", ".join(self.sources)
-                raise ValueError(f"{where} cites {source!r}, but [sources] has {known}")
+                raise ValueError(f"{place} cites {source!r}, but [sources] has {known}")
         return self
 
     def price(self, table: str, row: str, column: str) -> ListPrice | None:
-        """Return a price of a table; None where the card has none for these keys."""
-        found = self.tables.get(table)
-        value = found.rows.get(row, {}).get(column) if found is not None else None
-        if found is None or value is None:
+        """Return a price of a table; None if the card has none for these keys."""
+        prices = self.tables.get(table)
+        rate = prices.rows.get(row, {}).get(column) if prices is not None else None
+        if prices is None or rate is None:
             return None
-        source = self.sources[found.source]
-        return ListPrice(value, found.unit, source, found.grade or source.grade)
+        source = self.sources[prices.source]
+        return ListPrice(rate, prices.unit, source, prices.grade or source.grade)
 
-    def plan(self, name: str | None, day: date) -> Plan | None:
+    def plan(self, name: str | None, day: date) -> PricePlan | None:
         """Return the plan of that name or title on that day; without a name the first on sale.
 
-        A plan that has ended is returned for its title, to those who still have it.
+        A plan that has ended is found too, for those who still have it.
         """
-        on_sale = [plan for plan in self.plans if plan.in_force(day)]
-        ended = [plan for plan in self.plans if plan.ended(day)]
+        on_sale = [plan for plan in self.plans if plan.is_sold(day)]
+        has_ended = [plan for plan in self.plans if plan.has_ended(day)]
         if name is None:
             return next(iter(on_sale), None)
-        named = [plan for plan in [*on_sale, *ended] if name in {plan.name, plan.title}]
+        named = [plan for plan in [*on_sale, *has_ended] if name in {plan.name, plan.title}]
         return next(iter(named), None)
 
     def warnings(self, today: date) -> list[str]:
-        """Return in words which sources are older than STALE_DAYS."""
+        """Return a warning for each source that is older than STALE_DAYS."""
         return [
             f"rate card {self.name}: {source.title} is of {source.as_of}, {days} days ago: "
             f"check the price and correct {self.name}.toml"
@@ -246,23 +246,23 @@ class RateCard(_Table):
                 yield f"base of plan {plan.name}", plan.base.source
             for charge in plan.charges:
                 yield f"{charge.category} of plan {plan.name}", charge.source
-        for what, copying in (("first_copy", self.first_copy), ("resync", self.resync)):
+        for key, copying in (("first_copy", self.first_copy), ("resync", self.resync)):
             if copying is not None:
-                yield what, copying.source
+                yield key, copying.source
         for name, table in self.tables.items():
             yield f"table {name}", table.source
 
 
 def load_cards(folder: Path | None = None) -> dict[str, RateCard]:
-    """Return the rate cards by name, those of `folder` before the packaged ones.
+    """Return the rate cards by name; those of `folder` replace the packaged ones.
 
-    Raises SettingsError with a line for each thing that is not understood.
+    Raises SettingsError with a line for each error in a card.
     """
     return {name: load_card(name, folder) for name in sorted(_names(folder))}
 
 
 def load_card(name: str, folder: Path | None = None) -> RateCard:
-    """Return one rate card. Raises SettingsError where there is none, or it is not understood."""
+    """Return one rate card. Raises SettingsError if there is none, or it is wrong."""
     packaged = files("loadgen.costs").joinpath("rate_cards", f"{name}.toml")
     own = folder / f"{name}.toml" if folder is not None else None
     known = sorted(_names(folder))
@@ -275,13 +275,15 @@ def load_card(name: str, folder: Path | None = None) -> RateCard:
     return parse_card(name, text, str(file))
 
 
-def parse_card(name: str, text: str, where: str) -> RateCard:
-    """Return the card of a file's text, which errors call `where`. Raises SettingsError."""
-    raw = parse_toml(text, where, parse_float=Decimal)
+def parse_card(name: str, text: str, place: str) -> RateCard:
+    """Return the card of the file's text; errors name it as `place`. Raises SettingsError."""
+    tables = parse_toml(text, place, parse_float=Decimal)
     try:
-        return RateCard.model_validate({**raw, "name": name})
+        return RateCard.model_validate({**tables, "name": name})
     except ValidationError as exc:
-        lines = [f"{where}: {_place(error['loc'])}{_said(error['msg'])}" for error in exc.errors()]
+        lines = [
+            f"{place}: {_location(error['loc'])}{_message(error['msg'])}" for error in exc.errors()
+        ]
         raise SettingsError("\n".join(lines)) from exc
 
 
@@ -292,20 +294,20 @@ def _names(folder: Path | None) -> set[str]:
         with reading("RATE_CARDS_DIR", "name a folder of rate cards", SettingsError):
             if not folder.is_dir():
                 raise SettingsError(
-                    f"RATE_CARDS_DIR is {folder}, which is no folder: make or unset it"
+                    f"RATE_CARDS_DIR is {folder}, which is no folder: create or unset it"
                 )
             names |= {file.name for file in folder.iterdir()}
     return {name.removesuffix(".toml") for name in names if name.endswith(".toml")}
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    words = [
+def _location(location: tuple[int | str, ...]) -> str:
+    parts = [
         f"number {part + 1}" if isinstance(part, int) else one_line(part, _SHOWN)
         for part in location
     ]
-    return f"{', '.join(words)}: " if words else ""
+    return f"{', '.join(parts)}: " if parts else ""
 
 
-def _said(message: str) -> str:
-    said = message.removeprefix("Value error, ")
-    return one_line(said[0].lower() + said[1:])
+def _message(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return one_line(message[0].lower() + message[1:])

@@ -1,9 +1,10 @@
-"""All that is known of a run's cost, from everyone who knows some of it.
+"""Collects a run's cost lines from the rate cards, Snowflake and AWS, and projects a month.
 
-Another source of cost lines is added in `sources`; what it can't read it says as lines.
+`expected` prices a run before it starts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,16 +12,16 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.config.settings import Settings
+from loadgen.costs.aws.costs import AwsCosts
 from loadgen.costs.cards import STALE_DAYS, RateCard, load_cards
-from loadgen.costs.cloud import cloud_sources
-from loadgen.costs.copying import FIRST_COPY, copy_line
-from loadgen.costs.estimate import Priced
-from loadgen.costs.experiment import with_markers
-from loadgen.costs.lines import CostSource
-from loadgen.costs.projection import outlook
-from loadgen.costs.usage import USAGE_FILE, Reported, Usage, read_reported
-from loadgen.costs.vendors import VendorPrices, choices, run_usage
-from loadgen.costs.workload import Baseline, Workload, so_far, workload_of
+from loadgen.costs.estimate import FIRST_COPY, PlanPrice
+from loadgen.costs.lines import Unavailable, join_notes
+from loadgen.costs.projection import projection_of
+from loadgen.costs.snowflake.costs import SnowflakeCostTracker
+from loadgen.costs.snowflake.usage import UsageConnection
+from loadgen.costs.usage import USAGE_FILE, Usage, read_reported
+from loadgen.costs.vendors import VendorPrices, choices
+from loadgen.costs.workload import Baseline, Workload, run_usage, so_far, with_markers, workload_of
 from loadgen.record.costs import CostLine, Costs, Projection, ToolPlan, Total, not_priced
 from loadgen.record.reader import load_run
 from loadgen.record.run import Run
@@ -38,38 +39,45 @@ _WAREHOUSE: Final = (
 def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     """Return the costs of the run in `folder`.
 
-    The run is priced by the cards in force on its day, months by those in force at `at`.
-    Raises SettingsError for a card, tools.toml or usage.toml that is not understood.
+    The run is priced by the plans sold on its day, a month by those sold at `at`. Raises
+    SettingsError for an error in a card, tools.toml or usage.toml.
     """
     run, tools = so_far(load_run(folder)), load_tools(settings)
     cards, reported = load_cards(settings.rate_cards_dir), read_reported(folder)
-    day = (run.started_at or at).date()
-    with cloud_sources(tools, settings, cards, at) as (snowflake, aws):
-        own = aws.lines(run)
-        provenance = [
-            line for one in sources(tools, cards, day, reported) for line in one.lines(run)
-        ]
-        kept = without_told(provenance, own, tools, cards)
-        lines = aged(by_tool([*kept, *snowflake.lines(run), *own]), at.date())
-        spent = snowflake.efficiency(run)
+    vendors = VendorPrices(cards, choices(tools), (run.started_at or at).date(), reported)
+    connection = UsageConnection(settings)
+    snowflake = SnowflakeCostTracker(tools, settings, _card(cards, "snowflake"), connection, at)
+    aws = AwsCosts([tool.name for tool in tools], settings, _card(cards, "aws"), at)
+    with closing(connection):
+        aws_lines, vendor_lines = aws.lines(run), vendors.lines(run)
+        estimates = _without_measured(vendor_lines, aws_lines, tools, cards)
+        lines = _grouped_by_tool([*estimates, *snowflake.lines(run), *aws_lines])
+        efficiency = snowflake.efficiency(run)
+    lines = _with_price_age(lines, at.date())
     if run.ended_at is None:
         lines = [replace(line, final=False) for line in lines]
     warnings = [text for card in cards.values() for text in card.warnings(at.date())]
-    warnings += _unknown(reported, lines)
-    if left_out := len(provenance) - len(kept):
-        warnings.append(f"{left_out} estimated lines are left out: AWS tells what was used")
-    plans = _chosen_plans(tools, cards, at.date())
-    projection = _projection(run, list(cards.values()), at.date(), plans)
+    known = dict.fromkeys(line.tool for line in lines)
+    warnings += [
+        f"{USAGE_FILE} has figures of {name}, which has no price: there are {', '.join(known)}"
+        for name in reported
+        if name not in known
+    ]
+    if left_out := len(vendor_lines) - len(estimates):
+        warnings.append(f"{left_out} estimated lines are left out: AWS has the measured usage")
+    chosen = VendorPrices(cards, choices(tools), at.date(), {}).chosen_plans()
+    plans = {name: price for name, price in chosen.items() if isinstance(price, PlanPrice)}
+    projection = _projection(run, list(cards.values()), at.date(), list(plans.values()))
     more: dict[str, object] = {}
     if reported:
-        more["reported"] = {name: usage.recorded() for name, usage in reported.items()}
+        more["reported"] = reported
     if plans:
         more["tools"] = {
-            name: ToolPlan(card=priced.card.name, plan=priced.plan.title)
-            for name, priced in plans.items()
+            name: ToolPlan(card=price.card.name, plan=price.plan.title)
+            for name, price in plans.items()
         }
-    if spent:
-        more["snowflake"] = tuple(spent)
+    if efficiency:
+        more["snowflake"] = tuple(efficiency)
     return Costs(
         made_at=at,
         lines=tuple(lines),
@@ -78,97 +86,34 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     )
 
 
-def without_told(
-    estimated: Sequence[CostLine],
-    own: Sequence[CostLine],
-    tools: Sequence[Tool],
-    cards: Mapping[str, RateCard],
-) -> list[CostLine]:
-    """Return the estimates but for those of infrastructure of which AWS itself tells the cost."""
-    known = {line.tool for line in own if line.payer == "service" and line.amount is not None}
-    twice = {
-        tool.name
-        for tool in tools
-        if tool.price and (card := cards.get(tool.price.card)) and card.infrastructure
-    }
-    return [line for line in estimated if line.tool not in known & twice]
-
-
-def aged(lines: Iterable[CostLine], today: date) -> list[CostLine]:
-    """Return the lines; one whose price is older than STALE_DAYS says so in its own note."""
-    return [_aged(line, today) for line in lines]
-
-
-def _aged(line: CostLine, today: date) -> CostLine:
-    if line.as_of is None or (days := (today - line.as_of).days) <= STALE_DAYS:
-        return line
-    said = f"{OLD_PRICE} of {line.as_of}, {days} days ago"
-    return replace(line, note=f"{said}; {line.note}" if line.note else said)
-
-
-def by_tool(lines: Iterable[CostLine]) -> list[CostLine]:
-    """Return the lines with those of a tool together, tools in the order of their first."""
-    found: dict[str, list[CostLine]] = {}
-    for line in lines:
-        found.setdefault(line.tool, []).append(line)
-    return [line for own in found.values() for line in own]
-
-
-def sources(
-    tools: Sequence[Tool],
-    cards: Mapping[str, RateCard],
-    day: date,
-    reported: Mapping[str, Reported],
-) -> list[CostSource]:
-    """Return everyone who is asked what a run cost, but for the clouds."""
-    return [VendorPrices(cards, choices(tools), day, reported)]
-
-
 def expected(settings: Settings, tools: Sequence[Tool], at: datetime) -> list[CostLine]:
     """Return what the tools would charge for the run that the settings describe.
 
-    The first copy of the baseline is a line of its own.
+    The first copy of the baseline is a separate line.
     """
     cards = load_cards(settings.rate_cards_dir)
-    found: list[CostLine] = []
-    usage, baseline = planned(settings, markers=bool(tools)), _planned_baseline(settings)
-    for priced in VendorPrices(cards, choices(tools), at.date(), {}).named().values():
-        if isinstance(priced, CostLine):
-            found.append(priced)
-        else:
-            found += [*priced.lines(usage), copy_line(priced, usage, baseline, FIRST_COPY)]
-    found = aged(found, at.date())
-    for tool in tools:
-        if tool.destination == "snowflake":
-            found.append(not_priced(tool.name, "customer", "warehouse", _WAREHOUSE))
-    return found
-
-
-def _planned_baseline(settings: Settings) -> Baseline | None:
+    usage = _planned_usage(settings, with_watch=bool(tools))
     rows = {
         "users": settings.initial_users,
         "orders": settings.initial_orders,
         "events": settings.initial_events,
     }
-    return Baseline.of(rows, settings.event_bytes)
-
-
-def planned(settings: Settings, *, markers: bool) -> Usage:
-    """Return the usage of the run that the settings describe, its markers with it."""
-    hours = Decimal(str(settings.test_duration_hours))
-    workload = Workload(
-        per_hour=rates_per_hour(settings),
-        orders=settings.initial_orders,
-        event_bytes=settings.event_bytes,
-        seed=settings.seed,
-    )
-    counts = {name: round(rate * float(hours)) for name, rate in workload.per_hour.items()}
-    number = int(hours * 3600 / Decimal(str(settings.marker_interval_seconds))) if markers else 0
-    return with_markers(workload.usage(counts, hours).likely, number)
+    baseline = Baseline.of(rows, settings.event_bytes)
+    lines: list[CostLine] = []
+    for price in VendorPrices(cards, choices(tools), at.date(), {}).chosen_plans().values():
+        if isinstance(price, CostLine):
+            lines.append(price)
+        else:
+            lines += [*price.lines(usage), price.copy_line(usage, baseline, FIRST_COPY)]
+    return _with_price_age(lines, at.date()) + [
+        not_priced(tool.name, "customer", "warehouse", _WAREHOUSE)
+        for tool in tools
+        if tool.destination == "snowflake"
+    ]
 
 
 def over_budget(lines: Sequence[CostLine], budget: Decimal) -> str | None:
-    """Return in a line that the expected spend is, or may be, above the budget; else None."""
+    """Return a warning if the expected spend is, or may be, above the budget."""
     total = Total.of(lines)
     limit = f"BUDGET_USD, which is {dollars(budget)}"
     if total.amount > budget:
@@ -180,28 +125,66 @@ def over_budget(lines: Sequence[CostLine], budget: Decimal) -> str | None:
     return None
 
 
-def _unknown(reported: Mapping[str, Reported], lines: Sequence[CostLine]) -> list[str]:
-    known = dict.fromkeys(line.tool for line in lines)
-    return [
-        f"{USAGE_FILE} has figures of {name}, which nothing prices: there are {', '.join(known)}"
-        for name in reported
-        if name not in known
-    ]
+def _card(cards: Mapping[str, RateCard], name: str) -> RateCard | Unavailable:
+    return cards.get(name) or Unavailable(f"there is no rate card {name}")
 
 
-def _chosen_plans(
-    tools: Sequence[Tool], cards: Mapping[str, RateCard], day: date
-) -> dict[str, Priced]:
-    """Return the plan of each tool that names its price."""
-    named = VendorPrices(cards, choices(tools), day, {}).named()
-    return {name: priced for name, priced in named.items() if not isinstance(priced, CostLine)}
+def _without_measured(
+    estimates: Sequence[CostLine],
+    aws_lines: Sequence[CostLine],
+    tools: Sequence[Tool],
+    cards: Mapping[str, RateCard],
+) -> list[CostLine]:
+    """Return the estimates without those of infrastructure whose usage AWS has measured."""
+    measured = {
+        line.tool for line in aws_lines if line.payer == "service" and line.amount is not None
+    }
+    infrastructure = {
+        tool.name
+        for tool in tools
+        if tool.price and (card := cards.get(tool.price.card)) and card.infrastructure
+    }
+    return [line for line in estimates if line.tool not in measured & infrastructure]
+
+
+def _grouped_by_tool(lines: Iterable[CostLine]) -> list[CostLine]:
+    """Return the lines by tool, tools in the order of their first line."""
+    by_tool: dict[str, list[CostLine]] = {}
+    for line in lines:
+        by_tool.setdefault(line.tool, []).append(line)
+    return [line for own in by_tool.values() for line in own]
+
+
+def _with_price_age(lines: Iterable[CostLine], today: date) -> list[CostLine]:
+    """Return the lines with a note on each price that is older than STALE_DAYS."""
+
+    def aged(line: CostLine) -> CostLine:
+        days = (today - line.as_of).days if line.as_of else 0
+        note = f"{OLD_PRICE} of {line.as_of}, {days} days ago"
+        return replace(line, note=join_notes(note, line.note)) if days > STALE_DAYS else line
+
+    return [aged(line) for line in lines]
+
+
+def _planned_usage(settings: Settings, *, with_watch: bool) -> Usage:
+    """Return the usage of the run that the settings describe, with the watch's markers."""
+    hours = Decimal(str(settings.test_duration_hours))
+    workload = Workload(
+        per_hour=rates_per_hour(settings),
+        orders=settings.initial_orders,
+        event_bytes=settings.event_bytes,
+        seed=settings.seed,
+    )
+    counts = {name: round(rate * float(hours)) for name, rate in workload.per_hour.items()}
+    markers = int(hours * 3600 / Decimal(str(settings.marker_interval_seconds)))
+    return with_markers(workload.usage(counts, hours).likely, markers if with_watch else 0)
 
 
 def _projection(
-    run: Run, cards: Sequence[RateCard], day: date, plans: Mapping[str, Priced]
+    run: Run, cards: Sequence[RateCard], day: date, plans: Sequence[PlanPrice]
 ) -> Projection:
     workload, usage = workload_of(run), run_usage(run)
     if workload is None or usage is None:
         return Projection()
-    chosen = [replace(priced, tool=priced.card.name) for priced in plans.values()]
-    return outlook(workload, usage, cards, day, chosen)
+    chosen = [replace(price, tool=price.card.name) for price in plans]
+    return projection_of(workload, usage, cards, day, chosen)

@@ -1,4 +1,4 @@
-"""What all sources of cost lines use: their protocol, unit prices, reasons for a missing figure.
+"""What all sources of cost lines use: unit prices, and reasons for a missing figure.
 
 `cost_line` multiplies quantities by day with the unit price of each day. Pure.
 """
@@ -7,33 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from loadgen.costs.cards import RateCard
 from loadgen.errors import DestinationError
 from loadgen.record.costs import Basis, CostLine, Grade, Payer, not_priced
-from loadgen.record.run import Run
 
 ALL_TOOLS: Final = "all tools"  # the tool of lines that belong to no single tool
 _NANO: Final = Decimal("1e-9")
 
 QuantityByDay = Mapping[date, Decimal]
 T = TypeVar("T")
-
-
-class CostSource(Protocol):
-    """A source of cost lines: the vendors' rate cards, Snowflake or AWS."""
-
-    @property
-    def name(self) -> str:
-        """The source's name in messages, such as `Snowflake`."""
-
-    def lines(self, run: Run) -> list[CostLine]:
-        """Return the run's cost lines.
-
-        A missing right, a view that is not filled yet or an unknown price raises nothing. It
-        becomes a line without an amount, whose note gives the reason.
-        """
 
 
 @dataclass(frozen=True, slots=True)

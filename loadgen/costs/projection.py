@@ -1,20 +1,20 @@
-"""What costs.json says beyond the run's own lines: months, first copies, curves, the cheapest.
+"""The projection of a month at the run's rate: plans, first copies, what-if curves, the cheapest.
 
-The record keeps every figure, whatever the cards say later. Money is Decimal to the cent.
+The record keeps each figure, so a later change of a rate card does not alter it. Money is rounded
+to the cent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Final
 
 from loadgen.costs import what_if
-from loadgen.costs.cards import Plan, RateCard
-from loadgen.costs.copying import copy_lines
-from loadgen.costs.estimate import Priced
-from loadgen.costs.usage import Usage
-from loadgen.costs.what_if import Point
-from loadgen.costs.workload import Band, Baseline, Workload
+from loadgen.costs.cards import RateCard
+from loadgen.costs.estimate import PlanPrice
+from loadgen.costs.usage import Band, Usage
+from loadgen.costs.what_if import VendorPrice
+from loadgen.costs.workload import Baseline, Workload
 from loadgen.record.costs import (
     BaselineSize,
     CheapestVendors,
@@ -33,133 +33,122 @@ _MILLION: Final = Decimal(1_000_000)
 _CENT: Final = Decimal("0.01")
 
 
-def outlook(
+def projection_of(
     workload: Workload,
-    run: Band,
+    run: Band[Usage],
     cards: Sequence[RateCard],
     day: date,
-    chosen: Sequence[Priced] = (),
+    chosen: Sequence[PlanPrice] = (),
 ) -> Projection:
-    """Return what a month of a run's workload costs, by the plans that are sold on that day.
+    """Return the projection of a run's workload, by the plans that are sold on that day.
 
     `chosen` are the plans of the tools under test, which may have ended.
     """
     month, vendors = workload.month(), what_if.compared(cards, day)
-    offered = _offered(cards, day, month.likely, chosen)
+    # Our own infrastructure is no service that is sold.
+    sold = {name: plans for name, plans in vendors.items() if not plans[0].card.infrastructure}
+
+    def curve(values: Sequence[float], usage: Callable[[Workload, float], Usage]) -> PriceCurve:
+        usages = [usage(workload, x) for x in values]
+        return PriceCurve(
+            x=tuple(map(int, values)),
+            vendors={
+                name: tuple(_point(what_if.cheapest(plans, usage)) for usage in usages)
+                for name, plans in vendors.items()
+            },
+        )
+
     return Projection(
         usage=ProjectedUsage(run=_figures(run), month=_figures(month)),
-        baseline=_baseline(workload.baseline),
+        baseline=_baseline_size(workload.baseline),
         event_bytes=workload.event_bytes,
         vendors={name: plans[0].card.vendor for name, plans in vendors.items()},
-        months=tuple(_month(priced, month, day, workload.baseline) for priced in offered),
+        months=tuple(
+            _month(price, month, day, workload.baseline)
+            for price in _plans_on_offer(cards, day, month.likely, chosen)
+        ),
         curves=PriceCurves(
-            changes=_curve(vendors, what_if.VOLUMES, lambda v: what_if.at_volume(workload, v)),
-            event_bytes=_curve(
-                vendors, what_if.EVENT_BYTES, lambda v: what_if.at_event_bytes(workload, v)
-            ),
-            hot_rows=_curve(vendors, what_if.HOT_ROWS, lambda v: what_if.at_hot_rows(workload, v)),
+            changes=curve(what_if.VOLUMES, what_if.at_volume),
+            event_bytes=curve(what_if.EVENT_BYTES, what_if.at_event_bytes),
+            hot_rows=curve(what_if.HOT_ROWS, what_if.at_hot_rows),
         ),
         cheapest=tuple(
             CheapestVendors(
-                from_changes=_digits(cheapest.low),
-                to_changes=_digits(cheapest.high),
+                from_changes=_two_digits(cheapest.low),
+                to_changes=_two_digits(cheapest.high),
                 vendors=cheapest.vendors,
                 at_from=tuple(map(_point, cheapest.at_low)),
                 at_to=tuple(map(_point, cheapest.at_high)),
             )
-            for cheapest in what_if.cheapest_ranges(_sold(vendors), workload)
+            for cheapest in what_if.cheapest_ranges(sold, workload)
         ),
     )
 
 
-def _sold(vendors: Mapping[str, tuple[Priced, ...]]) -> dict[str, tuple[Priced, ...]]:
-    """Return the vendors that sell a service; our own infrastructure has no price."""
-    return {name: plans for name, plans in vendors.items() if not plans[0].card.infrastructure}
+def _plans_on_offer(
+    cards: Sequence[RateCard], day: date, usage: Usage, chosen: Sequence[PlanPrice]
+) -> list[PlanPrice]:
+    """Return the plans on sale, of each plan the cheapest size, and the chosen plans."""
 
+    def highest_price(price: PlanPrice) -> tuple[bool, Decimal]:
+        most = Total.of(price.lines(usage)).at_most
+        return most is None, most or Decimal(0)
 
-def _offered(
-    cards: Sequence[RateCard], day: date, usage: Usage, chosen: Sequence[Priced]
-) -> list[Priced]:
-    """Return the plans on sale, of each plan's sizes the cheapest, and those that were chosen."""
-    sizes: dict[tuple[str, str], list[Priced]] = {}
+    sizes: dict[tuple[str, str], list[PlanPrice]] = {}
     for card in cards:
         for plan in card.plans if card.payer == "service" else ():
-            if plan.in_force(day) and _allows(plan, usage):
-                sizes.setdefault((card.name, plan.name), []).append(Priced(card.name, card, plan))
-    offered = [min(own, key=lambda priced: _most(priced, usage)) for own in sizes.values()]
-    known = {(priced.card.name, priced.plan.title) for priced in offered}
-    more = {(priced.card.name, priced.plan.title): priced for priced in chosen}
-    return [*offered, *(priced for name, priced in more.items() if name not in known)]
+            limits = plan.limits.items()
+            if plan.is_sold(day) and all(usage.quantity(meter) <= most for meter, most in limits):
+                sizes.setdefault((card.name, plan.name), []).append(
+                    PlanPrice(card.name, card, plan)
+                )
+    cheapest = (min(own, key=highest_price) for own in sizes.values())
+    by_title = {(price.card.name, price.plan.title): price for price in cheapest}
+    for price in chosen:
+        by_title.setdefault((price.card.name, price.plan.title), price)
+    return list(by_title.values())
 
 
-def _most(priced: Priced, usage: Usage) -> tuple[bool, Decimal]:
-    most = Total.of(priced.lines(usage)).at_most
-    return most is None, most or Decimal(0)
-
-
-def _allows(plan: Plan, usage: Usage) -> bool:
-    return all(usage.of(meter) <= most for meter, most in plan.limits.items())
-
-
-def _month(priced: Priced, month: Band, day: date, baseline: Baseline | None) -> PricedMonth:
-    plan, usage = priced.plan, month.likely
-    lines = priced.lines(usage)
+def _month(
+    price: PlanPrice, month: Band[Usage], day: date, baseline: Baseline | None
+) -> PricedMonth:
+    usage, lines = month.likely, price.lines(month.likely)
     total = Total.of(lines)
     amount = None if total.unpriced else total.amount
-    highest = Total.of(priced.lines(month.high)).at_most
     return PricedMonth(
-        card=priced.card.name,
-        vendor=priced.card.vendor,
-        plan=plan.title,
-        former=plan.ended(day),
-        min_interval_seconds=plan.min_interval_seconds,
-        amount=None if amount is None else _cents(amount),
+        card=price.card.name,
+        vendor=price.card.vendor,
+        plan=price.plan.title,
+        former=price.plan.has_ended(day),
+        min_interval_seconds=price.plan.min_interval_seconds,
+        amount=_bound(amount),
         least=_cents(total.amount),
-        most=None if total.at_most is None else _cents(total.at_most),
-        low=_cents(Total.of(priced.lines(month.low)).amount),
-        high=None if highest is None else _cents(highest),
+        most=_bound(total.at_most),
+        low=_cents(Total.of(price.lines(month.low)).amount),
+        high=_bound(Total.of(price.lines(month.high)).at_most),
         per_million_changes=_per_million(amount, usage.changes),
         per_million_rows=_per_million(amount, usage.distinct_rows),
         grade=worst_grade(lines),
         as_of=min((line.as_of for line in lines if line.as_of), default=None),
         lines=tuple(lines),
-        once=tuple(copy_lines(priced, usage, baseline)),
+        once=tuple(price.copy_lines(usage, baseline)),
     )
 
 
-def _curve(
-    vendors: Mapping[str, tuple[Priced, ...]],
-    values: Sequence[float],
-    usage: Callable[[float], Usage],
-) -> PriceCurve:
-    usages = {value: usage(value) for value in values}
-    return PriceCurve(
-        x=tuple(int(value) for value in values),
-        vendors={
-            name: tuple(map(_point, what_if.over(plans, values, usages.__getitem__)))
-            for name, plans in vendors.items()
-        },
-    )
+def _point(price: VendorPrice) -> PricePoint:
+    least, most = _cents(price.least), _bound(price.most)
+    return PricePoint(plan=price.plan, least=least, most=most, grade=price.grade)
 
 
-def _point(point: Point) -> PricePoint:
-    return PricePoint(
-        plan=point.plan,
-        least=_cents(point.least),
-        most=None if point.most is None else _cents(point.most),
-        grade=point.grade,
-    )
-
-
-def _baseline(baseline: Baseline | None) -> BaselineSize | None:
+def _baseline_size(baseline: Baseline | None) -> BaselineSize | None:
     if baseline is None:
         return None
-    low, likely, high = (int(size) for size in (baseline.low, baseline.likely, baseline.high))
+    low, likely, high = map(int, baseline.bytes)
     return BaselineSize(rows=int(baseline.rows), bytes=(low, likely, high))
 
 
-def _figures(band: Band) -> UsageFigures:
-    low, likely, high = band.low, band.likely, band.high
+def _figures(band: Band[Usage]) -> UsageFigures:
+    low, likely, high = band
     return UsageFigures(
         inserts=int(likely.inserts),
         updates=int(likely.updates),
@@ -175,10 +164,14 @@ def _per_million(amount: Decimal | None, number: Decimal) -> Decimal | None:
     return None if amount is None or not number else _cents(amount / number * _MILLION)
 
 
+def _bound(amount: Decimal | None) -> Decimal | None:
+    return None if amount is None else _cents(amount)
+
+
 def _cents(amount: Decimal) -> Decimal:
     return amount.quantize(_CENT)
 
 
-def _digits(number: float) -> int:
-    """Return a volume to two digits: it is known no better."""
+def _two_digits(number: float) -> int:
+    """Return a volume to two digits, since it is not known better."""
     return int(float(f"{number:.2g}"))

@@ -1,17 +1,17 @@
-"""How many bytes a change is, from rows as the load makes them.
+"""How many bytes a change has, from rows as the load makes them.
 
-Vendors count bytes in their own way and none says it exactly, so there are three figures: the
-values alone; the row as JSON, names included, which is what the estimates use; and the row in an
-Airbyte protocol message with its CDC columns and its JSON quoted, the widest that is known.
+Vendors count bytes in different ways that none of them documents exactly. So there are three
+figures: the values alone; the row as JSON with its names, which the estimates use; and the row in
+an Airbyte protocol message with CDC columns and quoted JSON, the widest known form.
 """
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from statistics import fmean
 from typing import Final
 
+from loadgen.costs.usage import Band
 from loadgen.workload.data import events, synthetic
 from loadgen.workload.data.pools import small_pools
 from loadgen.workload.schedule.streams import ArrivalProcess
@@ -26,24 +26,15 @@ _CDC: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Width:
-    """Mean bytes of a change of one kind, counted in three ways."""
-
-    low: Decimal
-    likely: Decimal
-    high: Decimal
-
-
 @cache
-def widths(event_bytes: int) -> dict[str, Width]:
-    """Return the width of one change by operation, of events with so many bytes of properties."""
+def row_sizes(event_bytes: int) -> dict[str, Band[Decimal]]:
+    """Return the mean bytes of one change by operation, for events with that many of properties."""
     order = _order()
     return {
         "insert_order": order,
         "insert_event": _event(event_bytes),
         "update_order_status": order,
-        "soft_delete_user": _width([_USER], "users"),
+        "soft_delete_user": _mean_bytes([_USER], "users"),
     }
 
 
@@ -60,7 +51,7 @@ _USER: Final = {
 }
 
 
-def _order() -> Width:
+def _order() -> Band[Decimal]:
     process, pools = ArrivalProcess(1, "insert_order", "even"), small_pools()
     rows = []
     for k in range(_SAMPLES):
@@ -80,10 +71,10 @@ def _order() -> Width:
                 "version": 1,
             }
         )
-    return _width(rows, "orders")
+    return _mean_bytes(rows, "orders")
 
 
-def _event(event_bytes: int) -> Width:
+def _event(event_bytes: int) -> Band[Decimal]:
     process = ArrivalProcess(1, "insert_event", "even")
     rows = []
     for k in range(_SAMPLES):
@@ -99,14 +90,14 @@ def _event(event_bytes: int) -> Width:
                 "updated_at": _TIME,
             }
         )
-    return _width(rows, "events")
+    return _mean_bytes(rows, "events")
 
 
-def _width(rows: list[dict[str, object]], process: str) -> Width:
-    values = [sum(len(str(value).encode()) for value in row.values()) for row in rows]
+def _mean_bytes(rows: list[dict[str, object]], table: str) -> Band[Decimal]:
+    values = [sum(len(str(cell).encode()) for cell in row.values()) for row in rows]
     plain = [len(_json(row | _parsed(row))) for row in rows]
-    messages = [len(_json(_message(row, process))) for row in rows]
-    return Width(*(Decimal(round(fmean(found))) for found in (values, plain, messages)))
+    messages = [len(_json(_message(row, table))) for row in rows]
+    return Band(*(Decimal(round(fmean(lengths))) for lengths in (values, plain, messages)))
 
 
 def _parsed(row: dict[str, object]) -> dict[str, object]:
@@ -114,9 +105,9 @@ def _parsed(row: dict[str, object]) -> dict[str, object]:
     return {"properties": json.loads(properties)} if isinstance(properties, str) else {}
 
 
-def _message(row: dict[str, object], name: str) -> dict[str, object]:
+def _message(row: dict[str, object], table: str) -> dict[str, object]:
     record = {
-        "stream": name,
+        "stream": table,
         "namespace": "public",
         "data": row | _CDC,
         "emitted_at": 1795420800,
@@ -124,5 +115,5 @@ def _message(row: dict[str, object], name: str) -> dict[str, object]:
     return {"type": "RECORD", "record": record}
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+def _json(row: dict[str, object]) -> bytes:
+    return json.dumps(row, separators=(",", ":")).encode()

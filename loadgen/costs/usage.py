@@ -1,13 +1,13 @@
-"""What a pipe was given to carry, in the meters that vendors charge by.
+"""A pipeline's usage in the meters that vendors charge by.
 
-Counts are of changes at the source. A soft delete is an update there: its row stays. Gigabytes are
-10^9 bytes. `usage.toml` in a run's folder has figures that vendors reported themselves.
+Counts are of changes at the source; a soft delete is an update, since its row stays. A gigabyte is
+10^9 bytes. `usage.toml` in a run's folder has the figures that vendors reported themselves.
 """
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from loadgen.costs.cards import Meter
 from loadgen.errors import SettingsError
@@ -17,13 +17,24 @@ from loadgen.untrusted import read_toml
 USAGE_FILE: Final = "usage.toml"
 MONTH_HOURS: Final = 720
 
-_REPORTED: Final = ("inserts", "updates", "deletes", "distinct_rows", "gigabytes", "billed_usd")
+_COUNTS: Final = ("inserts", "updates", "deletes", "distinct_rows")
+_REPORTED: Final = (*_COUNTS, "gigabytes", "billed_usd")
 _GIGABYTE: Final = Decimal(10) ** 9
+
+T = TypeVar("T")
+
+
+class Band(NamedTuple, Generic[T]):
+    """An estimate between its bounds."""
+
+    low: T
+    likely: T
+    high: T
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One period's usage: distinct_rows are rows touched at least once in it, new ones too."""
+    """One period's usage; `distinct_rows` are rows touched at least once in it, new ones too."""
 
     inserts: Decimal
     updates: Decimal
@@ -36,12 +47,12 @@ class Usage:
 
     @property
     def changes(self) -> Decimal:
-        """All changes, whatever they changed."""
+        """All changes."""
         return self.inserts + self.updates + self.deletes
 
     @property
     def gigabytes(self) -> Decimal:
-        """What moves, in 10^9 bytes."""
+        """The moved bytes in 10^9."""
         return self.bytes / _GIGABYTE
 
     @property
@@ -50,7 +61,7 @@ class Usage:
         return self.connections * self.hours
 
     def with_rows(self, rows: Decimal, size: Decimal) -> "Usage":
-        """Return the usage with so many more rows of so many bytes, each inserted once."""
+        """Return the usage with more rows of `size` bytes in all, each inserted once."""
         return replace(
             self,
             inserts=self.inserts + rows,
@@ -58,68 +69,45 @@ class Usage:
             bytes=self.bytes + size,
         )
 
-    def of(self, meter: Meter) -> Decimal:
-        """Return how much of a meter there is."""
-        found: Decimal = getattr(self, meter)
-        return found
+    def with_reported(self, reported: ReportedUsage) -> "Usage":
+        """Return the usage with the vendor's figures in place of our own."""
+        figures = {name: getattr(reported, name) for name in _COUNTS}
+        if reported.gigabytes is not None:
+            figures["bytes"] = reported.gigabytes * _GIGABYTE
+        return replace(self, **{name: n for name, n in figures.items() if n is not None})
+
+    def quantity(self, meter: Meter) -> Decimal:
+        """Return the quantity of a meter."""
+        quantity: Decimal = getattr(self, meter)
+        return quantity
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """What a vendor itself reported of a run; None where it said nothing."""
+def read_reported(folder: Path) -> dict[str, ReportedUsage]:
+    """Return the vendors' figures in the run's usage.toml by tool; none if there is no file.
 
-    tool: str
-    source: str
-    inserts: Decimal | None = None
-    updates: Decimal | None = None
-    deletes: Decimal | None = None
-    distinct_rows: Decimal | None = None
-    gigabytes: Decimal | None = None
-    billed_usd: Decimal | None = None
-
-    def over(self, usage: Usage) -> Usage:
-        """Return the usage with what the vendor reported in place of our own figures."""
-        counts = {
-            name: value
-            for name in ("inserts", "updates", "deletes", "distinct_rows")
-            if (value := getattr(self, name)) is not None
-        }
-        if self.gigabytes is not None:
-            counts["bytes"] = self.gigabytes * _GIGABYTE
-        return replace(usage, **counts)
-
-    def recorded(self) -> ReportedUsage:
-        """Return what costs.json holds of it: the figures that were reported, and their source."""
-        figures = {name: value for name in _REPORTED if (value := getattr(self, name)) is not None}
-        return ReportedUsage(source=self.source, **figures)
-
-
-def read_reported(folder: Path) -> dict[str, Reported]:
-    """Return the vendors' figures in the run's usage.toml by tool; none where there is no file.
-
-    Raises SettingsError that names what is not understood.
+    Raises SettingsError, which names the wrong table or key.
     """
     file = folder / USAGE_FILE
     try:
-        raw = read_toml(file, parse_float=Decimal)
+        tables = read_toml(file, parse_float=Decimal)
     except FileNotFoundError:
         return {}
-    return {tool: _reported(file, tool, table) for tool, table in raw.items()}
+    return {tool: _reported(file, tool, table) for tool, table in tables.items()}
 
 
-def _reported(file: Path, tool: str, table: object) -> Reported:
+def _reported(file: Path, tool: str, table: object) -> ReportedUsage:
     if not isinstance(table, dict):
         raise SettingsError(f"{file}: {tool} has to be a table, [{tool}]")
     source = table.get("source")
     if not isinstance(source, str) or not source:
-        raise SettingsError(f"{file}: [{tool}] needs source, where and when the figures were read")
-    figures: dict[str, Any] = {}
-    for name, value in table.items():
+        raise SettingsError(f"{file}: [{tool}] needs source, where and when you read the figures")
+    figures: dict[str, Decimal] = {}
+    for name, figure in table.items():
         if name == "source":
             continue
         if name not in _REPORTED:
             raise SettingsError(f"{file}: [{tool}] has no key {name}: {', '.join(_REPORTED)}")
-        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not value >= 0:
+        if isinstance(figure, bool) or not isinstance(figure, int | Decimal) or not figure >= 0:
             raise SettingsError(f"{file}: {name} of [{tool}] must be a number, 0 or more")
-        figures[name] = Decimal(value)
-    return Reported(tool, source, **figures)
+        figures[name] = Decimal(figure)
+    return ReportedUsage(source=source, **figures)

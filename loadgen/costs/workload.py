@@ -1,73 +1,56 @@
-"""From a run to the usage that vendors would count: of the run itself, of a month, of other sizes.
+"""The usage that vendors would count: of a run, of a month, of the experiment's own rows.
 
 Inserts, updates and deletes are the run's own counts. Distinct rows and bytes are estimates, so
-each usage comes as a band: low, likely, high. A month is counted from the rate and the hot set; a
-short run is never multiplied, since the rows that it touches again and again count once a month.
+usage comes as a band. A month is counted from the rates and the set of rows. A short run is never
+multiplied, since rows that it touches again and again count once a month.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
-from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
-from loadgen.costs.active_rows import PLAYED, Touched, older_touched, returning_touched
-from loadgen.costs.row_sizes import Width, widths
-from loadgen.costs.usage import MONTH_HOURS, Usage
-from loadgen.record.reader import read_samples
+from loadgen.costs.active_rows import SIMULATIONS, touched_hot_rows, touched_older_orders
+from loadgen.costs.row_sizes import row_sizes
+from loadgen.costs.usage import MONTH_HOURS, Band, Usage
+from loadgen.record.reader import read_deletes, read_deliveries, read_samples
 from loadgen.record.run import Run, Totals
 from loadgen.workload.operations import OPERATIONS, Operation
 
 # By table: an operation on it, whose change is as wide as a row.
 _CHANGE_OF_TABLE: Final = {operation.table: name for name, operation in OPERATIONS.items()}
-_LOW: Final = attrgetter("low")
-_LIKELY: Final = attrgetter("likely")
-_HIGH: Final = attrgetter("high")
-_DEFAULT_EVENT_BYTES: Final = 300  # of a record that does not say it
-_HOUR: Final = 3600
+_DEFAULT_EVENT_BYTES: Final = 300  # of a record without the setting
 _MICROHOUR: Final = Decimal("1e-6")
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
-    """A usage between its bounds; what is counted and not estimated is the same in all three."""
-
-    low: Usage
-    likely: Usage
-    high: Usage
-
-
-@dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a first copy moves: rows, and their bytes between the bounds of how they are counted."""
+    """The rows and bytes that a first copy moves."""
 
     rows: Decimal
-    low: Decimal
-    likely: Decimal
-    high: Decimal
+    bytes: Band[Decimal]
 
     @classmethod
     def of(cls, rows: Mapping[str, int], event_bytes: int) -> "Baseline | None":
-        """Return the baseline of so many rows a table; None if a table's rows are not known."""
-        sizes = widths(event_bytes)
-        known = {name: sizes[change] for name, change in _CHANGE_OF_TABLE.items() if name in rows}
-        if len(known) < len(_CHANGE_OF_TABLE):
+        """Return the baseline of tables with these rows; None if a table's rows are not known."""
+        if not _CHANGE_OF_TABLE.keys() <= rows.keys():
             return None
+        sizes = row_sizes(event_bytes)
+        known = [(rows[table], sizes[name]) for table, name in _CHANGE_OF_TABLE.items()]
         low, likely, high = (
-            sum((rows[name] * of(width) for name, width in known.items()), Decimal(0))
-            for of in (_LOW, _LIKELY, _HIGH)
+            sum((number * size[bound] for number, size in known), Decimal(0)) for bound in range(3)
         )
-        return cls(Decimal(sum(rows[name] for name in known)), low, likely, high)
+        return cls(Decimal(sum(number for number, _ in known)), Band(low, likely, high))
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a pipe has to carry in an hour, by operation, and what its price depends on.
+    """The changes per hour by operation, and the facts that their price depends on.
 
-    `orders` stand at the source when the period begins, `baseline` is what a first copy moves, None
-    if that is not known. `hot_rows` is the what-if of updates that
-    return to so many busy rows; None is the load's own rule, updates of open orders.
+    The source has `orders` when the period begins. `baseline` is None if it is not known. With
+    `hot_rows` the updates return to so many busy rows, as a what-if; without it they follow the
+    load's own rule and go to open orders.
     """
 
     per_hour: Mapping[str, float]
@@ -77,52 +60,45 @@ class Workload:
     hot_rows: int | None = None
     baseline: Baseline | None = None
 
-    @property
-    def changes_per_hour(self) -> float:
-        """All operations together."""
-        return sum(self.per_hour.values())
-
     def of_changes(self, changes_per_month: float) -> "Workload":
-        """Return the same mix at so many changes a month."""
-        factor = changes_per_month / MONTH_HOURS / (self.changes_per_hour or 1.0)
+        """Return the same mix with that many changes a month."""
+        factor = changes_per_month / MONTH_HOURS / (sum(self.per_hour.values()) or 1.0)
         return replace(self, per_hour={name: r * factor for name, r in self.per_hour.items()})
 
-    def month(self, played: int = PLAYED) -> Band:
+    def month(self, simulations: int = SIMULATIONS) -> Band[Usage]:
         """Return the usage of a month of 720 hours."""
         counts = {name: round(rate * MONTH_HOURS) for name, rate in self.per_hour.items()}
-        return self.usage(counts, Decimal(MONTH_HOURS), played)
+        return self.usage(counts, Decimal(MONTH_HOURS), simulations)
 
-    def usage(self, counts: Mapping[str, int], hours: Decimal, played: int = PLAYED) -> Band:
-        """Return the usage of so many changes, by operation, in so many hours."""
-        touched, sizes = self._touched(counts, played), widths(self.event_bytes)
+    def usage(
+        self, counts: Mapping[str, int], hours: Decimal, simulations: int = SIMULATIONS
+    ) -> Band[Usage]:
+        """Return the usage of these changes by operation, made within `hours`."""
+        sizes = row_sizes(self.event_bytes)
         inserts = _sum(counts, lambda operation: operation.change == "insert")
         updates = _sum(counts, lambda operation: operation.change == "update")
         once = _sum(counts, lambda operation: operation.proof == "once")  # another row each
 
-        def one(older: int, width: Callable[[Width], Decimal]) -> Usage:
-            moved = (number * width(sizes[name]) for name, number in counts.items())
+        def usage(bound: int, older_rows: int) -> Usage:
+            changed = (number * sizes[name][bound] for name, number in counts.items())
             return Usage(
                 inserts=Decimal(inserts),
                 updates=Decimal(updates),
                 deletes=Decimal(0),
-                distinct_rows=Decimal(inserts + older + once),
-                bytes=sum(moved, Decimal(0)),
+                distinct_rows=Decimal(inserts + older_rows + once),
+                bytes=sum(changed, Decimal(0)),
                 hours=hours,
             )
 
-        return Band(
-            one(touched.low, _LOW),
-            one(touched.likely, _LIKELY),
-            one(touched.high, _HIGH),
-        )
+        return Band(*(usage(*bound) for bound in enumerate(self._touched(counts, simulations))))
 
-    def _touched(self, counts: Mapping[str, int], played: int) -> Touched:
+    def _touched(self, counts: Mapping[str, int], simulations: int) -> Band[int]:
         updates = counts.get("update_order_status", 0)
         if self.hot_rows is not None:
-            rows = round(returning_touched(self.hot_rows, updates))
-            return Touched(rows, rows, rows)
+            rows = round(touched_hot_rows(self.hot_rows, updates))
+            return Band(rows, rows, rows)
         inserts = counts.get("insert_order", 0)
-        return older_touched(self.orders, inserts, updates, self.seed, played)
+        return touched_older_orders(self.orders, inserts, updates, self.seed, simulations)
 
 
 def _sum(counts: Mapping[str, int], counted: Callable[[Operation], bool]) -> int:
@@ -130,16 +106,15 @@ def _sum(counts: Mapping[str, int], counted: Callable[[Operation], bool]) -> int
 
 
 def so_far(run: Run) -> Run:
-    """Return a run that has not ended with what its last samples counted, and until then.
+    """Return a run that has not ended with its totals and duration by its last samples.
 
-    run.json has its totals only once the run has ended, and before that the length it is meant to
-    have.
+    Until a run has ended, run.json has no totals, and its duration is the planned one.
     """
     if run.ended_at is not None:
         return run
     last = {sample.operation: sample for sample in read_samples(run.path)}
-    begun = run.schedule_started_at or run.started_at
-    if not last or begun is None:
+    started = run.schedule_started_at or run.started_at
+    if not last or started is None:
         return run
     totals = {
         name: Totals(
@@ -152,27 +127,25 @@ def so_far(run: Run) -> Run:
         for name, sample in last.items()
     }
     until = max(sample.time for sample in last.values())
-    return replace(run, totals=totals, duration_seconds=(until - begun).total_seconds())
-
-
-def run_counts(run: Run) -> dict[str, int]:
-    """Return what the run committed, by operation."""
-    return {name: totals.committed for name, totals in run.totals.items()}
+    return replace(run, totals=totals, duration_seconds=(until - started).total_seconds())
 
 
 def run_hours(run: Run) -> Decimal | None:
-    """Return for how long the run wrote; None where its record does not say it."""
-    begun = run.schedule_started_at or run.started_at
-    seconds = run.duration_seconds if run.duration_seconds is not None else _between(begun, run)
-    return None if not seconds else (Decimal(str(seconds)) / _HOUR).quantize(_MICROHOUR)
+    """Return for how many hours the run wrote; None if its record does not show it."""
+    started, seconds = run.schedule_started_at or run.started_at, run.duration_seconds
+    if seconds is None and started and run.ended_at:
+        seconds = (run.ended_at - started).total_seconds()
+    return (Decimal(str(seconds)) / 3600).quantize(_MICROHOUR) if seconds else None
 
 
 def workload_of(run: Run) -> Workload | None:
-    """Return the workload at the rate that the run committed; None where nothing was written."""
-    hours, counts = run_hours(run), run_counts(run)
+    """Return the workload at the run's committed rates; None if nothing was written."""
+    hours, counts = run_hours(run), _committed(run)
     if hours is None or not any(counts.values()):
         return None
-    rows, event_bytes = {n: found.rows for n, found in run.rows_before.items()}, _event_bytes(run)
+    rows = {table: counted.rows for table, counted in run.rows_before.items()}
+    event_bytes = run.settings.get("event_bytes")
+    event_bytes = event_bytes if isinstance(event_bytes, int) else _DEFAULT_EVENT_BYTES
     return Workload(
         per_hour={name: number / float(hours) for name, number in counts.items()},
         orders=rows.get("orders", 0),
@@ -182,10 +155,84 @@ def workload_of(run: Run) -> Workload | None:
     )
 
 
-def _event_bytes(run: Run) -> int:
-    event_bytes = run.settings.get("event_bytes")
-    return event_bytes if isinstance(event_bytes, int) else _DEFAULT_EVENT_BYTES
+def run_usage(run: Run) -> Band[Usage] | None:
+    """Return the run's usage; None if nothing was written."""
+    workload, hours = workload_of(run), run_hours(run)
+    return None if workload is None or hours is None else workload.usage(_committed(run), hours)
 
 
-def _between(begun: datetime | None, run: Run) -> float | None:
-    return (run.ended_at - begun).total_seconds() if begun and run.ended_at else None
+def _committed(run: Run) -> dict[str, int]:
+    return {name: totals.committed for name, totals in run.totals.items()}
+
+
+_ROW_BYTES: Final = 350  # an event of type loadgen_marker as JSON; a plain row of a hard case
+_WIDE_BYTES: Final = 4_450
+_DELETES: Final = "hard_deletes"
+
+
+class _CaseTurn(NamedTuple):
+    """The changes of one turn of a hard case; `rows` are those not touched before."""
+
+    inserts: int = 1
+    updates: int = 0
+    deletes: int = 0
+    rows: int = 1
+    bytes: int = _ROW_BYTES
+
+
+_PLAIN: Final = _CaseTurn()
+_TURNS: Final[Mapping[str, _CaseTurn]] = {
+    # The deleted row was inserted by an earlier turn, so it counts once in a month.
+    _DELETES: _CaseTurn(deletes=1, bytes=2 * _ROW_BYTES),
+    "key_changes": _CaseTurn(updates=1, rows=2, bytes=2 * _ROW_BYTES),
+    "key_reuses": _CaseTurn(inserts=2, deletes=1, bytes=3 * _ROW_BYTES),
+    "wide_updates": _CaseTurn(updates=1, bytes=_WIDE_BYTES + _ROW_BYTES),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentRows:
+    """Changes of the experiment itself (markers, hard cases), and the usage including them."""
+
+    category: str
+    unit: str
+    changes: int
+    usage: Usage
+    note: str
+
+
+def experiment_rows(run: Run, usage: Usage) -> Iterator[ExperimentRows]:
+    """Yield the changes that the experiment adds to a run, each on top of those before it.
+
+    Vendors charge for freshness markers and hard cases like any change; a month has none.
+    """
+    markers = len({row.sequence for row in read_deliveries(run.path)})
+    usage = with_markers(usage, markers)
+    if markers:
+        note = "rows that the watch writes, more of the same charges"
+        yield ExperimentRows("freshness markers", "marker", markers, usage, note)
+    turns = Counter(run.hard_cases)
+    # Until the run has ended, only deletes are on record.
+    deleted = sum(row.case_name == _DELETES for row in read_deletes(run.path))
+    turns[_DELETES] = max(turns[_DELETES], deleted)
+    sums = [0] * len(_PLAIN)
+    for name, number in turns.items():
+        turn = _TURNS.get(name, _PLAIN)
+        sums = [total + number * part for total, part in zip(sums, turn, strict=True)]
+    total = _CaseTurn(*sums)
+    if changes := total.inserts + total.updates + total.deletes:
+        usage = replace(
+            usage,
+            inserts=usage.inserts + total.inserts,
+            updates=usage.updates + total.updates,
+            deletes=usage.deletes + total.deletes,
+            distinct_rows=usage.distinct_rows + total.rows,
+            bytes=usage.bytes + total.bytes,
+        )
+        note = f"rows of the hard cases, {total.deletes} of them deleted, more of the same charges"
+        yield ExperimentRows("hard cases", "change", changes, usage, note)
+
+
+def with_markers(usage: Usage, markers: int) -> Usage:
+    """Return the usage with freshness markers, each one inserted row."""
+    return usage.with_rows(Decimal(markers), Decimal(markers * _ROW_BYTES))

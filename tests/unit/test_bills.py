@@ -12,10 +12,9 @@ from loadgen.config.settings import load_settings
 from loadgen.costs import what_if
 from loadgen.costs.cards import load_card, load_cards, parse_card
 from loadgen.costs.collect import costs_of, expected
-from loadgen.costs.copying import FIRST_COPY, RESYNC, copy_lines
-from loadgen.costs.estimate import Priced
-from loadgen.costs.usage import Usage
-from loadgen.costs.vendors import Choice, VendorPrices
+from loadgen.costs.estimate import FIRST_COPY, RESYNC, PlanPrice
+from loadgen.costs.usage import Band, Usage
+from loadgen.costs.vendors import PriceChoice, VendorPrices
 from loadgen.costs.workload import Baseline
 from loadgen.record.costs import CostLine, Total
 from loadgen.record.reader import load_run
@@ -35,12 +34,12 @@ def month(gigabytes: str, rows: str = "0", hours: str = "720") -> Usage:
     return Usage(inserted, nothing, nothing, inserted, size, Decimal(hours))
 
 
-def plan(card: str, name: str | None, day: date = DAY) -> Priced:
+def plan(card: str, name: str | None, day: date = DAY) -> PlanPrice:
     """Return a plan of a card that ships."""
     found = load_card(card)
     chosen = found.plan(name, day)
     assert chosen is not None
-    return Priced(card, found, chosen)
+    return PlanPrice(card, found, chosen)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_months_show_one_size_of_a_plan(tmp_path: Path) -> None:
     assert own[1].startswith("Plus, ")
 
 
-TEN_GB = Baseline(Decimal(2_000_000), Decimal(8) * 10**9, Decimal(10) * 10**9, Decimal(15) * 10**9)
+TEN_GB = Baseline(Decimal(2_000_000), Band(*(Decimal(n) * 10**9 for n in (8, 10, 15))))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +123,7 @@ def test_a_first_copy_and_a_resync_cost_what_they_add(
     card: str, name: str, dollars: str, grade: str
 ) -> None:
     """Ten GB and two million rows copied, once more than a month of 4 GB."""
-    first, again = copy_lines(plan(card, name), month("4", rows="300000"), TEN_GB)
+    first, again = plan(card, name).copy_lines(month("4", rows="300000"), TEN_GB)
     assert (first.category, again.category) == (FIRST_COPY, RESYNC)
     for line in (first, again):
         assert (line.amount, line.grade) == (Decimal(dollars), grade)
@@ -140,9 +139,9 @@ def test_a_copy_that_nothing_is_published_of_is_not_priced() -> None:
         '[[plans]]\nname = "p"\ntitle = "P"\n'
     )
     card = parse_card("v", text, "v.toml")
-    silent = copy_lines(Priced("v", card, card.plans[0]), month("4"), TEN_GB)
-    unknown = copy_lines(plan("airbyte", "standard"), month("4"), None)
-    beyond = copy_lines(plan("estuary", "free"), month("4"), TEN_GB)
+    silent = PlanPrice("v", card, card.plans[0]).copy_lines(month("4"), TEN_GB)
+    unknown = plan("airbyte", "standard").copy_lines(month("4"), None)
+    beyond = plan("estuary", "free").copy_lines(month("4"), TEN_GB)
     for lines, why in ((silent, "does not say"), (unknown, "no rows"), (beyond, "is for up to")):
         for line in lines:
             assert line.amount is None
@@ -217,7 +216,7 @@ def test_a_fee_is_pro_rata_only_where_the_vendor_says_so() -> None:
 def test_a_run_of_48_hours_is_priced_so(tmp_path: Path) -> None:
     """The whole way from run.json: 2 x 48 x 0.14."""
     folder = write_run(tmp_path, Made(seconds=48 * 3600, every=3600))
-    lines = VendorPrices(load_cards(), (Choice("e", "estuary", "cloud"),), DAY, {}).lines(
+    lines = VendorPrices(load_cards(), (PriceChoice("e", "estuary", "cloud"),), DAY, {}).lines(
         load_run(folder)
     )
     (tasks,) = [line for line in lines if (line.tool, line.category) == ("e", "tasks")]

@@ -10,16 +10,16 @@ from statistics import fmean
 import pytest
 
 from loadgen.costs import what_if
-from loadgen.costs.active_rows import older_touched, open_orders, returning_touched
+from loadgen.costs.active_rows import open_orders, touched_hot_rows, touched_older_orders
 from loadgen.costs.cards import load_cards, parse_card
-from loadgen.costs.estimate import Priced
-from loadgen.costs.row_sizes import widths
-from loadgen.costs.usage import USAGE_FILE, Reported, read_reported
-from loadgen.costs.vendors import Choice, VendorPrices, sync_intervals
+from loadgen.costs.estimate import PlanPrice
+from loadgen.costs.row_sizes import row_sizes
+from loadgen.costs.usage import USAGE_FILE, read_reported
+from loadgen.costs.vendors import PriceChoice, VendorPrices, sync_intervals
 from loadgen.costs.workload import Workload, workload_of
 from loadgen.errors import SettingsError
 from loadgen.load.operations import Operations
-from loadgen.record.costs import Total
+from loadgen.record.costs import ReportedUsage, Total
 from loadgen.record.reader import load_run
 from loadgen.record.rows import MarkerSample
 from loadgen.record.writer import RunRecord
@@ -79,7 +79,7 @@ def test_older_rows_are_touched_as_the_load_touches_them(
 ) -> None:
     """What is played for an estimate agrees with the operations that a run performs."""
     real = touched_by_the_load(open_orders(orders), inserts, updates)
-    played = older_touched(orders, inserts, updates, seed=7)
+    played = touched_older_orders(orders, inserts, updates, seed=7)
     assert played.low <= played.likely <= played.high
     assert real > 10
     assert real == pytest.approx(played.likely, rel=0.12)
@@ -94,12 +94,12 @@ def test_open_orders_are_bounded_and_grow_with_the_baseline() -> None:
 
 def test_updates_that_return_touch_no_more_rows_than_there_are() -> None:
     """One row is one however often; many updates touch all of few rows; few as drawing shows."""
-    assert returning_touched(1, 5) == pytest.approx(1)
-    assert returning_touched(100, 1_000_000) == pytest.approx(100)
+    assert touched_hot_rows(1, 5) == pytest.approx(1)
+    assert touched_hot_rows(100, 1_000_000) == pytest.approx(100)
     draw = Random(1)
     drawn = [len({int(1000 * draw.random() ** 3) for _ in range(100)}) for _ in range(2000)]
-    assert returning_touched(1000, 100) == pytest.approx(fmean(drawn), rel=0.01)
-    assert returning_touched(1000, 0) == 0
+    assert touched_hot_rows(1000, 100) == pytest.approx(fmean(drawn), rel=0.01)
+    assert touched_hot_rows(1000, 0) == 0
 
 
 def test_a_month_is_not_a_short_run_times_many() -> None:
@@ -114,11 +114,11 @@ def test_a_month_is_not_a_short_run_times_many() -> None:
 
 def test_wider_events_move_more_bytes() -> None:
     """Values alone are less than the row as JSON, that is less than a vendor's message."""
-    for width in widths(300).values():
+    for width in row_sizes(300).values():
         assert width.low < width.likely < width.high
-    narrow, wide = widths(300)["insert_event"], widths(1300)["insert_event"]
+    narrow, wide = row_sizes(300)["insert_event"], row_sizes(1300)["insert_event"]
     assert wide.likely - narrow.likely == 1000
-    assert widths(300)["insert_order"] == widths(1300)["insert_order"]
+    assert row_sizes(300)["insert_order"] == row_sizes(1300)["insert_order"]
 
 
 CARD = """
@@ -141,11 +141,11 @@ tiers = [{tiers}]
 """
 
 
-def vendor(name: str, base: str, tiers: str) -> Priced:
+def vendor(name: str, base: str, tiers: str) -> PlanPrice:
     """Return a made-up vendor that charges by changes."""
     base = f'base = {{ amount = {base}, source = "list" }}' if base else ""
     card = parse_card(name, CARD.format(name=name, base=base, tiers=tiers), f"{name}.toml")
-    return Priced(name, card, card.plans[0])
+    return PlanPrice(name, card, card.plans[0])
 
 
 def test_a_vendor_becomes_the_cheapest_where_two_prices_meet() -> None:
@@ -223,10 +223,10 @@ def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
 def test_a_bill_replaces_every_estimate(tmp_path: Path) -> None:
     """What a vendor billed is the price; what it counted, the quantity."""
     run = load_run(write_run(tmp_path, Made(seconds=30)))
-    choices = (Choice("five", "fivetran", "standard"), Choice("air", "airbyte", None))
+    choices = (PriceChoice("five", "fivetran", "standard"), PriceChoice("air", "airbyte", None))
     told = {
-        "five": Reported("five", "invoice 7", billed_usd=Decimal("12.34")),
-        "air": Reported("air", "usage page", gigabytes=Decimal("10.5")),
+        "five": ReportedUsage(source="invoice 7", billed_usd=Decimal("12.34")),
+        "air": ReportedUsage(source="usage page", gigabytes=Decimal("10.5")),
     }
     lines = VendorPrices(load_cards(), choices, DAY, told).lines(run)
     (billed,) = [line for line in lines if line.tool == "five"]
@@ -251,8 +251,10 @@ def test_a_run_that_wrote_nothing_is_not_priced(tmp_path: Path) -> None:
 
 def test_a_plan_that_is_not_there_is_said() -> None:
     """With the plans that there are."""
-    found = VendorPrices(load_cards(), (Choice("air", "airbyte", "gold"),), DAY, {}).named()["air"]
-    assert not isinstance(found, Priced)
+    found = VendorPrices(
+        load_cards(), (PriceChoice("air", "airbyte", "gold"),), DAY, {}
+    ).chosen_plans()["air"]
+    assert not isinstance(found, PlanPrice)
     assert "no plan 'gold' on 2026-11-23: it has standard, plus" in found.note
 
 

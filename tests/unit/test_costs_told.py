@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loadgen.costs.cards import load_cards
-from loadgen.costs.projection import outlook
+from loadgen.costs.projection import projection_of
 from loadgen.costs.text import total
 from loadgen.costs.vendors import VendorPrices
 from loadgen.costs.workload import workload_of
@@ -69,7 +69,7 @@ def section_of(run: Path, added: dict[str, Any]) -> str:
     assert work is not None
     cards, usage = load_cards(), work.usage({"insert_event": 10}, Decimal(1))
     lines = VendorPrices(cards, (), DAY, {}).lines(found)
-    told = outlook(work, usage, list(cards.values()), DAY).model_copy(update=added)
+    told = projection_of(work, usage, list(cards.values()), DAY).model_copy(update=added)
     Costs(made_at=START, lines=tuple(lines), projection=told).write(run)
     costs = Costs.of(run)
     assert costs is not None

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from loadgen.costs.cards import RateCard, load_card, parse_card
-from loadgen.costs.estimate import Priced
+from loadgen.costs.estimate import PlanPrice
 from loadgen.costs.usage import Usage
 from loadgen.record.costs import CostLine, Total
 
@@ -30,7 +30,7 @@ def lines(card: str, plan: str, case: tuple[str, ...], day: date = SINCE) -> lis
     found = load_card(card)
     chosen = found.plan(plan, day)
     assert chosen is not None
-    return Priced(card, found, chosen).lines(usage(case))
+    return PlanPrice(card, found, chosen).lines(usage(case))
 
 
 def total(card: str, plan: str, case: tuple[str, ...], day: date = SINCE) -> Total:
@@ -143,7 +143,7 @@ def priced(text: str, changes: int) -> list[CostLine]:
     """Return the lines of so many changes by a made-up card."""
     card = made(text)
     case = (str(Decimal(changes) / 1_000_000), "0", "0", "0", "0")
-    return Priced("v", card, card.plans[0]).lines(usage(case))
+    return PlanPrice("v", card, card.plans[0]).lines(usage(case))
 
 
 def test_a_tier_is_charged_for_its_own_part() -> None:

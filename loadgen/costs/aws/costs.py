@@ -48,9 +48,7 @@ _TAG_NOT_ACTIVE: Final = Unavailable(
 
 
 class AwsCosts:
-    """Asks S3, EC2 and RDS, then Cost Explorer; a `CostSource`. Needs AWS_REGION."""
-
-    name = "AWS"
+    """Asks S3, EC2 and RDS, then Cost Explorer. Needs AWS_REGION."""
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ class AwsAccount:
 
 
 class ResourceTracker(ABC):
-    """Lists the tagged resources of one kind and prices a run's usage of each; a `CostSource`.
+    """Lists the tagged resources of one kind and prices a run's usage of each.
 
     `listed` has the lines of each resource that AWS listed, None until AWS has answered.
     """

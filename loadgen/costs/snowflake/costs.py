@@ -16,7 +16,7 @@ from loadgen.costs.billing_window import Window, run_window
 from loadgen.costs.cards import RateCard
 from loadgen.costs.lines import Unavailable, join_notes, or_unavailable
 from loadgen.costs.snowflake import lines
-from loadgen.costs.snowflake.credits import WarehouseUse
+from loadgen.costs.snowflake.credits import WarehouseCredits
 from loadgen.costs.snowflake.lines import BilledTool
 from loadgen.costs.snowflake.prices import SnowflakePrices
 from loadgen.costs.snowflake.reading import Reading, ViewClock, read
@@ -29,7 +29,7 @@ from loadgen.tools.tools_file import Tool
 
 
 class SnowflakeCostTracker:
-    """Reads what a run's tools used in Snowflake, and prices it; a `CostSource`.
+    """Reads what a run's tools used in Snowflake, and prices it.
 
     `card` has the list prices, or why there are none.
     """
@@ -153,7 +153,7 @@ def _names(tools: Sequence[Tool]) -> str:
 
 
 def _efficiency(
-    tool: Tool, use: WarehouseUse | Unavailable, reading: Reading, changes: int
+    tool: Tool, use: WarehouseCredits | Unavailable, reading: Reading, changes: int
 ) -> Efficiency:
     """Return the figures of a tool that wrote `changes` changes in the window."""
     warehouse, clock = str(tool.warehouse).upper(), reading.clock

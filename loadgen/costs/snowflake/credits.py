@@ -35,7 +35,7 @@ class AwakeSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class WarehouseUse:
+class WarehouseCredits:
     """Credits of one warehouse in the window, by UTC day.
 
     `work` are the credits of statements, None unless Snowflake has them for each hour; `cloud` the
@@ -98,7 +98,7 @@ def metered(
     window: Window,
     spans: Sequence[AwakeSpan] | None,
     method: Literal["metered", "live"] = "metered",
-) -> WarehouseUse:
+) -> WarehouseCredits:
     """Return the credits of metered hours; `spans` are the warehouse's awake times, if known."""
     compute, work, cloud = (_SumByDay(day for day, _ in window.days()) for _ in range(3))
     partial_hours: dict[str, int] = {}
@@ -122,10 +122,10 @@ def metered(
     if work_by_day is None:
         notes.append("idle time is unknown: CREDITS_ATTRIBUTED_COMPUTE_QUERIES is not filled")
     cloud_by_day = None if cloud.missing else cloud.by_day
-    return WarehouseUse(compute.by_day, work_by_day, cloud_by_day, method, tuple(notes))
+    return WarehouseCredits(compute.by_day, work_by_day, cloud_by_day, method, tuple(notes))
 
 
-def modelled(spans: Sequence[AwakeSpan], window: Window) -> WarehouseUse:
+def modelled(spans: Sequence[AwakeSpan], window: Window) -> WarehouseCredits:
     """Return the credits of the uptime alone, by the sizes that statements ran on."""
     days = {day: _awake_credits(spans, whole.within(window)) for day, whole in window.days()}
     hours = {(span.size, span.per_hour): Decimal(0) for span in spans}
@@ -136,7 +136,7 @@ def modelled(spans: Sequence[AwakeSpan], window: Window) -> WarehouseUse:
         for (size, rate), number in hours.items()
     ]
     note = f"model: awake {' and '.join(parts)}, by its current generation"
-    return WarehouseUse(days, None, None, "model", (note,))
+    return WarehouseCredits(days, None, None, "model", (note,))
 
 
 def billed_cloud(

@@ -19,7 +19,7 @@ from loadgen.costs.lines import (
     not_yet,
     rounded,
 )
-from loadgen.costs.snowflake.credits import WarehouseUse, billed_cloud, metered, scaled
+from loadgen.costs.snowflake.credits import WarehouseCredits, billed_cloud, metered, scaled
 from loadgen.costs.snowflake.prices import TERABYTE, SnowflakePrices
 from loadgen.costs.snowflake.reading import CLOUD_AND_ATTRIBUTED, NO_WAREHOUSE, Reading
 from loadgen.costs.snowflake.usage import ServiceCredits
@@ -66,7 +66,7 @@ class BilledTool:
         return cost_line(self.key(category), "credit", own, self.prices.credit, provenance)
 
 
-def compute(billed: BilledTool, use: WarehouseUse) -> Iterator[CostLine]:
+def compute(billed: BilledTool, use: WarehouseCredits) -> Iterator[CostLine]:
     """Yield the warehouse's credits: work, other users' work and idle time, or all in one line."""
     source = f"{_SOURCES[use.method]} of "
     source += str(billed.reading.settings_of(billed.warehouse) or billed.warehouse)
@@ -90,7 +90,7 @@ def compute(billed: BilledTool, use: WarehouseUse) -> Iterator[CostLine]:
     yield billed.credits("compute: idle", idle, provenance())
 
 
-def cloud_services(billed: BilledTool, use: WarehouseUse) -> CostLine:
+def cloud_services(billed: BilledTool, use: WarehouseCredits) -> CostLine:
     """Return the cloud services that are billed by the daily rule."""
     key, days, clock = billed.key("cloud services"), billed.reading.days, billed.reading.clock
     if isinstance(days, Unavailable):

@@ -14,7 +14,7 @@ from loadgen.costs.billing_window import HOUR, Window
 from loadgen.costs.lines import Unavailable, not_yet, or_unavailable
 from loadgen.costs.snowflake.credits import (
     AwakeSpan,
-    WarehouseUse,
+    WarehouseCredits,
     awake_windows,
     metered,
     modelled,
@@ -123,7 +123,7 @@ class Reading:
         spans = [statement.span for statement in statements]
         return awake_windows(spans, settings.auto_suspend, until)
 
-    def use_of(self, warehouse: str, prices: SnowflakePrices) -> WarehouseUse | Unavailable:
+    def use_of(self, warehouse: str, prices: SnowflakePrices) -> WarehouseCredits | Unavailable:
         """Return a warehouse's credits: metered, else live, else modelled from its uptime."""
         spans = self._awake_spans(warehouse, prices)
         if self.clock.is_filled(_METERING):
@@ -151,7 +151,7 @@ class Reading:
 
     def _metered(
         self, warehouse: str, spans: Sequence[AwakeSpan] | None
-    ) -> WarehouseUse | Unavailable:
+    ) -> WarehouseCredits | Unavailable:
         if isinstance(self.hours, Unavailable):
             return self.hours
         hours = [hour for hour in self.hours if hour.warehouse == warehouse]

@@ -7,7 +7,7 @@ from typing import Final
 
 from loadgen import text
 from loadgen.costs import text as words
-from loadgen.costs.copying import FIRST_COPY, RESYNC
+from loadgen.costs.estimate import FIRST_COPY, RESYNC
 from loadgen.record.costs import (
     GRADES,
     CostLine,
