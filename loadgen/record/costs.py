@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 from pydantic import Field, TypeAdapter, model_validator
 
 from loadgen.record.model import Exact, Moment, RecordFile, RecordModel, SparseModel
+from loadgen.text import dollar_range
 
 Payer = Literal["customer", "service"]
 Basis = Literal["measured", "list", "estimate"]
@@ -105,6 +106,9 @@ class Total:
     unpriced: int
     at_most: Decimal | None  # None where a line has neither amount nor bound
 
+    def __str__(self) -> str:
+        return dollar_range(self.amount, self.at_most)
+
     @classmethod
     def of(cls, lines: Iterable[CostLine]) -> "Total":
         """Return the total of the lines; where none is priced the amount is 0 of nothing."""
@@ -117,6 +121,11 @@ class Total:
             bounded = bounded and highest is not None
             at_most += highest or 0
         return cls(amount, unpriced, at_most if bounded else None)
+
+
+def short_vendor(vendor: str) -> str:
+    """Return a vendor's name without its former name or owner in parentheses."""
+    return vendor.partition(" (")[0]
 
 
 class UsageFigures(RecordModel):

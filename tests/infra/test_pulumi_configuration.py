@@ -159,6 +159,7 @@ def test_a_month_is_counted_for_the_programs_defaults(
     assert cli.main(["costs", "--infra"]) == 0
     shown = capsys.readouterr().out.partition("warning: ")[0]  # of prices that have become old
     text = README.read_text(encoding="utf-8")
+    shown = "\n".join(line.rstrip() for line in shown.splitlines())
     assert shown.strip() in text.partition("\nloadgen costs --infra\n")[2]
 
 

@@ -66,7 +66,7 @@ def test_without_tools_every_vendor_s_card_prices_the_run(
     assert costs is not None
     assert {"fivetran", "airbyte", "rivery", "simplyload", "estuary"} <= set(costs.tools())
     assert all(line.basis == "estimate" and line.grade for line in costs.lines)
-    for text in ("a month at its rate is", "Grades: P the vendor's own words", "costs.json"):
+    for text in ("A month at this run's rate", "Grades: P: the vendor's own words", "costs.json"):
         assert text in shown
     assert max(map(len, shown.splitlines())) <= 120
     assert cli.main(["costs", "--json"]) == 0
@@ -116,7 +116,7 @@ def test_the_terminal_names_the_cheapest_by_range(
     assert "10,000 to" in table
     assert "1 billion" in table
     assert "certainly" not in shown
-    for text in ("Once, for the baseline of 26,000 rows", "first copy", "one re-sync"):
+    for text in ("Baseline: 26,000 rows", "first copy", "one re-sync"):
         assert text in shown
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from loadgen import text
-from loadgen.costs import text as money
 from loadgen.errors import RecordError
 from loadgen.record.costs import Costs, Total
 from loadgen.record.reader import load_run, read_deliveries
@@ -279,7 +278,7 @@ def _of_tool(part: str, formatted: Callable[[Any], str]) -> _Cell:
 
 
 def _paid(total: Total | None) -> str:
-    return text.NOTHING if total is None else money.total(total)
+    return text.NOTHING if total is None else str(total)
 
 
 def _latency(seconds: float | None) -> str:

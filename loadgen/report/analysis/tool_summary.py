@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Final
 
 from loadgen import text
-from loadgen.costs import text as money
 from loadgen.record.costs import CostLine, Costs, Efficiency, PricedMonth, Projection, Total
 from loadgen.record.verify import Kind, ToolVerification, Verdict, Verification
 from loadgen.report.analysis.deliveries import Deliveries
@@ -70,17 +69,17 @@ class ToolCost:
 
     def __str__(self) -> str:
         shares = [
-            f"{payer} {money.total(total)}"
+            f"{payer} {total}"
             for payer, total in (("customer", self.customer), ("service", self.service))
             if total is not None
         ]
         provisional = "" if self.final else ", provisional"
-        return f"{money.total(self.total)} this run{provisional} ({', '.join(shares)})"
+        return f"{self.total} this run{provisional} ({', '.join(shares)})"
 
     @property
     def basis(self) -> str:
         """How much of it was measured, and how much is a list's price or an estimate."""
-        return ", ".join(f"{name} {money.total(total)}" for name, total in self.bases.items())
+        return ", ".join(f"{name} {total}" for name, total in self.bases.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 from loadgen import text
-from loadgen.costs.text import vendor
-from loadgen.record.costs import PriceCurve, Projection
+from loadgen.record.costs import PriceCurve, Projection, short_vendor
 from loadgen.report.charts.load import End, name_ends
 from loadgen.report.charts.palette import LIGHT, apart
 from loadgen.report.charts.svg import Drawing, Shape, draw
@@ -89,7 +88,7 @@ def _points(
     curve: PriceCurve, names: Mapping[str, str]
 ) -> dict[str, list[tuple[Decimal, Decimal | None]]]:
     return {
-        vendor(names[name]): [(point.least, point.most) for point in points]
+        short_vendor(names[name]): [(point.least, point.most) for point in points]
         for name, points in curve.vendors.items()
     }
 

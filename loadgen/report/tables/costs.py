@@ -1,34 +1,35 @@
-"""The report's cost section: costs.json as tables, charts and sentences. Pure."""
+"""costs.json as tables and sentences, for `loadgen costs` and for the report's section. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from loadgen import text
-from loadgen.costs import text as words
 from loadgen.costs.estimate import FIRST_COPY, RESYNC
 from loadgen.record.costs import (
     GRADES,
+    CheapestVendors,
     CostLine,
     Costs,
-    Efficiency,
     PricedMonth,
+    PricePoint,
     Projection,
     ReportedUsage,
     Total,
     UsageFigures,
+    short_vendor,
 )
 from loadgen.report.charts.costs import SMALL, TALL, WIDE, bends, curves_of, draw_curve
 from loadgen.report.charts.svg import Drawing
-from loadgen.text import NOTHING, Column, Table, duration
+from loadgen.text import NOTHING, Column, Table
 
-_READ: Final = ("P", "S")  # grades of prices that somebody has read
+_WITH_SOURCE: Final = ("P", "S")  # grades of prices from a published source
 
 
 @dataclass(frozen=True, slots=True)
 class CostSection:
-    """What the section shows; an empty table is left out."""
+    """The section's parts; an empty table is left out."""
 
     sentence: str
     settled: str
@@ -53,119 +54,126 @@ def cost_section(costs: Costs) -> CostSection:
     """Return the section of a run's costs."""
     projection = costs.projection
     curves = curves_of(projection)
-    sources = _sources(costs.lines)
     return CostSection(
-        sentence=_sentence(projection),
-        settled=words.settled(costs),
-        totals=_totals(costs),
-        lines=_lines(costs.lines, sources),
-        spent=_spent(projection.snowflake),
-        usage=_usage(projection),
-        months=_months(projection),
-        once=_once(projection),
-        baseline=_baseline(projection),
-        cheapest=_cheapest(projection),
+        sentence=_lowest_price(projection),
+        settled=status(costs),
+        totals=totals_table(costs.lines),
+        lines=lines_table(costs.lines),
+        spent=efficiency_table(projection),
+        usage=usage_table(projection),
+        months=months_table(projection),
+        once=copies_table(projection),
+        baseline=baseline_size(projection),
+        cheapest=cheapest_table(projection),
         wide=tuple(draw_curve(curve, WIDE) for curve in curves[:1]),
         tall=tuple(draw_curve(curve, TALL) for curve in curves[:1]),
         small=tuple(draw_curve(curve, SMALL) for curve in curves[1:] if bends(curve)),
-        sources=tuple(sources),
-        notes=_notes(costs.lines),
+        sources=tuple(_sources(costs.lines)),
+        notes=notes(costs.lines),
         warnings=costs.warnings,
-        grades=", ".join(f"{grade}: {meaning}" for grade, meaning in GRADES.items()),
+        grades=grades(),
     )
 
 
-def _sentence(projection: Projection) -> str:
-    if projection.usage is None:
-        return "The run committed nothing, so there is no month to estimate."
-    begins = f"At this run's rate a month is {text.big(projection.usage.month.changes)} changes"
-    priced = [
-        (month.amount, month)
-        for month in projection.months
-        if not month.former and month.grade in _READ and month.amount is not None
-    ]
-    if not priced:
-        return f"{begins}."
-    amount, best = min(priced, key=lambda pair: pair[0])
-    plan = f"{words.vendor(best.vendor)}, {best.plan}"
+def status(costs: Costs) -> str:
+    """Return whether the costs are final, and what to do if they are not."""
+    if costs.mode == "final":
+        return "These figures are final."
     return (
-        f"{begins}; the lowest price that is published for it is {text.dollars(amount)} ({plan})."
+        f"These figures are provisional: {costs.unsettled} of "
+        f"{text.plural(len(costs.lines), 'line')} may still change or have no figure yet. Run "
+        "`loadgen costs` again later."
     )
 
 
-def _totals(costs: Costs) -> Table:
+def grades() -> str:
+    """Return the meaning of each grade."""
+    return "; ".join(f"{grade}: {meaning}" for grade, meaning in GRADES.items())
+
+
+def notes(lines: Sequence[CostLine]) -> tuple[str, ...]:
+    """Return the notes of the lines, each once."""
+    with_note = [f"{line.tool}, {line.category}: {line.note}" for line in lines if line.note]
+    return tuple(dict.fromkeys(with_note))
+
+
+def baseline_size(projection: Projection) -> str:
+    """Return the rows and bytes of the baseline, if they are known."""
+    baseline = projection.baseline
+    return "" if baseline is None else f"{text.big(baseline.rows)} rows, {_size(baseline.bytes)}"
+
+
+def totals_table(lines: Sequence[CostLine]) -> Table:
+    """Return the sum of each tool's lines, by payer."""
     columns = (
         Column("tool"), Column("paid by the customer", number=True),
         Column("by the service", number=True), Column("together", number=True),
     )  # fmt: skip
+
+    def total(own: Sequence[CostLine]) -> str:
+        return str(Total.of(own)) if own else NOTHING
+
     rows = []
-    for tool in costs.tools():
-        payers = {line.payer for line in costs.lines if line.tool == tool}
-        customer, service = (
-            words.total(costs.total(tool, payer)) if payer in payers else NOTHING
-            for payer in ("customer", "service")
-        )  # fmt: skip
-        rows.append((tool, customer, service, words.total(costs.total(tool))))
+    for tool in dict.fromkeys(line.tool for line in lines):
+        own = [line for line in lines if line.tool == tool]
+        customer = [line for line in own if line.payer == "customer"]
+        service = [line for line in own if line.payer == "service"]
+        rows.append((tool, total(customer), total(service), total(own)))
     return Table(columns, tuple(rows))
 
 
-def _lines(lines: Sequence[CostLine], sources: Mapping[str, int]) -> Table:
-    columns = [Column(label) for label in ("tool", "paid by", "for")]
-    columns += [Column("quantity", number=True), Column("amount", number=True)]
-    columns += [Column(label) for label in ("basis", "grade", "source")]
-    rows = [
+def lines_table(lines: Sequence[CostLine]) -> Table:
+    """Return the lines, each with the number of its source."""
+    sources = _sources(lines)
+    columns = (
+        Column("tool"), Column("paid by"), Column("for"), Column("quantity", number=True),
+        Column("amount", number=True), Column("basis"), Column("grade"), Column("source"),
+    )  # fmt: skip
+    rows = (
         (
             line.tool,
             line.payer,
             line.category,
             text.counted(line.quantity, line.unit) or NOTHING,
-            words.total(Total.of([line])),
+            str(Total.of([line])),
             line.basis,
             line.grade,
-            str(sources[_cited(line)]) if line.source else NOTHING,
+            str(sources[_citation(line)]) if line.source else NOTHING,
         )
         for line in lines
-    ]
-    return Table(tuple(columns), tuple(rows))
+    )
+    return Table(columns, tuple(rows))
 
 
-def _sources(lines: Sequence[CostLine]) -> dict[str, int]:
-    """Return the numbers by which the lines cite their sources."""
-    found = dict.fromkeys(_cited(line) for line in lines if line.source)
-    return {source: number for number, source in enumerate(found, 1)}
-
-
-def _cited(line: CostLine) -> str:
-    return f"{line.source}, as of {line.as_of}" if line.as_of else line.source
-
-
-def _spent(tools: Sequence[Efficiency]) -> Table:
+def efficiency_table(projection: Projection) -> Table:
+    """Return what each tool's Snowflake credits bought."""
     labels = (
         "credits", "per 1M changes", "idle", "statements", "wake-ups", "statements each",
         "bytes a row",
     )  # fmt: skip
     columns = (Column("tool"), *(Column(label, number=True) for label in labels))
-    rows = [
+
+    def figure(number: Decimal | int | None) -> str:
+        return NOTHING if number is None else text.four_digits(Decimal(number))
+
+    rows = (
         (
             tool.tool,
-            _figure(tool.credits),
-            _figure(tool.credits_per_million_changes),
+            figure(tool.credits),
+            figure(tool.credits_per_million_changes),
             NOTHING if tool.idle_share is None else f"{tool.idle_share:.0%}",
-            _figure(tool.statements),
-            _figure(tool.wake_ups),
-            _figure(tool.statements_a_wake_up),
-            _figure(tool.bytes_a_row),
+            figure(tool.statements),
+            figure(tool.wake_ups),
+            figure(tool.statements_a_wake_up),
+            figure(tool.bytes_a_row),
         )
-        for tool in tools
-    ]
+        for tool in projection.snowflake
+    )
     return Table(columns, tuple(rows))
 
 
-def _figure(number: Decimal | int | None) -> str:
-    return NOTHING if number is None else text.four_digits(Decimal(number))
-
-
-def _usage(projection: Projection) -> Table:
+def usage_table(projection: Projection) -> Table:
+    """Return the usage of the run and of a month, with the vendors' own figures."""
     if projection.usage is None:
         return Table((), ())
     run, month, reported = projection.usage.run, projection.usage.month, projection.reported
@@ -176,10 +184,103 @@ def _usage(projection: Projection) -> Table:
         ("updates", text.big(run.updates), text.big(month.updates)),
         ("deletes", text.big(run.deletes), text.big(month.deletes)),
         ("distinct rows", _distinct_rows(run), _distinct_rows(month)),
-        ("bytes as JSON", _size(run), _size(month)),
+        ("bytes as JSON", _size(run.bytes), _size(month.bytes)),
     )
-    rows = [(*row, *(_reported(usage, row[0]) for usage in reported.values())) for row in cells]
+    rows = ((*row, *(_reported(usage, row[0]) for usage in reported.values())) for row in cells)
     return Table(tuple(columns), tuple(rows))
+
+
+def months_table(projection: Projection) -> Table:
+    """Return the price of a month at the run's rate, by plan."""
+    columns = (
+        Column("vendor"), Column("plan"), Column("a month", number=True),
+        Column("between", number=True), Column("per 1M changes", number=True),
+        Column("per 1M distinct rows", number=True), Column("syncs every"), Column("grade"),
+        Column("as of", number=True),
+    )  # fmt: skip
+    rows = (
+        (
+            short_vendor(month.vendor),
+            month.plan,
+            text.dollar_range(month.least, month.most),
+            _between(month),
+            text.dollars(month.per_million_changes),
+            text.dollars(month.per_million_rows),
+            text.duration(month.min_interval_seconds),
+            month.grade,
+            str(month.as_of or NOTHING),
+        )
+        for month in projection.months
+    )
+    return Table(columns, tuple(rows))
+
+
+def copies_table(projection: Projection) -> Table:
+    """Return what copying the baseline adds to a month, by plan."""
+    columns = (
+        Column("vendor"), Column("plan"), Column(FIRST_COPY, number=True),
+        Column(RESYNC, number=True), Column("grade"), Column("notes"),
+    )  # fmt: skip
+    rows = (
+        (
+            short_vendor(month.vendor),
+            month.plan,
+            *(text.dollars(line.amount) for line in month.once),
+            " ".join(dict.fromkeys(line.grade for line in month.once)),
+            "; ".join(dict.fromkeys(line.note for line in month.once if line.note)),
+        )
+        for month in projection.months
+        if month.once and projection.baseline
+    )
+    return Table(columns, tuple(rows))
+
+
+def cheapest_table(projection: Projection) -> Table:
+    """Return the cheapest vendor by ranges of monthly changes."""
+    columns = (
+        Column("changes a month"), Column("cheapest"), Column("price", number=True),
+        Column("grade"),
+    )  # fmt: skip
+
+    def row(entry: CheapestVendors) -> tuple[str, str, str, str]:
+        names = (short_vendor(projection.vendors[name]) for name in entry.vendors)
+        low, high = _bound(entry.at_from), _bound(entry.at_to)
+        points = (*entry.at_from, *entry.at_to)
+        return (
+            f"{text.big(entry.from_changes)} to {text.big(entry.to_changes)}",
+            " or ".join(names),
+            text.dollars(low) if low == high else f"{text.dollars(low)} to {text.dollars(high)}",
+            max((point.grade for point in points), key=list(GRADES).index),
+        )
+
+    return Table(columns, tuple(map(row, projection.cheapest)))
+
+
+def _lowest_price(projection: Projection) -> str:
+    """Return the lowest published price of a month at the run's rate."""
+    if projection.usage is None:
+        return "The run committed nothing, so there is no month to estimate."
+    month = f"At this run's rate a month is {text.big(projection.usage.month.changes)} changes"
+    prices = [
+        (price.amount, price)
+        for price in projection.months
+        if not price.former and price.grade in _WITH_SOURCE and price.amount is not None
+    ]
+    if not prices:
+        return f"{month}."
+    amount, best = min(prices, key=lambda price: price[0])
+    plan = f"{short_vendor(best.vendor)}, {best.plan}"
+    return f"{month}; the lowest published price for it is {text.dollars(amount)} ({plan})."
+
+
+def _sources(lines: Sequence[CostLine]) -> dict[str, int]:
+    """Return the numbers by which the lines cite their sources."""
+    citations = dict.fromkeys(_citation(line) for line in lines if line.source)
+    return {source: number for number, source in enumerate(citations, 1)}
+
+
+def _citation(line: CostLine) -> str:
+    return f"{line.source}, as of {line.as_of}" if line.as_of else line.source
 
 
 def _reported(usage: ReportedUsage, meter: str) -> str:
@@ -195,73 +296,15 @@ def _reported(usage: ReportedUsage, meter: str) -> str:
     return NOTHING if count is None else text.big(count)
 
 
-def _months(projection: Projection) -> Table:
-    columns = [Column("vendor"), Column("plan"), Column("a month", number=True)]
-    columns += [Column("between", number=True)]
-    columns += [Column(label, number=True) for label in ("per 1M changes", "per 1M distinct rows")]
-    columns += [Column(label) for label in ("syncs every", "grade")]
-    columns.append(Column("as of", number=True))
-    rows = [
-        (
-            words.vendor(month.vendor),
-            month.plan,
-            text.dollar_range(month.least, month.most),
-            _between(month),
-            text.dollars(month.per_million_changes),
-            text.dollars(month.per_million_rows),
-            duration(month.min_interval_seconds),
-            month.grade,
-            str(month.as_of or NOTHING),
-        )
-        for month in projection.months
-    ]
-    return Table(tuple(columns), tuple(rows))
-
-
 def _between(month: PricedMonth) -> str:
     if month.low is None or month.amount is None:
         return NOTHING
     return text.dollar_range(month.low, month.high)
 
 
-def _baseline(projection: Projection) -> str:
-    if projection.baseline is None:
-        return ""
-    low, likely, high = (text.gigabytes(size) for size in projection.baseline.bytes)
-    return f"{text.big(projection.baseline.rows)} rows, {likely} ({low} to {high})"
-
-
-def _once(projection: Projection) -> Table:
-    """Return what copying the baseline adds to a month, by plan."""
-    columns = [Column("vendor"), Column("plan")]
-    columns += [Column(label, number=True) for label in (FIRST_COPY, RESYNC)]
-    columns += [Column("grade"), Column("notes")]
-    rows = [
-        (
-            words.vendor(month.vendor),
-            month.plan,
-            *(text.dollars(line.amount) for line in month.once),
-            " ".join(dict.fromkeys(line.grade for line in month.once)),
-            "; ".join(dict.fromkeys(line.note for line in month.once if line.note)),
-        )
-        for month in projection.months
-        if month.once and projection.baseline
-    ]
-    return Table(tuple(columns), tuple(rows))
-
-
-def _cheapest(projection: Projection) -> Table:
-    columns = (
-        Column("changes a month"), Column("cheapest"), Column("price", number=True),
-        Column("grade"),
-    )  # fmt: skip
-    rows = (words.cheapest(entry, projection.vendors) for entry in projection.cheapest)
-    return Table(columns, tuple(rows))
-
-
-def _notes(lines: Sequence[CostLine]) -> tuple[str, ...]:
-    told = [f"{line.tool}, {line.category}: {line.note}" for line in lines if line.note]
-    return tuple(dict.fromkeys(told))
+def _bound(points: Sequence[PricePoint]) -> Decimal | None:
+    """Return the lowest bound of these prices; None if none is bounded."""
+    return min((point.most for point in points if point.most is not None), default=None)
 
 
 def _distinct_rows(usage: UsageFigures) -> str:
@@ -269,6 +312,6 @@ def _distinct_rows(usage: UsageFigures) -> str:
     return likely if low == high else f"{likely} ({low} to {high})"
 
 
-def _size(usage: UsageFigures) -> str:
-    low, likely, high = map(text.gigabytes, usage.bytes)
+def _size(bounds: tuple[int, int, int]) -> str:
+    low, likely, high = map(text.gigabytes, bounds)
     return f"{likely} ({low} to {high})"

@@ -10,7 +10,6 @@ import pytest
 
 from loadgen.costs.cards import load_cards
 from loadgen.costs.projection import projection_of
-from loadgen.costs.text import total
 from loadgen.costs.vendors import VendorPrices
 from loadgen.costs.workload import workload_of
 from loadgen.record.costs import Costs, Efficiency, Total, not_priced
@@ -36,7 +35,7 @@ def test_money_is_said_as_it_is_known() -> None:
     assert dollar_range(Decimal("21.001"), Decimal("21.002")) == "$21.00"
     assert dollar_range(Decimal(0), Decimal(40)) == "up to $40"
     assert dollar_range(Decimal(5), None) == "$5.00 + not priced"
-    assert total(Total.of([not_priced("a", "customer", "b", "no right")])) == "not priced"
+    assert str(Total.of([not_priced("a", "customer", "b", "no right")])) == "not priced"
     assert (big(950), big(91_238_400), big(2.5e9)) == ("950", "91.2 million", "2.5 billion")
     assert (gigabytes(999), gigabytes(36_539_424_000)) == ("999 bytes", "36.5 GB")
     assert dollars(Decimal("-1.1")) == "-$1.10"
@@ -98,5 +97,5 @@ def test_the_report_says_what_snowflake_s_credits_went_on(tmp_path: Path) -> Non
 def test_the_headline_is_a_price_that_somebody_read(tmp_path: Path) -> None:
     """Neither our own machines nor background knowledge is called the lowest published price."""
     text = section_of(write_run(tmp_path, Made(seconds=60)), {})
-    assert "the lowest price that is published for it is" in text
+    assert "the lowest published price for it is" in text
     assert "(Estuary, Cloud)" in text  # SimplyLoad's $21 is K, Fivetran's is only bounded
