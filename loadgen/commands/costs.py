@@ -134,7 +134,7 @@ def _print_costs(folder: Path, costs: Costs) -> None:
         if projection.baseline:
             copies = _without(tables.copies_table(projection), "notes")
             print(f"Baseline: {tables.baseline_size(projection)}")
-            print_table(copies, title="What each copy of the baseline adds to a month")
+            print_table(copies, title="Price of each copy of the baseline, on top of a month")
         title = "Cheapest vendor by monthly changes in this mix"
         print_table(tables.cheapest_table(projection), title=title)
     _print_wrapped(_GRADES.format(tables.grades()))

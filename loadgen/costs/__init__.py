@@ -1,1 +1,1 @@
-"""What it cost: who is asked for cost lines, the rate cards, and the estimates from them."""
+"""Costs of a run and of a month: rate cards, estimates, and figures from Snowflake and AWS."""

@@ -91,7 +91,7 @@ class CostKey:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a quantity comes from, what to know about it, and whether it may still change."""
+    """The source of a quantity, a note about it, and whether it may still change."""
 
     source: str
     note: str = ""

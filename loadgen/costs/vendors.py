@@ -33,8 +33,8 @@ class PriceChoice:
 class VendorPrices:
     """Prices a run by the rate cards.
 
-    Tools with a choice are priced by it, all other cards by their own name. `reported` are the
-    figures of usage.toml, which replace our own.
+    A tool with a choice is priced by it; each other card gets lines under its own name. `reported`
+    are the figures of usage.toml, which replace our own.
     """
 
     cards: Mapping[str, RateCard]

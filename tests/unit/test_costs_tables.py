@@ -1,4 +1,4 @@
-"""How costs are said: money in words, and the report's section of what was recorded."""
+"""Costs as text: amounts of money, and the tables of costs.json."""
 
 import json
 from datetime import date
@@ -21,7 +21,7 @@ from tests.records import START, Made, write_run
 DAY = date(2026, 11, 23)
 
 
-def test_money_is_said_as_it_is_known() -> None:
+def test_an_amount_shows_how_well_it_is_known() -> None:
     """Less than a cent is not nothing, a bound is not a price, and nothing unknown is $0."""
     assert [dollars(Decimal(text)) for text in ("0", "0.005", "0.01", "1234.5")] == [
         "$0.00",
@@ -62,15 +62,17 @@ def test_no_number_is_shown_with_an_exponent(number: int, size: str, count: str)
     assert "e" not in four_digits(Decimal(number))
 
 
-def section_of(run: Path, added: dict[str, Any]) -> str:
-    """Return all the text of a section of costs, with more in its outlook, as it was recorded."""
-    found, work = load_run(run), workload_of(load_run(run))
-    assert work is not None
-    cards, usage = load_cards(), work.usage({"insert_event": 10}, Decimal(1))
-    lines = VendorPrices(cards, (), DAY, {}).lines(found)
-    told = projection_of(work, usage, list(cards.values()), DAY).model_copy(update=added)
-    Costs(made_at=START, lines=tuple(lines), projection=told).write(run)
-    costs = Costs.of(run)
+def section_of(folder: Path, added: dict[str, Any]) -> str:
+    """Return the text of a run's section of costs, with more in its projection, via costs.json."""
+    run = load_run(folder)
+    workload = workload_of(run)
+    assert workload is not None
+    cards, usage = load_cards(), workload.usage({"insert_event": 10}, Decimal(1))
+    lines = VendorPrices(cards, (), DAY, {}).lines(run)
+    projection = projection_of(workload, usage, list(cards.values()), DAY)
+    projection = projection.model_copy(update=added)
+    Costs(made_at=START, lines=tuple(lines), projection=projection).write(folder)
+    costs = Costs.of(folder)
     assert costs is not None
     section = cost_section(costs)
     rows = [section.spent.rows, section.months.rows, section.lines.rows]
@@ -78,7 +80,7 @@ def section_of(run: Path, added: dict[str, Any]) -> str:
 
 
 def test_the_report_says_what_snowflake_s_credits_went_on(tmp_path: Path) -> None:
-    """Figures that could not be told are dashes; sources are cited by number."""
+    """Unknown figures are dashes; sources are cited by number."""
     spent = Efficiency(
         tool="five",
         warehouse="WH",
@@ -94,7 +96,7 @@ def test_the_report_says_what_snowflake_s_credits_went_on(tmp_path: Path) -> Non
     assert "as of 2026-09-14" in text
 
 
-def test_the_headline_is_a_price_that_somebody_read(tmp_path: Path) -> None:
+def test_the_headline_is_a_published_price(tmp_path: Path) -> None:
     """Neither our own machines nor background knowledge is called the lowest published price."""
     text = section_of(write_run(tmp_path, Made(seconds=60)), {})
     assert "the lowest published price for it is" in text

@@ -1,1 +1,1 @@
-"""What AWS measured and billed."""
+"""AWS: the usage of tagged resources at list prices, and the bill."""

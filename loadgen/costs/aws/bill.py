@@ -37,9 +37,9 @@ from loadgen.untrusted import read_json, reading
 
 BILL_FILE: Final = "aws_bill.json"
 NO_WHOLE_DAY: Final = "Cost Explorer has whole days only, and the run has none"
-OTHER_CHARGES: Final = "AWS credits, refunds and taxes"  # a row of its own, in no tool's sum
+OTHER_CHARGES: Final = "AWS credits, refunds and taxes"  # a separate row, in no tool's sum
 _USAGE: Final = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
-_REMEDY: Final = "Cost Explorer is asked, and paid, again"
+_REMEDY: Final = "the next request to Cost Explorer costs again"
 _REQUEST_INTERVAL: Final = timedelta(hours=12)
 _RECORD_TYPE: Final = "RECORD_TYPE"
 _REGION: Final = "us-east-1"  # the region of Cost Explorer

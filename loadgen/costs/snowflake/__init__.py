@@ -1,1 +1,1 @@
-"""What Snowflake measured and billed."""
+"""Snowflake: credits of the tools' warehouses, their storage, and the account's other costs."""

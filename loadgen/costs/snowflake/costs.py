@@ -1,8 +1,8 @@
 """Snowflake as one source of cost lines: credits of each tool's warehouse, and what they bought.
 
 The bill is a warehouse's uptime. So credits come from WAREHOUSE_METERING_HISTORY, with one
-warehouse per tool; QUERY_HISTORY and QUERY_ATTRIBUTION_HISTORY only explain them. The customer pays
-all of it.
+warehouse per tool; QUERY_HISTORY and QUERY_ATTRIBUTION_HISTORY only explain them. All of it is on
+the customer's bill.
 """
 
 from collections.abc import Iterator, Sequence

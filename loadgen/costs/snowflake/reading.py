@@ -1,6 +1,6 @@
 """All of Snowflake's figures for one run: each one a view's rows, or why they are unavailable.
 
-Each view is filled with a delay of its own; until then its figures are provisional.
+Each view is filled with a different delay; until then its figures are provisional.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""The cost section's charts: a month's price over volume, width of events and hot rows.
+"""The charts of costs: a month's price by volume, by event size and by number of busy rows.
 
-A line is a vendor. Where its price is not published the shade reaches from what is priced to the
-bound. Both axes are logarithmic, and what costs a dollar or nothing lies on the floor. Pure.
+Each line is a vendor. If part of its price is not published, the shade reaches from the published
+part to the bound. Both axes are logarithmic, and prices up to a dollar lie on the floor. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,26 +25,26 @@ TALL: Final = Shape(400, 340, (0.135, 0.08, 0.66, 0.735))
 WIDE: Final = Shape(824, 400, (0.07, 0.08, 0.79, 0.755))
 _FLOOR: Final = 1.0  # dollars
 _MOST_DOTS: Final = 12
-_BENDS: Final = Decimal("1.05")  # a curve of which no line rises by more shows nothing
+_BENDS: Final = Decimal("1.05")  # a curve with less rise than this shows nothing
 _TOP: Final = 2.0  # room above the highest
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """One chart: its words, the values along x, and each vendor's (least, most) there."""
+class CostCurve:
+    """One chart: its texts, its x axis, and each vendor's (least, most) at each x."""
 
     name: str
     title: str
-    says: str
+    subtitle: str
     unit: str
     x: Sequence[float]
     vendors: Mapping[str, Sequence[tuple[Decimal, Decimal | None]]]
-    mark: tuple[float, str] | None = None  # where this run stands, and what it is called
-    dots: Sequence[tuple[float, float]] = ()  # where another vendor becomes the cheapest
+    mark: tuple[float, str] | None = None  # x and label of this run
+    dots: Sequence[tuple[float, float]] = ()  # points at which the cheapest vendor changes
 
 
-def curves_of(projection: Projection) -> list[Curve]:
-    """Return what is drawn of a projection: the price over volume, then over two what-ifs."""
+def curves_of(projection: Projection) -> list[CostCurve]:
+    """Return the curves of a projection: the price by volume, then by two what-ifs."""
     curves, usage = projection.curves, projection.usage
     if curves is None or usage is None:
         return []
@@ -54,7 +54,7 @@ def curves_of(projection: Projection) -> list[Curve]:
     ]
     names = projection.vendors
     return [
-        Curve(
+        CostCurve(
             "changes",
             "What a month costs as the volume grows",
             "Same mix as this run. Shaded: between what is priced and its bound.",
@@ -64,7 +64,7 @@ def curves_of(projection: Projection) -> list[Curve]:
             (usage.month.changes, "this run"),
             dots if len(dots) <= _MOST_DOTS else [],
         ),
-        Curve(
+        CostCurve(
             "event-bytes",
             "As events grow wider",
             "At this run's rate: who charges by byte, charges for width.",
@@ -73,7 +73,7 @@ def curves_of(projection: Projection) -> list[Curve]:
             _points(curves.event_bytes, names),
             None if projection.event_bytes is None else (projection.event_bytes, "this run"),
         ),
-        Curve(
+        CostCurve(
             "hot-rows",
             "As updates spread over more rows",
             "If this run's updates returned to so many busy rows.",
@@ -93,16 +93,16 @@ def _points(
     }
 
 
-def bends(curve: Curve) -> bool:
-    """Return whether a price changes over the curve, so that there is something to see."""
+def bends(curve: CostCurve) -> bool:
+    """Return whether a price rises enough over the curve to be worth showing."""
     bounds = [
         [low if high is None else high for low, high in points] for points in curve.vendors.values()
     ]
-    return any(max(found) > _BENDS * min(found) for found in bounds)
+    return any(max(prices) > _BENDS * min(prices) for prices in bounds)
 
 
-def draw_curve(curve: Curve, shape: Shape) -> Drawing:
-    """Draw a month's price by vendor."""
+def draw_curve(curve: CostCurve, shape: Shape) -> Drawing:
+    """Return the drawing of a curve."""
 
     def paint(figure: "Figure", axes: "Axes") -> None:
         axes.set_xscale("log")
@@ -118,21 +118,21 @@ def draw_curve(curve: Curve, shape: Shape) -> Drawing:
         name_ends(axes, ends)
         heights = 1 - 11 / shape.height, 1 - 29 / shape.height, 1 - 49 / shape.height
         figure.text(0.005, heights[0], curve.title, weight="bold", size=12, va="center")
-        figure.text(0.005, heights[1], curve.says, size=10.5, va="center")
+        figure.text(0.005, heights[1], curve.subtitle, size=10.5, va="center")
         muted: dict[str, Any] = {"color": LIGHT["muted"], "size": 9.5}
         figure.text(0.005, heights[2], "$ a month, log scale", va="center", **muted)
         axes.text(1.05, -0.035, curve.unit, transform=axes.transAxes, va="top", **muted)
 
     name = f"cost-{curve.name}-{shape.width}"
-    return draw(name, f"{curve.title}: {curve.says}", paint, shape)
+    return draw(name, f"{curve.title}: {curve.subtitle}", paint, shape)
 
 
-def _highest(curve: Curve) -> float:
+def _highest(curve: CostCurve) -> float:
     points = [point for vendor in curve.vendors.values() for point in vendor]
     return max([100.0, *(float(least if most is None else most) for least, most in points)])
 
 
-def _vendor(axes: "Axes", curve: Curve, name: str, color: str) -> End:
+def _vendor(axes: "Axes", curve: CostCurve, name: str, color: str) -> End:
     points = curve.vendors[name]
     least = [max(_FLOOR, float(low)) for low, _ in points]
     most = [max(_FLOOR, float(low if high is None else high)) for low, high in points]
@@ -143,22 +143,22 @@ def _vendor(axes: "Axes", curve: Curve, name: str, color: str) -> End:
         axes.fill_between(x, least[first:], most[first:], color=color, alpha=0.13, linewidth=0)
         for bound in (least, most):
             axes.plot(x, bound[first:], color=color, linewidth=0.8, linestyle=(0, (2, 2)))
-    line = [value if sure else float("nan") for value, sure in zip(least, known, strict=True)]
+    line = [price if sure else float("nan") for price, sure in zip(least, known, strict=True)]
     axes.plot(curve.x, line, color=color, linewidth=1.8, solid_capstyle="round")
     return sqrt(least[-1] * most[-1]), name, color
 
 
-def _mark(axes: "Axes", curve: Curve) -> None:
+def _mark(axes: "Axes", curve: CostCurve) -> None:
     for x, y in curve.dots:
         style: dict[str, Any] = {"markersize": 4.2, "mew": 1.1, "zorder": 5}
         axes.plot([x], [max(_FLOOR, y)], "o", mfc=LIGHT["paper"], mec=LIGHT["ink"], **style)
     if curve.mark is None or not curve.x[0] <= curve.mark[0] <= curve.x[-1]:
         return
-    at, says = curve.mark
+    at, label = curve.mark
     axes.axvline(at, color=LIGHT["muted"], linewidth=0.8, linestyle=(0, (1, 1.6)))
     right = at > sqrt(curve.x[0] * curve.x[-1])
     axes.text(
-        at, 1.015, f"{says} " if right else f" {says}", transform=axes.get_xaxis_transform(),
+        at, 1.015, f"{label} " if right else f" {label}", transform=axes.get_xaxis_transform(),
         ha="right" if right else "left", color=LIGHT["muted"], size=9.5,
     )  # fmt: skip
 
@@ -173,18 +173,18 @@ def _ticks(axes: "Axes", unit: str) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(numticks=7))
         axis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _price(value)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, unit)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda dollars, _: _price(dollars)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _short(x, unit)))
 
 
-def _price(value: float) -> str:
-    return "\N{LESS-THAN OR EQUAL TO}$1" if value <= _FLOOR else f"${_short(value, '')}"
+def _price(dollars: float) -> str:
+    return "\N{LESS-THAN OR EQUAL TO}$1" if dollars <= _FLOOR else f"${_short(dollars, '')}"
 
 
-def _short(value: float, unit: str) -> str:
+def _short(number: float, unit: str) -> str:
     if unit == "bytes":
-        return text.gigabytes(Decimal(value))
+        return text.gigabytes(Decimal(number))
     for scale, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if value >= scale:
-            return f"{value / scale:g}{letter}"
-    return f"{value:g}"
+        if number >= scale:
+            return f"{number / scale:g}{letter}"
+    return f"{number:g}"
