@@ -11,7 +11,7 @@ from loadgen.config.settings import load_settings
 from loadgen.costs.cards import load_card
 from loadgen.costs.lines import Unavailable
 from loadgen.costs.snowflake.costs import SnowflakeCostTracker
-from loadgen.costs.snowflake.usage import UsageConnection
+from loadgen.costs.snowflake.views import UsageConnection
 from loadgen.errors import DestinationError
 from loadgen.record.costs import CostLine
 from loadgen.record.run import Run, run_of

@@ -67,7 +67,7 @@ class Tier(_Table):
     at_most: _Price | None = None
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "Tier":
+    def _has_rate_or_reason(self) -> "Tier":
         if (self.rate is None) == (self.unpriced is None):
             raise ValueError('a tier has rate = a number, or unpriced = "why", and not both')
         if self.rate is not None and self.at_most is not None:
@@ -93,7 +93,7 @@ class Charge(_Table):
     note: str = ""
 
     @model_validator(mode="after")
-    def _rising(self) -> "Charge":
+    def _has_rising_tiers(self) -> "Charge":
         ends = [tier.upto for tier in self.tiers]
         limits = [end for end in ends[:-1] if end is not None]
         if len(limits) < len(ends) - 1 or ends[-1] is not None:
@@ -119,7 +119,7 @@ class Base(_Table):
     note: str = ""
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "Base":
+    def _has_amount_or_reason(self) -> "Base":
         if (self.amount is None) == (self.unpriced is None):
             raise ValueError('base has amount = a number, or unpriced = "why", and not both')
         if (self.meter is None) != (self.upto is None):
@@ -203,7 +203,7 @@ class RateCard(_Table):
     note: str = ""
 
     @model_validator(mode="after")
-    def _cited(self) -> "RateCard":
+    def _has_its_sources(self) -> "RateCard":
         for place, source in self._citations():
             if source not in self.sources:
                 known = ", ".join(self.sources)

@@ -18,7 +18,7 @@ from loadgen.costs.estimate import FIRST_COPY, PlanPrice
 from loadgen.costs.lines import Unavailable, join_notes
 from loadgen.costs.projection import projection_of
 from loadgen.costs.snowflake.costs import SnowflakeCostTracker
-from loadgen.costs.snowflake.usage import UsageConnection
+from loadgen.costs.snowflake.views import UsageConnection
 from loadgen.costs.usage import USAGE_FILE, Usage, read_reported
 from loadgen.costs.vendors import VendorPrices, choices
 from loadgen.costs.workload import Baseline, Workload, run_usage, so_far, with_markers, workload_of

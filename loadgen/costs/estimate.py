@@ -54,10 +54,10 @@ class PlanPrice:
         copying = self.card.first_copy if category == FIRST_COPY else self.card.resync
         if baseline is None:
             reason = "the run's record has no rows of the baseline"
-            return replace(self._not_priced(category, reason), source="")
+            return self._not_priced(category, reason)
         if copying is None:
             reason = f"rate card {self.card.name} does not say whether it is billed"
-            return replace(self._not_priced(category, reason), source="")
+            return self._not_priced(category, reason)
         if not copying.billed:
             note = join_notes("free", copying.note)
             return self._copied(copying, category, baseline, Decimal(0), note)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from loadgen.config.settings import load_settings
-from loadgen.costs.snowflake.usage import UsageConnection
+from loadgen.costs.snowflake.views import UsageConnection
 from loadgen.errors import DestinationError
 from loadgen.source.postgres import connect
 from loadgen.tools.columns import Column, quoted

@@ -17,7 +17,7 @@ from loadgen.costs.snowflake.credits import (
     share_of_credits,
     split_by_size,
 )
-from loadgen.costs.snowflake.usage import MeteredDay, MeteredHour
+from loadgen.costs.snowflake.views import MeteredDay, MeteredHour
 from loadgen.record.rows import Sample
 from loadgen.record.run import run_of
 from tests.snowflake_account import at

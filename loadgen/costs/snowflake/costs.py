@@ -16,11 +16,11 @@ from loadgen.costs.billing_window import Window, run_window
 from loadgen.costs.cards import RateCard
 from loadgen.costs.lines import Unavailable, join_notes, or_unavailable
 from loadgen.costs.snowflake import lines
+from loadgen.costs.snowflake.account_usage import AccountUsage, ViewClock, read_account_usage
 from loadgen.costs.snowflake.credits import WarehouseCredits
 from loadgen.costs.snowflake.lines import BilledTool
 from loadgen.costs.snowflake.prices import SnowflakePrices
-from loadgen.costs.snowflake.reading import Reading, ViewClock, read
-from loadgen.costs.snowflake.usage import RunStatement, UsageViews
+from loadgen.costs.snowflake.views import RunStatement, UsageViews
 from loadgen.errors import DestinationError
 from loadgen.record.costs import CostLine, Efficiency, not_priced
 from loadgen.record.run import Run
@@ -49,7 +49,7 @@ class SnowflakeCostTracker:
         self._card = card
         self._run_statement = run_statement
         self._now = now
-        self._readings: dict[Window, tuple[Reading, SnowflakePrices]] = {}
+        self._usages: dict[Window, tuple[AccountUsage, SnowflakePrices]] = {}
 
     def lines(self, run: Run) -> list[CostLine]:
         """Return the run's lines; a line that can't be read or priced has the reason."""
@@ -62,11 +62,11 @@ class SnowflakeCostTracker:
             self._run_statement("session", {})
         except DestinationError as exc:
             return self._not_priced(str(exc))
-        reading, prices = self._reading(window)
+        usage, prices = self._account_usage(window)
         return [
-            *(line for tool in self._tools for line in self._tool_lines(tool, reading, prices)),
-            *lines.unattributed(reading, prices),
-            *lines.transfer(reading, prices),
+            *(line for tool in self._tools for line in self._tool_lines(tool, usage, prices)),
+            *lines.unattributed(usage, prices),
+            *lines.transfer(usage, prices),
         ]
 
     def efficiency(self, run: Run) -> list[Efficiency]:
@@ -75,10 +75,10 @@ class SnowflakeCostTracker:
         session = or_unavailable(lambda: self._run_statement("session", {}))
         if window is None or isinstance(session, Unavailable):
             return []
-        reading, prices = self._reading(window)
+        usage, prices = self._account_usage(window)
         changes = sum(totals.committed for totals in run.totals.values())
         return [
-            _efficiency(tool, reading.use_of(tool.warehouse.upper(), prices), reading, changes)
+            _efficiency(tool, usage.credits_of(tool.warehouse.upper(), prices), usage, changes)
             for tool in self._tools
             if tool.warehouse
         ]
@@ -86,9 +86,9 @@ class SnowflakeCostTracker:
     def _not_priced(self, reason: str) -> list[CostLine]:
         return [not_priced(tool.name, "customer", self.name, reason) for tool in self._tools]
 
-    def _reading(self, window: Window) -> tuple[Reading, SnowflakePrices]:
-        """Read Snowflake for the window, only once."""
-        if window not in self._readings:
+    def _account_usage(self, window: Window) -> tuple[AccountUsage, SnowflakePrices]:
+        """Read the account's usage in the window, only once."""
+        if window not in self._usages:
             views, clock = UsageViews(self._run_statement, window), ViewClock(window, self._now)
             account = self._settings.snowflake_account or ""
             rates = or_unavailable(lambda: views.rates(account))
@@ -96,13 +96,13 @@ class SnowflakeCostTracker:
             prices = SnowflakePrices(self._settings, rates, self._card, is_filled=is_filled)
             warehouses = sorted({t.warehouse.upper() for t in self._tools if t.warehouse})
             databases = sorted({t.database.upper() for t in self._tools if t.database})
-            self._readings[window] = read(views, clock, warehouses, databases), prices
-        return self._readings[window]
+            self._usages[window] = read_account_usage(views, clock, warehouses, databases), prices
+        return self._usages[window]
 
     def _tool_lines(
-        self, tool: Tool, reading: Reading, prices: SnowflakePrices
+        self, tool: Tool, usage: AccountUsage, prices: SnowflakePrices
     ) -> Iterator[CostLine]:
-        billed = BilledTool(tool, reading, prices)
+        billed = BilledTool(tool, usage, prices)
         if tool.account and not same_account(tool.account, self._settings.snowflake_account or ""):
             yield billed.key(self.name).not_priced(
                 f"its account is {tool.account}, and SNOWFLAKE_ACCOUNT another"
@@ -122,23 +122,23 @@ class SnowflakeCostTracker:
             yield lines.storage(billed)
 
     def _warehouse_lines(self, billed: BilledTool) -> Iterator[CostLine]:
-        tool, reading = billed.tool, billed.reading
-        use = reading.use_of(billed.warehouse, billed.prices)
-        if isinstance(use, Unavailable):
-            yield billed.key("compute").not_priced(use)
+        tool, usage = billed.tool, billed.usage
+        used = usage.credits_of(billed.warehouse, billed.prices)
+        if isinstance(used, Unavailable):
+            yield billed.key("compute").not_priced(used)
             return
         if others := self._sharing(tool, "warehouse"):
-            share = lines.share_of_warehouse(tool, [tool, *others], reading)
+            share = lines.share_of_warehouse(tool, [tool, *others], usage)
             if isinstance(share, Unavailable):
                 reason = f"{billed.warehouse} is also used by {_names(others)}: {share.reason}"
                 yield billed.key("compute").not_priced(replace(share, reason=reason))
                 return
             shared = f"{share:.1%} of {billed.warehouse}, which {_names(others)} uses too"
-            missing = [lines.without_attribution(other, reading) for other in others]
+            missing = [lines.without_attribution(other, usage) for other in others]
             note = join_notes(f"{shared}, by attributed credits", *missing)
             billed = replace(billed, share=share, share_note=note)
-        yield from lines.compute(billed, use)
-        yield lines.cloud_services(billed, use)
+        yield from lines.compute(billed, used)
+        yield lines.cloud_services(billed, used)
         yield from lines.acceleration(billed)
 
     def _sharing(self, tool: Tool, place: Literal["warehouse", "database"]) -> list[Tool]:
@@ -153,17 +153,17 @@ def _names(tools: Sequence[Tool]) -> str:
 
 
 def _efficiency(
-    tool: Tool, use: WarehouseCredits | Unavailable, reading: Reading, changes: int
+    tool: Tool, used: WarehouseCredits | Unavailable, usage: AccountUsage, changes: int
 ) -> Efficiency:
     """Return the figures of a tool that wrote `changes` changes in the window."""
-    warehouse, clock = str(tool.warehouse).upper(), reading.clock
+    warehouse, clock = str(tool.warehouse).upper(), usage.clock
     credits_ = idle_share = per_million = bytes_per_row = None
-    if not isinstance(use, Unavailable):
-        credits_ = use.total
+    if not isinstance(used, Unavailable):
+        credits_ = used.total
         per_million = credits_ * 1_000_000 / changes if changes else None
-        if use.idle is not None and credits_:
-            idle_share = sum(use.idle.values(), Decimal(0)) / credits_
-    windows, statements = reading.awake_windows(warehouse), reading.statements_of(warehouse)
+        if used.idle is not None and credits_:
+            idle_share = sum(used.idle.values(), Decimal(0)) / credits_
+    windows, statements = usage.awake_windows(warehouse), usage.statements_of(warehouse)
     wake_ups = None if windows is None else sum(map(clock.overlaps, windows))
     counts: dict[tuple[str, str, str], int] = {}
     number = None
@@ -173,10 +173,10 @@ def _efficiency(
                 user = (statement.user, statement.role, statement.tag)
                 counts[user] = counts.get(user, 0) + 1
         number = sum(counts.values())
-    if not isinstance(reading.table_sizes, Unavailable) and tool.database:
-        rows, size = reading.table_sizes.get(tool.database.upper(), (0, 0))
+    if not isinstance(usage.table_sizes, Unavailable) and tool.database:
+        rows, size = usage.table_sizes.get(tool.database.upper(), (0, 0))
         bytes_per_row = Decimal(size) / rows if rows else None
-    settings = reading.settings_of(warehouse)
+    settings = usage.settings_of(warehouse)
     return Efficiency(
         tool=tool.name,
         warehouse=warehouse,

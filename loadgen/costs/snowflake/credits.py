@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from loadgen.costs.billing_window import Window, merged
 from loadgen.costs.lines import QuantityByDay
-from loadgen.costs.snowflake.usage import MeteredDay, MeteredHour
+from loadgen.costs.snowflake.views import MeteredDay, MeteredHour
 
 _MINIMUM: Final = timedelta(seconds=60)
 _BY_UPTIME: Final = "by the awake time that its statements show"

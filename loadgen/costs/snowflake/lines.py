@@ -19,11 +19,11 @@ from loadgen.costs.lines import (
     not_yet,
     rounded,
 )
+from loadgen.costs.snowflake.account_usage import CLOUD_AND_ATTRIBUTED, NO_WAREHOUSE, AccountUsage
 from loadgen.costs.snowflake.credits import WarehouseCredits, billed_cloud, metered, scaled
 from loadgen.costs.snowflake.prices import TERABYTE, SnowflakePrices
-from loadgen.costs.snowflake.reading import CLOUD_AND_ATTRIBUTED, NO_WAREHOUSE, Reading
-from loadgen.costs.snowflake.usage import ServiceCredits
-from loadgen.record.costs import CostLine
+from loadgen.costs.snowflake.views import ServiceCredits
+from loadgen.record.costs import Basis, CostLine
 from loadgen.tools.tools_file import Tool
 
 _ATTRIBUTION: Final = "QUERY_ATTRIBUTION_HISTORY"
@@ -41,7 +41,7 @@ class BilledTool:
     """One tool, its share of its warehouse, and the figures to bill it by."""
 
     tool: Tool
-    reading: Reading
+    usage: AccountUsage
     prices: SnowflakePrices
     share: Decimal = Decimal(1)
     share_note: str = ""
@@ -66,21 +66,22 @@ class BilledTool:
         return cost_line(self.key(category), "credit", own, self.prices.credit, provenance)
 
 
-def compute(billed: BilledTool, use: WarehouseCredits) -> Iterator[CostLine]:
+def compute(billed: BilledTool, used: WarehouseCredits) -> Iterator[CostLine]:
     """Yield the warehouse's credits: work, other users' work and idle time, or all in one line."""
-    source = f"{_SOURCES[use.method]} of "
-    source += str(billed.reading.settings_of(billed.warehouse) or billed.warehouse)
-    final = use.method == "metered" and billed.reading.clock.is_filled(CLOUD_AND_ATTRIBUTED)
-    other_users = OtherUsers.of(billed.tool, billed.reading)
+    source = f"{_SOURCES[used.method]} of "
+    source += str(billed.usage.settings_of(billed.warehouse) or billed.warehouse)
+    final = used.method == "metered" and billed.usage.clock.is_filled(CLOUD_AND_ATTRIBUTED)
+    other_users = OtherUsers.of(billed.tool, billed.usage)
     others_share = Decimal(0) if billed.share_note else other_users.share_of_work
+    basis: Basis = "estimate" if used.method == "model" else "measured"
 
     def provenance(note: str = "") -> Provenance:
-        notes = join_notes(billed.share_note, *use.notes, note)
-        return Provenance(source, notes, final, "estimate" if use.method == "model" else "measured")
+        notes = join_notes(billed.share_note, *used.notes, note)
+        return Provenance(source, notes, final, basis)
 
-    work, idle = use.work, use.idle
+    work, idle = used.work, used.idle
     if work is None or idle is None:
-        yield billed.credits("compute", use.compute, provenance(other_users.note))
+        yield billed.credits("compute", used.compute, provenance(other_users.note))
         return
     own = provenance("" if others_share else other_users.note)
     yield billed.credits("compute: work", scaled(work, 1 - others_share), own)
@@ -90,24 +91,24 @@ def compute(billed: BilledTool, use: WarehouseCredits) -> Iterator[CostLine]:
     yield billed.credits("compute: idle", idle, provenance())
 
 
-def cloud_services(billed: BilledTool, use: WarehouseCredits) -> CostLine:
+def cloud_services(billed: BilledTool, used: WarehouseCredits) -> CostLine:
     """Return the cloud services that are billed by the daily rule."""
-    key, days, clock = billed.key("cloud services"), billed.reading.days, billed.reading.clock
+    key, days, clock = billed.key("cloud services"), billed.usage.days, billed.usage.clock
     if isinstance(days, Unavailable):
         return key.not_priced(days)
-    by_rule = None if use.cloud is None else billed_cloud(use.cloud, days)
-    if use.cloud is None or by_rule is None:
+    by_rule = None if used.cloud is None else billed_cloud(used.cloud, days)
+    if used.cloud is None or by_rule is None:
         if clock.is_filled(_DAILY):
             return key.not_priced(
                 "Snowflake has no figure for the warehouse's or the account's cloud services"
             )
         late = f"{_DAILY} and the warehouse's hours are not filled yet"
         return key.not_priced(not_yet(late, clock.ready_at(_DAILY)))
-    used = rounded(sum(use.cloud.values(), Decimal(0)) * billed.share).normalize()
+    before_rule = rounded(sum(used.cloud.values(), Decimal(0)) * billed.share).normalize()
     note = join_notes(
         billed.share_note,
-        f"{used:f} credits before the daily rule: a tenth of the account's warehouse credits is "
-        "free each day; the rest is split by use",
+        f"{before_rule:f} credits before the daily rule: each day a tenth of the account's "
+        "warehouse credits is free, and the rest is split by use",
     )
     final = clock.is_filled(_DAILY)
     return billed.credits(key.category, by_rule, Provenance(_DAILY, note, final))
@@ -115,10 +116,10 @@ def cloud_services(billed: BilledTool, use: WarehouseCredits) -> CostLine:
 
 def acceleration(billed: BilledTool) -> Iterator[CostLine]:
     """Yield query acceleration if there was some, or if it may be on and can't be read."""
-    services, clock = billed.reading.acceleration, billed.reading.clock
+    services, clock = billed.usage.acceleration, billed.usage.clock
     key = billed.key("query acceleration")
     if isinstance(services, Unavailable):
-        settings = billed.reading.settings_of(billed.warehouse)
+        settings = billed.usage.settings_of(billed.warehouse)
         if settings is None or settings.acceleration:
             yield key.not_priced(services)
         return
@@ -130,7 +131,7 @@ def acceleration(billed: BilledTool) -> Iterator[CostLine]:
 
 def serverless(billed: BilledTool) -> CostLine:
     """Return the credits of pipes, streaming and other services in the tool's database."""
-    services, clock = billed.reading.serverless, billed.reading.clock
+    services, clock = billed.usage.serverless, billed.usage.clock
     key = billed.key("pipes and serverless")
     if isinstance(services, Unavailable):
         return key.not_priced(services)
@@ -147,7 +148,7 @@ def serverless(billed: BilledTool) -> CostLine:
 def storage(billed: BilledTool) -> CostLine:
     """Return the storage of the tool's database, by the day."""
     view = "DATABASE_STORAGE_USAGE_HISTORY"
-    key, databases, clock = billed.key("storage"), billed.reading.storage, billed.reading.clock
+    key, databases, clock = billed.key("storage"), billed.usage.storage, billed.usage.clock
     if isinstance(databases, Unavailable):
         return key.not_priced(databases)
     sizes = {row.day: row.bytes for row in databases if row.database == billed.database}
@@ -161,13 +162,13 @@ def storage(billed: BilledTool) -> CostLine:
     return cost_line(key, "TB day", by_day, billed.prices.terabyte, provenance)
 
 
-def unattributed(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
+def unattributed(usage: AccountUsage, prices: SnowflakePrices) -> Iterator[CostLine]:
     """Yield services for which Snowflake names neither a database nor a warehouse."""
-    clock = reading.clock
-    if isinstance(reading.serverless, Unavailable):
+    clock = usage.clock
+    if isinstance(usage.serverless, Unavailable):
         return  # each tool's own line has the reason
     services: dict[str, list[ServiceCredits]] = {}
-    for service in reading.serverless:
+    for service in usage.serverless:
         if not service.owner:
             services.setdefault(service.service, []).append(service)
     for name, own in services.items():
@@ -180,19 +181,19 @@ def unattributed(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine
         key = CostKey(ALL_TOOLS, "customer", f"not attributed: {name}")
         by_day = _credits_by_day(own, clock.window)
         yield cost_line(key, "credit", by_day, prices.credit, provenance)
-    yield from _cloud_without_warehouse(reading, prices)
+    yield from _cloud_without_warehouse(usage, prices)
 
 
-def _cloud_without_warehouse(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
-    if isinstance(reading.hours, Unavailable):
+def _cloud_without_warehouse(usage: AccountUsage, prices: SnowflakePrices) -> Iterator[CostLine]:
+    if isinstance(usage.hours, Unavailable):
         return
-    clock = reading.clock
-    hours = [hour for hour in reading.hours if hour.warehouse == NO_WAREHOUSE]
+    clock = usage.clock
+    hours = [hour for hour in usage.hours if hour.warehouse == NO_WAREHOUSE]
     used = metered(hours, clock.window, None).cloud
     if not used or not any(used.values()):
         return
     key = CostKey(ALL_TOOLS, "customer", "not attributed: cloud services without a warehouse")
-    days = reading.days
+    days = usage.days
     by_rule = None if isinstance(days, Unavailable) else billed_cloud(used, days)
     if by_rule is None:
         yield key.not_priced(clock.missing(_DAILY, f"{_DAILY} does not show the billed part"))
@@ -202,9 +203,9 @@ def _cloud_without_warehouse(reading: Reading, prices: SnowflakePrices) -> Itera
     yield cost_line(key, "credit", by_rule, prices.credit, provenance)
 
 
-def transfer(reading: Reading, prices: SnowflakePrices) -> Iterator[CostLine]:
+def transfer(usage: AccountUsage, prices: SnowflakePrices) -> Iterator[CostLine]:
     """Yield the bytes that left the account, which Snowflake does not show by tool."""
-    view, transfers, clock = "DATA_TRANSFER_HISTORY", reading.transfers, reading.clock
+    view, transfers, clock = "DATA_TRANSFER_HISTORY", usage.transfers, usage.clock
     key = CostKey(ALL_TOOLS, "customer", "transfer")
     if isinstance(transfers, Unavailable):
         yield key.not_priced(transfers)
@@ -241,14 +242,14 @@ class OtherUsers:
     share_of_work: Decimal = Decimal(0)
 
     @classmethod
-    def of(cls, tool: Tool, reading: Reading) -> "OtherUsers":
+    def of(cls, tool: Tool, usage: AccountUsage) -> "OtherUsers":
         """Return a tool's other users; if the statements can't be read, the note has the reason."""
-        statements = reading.statements_of(str(tool.warehouse).upper())
+        statements = usage.statements_of(str(tool.warehouse).upper())
         if isinstance(statements, Unavailable):
             return cls(f"its users are unknown: {statements.reason}")
         counts: dict[str, int] = {}
         for statement in statements:
-            if reading.clock.overlaps(statement.span):
+            if usage.clock.overlaps(statement.span):
                 counts[statement.actor] = counts.get(statement.actor, 0) + 1
         if tool.user is None:
             if len(counts) < 2:
@@ -259,39 +260,39 @@ class OtherUsers:
         if not others:
             return cls("")
         note = f"statements of other users on its warehouse: {_listed(others)}"
-        share = _share_of_others(tool, reading)
+        share = _share_of_others(tool, usage)
         if isinstance(share, Unavailable):
             return cls(f"{note}, whose part is {share.reason}")
         return cls(note, share)
 
 
 def share_of_warehouse(
-    tool: Tool, sharing: Sequence[Tool], reading: Reading
+    tool: Tool, sharing: Sequence[Tool], usage: AccountUsage
 ) -> Decimal | Unavailable:
     """Return the tool's share of a warehouse that several tools use, by attributed credits."""
-    if isinstance(reading.attributed, Unavailable):
-        return reading.attributed
+    if isinstance(usage.attributed, Unavailable):
+        return usage.attributed
     users = {other.name: (other.user or "").upper() for other in sharing}
     if "" in users.values() or len(set(users.values())) < len(users):
         return Unavailable("to split it, give each tool its own user in tools.toml")
-    if not reading.clock.is_filled(_ATTRIBUTION):
-        return not_yet("it can't be split yet", reading.clock.ready_at(_ATTRIBUTION))
-    used = _credits_by_user(tool, reading.attributed)
+    if not usage.clock.is_filled(_ATTRIBUTION):
+        return not_yet("it can't be split yet", usage.clock.ready_at(_ATTRIBUTION))
+    used = _credits_by_user(tool, usage.attributed)
     together = sum((used.get(user, Decimal(0)) for user in users.values()), Decimal(0))
-    if not used.get(users[tool.name]) and (reason := without_attribution(tool, reading)):
+    if not used.get(users[tool.name]) and (reason := without_attribution(tool, usage)):
         return Unavailable(reason)
     if not together:
         return Unavailable(f"{_ATTRIBUTION} has no credits to split it by")
     return used.get(users[tool.name], Decimal(0)) / together
 
 
-def without_attribution(tool: Tool, reading: Reading) -> str:
+def without_attribution(tool: Tool, usage: AccountUsage) -> str:
     """Return why Snowflake attributes no credits to a tool that used its warehouse, else "".
 
     It attributes no credits to statements of less than about 100 ms.
     """
-    user, attributed = str(tool.user).upper(), reading.attributed
-    statements = reading.statements_of(str(tool.warehouse).upper())
+    user, attributed = str(tool.user).upper(), usage.attributed
+    statements = usage.statements_of(str(tool.warehouse).upper())
     if not isinstance(attributed, Unavailable) and _credits_by_user(tool, attributed).get(user):
         return ""
     if isinstance(statements, Unavailable):
@@ -299,7 +300,7 @@ def without_attribution(tool: Tool, reading: Reading) -> str:
     own = [
         statement
         for statement in statements
-        if statement.actor.upper() == user and reading.clock.overlaps(statement.span)
+        if statement.actor.upper() == user and usage.clock.overlaps(statement.span)
     ]
     if not own:
         return ""
@@ -309,13 +310,13 @@ def without_attribution(tool: Tool, reading: Reading) -> str:
     )
 
 
-def _share_of_others(tool: Tool, reading: Reading) -> Decimal | Unavailable:
+def _share_of_others(tool: Tool, usage: AccountUsage) -> Decimal | Unavailable:
     unknown = Unavailable(f"unknown until {_ATTRIBUTION} is filled")
-    if isinstance(reading.attributed, Unavailable):
+    if isinstance(usage.attributed, Unavailable):
         return unknown
-    if reason := without_attribution(tool, reading):
+    if reason := without_attribution(tool, usage):
         return Unavailable(reason)
-    used = _credits_by_user(tool, reading.attributed)
+    used = _credits_by_user(tool, usage.attributed)
     together = sum(used.values(), Decimal(0))
     if not together:
         return unknown

@@ -10,7 +10,7 @@ from typing import Final
 from loadgen.config.settings import Settings
 from loadgen.costs.cards import RateCard
 from loadgen.costs.lines import Unavailable, UnitPrice, list_price
-from loadgen.costs.snowflake.usage import ContractRate, WarehouseSettings
+from loadgen.costs.snowflake.views import ContractRate, WarehouseSettings
 
 TERABYTE: Final = Decimal(1024) ** 4  # as Snowflake's own examples divide bytes
 _SIZES: Final = {

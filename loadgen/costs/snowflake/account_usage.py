@@ -1,4 +1,4 @@
-"""All of Snowflake's figures for one run: each one a view's rows, or why they are unavailable.
+"""The account's usage during one run: the rows of each view, or why they are unavailable.
 
 Each view is filled with a different delay; until then its figures are provisional.
 """
@@ -21,7 +21,7 @@ from loadgen.costs.snowflake.credits import (
     split_by_size,
 )
 from loadgen.costs.snowflake.prices import SnowflakePrices
-from loadgen.costs.snowflake.usage import (
+from loadgen.costs.snowflake.views import (
     DatabaseStorage,
     MeteredDay,
     MeteredHour,
@@ -88,7 +88,7 @@ class ViewClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AccountUsage:
     """The rows of each view, or why there are none."""
 
     clock: ViewClock
@@ -123,7 +123,7 @@ class Reading:
         spans = [statement.span for statement in statements]
         return awake_windows(spans, settings.auto_suspend, until)
 
-    def use_of(self, warehouse: str, prices: SnowflakePrices) -> WarehouseCredits | Unavailable:
+    def credits_of(self, warehouse: str, prices: SnowflakePrices) -> WarehouseCredits | Unavailable:
         """Return a warehouse's credits: metered, else live, else modelled from its uptime."""
         spans = self._awake_spans(warehouse, prices)
         if self.clock.is_filled(_METERING):
@@ -167,9 +167,9 @@ class Reading:
         return metered(hours, self.clock.window, spans)
 
 
-def read(
+def read_account_usage(
     views: UsageViews, clock: ViewClock, warehouses: Sequence[str], databases: Sequence[str]
-) -> Reading:
+) -> AccountUsage:
     """Read every view once, and the live functions while the views lag behind."""
     lagging = not clock.is_filled(_METERING)
     # An IN without members is no SQL.
@@ -184,7 +184,7 @@ def read(
                 return [row for name in warehouses for row in views.live_statements(name)]
         return views.statements(warehouses)
 
-    return Reading(
+    return AccountUsage(
         clock=clock,
         hours=or_unavailable(lambda: views.hours([*warehouses, NO_WAREHOUSE])),
         days=or_unavailable(lambda: {row.day: row for row in views.days()}),
