@@ -13,7 +13,7 @@ from loadgen.tools.readers.factory import open_copy
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.tools_file import Tool, parse_tools
 from loadgen.verify.outcome import ToolOutcome
-from loadgen.verify.reconcile import Asked, published, reconcile
+from loadgen.verify.reconcile import VerifyOptions, published_tables, reconcile
 from tests.conftest import Cluster, Fakesnow
 
 ROWS = 60
@@ -71,15 +71,17 @@ class Copy:
         with connect(self.source) as conn:
             conn.execute(statement.encode())
 
-    def verified(self, asked: Asked | None = None) -> ToolOutcome:
+    def verified(self, asked: VerifyOptions | None = None) -> ToolOutcome:
         """Return what verification finds of the copy."""
         source = PostgresReader(self.source, is_source=True)
-        door = open_copy(self.tool, load_settings(self.settings))
+        reader = open_copy(self.tool, load_settings(self.settings))
         try:
-            return reconcile(self.tool, source, published(source), door, asked or Asked())
+            return reconcile(
+                self.tool, source, published_tables(source), reader, asked or VerifyOptions()
+            )
         finally:
             source.close()
-            door.close()
+            reader.close()
 
     def restore(self) -> None:
         """Take back what a test has spoilt."""

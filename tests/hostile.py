@@ -41,7 +41,7 @@ from loadgen.steady_clock import SteadyClock
 from loadgen.tools.runners.background import running
 from loadgen.tools.runners.syncs import initial_sync, read_syncs
 from loadgen.tools.tools_file import load_tools
-from loadgen.watch.last_results import kept_in
+from loadgen.watch.last_results import read_last_results
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.operations import OPERATIONS
@@ -229,7 +229,7 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
         "tools": [lambda: load_tools(load_settings())],
         "functions": [
             lambda: figures(load_run(path)),
-            lambda: kept_in(path),
+            lambda: read_last_results(path),
             lambda: initial_sync(read_syncs(tool)),
             lambda: running(tool),
         ],

@@ -8,7 +8,7 @@ from loadgen.source.grant import Grant, give, take
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, place
 from loadgen.source.schema import PUBLICATION, check_source, require_playground
-from loadgen.tools.tools_file import Tool, chosen, load_tools
+from loadgen.tools.tools_file import Tool, load_tools, select_tools
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, grants: bool) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, grants: bool) -> None:
 
 def grant(args: argparse.Namespace, settings: Settings) -> int:
     """Make the tool's user, rights, publication and slot; a no-op where they are all there."""
-    (tool,) = chosen(load_tools(settings), args.tool)
+    (tool,) = select_tools(load_tools(settings), args.tool)
     if tool.runner is not None:
         raise SettingsError(f"tool {tool.name} runs here and makes what it needs: nothing to grant")
     dsn, password, told = source_dsn(settings, start=False), _given_password(args), _Told()

@@ -1,4 +1,4 @@
-"""`loadgen doctor`: all that must hold before a run of days; a line a finding, with its fix."""
+"""`loadgen doctor`: checks everything that must hold before a run of days."""
 
 import argparse
 import json
@@ -8,12 +8,13 @@ from typing import Final
 
 from loadgen.commands.numbers import number, whole
 from loadgen.config import thresholds
-from loadgen.config.settings import DEFAULT_USERS, YEAR_HOURS, Settings, load_settings
-from loadgen.doctor.checks import Facts, Finding, judge
-from loadgen.doctor.facts import gather
+from loadgen.config.settings import DEFAULT_USERS, YEAR_HOURS, load_settings
+from loadgen.doctor.checks import DoctorFacts, DoctorFinding, run_checks
+from loadgen.doctor.facts import collect_facts
 from loadgen.errors import SettingsError
-from loadgen.tools.tools_file import Tool, chosen, load_tools
-from loadgen.tools.warehouses import configured
+from loadgen.text import plural
+from loadgen.tools.tools_file import load_tools, select_tools
+from loadgen.tools.warehouses import snowflake_is_configured
 from loadgen.workload.operations import OPERATIONS
 
 _EXAMPLE: Final = "example: loadgen doctor --tool fivetran --hours 48"
@@ -23,9 +24,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "doctor",
-        help="everything that must hold before a long run, each finding with its fix",
+        help="checks everything that must hold before a long run; each finding names its fix",
         description="Checks settings, source, slots, publications, disk, clock, ports and "
-        "warehouses; reads only. Exit code 0 if all is well, 1 if there are findings.",
+        "warehouses, and changes nothing. Exit code 0 if all checks pass, 1 if there are findings.",
         epilog=_EXAMPLE,
     )
     parser.add_argument("--tool", metavar="NAME", help="only this tool of TOOLS_FILE")
@@ -33,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--hours",
         type=number("hours", YEAR_HOURS),
         metavar="H",
-        help="how long the run will take (default: TEST_DURATION_HOURS)",
+        help="planned duration of the run (default: TEST_DURATION_HOURS)",
     )
     parser.add_argument(
         "-u",
@@ -41,65 +42,61 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=whole,
         default=DEFAULT_USERS,
         metavar="N",
-        help=f"how many users, so connections, `locust -u` will have (default: {DEFAULT_USERS})",
+        help=f"number of users, so of connections, of `locust -u` (default: {DEFAULT_USERS})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the findings; 0 if there are none."""
+    """Print the findings; return 0 if there are none."""
     try:
         settings = load_settings()
         tools = load_tools(settings)
         thresholds.load(settings, OPERATIONS)
     except SettingsError as exc:
-        # What the other checks would judge by is not known.
-        found = [Finding("settings", line) for line in str(exc).splitlines()]
-        return _tell(args, found, ["settings"], [])
-    facts = _gathered(args, settings, tools)
-    found, made = judge(facts)
-    return _tell(args, found, made, _unseen(facts))
-
-
-def _gathered(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> Facts:
+        # The other checks depend on the settings.
+        findings = [DoctorFinding("settings", line) for line in str(exc).splitlines()]
+        return _report(args, findings, ["settings"], [])
     hours = args.hours or settings.test_duration_hours
-    return gather(settings, tools, chosen(tools, args.tool), hours, users=args.users)
+    selected = select_tools(tools, args.tool)
+    facts = collect_facts(settings, tools, selected, hours, users=args.users)
+    findings, checks = run_checks(facts)
+    return _report(args, findings, checks, _not_checked(facts))
 
 
-def _unseen(facts: Facts) -> list[str]:
-    """Return what could not be looked at, and is not said to be well."""
-    unseen = [] if facts.source else ["the source"]
+def _not_checked(facts: DoctorFacts) -> list[str]:
+    """Return what no check could see, so that it does not pass for checked."""
+    not_checked = [] if facts.source else ["the source"]
     if facts.source and facts.free_bytes is None:
-        unseen.append("the source's disk (not the embedded server's)")
+        not_checked.append("the source's disk (not the embedded server's)")
     if any(
-        tool.destination == "snowflake" and not configured(tool, facts.settings)
+        tool.destination == "snowflake" and not snowflake_is_configured(tool, facts.settings)
         for tool in facts.chosen
     ):
-        unseen.append("Snowflake (SNOWFLAKE_ACCOUNT is not set)")
-    return unseen
+        not_checked.append("Snowflake (SNOWFLAKE_ACCOUNT is not set)")
+    return not_checked
 
 
-def _tell(
-    args: argparse.Namespace, found: Sequence[Finding], made: Sequence[str], unseen: Sequence[str]
+def _report(
+    args: argparse.Namespace,
+    findings: Sequence[DoctorFinding],
+    checks: Sequence[str],
+    not_checked: Sequence[str],
 ) -> int:
     if args.json:
-        said = {
-            "ok": not found,
-            "findings": [asdict(finding) for finding in found],
-            "checks": list(made),
-            "not_checked": list(unseen),
+        report = {
+            "ok": not findings,
+            "findings": [asdict(finding) for finding in findings],
+            "checks": list(checks),
+            "not_checked": list(not_checked),
         }
-        print(json.dumps(said, indent=2))
-        return 1 if found else 0
-    for finding in found:
+        print(json.dumps(report, indent=2))
+        return 1 if findings else 0
+    rest = f"; not checked: {', '.join(not_checked)}" if not_checked else ""
+    for finding in findings:  # no table: the fixes have commands to copy, which cells would fold
         print(f"{finding.check}: {finding.text}")
-    rest = f"; not seen: {', '.join(unseen)}" if unseen else ""
-    if found:
-        print(f"{_counted(len(found), 'finding')} in {_counted(len(made), 'check')}{rest}")
+    if findings:
+        print(f"{plural(len(findings), 'finding')} in {plural(len(checks), 'check')}{rest}")
     else:
-        print(f"all {len(made)} checks passed{rest}")
-    return 1 if found else 0
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+        print(f"all {len(checks)} checks passed{rest}")
+    return 1 if findings else 0

@@ -1,23 +1,30 @@
-"""`loadgen tools`: the tools under test; those with a runner are run on this machine."""
+"""`loadgen tools`: lists the tools under test, runs the local ones, and helps to set up others."""
 
 import argparse
 import json
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from loadgen.commands.numbers import number, whole
-from loadgen.commands.tools_elsewhere import probe, snowflake_sql
 from loadgen.config.settings import Settings, load_settings
 from loadgen.control import ControlError, LoadControl
-from loadgen.errors import PlaygroundError, SettingsError
+from loadgen.errors import DestinationError, PlaygroundError, SettingsError
+from loadgen.source.locate import source_dsn
+from loadgen.terminal import print_table
+from loadgen.text import Column, Table, count
+from loadgen.tools.probe import recognise_landing, toml_entry
+from loadgen.tools.readers.factory import open_copy
+from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.runners import runners
-from loadgen.tools.runners.status import Status
-from loadgen.tools.tools_file import Tool, chosen, load_tools
+from loadgen.tools.runners.syncs import ToolStatus
+from loadgen.tools.snowflake_setup import set_up, tear_down
+from loadgen.tools.tools_file import Tool, load_tools, select_tools
+from loadgen.verify.reconcile import published_tables
 
 _EXAMPLE: Final = "example: loadgen tools start --wait 60 && loadgen tools status"
 _BY: Final = "loadgen tools"
@@ -29,35 +36,37 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "tools",
         help="the tools under test: lists and sets them up, runs the local ones",
-        description="The tools of TOOLS_FILE. Those with a runner are run here: Postgres's own "
-        "replication into a second embedded server, or dlt into DuckDB.",
+        description="The tools of TOOLS_FILE. Those with a runner run on this machine: Postgres' "
+        "logical replication into a second embedded server, or dlt into DuckDB.",
         epilog=_EXAMPLE,
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    subcommands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, (action, text) in _ACTIONS.items():
-        one = actions.add_parser(
+        subparser = subcommands.add_parser(
             name,
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
             epilog=f"example: loadgen tools {name}",
         )
         if action is not _list:
-            one.add_argument("names", nargs="*", metavar="NAME", help="of tools (default: all)")
+            subparser.add_argument(
+                "names", nargs="*", metavar="NAME", help="names of tools (default: all)"
+            )
         if action in (_list, _status):
-            one.add_argument("--json", action="store_true", help="print JSON instead of text")
+            subparser.add_argument("--json", action="store_true", help="print JSON, not a table")
         if action is _start:
-            one.add_argument(
+            subparser.add_argument(
                 "--wait",
                 type=number("seconds", 86_400, or_zero=True),
                 metavar="S",
-                help="wait that long until the first copy is through",
+                help="wait up to this long for the first copies to complete",
             )
-        if action is snowflake_sql:
-            _add_snowflake_options(one)
+        if action is _snowflake_sql:
+            _add_snowflake_options(subparser)
 
 
 def _add_snowflake_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--teardown", action="store_true", help="print the reverse")
+    parser.add_argument("--teardown", action="store_true", help="print the SQL that removes it all")
     parser.add_argument(
         "--credits",
         type=whole,
@@ -70,12 +79,12 @@ def _add_snowflake_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=(1, 2),
         default=1,
-        help="of all warehouses; an hour of the second costs more (default: 1)",
+        help="generation of all warehouses; the second costs more an hour (default: 1)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what `args.action` names."""
+    """Run the action of `args`."""
     settings = load_settings()
     tools = load_tools(settings)
     if not tools:
@@ -84,141 +93,153 @@ def run(args: argparse.Namespace) -> int:
             "uncomment the tools that run on this machine"
         )
     action, _ = _ACTIONS[args.action]
-    return action(args, settings, _asked(tools, getattr(args, "names", [])))
-
-
-def _asked(tools: tuple[Tool, ...], names: list[str]) -> tuple[Tool, ...]:
-    """Return the tools named, else all. Raises SettingsError where there is none of a name."""
-    return tuple(one for name in names for one in chosen(tools, name)) or tools
+    names: list[str] = getattr(args, "names", [])
+    selected = tuple(tool for name in names for tool in select_tools(tools, name))
+    return action(args, settings, selected or tools)
 
 
 def _list(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int:
     if args.json:
-        print(json.dumps([_entry(tool) for tool in tools], indent=2))
+        keys = ("name", "kind", "destination", "runner", "slot", "interval_seconds")
+        entries = [
+            {"schema": tool.schema_name} | {key: getattr(tool, key) for key in keys}
+            for tool in tools
+        ]
+        print(json.dumps(entries, indent=2))
         return 0
-    width = max(len(tool.name) for tool in tools)
-    for tool in tools:
-        runs = f"runs here ({tool.runner})" if tool.runner else "runs elsewhere"
-        print(f"{tool.name:{width}}  {tool.kind} into {tool.destination}, {runs}")
+    rows = tuple(
+        (
+            tool.name,
+            tool.kind,
+            tool.destination,
+            f"here ({tool.runner})" if tool.runner else "elsewhere",
+        )
+        for tool in tools
+    )
+    columns = tuple(map(Column, ("tool", "kind", "destination", "runs")))
+    print_table(Table(columns, rows))
     return 0
 
 
-def _entry(tool: Tool) -> dict[str, object]:
-    kept = ("name", "kind", "destination", "runner", "slot", "interval_seconds")
-    return {"schema": tool.schema_name} | {name: getattr(tool, name) for name in kept}
-
-
 def _start(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
-    """Start the tools; one that can't be started keeps no other from it."""
-    local = _local(args, tools)
+    """Start the tools; an error of one does not keep the others from starting."""
     started = []
     code = 0
-    for tool in local:
+    for tool in _local_tools(args, tools):
         try:
-            ran = runners.status(tool).running
+            was_running = runners.status(tool).running
             runners.start(tool, settings)
         except PlaygroundError as exc:
-            code = _fault(exc)
+            code = _print_error(exc)
         else:
             started.append(tool)
             print(f"{tool.name} runs", flush=True)
-            if not ran:
+            if not was_running:
                 _journal(settings, "tool_started", tool)
     if args.wait is not None:
-        code = _wait(started, args.wait) or code
+        code = _wait_for_first_copies(started, args.wait) or code
     return code
 
 
-def _wait(tools: list[Tool], seconds: float) -> int:
-    """Wait for the first copies; 1 where one is not through in time."""
+def _wait_for_first_copies(tools: list[Tool], seconds: float) -> int:
+    """Wait for the first copies; return 1 if one is not complete in time."""
     deadline = time.monotonic() + seconds
     for tool in tools:
-        while not (found := runners.status(tool)).copied:
+        while not (status := runners.status(tool)).copied:
             if time.monotonic() > deadline:
-                said = f": {found.problem}" if found.problem else ""
-                print(f"{tool.name}: its first copy is not through in {seconds:g} s{said}")
+                problem = f": {status.problem}" if status.problem else ""
+                print(f"{tool.name}: its first copy is not complete after {seconds:g} s{problem}")
                 return 1
             time.sleep(_POLL_SECONDS)
-        if found.initial is not None:
-            took = (found.initial.caught_up_at - found.initial.began_at).total_seconds()
+        if status.initial is not None:
+            copied_in = (status.initial.caught_up_at - status.initial.began_at).total_seconds()
             print(
-                f"{tool.name}: first copy of {found.initial.rows:,} rows in {took:.1f} s "
-                f"({found.initial.rows_per_second:,.0f} rows/s)"
+                f"{tool.name}: first copy of {status.initial.rows:,} rows in {copied_in:.1f} s "
+                f"({status.initial.rows_per_second:,.0f} rows/s)"
             )
     return 0
 
 
 def _stop(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
     code = 0
-    for tool in _local(args, tools):
+    for tool in _local_tools(args, tools):
         try:
-            ran = runners.stop(tool)
+            was_running = runners.stop(tool)
         except PlaygroundError as exc:
-            code = _fault(exc)
+            code = _print_error(exc)
+            continue
+        if was_running:
+            slot = ", its slot keeps the source's WAL" if tool.runner == "replication" else ""
+            print(f"{tool.name}: stopped; the copy stays{slot}")
+            _journal(settings, "tool_stopped", tool)
         else:
-            kept = ", its slot keeps the source's WAL" if tool.runner == "replication" else ""
-            print(f"{tool.name}: " + (f"stopped; the copy stays{kept}" if ran else "did not run"))
-            if ran:
-                _journal(settings, "tool_stopped", tool)
+            print(f"{tool.name}: did not run")
     return code
 
 
 def _journal(settings: Settings, kind: str, tool: Tool) -> None:
-    """Have a load that runs write into its journal what happened to a tool."""
+    """Add what happened to a tool to the journal of a running load."""
     with suppress(ControlError):  # without a load there is no journal
         LoadControl.of(settings).ask("journal", {"kind": kind, "tool": tool.name, "by": _BY})
 
 
 def _status(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int:
-    """Say how the local tools are; 1 where one does not run, or has a problem."""
-    found: dict[str, Status] = {}
-    for tool in _local(args, tools):
+    """Print the state of the local tools; return 1 if one does not run or has a problem."""
+    statuses: dict[str, ToolStatus] = {}
+    for tool in _local_tools(args, tools):
         try:
-            found[tool.name] = runners.status(tool)
+            statuses[tool.name] = runners.status(tool)
         except PlaygroundError as exc:
-            found[tool.name] = Status(running=False, problem=str(exc))
+            statuses[tool.name] = ToolStatus(running=False, problem=str(exc))
     if args.json:
-        print(json.dumps({n: _plain(s) for n, s in found.items()}, indent=2))
+        print(json.dumps({name: _status_json(s) for name, s in statuses.items()}, indent=2))
     else:
-        for name, state in found.items():
-            print(f"{name}: {_sentence(state)}")
-            if state.problem:
-                print(f"  {state.problem}")
-    return int(any(not one.running or one.problem for one in found.values()))
+        _print_statuses(statuses)
+    return int(any(not status.running or status.problem for status in statuses.values()))
 
 
-def _plain(status: Status) -> dict[str, Any]:
+def _status_json(status: ToolStatus) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(asdict(status), default=datetime.isoformat))
     if status.initial is not None:
         plain["initial"]["rows_per_second"] = round(status.initial.rows_per_second, 1)
     return plain
 
 
-def _sentence(status: Status) -> str:
-    said = ["running" if status.running else "not running"]
-    said.append("first copy done" if status.copied else "first copy not done")
-    if status.rows:
-        said.append(f"{sum(status.rows.values()):,} rows")
-    if status.last_received is not None:
-        ago = (datetime.now(UTC) - status.last_received).total_seconds()
-        said.append(f"last received {max(ago, 0):.0f} s ago")
-    return ", ".join(said)
+def _print_statuses(statuses: dict[str, ToolStatus]) -> None:
+    rows = []
+    for name, status in statuses.items():
+        received = "-"
+        if status.last_received is not None:
+            seconds = (datetime.now(UTC) - status.last_received).total_seconds()
+            received = f"{max(seconds, 0):.0f} s ago"
+        state = "running" if status.running else "not running"
+        first_copy = "done" if status.copied else "not done"
+        rows.append((name, state, first_copy, count(sum(status.rows.values())), received))
+    columns = (
+        *map(Column, ("tool", "state", "first copy")),
+        Column("rows", number=True),
+        Column("last received", number=True),
+    )
+    print_table(Table(columns, tuple(rows)))
+    for name, status in statuses.items():
+        if status.problem:
+            print(f"{name}: {status.problem}")
 
 
 def _remove(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
     code = 0
-    for tool in _local(args, tools):
+    for tool in _local_tools(args, tools):
         try:
             runners.remove(tool, settings)
         except PlaygroundError as exc:
-            code = _fault(exc)
+            code = _print_error(exc)
         else:
             print(f"{tool.name}: removed, with its copy")
     return code
 
 
-def _local(args: argparse.Namespace, tools: tuple[Tool, ...]) -> list[Tool]:
-    """Return the tools with a runner; one that was named and has none is refused."""
+def _local_tools(args: argparse.Namespace, tools: tuple[Tool, ...]) -> list[Tool]:
+    """Return the tools with a runner. Raises SettingsError for a named tool without one."""
     if args.names:
         for tool in tools:
             runners.require_runner(tool)
@@ -228,19 +249,53 @@ def _local(args: argparse.Namespace, tools: tuple[Tool, ...]) -> list[Tool]:
     return local
 
 
-def _fault(exc: PlaygroundError) -> int:
+def _print_error(exc: PlaygroundError) -> int:
     print(f"loadgen: error: {exc}", file=sys.stderr)
     return exc.exit_code
+
+
+def _probe(_: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
+    """Print the entry of tools.toml that each tool's copy suggests."""
+    with ExitStack() as stack:
+        source = PostgresReader(source_dsn(settings, start=False), is_source=True)
+        stack.callback(source.close)
+        tables = published_tables(source)
+        for position, tool in enumerate(tools):
+            reader = open_copy(tool, settings)
+            stack.callback(reader.close)
+            try:
+                with reader.reading():
+                    copies = {schema: reader.tables(schema) for schema in reader.schemas()}
+            except DestinationError as exc:
+                raise DestinationError(f"tool {tool.name}: {exc}") from exc
+            landing = recognise_landing(tool, tables, copies)
+            if landing is None:
+                raise DestinationError(
+                    f"tool {tool.name}: no schema of {reader.where} has a table like "
+                    f"{', '.join(tables)} (schemas: {', '.join(copies) or 'none'}): let the tool "
+                    "sync first, and let our user see its tables"
+                )
+            print(("\n" if position else "") + toml_entry(tool, landing, reader.where), end="")
+    return 0
+
+
+def _snowflake_sql(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
+    """Print the SQL that an administrator runs before a study, or after it."""
+    if args.teardown:
+        print(tear_down(tools, settings, shared_too=not args.names), end="")
+    else:
+        print(set_up(tools, settings, quota=args.credits, generation=args.generation), end="")
+    return 0
 
 
 _ACTIONS: Final[
     dict[str, tuple[Callable[[argparse.Namespace, Settings, tuple[Tool, ...]], int], str]]
 ] = {
-    "list": (_list, "say which tools there are, and which run here"),
+    "list": (_list, "list the tools, and which of them run here"),
     "start": (_start, "start the local tools, all or those named"),
     "stop": (_stop, "stop them; copies stay, and slots, which keep the source's WAL"),
-    "status": (_status, "say how they are; exit code 1 if one does not run"),
-    "remove": (_remove, "stop them and take away copies, servers and slots"),
-    "probe": (probe, "look at the copies and propose their entries of tools.toml"),
-    "snowflake-sql": (snowflake_sql, "print the SQL that sets tools up in Snowflake"),
+    "status": (_status, "show their state; exit code 1 if one does not run"),
+    "remove": (_remove, "stop them, and remove their copies, servers and slots"),
+    "probe": (_probe, "inspect the copies and propose their entries of tools.toml"),
+    "snowflake-sql": (_snowflake_sql, "print the SQL that sets tools up in Snowflake"),
 }

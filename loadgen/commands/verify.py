@@ -21,17 +21,18 @@ from loadgen.source.locate import source_dsn
 from loadgen.source.markers import find_markers
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect, plain_errors
-from loadgen.tools.readers.factory import MarkerProbe, open_copy
+from loadgen.tools.readers.factory import open_copy
+from loadgen.tools.readers.marker_probe import MarkerProbe
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.readers.reader import TableReader
 from loadgen.tools.runners.syncs import initial_sync, read_syncs
-from loadgen.tools.tools_file import Tool, chosen, load_tools
+from loadgen.tools.tools_file import Tool, load_tools, select_tools
 from loadgen.verify.compare import Progress
 from loadgen.verify.deletes import Deletes, deletes_of
-from loadgen.verify.drain import Load, rested, wait_for_sentinels, write_sentinel
+from loadgen.verify.drain import paused_load, wait_for_sentinels, write_sentinel
 from loadgen.verify.horizon import Horizon, horizon_of
 from loadgen.verify.outcome import ToolOutcome, exit_code, verification
-from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
+from loadgen.verify.reconcile import VerifyOptions, is_load_running, published_tables, reconcile
 
 _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
 _LAG: Final = 30.0  # seconds, where nothing tells how long a tool takes
@@ -81,7 +82,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Verify and show; 1 if something is wrong, 2 if a copy could not be checked, else 0."""
     settings = load_settings()
-    tools = chosen(load_tools(settings), args.tool)
+    tools = select_tools(load_tools(settings), args.tool)
     if not tools:
         raise SettingsError(
             "there is no tool to verify: copy tools.example.toml to "
@@ -117,7 +118,7 @@ def _record(settings: Settings, dsn: str) -> Run | None:
 class _Copies:
     """The doors to the copies, and what was wrong with those that are none."""
 
-    doors: dict[str, TableReader] = field(default_factory=dict)
+    readers: dict[str, TableReader] = field(default_factory=dict)
     refused: dict[str, ToolOutcome] = field(default_factory=dict)
 
 
@@ -132,14 +133,15 @@ def _outcomes(
     with ExitStack() as held:
         source = PostgresReader(dsn, is_source=True)
         held.callback(source.close)
-        tables = published(source)
-        runs = load_runs(source)
+        tables = published_tables(source)
+        runs = is_load_running(source)
         copies = _copies(tools, settings, held)
-        there = [tool for tool in tools if tool.name in copies.doors]
+        there = [tool for tool in tools if tool.name in copies.readers]
         paces = _paces(args, settings, there)
         unconverged: Mapping[str, float] = {}
         if args.drain:
-            held.enter_context(rested(Load(LoadControl.of(settings, args.url), runs), _say))
+            if runs:
+                held.enter_context(paused_load(LoadControl.of(settings, args.url), _say))
             unconverged = _drained(settings, there, dsn, paces)
         rest = None if runs else _rested_seconds(record)
         moving = _Moving(dsn, settings, rest)
@@ -149,7 +151,7 @@ def _outcomes(
             tell = _Tell(tool.name, time.monotonic(), shown=not args.json)
             since = record.source_time if record else None
             deletes = _deletes(record, tool)
-            asked = Asked(masked=args.mask, deletes=deletes, since=since, tell=tell)
+            asked = VerifyOptions(masked=args.mask, deletes=deletes, since=since, on_progress=tell)
             if args.drain:
                 settled = tool.name not in unconverged
                 asked = replace(asked, lag=min(pace.lag_seconds, _LAG), settled=settled)
@@ -160,7 +162,7 @@ def _outcomes(
                     f"{tool.name}: what differs is looked at again after {asked.lag:g} s, as no "
                     "marker tells what is due; --lag sets another time"
                 )
-            outcome = reconcile(tool, source, tables, copies.doors[tool.name], asked)
+            outcome = reconcile(tool, source, tables, copies.readers[tool.name], asked)
             if outcome.late.totals:
                 outcome = moving.in_time(outcome, tool, pace)
             outcomes[tool.name] = replace(
@@ -222,7 +224,7 @@ class _Moving:
     settings: Settings
     rested_seconds: float | None
 
-    def asked(self, asked: Asked, tool: Tool, pace: _Pace) -> Asked:
+    def asked(self, asked: VerifyOptions, tool: Tool, pace: _Pace) -> VerifyOptions:
         """Return how to verify a tool: by markers if they tell what is due, else by its lag."""
         lag = max(0.0, pace.lag_seconds - (self.rested_seconds or 0.0))
         is_at_rest = self.rested_seconds is not None and lag == 0
@@ -274,12 +276,12 @@ def _copies(tools: tuple[Tool, ...], settings: Settings, held: ExitStack) -> _Co
     copies = _Copies()
     for tool in tools:
         try:
-            door = open_copy(tool, settings)
+            reader = open_copy(tool, settings)
         except PlaygroundError as exc:
             copies.refused[tool.name] = ToolOutcome(problems=[str(exc)])
         else:
-            held.callback(door.close)
-            copies.doors[tool.name] = door
+            held.callback(reader.close)
+            copies.readers[tool.name] = reader
     return copies
 
 

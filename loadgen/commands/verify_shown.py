@@ -13,7 +13,7 @@ from rich.table import Table
 from loadgen.errors import printable
 from loadgen.record.verify import KINDS, Finding, Kind
 from loadgen.terminal import own_words
-from loadgen.verify.cases import example, said
+from loadgen.verify.cases import case_example, case_text
 from loadgen.verify.outcome import ToolOutcome
 
 _FINDINGS: Final = 30  # shown of a tool
@@ -44,17 +44,17 @@ def show(outcomes: Mapping[str, ToolOutcome]) -> None:
 
 def _sum(outcome: ToolOutcome) -> str:
     rows = sum(table.rows for table in outcome.tables.values())
-    said = [f"{rows:,} rows of {len(outcome.tables)} tables in {outcome.seconds:.1f} s"]
+    case_text = [f"{rows:,} rows of {len(outcome.tables)} tables in {outcome.seconds:.1f} s"]
     if outcome.unconverged_seconds is not None:
-        said.append(f"the sentinel did not arrive in {outcome.unconverged_seconds:g} s")
+        case_text.append(f"the sentinel did not arrive in {outcome.unconverged_seconds:g} s")
     if outcome.overdue_seconds is not None:
-        said.append(f"a marker has not arrived in {outcome.overdue_seconds:.0f} s")
-    said += _kinds(outcome.totals)
+        case_text.append(f"a marker has not arrived in {outcome.overdue_seconds:.0f} s")
+    case_text += _kinds(outcome.totals)
     if late := _kinds(outcome.late.totals):
-        said.append(f"not due yet: {', '.join(late)}")
+        case_text.append(f"not due yet: {', '.join(late)}")
     if outcome.in_flight:
-        said.append(f"{outcome.in_flight:,} in flight")
-    return ", ".join(said)
+        case_text.append(f"{outcome.in_flight:,} in flight")
+    return ", ".join(case_text)
 
 
 def _kinds(totals: Mapping[Kind, int]) -> list[str]:
@@ -90,7 +90,7 @@ def _cases(outcome: ToolOutcome) -> Table:
         table.add_column(name, overflow="fold")
     for name, case in outcome.cases.items():
         if case.verdict != "not tried":
-            table.add_row(name, said(case), escape(example(case)))
+            table.add_row(name, case_text(case), escape(case_example(case)))
     if left := [name for name, case in outcome.cases.items() if case.verdict == "not tried"]:
         table.caption = f"not tried: {', '.join(left)}"
     return table

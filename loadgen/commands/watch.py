@@ -11,7 +11,7 @@ from loadgen.source.embedded import server
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import require_playground
-from loadgen.tools.readers.factory import MarkerProbe
+from loadgen.tools.readers.marker_probe import MarkerProbe
 from loadgen.tools.tools_file import load_tools
 
 _EXAMPLE = "example: loadgen watch --interval 5 &"

@@ -1,1 +1,1 @@
-"""Checks before a long run."""
+"""Checks before a long run: facts are collected once, then judged."""

@@ -1,4 +1,4 @@
-"""Gathers what `loadgen doctor` judges: reads settings, source, disk and ports, changes nothing."""
+"""Collects the facts that `loadgen doctor` checks. It only reads."""
 
 import shutil
 import socket
@@ -11,7 +11,7 @@ from loadgen.config.settings import DEFAULT_USERS, Settings, misspelt
 from loadgen.costs.aws.client import call_aws, clients
 from loadgen.costs.collect import expected, over_budget
 from loadgen.costs.lines import Unavailable
-from loadgen.doctor.checks import Facts
+from loadgen.doctor.checks import DoctorFacts
 from loadgen.errors import DestinationError, SourceError
 from loadgen.source.embedded import server
 from loadgen.source.examine import examine
@@ -19,18 +19,18 @@ from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import is_playground, seed_state, source_problems
 from loadgen.tools.tools_file import Tool
-from loadgen.tools.warehouses import Warehouse, configured, look
+from loadgen.tools.warehouses import ToolWarehouse, read_warehouse, snowflake_is_configured
 
 
-def gather(
+def collect_facts(
     settings: Settings,
     tools: tuple[Tool, ...],
     chosen: tuple[Tool, ...],
     hours: float,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     users: int = DEFAULT_USERS,
-) -> Facts:
-    """Read all facts. Raises nothing for a source that can't be read: that is a finding."""
+) -> DoctorFacts:
+    """Read all facts. A source that can't be read raises no error: it becomes a finding."""
     problems: list[str] = []
     source = None
     try:
@@ -38,12 +38,12 @@ def gather(
             problems += source_problems(conn)
             state = seed_state(conn) if is_playground(conn) else None
             if state is None or state.progress.get("complete") is not True:
-                problems.append("the baseline is not there, or not whole: run `loadgen seed`")
+                problems.append("the baseline is missing or incomplete: run `loadgen seed`")
             source = examine(conn, clock)
     except SourceError as exc:
         problems.append(str(exc))
     warehouses, unread = _warehouses(settings, chosen)
-    return Facts(
+    return DoctorFacts(
         settings=settings,
         hours=hours,
         users=users,
@@ -63,21 +63,24 @@ def gather(
 
 def _warehouses(
     settings: Settings, tools: tuple[Tool, ...]
-) -> tuple[tuple[Warehouse, ...], tuple[str, ...]]:
+) -> tuple[tuple[ToolWarehouse, ...], tuple[str, ...]]:
     """Return the tools' warehouses, and a line for each tool whose Snowflake can't be read."""
-    found, unread = [], []
+    warehouses, unread = [], []
     for tool in tools:
-        if not configured(tool, settings):
+        if not snowflake_is_configured(tool, settings):
             continue
         try:
-            found.append(look(tool, settings))
+            warehouse = read_warehouse(tool, settings)
         except DestinationError as exc:
             unread.append(f"tool {tool.name}: {exc}")
-    return tuple(one for one in found if one is not None), tuple(unread)
+            continue
+        if warehouse is not None:
+            warehouses.append(warehouse)
+    return tuple(warehouses), tuple(unread)
 
 
 def _unread_aws(settings: Settings) -> str | None:
-    """Return why AWS can't be read; None where it can, or where it is not set up."""
+    """Return why AWS can't be read; None if it can, or is not set up."""
     if settings.aws_region is None:
         return None
     client = clients(settings)
@@ -91,14 +94,14 @@ def _unread_aws(settings: Settings) -> str | None:
 def _overspent(
     settings: Settings, tools: tuple[Tool, ...], hours: float, now: datetime
 ) -> str | None:
-    """Return in a line that so many hours may cost more than BUDGET_USD; None where they don't."""
+    """Return a line if so many hours may cost more than BUDGET_USD, else None."""
     planned = settings.model_copy(update={"test_duration_hours": hours})
     lines = [line for line in expected(planned, tools, now) if line.amount is not None]
     return over_budget(lines, Decimal(str(settings.budget_usd)))
 
 
 def _free_bytes(settings: Settings) -> int | None:
-    """Return what is free on the embedded server's disk; of another server's nobody here knows."""
+    """Return the free bytes on the embedded server's disk; None for any other server."""
     running = None if settings.database_url else server.status(Path.cwd())
     return shutil.disk_usage(running.data_dir).free if running else None
 

@@ -1,9 +1,13 @@
 """How a file of the run record reaches the disk: whole or not at all, and never half a line.
 
+Processes that share a file take turns by `lock_within`.
+
 Plain blocking calls only: under gevent they do not switch, so no other greenlet sees a half.
 """
 
+import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +17,7 @@ from loadgen.errors import RecordError
 LONE = "backslashreplace"  # how JSON writes lone surrogates, which UTF-8 has not
 PRIVATE_UMASK = 0o077  # what every process of ours writes is its user's alone
 _BLOCK = 4096  # bytes read at a time when looking back for the last line break
+_LOCK_POLL_SECONDS = 0.05
 
 
 def append_lines(path: Path, header: str, lines: str) -> None:
@@ -55,6 +60,24 @@ def replace_file(path: Path, data: bytes, *, synced: bool = True) -> None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def lock_within(descriptor: int, seconds: float, *, shared: bool = False) -> bool:
+    """Lock an open file (flock); return False if another process holds it for all that time.
+
+    It polls, so that Ctrl-C works and other greenlets run meanwhile.
+    """
+    deadline = time.monotonic() + seconds
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return True
 
 
 def _sync_folder(folder: Path) -> None:

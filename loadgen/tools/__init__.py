@@ -1,1 +1,1 @@
-"""Runners of the local tools under test: what tools.toml calls `runner` runs on this machine."""
+"""Tools under test: tools.toml, landing conventions, readers of their copies, local runners."""

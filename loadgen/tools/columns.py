@@ -1,4 +1,4 @@
-"""Names in SQL, columns as a catalogue names them, and the families that their types fall into."""
+"""Columns as a catalogue describes them, the family of each type, and names quoted for SQL."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ Family = Literal[
     "other",
 ]
 
-# The first that fits the type's whole name, in small letters.
+# The first pattern that matches the type's whole name, in lower case, counts.
 _FAMILIES: Final[tuple[tuple[str, Family], ...]] = (
     (r"(u?(tiny|small|big|huge)?int(eger)?)", "integer"),
     (r"(numeric|decimal|number)(\(\d+,0\))", "integer"),
@@ -43,68 +43,71 @@ _SCALE: Final = re.compile(r"\(\d+,(\d+)\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One column; `type` is as the catalogue says it, decimals with their precision and scale."""
+class CatalogColumn:
+    """One column; `type` is the catalogue's text, with precision and scale for decimals."""
 
     name: str
     type: str
-    nullable: bool = True  # False where the database itself keeps NULL out
+    nullable: bool = True  # False only if the database itself enforces NOT NULL
 
     @property
     def family(self) -> Family:
-        """What kind of values it holds."""
+        """The kind of values that the column holds."""
         name = self.type.lower().replace(", ", ",")
-        return next((family for form, family in _FAMILIES if re.fullmatch(form, name)), "other")
+        return next((family for regex, family in _FAMILIES if re.fullmatch(regex, name)), "other")
 
     @property
     def scale(self) -> int | None:
-        """Digits after a decimal's point; None where each value has its own."""
-        found = _SCALE.search(self.type.replace(" ", ""))
-        return int(found[1]) if found else None
+        """Digits after the decimal point; None if the type does not fix them."""
+        scale = _SCALE.search(self.type.replace(" ", ""))
+        return int(scale[1]) if scale else None
 
 
 def folded(name: str, engine: Engine) -> str:
-    """Return a name as an engine writes it if nobody quotes it."""
+    """Return an unquoted name as the engine stores it."""
     return name.upper() if engine == "snowflake" else name.lower()
 
 
 def find_name(wanted: str, names: Iterable[str], engine: Engine) -> str | None:
-    """Return which of a catalogue's `names` is the `wanted` one; None if it is not there.
+    """Return the catalogue's name for `wanted`; None if the catalogue has none.
 
-    This is the one rule of case, for databases, schemas, tables and columns: the very name, else
-    the name as the engine folds it; in DuckDB, which does not tell cases apart, in any case.
+    Databases, schemas, tables and columns follow the same rule: the exact name, else the name as
+    the engine folds it. DuckDB ignores case.
     """
-    there = list(names)
-    if wanted in there:
+    catalogue = list(names)
+    if wanted in catalogue:
         return wanted
     if engine == "duckdb":
-        return next((name for name in there if name.lower() == wanted.lower()), None)
-    return next((name for name in there if name == folded(wanted, engine)), None)
+        return next((name for name in catalogue if name.lower() == wanted.lower()), None)
+    return next((name for name in catalogue if name == folded(wanted, engine)), None)
 
 
-def there_is(wanted: str, names: Iterable[str]) -> str:
-    """Return what is there instead of a missing name: the one that is alike, else all."""
-    there = list(names)
-    same = [name for name in there if name.lower() == wanted.lower()]
-    alike = same or get_close_matches(wanted, there, n=1)
-    if alike:
-        return f"there is {alike[0]}"
-    return f"there are {listed(there)}" if there else "there are none"
+def available_names(wanted: str, names: Iterable[str]) -> str:
+    """Return the hint on a missing name: the most similar existing name, else all of them."""
+    existing = list(names)
+    same = [name for name in existing if name.lower() == wanted.lower()]
+    similar = same or get_close_matches(wanted, existing, n=1)
+    if similar:
+        return f"there is {similar[0]}"
+    return f"there are {first_few(existing)}" if existing else "there are none"
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Return the first of some names, and how many more there are."""
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def quoted(*names: str) -> str:
-    """Return a name, or names with dots between, as all engines read them exactly."""
+    """Return a name, or several joined by dots, quoted as every engine reads it."""
     return sql.Identifier(*names).as_string()
 
 
 def literal(text: str) -> str:
-    """Return a text as all engines read it; backslashes, by which one escapes, are refused."""
+    """Return a string literal that every engine reads alike.
+
+    Raises ValueError for a backslash, which one of the engines takes for an escape.
+    """
     if "\\" in text:
         raise ValueError(f"{text!r} has a backslash")
     return "'" + text.replace("'", "''") + "'"

@@ -1,6 +1,6 @@
-"""Landing conventions: how each kind of tool lays the source's rows down. Data, not code.
+"""Landing conventions: how each kind of tool lays out the source's rows at the destination.
 
-conventions.toml has them; a tool's own table in tools.toml replaces single keys of one.
+conventions.toml holds one for each kind; a tool's own table in tools.toml overrides single keys.
 """
 
 import tomllib
@@ -19,14 +19,14 @@ Reads = Literal["log", "cursor"]
 SOURCE_SCHEMA = "public"
 
 
-class Table(BaseModel):
-    """A table of TOML whose keys are all known, and whose values never change."""
+class TomlTable(BaseModel):
+    """A table of a TOML file: unknown keys are refused, values are frozen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Flag(Table):
-    """A condition on a column: it is true, it holds anything, or it equals a value."""
+class Flag(TomlTable):
+    """A condition on a column: it is true, it is not NULL, or it equals a value."""
 
     column: str
     when: Literal["true", "not_null"] | None = None
@@ -34,15 +34,15 @@ class Flag(Table):
 
     @field_validator("equals", mode="before")
     @classmethod
-    def _text_or_number(cls, value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, str | int):
+    def _text_or_number(cls, operand: object) -> object:
+        if isinstance(operand, bool) or not isinstance(operand, str | int):
             raise ValueError(  # noqa: TRY004 - pydantic reports a ValueError with its place
-                'it is a text or a whole number; of a boolean say when = "true"'
+                'it has to be a text or a whole number; for a boolean write when = "true"'
             )
-        return value
+        return operand
 
     @model_validator(mode="after")
-    def _whole(self) -> "Flag":
+    def _exactly_one_condition(self) -> "Flag":
         if (self.when is None) == (self.equals is None):
             raise ValueError(
                 f'{self.column} needs one of when = "true", when = "not_null" and equals = VALUE'
@@ -52,18 +52,18 @@ class Flag(Table):
         return self
 
 
-class LoadTime(Table):
-    """A column with a time: what it means, and whose clock took it."""
+class LoadTime(TomlTable):
+    """A column that holds a time, its meaning, and the clock that it comes from."""
 
     column: str
     clock: Literal["source", "tool", "destination"]
     means: str
 
 
-class Lossy(Table):
-    """A loss that is known: from a type of the source to one of the destination.
+class Lossy(TomlTable):
+    """A known loss, from one type of the source to one of the destination.
 
-    `keeps` is what must survive it: a double's precision, or a time to that unit.
+    `keeps` is the precision that must survive: that of a double, or a time to that unit.
     """
 
     source: Family
@@ -72,8 +72,8 @@ class Lossy(Table):
     because: str
 
 
-class Convention(Table):
-    """How a tool lands rows; conventions.toml says what each key means."""
+class Convention(TomlTable):
+    """How a tool lands rows; the head of conventions.toml explains each key."""
 
     schema_pattern: str
     table_pattern: Annotated[str, Field(pattern=r"\{table\}")] = "{table}"
@@ -92,7 +92,7 @@ class Convention(Table):
         return any(fnmatchcase(column.lower(), pattern) for pattern in patterns)
 
     def table_name(self, table: str, *, folds_to: Literal["upper", "lower"]) -> str:
-        """Return the name of the source's `table` at a destination that folds names so."""
+        """Return the source table's name at a destination that folds names like this."""
         return self.folded(self.table_pattern.format(table=table), folds_to=folds_to)
 
     def folded(self, name: str, *, folds_to: Literal["upper", "lower"]) -> str:
@@ -102,7 +102,7 @@ class Convention(Table):
 
 
 @cache
-def known() -> Mapping[str, Mapping[str, Any]]:
-    """Return the conventions as they are written, by kind."""
+def known_conventions() -> Mapping[str, Mapping[str, Any]]:
+    """Return the raw tables of conventions.toml by kind."""
     text = files("loadgen.tools").joinpath("conventions.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)

@@ -1,16 +1,21 @@
-"""How a tool has landed the source's tables, read from catalogues: what `tools probe` proposes.
+"""Recognises how a tool has landed the source's tables, for the entry that `tools probe` proposes.
 
-Pure: catalogues come in; what was recognised, by which sign, and what no catalogue tells come out.
+Pure: it takes the catalogues of the source and of the copy, and returns the entry of tools.toml
+with a comment on each key: the evidence for it, or that a catalogue can't tell.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import wrap
 from typing import Final, Literal
 
-from loadgen.tools.columns import Column, find_name, listed
-from loadgen.tools.conventions import Convention, Flag, Kind, Lossy, known
+from loadgen.source.postgres import mask
+from loadgen.tools.columns import CatalogColumn, find_name, first_few
+from loadgen.tools.conventions import Convention, Flag, Kind, Lossy, known_conventions
 from loadgen.tools.readers.reader import Tables
 from loadgen.tools.tools_file import Tool
 
@@ -21,135 +26,141 @@ _CURRENT: Final = re.compile(r"(^|_)(is_)?(active|current|latest)$")
 _LOADED: Final = re.compile(r"load|sync|insert|extract|ingest|merge|process|updat|publish")
 _TIMES: Final = ("timestamp", "timestamptz")
 
+_WIDTH: Final = 96  # of the entry's comments
+# Keys that no catalogue tells: the entry repeats them.
+_REPEATED_KEYS: Final = (
+    *("account", "database", "warehouse", "role", "user", "private_key_path"),
+    *("url_env", "file", "slot", "publication", "price", "runner", "interval_seconds"),
+)
+# Keys of the convention in the order of conventions.toml; `types` has comments only.
+_CONVENTION_KEYS: Final = (
+    *("table_pattern", "case", "ignored_columns", "deletes", "delete_marker"),
+    *("current_row", "load_time", "lossy", "types"),
+)
+_Affixes = tuple[str, str]  # before and after a table's name
+_Pairs = Mapping[str, tuple[tuple[CatalogColumn, ...], tuple[CatalogColumn, ...]]]
+
 
 @dataclass(slots=True)
 class Landing:
-    """A proposal: the kind, keys that differ from the kind's convention, and why each is so.
+    """A proposed convention: the kind, and the keys that differ from the kind's own.
 
-    `notes` has lines by key, "" for the whole; a key with notes and no entry in `convention` could
-    not be told. `found` has the copy's table by the source's.
+    `notes` has lines by key, "" for the whole. A key with notes and without an entry in
+    `convention` could not be determined.
     """
 
     schema: str
     kind: Kind
-    found: Mapping[str, str]
+    copies: Mapping[str, str]  # the copy's table by the source's
     convention: dict[str, object] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, key: str, line: str) -> None:
-        """Say something of a key."""
+        """Add a line on a key."""
         self.notes.setdefault(key, []).append(line)
 
 
-def recognised(tool: Tool, source: Tables, copies: Mapping[str, Tables]) -> Landing | None:
-    """Return how the tables of `source` lie in one of the schemas of `copies`; None if in none."""
-    ways = {schema: _best(source, tables) for schema, tables in copies.items()}
-    most = max((len(found) for _, found in ways.values()), default=0)
+def recognise_landing(tool: Tool, source: Tables, copies: Mapping[str, Tables]) -> Landing | None:
+    """Return how one of the schemas of `copies` holds the tables of `source`; None if none does."""
+    matches = {schema: _match_tables(source, tables) for schema, tables in copies.items()}
+    most = max((len(names) for _, names in matches.values()), default=0)
     if not most:
         return None
-    schemas = [schema for schema, (_, found) in ways.items() if len(found) == most]
-    schema = _mine(tool, schemas)
-    affixes, found = ways[schema]
-    copy = copies[schema]
-    pairs = {table: (source[table], copy[name]) for table, name in found.items()}
-    own = _own_columns(pairs)
-    landing = Landing(schema, _kind(tool, own), found)
+    schemas = [schema for schema, (_, names) in matches.items() if len(names) == most]
+    schema = find_name(tool.schema_name, schemas, tool.destination) or min(schemas)
+    affixes, names = matches[schema]
+    pairs = {table: (source[table], copies[schema][name]) for table, name in names.items()}
+    added = _added_columns(pairs)
+    landing = Landing(schema, _kind(tool, added), names)
     if len(schemas) > 1:
-        others = ", ".join(one for one in schemas if one != schema)
-        landing.note("schema", f"the tables are also in {others}: name the one that is meant")
-    usual = Convention.model_validate(known()[landing.kind])
-    _say_kind(landing, tool, usual, own)
-    _names(landing, tool, usual, affixes, pairs)
-    _ignored(landing, usual, own)
-    _deletes(landing, usual, own)
-    _current_row(landing, usual, own)
-    _load_time(landing, usual, own)
-    _types(landing, usual, pairs)
-    _missing(landing, source, pairs)
+        others = ", ".join(other for other in schemas if other != schema)
+        landing.note("schema", f"the tables are also in {others}: name the right schema")
+    standard = Convention.model_validate(known_conventions()[landing.kind])
+    _note_kind(landing, tool, standard, added)
+    _propose_names(landing, tool, standard, affixes, pairs)
+    _propose_ignored_columns(landing, standard, added)
+    _propose_deletes(landing, standard, added)
+    _propose_current_row(landing, standard, added)
+    _note_load_time(landing, standard, added)
+    _propose_losses(landing, standard, pairs)
+    _note_missing(landing, source, pairs)
     return landing
 
 
-def _mine(tool: Tool, schemas: list[str]) -> str:
-    """Return the schema that tools.toml names, else the first."""
-    return find_name(tool.schema_name, schemas, tool.destination) or min(schemas)
-
-
-Affixes = tuple[str, str]
-
-
-def _best(source: Tables, copy: Tables) -> tuple[Affixes, dict[str, str]]:
-    """Return what stands before and after a table's name where most are found, and the tables."""
-    found: dict[Affixes, dict[str, str]] = {}
-    for table, columns in source.items():
-        theirs = {column.name.lower() for column in columns}
-        for name, landed in copy.items():
-            have = {column.name.lower() for column in landed}
-            before, name_of_it, after = name.lower().partition(table.lower())
-            # A child table, or one of the tool's own, has not the key and half of the columns.
-            if name_of_it and KEY in have and 2 * len(theirs & have) >= len(theirs):
-                found.setdefault((before, after), {})[table] = name
-    if not found:
+def _match_tables(source: Tables, copy: Tables) -> tuple[_Affixes, dict[str, str]]:
+    """Return the affixes by which most tables have a copy, and those copies by table."""
+    matches: dict[_Affixes, dict[str, str]] = {}
+    for table, source_columns in source.items():
+        expected = _lower_names(source_columns)
+        for name, copy_columns in copy.items():
+            landed = _lower_names(copy_columns)
+            before, match, after = name.lower().partition(table.lower())
+            # A child table, or one that the tool adds, lacks the key or half of the columns.
+            if match and KEY in landed and 2 * len(expected & landed) >= len(expected):
+                matches.setdefault((before, after), {})[table] = name
+    if not matches:
         return ("", ""), {}
-    affixes = min(found, key=lambda one: (-len(found[one]), len("".join(one)), one))
-    return affixes, found[affixes]
+    affixes = min(matches, key=lambda pair: (-len(matches[pair]), len("".join(pair)), pair))
+    return affixes, matches[affixes]
 
 
-Pairs = Mapping[str, tuple[tuple[Column, ...], tuple[Column, ...]]]
+def _lower_names(columns: tuple[CatalogColumn, ...]) -> set[str]:
+    return {column.name.lower() for column in columns}
 
 
-def _own_columns(pairs: Pairs) -> dict[str, Column]:
-    """Return the columns, by small name, that the copy has and the source does not."""
-    own: dict[str, Column] = {}
+def _added_columns(pairs: _Pairs) -> dict[str, CatalogColumn]:
+    """Return the copy's columns that the source lacks, by their names in lower case."""
+    added: dict[str, CatalogColumn] = {}
     for source, copy in pairs.values():
-        theirs = {column.name.lower() for column in source}
-        own |= {one.name.lower(): one for one in copy if one.name.lower() not in theirs}
-    return own
+        expected = _lower_names(source)
+        added |= {c.name.lower(): c for c in copy if c.name.lower() not in expected}
+    return added
 
 
-def _kind(tool: Tool, own: Mapping[str, Column]) -> Kind:
-    """Return the kind whose columns are there; where none's is, that of tools.toml."""
-    counted: Counter[Kind] = Counter()
-    for kind, raw in known().items():
-        usual = Convention.model_validate(raw)
-        counted[kind] = sum(usual.ignores(name) for name in own)  # type: ignore[index]
-    best = max(counted.values())
-    kinds = [kind for kind, count in counted.items() if count == best]
-    return tool.kind if not best or tool.kind in kinds else kinds[0]
+def _kind(tool: Tool, added: Mapping[str, CatalogColumn]) -> Kind:
+    """Return the kind that adds most of these columns; the kind in tools.toml if none does."""
+    counts: Counter[Kind] = Counter()
+    for kind, raw in known_conventions().items():
+        standard = Convention.model_validate(raw)
+        counts[kind] = sum(standard.ignores(name) for name in added)  # type: ignore[index]
+    most = max(counts.values())
+    kinds = [kind for kind, count in counts.items() if count == most]
+    return tool.kind if not most or tool.kind in kinds else kinds[0]
 
 
-def _say_kind(landing: Landing, tool: Tool, usual: Convention, own: Mapping[str, Column]) -> None:
-    signs = [column.name for name, column in own.items() if usual.ignores(name)]
+def _note_kind(
+    landing: Landing, tool: Tool, standard: Convention, added: Mapping[str, CatalogColumn]
+) -> None:
+    signs = [column.name for name, column in added.items() if standard.ignores(name)]
     if signs:
-        landing.note("kind", f"by its columns: {listed(signs)}")
+        landing.note("kind", f"by its columns: {first_few(signs)}")
     else:
-        landing.note("kind", "as in tools.toml: there is no column that a known tool adds")
+        landing.note("kind", "from tools.toml: the copy has no column that a known tool adds")
     if landing.kind != tool.kind:
-        landing.note("kind", f"tools.toml says {tool.kind}, of which no column is there")
+        landing.note("kind", f"tools.toml says {tool.kind}, but the copy has none of its columns")
 
 
-def _names(landing: Landing, tool: Tool, usual: Convention, affixes: Affixes, pairs: Pairs) -> None:
-    """Propose the pattern and the case of the copy's names, the tool's own left aside."""
+def _propose_names(
+    landing: Landing, tool: Tool, standard: Convention, affixes: _Affixes, pairs: _Pairs
+) -> None:
+    """Propose the pattern and the case of the copy's names."""
     before, after = affixes
     pattern = f"{before}{{table}}{after}"
-    if pattern != usual.table_pattern.lower():
+    if pattern != standard.table_pattern.lower():
         landing.convention["table_pattern"] = pattern
-        landing.note("table_pattern", f"by {listed(list(landing.found.values()))}")
-    names = [*landing.found.values(), *(column.name for _, _, column in _landed(pairs))]
-    # Names that the rule of case finds need no key.
-    if all(find_name(_usual_name(tool, usual, one), [one], tool.destination) for one in names):
+        landing.note("table_pattern", f"by {first_few(list(landing.copies.values()))}")
+    names = [*landing.copies.values(), *(column.name for _, _, column in _column_pairs(pairs))]
+    expected = {name: standard.folded(name, folds_to=tool.folds_to) for name in names}
+    if all(find_name(expected[name], [name], tool.destination) for name in names):
         return
     case = _case(names)
     if case is None:
         landing.note(
-            "case", "names are neither all upper nor all lower: verify would not find the others"
+            "case", "the names are neither all upper nor all lower case: verify would miss some"
         )
     else:
         landing.convention["case"] = case
-        landing.note("case", f"by {listed(names)}")
-
-
-def _usual_name(tool: Tool, usual: Convention, name: str) -> str:
-    return usual.folded(name, folds_to=tool.folds_to)
+        landing.note("case", f"by {first_few(names)}")
 
 
 def _case(names: list[str]) -> Literal["upper", "lower"] | None:
@@ -158,123 +169,197 @@ def _case(names: list[str]) -> Literal["upper", "lower"] | None:
     return "lower" if all(name == name.lower() for name in names) else None
 
 
-def _ignored(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> None:
-    more = [name for name in own if not usual.ignores(name)]
+def _propose_ignored_columns(
+    landing: Landing, standard: Convention, added: Mapping[str, CatalogColumn]
+) -> None:
+    more = [name for name in added if not standard.ignores(name)]
     if more:
-        landing.convention["ignored_columns"] = [*usual.ignored_columns, *more]
-        landing.note("ignored_columns", f"the source has no {listed(more)}")
+        landing.convention["ignored_columns"] = [*standard.ignored_columns, *more]
+        landing.note("ignored_columns", f"the source has no {first_few(more)}")
 
 
-def _deletes(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> None:
-    """Propose what marks a deleted row."""
-    marker = usual.delete_marker
-    if marker and marker.column in own:
-        landing.note("deletes", f"soft: there is {own[marker.column].name} to mark them with")
+def _propose_deletes(
+    landing: Landing, standard: Convention, added: Mapping[str, CatalogColumn]
+) -> None:
+    """Propose the column that marks a deleted row."""
+    marker = standard.delete_marker
+    if marker and marker.column in added:
+        landing.note("deletes", f"soft: {added[marker.column].name} marks deleted rows")
         if landing.kind == "airbyte":
             landing.note("deletes", "the destination's option for hard deletes adds it, too: with "
                                     'that, set deletes = "hard"')  # fmt: skip
         return
-    found = _flag(own, _DELETED) or _operation(own)
-    if found is not None:
-        mark = found.model_dump(exclude_none=True)
-        landing.convention |= {"deletes": "soft", "delete_marker": mark}
-        landing.note("deletes", f"guessed by the name and type of {found.column}")
-        if found.equals is not None:
-            landing.note("deletes", f"that it holds {found.equals} in a deleted row, no catalogue "
-                                    "tells: look at one")  # fmt: skip
-    elif usual.deletes == "soft":
-        landing.note("deletes", 'no column marks a deleted row: "hard" if the tool takes it away, '
-                                '"none" if it never hears of it; no catalogue tells')  # fmt: skip
+    flag = _flag(added, _DELETED) or _operation_flag(added)
+    if flag is not None:
+        landing.convention |= {
+            "deletes": "soft",
+            "delete_marker": flag.model_dump(exclude_none=True),
+        }
+        landing.note("deletes", f"guessed by the name and type of {flag.column}")
+        if flag.equals is not None:
+            landing.note("deletes", f"whether it holds {flag.equals} in a deleted row, a catalogue "
+                                    "can't tell: look at one")  # fmt: skip
+    elif standard.deletes == "soft":
+        landing.note("deletes", 'no column marks a deleted row: write "hard" if the tool deletes '
+                                """it, "none" if it can't see deletes""")  # fmt: skip
 
 
-def _flag(own: Mapping[str, Column], sign: re.Pattern[str]) -> Flag | None:
-    for name, column in own.items():
-        if sign.search(name) and column.family in ("boolean", *_TIMES):
+def _flag(added: Mapping[str, CatalogColumn], pattern: re.Pattern[str]) -> Flag | None:
+    for name, column in added.items():
+        if pattern.search(name) and column.family in ("boolean", *_TIMES):
             return Flag(column=name, when="true" if column.family == "boolean" else "not_null")
     return None
 
 
-def _operation(own: Mapping[str, Column]) -> Flag | None:
-    """Return the column that names the last operation on its row, and what it says of a delete.
+def _operation_flag(added: Mapping[str, CatalogColumn]) -> Flag | None:
+    """Return the column that names the last operation on its row, and its letter for a delete.
 
-    AWS DMS writes I, U or D into Op; Estuary c, u or d into _meta/op, Debezium into __op.
+    AWS DMS writes I, U or D into Op, Estuary c, u or d into _meta/op, Debezium into __op.
     """
-    for name, column in own.items():
+    for name, column in added.items():
         if _OPERATION.search(name) and column.family == "text":
             return Flag(column=name, equals="D" if name == "op" else "d")
     return None
 
 
-def _current_row(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> None:
-    if usual.current_row and usual.current_row.column in own:
-        landing.note("current_row", f"history mode: {own[usual.current_row.column].name} is there")
+def _propose_current_row(
+    landing: Landing, standard: Convention, added: Mapping[str, CatalogColumn]
+) -> None:
+    if standard.current_row and standard.current_row.column in added:
+        column = added[standard.current_row.column]
+        landing.note("current_row", f"history mode: the copy has {column.name}")
         return
-    found = _flag(own, _CURRENT)
-    if found is not None:
-        landing.convention["current_row"] = found.model_dump(exclude_none=True)
-        landing.note("current_row", f"guessed by the name and type of {found.column}")
+    flag = _flag(added, _CURRENT)
+    if flag is not None:
+        landing.convention["current_row"] = flag.model_dump(exclude_none=True)
+        landing.note("current_row", f"guessed by the name and type of {flag.column}")
 
 
-def _load_time(landing: Landing, usual: Convention, own: Mapping[str, Column]) -> None:
-    if usual.load_time and usual.load_time.column in own:
-        landing.note("load_time", f"{own[usual.load_time.column].name}: {usual.load_time.means}")
+def _note_load_time(
+    landing: Landing, standard: Convention, added: Mapping[str, CatalogColumn]
+) -> None:
+    if standard.load_time and standard.load_time.column in added:
+        column = added[standard.load_time.column]
+        landing.note("load_time", f"{column.name}: {standard.load_time.means}")
         return
-    for name, column in own.items():
+    for name, column in added.items():
         if _LOADED.search(name) and column.family in _TIMES and not _DELETED.search(name):
-            landing.note("load_time", f"{name} may be it: what its time means, and on whose clock, "
-                                      "no catalogue tells")  # fmt: skip
+            landing.note("load_time", f"maybe {name}: a catalogue can't tell what its time means, "
+                                      "nor from which clock it comes")  # fmt: skip
 
 
-def _types(landing: Landing, usual: Convention, pairs: Pairs) -> None:
-    """Propose the losses that the copy's types make sure of; name other types that differ."""
+def _propose_losses(landing: Landing, standard: Convention, pairs: _Pairs) -> None:
+    """Propose the losses that the copy's types cause; note other types that differ."""
     lossy: dict[tuple[str, str, str], list[str]] = {}
-    for table, column, theirs in _landed(pairs):
-        keeps = _keeps(column, theirs)
-        where = f"{table}.{column.name}"
-        if keeps is not None:
-            lossy.setdefault((column.family, theirs.family, keeps), []).append(where)
-        elif column.family != theirs.family and (column.family, theirs.family) != ("uuid", "text"):
-            landing.note("types", f"{where}: {column.type} lands as {theirs.type}")
-    declared = [one.model_dump() for one in usual.lossy]
-    more = []
-    for (source, destination, keeps), columns in lossy.items():
-        if any((one.source, one.destination) == (source, destination) for one in usual.lossy):
-            landing.note("lossy", f"known of this kind: {listed(columns)}")
+    for table, source, copy in _column_pairs(pairs):
+        precision = _kept_precision(source, copy)
+        families = source.family, copy.family
+        if precision is not None:
+            lossy.setdefault((*families, precision), []).append(f"{table}.{source.name}")
+        elif source.family != copy.family and families != ("uuid", "text"):
+            landing.note("types", f"{table}.{source.name}: {source.type} lands as {copy.type}")
+    proposed = []
+    for (source_family, copy_family, precision), columns in lossy.items():
+        if any((loss.source, loss.destination) == (source_family, copy_family)
+               for loss in standard.lossy):  # fmt: skip
+            landing.note("lossy", f"usual for this kind: {first_few(columns)}")
             continue
-        because = f"{listed(columns)} landed so"
-        one = Lossy.model_validate(
-            {"source": source, "destination": destination, "keeps": keeps, "because": because}
+        loss = Lossy.model_validate(
+            {
+                "source": source_family,
+                "destination": copy_family,
+                "keeps": precision,
+                "because": f"{first_few(columns)} landed so",
+            }
         )
-        more.append(one.model_dump())
-        landing.note("lossy", f"{because}: a loss that the copy's type makes sure of")
-    if more:
-        landing.convention["lossy"] = [*declared, *more]
+        proposed.append(loss.model_dump())
+        landing.note("lossy", f"{loss.because}: the copy's type can't hold more")
+    if proposed:
+        landing.convention["lossy"] = [*(loss.model_dump() for loss in standard.lossy), *proposed]
 
 
-def _landed(pairs: Pairs) -> Iterator[tuple[str, Column, Column]]:
+def _column_pairs(pairs: _Pairs) -> Iterator[tuple[str, CatalogColumn, CatalogColumn]]:
     for table, (source, copy) in pairs.items():
-        landed = {one.name.lower(): one for one in copy}
+        landed = {column.name.lower(): column for column in copy}
         for column in source:
             if column.name.lower() in landed:
                 yield table, column, landed[column.name.lower()]
 
 
-def _keeps(source: Column, copy: Column) -> str | None:
-    """Return what a copy of that type keeps of the source's values; None where it keeps all."""
+def _kept_precision(source: CatalogColumn, copy: CatalogColumn) -> str | None:
+    """Return the precision that the copy's type keeps; None if it loses nothing."""
     if source.family == "numeric" and copy.family == "float":
         return "float"
     if source.family in _TIMES and copy.family in _TIMES:
-        found = re.search(r"\((\d)\)|_(s|ms)$", copy.type.lower())
-        digits = {"s": 0, "ms": 3}.get(found[2] or "", int(found[1] or 6)) if found else 6
+        suffix = re.search(r"\((\d)\)|_(s|ms)$", copy.type.lower())
+        digits = {"s": 0, "ms": 3}.get(suffix[2] or "", int(suffix[1] or 6)) if suffix else 6
         return None if digits > 5 else "milliseconds" if digits >= 3 else "seconds"
     return None
 
 
-def _missing(landing: Landing, source: Tables, pairs: Pairs) -> None:
+def _note_missing(landing: Landing, source: Tables, pairs: _Pairs) -> None:
     for table in sorted(source.keys() - pairs.keys()):
-        landing.note("", f"{table} is not there: let the tool sync it")
+        landing.note("", f"{table} is missing: let the tool sync it")
     for table, (columns, copy) in pairs.items():
-        have = {one.name.lower() for one in copy}
-        gone = [one.name for one in columns if one.name.lower() not in have]
-        if gone:
-            landing.note("", f"{table} has no {listed(gone)}")
+        landed = _lower_names(copy)
+        missing = [column.name for column in columns if column.name.lower() not in landed]
+        if missing:
+            landing.note("", f"{table} has no {first_few(missing)}")
+
+
+def toml_entry(tool: Tool, landing: Landing, where: str) -> str:
+    """Return the proposal as an entry of tools.toml, without a password."""
+    return "\n".join(_entry_lines(tool, landing, where)) + "\n"
+
+
+def _entry_lines(tool: Tool, landing: Landing, where: str) -> Iterator[str]:
+    yield from _comment(
+        f"proposed by `loadgen tools probe {tool.name}` from the catalogue of {where}"
+    )
+    for note in landing.notes.get("", ()):
+        yield from _comment(note)
+    yield f"[tools.{_toml_key(tool.name)}]"
+    yield from _key_lines("kind", landing.kind, landing)
+    yield f"destination = {_toml(tool.destination)}"
+    yield from _key_lines("schema", landing.schema, landing)
+    if tool.url is not None:
+        yield "# without the password: keep that of your entry, or let url_env name a variable"
+        yield f"url = {_toml(mask(tool.url.get_secret_value()))}"
+    settings = tool.model_dump(exclude_none=True)
+    yield from (f"{key} = {_toml(settings[key])}" for key in _REPEATED_KEYS if key in settings)
+    keys = [key for key in _CONVENTION_KEYS if key in landing.notes or key in landing.convention]
+    if keys:
+        yield ""
+        if landing.convention:  # else there are comments only
+            yield f"[tools.{_toml_key(tool.name)}.convention]"
+    for key in keys:
+        yield from _key_lines(key, landing.convention.get(key), landing)
+
+
+def _key_lines(key: str, setting: object, landing: Landing) -> Iterator[str]:
+    for note in landing.notes.get(key, ()):
+        yield from _comment(f"{key}: {note}")
+    if setting is not None:
+        yield f"{key} = {_toml(setting)}"
+
+
+def _comment(text: str) -> Iterator[str]:
+    yield from (f"# {line}" for line in wrap(text, _WIDTH - 2))
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch("[a-zA-Z0-9_-]*", name) else _toml(name)
+
+
+def _toml(setting: object) -> str:
+    """Return TOML: strings as JSON writes them, tables on one line."""
+    if isinstance(setting, Mapping):
+        pairs = (f"{key} = {_toml(inner)}" for key, inner in setting.items() if inner is not None)
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(setting, list | tuple) and setting and isinstance(setting[0], Mapping):
+        return "[\n" + "".join(f"  {_toml(table)},\n" for table in setting) + "]"
+    if isinstance(setting, list | tuple):
+        return f"[{', '.join(map(_toml, setting))}]"
+    if isinstance(setting, bool | int | float):
+        return json.dumps(setting)
+    return json.dumps(str(setting) if isinstance(setting, Path) else setting, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Whether Snowflake tools are compared fairly: a warehouse each, all alike, nothing accelerated."""
+"""Snowflake warehouses of the tools: a fair comparison needs one each, of equal settings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from typing import Any
 
 from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError
-from loadgen.tools.columns import find_name, there_is
+from loadgen.tools.columns import available_names, find_name
 from loadgen.tools.readers.snowflake import SnowflakeReader
 from loadgen.tools.tools_file import Tool
 
 
 @dataclass(frozen=True, slots=True)
-class Warehouse:
-    """A tool's warehouse, as SHOW WAREHOUSES has it."""
+class ToolWarehouse:
+    """A tool's warehouse by SHOW WAREHOUSES."""
 
     tool: str
     name: str
@@ -22,45 +22,45 @@ class Warehouse:
     accelerated: bool
 
 
-def configured(tool: Tool, settings: Settings) -> bool:
-    """Return whether it is known which Snowflake the tool delivers to."""
-    place = tool.account or settings.snowflake_account or settings.snowflake_host
-    return tool.destination == "snowflake" and bool(place)
+def snowflake_is_configured(tool: Tool, settings: Settings) -> bool:
+    """Return whether the tool delivers to Snowflake, and an account is set."""
+    account = tool.account or settings.snowflake_account or settings.snowflake_host
+    return tool.destination == "snowflake" and bool(account)
 
 
-def look(tool: Tool, settings: Settings) -> Warehouse | None:
-    """Read the tool's database, and return its warehouse; None where it names none.
+def read_warehouse(tool: Tool, settings: Settings) -> ToolWarehouse | None:
+    """Check that the tool's database can be read, and return its warehouse; None if it names none.
 
-    An emulator has no warehouses. Raises DestinationError where either can't be read.
+    An emulator has no warehouses. Raises DestinationError if either can't be read.
     """
-    door = SnowflakeReader(tool, settings)
+    reader = SnowflakeReader(tool, settings)
     try:
-        if not door.schemas():
+        if not reader.schemas():
             raise DestinationError(
-                f"no schema of database {door.database} can be read at {door.where}: make it, or "
-                "GRANT USAGE on it to the role that asks"
+                f"no schema of database {reader.database} can be read at {reader.where}: create "
+                "it, or GRANT USAGE on it to our role"
             )
         if tool.warehouse is None or settings.snowflake_host:
             return None
-        rows = door.named("SHOW WAREHOUSES")
+        rows = reader.query_dicts("SHOW WAREHOUSES")
     finally:
-        door.close()
-    return read(tool, rows)
+        reader.close()
+    return warehouse_from_rows(tool, rows)
 
 
-def read(tool: Tool, rows: Sequence[Mapping[str, Any]]) -> Warehouse:
-    """Return the tool's warehouse from the answer. Raises DestinationError where it lacks it."""
+def warehouse_from_rows(tool: Tool, rows: Sequence[Mapping[str, Any]]) -> ToolWarehouse:
+    """Return the tool's warehouse from the rows. Raises DestinationError if they lack it."""
     wanted = str(tool.warehouse)
     by_name = {str(row["name"]): row for row in rows}
     name = find_name(wanted, by_name, "snowflake")
     if name is None:
         raise DestinationError(
-            f"warehouse {wanted} is not there for the role that asks; "
-            f"{there_is(wanted, by_name)}: correct warehouse in [tools.{tool.name}], or GRANT "
-            f"USAGE, MONITOR ON WAREHOUSE {wanted} to the role"
+            f"our role sees no warehouse {wanted}; "
+            f"{available_names(wanted, by_name)}: correct warehouse in [tools.{tool.name}], or "
+            f"GRANT USAGE, MONITOR ON WAREHOUSE {wanted} to the role"
         )
     row = by_name[name]
-    return Warehouse(
+    return ToolWarehouse(
         tool=tool.name,
         name=name,
         size=str(row["size"]),
@@ -69,8 +69,8 @@ def read(tool: Tool, rows: Sequence[Mapping[str, Any]]) -> Warehouse:
     )
 
 
-def shared(tools: Sequence[Tool], ours: str | None) -> Iterator[str]:
-    """Yield warehouses of two owners; `ours` is that of our own queries."""
+def shared_warehouses(tools: Sequence[Tool], ours: str | None) -> Iterator[str]:
+    """Yield a problem for each warehouse with two users; `ours` is that of our own queries."""
     owners = {ours.upper(): "our own queries (SNOWFLAKE_WAREHOUSE)"} if ours else {}
     for tool in tools:
         if tool.destination != "snowflake" or tool.warehouse is None:
@@ -83,20 +83,20 @@ def shared(tools: Sequence[Tool], ours: str | None) -> Iterator[str]:
             )
 
 
-def unfair(found: Sequence[Warehouse]) -> Iterator[str]:
-    """Yield what would make one tool's credits dearer, or its copy quicker, than another's."""
-    for one in found:
-        if one.accelerated:
+def unequal_warehouses(warehouses: Sequence[ToolWarehouse]) -> Iterator[str]:
+    """Yield a problem for each setting that favours one tool's costs or speed over another's."""
+    for warehouse in warehouses:
+        if warehouse.accelerated:
             yield (
-                f"warehouse {one.name} of tool {one.tool} has query acceleration on, which costs "
-                f"credits besides: ALTER WAREHOUSE {one.name} SET "
+                f"warehouse {warehouse.name} of tool {warehouse.tool} has query acceleration on, "
+                f"which costs extra credits: ALTER WAREHOUSE {warehouse.name} SET "
                 "ENABLE_QUERY_ACCELERATION = FALSE"
             )
-    for what, setting in (("size", "WAREHOUSE_SIZE"), ("generation", "GENERATION")):
-        values = {one.tool: str(getattr(one, what)) for one in found}
-        if len(set(values.values())) > 1:
-            said = ", ".join(f"{tool} {value}" for tool, value in values.items())
+    for attribute, setting in (("size", "WAREHOUSE_SIZE"), ("generation", "GENERATION")):
+        by_tool = {warehouse.tool: getattr(warehouse, attribute) for warehouse in warehouses}
+        if len(set(by_tool.values())) > 1:
+            sizes = ", ".join(f"{tool} {size}" for tool, size in by_tool.items())
             yield (
-                f"the tools' warehouses differ in {what} ({said}): make them alike with "
+                f"the tools' warehouses differ in {attribute} ({sizes}): make them alike with "
                 f"ALTER WAREHOUSE … SET {setting} = …"
             )

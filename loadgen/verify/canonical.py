@@ -1,9 +1,9 @@
-"""Canonical text: the one place that says how a value is written so that engines agree.
+"""Canonical text: how each engine writes a value, so that texts can be compared across engines.
 
-A pair of columns has a form, and each engine writes each family of types in that form. One rule
-holds for all: equal texts mean equal values. Where equal values may still give different texts
-(JSON's order of keys, a float's exponent) the checksum differs, the rows are fetched, and the texts
-are compared by value here. So a text that is too strict costs time, and never a false finding.
+A pair of columns has a form, and each engine writes each family of types in that form. Equal texts
+always mean equal values. If equal values have different texts (the order of keys in JSON, the
+exponent of a float), the checksums differ, the rows are fetched, and the texts are compared by
+value here. So a strict text may cost time, but never causes a false finding.
 """
 
 import json
@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from loadgen.tools.columns import Column, Engine, Family
+from loadgen.tools.columns import CatalogColumn, Engine, Family
 
 Form = Literal[
-    "plain",  # integers and decimals of one scale, dates, booleans: the engine's own text
+    "plain",  # integers and decimals of one scale, dates, booleans: the engine's cast to text
     "number",  # a decimal without trailing zeros
     "instant",  # 2026-11-23 15:29:55.12+00
     "clock",  # the same without a zone
@@ -25,34 +25,35 @@ Form = Literal[
     "text",
     "hex",
     "json",  # as Postgres writes jsonb
-    "json_sorted",  # without spaces, keys of the outermost object in order, as Snowflake writes it
+    "json_sorted",  # Snowflake's: without spaces, keys of the outermost object in order
 ]
 Expressions = Mapping[Family, str]
 JSON_FORMS: Final[frozenset[Form]] = frozenset({"json", "json_sorted"})
-_ABSENT: Final = object()  # instead of a value that one side of a JSON has not
+_ABSENT: Final = object()  # stands for a key that one of two JSON objects lacks
 
-# What has no comma within: it needs no length before it.
-_FIXED: Final = frozenset({"integer", "numeric", "float", "boolean", "date", "timestamp"})
-_FIXED_TOO: Final = frozenset({"timestamptz", "uuid"})
+# Families whose texts have no comma, so that they need no length before them.
+_WITHOUT_COMMA: Final = frozenset(
+    {"integer", "numeric", "float", "boolean", "date", "timestamp", "timestamptz", "uuid"}
+)
 
-# Postgres' words for what is no number, and no sign of a zero. Only NaN is above infinity.
+# Postgres' names of NaN and infinities, and no sign of a zero. Only NaN is above infinity.
 _FLOAT: Final = (
     "CASE WHEN abs({c}) < 1e15 AND {c} = floor({c}) THEN CAST(CAST({c} AS BIGINT) AS VARCHAR)"
     " WHEN {c} > {infinity} THEN 'NaN' WHEN {c} = {infinity} THEN 'Infinity'"
     " WHEN {c} = -{infinity} THEN '-Infinity' ELSE CAST({c} AS VARCHAR) END"
 ).replace("{infinity}", "CAST('inf' AS FLOAT)")
 _POSTGRES_FLOAT: Final = "({c} + 0::real)::text"  # 0 for -0
-# Its own text of a time with a zone goes through calendars and takes twice as long: left to it is
-# what Postgres can't hold, and infinity, which has no number.
+# DuckDB's cast of a time with a zone uses calendars and takes twice as long. So it is used only for
+# infinity and for times outside Postgres' range.
 _DUCKDB_CLOCK: Final = (
     "CASE WHEN {c} BETWEEN TIMESTAMPTZ '4714-01-01 (BC) 00:00:00+00'"
     " AND TIMESTAMPTZ '294246-01-01 00:00:00+00'"
     " THEN CAST(make_timestamp(epoch_us({c})) AS VARCHAR){zone} ELSE CAST({c} AS VARCHAR) END"
 )
 _TRIMMED: Final = "rtrim(rtrim(CAST({c} AS VARCHAR), '0'), '.')"
-# Conditions in turn: of two in one DuckDB tries now and then which is the quicker to ask first. A
-# separator that is no part of a string gets the space that Postgres writes after it. The comma
-# at the end lets each match begin where the one before ended, so that none begins in a string.
+# Separate conditions: DuckDB reorders those of one AND by their measured speed. A separator outside
+# strings gets the space that Postgres writes after it. Due to the appended comma each match begins
+# at the end of the one before, so that none begins inside a string.
 _SPACED: Final = (
     "CASE WHEN contains({c}, '\": ') THEN CAST({c} AS VARCHAR)"
     " WHEN NOT json_valid({c}) THEN CAST({c} AS VARCHAR) ELSE"
@@ -64,7 +65,7 @@ _POSTGRES_SORTED: Final = (
     "to_json(key)::text || ':' || value::text, ',' ORDER BY key COLLATE \"C\"), '') || '}}'"
     " FROM jsonb_each({c}::jsonb)) ELSE {c}::text END"
 )
-# With a pattern: fakesnow's RTRIM does not take a point.
+# By a pattern: fakesnow's RTRIM does not accept a point.
 _UNZEROED: Final = (
     "CASE WHEN CONTAINS({text}, '.') THEN REGEXP_REPLACE({text}, '[.]?0+$', '') ELSE {text} END"
 )
@@ -76,7 +77,7 @@ _SNOWFLAKE_UTC: Final = _SNOWFLAKE_CLOCK.replace(
     "{c}", "CONVERT_TIMEZONE('UTC', {c})::TIMESTAMP_NTZ"
 )
 
-# How each engine writes a family where the form is not its own text.
+# How each engine writes a family in a form, if a cast to text does not.
 _POSTGRES: Final[Mapping[Form, Expressions]] = {
     "number": {"numeric": "trim_scale({c})::text", "float": _POSTGRES_FLOAT},
     "instant": {"timestamp": "({c}::text || '+00')"},
@@ -112,7 +113,7 @@ _WRITERS: Final[Mapping[Engine, Mapping[Form, Expressions]]] = {
     "duckdb": _DUCKDB,
     "snowflake": _SNOWFLAKE,
 }
-_OWN_TEXT: Final[Mapping[Engine, str]] = {
+_CAST: Final[Mapping[Engine, str]] = {
     "postgres": "{c}::text",
     "duckdb": "CAST({c} AS VARCHAR)",
     "snowflake": "CAST({c} AS VARCHAR)",
@@ -120,80 +121,78 @@ _OWN_TEXT: Final[Mapping[Engine, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """A column of the source and its copy, and the form in which both are written."""
+class ColumnPair:
+    """A column of the source and its copy, with the form in which both are written."""
 
-    source: Column
-    copy: Column
+    source: CatalogColumn
+    copy: CatalogColumn
     form: Form
 
     @property
-    def fixed(self) -> bool:
-        """Whether no text of it can hold a comma, on either side."""
-        families = {self.source.family, self.copy.family}
-        return families <= (_FIXED | _FIXED_TOO)
+    def has_no_comma(self) -> bool:
+        """Whether the column's text can't hold a comma on either side."""
+        return {self.source.family, self.copy.family} <= _WITHOUT_COMMA
 
     def expression(self, engine: Engine, name: str, *, of_copy: bool) -> str:
-        """Return SQL for the canonical text of the column, whose quoted name is given."""
+        """Return SQL for the canonical text of the column with this quoted name."""
         family = (self.copy if of_copy else self.source).family
-        return written(engine, family, self.form).format(c=name)
+        return text_expression(engine, family, self.form).format(c=name)
 
 
-def pair(source: Column, copy: Column, engine: Engine) -> Pair:
-    """Return a pair of a column in Postgres and its copy in an engine."""
-    return Pair(source, copy, _form(source, copy, engine))
+def column_pair(source: CatalogColumn, copy: CatalogColumn, engine: Engine) -> ColumnPair:
+    """Return the pair of a column in Postgres and its copy in an engine."""
+    return ColumnPair(source, copy, _form(source, copy, engine))
 
 
-def written(engine: Engine, family: Family, form: Form) -> str:
-    """Return how an engine writes a family in a form, {c} standing for the column."""
-    return _WRITERS[engine].get(form, {}).get(family) or _OWN_TEXT[engine]
+def text_expression(engine: Engine, family: Family, form: Form) -> str:
+    """Return SQL by which an engine writes a family in a form, with {c} for the column."""
+    return _WRITERS[engine].get(form, {}).get(family) or _CAST[engine]
 
 
-def same(form: Form, source: str | None, copy: str | None) -> bool:
-    """Return whether two canonical texts, None for NULL, are one value."""
+def same_value(form: Form, source: str | None, copy: str | None) -> bool:
+    """Return whether two canonical texts, None for NULL, mean the same value."""
     if source == copy or source is None or copy is None:
         return source == copy
     if form in {"plain", "number"}:
-        return _amount(source) is not None and _amount(source) == _amount(copy)
+        amount = _amount(source)
+        return amount is not None and amount == _amount(copy)
     if form in {"instant", "clock"}:
-        return moment(source) == moment(copy)
+        return parse_time(source) == parse_time(copy)
     if form in JSON_FORMS:
-        return _by_value(source) is not None and _by_value(source) == _by_value(copy)
+        parsed = _parse_json(source)
+        return parsed is not None and parsed == _parse_json(copy)
     return form == "uuid" and source.lower() == copy.lower()
 
 
-def moment(text: str) -> datetime | str:
-    """Return the time that a canonical text says, in UTC; as text where Python has no such time."""
+def parse_time(text: str) -> datetime | str:
+    """Return a canonical text as a time in UTC, or as text if Python can't represent it."""
     fraction = re.search(r"\.\d{6}(\d+)", text)
     if fraction and fraction[1].strip("0"):
         return text.removesuffix("+00")
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
-        # DuckDB writes the era in another place.
+        # DuckDB writes the era before the time of day, Postgres after it.
         return re.sub(r"^(\S+) \(BC\)(.*)$", r"\1\2 BC", text.replace("+00", ""))
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def number(text: str) -> Decimal | None:
-    """Return the number that a canonical text says; None where it is none."""
-    try:
-        found = Decimal(text)
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() else None
+def parse_number(text: str) -> Decimal | None:
+    """Return a canonical text as a finite number; None if it is none."""
+    amount = _amount(text)
+    return amount if isinstance(amount, Decimal) and amount.is_finite() else None
 
 
 def _amount(text: str) -> Decimal | str | None:
-    """Return the number, infinity or NaN that a text says; as in a database one NaN is another."""
+    """Return a text as a number, infinity or NaN, which equals NaN as in a database."""
     try:
-        found = Decimal(text)
+        amount = Decimal(text)
     except InvalidOperation:
         return None
-    return "NaN" if found.is_nan() else found
+    return "NaN" if amount.is_nan() else amount
 
 
-def _form(source: Column, copy: Column, engine: Engine) -> Form:
+def _form(source: CatalogColumn, copy: CatalogColumn, engine: Engine) -> Form:
     family = source.family
     if family in {"integer", "numeric", "float"}:
         exact = {family, copy.family} <= {"integer", "numeric"}
@@ -212,47 +211,52 @@ def _form(source: Column, copy: Column, engine: Engine) -> Form:
 
 
 def json_difference(source: str, copy: str) -> tuple[str, str, str] | None:
-    """Return where two texts of JSON differ first, and what is there; None if one is not JSON.
+    """Return the path of the first difference of two JSON texts, and both values there.
 
-    The place is a path such as $.list[3].name.
+    A path is for example $.list[3].name. Returns None if a text is not JSON.
     """
-    ours, theirs = _by_value(source), _by_value(copy)
-    if ours is None or theirs is None:
+    parsed_source, parsed_copy = _parse_json(source), _parse_json(copy)
+    if parsed_source is None or parsed_copy is None:
         return None
-    path, both = "$", (ours[0], theirs[0])
-    while (step := _first_unequal(*both)) is not None:
-        key, *both_inside = step
-        named = isinstance(key, str) and key.isidentifier()
-        path += f".{key}" if named else f"[{json.dumps(key, ensure_ascii=False)}]"
-        both = tuple(both_inside)
-    return path, _json_text(both[0]), _json_text(both[1])
+    path = "$"
+    ours, theirs = parsed_source[0], parsed_copy[0]
+    while (step := _first_unequal(ours, theirs)) is not None:
+        key, ours, theirs = step
+        is_identifier = isinstance(key, str) and key.isidentifier()
+        path += f".{key}" if is_identifier else f"[{json.dumps(key, ensure_ascii=False)}]"
+    return path, _json_text(ours), _json_text(theirs)
 
 
-def _first_unequal(ours: Any, theirs: Any) -> tuple[str | int, Any, Any] | None:
-    """Return the first key of two objects, or place in two lists, with what differs there."""
+def _first_unequal(ours: object, theirs: object) -> tuple[str | int, object, object] | None:
+    """Return the first key of two objects, or index of two lists, with the two values there."""
     if isinstance(ours, list) and isinstance(theirs, list):
         ours, theirs = dict(enumerate(ours)), dict(enumerate(theirs))
     if not isinstance(ours, dict) or not isinstance(theirs, dict):
         return None
     for key in dict.fromkeys([*ours, *theirs]):
-        inside = ours.get(key, _ABSENT), theirs.get(key, _ABSENT)
-        if inside[0] != inside[1]:
-            return key, *inside
+        inner, other_inner = ours.get(key, _ABSENT), theirs.get(key, _ABSENT)
+        if inner != other_inner:
+            return key, inner, other_inner
     return None
 
 
-def _by_value(text: str) -> list[Any] | None:
-    """Return JSON, in a list, so that two texts of one value are equal; None if it is not JSON."""
+def _parse_json(text: str) -> list[object] | None:
+    """Return JSON in a list, so that texts of one value are equal; None if it is not JSON."""
     try:
         return [
-            json.loads(text, parse_float=_Number.of, parse_int=_Number.of, parse_constant=_refused)
+            json.loads(
+                text,
+                parse_float=_JsonNumber.parse,
+                parse_int=_JsonNumber.parse,
+                parse_constant=_refuse_constant,
+            )
         ]
     except (ValueError, RecursionError):
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Number:
+class _JsonNumber:
     """A number in JSON; 1.50 and 15e-1 are equal."""
 
     sign: int
@@ -261,28 +265,29 @@ class _Number:
     text: str = field(compare=False)
 
     @classmethod
-    def of(cls, text: str) -> "_Number":
+    def parse(cls, text: str) -> "_JsonNumber":
         sign, digits, exponent = Decimal(text).as_tuple()
         significant = "".join(map(str, digits)).lstrip("0")
-        kept = significant.rstrip("0")
-        if not kept:
+        mantissa = significant.rstrip("0")
+        if not mantissa:
             return cls(0, "", 0, text)
-        return cls(sign, kept, int(exponent) + len(significant) - len(kept), text)
+        return cls(sign, mantissa, int(exponent) + len(significant) - len(mantissa), text)
 
 
-def _json_text(value: Any) -> str:
-    """Return a part of JSON as text, its numbers as they were written."""
-    if value is _ABSENT:
+def _json_text(part: object) -> str:
+    """Return a part of JSON as text, with numbers in their original notation."""
+    if part is _ABSENT:
         return "absent"
-    if isinstance(value, _Number):
-        return value.text
-    if isinstance(value, dict):
-        inside = (f"{json.dumps(k, ensure_ascii=False)}: {_json_text(v)}" for k, v in value.items())
-        return f"{{{', '.join(inside)}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_json_text, value))}]"
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(part, _JsonNumber):
+        return part.text
+    if isinstance(part, dict):
+        pairs = (f"{json.dumps(k, ensure_ascii=False)}: {_json_text(v)}" for k, v in part.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(part, list):
+        return f"[{', '.join(map(_json_text, part))}]"
+    return json.dumps(part, ensure_ascii=False)
 
 
-def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is not JSON")
+def _refuse_constant(constant: str) -> None:
+    """Refuse NaN and infinities, which Python's parser accepts."""
+    raise ValueError(f"{constant} is not JSON")

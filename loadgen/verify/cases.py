@@ -1,7 +1,6 @@
-"""What became of each hard case in a copy: right, wrong or not tried, and what was to be expected.
+"""Judges each hard case in a copy: right, wrong or not tried, and whether that was expected. Pure.
 
-A finding's row names its case, so each is attributed to one; a column that a case adds is that
-case's, in whatever row. Pure.
+A finding belongs to the case that its row names, or to the case that added its column.
 """
 
 import tomllib
@@ -18,7 +17,7 @@ from loadgen.tools.conventions import Reads
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a case should come to, by how a tool reads, and why."""
+    """The expected answer for a case, by how a tool reads, and the reason."""
 
     answers: Mapping[Reads, Answer]
     because: str
@@ -26,16 +25,16 @@ class Expectation:
 
 @dataclass(slots=True)
 class CaseFindings:
-    """What was found of one case; findings of one row come one after the other."""
+    """The findings of one case, counted by row; those of one row are added in succession."""
 
     rows: int = 0
-    late: int = 0  # rows of which nothing proves that they are due
+    late: int = 0  # rows that are not proven to be due
     lossy_only: bool = True
     first: CaseExample | None = None
     _last_key: str = field(default="")
 
     def add(self, finding: Finding) -> None:
-        """Count its row, once."""
+        """Count the finding's row once."""
         is_new, self._last_key = finding.key != self._last_key, finding.key
         if finding.late:
             self.late += is_new
@@ -47,31 +46,32 @@ class CaseFindings:
 
 @cache
 def expectations() -> Mapping[str, Expectation]:
-    """Return what to expect, by case; hard_cases.toml has it."""
+    """Return the expectations of hard_cases.toml by case."""
     text = files("loadgen.verify").joinpath("hard_cases.toml").read_text(encoding="utf-8")
     return {
-        name: Expectation({way: one[way] for way in get_args(Reads)}, one["because"])
-        for name, one in tomllib.loads(text).items()
+        name: Expectation({reads: entry[reads] for reads in get_args(Reads)}, entry["because"])
+        for name, entry in tomllib.loads(text).items()
     }
 
 
-def judged_cases(
+def judge_cases(
     tried: Mapping[str, int],
-    found: Mapping[str, CaseFindings] | None,
+    findings: Mapping[str, CaseFindings] | None,
     reads: Reads | None,
     lacking: Sequence[str] = (),
     *,
     settled: bool = True,
 ) -> dict[str, CaseOutcome]:
-    """Return each case's outcome: `tried` are its rows; `found` is None where none was compared.
+    """Return each case's outcome from its `tried` rows and its findings.
 
-    Of the cases `lacking` the copy has not the column.
+    `findings` are None if the table was not compared. The copy lacks the columns of the cases
+    `lacking`.
     """
     return {
         name: replace(
-            _judged(
+            _judge_case(
                 tried.get(name, 0),
-                None if found is None else found.get(name, CaseFindings()),
+                None if findings is None else findings.get(name, CaseFindings()),
                 expectations()[name].answers[reads] if reads else None,
                 lacks=name in lacking,
             ),
@@ -81,21 +81,21 @@ def judged_cases(
     }
 
 
-def _judged(
-    tried: int, found: CaseFindings | None, expected: Answer | None, *, lacks: bool
+def _judge_case(
+    tried: int, findings: CaseFindings | None, expected: Answer | None, *, lacks: bool
 ) -> CaseOutcome:
-    if found is None:
+    if findings is None:
         return CaseOutcome("not checked" if tried else "not tried", expected=expected)
     if lacks and tried:
-        return CaseOutcome("wrong", tried, tried, found.first, expected)
-    if found.rows:
-        verdict: CaseVerdict = "lossy" if found.lossy_only else "wrong"
-        # Also a row that waits for its turn may be wrong: it was not counted as tried.
-        return CaseOutcome(
-            verdict, max(tried, found.rows), found.rows, found.first, expected, found.late
-        )
-    if found.late:
-        return CaseOutcome("late", max(tried, found.late), expected=expected, late=found.late)
+        return CaseOutcome("wrong", tried, tried, findings.first, expected)
+    if findings.rows:
+        verdict: CaseVerdict = "lossy" if findings.lossy_only else "wrong"
+        # A row may be wrong before its case has happened, when it is not counted as tried.
+        checked = max(tried, findings.rows)
+        return CaseOutcome(verdict, checked, findings.rows, findings.first, expected, findings.late)
+    if findings.late:
+        checked = max(tried, findings.late)
+        return CaseOutcome("late", checked, expected=expected, late=findings.late)
     return CaseOutcome("right" if tried else "not tried", tried, expected=expected)
 
 
@@ -103,7 +103,7 @@ _CONFIRM: Final = "confirm by --drain"
 _LACKS: Final = "the copy lacks its column"
 
 
-def said(case: CaseOutcome) -> str:
+def case_text(case: CaseOutcome) -> str:
     """Return a case's verdict in words: wrong (3 of 12), as expected."""
     if case.verdict in {"not tried", "not checked"}:
         return case.verdict
@@ -119,7 +119,7 @@ def said(case: CaseOutcome) -> str:
     return f"{verdict}, {'NOT EXPECTED' if case.settled else _CONFIRM}"
 
 
-def example(case: CaseOutcome) -> str:
+def case_example(case: CaseOutcome) -> str:
     """Return the first thing that is wrong with a case: its key, kind and column."""
     if case.example is None:
         return _LACKS if case.verdict == "wrong" else ""

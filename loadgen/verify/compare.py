@@ -1,10 +1,9 @@
-"""One table: checksums by range on both sides, ranges that differ cut again, rows, findings.
+"""Compares one table: checksums of ranges on both sides, digests of ranges that differ, then rows.
 
-Nothing is held that grows with the table: a few segments' checksums, some thousand digests, and the
-keys that are looked at a second time. While a load writes, a difference counts only where it
-outlives a second look, `lag` seconds later, with the source's row unchanged in between: what was
-touched meanwhile, or has arrived, is in flight. Where markers tell what the copy must hold (its
-horizon), a difference that outlives the look but is not proven to be due is late.
+Memory does not grow with the table: it holds the checksums of a few segments, some thousand digests
+and the keys of the second look. While a load writes, a difference counts only if a second look,
+`lag` seconds later, still finds it and the source's row has not changed; otherwise the row is in
+flight. If markers give the copy a horizon, a difference that is not proven due by it is late.
 """
 
 import time
@@ -16,20 +15,20 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from loadgen.record.verify import Finding
-from loadgen.verify.canonical import same
-from loadgen.verify.findings import Known, judged
+from loadgen.verify.canonical import same_value
+from loadgen.verify.findings import TableContext, row_findings
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import (
     Bounds,
     Checksum,
     Range,
     differing,
-    joined,
+    join_neighbours,
     may_be_uneven,
+    must_split,
     piece_width,
     pieces,
     segments,
-    to_split,
     whole,
     width_for,
 )
@@ -37,92 +36,91 @@ from loadgen.verify.scan import Row
 
 _T = TypeVar("_T")
 _Checksums = Mapping[int, Checksum]  # of a segment's ranges, by number
-_AHEAD: Final = 2  # segments
-_LOOKED_AT: Final = 1000  # keys whose rows are held at once
-_SUSPECTS: Final = 100_000  # keys of a table that wait for their second look
+_PREFETCHED: Final = 2  # segments
+_ROWS_AT_ONCE: Final = 1000
+_MOST_SUSPECTS: Final = 100_000  # keys of a table that wait for their second look
 
 
 class TableSide(Protocol):
-    """What is asked of one side of a table; `scan.Side` does."""
+    """One side of a table, the source's or the copy's; `scan.SqlSide` implements it."""
 
     def bounds(self) -> Bounds:
-        """Return the lowest and highest key, and about how many rows there are."""
+        """Return the lowest and highest key, and the approximate number of rows."""
 
     def checksums(self, segment: Range, width: int) -> Mapping[int, Checksum]:
         """Return the checksum of each range of `width` keys, by its number."""
 
     def counts(self, part: Range, width: int) -> Mapping[int, int]:
-        """Return how many rows each piece of `width` keys has, by its number."""
+        """Return the number of rows of each piece of `width` keys, by its number."""
 
     def digests(self, part: Range) -> Mapping[int, Sequence[str]]:
         """Return the md5s of the rows of a range by key."""
 
     def rows(self, keys: Sequence[int]) -> Mapping[int, Sequence[Row]]:
-        """Return the rows of some keys."""
+        """Return the rows of these keys."""
 
     def rows_without_key(self) -> Sequence[Row]:
-        """Return some of the rows that have no key."""
+        """Return some of the rows without a key."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a table is; `tell` is called now and then."""
+    """The progress of a table's comparison; `on_change` is called now and then."""
 
-    tell: Callable[["Progress"], None] = lambda _: None
+    on_change: Callable[["Progress"], None] = lambda _: None
     rows: int = 0  # of the source, so far
     copy_rows: int = 0
-    share: float = 0.0  # of the range of keys that has been looked at
-    fetched: int = 0  # rows whose values were compared
-    suspects: int = 0  # of them, those that wait for their second look
+    share: float = 0.0  # of the range of keys
+    fetched: int = 0  # rows compared by value
+    suspects: int = 0  # fetched rows that wait for their second look
     in_flight: int = 0
 
 
 @dataclass(slots=True)
 class _Suspects:
-    """Keys that differed at the first look, with the marks that the source's rows had."""
+    """Keys that differed at the first look, with the marks of the source's rows then."""
 
     marks: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
     since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A segment of a table whose checksums both sides were asked for."""
+class TableSegment:
+    """A segment of a table, with the pending checksums of both sides."""
 
     table: str
-    segment: Range
+    keys: Range
     width: int  # keys in a range
     source: Future[_Checksums]
     copy: Future[_Checksums]
 
     def differing(self) -> list[Range]:
-        """Return the ranges that differ, once both have answered. Raises DestinationError."""
-        return differing(self.segment, self.width, self.source.result(), self.copy.result())
+        """Wait for both sides, and return the ranges that differ. Raises DestinationError."""
+        return differing(self.keys, self.width, self.source.result(), self.copy.result())
 
-    def drop(self) -> None:
-        """Do not ask any more, where that has not begun."""
+    def cancel(self) -> None:
+        """Cancel the queries that have not started."""
         self.source.cancel()
         self.copy.cancel()
 
 
 class Comparison:
-    """One table of one tool, its sides asked by the threads of `pool`.
+    """The comparison of one table of one tool, with queries in the threads of `pool`.
 
-    The second look comes `lag` seconds after the first; there is none if that is 0 and no horizon
-    is known.
+    The second look follows the first after `lag` seconds; without lag and horizon there is none.
     """
 
     def __init__(
         self,
         pair: TablePair,
         sides: tuple[TableSide, TableSide],
-        known: Known,
+        context: TableContext,
         pool: Executor,
         lag: float = 0.0,
     ) -> None:
         self._pair = pair
         self._source, self._copy = sides
-        self._known = known
+        self._context = context
         self._pool = pool
         self._lag = lag
         self._suspects = _Suspects()
@@ -130,153 +128,159 @@ class Comparison:
         self.progress = Progress()
 
     def begin(self) -> Iterator[Finding]:
-        """Ask which keys there are; yield the rows that have none. Raises DestinationError."""
+        """Query the bounds of both sides; yield findings for rows without a key.
+
+        Raises DestinationError.
+        """
         source, copy = self._source.bounds(), self._copy.bounds()
         self._everything = whole(source, copy)
         self.progress.copy_rows = copy.without_key
         rows = self._copy.rows_without_key() if copy.without_key else ()
         for number in range(copy.without_key):
             row = rows[number] if number < len(rows) else Row(None, None, ())
-            yield from judged(self._pair, None, (), (row,), self._known)
+            yield from row_findings(self._pair, None, (), (row,), self._context)
 
-    def parts(self) -> Iterator[Part]:
-        """Yield the table's segments; as one is taken, both sides are asked for its checksums.
+    def segments(self) -> Iterator[TableSegment]:
+        """Yield the table's segments; taking one starts the queries of its checksums.
 
         Raises DestinationError.
         """
         if self._everything is not None:
-            for piece in self._even(self._everything):
-                yield from self._asked(piece)
+            for piece in self._even_pieces(self._everything):
+                yield from self._submit_segments(piece)
 
-    def first_look(self, part: Part) -> Iterator[Finding]:
-        """Yield what is wrong in a part for sure. Raises DestinationError."""
-        unequal = part.differing()
-        self.progress.rows += sum(found.rows for found in part.source.result().values())
-        self.progress.copy_rows += sum(found.rows for found in part.copy.result().values())
-        for piece in joined(list(self._cut(unequal))):
-            yield from self._rows_of(piece)
-            self._looked_at(piece.high)
-        self._looked_at(part.segment.high)
-        self.progress.tell(self.progress)
+    def first_look(self, segment: TableSegment) -> Iterator[Finding]:
+        """Yield the findings of a segment that need no second look. Raises DestinationError."""
+        unequal = segment.differing()
+        self.progress.rows += sum(checksum.rows for checksum in segment.source.result().values())
+        self.progress.copy_rows += sum(checksum.rows for checksum in segment.copy.result().values())
+        for part in join_neighbours(list(self._split(unequal))):
+            yield from self._compare_digests(part)
+            self._set_share(part.high)
+        self._set_share(segment.keys.high)
+        self.progress.on_change(self.progress)
 
-    def _looked_at(self, key: int) -> None:
+    def _set_share(self, key: int) -> None:
+        """Note that the keys up to this one have been compared."""
         if self._everything is not None:
             self.progress.share = (key - self._everything.low + 1) / self._everything.keys
 
-    def _asked(self, part: Range) -> Iterator[Part]:
+    def _submit_segments(self, part: Range) -> Iterator[TableSegment]:
         width = width_for(part)
-        for segment in segments(part, width):
-            both = self._submitted(partial(_checksums, segment, width))
-            yield Part(self._pair.table, segment, width, *both)
+        for keys in segments(part, width):
+            checksums = self._submit(partial(_checksums, keys, width))
+            yield TableSegment(self._pair.table, keys, width, *checksums)
 
-    def _even(self, part: Range) -> Iterator[Range]:
-        """Yield pieces of which no range has most rows: else a key far off would make it so."""
+    def _even_pieces(self, part: Range) -> Iterator[Range]:
+        """Yield pieces with evenly spread keys.
+
+        Otherwise a single outlying key could stretch the ranges until one has most of the rows.
+        """
         if not may_be_uneven(part):
             yield part
             return
         width = piece_width(part)
-        source, copy = self._both(lambda side: side.counts(part, width))
+        source, copy = self._query_both(lambda side: side.counts(part, width))
         numbers = source.keys() | copy.keys()
-        found = pieces(part, {one: max(source.get(one, 0), copy.get(one, 0)) for one in numbers})
-        if found == [part]:
+        split = pieces(part, {n: max(source.get(n, 0), copy.get(n, 0)) for n in numbers})
+        if split == [part]:
             yield part
             return
-        for piece in found:
-            yield from self._even(piece)
+        for piece in split:
+            yield from self._even_pieces(piece)
 
-    def _both(self, ask: Callable[[TableSide], _T]) -> tuple[_T, _T]:
-        """Ask both sides at once."""
-        source, copy = self._submitted(ask)
+    def _query_both(self, query: Callable[[TableSide], _T]) -> tuple[_T, _T]:
+        """Query both sides at the same time."""
+        source, copy = self._submit(query)
         return source.result(), copy.result()
 
-    def _submitted(self, ask: Callable[[TableSide], _T]) -> tuple[Future[_T], Future[_T]]:
-        return self._pool.submit(ask, self._source), self._pool.submit(ask, self._copy)
+    def _submit(self, query: Callable[[TableSide], _T]) -> tuple[Future[_T], Future[_T]]:
+        return self._pool.submit(query, self._source), self._pool.submit(query, self._copy)
 
-    def _cut(self, ranges: Iterable[Range]) -> Iterator[Range]:
-        """Yield ranges that differ; of those with too many rows the pieces that do."""
+    def _split(self, ranges: Iterable[Range]) -> Iterator[Range]:
+        """Yield ranges that differ, those with too many rows split into smaller ones."""
         for unequal in ranges:
-            if not to_split(unequal):
+            if not must_split(unequal):
                 yield unequal
                 continue
-            for part in ahead(self._asked(unequal)):
-                yield from self._cut(part.differing())
+            for segment in prefetched(self._submit_segments(unequal)):
+                yield from self._split(segment.differing())
 
-    def _rows_of(self, part: Range) -> Iterator[Finding]:
-        """Yield what is wrong in a range: only rows whose digests differ are fetched."""
-        source, copy = self._both(lambda side: side.digests(part))
+    def _compare_digests(self, part: Range) -> Iterator[Finding]:
+        """Yield the findings of a range; only rows whose digests differ are fetched."""
+        source, copy = self._query_both(lambda side: side.digests(part))
         keys = sorted(source.keys() | copy.keys())
         unequal = [key for key in keys if source.get(key) != copy.get(key)]
         del source, copy
-        for start in range(0, len(unequal), _LOOKED_AT):
-            yield from self._first_look(unequal[start : start + _LOOKED_AT])
+        for start in range(0, len(unequal), _ROWS_AT_ONCE):
+            yield from self._compare_rows(unequal[start : start + _ROWS_AT_ONCE])
 
-    def _first_look(self, keys: Sequence[int]) -> Iterator[Finding]:
-        source, copy = self._both(lambda side: side.rows(keys))
+    def _compare_rows(self, keys: Sequence[int]) -> Iterator[Finding]:
+        """Yield the findings of these keys, or note them for the second look."""
+        source, copy = self._query_both(lambda side: side.rows(keys))
         self.progress.fetched += len(keys)
         for key in keys:
             ours, theirs = source.get(key, ()), copy.get(key, ())
-            if self._lag == 0 and self._known.horizon is None:
-                yield from judged(self._pair, key, ours, theirs, self._known)
+            if self._lag == 0 and self._context.horizon is None:
+                yield from row_findings(self._pair, key, ours, theirs, self._context)
             elif not _agree(self._pair, ours, theirs):
                 self._suspects.marks[key] = _marks(ours)
                 self._suspects.since = time.monotonic()
         self.progress.suspects = len(self._suspects.marks)
-        self.progress.tell(self.progress)
-        if len(self._suspects.marks) >= _SUSPECTS:
+        self.progress.on_change(self.progress)
+        if len(self._suspects.marks) >= _MOST_SUSPECTS:
             yield from self.second_look()
 
     def second_look(self) -> Iterator[Finding]:
-        """Wait until the last suspect has had its time; yield what is wrong with them.
+        """Wait until all suspects have had their lag; yield those that still differ.
 
-        To be called when all tables had their first look, so that they wait together. Raises
+        Call it after the first look at all tables, so that they wait together. Raises
         DestinationError.
         """
         suspects, self._suspects = self._suspects, _Suspects()
         if not suspects.marks:
             return
-        self.progress.tell(self.progress)
+        self.progress.on_change(self.progress)
         time.sleep(max(0.0, suspects.since + self._lag - time.monotonic()))
         keys = sorted(suspects.marks)
         self.progress.suspects = 0
-        for start in range(0, len(keys), _LOOKED_AT):
-            some = keys[start : start + _LOOKED_AT]
-            # The copy first: what the source has changed by then shows in its mark.
-            copy = self._copy.rows(some)
-            source = self._source.rows(some)
-            for key in some:
+        for start in range(0, len(keys), _ROWS_AT_ONCE):
+            batch = keys[start : start + _ROWS_AT_ONCE]
+            # The copy first, so that any later change at the source shows in the row's mark.
+            copy = self._copy.rows(batch)
+            source = self._source.rows(batch)
+            for key in batch:
                 ours, theirs = source.get(key, ()), copy.get(key, ())
                 if _marks(ours) != suspects.marks[key] or _agree(self._pair, ours, theirs):
                     self.progress.in_flight += 1
                     continue
-                differences = judged(self._pair, key, ours, theirs, self._known)
-                if self._is_due(ours):
-                    yield from differences
-                else:
-                    yield from (replace(difference, late=True) for difference in differences)
+                is_due = self._is_due(ours)
+                for finding in row_findings(self._pair, key, ours, theirs, self._context):
+                    yield finding if is_due else replace(finding, late=True)
 
     def _is_due(self, source: Sequence[Row]) -> bool:
-        """Return whether the copy must hold these rows by now; of no row nothing tells."""
-        horizon = self._known.horizon
+        """Return whether the copy must hold these rows by now; unproven if there are none."""
+        horizon = self._context.horizon
         if horizon is None:
             return True
         return bool(source) and all(int(row.mark or 0) < horizon for row in source)
 
 
-def ahead(parts: Iterable[_T]) -> Iterator[_T]:
-    """Yield parts, each when some more were taken, and so asked for.
+def prefetched(segments: Iterable[_T]) -> Iterator[_T]:
+    """Yield segments a few places late, so that their queries run ahead.
 
-    So the side that is through first does not wait for the other, nor a table for the one before.
+    So the faster side does not wait for the slower one, nor a table for the one before it.
     """
-    taken: deque[_T] = deque()
-    for part in parts:
-        taken.append(part)
-        if len(taken) > _AHEAD:
-            yield taken.popleft()
-    yield from taken
+    waiting: deque[_T] = deque()
+    for segment in segments:
+        waiting.append(segment)
+        if len(waiting) > _PREFETCHED:
+            yield waiting.popleft()
+    yield from waiting
 
 
-def _checksums(segment: Range, width: int, side: TableSide) -> _Checksums:
-    return side.checksums(segment, width)
+def _checksums(keys: Range, width: int, side: TableSide) -> _Checksums:
+    return side.checksums(keys, width)
 
 
 def _marks(rows: Sequence[Row]) -> tuple[str | None, ...]:
@@ -284,11 +288,11 @@ def _marks(rows: Sequence[Row]) -> tuple[str | None, ...]:
 
 
 def _agree(pair: TablePair, source: Sequence[Row], copy: Sequence[Row]) -> bool:
-    """Return whether both sides have the one same row, or none."""
+    """Return whether both sides have no row, or one row with the same values."""
     if len(source) != len(copy) or len(source) > 1:
         return False
     return all(
-        same(both.form, ours, theirs)
-        for one, other in zip(source, copy, strict=True)
-        for both, ours, theirs in zip(pair.columns, one.texts, other.texts, strict=True)
+        same_value(column.form, ours, theirs)
+        for source_row, copy_row in zip(source, copy, strict=True)
+        for column, ours, theirs in zip(pair.columns, source_row.texts, copy_row.texts, strict=True)
     )

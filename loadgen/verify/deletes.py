@@ -1,7 +1,7 @@
-"""Which rows are gone at the source for good, and which of them each verification still found.
+"""Rows that the run deleted, and which of them earlier verifications still found in a copy.
 
-A deleted row is resurrected where an earlier verification of the same run, begun after its delete,
-has not found it, and this one does: it was gone, and is there again. No clock is read. Pure.
+A deleted row is resurrected if an earlier verification after its delete did not find it, and this
+one does. No clock is involved. Pure.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ from loadgen.record.verify import LookedForDeletes
 
 @dataclass(frozen=True, slots=True)
 class Deletes:
-    """The deletes that the run's record holds, in its order, as a verification begins.
+    """The deletes in the run's record, in order, at the start of a verification.
 
-    Earlier ones of the same tool have looked for the first `looked_for` of them; of those they have
-    never found `never_gone` gone.
+    Earlier verifications of the tool have looked for the first `looked_for` rows, and each of them
+    found the rows with keys `never_gone`.
     """
 
     rows: tuple[DeletedRow, ...] = ()
@@ -25,26 +25,26 @@ class Deletes:
 
     @property
     def gone(self) -> frozenset[int]:
-        """The keys that an earlier verification has not found."""
+        """The keys that an earlier verification did not find."""
         return frozenset(row.key for row in self.rows[: self.looked_for]) - self.never_gone
 
     @property
     def keys(self) -> frozenset[int]:
-        """All keys that were deleted."""
+        """All deleted keys."""
         return frozenset(row.key for row in self.rows)
 
     def after(self, still_there: Iterable[int]) -> "Deletes":
-        """Return what the next verification has to know, where this one has found those keys."""
+        """Return the state for the next verification, if this one found those keys."""
         never_gone = frozenset(still_there) & self.keys - self.gone
         return Deletes(self.rows, len(self.rows), never_gone)
 
     def recorded(self) -> LookedForDeletes:
-        """Return what verify.json holds of it."""
+        """Return the entry of verify.json."""
         return LookedForDeletes(self.looked_for, tuple(sorted(self.never_gone)))
 
 
 def deletes_of(rows: Iterable[DeletedRow], before: LookedForDeletes | None) -> Deletes:
-    """Return the deletes of a record, with what verify.json says of one tool's checks before."""
+    """Return the deletes of a record, with the results of one tool's earlier verifications."""
     if before is None:
         return Deletes(tuple(rows))
     return Deletes(tuple(rows), before.looked_for, frozenset(before.never_gone))

@@ -1,10 +1,9 @@
-"""Brings a moving source to rest before it is compared: pause, two sentinels, go on.
+"""Drains a load before its copies are compared: pause it, wait for two sentinels, resume it.
 
-The load is paused through its control door. A sentinel, the next marker of the run, is then the
-last thing written. A copy that shows it holds its table as of then; other tables may have been read
-earlier in the same round, or come later. So a second sentinel is written once the first was seen:
-it comes with a later round, and by then the round that brought the first has ended. Only what was
-paused here is resumed.
+After the pause the run's next marker, the sentinel, is the last write. A copy that shows it is
+up to date in the markers' table, but the tool may have read other tables earlier in the same round.
+So a second sentinel is written once the first has been seen: when that arrives, the round of the
+first has ended. The load is resumed only if it was paused here.
 """
 
 import time
@@ -22,37 +21,32 @@ from loadgen.source.limits import first_write
 from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import plain_errors
-from loadgen.tools.readers.marker_probe import Destination
+from loadgen.tools.readers.marker_probe import MarkerDestination
 
 REASON: Final = "verify --drain"
 
-_LAST_WRITES: Final = 60.0  # seconds for what was sent before the pause
-_PAUSE: Final = 0.2  # seconds between two looks at the load
-_TRIES: Final = 10  # where a watch writes markers too, it may be first
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Where a load's control API would be, and whether one holds the source's lock."""
-
-    control: LoadControl
-    runs: bool
+_LAST_WRITES: Final = 60.0  # seconds for writes that were sent before the pause
+_POLL_SECONDS: Final = 0.2
+_ATTEMPTS: Final = 10  # a watch may write a marker of the same sequence first
 
 
 @contextmanager
-def rested(load: Load, say: Callable[[str], None]) -> Iterator[None]:
-    """Keep the load paused within. Raises DoorError, SourceError."""
-    paused = load.runs and _pause(load.control)
+def paused_load(control: LoadControl, report: Callable[[str], None]) -> Iterator[None]:
+    """Pause a running load for the duration of the block. Raises ControlError."""
+    pauses = control.ask("rates").get("state") == "running"
+    if pauses:
+        control.ask("pause", {"reason": REASON, "by": "verify"})
     try:
-        if paused:
-            say(f"the load at {load.control.url} is paused")
-        if load.runs:
-            _settle(load.control)
+        if pauses:
+            report(f"the load at {control.url} is paused")
+        _wait_for_last_writes(control)
         yield
     finally:
-        if paused and _is_ours(load.control):
-            load.control.ask("resume", {"by": "verify"})
-            say("the load goes on")
+        if pauses:
+            load = control.ask("rates")
+            if load.get("state") == "paused" and load.get("reason") == REASON:
+                control.ask("resume", {"by": "verify"})
+                report("the load is resumed")
 
 
 def write_sentinel(conn: psycopg.Connection[Any]) -> tuple[str, int]:
@@ -60,49 +54,49 @@ def write_sentinel(conn: psycopg.Connection[Any]) -> tuple[str, int]:
     run_id = current_run(conn)
     if run_id is None:
         raise SourceError(
-            "--drain needs a run, whose id its sentinel carries: this database has seen none; "
-            "verify without --drain, or run `locust` first"
+            "--drain needs a run, but this database has seen none: verify without --drain, or run "
+            "`locust` first"
         )
     with plain_errors("writing the sentinel"), first_write(conn, "writing the sentinel"):
         last = 0
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             last = max((m.sequence for m in find_markers(conn, run_id, last)), default=last)
             if write_marker(conn, run_id, last + 1, datetime.now(UTC)):
                 return run_id, last + 1
-    raise SourceError("the sentinel could not be written: another load has begun a run; try again")
+    raise SourceError("the sentinel could not be written: another run has started; try again")
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """A copy that has to show two sentinels, one after the other, before the deadline."""
+class _PendingCopy:
+    """A copy that has to show two sentinels in turn before the deadline."""
 
-    probe: Destination
+    probe: MarkerDestination
     deadline: float
     run_id: str
-    sequence: int  # of the sentinel that it has to show next
+    sequence: int  # of the sentinel to show next
     is_second: bool = False
 
-    def shows_it(self) -> bool:
+    def shows_sentinel(self) -> bool:
         try:
             return (self.probe.newest_marker(self.run_id) or 0) >= self.sequence
-        except DestinationError:  # asked again; the comparison says why
+        except DestinationError:  # tried again; the comparison reports the error
             return False
 
 
 def wait_for_sentinels(
-    copies: Iterable[tuple[Destination, float]], write: Callable[[], tuple[str, int]]
+    copies: Iterable[tuple[MarkerDestination, float]], write: Callable[[], tuple[str, int]]
 ) -> list[str]:
-    """Return the names of the copies that did not show two sentinels in their seconds.
+    """Return the names of the copies that did not show two sentinels within their time limits.
 
-    `write` writes a sentinel and returns the run's id and its sequence. Each copy gets its second
-    one when it has shown the first, so a fast tool does not wait for a slow one.
+    `write` writes a sentinel and returns the run's id and the sequence. A copy gets its second
+    sentinel as soon as it has shown the first, so fast tools do not wait for slow ones.
     """
     run_id, sequence = write()
     now = time.monotonic()
-    waiting = [_Waiting(probe, now + seconds, run_id, sequence) for probe, seconds in copies]
+    waiting = [_PendingCopy(probe, now + seconds, run_id, sequence) for probe, seconds in copies]
     overdue: list[str] = []
     while waiting:
-        shown = [copy for copy in waiting if copy.shows_it()]
+        shown = [copy for copy in waiting if copy.shows_sentinel()]
         waiting = [copy for copy in waiting if copy not in shown or not copy.is_second]
         if first := [copy for copy in shown if not copy.is_second]:
             _, sequence = write()
@@ -117,28 +111,15 @@ def wait_for_sentinels(
     return overdue
 
 
-def _pause(control: LoadControl) -> bool:
-    """Pause a load that runs; False where there is nothing to pause."""
-    if control.ask("rates").get("state") != "running":
-        return False
-    control.ask("pause", {"reason": REASON, "by": "verify"})
-    return True
-
-
-def _settle(control: LoadControl) -> None:
-    """Wait for what the load had sent before. Raises DoorError where it does not end."""
+def _wait_for_last_writes(control: LoadControl) -> None:
+    """Wait until no write of the load is in flight. Raises ControlError after a minute."""
     deadline = time.monotonic() + _LAST_WRITES
     while time.monotonic() < deadline:
         operations = control.ask("rates").get("operations") or {}
-        if not any(now["in_flight"] for now in operations.values()):
+        if not any(counters["in_flight"] for counters in operations.values()):
             return
-        time.sleep(_PAUSE)
+        time.sleep(_POLL_SECONDS)
     raise ControlError(
-        f"the load at {control.url} still has writes under way {_LAST_WRITES:g} s after its pause: "
-        "look at the source, then verify again"
+        f"the load at {control.url} still has writes in flight {_LAST_WRITES:g} s after its pause: "
+        "check the source, then verify again"
     )
-
-
-def _is_ours(control: LoadControl) -> bool:
-    found = control.ask("rates")
-    return found.get("state") == "paused" and found.get("reason") == REASON

@@ -1,164 +1,180 @@
-"""What is wrong with a row, in one word: both sides of a key in, findings out. Pure.
+"""Finds the differences between both sides of a key, and names the kind of each. Pure.
 
-The kinds, and which comes first if several would fit, are those of `KINDS`.
+If several kinds fit, the first of `KINDS` counts.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
+from functools import partial
 from typing import Final
 from unicodedata import normalize
 
 from loadgen.record.verify import Finding, Kind
+from loadgen.text import plural
 from loadgen.tools.conventions import Lossy
-from loadgen.verify.canonical import JSON_FORMS, Form, Pair, json_difference, moment, number, same
+from loadgen.verify.canonical import (
+    JSON_FORMS,
+    ColumnPair,
+    Form,
+    json_difference,
+    parse_number,
+    parse_time,
+    same_value,
+)
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.scan import Row
 
-KEPT: Final = 100  # findings shown of a table and kind; all are counted
+STORED_FINDINGS: Final = 100  # findings shown of a table and kind; all are counted
 
-CASE: Final = "case_name"  # in which a row of hard_cases says what it is there for
-ADDED: Final = "added_later"  # the column of the case added_columns, in the rows of all cases
+CASE: Final = "case_name"  # column of hard_cases with the case of each row
+ADDED: Final = "added_later"  # column of the case added_columns, in the rows of all cases
 
 _SHOWN: Final = 60  # characters of a value
-_BEFORE: Final = 16  # of them, those before the first difference
-_UNITS: Final = {"milliseconds": timedelta(milliseconds=1), "seconds": timedelta(seconds=1)}
+_BEFORE: Final = 16  # characters shown before the first difference
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a table beside its rows."""
+class TableContext:
+    """Facts about a table that decide the kind of a finding."""
 
-    last_key: int | None = None  # the highest that the source has given out
-    gone: frozenset[int] = frozenset()  # deleted, and not here when it was verified before
-    since: datetime | None = None  # the run's begin by the source; None if all rows may be its own
+    last_key: int | None = None  # the highest that the source's sequence has returned
+    gone: frozenset[int] = frozenset()  # deleted, and not found by an earlier verification
+    since: datetime | None = None  # the run's start by the source's clock; None if unknown
     deleted: frozenset[int] = frozenset()  # by the run's hard cases
-    horizon: int | None = None  # what transactions with a lower id wrote must be in the copy
+    horizon: int | None = None  # the copy must hold the changes of transactions below this id
     lossy: Sequence[Lossy] = ()
     masked: bool = False
 
 
 @dataclass(slots=True)
-class Tally:
-    """Findings of a tool: all counted, some kept."""
+class FindingTally:
+    """The number of a tool's findings by kind, and the first of each table and kind."""
 
     totals: Counter[Kind] = field(default_factory=Counter)
-    kept: list[Finding] = field(default_factory=list)
-    _of: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+    _counts: Counter[tuple[str, Kind]] = field(default_factory=Counter)
 
     def add(self, finding: Finding) -> None:
-        """Count one, and keep it while there are few of its table and kind."""
+        """Count a finding, and store it if there are few of its table and kind."""
         self.totals[finding.kind] += 1
-        self._of[finding.table, finding.kind] += 1
-        if self._of[finding.table, finding.kind] <= KEPT:
-            self.kept.append(finding)
+        self._counts[finding.table, finding.kind] += 1
+        if self._counts[finding.table, finding.kind] <= STORED_FINDINGS:
+            self.findings.append(finding)
 
-    def merge(self, other: "Tally") -> None:
-        """Count another's findings too."""
+    def merge(self, other: "FindingTally") -> None:
+        """Add another tally's findings."""
         self.totals.update(other.totals)
-        self.kept += other.kept
+        self.findings += other.findings
 
 
-def judged(
-    pair: TablePair, key: int | None, source: Sequence[Row], copy: Sequence[Row], known: Known
+def row_findings(
+    pair: TablePair,
+    key: int | None,
+    source: Sequence[Row],
+    copy: Sequence[Row],
+    context: TableContext,
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the rows of one key; nothing where they agree."""
-    at = _At(pair, key, known, _case(pair, key, source, copy, known))
+    """Yield the findings of one key's rows; none if both sides agree."""
+    place = _FindingPlace(pair, key, context, _case(pair, key, source, copy, context))
     if len(copy) > 1:
-        yield at.row("duplicate", f"{_rows(len(source))}", f"{_rows(len(copy))}")
+        yield place.row_finding("duplicate", plural(len(source), "row"), plural(len(copy), "row"))
     elif source and not copy:
-        yield at.row("missing", "there", None)
+        yield place.row_finding("missing", "there", None)
     elif copy and not source:
-        yield at.row(_kind_of_surplus(key, known), None, "there")
+        yield place.row_finding(_surplus_kind(key, context), None, "there")
     elif source and copy:
-        yield from _compared(at, source[0], copy[0])
+        yield from _value_findings(place, source[0], copy[0])
 
 
 @dataclass(frozen=True, slots=True)
-class _At:
-    """The place of a finding."""
+class _FindingPlace:
+    """The table, key and hard case of a finding."""
 
     pair: TablePair
     key: int | None
-    known: Known
+    context: TableContext
     case: str | None
 
-    def row(self, kind: Kind, source: str | None, copy: str | None) -> Finding:
+    def row_finding(self, kind: Kind, source: str | None, copy: str | None) -> Finding:
         return Finding(self.pair.table, str(self.key), None, kind, source, copy, self.case)
 
-    def column(self, kind: Kind, both: Pair, source: str | None, copy: str | None) -> Finding:
-        if self.known.masked and both.form in {"text", *JSON_FORMS}:
+    def column_finding(
+        self, kind: Kind, pair: ColumnPair, source: str | None, copy: str | None
+    ) -> Finding:
+        if self.context.masked and pair.form in {"text", *JSON_FORMS}:
             shown = masked(source), masked(copy)
         else:
-            shown = contrasted(both.form, source, copy)
-        name = both.source.name
+            shown = contrast(pair.form, source, copy)
+        name = pair.source.name
         case = "added_columns" if self.case and name == ADDED else self.case
         return Finding(self.pair.table, str(self.key), name, kind, *shown, case)
 
 
-def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"
-
-
-def _kind_of_surplus(key: int | None, known: Known) -> Kind:
-    """Say what a row is that the source does not have (any more)."""
-    if key in known.gone:
+def _surplus_kind(key: int | None, context: TableContext) -> Kind:
+    """Return the kind of a row that the source lacks."""
+    if key in context.gone:
         return "resurrected"
-    given_out = key is not None and known.last_key is not None and 0 < key <= known.last_key
-    return "not_deleted" if given_out else "extra"
+    existed = key is not None and context.last_key is not None and 0 < key <= context.last_key
+    return "not_deleted" if existed else "extra"
 
 
 def _case(
-    pair: TablePair, key: int | None, source: Sequence[Row], copy: Sequence[Row], known: Known
+    pair: TablePair,
+    key: int | None,
+    source: Sequence[Row],
+    copy: Sequence[Row],
+    context: TableContext,
 ) -> str | None:
-    """Return the hard case that a key's rows are there for, by the source where it has a row.
+    """Return the hard case of a key's rows, from the source's row if there is one.
 
-    None for rows that an earlier run has left.
+    None for rows of an earlier run.
     """
     position = pair.position(CASE)
     rows = source or copy
-    if position is None or not rows or not _is_of_run(pair, key, source, known):
+    if position is None or not rows or not _is_of_run(pair, key, source, context):
         return None
     return rows[0].texts[position]
 
 
-def _is_of_run(pair: TablePair, key: int | None, source: Sequence[Row], known: Known) -> bool:
-    """Tell whether the run has written a key last, or deleted it; yes if nothing tells."""
+def _is_of_run(
+    pair: TablePair, key: int | None, source: Sequence[Row], context: TableContext
+) -> bool:
+    """Return whether the run was the last to write or delete a key; True if that is unknown."""
     updated = pair.position("updated_at")
-    if known.since is None or (source and updated is None):
+    if context.since is None or (source and updated is None):
         return True
     if not source or updated is None:
-        return key in known.deleted
-    at = moment(source[0].texts[updated] or "")
-    return not isinstance(at, datetime) or at >= known.since
+        return key in context.deleted
+    updated_at = parse_time(source[0].texts[updated] or "")
+    return not isinstance(updated_at, datetime) or updated_at >= context.since
 
 
-def _compared(at: _At, source: Row, copy: Row) -> Iterator[Finding]:
+def _value_findings(place: _FindingPlace, source: Row, copy: Row) -> Iterator[Finding]:
     differing = [
-        (both, ours, theirs)
-        for both, ours, theirs in zip(at.pair.columns, source.texts, copy.texts, strict=True)
-        if not same(both.form, ours, theirs)
+        (column, ours, theirs)
+        for column, ours, theirs in zip(place.pair.columns, source.texts, copy.texts, strict=True)
+        if not same_value(column.form, ours, theirs)
     ]
-    if differing and _is_stale(at.pair, source, copy):
-        version = at.pair.position("version")
-        assert version is not None  # noqa: S101 - or it would not be stale
-        both = at.pair.columns[version]
-        yield at.column("stale", both, source.texts[version], copy.texts[version])
+    if differing and _is_stale(place.pair, source, copy):
+        version = place.pair.position("version")
+        assert version is not None  # noqa: S101 - otherwise it would not be stale
+        column = place.pair.columns[version]
+        yield place.column_finding("stale", column, source.texts[version], copy.texts[version])
         return
-    for both, ours, theirs in differing:
-        lossy = any(_explains(loss, both, ours, theirs) for loss in at.known.lossy)
-        yield at.column("lossy" if lossy else "differs", both, ours, theirs)
+    for column, ours, theirs in differing:
+        lossy = any(_explains(loss, column, ours, theirs) for loss in place.context.lossy)
+        yield place.column_finding("lossy" if lossy else "differs", column, ours, theirs)
 
 
 def _is_stale(pair: TablePair, source: Row, copy: Row) -> bool:
-    """Tell whether the copy is how the row was: of a lower version, and of an earlier time."""
+    """Return whether the copy has an earlier state: a lower version and an earlier time."""
     version, updated = pair.position("version"), pair.position("updated_at")
     if version is None or updated is None:
         return False
-    ours, theirs = (number(row.texts[version] or "") for row in (source, copy))
-    now, then = (moment(row.texts[updated] or "") for row in (source, copy))
+    ours, theirs = (parse_number(row.texts[version] or "") for row in (source, copy))
+    now, then = (parse_time(row.texts[updated] or "") for row in (source, copy))
     return (
         ours is not None
         and theirs is not None
@@ -169,41 +185,39 @@ def _is_stale(pair: TablePair, source: Row, copy: Row) -> bool:
     )
 
 
-def _explains(loss: Lossy, both: Pair, source: str | None, copy: str | None) -> bool:
-    """Tell whether what the tool is known to lose is all that differs."""
+def _explains(loss: Lossy, pair: ColumnPair, source: str | None, copy: str | None) -> bool:
+    """Return whether the known loss explains the whole difference."""
     if source is None or copy is None:
         return False
-    if (loss.source, loss.destination) != (both.source.family, both.copy.family):
+    if (loss.source, loss.destination) != (pair.source.family, pair.copy.family):
         return False
-    return _KEEPS[loss.keeps](source, copy)
+    return _SAME_WITHIN[loss.keeps](source, copy)
 
 
-def _as_float(source: str, copy: str) -> bool:
-    numbers = (number(source), number(copy))
-    return all(isinstance(one, Decimal) for one in numbers) and float(source) == float(copy)
+def _same_float(source: str, copy: str) -> bool:
+    ours, theirs = parse_number(source), parse_number(copy)
+    return ours is not None and theirs is not None and float(source) == float(copy)
 
 
-def _within(unit: str) -> Callable[[str, str], bool]:
-    def close(source: str, copy: str) -> bool:
-        ours, theirs = moment(source), moment(copy)
-        if not isinstance(ours, datetime) or not isinstance(theirs, datetime):
-            return False
-        return abs(ours - theirs) < _UNITS[unit]
-
-    return close
+def _same_time(unit: timedelta, source: str, copy: str) -> bool:
+    ours, theirs = parse_time(source), parse_time(copy)
+    if not isinstance(ours, datetime) or not isinstance(theirs, datetime):
+        return False
+    return abs(ours - theirs) < unit
 
 
-_KEEPS: Final[Mapping[str, Callable[[str, str], bool]]] = {
-    "float": _as_float,
-    **{unit: _within(unit) for unit in _UNITS},
+_SAME_WITHIN: Final[Mapping[str, Callable[[str, str], bool]]] = {
+    "float": _same_float,
+    "milliseconds": partial(_same_time, timedelta(milliseconds=1)),
+    "seconds": partial(_same_time, timedelta(seconds=1)),
 }
 
 
-def contrasted(form: Form, source: str | None, copy: str | None) -> tuple[str | None, str | None]:
-    """Return two values that differ so that a line has room for them, and shows how they differ.
+def contrast(form: Form, source: str | None, copy: str | None) -> tuple[str | None, str | None]:
+    """Return two values that differ, shortened to the part that shows the difference.
 
-    Of long ones that is the part from the first difference on, and its place: of JSON a path, of
-    bytes the byte. If they still look alike, what can't be seen is escaped.
+    Long values are cut around the first difference, with its position: a path in JSON, a byte in
+    binary. If the parts still look alike, invisible characters are escaped.
     """
     if source is None or copy is None:
         return shortened(source), shortened(copy)
@@ -216,16 +230,17 @@ def contrasted(form: Form, source: str | None, copy: str | None) -> tuple[str | 
         start -= start % 2
     low = max(0, start - _BEFORE)
     parts = [text[low : low + _SHOWN] for text in (source, copy)]
-    if _looks(parts[0]) == _looks(parts[1]):
+    if _visible(parts[0]) == _visible(parts[1]):
         parts = [ascii(part) for part in parts]
-    both = [
+    shown = [
         f"{'…' if low else ''}{part}{'…' if low + _SHOWN < len(text) else ''}"
-        + (_place(form, start, len(text)) if longest > _SHOWN else "")
+        + (_position(form, start, len(text)) if longest > _SHOWN else "")
         for part, text in zip(parts, (source, copy), strict=True)
     ]
     if path:
-        both = [f"{path if len(path) <= _SHOWN else f'…{path[-_SHOWN:]}'}: {part}" for part in both]
-    ours, theirs = both
+        place = path if len(path) <= _SHOWN else f"…{path[-_SHOWN:]}"
+        shown = [f"{place}: {part}" for part in shown]
+    ours, theirs = shown
     return ours, theirs
 
 
@@ -234,26 +249,26 @@ def _first_difference(source: str, copy: str) -> int:
     return next((at for at, (ours, theirs) in pairs if ours != theirs), min(len(source), len(copy)))
 
 
-def _place(form: Form, start: int, length: int) -> str:
-    """Return where a shown part begins to differ, in words."""
+def _position(form: Form, start: int, length: int) -> str:
+    """Return the position of the first difference as text."""
     unit, width = ("byte", 2) if form == "hex" else ("character", 1)
     if start >= length:
         return f" (ends after {unit} {length // width})"
     return f" (from {unit} {start // width + 1} of {length // width})"
 
 
-def _looks(text: str) -> str:
-    """Return what a reader sees of a text."""
-    return "".join(one for one in normalize("NFC", text) if one.isprintable()).strip()
+def _visible(text: str) -> str:
+    """Return the visible part of a text."""
+    return "".join(char for char in normalize("NFC", text) if char.isprintable()).strip()
 
 
-def shortened(value: str | None) -> str | None:
-    """Return a value as a line has room for it."""
-    if value is None or len(value) <= _SHOWN:
-        return value
-    return f"{value[:_SHOWN]}… ({len(value)} characters)"
+def shortened(text: str | None) -> str | None:
+    """Return a value shortened to fit on a line."""
+    if text is None or len(text) <= _SHOWN:
+        return text
+    return f"{text[:_SHOWN]}… ({len(text)} characters)"
 
 
-def masked(value: str | None) -> str | None:
-    """Return no more of a value than how long it is."""
-    return None if value is None else f"*** ({len(value)} characters)"
+def masked(text: str | None) -> str | None:
+    """Return only the length of a value."""
+    return None if text is None else f"*** ({len(text)} characters)"

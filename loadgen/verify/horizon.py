@@ -1,7 +1,7 @@
-"""What markers prove of a copy: which transactions it must hold, and whether it is overdue. Pure.
+"""The horizon of a copy: which transactions it must hold by its markers. Pure.
 
-A marker stores the lowest id of the transactions that were open when it was written. All below had
-ended, so a copy that shows the marker must hold what they wrote.
+A marker stores the lowest id of the transactions that were open when it was written. All lower ones
+had ended, so a copy that shows the marker must hold their changes.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from loadgen.source.markers import Marker
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """What a copy must hold: all that transactions with an id below `xid` wrote; 0 is nothing.
+    """The copy must hold all changes of transactions below `xid`; 0 means none.
 
-    `lacking_seconds` is the age of the oldest marker that the copy lacks, None if it shows all;
-    `newest_seconds` that of the source's newest one.
+    `lacking_seconds` is the age of the oldest marker that the copy lacks, None if it shows all.
+    `newest_seconds` is the age of the source's newest marker.
     """
 
     xid: int
@@ -26,18 +26,17 @@ class Horizon:
 def horizon_of(
     markers: Sequence[Marker], shown: int, *, round_seconds: float, in_order: bool
 ) -> Horizon | None:
-    """Return what a copy must hold that shows the markers up to sequence `shown`.
+    """Return the horizon of a copy that shows the markers up to sequence `shown`.
 
-    None if no marker has a horizon. One marker proves the whole copy of a tool that carries
-    transactions `in_order`. Of one that goes table by table, the newest proves its own table only;
-    the others are proven by the marker before, and only if a whole round, from one look at a table
-    to the next, has its time in between.
+    None if no marker has a horizon. If the tool applies transactions `in_order`, the newest marker
+    proves all tables. If it copies table by table, that proves only the markers' table; the others
+    are proven by an earlier marker, at least a whole round of the tool older.
     """
-    known = [marker for marker in markers if marker.horizon is not None]
-    if not known:
+    usable = [marker for marker in markers if marker.horizon is not None]
+    if not usable:
         return None
-    lacking = [marker.age_seconds for marker in known if marker.sequence > shown]
-    proving = [marker for marker in known if marker.sequence <= shown]
+    lacking = [marker.age_seconds for marker in usable if marker.sequence > shown]
+    proving = [marker for marker in usable if marker.sequence <= shown]
     if proving and not in_order:
         *earlier, newest = proving
         old_enough = newest.age_seconds + round_seconds
@@ -45,5 +44,5 @@ def horizon_of(
     return Horizon(
         xid=max((marker.horizon or 0 for marker in proving), default=0),
         lacking_seconds=max(lacking, default=None),
-        newest_seconds=min(marker.age_seconds for marker in known),
+        newest_seconds=min(marker.age_seconds for marker in usable),
     )

@@ -1,18 +1,18 @@
-"""Which table and column of a copy belongs to which of the source's: catalogues and a convention.
+"""Maps the source's tables and columns to those of a copy, by the tool's landing convention.
 
-Pure: catalogues come in, what can be compared comes out, and a line on each thing that can't.
+Pure: it takes catalogues, and returns the pairs to compare and a line on each that is missing.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.tools.columns import Column, Engine, listed, literal, quoted
+from loadgen.tools.columns import CatalogColumn, Engine, first_few, literal, quoted
 from loadgen.tools.conventions import SOURCE_SCHEMA, Convention, Flag
-from loadgen.tools.readers.factory import missing_table
+from loadgen.tools.readers.factory import missing_table_problem
 from loadgen.tools.readers.reader import Tables
 from loadgen.tools.tools_file import Tool
-from loadgen.verify.canonical import Pair, pair
+from loadgen.verify.canonical import ColumnPair, column_pair
 
 KEY: Final = "id"
 
@@ -25,92 +25,97 @@ class TablePair:
     engine: Engine  # of the copy
     source_name: str  # quoted, with its schema
     copy_name: str
-    columns: tuple[Pair, ...]
-    live: str = "TRUE"  # which rows of the copy count, in SQL
+    columns: tuple[ColumnPair, ...]
+    live: str = "TRUE"  # SQL condition for the copy's rows that count
 
     @property
-    def alike(self) -> bool:
+    def same_types(self) -> bool:
         """Whether both sides are Postgres, with columns of the same types."""
-        types = [both.source.type == both.copy.type for both in self.columns]
-        return self.engine == "postgres" and all(types)
+        return self.engine == "postgres" and all(
+            column.source.type == column.copy.type for column in self.columns
+        )
 
     def position(self, column: str) -> int | None:
-        """Return where a column of the source is among the compared ones; None where it is not."""
-        names = [both.source.name for both in self.columns]
+        """Return the index of a source column among the compared ones; None if it is not there."""
+        names = [pair.source.name for pair in self.columns]
         return names.index(column) if column in names else None
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
-    """What of a copy can be compared, and what stands in the way of the rest."""
+class TableMapping:
+    """The tables that can be compared, and a line on each that can't."""
 
     pairs: tuple[TablePair, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-def mapped(tool: Tool, source: Tables, copy: Tables) -> Mapped:
-    """Return the pairs of a tool's tables, and a problem for each that is not there in full."""
+def map_tables(tool: Tool, source: Tables, copy: Tables) -> TableMapping:
+    """Return the pairs of a tool's tables, and a problem for each missing table or column."""
     pairs: list[TablePair] = []
     problems: list[str] = []
     for table, columns in source.items():
         name = tool.find_table(table, copy)
         if name is None:
-            problems.append(f"{table}: {missing_table(tool, table, copy)}")
+            problems.append(f"{table}: {missing_table_problem(tool, table, copy)}")
             continue
-        both = _pairs(tool, columns, copy[name])
-        missing = [one.name for one in columns if all(one is not p.source for p in both)]
+        column_pairs = _column_pairs(tool, columns, copy[name])
+        paired = {pair.source.name for pair in column_pairs}
+        missing = [column.name for column in columns if column.name not in paired]
         if missing:
-            problems.append(f"{table}: {_missing_columns(tool, missing, copy[name])}")
-        if both and KEY not in missing:
-            pairs.append(_table_pair(tool, table, both, copy[name], name))
-    return Mapped(tuple(pairs), tuple(problems))
+            problems.append(f"{table}: {_missing_columns_problem(tool, missing, copy[name])}")
+        if column_pairs and KEY not in missing:
+            pairs.append(
+                TablePair(
+                    table,
+                    tool.destination,
+                    quoted(SOURCE_SCHEMA, table),
+                    tool.quoted_name(name),
+                    tuple(column_pairs),
+                    " AND ".join(_live_conditions(tool.convention, copy[name])) or "TRUE",
+                )
+            )
+    return TableMapping(tuple(pairs), tuple(problems))
 
 
-def _missing_columns(tool: Tool, missing: list[str], copy: tuple[Column, ...]) -> str:
-    """Return what to say of columns that the copy lacks, and of those that differ in case."""
-    there = {column.name.lower(): column.name for column in copy}
-    other_case = [there[name.lower()] for name in missing if name.lower() in there]
+def _missing_columns_problem(
+    tool: Tool, missing: list[str], copy: tuple[CatalogColumn, ...]
+) -> str:
+    """Return a line on columns that the copy lacks, or has in another case."""
+    landed = {column.name.lower(): column.name for column in copy}
+    other_case = [landed[name.lower()] for name in missing if name.lower() in landed]
     wanted = [tool.convention.folded(name, folds_to=tool.folds_to) for name in missing]
     text = f"the copy has no column{'s' if len(missing) > 1 else ''} {', '.join(wanted)}"
     if KEY in missing:
-        text += ", which rows are told apart by"
+        text += ", the key of its rows"
     if other_case:
-        return f"{text}; there is {listed(other_case)}: set convention.case in [tools.{tool.name}]"
+        return (
+            f"{text}; there is {first_few(other_case)}: set convention.case in [tools.{tool.name}]"
+        )
     return f"{text}: the tool left it out"
 
 
-def _pairs(tool: Tool, source: tuple[Column, ...], copy: tuple[Column, ...]) -> list[Pair]:
+def _column_pairs(
+    tool: Tool, source: tuple[CatalogColumn, ...], copy: tuple[CatalogColumn, ...]
+) -> list[ColumnPair]:
     """Return the pairs in the source's order, the key first."""
-    there = {one.name: one for one in copy if not tool.convention.ignores(one.name)}
+    landed = {column.name: column for column in copy if not tool.convention.ignores(column.name)}
     ordered = sorted(source, key=lambda column: column.name != KEY)
-    names = [(column, tool.find_column(column.name, there)) for column in ordered]
-    return [pair(column, there[name], tool.destination) for column, name in names if name]
+    names = [(column, tool.find_column(column.name, landed)) for column in ordered]
+    return [column_pair(column, landed[name], tool.destination) for column, name in names if name]
 
 
-def _table_pair(
-    tool: Tool, table: str, both: list[Pair], copy: tuple[Column, ...], name: str
-) -> TablePair:
-    return TablePair(
-        table,
-        tool.destination,
-        quoted(SOURCE_SCHEMA, table),
-        tool.quoted_name(name),
-        tuple(both),
-        " AND ".join(_conditions(tool.convention, copy)) or "TRUE",
-    )
+def _live_conditions(convention: Convention, copy: tuple[CatalogColumn, ...]) -> Iterator[str]:
+    """Yield the conditions for a row of the copy to be current and not deleted."""
+    by_name = {column.name.lower(): column for column in reversed(copy)}
+    current, deleted = convention.current_row, convention.delete_marker
+    if current and (column := by_name.get(current.column.lower())):
+        yield _condition(current, column)
+    if convention.deletes == "soft" and deleted and (column := by_name.get(deleted.column.lower())):
+        yield f"NOT {_condition(deleted, column)}"
 
 
-def _conditions(convention: Convention, copy: tuple[Column, ...]) -> Iterator[str]:
-    """Yield what a row of the copy must fulfil to count as there now."""
-    if convention.current_row and (column := _named(copy, convention.current_row.column)):
-        yield _holds(convention.current_row, column)
-    if convention.deletes == "soft" and convention.delete_marker:
-        column = _named(copy, convention.delete_marker.column)
-        if column:
-            yield f"NOT {_holds(convention.delete_marker, column)}"
-
-
-def _holds(flag: Flag, column: Column) -> str:
+def _condition(flag: Flag, column: CatalogColumn) -> str:
+    """Return SQL for whether a column fulfils a flag; never NULL."""
     name = quoted(column.name)
     if isinstance(flag.equals, int) and column.family in {"integer", "numeric", "float"}:
         return f"coalesce({name} = {flag.equals}, FALSE)"
@@ -121,7 +126,3 @@ def _holds(flag: Flag, column: Column) -> str:
     if column.family == "boolean":
         return f"coalesce({name}, FALSE)"
     return f"(lower(coalesce(CAST({name} AS VARCHAR), '')) IN ('true', 't', '1'))"
-
-
-def _named(columns: tuple[Column, ...], name: str) -> Column | None:
-    return next((one for one in columns if one.name.lower() == name.lower()), None)

@@ -19,7 +19,7 @@ from loadgen.record.verify import (
     Verification,
 )
 from loadgen.verify.deletes import Deletes
-from loadgen.verify.findings import Tally
+from loadgen.verify.findings import FindingTally
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ToolOutcome:
     totals: Mapping[Kind, int] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     problems: Sequence[str] = ()
-    late: Tally = field(default_factory=Tally)
+    late: FindingTally = field(default_factory=FindingTally)
     unconverged_seconds: float | None = None  # how long the sentinel was waited for in vain
     overdue_seconds: float | None = (
         None  # the age of a marker that the copy lacks, if it is too old
@@ -58,13 +58,13 @@ class ToolOutcome:
 
     def overdue(self, seconds: float) -> "ToolOutcome":
         """Return it with what was late as findings, since the copy lacks a marker of that age."""
-        tally = Tally(Counter(self.totals), list(self.findings))
+        tally = FindingTally(Counter(self.totals), list(self.findings))
         tally.merge(self.late)
         return replace(
             self,
             totals=tally.totals,
-            findings=tally.kept,
-            late=Tally(),
+            findings=tally.findings,
+            late=FindingTally(),
             overdue_seconds=seconds,
         )
 

@@ -1,6 +1,6 @@
-"""A tool's copy against the source: doors, catalogues, then all tables; what fails is said.
+"""Compares a tool's copy with the source: catalogues first, then all tables.
 
-Nothing that is wrong with one table or one tool keeps the others from being checked.
+A table that can't be compared is a problem in the outcome, and does not stop the others.
 """
 
 import time
@@ -19,42 +19,42 @@ from loadgen.source.schema import HARD_CASES
 from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted
 from loadgen.tools.conventions import SOURCE_SCHEMA
-from loadgen.tools.readers.factory import located
+from loadgen.tools.readers.factory import resolve_schema
 from loadgen.tools.readers.reader import TableReader, Tables
 from loadgen.tools.tools_file import Tool
-from loadgen.verify.cases import CaseFindings, judged_cases
-from loadgen.verify.compare import Comparison, Part, Progress, ahead
+from loadgen.verify.cases import CaseFindings, judge_cases
+from loadgen.verify.compare import Comparison, Progress, TableSegment, prefetched
 from loadgen.verify.deletes import Deletes
-from loadgen.verify.findings import ADDED, Known, Tally
-from loadgen.verify.mapping import Mapped, TablePair, mapped
+from loadgen.verify.findings import ADDED, FindingTally, TableContext
+from loadgen.verify.mapping import TableMapping, TablePair, map_tables
 from loadgen.verify.outcome import ToolOutcome
-from loadgen.verify.scan import Side
+from loadgen.verify.scan import SqlSide
 
 _SQL: Final = statements("loadgen.verify", "source.sql")
-_AT_ONCE: Final = 2  # questions: one of each side, or two of that which has more to do
-Tell = Callable[[str, Progress], None]  # a table's name, and how far it is
+_CONCURRENT_QUERIES: Final = 2  # one of each side, or two of the slower one
+OnProgress = Callable[[str, Progress], None]  # called with a table's name and progress
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """How to verify: seconds until the second look while a load writes, and what to hide.
+class VerifyOptions:
+    """How to verify one tool.
 
-    The copy must hold what transactions below `horizon` wrote; None if no marker tells. `settled`:
-    the source rests and all was delivered, so that what differs will never come.
+    The copy must hold the changes of transactions below `horizon`, None without markers. It is
+    `settled` if the source rests and all has been delivered, so that no difference will disappear.
     """
 
-    lag: float = 0.0
+    lag: float = 0.0  # seconds until the second look
     horizon: int | None = None
     settled: bool = True
-    masked: bool = False
+    masked: bool = False  # hide texts and JSON
     deletes: Deletes = field(default_factory=Deletes)
-    since: datetime | None = None  # when the run began, by the source's clock; None if unknown
-    tell: Tell = lambda *_: None
+    since: datetime | None = None  # the run's start by the source's clock; None if unknown
+    on_progress: OnProgress = lambda *_: None
 
 
-def published(source: TableReader) -> Tables:
-    """Return the tables that a tool is to carry. Raises SourceError."""
-    names = [str(row[0]) for row in source.ask(_SQL["published"])]
+def published_tables(source: TableReader) -> Tables:
+    """Return the tables of the publication `loadgen`. Raises SourceError."""
+    names = [str(row[0]) for row in source.query(_SQL["published"])]
     tables = source.tables(SOURCE_SCHEMA)
     if not names:
         raise SourceError(
@@ -64,204 +64,190 @@ def published(source: TableReader) -> Tables:
     return {name: tables[name] for name in names if name in tables}
 
 
-def load_runs(source: TableReader) -> bool:
-    """Return whether a load writes to the source now, be it paused. Raises SourceError."""
-    ((runs,),) = source.ask(_SQL["load_runs"])
-    return bool(runs)
+def is_load_running(source: TableReader) -> bool:
+    """Return whether a load, running or paused, holds its lock. Raises SourceError."""
+    ((is_running,),) = source.query(_SQL["load_runs"])
+    return bool(is_running)
 
 
 @dataclass(slots=True)
-class _Found:
-    """What was found of a tool so far; `cases` is None until the hard cases' turn."""
+class _ToolFindings:
+    """The findings of a tool so far, and the problems that kept tables from being compared."""
 
-    settled: bool
-    tally: Tally = field(default_factory=Tally)
-    late: Tally = field(default_factory=Tally)
+    tally: FindingTally = field(default_factory=FindingTally)
+    late: FindingTally = field(default_factory=FindingTally)
     problems: list[str] = field(default_factory=list)
-    refused: set[str] = field(default_factory=set)  # tables whose copy can't be compared
-    cases: dict[str, CaseFindings] | None = None
-    still_there: set[int] = field(default_factory=set)  # of the hard cases' keys
+    failed: set[str] = field(default_factory=set)  # tables that could not be compared
+    cases: dict[str, CaseFindings] = field(default_factory=dict)
+    undeleted: set[int] = field(default_factory=set)  # keys of hard cases that the copy still has
 
     @contextmanager
-    def said(self, table: str) -> Iterator[None]:
-        """Note that a table's copy can't be compared, instead of raising."""
+    def errors_of(self, table: str) -> Iterator[None]:
+        """Record an error in a table's comparison instead of raising it."""
         try:
             yield
         except DestinationError as exc:
-            self.refused.add(table)
+            self.failed.add(table)
             self.problems.append(f"{table}: {exc}")
 
-    def take_in(self, findings: Iterable[Finding]) -> None:
+    def add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            self._add(finding)
-
-    def _add(self, finding: Finding) -> None:
-        (self.late if finding.late else self.tally).add(finding)
-        if finding.case is not None and self.cases is not None:
-            self.cases.setdefault(finding.case, CaseFindings()).add(finding)
-        if finding.table == HARD_CASES and finding.kind in {"not_deleted", "resurrected"}:
-            self.still_there.add(int(finding.key))
+            (self.late if finding.late else self.tally).add(finding)
+            if finding.case is not None:
+                self.cases.setdefault(finding.case, CaseFindings()).add(finding)
+            if finding.table == HARD_CASES and finding.kind in {"not_deleted", "resurrected"}:
+                self.undeleted.add(int(finding.key))
 
 
 def reconcile(
-    tool: Tool, source: TableReader, tables: Tables, copy: TableReader, asked: Asked
+    tool: Tool, source: TableReader, tables: Tables, copy: TableReader, options: VerifyOptions
 ) -> ToolOutcome:
-    """Return what is wrong with a tool's copy. Raises SourceError."""
-    began = time.monotonic()
-    found, clocks = _Found(asked.settled), {}
-    tried = _tried(source, tables, asked)
-    with ExitStack() as held:
-        held.enter_context(copy.reading())
-        pool = ThreadPoolExecutor(_AT_ONCE)
-        held.callback(pool.shutdown, cancel_futures=True)
+    """Compare a tool's copy with the source. Raises SourceError."""
+    started = time.monotonic()
+    findings, clocks = _ToolFindings(), {}
+    tried = _tried_cases(source, options) if HARD_CASES in tables else {}
+    with ExitStack() as stack:
+        stack.enter_context(copy.reading())
+        pool = ThreadPoolExecutor(_CONCURRENT_QUERIES)
+        stack.callback(pool.shutdown, cancel_futures=True)
         try:
-            clocks = _clocks(source, copy)
-            there = _mapped(tool, source, tables, copy)
+            clocks = _clock_offsets(source, copy)
+            mapping = _map_tables(tool, source, tables, copy)
         except DestinationError as exc:
-            there = Mapped(problems=(str(exc),))
-        found.problems += there.problems
-        begun: dict[str, Comparison] = {}
-        compare = partial(_comparison, tool, (source, copy), asked, pool)
-        for part in ahead(_parts(there.pairs, compare, begun, found)):
-            if part.table in found.refused:
-                part.drop()
+            mapping = TableMapping(problems=(str(exc),))
+        findings.problems += mapping.problems
+        comparisons: dict[str, Comparison] = {}
+        compare = partial(_comparison, tool, source, copy, options, pool)
+        for segment in prefetched(_segments(mapping.pairs, compare, comparisons, findings)):
+            if segment.table in findings.failed:
+                segment.cancel()
                 continue
-            with found.said(part.table):
-                found.take_in(begun[part.table].first_look(part))
-    done = _second_looks(begun, found)
-    compared = HARD_CASES in done
+            with findings.errors_of(segment.table):
+                findings.add(comparisons[segment.table].first_look(segment))
+    compared = _second_looks(comparisons, findings)
+    cases: dict[str, CaseOutcome] = {}
+    if HARD_CASES in tables:
+        cases = judge_cases(
+            tried,
+            findings.cases if HARD_CASES in compared else None,
+            tool.convention.reads,
+            ["added_columns"] if _lacks_added_column(mapping) else [],
+            settled=options.settled,
+        )
     return ToolOutcome(
-        done,
-        found.tally.totals,
-        found.tally.kept,
-        found.problems,
-        late=found.late,
-        seconds=time.monotonic() - began,
-        cases=_cases(tool, tables, there, found if compared else _Found(asked.settled), tried),
-        deletes=asked.deletes.after(found.still_there) if compared else None,
+        compared,
+        findings.tally.totals,
+        findings.tally.findings,
+        findings.problems,
+        late=findings.late,
+        seconds=time.monotonic() - started,
+        cases=cases,
+        deletes=options.deletes.after(findings.undeleted) if HARD_CASES in compared else None,
         clocks=clocks,
     )
 
 
-def _parts(
+def _segments(
     pairs: Iterable[TablePair],
     compare: Callable[[TablePair], Comparison],
-    begun: dict[str, Comparison],
-    found: _Found,
-) -> Iterator[Part]:
-    """Begin with one table after the other and yield its parts, as long as it can be compared."""
+    comparisons: dict[str, Comparison],
+    findings: _ToolFindings,
+) -> Iterator[TableSegment]:
+    """Begin the comparison of one table after the other, and yield its segments until it fails."""
     for pair in pairs:
-        if pair.table == HARD_CASES:
-            found.cases = {}
-        with found.said(pair.table):
-            comparison = begun[pair.table] = compare(pair)
-            found.take_in(comparison.begin())
-            for part in comparison.parts():
-                yield part
-                if pair.table in found.refused:
+        with findings.errors_of(pair.table):
+            comparison = comparisons[pair.table] = compare(pair)
+            findings.add(comparison.begin())
+            for segment in comparison.segments():
+                yield segment
+                if pair.table in findings.failed:
                     break
 
 
-def _second_looks(begun: Mapping[str, Comparison], found: _Found) -> dict[str, TableOutcome]:
-    """Return what became of the tables that could be compared."""
-    done = {}
-    for table in [table for table in begun if table not in found.refused]:
-        comparison = begun[table]
-        with found.said(table):
-            found.take_in(comparison.second_look())
+def _second_looks(
+    comparisons: Mapping[str, Comparison], findings: _ToolFindings
+) -> dict[str, TableOutcome]:
+    """Finish the comparisons that have not failed, and return the outcomes by table."""
+    outcomes = {}
+    for table, comparison in comparisons.items():
+        if table in findings.failed:
+            continue
+        with findings.errors_of(table):
+            findings.add(comparison.second_look())
             progress = comparison.progress
-            done[table] = TableOutcome(progress.rows, progress.copy_rows, progress.in_flight)
-    return done
+            outcomes[table] = TableOutcome(progress.rows, progress.copy_rows, progress.in_flight)
+    return outcomes
 
 
-def _clocks(source: TableReader, copy: TableReader) -> dict[str, ClockOffset]:
-    """Return how far the clocks of both ends are from ours; nothing of an end that has none."""
+def _clock_offsets(source: TableReader, copy: TableReader) -> dict[str, ClockOffset]:
+    """Return the offsets of both ends' clocks from ours; none for an end without a clock."""
     clocks = {"source": source.clock, "destination": copy.clock}
     return {name: clock_offset(clock) for name, clock in clocks.items() if clock is not None}
 
 
-def _tried(source: TableReader, tables: Tables, asked: Asked) -> dict[str, int]:
-    """Return how many rows there are, or were, to which each hard case has happened in the run."""
-    if HARD_CASES not in tables:
-        return {}
-    since = literal("-infinity" if asked.since is None else asked.since.isoformat())
-    counted = source.ask(_SQL["cases"].format(since=since))
-    rows = {str(name): (int(n), int(tried)) for name, n, tried in counted}
-    found = {name: tried for name, (_, tried) in rows.items()}
-    found["hard_deletes"] = sum(row.case_name == "hard_deletes" for row in asked.deletes.rows)
+def _tried_cases(source: TableReader, options: VerifyOptions) -> dict[str, int]:
+    """Return for each hard case the number of rows to which it has happened in the run."""
+    since = literal("-infinity" if options.since is None else options.since.isoformat())
+    counts = source.query(_SQL["cases"].format(since=since))
+    rows = {str(name): (int(count), int(tried)) for name, count, tried in counts}
+    tried = {name: happened for name, (_, happened) in rows.items()}
+    tried["hard_deletes"] = sum(row.case_name == "hard_deletes" for row in options.deletes.rows)
     if "added_columns" in rows:  # rows of all cases have the column
-        found["added_columns"] = sum(n for n, _ in rows.values())
-    return found
+        tried["added_columns"] = sum(count for count, _ in rows.values())
+    return tried
 
 
-def _cases(
-    tool: Tool, tables: Tables, there: Mapped, found: _Found, tried: dict[str, int]
-) -> dict[str, CaseOutcome]:
-    """Return what became of each hard case, where the tool is to carry their table."""
-    if HARD_CASES not in tables:
-        return {}
-    lacking = [
-        pair for pair in there.pairs if pair.table == HARD_CASES and pair.position(ADDED) is None
-    ]
-    return judged_cases(
-        tried,
-        found.cases,
-        tool.convention.reads,
-        ["added_columns"] if lacking else [],
-        settled=found.settled,
-    )
+def _lacks_added_column(mapping: TableMapping) -> bool:
+    return any(p.table == HARD_CASES and p.position(ADDED) is None for p in mapping.pairs)
 
 
-def _mapped(tool: Tool, source: TableReader, tables: Tables, copy: TableReader) -> Mapped:
-    tool = located(tool, copy)
-    found = copy.tables(tool.schema_name)
-    return mapped(tool, _to_be_there(tool, source, tables, found), found)
-
-
-def _to_be_there(tool: Tool, source: TableReader, tables: Tables, found: Tables) -> Tables:
-    """Return the tables without the empty ones that a tool has not made for want of a row."""
-    return {
+def _map_tables(tool: Tool, source: TableReader, tables: Tables, copy: TableReader) -> TableMapping:
+    """Map the tables, but ignore empty ones that the tool has not created yet."""
+    tool = resolve_schema(tool, copy)
+    landed = copy.tables(tool.schema_name)
+    expected = {
         name: columns
         for name, columns in tables.items()
-        if tool.find_table(name, found) or _has_rows(source, name)
+        if tool.find_table(name, landed) or _has_rows(source, name)
     }
+    return map_tables(tool, expected, landed)
 
 
 def _has_rows(source: TableReader, table: str) -> bool:
-    ((there,),) = source.ask(_SQL["has_rows"].format(table=quoted(SOURCE_SCHEMA, table)))
-    return bool(there)
+    ((has_rows,),) = source.query(_SQL["has_rows"].format(table=quoted(SOURCE_SCHEMA, table)))
+    return bool(has_rows)
 
 
 def _comparison(
     tool: Tool,
-    doors: tuple[TableReader, TableReader],
-    asked: Asked,
+    source: TableReader,
+    copy: TableReader,
+    options: VerifyOptions,
     pool: Executor,
     pair: TablePair,
 ) -> Comparison:
-    source, copy = doors
-    known = Known(
+    context = TableContext(
         last_key=_last_key(source, pair.table),
-        gone=asked.deletes.gone if pair.table == HARD_CASES else frozenset(),
-        since=asked.since,
-        deleted=asked.deletes.keys,
-        horizon=asked.horizon,
+        gone=options.deletes.gone if pair.table == HARD_CASES else frozenset(),
+        since=options.since,
+        deleted=options.deletes.keys,
+        horizon=options.horizon,
         lossy=tool.convention.lossy,
-        masked=asked.masked,
+        masked=options.masked,
     )
     comparison = Comparison(
         pair,
-        (Side(source, pair, of_copy=False), Side(copy, pair, of_copy=True)),
-        known,
+        (SqlSide(source, pair, of_copy=False), SqlSide(copy, pair, of_copy=True)),
+        context,
         pool,
-        asked.lag,
+        options.lag,
     )
-    comparison.progress.tell = lambda progress: asked.tell(pair.table, progress)
+    comparison.progress.on_change = partial(options.on_progress, pair.table)
     return comparison
 
 
 def _last_key(source: TableReader, table: str) -> int | None:
-    """Return the highest key that the source has given out; None where it counts none."""
+    """Return the last key of the table's sequence; None if it has no sequence."""
     name = literal(quoted(SOURCE_SCHEMA, table))
-    rows = list(source.ask(_SQL["last_key"].format(table=name)))
+    rows = list(source.query(_SQL["last_key"].format(table=name)))
     return int(rows[0][0]) if rows and rows[0][0] is not None else None

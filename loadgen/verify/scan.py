@@ -1,22 +1,22 @@
-"""One side of a table as verification asks it: SQL made from the pair, answers as plain values."""
+"""Queries one side of a table: builds SQL from the table pair, and returns rows and checksums."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from loadgen.sql import statements
 from loadgen.tools.columns import Engine, Family, literal, quoted
 from loadgen.tools.readers.reader import TableReader
-from loadgen.verify.canonical import Pair
+from loadgen.verify.canonical import ColumnPair
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import Bounds, Checksum, Range
 
 _SQL: Final = statements("loadgen.verify", "verify.sql")
-_KEYS: Final = 1000  # looked up at once
-_WITHOUT_KEY: Final = 10  # shown at most
+_KEYS_AT_ONCE: Final = 1000
+_WITHOUT_KEY: Final = 10  # rows shown at most
 
-# Where the engines' words differ: integer division of a difference that is never negative, and the
-# md5s of a range one after the other.
+# SQL that differs by engine: integer division of a non-negative difference, and the concatenation
+# of the md5s of a range.
 _PART: Final = {
     "postgres": "({key} - {low}) / {width}",
     "duckdb": "({key} - {low}) // {width}",
@@ -27,14 +27,14 @@ _JOINED: Final = {
     "duckdb": "string_agg(digest, '' ORDER BY k)",
     "snowflake": "LISTAGG(digest, '') WITHIN GROUP (ORDER BY k)",
 }
-# What Postgres's concat() writes as a cast to text does; true and char(3) are not.
-_WRITTEN_ALIKE: Final[frozenset[Family]] = frozenset(
+# Families that Postgres' concat() writes like a cast to text. Booleans and char(n) differ.
+_CONCAT_AS_TEXT: Final[frozenset[Family]] = frozenset(
     {"integer", "numeric", "float", "uuid", "timestamp", "timestamptz", "date", "json"}
 )
 
-# The 8-byte id of the transaction that wrote a row, 0 if Postgres no longer tells. `xmin` has 4
-# bytes; a visible row's id is below the snapshot's xmax, so the highest such id with these bytes is
-# meant. A frozen row keeps its old bytes: it may look 2^32 ids younger than it is, never older.
+# The 8-byte id of the transaction that wrote a row, 0 if Postgres has dropped it. `xmin` has the
+# lower 4 bytes; a visible row's id is below the snapshot's xmax, so it is the highest such id with
+# these bytes. A frozen row keeps its old bytes: it may look 2^32 ids younger, never older.
 _NEXT: Final = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 _WRITTEN_BY: Final = (
     "CASE WHEN xmin::text::bigint < 3 THEN 0 "
@@ -44,155 +44,151 @@ _WRITTEN_BY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row as fetched; `mark` is the transaction that wrote it, a copy's has none."""
+    """A fetched row; `mark` is the transaction that wrote it, None for a copy."""
 
     key: int | None
     mark: str | None
     texts: tuple[str | None, ...]
 
 
-class Side:
+class SqlSide:
     """The source's or the copy's side of one table."""
 
-    def __init__(self, door: TableReader, pair: TablePair, *, of_copy: bool) -> None:
-        self._door = door
-        engine = door.engine
-        columns = [both.copy if of_copy else both.source for both in pair.columns]
+    def __init__(self, reader: TableReader, pair: TablePair, *, of_copy: bool) -> None:
+        self._reader = reader
+        engine = reader.engine
+        columns = [column.copy if of_copy else column.source for column in pair.columns]
         names = [quoted(column.name) for column in columns]
         texts = [
-            both.expression(engine, name, of_copy=of_copy)
-            for both, name in zip(pair.columns, names, strict=True)
+            column.expression(engine, name, of_copy=of_copy)
+            for column, name in zip(pair.columns, names, strict=True)
         ]
         key = columns[0]
         self._key = names[0] if key.family == "integer" else f"CAST({names[0]} AS BIGINT)"
-        self._alike = pair.alike
+        self._same_types = pair.same_types
         self._bounds = "bounds" if of_copy else "source_bounds"
-        self._has_index = not of_copy and key.family == "integer"  # a cast key's is not used
-        self._fill = {
+        self._uses_index = not of_copy and key.family == "integer"  # a cast hides the index
+        self._fragments = {
             "table": pair.copy_name if of_copy else pair.source_name,
             "name": literal(pair.source_name),
             "live": pair.live if of_copy else "TRUE",
             "key": self._key,
-            "row": _row(engine, pair, names, texts, [column.nullable for column in columns]),
-            "values": ", ".join(map(_hashed, pair.columns, names)),
+            "row": _row_text(engine, pair, names, texts, [column.nullable for column in columns]),
+            "values": ", ".join(map(_hashable, pair.columns, names)),
             "texts": ", ".join(texts),
             "mark": f"CAST({'NULL' if of_copy else _WRITTEN_BY} AS VARCHAR)",
         }
 
     def bounds(self) -> Bounds:
-        """Return the lowest and highest key, and how many rows there are.
+        """Return the lowest and highest key, and the number of rows.
 
-        Of the source they are estimated, which costs no look at the table.
+        The source's rows are estimated, without a scan of the table.
         """
-        (found,) = self._ask(self._bounds)
-        low, high, rows, without = found
-        return Bounds(_whole(low), _whole(high), int(rows), int(without))
+        ((low, high, rows, without_key),) = self._query(self._bounds)
+        return Bounds(_int_or_none(low), _int_or_none(high), int(rows), int(without_key))
 
     def checksums(self, segment: Range, width: int) -> dict[int, Checksum]:
-        """Return the checksum of each range of `width` keys that has rows, by its number."""
-        engine = self._door.engine
-        number = self._number(segment, width)
-        if self._alike:
-            found = self._ask("hashes", segment, number=number)
-        elif self._has_index:
+        """Return the checksum of each range of `width` keys, by its number; not of empty ones."""
+        engine = self._reader.engine
+        number = self._range_number(segment, width)
+        if self._same_types:
+            rows = self._query("hashes", segment, number=number)
+        elif self._uses_index:
             low, high = segment.low, segment.high
-            found = self._ask("checksums_by_index", low=low, high=high, width=width)
+            rows = self._query("checksums_by_index", low=low, high=high, width=width)
         else:
-            # Else Postgres would sort whole rows, and make their digests afterwards.
+            # Without the fence Postgres would sort whole rows, and compute digests afterwards.
             fence = "OFFSET 0" if engine == "postgres" else ""
             joined = _JOINED[engine]
-            found = self._ask("checksums", segment, number=number, joined=joined, fence=fence)
-        return {int(n): Checksum(int(rows), digest) for n, rows, digest in found}
+            rows = self._query("checksums", segment, number=number, joined=joined, fence=fence)
+        return {int(n): Checksum(int(count), digest) for n, count, digest in rows}
 
     def counts(self, part: Range, width: int) -> dict[int, int]:
-        """Return how many rows each piece of `width` keys has that has any, by its number."""
-        found = self._ask("counts", part, number=self._number(part, width))
-        return {int(number): int(rows) for number, rows in found}
+        """Return the rows of each piece of `width` keys, by its number; not of empty ones."""
+        rows = self._query("counts", part, number=self._range_number(part, width))
+        return {int(number): int(count) for number, count in rows}
 
     def digests(self, part: Range) -> dict[int, list[str]]:
-        """Return the md5s of the rows of a range by key; more than one where a key is doubled."""
-        found: dict[int, list[str]] = {}
-        for key, digest in self._ask("digests", part):
-            found.setdefault(int(key), []).append(digest)
-        return found
+        """Return the md5s of the rows of a range by key; a duplicate key has several."""
+        digests: dict[int, list[str]] = {}
+        for key, digest in self._query("digests", part):
+            digests.setdefault(int(key), []).append(digest)
+        return digests
 
     def rows(self, keys: Sequence[int]) -> dict[int, list[Row]]:
-        """Return the rows of some keys."""
-        found: dict[int, list[Row]] = {}
+        """Return the rows of these keys."""
+        rows: dict[int, list[Row]] = {}
         ordered = sorted(keys)
-        for start in range(0, len(ordered), _KEYS):
-            some = ordered[start : start + _KEYS]
-            listed = ", ".join(map(str, some))
-            for row in _rows(self._ask("rows", Range(some[0], some[-1]), keys=listed)):
-                found.setdefault(row.key or 0, []).append(row)
-        return found
+        for start in range(0, len(ordered), _KEYS_AT_ONCE):
+            batch = ordered[start : start + _KEYS_AT_ONCE]
+            in_list = ", ".join(map(str, batch))
+            for row in self._query("rows", Range(batch[0], batch[-1]), keys=in_list):
+                key, mark, *texts = row
+                rows.setdefault(int(key), []).append(Row(int(key), mark, tuple(texts)))
+        return rows
 
     def rows_without_key(self) -> list[Row]:
-        """Return some of the rows that have no key."""
-        return list(_rows(self._ask("rows_without_key", limit=_WITHOUT_KEY)))
+        """Return some of the rows without a key."""
+        rows = self._query("rows_without_key", limit=_WITHOUT_KEY)
+        return [Row(None, mark, tuple(texts)) for _, mark, *texts in rows]
 
-    def _number(self, part: Range, width: int) -> str:
-        return _PART[self._door.engine].format(key=self._key, low=part.low, width=width)
+    def _range_number(self, part: Range, width: int) -> str:
+        return _PART[self._reader.engine].format(key=self._key, low=part.low, width=width)
 
-    def _ask(
-        self, name: str, part: Range | None = None, **more: object
+    def _query(
+        self, name: str, part: Range | None = None, **fragments: object
     ) -> Iterator[tuple[Any, ...]]:
         between = f"{self._key} BETWEEN {part.low} AND {part.high}" if part else ""
-        return self._door.ask(_SQL[name].format(**self._fill, between=between, **more))
+        statement = _SQL[name].format(**self._fragments, between=between, **fragments)
+        return self._reader.query(statement)
 
 
-def _rows(found: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
-    for key, mark, *texts in found:
-        yield Row(_whole(key), mark, tuple(texts))
+def _hashable(column: ColumnPair, name: str) -> str:
+    """Return SQL for a value whose hash in Postgres tells it from all others.
 
-
-def _hashed(both: Pair, name: str) -> str:
-    """Return SQL for a value of which Postgres has a hash that tells it from all others.
-
-    A numeric without a scale may hold NaN and infinities, which all have the same one.
+    A numeric without a scale may hold NaN and infinities, which share one hash.
     """
-    by_text = both.source.family in {"json", "other"} or both.source.type == "numeric"
+    by_text = column.source.family in {"json", "other"} or column.source.type == "numeric"
     return f"{name}::text" if by_text else name
 
 
-def _whole(key: Any) -> int | None:
+def _int_or_none(key: Any) -> int | None:
     return None if key is None else int(key)
 
 
-def _families(both: Pair) -> set[Family]:
-    return {both.source.family, both.copy.family}
-
-
-def _row(
+def _row_text(
     engine: Engine,
     pair: TablePair,
     names: Sequence[str],
     texts: Sequence[str],
     nullable: Sequence[bool],
 ) -> str:
-    """Return SQL for a row's text, in which no two rows of different values look alike.
+    """Return SQL for a row's text that differs for any two rows of different values.
 
-    Commas are between its fields, and NULL is an empty one. Values that may hold a comma come last
-    and have their length before them, NULL none; so has not the last of all, which is longest where
-    it is JSON: nothing follows it.
+    Fields are separated by commas, and NULL is an empty field. Values that may hold a comma come
+    last, each after its length (none for NULL). The very last value, a JSON if there is one, needs
+    no length because nothing follows.
     """
     columns = list(zip(pair.columns, names, texts, nullable, strict=True))
-    fields = [(text, null) for both, _, text, null in columns if both.fixed]
-    free = [column for column in columns if not column[0].fixed]
+    fields = [(text, null) for column, _, text, null in columns if column.has_no_comma]
+    free = [column for column in columns if not column[0].has_no_comma]
     free.sort(key=lambda column: column[0].source.family == "json")
     for _, _, text, null in free[:-1]:
         fields += [(f"length({text})", null), (text, null)]
     for _, name, text, null in free[-1:]:
         fields += [(f"CASE WHEN {name} IS NULL THEN 'N' ELSE 'V' END", False), (text, null)]
     if engine == "postgres":
-        # concat_ws() writes values itself, without a text of each in between, but leaves out NULL.
-        written_alike = [column for column in columns if _families(column[0]) <= _WRITTEN_ALIKE]
-        bare = {f"{name}::text": name for _, name, _, _ in written_alike}
-        listed = (
-            f"coalesce(({text})::text, '')" if null else bare.get(text, text)
+        # concat_ws() writes values without a cast of each, but skips NULL.
+        bare_names = {
+            f"{name}::text": name
+            for column, name, _, _ in columns
+            if {column.source.family, column.copy.family} <= _CONCAT_AS_TEXT
+        }
+        arguments = (
+            f"coalesce(({text})::text, '')" if null else bare_names.get(text, text)
             for text, null in fields
         )
-        return f"concat_ws(',', {', '.join(listed)})"
+        return f"concat_ws(',', {', '.join(arguments)})"
     if engine == "duckdb":
         joined = ", ',', ".join(text for text, _ in fields)
         return f"concat({joined})"

@@ -1,6 +1,6 @@
-"""What the newest run's folder holds of its tools: findings, rows at destinations, dollars.
+"""The last findings, row counts and costs of the tools, from the newest run's folder.
 
-`loadgen verify` and `loadgen costs` write it; here it is only read again where a file has changed.
+`loadgen verify` and `loadgen costs` write them; a file is read again only after it has changed.
 """
 
 from collections import defaultdict
@@ -14,51 +14,53 @@ from loadgen.record.costs import Costs
 from loadgen.record.reader import find_run
 from loadgen.record.verify import KINDS, Verification
 
-Labelled = Mapping[tuple[str, str], float]
+_Labelled = Mapping[tuple[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
 class LastResults:
-    """Values by tool and kind, by tool and table, by tool and part of its cost.
+    """Findings by tool and kind, rows by tool and table, dollars by tool and component.
 
-    A tool that was verified has every kind, be it 0; what could not be priced is not there.
+    A verified tool has an entry for every kind, also with 0. Unpriced costs have no entry.
     """
 
-    findings: Labelled = field(default_factory=dict)
-    rows: Labelled = field(default_factory=dict)
-    dollars: Labelled = field(default_factory=dict)
+    findings: _Labelled = field(default_factory=dict)
+    rows: _Labelled = field(default_factory=dict)
+    dollars: _Labelled = field(default_factory=dict)
 
 
 class LastResultsReader:
-    """Reads it from the newest run below `reports_dir`."""
+    """Reads the results of the newest run below `reports_dir`."""
 
     def __init__(self, reports_dir: Path) -> None:
         self._reports_dir = reports_dir
-        self._read: dict[Path, float] = {}  # when each file was changed last
+        self._modified: dict[Path, float] = {}  # times of the files that were read
         self._latest = LastResults()
 
     def read(self) -> LastResults:
-        """Return what there is now. Raises RecordError where a file can't be understood."""
+        """Return the present results. Raises RecordError if a file is damaged."""
         try:
             folder = find_run(self._reports_dir)
         except RecordError:
             return LastResults()  # no run yet
-        changed: dict[Path, float] = {}
+        modified: dict[Path, float] = {}
         for name in (Verification.FILE, Costs.FILE):
             with suppress(FileNotFoundError):
-                changed[folder / name] = (folder / name).stat().st_mtime
-        if changed != self._read:
-            self._latest, self._read = kept_in(folder), changed
+                modified[folder / name] = (folder / name).stat().st_mtime
+        if modified != self._modified:
+            self._latest, self._modified = read_last_results(folder), modified
         return self._latest
 
 
-def kept_in(folder: Path) -> LastResults:
-    """Return what a run's folder holds. Raises RecordError."""
+def read_last_results(folder: Path) -> LastResults:
+    """Return the results in a run's folder. Raises RecordError."""
     findings: dict[tuple[str, str], float] = {}
     rows: dict[tuple[str, str], float] = {}
     for name, tool in Verification.of(folder).tools.items():
         findings |= {(name, kind): float(tool.totals.get(kind, 0)) for kind in KINDS}
-        rows |= {(name, table): float(of.destination_rows) for table, of in tool.tables.items()}
+        rows |= {
+            (name, table): float(outcome.destination_rows) for table, outcome in tool.tables.items()
+        }
     dollars: dict[tuple[str, str], float] = defaultdict(float)
     costs = Costs.of(folder)
     for line in costs.lines if costs else ():

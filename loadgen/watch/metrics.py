@@ -1,7 +1,7 @@
-"""The watch's metrics for Prometheus: the latest observation of the source, as it is asked for.
+"""The watch's metrics for Prometheus, from its latest observation of the source.
 
-Names, types and labels are a contract (docs/metrics.md). Slots are few and named by people, tables
-are three, tools those of tools.toml: labels are bounded.
+Names, types and labels are a contract (docs/metrics.md). Labels are bounded: slots are few, tables
+are those of the workload, tools those of tools.toml.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,48 +21,49 @@ _STATUSES: Final = ("reserved", "extended", "unreserved", "lost")
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """One moment of the watch; `observation` is None while the source is away.
+    """The watch's state at one moment; `observation` is None while the source is away.
 
-    `run_id` is empty where no run goes on, `markers` None where none are written; `kept` is the
-    newest run's, also after its end.
+    `run_id` is empty between runs, `markers` is None if the watch writes none. `last_results` are
+    the newest run's, also after its end.
     """
 
     observation: Observation | None
     run_id: str
     markers: MarkerFacts | None
-    kept: LastResults = field(default_factory=LastResults)
+    last_results: LastResults = field(default_factory=LastResults)
 
 
 class WatchCollector(Collector):
-    """Reads the watch's state when Prometheus asks; `read` gives None where there is none."""
+    """Reads the watch's state at each scrape; `read` may return None."""
 
     def __init__(self, read: Callable[[], WatchState | None]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family, also those without a value."""
+        """Yield every metric family, also those without a sample."""
         state = self._read()
-        found = state.observation if state else None
-        yield gauge("source_up", "whether the source answers", (), [((), float(found is not None))])
-        yield from _slots(found.slots if found else ())
-        yield from _source(found)
-        yield from _tables(found)
+        observation = state.observation if state else None
+        is_up = float(observation is not None)
+        yield gauge("source_up", "whether the source answers", (), [((), is_up)])
+        yield from _slots(observation.slots if observation else ())
+        yield from _source(observation)
+        yield from _tables(observation)
         markers = state.markers if state else None
         written = [((), float(markers.written))] if markers else []
         yield counter("markers", "marker rows written and committed", (), written)
         yield from _tools(markers.tools if markers else ())
-        yield from _kept(state.kept if state else LastResults())
-        info = [((state.run_id,), 1.0)] if state and state.run_id else []
-        yield gauge("run_info", "the run whose folder is written to", ("run_id",), info)
+        yield from _last_results(state.last_results if state else LastResults())
+        run = [((state.run_id,), 1.0)] if state and state.run_id else []
+        yield gauge("run_info", "the run whose folder is written to", ("run_id",), run)
 
 
 def _slots(slots: Sequence[Slot]) -> Iterator[Metric]:
     for name, text in (
         ("retained_bytes", "WAL that the server keeps for a slot"),
         ("confirmed_lag_bytes", "WAL that a slot's reader has not confirmed"),
-        ("safe_wal_bytes", "WAL until a slot may be lost, where the server has a limit"),
-        ("inactive_seconds", "how long nobody has read a slot (Postgres 17 and newer)"),
-        ("active", "whether somebody reads a slot"),
+        ("safe_wal_bytes", "WAL until a slot may be lost, if the server has a limit"),
+        ("inactive_seconds", "how long a slot has been inactive (Postgres 17 and newer)"),
+        ("active", "whether a slot has an active reader"),
     ):
         values = [((s.slot,), float(v)) for s in slots if (v := getattr(s, name)) is not None]
         yield gauge(f"slot_{name}", text, ("slot",), values)
@@ -71,12 +72,12 @@ def _slots(slots: Sequence[Slot]) -> Iterator[Metric]:
     ]
     yield gauge("slot_wal_status", "1 for a slot's status", ("slot", "status"), statuses)
     reasons = [((s.slot, s.invalidation_reason), 1.0) for s in slots if s.invalidation_reason]
-    text = "1 for the reason why a slot can't be used any more (Postgres 17 and newer)"
+    text = "1 for the reason why a slot is invalid (Postgres 17 and newer)"
     yield gauge("slot_invalidated", text, ("slot", "reason"), reasons)
 
 
-def _source(found: Observation | None) -> Iterator[Metric]:
-    source = found.source if found else None
+def _source(observation: Observation | None) -> Iterator[Metric]:
+    source = observation.source if observation else None
     for name, text in (
         ("walsenders", "processes that send WAL to readers"),
         ("connections", "sessions in the database"),
@@ -86,14 +87,14 @@ def _source(found: Observation | None) -> Iterator[Metric]:
     ):
         values = [((), float(getattr(source, name)))] if source else []
         yield gauge(f"source_{name}", text, (), values)
-    wal = [((), float(found.source.wal_bytes))] if found else []
+    wal = [((), float(source.wal_bytes))] if source else []
     yield counter("source_wal_bytes", "WAL written by the server", (), wal)
-    checkpoints = [((), float(found.checkpoints))] if found else []
+    checkpoints = [((), float(observation.checkpoints))] if observation else []
     yield counter("source_checkpoints", "checkpoints made", (), checkpoints)
 
 
-def _tables(found: Observation | None) -> Iterator[Metric]:
-    tables = found.tables if found else ()
+def _tables(observation: Observation | None) -> Iterator[Metric]:
+    tables = observation.tables if observation else ()
     for metric, name, text in (
         ("rows", "rows", "rows of a table, estimated by the server"),
         ("dead_rows", "dead_rows", "rows that vacuum has not removed yet, estimated"),
@@ -116,10 +117,10 @@ def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
     yield histogram("delivery_seconds", text, ("tool",), delivered)
 
 
-def _kept(kept: LastResults) -> Iterator[Metric]:
+def _last_results(results: LastResults) -> Iterator[Metric]:
     for metric, label, values, text in (
-        ("findings", "kind", kept.findings, "what the last verification found wrong, by kind"),
-        ("destination_rows", "table", kept.rows, "rows at a destination when it was last verified"),
-        ("cost_dollars", "component", kept.dollars, "dollars of the run, as far as it is priced"),
+        ("findings", "kind", results.findings, "findings of the last verification, by kind"),
+        ("destination_rows", "table", results.rows, "rows at a destination at its last check"),
+        ("cost_dollars", "component", results.dollars, "priced dollars of the run"),
     ):
         yield gauge(metric, text, ("tool", label), list(values.items()))

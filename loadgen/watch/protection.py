@@ -1,7 +1,7 @@
-"""Source protection: what endangers the source, and the pause of the load that it calls for.
+"""Source protection: pauses the load when a slot's WAL or the disk passes its limit.
 
-Going on is a person's act: for a danger that the load was paused for it is not paused again, until
-that danger has passed or another run has begun.
+Only a person resumes the load. It is paused once for each danger, and again for the same danger
+only after that has passed, or in another run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from loadgen.config.settings import Settings
 from loadgen.control import ControlError, LoadControl
 from loadgen.source.observe import Slot
-from loadgen.watch.notices import Notices
+from loadgen.watch.notifier import Notifier
 
 _TOPIC = "danger"
 
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """Something that has passed its limit: what (a slot's name, or the disk), and the figures."""
+    """A slot or the disk that has passed its limit, with a line of figures."""
 
-    what: str
+    subject: str
     text: str
 
 
 def dangers(slots: Iterable[Slot], free_bytes: int | None, settings: Settings) -> list[Danger]:
-    """Return what has passed its limit; `free_bytes` of disk are None where nobody knows."""
+    """Return the limits that are passed; the disk's `free_bytes` are None if unknown."""
     most, least = settings.max_slot_retained_bytes, settings.min_free_disk_bytes
-    found = [
+    passed = [
         Danger(
             f"slot {slot.slot}",
             f"slot {slot.slot} retains {slot.retained_bytes:,} bytes of WAL, more than "
@@ -38,51 +38,55 @@ def dangers(slots: Iterable[Slot], free_bytes: int | None, settings: Settings) -
     ]
     if free_bytes is not None and free_bytes < least:
         text = f"{free_bytes:,} bytes of disk are left, less than MIN_FREE_DISK_BYTES={least:,}"
-        found.append(Danger("disk", text))
-    return found
+        passed.append(Danger("disk", text))
+    return passed
 
 
 class Protection:
-    """Pauses the load of this machine through its control door."""
+    """Pauses the load of this machine through its control API."""
 
-    def __init__(self, settings: Settings, notices: Notices) -> None:
+    def __init__(self, settings: Settings, notifier: Notifier) -> None:
         self._control = LoadControl.of(settings)
-        self._notices = notices
-        self._answered: set[tuple[str, str]] = set()  # run and danger that it was paused for
-        self._lost: set[str] = set()  # slots that were said to be
+        self._notifier = notifier
+        self._paused_for: set[tuple[str, str]] = set()  # run and subject of a danger
+        self._lost: set[str] = set()  # slots that have been reported as lost
 
-    def check(self, found: Sequence[Danger]) -> None:
-        """Pause a running load for each danger once; what can't be done is said once."""
-        present = {danger.what for danger in found}
-        self._answered = {(run, what) for run, what in self._answered if what in present}
-        if not found:
-            self._notices.over(_TOPIC)
+    def check(self, present: Sequence[Danger]) -> None:
+        """Pause a running load for each danger once; warn once if that is impossible."""
+        subjects = {danger.subject for danger in present}
+        self._paused_for = {
+            (run, subject) for run, subject in self._paused_for if subject in subjects
+        }
+        if not present:
+            self._notifier.resolve(_TOPIC)
             return
-        reason = "; ".join(danger.text for danger in found)
+        reason = "; ".join(danger.text for danger in present)
         try:
-            self._pause(found, reason)
+            self._pause(subjects, reason)
         except ControlError as exc:
-            self._notices.warn(_TOPIC, f"{reason}; no load was paused: {exc}")
+            self._notifier.warn(_TOPIC, f"{reason}; no load was paused: {exc}")
 
-    def tell_lost(self, slots: Iterable[Slot]) -> None:
-        """Say, and have the load journal, each slot that is lost: its tool begins from scratch."""
+    def report_lost(self, slots: Iterable[Slot]) -> None:
+        """Print and journal each slot that is lost: its tool has to sync from scratch."""
         lost = {slot.slot: slot.invalidation_reason for slot in slots if slot.wal_status == "lost"}
         for name in lost.keys() - self._lost:
-            self._notices.say(f"loadgen: slot {name} is lost: its tool has to sync from scratch")
+            self._notifier.inform(
+                f"loadgen: slot {name} is lost: its tool has to sync from scratch"
+            )
             with suppress(ControlError):  # no load, no journal
                 entry = {"kind": "slot_lost", "slot": name, "reason": lost[name], "by": "watch"}
                 self._control.ask("journal", entry)
         self._lost = set(lost)
 
-    def _pause(self, found: Sequence[Danger], reason: str) -> None:
-        state = self._control.ask("rates")
-        run = str(state.get("run_id"))
-        answered = {(run, danger.what) for danger in found}
-        if answered <= self._answered:
+    def _pause(self, subjects: set[str], reason: str) -> None:
+        load = self._control.ask("rates")
+        run_id = str(load.get("run_id"))
+        causes = {(run_id, subject) for subject in subjects}
+        if causes <= self._paused_for:
             return
-        if state.get("state") != "running":  # asked again at the next look
-            self._notices.warn(_TOPIC, f"{reason}; the load is {state.get('state')}")
+        if load.get("state") != "running":  # checked again after the next observation
+            self._notifier.warn(_TOPIC, f"{reason}; the load is {load.get('state')}")
             return
         self._control.ask("pause", {"reason": reason, "by": "watch"})
-        self._answered |= answered
-        self._notices.say(f"loadgen: the load is paused: {reason}; `loadgen resume` goes on")
+        self._paused_for |= causes
+        self._notifier.inform(f"loadgen: the load is paused: {reason}; `loadgen resume` resumes it")

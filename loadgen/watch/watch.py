@@ -1,9 +1,8 @@
-"""The watch: looks at the source every few seconds, keeps what it saw, and protects the source.
+"""The watch: observes the source every few seconds, records slots and WAL, and protects the source.
 
-A process of its own beside the load, not patched by gevent, so that a slow answer here never dents
-the arrival rate there. It outlives restarts of the source and of the load. What it finds goes to
-Prometheus (WATCH_PORT) and, while a run goes on, into that run's slots.csv; markers and their
-sightings are `marking`'s.
+It is a separate process without gevent, so that a slow query here does not lower the arrival rate
+of the load, and it survives restarts of the source and of the load. Observations go to Prometheus
+(WATCH_PORT) and, during a run, to its slots.csv. `marker_writer` writes and times the markers.
 """
 
 import shutil
@@ -27,104 +26,108 @@ from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
 from loadgen.steady_clock import SteadyClock
-from loadgen.tools.readers.marker_probe import Destination
+from loadgen.tools.readers.marker_probe import MarkerDestination
 from loadgen.watch.last_results import LastResults, LastResultsReader
 from loadgen.watch.marker_writer import MarkerWriter
 from loadgen.watch.metrics import WatchCollector, WatchState
-from loadgen.watch.notices import Notices
+from loadgen.watch.notifier import Notifier
 from loadgen.watch.protection import Protection, dangers
 from loadgen.web_access import AccessControl
 
 _LONGEST_LOOK: Final = 15.0  # seconds, then the source counts as away
-_SEGMENT: Final = 16 * 2**20  # bytes of WAL; a crash takes back less than that
-_SILENT: Final = 60.0  # seconds without a sample after which a run is not going on: it was killed
+_SEGMENT: Final = 16 * 2**20  # bytes of WAL; a crash loses less than that
+_SILENT: Final = 60.0  # seconds without a sample after which a run counts as killed
 
 
 class Watch:
-    """One watch of one source; `data_dir` is the server's, where it is on this machine.
+    """One watch of one source; `data_dir` is the server's, if it is on this machine.
 
-    Markers are written where `destinations` to look for them at are given, be it none.
+    Markers are written unless `destinations`, where they are looked up, is None.
     """
 
     def __init__(
         self,
         settings: Settings,
         dsn: str,
-        interval: float,  # seconds between two looks
+        interval: float,  # seconds between two observations
         data_dir: Path | None = None,
-        destinations: Sequence[Destination] | None = None,
+        destinations: Sequence[MarkerDestination] | None = None,
     ) -> None:
         self.stopped = threading.Event()
         self._settings = settings
         self._dsn = dsn
         self._interval = interval
         self._data_dir = data_dir
-        self._notices = Notices()
-        self._protection = Protection(settings, self._notices)
-        self._marking: MarkerWriter | None = None
+        self._notifier = Notifier()
+        self._protection = Protection(settings, self._notifier)
+        self._markers: MarkerWriter | None = None
         if destinations is not None:
-            every = settings.marker_interval_seconds
-            self._marking = MarkerWriter(
-                dsn, LoadControl.of(settings), every, destinations, self._notices
+            self._markers = MarkerWriter(
+                dsn,
+                LoadControl.of(settings),
+                settings.marker_interval_seconds,
+                destinations,
+                self._notifier,
             )
         self._latest: Observation | None = None
-        self._reader, self._kept = LastResultsReader(settings.reports_dir), LastResults()
+        self._results_reader = LastResultsReader(settings.reports_dir)
+        self._last_results = LastResults()
         self._clock = SteadyClock()  # a new one for each run
-        self._wal_bytes = 0  # of the latest observation that there was
-        self._record: RunRecord | None = None  # of the run that goes on
+        self._wal_bytes = 0  # of the latest observation
+        self._record: RunRecord | None = None  # of the current run
         self._connection: psycopg.Connection | None = None
 
     def run(self) -> None:
-        """Watch until `stopped`. Raises PlaygroundError where it can't begin.
+        """Watch until `stopped`. Raises PlaygroundError if it can't start.
 
-        Later nothing ends it: what is away is said once, and looked for again.
+        Later errors do not end it: each is reported once, and the watch tries again.
         """
         with ExitStack() as at_the_end:
             at_the_end.callback(self._disconnect)
             self._connect()
             at_the_end.callback(self._listen())
-            if self._marking is not None:
-                at_the_end.callback(self._marking.end)
-                self._marking.start()
+            if self._markers is not None:
+                at_the_end.callback(self._markers.end)
+                self._markers.start()
             while True:
-                self._look()
+                self._watch_once()
                 if self.stopped.wait(self._interval):
                     return
 
     def state(self) -> WatchState:
-        """Return what the metrics show."""
+        """Return the state for the metrics."""
         run_id = self._record.run_id if self._record else ""
-        markers = self._marking.facts() if self._marking else None
-        return WatchState(self._latest, run_id, markers, self._kept)
+        markers = self._markers.facts() if self._markers else None
+        return WatchState(self._latest, run_id, markers, self._last_results)
 
-    def _look(self) -> None:
-        """Take one look at the source and at the run."""
+    def _watch_once(self) -> None:
+        """Observe the source and the run's folder once."""
         try:
-            self._latest = self._observed()
-            self._notices.over("source")
+            self._latest = self._observe()
+            self._notifier.resolve("source")
         except SourceError as exc:
             self._latest = None
             self._disconnect()
-            self._notices.warn("source", f"{exc}; trying again every {self._interval:g} s")
+            self._notifier.warn("source", f"{exc}; trying again every {self._interval:g} s")
         try:
             self._follow()
-            if self._marking is not None:
-                self._marking.follow(self._record)
+            if self._markers is not None:
+                self._markers.follow(self._record)
             if self._record is not None and self._latest is not None:
-                self._record.append_slots(_rows(self._latest))
-            self._kept = self._reader.read()
-            self._notices.over("record")
+                self._record.append_slots(_slot_samples(self._latest))
+            self._last_results = self._results_reader.read()
+            self._notifier.resolve("record")
         except RecordError as exc:
-            self._notices.warn("record", str(exc))
+            self._notifier.warn("record", str(exc))
         free = None
         if self._data_dir is not None:
             with suppress(OSError):
                 free = shutil.disk_usage(self._data_dir).free
         slots = self._latest.slots if self._latest else ()
         self._protection.check(dangers(slots, free, self._settings))
-        self._protection.tell_lost(slots)
+        self._protection.report_lost(slots)
 
-    def _observed(self) -> Observation:
+    def _observe(self) -> Observation:
         if self._connection is None or self._connection.closed:
             self._connect()
         assert self._connection is not None  # noqa: S101 - for the type checker
@@ -132,23 +135,23 @@ class Watch:
             postgres.plain_errors("watching the source"),
             postgres.ended_after(self._connection, _LONGEST_LOOK),
         ):
-            found = observe(self._connection)
-        self._wal_bytes = never_back(found.source.wal_bytes, self._wal_bytes)
-        source = replace(found.source, wal_bytes=self._wal_bytes)
-        return replace(found, at=self._clock.now(), source=source)
+            observation = observe(self._connection)
+        self._wal_bytes = monotonic_wal(observation.source.wal_bytes, self._wal_bytes)
+        source = replace(observation.source, wal_bytes=self._wal_bytes)
+        return replace(observation, at=self._clock.now(), source=source)
 
     def _connect(self) -> None:
         self._connection = postgres.connect(self._dsn, application_name="loadgen watch")
         if not take_lock(self._connection):
             self._disconnect()
-            raise SourceError(f"another watch looks at {postgres.mask(self._dsn)}: stop it first")
+            raise SourceError(f"another watch observes {postgres.mask(self._dsn)}: stop it first")
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
 
     def _listen(self) -> Callable[[], None]:
-        """Serve the metrics; return what ends that."""
+        """Serve the metrics; return the function that stops it."""
         settings = self._settings
         registry = CollectorRegistry()
         registry.register(WatchCollector(self.state))
@@ -160,7 +163,7 @@ class Watch:
                 f"{settings.watch_port} ({exc.strerror}): set WATCH_PORT to a free port"
             ) from exc
         server.set_app(AccessControl(make_wsgi_app(registry), settings))
-        self._notices.say(
+        self._notifier.inform(
             f"watching {postgres.mask(self._dsn)} every {self._interval:g} s, metrics at "
             f"http://{settings.metrics_host}:{settings.watch_port}/metrics"
         )
@@ -172,7 +175,7 @@ class Watch:
         return close
 
     def _follow(self) -> None:
-        """Find the run that goes on; one that writes to another database is none of ours."""
+        """Open the current run's record; runs on other databases are ignored."""
         path = run_under_way(self._settings.reports_dir)
         if path is None:
             self._record = None
@@ -181,54 +184,54 @@ class Watch:
             self._clock = SteadyClock()
 
     def _is_ours(self, run_id: str) -> bool:
-        """Whether the run writes to the database that is watched; False while that is not known."""
+        """Return whether the run writes to the watched database; False while that is unknown."""
         if self._latest is None or self._connection is None:
             return False
         try:
             with postgres.ended_after(self._connection, _LONGEST_LOOK):
                 ours = current_run(self._connection) == run_id
-        except psycopg.Error:  # asked again at the next look, which says so
+        except psycopg.Error:  # the next observation tries again, and reports it
             return False
         if not ours:
-            text = f"run {run_id} writes to another database: its record gets nothing from here"
-            self._notices.warn(f"run {run_id}", text)
+            message = f"run {run_id} writes to another database: its record gets nothing from here"
+            self._notifier.warn(f"run {run_id}", message)
         return ours
 
 
-def never_back(wal_bytes: int, before: int) -> int:
-    """Return the WAL written so far as a counter that does not fall where a server has crashed.
+def monotonic_wal(wal_bytes: int, before: int) -> int:
+    """Return the WAL position as a counter that does not fall after a crash of the server.
 
-    It begins again a little before where it was; Prometheus would take that for a restart from 0,
-    and all that was ever written for new. Further back is another server.
+    After a crash the position is a little lower. Prometheus would take that for a restart from 0,
+    and count all WAL again. A far lower position belongs to another server.
     """
     return before if before - _SEGMENT < wal_bytes < before else wal_bytes
 
 
 def run_under_way(reports_dir: Path) -> Path | None:
-    """Return the folder of the run that goes on: not ended, and it wrote a sample lately.
+    """Return the folder of the current run: it has not ended, and wrote a sample lately.
 
-    Raises RecordError where there is one that can't be read.
+    Raises RecordError if it can't be read.
     """
     try:
         path = find_run(reports_dir)
         age = time.time() - (path / Sample.FILE).stat().st_mtime
     except (RecordError, OSError):  # no run, or no sample yet
         return None
-    # In the future, or long ago, only if the clock was set: the next sample tells.
+    # If the clock was set, the age may be negative or large until the next sample.
     return path if abs(age) < _SILENT and load_run(path).ended_at is None else None
 
 
-def _rows(found: Observation) -> list[SlotSample]:
+def _slot_samples(observation: Observation) -> list[SlotSample]:
     return [
         SlotSample(
-            found.at,
+            observation.at,
             slot.slot,
             slot.active,
             slot.wal_status,
             slot.retained_bytes,
             slot.confirmed_lag_bytes,
             slot.safe_wal_bytes,
-            found.source.wal_bytes,
+            observation.source.wal_bytes,
         )
-        for slot in found.slots
+        for slot in observation.slots
     ]

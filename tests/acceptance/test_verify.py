@@ -70,7 +70,7 @@ def test_a_load_is_verified_in_motion_and_drained(
     verified("--lag", "3")
     said = verified("--drain", "--lag", "2")
     assert f"the load at http://127.0.0.1:{metrics_port} is paused" in said
-    assert said.rstrip().endswith("the load goes on")
+    assert said.rstrip().endswith("the load is resumed")
     assert run_loadgen("pause", env=environment).returncode == 0
     assert "paused" not in verified("--drain", "--lag", "0.1")
     assert "paused: asked for" in run_loadgen("rates", env=environment).stdout

@@ -152,7 +152,7 @@ def test_one_watch_a_database(database: str, watch: Start, watch_port: int) -> N
     second = watch(database, {"WATCH_PORT": str(find_free_port())})
     _, err = second.communicate(timeout=20)
     assert second.returncode == 2
-    assert "another watch looks at" in err
+    assert "another watch observes" in err
 
 
 def test_a_taken_port_is_refused(database: str, watch: Start, watch_port: int) -> None:

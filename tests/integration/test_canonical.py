@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.source.postgres import connect
-from loadgen.tools.columns import Column
-from loadgen.verify.canonical import Form, same, written
+from loadgen.tools.columns import CatalogColumn
+from loadgen.verify.canonical import Form, same_value, text_expression
 from tests.conftest import Cluster, Fakesnow
 
 Answer = Any
@@ -114,10 +114,9 @@ def asked(vector: Vector, kind: str, engine: Any) -> str:
     """Return the question for a vector's canonical text in an engine."""
     value = vector.value.replace("'", "''")
     cast = f"PARSE_JSON('{value}')" if kind == "VARIANT" else f"CAST('{value}' AS {kind})"
-    family = Column("c", {"UUID": "uuid"}.get(kind, kind)).family
-    return (
-        f"SELECT {written(engine, family, vector.form).format(c='c')} FROM (SELECT {cast} AS c) t"
-    )
+    family = CatalogColumn("c", {"UUID": "uuid"}.get(kind, kind)).family
+    expression = text_expression(engine, family, vector.form).format(c="c")
+    return f"SELECT {expression} FROM (SELECT {cast} AS c) t"
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +183,9 @@ def test_json_that_was_written_tightly_gets_postgres_s_spaces(
     row = conn.execute("SELECT %s::jsonb::text", (json.dumps(found),)).fetchone()
     assert row is not None
     tight = json.dumps(json.loads(row[0]), separators=(",", ":"), ensure_ascii=False)
-    expression = written("duckdb", "json", "json").format(c="c")
+    expression = text_expression("duckdb", "json", "json").format(c="c")
     question = f"SELECT {expression} FROM (SELECT CAST(? AS JSON) AS c) t"
     answer = file.execute(question, [tight]).fetchone()
     assert answer is not None
-    assert same("json", row[0], answer[0])
+    assert same_value("json", row[0], answer[0])
     assert json.loads(answer[0]) == json.loads(tight)

@@ -11,15 +11,15 @@ import psycopg
 import pytest
 
 from loadgen.config.settings import Settings, load_settings
-from loadgen.doctor.checks import CHECKS, Finding, judge
-from loadgen.doctor.facts import gather
+from loadgen.doctor.checks import CHECKS, DoctorFinding, run_checks
+from loadgen.doctor.facts import collect_facts
 from loadgen.errors import DestinationError
 from loadgen.source.embedded import server
 from loadgen.source.grant import Grant, give, take
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from loadgen.tools.tools_file import Tool, parse_tools
-from loadgen.tools.warehouses import read, unfair
+from loadgen.tools.warehouses import unequal_warehouses, warehouse_from_rows
 from tests.conftest import Fakesnow, RunLoadgen, find_free_port
 from tests.emulated import aws_server
 from tests.granting import as_user, ignore
@@ -53,12 +53,12 @@ def look(
     hours: float = 48,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     **settings: object,
-) -> list[Finding]:
+) -> list[DoctorFinding]:
     """Return the doctor's findings."""
     ports = {"metrics_port": find_free_port(), "watch_port": find_free_port()}
     given = load_settings({"database_url": dsn, **ports, **settings})
     tools = tools_of() if tools is None else tools
-    found, made = judge(gather(given, tools, tools, hours, clock))
+    found, made = run_checks(collect_facts(given, tools, tools, hours, clock))
     assert set(made) <= set(CHECKS)
     return found
 
@@ -108,12 +108,12 @@ def test_a_healthy_source_has_no_findings(healthy: str) -> None:
         (
             "SELECT pg_drop_replication_slot('doctored_slot')",
             "slots",
-            "doctored_slot, which is not there: run `loadgen db grant doctored`",
+            "doctored_slot, which does not exist: run `loadgen db grant doctored`",
         ),
         (
             "UPDATE loadgen_playground SET progress = '{}'",
             "source",
-            "the baseline is not there, or not whole: run `loadgen seed`",
+            "the baseline is missing or incomplete: run `loadgen seed`",
         ),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_snowflake_that_is_read_or_not(healthy: str, fakesnow: Fakesnow) -> No
         cursor.execute("SELECT 1")
     one = {"kind": "airbyte", "destination": "snowflake", "schema": "X", "database": "ELT"}
 
-    def looked(**changes: str) -> list[Finding]:
+    def looked(**changes: str) -> list[DoctorFinding]:
         return look(
             healthy,
             tools_of(a={**one, **changes}),
@@ -254,12 +254,12 @@ def test_warehouses_that_differ(change: dict[str, str], said: str | None) -> Non
         "test",
     )
     rows = [SHOWN, {**SHOWN, "name": "WH_ELT_B", **change}]
-    found = list(unfair([read(a, rows), read(b, rows)]))
+    found = list(unequal_warehouses([warehouse_from_rows(a, rows), warehouse_from_rows(b, rows)]))
     assert [str(said) in text for text in found] == ([True] if said else [])
-    with pytest.raises(DestinationError, match=r"WH_ELT_B is not there for .*; there is WH_ELT_A:"):
-        read(b, [SHOWN])
+    with pytest.raises(DestinationError, match=r"no warehouse WH_ELT_B; there is WH_ELT_A:"):
+        warehouse_from_rows(b, [SHOWN])
     small = a.model_copy(update={"warehouse": "wh_elt_a"})
-    assert read(small, [SHOWN]).name == "WH_ELT_A"
+    assert warehouse_from_rows(small, [SHOWN]).name == "WH_ELT_A"
 
 
 def test_rights_that_lack(healthy: str) -> None:
@@ -310,11 +310,11 @@ def test_a_server_of_narrow_limits(project: Path, monkeypatch: pytest.MonkeyPatc
         conn.execute("SELECT pg_create_physical_replication_slot('standby', true)")
     found = {finding.check: finding.text for finding in look(info.dsn)}
     assert "belongs to no tool" in found.pop("orphan slots")
-    assert "which is not there" in found.pop("slots")
+    assert "which does not exist" in found.pop("slots")
     assert "doctored need 1 replication slots and 0 of 1 are free" in found.pop("free slots")
     assert "raise max_wal_senders" in found.pop("free senders")
     assert "output plugin pgoutput is not allowed" in found.pop("output plugins")
-    assert "max_slot_wal_keep_size is 1.0 MiB" in found.pop("disk")
+    assert "max_slot_wal_keep_size is 1 MiB" in found.pop("disk")
     assert found == {}
 
     server.stop(project)
@@ -322,11 +322,11 @@ def test_a_server_of_narrow_limits(project: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(project)
     ports = {"metrics_port": find_free_port(), "watch_port": find_free_port()}
     rates = {"events_per_hour": 36_000_000}
-    facts = gather(load_settings(ports | rates), (), (), 10_000)
-    wal, slot, disk = judge(facts)[0]
+    facts = collect_facts(load_settings(ports | rates), (), (), 10_000)
+    wal, slot, disk = run_checks(facts)[0]
     assert (wal.check, "wal_level is 'replica'" in wal.text) == ("source", True)
     assert slot.check == "orphan slots"
-    assert (disk.check, "make room, lower the rates" in disk.text) == ("disk", True)
+    assert (disk.check, "free space, lower the rates" in disk.text) == ("disk", True)
 
 
 def test_a_lost_slot(project: Path) -> None:
@@ -379,6 +379,6 @@ def test_the_command(healthy: str, project: Path, run_loadgen: RunLoadgen, free_
     assert (done.returncode, "settings: SEED is 'x'" in done.stdout) == (1, True)
     done = run_loadgen("doctor", env=env | {"DATABASE_URL": "postgresql://127.0.0.1:1/none"})
     assert (done.returncode, "source: can't reach Postgres" in done.stdout) == (1, True)
-    assert "not seen: the source" in done.stdout
+    assert "not checked: the source" in done.stdout
     for wrong in (["--tool", "other"], ["--hours", "0"], ["--hours", "inf"]):
         assert run_loadgen("doctor", *wrong, env=env).returncode == 2

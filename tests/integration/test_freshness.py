@@ -21,7 +21,7 @@ from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import summary_of
 from loadgen.source.markers import write_marker
 from loadgen.source.postgres import connect
-from loadgen.tools.readers.marker_probe import Destination
+from loadgen.tools.readers.marker_probe import MarkerDestination
 from loadgen.watch import watch as watch_module
 from loadgen.watch.watch import Watch, run_under_way
 from tests.conftest import Cluster, RunLoadgen, find_free_port, spawning
@@ -94,7 +94,7 @@ def reports(tmp_path: Path) -> Path:
 
 @contextmanager
 def watching(
-    dsn: str, reports: Path, *destinations: Destination, markers: bool = True
+    dsn: str, reports: Path, *destinations: MarkerDestination, markers: bool = True
 ) -> Iterator[Watch]:
     """Run a watch in this process, looking and marking ten times a second."""
     settings = load_settings(
@@ -401,10 +401,10 @@ def test_a_killed_run_does_not_go_on(reports: Path) -> None:
 
 def test_written_wal_does_not_fall_by_a_crash() -> None:
     """What a crash took back is not counted again; another server's count begins anew."""
-    assert watch_module.never_back(200, 100) == 200
-    assert watch_module.never_back(99_000_000, 100_000_000) == 100_000_000
-    assert watch_module.never_back(30_000_000, 100_000_000) == 30_000_000
-    assert watch_module.never_back(5, 0) == 5
+    assert watch_module.monotonic_wal(200, 100) == 200
+    assert watch_module.monotonic_wal(99_000_000, 100_000_000) == 100_000_000
+    assert watch_module.monotonic_wal(30_000_000, 100_000_000) == 30_000_000
+    assert watch_module.monotonic_wal(5, 0) == 5
 
 
 def test_a_frozen_source_is_noticed(

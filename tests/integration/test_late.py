@@ -23,7 +23,7 @@ from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from loadgen.tools.readers.postgres import PostgresReader
-from loadgen.verify.reconcile import Asked, published, reconcile
+from loadgen.verify.reconcile import VerifyOptions, published_tables, reconcile
 from tests.conftest import Cluster, RunLoadgen, find_free_port
 from tests.copier import Copier
 from tests.copies import postgres_tool
@@ -281,10 +281,10 @@ def test_transaction_ids_are_compared_beyond_their_four_bytes(
         conn.execute(add, ("late",))
         (marker,) = find_markers(conn, RUN, 0)
     assert (marker.horizon or 0) > 2**32
-    source, door = PostgresReader(info.dsn, is_source=True), PostgresReader(there)
-    asked = Asked(horizon=marker.horizon)
-    found = reconcile(postgres_tool(there), source, published(source), door, asked)
+    source, reader = PostgresReader(info.dsn, is_source=True), PostgresReader(there)
+    asked = VerifyOptions(horizon=marker.horizon)
+    found = reconcile(postgres_tool(there), source, published_tables(source), reader, asked)
     source.close()
-    door.close()
+    reader.close()
     assert [(one.table, one.key) for one in found.findings] == [("users", "1"), ("users", "2")]
     assert found.late.totals == {"missing": 2}  # the marker and the last row

@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from loadgen.source.postgres import connect
-from loadgen.tools.columns import Column
-from loadgen.tools.conventions import Convention, Flag, known
-from loadgen.tools.probe import recognised
+from loadgen.tools.columns import CatalogColumn
+from loadgen.tools.conventions import Convention, Flag, known_conventions
+from loadgen.tools.probe import recognise_landing
 from loadgen.tools.tools_file import Tool, parse_tools
 from tests.conftest import Cluster, Fakesnow, RunLoadgen
 
@@ -77,11 +77,11 @@ def test_each_vendor_is_recognised_in_snowflake(
     text, tool = _probed(run_loadgen, project, database, entry, **_at(fakesnow))
     assert (tool.kind, tool.schema_name, tool.database) == (kind, "PLAYGROUND_PUBLIC", "PROBED")
     assert tool.slot == "mine"
-    assert tool.convention == Convention.model_validate(known()[kind])
-    assert "# deletes: soft: there is " in text
+    assert tool.convention == Convention.model_validate(known_conventions()[kind])
+    assert "# deletes: soft: " in text
     assert "tools.toml says generic" in text
     if kind == "airbyte":
-        assert "lossy: known of this kind: orders.amount" in text
+        assert "lossy: usual for this kind: orders.amount" in text
         assert "option for hard deletes adds it" in text
 
 
@@ -120,8 +120,8 @@ def test_an_unknown_tool_is_described_and_what_is_guessed_is_said(
         ("numeric", "float", "float")
     ]
     assert rules.load_time is None
-    assert "meta_loaded_at may be it" in text
-    for said in ("users is not there", "events is not there", "orders has no "):
+    assert "load_time: maybe meta_loaded_at" in text
+    for said in ("users is missing", "events is missing", "orders has no "):
         assert said in text
 
 
@@ -133,9 +133,13 @@ def test_a_column_with_the_last_operation_marks_deletes(column: str, deleted: st
     tool = Tool.model_validate(
         {"name": "t", "kind": "generic", "destination": "postgres", "url": "postgresql://h"}
     )
-    columns = (Column("id", "bigint"), Column("top", "text"), Column("crop_op", "text"))
-    copy = {"users": (*columns, Column(column, "VARCHAR"))}
-    landing = recognised(tool, {"users": columns}, {"main": copy})
+    columns = (
+        CatalogColumn("id", "bigint"),
+        CatalogColumn("top", "text"),
+        CatalogColumn("crop_op", "text"),
+    )
+    copy = {"users": (*columns, CatalogColumn(column, "VARCHAR"))}
+    landing = recognise_landing(tool, {"users": columns}, {"main": copy})
     assert landing is not None
     mark = landing.convention["delete_marker"]
     assert mark == {"column": column.lower(), "equals": deleted}

@@ -20,9 +20,10 @@ from loadgen.config.settings import load_settings
 from loadgen.costs.snowflake.views import UsageConnection
 from loadgen.errors import DestinationError
 from loadgen.source.postgres import connect
-from loadgen.tools.columns import Column, quoted
+from loadgen.tools.columns import CatalogColumn, quoted
 from loadgen.tools.readers.duckdb import DuckdbReader
-from loadgen.tools.readers.factory import MarkerProbe, located
+from loadgen.tools.readers.factory import resolve_schema
+from loadgen.tools.readers.marker_probe import MarkerProbe
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.readers.reader import BusyError
 from loadgen.tools.readers.snowflake import SnowflakeReader
@@ -33,10 +34,10 @@ from loadgen.tools.readers.snowflake_connection import (
     same_account,
 )
 from loadgen.tools.tools_file import Tool
-from loadgen.verify.canonical import pair, written
+from loadgen.verify.canonical import column_pair, text_expression
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import Range, segments
-from loadgen.verify.scan import Side
+from loadgen.verify.scan import SqlSide
 from tests.conftest import Cluster, Fakesnow
 from tests.copies import postgres_tool, tool_of
 from tests.polling import wait_for
@@ -52,11 +53,11 @@ def test_questions_wait_for_a_connection_where_there_are_few(database: str) -> N
         try:
             place = database.partition("@")[2]
             with (
-                closing(PostgresReader(f"postgresql://narrow:narrow@{place}")) as door,
+                closing(PostgresReader(f"postgresql://narrow:narrow@{place}")) as reader,
                 ThreadPoolExecutor(3) as pool,
             ):
                 asked = "SELECT pg_backend_pid() FROM pg_sleep(0.1)"
-                found = list(pool.map(lambda _: list(door.ask(asked)), range(6)))
+                found = list(pool.map(lambda _: list(reader.query(asked)), range(6)))
             assert len({pid for ((pid,),) in found}) == 1
         finally:
             wait_for(
@@ -76,13 +77,13 @@ def test_a_connection_that_is_cut_is_said_and_made_anew(database: str) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE wait_event = 'PgSleep' AND datname = current_database()"
     )
-    with closing(PostgresReader(database)) as door, ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(lambda: list(door.ask("SELECT 1 FROM pg_sleep(60)")))
+    with closing(PostgresReader(database)) as reader, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: list(reader.query("SELECT 1 FROM pg_sleep(60)")))
         with connect(database) as conn:
             wait_for(lambda: conn.execute(cut.encode()).fetchall() == [(True,)], "its session")
         with pytest.raises(DestinationError, match="57P01"):
             asked.result(30)
-        assert list(door.ask("SELECT 1")) == [(1,)]
+        assert list(reader.query("SELECT 1")) == [(1,)]
 
 
 def test_what_may_be_null_is_known(empty_database: str) -> None:
@@ -92,8 +93,8 @@ def test_what_may_be_null_is_known(empty_database: str) -> None:
         conn.execute("INSERT INTO t VALUES (NULL, 1, NULL, 1)")
         conn.execute("ALTER TABLE t ADD NOT NULL late NOT VALID, ADD NOT NULL checked NOT VALID")
         conn.execute("ALTER TABLE t VALIDATE CONSTRAINT t_checked_not_null")
-    with closing(PostgresReader(empty_database)) as door:
-        found = {column.name: column.nullable for column in door.tables("public")["t"]}
+    with closing(PostgresReader(empty_database)) as reader:
+        found = {column.name: column.nullable for column in reader.tables("public")["t"]}
     assert found == {"free": True, "kept": False, "late": True, "checked": False}
 
 
@@ -135,9 +136,9 @@ def test_a_writer_without_a_lock_file_is_waited_for(
     refused = threading.Semaphore(0)
     connected = DuckdbReader._connected
 
-    def connect_and_tell(door: DuckdbReader) -> Any:
+    def connect_and_tell(reader: DuckdbReader) -> Any:
         try:
-            return connected(door)
+            return connected(reader)
         except BusyError:
             refused.release()
             raise
@@ -156,7 +157,7 @@ def test_a_writer_that_never_lets_go_is_named(tmp_path: Path) -> None:
     """With the time that it was waited for; its own lock file is not held meanwhile."""
     file = tmp_path / "copy.duckdb"
     with foreign_writer(file) as writer:
-        said = rf"busy: process {writer.pid} \(.+\) writes to it, and did not end within 0\.3 s"
+        said = rf"busy: process {writer.pid} \(.+\) writes to it, and did not finish within 0\.3 s"
         with pytest.raises(BusyError, match=said):
             DuckdbReader(file, patience=0.3).schemas()
         with (tmp_path / "copy.duckdb.lock").open("ab") as lock:
@@ -177,21 +178,23 @@ def test_a_writer_has_its_turn_while_questions_go_on(tmp_path: Path) -> None:
     """However many there are: they keep its tool from writing for a few seconds at a time."""
     file = tmp_path / "copy.duckdb"
     duckdb.connect(str(file)).close()
-    door = DuckdbReader(file)
+    reader = DuckdbReader(file)
     through = threading.Event()
     answers: list[int] = []
 
-    def ask() -> None:
+    def query() -> None:
         while not through.is_set():
-            answers.extend(number for (number,) in door.ask("SELECT count(*) FROM range(100000)"))
+            answers.extend(
+                number for (number,) in reader.query("SELECT count(*) FROM range(100000)")
+            )
 
     def write() -> None:
         with file.with_name("copy.duckdb.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             duckdb.connect(str(file)).close()
 
-    with ThreadPoolExecutor(3) as pool, door.reading():
-        asking = [pool.submit(ask) for _ in range(2)]
+    with ThreadPoolExecutor(3) as pool, reader.reading():
+        asking = [pool.submit(query) for _ in range(2)]
         try:
             for _ in range(2):
                 answers.clear()
@@ -215,11 +218,11 @@ def test_two_of_the_largest_questions_fit_into_memory(tmp_path: Path) -> None:
             f"range(1, {second.high + 1}) AS r(k)"
         )
     columns = [
-        pair(Column(name, kind), Column(name, kind), "duckdb")
+        column_pair(CatalogColumn(name, kind), CatalogColumn(name, kind), "duckdb")
         for name, kind in (("id", "BIGINT"), ("word", "VARCHAR"))
     ]
     copy = TablePair("t", "duckdb", quoted("public", "t"), quoted("main", "t"), tuple(columns))
-    side = Side(DuckdbReader(file), copy, of_copy=True)
+    side = SqlSide(DuckdbReader(file), copy, of_copy=True)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda part: side.checksums(part, 1000), (first, second)))
     assert sum(one.rows for checksums in found for one in checksums.values()) == second.high
@@ -237,8 +240,8 @@ def test_times_that_postgres_can_t_hold_are_written_too(tmp_path: Path) -> None:
         "CAST(NULL AS TIMESTAMPTZ)": None,
     }
     values = ", ".join(f"({one})" for one in times)
-    text = written("duckdb", "timestamptz", "instant").format(c="t")
-    found = list(DuckdbReader(file).ask(f"SELECT {text} FROM (VALUES {values}) AS v(t)"))
+    text = text_expression("duckdb", "timestamptz", "instant").format(c="t")
+    found = list(DuckdbReader(file).query(f"SELECT {text} FROM (VALUES {values}) AS v(t)"))
     assert [one for (one,) in found] == list(times.values())
 
 
@@ -246,9 +249,9 @@ def test_each_question_is_asked_in_utc(tmp_path: Path) -> None:
     """Wherever the machine is: a time with a zone is compared as it is written."""
     code = (
         "import sys; from pathlib import Path; "
-        "from loadgen.tools.readers.duckdb import DuckdbDoor; "
-        "asked = DuckdbDoor(Path(sys.argv[1])).ask; "
-        "print(*next(asked(\"SELECT CAST(TIMESTAMPTZ '2026-01-01 12:00:00+00' AS VARCHAR)\")))"
+        "from loadgen.tools.readers.duckdb import DuckdbReader; "
+        "query = DuckdbReader(Path(sys.argv[1])).query; "
+        "print(*next(query(\"SELECT CAST(TIMESTAMPTZ '2026-01-01 12:00:00+00' AS VARCHAR)\")))"
     )
     file = tmp_path / "copy.duckdb"
     duckdb.connect(str(file)).close()
@@ -310,8 +313,8 @@ def test_our_questions_are_not_on_a_tools_bill() -> None:
     snowflake = 'kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nwarehouse = "ITS"'
     ours = {"snowflake_host": "127.0.0.1", "snowflake_warehouse": "OURS"}
     for given, warehouse in ((ours, "OURS"), ({"snowflake_host": "127.0.0.1"}, "ITS")):
-        door = SnowflakeReader(tool_of(snowflake), load_settings(given))
-        assert door.login()["warehouse"] == warehouse
+        reader = SnowflakeReader(tool_of(snowflake), load_settings(given))
+        assert reader.login()["warehouse"] == warehouse
 
 
 def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
@@ -323,14 +326,14 @@ def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
     with pytest.raises(DestinationError, match="SNOWFLAKE_PRIVATE_KEY_PATH is not set"):
         SnowflakeReader(tool, load_settings(given)).login()
     key = {**given, "snowflake_private_key_path": tmp_path / "key.p8"}
-    door = SnowflakeReader(tool, load_settings(key))
-    assert "password" not in door.login()
-    assert door.login()["role"] == "R"
+    reader = SnowflakeReader(tool, load_settings(key))
+    assert "password" not in reader.login()
+    assert reader.login()["role"] == "R"
     with pytest.raises(DestinationError, match="the private key can't be read"):
-        door.schemas()
+        reader.schemas()
     (tmp_path / "key.p8").write_text("no key")
     with pytest.raises(DestinationError, match="the private key can't be read"):
-        door.schemas()
+        reader.schemas()
 
 
 @pytest.fixture
@@ -349,8 +352,8 @@ def snowflake_tool(more: str = "") -> Tool:
 
 def test_the_cause_in_the_second_line_is_shown(server: SnowflakeServer) -> None:
     """Snowflake's first line says that a statement is wrong, and the second what of it."""
-    door = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
-    for asked in (lambda: list(door.ask("SELECT 1")), lambda: door.named("SELECT 1")):
+    reader = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
+    for asked in (lambda: list(reader.query("SELECT 1")), lambda: reader.query_dicts("SELECT 1")):
         with pytest.raises(DestinationError, match="does not exist or not authorized") as refused:
             asked()
         assert str(refused.value).startswith("Snowflake refuses: 002003 (02000):")
@@ -359,7 +362,7 @@ def test_the_cause_in_the_second_line_is_shown(server: SnowflakeServer) -> None:
     with pytest.raises(DestinationError) as granted:
         usage("metered_hours", {"since": 1, "until": 2, "warehouses": ["W"]})
     assert "\n" not in str(granted.value)
-    door.close()
+    reader.close()
     usage.close()
 
 
@@ -367,11 +370,14 @@ def test_a_database_is_found_as_snowflake_folds_its_name(server: SnowflakeServer
     """In small letters as well; one that is called so exactly comes first."""
     server.answers["SHOW DATABASES"] = (("name",), [("OTHER",), ("DB_ELT_FIVETRAN",)])
     server.answers["SELECT schema_name"] = (("SCHEMA_NAME",), [("PUBLIC",)])
-    door = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
-    assert door.schemas() == ["PUBLIC"]
+    reader = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
+    assert reader.schemas() == ["PUBLIC"]
     assert 'FROM "DB_ELT_FIVETRAN".information_schema' in server.asked[-1]
-    assert located(snowflake_tool(), door).place_of("users") == '"DB_ELT_FIVETRAN"."PUBLIC"."USERS"'
-    door.close()
+    assert (
+        resolve_schema(snowflake_tool(), reader).place_of("users")
+        == '"DB_ELT_FIVETRAN"."PUBLIC"."USERS"'
+    )
+    reader.close()
     server.answers["SHOW DATABASES"] = (("name",), [("DB_ELT_FIVETRAN",), ("db_elt_fivetran",)])
     exact = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     assert exact.database == "db_elt_fivetran"
@@ -381,16 +387,16 @@ def test_a_database_is_found_as_snowflake_folds_its_name(server: SnowflakeServer
 def test_what_is_there_instead_of_a_database_or_schema_is_shown(server: SnowflakeServer) -> None:
     """One that differs in case, or is nearly it."""
     server.answers["SHOW DATABASES"] = (("name",), [("Db_Elt_Fivetran",)])
-    door = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
+    reader = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     with pytest.raises(DestinationError, match="; there is Db_Elt_Fivetran: correct database in"):
-        door.schemas()
-    door.close()
+        reader.schemas()
+    reader.close()
     server.answers["SHOW DATABASES"] = (("name",), [("DB_ELT_FIVETRAN",)])
     server.answers["SELECT schema_name"] = (("SCHEMA_NAME",), [("app_public",)])
-    door = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
+    reader = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     with pytest.raises(DestinationError, match=r"no schema APP_PUBLIC at .*; there is app_public:"):
-        located(snowflake_tool('schema = "APP_PUBLIC"'), door)
-    door.close()
+        resolve_schema(snowflake_tool('schema = "APP_PUBLIC"'), reader)
+    reader.close()
 
 
 @pytest.mark.parametrize(
@@ -454,9 +460,9 @@ def test_a_key_with_a_passphrase_logs_in(name: str, keys: Path, server: Snowflak
     }
     settings = load_settings(given)
     assert PASSPHRASE not in f"{settings!r} {settings.public()}"
-    door = SnowflakeReader(snowflake_tool(), settings)
-    assert door.database == "DB_ELT_FIVETRAN"
-    door.close()
+    reader = SnowflakeReader(snowflake_tool(), settings)
+    assert reader.database == "DB_ELT_FIVETRAN"
+    reader.close()
     (told,) = server.logins
     assert told["AUTHENTICATOR"] == "SNOWFLAKE_JWT"
     assert PASSPHRASE not in str(told)

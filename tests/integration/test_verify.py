@@ -19,11 +19,11 @@ from loadgen.record.writer import RunRecord
 from loadgen.source.markers import find_markers
 from loadgen.source.postgres import connect
 from loadgen.tools.conventions import SOURCE_SCHEMA
-from loadgen.tools.readers.factory import MarkerProbe
+from loadgen.tools.readers.marker_probe import MarkerProbe
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.verify.drain import wait_for_sentinels, write_sentinel
 from loadgen.verify.outcome import ToolOutcome
-from loadgen.verify.reconcile import Asked, load_runs, published, reconcile
+from loadgen.verify.reconcile import VerifyOptions, is_load_running, published_tables, reconcile
 from tests.conftest import Cluster, RunLoadgen
 from tests.copies import postgres_tool
 from tests.polling import wait_for
@@ -33,11 +33,13 @@ from tests.replication import Subscription
 RUN = "run-1"
 
 
-def verified(source: str, copy: str, asked: Asked | None = None) -> ToolOutcome:
+def verified(source: str, copy: str, asked: VerifyOptions | None = None) -> ToolOutcome:
     """Return what verification finds of a copy in Postgres."""
     ours, theirs = PostgresReader(source, is_source=True), PostgresReader(copy)
     try:
-        return reconcile(postgres_tool(copy), ours, published(ours), theirs, asked or Asked())
+        return reconcile(
+            postgres_tool(copy), ours, published_tables(ours), theirs, asked or VerifyOptions()
+        )
     finally:
         ours.close()
         theirs.close()
@@ -118,12 +120,12 @@ def test_a_moving_source_has_nothing_wrong(filled: tuple[str, str], carried: Sub
     source, copy = filled
     with writing(source, 500) as written:
         wait_for(lambda: written[0] > 200, "the first writes")
-        found = verified(source, copy, Asked(lag=3))
+        found = verified(source, copy, VerifyOptions(lag=3))
         assert not found.findings
         assert found.verdict == "right"
         carried.do("UPDATE orders SET currency = 'XX' WHERE id = 3")
         carried.do("DELETE FROM events WHERE id = 5")
-        found = verified(source, copy, Asked(lag=3))
+        found = verified(source, copy, VerifyOptions(lag=3))
     places = [(one.table, one.key, one.kind) for one in found.findings]
     assert places[0] == ("events", "5", "missing")
     assert set(places[1:]) == {("orders", "3", "differs")}
@@ -149,7 +151,7 @@ def test_what_does_not_arrive_while_the_source_moves_is_in_flight(
     thread.start()
     try:
         wait_for(lambda: len(version(source, 8)) > 0, "the first write")
-        found = verified(source, copy, Asked(lag=1))
+        found = verified(source, copy, VerifyOptions(lag=1))
     finally:
         stopped.set()
         thread.join(30)
@@ -179,7 +181,9 @@ def test_one_row_in_a_million_is_found(cluster: Cluster, database: str) -> None:
             conn.execute("SET session_replication_role = replica")
             conn.execute("UPDATE users SET plan = 'q' WHERE id = 654321")
         told: list[float] = []
-        found = verified(database, copy, Asked(tell=lambda _, now: told.append(now.share)))
+        found = verified(
+            database, copy, VerifyOptions(on_progress=lambda _, now: told.append(now.share))
+        )
     assert [(one.key, one.column) for one in found.findings] == [("654321", "plan")]
     assert found.tables["users"].rows == 1_000_000
     assert told[-1] == 1.0
@@ -217,9 +221,9 @@ def test_a_load_s_lock_tells_that_the_source_moves(database: str) -> None:
     source = PostgresReader(database, is_source=True)
     with connect(database) as conn:
         conn.execute("SELECT pg_advisory_lock(hashtext('loadgen watch'))")
-        assert not load_runs(source)
+        assert not is_load_running(source)
         conn.execute("SELECT pg_advisory_lock(hashtext('loadgen load'))")
-        assert load_runs(source)
+        assert is_load_running(source)
     source.close()
 
 
@@ -434,6 +438,6 @@ def test_a_source_without_the_publication_is_said(empty_database: str) -> None:
     """It is not the playground's."""
     source = PostgresReader(empty_database, is_source=True)
     with pytest.raises(SourceError, match="no publication `loadgen`"):
-        published(source)
+        published_tables(source)
     assert source.tables(SOURCE_SCHEMA) == {}
     source.close()

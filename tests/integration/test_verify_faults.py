@@ -9,7 +9,7 @@ import pytest
 from loadgen.record.verify import Finding
 from loadgen.tools.conventions import Flag
 from loadgen.verify import ranges
-from loadgen.verify.scan import Side
+from loadgen.verify.scan import SqlSide
 from tests.conftest import Cluster, Fakesnow
 from tests.copies import (
     COLUMNS,
@@ -262,12 +262,12 @@ def test_rows_are_counted_first_where_keys_lie_far_apart(
     monkeypatch.setattr(ranges, "_SEGMENT_RANGES", (30, 30))
     counted: list[dict[int, int]] = []
 
-    def counts(side: Side, part: ranges.Range, width: int) -> dict[int, int]:
+    def counts(side: SqlSide, part: ranges.Range, width: int) -> dict[int, int]:
         counted.append(asked(side, part, width))
         return counted[-1]
 
-    asked = Side.counts
-    monkeypatch.setattr(Side, "counts", counts)
+    asked = SqlSide.counts
+    monkeypatch.setattr(SqlSide, "counts", counts)
     try:
         copy.execute(
             f"INSERT INTO {copy.tool.place_of('samples')} (id, {NAMES}) "
@@ -314,9 +314,9 @@ def test_names_in_another_case_are_found(copy: Copy) -> None:
     """Airbyte's are upper case at Snowflake, and as the engine writes them elsewhere."""
     upper = with_rules(copy, case="upper")
     tool = upper.tool
-    names = {"given_schema": tool.schema_name.swapcase(), "database": tool.database}
+    names = {"named_schema": tool.schema_name.swapcase(), "database": tool.database}
     if tool.database:  # what is called so exactly would come first
-        names = {"given_schema": tool.schema_name.lower(), "database": tool.database.lower()}
+        names = {"named_schema": tool.schema_name.lower(), "database": tool.database.lower()}
     found = replace(upper, tool=tool.model_copy(update=names)).verified()
     assert not found.problems
     assert found.verdict == "right"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from loadgen.record.rows import MarkerSample
 from loadgen.source.markers import Marker
-from loadgen.watch.marker_reader import BUCKETS, Deliveries, Look, MarkerReader
+from loadgen.watch.marker_reader import BUCKETS, DeliveryHistogram, MarkerPoll, MarkerReader
 
 ZERO = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 
@@ -23,52 +23,52 @@ def three() -> MarkerReader:
     """Return sightings of tools a and b, of markers written at 10, 20 and 30 s."""
     found = MarkerReader(["a", "b"])
     for sequence in (1, 2, 3):
-        found.wrote(Marker(sequence, at(10 * sequence)))
+        found.add_marker(Marker(sequence, at(10 * sequence)))
     return found
 
 
 def test_a_look_settles_all_markers_up_to_the_newest() -> None:
     """Each is a row with its own delivery; what is left is unseen; another tool is not touched."""
     reader = three()
-    rows = reader.saw("a", Look(2, at(18), at(25)))
+    rows = reader.record_poll("a", MarkerPoll(2, at(18), at(25)))
     assert [(row.sequence, row.delivery_seconds) for row in rows] == [(1, 15.0), (2, 5.0)]
     assert [row.sequence for row in reader.unseen("a")] == [3]
     assert [row.sequence for row in reader.unseen("b")] == [1, 2, 3]
-    assert reader.saw("a", Look(2, at(25), at(26))) == []
+    assert reader.record_poll("a", MarkerPoll(2, at(25), at(26))) == []
 
 
 def test_poll_seconds_are_our_own_share_of_a_delivery() -> None:
     """It runs from the look before, or from the commit where that was later, or nobody looked."""
-    rows = three().saw("a", Look(2, at(18), at(25)))
+    rows = three().record_poll("a", MarkerPoll(2, at(18), at(25)))
     assert [row.poll_seconds for row in rows] == [7.0, 5.0]
-    (first, *_) = three().saw("a", Look(3, None, at(40)))
+    (first, *_) = three().record_poll("a", MarkerPoll(3, None, at(40)))
     assert first.poll_seconds == first.delivery_seconds == 30.0
 
 
 def test_a_marker_seen_before_its_commit_was_heard_of_is_settled_later() -> None:
     """A destination may be quicker than the commit's answer."""
     reader = MarkerReader(["a"])
-    assert reader.saw("a", Look(1, None, at(9))) == []
-    reader.wrote(Marker(1, at(10)))
-    (row,) = reader.saw("a", Look(1, at(9), at(11)))
+    assert reader.record_poll("a", MarkerPoll(1, None, at(9))) == []
+    reader.add_marker(Marker(1, at(10)))
+    (row,) = reader.record_poll("a", MarkerPoll(1, at(9), at(11)))
     assert row.delivery_seconds == 1.0
 
 
 def test_a_copy_that_goes_back_is_told_once_and_so_is_its_return() -> None:
     """It is as old as what it shows now; markers that it had shown are not delivered again."""
     reader = three()
-    looks = [Look(shown, None, at(50)) for shown in (2, None, None, 1, 2, 3)]
+    looks = [MarkerPoll(shown, None, at(50)) for shown in (2, None, None, 1, 2, 3)]
     told = []
-    for look in looks:
-        turn = reader.turned("a", look)
-        told.append(turn and (turn.newest, turn.shows, turn.went_back))
-        reader.saw("a", look)
+    for poll in looks:
+        rewind = reader.check_rewind("a", poll)
+        told.append(rewind and (rewind.newest, rewind.shows, rewind.went_back))
+        reader.record_poll("a", poll)
     assert told == [None, (2, 0, True), None, None, (2, 2, False), None]
-    reader.turned("a", Look(1, None, at(50)))
+    reader.check_rewind("a", MarkerPoll(1, None, at(50)))
     assert reader.freshness("a", at(50)) == 40.0
-    reader.turned("a", Look(None, None, at(50)))
+    reader.check_rewind("a", MarkerPoll(None, None, at(50)))
     assert reader.freshness("a", at(60)) == 50.0  # of the oldest that should be there
-    assert reader.saw("a", Look(3, None, at(51))) == []
+    assert reader.record_poll("a", MarkerPoll(3, None, at(51))) == []
 
 
 def test_freshness_is_the_age_of_the_newest_marker_seen() -> None:
@@ -76,7 +76,7 @@ def test_freshness_is_the_age_of_the_newest_marker_seen() -> None:
     reader = three()
     assert MarkerReader(["a"]).freshness("a", at(50)) is None
     assert reader.freshness("a", at(50)) == 40.0
-    reader.saw("a", Look(2, None, at(25)))
+    reader.record_poll("a", MarkerPoll(2, None, at(25)))
     assert reader.freshness("a", at(50)) == 30.0
     assert reader.freshness("b", at(50)) == 40.0
 
@@ -85,10 +85,10 @@ def test_a_watch_that_begins_anew_goes_on_where_the_record_is() -> None:
     """What it has as seen stays seen, with its time; the first gap is where markers are sought."""
     known = [MarkerSample("a", n, at(n), at(n + 1), 1.0, 1.0) for n in (1, 2)]
     reader = MarkerReader(["a", "b"], [*known, MarkerSample("gone", 4, at(4), at(5), 1.0, 1.0)])
-    assert reader.last() == 2
+    assert reader.last_sequence() == 2
     for sequence in (1, 2, 3):
-        reader.wrote(Marker(sequence, at(100 + sequence)))
-    assert reader.last() == 4
+        reader.add_marker(Marker(sequence, at(100 + sequence)))
+    assert reader.last_sequence() == 4
     assert [row.sequence for row in reader.unseen("a")] == [3, 4]
     assert reader.unseen("b")[0].written_at == at(1)
 
@@ -105,11 +105,13 @@ def test_each_marker_is_a_row_once(steps: list[tuple[str, int, float]]) -> None:
     for what, newest, seconds in steps:
         clock += seconds
         if what == "write":
-            reader.wrote(Marker(reader.last() + 1, at(clock)))
+            reader.add_marker(Marker(reader.last_sequence() + 1, at(clock)))
         else:
-            rows += reader.saw("a", Look(newest or None, previous, at(clock)))
+            rows += reader.record_poll("a", MarkerPoll(newest or None, previous, at(clock)))
             previous = at(clock)
-    assert [row.sequence for row in rows + reader.unseen("a")] == list(range(1, reader.last() + 1))
+    assert [row.sequence for row in rows + reader.unseen("a")] == list(
+        range(1, reader.last_sequence() + 1)
+    )
     for row in rows:
         assert 0 <= (row.poll_seconds or 0.0) <= (row.delivery_seconds or 0.0)
 
@@ -117,7 +119,7 @@ def test_each_marker_is_a_row_once(steps: list[tuple[str, int, float]]) -> None:
 @given(st.lists(st.floats(0, 1e6)))
 def test_deliveries_are_cumulative(seconds: list[float]) -> None:
     """Each bucket counts what is at most its edge; the last counts all."""
-    deliveries = Deliveries()
+    deliveries = DeliveryHistogram()
     for one in seconds:
         deliveries.add(one)
     found = deliveries.buckets()

@@ -10,7 +10,7 @@ import pytest
 
 from loadgen.config.settings import Settings, load_settings
 from loadgen.source.observe import Slot
-from loadgen.watch.notices import Notices
+from loadgen.watch.notifier import Notifier
 from loadgen.watch.protection import Danger, Protection, dangers
 from tests.conftest import find_free_port
 
@@ -68,7 +68,7 @@ def door() -> Iterator[Door]:
 @pytest.fixture
 def protection(door: Door) -> Protection:
     """Return the protection that knocks at the door."""
-    return Protection(settings(metrics_port=door.server.server_port), Notices())
+    return Protection(settings(metrics_port=door.server.server_port), Notifier())
 
 
 def settings(**given: object) -> Settings:
@@ -87,7 +87,7 @@ def test_a_limit_is_passed_only_above_it() -> None:
     assert dangers([slot("a", 100), slot("b", None)], 50, limits) == []
     assert dangers([slot("a", 100)], None, limits) == []
     found = dangers([slot("a", 101), slot("b", 5000)], 49, limits)
-    assert [danger.what for danger in found] == ["slot a", "slot b", "disk"]
+    assert [danger.subject for danger in found] == ["slot a", "slot b", "disk"]
     assert "retains 5,000 bytes of WAL, more than MAX_SLOT_RETAINED_BYTES=100" in found[1].text
     assert found[2].text == "49 bytes of disk are left, less than MIN_FREE_DISK_BYTES=50"
 
@@ -136,7 +136,7 @@ def test_a_load_that_somebody_paused_is_left_until_it_goes_on(
 
 def test_a_danger_without_a_load_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     """It is said again only after it has passed."""
-    protection = Protection(settings(metrics_port=find_free_port()), Notices())
+    protection = Protection(settings(metrics_port=find_free_port()), Notifier())
     for found in ([SLOT], [SLOT], [], [SLOT]):
         protection.check(found)
     warned = capsys.readouterr().err.splitlines()
@@ -148,6 +148,6 @@ def test_a_lost_slot_is_journaled_once(door: Door, protection: Protection) -> No
     """Nothing is paused for it: there is nothing left to protect."""
     gone = Slot("a", False, "lost", None, None, None, None, "wal_removed")
     for slots in ([slot("a", 1)], [gone], [gone, slot("b", 1)], [], [gone]):
-        protection.tell_lost(slots)
+        protection.report_lost(slots)
     entry = {"kind": "slot_lost", "slot": "a", "reason": "wal_removed", "by": "watch"}
     assert door.posts == [("/loadgen/journal", entry)] * 2

@@ -15,7 +15,7 @@ from loadgen.report.analysis.compare import summary_of
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.folder import write_report
 from loadgen.report.tables.tools import copies_of
-from loadgen.verify.cases import CaseFindings, judged_cases
+from loadgen.verify.cases import CaseFindings, judge_cases
 from tests.pages import markdown_tables, page_of
 from tests.records import START, VERIFIED, VERIFIED_COPY, Made, marker, write_run
 
@@ -55,7 +55,7 @@ def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None
         found.add(finding)
         found.add(replace(finding, column="word"))  # the same row once more
         tried = {"hard_deletes": 3, "odd_numbers": 2, "late_commits": 4}
-        judged = judged_cases(tried, {wrong: found}, "cursor" if reads == "cursor" else "log")
+        judged = judge_cases(tried, {wrong: found}, "cursor" if reads == "cursor" else "log")
         tools[reads] = VERIFIED_COPY.model_copy(update={"cases": judged})
     table = copies_of(Verification(tools=tools), {}, []).cases
     assert [column.label for column in table.columns][:3] == ["hard case", "cursor", "log"]

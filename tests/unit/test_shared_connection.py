@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from loadgen.tools.readers.shared import SharedConnection
+from loadgen.tools.readers.shared_connection import SharedConnection
 from tests.polling import wait_for
 
 
@@ -35,10 +35,10 @@ class Thing:
 def test_it_is_opened_for_a_use_and_closed_after_it() -> None:
     """Each time anew."""
     thing = Thing()
-    shared = SharedConnection(thing.opened, turn=60)
+    shared = SharedConnection(thing.opened, longest_hold=60)
     for number in (1, 2):
-        with shared.lent() as lent:
-            assert lent == f"number {number}"
+        with shared.borrow() as borrow:
+            assert borrow == f"number {number}"
             assert thing.events[-1] == "open"
         assert thing.events[-1] == "closed"
 
@@ -46,10 +46,10 @@ def test_it_is_opened_for_a_use_and_closed_after_it() -> None:
 def test_several_users_have_one_and_the_last_closes_it() -> None:
     """Whoever that is."""
     thing = Thing()
-    shared = SharedConnection(thing.opened, turn=60)
-    with shared.lent() as first:
+    shared = SharedConnection(thing.opened, longest_hold=60)
+    with shared.borrow() as first:
         with ThreadPoolExecutor(1) as pool:
-            other = shared.lent()
+            other = shared.borrow()
             assert pool.submit(other.__enter__).result(10) == first
         assert thing.events == ["open"]
     assert thing.events == ["open"]
@@ -60,12 +60,12 @@ def test_several_users_have_one_and_the_last_closes_it() -> None:
 def test_kept_it_stays_open_between_uses() -> None:
     """Not before the first, and not longer than it is kept."""
     thing = Thing()
-    shared = SharedConnection(thing.opened, turn=60)
-    with shared.kept():
+    shared = SharedConnection(thing.opened, longest_hold=60)
+    with shared.keep_open():
         assert thing.events == []
         for _ in range(3):
-            with shared.lent() as lent:
-                assert lent == "number 1"
+            with shared.borrow() as borrow:
+                assert borrow == "number 1"
         assert thing.events == ["open"]
     assert thing.events == ["open", "closed"]
 
@@ -73,28 +73,28 @@ def test_kept_it_stays_open_between_uses() -> None:
 def test_after_its_turn_it_is_closed_though_it_is_kept() -> None:
     """Also where nobody asks for it any more."""
     thing = Thing()
-    shared = SharedConnection(thing.opened, turn=0.05)
-    with shared.kept():
-        with shared.lent():
+    shared = SharedConnection(thing.opened, longest_hold=0.05)
+    with shared.keep_open():
+        with shared.borrow():
             pass
         wait_for(lambda: thing.events == ["open", "closed"], "the end of its turn")
-        with shared.lent() as lent:
-            assert lent == "number 2"
+        with shared.borrow() as borrow:
+            assert borrow == "number 2"
     assert thing.events == ["open", "closed"] * 2
 
 
 def test_after_its_turn_who_has_it_keeps_it_and_others_wait() -> None:
     """So a use is never cut short, and uses that overlap do not keep it open for ever."""
     thing = Thing()
-    shared = SharedConnection(thing.opened, turn=0.05)
+    shared = SharedConnection(thing.opened, longest_hold=0.05)
     through = Event()
 
     def use() -> str:
-        with shared.lent() as lent:
-            return lent
+        with shared.borrow() as borrow:
+            return borrow
 
-    with ThreadPoolExecutor(1) as pool, shared.kept():
-        with shared.lent():
+    with ThreadPoolExecutor(1) as pool, shared.keep_open():
+        with shared.borrow():
             through.wait(0.3)
             later = pool.submit(use)
             through.wait(0.2)
@@ -107,14 +107,14 @@ def test_after_its_turn_who_has_it_keeps_it_and_others_wait() -> None:
 def test_what_can_t_be_opened_is_said_and_tried_again() -> None:
     """One failure leaves nothing behind."""
     thing = Thing()
-    shared = SharedConnection(thing.opened, turn=60)
+    shared = SharedConnection(thing.opened, longest_hold=60)
     thing.refuses = True
-    with shared.kept():
+    with shared.keep_open():
         for _ in range(2):
-            with pytest.raises(OSError, match="busy"), shared.lent():
+            with pytest.raises(OSError, match="busy"), shared.borrow():
                 pass
         thing.refuses = False
-        with shared.lent():
+        with shared.borrow():
             assert thing.events == ["open"]
     assert thing.events == ["open", "closed"]
 
@@ -122,9 +122,9 @@ def test_what_can_t_be_opened_is_said_and_tried_again() -> None:
 def test_a_use_that_fails_gives_it_back() -> None:
     """And does not close it for the others."""
     thing = Thing()
-    shared = SharedConnection(thing.opened, turn=60)
-    with shared.kept():
-        with pytest.raises(ValueError, match="oops"), shared.lent():
+    shared = SharedConnection(thing.opened, longest_hold=60)
+    with shared.keep_open():
+        with pytest.raises(ValueError, match="oops"), shared.borrow():
             raise ValueError("oops")
         assert thing.events == ["open"]
     assert thing.events == ["open", "closed"]
@@ -133,13 +133,13 @@ def test_a_use_that_fails_gives_it_back() -> None:
 def test_a_closing_that_fails_keeps_nobody_waiting() -> None:
     """It is said to the one who closes, and the next one has it opened anew."""
     thing = Thing()
-    shared = SharedConnection(thing.opened, turn=0.05)
+    shared = SharedConnection(thing.opened, longest_hold=0.05)
     thing.closes = False
-    with shared.kept():
-        with pytest.raises(OSError, match="stuck"), shared.lent():
+    with shared.keep_open():
+        with pytest.raises(OSError, match="stuck"), shared.borrow():
             Event().wait(0.2)
         thing.closes = True
         with ThreadPoolExecutor(1) as pool:
-            other = shared.lent()
+            other = shared.borrow()
             assert pool.submit(other.__enter__).result(10) == "number 2"
         other.__exit__(None, None, None)

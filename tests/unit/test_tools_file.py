@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.tools.conventions import known
-from loadgen.tools.tools_file import Tool, chosen, load_tools, parse_tools
+from loadgen.tools.conventions import known_conventions
+from loadgen.tools.tools_file import Tool, load_tools, parse_tools, select_tools
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "tools.example.toml").read_text(encoding="utf-8")
@@ -59,8 +59,8 @@ def test_the_example_s_local_tools_are_read_once_uncommented() -> None:
 
 def test_each_kind_has_a_convention_and_none_is_left_over() -> None:
     """Kinds and conventions.toml agree, and each convention is whole."""
-    assert set(known()) == set(Tool.model_fields["kind"].annotation.__args__)  # type: ignore[union-attr]
-    for kind in known():
+    assert set(known_conventions()) == set(Tool.model_fields["kind"].annotation.__args__)  # type: ignore[union-attr]
+    for kind in known_conventions():
         tool = only(f'kind = "{kind}"\n{WAREHOUSE}')
         assert tool.convention.deletes in {"soft", "hard", "none"}
         assert (tool.convention.deletes == "soft") == (tool.convention.delete_marker is not None)
@@ -131,7 +131,7 @@ def test_a_table_pattern_names_the_tables() -> None:
         ),
         (
             f'{COPY}convention.delete_marker = {{ column = "c", equals = true }}',
-            'of a boolean say when = "true"',
+            'for a boolean write when = "true"',
         ),
         (
             f"{COPY}convention.delete_marker = {{ column = 'c', equals = 'a\\b' }}",
@@ -215,9 +215,9 @@ def test_a_file_that_nobody_wrote_has_no_tools(
 def test_a_tool_is_chosen_by_name() -> None:
     """A misspelt one is answered with the nearest."""
     tools = parsed(EXAMPLE)
-    assert chosen(tools, None) == tools
-    assert [tool.name for tool in chosen(tools, "rivery")] == ["rivery"]
+    assert select_tools(tools, None) == tools
+    assert [tool.name for tool in select_tools(tools, "rivery")] == ["rivery"]
     with pytest.raises(SettingsError, match="did you mean fivetran"):
-        chosen(tools, "fivetrann")
+        select_tools(tools, "fivetrann")
     with pytest.raises(SettingsError, match="it has no tools"):
-        chosen((), "fivetran")
+        select_tools((), "fivetran")

@@ -15,28 +15,28 @@ from hypothesis import strategies as st
 from loadgen.commands.verify_shown import show, some
 from loadgen.record.rows import DeletedRow
 from loadgen.record.verify import Finding, TableOutcome
-from loadgen.tools.columns import Column, quoted
+from loadgen.tools.columns import CatalogColumn, quoted
 from loadgen.tools.conventions import Lossy
 from loadgen.tools.tools_file import Tool, parse_tools
-from loadgen.verify.canonical import Form, pair, same
-from loadgen.verify.compare import Comparison, ahead
+from loadgen.verify.canonical import Form, column_pair, same_value
+from loadgen.verify.compare import Comparison, prefetched
 from loadgen.verify.deletes import deletes_of
 from loadgen.verify.findings import (
-    KEPT,
-    Known,
-    Tally,
-    contrasted,
-    judged,
+    STORED_FINDINGS,
+    FindingTally,
+    TableContext,
+    contrast,
     masked,
+    row_findings,
     shortened,
 )
-from loadgen.verify.mapping import TablePair, mapped
+from loadgen.verify.mapping import TablePair, map_tables
 from loadgen.verify.outcome import ToolOutcome, exit_code, verification
 from loadgen.verify.ranges import (
     Bounds,
     Checksum,
     Range,
-    joined,
+    join_neighbours,
     may_be_uneven,
     piece_width,
     pieces,
@@ -48,19 +48,19 @@ from loadgen.verify.scan import Row
 
 POOL = ThreadPoolExecutor(2)
 SOURCE = (
-    Column("word", "text"),
-    Column("id", "bigint"),
-    Column("amount", "numeric(38,20)"),
-    Column("updated_at", "timestamp with time zone"),
-    Column("version", "bigint"),
+    CatalogColumn("word", "text"),
+    CatalogColumn("id", "bigint"),
+    CatalogColumn("amount", "numeric(38,20)"),
+    CatalogColumn("updated_at", "timestamp with time zone"),
+    CatalogColumn("version", "bigint"),
 )
 COPY = (
-    Column("id", "BIGINT"),
-    Column("word", "VARCHAR"),
-    Column("amount", "DOUBLE"),
-    Column("updated_at", "TIMESTAMP_MS"),
-    Column("version", "BIGINT"),
-    Column("_dlt_load_id", "VARCHAR"),
+    CatalogColumn("id", "BIGINT"),
+    CatalogColumn("word", "VARCHAR"),
+    CatalogColumn("amount", "DOUBLE"),
+    CatalogColumn("updated_at", "TIMESTAMP_MS"),
+    CatalogColumn("version", "BIGINT"),
+    CatalogColumn("_dlt_load_id", "VARCHAR"),
 )
 LOSSY = (
     Lossy(source="numeric", destination="float", keeps="float", because="t"),
@@ -83,7 +83,7 @@ def only(text: str) -> Tool:
 
 def table() -> TablePair:
     """Return the pair of one table."""
-    (found,) = mapped(tool(), {"rows": SOURCE}, {"rows": COPY}).pairs
+    (found,) = map_tables(tool(), {"rows": SOURCE}, {"rows": COPY}).pairs
     return found
 
 
@@ -100,12 +100,12 @@ def row(
 
 
 def kinds(
-    source: Row | None, *copies: Row, known: Known | None = None
+    source: Row | None, *copies: Row, known: TableContext | None = None
 ) -> list[tuple[str, str | None]]:
     """Return kind and column of what is found of one key."""
-    known = known or Known(last_key=100, lossy=LOSSY)
+    known = known or TableContext(last_key=100, lossy=LOSSY)
     sources = [source] if source else []
-    found = judged(table(), (source or copies[0]).key, sources, copies, known)
+    found = row_findings(table(), (source or copies[0]).key, sources, copies, known)
     return [(one.kind, one.column) for one in found]
 
 
@@ -134,7 +134,7 @@ def kinds(
 )  # fmt: skip
 def test_one_value_in_two_texts_is_the_same(form: Form, source: str, copy: str) -> None:
     """The checksum differs there, and the value does not."""
-    assert same(form, source, copy)
+    assert same_value(form, source, copy)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_one_value_in_two_texts_is_the_same(form: Form, source: str, copy: str) 
 )  # fmt: skip
 def test_two_values_are_not_the_same(form: Form, source: str, copy: str | None) -> None:
     """However alike they look."""
-    assert not same(form, source, copy)
+    assert not same_value(form, source, copy)
 
 
 @pytest.mark.parametrize(
@@ -194,14 +194,16 @@ def test_two_values_are_not_the_same(form: Form, source: str, copy: str | None) 
 )
 def test_types_fall_into_families(kind: str, family: str, scale: int | None) -> None:
     """By the names that the three catalogues use."""
-    column = Column("c", kind)
+    column = CatalogColumn("c", kind)
     assert (column.family, column.scale) == (family, scale)
 
 
 def test_a_decimal_of_one_scale_needs_no_trimming() -> None:
     """That of two scales does, and so does a float's."""
     forms = {
-        copy: pair(Column("c", "numeric(12,2)"), Column("c", copy), "duckdb").form
+        copy: column_pair(
+            CatalogColumn("c", "numeric(12,2)"), CatalogColumn("c", copy), "duckdb"
+        ).form
         for copy in ("DECIMAL(12,2)", "DECIMAL(38,9)", "DOUBLE")
     }
     assert forms == {"DECIMAL(12,2)": "plain", "DECIMAL(38,9)": "number", "DOUBLE": "number"}
@@ -216,7 +218,7 @@ def test_columns_are_paired_by_name_with_the_key_first() -> None:
 
 def test_what_a_copy_lacks_is_said() -> None:
     """A table, a column, the key."""
-    found = mapped(
+    found = map_tables(
         tool(),
         {"rows": SOURCE, "gone": SOURCE, "keyless": SOURCE},
         {"rows": COPY[:2], "keyless": COPY[1:]},
@@ -252,8 +254,8 @@ def test_one_rule_of_case_per_engine(
     copy_of = only(text)
     assert copy_of.find_table("users", names) == found
     assert copy_of.find_column("users", names) == found
-    there = {name: (Column("id", "bigint"), Column("ID", "bigint")) for name in names}
-    outcome = mapped(copy_of, {"users": (Column("id", "bigint"),)}, there)
+    there = {name: (CatalogColumn("id", "bigint"), CatalogColumn("ID", "bigint")) for name in names}
+    outcome = map_tables(copy_of, {"users": (CatalogColumn("id", "bigint"),)}, there)
     if found is None:
         (problem,) = outcome.problems
         assert f"no table {names[0].swapcase()} in s; there is {names[0]}: set conven" in problem
@@ -264,8 +266,10 @@ def test_one_rule_of_case_per_engine(
 def test_a_column_in_another_case_is_shown() -> None:
     """It is not the tool that left it out."""
     copy_of = only('kind = "generic"\ndestination = "postgres"\nurl = "postgresql://h"')
-    source = {"rows": (Column("id", "bigint"), Column("word", "text"))}
-    found = mapped(copy_of, source, {"rows": (Column("id", "bigint"), Column("WORD", "text"))})
+    source = {"rows": (CatalogColumn("id", "bigint"), CatalogColumn("word", "text"))}
+    found = map_tables(
+        copy_of, source, {"rows": (CatalogColumn("id", "bigint"), CatalogColumn("WORD", "text"))}
+    )
     assert found.problems == (
         "rows: the copy has no column word; there is WORD: set convention.case in [tools.t]",
     )
@@ -273,16 +277,20 @@ def test_a_column_in_another_case_is_shown() -> None:
 
 def test_rows_that_the_convention_marks_do_not_count() -> None:
     """A soft delete, and in history mode what is not current; without such columns all count."""
-    columns = (*COPY, Column("_fivetran_deleted", "BOOLEAN"), Column("_fivetran_active", "BOOLEAN"))
-    (marked,) = mapped(tool(kind="fivetran"), {"rows": SOURCE}, {"rows": columns}).pairs
+    columns = (
+        *COPY,
+        CatalogColumn("_fivetran_deleted", "BOOLEAN"),
+        CatalogColumn("_fivetran_active", "BOOLEAN"),
+    )
+    (marked,) = map_tables(tool(kind="fivetran"), {"rows": SOURCE}, {"rows": columns}).pairs
     assert marked.live == (
         'coalesce("_fivetran_active", FALSE) AND NOT coalesce("_fivetran_deleted", FALSE)'
     )
-    (plain,) = mapped(tool(kind="fivetran"), {"rows": SOURCE}, {"rows": COPY}).pairs
+    (plain,) = map_tables(tool(kind="fivetran"), {"rows": SOURCE}, {"rows": COPY}).pairs
     assert plain.live == "TRUE"
-    airbyte = (*COPY, Column("_AB_CDC_DELETED_AT", "TEXT"))
-    upper = tuple(Column(one.name.upper(), one.type) for one in airbyte)
-    (soft,) = mapped(tool(kind="airbyte"), {"rows": SOURCE}, {"ROWS": upper}).pairs
+    airbyte = (*COPY, CatalogColumn("_AB_CDC_DELETED_AT", "TEXT"))
+    upper = tuple(CatalogColumn(one.name.upper(), one.type) for one in airbyte)
+    (soft,) = map_tables(tool(kind="airbyte"), {"rows": SOURCE}, {"ROWS": upper}).pairs
     assert soft.live == 'NOT ("_AB_CDC_DELETED_AT" IS NOT NULL)'
 
 
@@ -298,8 +306,8 @@ def test_rows_that_the_convention_marks_do_not_count() -> None:
 def test_a_mark_may_be_a_value(column: str, kind: str, equals: str, live: str) -> None:
     """It makes deletes soft, and is found whatever the case of its column."""
     mark = f'convention.delete_marker = {{ column = "{column.lower()}", equals = {equals} }}'
-    columns = (*COPY, Column(column, kind))
-    (found,) = mapped(tool(mark, "generic"), {"rows": SOURCE}, {"rows": columns}).pairs
+    columns = (*COPY, CatalogColumn(column, kind))
+    (found,) = map_tables(tool(mark, "generic"), {"rows": SOURCE}, {"rows": columns}).pairs
     assert found.live == f"NOT coalesce({live}, FALSE)"
 
 
@@ -333,7 +341,9 @@ def test_what_was_declared_lossy_is_called_so_and_no_more() -> None:
     cut = "2026-01-01 00:00:00.123+00"
     assert kinds(row(), row(at=cut)) == [("lossy", "updated_at")]
     assert kinds(row(), row(at="2026-01-01 00:00:00.1+00")) == [("differs", "updated_at")]
-    assert kinds(row(amount=long), row(amount=short), known=Known()) == [("differs", "amount")]
+    assert kinds(row(amount=long), row(amount=short), known=TableContext()) == [
+        ("differs", "amount")
+    ]
 
 
 def test_a_deleted_row_that_was_gone_and_is_there_again_is_resurrected() -> None:
@@ -343,13 +353,13 @@ def test_a_deleted_row_that_was_gone_and_is_there_again_is_resurrected() -> None
     )
     known = deletes_of(deleted[:2], None)
     assert not known.gone
-    assert kinds(None, row(5), known=Known(last_key=100, gone=known.gone)) == [
+    assert kinds(None, row(5), known=TableContext(last_key=100, gone=known.gone)) == [
         ("not_deleted", None)
     ]
     first = known.after({5})  # 6 is gone
     second = deletes_of(deleted, first.recorded())
     assert second.gone == {6}
-    gone = Known(last_key=100, gone=second.gone)
+    gone = TableContext(last_key=100, gone=second.gone)
     found = [kinds(None, row(key), known=gone)[0][0] for key in (5, 6, 7)]
     assert found == ["not_deleted", "resurrected", "not_deleted"]
     third = deletes_of(deleted, second.after({5, 6}).recorded())
@@ -360,9 +370,9 @@ def test_values_are_shortened_and_hidden() -> None:
     """Long ones always; texts and JSON on request, numbers never."""
     assert shortened("a" * 61) == "a" * 60 + "… (61 characters)"
     assert shortened(None) is masked(None) is None
-    (found,) = judged(table(), 1, (row(),), (row(word="secret"),), Known(masked=True))
+    (found,) = row_findings(table(), 1, (row(),), (row(word="secret"),), TableContext(masked=True))
     assert (found.source, found.destination) == ("*** (1 characters)", "*** (6 characters)")
-    (found,) = judged(table(), 1, (row(),), (row(amount="2"),), Known(masked=True))
+    (found,) = row_findings(table(), 1, (row(),), (row(amount="2"),), TableContext(masked=True))
     assert (found.source, found.destination) == ("1.5", "2")
 
 
@@ -430,7 +440,7 @@ def test_values_that_differ_are_shown_where_they_differ(
     form: Form, source: str, copy: str | None, shown: tuple[str, str] | None
 ) -> None:
     """Never alike on both sides, and short."""
-    found = contrasted(form, source, copy)
+    found = contrast(form, source, copy)
     assert found[0] != found[1]
     assert all(part is None or len(part) < 120 for part in found)
     assert shown is None or found == shown
@@ -441,7 +451,7 @@ def test_no_two_values_are_shown_alike(before: int, ours: str, theirs: str, afte
     """However long what they have in common is."""
     source, copy = (f"{'a' * before}{one}{'b' * after}" for one in (ours, theirs))
     if source != copy:
-        assert len(set(contrasted("text", source, copy))) == 2
+        assert len(set(contrast("text", source, copy))) == 2
 
 
 def test_the_terminal_shows_where_values_differ(
@@ -450,7 +460,9 @@ def test_the_terminal_shows_where_values_differ(
     """With the place, and no character that moves the cursor."""
     monkeypatch.setenv("COLUMNS", "300")
     long = "a" * 100
-    found = judged(table(), 1, (row(word=f"{long}X\x1b"),), (row(word=f"{long}Y\x1b"),), Known())
+    found = row_findings(
+        table(), 1, (row(word=f"{long}X\x1b"),), (row(word=f"{long}Y\x1b"),), TableContext()
+    )
     show({"t": ToolOutcome(totals={"differs": 1}, findings=list(found))})
     said = capsys.readouterr().out
     assert "aX\\u001b (from character 101 of 102)" in said
@@ -460,11 +472,11 @@ def test_the_terminal_shows_where_values_differ(
 
 def test_all_findings_are_counted_and_some_kept() -> None:
     """Memory is bounded however much is wrong."""
-    tally = Tally()
-    for key in range(KEPT + 5):
+    tally = FindingTally()
+    for key in range(STORED_FINDINGS + 5):
         tally.add(Finding("rows", str(key), None, "missing", "there", None))
-    assert tally.totals["missing"] == KEPT + 5
-    assert len(tally.kept) == KEPT
+    assert tally.totals["missing"] == STORED_FINDINGS + 5
+    assert len(tally.findings) == STORED_FINDINGS
 
 
 def test_verdicts_and_exit_codes() -> None:
@@ -492,7 +504,7 @@ def test_verdicts_and_exit_codes() -> None:
 
 def test_what_is_late_is_no_failure_until_it_is_overdue() -> None:
     """Then it is what the copy lacks; what is known to be wrong comes before."""
-    not_due = Tally()
+    not_due = FindingTally()
     not_due.add(Finding("rows", "1", None, "missing", "there", None, late=True))
     late = ToolOutcome(tables={"rows": TableOutcome(3, 2)}, late=not_due)
     assert (late.verdict, exit_code({"t": late})) == ("late", 0)
@@ -583,13 +595,13 @@ class Rows:
 
 def compared(source: Rows, copy: Rows, lag: float = 0.0) -> Comparison:
     """Return the comparison of two sides that are in memory."""
-    return Comparison(table(), (source, copy), Known(), POOL, lag)
+    return Comparison(table(), (source, copy), TableContext(), POOL, lag)
 
 
 def looked_at(comparison: Comparison) -> Iterator[Finding]:
     """Yield what both looks find."""
     yield from comparison.begin()
-    for part in ahead(comparison.parts()):
+    for part in prefetched(comparison.segments()):
         yield from comparison.first_look(part)
     yield from comparison.second_look()
 
@@ -631,7 +643,7 @@ def test_a_key_far_off_leaves_ranges_small(far: tuple[int, ...]) -> None:
     ours = Rows(source)
     comparison = compared(ours, Rows(copy))
     list(comparison.begin())
-    parts = list(comparison.parts())
+    parts = list(comparison.segments())
     answers = [one for part in parts for one in part.source.result().values()]
     assert max(one.rows for one in answers) <= 10_000
     assert sum(one.rows for one in answers) == len(source)
@@ -700,4 +712,4 @@ def test_ranges_are_whole_and_bounded() -> None:
     assert cut[-1].high == 10_000_000
     assert sum(part.keys for part in cut) == wide.keys
     parts = [Range(low, low + 9, 8000) for low in (0, 10, 20, 40)]
-    assert [(one.low, one.high) for one in joined(parts)] == [(0, 19), (20, 29), (40, 49)]
+    assert [(one.low, one.high) for one in join_neighbours(parts)] == [(0, 19), (20, 29), (40, 49)]

@@ -132,7 +132,7 @@ def _cases(tools: Mapping[str, ToolVerification]) -> Table:
 
 
 def _case(case: CaseOutcome) -> str:
-    verdict, example = cases.said(case), cases.example(case)
+    verdict, example = cases.case_text(case), cases.case_example(case)
     return f"{verdict}; {example}" if example else verdict
 
 

@@ -6,12 +6,10 @@ project then keeps a pointer with an id, so that a project copied, moved or clon
 place never meets another one's data.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.errors import RecordError, SourceError
+from loadgen.record.files import lock_within
 from loadgen.source.embedded.account import Account, server_account
 from loadgen.untrusted import read_json
 
 SYSTEM_FOLDER: Final = Path("/var/lib/simplyload-playground")
 LOCK_SECONDS: Final = 180.0
-
-_POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,11 @@ def locked(home: Home) -> Iterator[int]:
             "DATABASE_URL"
         ) from exc
     try:
-        _wait_for_lock(descriptor, path)
+        if not lock_within(descriptor, LOCK_SECONDS):
+            raise SourceError(
+                f"another process has been starting or stopping the server for "
+                f"{LOCK_SECONDS:.0f} s and holds {path}: end it and try again"
+            )
         yield descriptor
     finally:
         os.close(descriptor)
@@ -139,23 +140,6 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     unfinished.rename(path)
-
-
-def _wait_for_lock(descriptor: int, path: Path) -> None:
-    """Take the lock; asked for again and again, so that Ctrl-C and other greenlets get a turn."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            if time.monotonic() > deadline:
-                raise SourceError(
-                    f"another process has been starting or stopping the server for "
-                    f"{LOCK_SECONDS:.0f} s and holds {path}: end it and try again"
-                ) from exc
-            time.sleep(_POLL_SECONDS)
-        else:
-            return
 
 
 def _is_current(home: Home) -> bool:

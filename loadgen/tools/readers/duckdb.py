@@ -1,11 +1,10 @@
-"""A DuckDB file as verification reads it: opened for a few questions at a time.
+"""Reads a copy in a DuckDB file, which is opened for a few queries at a time.
 
-DuckDB lets in one writer or many readers. A tool of ours that writes holds `<file>.lock` (flock)
-while it does; we take it shared for as long as the file is open. Both that lock and a writer that
-knows nothing of it are waited for a bounded time.
+DuckDB admits one writer or many readers. Our runner locks `<file>.lock` while it writes; this
+reader locks it shared for as long as the file is open. It waits a limited time for that lock, and
+for writers that do not use it.
 """
 
-import fcntl
 import re
 import time
 from collections.abc import Iterator
@@ -14,25 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from loadgen.errors import DestinationError, install_hint, one_line
+from loadgen.record.files import lock_within
 from loadgen.sql import statements
 from loadgen.tools.columns import Engine, literal
 from loadgen.tools.readers.reader import BusyError, Tables, tables_of
-from loadgen.tools.readers.shared import SharedConnection
+from loadgen.tools.readers.shared_connection import SharedConnection
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _SQL: Final = statements("loadgen.tools", "duckdb.sql")
 _BLOCK: Final = 5000  # rows taken at once
-_MEMORY: Final = "256MB"  # what DuckDB may hold: enough for two segments of verification at once
-_RETRY: Final = 0.05  # seconds between two tries to get in
-# How DuckDB names another process that has the file open.
+_MEMORY: Final = "256MB"  # DuckDB's limit: enough for two segments of verification at once
+_RETRY: Final = 0.05  # seconds between two attempts to open the file
+# DuckDB's message about another process that has the file open.
 _HOLDER: Final = re.compile(r"held in (.+?) \(PID (\d+)\)")
-_TURN: Final = 3.0  # seconds for which questions after one another keep a writer out
+_LONGEST_HOLD: Final = 3.0  # seconds for which successive queries keep a writer out
 
 
 class DuckdbReader:
-    """One DuckDB file; `patience` is how many seconds a writer is waited for."""
+    """One DuckDB file; it waits up to `patience` seconds for a writer."""
 
     engine: Engine = "duckdb"
     database: None = None
@@ -41,55 +41,49 @@ class DuckdbReader:
         self._file = file
         self._patience = patience
         self.where = str(file)
-        self._connection = SharedConnection(self._opened, _TURN)
+        self._connection = SharedConnection(self._opened, _LONGEST_HOLD)
 
     @property
     def clock(self) -> None:
-        """None: a file has none."""
+        """None: a file has no clock."""
 
     def reading(self) -> AbstractContextManager[None]:
-        """Keep the file open between the questions within; every few seconds a writer gets in."""
-        return self._connection.kept()
+        """Keep the file open between queries; every few seconds a writer gets a chance."""
+        return self._connection.keep_open()
 
     def schemas(self) -> list[str]:
         """Return the names of its schemas. Raises DestinationError."""
-        return [str(row[0]) for row in self.ask(_SQL["schemas"])]
+        return [str(row[0]) for row in self.query(_SQL["schemas"])]
 
     def tables(self, schema: str) -> Tables:
         """Return the columns of each table of a schema. Raises DestinationError."""
-        return tables_of(self.ask(_SQL["tables"].format(schema=literal(schema))))
+        return tables_of(self.query(_SQL["tables"].format(schema=literal(schema))))
 
-    def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
         duckdb = _library()
-        with self._connection.lent() as connection, connection.cursor() as cursor:
+        with self._connection.borrow() as connection, connection.cursor() as cursor:
             try:
-                found = cursor.execute(statement)
-                while block := found.fetchmany(_BLOCK):
+                cursor.execute(statement)
+                while block := cursor.fetchmany(_BLOCK):
                     yield from block
             except duckdb.Error as exc:
                 raise DestinationError(f"DuckDB refuses: {one_line(exc)}") from exc
 
     def close(self) -> None:
-        """Do nothing: the file is closed when nobody asks or keeps it."""
+        """Do nothing: the file is closed after each use."""
 
     @contextmanager
     def _lock(self, deadline: float) -> Iterator[None]:
-        """Hold the tool's lock file shared. Raises BusyError where it is not free in time."""
+        """Hold the tool's lock file shared. Raises BusyError if it is not free in time."""
         lock = self._file.with_name(f"{self._file.name}.lock")
         try:
             file = lock.open("rb" if lock.exists() else "ab")
         except OSError as exc:
             raise DestinationError(f"{lock} can't be opened: {exc.strerror}") from exc
         with file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as exc:
-                    if time.monotonic() > deadline:
-                        raise BusyError(self._busy("its tool")) from exc
-                    time.sleep(_RETRY)
+            if not lock_within(file.fileno(), deadline - time.monotonic(), shared=True):
+                raise BusyError(self._busy("its tool"))
             yield
 
     @contextmanager
@@ -100,7 +94,7 @@ class DuckdbReader:
             )
         deadline = time.monotonic() + self._patience
         while True:
-            # Let go of between two tries: the writer may need it to end.
+            # Released between two attempts: the writer may need it to finish.
             with self._lock(deadline):
                 try:
                     connection = self._connected()
@@ -130,7 +124,7 @@ class DuckdbReader:
 
     def _busy(self, holder: str) -> str:
         return (
-            f"{self._file} is busy: {holder} writes to it, and did not end within "
+            f"{self._file} is busy: {holder} writes to it, and did not finish within "
             f"{self._patience:g} s; try again, or stop the tool"
         )
 

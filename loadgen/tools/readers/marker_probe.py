@@ -1,10 +1,25 @@
-"""What a destination has to answer so that freshness can be measured there."""
+"""Asks a tool's copy for the newest marker of a run, by which freshness is measured."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from loadgen.config.settings import Settings
+from loadgen.errors import DestinationError, PlaygroundError
+from loadgen.sql import statements
+from loadgen.tools.columns import literal, quoted
+from loadgen.tools.readers.factory import missing_table_problem, open_copy, resolve_schema
+from loadgen.tools.readers.reader import TableReader
+from loadgen.tools.tools_file import Tool
+
+# Each query wakes a warehouse, and so costs at least a minute of credits.
+_POLL_SECONDS: Final = {"postgres": 0.5, "duckdb": 1.0, "snowflake": 60.0}
+
+_MARKER_TABLE: Final = "events"
+_MARKER_COLUMNS: Final = ("properties", "event_type")
 
 
-class Destination(Protocol):
-    """One tool's destination. The watch uses it from one thread, its own."""
+class MarkerDestination(Protocol):
+    """One tool's destination, used by one thread at a time."""
 
     @property
     def name(self) -> str:
@@ -12,14 +27,72 @@ class Destination(Protocol):
 
     @property
     def poll_seconds(self) -> float:
-        """How long to wait between two questions; where a question costs money, long."""
+        """How long to wait between two queries, longer if a query costs money."""
 
     def newest_marker(self, run_id: str) -> int | None:
-        """Return the highest sequence of the run's markers that can be read; None where none can.
+        """Return the highest sequence of the run's markers; None if there is none.
 
-        It connects where it has to, and takes no longer than a question may take. Raises
-        DestinationError where it can't be asked.
+        It connects if necessary, with a limited wait. Raises DestinationError.
         """
 
     def close(self) -> None:
-        """Let go of what it holds; a later question would connect again."""
+        """Disconnect; a later query connects again."""
+
+
+class MarkerProbe:
+    """The `MarkerDestination` of a tool of tools.toml.
+
+    After an error the next query opens the copy again: an embedded server may have started, or
+    changed its port.
+    """
+
+    def __init__(self, tool: Tool, settings: Settings) -> None:
+        self.name = tool.name
+        self.poll_seconds = _POLL_SECONDS[tool.destination]
+        self._tool = tool
+        self._settings = settings
+        self._reader: TableReader | None = None
+        self._names: Mapping[str, str] = {}  # the copy's names of the table and its columns
+
+    def newest_marker(self, run_id: str) -> int | None:
+        """Return the highest sequence of the run's markers; None if there is none.
+
+        Raises DestinationError.
+        """
+        engine = self._tool.destination
+        statement = statements("loadgen.tools", f"{engine}.sql")["newest_marker"]
+        try:
+            if self._reader is None:
+                self._reader = open_copy(self._tool, self._settings)
+                self._names = {}
+            with self._reader.reading():
+                self._names = self._names or _marker_names(self._tool, self._reader)
+                query = statement.format(**self._names, run_id=literal(run_id))
+                (sequence,) = next(self._reader.query(query))
+        except PlaygroundError as exc:
+            self.close()
+            raise DestinationError(str(exc)) from exc
+        return None if sequence is None else int(sequence)
+
+    def close(self) -> None:
+        """Disconnect from the copy."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def _marker_names(tool: Tool, reader: TableReader) -> dict[str, str]:
+    """Return the quoted names of the markers' table and columns. Raises DestinationError."""
+    tool = resolve_schema(tool, reader)
+    tables = reader.tables(tool.schema_name)
+    table = tool.find_table(_MARKER_TABLE, tables)
+    if table is None:
+        raise DestinationError(missing_table_problem(tool, _MARKER_TABLE, tables))
+    columns = [column.name for column in tables[table]]
+    names = {"table": tool.quoted_name(table)}
+    for column in _MARKER_COLUMNS:
+        name = tool.find_column(column, columns)
+        if name is None:
+            raise DestinationError(f"{table} has no column {column}, which markers need")
+        names[column] = quoted(name)
+    return names

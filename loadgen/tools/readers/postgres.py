@@ -1,4 +1,4 @@
-"""A Postgres as verification reads it: the source, or a copy."""
+"""Reads a Postgres database: the source, or a copy."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -22,10 +22,10 @@ _Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class PostgresReader:
-    """One Postgres database, reached through the one door to Postgres.
+    """One Postgres database; each thread that queries it gets a connection.
 
-    What goes wrong is a DestinationError; at the source, which all tools share, a SourceError.
-    `called` is the setting that the address comes from.
+    Errors are DestinationErrors, and SourceErrors for the source. `called` is the setting that the
+    address comes from.
     """
 
     engine: Engine = "postgres"
@@ -36,32 +36,32 @@ class PostgresReader:
         self._called = called
         self._error = SourceError if is_source else DestinationError
         self.where = postgres.mask(dsn)
-        self._idle: LifoQueue[_Connection] = LifoQueue()  # as many as were needed at once
-        self._has_any = False  # whether one was made, be it idle or lent
+        self._idle: LifoQueue[_Connection] = LifoQueue()
+        self._has_any = False  # whether there is a connection, idle or in use
         self._connecting = Lock()
 
     def reading(self) -> AbstractContextManager[None]:
-        """Do nothing: connections are kept, and reading shuts nobody out."""
+        """Do nothing: connections stay open, and readers do not block writers."""
         return nullcontext()
 
     def schemas(self) -> list[str]:
         """Return the names of its schemas. Raises DestinationError."""
-        return [str(row[0]) for row in self.ask(_SQL["schemas"])]
+        return [str(row[0]) for row in self.query(_SQL["schemas"])]
 
     def tables(self, schema: str) -> Tables:
         """Return the columns of each table of a schema. Raises DestinationError."""
-        return tables_of(self.ask(_SQL["tables"].format(schema=literal(schema))))
+        return tables_of(self.query(_SQL["tables"].format(schema=literal(schema))))
 
     def clock(self) -> datetime:
         """Return the server's time. Raises DestinationError."""
-        ((found,),) = self.ask(_CLOCK)
-        return cast("datetime", found)
+        ((now,),) = self.query(_CLOCK)
+        return cast("datetime", now)
 
-    def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
         try:
             with (
-                self._lent() as connection,
+                self._borrow() as connection,
                 connection.transaction(),
                 connection.cursor("loadgen_verify") as cursor,
             ):
@@ -69,38 +69,38 @@ class PostgresReader:
                 cursor.execute(statement.encode())
                 yield from cursor
         except psycopg.errors.InsufficientPrivilege as exc:
-            said = exc.diag.message_primary
-            raise self._error(f"{said}: GRANT SELECT on it to our user") from exc
+            refusal = exc.diag.message_primary
+            raise self._error(f"{refusal}: GRANT SELECT on it to our user") from exc
         except psycopg.Error as exc:
             message = postgres.server_message(exc)
             raise self._error(f"Postgres refuses: {message} (SQLSTATE {exc.sqlstate})") from exc
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the idle connections."""
         with suppress(Empty):
             while True:
                 self._idle.get_nowait().close()
 
     @contextmanager
-    def _lent(self) -> Iterator[_Connection]:
-        """Lend a connection that nobody uses."""
-        connection = self._taken()
+    def _borrow(self) -> Iterator[_Connection]:
+        """Yield an idle connection, and put it back afterwards."""
+        connection = self._take()
         try:
             if connection.closed:
-                connection = self._connected()
+                connection = self._connect()
             yield connection
         finally:
             self._idle.put(connection)
 
-    def _taken(self) -> _Connection:
-        """Return an idle connection, else a new one; where none is to be had, the next idle one."""
+    def _take(self) -> _Connection:
+        """Return an idle connection, else a new one; if the server refuses, the next idle one."""
         with suppress(Empty):
             return self._idle.get_nowait()
         with self._connecting:
             with suppress(Empty):
                 return self._idle.get_nowait()
             try:
-                connection = self._connected()
+                connection = self._connect()
             except self._error:
                 if not self._has_any:
                     raise
@@ -109,7 +109,7 @@ class PostgresReader:
                 return connection
         return self._idle.get()
 
-    def _connected(self) -> _Connection:
+    def _connect(self) -> _Connection:
         try:
             connection = postgres.connect(
                 self._dsn, application_name="loadgen verify", called=self._called

@@ -1,4 +1,4 @@
-"""What verification needs of a database, source or destination, whichever engine it is."""
+"""The interface by which verification reads the source and every kind of destination."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -6,36 +6,36 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from loadgen.errors import DestinationError
-from loadgen.tools.columns import Column, Engine
+from loadgen.tools.columns import CatalogColumn, Engine
 
-Tables = Mapping[str, tuple[Column, ...]]
+Tables = Mapping[str, tuple[CatalogColumn, ...]]
 
 
 class BusyError(DestinationError):
-    """Another process writes to the database, and did not end in time."""
+    """Another process writes to the database, and did not finish in time."""
 
 
 class TableReader(Protocol):
-    """One database. Several threads may ask at once; only one may close it, when none asks."""
+    """One database. Several threads may query it at once; close it when none does."""
 
     @property
     def engine(self) -> Engine:
-        """Whose SQL it speaks."""
+        """The SQL dialect."""
 
     @property
     def where(self) -> str:
-        """The place as messages name it, without a secret."""
+        """The address for messages, without secrets."""
 
     @property
     def database(self) -> str | None:
-        """The database that names of tables begin with, if any. Raises DestinationError."""
+        """The database that qualifies the names of tables, if any. Raises DestinationError."""
 
     @property
     def clock(self) -> Callable[[], datetime] | None:
-        """Tells its time, or raises DestinationError; None where it has no clock of its own."""
+        """Returns the server's time, or raises DestinationError; None if it has no clock."""
 
     def reading(self) -> AbstractContextManager[None]:
-        """Keep it open between the questions within, once one was asked, where opening costs."""
+        """Keep it open between queries, if opening is expensive; the first query opens it."""
 
     def schemas(self) -> list[str]:
         """Return the names of its schemas. Raises DestinationError."""
@@ -43,16 +43,16 @@ class TableReader(Protocol):
     def tables(self, schema: str) -> Tables:
         """Return the columns of each table of a schema. Raises DestinationError."""
 
-    def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Disconnect."""
 
 
 def tables_of(rows: Iterator[tuple[Any, ...]]) -> Tables:
-    """Return tables from rows of table, column, type and, where known, whether it is nullable."""
-    found: dict[str, tuple[Column, ...]] = {}
+    """Return tables from rows of table, column, type and, if known, whether it is nullable."""
+    tables: dict[str, tuple[CatalogColumn, ...]] = {}
     for table, *column in rows:
-        found[table] = (*found.get(table, ()), Column(*column))
-    return found
+        tables[table] = (*tables.get(table, ()), CatalogColumn(*column))
+    return tables

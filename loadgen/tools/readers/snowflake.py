@@ -1,4 +1,4 @@
-"""A tool's database in Snowflake as verification reads it: one connection."""
+"""Reads a tool's database in Snowflake by one connection."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError, one_line
 from loadgen.sql import statements
-from loadgen.tools.columns import Engine, find_name, literal, quoted, there_is
+from loadgen.tools.columns import Engine, available_names, find_name, literal, quoted
 from loadgen.tools.readers.reader import Tables, tables_of
 from loadgen.tools.readers.snowflake_connection import connect, login
 from loadgen.tools.tools_file import Tool
@@ -23,9 +23,9 @@ _TAG: Final = "loadgen verify"
 
 
 class SnowflakeReader:
-    """One Snowflake database of a tool's; what the tool does not name comes from the settings.
+    """One tool's Snowflake database; the settings fill in the keys that the tool leaves out.
 
-    A session answers one question after the other: who asks meanwhile waits.
+    A session runs one query at a time, so threads take turns.
     """
 
     engine: Engine = "snowflake"
@@ -35,65 +35,66 @@ class SnowflakeReader:
         self._settings = settings
         self._wanted = tool.database or settings.snowflake_database or ""
         self._database: str | None = None
-        place = tool.account or settings.snowflake_account or settings.snowflake_host
-        self.where = f"snowflake://{place}/{self._wanted}"
+        account = tool.account or settings.snowflake_account or settings.snowflake_host
+        self.where = f"snowflake://{account}/{self._wanted}"
         self._connection: SnowflakeConnection | None = None
         self._connecting = Lock()
-        self._asking = Lock()
+        self._querying = Lock()
 
     @property
     def database(self) -> str:
-        """Its name as Snowflake has it; no warehouse runs for it. Raises DestinationError."""
+        """The name in Snowflake's catalogue, read without a warehouse. Raises DestinationError."""
         if self._database is None:
-            names = [str(row["name"]) for row in self.named("SHOW DATABASES")]
+            names = [str(row["name"]) for row in self.query_dicts("SHOW DATABASES")]
             self._database = find_name(self._wanted, names, "snowflake")
         if self._database is None:
             raise DestinationError(
-                f"no database {self._wanted} at {self.where}; {there_is(self._wanted, names)}: "
-                f"correct database in [tools.{self._tool.name}] (or SNOWFLAKE_DATABASE), or GRANT "
-                "USAGE on it to the role that asks"
+                f"no database {self._wanted} at {self.where}; "
+                f"{available_names(self._wanted, names)}: correct database in "
+                f"[tools.{self._tool.name}] (or SNOWFLAKE_DATABASE), or GRANT USAGE on it to "
+                "our role"
             )
         return self._database
 
     def reading(self) -> AbstractContextManager[None]:
-        """Do nothing: the connection is kept, and reading shuts nobody out."""
+        """Do nothing: the connection stays open, and readers do not block writers."""
         return nullcontext()
 
     def schemas(self) -> list[str]:
         """Return the names of its schemas. Raises DestinationError."""
         statement = _SQL["schemas"].format(database=quoted(self.database))
-        return [str(row[0]) for row in self.ask(statement)]
+        return [str(row[0]) for row in self.query(statement)]
 
     def tables(self, schema: str) -> Tables:
         """Return the columns of each table of a schema. Raises DestinationError."""
         names = {"database": quoted(self.database), "schema": literal(schema)}
-        return tables_of(self.ask(_SQL["tables"].format(**names)))
+        return tables_of(self.query(_SQL["tables"].format(**names)))
 
     def clock(self) -> datetime:
-        """Return Snowflake's time; no warehouse runs for it. Raises DestinationError."""
-        ((found,),) = self.ask(_SQL["clock"])
-        return cast("datetime", found).replace(tzinfo=UTC)
+        """Return Snowflake's time, read without a warehouse. Raises DestinationError."""
+        ((now,),) = self.query(_SQL["clock"])
+        return cast("datetime", now).replace(tzinfo=UTC)
 
-    def ask(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
-        connection = self._connected()
-        from snowflake.connector import errors  # noqa: PLC0415 - an extra, there once connected
+        connection = self._connect()
+        from snowflake.connector import errors  # noqa: PLC0415 - an extra, installed if connected
 
         try:
-            with self._asking, connection.cursor() as cursor:
+            with self._querying, connection.cursor() as cursor:
                 cursor.execute(statement)
                 while block := cursor.fetchmany(_BLOCK):
                     yield from block
         except errors.Error as exc:
             raise DestinationError(f"Snowflake refuses: {one_line(exc.msg or exc)}") from exc
 
-    def named(self, statement: str) -> list[dict[str, Any]]:
-        """Return the rows of a short answer by their columns' names. Raises DestinationError."""
-        connection = self._connected()
+    def query_dicts(self, statement: str) -> list[dict[str, Any]]:
+        """Return the rows of a statement as dictionaries. Raises DestinationError."""
+        connection = self._connect()
         from snowflake.connector import DictCursor, errors  # noqa: PLC0415 - as above
 
         try:
-            with self._asking, connection.cursor(DictCursor) as cursor:
+            with self._querying, connection.cursor(DictCursor) as cursor:
                 return [dict(row) for row in cursor.execute(statement) or ()]
         except errors.Error as exc:
             raise DestinationError(f"Snowflake refuses: {one_line(exc.msg or exc)}") from exc
@@ -104,22 +105,22 @@ class SnowflakeReader:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> "SnowflakeConnection":
+    def _connect(self) -> "SnowflakeConnection":
         with self._connecting:
             if self._connection is None:
                 self._connection = connect(self.login(), self.where, _TAG)
             return self._connection
 
     def login(self) -> dict[str, Any]:
-        """Return what the connector is told. Raises DestinationError where something is missing."""
+        """Return the connector's parameters. Raises DestinationError if one is missing."""
         tool = self._tool
-        given = {
+        overrides = {
             "account": tool.account,
             "user": tool.user,
             "private_key_file": tool.private_key_path,
             "role": tool.role,
-            # Our questions are not the tool's work: on its bill only where we have no other.
+            # Our queries are no work of the tool: they go on its bill only if we have no warehouse.
             "warehouse": self._settings.snowflake_warehouse or tool.warehouse,
             "database": self._wanted,
         }
-        return login(self._settings, given)
+        return login(self._settings, overrides)

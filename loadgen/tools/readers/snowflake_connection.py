@@ -1,4 +1,4 @@
-"""The one place that connects to Snowflake: a key pair, never a password; our own query tag."""
+"""The only module that connects to Snowflake: by a key pair, with our own query tag."""
 
 import re
 from collections.abc import Mapping
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
 
 _LOGIN_SECONDS: Final = 20
-# What an address has around an account's identifier.
+# The parts of an address around an account's identifier.
 _ADDRESS: Final = re.compile(r"^https?://|\.snowflakecomputing\.(com|cn)\b.*$|/.*$", re.IGNORECASE)
 _NEEDED: Final = {
     "account": "SNOWFLAKE_ACCOUNT",
     "user": "SNOWFLAKE_USER",
     "private_key_file": "SNOWFLAKE_PRIVATE_KEY_PATH",
 }
-# What Snowflake says of a key that is expired, unknown or another user's.
-_OF_A_KEY: Final = ("JWT", "Incorrect username", "390144", "394300")
-# An emulator checks nothing, but the connector wants something to send.
+# In Snowflake's messages on a key that is expired, unknown or another user's.
+_KEY_ERRORS: Final = ("JWT", "Incorrect username", "390144", "394300")
+# An emulator checks nothing, but the connector requires these.
 _EMULATED: Final = {"user": "emulator", "account": "emulator", "password": "emulator"}
 
 
-def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict[str, Any]:
-    """Return the connector's parameters; what is `given` (not None) comes before the settings.
+def login(settings: Settings, overrides: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Return the connector's parameters: `overrides` that are not None, else the settings.
 
-    Raises DestinationError if something is missing.
+    Raises DestinationError if one is missing.
     """
-    values: dict[str, object] = {
+    options: dict[str, object] = {
         "account": settings.snowflake_account,
         "user": settings.snowflake_user,
         "private_key_file": settings.snowflake_private_key_path,
@@ -46,8 +46,8 @@ def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict
         "protocol": settings.snowflake_protocol,
         "login_timeout": _LOGIN_SECONDS,
     }
-    values |= {name: value for name, value in (given or {}).items() if value}
-    parameters = {name: _plain(value) for name, value in values.items() if value}
+    options |= {name: option for name, option in (overrides or {}).items() if option}
+    parameters = {name: _plain(option) for name, option in options.items() if option}
     if is_local(host := settings.snowflake_host or ""):
         exempt_from_proxies(host)
     if "account" in parameters:
@@ -61,17 +61,17 @@ def login(settings: Settings, given: Mapping[str, object] | None = None) -> dict
 
 
 def account_of(identifier: str) -> str:
-    """Return an account as the connector takes it, also from a whole address.
+    """Return the account's identifier for the connector, also from a whole address.
 
-    myorg-myaccount, myorg-myaccount.privatelink, locator.region.cloud.
+    Examples are myorg-myaccount, myorg-myaccount.privatelink and locator.region.cloud.
     """
     return _ADDRESS.sub("", identifier.strip())
 
 
 def account_names(identifier: str) -> list[str]:
-    """Return what Snowflake's views may call an account, in upper case.
+    """Return the names that Snowflake's views may use for an account, in upper case.
 
-    ORG-NAME is the account NAME of an organisation, LOCATOR.REGION.CLOUD the locator.
+    ORG-NAME is the account NAME of an organization, LOCATOR.REGION.CLOUD the locator.
     """
     whole = account_of(identifier).upper()
     label = whole.partition(".")[0]
@@ -80,13 +80,13 @@ def account_names(identifier: str) -> list[str]:
 
 
 def same_account(one: str, other: str) -> bool:
-    """Return whether two identifiers are one account; one may leave out the region."""
+    """Return whether two identifiers name the same account; one may leave out the region."""
     (name, region), (other_name, other_region) = _parts(one), _parts(other)
     return name == other_name and (not region or not other_region or region == other_region)
 
 
 def _parts(identifier: str) -> tuple[str, str]:
-    """Return an account's first label, and its region if it has one. A host has - for _."""
+    """Return an account's first label, and its region if it has one. Hosts write - for _."""
     label, *rest = account_of(identifier).lower().replace("_", "-").split(".")
     return label, next((part for part in rest if part != "privatelink"), "")
 
@@ -134,19 +134,20 @@ def _with_open_key(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refusal(where: str, text: str) -> str:
-    """Return why a login failed, and what to do, from the connector's words."""
-    said = one_line(text)
-    if any(word in text for word in _OF_A_KEY):
+    """Return why a login failed, and what to do, from the connector's message."""
+    message = one_line(text)
+    if any(sign in text for sign in _KEY_ERRORS):
         return (
-            f"{where} refuses the key: {said}; let the user's RSA_PUBLIC_KEY be that of the "
+            f"{where} refuses the key: {message}; let the user's RSA_PUBLIC_KEY be that of the "
             "private key (ALTER USER … SET RSA_PUBLIC_KEY), and check SNOWFLAKE_USER"
         )
     return (
-        f"can't reach {where}: {said}; check SNOWFLAKE_ACCOUNT, the network policy and the network"
+        f"can't reach {where}: {message}; check SNOWFLAKE_ACCOUNT, the network policy and the "
+        "network"
     )
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return str(value.expanduser()) if isinstance(value, Path) else value
+def _plain(option: object) -> object:
+    if isinstance(option, SecretStr):
+        return option.get_secret_value()
+    return str(option.expanduser()) if isinstance(option, Path) else option

@@ -1,1 +1,1 @@
-"""Tools that run on this machine."""
+"""Runners of the local tools under test: `runner` in tools.toml names one."""

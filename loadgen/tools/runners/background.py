@@ -1,10 +1,9 @@
-"""One background process a tool: it outlives the command that starts it, until it is stopped.
+"""One background process for each tool, which outlives the command that starts it.
 
-The process holds its pid file locked for as long as it lives; the file names its pid and when it
-began, so that a pid given out anew is never taken for it.
+The process keeps its pid file locked as long as it lives. The file holds the pid and the time of
+creation, so that another process with the same pid is not mistaken for it.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -20,28 +19,26 @@ from typing import Final
 import psutil
 
 from loadgen.errors import PlaygroundError, RecordError, one_line
+from loadgen.record.files import lock_within
 from loadgen.untrusted import read_json, reading
 
 PID_FILE: Final = "runner.json"
 LOG: Final = "runner.log"
 
 _START_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 60.0  # what a sync under way gets to its end
+_STOP_SECONDS: Final = 60.0  # for the current sync to finish
 _POLL_SECONDS: Final = 0.05
 _LAST_LINES: Final = 10  # of a log, in a message
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[bool]:
-    """Hold the folder's pid file, in the process itself; False where another one holds it."""
+def hold_pid_file(folder: Path) -> Iterator[bool]:
+    """Hold the folder's pid file for this process; yield False if another process holds it."""
     descriptor = os.open(folder / PID_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        yield False
-        return
-    try:
+        if not lock_within(descriptor, 0):
+            yield False
+            return
         me = psutil.Process()
         os.ftruncate(descriptor, 0)
         note = {"pid": me.pid, "began": me.create_time()}
@@ -53,7 +50,7 @@ def alone(folder: Path) -> Iterator[bool]:
 
 
 def running(folder: Path) -> psutil.Process | None:
-    """Return the folder's process, None where none runs."""
+    """Return the folder's process; None if none runs."""
     file = folder / PID_FILE
     with suppress(RecordError, FileNotFoundError, psutil.NoSuchProcess):
         note = read_json(file, "")
@@ -65,9 +62,9 @@ def running(folder: Path) -> psutil.Process | None:
 
 
 def launch(folder: Path, module: str, *arguments: str) -> None:
-    """Start `python -m module` in the background, unless it runs; its words go to the log.
+    """Start `python -m module` in the background, unless it runs; its output goes to the log.
 
-    Raises PlaygroundError where it ends at once.
+    Raises PlaygroundError if it ends at once.
     """
     if running(folder):
         return
@@ -84,14 +81,14 @@ def launch(folder: Path, module: str, *arguments: str) -> None:
     while not running(folder):
         if process.poll() is not None or time.monotonic() > deadline:
             raise PlaygroundError(
-                f"{folder.name}: its runner did not start: {_last_words(folder, before)} "
+                f"{folder.name}: its runner did not start: {_end_of_log(folder, before)} "
                 f"(whole log: {folder / LOG})"
             )
         time.sleep(_POLL_SECONDS)
 
 
 def stop(folder: Path) -> bool:
-    """End the folder's process, its sync under way first; returns whether one ran."""
+    """End the folder's process once its current sync is done; return whether one ran."""
     process = running(folder)
     if process is None:
         return False
@@ -110,14 +107,14 @@ def stop(folder: Path) -> bool:
     raise PlaygroundError(f"{folder.name}: process {process.pid} does not end: end it yourself")
 
 
-def _last_words(folder: Path, before: int) -> str:
-    """Return the end of the log in one line; `before` is where it ended at the start.
+def _end_of_log(folder: Path, before: int) -> str:
+    """Return the end of the log from byte `before` in one line.
 
-    Of a traceback that is the exception's message, whose cause may be in any of its lines.
+    For a traceback this is the exception's message, whose cause may be in any of its lines.
     """
     text = (folder / LOG).read_bytes()[before:].decode(errors="replace")
     _, traceback, message = text.rpartition("Traceback (most recent call last):\n")
     lines = [line for line in message.splitlines() if line.strip()]
     if traceback:
         lines = list(dropwhile(lambda line: line.startswith("  "), lines))
-    return one_line("\n".join(lines[-_LAST_LINES:])) or "it said nothing"
+    return one_line("\n".join(lines[-_LAST_LINES:])) or "it wrote nothing to its log"

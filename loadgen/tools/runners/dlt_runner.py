@@ -1,8 +1,7 @@
 """Runner "dlt": a cursor on updated_at, merged into DuckDB, every so many seconds.
 
-`python -m loadgen.tools.runners.dlt_runner NAME` is the process that does it, until a signal: the
-sync under way then ends first. What a cursor can't see (hard deletes, late commits) it does not
-carry.
+`python -m loadgen.tools.runners.dlt_runner NAME` is the process that syncs. On a signal it ends
+after the current sync. It misses changes that a cursor can't see: hard deletes and late commits.
 """
 
 import os
@@ -21,12 +20,19 @@ from loadgen.record.files import PRIVATE_UMASK
 from loadgen.source.locate import source_dsn
 from loadgen.steady_clock import SteadyClock
 from loadgen.tools.runners import background
-from loadgen.tools.runners.status import Status
-from loadgen.tools.runners.syncs import FILE, Sync, append_sync, initial_sync, moved, read_syncs
-from loadgen.tools.tools_file import Tool, chosen, load_tools
+from loadgen.tools.runners.syncs import (
+    FILE,
+    Sync,
+    ToolStatus,
+    append_sync,
+    initial_sync,
+    read_syncs,
+    rows_moved,
+)
+from loadgen.tools.tools_file import Tool, load_tools, select_tools
 
 MODULE: Final = "loadgen.tools.runners.dlt_runner"
-INTERVAL_SECONDS: Final = 10.0  # where tools.toml names none
+INTERVAL_SECONDS: Final = 10.0  # default of interval_seconds
 
 
 def start(tool: Tool) -> None:
@@ -40,26 +46,26 @@ def start(tool: Tool) -> None:
 
 
 def stop(tool: Tool) -> bool:
-    """End the tool's process; the copy stays. Returns whether it ran."""
+    """End the tool's process, and keep the copy; return whether it ran."""
     return background.stop(tool.folder)
 
 
-def status(tool: Tool) -> Status:
-    """Return the tool's state, from its files: the copy itself is not opened."""
+def status(tool: Tool) -> ToolStatus:
+    """Return the tool's state from its files, without opening the copy."""
     syncs = read_syncs(tool.folder)
     succeeded = [sync for sync in syncs if sync.problem is None]
-    return Status(
+    return ToolStatus(
         running=background.running(tool.folder) is not None,
         copied=bool(succeeded),
         last_received=succeeded[-1].ended_at if succeeded else None,
-        rows=moved(syncs),
+        rows=rows_moved(syncs),
         initial=initial_sync(syncs),
         problem=syncs[-1].problem if syncs else None,
     )
 
 
 def remove(tool: Tool) -> None:
-    """Stop the tool and take away its copy and state."""
+    """Stop the tool, and remove its copy and state."""
     stop(tool)
     copy = tool.duckdb_file
     for name in (copy.name, f"{copy.name}.wal", f"{copy.name}.lock"):
@@ -70,7 +76,7 @@ def remove(tool: Tool) -> None:
 
 
 def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
-    """Sync every interval; what fails is written down, and tried again at the next one."""
+    """Sync every interval; record a failure, and try again at the next interval."""
     from loadgen.tools.runners.dlt_sync import sync  # noqa: PLC0415 - slow to import
 
     while not stopped.is_set():
@@ -82,7 +88,7 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
             rows = sync(tool, source_dsn(load_settings(), start=False))
         except PlaygroundError as exc:
             problem = str(exc)
-        except Exception as exc:  # noqa: BLE001 - dlt raises all sorts, and the next one may work
+        except Exception as exc:  # noqa: BLE001 - dlt's errors have no base, the next may succeed
             traceback.print_exc()
             problem = f"{type(exc).__name__}: {one_line(exc)} (more in {background.LOG})"
         ended = clock.now()
@@ -93,17 +99,17 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
 
 
 def main(name: str) -> int:
-    """Be the process of the tool called `name`."""
+    """Run as the process of the tool called `name`."""
     os.umask(PRIVATE_UMASK)
-    (tool,) = chosen(load_tools(load_settings()), name)
-    settle(tool.folder)
+    (tool,) = select_tools(load_tools(load_settings()), name)
+    configure_dlt(tool.folder)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    with background.alone(tool.folder) as alone:
-        if not alone:
+    with background.hold_pid_file(tool.folder) as is_only:
+        if not is_only:
             raise PlaygroundError(f"tool {name} runs already")
-        # Not in the main thread, where dlt would take the signals for itself.
+        # Not in the main thread, where dlt would install its own signal handlers.
         thread = threading.Thread(target=sync_until_stopped, args=(tool, stopped), daemon=True)
         thread.start()
         while thread.is_alive():
@@ -111,8 +117,8 @@ def main(name: str) -> int:
     return 0
 
 
-def settle(folder: Path) -> None:
-    """Keep dlt in the tool's folder and off the network, before it is imported."""
+def configure_dlt(folder: Path) -> None:
+    """Confine dlt to the tool's folder, without telemetry; call it before dlt is imported."""
     os.environ.update(
         DLT_DATA_DIR=str((folder / "dlt").resolve()),
         DLT_PROJECT_DIR=str((folder / "dlt").resolve()),

@@ -1,4 +1,4 @@
-"""One sync of dlt's: what has changed by updated_at since the last one, merged into DuckDB."""
+"""One sync by dlt: rows whose updated_at has advanced since the last one, merged into DuckDB."""
 
 import fcntl
 from collections.abc import Iterator
@@ -47,8 +47,8 @@ def sync(tool: Tool, source: str) -> dict[str, int]:
     )
     with _writing(file):
         if pipeline.has_pending_data:
-            # A killed sync's files may stand in the way for ever: the copy itself has the state of
-            # the last whole load, and the next one starts from there.
+            # The files of a killed sync may block all later ones. The copy itself holds the state
+            # of the last complete load, from which the next one starts.
             pipeline = pipeline.drop()
         pipeline.run(resources)
     trace = pipeline.last_trace
@@ -67,7 +67,10 @@ def _tables(source: str) -> list[str]:
 
 @contextmanager
 def _writing(file: Path) -> Iterator[None]:
-    """Hold the file's lock, so that readers wait until DuckDB has closed it."""
+    """Hold the file's lock, so that readers wait until DuckDB has closed it.
+
+    It blocks instead of polling: readers release the lock for a moment only.
+    """
     with file.with_name(f"{file.name}.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,7 +1,7 @@
-"""Runner "replication": Postgres's own logical replication into an embedded server of its own.
+"""Runner "replication": Postgres' logical replication into a second embedded server.
 
-Real change data capture: hard deletes and late commits arrive. The slot is made before the
-subscription; it keeps the source's WAL while the tool is stopped, until the tool is removed.
+This is real change data capture: hard deletes and late commits arrive. The slot is created before
+the subscription, and retains the source's WAL while the tool is stopped, until it is removed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,37 +20,49 @@ from loadgen.source.embedded import server
 from loadgen.source.postgres import connect, ended_after, plain_errors, subscription_dsn
 from loadgen.source.schema import PUBLICATION
 from loadgen.sql import statements
-from loadgen.tools.runners.status import Status
-from loadgen.tools.runners.syncs import FILE, Sync, append_sync, initial_sync, read_syncs
+from loadgen.tools.runners.syncs import (
+    FILE,
+    Sync,
+    ToolStatus,
+    append_sync,
+    initial_sync,
+    read_syncs,
+)
 from loadgen.tools.tools_file import Tool
 
-NAME: Final = "loadgen"  # of the subscription, in the copy's own server
+NAME: Final = "loadgen"  # of the subscription
 
 _SQL: Final = statements("loadgen.tools", "replication.sql")
-_BEGUN: Final = "begun"  # a file with when the first copy began
-_FIRST_ROW: Final = "first_row"  # when one could be read
+_BEGUN: Final = "begun"  # file with the start of the first copy
+_FIRST_ROW: Final = "first_row"  # file with the time when its first row could be read
 _DROP_SECONDS: Final = 30.0
 _Row = dict[str, Any]
 
 
 def start(tool: Tool, source: str, pg_bin: Path | None = None) -> None:
-    """Start the copy's server and the subscription, both made first where they are not there.
+    """Start the copy's server and the subscription, and create them if they do not exist.
 
     Raises PlaygroundError.
     """
     tool.folder.mkdir(parents=True, exist_ok=True)
     copy = server.start(tool.folder, pg_bin=pg_bin)
-    with connect(copy.dsn) as conn, connect(source) as publisher, _named(tool):
-        there = _one(publisher, "slot", slot=tool.runner_slot) is not None
-        if _one(conn, "subscription") is None:
-            _subscribe(tool, conn, publisher, source, taken=there)
-        elif not there:
+    with connect(copy.dsn) as conn, connect(source) as publisher, _tool_errors(tool):
+        has_slot = _one_row(publisher, "slot", slot=tool.runner_slot) is not None
+        if _one_row(conn, "subscription") is None:
+            if has_slot:
+                raise SourceError(
+                    f"the source has a slot {tool.runner_slot} already, which another tool may "
+                    f"read: name another as `slot` in [tools.{tool.name}], or drop it with "
+                    f"`loadgen tools remove {tool.name}`"
+                )
+            _subscribe(tool, conn, publisher, source)
+        elif not has_slot:
             raise SourceError(
                 f"the source has no slot {tool.runner_slot} any more, so changes are lost: run "
-                f"`loadgen tools remove {tool.name}`, then start it anew"
+                f"`loadgen tools remove {tool.name}`, then start it again"
             )
         else:
-            # The source may have another address than it had, and tables that are new.
+            # The source may have another address by now, or new tables.
             address = subscription_dsn(source, publisher)
             _run(conn, "ALTER SUBSCRIPTION {} CONNECTION {}", NAME, address)
             _run(conn, "ALTER SUBSCRIPTION {} ENABLE", NAME)
@@ -59,38 +71,38 @@ def start(tool: Tool, source: str, pg_bin: Path | None = None) -> None:
 
 
 def stop(tool: Tool) -> bool:
-    """Switch the subscription off; server, copy and slot stay. Returns whether it was on."""
+    """Disable the subscription, and keep server, copy and slot; return whether it was enabled."""
     copy = server.status(tool.folder)
     if copy is None:
         return False
-    with connect(copy.dsn) as conn, _named(tool):
-        found = _one(conn, "subscription")
-        if found is None or not found["enabled"]:
+    with connect(copy.dsn) as conn, _tool_errors(tool):
+        subscription = _one_row(conn, "subscription")
+        if subscription is None or not subscription["enabled"]:
             return False
         _run(conn, "ALTER SUBSCRIPTION {} DISABLE", NAME)
     return True
 
 
-def status(tool: Tool) -> Status:
-    """Return the tool's state. Raises PlaygroundError where its server can't be asked."""
+def status(tool: Tool) -> ToolStatus:
+    """Return the tool's state. Raises PlaygroundError if its server does not answer."""
     copy = server.status(tool.folder)
     if copy is None:
-        return Status(running=False)
-    with connect(copy.dsn) as conn, _named(tool):
-        found = _one(conn, "subscription")
-        if found is None:
-            return Status(running=False)
+        return ToolStatus(running=False)
+    with connect(copy.dsn) as conn, _tool_errors(tool):
+        subscription = _one_row(conn, "subscription")
+        if subscription is None:
+            return ToolStatus(running=False)
         rows = {str(name): int(count) for name, count in conn.execute(_SQL["rows"])}
         _note_first_row(tool, conn, rows)
-    if found["copied"]:
-        _note_initial(tool, rows)
+    if subscription["copied"]:
+        _note_first_copy(tool, rows)
     problem = None
-    if found["enabled"] and not found["connected"]:
+    if subscription["enabled"] and not subscription["connected"]:
         problem = f"not connected to the source: see {copy.log}"
-    return Status(
-        running=bool(found["enabled"]),
-        copied=bool(found["copied"]),
-        last_received=found["last_received"],
+    return ToolStatus(
+        running=bool(subscription["enabled"]),
+        copied=bool(subscription["copied"]),
+        last_received=subscription["last_received"],
         rows=rows,
         initial=initial_sync(read_syncs(tool.folder)),
         problem=problem,
@@ -98,19 +110,18 @@ def status(tool: Tool) -> Status:
 
 
 def remove(tool: Tool, source: str) -> None:
-    """Take away subscription, slot, server and copy: nothing stays at the source.
+    """Remove subscription, slot, server and copy, so that nothing is left at the source.
 
-    Raises PlaygroundError; where the source is away, nothing is taken but the subscription's
-    running.
+    Raises PlaygroundError; if the source is away, the subscription is only disabled.
     """
     stop(tool)
     copy = server.status(tool.folder)
     oid = 0
     if copy is not None:
         with connect(copy.dsn) as conn:
-            found = _one(conn, "subscription")
-            oid = int(found["oid"]) if found else 0
-    with connect(source) as publisher, _named(tool):
+            subscription = _one_row(conn, "subscription")
+            oid = int(subscription["oid"]) if subscription else 0
+    with connect(source) as publisher, _tool_errors(tool):
         _drop_slot(publisher, tool.runner_slot, oid)
     server.reset(tool.folder)
     for name in (FILE, _BEGUN, _FIRST_ROW):
@@ -122,15 +133,8 @@ def _subscribe(
     conn: psycopg.Connection[Any],
     publisher: psycopg.Connection[Any],
     source: str,
-    *,
-    taken: bool,
 ) -> None:
     slot = tool.runner_slot
-    if taken:
-        raise SourceError(
-            f"the source has a slot {slot} already, which another tool may read: name another as "
-            f"`slot` in [tools.{tool.name}], or drop it with `loadgen tools remove {tool.name}`"
-        )
     _make_tables(conn, publisher)
     (tool.folder / _BEGUN).write_text(datetime.now(UTC).isoformat(), encoding="utf-8")
     publisher.execute(_SQL["create_slot"], {"slot": slot})
@@ -152,46 +156,46 @@ def _subscribe(
 
 
 def _make_tables(conn: psycopg.Connection[Any], publisher: psycopg.Connection[Any]) -> None:
-    """Make the published tables as the source has them, with primary keys and nothing else."""
+    """Create the published tables with the source's columns and primary keys."""
     with publisher.cursor(row_factory=dict_row) as cursor:
         columns = cursor.execute(_SQL["columns"]).fetchall()
     if not columns:
         raise SourceError("the source has no publication `loadgen`: run `loadgen seed` first")
     with conn.transaction():
-        for table, found in groupby(columns, key=lambda row: row["table_name"]):
-            conn.execute(_create_table(table, list(found)))
+        for table, rows in groupby(columns, key=lambda row: row["table_name"]):
+            conn.execute(_create_table(table, list(rows)))
 
 
 def _create_table(table: str, columns: list[_Row]) -> sql.Composed:
     parts = [
         sql.SQL("{} {}{}").format(
-            sql.Identifier(one["column_name"]),
-            sql.SQL(one["type"]),  # as the source's catalogue writes it
-            sql.SQL(" NOT NULL" if one["not_null"] else ""),
+            sql.Identifier(column["column_name"]),
+            sql.SQL(column["type"]),  # as the source's catalogue writes it
+            sql.SQL(" NOT NULL" if column["not_null"] else ""),
         )
-        for one in columns
+        for column in columns
     ]
     key = sorted(
-        (one for one in columns if one["key_position"] is not None),
-        key=lambda one: int(one["key_position"]),
+        (column for column in columns if column["key_position"] is not None),
+        key=lambda column: int(column["key_position"]),
     )
     if key:
-        names = sql.SQL(", ").join(sql.Identifier(one["column_name"]) for one in key)
+        names = sql.SQL(", ").join(sql.Identifier(column["column_name"]) for column in key)
         parts.append(sql.SQL("PRIMARY KEY ({})").format(names))
     create = sql.SQL("CREATE TABLE IF NOT EXISTS public.{} ({})")
     return create.format(sql.Identifier(table), sql.SQL(", ").join(parts))
 
 
 def _drop_slot(publisher: psycopg.Connection[Any], slot: str, oid: int) -> None:
-    """Drop the slot; its reader, if there is one still, is ended first."""
+    """Drop the slot, after ending a session that still reads it."""
     with ended_after(publisher, _DROP_SECONDS):
-        while _one(publisher, "slot", slot=slot) is not None:
+        while _one_row(publisher, "slot", slot=slot) is not None:
             publisher.execute(_SQL["end_reader"], {"slot": slot})
             publisher.execute(_SQL["drop_slots"], {"slot": slot, "oid": str(oid)})
 
 
 def _note_first_row(tool: Tool, conn: psycopg.Connection[Any], tables: Iterable[str]) -> None:
-    """Write down that a row can be read, once, while the first copy is under way."""
+    """Record once, during the first copy, when its first row can be read."""
     first = tool.folder / _FIRST_ROW
     if first.exists() or not (tool.folder / _BEGUN).exists():
         return
@@ -202,14 +206,14 @@ def _note_first_row(tool: Tool, conn: psycopg.Connection[Any], tables: Iterable[
             return
 
 
-def _note_initial(tool: Tool, rows: dict[str, int]) -> None:
-    """Write down that the first copy is through, once; as late as somebody asked."""
+def _note_first_copy(tool: Tool, rows: dict[str, int]) -> None:
+    """Record once that the first copy is complete, at the first `status` that finds it so."""
     began = tool.folder / _BEGUN
     if began.exists():
         first = tool.folder / _FIRST_ROW
         began_at = datetime.fromisoformat(began.read_text(encoding="utf-8"))
         first_at = datetime.fromisoformat(first.read_text("utf-8")) if first.exists() else None
-        # Another process has written down the begin: the clock may have been set since.
+        # Another process recorded the start, and the clock may have been set since.
         ended_at = max(datetime.now(UTC), first_at or began_at)
         append_sync(tool.folder, Sync(began_at, ended_at, rows, first_row_at=first_at))
         began.unlink()
@@ -217,18 +221,18 @@ def _note_initial(tool: Tool, rows: dict[str, int]) -> None:
 
 
 def _run(conn: psycopg.Connection[Any], statement: str, name: str, *literals: str) -> None:
-    parts = [sql.Identifier(name), *(sql.Literal(one) for one in literals)]
+    parts = [sql.Identifier(name), *map(sql.Literal, literals)]
     conn.execute(sql.SQL(statement).format(*parts))
 
 
-def _one(conn: psycopg.Connection[Any], statement: str, **values: object) -> _Row | None:
+def _one_row(conn: psycopg.Connection[Any], statement: str, **parameters: object) -> _Row | None:
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_SQL[statement], values).fetchone()
+        return cursor.execute(_SQL[statement], parameters).fetchone()
 
 
 @contextmanager
-def _named(tool: Tool) -> Iterator[None]:
-    """Say of which tool an error is."""
+def _tool_errors(tool: Tool) -> Iterator[None]:
+    """Name the tool in errors, psycopg's among them."""
     try:
         with plain_errors("replication"):
             yield

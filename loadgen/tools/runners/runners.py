@@ -1,4 +1,4 @@
-"""Which runner runs a tool, and what to do with a tool that has none here."""
+"""Starts, stops and removes a local tool by its runner."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError
 from loadgen.source.locate import source_dsn
 from loadgen.tools.runners import dlt_runner, replication
-from loadgen.tools.runners.status import Status
+from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.tools_file import Tool
 
 _ELSEWHERE: Final = (
@@ -25,13 +25,13 @@ def start(tool: Tool, settings: Settings) -> None:
 
 
 def stop(tool: Tool) -> bool:
-    """Stop the tool; its copy stays. Returns whether it ran."""
+    """Stop the tool, and keep its copy; return whether it ran."""
     if require_runner(tool) == "replication":
         return replication.stop(tool)
     return dlt_runner.stop(tool)
 
 
-def status(tool: Tool) -> Status:
+def status(tool: Tool) -> ToolStatus:
     """Return the tool's state. Raises PlaygroundError."""
     if require_runner(tool) == "replication":
         return replication.status(tool)
@@ -39,7 +39,7 @@ def status(tool: Tool) -> Status:
 
 
 def remove(tool: Tool, settings: Settings) -> None:
-    """Take the tool's copy and all that belongs to it away. Raises PlaygroundError."""
+    """Remove the tool's copy and state, at the source too. Raises PlaygroundError."""
     if require_runner(tool) == "replication":
         replication.remove(tool, source_dsn(settings, start=False))
     else:
@@ -47,7 +47,7 @@ def remove(tool: Tool, settings: Settings) -> None:
 
 
 def require_runner(tool: Tool) -> str:
-    """Return the runner of a tool. Raises SettingsError, saying what to do, where it has none."""
+    """Return the runner of a tool. Raises SettingsError if it has none."""
     if tool.runner is None:
         raise SettingsError(_ELSEWHERE.format(name=tool.name, kind=tool.kind))
     return tool.runner

@@ -1,6 +1,6 @@
-"""What a tool moved and when, a line a sync, so that recovery can be told afterwards.
+"""A local tool's state and its history of syncs, from which its first copy and recovery are told.
 
-JSON lines in the tool's own folder; a torn last line, of a process that was killed, is dropped.
+The history is JSON lines in the tool's folder. A torn last line of a killed process is dropped.
 """
 
 import json
@@ -21,9 +21,9 @@ FILE: Final = "syncs.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """One sync: rows moved by table; `problem` is None where it succeeded.
+    """One sync: rows moved by table; `problem` is None if it succeeded.
 
-    `first_row_at` is None where no row of it could be read before its end.
+    `first_row_at` is None if none of its rows could be read before its end.
     """
 
     began_at: datetime
@@ -33,24 +33,40 @@ class Sync:
     first_row_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ToolStatus:
+    """The state of one local tool at one moment.
+
+    `rows` are those of the copy by its server's estimate, or those moved so far. `copied` is
+    whether the first copy is complete. `problem` is a line for the user.
+    """
+
+    running: bool
+    copied: bool = False
+    last_received: datetime | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    initial: InitialSync | None = None
+    problem: str | None = None
+
+
 def append_sync(folder: Path, sync: Sync) -> None:
-    """Add a sync to the folder's file. Raises RecordError."""
+    """Add a sync to the folder's history. Raises RecordError."""
     append_lines(folder / FILE, "", json.dumps(asdict(sync), default=datetime.isoformat) + "\n")
 
 
 def read_syncs(folder: Path) -> list[Sync]:
-    """Return the syncs of a folder, oldest first; none where it has no file."""
+    """Return the folder's syncs, oldest first; none if it has no history."""
     file = folder / FILE
     try:
-        with reading(file, "`loadgen tools remove` begins the tool anew"):
+        with reading(file, "`loadgen tools remove` resets the tool"):
             lines = file.read_bytes().splitlines(keepends=True)
-            return [_sync(line) for line in lines if line.endswith(b"\n")]
+            return [_parse_sync(line) for line in lines if line.endswith(b"\n")]
     except FileNotFoundError:
         return []
 
 
 def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
-    """Return how the first copy went: from the first begin to the end of the first success."""
+    """Return the first copy: from the first start to the end of the first success."""
     first = next((sync for sync in syncs if sync.problem is None), None)
     if first is None:
         return None
@@ -62,7 +78,7 @@ def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
     )
 
 
-def moved(syncs: Sequence[Sync]) -> dict[str, int]:
+def rows_moved(syncs: Sequence[Sync]) -> dict[str, int]:
     """Return the rows moved by all syncs, by table."""
     total: Counter[str] = Counter()
     for sync in syncs:
@@ -70,13 +86,13 @@ def moved(syncs: Sequence[Sync]) -> dict[str, int]:
     return dict(total)
 
 
-def _sync(line: bytes) -> Sync:
+def _parse_sync(line: bytes) -> Sync:
     raw = parse_json(line)
-    first = raw.get("first_row_at")
+    first_row_at = raw.get("first_row_at")
     return Sync(
         moment(raw["began_at"]),
         moment(raw["ended_at"]),
         {str(table): int(rows) for table, rows in raw["rows"].items()},
         raw["problem"],
-        None if first is None else moment(first),
+        None if first_row_at is None else moment(first_row_at),
     )

@@ -1,5 +1,5 @@
 -- What an administrator runs once in Snowflake before a study, and once after it. {names} are filled
--- in by snowflake_set_up.py. Written by Snowflake's reference; never run on a Snowflake account.
+-- in by snowflake_setup.py. Written by Snowflake's reference; never run on a Snowflake account.
 
 -- name: account
 -- What the study as a whole needs: a limit on credits, our own warehouse, role and user.
