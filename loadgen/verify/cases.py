@@ -104,7 +104,7 @@ _LACKS: Final = "the copy lacks its column"
 
 
 def case_text(case: CaseOutcome) -> str:
-    """Return a case's verdict in words: wrong (3 of 12), as expected."""
+    """Return a case's verdict as text, for example "wrong (3 of 12), as expected"."""
     if case.verdict in {"not tried", "not checked"}:
         return case.verdict
     if case.verdict == "right":
@@ -120,7 +120,7 @@ def case_text(case: CaseOutcome) -> str:
 
 
 def case_example(case: CaseOutcome) -> str:
-    """Return the first thing that is wrong with a case: its key, kind and column."""
+    """Return the key, kind and column of a case's first finding."""
     if case.example is None:
         return _LACKS if case.verdict == "wrong" else ""
     column = f" in {case.example.column}" if case.example.column else ""

@@ -1,4 +1,4 @@
-"""What verification found of a tool: verdict, totals, findings, and how the record holds them."""
+"""The outcome of a tool's verification: its verdict, and its entry of verify.json."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,10 @@ from loadgen.verify.findings import FindingTally
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """One tool: `problems` are lines on what could not be compared, and why.
+    """The outcome for one tool.
 
-    `late` are differences that no marker proves to be due.
+    `late` are differences that are not proven to be due. `problems` are lines on tables and columns
+    that could not be compared.
     """
 
     tables: Mapping[str, TableOutcome] = field(default_factory=dict)
@@ -34,30 +35,29 @@ class ToolOutcome:
     findings: Sequence[Finding] = ()
     problems: Sequence[str] = ()
     late: FindingTally = field(default_factory=FindingTally)
-    unconverged_seconds: float | None = None  # how long the sentinel was waited for in vain
-    overdue_seconds: float | None = (
-        None  # the age of a marker that the copy lacks, if it is too old
-    )
+    unconverged_seconds: float | None = None  # the time limit, if the sentinels missed it
+    overdue_seconds: float | None = None  # the age of a missing marker, if that is too old
     seconds: float = 0.0
-    cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # the hard ones, by name
+    cases: Mapping[str, CaseOutcome] = field(default_factory=dict)  # hard cases by name
     initial_sync: InitialSync | None = None  # of a local tool
     clocks: Mapping[str, ClockOffset] = field(default_factory=dict)  # of source, destination
-    deletes: Deletes | None = None  # None where this verification could not look for them
+    deletes: Deletes | None = None  # None if the hard cases could not be compared
 
     @property
     def verdict(self) -> Verdict:
-        """What to think of the copy."""
+        """The verdict on the copy."""
         if self.unconverged_seconds is not None or self.overdue_seconds is not None:
             return "did not converge"
-        found = {kind for kind, count in self.totals.items() if count}
-        if found:
-            return "lossy" if found == {"lossy"} else "wrong"
-        if self.problems or not self._compared:
+        kinds = {kind for kind, count in self.totals.items() if count}
+        if kinds:
+            return "lossy" if kinds == {"lossy"} else "wrong"
+        # Two empty sides do not prove agreement.
+        if self.problems or not any(t.rows or t.destination_rows for t in self.tables.values()):
             return "not checked"
         return "late" if self.late.totals else "right"
 
     def overdue(self, seconds: float) -> "ToolOutcome":
-        """Return it with what was late as findings, since the copy lacks a marker of that age."""
+        """Return the outcome with late findings as due, since the copy lacks a marker this old."""
         tally = FindingTally(Counter(self.totals), list(self.findings))
         tally.merge(self.late)
         return replace(
@@ -69,19 +69,19 @@ class ToolOutcome:
         )
 
     @property
-    def _compared(self) -> bool:
-        """Whether there was a row to compare: nothing on both sides is no agreement."""
-        return any(table.rows or table.destination_rows for table in self.tables.values())
+    def rows(self) -> int:
+        """The source's rows that were compared."""
+        return sum(table.rows for table in self.tables.values())
 
     @property
     def in_flight(self) -> int:
-        """Rows that were under way."""
+        """The compared rows that were in flight."""
         return sum(table.in_flight for table in self.tables.values())
 
     def recorded(self, at: str, deletes: LookedForDeletes | None = None) -> ToolVerification:
-        """Return what verify.json holds of it.
+        """Return the entry of verify.json.
 
-        `deletes` is what is known of them if this verification could not look for them.
+        `deletes` are an earlier verification's, for an outcome without its own.
         """
         if self.deletes is not None:
             deletes = self.deletes.recorded()
@@ -107,7 +107,7 @@ class ToolOutcome:
 def verification(
     outcomes: Mapping[str, ToolOutcome], before: Verification | None = None
 ) -> Verification:
-    """Return verify.json's content; tools that were checked `before`, and not now, are kept."""
+    """Return verify.json's content, including tools that were verified only `before`."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     tools = dict(before.tools) if before else {}
     for name, outcome in outcomes.items():
@@ -117,10 +117,7 @@ def verification(
 
 
 def exit_code(outcomes: Mapping[str, ToolOutcome]) -> int:
-    """Return 1 if something is wrong, 2 if a copy could not be checked in full, else 0.
-
-    What is only late has still its time, so it is no failure.
-    """
+    """Return 1 if a copy is wrong, 2 if one could not be checked in full, else 0 (also if late)."""
     verdicts = {outcome.verdict for outcome in outcomes.values()}
     if verdicts & {"wrong", "lossy", "did not converge"}:
         return 1

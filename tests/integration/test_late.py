@@ -136,7 +136,7 @@ def test_what_a_marker_proves_to_be_due_is_wrong(summary: RunSummary) -> None:
     done = summary.verify()
     assert done.returncode == 1
     assert "copy: wrong" in done.stdout
-    assert "2 differs, not due yet: 1 stale" in done.stdout
+    assert "2 differs; not due yet: 1 stale" in done.stdout
     assert "wrong (1 of 5), confirm by --drain" in done.stdout
     assert "NOT EXPECTED" not in done.stdout
 

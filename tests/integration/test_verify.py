@@ -346,7 +346,7 @@ def test_findings_are_shown_kept_and_hidden(
     (project / "tools.toml").write_text(TOOLS.partition("[tools.no_schema]")[0].format(copy=copy))
     done = run_loadgen("verify", env={"DATABASE_URL": source})
     assert done.returncode == 1, done.stderr
-    assert "good: wrong, 1,500 rows of 4 tables" in done.stdout
+    assert "; 1,500 rows of 4 tables compared (" in done.stdout
     assert "who@example" in done.stdout
     assert not (project / "reports").exists()
     write_run(project / "reports", Made(seconds=2), RUN)
@@ -417,7 +417,7 @@ def test_a_drain_without_a_load_waits_for_the_sentinel(
     done = run_loadgen(*arguments, "0.5", env={"DATABASE_URL": source})
     assert done.returncode == 1
     assert "good: did not converge" in done.stdout
-    assert "the sentinel did not arrive in 0.5 s" in done.stdout
+    assert "the sentinels did not arrive in 0.5 s" in done.stdout
     assert "1 missing" in done.stdout
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from loadgen import cli
-from loadgen.commands.verify_shown import show
+from loadgen.commands.verify import print_outcomes
 from loadgen.errors import PlaygroundError, one_line, printable
 from loadgen.record.costs import Costs
 from loadgen.record.verify import Finding, TableOutcome, Verification
@@ -65,7 +65,7 @@ def test_no_copy_forges_a_verdict_in_the_terminal(capsys: pytest.CaptureFixture[
         findings=[found],
         problems=[f"column {forged} is not there"],
     )
-    show({"copy": outcome})
+    print_outcomes({"copy": outcome})
     said = capsys.readouterr().out
     assert plain(said)
     assert not [line for line in said.splitlines() if line.startswith("other: right")]

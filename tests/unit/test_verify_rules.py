@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.commands.verify_shown import show, some
+from loadgen.commands.verify import print_outcomes, shown_findings
 from loadgen.record.rows import DeletedRow
 from loadgen.record.verify import Finding, TableOutcome
 from loadgen.tools.columns import CatalogColumn, quoted
@@ -463,7 +463,7 @@ def test_the_terminal_shows_where_values_differ(
     found = row_findings(
         table(), 1, (row(word=f"{long}X\x1b"),), (row(word=f"{long}Y\x1b"),), TableContext()
     )
-    show({"t": ToolOutcome(totals={"differs": 1}, findings=list(found))})
+    print_outcomes({"t": ToolOutcome(totals={"differs": 1}, findings=list(found))})
     said = capsys.readouterr().out
     assert "aX\\u001b (from character 101 of 102)" in said
     assert "aY\\u001b (from character 101 of 102)" in said
@@ -529,7 +529,7 @@ def test_many_findings_of_one_sort_hide_no_other() -> None:
         for table_name, column in (("a", "x"), ("a", "y"), ("b", "x"))
         for key in range(50)
     ]
-    shown = [(one.table, one.column, one.key) for one in some(findings)]
+    shown = [(one.table, one.column, one.key) for one in shown_findings(findings)]
     assert shown == [
         (table_name, column, str(key))
         for table_name, column in (("a", "x"), ("a", "y"), ("b", "x"))
