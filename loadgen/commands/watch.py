@@ -1,4 +1,4 @@
-"""`loadgen watch`: looks at slots, WAL and tables of the source, and protects it."""
+"""`loadgen watch`: samples slots, WAL and tables of the source, times markers, and protects it."""
 
 import argparse
 import sys
@@ -22,11 +22,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "watch",
         help="samples replication slots, WAL and tables; pauses the load to protect the source",
-        description="Looks at the source until it is stopped: metrics on WATCH_PORT, slots.csv in "
-        "the folder of the run that goes on. Pauses the load when a slot retains more WAL than "
-        "MAX_SLOT_RETAINED_BYTES, or the disk has less room than MIN_FREE_DISK_BYTES. Where "
+        description="Observes the source until it is stopped: metrics on WATCH_PORT, slots.csv in "
+        "the current run's folder. Pauses the load if a slot retains more WAL than "
+        "MAX_SLOT_RETAINED_BYTES, or the disk has less free space than MIN_FREE_DISK_BYTES. If "
         "TOOLS_FILE names tools, it also writes a marker row every MARKER_INTERVAL_SECONDS of a "
-        "run, and looks for it at each tool's destination: freshness.csv.",
+        "run, and records when it appears at each tool's destination in freshness.csv.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -34,12 +34,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=number("seconds", 3600),
         default=5.0,
         metavar="S",
-        help="seconds (default: 5)",
+        help="seconds between two observations (default: 5)",
     )
     parser.add_argument(
         "--markers",
         action="store_true",
-        help="write marker rows also where there is no tool to look for them at",
+        help="write marker rows even without a tool",
     )
 
 
@@ -62,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_playground(dsn: str, *, demanded: bool) -> None:
-    """Warn that no marker can be written in a database that has none of our tables.
+    """Warn that markers can't be written to a database without the playground's tables.
 
-    Raises SourceError where markers were `demanded`.
+    Raises SourceError if markers are `demanded`.
     """
     with connect(dsn) as conn:
         try:
@@ -77,7 +77,7 @@ def _check_playground(dsn: str, *, demanded: bool) -> None:
 
 
 def _probes(settings: Settings) -> list[MarkerProbe]:
-    """Return one for each tool, and say how often it asks: a warehouse's answers cost money."""
+    """Return a probe for each tool, and print its interval: queries of a warehouse cost money."""
     probes = [MarkerProbe(tool, settings) for tool in load_tools(settings)]
     for probe in probes:
         print(f"looking for markers at {probe.name} every {probe.poll_seconds:g} s")

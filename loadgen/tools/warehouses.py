@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError
@@ -48,7 +47,7 @@ def read_warehouse(tool: Tool, settings: Settings) -> ToolWarehouse | None:
     return warehouse_from_rows(tool, rows)
 
 
-def warehouse_from_rows(tool: Tool, rows: Sequence[Mapping[str, Any]]) -> ToolWarehouse:
+def warehouse_from_rows(tool: Tool, rows: Sequence[Mapping[str, object]]) -> ToolWarehouse:
     """Return the tool's warehouse from the rows. Raises DestinationError if they lack it."""
     wanted = str(tool.warehouse)
     by_name = {str(row["name"]): row for row in rows}

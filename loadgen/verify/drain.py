@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
@@ -49,7 +49,7 @@ def paused_load(control: LoadControl, report: Callable[[str], None]) -> Iterator
                 report("the load is resumed")
 
 
-def write_sentinel(conn: psycopg.Connection[Any]) -> tuple[str, int]:
+def write_sentinel(conn: psycopg.Connection) -> tuple[str, int]:
     """Write the run's next marker; return the run's id and its sequence. Raises SourceError."""
     run_id = current_run(conn)
     if run_id is None:

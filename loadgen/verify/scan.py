@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from loadgen.sql import statements
 from loadgen.tools.columns import Engine, Family, literal, quoted
-from loadgen.tools.readers.reader import TableReader
+from loadgen.tools.readers.reader import ResultRow, TableReader
 from loadgen.verify.canonical import ColumnPair
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import Bounds, Checksum, Range
@@ -137,7 +137,7 @@ class SqlSide:
 
     def _query(
         self, name: str, part: Range | None = None, **fragments: object
-    ) -> Iterator[tuple[Any, ...]]:
+    ) -> Iterator[ResultRow]:
         between = f"{self._key} BETWEEN {part.low} AND {part.high}" if part else ""
         statement = _SQL[name].format(**self._fragments, between=between, **fragments)
         return self._reader.query(statement)
@@ -152,7 +152,7 @@ def _hashable(column: ColumnPair, name: str) -> str:
     return f"{name}::text" if by_text else name
 
 
-def _int_or_none(key: Any) -> int | None:
+def _int_or_none(key: int | None) -> int | None:
     return None if key is None else int(key)
 
 

@@ -16,7 +16,7 @@ from loadgen.errors import DestinationError, install_hint, one_line
 from loadgen.record.files import lock_within
 from loadgen.sql import statements
 from loadgen.tools.columns import Engine, literal
-from loadgen.tools.readers.reader import BusyError, Tables, tables_of
+from loadgen.tools.readers.reader import BusyError, ResultRow, Tables, tables_of
 from loadgen.tools.readers.shared_connection import SharedConnection
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class DuckdbReader:
         """Return the columns of each table of a schema. Raises DestinationError."""
         return tables_of(self.query(_SQL["tables"].format(schema=literal(schema))))
 
-    def query(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, statement: str) -> Iterator[ResultRow]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
         duckdb = _library()
         with self._connection.borrow() as connection, connection.cursor() as cursor:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from datetime import datetime
 from queue import Empty, LifoQueue
 from threading import Lock
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import psycopg
 
@@ -13,12 +13,12 @@ from loadgen.errors import DestinationError, SourceError
 from loadgen.source import postgres
 from loadgen.sql import statements
 from loadgen.tools.columns import Engine, literal
-from loadgen.tools.readers.reader import Tables, tables_of
+from loadgen.tools.readers.reader import ResultRow, Tables, tables_of
 
 _SQL: Final = statements("loadgen.tools", "postgres.sql")
 _CLOCK: Final = statements("loadgen.source", "examine.sql")["clock"]
 _BLOCK: Final = 5000  # rows a round trip
-_Connection = psycopg.Connection[tuple[Any, ...]]
+_Connection = psycopg.Connection[ResultRow]
 
 
 class PostgresReader:
@@ -57,7 +57,7 @@ class PostgresReader:
         ((now,),) = self.query(_CLOCK)
         return cast("datetime", now)
 
-    def query(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, statement: str) -> Iterator[ResultRow]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
         try:
             with (

@@ -9,6 +9,7 @@ from loadgen.errors import DestinationError
 from loadgen.tools.columns import CatalogColumn, Engine
 
 Tables = Mapping[str, tuple[CatalogColumn, ...]]
+ResultRow = tuple[Any, ...]
 
 
 class BusyError(DestinationError):
@@ -43,14 +44,14 @@ class TableReader(Protocol):
     def tables(self, schema: str) -> Tables:
         """Return the columns of each table of a schema. Raises DestinationError."""
 
-    def query(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, statement: str) -> Iterator[ResultRow]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
 
     def close(self) -> None:
         """Disconnect."""
 
 
-def tables_of(rows: Iterator[tuple[Any, ...]]) -> Tables:
+def tables_of(rows: Iterator[ResultRow]) -> Tables:
     """Return tables from rows of table, column, type and, if known, whether it is nullable."""
     tables: dict[str, tuple[CatalogColumn, ...]] = {}
     for table, *column in rows:

@@ -10,7 +10,7 @@ from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError, one_line
 from loadgen.sql import statements
 from loadgen.tools.columns import Engine, available_names, find_name, literal, quoted
-from loadgen.tools.readers.reader import Tables, tables_of
+from loadgen.tools.readers.reader import ResultRow, Tables, tables_of
 from loadgen.tools.readers.snowflake_connection import connect, login
 from loadgen.tools.tools_file import Tool
 
@@ -75,7 +75,7 @@ class SnowflakeReader:
         ((now,),) = self.query(_SQL["clock"])
         return cast("datetime", now).replace(tzinfo=UTC)
 
-    def query(self, statement: str) -> Iterator[tuple[Any, ...]]:
+    def query(self, statement: str) -> Iterator[ResultRow]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
         connection = self._connect()
         from snowflake.connector import errors  # noqa: PLC0415 - an extra, installed if connected
@@ -119,7 +119,7 @@ class SnowflakeReader:
             "user": tool.user,
             "private_key_file": tool.private_key_path,
             "role": tool.role,
-            # Our queries are no work of the tool: they go on its bill only if we have no warehouse.
+            # Our queries are billed to the tool only if we have no warehouse.
             "warehouse": self._settings.snowflake_warehouse or tool.warehouse,
             "database": self._wanted,
         }

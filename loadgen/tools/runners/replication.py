@@ -130,8 +130,8 @@ def remove(tool: Tool, source: str) -> None:
 
 def _subscribe(
     tool: Tool,
-    conn: psycopg.Connection[Any],
-    publisher: psycopg.Connection[Any],
+    conn: psycopg.Connection,
+    publisher: psycopg.Connection,
     source: str,
 ) -> None:
     slot = tool.runner_slot
@@ -155,7 +155,7 @@ def _subscribe(
         raise
 
 
-def _make_tables(conn: psycopg.Connection[Any], publisher: psycopg.Connection[Any]) -> None:
+def _make_tables(conn: psycopg.Connection, publisher: psycopg.Connection) -> None:
     """Create the published tables with the source's columns and primary keys."""
     with publisher.cursor(row_factory=dict_row) as cursor:
         columns = cursor.execute(_SQL["columns"]).fetchall()
@@ -186,7 +186,7 @@ def _create_table(table: str, columns: list[_Row]) -> sql.Composed:
     return create.format(sql.Identifier(table), sql.SQL(", ").join(parts))
 
 
-def _drop_slot(publisher: psycopg.Connection[Any], slot: str, oid: int) -> None:
+def _drop_slot(publisher: psycopg.Connection, slot: str, oid: int) -> None:
     """Drop the slot, after ending a session that still reads it."""
     with ended_after(publisher, _DROP_SECONDS):
         while _one_row(publisher, "slot", slot=slot) is not None:
@@ -194,7 +194,7 @@ def _drop_slot(publisher: psycopg.Connection[Any], slot: str, oid: int) -> None:
             publisher.execute(_SQL["drop_slots"], {"slot": slot, "oid": str(oid)})
 
 
-def _note_first_row(tool: Tool, conn: psycopg.Connection[Any], tables: Iterable[str]) -> None:
+def _note_first_row(tool: Tool, conn: psycopg.Connection, tables: Iterable[str]) -> None:
     """Record once, during the first copy, when its first row can be read."""
     first = tool.folder / _FIRST_ROW
     if first.exists() or not (tool.folder / _BEGUN).exists():
@@ -220,12 +220,12 @@ def _note_first_copy(tool: Tool, rows: dict[str, int]) -> None:
         first.unlink(missing_ok=True)
 
 
-def _run(conn: psycopg.Connection[Any], statement: str, name: str, *literals: str) -> None:
+def _run(conn: psycopg.Connection, statement: str, name: str, *literals: str) -> None:
     parts = [sql.Identifier(name), *map(sql.Literal, literals)]
     conn.execute(sql.SQL(statement).format(*parts))
 
 
-def _one_row(conn: psycopg.Connection[Any], statement: str, **parameters: object) -> _Row | None:
+def _one_row(conn: psycopg.Connection, statement: str, **parameters: object) -> _Row | None:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL[statement], parameters).fetchone()
 

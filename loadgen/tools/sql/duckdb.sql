@@ -1,4 +1,4 @@
--- What is asked of a copy in DuckDB. {names} are filled in by the code beside.
+-- Queries of a copy in DuckDB. The reader fills in {names}.
 
 -- name: schemas
 -- Schemas of this file that are not the engine's own.

@@ -1,4 +1,4 @@
--- What is asked of a copy in Postgres. {names} are filled in by the code beside.
+-- Queries of a copy in Postgres. The reader fills in {names}.
 
 -- name: schemas
 -- Schemas that are not the server's own.
@@ -6,8 +6,8 @@ SELECT nspname::text FROM pg_catalog.pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1
 
 -- name: tables
--- Columns of a schema's tables in their order, types in full, and whether one may be NULL. Only
--- tables of our own server rule that out, not those with heirs, nor a constraint never checked.
+-- Columns of a schema's tables in their order, full types, and whether a column may be NULL.
+-- Foreign tables, tables with children and unvalidated constraints do not rule NULL out.
 SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
        NOT a.attnotnull OR c.relkind NOT IN ('r', 'p')
        OR c.relkind = 'r' AND c.relhassubclass OR EXISTS (
@@ -26,8 +26,8 @@ SELECT max((({properties})::jsonb ->> 'sequence')::bigint) FROM {table}
 WHERE {event_type} = 'loadgen_marker' AND ({properties})::jsonb ->> 'run_id' = {run_id}
 
 -- name: session
--- It only reads; what is sorted by key stays in memory; a cursor's rows are all wanted; what takes a
--- second is not compiled first.
+-- Read-only; sorts by key fit in memory; plans are for all rows of a cursor; no JIT compilation for
+-- queries of a second.
 SELECT set_config('default_transaction_read_only', 'on', false),
        set_config('work_mem', '64MB', false), set_config('cursor_tuple_fraction', '1', false),
        set_config('jit', 'off', false)

@@ -1,4 +1,4 @@
--- Logical replication by Postgres itself: what is asked of the source, and of the copy.
+-- Logical replication by Postgres itself: queries of the source and of the copy.
 
 -- name: columns
 -- Each column of the published tables: its type as DDL writes it, whether it may be null, and its
@@ -15,26 +15,26 @@ WHERE p.pubname = 'loadgen' AND p.schemaname = 'public'
 ORDER BY c.relname, a.attnum
 
 -- name: slot
--- Whether a slot of this name is there, and whether somebody reads it.
+-- Whether a slot of this name exists, and is active.
 SELECT active FROM pg_catalog.pg_replication_slots WHERE slot_name = %(slot)s
 
 -- name: create_slot
--- The slot, from now on.
+-- Creates the slot at the present position.
 SELECT pg_create_logical_replication_slot(%(slot)s, 'pgoutput')
 
 -- name: end_reader
--- Ends whoever reads a slot, so that it can be dropped.
+-- Ends the session that reads a slot, so that it can be dropped.
 SELECT pg_terminate_backend(active_pid) FROM pg_catalog.pg_replication_slots
 WHERE slot_name = %(slot)s AND active
 
 -- name: drop_slots
--- Drops a slot with those of its tables' initial copies, whose names begin alike.
+-- Drops a slot, and those of its tables' initial copies.
 SELECT pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots
 WHERE NOT active AND (slot_name = %(slot)s
     OR slot_name LIKE 'pg\_' || %(oid)s || '\_sync\_%%' AND database = current_database())
 
 -- name: subscription
--- The subscription, and what its worker has last received.
+-- The subscription, and the time of its worker's last message.
 SELECT s.subenabled AS enabled, s.oid::bigint AS oid, t.pid IS NOT NULL AS connected,
        t.last_msg_receipt_time AS last_received,
        (SELECT count(*) > 0 AND bool_and(r.srsubstate = 'r')

@@ -1,4 +1,4 @@
--- What is asked of a copy in Snowflake. {names} are filled in by the code beside. Run against
+-- Queries of a copy in Snowflake. The reader fills in {names}. Run against
 -- fakesnow through the real connector, not against a Snowflake account.
 
 -- name: schemas

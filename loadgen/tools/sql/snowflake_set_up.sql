@@ -1,8 +1,8 @@
--- What an administrator runs once in Snowflake before a study, and once after it. {names} are filled
--- in by snowflake_setup.py. Written by Snowflake's reference; never run on a Snowflake account.
+-- SQL for an administrator, once before a study and once after it. snowflake_setup.py fills in
+-- {names}. Written by Snowflake's reference; never run on a Snowflake account.
 
 -- name: account
--- What the study as a whole needs: a limit on credits, our own warehouse, role and user.
+-- Shared objects: a limit on credits, our own warehouse, role and user.
 USE ROLE ACCOUNTADMIN;
 
 CREATE RESOURCE MONITOR IF NOT EXISTS {monitor} WITH CREDIT_QUOTA = {credits}
@@ -25,7 +25,7 @@ CREATE USER IF NOT EXISTS {reader_user} TYPE = SERVICE DEFAULT_ROLE = {reader}
 GRANT ROLE {reader} TO USER {reader_user};
 
 -- name: tool
--- What one tool gets: all of its own, and all like the others', so that bills can be compared.
+-- The objects of one tool, equal for all tools, so that bills can be compared.
 CREATE WAREHOUSE IF NOT EXISTS {warehouse} WAREHOUSE_SIZE = XSMALL GENERATION = '{generation}'
   AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE
   ENABLE_QUERY_ACCELERATION = FALSE RESOURCE_MONITOR = {monitor};
@@ -48,14 +48,14 @@ GRANT SELECT ON ALL TABLES IN DATABASE {database} TO ROLE {reader};
 GRANT SELECT ON FUTURE TABLES IN DATABASE {database} TO ROLE {reader};
 
 -- name: without_tool
--- The tool's reverse; the database goes with its rows.
+-- Removes the tool's objects, with the rows of its database.
 DROP USER IF EXISTS {user};
 DROP DATABASE IF EXISTS {database};
 DROP WAREHOUSE IF EXISTS {warehouse};
 DROP ROLE IF EXISTS {role};
 
 -- name: without_account
--- The reverse of what the study as a whole needed.
+-- Removes the shared objects.
 DROP USER IF EXISTS {reader_user};
 DROP WAREHOUSE IF EXISTS {probe};
 DROP ROLE IF EXISTS {reader};

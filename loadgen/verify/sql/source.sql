@@ -1,12 +1,12 @@
--- What verification asks of the source beside its rows.
+-- Queries of the source beside its rows.
 
 -- name: published
--- Tables of the publication: what a tool is to carry.
+-- Tables of the publication, which every tool has to copy.
 SELECT tablename::text FROM pg_catalog.pg_publication_tables
 WHERE pubname = 'loadgen' AND schemaname = 'public' ORDER BY 1
 
 -- name: last_key
--- The highest key that a table's sequence has given out; null where it has none.
+-- The last value of a table's sequence; null if it has not been used.
 SELECT last_value FROM pg_catalog.pg_sequences
 WHERE format('%I.%I', schemaname, sequencename)
       = pg_catalog.pg_get_serial_sequence({table}, 'id')
@@ -21,12 +21,12 @@ SELECT EXISTS (
 )
 
 -- name: has_rows
--- Whether a table holds anything.
+-- Whether a table has rows.
 SELECT EXISTS (SELECT FROM {table})
 
 -- name: cases
--- How many rows there are of each hard case, and of how many the case has happened: others are yet
--- to be changed, or deleted. Rows that were written last before {since} are an earlier run's.
+-- The number of rows of each hard case, and of those to which it has happened: others are yet to be
+-- changed or deleted. Rows last written before {since} belong to an earlier run.
 SELECT case_name, count(*),
        count(*) FILTER (WHERE CASE case_name
            WHEN 'hard_deletes' THEN FALSE

@@ -1,26 +1,26 @@
--- What is asked of both sides of a table, in words that all three engines have. {names} are filled
--- in by scan.py: {key} is the key as a whole number, {row} the row's canonical text.
+-- Queries of both sides of a table, in SQL of all three engines. scan.py fills in {names}: {key} is
+-- the key as an integer, {row} the row's canonical text.
 
 -- name: bounds
--- Lowest and highest key, how many rows there are, and how many have no key.
+-- Lowest and highest key, the number of rows, and of rows without a key.
 SELECT min({key}), max({key}), count(*), count(*) - count({key}) FROM {table} WHERE {live}
 
 -- name: source_bounds
--- The same of the source, whose key has an index and is never null; rows are as the planner has
--- them, and counted only where it does not know.
+-- The same of the source, whose key has an index and is never null. The rows are the planner's
+-- estimate, and counted only if there is none.
 SELECT (SELECT min({key}) FROM {table}), (SELECT max({key}) FROM {table}),
        CASE WHEN reltuples > 0 THEN reltuples::bigint ELSE (SELECT count(*) FROM {table}) END, 0
 FROM pg_catalog.pg_class WHERE oid = {name}::pg_catalog.regclass
 
 -- name: checksums
--- Of each range of keys: how many rows it has, and the md5 of their md5s in the key's order.
+-- The number of rows of each range of keys, and the md5 of their md5s in the key's order.
 SELECT part, count(*), md5({joined})
 FROM (SELECT {number} AS part, {key} AS k, md5({row}) AS digest FROM {table}
       WHERE {live} AND {between} {fence}) rows_of_ranges
 GROUP BY part ORDER BY part
 
 -- name: checksums_by_index
--- The same where the key has an index: range after range, so that nothing is sorted.
+-- The same by an index on the key: one range after the other, so that nothing is sorted.
 SELECT (first - {low}) / {width} AS part, found.*
 FROM generate_series({low}::bigint, {high}::bigint, {width}::bigint) AS first,
      LATERAL (SELECT count(*) AS rows, md5(string_agg(md5({row}), '' ORDER BY {key}))
@@ -29,15 +29,15 @@ FROM generate_series({low}::bigint, {high}::bigint, {width}::bigint) AS first,
 WHERE found.rows > 0 ORDER BY part
 
 -- name: hashes
--- The same between two Postgres, by the row hash that hash partitioning stands on; hashed once more,
--- as the sum of two rows would not show that they have exchanged a value. The seed is the hash of a
--- float's zero and of a numeric's NaN, and must not be 0, which is that of NULL.
+-- The same between two Postgres, by the row hash of hash partitioning. It is hashed again:
+-- otherwise the sum would not change if two rows exchanged a value. The seed is the hash of a
+-- float's zero and of a numeric's NaN, and must not be 0, the hash of NULL.
 SELECT {number}, count(*),
        sum(hashint8extended(hash_record_extended(ROW({values}), 4611686018427388039), 0))::text
 FROM {table} WHERE {live} AND {between} GROUP BY 1
 
 -- name: counts
--- How many rows there are in each piece of a table.
+-- The number of rows in each piece of a table.
 SELECT {number}, count(*) FROM {table} WHERE {live} AND {between} GROUP BY 1
 
 -- name: digests
@@ -45,9 +45,9 @@ SELECT {number}, count(*) FROM {table} WHERE {live} AND {between} GROUP BY 1
 SELECT {key}, md5({row}) FROM {table} WHERE {live} AND {between} ORDER BY 1
 
 -- name: rows
--- Rows of some keys: key, mark (the transaction that wrote it at the source), canonical texts.
+-- Rows of the given keys: key, mark (the transaction that wrote it at the source), canonical texts.
 SELECT {key}, {mark}, {texts} FROM {table} WHERE {live} AND {between} AND {key} IN ({keys})
 
 -- name: rows_without_key
--- How the rows without a key look.
+-- Some of the rows without a key.
 SELECT {key}, {mark}, {texts} FROM {table} WHERE {live} AND {key} IS NULL LIMIT {limit}
