@@ -31,7 +31,7 @@ from loadgen.costs.snowflake.views import (
     WarehouseSettings,
 )
 from loadgen.errors import DestinationError
-from loadgen.tools.columns import there_is
+from loadgen.tools.columns import available_names
 
 # WAREHOUSE_METERING_HISTORY has cloud services without a warehouse under this name [K].
 NO_WAREHOUSE: Final = "CLOUD_SERVICES_ONLY"
@@ -157,7 +157,7 @@ class AccountUsage:
         hours = [hour for hour in self.hours if hour.warehouse == warehouse]
         if not hours and self.settings_of(warehouse) is None:
             visible = () if isinstance(self.warehouses, Unavailable) else self.warehouses
-            instead = f"; {there_is(warehouse, visible)}" if visible else ""
+            instead = f"; {available_names(warehouse, visible)}" if visible else ""
             return Unavailable(
                 f"warehouse {warehouse} has no metered hour and is not among those that our role "
                 f"may see{instead}: correct tools.toml, or grant MONITOR on it"
