@@ -1,9 +1,9 @@
-"""The one place that connects to Postgres: reads an address, connects, and sets the session.
+"""The only module that connects to Postgres: it reads an address, connects, and sets the session.
 
 Every session is the same, whatever the role, the database or the environment say: settings are sent
 after connecting, since poolers refuse the start-up parameter `options`. A pooler in transaction
-mode is refused before anything is set. A password never leaves this module, neither in a message
-nor in the chain of exceptions behind it. It knows nothing of schema, servers or settings.
+mode is refused first. A password never leaves this module, neither in a message nor in the chain of
+exceptions behind it.
 """
 
 import os
@@ -23,13 +23,13 @@ from psycopg.rows import TupleRow
 from loadgen.errors import SourceError, one_line
 from loadgen.sql import statements
 
-# Part of the address of every embedded server; such an address takes nothing from the environment.
+# In the address of every embedded server; a connection to one ignores the environment.
 EMBEDDED: Final = {"user": "playground", "host": "127.0.0.1", "sslmode": "disable"}
 
 # The defaults of every connection; an address may give others.
 _DEFAULTS: Final = {
     "connect_timeout": "5",
-    # A host that is gone without a word is noticed after a minute, not after two hours.
+    # A host that vanished is noticed after a minute, not after two hours.
     "tcp_user_timeout": "60000",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
@@ -47,7 +47,7 @@ _TEXT_FORM: Final = {
     "standard_conforming_strings": "on",
     "search_path": "public",
 }
-# What ends a session that waits on purpose; 0 is no limit. The last one came with version 17.
+# Timeouts that would end a session that waits on purpose; 0 is no limit. The last one is new in 17.
 _TIMEOUTS: Final = (
     "statement_timeout",
     "lock_timeout",
@@ -66,22 +66,25 @@ _LIBPQ: Final = pq.Conninfo.get_defaults()
 _PARAMETERS: Final = frozenset(option.keyword.decode() for option in _LIBPQ)
 # libpq marks the options that a user interface has to hide.
 _SECRETS: Final = frozenset(o.keyword.decode() for o in _LIBPQ if o.dispchar == b"*")
-# What another server can't use, or is not its business.
+# Parameters that another server can't use or does not need.
 _NOT_PASSED_ON: Final = {"service", "passfile", "options", "application_name", "client_encoding"}
 _VARIABLES: Final = {o.envvar.decode(): o.keyword.decode() for o in _LIBPQ if o.envvar}
-# What libpq reads besides, and sends to the server or looks up whatever the address says.
+# Further variables that libpq reads, whatever the address says.
 _OTHER_VARIABLES: Final = ("PGSERVICEFILE", "PGREQUIRESSL", "PGDATESTYLE", "PGTZ", "PGGEQO")
 _PREFIX: Final = re.compile(
     r"connection (?:failed|is bad|timeout expired): (?:connection to server .*?(?: failed)?: )?"
 )
-# What libpq asks back, of each address that it has tried.
+# libpq asks this about each address that it has tried.
 _QUESTION = re.compile(r"\s*Is the server running [^?]*\?")
-# What the server says (a FATAL at the door has no SQLSTATE in libpq), and what to do about it.
+# The server's message at login (libpq has no SQLSTATE for it), and what it means.
 _REFUSALS: Final = (
     (r"password authentication failed|no password supplied", "wrong password for user {user}"),
     (r'role ".*" does not exist', "there is no user {user}"),
     (r'database ".*" does not exist', "there is no database {dbname}"),
-    (r"no pg_hba\.conf entry|require[sd]? SSL|not support SSL", "it lets nobody in this way"),
+    (
+        r"no pg_hba\.conf entry|require[sd]? SSL|not support SSL",
+        "it refuses such connections",
+    ),
     (r"invalid response|expected authentication", "something other than Postgres answers there"),
     (r"too many (?:clients|connections)|remaining connection slots", "no connection is free"),
     (r"unsupported startup parameter", "the pooler in front of it refuses a parameter"),
@@ -95,19 +98,19 @@ _REFUSALS: Final = (
 _HINTS: Final = {
     "25006": "the database is read-only; use one that can be written to",
     "42501": "ask the owner for the right, or use a role that has it",
-    "53400": "free what nobody uses (replication slots, say), or raise the server's limit",
+    "53400": "free what is unused (replication slots, for example), or raise the server's limit",
     "53100": "free some disk space and run the same command again",
     "57014": "run the same command again",
     "57P01": "the server was stopped; start it and run the same command again",
 }
 
-_direct: set[str] = set()  # addresses that are known to be no transaction pooler's
+_direct: set[str] = set()  # addresses that are known not to be a transaction pooler's
 _environment = threading.Lock()
-_hides = False  # whether an embedded server is connected to while there are PG* variables
+_hides = False  # whether PG* variables have to be hidden from connections to an embedded server
 
 
 class Session(psycopg.Connection[TupleRow]):
-    """A connection whose session is set; `server_pid` is its backend's, also behind a pooler."""
+    """A connection whose session is set; `server_pid` is its backend's, even behind a pooler."""
 
     server_pid: int
 
@@ -120,10 +123,10 @@ def connect(
     statement_timeout: str = "0",
     called: str = "DATABASE_URL",
 ) -> Session:
-    """Return a connection to `dsn` with the session that everything here relies on.
+    """Return a connection to `dsn` with the session settings that all our statements rely on.
 
-    `called` is the setting that the address comes from. Raises SourceError, without the password,
-    if the address is malformed, nobody lets us in, or a pooler in transaction mode answers.
+    `called` is the setting that holds the address. Raises SourceError, without the password, if the
+    address is malformed, the server refuses, or a pooler in transaction mode answers.
     """
     parameters = _complete(_parse(dsn, called), application_name)
     session = {
@@ -131,9 +134,9 @@ def connect(
         **dict.fromkeys(_TIMEOUTS, "0"),
         "statement_timeout": statement_timeout,
     }
-    # A time limit that the address itself asks for is kept.
-    asked_for = _SET_BY_OPTIONS.findall(parameters.get("options", ""))
-    for name in {name.replace("-", "_").lower() for name in asked_for}.intersection(_TIMEOUTS):
+    # A time limit in the address itself stays.
+    own_settings = _SET_BY_OPTIONS.findall(parameters.get("options", ""))
+    for name in {name.replace("-", "_").lower() for name in own_settings}.intersection(_TIMEOUTS):
         del session[name]
     try:
         connection = _open(parameters)
@@ -156,24 +159,24 @@ def connect(
 def complete_dsn(
     dsn: str, *, application_name: str = "loadgen", called: str = "DATABASE_URL"
 ) -> str:
-    """Return `dsn`, checked, with our name and a time limit on connecting where it has none."""
+    """Return `dsn`, checked, with our name and a time limit on connecting if it has none."""
     return conninfo.make_conninfo("", **_complete(_parse(dsn, called), application_name))
 
 
 def subscription_dsn(dsn: str, publisher: psycopg.Connection[Any]) -> str:
     """Return the address by which another server subscribes to `publisher`, which is at `dsn`.
 
-    That server connects by itself, and not through a pooler: it is given the session as start-up
-    options, and what this process has in PG* variables. Text is read and written as it asks for.
+    That server connects by itself, without a pooler, so the timeouts and this process' PG*
+    variables go into the address. The server chooses the text form of values.
     """
-    given = _parse(dsn)
-    if not _is_embedded(given):
-        given = _from_environment() | given
+    parameters = _parse(dsn)
+    if not _is_embedded(parameters):
+        parameters = _from_environment() | parameters
     since_17 = publisher.info.server_version >= 170_000
-    limits = _TIMEOUTS if since_17 else _TIMEOUTS[:-1]
-    ours = " ".join(f"-c {name}=0" for name in limits)
-    options = {"options": f"{ours} {given.get('options', '')}".strip()}
-    return conninfo.make_conninfo("", **_complete(given | options, "loadgen replication"))
+    timeouts = _TIMEOUTS if since_17 else _TIMEOUTS[:-1]
+    no_timeouts = " ".join(f"-c {name}=0" for name in timeouts)
+    options = {"options": f"{no_timeouts} {parameters.get('options', '')}".strip()}
+    return conninfo.make_conninfo("", **_complete(parameters | options, "loadgen replication"))
 
 
 def embedded_dsn(password: str, port: int, database: str) -> str:
@@ -183,22 +186,22 @@ def embedded_dsn(password: str, port: int, database: str) -> str:
 
 
 def is_embedded(connection: psycopg.Connection[Any]) -> bool:
-    """Return whether an embedded server is at the other end, so that there is no DATABASE_URL."""
+    """Return whether the server is an embedded one, so that there is no DATABASE_URL."""
     return _is_embedded(connection.info.get_parameters())
 
 
-def _complete(given: Mapping[str, str], application_name: str) -> dict[str, str]:
-    # Known to libpq before the session is set: the server's first words come in it.
+def _complete(parameters: Mapping[str, str], application_name: str) -> dict[str, str]:
+    # Sent at start-up already: messages before the session is set use it too.
     encoding = {"client_encoding": _TEXT_FORM["client_encoding"]}
-    return {**_DEFAULTS, "application_name": application_name, **given, **encoding}
+    return {**_DEFAULTS, "application_name": application_name, **parameters, **encoding}
 
 
-def _is_embedded(given: Mapping[str, str]) -> bool:
-    return EMBEDDED.items() <= given.items()
+def _is_embedded(parameters: Mapping[str, str]) -> bool:
+    return EMBEDDED.items() <= parameters.items()
 
 
 def _from_environment() -> dict[str, str]:
-    """Return what libpq's variables say of an address, in the words of an address."""
+    """Return the connection parameters that libpq's variables set."""
     return {
         keyword: os.environ[variable]
         for variable, keyword in _VARIABLES.items()
@@ -215,9 +218,9 @@ def _open(parameters: Mapping[str, str]) -> Session:
 def _environment_of(parameters: Mapping[str, str]) -> Iterator[None]:
     """Hide libpq's variables from a connection to an embedded server.
 
-    Naming every parameter is not enough: PGSERVICE is looked up all the same, PGDATESTYLE is sent,
-    and several parameters have no value that means none. What is hidden is hidden from the whole
-    process, so others that connect wait meanwhile.
+    Naming every parameter is not enough: libpq still reads PGSERVICE and sends PGDATESTYLE, and
+    several parameters have no value that means none. The environment is the whole process', so
+    other connections wait meanwhile.
     """
     global _hides  # noqa: PLW0603 - the environment is the process's too
     names = (*_VARIABLES, *_OTHER_VARIABLES) if _is_embedded(parameters) else ()
@@ -226,20 +229,20 @@ def _environment_of(parameters: Mapping[str, str]) -> Iterator[None]:
         yield
         return
     with _environment:
-        kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+        hidden = {name: os.environ.pop(name) for name in names if name in os.environ}
         try:
             yield
         finally:
-            os.environ.update(kept)
+            os.environ.update(hidden)
 
 
 def _refuse_transaction_pooler(
     connection: Session, parameters: Mapping[str, str], called: str
 ) -> None:
-    """Raise SourceError if transactions of two connections are done by one backend.
+    """Raise SourceError if one backend serves the transactions of two connections.
 
-    A pooler makes up the process id that it tells at login, as it has to pass cancel requests on.
-    If that is the backend's own, nobody is in between.
+    A pooler makes up the process id that it reports at login, since it has to forward cancel
+    requests. If that id is the backend's, there is no pooler.
     """
     if _backend_pid(connection) == connection.info.backend_pid:
         return
@@ -261,18 +264,18 @@ def _refuse_transaction_pooler(
 
 
 def _backend_pid(connection: Session) -> int:
-    """Return who does a transaction of its own; nothing is prepared for it."""
+    """Return the process id of the backend that serves the next transaction."""
     row = connection.execute(_SQL["backend_pid"], prepare=False).fetchone()
     return int(row[0]) if row else 0
 
 
 @contextmanager
 def ended_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """End the connection where what is done within takes longer; that then raises psycopg.Error.
+    """End the connection if the block takes longer; the block then raises psycopg.Error.
 
-    A frozen server, or a network that swallows everything, would be waited for without end.
+    Without it, a frozen server or a network that drops everything would be waited for for ever.
     """
-    timer = threading.Timer(seconds, _cut, (connection,))
+    timer = threading.Timer(seconds, _shut_down, (connection,))
     timer.daemon = True
     timer.start()
     try:
@@ -283,7 +286,7 @@ def ended_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator
 
 @contextmanager
 def plain_errors(doing: str) -> Iterator[None]:
-    """Turn what Postgres refuses within into a SourceError that says what was being done."""
+    """Turn errors of Postgres in the block into a SourceError that begins with `doing`."""
     try:
         yield
     except psycopg.Error as exc:
@@ -293,47 +296,47 @@ def plain_errors(doing: str) -> Iterator[None]:
 
 
 def server_message(exc: psycopg.Error) -> str:
-    """Return what Postgres says in one line, with the detail that tells why."""
+    """Return Postgres' message and its detail as one line."""
     if exc.diag.message_primary is None:
         return one_line(exc)
     return one_line("; ".join(filter(None, (exc.diag.message_primary, exc.diag.message_detail))))
 
 
 def mask(dsn: str) -> str:
-    """Return `dsn` as a URL whose secrets read ***; of one that can't be read, only that."""
+    """Return `dsn` as a URL with *** for its secrets, or for all of it if it can't be read."""
     try:
-        given = _parse(dsn)
+        parameters = _parse(dsn)
     except SourceError:
         return "postgresql://***"
-    shown = {name: "***" if name in _SECRETS else value for name, value in given.items()}
-    user = quote(shown.pop("user", ""), safe="")
-    password = ":***" if shown.pop("password", None) else ""
+    host = "" if parameters.get("host", "/").startswith("/") else _place(parameters)
+    for keyword in _SECRETS & parameters.keys():
+        parameters[keyword] = "***"
+    user = quote(parameters.pop("user", ""), safe="")
+    password = ":***" if parameters.pop("password", None) else ""
     login = f"{user}{password}@" if user or password else ""
-    in_url = (
-        {"host", "port", "dbname"} if not given.get("host", "/").startswith("/") else {"dbname"}
-    )
-    host = _place(given) if "host" in in_url else ""
-    name = quote(given.get("dbname", ""), safe="")
-    rest = {key: value for key, value in shown.items() if key not in in_url}
-    query = f"?{urlencode(rest, safe='*/')}" if rest else ""
-    return f"postgresql://{login}{host}/{name}{query}"
+    database = quote(parameters.pop("dbname", ""), safe="")
+    if host:
+        parameters.pop("host")
+        parameters.pop("port", None)
+    query = f"?{urlencode(parameters, safe='*/')}" if parameters else ""
+    return f"postgresql://{login}{host}/{database}{query}"
 
 
 def place(dsn: str) -> str:
-    """Return host, port and database of `dsn`, for where there is little room."""
-    given = _parse(dsn)
-    return f"{_place(given)}/{given.get('dbname', '')}"
+    """Return host, port and database of `dsn`, the short form for messages."""
+    parameters = _parse(dsn)
+    return f"{_place(parameters)}/{parameters.get('dbname', '')}"
 
 
 def explain(exc: psycopg.Error, dsn: str, called: str = "DATABASE_URL") -> SourceError:
-    """Return why connecting to `dsn` failed: what was wrong, where, what to do."""
-    given = _parse(dsn, called)
-    embedded = _is_embedded(given)
+    """Return an error that says why connecting to `dsn` failed, and the remedy."""
+    parameters = _parse(dsn, called)
+    embedded = _is_embedded(parameters)
     if not embedded:
-        given = _from_environment() | given
-    place = _place(given)
+        parameters = _from_environment() | parameters
+    place = _place(parameters)
     text = _PREFIX.sub("", _QUESTION.sub("", one_line(exc)), count=1)
-    names = {"user": repr(given.get("user", "")), "dbname": repr(given.get("dbname", ""))}
+    names = {name: repr(parameters.get(name, "")) for name in ("user", "dbname")}
     for pattern, meaning in _REFUSALS:
         if re.search(pattern, text):
             reason = meaning.format(**names)
@@ -349,8 +352,8 @@ def explain(exc: psycopg.Error, dsn: str, called: str = "DATABASE_URL") -> Sourc
     return SourceError(f"can't reach Postgres at {place} ({text}): {remedy}")
 
 
-def _cut(connection: psycopg.Connection[Any]) -> None:
-    """Shut the socket from outside: who waits on it is told that the other side has ended it."""
+def _shut_down(connection: psycopg.Connection[Any]) -> None:
+    """Shut the socket down: a thread that waits on it sees the end of the stream."""
     with (
         suppress(OSError, psycopg.OperationalError),  # it may be closed by now
         socket.socket(fileno=os.dup(connection.fileno())) as wire,
@@ -359,7 +362,7 @@ def _cut(connection: psycopg.Connection[Any]) -> None:
 
 
 def _parse(dsn: str, called: str = "DATABASE_URL") -> dict[str, str]:
-    """Return the DSN's options; libpq's own words are left out, as they quote parts of it."""
+    """Return the parameters of a DSN. Errors leave libpq's message out, which quotes the DSN."""
     scheme = _SCHEME.match(dsn)
     if scheme and scheme[1].lower() not in _SCHEMES:
         raise SourceError(
@@ -370,9 +373,10 @@ def _parse(dsn: str, called: str = "DATABASE_URL") -> dict[str, str]:
         raise SourceError(f"{called} is empty: leave it unset, or give a postgresql:// URL")
     unknown: list[str] = []
     try:
-        given = {k: str(v) for k, v in conninfo.conninfo_to_dict(_lower_scheme(dsn)).items()}
+        lower_scheme = _SCHEME.sub(lambda match: f"{match[1].lower()}://", dsn, count=1)
+        parameters = {k: str(v) for k, v in conninfo.conninfo_to_dict(lower_scheme).items()}
     except (psycopg.Error, ValueError):
-        given = {"port": "unreadable"}
+        parameters = {"port": "unreadable"}
         unknown = _unknown_parameters(dsn)
     # Errors are raised outside the handler, so that libpq's text is not chained either.
     if unknown:
@@ -383,22 +387,21 @@ def _parse(dsn: str, called: str = "DATABASE_URL") -> dict[str, str]:
         )
     # An unescaped @ or / in the password moves the rest of it into the host, port or database.
     path = dsn.partition("://")[2].partition("?")[0].partition("/")[2]
-    spilt = scheme and ("@" in given.get("host", "") or "@" in path)
-    ports = given.get("port", "").split(",")
-    if spilt or not all(map(_is_port, ports)):
+    unescaped = scheme and ("@" in parameters.get("host", "") or "@" in path)
+    if unescaped or not all(map(_is_port, parameters.get("port", "").split(","))):
         raise SourceError(
             f"{called} can't be read (not shown, as it may hold a password): write "
             "postgresql://user:password@host:port/database with @ / : % in the password as "
             "%40 %2F %3A %25, and a port from 1 to 65535"
         )
-    return given
+    return parameters
 
 
 def _unknown_parameters(dsn: str) -> list[str]:
-    """Return the parameters of a URL that libpq does not know; none if they may be a secret's part.
+    """Return parameters of a URL that libpq does not know, but none that may be part of a secret.
 
-    An unescaped / in the password makes what follows a ? look like parameters, up to the @; an
-    unescaped & does so in one that is given as a parameter.
+    An unescaped / in the password makes the text between a ? and the @ look like parameters; in a
+    password that is a parameter, an unescaped & does so.
     """
     address = dsn.partition("://")[2]
     login, _, place = address.partition("@")
@@ -415,14 +418,10 @@ def _is_port(text: str) -> bool:
     return text == "" or (text.isdecimal() and 1 <= int(text) <= 65535)
 
 
-def _lower_scheme(dsn: str) -> str:
-    return _SCHEME.sub(lambda found: f"{found[1].lower()}://", dsn, count=1)
-
-
-def _place(given: Mapping[str, str]) -> str:
-    """Return host:port, for each host if there are several; libpq's defaults where not given."""
-    hosts = given.get("host", given.get("hostaddr", "local socket")).split(",")
-    ports = given.get("port", "5432").split(",")
+def _place(parameters: Mapping[str, str]) -> str:
+    """Return host:port of each host, with libpq's defaults."""
+    hosts = parameters.get("host", parameters.get("hostaddr", "local socket")).split(",")
+    ports = parameters.get("port", "5432").split(",")
     if len(ports) < len(hosts):
         ports = ports * len(hosts)
     pairs = zip(hosts, ports, strict=False)

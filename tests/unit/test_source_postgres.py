@@ -148,7 +148,7 @@ def test_connecting_has_a_time_limit_unless_the_dsn_sets_its_own() -> None:
     ("said", "told"),
     [
         ('FATAL:  role "u" does not exist', "there is no user 'u'"),
-        ("FATAL:  no pg_hba.conf entry for host", "lets nobody in this way"),
+        ("FATAL:  no pg_hba.conf entry for host", "refuses such connections"),
         ("FATAL:  sorry, too many clients already", "no connection is free"),
         ("FATAL:  the database system is starting up", "try again"),
         ("received invalid response to SSL negotiation: H", "something other than Postgres"),
