@@ -33,8 +33,8 @@ from loadgen.record.reader import bottleneck_seconds, read_samples
 from loadgen.record.rows import GeneratorSample, Sample
 from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
+from loadgen.source.environment import resources_used
 from loadgen.source.limits import connection_limits, first_write, too_many_users
-from loadgen.source.spent import spent
 from loadgen.source.validate import count_rows
 from loadgen.steady_clock import SteadyClock
 from loadgen.workload.generator_health import Marks, worst
@@ -347,7 +347,7 @@ class RunController:
                 self.session() as connection,
             ):
                 if is_of_run(connection, self.plan.claim):
-                    return _After(count_rows(connection), spent(connection))
+                    return _After(count_rows(connection), resources_used(connection))
                 raise another_database(self.plan.claim)
         except SourceError as exc:
             return _After(why_not=str(exc))

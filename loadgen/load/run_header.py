@@ -7,7 +7,6 @@ import psycopg
 from loadgen.config.settings import Settings
 from loadgen.load.lookup import server_time
 from loadgen.source import environment, schema
-from loadgen.source.spent import spent
 from loadgen.workload.operations import RATE_SETTINGS
 from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
@@ -22,7 +21,7 @@ def opening(
 ) -> dict[str, object]:
     """Return run.json's fields as they are before the first arrival; later ones are None."""
     embedded = settings.database_url is None
-    source = environment.source(connection, embedded=embedded)
+    source = environment.server_settings(connection, embedded=embedded)
     return {
         "seed": plan.seed,
         "profile": plan.profile,
@@ -42,7 +41,7 @@ def opening(
         "totals": {},
         "rows_before": rows_before,
         "rows_after": None,
-        "spent_before": spent(connection),
+        "spent_before": environment.resources_used(connection),
         "spent_after": None,
         "valid": None,
         "invalid_reason": None,

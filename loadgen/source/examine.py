@@ -10,7 +10,7 @@ from psycopg.rows import class_row, dict_row, scalar_row
 
 from loadgen.errors import SourceError
 from loadgen.record.verify import ClockOffset
-from loadgen.source.clock_offset import clock_offset
+from loadgen.source.environment import clock_offset
 from loadgen.source.grant import Grant, grants
 from loadgen.source.limits import ConnectionLimit, connection_limits
 from loadgen.source.postgres import plain_errors

@@ -14,7 +14,7 @@ from typing import Final
 
 from loadgen.errors import DestinationError, SourceError
 from loadgen.record.verify import CaseOutcome, ClockOffset, Finding, TableOutcome
-from loadgen.source.clock_offset import clock_offset
+from loadgen.source.environment import clock_offset
 from loadgen.source.schema import HARD_CASES
 from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.source.clock_offset import clock_offset
+from loadgen.source.environment import clock_offset
 
 ZERO = datetime(2026, 11, 24, tzinfo=UTC)
 WAY = st.floats(0, 2)

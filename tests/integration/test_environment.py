@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.source.environment import processor_seconds, resources_used
 from loadgen.source.postgres import connect
-from loadgen.source.spent import processor_seconds, spent
 
 
 def test_a_server_tells_its_wal_and_its_processor_time(database: str) -> None:
     """Both grow with work, and never shrink; a backend that ended is counted still."""
     with connect(database) as first:
-        before = spent(first)
+        before = resources_used(first)
         with connect(database) as worker:
             worker.execute(
                 "CREATE TABLE w AS SELECT md5(i::text) FROM generate_series(1, 300000) i"
             )
-        after = spent(first)
+        after = resources_used(first)
     assert isinstance(before["wal_bytes"], int)
     assert isinstance(after["wal_bytes"], int)
     assert after["wal_bytes"] > before["wal_bytes"] + 1_000_000

@@ -1,4 +1,4 @@
--- What of the server's settings changes what is measured.
+-- The environment of a run: the server's settings and the resources it has used.
 
 -- name: server_settings
 -- Version and settings, as SHOW would print them.
@@ -10,7 +10,7 @@ WHERE name IN (
 )
 ORDER BY name;
 
--- name: spent
--- WAL from the server's first byte, when it was started, and who and where we are, for its /proc.
+-- name: resources_used
+-- WAL since the first byte, the start time, and this backend's pid and address (to find it in /proc).
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint, pg_postmaster_start_time(),
        pg_backend_pid(), host(inet_server_addr());
