@@ -4,7 +4,7 @@ import argparse
 
 from loadgen.config.settings import Settings, variable
 from loadgen.errors import SettingsError
-from loadgen.source.grant import Grant, give, take
+from loadgen.source.grant import Grant, create_grant, revoke_grant
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, place
 from loadgen.source.schema import PUBLICATION, check_source, require_playground
@@ -33,7 +33,7 @@ def grant(args: argparse.Namespace, settings: Settings) -> int:
         check_source(conn)
         require_playground(conn)
         wanted = _wanted(tool, conn.info.dbname)
-        made = give(conn, wanted, told.say, password)
+        made = create_grant(conn, wanted, told.say, password)
     if not told.count:
         print(f"{tool.name} has all of this already: nothing was changed")
     print(f"-- at {place(dsn)}: {_described(wanted)}")
@@ -47,7 +47,7 @@ def grant(args: argparse.Namespace, settings: Settings) -> int:
 def revoke(args: argparse.Namespace, settings: Settings) -> int:
     """Take all of it away; a no-op where nothing is there. The tool may be gone from TOOLS_FILE."""
     with connect(source_dsn(settings, start=False)) as conn:
-        gone = take(conn, args.tool, _Told().say)
+        gone = revoke_grant(conn, args.tool, _Told().say)
     print(
         f"{args.tool} has nothing left on the source"
         if gone

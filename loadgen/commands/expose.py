@@ -11,7 +11,7 @@ from loadgen.config.settings import load_settings
 from loadgen.source.grant import Grant
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
-from loadgen.source.tunnel import NGROK_API, Exposable, Tunnel, examine_server, tunnel
+from loadgen.source.tunnel import NGROK_API, ExposableServer, Tunnel, examine_server, tunnel
 
 _EXAMPLE: Final = "example: loadgen db grant fivetran && loadgen expose --minutes 60"
 _LOOK_SECONDS: Final = 0.5
@@ -75,7 +75,7 @@ def _hold(opened: Tunnel, minutes: float | None) -> None:
         time.sleep(min(_LOOK_SECONDS, left))
 
 
-def _tell(server: Exposable, opened: Tunnel, minutes: float | None) -> None:
+def _tell(server: ExposableServer, opened: Tunnel, minutes: float | None) -> None:
     print(f"\nopen: {opened.host}:{opened.port} leads to {server.host}:{server.port}")
     for grant in server.grants:
         _tell_tool(grant, opened)

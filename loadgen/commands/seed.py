@@ -17,7 +17,7 @@ from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
 from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
-from loadgen.source.seed import Phase, SeedResult, Step, asked, seed
+from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed, seed_request
 from loadgen.terminal import own_words
 from loadgen.workload.data.baseline_rows import TABLES
 
@@ -31,7 +31,7 @@ _DOING: Final[dict[Phase, str]] = {
 }
 _LINE_SECONDS: Final = 3.0  # between two lines of progress where there is no terminal
 
-_Report = Callable[[Step], None]
+_Report = Callable[[SeedProgress], None]
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
     """Seed the source and say what it holds."""
     overrides = {f"initial_{table}": getattr(args, table) for table in TABLES}
     settings = load_settings(overrides | {"seed": args.seed})
-    wanted = asked(settings, _instant(args.end))
+    request = seed_request(settings, _instant(args.end))
     with connect(source_dsn(settings)) as conn, _progress(_console()) as report:
-        result = seed(conn, wanted, report)
+        result = seed(conn, request, report)
     if args.json:
         noted = asdict(result.parameters) | {"end": result.parameters.end.isoformat()}
         print(json.dumps(noted | _done(result), indent=2))
@@ -146,7 +146,7 @@ def _on_bar(bar: Progress) -> _Report:
     task = bar.add_task("connecting", total=None, pace="")
     pace = Pace()
 
-    def report(step: Step) -> None:
+    def report(step: SeedProgress) -> None:
         bar.update(
             task,
             description=_DOING[step.phase],
@@ -163,7 +163,7 @@ def _as_lines() -> _Report:
     due = monotonic()
     last: Phase | None = None
 
-    def report(step: Step) -> None:
+    def report(step: SeedProgress) -> None:
         nonlocal due, last
         now = monotonic()
         # Copying says where it is now and then; what comes after it is said when it begins.
@@ -183,7 +183,7 @@ class Pace:
         self._clock = clock
         self._first: tuple[float, int] | None = None
 
-    def text(self, step: Step) -> str:
+    def text(self, step: SeedProgress) -> str:
         """Return how far `step` is, how fast, and how long it will take still."""
         now = self._clock()
         if self._first is None:

@@ -1,4 +1,4 @@
-"""What decides whether tools can replicate from a source for days: read once, judged elsewhere."""
+"""Facts that decide whether tools can replicate from a source for days; `doctor` judges them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 import psycopg
-from psycopg.rows import class_row, dict_row, scalar_row
+from psycopg.rows import class_row, scalar_row
 
 from loadgen.errors import SourceError
 from loadgen.record.verify import ClockOffset
 from loadgen.source.environment import clock_offset
-from loadgen.source.grant import Grant, grants
+from loadgen.source.grant import Grant, list_grants
 from loadgen.source.limits import ConnectionLimit, connection_limits
 from loadgen.source.postgres import plain_errors
 from loadgen.source.schema import TABLES
@@ -22,7 +22,7 @@ _SQL: Final = statements("loadgen.source", "examine.sql")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Limits of the server; None where this version has no such setting."""
+    """Limits of the server; `plugins` is None if this version has no such setting."""
 
     most_slots: int
     most_senders: int
@@ -34,8 +34,8 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A lasting replication slot; a physical one has no plugin and no database."""
+class PersistentSlot:
+    """A replication slot that is not temporary; a physical one has no plugin and no database."""
 
     name: str
     plugin: str | None
@@ -47,7 +47,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A publication: the tables of public in it, and those of them that it carries by halves."""
+    """A publication: its tables of schema public, and those with a row filter or column list."""
 
     name: str
     every_change: bool
@@ -57,20 +57,20 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """All that is read of a source."""
+    """Everything that is read of a source."""
 
     server: Server
-    slots: tuple[Slot, ...]
+    slots: tuple[PersistentSlot, ...]
     publications: tuple[Publication, ...]
     unidentified: tuple[str, ...]  # tables without a usable replica identity
     grants: tuple[Grant, ...]
-    clock: ClockOffset  # of the source's
+    clock: ClockOffset  # of the source's clock
     limits: tuple[ConnectionLimit, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """A line of pg_hba.conf for TCP."""
+class HbaRule:
+    """A line of pg_hba.conf for TCP connections."""
 
     line: int
     type: str
@@ -78,12 +78,12 @@ class Door:
 
 
 def examine(conn: psycopg.Connection[Any], clock: Callable[[], datetime]) -> SourceFacts:
-    """Return the facts; `clock` is this machine's. Raises SourceError where Postgres refuses."""
+    """Return the facts; `clock` is this machine's. Raises SourceError if Postgres refuses."""
     with plain_errors("examining the source"):
-        offset = clock_offset(lambda: _time(conn), clock)
+        offset = clock_offset(lambda: _server_time(conn), clock)
         with conn.cursor(row_factory=class_row(Server)) as cursor:
             (server,) = cursor.execute(_SQL["server"]).fetchall()
-        with conn.cursor(row_factory=class_row(Slot)) as cursor:
+        with conn.cursor(row_factory=class_row(PersistentSlot)) as cursor:
             slots = tuple(cursor.execute(_SQL["slots"]).fetchall())
         with conn.cursor(row_factory=class_row(Publication)) as cursor:
             publications = tuple(cursor.execute(_SQL["publications"]).fetchall())
@@ -94,31 +94,30 @@ def examine(conn: psycopg.Connection[Any], clock: Callable[[], datetime]) -> Sou
             slots=slots,
             publications=publications,
             unidentified=unidentified,
-            grants=grants(conn),
+            grants=list_grants(conn),
             clock=offset,
             limits=connection_limits(conn),
         )
 
 
-def speaks_tls(conn: psycopg.Connection[Any]) -> bool:
-    """Return whether the server takes TLS connections."""
+def accepts_tls(conn: psycopg.Connection[Any]) -> bool:
+    """Return whether the server accepts TLS connections."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return bool(cursor.execute(_SQL["tls"]).fetchone())
 
 
-def doors(conn: psycopg.Connection[Any]) -> tuple[Door, ...]:
-    """Return how TCP connections are let in. Raises SourceError where we may not read that."""
+def hba_rules(conn: psycopg.Connection[Any]) -> tuple[HbaRule, ...]:
+    """Return pg_hba.conf's rules for TCP. Raises SourceError if this role may not read them."""
     try:
-        with conn.cursor(row_factory=dict_row) as cursor:
-            return tuple(Door(**row) for row in cursor.execute(_SQL["doors"]).fetchall())
+        with conn.cursor(row_factory=class_row(HbaRule)) as cursor:
+            return tuple(cursor.execute(_SQL["hba_rules"]).fetchall())
     except psycopg.errors.InsufficientPrivilege as exc:
         raise SourceError(
-            "pg_hba.conf can't be read by this user, so nobody knows who is let in: use a superuser"
+            "this user may not read pg_hba.conf, so it is unknown who may connect: use a superuser"
         ) from exc
 
 
-def _time(conn: psycopg.Connection[Any]) -> datetime:
-    """Return what the server's clock says."""
+def _server_time(conn: psycopg.Connection[Any]) -> datetime:
     with conn.cursor(row_factory=scalar_row) as cursor:
-        (there,) = cursor.execute(_SQL["clock"]).fetchall()
-    return cast("datetime", there)
+        (now,) = cursor.execute(_SQL["clock"]).fetchall()
+    return cast("datetime", now)

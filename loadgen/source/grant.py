@@ -1,8 +1,8 @@
-"""What a tool under test gets on the source, and loses again: its user, publication and slot.
+"""A tool's access to the source: its user, rights, publication and slot, granted and revoked.
 
-The user's comment says for which tool, database, slot and publication it was made: nothing without
-that comment is touched. A slot can bear no comment, so the user's is written before the slot is
-made, and only where no slot of that name was there.
+The user's comment names the tool, database, slot and publication that it was made for; users
+without that comment are left alone. A slot can't carry a comment, so the user is made first, and
+only if no slot of that name exists.
 """
 
 import json
@@ -23,7 +23,7 @@ from loadgen.source.schema import PUBLICATION, PUBLISHED
 from loadgen.sql import statements
 from loadgen.untrusted import parse_json
 
-Say = Callable[[str], None]
+Show = Callable[[str], None]
 
 PLUGIN: Final = "pgoutput"
 _MARK: Final = "loadgen db grant: "
@@ -35,7 +35,7 @@ _SQL: Final = statements("loadgen.source", "grant.sql")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a tool has on the source; `slot` is None for a tool that reads by queries."""
+    """A tool's access to the source; `slot` is None for a tool that reads by queries."""
 
     tool: str
     database: str
@@ -49,12 +49,12 @@ class Grant:
 
     @property
     def own_publication(self) -> bool:
-        """Whether the publication is this tool's alone."""
+        """Whether the publication belongs to this tool alone."""
         return self.publication != PUBLICATION
 
     @property
     def comment(self) -> str:
-        """What the user's comment says."""
+        """The comment on the user."""
         return _MARK + json.dumps(asdict(self), sort_keys=True)
 
 
@@ -63,208 +63,207 @@ def user_of(tool: str) -> str:
     return f"loadgen_{tool.lower().replace('-', '_')}"
 
 
-def grants(conn: psycopg.Connection[Any]) -> tuple[Grant, ...]:
-    """Return what tools have on this server, in any of its databases."""
-    with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(_SQL["granted"]).fetchall()
-    found = (_read(row["comment"]) for row in rows)
-    return tuple(grant for grant in found if grant is not None)
+def list_grants(conn: psycopg.Connection[Any]) -> tuple[Grant, ...]:
+    """Return the grants on this server, in any of its databases."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        comments = cursor.execute(_SQL["granted"]).fetchall()
+    return tuple(grant for comment in comments if (grant := _parse(comment)) is not None)
 
 
-def give(
-    conn: psycopg.Connection[Any], wanted: Grant, say: Say, password: str | None = None
+def create_grant(
+    conn: psycopg.Connection[Any], grant: Grant, show: Show, password: str | None = None
 ) -> str | None:
-    """Make what is missing of `wanted`, each statement told to `say` without the password.
+    """Make the missing parts of `grant`; `show` gets each statement, without the password.
 
-    Returns the password of a user that was made now; None where the user was there already. The
-    server gets it as a SCRAM verifier, so that its log can't hold it. Raises SourceError where
-    something of these names is there that was not made here, or Postgres refuses.
+    Returns the password if the user was made now, None if it existed. The server receives a SCRAM
+    verifier, so that its log can't hold the password. Raises SourceError if one of the names
+    belongs to something else, or Postgres refuses.
     """
-    _check_names(wanted)
-    doing = f"granting to {wanted.tool}"
+    _check_names(grant)
+    doing = f"granting to {grant.tool}"
     with plain_errors(doing):
-        _require_ours(conn, wanted)
+        _require_ours(conn, grant)
         chosen = None
         with first_write(conn, doing), conn.transaction():
-            if not _role(conn, wanted.user):
+            if not _role(conn, grant.user):
                 chosen = password or secrets.token_urlsafe(24)
-                _make_user(conn, wanted, chosen, say)
-            _give_rights(conn, wanted, say)
-            _make_publication(conn, wanted, say)
+                _make_user(conn, grant, chosen, show)
+            _give_rights(conn, grant, show)
+            _make_publication(conn, grant, show)
         try:
-            _make_slot(conn, wanted, say)
+            _make_slot(conn, grant, show)
         except psycopg.Error:
-            if chosen is not None:  # a user whose password nobody was told is of no use
+            if chosen is not None:  # without its password, which is not shown yet, it is useless
                 with conn.transaction():
-                    _drop(conn, wanted, _teller(conn, say))
+                    _drop(conn, grant, _shown_and_run(conn, show))
             raise
     return chosen
 
 
-def take(conn: psycopg.Connection[Any], tool: str, say: Say) -> bool:
-    """Take away what `give` made for a tool; returns whether there was anything.
+def revoke_grant(conn: psycopg.Connection[Any], tool: str, show: Show) -> bool:
+    """Remove what `create_grant` made for a tool; returns whether there was anything.
 
-    Raises SourceError, with nothing changed, where the user was not made here or its slot is read.
+    Raises SourceError, with nothing changed, if the user was not made here or its slot is in use.
     """
     doing = f"revoking from {tool}"
     with plain_errors(doing):
         role = _role(conn, user_of(tool))
         if role is None:
             return False
-        held = _owned(role, tool)
-        _require_database(conn, held)
-        slot = _slot(conn, held.slot)
-        _require_idle(slot, held)
-        run = _teller(conn, say)
-        # So that nobody comes back while it is taken away.
+        grant = _owned(role, tool)
+        _require_database(conn, grant)
+        slot = _slot(conn, grant.slot)
+        _require_idle(slot, grant)
+        run = _shown_and_run(conn, show)
+        # So that the tool can't reconnect meanwhile.
         with first_write(conn, doing):
-            run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(held.user)))
-        conn.execute(_SQL["end_sessions"], {"user": held.user})
+            run(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(grant.user)))
+        conn.execute(_SQL["end_sessions"], {"user": grant.user})
         if slot:
-            run(sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(held.slot)))
+            run(sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(grant.slot)))
         with conn.transaction():
-            _drop(conn, held, run)
+            _drop(conn, grant, run)
     return True
 
 
-def _drop(conn: psycopg.Connection[Any], held: Grant, run: Callable[[sql.Composed], None]) -> None:
-    user = sql.Identifier(held.user)
-    if held.own_publication and _scalar(conn, "publication", publication=held.publication):
-        run(sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(held.publication)))
+def _drop(conn: psycopg.Connection[Any], grant: Grant, run: Callable[[sql.Composed], None]) -> None:
+    user = sql.Identifier(grant.user)
+    if grant.own_publication and _scalar(conn, "publication", publication=grant.publication):
+        run(sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(grant.publication)))
     run(sql.SQL("REVOKE SELECT ON TABLE {} FROM {}").format(_tables(PUBLISHED), user))
     run(sql.SQL("REVOKE USAGE ON SCHEMA public FROM {}").format(user))
-    database = sql.Identifier(held.database)
+    database = sql.Identifier(grant.database)
     run(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, user))
     run(sql.SQL("DROP ROLE {}").format(user))
 
 
-def _make_user(conn: psycopg.Connection[Any], wanted: Grant, password: str, say: Say) -> None:
-    user, run = sql.Identifier(wanted.user), _teller(conn, say)
+def _make_user(conn: psycopg.Connection[Any], grant: Grant, password: str, show: Show) -> None:
+    user, run = sql.Identifier(grant.user), _shown_and_run(conn, show)
     managed = _scalar(conn, "rds")
-    replicates = wanted.slot is not None
+    replicates = grant.slot is not None
     right = "REPLICATION" if replicates and not managed else "NOREPLICATION"
     make = sql.SQL(f"CREATE ROLE {{}} LOGIN {right} PASSWORD {{}}")
     verifier = conn.pgconn.encrypt_password(
-        password.encode(), wanted.user.encode(), b"scram-sha-256"
+        password.encode(), grant.user.encode(), b"scram-sha-256"
     ).decode()
-    say(make.format(user, sql.SQL(_HIDDEN)).as_string(conn))
+    show(make.format(user, sql.SQL(_HIDDEN)).as_string(conn))
     conn.execute(make.format(user, sql.Literal(verifier)))
     if replicates and managed:
         run(sql.SQL("GRANT rds_replication TO {}").format(user))
-    run(sql.SQL("COMMENT ON ROLE {} IS {}").format(user, sql.Literal(wanted.comment)))
+    run(sql.SQL("COMMENT ON ROLE {} IS {}").format(user, sql.Literal(grant.comment)))
 
 
-def _give_rights(conn: psycopg.Connection[Any], wanted: Grant, say: Say) -> None:
-    user, run = sql.Identifier(wanted.user), _teller(conn, say)
+def _give_rights(conn: psycopg.Connection[Any], grant: Grant, show: Show) -> None:
+    user, run = sql.Identifier(grant.user), _shown_and_run(conn, show)
     with conn.cursor(row_factory=dict_row) as cursor:
-        asked = {"user": wanted.user, "tables": list(PUBLISHED)}
-        has = cursor.execute(_SQL["rights"], asked).fetchone() or {}
-    if not has["connects"]:
-        database = sql.Identifier(wanted.database)
+        parameters = {"user": grant.user, "tables": list(PUBLISHED)}
+        rights = cursor.execute(_SQL["rights"], parameters).fetchone() or {}
+    if not rights["connects"]:
+        database = sql.Identifier(grant.database)
         run(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, user))
-    if not has["uses"]:
+    if not rights["uses"]:
         run(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(user))
-    if has["unread"]:
-        run(sql.SQL("GRANT SELECT ON TABLE {} TO {}").format(_tables(has["unread"]), user))
+    if rights["unread"]:
+        run(sql.SQL("GRANT SELECT ON TABLE {} TO {}").format(_tables(rights["unread"]), user))
 
 
-def _make_publication(conn: psycopg.Connection[Any], wanted: Grant, say: Say) -> None:
-    if _scalar(conn, "publication", publication=wanted.publication):
+def _make_publication(conn: psycopg.Connection[Any], grant: Grant, show: Show) -> None:
+    if _scalar(conn, "publication", publication=grant.publication):
         return
-    if not wanted.own_publication:
+    if not grant.own_publication:
         raise SourceError(
             f"there is no publication {PUBLICATION!r}: make it with `loadgen seed`, then grant"
         )
     make = sql.SQL("CREATE PUBLICATION {} FOR TABLE {}")
-    _teller(conn, say)(make.format(sql.Identifier(wanted.publication), _tables(PUBLISHED)))
+    _shown_and_run(conn, show)(make.format(sql.Identifier(grant.publication), _tables(PUBLISHED)))
 
 
-def _make_slot(conn: psycopg.Connection[Any], wanted: Grant, say: Say) -> None:
-    if wanted.slot is None or _slot(conn, wanted.slot):
+def _make_slot(conn: psycopg.Connection[Any], grant: Grant, show: Show) -> None:
+    if grant.slot is None or _slot(conn, grant.slot):
         return
     make = sql.SQL("SELECT pg_create_logical_replication_slot({}, {})")
-    _teller(conn, say)(make.format(sql.Literal(wanted.slot), sql.Literal(PLUGIN)))
+    _shown_and_run(conn, show)(make.format(sql.Literal(grant.slot), sql.Literal(PLUGIN)))
 
 
-def _check_names(wanted: Grant) -> None:
-    if wanted.slot is not None and not _SLOT_NAME.fullmatch(wanted.slot):
+def _check_names(grant: Grant) -> None:
+    if grant.slot is not None and not _SLOT_NAME.fullmatch(grant.slot):
         raise SourceError(
-            f"slot {wanted.slot!r} of tool {wanted.tool} can't be made: a slot's name is at most "
+            f"slot {grant.slot!r} of tool {grant.tool} can't be made: a slot's name is at most "
             f"{_LONGEST_NAME} small letters, digits and _: correct it in TOOLS_FILE"
         )
-    if len(wanted.user.encode()) > _LONGEST_NAME or wanted.user == user_of("playground"):
+    if len(grant.user.encode()) > _LONGEST_NAME or grant.user == user_of("playground"):
         raise SourceError(
-            f"tool {wanted.tool}: user {wanted.user} can't be made: name it otherwise"
+            f"tool {grant.tool}: user {grant.user} can't be made: choose another name"
         )
 
 
-def _require_ours(conn: psycopg.Connection[Any], wanted: Grant) -> None:
-    """Raise SourceError where one of the names is taken by what was not made here."""
-    role = _role(conn, wanted.user)
-    slot = _slot(conn, wanted.slot)
+def _require_ours(conn: psycopg.Connection[Any], grant: Grant) -> None:
+    """Raise SourceError if one of the names belongs to something that `db grant` did not make."""
+    role = _role(conn, grant.user)
+    slot = _slot(conn, grant.slot)
     if role is None:
         if slot is not None:
             raise SourceError(
-                f"slot {wanted.slot} is there already, and `db grant` did not make it: name "
+                f"slot {grant.slot} exists already, and `db grant` did not make it: name "
                 "another in TOOLS_FILE, or drop it first: "
-                f"SELECT pg_drop_replication_slot('{wanted.slot}')"
+                f"SELECT pg_drop_replication_slot('{grant.slot}')"
             )
-        if wanted.own_publication and _scalar(conn, "publication", publication=wanted.publication):
+        if grant.own_publication and _scalar(conn, "publication", publication=grant.publication):
             raise SourceError(
-                f"publication {wanted.publication} is there already, and `db grant` did not make "
+                f"publication {grant.publication} exists already, and `db grant` did not make "
                 "it: name another in TOOLS_FILE, or drop it first"
             )
         return
-    held = _owned(role, wanted.tool)
-    _require_database(conn, held)
-    if held != wanted:
+    existing = _owned(role, grant.tool)
+    _require_database(conn, existing)
+    if existing != grant:
         raise SourceError(
-            f"{wanted.tool} was granted slot {held.slot} and publication {held.publication}, and "
-            f"TOOLS_FILE now says {wanted.slot} and {wanted.publication}: "
-            f"run `loadgen db revoke {wanted.tool}` first"
+            f"{grant.tool} was granted slot {existing.slot} and publication "
+            f"{existing.publication}, and TOOLS_FILE now has {grant.slot} and {grant.publication}: "
+            f"run `loadgen db revoke {grant.tool}` first"
         )
     if slot is not None and slot["plugin"] != PLUGIN:
         raise SourceError(
-            f"slot {wanted.slot} has plugin {slot['plugin']}, not {PLUGIN}: run "
-            f"`loadgen db revoke {wanted.tool}`, then grant again"
+            f"slot {grant.slot} has plugin {slot['plugin']}, not {PLUGIN}: run "
+            f"`loadgen db revoke {grant.tool}`, then grant again"
         )
 
 
 def _owned(role: dict[str, Any], tool: str) -> Grant:
-    """Return what the user was made for. Raises SourceError where `db grant` did not make it."""
-    held = _read(role["comment"])
-    if held is None or held.tool != tool:
+    """Return the grant in the user's comment. Raises SourceError if `db grant` did not make it."""
+    grant = _parse(role["comment"])
+    if grant is None or grant.tool != tool:
         made = (
-            f"for tool {held.tool}" if held else "not by `db grant` (its comment does not say so)"
+            f"for tool {grant.tool}" if grant else "not by `db grant` (its comment does not say so)"
         )
         raise SourceError(
-            f"user {user_of(tool)} was made {made}: nothing was changed; drop it yourself, or name "
-            "the tool otherwise"
+            f"user {user_of(tool)} was made {made}: nothing was changed; drop it yourself, or "
+            "give the tool another name"
         )
-    return held
+    return grant
 
 
-def _require_database(conn: psycopg.Connection[Any], held: Grant) -> None:
-    if held.database != conn.info.dbname:
+def _require_database(conn: psycopg.Connection[Any], grant: Grant) -> None:
+    if grant.database != conn.info.dbname:
         remedy = "" if is_embedded(conn) else "point DATABASE_URL there, or "
         raise SourceError(
-            f"user {held.user} was made for database {held.database!r} of this server, this is "
-            f"{conn.info.dbname!r}: {remedy}name the tool otherwise"
+            f"user {grant.user} was made for database {grant.database!r} of this server, this is "
+            f"{conn.info.dbname!r}: {remedy}give the tool another name"
         )
 
 
-def _require_idle(slot: dict[str, Any] | None, held: Grant) -> None:
+def _require_idle(slot: dict[str, Any] | None, grant: Grant) -> None:
     if slot is None or slot["active_pid"] is None:
         return
-    who = f"process {slot['active_pid']} ({slot['reader']}, from {slot['address']}"
-    name = f", {slot['application']!r}" if slot["application"] else ""
+    application = f", {slot['application']!r}" if slot["application"] else ""
+    reader = f"process {slot['active_pid']} ({slot['reader']}, from {slot['address']}{application})"
     raise SourceError(
-        f"slot {held.slot} is being read by {who}{name}): stop or delete the connector at the tool "
-        f"first, then `loadgen db revoke {held.tool}` again; nothing was changed"
+        f"slot {grant.slot} is being read by {reader}: stop or delete the connector at the tool "
+        f"first, then `loadgen db revoke {grant.tool}` again; nothing was changed"
     )
 
 
-def _read(comment: str | None) -> Grant | None:
+def _parse(comment: str | None) -> Grant | None:
     if comment is None or not comment.startswith(_MARK):
         return None
     try:
@@ -273,11 +272,11 @@ def _read(comment: str | None) -> Grant | None:
         return None
 
 
-def _teller(conn: psycopg.Connection[Any], say: Say) -> Callable[[sql.Composed], None]:
-    """Return what tells a statement, then runs it."""
+def _shown_and_run(conn: psycopg.Connection[Any], show: Show) -> Callable[[sql.Composed], None]:
+    """Return a function that shows a statement, then runs it."""
 
     def run(statement: sql.Composed) -> None:
-        say(statement.as_string(conn))
+        show(statement.as_string(conn))
         conn.execute(statement)
 
     return run

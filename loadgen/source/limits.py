@@ -1,4 +1,4 @@
-"""What can keep a load from connecting, or its commits from ending: found before it begins."""
+"""Limits that would stop a load: connections that run out, commits that wait for a standby."""
 
 import re
 import threading
@@ -29,9 +29,9 @@ _STANDBY_REMEDY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimit:
-    """How many connections something allows, and how many others have taken of them."""
+    """A limit on connections, and how many of them other sessions use."""
 
-    what: str
+    name: str
     most: int
     used: int
 
@@ -40,18 +40,18 @@ def connection_limits(conn: psycopg.Connection[Any]) -> tuple[ConnectionLimit, .
     """Return the limits that bind this session's role; its own connection is not counted."""
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["connections"]).fetchone() or {}
-    found = (
+    limits = (
         (f"CONNECTION LIMIT of role {row['role']}", row["of_role"], row["role_used"]),
         (f"CONNECTION LIMIT of database {row['database']}", row["of_db"], row["db_used"]),
-        ("max_connections, less what is reserved,", row["of_server"], row["server_used"]),
+        ("max_connections, less the reserved ones,", row["of_server"], row["server_used"]),
     )
-    return tuple(ConnectionLimit(*limit) for limit in found if limit[1] != _NO_LIMIT)
+    return tuple(ConnectionLimit(*limit) for limit in limits if limit[1] != _NO_LIMIT)
 
 
 def too_many_users(limits: Sequence[ConnectionLimit], users: int, beside: int) -> str | None:
-    """Return in a line that so many users do not fit; None where they do.
+    """Return the problem in one line if that many users do not fit, else None.
 
-    `beside` is how many connections the load needs besides theirs.
+    `beside` is the number of further connections that the load needs.
     """
     if not limits:
         return None
@@ -62,20 +62,20 @@ def too_many_users(limits: Sequence[ConnectionLimit], users: int, beside: int) -
     taken = f", of which {narrowest.used} are taken" if narrowest.used else ""
     remedy = f"use -u {room} at most, or raise the limit" if room > 0 else "raise the limit"
     return (
-        f"-u {users} needs {users + beside} connections, and {narrowest.what} is "
+        f"-u {users} needs {users + beside} connections, and {narrowest.name} is "
         f"{narrowest.most}{taken}: {remedy}"
     )
 
 
 def missing_standby(conn: psycopg.Connection[Any]) -> str | None:
-    """Return in a line that this session's commits would wait for ever; None if not, or unknown."""
+    """Return the problem in one line if commits would wait for ever; None if not, or unknown."""
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["standby"]).fetchone() or {}
     names = row["names"].strip()
     if not names or row["commits"] in _LOCAL or row["hidden"]:
         return None
-    stated = _HOW_MANY.match(names)
-    needed = int(stated[1]) if stated else 1
+    match = _HOW_MANY.match(names)
+    needed = int(match[1]) if match else 1
     if row["counting"] >= needed:
         return None
     return (
@@ -88,36 +88,36 @@ def missing_standby(conn: psycopg.Connection[Any]) -> str | None:
 def first_write(
     conn: psycopg.Connection[Any], doing: str, seconds: float = FIRST_WRITE_SECONDS
 ) -> Iterator[None]:
-    """Call off what is written within where it takes longer; that then raises SourceError.
+    """Cancel the block's statement after `seconds`; the block then raises SourceError.
 
-    No timeout of Postgres's ends the wait of a commit for its standby, only a cancel does: the
+    No timeout of Postgres ends a commit's wait for its standby, only a cancel request does; the
     commit then stands, on the primary alone. A server that does not react loses the connection.
     """
-    done, called_off = threading.Event(), threading.Event()
+    done, cancelled = threading.Event(), threading.Event()
 
-    def call_off() -> None:
-        called_off.set()
+    def cancel() -> None:
+        cancelled.set()
         with ended_after(conn, _CANCEL_SECONDS):
             with suppress(psycopg.Error):
                 conn.cancel_safe(timeout=_CANCEL_SECONDS)
             done.wait(2 * _CANCEL_SECONDS)
 
-    timer = threading.Timer(seconds, call_off)
+    timer = threading.Timer(seconds, cancel)
     timer.daemon = True
     timer.start()
     try:
         yield
     except (psycopg.Error, SourceError) as exc:
-        if called_off.is_set():
+        if cancelled.is_set():
             raise SourceError(
-                f"{doing}: not done after {seconds:g} s, and called off: look in pg_stat_activity "
-                "for what it waits for (a lock?), and run the same command again"
+                f"{doing}: not done after {seconds:g} s, so it was cancelled: see in "
+                "pg_stat_activity what blocks it (a lock?), and run the same command again"
             ) from exc
         raise
     finally:
         timer.cancel()
         done.set()
-    if called_off.is_set():
+    if cancelled.is_set():
         (names,) = conn.execute("SHOW synchronous_standby_names").fetchone() or ("",)
         raise SourceError(
             f"{doing}: its commit waited {seconds:g} s for a standby (synchronous_standby_names is "

@@ -1,4 +1,4 @@
-"""Marker rows: how the watch writes one into the source, and finds those that are there.
+"""Marker rows: the watch writes them into the source, and finds those of an earlier watch.
 
 A marker is an event of type `loadgen_marker` with the run's id and a sequence from 1; row counts
 leave it out. Its key is a function of both, so none is written twice.
@@ -27,8 +27,8 @@ _SQL: Final = statements("loadgen.source", "markers.sql")
 class Marker:
     """One marker and when it was written: its commit's answer, by the watch's clock.
 
-    Every transaction with an id below `horizon` had ended before; None if the row does not tell.
-    `age_seconds` is by the source's clock, at the moment at which the source was asked.
+    Every transaction with an id below `horizon` had ended before; None if the row has none.
+    `age_seconds` is its age by the source's clock when it was read.
     """
 
     sequence: int
@@ -40,35 +40,35 @@ class Marker:
 def write_marker(
     conn: psycopg.Connection[Any], run_id: str, sequence: int, sent_at: datetime
 ) -> bool:
-    """Write a marker and commit it; False where it is there already, or the run is not here.
+    """Write a marker and commit it; False if it exists already, or the run is not the current one.
 
-    Raises psycopg.Error; then it may have been written all the same.
+    Raises psycopg.Error; the marker may have been written nevertheless.
     """
-    values = {
+    parameters = {
         "event_id": _key(run_id, sequence),
         "run_id": run_id,
         "sequence": sequence,
         "sent_at": sent_at,
     }
-    return conn.execute(_SQL["write_marker"], values).rowcount == 1
+    return conn.execute(_SQL["write_marker"], parameters).rowcount == 1
 
 
 def find_markers(conn: psycopg.Connection[Any], run_id: str, after: int) -> Iterator[Marker]:
-    """Yield the run's markers from sequence `after` + 1 on, up to the first that is not there.
+    """Yield the run's markers from sequence `after` + 1 on, up to the first gap.
 
-    Their time is that of sending, the only one that the row has. Raises psycopg.Error.
+    `written_at` is the time of sending, the only one in the row. Raises psycopg.Error.
     """
     expected = after + 1
     for start in count(expected, _BLOCK):
         keys = [_key(run_id, sequence) for sequence in range(start, start + _BLOCK)]
         with conn.cursor(row_factory=class_row(Marker)) as cursor:
-            found = cursor.execute(_SQL["find_markers"], {"event_ids": keys}).fetchall()
-        for marker in found:
+            markers = cursor.execute(_SQL["find_markers"], {"event_ids": keys}).fetchall()
+        for marker in markers:
             if marker.sequence != expected:
                 return
             yield marker
             expected += 1
-        if len(found) < _BLOCK:
+        if len(markers) < _BLOCK:
             return
 
 

@@ -1,4 +1,4 @@
-"""What a source looks like at one moment: its slots, WAL, sessions and tables. Reads only."""
+"""The state of a source at one moment: its slots, WAL, sessions and table sizes."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,13 +9,13 @@ from psycopg.rows import class_row, scalar_row
 
 from loadgen.sql import statements
 
-_CHECKPOINTER_SINCE: Final = 170_000  # the version in which it got a view of its own
+_CHECKPOINTER_SINCE: Final = 170_000  # the first version with pg_stat_checkpointer
 _SQL: Final = statements("loadgen.source", "observe.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A replication slot; None where Postgres has no value (yet, or in this version)."""
+    """A replication slot; None if Postgres has no value (yet, or in this version)."""
 
     slot: str
     active: bool
@@ -28,7 +28,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceState:
     """The server and the database as a whole."""
 
     wal_bytes: int  # from the server's first byte
@@ -40,7 +40,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableSize:
     """One of the playground's tables; rows are the server's estimates."""
 
     name: str
@@ -55,18 +55,18 @@ class Observation:
 
     at: datetime
     slots: tuple[Slot, ...]
-    source: Source
+    source: SourceState
     checkpoints: int
-    tables: tuple[Table, ...]
+    tables: tuple[TableSize, ...]
 
 
 def observe(conn: psycopg.Connection[Any]) -> Observation:
-    """Return what the source looks like now. Raises psycopg.Error where it can't be asked."""
+    """Return the state of the source now. Raises psycopg.Error if it does not answer."""
     with conn.cursor(row_factory=class_row(Slot)) as cursor:
         slots = tuple(cursor.execute(_SQL["slots"]).fetchall())
-    with conn.cursor(row_factory=class_row(Source)) as cursor:
+    with conn.cursor(row_factory=class_row(SourceState)) as cursor:
         (source,) = cursor.execute(_SQL["source"]).fetchall()
-    with conn.cursor(row_factory=class_row(Table)) as cursor:
+    with conn.cursor(row_factory=class_row(TableSize)) as cursor:
         tables = tuple(cursor.execute(_SQL["tables"]).fetchall())
     newer = conn.info.server_version >= _CHECKPOINTER_SINCE
     with conn.cursor(row_factory=scalar_row) as cursor:
@@ -75,15 +75,15 @@ def observe(conn: psycopg.Connection[Any]) -> Observation:
 
 
 def current_run(conn: psycopg.Connection[Any]) -> str | None:
-    """Return the id of the run that writes to this database, or was the last to; None if none."""
+    """Return the id of the run that writes to this database, or of the last one; None if none."""
     try:
         with conn.cursor(row_factory=scalar_row) as cursor:
             return cursor.execute(_SQL["run"]).fetchone()
-    except psycopg.errors.UndefinedTable:  # no playground
+    except psycopg.errors.UndefinedTable:  # not a playground
         return None
 
 
 def take_lock(conn: psycopg.Connection[Any]) -> bool:
-    """Take the watch's lock for as long as the connection lives; False where another has it."""
+    """Take the watch's lock for as long as the connection lives; False if another watch has it."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return bool(cursor.execute(_SQL["lock"]).fetchone())

@@ -1,7 +1,7 @@
-"""The source schema: whether a database may and can carry it, and making it there.
+"""The source schema: checks that a database can and may hold it, and creates it.
 
-Owns ownership (a database that is not ours is never written to), migration, the indexes and
-foreign keys that a large COPY does without, and the publication. It fills no tables.
+A database that is not the playground's and not empty is never written to. Indexes and foreign keys
+can be dropped for a large COPY and rebuilt.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,20 +39,20 @@ _NAMED_AT_MOST: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class SeedState:
-    """What the baseline was asked to be (`parameters`) and how far it has come (`progress`)."""
+    """The parameters of the baseline, and the rows copied so far by table."""
 
     parameters: Mapping[str, Any]
     progress: Mapping[str, Any]
 
 
 def check_source(conn: psycopg.Connection[Any]) -> None:
-    """Raise SourceError where this server or role can't carry the playground, and what to do."""
+    """Raise SourceError, with a remedy, if this server or role can't hold the playground."""
     for problem in (*source_problems(conn), *encoding_problems(_fitness(conn)["encoding"])):
         raise SourceError(problem)
 
 
 def encoding_problems(encoding: str) -> Iterator[str]:
-    """Yield why a database of that encoding can't hold the baseline, with what to do."""
+    """Yield why a database of that encoding can't hold the baseline, with a remedy."""
     if encoding != "UTF8":
         yield (
             f"the database is encoded in {encoding}, which can't hold every text of ours, and "
@@ -62,7 +62,7 @@ def encoding_problems(encoding: str) -> Iterator[str]:
 
 
 def source_problems(conn: psycopg.Connection[Any]) -> Iterator[str]:
-    """Yield why this server or role can't carry the playground, each with what to do."""
+    """Yield why this server or role can't hold the playground, each with a remedy."""
     facts = _fitness(conn)
     where = f"database {facts['database']!r}"
     if facts["version"] // 10000 not in SUPPORTED_VERSIONS:
@@ -84,8 +84,8 @@ def source_problems(conn: psycopg.Connection[Any]) -> Iterator[str]:
             "rds.logical_replication = 1 in the parameter group and reboot)"
         )
     yield from _lacking_rights(facts, where)
-    if waits := missing_standby(conn):
-        yield waits
+    if problem := missing_standby(conn):
+        yield problem
 
 
 def _lacking_rights(facts: Mapping[str, Any], where: str) -> Iterator[str]:
@@ -145,7 +145,7 @@ def _require_ours(conn: psycopg.Connection[Any], columns: Mapping[str, set[str]]
 
 
 def is_playground(conn: psycopg.Connection[Any]) -> bool:
-    """Return whether the database has the playground's tables, all of them."""
+    """Return whether the database has all tables of the playground."""
     return set(_COLUMNS) <= set(_columns(conn))
 
 
@@ -160,11 +160,11 @@ def require_playground(conn: psycopg.Connection[Any]) -> None:
 
 
 def migrate(conn: psycopg.Connection[Any], *, indexes: bool = True) -> None:
-    """Bring the database to the playground's schema; nothing is locked where it has it already.
+    """Create the playground's schema; if the database has it already, no table is locked.
 
-    One transaction under an advisory lock. `indexes=False` leaves indexes and foreign keys as they
-    are, for a baseline that will drop them anyway. Raises SourceError where the database is not
-    ours, or Postgres refuses.
+    One transaction under an advisory lock. `indexes=False` leaves indexes and foreign keys alone,
+    for a baseline that will drop them anyway. Raises SourceError if the database is not ours, or
+    Postgres refuses.
     """
     with plain_errors("making the schema"), conn.transaction():
         conn.execute(statements(_PACKAGE, "playground.sql")["lock"])
@@ -178,7 +178,7 @@ def migrate(conn: psycopg.Connection[Any], *, indexes: bool = True) -> None:
 
 
 def build_indexes(conn: psycopg.Connection[Any]) -> None:
-    """Make the secondary indexes, then the foreign keys, that are absent."""
+    """Make the missing secondary indexes, then the missing foreign keys."""
     present = set(_names(conn, "named_objects"))
     with plain_errors("building the indexes"):
         for file in ("indexes.sql", "foreign_keys.sql"):
@@ -188,7 +188,7 @@ def build_indexes(conn: psycopg.Connection[Any]) -> None:
 
 
 def drop_bulk_indexes(conn: psycopg.Connection[Any]) -> None:
-    """Drop what `build_indexes` makes, all or nothing; primary keys stay."""
+    """Drop all that `build_indexes` makes, in one transaction; primary keys stay."""
     with plain_errors("dropping the indexes"), conn.transaction():
         for name in statements(_PACKAGE, "foreign_keys.sql"):
             table = sql.Identifier("public", name.partition("_")[0])
@@ -199,7 +199,7 @@ def drop_bulk_indexes(conn: psycopg.Connection[Any]) -> None:
 
 
 def seed_state(conn: psycopg.Connection[Any]) -> SeedState | None:
-    """Return what the baseline was asked to be and how far it is; None if none was begun."""
+    """Return parameters and progress of the baseline; None if none was begun."""
     if _MARKER not in _columns(conn):
         return None
     with conn.cursor(row_factory=dict_row) as cursor:
@@ -208,7 +208,7 @@ def seed_state(conn: psycopg.Connection[Any]) -> SeedState | None:
 
 
 def _publish(conn: psycopg.Connection[Any]) -> None:
-    """Make the publication, or add the tables that one of the same name lacks."""
+    """Make the publication, or add the missing tables to it."""
     published = _names(conn, "published")
     missing = [sql.Identifier("public", table) for table in PUBLISHED if table not in published]
     if not missing:

@@ -1,9 +1,8 @@
-"""The baseline: fills an empty playground by COPY, or completes a filling that was interrupted.
+"""The baseline: fills an empty playground by COPY, or completes a copy that was interrupted.
 
-Rows come from `rows`; here is what makes them arrive exactly once. Some ten thousand are copied in
-a transaction together with the note of how far it has come, so an interruption at any moment loses
-only the transaction under way. Before many rows, indexes and foreign keys are dropped; they are
-made afterwards, and the baseline is complete when they are.
+Each transaction copies some ten thousand rows and updates the progress in the playground's table,
+so an interruption loses only the transaction under way. Indexes and foreign keys are dropped before
+the copy and built after it; then the baseline is complete.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -40,8 +39,8 @@ Phase = Literal[Table, "indexes", "statistics"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What somebody asks the baseline to be; without `end` the stored one, or today's start."""
+class SeedRequest:
+    """Parameters of a baseline; `end` defaults to the stored one, or to the start of today."""
 
     users: int
     orders: int
@@ -52,8 +51,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """How far the seeding is: `rows` of `total` are in, and `phase` is being done."""
+class SeedProgress:
+    """`rows` of `total` are copied, and `phase` is under way."""
 
     phase: Phase
     rows: int
@@ -62,17 +61,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """What the database holds now, and what this call did for it."""
+    """The baseline in the database, and what this call did for it."""
 
     parameters: Parameters
-    found_rows: int  # that were there before
+    found_rows: int  # copied by earlier calls
     copied_rows: int
-    seconds: Mapping[str, float]  # by phase; empty where all was complete before
+    seconds: Mapping[str, float]  # by phase; empty if the baseline was complete
 
 
-def asked(settings: Settings, end: datetime | None = None) -> Asked:
-    """Return what the settings ask for."""
-    return Asked(
+def seed_request(settings: Settings, end: datetime | None = None) -> SeedRequest:
+    """Return the baseline that the settings describe."""
+    return SeedRequest(
         settings.initial_users,
         settings.initial_orders,
         settings.initial_events,
@@ -83,45 +82,47 @@ def asked(settings: Settings, end: datetime | None = None) -> Asked:
 
 
 def seed(
-    conn: psycopg.Connection[Any], wanted: Asked, report: Callable[[Step], None] = lambda _: None
+    conn: psycopg.Connection[Any],
+    request: SeedRequest,
+    report: Callable[[SeedProgress], None] = lambda _: None,
 ) -> SeedResult:
-    """Make the database of `conn` (autocommit) hold the baseline, from whatever state of it.
+    """Make the database of `conn` (autocommit) hold the baseline, whatever its state.
 
-    Raises SourceError where it can't or mustn't be filled; what was copied until then is kept.
+    Raises SourceError if it can't or must not be filled; rows copied so far stay.
     """
     schema.check_source(conn)
     schema.require_ownership(conn)
-    with _alone(conn):
+    with _seeding_lock(conn):
         state = schema.seed_state(conn)
-        parameters = _parameters(conn, wanted, state)
+        parameters = _parameters(conn, request, state)
         if state is not None and state.progress.get("complete"):
             return SeedResult(parameters, parameters.total(), 0, {})
         return _Seeding(conn, parameters, report).run()
 
 
 class _Seeding:
-    """One call's work on a baseline that is not complete."""
+    """The work on a baseline that is not complete."""
 
     def __init__(
         self,
         conn: psycopg.Connection[Any],
         parameters: Parameters,
-        report: Callable[[Step], None],
+        report: Callable[[SeedProgress], None],
     ) -> None:
         self._conn = conn
         self._parameters = parameters
         self._report = report
-        self._rows_in = dict.fromkeys(TABLES, 0)
+        self._rows_copied = dict.fromkeys(TABLES, 0)
         self._seconds: dict[str, float] = {}
 
     def run(self) -> SeedResult:
-        """Do what is left to do."""
+        """Copy the missing rows, then build indexes and statistics."""
         total = self._parameters.total()
         with first_write(self._conn, "making the schema"):
             schema.migrate(self._conn, indexes=False)
         self._begin()
-        found = self._done()
-        if found < total:
+        found_rows = self._copied()
+        if found_rows < total:
             schema.drop_bulk_indexes(self._conn)
         rows = Rows(self._parameters)
         for table in TABLES:
@@ -131,40 +132,40 @@ class _Seeding:
             schema.build_indexes(self._conn)
         with self._phase("statistics"), plain_errors("collecting statistics"):
             self._finish()
-        return SeedResult(self._parameters, found, total - found, self._seconds)
+        return SeedResult(self._parameters, found_rows, total - found_rows, self._seconds)
 
     def _begin(self) -> None:
-        """Note the parameters, or take up what an earlier call had done."""
+        """Store the parameters, or read the progress of an earlier call."""
         state = schema.seed_state(self._conn)
         if state is not None:
-            self._rows_in |= {table: state.progress.get(table, 0) for table in TABLES}
+            self._rows_copied |= {table: state.progress.get(table, 0) for table in TABLES}
             return
         filled = _row(self._conn, "filled")["filled"]
         if filled is not None:
             raise SourceError(
-                f"table {filled} has rows that no baseline put there; nothing was written: use an "
-                "empty database"
+                f"table {filled} has rows that are not from a baseline; nothing was written: use "
+                "an empty database"
             )
         with plain_errors("beginning the baseline"):
-            noted = Jsonb(_noted(self._parameters))
-            self._conn.execute(_sql("begin"), {"parameters": noted})
+            parameters = asdict(self._parameters) | {"end": self._parameters.end.isoformat()}
+            self._conn.execute(_sql("begin"), {"parameters": Jsonb(parameters)})
 
     def _fill(self, rows: Rows, table: Table) -> None:
         total = self._parameters.rows(table)
-        while self._rows_in[table] < total:
-            done, every = self._done(), self._parameters.total()
-            upto = min(self._rows_in[table] + COPY_ROWS, total)
-            where = (
-                f"seeding stopped at {done:,} of {every:,} rows and goes on with the same command"
-            )
-            with plain_errors(where):
+        while self._rows_copied[table] < total:
+            all_rows = self._parameters.total()
+            upto = min(self._rows_copied[table] + COPY_ROWS, total)
+            with plain_errors(
+                f"seeding stopped at {self._copied():,} of {all_rows:,} rows; the same command "
+                "continues there"
+            ):
                 self._copy(rows, table, upto)
-            self._rows_in[table] = upto
-            self._report(Step(table, self._done(), every))
+            self._rows_copied[table] = upto
+            self._report(SeedProgress(table, self._copied(), all_rows))
 
     def _copy(self, rows: Rows, table: Table, upto: int) -> None:
-        """Copy the rows that follow the ones there, up to `upto`, and note it."""
-        blocks = range(self._rows_in[table] // BLOCK_ROWS, -(-upto // BLOCK_ROWS))
+        """Copy the next rows, up to `upto`, and store the progress."""
+        blocks = range(self._rows_copied[table] // BLOCK_ROWS, -(-upto // BLOCK_ROWS))
         with self._conn.transaction():
             with self._conn.cursor() as cursor, cursor.copy(_sql(f"copy_{table}")) as copy:
                 copy.write(HEADER)
@@ -179,57 +180,53 @@ class _Seeding:
             self._conn.execute(_sql(f"set_{table}_identity"), rows)
         self._conn.execute(_sql("analyze"))
         self._conn.execute(_sql("settle"))
-        with first_write(self._conn, "completing the baseline"):  # the first that waits for all
+        with first_write(self._conn, "completing the baseline"):  # the first synchronous commit
             self._conn.execute(_sql("complete"))
 
-    def _done(self) -> int:
-        return sum(self._rows_in.values())
+    def _copied(self) -> int:
+        return sum(self._rows_copied.values())
 
     @contextmanager
     def _phase(self, phase: Phase) -> Iterator[None]:
-        self._report(Step(phase, self._done(), self._parameters.total()))
+        self._report(SeedProgress(phase, self._copied(), self._parameters.total()))
         began = monotonic()
         yield
         self._seconds[phase] = monotonic() - began
 
 
 def _parameters(
-    conn: psycopg.Connection[Any], wanted: Asked, state: schema.SeedState | None
+    conn: psycopg.Connection[Any], request: SeedRequest, state: schema.SeedState | None
 ) -> Parameters:
-    """Return what to make: what is stored, if it is what is wanted."""
+    """Return the parameters of the baseline, which must equal the stored ones."""
     if state is None:
         clock = _row(conn, "clock")
-        if wanted.end is not None and wanted.end > clock["now"]:
+        if request.end is not None and request.end > clock["now"]:
             raise SettingsError(
-                f"--end is {wanted.end.isoformat()}, which is yet to come (the server has "
+                f"--end is {request.end.isoformat()}, which is in the future (the server has "
                 f"{clock['now'].isoformat(timespec='seconds')}): the load's rows must come after it"
             )
-        return Parameters(**asdict(wanted) | {"end": wanted.end or clock["today"]})
+        return Parameters(**asdict(request) | {"end": request.end or clock["today"]})
     stored = dict(state.parameters)
     stored["end"] = datetime.fromisoformat(stored["end"])
     # The width of events is the load's setting too, and may be varied over one baseline.
-    asked_for = asdict(wanted) | {"event_bytes": stored["event_bytes"]}
-    others = [
-        f"{name} {stored[name]} there and {value} asked for"
-        for name, value in asked_for.items()
-        if value is not None and value != stored[name]
+    requested = asdict(request) | {"event_bytes": stored["event_bytes"]}
+    differences = [
+        f"{name} {stored[name]} instead of {requested[name]}"
+        for name in requested
+        if requested[name] not in (None, stored[name])
     ]
-    if others:
+    if differences:
         raise SourceError(
-            f"the database has another baseline, {', '.join(others)}; nothing was changed: ask for "
-            "the same, or remove it with `loadgen db reset` (with DATABASE_URL: use an empty "
-            "database)"
+            f"the database has another baseline, {', '.join(differences)}; nothing was changed: "
+            "seed the same one, or remove it with `loadgen db reset` (with DATABASE_URL: use an "
+            "empty database)"
         )
     return Parameters(**stored)
 
 
-def _noted(parameters: Parameters) -> dict[str, Any]:
-    return asdict(parameters) | {"end": parameters.end.isoformat()}
-
-
 @contextmanager
-def _alone(conn: psycopg.Connection[Any]) -> Iterator[None]:
-    """Hold the lock of seeding, with a session made for it."""
+def _seeding_lock(conn: psycopg.Connection[Any]) -> Iterator[None]:
+    """Hold the lock of seeding, with session settings that make the copy fast."""
     try:
         conn.execute(_sql("wait_briefly"))
         conn.execute(_sql("lock"))

@@ -1,8 +1,8 @@
-"""The local Postgres through an ngrok TCP tunnel: what must hold before, opening, closing.
+"""The local Postgres through an ngrok TCP tunnel: security checks, opening, closing.
 
-ngrok passes bytes through as they are, so the server itself has to encrypt and to ask for a
-password. ngrok runs as a child of ours, and is ended with us, also if we are killed; that it is, is
-checked.
+ngrok forwards bytes unchanged, so the server itself has to encrypt and to require a password. ngrok
+runs as our child and ends with us, even if we are killed; afterwards its API is checked for open
+tunnels.
 """
 
 import shutil
@@ -24,8 +24,8 @@ from psycopg import conninfo
 from loadgen.errors import CheckFailed, PlaygroundError, SourceError, one_line
 from loadgen.orphans import ended_with_us
 from loadgen.proxies import open_url
-from loadgen.source.examine import doors, speaks_tls
-from loadgen.source.grant import Grant, grants
+from loadgen.source.examine import accepts_tls, hba_rules
+from loadgen.source.grant import Grant, list_grants
 from loadgen.untrusted import parse_json
 
 NGROK_API: Final = "http://127.0.0.1:4040"
@@ -33,83 +33,88 @@ ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OPENS_WITHIN_SECONDS: Final = 30.0
 _CLOSES_WITHIN_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.2
-# pg_hba.conf's ways that let in nobody without SCRAM or a client's certificate.
+# Methods of pg_hba.conf that require SCRAM or a client certificate.
 _SAFE_METHODS: Final = frozenset({"scram-sha-256", "cert", "reject"})
-_LAST_LINES: Final = 5  # of what ngrok says, in a message
-# What ngrok says when it gives up, and what to do.
+_LAST_LINES: Final = 5  # of ngrok's log, in a message
+# ngrok's error codes, with cause and remedy.
 _REFUSALS: Final = {
     "ERR_NGROK_4018": "log in first: ngrok config add-authtoken TOKEN "
     "(https://dashboard.ngrok.com/get-started/your-authtoken)",
     "ERR_NGROK_105": "the authtoken is wrong: ngrok config add-authtoken TOKEN",
     "ERR_NGROK_8013": "ngrok wants a credit or debit card on file for TCP, on the free plan too; "
     "or use an SSH bastion: docs/expose.md",
-    "ERR_NGROK_108": "another ngrok of this account runs: stop that one",
+    "ERR_NGROK_108": "this account already runs another ngrok: stop that one",
 }
 
 
 class TunnelError(PlaygroundError):
-    """The tunnel could not be opened, or broke; the text says why and what to do."""
+    """The tunnel can't be opened, or broke; the text has the cause and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exposable:
-    """A server that may be exposed: where it listens, and who may come in by it."""
+class ExposableServer:
+    """A server that may be exposed: its address, and the grants of the tools that may connect."""
 
     host: str
     port: int
     grants: tuple[Grant, ...]
-    plain_lines: tuple[int, ...]  # of pg_hba.conf, that take connections without TLS too
+    plain_lines: tuple[int, ...]  # lines of pg_hba.conf that allow connections without TLS
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """An open tunnel: where it is on the internet."""
+    """An open tunnel with its address on the internet."""
 
     host: str
     port: int
     process: "subprocess.Popen[bytes]"
-    said: IO[bytes]
+    log: IO[bytes]
 
     def require_open(self) -> None:
-        """Raise TunnelError where ngrok has ended."""
+        """Raise TunnelError if ngrok has ended."""
         if self.process.poll() is not None:
-            raise TunnelError(f"the tunnel is gone: {_why_ended(self.process, self.said)}")
+            raise TunnelError(f"the tunnel is closed: {_why_ended(self.process, self.log)}")
 
 
-def examine_server(conn: psycopg.Connection[Any], tool: str | None = None) -> Exposable:
-    """Return what may be exposed. Raises SourceError where it would not be safe, and what to do."""
-    host, port = _listens(conn)
-    if not speaks_tls(conn):
+def examine_server(conn: psycopg.Connection[Any], tool: str | None = None) -> ExposableServer:
+    """Return the server. Raises SourceError, with a remedy, if exposing it would not be safe."""
+    host, port = _local_address(conn)
+    if not accepts_tls(conn):
         raise SourceError(
             "this Postgres has no TLS (the embedded wheel is built without it), and a tunnel would "
             "carry everything in plain text: set PG_BIN to a Postgres with TLS (on Debian "
             "/usr/lib/postgresql/15/bin) or use compose's, with ssl = on and a certificate; "
             "docs/expose.md"
         )
-    found = doors(conn)
-    for door in found:
-        if door.method not in _SAFE_METHODS:
+    rules = hba_rules(conn)
+    for rule in rules:
+        if rule.method not in _SAFE_METHODS:
             raise SourceError(
-                f"pg_hba.conf, line {door.line}, lets connections in by {door.method}: a tunnel's "
-                "come from this machine and would be too; make it scram-sha-256, and reload"
+                f"pg_hba.conf, line {rule.line}, allows connections by {rule.method}, and those of "
+                "a tunnel come from this machine: make it scram-sha-256, and reload"
             )
-    held = [grant for grant in grants(conn) if grant.database == conn.info.dbname and grant.slot]
-    chosen = tuple(grant for grant in held if tool in {None, grant.tool})
-    if not chosen:
+    grants = tuple(
+        grant
+        for grant in list_grants(conn)
+        if grant.database == conn.info.dbname and grant.slot and tool in {None, grant.tool}
+    )
+    if not grants:
         raise SourceError(
-            f"no dedicated replication user {f'of tool {tool} ' if tool else ''}is there, and your "
+            f"there is no dedicated replication user{f' of tool {tool}' if tool else ''}, and your "
             f"own is not for the internet: make one with `loadgen db grant {tool or 'TOOL'}`"
         )
-    plain = tuple(door.line for door in found if door.type == "host" and door.method != "reject")
-    return Exposable(host, port, chosen, plain)
+    plain_lines = tuple(
+        rule.line for rule in rules if rule.type == "host" and rule.method != "reject"
+    )
+    return ExposableServer(host, port, grants, plain_lines)
 
 
 @contextmanager
-def tunnel(server: Exposable, api: str = NGROK_API) -> Iterator[Tunnel]:
-    """Open a tunnel to the server and close it in the end, whatever happens; then check that.
+def tunnel(server: ExposableServer, api: str = NGROK_API) -> Iterator[Tunnel]:
+    """Open a tunnel to the server; close it at the end, whatever happens, and verify that.
 
-    Raises TunnelError where ngrok is missing, refuses, ends or says nothing, and CheckFailed where
-    the tunnel can't be seen to be closed.
+    Raises TunnelError if ngrok is missing, refuses, ends or names no tunnel, and CheckFailed if
+    ngrok's API still names a tunnel at the end.
     """
     program = shutil.which("ngrok")
     if program is None:
@@ -119,26 +124,26 @@ def tunnel(server: Exposable, api: str = NGROK_API) -> Iterator[Tunnel]:
         )
     if _tunnels(api) is not None:
         raise TunnelError(
-            f"an ngrok runs already (it answers at {api}): stop that one first, so that what is "
-            "open is what was opened here"
+            f"an ngrok runs already (it answers at {api}): stop that one first, so that this "
+            "tunnel is the only one"
         )
     address = f"{server.host}:{server.port}"
     command = [program, "tcp", address, "--log", "stdout", "--log-format", "logfmt"]
-    with tempfile.TemporaryFile() as said, ended_with_us() as children:
-        # A session of its own: Ctrl-C is for us, who end it and see that it has.
+    with tempfile.TemporaryFile() as log_file, ended_with_us() as children:
+        # In a new session, so that Ctrl-C reaches only us; we end ngrok.
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             command,
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=log_file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         children.began(process)
         try:
-            where = _wait_until_open(process, said, api)
-            yield Tunnel(*where, process, said)
+            host, port = _wait_until_open(process, log_file, api)
+            yield Tunnel(host, port, process, log_file)
         finally:
-            # Whoever is impatient waits: what is half closed is open.
+            # A second Ctrl-C must not interrupt the closing.
             former = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
             try:
                 _close(process, api)
@@ -146,8 +151,8 @@ def tunnel(server: Exposable, api: str = NGROK_API) -> Iterator[Tunnel]:
                 signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
-def _listens(conn: psycopg.Connection[Any]) -> tuple[str, int]:
-    """Return where the server is reached on this machine. Raises SourceError if it is elsewhere."""
+def _local_address(conn: psycopg.Connection[Any]) -> tuple[str, int]:
+    """Return the server's address on this machine. Raises SourceError if it is elsewhere."""
     host = conn.info.hostaddr
     if not host:
         raise SourceError(
@@ -156,20 +161,20 @@ def _listens(conn: psycopg.Connection[Any]) -> tuple[str, int]:
     if not ip_address(host).is_loopback:
         name = conninfo.conninfo_to_dict(conn.info.dsn).get("host", host)
         raise SourceError(
-            f"DATABASE_URL is at {name}, not on this machine: nothing to tunnel; let the tool's "
-            "addresses in there, or use an SSH bastion: docs/expose.md"
+            f"DATABASE_URL is at {name}, not on this machine: it needs no tunnel; allow the "
+            "tool's addresses there, or use an SSH bastion: docs/expose.md"
         )
     return host, conn.info.port
 
 
 def _wait_until_open(
-    process: "subprocess.Popen[bytes]", said: IO[bytes], api: str
+    process: "subprocess.Popen[bytes]", log: IO[bytes], api: str
 ) -> tuple[str, int]:
-    """Return host and port of the tunnel once ngrok has one."""
+    """Return host and port of the tunnel as soon as ngrok names one."""
     deadline = time.monotonic() + _OPENS_WITHIN_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise TunnelError(f"ngrok has ended: {_why_ended(process, said)}")
+            raise TunnelError(f"ngrok has ended: {_why_ended(process, log)}")
         for address in _tunnels(api) or []:
             parts = urlsplit(address)
             if parts.scheme == "tcp" and parts.hostname and parts.port:
@@ -182,19 +187,19 @@ def _wait_until_open(
 
 
 def _tunnels(api: str) -> list[str] | None:
-    """Return the public addresses that ngrok has open; None where none answers."""
+    """Return the public addresses of ngrok's tunnels; None if no ngrok answers."""
     try:
         with open_url(f"{api}/api/tunnels", 2) as answer:
-            found = parse_json(answer.read())["tunnels"]
-        return [str(one["public_url"]) for one in found]
+            tunnels = parse_json(answer.read())["tunnels"]
+        return [str(tunnel["public_url"]) for tunnel in tunnels]
     except (OSError, URLError):
         return None
     except (ValueError, KeyError, TypeError, RecursionError):
-        return []  # somebody answers, with nothing that we understand
+        return []  # another program answers
 
 
 def _close(process: "subprocess.Popen[bytes]", api: str) -> None:
-    """End ngrok, by force if need be. Raises CheckFailed where it can be seen to live on."""
+    """End ngrok, by force if necessary. Raises CheckFailed if its API still names a tunnel."""
     process.terminate()
     try:
         process.wait(_CLOSES_WITHIN_SECONDS)
@@ -205,18 +210,18 @@ def _close(process: "subprocess.Popen[bytes]", api: str) -> None:
     while _tunnels(api):
         if time.monotonic() > deadline:
             raise CheckFailed(
-                f"ngrok was ended, yet {api} still names a tunnel: look for another ngrok, and end "
-                "it (https://dashboard.ngrok.com/endpoints shows what is open)"
+                f"ngrok has ended, but {api} still names a tunnel: look for another ngrok, and end "
+                "it (https://dashboard.ngrok.com/endpoints lists open tunnels)"
             )
         time.sleep(_POLL_SECONDS)
 
 
-def _why_ended(process: "subprocess.Popen[bytes]", said: IO[bytes]) -> str:
-    said.seek(0)
-    text = said.read().decode(errors="replace")
+def _why_ended(process: "subprocess.Popen[bytes]", log: IO[bytes]) -> str:
+    log.seek(0)
+    text = log.read().decode(errors="replace")
     for code, meaning in _REFUSALS.items():
         if f"{code}\n" in f"{text}\n".replace('"', "\n").replace(" ", "\n"):
             return f"{meaning} ({code})"
     lines = [line for line in text.splitlines() if line.strip()]
-    message = one_line("\n".join(lines[-_LAST_LINES:])) or "it said nothing"
+    message = one_line("\n".join(lines[-_LAST_LINES:])) or "without a message"
     return f"exit code {process.returncode}: {message}"

@@ -1,7 +1,6 @@
-"""The state of the source: how much there is, what happened lately, whether its invariants hold.
+"""The state of the source: its row counts, recent activity and invariants, all from one snapshot.
 
-Reads only, from one snapshot. It knows nothing of destinations (that is verify's), and is handed
-the figures of the last run rather than reading a run record.
+Copies are compared by `verify`. The figures of the last run come from the caller.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from loadgen.workload.operations import OPERATIONS, gained
 
 TableCounts = Mapping[str, Mapping[str, int]]  # by table: rows, version_sum
 
-# Statement (it counts offending rows), the invariant's name, what an offending row is called.
+# The statement, which counts violations; the invariant; the name of a violation.
 _INVARIANTS: Final = (
     ("orders_without_user", "every order has its user", "orders without one"),
     ("events_with_unknown_user", "every event's user exists", "events with an unknown user"),
@@ -33,7 +32,7 @@ _RUN_CHECK: Final = "counters of the last run = rows"
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """What the newest run's record says: its commits by operation, and its count of the tables."""
+    """The newest run's record: its commits by operation, and the table counts before it."""
 
     run_id: str
     ended: bool
@@ -42,8 +41,8 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One invariant, whether it holds (None: not checked), and what was counted."""
+class Invariant:
+    """An invariant, whether it holds (None: not checked), and the count behind that."""
 
     name: str
     ok: bool | None
@@ -57,18 +56,18 @@ class Validation:
     tables: Mapping[str, int]
     soft_deleted: int
     last_hour: Mapping[str, int]
-    checks: tuple[Check, ...]
+    checks: tuple[Invariant, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every invariant that was checked holds."""
+        """Whether every checked invariant holds."""
         return all(check.ok is not False for check in self.checks)
 
 
 def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> Validation:
-    """Return the state of the source as of one snapshot; `last_run` is held against its rows.
+    """Return the state of the source; the counters of `last_run` are compared with its rows.
 
-    Raises SourceError where the database holds no playground.
+    Raises SourceError if the database has no playground.
     """
     with plain_errors("validating the source"), conn.transaction():
         conn.execute(_sql("snapshot"))
@@ -90,47 +89,49 @@ def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> 
         )
 
 
-def _check(conn: psycopg.Connection[Any], statement: str, name: str, offenders: str) -> Check:
-    number = _count(conn, _sql(statement))
-    return Check(name, number == 0, f"{number:,} {offenders}")
+def _check(conn: psycopg.Connection[Any], statement: str, name: str, violation: str) -> Invariant:
+    violations = _count(conn, _sql(statement))
+    return Invariant(name, violations == 0, f"{violations:,} {violation}")
 
 
-def _check_baseline(conn: psycopg.Connection[Any], state: SeedState) -> Check:
-    """Tell a baseline that was cut off, or lost rows since, from one that is all there."""
+def _check_baseline(conn: psycopg.Connection[Any], state: SeedState) -> Invariant:
+    """Check that the baseline was completed and has lost no rows since."""
     name = "the baseline is complete"
     if state.progress.get("complete") is not True:
-        return Check(name, ok=False, detail="complete it with `loadgen seed`")
-    asked = {table: int(state.parameters[table]) for table in TABLES}
+        return Invariant(name, ok=False, detail="complete it with `loadgen seed`")
+    seeded = {table: int(state.parameters[table]) for table in TABLES}
     with conn.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(_sql("baseline_rows"), asked).fetchone() or {}
-    gone = [f"{asked[t] - found[t]:,} of its {t} are gone" for t in TABLES if found[t] < asked[t]]
-    return Check(name, not gone, "; ".join(gone) or f"all {sum(asked.values()):,} rows")
+        left = cursor.execute(_sql("baseline_rows"), seeded).fetchone() or {}
+    gone = [f"{seeded[t] - left[t]:,} of its {t} are gone" for t in TABLES if left[t] < seeded[t]]
+    return Invariant(name, not gone, "; ".join(gone) or f"all {sum(seeded.values()):,} rows")
 
 
-def _check_run(conn: psycopg.Connection[Any], run: LastRun) -> Check:
+def _check_run(conn: psycopg.Connection[Any], run: LastRun) -> Invariant:
     """Compare the commits of a run with the growth of the tables since before it."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         run_id = cursor.execute(_sql("run_id")).fetchone()
     if run_id != run.run_id:
-        return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} was not in this database")
+        return Invariant(_RUN_CHECK, ok=None, detail=f"run {run.run_id} was not in this database")
     if not run.ended:
-        return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} has not ended: not compared")
+        return Invariant(
+            _RUN_CHECK, ok=None, detail=f"run {run.run_id} has not ended: not compared"
+        )
     growth = gained(run.rows_before, count_rows(conn))
-    wrong = [name for name in OPERATIONS if growth[name] != run.committed.get(name, 0)]
+    committed = {name: run.committed.get(name, 0) for name in OPERATIONS}
     differences = [
-        f"{name} {run.committed.get(name, 0):,} but {growth[name]:,} in the rows" for name in wrong
+        f"{name} {committed[name]:,} but {growth[name]:,} in the rows"
+        for name in OPERATIONS
+        if growth[name] != committed[name]
     ]
-    total = sum(run.committed.get(name, 0) for name in OPERATIONS)
-    if not (total or wrong):
-        return Check(_RUN_CHECK, ok=None, detail=f"run {run.run_id} committed nothing")
-    detail = f"run {run.run_id}: " + (
-        "; ".join(differences) or f"all {total:,} committed are there"
-    )
-    return Check(_RUN_CHECK, not wrong, detail)
+    total = sum(committed.values())
+    if not (total or differences):
+        return Invariant(_RUN_CHECK, ok=None, detail=f"run {run.run_id} committed nothing")
+    detail = "; ".join(differences) or f"all {total:,} committed writes are there"
+    return Invariant(_RUN_CHECK, not differences, f"run {run.run_id}: {detail}")
 
 
 def count_rows(conn: psycopg.Connection[Any]) -> dict[str, dict[str, int]]:
-    """Return the rows of each table, markers left out, and the sum of versions if it has them."""
+    """Return each table's rows, without markers, and the sum of its versions if it has them."""
     counts = _row(conn, "rows")
     return {
         "users": {"rows": counts["users"], "version_sum": counts["user_versions"]},

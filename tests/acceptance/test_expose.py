@@ -18,7 +18,7 @@ import pytest
 
 from loadgen.source.embedded import server
 from loadgen.source.embedded.account import server_account
-from loadgen.source.grant import Grant, give, take
+from loadgen.source.grant import Grant, create_grant, revoke_grant
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from tests.conftest import RunLoadgen, clean_environment, find_free_port, kill_all, spawning
@@ -115,10 +115,10 @@ def granted(tls_server: str) -> Iterator[tuple[str, str]]:
     """Yield the DSN of the server and that of a granted user's."""
     with connect(tls_server) as conn:
         wanted = Grant("visitor", conn.info.dbname, "visitor_slot", "loadgen")
-        password = give(conn, wanted, ignore)
+        password = create_grant(conn, wanted, ignore)
         assert password is not None
         yield tls_server, as_user(tls_server, wanted.user, password)
-        take(conn, "visitor", ignore)
+        revoke_grant(conn, "visitor", ignore)
 
 
 @pytest.fixture
@@ -322,6 +322,6 @@ def test_what_is_not_safe_is_refused(
         former = Path(name).read_text(encoding="utf-8")
         try:
             Path(name).write_text(former + "hostssl all all 127.0.0.1/32 trust\n")
-            assert "lets connections in by trust" in refused(tls_server)
+            assert "allows connections by trust" in refused(tls_server)
         finally:
             Path(name).write_text(former)

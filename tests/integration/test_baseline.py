@@ -17,16 +17,18 @@ from psycopg import sql
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
-from loadgen.source.seed import Asked, SeedResult, Step, seed
+from loadgen.source.seed import SeedProgress, SeedRequest, SeedResult, seed
 from loadgen.workload.data.baseline_rows import TABLES
 from tests.conftest import RunLoadgen, clean_environment
 
 END = datetime(2026, 11, 20, tzinfo=UTC)
 EARLIER = datetime(2026, 11, 1, tzinfo=UTC)
-ASKED = Asked(users=1000, orders=3000, events=8000, seed=1, event_bytes=200, end=END)
+ASKED = SeedRequest(users=1000, orders=3000, events=8000, seed=1, event_bytes=200, end=END)
 
 
-def sow(dsn: str, asked: Asked = ASKED, report: Callable[[Step], None] | None = None) -> SeedResult:
+def sow(
+    dsn: str, asked: SeedRequest = ASKED, report: Callable[[SeedProgress], None] | None = None
+) -> SeedResult:
     """Seed the database at `dsn`."""
     with connect(dsn) as conn:
         return seed(conn, asked, report or (lambda _: None))
@@ -127,7 +129,7 @@ def test_one_seed_makes_the_same_rows_and_another_makes_others(
 
 def test_another_seed_makes_other_rows(seeded: str, empty_database: str) -> None:
     """Counts are the same, nothing else is."""
-    sow(empty_database, Asked(1000, 3000, 8000, seed=2, event_bytes=200, end=END))
+    sow(empty_database, SeedRequest(1000, 3000, 8000, seed=2, event_bytes=200, end=END))
     ours, others = fingerprint(seeded), fingerprint(empty_database)
     for table in TABLES:
         assert ours[table][0] == others[table][0]
@@ -139,7 +141,7 @@ def test_rows_do_not_depend_on_what_is_copied_together(
 ) -> None:
     """Transactions of one block make the rows of transactions of many."""
     monkeypatch.setattr("loadgen.source.seed.COPY_ROWS", 512)
-    steps: list[Step] = []
+    steps: list[SeedProgress] = []
     sow(database, report=steps.append)
     assert fingerprint(database) == fingerprint(seeded)
     assert [step.rows for step in steps] == sorted(step.rows for step in steps)
@@ -151,7 +153,7 @@ def test_rows_do_not_depend_on_what_is_copied_together(
 @pytest.mark.parametrize("counts", [(1, 0, 0), (1, 1, 1), (1, 600, 600), (49, 0, 513)])
 def test_small_and_lopsided_baselines(empty_database: str, counts: tuple[int, int, int]) -> None:
     """Zero orders or events, and a single user for all, are baselines too."""
-    sow(empty_database, Asked(*counts, seed=1, event_bytes=64))
+    sow(empty_database, SeedRequest(*counts, seed=1, event_bytes=64))
     assert tuple(found[0] for found in fingerprint(empty_database).values()) == counts
     if not counts[1]:
         with connect(empty_database) as conn, conn.transaction():
@@ -166,7 +168,7 @@ def test_the_same_again_is_a_no_op(seeded: str) -> None:
     """Nothing is written, with the end instant given or left to what is stored."""
     before = fingerprint(seeded), one(seeded, "SELECT xmin::text FROM loadgen_playground")
     for end in (END, None):
-        result = sow(seeded, Asked(1000, 3000, 8000, seed=1, event_bytes=200, end=end))
+        result = sow(seeded, SeedRequest(1000, 3000, 8000, seed=1, event_bytes=200, end=end))
         assert (result.found_rows, result.copied_rows, dict(result.seconds)) == (12_000, 0, {})
         assert result.parameters.end == END
     after = fingerprint(seeded), one(seeded, "SELECT xmin::text FROM loadgen_playground")
@@ -176,12 +178,17 @@ def test_the_same_again_is_a_no_op(seeded: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (Asked(1000, 3001, 8000, 1, 200, END), ("orders 3000 there", "3001 asked for")),
-        (Asked(1001, 3000, 8000, 2, 200, END), ("users 1000", "1001", "seed 1 there", "2 asked")),
-        (Asked(1000, 3000, 8000, 1, 200, EARLIER), ("2026-11-20", "2026-11-01")),
+        (SeedRequest(1000, 3001, 8000, 1, 200, END), ("orders 3000 instead of 3001",)),
+        (
+            SeedRequest(1001, 3000, 8000, 2, 200, END),
+            ("users 1000 instead of 1001", "seed 1 instead of 2"),
+        ),
+        (SeedRequest(1000, 3000, 8000, 1, 200, EARLIER), ("2026-11-20", "2026-11-01")),
     ],
 )
-def test_other_parameters_are_refused(seeded: str, asked: Asked, words: tuple[str, ...]) -> None:
+def test_other_parameters_are_refused(
+    seeded: str, asked: SeedRequest, words: tuple[str, ...]
+) -> None:
     """Both values are named, and what removes a baseline."""
     with refused(seeded, SourceError, *words, "loadgen db reset"):
         sow(seeded, asked)
@@ -189,7 +196,7 @@ def test_other_parameters_are_refused(seeded: str, asked: Asked, words: tuple[st
 
 def test_the_width_of_events_is_the_load_s_too(seeded: str) -> None:
     """Another EVENT_BYTES doesn't refuse a baseline, which keeps its own."""
-    result = sow(seeded, Asked(1000, 3000, 8000, 1, event_bytes=900, end=END))
+    result = sow(seeded, SeedRequest(1000, 3000, 8000, 1, event_bytes=900, end=END))
     assert result.parameters.event_bytes == 200
 
 
@@ -214,13 +221,13 @@ def test_a_foreign_database_is_left_alone(empty_database: str) -> None:
 
 def test_a_history_does_not_end_in_the_future(database: str) -> None:
     """What the load writes comes after the baseline."""
-    with refused(database, SettingsError, "--end", "2100-01-01", "yet to come"):
-        sow(database, Asked(1, 1, 1, 1, 200, datetime(2100, 1, 1, tzinfo=UTC)))
+    with refused(database, SettingsError, "--end", "2100-01-01", "in the future"):
+        sow(database, SeedRequest(1, 1, 1, 1, 200, datetime(2100, 1, 1, tzinfo=UTC)))
 
 
 def test_without_an_end_the_history_ends_with_yesterday(empty_database: str) -> None:
     """The default end is the start of today, UTC, by the server's clock."""
-    result = sow(empty_database, Asked(10, 10, 10, 1, 200))
+    result = sow(empty_database, SeedRequest(10, 10, 10, 1, 200))
     today = one(empty_database, "SELECT date_trunc('day', now(), 'UTC')")
     assert 0 <= (today - result.parameters.end).days <= 1
     assert (result.parameters.end.hour, result.parameters.end.minute) == (0, 0)

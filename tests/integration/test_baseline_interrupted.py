@@ -173,7 +173,7 @@ def test_a_seeding_whose_backend_is_ended_is_completed(
         _, err = process.communicate()
     assert process.returncode == 2
     (error,) = [line for line in err.splitlines() if line.startswith("loadgen: error:")]
-    assert f"of {TOTAL:,} rows and goes on with the same command: " in error
+    assert f"of {TOTAL:,} rows; the same command continues there: " in error
     assert "Traceback" not in err
     require_partial(empty_database)
     require_completed(empty_database, start_seed, expected)
@@ -189,7 +189,7 @@ def test_a_seeding_whose_server_is_killed_is_completed(
         os.kill(info.pid, signal.SIGKILL)
         _, err = process.communicate()
     assert process.returncode == 2
-    assert f"of {TOTAL:,} rows and goes on with the same command: " in err
+    assert f"of {TOTAL:,} rows; the same command continues there: " in err
     assert "Traceback" not in err
     revived = server.start(project)
     # The newest commits may be lost, for none waits for the disk; then so are their notes.
@@ -235,7 +235,7 @@ def test_a_full_disk_ends_cleanly_and_can_be_continued(
                 assert process.returncode == 2
                 error = err.splitlines()[-1]
                 assert error.startswith("loadgen: error: seeding stopped at ")
-                assert f"of {TOTAL:,} rows and goes on with the same command: " in error
+                assert f"of {TOTAL:,} rows; the same command continues there: " in error
                 assert "SQLSTATE 53100" in error
                 assert "run the same command again" in error
                 require_partial(dsn)

@@ -15,7 +15,7 @@ from loadgen.doctor.checks import CHECKS, DoctorFinding, run_checks
 from loadgen.doctor.facts import collect_facts
 from loadgen.errors import DestinationError
 from loadgen.source.embedded import server
-from loadgen.source.grant import Grant, give, take
+from loadgen.source.grant import Grant, create_grant, revoke_grant
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from loadgen.tools.tools_file import Tool, parse_tools
@@ -68,9 +68,9 @@ def healthy(each_database: str) -> Iterator[str]:
     """Yield the DSN of a source with one granted tool and nothing to find."""
     with connect(each_database) as conn:
         conn.execute(SEEDED)
-        give(conn, Grant("doctored", conn.info.dbname, "doctored_slot", "loadgen"), ignore)
+        create_grant(conn, Grant("doctored", conn.info.dbname, "doctored_slot", "loadgen"), ignore)
         yield each_database
-        take(conn, "doctored", ignore)
+        revoke_grant(conn, "doctored", ignore)
 
 
 def test_a_healthy_source_has_no_findings(healthy: str) -> None:
@@ -336,7 +336,7 @@ def test_a_lost_slot(project: Path) -> None:
     with connect(info.dsn) as conn:
         migrate(conn)
         conn.execute(SEEDED)
-        give(conn, Grant("doctored", conn.info.dbname, "doctored_slot", "loadgen"), ignore)
+        create_grant(conn, Grant("doctored", conn.info.dbname, "doctored_slot", "loadgen"), ignore)
         for _ in range(4):
             conn.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 9000000))")
             conn.execute("SELECT pg_switch_wal()")

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from loadgen.source.embedded import server
-from loadgen.source.grant import Grant, give, grants, take, user_of
+from loadgen.source.grant import Grant, create_grant, list_grants, revoke_grant, user_of
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from tests.conftest import RunLoadgen, clean_environment, find_free_port
@@ -36,10 +36,10 @@ def granted(each_database: str) -> Iterator[tuple[str, Grant, str]]:
     """Yield DSN, grant and password of a tool that is granted; taken away in the end."""
     with connect(each_database) as conn:
         wanted = Grant("copier", conn.info.dbname, "copier_slot", "loadgen")
-        password = give(conn, wanted, ignore)
+        password = create_grant(conn, wanted, ignore)
         assert password is not None
         yield each_database, wanted, password
-        take(conn, "copier", ignore)
+        revoke_grant(conn, "copier", ignore)
 
 
 def receive(dsn: str, grant: Grant, *more: str) -> list[str]:
@@ -88,12 +88,12 @@ def test_the_same_again_does_nothing(granted: tuple[str, Grant, str]) -> None:
     dsn, grant, _ = granted
     said: list[str] = []
     with connect(dsn) as conn:
-        assert give(conn, grant, said.append) is None
+        assert create_grant(conn, grant, said.append) is None
         assert said == []
         conn.execute("SELECT pg_drop_replication_slot('copier_slot')")
         conn.execute("REVOKE SELECT ON events FROM loadgen_copier")
-        assert give(conn, grant, said.append) is None
-        assert grants(conn) == (grant,)
+        assert create_grant(conn, grant, said.append) is None
+        assert list_grants(conn) == (grant,)
     assert [line.split(" ")[0] for line in said] == ["GRANT", "SELECT"]
 
 
@@ -113,14 +113,14 @@ def test_a_slot_in_use_stays(granted: tuple[str, Grant, str]) -> None:
             with pytest.raises(
                 Exception, match=r"read by process \d+ \(loadgen_copier, from 127.0.0.1, 'pg_recv"
             ):
-                take(conn, "copier", said.append)
+                revoke_grant(conn, "copier", said.append)
             assert said == []
         finally:
             reader.terminate()
             reader.wait(30)
         wait_for(lambda: conn.execute(active).fetchone() == (False,), "its end")
-        assert take(conn, "copier", ignore)
-        assert not take(conn, "copier", ignore)
+        assert revoke_grant(conn, "copier", ignore)
+        assert not revoke_grant(conn, "copier", ignore)
         left = "SELECT 1 FROM pg_roles WHERE rolname = %s UNION SELECT 2 FROM pg_replication_slots"
         assert conn.execute(left, (user_of("copier"),)).fetchall() == []
 
@@ -129,7 +129,7 @@ def test_an_open_session_is_ended(granted: tuple[str, Grant, str]) -> None:
     """A user that is gone has no session either."""
     dsn, grant, password = granted
     with connect(dsn) as conn, psycopg.connect(as_user(dsn, grant.user, password)) as other:
-        assert take(conn, "copier", ignore)
+        assert revoke_grant(conn, "copier", ignore)
         with pytest.raises(psycopg.OperationalError):
             other.execute("SELECT 1")
 
@@ -138,12 +138,12 @@ def test_a_publication_of_its_own(database: str) -> None:
     """It is made with the tables, and goes with the user; the shared one stays."""
     with connect(database) as conn:
         wanted = Grant("own-one", conn.info.dbname, None, "own_pub")
-        give(conn, wanted, ignore)
+        create_grant(conn, wanted, ignore)
         query = "SELECT pubname, count(*) FROM pg_publication_tables GROUP BY 1 ORDER BY 1"
         assert conn.execute(query).fetchall() == [("loadgen", 4), ("own_pub", 4)]
         replicates = "SELECT rolreplication FROM pg_roles WHERE rolname = 'loadgen_own_one'"
         assert conn.execute(replicates).fetchone() == (False,)
-        take(conn, "own-one", ignore)
+        revoke_grant(conn, "own-one", ignore)
         assert conn.execute(query).fetchall() == [("loadgen", 4)]
 
 
@@ -153,8 +153,10 @@ def test_a_managed_server_gives_its_own_right(database: str) -> None:
     with connect(database) as conn:
         conn.execute("CREATE ROLE rds_replication")
         try:
-            give(conn, Grant("managed", conn.info.dbname, "managed_slot", "loadgen"), said.append)
-            take(conn, "managed", ignore)
+            create_grant(
+                conn, Grant("managed", conn.info.dbname, "managed_slot", "loadgen"), said.append
+            )
+            revoke_grant(conn, "managed", ignore)
         finally:
             conn.execute("DROP ROLE rds_replication")
     assert "NOREPLICATION" in said[0]
@@ -168,9 +170,9 @@ def test_a_managed_server_gives_its_own_right(database: str) -> None:
         (
             "SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')",
             "SELECT pg_drop_replication_slot('theirs')",
-            "slot theirs is there already",
+            "slot theirs exists already",
         ),
-        ("CREATE PUBLICATION theirs", "DROP PUBLICATION theirs", "publication theirs is there"),
+        ("CREATE PUBLICATION theirs", "DROP PUBLICATION theirs", "publication theirs exists"),
     ],
 )
 def test_what_others_made_is_left_alone(database: str, make: str, clean: str, match: str) -> None:
@@ -179,11 +181,11 @@ def test_what_others_made_is_left_alone(database: str, make: str, clean: str, ma
         conn.execute(make.encode())
         try:
             with pytest.raises(Exception, match=match):
-                give(conn, Grant("theirs", conn.info.dbname, "theirs", "theirs"), ignore)
-            assert grants(conn) == ()
+                create_grant(conn, Grant("theirs", conn.info.dbname, "theirs", "theirs"), ignore)
+            assert list_grants(conn) == ()
             if "ROLE" in make:
                 with pytest.raises(Exception, match=match):
-                    take(conn, "theirs", ignore)
+                    revoke_grant(conn, "theirs", ignore)
         finally:
             conn.execute(clean.encode())
 
@@ -193,10 +195,10 @@ def test_names_that_meet(granted: tuple[str, Grant, str]) -> None:
     dsn, grant, _ = granted
     with connect(dsn) as conn:
         with pytest.raises(Exception, match="was made for tool copier"):
-            give(conn, Grant("Copier", grant.database, grant.slot, "loadgen"), ignore)
+            create_grant(conn, Grant("Copier", grant.database, grant.slot, "loadgen"), ignore)
         with pytest.raises(Exception, match="was made for tool copier"):
-            take(conn, "Copier", ignore)
-        assert grants(conn) == (grant,)
+            revoke_grant(conn, "Copier", ignore)
+        assert list_grants(conn) == (grant,)
 
 
 def test_without_a_free_slot_nothing_is_left(project: Path) -> None:
@@ -208,10 +210,10 @@ def test_without_a_free_slot_nothing_is_left(project: Path) -> None:
         conn.execute("SELECT pg_create_physical_replication_slot('standby')")
         wanted = Grant("late", conn.info.dbname, "late_slot", "late_pub")
         with pytest.raises(Exception, match=r"slots are in use.* or raise the server's limit"):
-            give(conn, wanted, ignore)
-        assert grants(conn) == ()
+            create_grant(conn, wanted, ignore)
+        assert list_grants(conn) == ()
         conn.execute("SELECT pg_drop_replication_slot('standby')")
-        assert give(conn, wanted, ignore) is not None
+        assert create_grant(conn, wanted, ignore) is not None
 
 
 def test_another_wish_is_refused(granted: tuple[str, Grant, str]) -> None:
@@ -219,7 +221,7 @@ def test_another_wish_is_refused(granted: tuple[str, Grant, str]) -> None:
     dsn, grant, _ = granted
     other = Grant(grant.tool, grant.database, "another", grant.publication)
     with connect(dsn) as conn, pytest.raises(Exception, match="db revoke copier` first"):
-        give(conn, other, ignore)
+        create_grant(conn, other, ignore)
 
 
 def test_the_commands(database: str, project: Path, run_loadgen: RunLoadgen) -> None:

@@ -52,7 +52,7 @@ def test_the_role_s_limit(limited: str) -> None:
     """What others of the role hold is taken, this session is not."""
     with connect(limited) as conn:
         found = narrowest(conn)
-        assert (found.what, found.most) == (f"CONNECTION LIMIT of role {ROLE}", 10)
+        assert (found.name, found.most) == (f"CONNECTION LIMIT of role {ROLE}", 10)
         assert found.used == 0
         with connect(limited), connect(limited):
             assert narrowest(conn).used == 2
@@ -65,7 +65,7 @@ def test_the_database_s_limit(limited: str, each_cluster: Cluster) -> None:
         limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 4").format(sql.Identifier(name))
         admin.execute(limit)
         found = narrowest(conn)
-        assert (found.what, found.most) == (f"CONNECTION LIMIT of database {name}", 4)
+        assert (found.name, found.most) == (f"CONNECTION LIMIT of database {name}", 4)
 
 
 def test_the_server_s_limit(each_database: str) -> None:

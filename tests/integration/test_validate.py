@@ -210,7 +210,7 @@ def test_counters_that_agree_with_rows(after_run: psycopg.Connection[Any]) -> No
     """Rows for inserts (markers aside), versions for updates, both against what stood before."""
     (check,) = [c for c in validate(after_run, run_of(**RIGHT)).checks if c.name == RUN_CHECK]
     assert check.ok
-    assert check.detail == "run r1: all 6 committed are there"
+    assert check.detail == "run r1: all 6 committed writes are there"
     now = {
         "users": {"rows": 10, "version_sum": 1},
         "orders": {"rows": 2, "version_sum": 1},
@@ -326,7 +326,7 @@ def test_command_reads_the_newest_run(
         }
     )
     assert run_command(monkeypatch, tmp_path) == 0
-    assert "run r1: all 1 committed are there" in capsys.readouterr().out
+    assert "run r1: all 1 committed writes are there" in capsys.readouterr().out
     (tmp_path / "reports" / "r1" / "run.json").write_text("{")
     with pytest.raises(RecordError, match=r"run\.json"):
         run_command(monkeypatch, tmp_path)

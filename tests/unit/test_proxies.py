@@ -9,7 +9,7 @@ import pytest
 
 from loadgen.control import ControlError, LoadControl
 from loadgen.proxies import is_local
-from loadgen.source.tunnel import Exposable, TunnelError, tunnel
+from loadgen.source.tunnel import ExposableServer, TunnelError, tunnel
 from tests.proxy import refusing_proxy
 
 
@@ -64,7 +64,7 @@ def test_ngrok_is_asked_directly(port: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("shutil.which", lambda _: "/bin/false")
     with (
         pytest.raises(TunnelError, match="runs already"),
-        tunnel(Exposable("127.0.0.1", 1, (), ()), f"http://127.0.0.1:{port}"),
+        tunnel(ExposableServer("127.0.0.1", 1, (), ()), f"http://127.0.0.1:{port}"),
     ):
         pass
 

@@ -1,60 +1,60 @@
--- The baseline: rows by binary COPY, and how far it has come in the playground's own row.
+-- The baseline: rows by binary COPY, and its progress in the playground's own row.
 
 -- name: lock
 -- One seeding at a time in a database; held by the session.
 SELECT pg_advisory_lock(hashtext('loadgen seed'))
 
 -- name: unlock
--- Lets the next one in.
+-- Releases that lock.
 SELECT pg_advisory_unlock(hashtext('loadgen seed'))
 
 -- name: wait_briefly
--- A killed client's session takes a moment to notice, so its lock is waited for, though not long.
+-- The session of a killed client takes a moment to end, so wait for its lock, though not long.
 SET lock_timeout = '5s'
 
 -- name: notice_death
--- The server gives up a long index build whose client is gone; not on every system.
+-- The server cancels a long index build if its client is gone; not on every system.
 SET client_connection_check_interval = '1s'
 
 -- name: hurry
--- A commit that a crash loses is copied again, so none waits for the disk, which saves a third of
--- the time; sorting gets memory.
+-- Commits do not wait for the disk, which saves a third of the time: after a crash, lost rows are
+-- copied again. Sorting gets memory.
 SELECT set_config('lock_timeout', '0', false),
        set_config('statement_timeout', '0', false),
        set_config('synchronous_commit', 'off', false),
        set_config('maintenance_work_mem', '256MB', false)
 
 -- name: settle
--- From here on a commit waits for the disk, and so for all that was committed before it.
+-- From here on a commit waits for the disk, and with it for all earlier commits.
 SET synchronous_commit = on
 
 -- name: calm
--- The session as it was before `hurry`: its time limits are none, and so they stay.
+-- The session as it was before `hurry`, still without time limits.
 RESET synchronous_commit;
 RESET maintenance_work_mem;
 RESET client_connection_check_interval
 
 -- name: clock
--- The default end of the history: the start of today, UTC, by the server's clock; and its now.
+-- The server's time, and the start of its day in UTC, which is the default end of the history.
 SELECT date_trunc('day', now(), 'UTC') AS today, now() AS now
 
 -- name: filled
--- A table that has rows already, if there is one.
+-- A table that has rows already, if any.
 SELECT CASE WHEN EXISTS (SELECT FROM public.users) THEN 'users'
             WHEN EXISTS (SELECT FROM public.orders) THEN 'orders'
             WHEN EXISTS (SELECT FROM public.events) THEN 'events' END AS filled
 
 -- name: begin
--- Notes what the baseline shall be.
+-- Stores the parameters of the baseline.
 UPDATE public.loadgen_playground SET seed = %(parameters)s, progress = '{"complete": false}'
 
 -- name: advance
--- Notes how many rows of a table are in, in the transaction that copied them.
+-- Stores how many rows of a table are copied, in the transaction that copied them.
 UPDATE public.loadgen_playground
 SET progress = jsonb_set(progress, ARRAY[%(table)s::text], to_jsonb(%(rows)s::bigint))
 
 -- name: complete
--- Notes that rows, indexes and statistics are all there.
+-- Stores that rows, indexes and statistics are complete.
 UPDATE public.loadgen_playground SET progress = jsonb_set(progress, '{complete}', 'true')
 
 -- name: copy_users

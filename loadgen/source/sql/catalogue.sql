@@ -1,7 +1,7 @@
--- What the catalogues say of a database: read before anything is written.
+-- The catalogues of a database, read before anything is written.
 
 -- name: fitness
--- Version, WAL level, encoding and rights: all that decides whether this database can be the source.
+-- Version, WAL level, encoding and rights: they decide whether this database can be the source.
 SELECT current_setting('server_version_num')::integer AS version,
        current_setting('server_version') AS version_text,
        current_setting('wal_level') AS wal_level,
@@ -16,7 +16,7 @@ SELECT current_setting('server_version_num')::integer AS version,
        has_database_privilege(current_database(), 'CREATE') AS creates_in_database
 
 -- name: relations
--- Tables, views and sequences of anybody's, those of extensions and temporary ones left out.
+-- All tables, views and sequences, without those of extensions and temporary ones.
 SELECT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -29,7 +29,7 @@ WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
 ORDER BY c.relkind = 'S', 1
 
 -- name: columns
--- Columns of the playground's own table names in public, whoever made the tables.
+-- The columns of tables in public that have the names of the playground's tables.
 SELECT c.relname::text AS table_name, array_agg(a.attname::text) AS columns
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -49,7 +49,7 @@ JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
 WHERE c.relnamespace = to_regnamespace('public') AND NOT t.tgisinternal
 
 -- name: published
--- Tables of public that publication `loadgen` already carries; a null row where it has none.
+-- Tables of public that publication `loadgen` already carries; one null row if it carries none.
 SELECT t.tablename::text AS name
 FROM pg_catalog.pg_publication p
 LEFT JOIN pg_catalog.pg_publication_tables t

@@ -1,7 +1,7 @@
--- What `loadgen doctor` and `loadgen expose` ask of the source. Reads only; Postgres 14 to 18.
+-- Read by `loadgen doctor` and `loadgen expose`. Postgres 14 to 18.
 
 -- name: server
--- Limits and settings that decide whether tools can replicate for as long as they have to.
+-- Limits and settings that decide whether tools can replicate for days.
 SELECT (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'max_replication_slots')
            AS most_slots,
        (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'max_wal_senders')
@@ -15,7 +15,7 @@ SELECT (SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'max_replic
        current_database()::text AS database
 
 -- name: slots
--- Every lasting slot of the server: whose it is, how much WAL it keeps, whether it is any good.
+-- Every slot of the server that is not temporary: its owner, the WAL it retains, its state.
 SELECT s.slot_name::text AS name, s.plugin::text, s.database::text, s.active,
        coalesce(s.wal_status, 'unknown') AS wal_status,
        coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0)::bigint AS retained_bytes
@@ -24,8 +24,8 @@ WHERE NOT s.temporary
 ORDER BY s.slot_name
 
 -- name: publications
--- Publications of this database: which changes and which tables they carry; a table by halves
--- (a row filter or a column list, from version 15 on) is told apart.
+-- Publications of this database: which changes and tables they carry, and which tables only in part
+-- (a row filter or a column list, from version 15 on).
 SELECT p.pubname::text AS name,
        p.pubinsert AND p.pubupdate AND p.pubdelete AS every_change,
        coalesce(array_agg(t.tablename::text ORDER BY t.tablename)
@@ -43,7 +43,7 @@ GROUP BY p.pubname, p.pubinsert, p.pubupdate, p.pubdelete
 ORDER BY p.pubname
 
 -- name: unidentified
--- Published tables of ours whose updated and deleted rows nobody could tell apart.
+-- Our published tables whose updated and deleted rows can't be identified.
 SELECT c.relname::text AS name
 FROM pg_catalog.pg_class c
 WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY (%(tables)s)
@@ -58,13 +58,13 @@ ORDER BY c.relname
 -- The server's time.
 SELECT clock_timestamp()
 
--- name: doors
--- How connections over TCP are let in, line by line; superusers alone may read it.
+-- name: hba_rules
+-- The rules of pg_hba.conf for TCP connections; only superusers may read them.
 SELECT line_number AS line, type, auth_method AS method
 FROM pg_catalog.pg_hba_file_rules
 WHERE starts_with(type, 'host') AND error IS NULL
 ORDER BY line_number
 
 -- name: tls
--- Whether the server speaks TLS.
+-- Whether the server accepts TLS.
 SELECT current_setting('ssl')::boolean

@@ -1,5 +1,5 @@
--- Foreign keys: dropped and rebuilt with the indexes. Each statement bears the name of its
--- constraint, and is run only where the catalogue lacks that name.
+-- Foreign keys: dropped and rebuilt with the indexes. Each statement has the name of its
+-- constraint, and runs only if the catalogue lacks that name.
 
 -- name: orders_user_id_fkey
 -- An order has a user.

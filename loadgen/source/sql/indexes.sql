@@ -1,5 +1,5 @@
 -- Unique keys and indexes: dropped while a large baseline is copied in and rebuilt after it. Each
--- statement bears the name of what it makes, and is run only where the catalogue lacks that name.
+-- statement has the name of the index that it makes, and runs only if the catalogue lacks that name.
 
 -- name: orders_order_number_key
 -- The client-made key of an order.
@@ -10,13 +10,13 @@ CREATE UNIQUE INDEX IF NOT EXISTS orders_order_number_key ON public.orders (orde
 CREATE UNIQUE INDEX IF NOT EXISTS events_event_id_key ON public.events (event_id);
 
 -- name: users_updated_at_idx
--- What cursor-based tools read by.
+-- Cursor-based tools read by it.
 CREATE INDEX IF NOT EXISTS users_updated_at_idx ON public.users (updated_at);
 
 -- name: orders_updated_at_idx
--- What cursor-based tools read by.
+-- Cursor-based tools read by it.
 CREATE INDEX IF NOT EXISTS orders_updated_at_idx ON public.orders (updated_at);
 
 -- name: events_updated_at_idx
--- What cursor-based tools read by.
+-- Cursor-based tools read by it.
 CREATE INDEX IF NOT EXISTS events_updated_at_idx ON public.events (updated_at);

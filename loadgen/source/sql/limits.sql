@@ -1,4 +1,4 @@
--- What can keep a load from connecting, or its commits from ending. Reads only; Postgres 14 to 18.
+-- Limits that would stop a load. Reads only; Postgres 14 to 18.
 
 -- name: connections
 -- How many connections the role, the database and the server allow this session's role, and how

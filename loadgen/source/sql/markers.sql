@@ -1,9 +1,9 @@
--- Marker rows: events that the watch writes, and destinations are asked for. Their keys are made
--- from run id and sequence, so that one whose answer was lost is found by an index.
+-- Marker rows: events that the watch writes, and looks for in the destinations. Their keys are made
+-- from run id and sequence, so that an index finds one whose answer was lost.
 
 -- name: write_marker
--- One marker, only where this database is the run's own, and never the same one twice. Its horizon:
--- every transaction with a lower id had ended before the marker was written.
+-- One marker, if the run is this database's current one, and never the same one twice. Every
+-- transaction with an id below its horizon had ended before the marker was written.
 INSERT INTO public.events (event_id, event_type, properties)
 SELECT %(event_id)s, 'loadgen_marker',
        jsonb_build_object('run_id', run_id, 'sequence', %(sequence)s::bigint,
@@ -13,8 +13,7 @@ FROM public.loadgen_playground WHERE run_id = %(run_id)s
 ON CONFLICT DO NOTHING
 
 -- name: find_markers
--- Those of the keys that are there, with the time at which they were sent, and how old they are by the
--- source's own clock.
+-- The markers of these keys, with their time of sending and their age by the source's clock.
 SELECT (properties ->> 'sequence')::bigint AS sequence,
        (properties ->> 'sent_at')::timestamptz AS written_at,
        (properties ->> 'horizon')::bigint AS horizon,

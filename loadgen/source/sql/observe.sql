@@ -1,4 +1,4 @@
--- What the watch asks of the source; Postgres 14 to 18. Columns that only newer versions have are
+-- Read by the watch; Postgres 14 to 18. Columns that only newer versions have are
 -- read through to_jsonb, which has no value where there is none.
 
 -- name: lock
@@ -6,7 +6,7 @@
 SELECT pg_try_advisory_lock(hashtext('loadgen watch'))
 
 -- name: run
--- The run that writes to this database, or was the last to.
+-- The run that writes to this database, or the last one.
 SELECT run_id FROM public.loadgen_playground
 
 -- name: slots

@@ -1,13 +1,13 @@
--- The playground's own row, and what its migrations hold on to.
+-- The playground's own row, and the lock of its migrations.
 
 -- name: lock
--- One migration at a time in a database; let go at the end of the transaction.
+-- One migration at a time in a database; released at the end of the transaction.
 SELECT pg_advisory_xact_lock(hashtext('loadgen migrate'))
 
 -- name: schema_version
--- Which shape of the schema this database has.
+-- The version of this database's schema.
 SELECT schema_version FROM public.loadgen_playground
 
 -- name: seed_state
--- What the baseline was asked to be, and how far it has come.
+-- Parameters and progress of the baseline.
 SELECT seed, progress FROM public.loadgen_playground WHERE seed IS NOT NULL

@@ -1,5 +1,5 @@
--- What the embedded server is asked once it runs.
+-- Read from the embedded server after its start.
 
 -- name: has_database
--- Whether the playground's database is there; the start that made the server may have been cut off.
+-- Whether the playground's database exists; an interrupted first start may have left the server without it.
 SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = %(name)s)
