@@ -1,8 +1,12 @@
-"""Which addresses are reached without the environment's proxy: those of this machine.
+"""Addresses of this machine: HTTP requests to them bypass any proxy, and ports that are free.
 
-A proxy elsewhere can't reach them, and one here has no business between our own processes.
+A proxy elsewhere can't reach this machine's addresses, and between our own processes there is no
+need for one.
 """
 
+import errno
+import os
+import socket
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,7 +18,7 @@ _DIRECT: Final = build_opener(ProxyHandler({}))
 
 
 def is_local(host: str) -> bool:
-    """Tell whether `host` is this machine; another name may be anybody's and is not looked up."""
+    """Tell whether `host` is this machine; names other than localhost are not looked up."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -30,11 +34,35 @@ def is_local(host: str) -> bool:
 
 
 def open_url(url: str | Request, seconds: float) -> Any:
-    """Return the open answer of an http address, with `seconds` as the time limit of each wait.
+    """Return the open response of an HTTP address; `seconds` limits each wait.
 
     Raises OSError, http.client.HTTPException.
     """
-    given = url.full_url if isinstance(url, Request) else url
-    # One with the environment's proxies is made each time: they are read when it is made.
-    opener = _DIRECT if is_local(urlsplit(given).hostname or "") else build_opener()
+    address = url.full_url if isinstance(url, Request) else url
+    # build_opener reads the environment's proxies, which may have changed since the last request.
+    opener = _DIRECT if is_local(urlsplit(address).hostname or "") else build_opener()
     return opener.open(url, timeout=seconds)
+
+
+def listen_error(host: str, port: int) -> str | None:
+    """Return why a server can't listen on the port, in the system's words; None if it can.
+
+    Connections of a server that has just stopped don't count, as for Postgres.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        with socket.socket(family) as probe:  # macOS allows a second server on another address
+            probe.settimeout(1)
+            taken = probe.connect_ex((host, port)) == 0
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return os.strerror(errno.EADDRINUSE) if taken else None
+
+
+def free_port(host: str) -> int:
+    """Return a port of `host` that nothing listens on."""
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])

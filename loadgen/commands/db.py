@@ -15,7 +15,7 @@ from loadgen.commands.db_grant import add_arguments, grant, revoke
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import PlaygroundError, SourceError
 from loadgen.source.embedded import server
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect, mask
 from loadgen.source.schema import check_source, require_ownership
 
@@ -74,7 +74,7 @@ def _status(args: argparse.Namespace, settings: Settings) -> int:
     if embedded and running is None:
         _say(args, _Report(running=False, embedded=True))
         return 1
-    dsn = source_dsn(settings, start=False)
+    dsn = source_dsn(settings)
     with connect(dsn) as conn:
         check_source(conn)
         require_ownership(conn)
@@ -104,7 +104,7 @@ def _down(args: argparse.Namespace, settings: Settings) -> int:
 
 def _dsn(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
     """Print the DSN with its password, for other programs."""
-    print(source_dsn(settings, start=False))
+    print(source_dsn(settings))
     return 0
 
 
@@ -113,7 +113,7 @@ def _reset(args: argparse.Namespace, settings: Settings) -> int:
     if not args.yes and not _agreed():
         return 1
     server.reset(Path.cwd())
-    print("removed: `loadgen db up` begins anew")
+    print("removed: `loadgen db up` starts with an empty one")
     return 0
 
 

@@ -4,8 +4,8 @@ import argparse
 
 from loadgen.config.settings import Settings, variable
 from loadgen.errors import SettingsError
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.grant import Grant, create_grant, revoke_grant
-from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect, place
 from loadgen.source.schema import PUBLICATION, check_source, require_playground
 from loadgen.tools.tools_file import Tool, load_tools, select_tools
@@ -28,7 +28,7 @@ def grant(args: argparse.Namespace, settings: Settings) -> int:
     (tool,) = select_tools(load_tools(settings), args.tool)
     if tool.runner is not None:
         raise SettingsError(f"tool {tool.name} runs here and makes what it needs: nothing to grant")
-    dsn, password, told = source_dsn(settings, start=False), _given_password(args), _Told()
+    dsn, password, told = source_dsn(settings), _given_password(args), _Told()
     with connect(dsn) as conn:
         check_source(conn)
         require_playground(conn)
@@ -46,7 +46,7 @@ def grant(args: argparse.Namespace, settings: Settings) -> int:
 
 def revoke(args: argparse.Namespace, settings: Settings) -> int:
     """Take all of it away; a no-op where nothing is there. The tool may be gone from TOOLS_FILE."""
-    with connect(source_dsn(settings, start=False)) as conn:
+    with connect(source_dsn(settings)) as conn:
         gone = revoke_grant(conn, args.tool, _Told().say)
     print(
         f"{args.tool} has nothing left on the source"

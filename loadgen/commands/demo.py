@@ -7,7 +7,6 @@ import argparse
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +21,10 @@ from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import first_exit_code
 from loadgen.orphans import Children, ended_with_us
+from loadgen.proxies import free_port, listen_error
 from loadgen.record.reader import find_run
 from loadgen.report.analysis.compare import summary_of
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
 from loadgen.tools.tools_file import load_tools
@@ -149,8 +149,8 @@ def _watching(
     """Run a watch in the background that writes a marker every other second."""
     host = settings.metrics_host
     own = {**environment, "MARKER_INTERVAL_SECONDS": "2"}
-    if not _is_free(host, settings.watch_port):
-        own["WATCH_PORT"] = str(_free_port(host))
+    if listen_error(host, settings.watch_port):
+        own["WATCH_PORT"] = str(free_port(host))
     step = _loadgen("watch", "--interval", "2", environment=own)
     print(f"\n$ {step.shown} &", flush=True)
     with subprocess.Popen(  # noqa: S603 - our own command
@@ -191,8 +191,8 @@ def locust(settings: Settings, seconds: int) -> Step:
     for name, rate in RATES.items():
         arguments += [f"--{name}-per-hour", str(rate)]
     arguments.append(f"--hard-cases={CASES}")
-    taken = not _is_free(settings.metrics_host, settings.metrics_port)
-    port = {"METRICS_PORT": str(_free_port(settings.metrics_host))} if taken else {}
+    taken = listen_error(settings.metrics_host, settings.metrics_port)
+    port = {"METRICS_PORT": str(free_port(settings.metrics_host))} if taken else {}
     environment = {**port, **_CASE_RATES}
     return Step(
         _shown(environment, "locust", *arguments),
@@ -204,22 +204,9 @@ def locust(settings: Settings, seconds: int) -> Step:
 
 def _is_seeded(settings: Settings) -> bool:
     """Tell whether there is a baseline, be it of other parameters than today's settings."""
-    with connect(source_dsn(settings, start=False)) as conn:
+    with connect(source_dsn(settings)) as conn:
         state = seed_state(conn)
     return state is not None and bool(state.progress.get("complete"))
-
-
-def _is_free(host: str, port: int) -> bool:
-    try:
-        with socket.create_server((host, port)):
-            return True
-    except OSError:
-        return False
-
-
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def perform(steps: Sequence[Step], children: Children | None = None) -> int:

@@ -8,8 +8,8 @@ from typing import Final
 
 from loadgen.commands.numbers import number
 from loadgen.config.settings import load_settings
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.grant import Grant
-from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.tunnel import NGROK_API, ExposableServer, Tunnel, examine_server, tunnel
 
@@ -53,7 +53,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Keep a tunnel open until it is time, or until Ctrl-C; 0 once it is seen to be closed."""
-    with connect(source_dsn(load_settings(), start=False)) as conn:
+    with connect(source_dsn(load_settings())) as conn:
         server = examine_server(conn, args.tool)
     _wrapped(_WARNING)
     try:

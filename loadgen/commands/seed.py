@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from typing import Final
 
@@ -15,7 +16,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded import server
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed, seed_request
 from loadgen.terminal import own_words
@@ -59,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     overrides = {f"initial_{table}": getattr(args, table) for table in TABLES}
     settings = load_settings(overrides | {"seed": args.seed})
     request = seed_request(settings, _instant(args.end))
+    if settings.database_url is None:
+        server.start(Path.cwd(), pg_bin=settings.pg_bin)
     with connect(source_dsn(settings)) as conn, _progress(_console()) as report:
         result = seed(conn, request, report)
     if args.json:

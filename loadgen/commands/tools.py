@@ -14,7 +14,7 @@ from loadgen.commands.numbers import number, whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.control import ControlError, LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, SettingsError
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table, count
 from loadgen.tools.probe import recognise_landing, toml_entry
@@ -257,7 +257,7 @@ def _print_error(exc: PlaygroundError) -> int:
 def _probe(_: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
     """Print the entry of tools.toml that each tool's copy suggests."""
     with ExitStack() as stack:
-        source = PostgresReader(source_dsn(settings, start=False), is_source=True)
+        source = PostgresReader(source_dsn(settings), is_source=True)
         stack.callback(source.close)
         tables = published_tables(source)
         for position, tool in enumerate(tools):

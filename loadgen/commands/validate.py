@@ -14,7 +14,7 @@ from loadgen.config.settings import load_settings
 from loadgen.errors import RecordError
 from loadgen.record.reader import Run, find_run, load_run
 from loadgen.record.run import TableRows
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect, mask
 from loadgen.source.validate import LastRun, Validation, validate
 from loadgen.terminal import own_words
@@ -41,7 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Print the state of the source; 0 if all invariants hold, 1 if not."""
     settings = load_settings()
-    dsn = source_dsn(settings, start=False)
+    dsn = source_dsn(settings)
     with connect(dsn) as conn:
         found = validate(conn, _last_run(settings.reports_dir))
     if args.json:

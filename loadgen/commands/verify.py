@@ -19,7 +19,7 @@ from loadgen.errors import PlaygroundError, RecordError, SettingsError, printabl
 from loadgen.record.reader import find_run, load_run, read_deletes
 from loadgen.record.run import Run
 from loadgen.record.verify import KINDS, Finding, Kind, Verification
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect
 from loadgen.terminal import own_words, print_table
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             "there is no tool to verify: copy tools.example.toml to "
             f"{settings.tools_file} and name yours there"
         )
-    dsn = source_dsn(settings, start=False)
+    dsn = source_dsn(settings)
     record = _last_run(settings, dsn)
     outcomes = _outcomes(args, settings, tools, dsn, record)
     if record is not None:

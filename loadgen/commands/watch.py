@@ -8,7 +8,7 @@ from loadgen.commands.numbers import number
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SourceError
 from loadgen.source.embedded import server
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import require_playground
 from loadgen.tools.readers.marker_probe import MarkerProbe
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     embedded = server.status(Path.cwd()) if settings.database_url is None else None
     data_dir = embedded.data_dir if embedded else None
-    dsn = source_dsn(settings, start=False)
+    dsn = source_dsn(settings)
     probes = _probes(settings)
     if probes or args.markers:
         _check_playground(dsn, demanded=args.markers)

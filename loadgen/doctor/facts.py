@@ -1,7 +1,6 @@
 """Collects the facts that `loadgen doctor` checks. It only reads."""
 
 import shutil
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,9 +12,10 @@ from loadgen.costs.collect import expected, over_budget
 from loadgen.costs.lines import Unavailable
 from loadgen.doctor.checks import DoctorFacts
 from loadgen.errors import DestinationError, SourceError
+from loadgen.proxies import listen_error
 from loadgen.source.embedded import server
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.examine import examine
-from loadgen.source.locate import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import is_playground, seed_state, source_problems
 from loadgen.tools.tools_file import Tool
@@ -34,7 +34,7 @@ def collect_facts(
     problems: list[str] = []
     source = None
     try:
-        with connect(source_dsn(settings, start=False)) as conn:
+        with connect(source_dsn(settings)) as conn:
             problems += source_problems(conn)
             state = seed_state(conn) if is_playground(conn) else None
             if state is None or state.progress.get("complete") is not True:
@@ -108,15 +108,4 @@ def _free_bytes(settings: Settings) -> int | None:
 
 def _taken_ports(settings: Settings) -> tuple[str, ...]:
     named = {"METRICS_PORT": settings.metrics_port, "WATCH_PORT": settings.watch_port}
-    return tuple(n for n, port in named.items() if not _can_listen(settings.metrics_host, port))
-
-
-def _can_listen(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    return tuple(n for n, port in named.items() if listen_error(settings.metrics_host, port))

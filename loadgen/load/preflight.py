@@ -1,7 +1,6 @@
 """What has to be there before a load starts: a seeded source, the load's lock, free ports."""
 
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,9 @@ from psycopg import sql
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.load.lookup import claimed_by
-from loadgen.source import locate, postgres, schema
+from loadgen.proxies import listen_error
+from loadgen.source import postgres, schema
+from loadgen.source.embedded.server import source_dsn
 from loadgen.sql import statements
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import run_of_claim
@@ -33,9 +34,9 @@ def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
     """
     if settings.database_url is None:
         _loadgen("db", "up", stdout=subprocess.DEVNULL)
-        if may_seed and not _is_seeded(locate.source_dsn(settings, start=False)):
+        if may_seed and not _is_seeded(source_dsn(settings)):
             _loadgen("seed")
-    dsn = locate.source_dsn(settings, start=False)
+    dsn = source_dsn(settings)
     if not _is_seeded(dsn):
         raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
     _require_rights(dsn)
@@ -86,7 +87,7 @@ def _loadgen(*arguments: str, stdout: int | None = None) -> None:
 
 def require_page_port(host: str, port: int) -> None:
     """Refuse a taken port here: Locust would say so only after the database was started."""
-    if why := _taken(host, port):
+    if why := listen_error(host, port):
         raise SettingsError(
             f"Locust's page can't listen on {host or '*'}:{port} ({why}): choose a free port with "
             "--web-port, or LOCUST_WEB_PORT"
@@ -96,7 +97,7 @@ def require_page_port(host: str, port: int) -> None:
 def require_metrics_port(settings: Settings) -> None:
     """Refuse a taken METRICS_PORT before anything is started."""
     host, port = settings.metrics_host, settings.metrics_port
-    if why := _taken(host, port):
+    if why := listen_error(host, port):
         raise SettingsError(
             f"METRICS_PORT: the load's metrics can't listen on {host}:{port} ({why}): set "
             "METRICS_PORT to a free port, METRICS_HOST to an address of this machine"
@@ -109,17 +110,6 @@ def _answers(connection: psycopg.Connection) -> bool:
         connection.execute("SELECT")
         return True
     return False
-
-
-def _taken(host: str, port: int) -> str | None:
-    """Return why nobody can listen there; None where somebody can."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as exc:
-        return exc.strerror or str(exc)
-    return None
 
 
 class LoadLock:

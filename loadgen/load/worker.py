@@ -17,7 +17,7 @@ from loadgen.config.settings import Settings
 from loadgen.errors import PlaygroundError
 from loadgen.load.executor import Executor
 from loadgen.load.locust_patches import LoadWorkerRunner
-from loadgen.source import locate
+from loadgen.source.embedded.server import source_dsn
 from loadgen.workload.schedule.clock import until_next
 from loadgen.workload.schedule.mix import Mix
 from loadgen.workload.schedule.plan import Plan
@@ -87,7 +87,7 @@ class Worker:
                 self._say(event=[kind, details])
 
         try:
-            dsn = locate.source_dsn(self._settings, start=False)
+            dsn = source_dsn(self._settings)
             self._executor = Executor(
                 dsn,
                 plan,

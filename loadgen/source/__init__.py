@@ -1,1 +1,1 @@
-"""The source database: where it is, how it is started, what is in it."""
+"""The source database: its connections, schema, contents, observation and grants."""

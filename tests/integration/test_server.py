@@ -12,7 +12,7 @@ from loadgen.config.settings import load_settings
 from loadgen.errors import SourceError
 from loadgen.source.embedded import server
 from loadgen.source.embedded.home import home_of
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -112,7 +112,7 @@ def test_a_port_taken_at_the_last_moment_is_passed_over(
     project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where the port looked free, Postgres' own refusal leads to the next one."""
-    monkeypatch.setattr(server, "_is_free", lambda _: True)
+    monkeypatch.setattr(server, "listen_error", lambda *_: None)
     with socket.create_server(("127.0.0.1", free_port)):
         assert server.start(project, port=free_port).port > free_port
 
@@ -121,7 +121,7 @@ def test_no_free_port_is_said(
     project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no port is free the range that was tried is named."""
-    monkeypatch.setattr(server, "_is_free", lambda _: False)
+    monkeypatch.setattr(server, "listen_error", lambda *_: "in use")
     with pytest.raises(SourceError, match=f"no port from {free_port} to"):
         server.start(project, port=free_port)
 
@@ -250,17 +250,14 @@ def test_source_dsn_prefers_database_url(project: Path) -> None:
     assert server.status(project) is None
 
 
-def test_source_dsn_starts_the_embedded_server(
+def test_source_dsn_is_that_of_the_running_embedded_server(
     project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without DATABASE_URL it is started, unless that was not asked for."""
-    monkeypatch.setattr(server, "PREFERRED_PORT", free_port)
+    """Without DATABASE_URL and without a server, the error says how to start it."""
     monkeypatch.chdir(project)
     monkeypatch.delenv("DATABASE_URL", raising=False)
     settings = load_settings()
     with pytest.raises(SourceError, match="loadgen db up"):
-        source_dsn(settings, start=False)
-    started = source_dsn(settings)
-    assert f":{free_port}/" in started
-    assert source_dsn(settings, start=False) == started
-    assert scalar(started, "SELECT 1") == 1
+        source_dsn(settings)
+    started = server.start(project, port=free_port).dsn
+    assert source_dsn(settings) == started

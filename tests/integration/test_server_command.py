@@ -86,7 +86,7 @@ def test_reset_asks_first(
     assert run_db("reset") == 0
     assert server.status(project) is None
     assert run_db("reset", "--yes") == 0
-    assert "begins anew" in capsys.readouterr().out
+    assert "starts with an empty one" in capsys.readouterr().out
 
 
 def test_reset_takes_the_end_of_input_for_no(run_db: Db, monkeypatch: pytest.MonkeyPatch) -> None:

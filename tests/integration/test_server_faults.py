@@ -16,6 +16,7 @@ import pytest
 
 from loadgen.errors import SourceError
 from loadgen.source.embedded import binaries, postmaster, server
+from loadgen.source.embedded.account import server_account
 from loadgen.source.embedded.home import home_of
 from loadgen.source.postgres import connect
 
@@ -116,13 +117,19 @@ def is_locked(project: Path) -> bool:
 
 
 def test_a_pid_given_out_again_does_not_stop_a_start(project: Path, free_port: int) -> None:
-    """After a reboot the pid in postmaster.pid may be a stranger's, who is left alone."""
+    """After a reboot the pid in postmaster.pid may be another process' of the same account.
+
+    Postgres itself refuses to start then; it ignores the pid only if it may not signal the process.
+    """
     info = server.start(project, port=free_port)
     os.kill(info.pid, signal.SIGKILL)
     wait_until(lambda: server.status(project) is None, "the end of the server")
     pid_file = info.data_dir / "postmaster.pid"
     lines = pid_file.read_text().split("\n")
-    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as stranger:
+    account = server_account()
+    with subprocess.Popen(
+        ["/bin/cat"], stdin=subprocess.PIPE, **account.child_options()
+    ) as stranger:
         pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]))
         assert answers(server.start(project, port=free_port).dsn)
         assert server.stop(project)

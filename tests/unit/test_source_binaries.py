@@ -9,11 +9,11 @@ import pytest
 
 from loadgen.errors import SourceError
 from loadgen.source.embedded import binaries
-from loadgen.source.embedded.account import Account
+from loadgen.source.embedded.account import SystemAccount
 from loadgen.source.embedded.binaries import find_binaries
 
-OURSELVES = Account("me", os.geteuid(), os.getegid(), switch=False)
-ROOT = Account("nobody", os.geteuid(), os.getegid(), switch=True)
+OURSELVES = SystemAccount("me", os.geteuid(), os.getegid(), switch=False)
+ROOT = SystemAccount("nobody", os.geteuid(), os.getegid(), switch=True)
 
 
 def programs(folder: Path, version: str, mode: int = 0o755) -> Path:
@@ -80,12 +80,12 @@ def private_installation(tmp_path: Path) -> Path:
     return folder
 
 
-def as_nobody(copies: Path) -> Account:
+def as_nobody(copies: Path) -> SystemAccount:
     """Let `nobody` into the temporary folder, but not into what is private there."""
     for folder in (copies, *copies.parents):
         if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o111)
-    return Account("nobody", 65534, 65534, switch=True)
+    return SystemAccount("nobody", 65534, 65534, switch=True)
 
 
 def test_root_runs_a_readable_copy(private_installation: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_copy_that_does_not_run_is_refused(private_installation: Path, tmp_pat
     """If not even the copy can be run, that is said rather than tried again and again."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(SourceError, match="can't be run by 'nobody'"):
+    with pytest.raises(SourceError, match="user 'nobody' can't run the copy"):
         find_binaries(private_installation, as_nobody(tmp_path), closed)
 
 

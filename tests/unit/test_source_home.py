@@ -9,14 +9,14 @@ import pytest
 
 from loadgen.errors import SourceError
 from loadgen.source.embedded import home
-from loadgen.source.embedded.account import Account, server_account
+from loadgen.source.embedded.account import SystemAccount, server_account
 from loadgen.source.embedded.home import Home, belongs, former_home, home_of, locked, make_home
 
 
 @pytest.fixture
 def as_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let homes be made as for root, in a system folder of the test's own."""
-    ourselves = Account("me", os.geteuid(), os.getegid(), switch=True)
+    ourselves = SystemAccount("me", os.geteuid(), os.getegid(), switch=True)
     monkeypatch.setattr(home, "server_account", lambda: ourselves)
     monkeypatch.setattr(home, "SYSTEM_FOLDER", tmp_path / "system")
 
@@ -39,7 +39,7 @@ def test_ordinary_user_lives_in_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is below .loadgen, closed to others, and belongs by being there."""
-    ourselves = Account("me", os.geteuid(), os.getegid(), switch=False)
+    ourselves = SystemAccount("me", os.geteuid(), os.getegid(), switch=False)
     monkeypatch.setattr(home, "server_account", lambda: ourselves)
     found = settled(tmp_path / "p")
     assert found.folder == tmp_path / "p" / ".loadgen" / "postgres"
@@ -122,7 +122,9 @@ def test_a_spoilt_pointer_claims_nothing(tmp_path: Path, text: str) -> None:
 
 def test_a_lost_password_is_said(tmp_path: Path) -> None:
     """Data whose password is gone is of no use: the way out is named, nothing is overwritten."""
-    found = Home(tmp_path, tmp_path / "h", Account("me", os.geteuid(), os.getegid(), switch=False))
+    found = Home(
+        tmp_path, tmp_path / "h", SystemAccount("me", os.geteuid(), os.getegid(), switch=False)
+    )
     found.data.mkdir(parents=True)
     with pytest.raises(SourceError, match="loadgen db reset"):
         make_home(found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.source.embedded import postmaster
-from loadgen.source.embedded.postmaster import Postmaster, halt, last_words, running
+from loadgen.source.embedded.postmaster import Postmaster, failure_cause, halt, running
 
 
 def pid_file(data: Path, pid: int, status: str = "ready   ") -> None:
@@ -129,9 +129,9 @@ def test_ending_what_has_ended_is_no_error(tmp_path: Path) -> None:
         ("FATAL:  b\nDETAIL:  why\n\tmore\nLOG:  c\n", "FATAL:  b DETAIL:  why more"),
         ("initdb: error: no\ninitdb: hint: do\n", "initdb: error: no initdb: hint: do"),
         ("only this\n\n", "only this"),
-        ("", "it said nothing"),
+        ("", "its log is empty"),
     ],
 )
-def test_last_words_are_the_telling_ones(said: str, told: str) -> None:
+def test_the_cause_is_shown_not_the_last_line(said: str, told: str) -> None:
     """Of a log the line that says why is shown, not the one that comes last."""
-    assert last_words(said) == told
+    assert failure_cause(said) == told

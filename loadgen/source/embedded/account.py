@@ -1,4 +1,4 @@
-"""Under whose account the embedded server runs: Postgres refuses to run as root.
+"""The account that the embedded server runs under, since Postgres refuses to run as root.
 
 An ordinary user runs it as itself; root runs it as `nobody`, an account that every passwd has.
 """
@@ -13,12 +13,12 @@ from typing import Final, TypedDict
 
 from loadgen.errors import SourceError
 
-# Nothing of the caller's: no PG* variable, no locale, no library path can change what runs.
+# Without the caller's environment: no PG* variable, locale or library path changes what runs.
 _ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "LANG": "C"}
 
 
 class ChildOptions(TypedDict, total=False):
-    """What subprocess needs to know to start a child under an account."""
+    """The arguments that make subprocess start a child under an account."""
 
     user: int
     group: int
@@ -28,8 +28,8 @@ class ChildOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Whom the server's processes and data belong to; `switch` where that is somebody else."""
+class SystemAccount:
+    """The owner of the server's processes and data; `switch` if that is not the current user."""
 
     name: str
     uid: int
@@ -66,10 +66,10 @@ class Account:
         )
 
 
-def server_account(user: str = "nobody") -> Account:
-    """Return the account for servers that we start; `user` is taken only by root."""
+def server_account(user: str = "nobody") -> SystemAccount:
+    """Return the account for servers that we start; `user` applies only to root."""
     if os.geteuid() != 0:
-        return Account(str(os.geteuid()), os.geteuid(), os.getegid(), switch=False)
+        return SystemAccount(str(os.geteuid()), os.geteuid(), os.getegid(), switch=False)
     try:
         entry = pwd.getpwnam(user)
     except KeyError as exc:
@@ -77,4 +77,4 @@ def server_account(user: str = "nobody") -> Account:
             f"root can't run Postgres, and there is no user {user!r} to run it as: "
             "run as an ordinary user, or set DATABASE_URL"
         ) from exc
-    return Account(user, entry.pw_uid, entry.pw_gid, switch=True)
+    return SystemAccount(user, entry.pw_uid, entry.pw_gid, switch=True)

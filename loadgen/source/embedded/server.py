@@ -1,12 +1,11 @@
-"""The embedded server of a project: start, stop, status, reset.
+"""The embedded server of a project: start, stop, status, reset; and the source's address.
 
-Each is safe to repeat and to run twice at once; a caller that dies half-way leaves nothing that
-the next call does not put right. The server itself outlives its callers until `stop`.
+Each may be repeated and run concurrently; the next call repairs what a killed caller left. The
+server outlives its callers until `stop`.
 """
 
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,9 @@ from typing import Final
 
 from psycopg import sql
 
+from loadgen.config.settings import Settings
 from loadgen.errors import SourceError
+from loadgen.proxies import listen_error
 from loadgen.source.embedded import postmaster
 from loadgen.source.embedded.binaries import Binaries, find_binaries
 from loadgen.source.embedded.home import (
@@ -37,8 +38,8 @@ USER: Final = EMBEDDED["user"]
 DATABASE: Final = "playground"
 
 _PORTS_TRIED: Final = 200
-# Written once, when the data folder is made: ALTER SYSTEM and postgresql.conf may change them.
-# Durable as a production server is, since what is measured is real WAL.
+# Written once, when the data folder is made, so ALTER SYSTEM and postgresql.conf may change them.
+# As durable as a production server, since its WAL is measured.
 _SETTINGS: Final = {
     "wal_level": "logical",
     "max_replication_slots": "20",
@@ -51,14 +52,14 @@ _SETTINGS: Final = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
 }
-# New in the minor releases of 2026: plugins outside this list are refused to replication users.
+# New in the minor releases of 2026: replication users may use only the plugins in this list.
 _PLUGIN_SETTING: Final = "output_plugin_libraries"
 _PLUGINS: Final = "pgoutput, test_decoding, wal2json, decoderbufs"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """A running embedded server; `version` is the major one, as its data folder has it."""
+    """A running embedded server; `version` is the major one, from its data folder."""
 
     dsn: str = field(repr=False)
     data_dir: Path
@@ -75,11 +76,10 @@ def start(
     port: int | None = None,
     options: Mapping[str, str] | None = None,
 ) -> ServerInfo:
-    """Start the server of `project`, made first if need be, and return it; a running one as it is.
+    """Start the server of `project`, which is made on the first start, unless it runs; return it.
 
-    A server that ran before keeps its port if that is free; else it takes the first free one from
-    `port` on, which is 5432 where not given.
-    `options` are settings for this start only. Raises SourceError where it can't be started.
+    A server keeps its last port if that is free, else it takes the first free one from `port`
+    (default: 5432) on. `options` are settings for this start only. Raises SourceError.
     """
     home = home_of(project)
     with _plain_os_errors("starting Postgres"), locked(home) as lock:
@@ -123,8 +123,25 @@ def reset(project: Path) -> None:
         home.pointer.unlink(missing_ok=True)
 
 
+def source_dsn(settings: Settings, project: Path | None = None) -> str:
+    """Return the source's address: DATABASE_URL, else that of the running embedded server.
+
+    `project` is the folder that the server belongs to, by default the current one.
+    """
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    project = project or Path.cwd()
+    running = status(project)
+    if running is None:
+        raise SourceError(
+            f"no embedded Postgres runs for {project}: start it with `loadgen db up`, or set "
+            "DATABASE_URL"
+        )
+    return running.dsn
+
+
 def _settle_in(home: Home) -> None:
-    """Make the home ready, moved after a project that moved, emptied of a project that is gone."""
+    """Make the home; move that of a moved project here, and remove that of a former project."""
     former = former_home(home)
     if former:
         _halt(former)
@@ -150,14 +167,14 @@ def _require_same_major(home: Home, binaries: Binaries) -> None:
         raise SourceError(
             f"{home.data} was made by Postgres {made_by or '(unknown)'}, the programs in "
             f"{binaries.folder} are Postgres {binaries.version}: set PG_BIN to a Postgres "
-            f"{made_by or 'that made it'}, or begin anew with `loadgen db reset`"
+            f"{made_by or 'that made it'}, or start over with `loadgen db reset`"
         )
 
 
 def _initialise(home: Home, binaries: Binaries, lock: int) -> None:
-    """Run initdb under another name: the data folder appears whole or not at all.
+    """Run initdb in a temporary folder, so that the data folder appears completely or not at all.
 
-    initdb holds the lock too, so that the next caller waits for one whose caller was killed.
+    initdb inherits the lock: if its caller is killed, the next caller waits for initdb.
     """
     for leftover in home.folder.glob("data.new-*"):
         shutil.rmtree(leftover)
@@ -180,7 +197,7 @@ def _initialise(home: Home, binaries: Binaries, lock: int) -> None:
     finally:
         password.unlink()
     if made.returncode != 0:
-        raise SourceError(f"initdb failed: {postmaster.last_words(made.stderr)}")
+        raise SourceError(f"initdb failed: {postmaster.failure_cause(made.stderr)}")
     _write_settings(home, binaries, fresh)
     fresh.rename(home.data)
 
@@ -194,39 +211,25 @@ def _write_settings(home: Home, binaries: Binaries, data: Path) -> None:
 
 
 def _launch(home: Home, binaries: Binaries, port: int, options: Mapping[str, str]) -> Postmaster:
-    # TCP on the loopback only: a socket's path could be longer than the 107 bytes it may have.
+    # Loopback TCP only: the path of a Unix socket could exceed its limit of 107 bytes.
     fixed = {"listen_addresses": HOST, "unix_socket_directories": ""}
     if home.log.exists():
         home.log.replace(home.log.with_suffix(".log.1"))
-    last = home.folder / "port"
-    preferred = [int(last.read_text(encoding="utf-8"))] if last.exists() else []
+    last_port = home.folder / "port"
+    preferred = [int(last_port.read_text(encoding="utf-8"))] if last_port.exists() else []
     for candidate in (*preferred, *range(port, port + _PORTS_TRIED)):
-        if not _is_free(candidate):
+        if listen_error(HOST, candidate):
             continue
         chosen = {**options, **fixed, "port": str(candidate)}
         flags = [flag for name, value in chosen.items() for flag in ("-c", f"{name}={value}")]
         program = binaries.folder / "postgres"
         server = postmaster.launch(program, home.data, home.log, home.account, flags)
         if server:
-            write_private(last, str(server.port))
+            write_private(last_port, str(server.port))
             return server
     raise SourceError(
         f"no port from {port} to {port + _PORTS_TRIED - 1} on {HOST} is free for Postgres: free one"
     )
-
-
-def _is_free(port: int) -> bool:
-    """Return whether nobody listens on the port: neither on loopback nor on all addresses."""
-    with socket.socket() as probe:
-        # As Postgres does: connections of a server just stopped don't count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) != 0
 
 
 def _make_database(home: Home, info: ServerInfo) -> None:
@@ -261,11 +264,11 @@ def _major(home: Home) -> str:
 
 @contextmanager
 def _plain_os_errors(doing: str) -> Iterator[None]:
-    """Turn what the operating system refuses into a SourceError that names the file."""
+    """Turn errors of the operating system into a SourceError that names the file."""
     try:
         yield
     except OSError as exc:
         where = f" ({exc.filename})" if exc.filename else ""
         raise SourceError(
-            f"{doing}: {exc.strerror or exc}{where}: put that right, or set DATABASE_URL"
+            f"{doing}: {exc.strerror or exc}{where}: correct that, or set DATABASE_URL"
         ) from exc

@@ -17,7 +17,7 @@ from typing import Final
 from loadgen.config.settings import load_settings
 from loadgen.errors import DestinationError, PlaygroundError, install_hint, one_line
 from loadgen.record.files import PRIVATE_UMASK
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.steady_clock import SteadyClock
 from loadgen.tools.runners import background
 from loadgen.tools.runners.syncs import (
@@ -85,7 +85,7 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
         rows: dict[str, int] = {}
         problem = None
         try:
-            rows = sync(tool, source_dsn(load_settings(), start=False))
+            rows = sync(tool, source_dsn(load_settings()))
         except PlaygroundError as exc:
             problem = str(exc)
         except Exception as exc:  # noqa: BLE001 - dlt's errors have no base, the next may succeed

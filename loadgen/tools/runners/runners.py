@@ -4,7 +4,7 @@ from typing import Final
 
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError
-from loadgen.source.locate import source_dsn
+from loadgen.source.embedded.server import source_dsn
 from loadgen.tools.runners import dlt_runner, replication
 from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.tools_file import Tool
@@ -17,7 +17,7 @@ _ELSEWHERE: Final = (
 
 def start(tool: Tool, settings: Settings) -> None:
     """Start the tool. Raises PlaygroundError."""
-    source = source_dsn(settings, start=False)
+    source = source_dsn(settings)
     if require_runner(tool) == "replication":
         replication.start(tool, source, settings.pg_bin)
     else:
@@ -41,7 +41,7 @@ def status(tool: Tool) -> ToolStatus:
 def remove(tool: Tool, settings: Settings) -> None:
     """Remove the tool's copy and state, at the source too. Raises PlaygroundError."""
     if require_runner(tool) == "replication":
-        replication.remove(tool, source_dsn(settings, start=False))
+        replication.remove(tool, source_dsn(settings))
     else:
         dlt_runner.remove(tool)
 
