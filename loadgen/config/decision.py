@@ -1,8 +1,8 @@
-"""decision.toml: what a tool is judged by; weights, points and limits, read and applied.
+"""decision.toml: the weights, points and limits that tools are judged by, read and applied.
 
-A criterion gives 0 to 10 points. Measured ones get them from their figure, in a straight line
-between two values; people's ones from a cell that begins with `7/10`. The score is the sum of
-weight x points. What is not measured has no points, and is never taken for 0. Judging is pure.
+A criterion gives 0 to 10 points: measured ones in a straight line between two values, people's ones
+from a cell that begins with `7/10`. The score is the sum of weight x points. A criterion that was
+not measured has no points, which is not the same as 0.
 """
 
 import re
@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Final, Literal
 
-from loadgen.config.settings import Settings
-from loadgen.config.toml_file import read_named
+from loadgen.config.settings import Settings, read_toml_setting
 from loadgen.errors import SettingsError, meant
 
 MOST_POINTS: Final = 10
-# The criteria by their names in the file, and the measured figure behind each; people's have none.
+# The criteria by their names in the file, with the measured figure of each; people's have none.
 CRITERIA: Final[Mapping[str, str | None]] = {
     "set_up_time": None,
     "ux": None,
@@ -33,14 +32,14 @@ _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "no_points": FIGURES,
     "no_go": FIGURES,
 }
-_POINTS_SAID: Final = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*10(?![\d.])")
+_POINTS: Final = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*10(?![\d.])")
 
 Answer = Literal["go", "no-go", "open"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the file says; empty where nobody wrote one."""
+    """The content of decision.toml; empty if there is no such file."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     ten_points: Mapping[str, float] = field(default_factory=dict)
@@ -50,7 +49,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One criterion's part of a score; points None where they are not known."""
+    """One criterion's part of a score; `points` is None if unknown."""
 
     criterion: str
     weight: float
@@ -64,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The parts, and what they sum up to: of `most`, which counts only those that are known."""
+    """A score and its parts; `total` and `most` count only the parts with known points."""
 
     parts: tuple[Part, ...]
 
@@ -75,7 +74,7 @@ class Score:
 
     @property
     def most(self) -> float:
-        """What it would be with full points."""
+        """The score with full points."""
         return sum(MOST_POINTS * part.weight for part in self.parts if part.points is not None)
 
     @property
@@ -86,7 +85,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One limit: what was measured, and whether it is over; None is not measured."""
+    """A limit and the measured figure, which is None if it was not measured."""
 
     figure: str
     limit: float
@@ -94,21 +93,21 @@ class Held:
 
     @property
     def over(self) -> bool | None:
-        """Whether it is above the limit; None where nothing tells."""
+        """Whether the figure is above the limit; None if it is unknown."""
         return None if self.measured is None else self.measured > self.limit
 
 
 def load(settings: Settings) -> Rules:
-    """Return what DECISION_FILE says; empty rules where nobody wrote the file.
+    """Return the rules in DECISION_FILE; empty ones if the file does not exist.
 
-    Raises SettingsError: for a file that was named and is not there, and for each thing in it that
-    is not understood.
+    Raises SettingsError if a file that was named explicitly does not exist, and with a line for
+    each error in the file.
     """
-    raw = read_named(settings, "decision_file")
+    raw = read_toml_setting(settings, "decision_file")
     if raw is None:
         return Rules()
-    if bad := list(_wrong(raw)):
-        raise SettingsError("\n".join(f"{settings.decision_file}: {text}" for text in bad))
+    if errors := list(_errors(raw)):
+        raise SettingsError("\n".join(f"{settings.decision_file}: {text}" for text in errors))
     return Rules(
         **{name: {key: float(v) for key, v in raw.get(name, {}).items()} for name in _TABLES}
     )
@@ -117,9 +116,9 @@ def load(settings: Settings) -> Rules:
 def score(
     rules: Rules, figures: Mapping[str, float | None], cells: Mapping[str, str]
 ) -> Score | None:
-    """Return a tool's score from its figures and people's cells; None where nothing has a weight.
+    """Return a tool's score from its figures and people's cells; None if no criterion has a weight.
 
-    `figures` are by the names of FIGURES, `cells` by people's criteria.
+    The keys of `figures` are FIGURES, those of `cells` people's criteria.
     """
     parts = tuple(
         Part(name, rules.weights[name], _points(rules, name, figures, cells))
@@ -130,23 +129,23 @@ def score(
 
 
 def limits(rules: Rules, figures: Mapping[str, float | None]) -> tuple[Held, ...]:
-    """Return each limit beside the tool's figure."""
+    """Compare a tool's figures with each limit."""
     return tuple(
         Held(name, rules.no_go[name], figures.get(name)) for name in FIGURES if name in rules.no_go
     )
 
 
-def answer(found: tuple[Held, ...]) -> Answer:
-    """Return no-go where a limit is exceeded, open where one could not be judged."""
-    if any(held.over for held in found):
+def answer(checks: tuple[Held, ...]) -> Answer:
+    """Return no-go if a limit is exceeded, open if one could not be checked."""
+    if any(check.over for check in checks):
         return "no-go"
-    return "go" if found and all(held.over is False for held in found) else "open"
+    return "go" if checks and all(check.over is False for check in checks) else "open"
 
 
 def points_said(cell: str) -> float | None:
-    """Return the points that a cell begins with, as in `7/10: a wizard`; None where it does not."""
-    found = _POINTS_SAID.match(cell.strip())
-    if found is None or (points := float(found[1])) > MOST_POINTS:
+    """Return the points at the beginning of a cell such as `7/10: a wizard`; None without any."""
+    match = _POINTS.match(cell.strip())
+    if match is None or (points := float(match[1])) > MOST_POINTS:
         return None
     return points
 
@@ -162,51 +161,46 @@ def _points(
         return None
     best, worst = rules.ten_points[figure], rules.no_points[figure]
     share = (worst - measured) / (worst - best)
-    return round(MOST_POINTS * min(1.0, max(0.0, share)), 1)  # so that the sum shown adds up
+    return round(MOST_POINTS * min(1.0, max(0.0, share)), 1)  # so that the displayed sum adds up
 
 
-def _wrong(raw: Mapping[str, object]) -> Iterator[str]:
-    """Yield what is wrong with the file, a line each."""
-    bad = False
-    for table, inner in raw.items():
-        for text in _wrong_table(table, inner):
-            bad = True
-            yield text
-    if not bad:
-        yield from _wrong_pairs(raw)
+def _errors(raw: Mapping[str, object]) -> Iterator[str]:
+    """Yield a line for each error in the file."""
+    errors = [text for table, inner in raw.items() for text in _table_errors(table, inner)]
+    yield from errors or _missing_points(raw)
 
 
-def _wrong_table(table: str, inner: object) -> Iterator[str]:
+def _table_errors(table: str, inner: object) -> Iterator[str]:
     known = _TABLES.get(table)
     if known is None:
-        yield f"[{table}] is no part of it: {meant(table, tuple(_TABLES))}"
+        yield f"[{table}] is not a table of this file: {meant(table, tuple(_TABLES))}"
     elif not isinstance(inner, dict):
-        yield f"{table} has to be a table, [{table}]"
+        yield f"{table} must be a table, [{table}]"
     else:
-        for name, value in inner.items():
+        for name, number in inner.items():
             if name not in known:
-                yield f"{name} of [{table}] is not known: {meant(name, known)}"
-            elif isinstance(value, bool) or not isinstance(value, int | float) or not _fits(value):
-                yield f"{name} of [{table}] is {value!r}: it must be a number, 0 or more"
+                yield f"{name} of [{table}] is unknown: {meant(name, known)}"
+            elif (
+                isinstance(number, bool)
+                or not isinstance(number, int | float)
+                or not (isfinite(number) and number >= 0)
+            ):
+                yield f"{name} of [{table}] is {number!r}: it must be a number, 0 or more"
 
 
-def _wrong_pairs(raw: Mapping[str, object]) -> Iterator[str]:
-    """Yield what is missing for the points of a criterion that has a weight."""
+def _missing_points(raw: Mapping[str, object]) -> Iterator[str]:
+    """Yield a line for each figure whose points can't be computed although it has a weight."""
     weights, best, worst = (_table(raw, name) for name in ("weights", "ten_points", "no_points"))
     for criterion, figure in CRITERIA.items():
         if figure is None:
             continue
         if figure in best and figure in worst and best[figure] >= worst[figure]:
-            yield f"{figure}: [ten_points] has to be below [no_points]"
-        for table, values in (("ten_points", best), ("no_points", worst)):
-            if weights.get(criterion) and figure not in values:
+            yield f"{figure}: [ten_points] must be below [no_points]"
+        for table, figures in (("ten_points", best), ("no_points", worst)):
+            if weights.get(criterion) and figure not in figures:
                 yield f"{criterion} has a weight, so [{table}] needs {figure}"
 
 
 def _table(raw: Mapping[str, object], name: str) -> Mapping[str, float]:
-    found = raw.get(name, {})
-    return found if isinstance(found, dict) else {}
-
-
-def _fits(value: float) -> bool:
-    return isfinite(value) and value >= 0
+    table = raw.get(name, {})
+    return table if isinstance(table, dict) else {}

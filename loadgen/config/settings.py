@@ -1,15 +1,17 @@
-"""Every setting, read in this one place: command line, then environment, then .env, then defaults.
+"""Every setting, in this order: command line, environment, .env, defaults.
 
-Everything else is handed a frozen `Settings` value and reads no environment of its own. A bad value
-is refused in one line: the setting's name, the value, where it came from and what is allowed.
+Other modules receive a frozen `Settings` value and don't read the environment. An invalid value is
+refused in one line with the setting's name, the value, its origin and the allowed values.
 """
 
 import os
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote, urlencode
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -25,9 +27,10 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from loadgen.errors import SettingsError
+from loadgen.untrusted import read_toml
 
 DEFAULT_USERS: Final = 8  # connections of a load
-# Each has a rate of its own too, `…_per_hour`, in force with --hard-cases only.
+# Each has a rate, `…_per_hour`, which counts only with --hard-cases.
 HARD_CASES: Final = (
     "hard_deletes", "late_commits", "key_changes", "key_reuses", "wide_updates", "odd_numbers",
     "odd_times", "odd_documents", "odd_texts", "added_columns",
@@ -43,9 +46,12 @@ _SECRETS: Final = (
     "snowflake_private_key_path",
 )
 _LOGIN: Final = re.compile(r"(?<=://)\S*@")  # to the last @: a password may hold one
+_WEB_ADDRESS: Final = re.compile(r"https?://[^\s/]")
+_ADDRESS_CHARACTERS: Final = ":/?#@!$&*+,;=%[]~"  # without ), which ends a Markdown link
+_DASHBOARD_MARGIN: Final = timedelta(seconds=30)  # on both sides of a run
 
 Origin = Literal["command line", "environment", ".env", "default"]
-# No load, machine or wait is larger; what is, was mistyped.
+# Every real load, machine and wait is below these limits; a larger value is a typing error.
 _MOST_PER_HOUR: Final = 3_600_000_000  # a million a second
 _MOST_ROWS: Final = 100_000_000_000
 _MOST_BYTES: Final = 10**18
@@ -55,7 +61,7 @@ _MOST_DOLLARS: Final = 1_000_000_000
 
 
 def _below_the_cap(rate: float, info: ValidationInfo) -> float:
-    cap = info.data.get("max_rate_per_hour", rate)  # missing if it is bad itself
+    cap = info.data.get("max_rate_per_hour", rate)  # missing if it is invalid itself
     if rate > cap:
         raise ValueError(f"at most MAX_RATE_PER_HOUR, which is {cap:.15g}")
     return rate
@@ -73,8 +79,8 @@ Seconds = Annotated[float, Field(gt=0, le=_DAY_SECONDS, allow_inf_nan=False)]
 CaseRate = Annotated[float, Field(ge=0, le=36_000, allow_inf_nan=False)]
 
 
-def _case(what: str, per_hour: float = 60) -> Any:
-    return Field(per_hour, description=f"hard case: {what}")
+def _case(description: str, per_hour: float = 60) -> Any:
+    return Field(per_hour, description=f"hard case: {description}")
 
 
 class Settings(BaseSettings):
@@ -89,132 +95,134 @@ class Settings(BaseSettings):
     )
 
     database_url: SecretStr | None = Field(
-        None, description="the source; without it an embedded Postgres is used"
+        None, description="the source database; without it an embedded Postgres is used"
     )
     pg_bin: Path | None = Field(
-        None, description="folder of initdb and postgres (14 to 18) for the embedded server"
+        None, description="folder with initdb and postgres (14 to 18) for the embedded server"
     )
     initial_users: Annotated[int, Field(ge=1, le=_MOST_ROWS)] = Field(
-        1000, description="users of the baseline"
+        1000, description="number of users in the baseline"
     )
-    initial_orders: Rows = Field(5000, description="orders of the baseline")
-    initial_events: Rows = Field(20000, description="events of the baseline")
-    # Before the rates, which are checked against it.
+    initial_orders: Rows = Field(5000, description="number of orders in the baseline")
+    initial_events: Rows = Field(20000, description="number of events in the baseline")
+    # Must precede the rates, which are compared with it.
     max_rate_per_hour: Annotated[float, Field(gt=0, le=_MOST_PER_HOUR, allow_inf_nan=False)] = (
-        Field(36_000_000, description="safety cap: no rate may be above it")
+        Field(36_000_000, description="safety cap: the highest rate that is allowed")
     )
-    orders_per_hour: Rate = Field(50, description="arrival rate of new orders")
-    events_per_hour: Rate = Field(200, description="arrival rate of new events")
-    status_updates_per_hour: Rate = Field(40, description="arrival rate of order status updates")
-    soft_deletes_per_hour: Rate = Field(1, description="arrival rate of users' soft deletes")
-    test_duration_hours: Hours = Field(48, description="run time where no `--run-time` is given")
+    orders_per_hour: Rate = Field(50, description="rate of new orders")
+    events_per_hour: Rate = Field(200, description="rate of new events")
+    status_updates_per_hour: Rate = Field(40, description="rate of order status updates")
+    soft_deletes_per_hour: Rate = Field(1, description="rate of users' soft deletes")
+    test_duration_hours: Hours = Field(48, description="run time if `--run-time` is not given")
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
-        1, description="seed of baseline and schedule: same seed, same data"
+        1, description="seed of the baseline and the schedule: the same seed makes the same data"
     )
     arrivals: Literal["jitter", "poisson", "even"] = Field(
         "jitter",
-        description="arrivals at random in their slots, as a Poisson process, or evenly",
+        description="arrivals at random in equal slots, as a Poisson process, or evenly",
     )
     profile: Literal["steady", "diurnal", "burst", "ramp"] = Field(
         "steady", description="how the rates rise and fall over the run"
     )
     lateness_limit_seconds: Seconds = Field(
-        1, description="seconds after which an arrival that nobody took is skipped"
+        1, description="seconds after which an arrival that is still waiting is skipped"
     )
     marker_interval_seconds: Seconds = Field(
         60, description="seconds between two freshness markers"
     )
     event_bytes: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
-        300, description="about how many bytes an event's properties are"
+        300, description="approximate size of an event's properties in bytes"
     )
-    hot_users: Users | None = Field(
-        None, description="how many users the load is about; where not set, all of them"
-    )
+    hot_users: Users | None = Field(None, description="number of active users (default: all)")
     pipeline_depth: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="writes under way at once on one connection, each its own commit"
+        1, description="writes in flight on one connection, each with its own commit"
     )
-    hard_deletes_per_hour: CaseRate = _case("rows deleted without a trace")
+    hard_deletes_per_hour: CaseRate = _case("deleted rows")
     late_commits_per_hour: CaseRate = _case("rows committed long after their updated_at")
     key_changes_per_hour: CaseRate = _case("rows that get another primary key")
-    key_reuses_per_hour: CaseRate = _case("rows deleted, and inserted anew under the same key")
-    wide_updates_per_hour: CaseRate = _case("updates that leave a wide (TOASTed) value as it is")
+    key_reuses_per_hour: CaseRate = _case("rows deleted and inserted again under the same key")
+    wide_updates_per_hour: CaseRate = _case("updates that do not change a wide (TOASTed) value")
     odd_numbers_per_hour: CaseRate = _case("numbers at full precision")
-    odd_times_per_hour: CaseRate = _case("times at six digits and far from the epoch")
-    odd_documents_per_hour: CaseRate = _case("JSON with odd keys, big numbers and unicode")
+    odd_times_per_hour: CaseRate = _case("times with microseconds and far from the epoch")
+    odd_documents_per_hour: CaseRate = _case("JSON with odd keys, big numbers and Unicode")
     odd_texts_per_hour: CaseRate = _case("texts such as '', 'NULL', quotes, control characters")
-    added_columns_per_hour: CaseRate = _case("ADD COLUMN, once a database", 0)
+    added_columns_per_hour: CaseRate = _case("ADD COLUMN, once per database", 0)
     hard_case_seconds: Seconds = Field(
-        15, description="how long a late commit is held, and a row lives before its hard case"
+        15, description="how long a late commit waits, and a row exists before its hard case"
     )
     metrics_host: str = Field("127.0.0.1", description="address of the metrics ports")
     loadgen_web_token: SecretStr | None = Field(
         None,
-        description="password of Locust's page and of the control API; needed if other machines "
+        description="password of Locust's page and of the control API; required if other machines "
         "can reach them",
     )
     loadgen_worker_token: SecretStr | None = Field(
         None,
-        description="what workers on other hosts prove to their master; the same text for all",
+        description="secret that workers on other hosts share with their master",
     )
     loadgen_allowed_hosts: str | None = Field(
         None,
-        description="names, separated by commas, that this machine's ports are reached by, beside "
-        "localhost and its IP addresses",
+        description="names, separated by commas, under which other machines reach these ports, in "
+        "addition to localhost and IP addresses",
     )
-    metrics_port: Port = Field(9646, description="port of the load's metrics and control door")
+    metrics_port: Port = Field(9646, description="port of the load's metrics and control API")
     load_url: str | None = Field(
         None,
-        description="address of a load elsewhere, such as http://host:9646; where not set, "
-        "METRICS_PORT here",
+        description="address of a load on another machine, such as http://host:9646 (default: "
+        "METRICS_PORT here)",
     )
     watch_port: Port = Field(9647, description="port of the watch's metrics")
     grafana_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$")] | None = Field(
-        None, description="address of a Grafana with our dashboards, to link a run's time to"
+        None, description="address of a Grafana with our dashboards, for links to a run"
     )
     max_slot_retained_bytes: Annotated[int, Field(ge=1, le=_MOST_BYTES)] = Field(
-        10 * 2**30, description="WAL kept for one slot above which the watch pauses the load"
+        10 * 2**30, description="WAL retained by one slot above which the watch pauses the load"
     )
     min_free_disk_bytes: Annotated[int, Field(ge=0, le=_MOST_BYTES)] = Field(
-        2**30, description="room on the embedded server's disk below which it does so too"
+        2**30,
+        description="free space on the embedded server's disk below which the load is paused",
     )
-    reports_dir: Path = Field(Path("reports"), description="where each run writes its folder")
-    tools_file: Path = Field(Path("tools.toml"), description="the tools under test")
-    thresholds_file: Path = Field(Path("thresholds.toml"), description="what passes and what fails")
+    reports_dir: Path = Field(Path("reports"), description="folder for the folders of runs")
+    tools_file: Path = Field(Path("tools.toml"), description="file of the tools under test")
+    thresholds_file: Path = Field(
+        Path("thresholds.toml"), description="file of the thresholds that a run must meet"
+    )
     decision_file: Path = Field(
-        Path("decision.toml"), description="weights and limits that the tools are judged by"
+        Path("decision.toml"), description="file of the weights and limits that tools are judged by"
     )
     rate_cards_dir: Path | None = Field(
-        None, description="folder of rate cards of your own, before those that come along"
+        None, description="folder of your own rate cards, used before the built-in ones"
     )
     budget_usd: Annotated[float, Field(ge=0, le=_MOST_DOLLARS, allow_inf_nan=False)] = Field(
-        15, description="dollars above which a run is warned about"
+        15, description="expected cost of a run in dollars above which it is warned about"
     )
     snowflake_account: str | None = Field(None, description="Snowflake account identifier")
     snowflake_user: str | None = Field(None, description="Snowflake service user")
     snowflake_private_key_path: Path | None = Field(
-        None, description="file of that user's private key"
+        None, description="file with that user's private key"
     )
     snowflake_private_key_passphrase: SecretStr | None = Field(
-        None, description="passphrase of that file, if it has one"
+        None, description="passphrase of that file, if any"
     )
     snowflake_role: str | None = Field(None, description="Snowflake role")
     snowflake_warehouse: str | None = Field(
-        None, description="Snowflake warehouse of our own queries"
+        None, description="Snowflake warehouse for our own queries"
     )
     snowflake_database: str | None = Field(None, description="Snowflake database")
     snowflake_edition: Literal["standard", "enterprise", "business_critical", "vps"] | None = Field(
-        None, description="edition of the account: list price of a credit where no contract's is"
+        None,
+        description="edition of the account, for the list price of a credit without a contract",
     )
     snowflake_region: str | None = Field(
-        None, description="region of the account, as `aws_us_east_1`: for list prices"
+        None, description="region of the account, such as `aws_us_east_1`, for list prices"
     )
     snowflake_host: str | None = Field(None, description="host of a Snowflake emulator")
     snowflake_port: Port | None = Field(None, description="port of a Snowflake emulator")
     snowflake_protocol: Literal["http", "https"] | None = Field(
         None, description="protocol of a Snowflake emulator"
     )
-    aws_region: str | None = Field(None, description="AWS region of what is set up")
-    aws_profile: str | None = Field(None, description="AWS profile of the shared credentials")
+    aws_region: str | None = Field(None, description="AWS region of the test set-up")
+    aws_profile: str | None = Field(None, description="AWS profile in the shared credentials")
     aws_endpoint_url: str | None = Field(None, description="address of an AWS emulator")
 
     @field_validator("database_url")
@@ -234,7 +242,7 @@ class Settings(BaseSettings):
         try:
             return path.expanduser() if path else path
         except RuntimeError as exc:
-            raise ValueError("a path; nobody's home folder is known by that name") from exc
+            raise ValueError("a path; there is no such user's home folder") from exc
 
     @field_validator("snowflake_private_key_path")
     @classmethod
@@ -254,30 +262,30 @@ class Settings(BaseSettings):
 def load_settings(
     overrides: Mapping[str, object] | None = None, *, given_by: str = "command line"
 ) -> Settings:
-    """Read the settings; `overrides` (lower-case names, None for not given) come before all else.
+    """Read the settings; `overrides` (lower-case names, None for unset) take precedence.
 
-    `given_by` is what a message calls the overrides' origin. Raises SettingsError with one line for
-    each bad value.
+    Messages name `given_by` as the origin of the overrides. Raises SettingsError with one line for
+    each invalid value.
     """
-    given = _given(overrides)
+    overrides = _set_overrides(overrides)
     try:
         _check_dotenv()
-        return Settings(**given)
+        return Settings(**overrides)
     except ValidationError as exc:
-        bad = exc.errors()
+        errors = exc.errors()
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(
             f"{_DOTENV} can't be read ({exc}): it has to be a UTF-8 text file"
         ) from exc
-    names = {**origins(given), **dict.fromkeys(given, given_by)}
+    origin = {**origins(overrides), **dict.fromkeys(overrides, given_by)}
     # Not raised from pydantic's error, whose text holds the values, secrets among them.
-    raise SettingsError("\n".join(_line(error, names[_name(error)]) for error in bad))
+    raise SettingsError("\n".join(_line(error, origin[_name(error)]) for error in errors))
 
 
 def origins(overrides: Mapping[str, object] | None = None) -> dict[str, Origin]:
-    """Return where each setting's value comes from."""
+    """Return the origin of each setting's value."""
     sources: tuple[tuple[Origin, set[str]], ...] = (
-        ("command line", set(_given(overrides))),
+        ("command line", set(_set_overrides(overrides))),
         ("environment", {name.lower() for name, value in os.environ.items() if value}),
         (".env", {name.lower() for name, value in dotenv_values(_DOTENV).items() if value}),
     )
@@ -288,53 +296,52 @@ def origins(overrides: Mapping[str, object] | None = None) -> dict[str, Origin]:
 
 
 def variable(name: str) -> str | None:
-    """Return what the environment, else .env, has under a name that another file chose."""
+    """Return a variable of the environment, else of .env; tools.toml and arguments name it."""
     return os.environ.get(name) or dotenv_values(_DOTENV).get(name) or None
 
 
 def misspelt() -> dict[str, str]:
-    """Return names in .env that are no setting but nearly one, with that setting's name."""
+    """Return names in .env that resemble a setting but are none, with that setting's name."""
     known = [name.upper() for name in Settings.model_fields]
     unknown = [name for name in dotenv_values(_DOTENV) if name.upper() not in known]
     near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.8) for name in unknown}
-    return {name: found[0] for name, found in near.items() if found}
+    return {name: matches[0] for name, matches in near.items() if matches}
 
 
 def allowed(name: str) -> str:
-    """Return in words which values the setting called `name` (lower case) may have."""
+    """Describe the values that the setting `name` (lower case) may have."""
     schema = Settings.model_json_schema()["properties"][name]
-    kind: dict[str, Any] = next(
-        (one for one in schema.get("anyOf", []) if one.get("type") != "null"), schema
-    )
-    if "enum" in kind:
-        return f"one of {', '.join(kind['enum'][:-1])} or {kind['enum'][-1]}"
-    words = {"integer": "a whole number", "number": "a number"}
-    word = words.get(kind["type"], "a path" if kind.get("format") == "path" else "text")
-    low, high = kind.get("minimum"), kind.get("maximum")
-    if "exclusiveMinimum" in kind:
-        return f"{word} above {kind['exclusiveMinimum']:g}, at most {high:.15g}"
-    # Not as floats, which round them.
-    return word if low is None or high is None else f"{word} from {round(low)} to {round(high)}"
+    options: list[dict[str, Any]] = schema.get("anyOf", [schema])
+    schema = next(option for option in options if option.get("type") != "null")
+    if "enum" in schema:
+        return f"one of {', '.join(schema['enum'][:-1])} or {schema['enum'][-1]}"
+    types = {"integer": "a whole number", "number": "a number"}
+    noun = types.get(schema["type"], "a path" if schema.get("format") == "path" else "text")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if "exclusiveMinimum" in schema:
+        return f"{noun} above {schema['exclusiveMinimum']:g}, at most {high:.15g}"
+    # round, since as floats large limits would lose digits.
+    return noun if low is None or high is None else f"{noun} from {round(low)} to {round(high)}"
 
 
 def _check_dotenv() -> None:
-    """Refuse a line that python-dotenv would pass over: it may be the setting that matters."""
+    """Refuse a line that python-dotenv would ignore: it may be an important setting."""
     path = Path(_DOTENV)
     if not path.is_file():
         return
     with path.open(encoding="utf-8") as file:
-        bad = [found.original for found in parse_stream(file) if found.error]
-    if bad:
-        # Empty lines before a statement are counted as its own.
-        lines = [str(o.line + len(o.string) - len(o.string.lstrip("\n"))) for o in bad]
+        statements = [binding.original for binding in parse_stream(file) if binding.error]
+    if statements:
+        # A statement begins with the empty lines before it.
+        lines = [str(s.line + len(s.string) - len(s.string.lstrip("\n"))) for s in statements]
         raise SettingsError(f"{_DOTENV}, line {', '.join(lines)}: can't be read; write NAME=value")
 
 
-def _given(overrides: Mapping[str, object] | None) -> dict[str, Any]:
-    given = {name: value for name, value in (overrides or {}).items() if value is not None}
-    if unknown := given.keys() - Settings.model_fields.keys():
+def _set_overrides(overrides: Mapping[str, object] | None) -> dict[str, Any]:
+    present = {name: value for name, value in (overrides or {}).items() if value is not None}
+    if unknown := present.keys() - Settings.model_fields.keys():
         raise KeyError(f"no setting is called {sorted(unknown)}")
-    return given
+    return present
 
 
 def _name(error: ErrorDetails) -> str:
@@ -343,16 +350,16 @@ def _name(error: ErrorDetails) -> str:
 
 def _line(error: ErrorDetails, origin: str) -> str:
     name = _name(error)
-    said = error["msg"].removeprefix("Value error, ")
-    must_be = said if error["type"] == "value_error" else allowed(name)
+    message = error["msg"].removeprefix("Value error, ")
+    must_be = message if error["type"] == "value_error" else allowed(name)
     return f"{name.upper()} is {_shown(name, error['input'])} ({origin}): it must be {must_be}"
 
 
 def _shown(name: str, value: object) -> str:
-    """Return a refused value as it may be said: a secret's scheme at most, nothing endless."""
+    """Return an invalid value for a message: secrets masked, long texts shortened."""
     if name == "database_url":
-        scheme, found, _ = str(value).partition("://")
-        return f"'{scheme}://{MASK}'" if found and scheme.isalnum() else MASK
+        scheme, separator, _ = str(value).partition("://")
+        return f"'{scheme}://{MASK}'" if separator and scheme.isalnum() else MASK
     if name in _SECRETS:
         return MASK
     text = without_login(repr(value))
@@ -366,19 +373,57 @@ def _plain(value: object) -> object:
 
 
 def without_login(text: str) -> str:
-    """Return the text with the user and password of an address in it masked."""
+    """Mask user and password of the address in a text."""
     return _LOGIN.sub(f"{MASK}@", text)
 
 
 def no_key(path: Path | None) -> Path | None:
-    """Return the path of a private key's file. Raises ValueError where it is the key itself."""
+    """Return the path of a private key's file. Raises ValueError if it is the key itself."""
     if path is not None and ("-----" in str(path) or "\n" in str(path)):
         raise ValueError("the path of the file that holds the key, not the key itself")
     return path
 
 
 def exempt_from_proxies(host: str) -> None:
-    """Exempt `host` for clients that go by the environment alone, as Snowflake's connector."""
-    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    if host not in given.split(","):
-        os.environ["no_proxy"] = f"{given},{host}".lstrip(",")
+    """Exempt `host` for clients that read only the environment, such as Snowflake's connector."""
+    hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if host not in hosts.split(","):
+        os.environ["no_proxy"] = f"{hosts},{host}".lstrip(",")
+
+
+def read_toml_setting(
+    settings: Settings, name: Literal["tools_file", "thresholds_file", "decision_file"]
+) -> dict[str, Any] | None:
+    """Return the content of the TOML file that a setting names; None if the default has no file.
+
+    Raises SettingsError if a file that was named explicitly does not exist, or is not TOML.
+    """
+    path, default = getattr(settings, name), Settings.model_fields[name].default
+    try:
+        return read_toml(path)
+    except FileNotFoundError as exc:
+        if path == default:
+            return None
+        raise SettingsError(
+            f"{name.upper()} is {path}, which does not exist: copy {default.stem}.example.toml to "
+            f"it, or unset {name.upper()}"
+        ) from exc
+
+
+def dashboard_link(grafana_url: str, run_id: str, began: datetime, ended: datetime | None) -> str:
+    """Return the address of the dashboard Load at `grafana_url` for a run's time.
+
+    A run that has not ended is shown until now. A login in the address is left out. Returns "" if
+    `grafana_url`, which may come from a record, is not a web address.
+    """
+    if not _WEB_ADDRESS.match(grafana_url):
+        return ""
+    scheme, _, rest = grafana_url.partition("://")
+    host, slash, path = rest.partition("/")
+    address = quote(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}", safe=_ADDRESS_CHARACTERS)
+    query = {
+        "from": round((began - _DASHBOARD_MARGIN).timestamp() * 1000),
+        "to": round((ended + _DASHBOARD_MARGIN).timestamp() * 1000) if ended else "now",
+        "var-run": run_id,
+    }
+    return f"{address.rstrip('/')}/d/loadgen-load?{urlencode(query, quote_via=quote)}"

@@ -1,8 +1,8 @@
-"""thresholds.toml: limits on a run, read from the file, and judged from what was measured.
+"""thresholds.toml: limits on a run, read and compared with its measurements.
 
-Used at the end of a run and again by the report. A name that is not known is refused before a run
-starts; what nothing has measured is not judged, and never passes in silence. Two limits hold for
-every run, with or without a file: on skipped arrivals and on the generator. Judging is pure.
+Used at the end of a run and by the report. An unknown name is refused before a run starts; a limit
+without a measurement is reported as not judged. Two limits apply to every run, even without a file:
+on skipped arrivals and on the generator.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -10,24 +10,23 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Final, Literal, Protocol
 
-from loadgen.config.settings import Settings
-from loadgen.config.toml_file import read_named
+from loadgen.config.settings import Settings, read_toml_setting
 from loadgen.errors import SettingsError, meant
 
 BOTTLENECK: Final = "generator_bottleneck_share"
 _SHARES: Final = {"skipped_share": "skipped", "failed_share": "failed"}
-# The kind of latency, its quantile, and how few writes are too few: fewer, and one write decides.
+# The kind of latency, its quantile, and the fewest writes for it: below, a single write decides.
 _LATENCIES: Final = {
     f"{kind}_{quantile}_seconds": (kind, quantile, least)
     for kind in ("service", "intended")
     for quantile, least in (("p95", 20), ("p99", 100))
 }
-_WHOLE: Final = 1000  # from here on a measurement is shown without digits behind the point
+_WHOLE: Final = 1000  # larger measurements are shown without decimals
 _LATER: Final = ("freshness_p95_seconds", "freshness_p99_seconds", "cost_dollars")
 _OF_AN_OPERATION: Final = (*_SHARES, *_LATENCIES)
 _OF_A_RUN: Final = (*_OF_AN_OPERATION, BOTTLENECK, *_LATER)
-# Limits that hold unless the file has its own: a twentieth of the arrivals; a twentieth of the run,
-# and in a short run a hiccup of the machine.
+# Limits unless the file sets them: a twentieth of the arrivals; a twentieth of the run, or three
+# seconds in a short run, in which the machine may pause once.
 _SKIPPED_SHARE: Final = 0.05
 _BOTTLENECK_SHARE, _BOTTLENECK_SECONDS = 0.05, 3.0
 
@@ -36,7 +35,7 @@ Quantiles = Mapping[str, Mapping[str, float | None]]  # of service and intended,
 
 
 class Tally(Protocol):
-    """What became of arrivals, as far as a limit asks."""
+    """Arrivals by outcome."""
 
     @property
     def offered(self) -> int:
@@ -44,19 +43,19 @@ class Tally(Protocol):
 
     @property
     def committed(self) -> int:
-        """Those whose commit was answered."""
+        """Arrivals whose commit was confirmed."""
 
     @property
     def failed(self) -> int:
-        """Those that the source refused."""
+        """Arrivals that the source refused."""
 
     @property
     def skipped(self) -> int:
-        """Those that nobody could take in time."""
+        """Arrivals that no connection could take in time."""
 
     @property
     def unknown(self) -> int:
-        """Those whose answer was lost and that could not be looked up."""
+        """Arrivals whose answer was lost and that could not be looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,10 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What is known of a run. None and absent keys are what nothing has measured.
+    """Measurements of a run; None and absent keys were not measured.
 
-    `total` and latency_all are of all operations together. bottleneck_seconds are those in which
-    the generator was the bottleneck itself.
+    `total` and `latency_all` cover all operations. `bottleneck_seconds` is the time in which the
+    generator itself was the bottleneck.
     """
 
     seconds: float | None
@@ -91,7 +90,7 @@ class Measured:
         """The part of the run in which the generator was the bottleneck."""
         if self.bottleneck_seconds is None or not self.seconds:
             return None
-        # Whole seconds may reach a little over a run's two ends.
+        # Whole seconds may extend beyond the ends of a run.
         return min(1.0, self.bottleneck_seconds / self.seconds)
 
     def tally(self, operation: str | None) -> Tally | None:
@@ -105,7 +104,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One limit and what was measured; `why` says why it was not judged."""
+    """A limit and its measurement; `why` is the reason if it was not judged."""
 
     threshold: Threshold
     verdict: Verdict
@@ -132,73 +131,73 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """All limits judged; `bottleneck` says in a line why the generator makes the run invalid."""
+    """All limits, judged; `bottleneck` is a line if the generator makes the run invalid."""
 
     results: tuple[Judged, ...]
     bottleneck: str | None
 
     @property
     def missed(self) -> list[Judged]:
-        """The limits that were missed and that are not about the generator itself."""
+        """The limits that were missed, without that on the generator."""
         return [
-            found
-            for found in self.results
-            if found.verdict == "missed" and found.threshold.name != BOTTLENECK
+            judged
+            for judged in self.results
+            if judged.verdict == "missed" and judged.threshold.name != BOTTLENECK
         ]
 
     def missed_share(self, outcome: Literal["skipped", "failed"]) -> bool:
-        """Tell whether a limit on this share was missed, of the run or of one operation."""
-        return any(_SHARES.get(result.threshold.name) == outcome for result in self.missed)
+        """Return whether a limit on this share was missed, of the run or of one operation."""
+        return any(_SHARES.get(judged.threshold.name) == outcome for judged in self.missed)
 
 
 def load(settings: Settings, operations: Collection[str]) -> tuple[Threshold, ...]:
-    """Return the limits in THRESHOLDS_FILE, of the run or of `operations`; none without a file.
+    """Return the limits in THRESHOLDS_FILE, on the run or on `operations`; none without a file.
 
-    Raises SettingsError: for a file that was named and is not there, and for each thing in it that
-    is no limit.
+    Raises SettingsError if a file that was named explicitly does not exist, and with a line for
+    each error in the file.
     """
-    path, raw = settings.thresholds_file, read_named(settings, "thresholds_file")
+    path, raw = settings.thresholds_file, read_toml_setting(settings, "thresholds_file")
     if raw is None:
         return ()
-    found = list(_parsed(raw, operations))
-    bad = [text for text in found if isinstance(text, str)]
-    if bad:
-        raise SettingsError("\n".join(f"{path}: {text}" for text in bad))
-    return tuple(limit for limit in found if isinstance(limit, Threshold))
+    parsed = list(_parsed(raw, operations))
+    errors = [text for text in parsed if isinstance(text, str)]
+    if errors:
+        raise SettingsError("\n".join(f"{path}: {text}" for text in errors))
+    return tuple(limit for limit in parsed if isinstance(limit, Threshold))
 
 
 def with_built_in(limits: tuple[Threshold, ...]) -> tuple[Threshold, ...]:
-    """Return the limits and the built-in one on skipped arrivals, unless they have their own."""
+    """Add the built-in limit on skipped arrivals unless `limits` has one."""
     if any(limit.name == "skipped_share" and limit.operation is None for limit in limits):
         return limits
     return (Threshold("skipped_share", _SKIPPED_SHARE), *limits)
 
 
 def judge(limits: tuple[Threshold, ...], measured: Measured) -> Judgement:
-    """Return what the limits say of what was measured."""
-    results = tuple(_judged(limit, measured) for limit in limits)
-    return Judgement(results, _bottleneck(limits, measured))
+    """Compare the measurements with the limits."""
+    return Judgement(
+        tuple(_judged(limit, measured) for limit in limits), _bottleneck(limits, measured)
+    )
 
 
 def _parsed(raw: Mapping[str, object], operations: Collection[str]) -> Iterator[Threshold | str]:
-    """Yield each limit, or what is wrong with it."""
-    for name, value in raw.items():
-        if name != "operations":
-            yield _limit(name, value, None)
-        elif not isinstance(value, dict):
-            yield "operations has to be tables, [operations.insert_order] for example"
+    """Yield each limit, or the error in it as text."""
+    tables = raw.get("operations", {})
+    yield from (_limit(name, limit, None) for name, limit in raw.items() if name != "operations")
+    if not isinstance(tables, dict):
+        yield "operations must be tables, [operations.insert_order] for example"
+        return
+    for operation, table in tables.items():
+        if operation not in operations:
+            hint = meant(operation, operations)
+            yield f"[operations.{operation}] is not an operation: {hint}"
+        elif not isinstance(table, dict):
+            yield f"operations.{operation} must be a table, [operations.{operation}]"
         else:
-            for operation, inner in value.items():
-                if operation not in operations:
-                    hint = meant(operation, operations)
-                    yield f"[operations.{operation}] is no operation: {hint}"
-                elif not isinstance(inner, dict):
-                    yield f"operations.{operation} has to be a table, [operations.{operation}]"
-                else:
-                    yield from (_limit(inner_name, v, operation) for inner_name, v in inner.items())
+            yield from (_limit(name, limit, operation) for name, limit in table.items())
 
 
-def _limit(name: str, value: object, operation: str | None) -> Threshold | str:
+def _limit(name: str, limit: object, operation: str | None) -> Threshold | str:
     where = name if operation is None else f"{name} of [operations.{operation}]"
     known = _OF_A_RUN if operation is None else _OF_AN_OPERATION
     if name not in known:
@@ -207,11 +206,13 @@ def _limit(name: str, value: object, operation: str | None) -> Threshold | str:
         return f"{where} is no threshold: {meant(name, known)}"
     highest = 1.0 if name.endswith("_share") else inf
     allowed = "a number from 0 to 1" if highest == 1 else "a number, 0 or more"
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return f"{where} is {value!r}: it must be {allowed}"
-    if not isfinite(value) or not 0 <= value <= highest:
-        return f"{where} is {value!r}: it must be {allowed}"
-    return Threshold(name, float(value), operation)
+    if (
+        isinstance(limit, bool)
+        or not isinstance(limit, int | float)
+        or not (isfinite(limit) and 0 <= limit <= highest)
+    ):
+        return f"{where} is {limit!r}: it must be {allowed}"
+    return Threshold(name, float(limit), operation)
 
 
 def _judged(limit: Threshold, measured: Measured) -> Judged:
@@ -225,7 +226,7 @@ def _judged(limit: Threshold, measured: Measured) -> Judged:
 
 
 def _judged_share(limit: Threshold, tally: Tally | None) -> Judged:
-    """Judge a share; one arrival alone is none, however few there are."""
+    """Judge a share; a single arrival never misses a limit, however few there are."""
     if tally is None or not tally.offered:
         return Judged(limit, "not judged", why="no arrival fell due")
     part = int(getattr(tally, _SHARES[limit.name]))
@@ -240,26 +241,26 @@ def _judged_latency(limit: Threshold, measured: Measured) -> Judged:
     if committed < least:
         why = f"{committed} writes are too few for a {quantile}, which takes {least}"
         return Judged(limit, "not judged", why=why)
-    value = measured.quantiles(limit.operation).get(kind, {}).get(quantile)
-    if value is None:
+    seconds = measured.quantiles(limit.operation).get(kind, {}).get(quantile)
+    if seconds is None:
         return Judged(limit, "not judged", why="nothing measured")
-    return _compared(limit, value)
+    return _compared(limit, seconds)
 
 
-def _compared(limit: Threshold, value: float) -> Judged:
-    return Judged(limit, "missed" if value > limit.limit else "pass", value)
+def _compared(limit: Threshold, figure: float) -> Judged:
+    return Judged(limit, "missed" if figure > limit.limit else "pass", figure)
 
 
 def _bottleneck(limits: tuple[Threshold, ...], measured: Measured) -> str | None:
     share, seconds = measured.bottleneck_share, measured.seconds or 0.0
     if share is None:
         return None
-    given = next((limit.limit for limit in limits if limit.name == BOTTLENECK), None)
-    limit = max(_BOTTLENECK_SHARE, _BOTTLENECK_SECONDS / seconds) if given is None else given
+    built_in = max(_BOTTLENECK_SHARE, _BOTTLENECK_SECONDS / seconds)
+    limit = next((limit.limit for limit in limits if limit.name == BOTTLENECK), built_in)
     if share <= limit:
         return None
     return (
         f"the generator itself was the bottleneck in {share * seconds:g} of {seconds:g} s "
-        f"({share:.1%}, limit {limit:.1%}): ask for less, share the load among --processes, or "
+        f"({share:.1%}, limit {limit:.1%}): lower the rates, share the load among --processes, or "
         "free the machine"
     )

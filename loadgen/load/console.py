@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from loadgen.config.grafana_link import load_dashboard
+from loadgen.config.settings import dashboard_link
 from loadgen.errors import PlaygroundError, error_lines
 from loadgen.load.controller import RunController
 from loadgen.workload.ledger import Counts
@@ -151,7 +151,7 @@ def print_summary(outcome: Outcome, controller: RunController) -> None:
     _print_judgement(outcome)
     if controller.settings.grafana_url:
         began = datetime.now(UTC) - timedelta(seconds=outcome.seconds)
-        link = load_dashboard(
+        link = dashboard_link(
             controller.settings.grafana_url, outcome.run_id, began, datetime.now(UTC)
         )
         _print(f"graphs: {link}")

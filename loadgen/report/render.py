@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from loadgen import __version__, text
-from loadgen.config.grafana_link import load_dashboard
+from loadgen.config.settings import dashboard_link
 from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
 from loadgen.record.costs import Costs
@@ -157,7 +157,7 @@ def _grafana_link(run: Run) -> str:
     address, began = run.settings.get("grafana_url"), run.schedule_started_at or run.started_at
     if not isinstance(address, str) or began is None:
         return ""
-    return load_dashboard(address, run.run_id, began, run.ended_at)
+    return dashboard_link(address, run.run_id, began, run.ended_at)
 
 
 def _about(facts: Facts) -> str:

@@ -12,8 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from loadgen.config.settings import Settings, no_key, variable
-from loadgen.config.toml_file import read_named
+from loadgen.config.settings import Settings, no_key, read_toml_setting, variable
 from loadgen.errors import SettingsError, meant
 from loadgen.tools.columns import find_name, folded, quoted
 from loadgen.tools.conventions import SOURCE_SCHEMA, Convention, Kind, TomlTable, known_conventions
@@ -199,7 +198,7 @@ def load_tools(settings: Settings) -> tuple[Tool, ...]:
 
     Raises SettingsError, with a line for each problem.
     """
-    raw = read_named(settings, "tools_file")
+    raw = read_toml_setting(settings, "tools_file")
     return () if raw is None else parse_tools(raw, str(settings.tools_file))
 
 

@@ -76,17 +76,17 @@ def test_without_limits_nothing_is_a_go() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[weight]", "[weight] is no part of it: did you mean weights?"),
-        ("[weights]\ncosts = 1", "costs of [weights] is not known: did you mean cost?"),
-        ("[no_go]\nzzz = 1", "zzz of [no_go] is not known: there are cost_dollars"),
+        ("[weight]", "[weight] is not a table of this file: did you mean weights?"),
+        ("[weights]\ncosts = 1", "costs of [weights] is unknown: did you mean cost?"),
+        ("[no_go]\nzzz = 1", "zzz of [no_go] is unknown: there are cost_dollars"),
         ("[no_go]\nwrong_rows = -1", "wrong_rows of [no_go] is -1: it must be a number, 0 or more"),
         ("[no_go]\nwrong_rows = true", "is True: it must be a number"),
         ("[no_go]\nwrong_rows = nan", "is nan: it must be a number"),
-        ("weights = 1", "weights has to be a table, [weights]"),
+        ("weights = 1", "weights must be a table, [weights]"),
         ("[weights]\ncost = 1", "cost has a weight, so [ten_points] needs cost_dollars"),
         (
             "[ten_points]\nwrong_rows = 5\n[no_points]\nwrong_rows = 5",
-            "wrong_rows: [ten_points] has to be below [no_points]",
+            "wrong_rows: [ten_points] must be below [no_points]",
         ),
         ("a b", "can't be read as TOML"),
     ],

@@ -309,6 +309,6 @@ def test_a_refused_value_shows_no_secret(name: str, value: object) -> None:
     assert "hunter2" not in refused(**{name: value})
 
 
-def test_a_home_folder_that_is_nobodys_is_refused() -> None:
+def test_the_home_folder_of_an_unknown_user_is_refused() -> None:
     """In one line, as every other value."""
-    assert "nobody's home folder" in refused(reports_dir="~nosuchuser/reports")
+    assert "no such user's home folder" in refused(reports_dir="~nosuchuser/reports")

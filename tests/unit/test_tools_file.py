@@ -203,7 +203,7 @@ def test_a_file_that_nobody_wrote_has_no_tools(
     """One that was named has to be there, and to be TOML."""
     monkeypatch.chdir(tmp_path)
     assert load_tools(Settings()) == ()
-    with pytest.raises(SettingsError, match=r"TOOLS_FILE is mine\.toml, which is not there"):
+    with pytest.raises(SettingsError, match=r"TOOLS_FILE is mine\.toml, which does not exist"):
         load_tools(load_settings({"tools_file": "mine.toml"}))
     (tmp_path / "tools.toml").write_text("[tools")
     with pytest.raises(SettingsError, match="can't be read as TOML"):

@@ -6,14 +6,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from grafana.__main__ import DASHBOARDS
-from loadgen.config.grafana_link import load_dashboard
+from loadgen.config.settings import dashboard_link
 
 BEGAN, ENDED = datetime(2026, 11, 23, 10, tzinfo=UTC), datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def test_it_opens_the_load_at_the_runs_time() -> None:
     """The dashboard is one of ours, the variable one of its; a little is shown around the run."""
-    link = urlsplit(load_dashboard("http://127.0.0.1:3000/", "a run", BEGAN, ENDED))
+    link = urlsplit(dashboard_link("http://127.0.0.1:3000/", "a run", BEGAN, ENDED))
     assert link.path == f"/d/{DASHBOARDS['load']['uid']}"
     asked = {name: values[0] for name, values in parse_qs(link.query).items()}
     assert asked == {"from": "1795427970000", "to": "1795435230000", "var-run": "a run"}
@@ -23,7 +23,7 @@ def test_it_opens_the_load_at_the_runs_time() -> None:
 
 def test_a_run_that_goes_on_is_shown_up_to_now() -> None:
     """Its end is not known."""
-    assert "&to=now&" in load_dashboard("https://grafana.example/sub", "r", BEGAN, None)
+    assert "&to=now&" in dashboard_link("https://grafana.example/sub", "r", BEGAN, None)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ def test_a_run_that_goes_on_is_shown_up_to_now() -> None:
 )
 def test_only_an_address_of_a_web_page_is_linked(address: str) -> None:
     """Whatever a record holds: a link runs no script."""
-    assert not load_dashboard(address, "r", BEGAN, None)
+    assert not dashboard_link(address, "r", BEGAN, None)
 
 
 def test_a_link_has_no_login_and_ends_where_it_ends() -> None:
     """A bracket in an address ends no link of Markdown's, and a password is nobody's to read."""
-    link = load_dashboard("https://me:hun@ter2@host/a)[b](javascript:c) d", "r", BEGAN, None)
+    link = dashboard_link("https://me:hun@ter2@host/a)[b](javascript:c) d", "r", BEGAN, None)
     assert link.startswith("https://host/a%29[b]%28javascript:c%29%20d/d/")
