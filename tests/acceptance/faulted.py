@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -165,9 +165,11 @@ def frozen(postmaster: int) -> Iterator[None]:
     server = psutil.Process(postmaster)
     stopped = [server, *server.children(recursive=True)]
     for process in stopped:
-        os.kill(process.pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):  # an autovacuum worker may end by itself meanwhile
+            os.kill(process.pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for process in reversed(stopped):
-            os.kill(process.pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGCONT)
