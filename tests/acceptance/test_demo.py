@@ -72,7 +72,7 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
     found = tools["demo-dlt"]
     assert found["verdict"] == "wrong"
     assert "hard_cases" in {one["table"] for one in found["findings"]}
-    assert "  demo-dlt: wrong, of " in first.stdout
+    assert "  demo-dlt: wrong: " in first.stdout
     with (named.parent / "freshness.csv").open(encoding="utf-8") as file:
         assert {row["tool"] for row in DictReader(file)} == {"demo-replication", "demo-dlt"}
     assert _slots(run_loadgen) == []
