@@ -187,9 +187,9 @@ class Account:
                 raise answer
             return real(name, binds) if answer is None else answer
 
-        found = parse_tools({"tools": tools}, "tools.toml")
+        parsed = parse_tools({"tools": tools}, "tools.toml")
         return SnowflakeCostTracker(
-            found, settings, self.card or load_card("snowflake"), ask, at(now)
+            parsed, settings, self.card or load_card("snowflake"), ask, at(now)
         )
 
     def lines(self, tools: Mapping[str, Any], run: Run, now: str) -> dict[str, CostLine]:

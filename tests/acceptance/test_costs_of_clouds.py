@@ -88,7 +88,7 @@ def test_both_clouds_are_in_costs_json(
     assert "What Snowflake's credits were spent on" in ended.stdout
     assert "estimated lines are left out" in ended.stdout
     costs = json.loads((run_folder / "costs.json").read_text())
-    lines = {f"{one['tool']} {one['category']}": one for one in costs["lines"]}
+    lines = {f"{line['tool']} {line['category']}": line for line in costs["lines"]}
     assert Decimal(lines["simplyload compute: idle"]["amount"]) == Decimal("2.25")
     assert lines["simplyload S3 storage"]["payer"] == "service"
     assert "simplyload instance" not in lines

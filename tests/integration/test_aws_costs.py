@@ -67,8 +67,8 @@ class Aws:
         """Tell the emulator something that AWS has no call for."""
         data = json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
-        asked = urllib.request.Request(f"{self.url}{path}", data, headers, method="POST")  # noqa: S310 - loopback
-        urllib.request.urlopen(asked).close()  # noqa: S310 - as above
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method="POST")  # noqa: S310 - loopback
+        urllib.request.urlopen(request).close()  # noqa: S310 - as above
 
     def bucket(self, name: str, size: int = 0) -> None:
         """Make a tagged bucket with an object of that size."""
@@ -80,7 +80,9 @@ class Aws:
     def launch(self, kind: str, tool: str = TOOL) -> None:
         """Start a tagged Linux instance with a tagged volume of 100 GB."""
         ec2 = self.client("ec2")
-        image = next(one for one in ec2.describe_images()["Images"] if not one.get("Platform"))
+        image = next(
+            image for image in ec2.describe_images()["Images"] if not image.get("Platform")
+        )
         ec2.run_instances(
             ImageId=image["ImageId"], MinCount=1, MaxCount=1, InstanceType=kind,
             BlockDeviceMappings=[
@@ -94,7 +96,7 @@ class Aws:
 
     def metric(self, name: str, value: float, at: datetime, dimensions: Mapping[str, str]) -> None:
         """Put a value of AWS/S3 there."""
-        listed = [{"Name": key, "Value": said} for key, said in dimensions.items()]
+        listed = [{"Name": key, "Value": text} for key, text in dimensions.items()]
         data = {"MetricName": name, "Dimensions": listed, "Timestamp": at, "Value": value}
         self.client("cloudwatch").put_metric_data(Namespace="AWS/S3", MetricData=[data])
 
@@ -128,7 +130,7 @@ class Aws:
 
     def lines(self, run: Run, now: datetime = NOW) -> dict[str, CostLine]:
         """Return the run's lines by `tool category`."""
-        return {f"{one.tool} {one.category}": one for one in self.costs(now).lines(run)}
+        return {f"{line.tool} {line.category}": line for line in self.costs(now).lines(run)}
 
     def run(self, start: datetime, hours: float) -> Run:
         """Return a run of that time."""
@@ -149,9 +151,9 @@ def aws(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     """Return an empty account, and keys that nobody checks."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
-    found = Aws(server, tmp_path)
-    found.reset()
-    return found
+    account = Aws(server, tmp_path)
+    account.reset()
+    return account
 
 
 def cents(line: CostLine) -> str:
@@ -238,8 +240,8 @@ def test_what_a_terminated_instance_had_is_not_known(aws: Aws) -> None:
         {"Name": "tag:tool", "Values": [TOOL]},
         {"Name": "instance-state-name", "Values": ["running"]},
     ]
-    (found,) = ec2.describe_instances(Filters=tagged)["Reservations"]
-    ec2.terminate_instances(InstanceIds=[found["Instances"][0]["InstanceId"]])
+    (reservation,) = ec2.describe_instances(Filters=tagged)["Reservations"]
+    ec2.terminate_instances(InstanceIds=[reservation["Instances"][0]["InstanceId"]])
     lines = aws.lines(aws.run(NOW - timedelta(hours=1), 51), NOW + timedelta(hours=50))
     for name in ("EBS", "public IPv4"):
         assert lines[f"{TOOL} {name}"].amount is None
@@ -386,12 +388,12 @@ class CostExplorer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a question."""
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        by = asked["GroupBy"][1]["Key"]
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        by = request["GroupBy"][1]["Key"]
         sums: dict[str, dict[str, Decimal]] = {day: {} for day in DAYS}
         for kind, service, day, dollars in CHARGES:
             row = {"RECORD_TYPE": kind, "SERVICE": service, "tool": TOOL}
-            if _matches(asked["Filter"], row):
+            if _matches(request["Filter"], row):
                 sums[day][row[by]] = sums[day].get(row[by], Decimal(0)) + Decimal(dollars)
         results = [
             {
@@ -465,13 +467,13 @@ def test_an_answer_kept_without_kinds_is_asked_again(aws: Aws) -> None:
         "Metrics": {"UnblendedCost": {"Amount": "0", "Unit": "USD"}},
     }
     results = [{"TimePeriod": {"Start": DAYS[0]}, "Estimated": False, "Groups": [group]}]
-    kept = {
+    stored = {
         "period": period,
         "asked_at": "2026-11-20T00:00:00+00:00",
         "requests": 1,
         "pages": [{"ResultsByTime": results}],
     }
-    (aws.folder / BILL_FILE).write_text(json.dumps(kept))
+    (aws.folder / BILL_FILE).write_text(json.dumps(stored))
     lines = aws.lines(aws.run(TWO_DAYS, 48), TWO_DAYS + timedelta(days=4))
     assert cents(lines[f"{TOOL} billed: Amazon Simple Storage Service"]) == "1.23"
 
@@ -525,7 +527,7 @@ def test_a_missing_price_leaves_the_usage(aws: Aws) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "message"),
     [
         ("AccessDenied", "denied: the IAM policy"),
         ("ThrottlingException", "AWS throttles"),
@@ -533,7 +535,7 @@ def test_a_missing_price_leaves_the_usage(aws: Aws) -> None:
         ("InvalidClientTokenId", "AWS does not know the key"),
     ],
 )
-def test_a_refusal_stands_where_the_figure_would(aws: Aws, code: str, said: str) -> None:
+def test_a_refusal_stands_where_the_figure_would(aws: Aws, code: str, message: str) -> None:
     """One service that refuses costs its own lines; the others are complete."""
     aws.bucket("refused")
     settings = load_settings({"aws_region": aws.region, "aws_endpoint_url": aws.url})
@@ -551,8 +553,8 @@ def test_a_refusal_stands_where_the_figure_would(aws: Aws, code: str, said: str)
 
     run = aws.run(NOW - timedelta(hours=1), 1)
     source = AwsCosts([TOOL], settings, load_card("aws"), NOW, refusing)
-    lines = {f"{one.tool} {one.category}": one for one in source.lines(run)}
-    assert said in lines["all tools RDS"].note
+    lines = {f"{line.tool} {line.category}": line for line in source.lines(run)}
+    assert message in lines["all tools RDS"].note
     assert "rds:DescribeDBInstances" in lines["all tools RDS"].note
     assert lines["all tools RDS"].amount is None
     assert lines[f"{TOOL} S3 storage"].amount is not None

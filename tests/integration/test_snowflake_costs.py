@@ -23,10 +23,10 @@ TOOL = tools_of("a")
 def server(fakesnow: Fakesnow) -> Iterator[Account]:
     """Log in at the emulator."""
     with fakesnow.connect("SNOWFLAKE") as connection:
-        found = Account(fakesnow.port, connection)
+        account = Account(fakesnow.port, connection)
         for schema in ("account_usage", "organization_usage"):
-            found.execute(f"CREATE SCHEMA IF NOT EXISTS snowflake.{schema}")
-        yield found
+            account.execute(f"CREATE SCHEMA IF NOT EXISTS snowflake.{schema}")
+        yield account
 
 
 @pytest.fixture
@@ -124,9 +124,9 @@ def test_right_after_a_run_the_bill_is_told_from_uptime(
     assert line.basis == "estimate"
     assert not line.final
     assert "awake 6.400 h" in line.note
-    (found,) = tracker.efficiency(run)
-    assert found.wake_ups == 288
-    assert found.statements_a_wake_up == 1
+    (efficiency,) = tracker.efficiency(run)
+    assert efficiency.wake_ups == 288
+    assert efficiency.statements_a_wake_up == 1
 
 
 def test_a_resized_warehouse_costs_what_its_sizes_cost(account: Account) -> None:
@@ -286,11 +286,11 @@ def test_a_warehouse_of_two_tools_is_split_by_their_users(account: Account) -> N
 
 
 @pytest.mark.parametrize(
-    ("user", "tag", "said"),
+    ("user", "tag", "user_note"),
     [("EVE", "", "1 by EVE"), ("SVC_A", "loadgen verify", "1 by SVC_A as loadgen verify")],
 )
 def test_a_stranger_s_statement_is_a_line_of_its_own(
-    account: Account, user: str, tag: str, said: str
+    account: Account, user: str, tag: str, user_note: str
 ) -> None:
     """It stays in the warehouse's sum, and is neither the tool's work nor hidden; ours likewise."""
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="0.4")
@@ -301,7 +301,7 @@ def test_a_stranger_s_statement_is_a_line_of_its_own(
     lines = account.lines(TOOL, HOUR, LATER)
     assert lines["a compute: work"].quantity == Decimal("0.3")
     assert lines["a compute: other users"].quantity == Decimal("0.1")
-    assert said in lines["a compute: other users"].note
+    assert user_note in lines["a compute: other users"].note
     assert lines["a compute: idle"].quantity == Decimal("0.6")
 
 
@@ -424,7 +424,7 @@ def test_an_unknown_warehouse_is_not_free(account: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"snowflake_edition": None}, "SNOWFLAKE_EDITION is not set"),
         ({"snowflake_region": None}, "SNOWFLAKE_REGION is not set"),
@@ -432,14 +432,14 @@ def test_an_unknown_warehouse_is_not_free(account: Account) -> None:
     ],
 )
 def test_without_a_price_the_credits_are_still_there(
-    account: Account, settings: dict[str, object], said: str
+    account: Account, settings: dict[str, object], message: str
 ) -> None:
     """What is measured is shown, its price is not made up."""
     account.settings = settings
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="1")
     line = account.lines(TOOL, HOUR, LATER)["a compute: work"]
     assert (line.quantity, line.amount) == (Decimal(1), None)
-    assert said in line.note
+    assert message in line.note
 
 
 def test_without_a_card_and_without_a_login(account: Account) -> None:
@@ -460,13 +460,13 @@ def test_efficiency_is_what_the_credits_were_spent_on(account: Account) -> None:
     for minute in (5, 5.2, 30):
         account.ran("WH_A", at("2026-11-20T10:00:00") + timedelta(minutes=minute), 10, "SVC_A")
     account.put("account_usage.tables", table_catalog="DB_A", row_count=1000, bytes=150_000)
-    (found,) = account.tracker(TOOL, LATER).efficiency(HOUR)
-    assert found.credits_per_million_changes == Decimal("0.5")
-    assert found.idle_share == Decimal("0.75")
-    assert found.bytes_a_row == 150
-    assert (found.statements, found.wake_ups) == (3, 2)
-    assert found.statements_a_wake_up == Decimal("1.5")
-    assert found.users == (("SVC_A", "R", "", 3),)
+    (efficiency,) = account.tracker(TOOL, LATER).efficiency(HOUR)
+    assert efficiency.credits_per_million_changes == Decimal("0.5")
+    assert efficiency.idle_share == Decimal("0.75")
+    assert efficiency.bytes_a_row == 150
+    assert (efficiency.statements, efficiency.wake_ups) == (3, 2)
+    assert efficiency.statements_a_wake_up == Decimal("1.5")
+    assert efficiency.users == (("SVC_A", "R", "", 3),)
 
 
 def test_a_tool_without_warehouse_or_database_is_told_so(account: Account) -> None:

@@ -36,10 +36,10 @@ def month(gigabytes: str, rows: str = "0", hours: str = "720") -> Usage:
 
 def plan(card: str, name: str | None, day: date = DAY) -> PlanPrice:
     """Return a plan of a card that ships."""
-    found = load_card(card)
-    chosen = found.plan(name, day)
+    rate_card = load_card(card)
+    chosen = rate_card.plan(name, day)
     assert chosen is not None
-    return PlanPrice(card, found, chosen)
+    return PlanPrice(card, rate_card, chosen)
 
 
 @pytest.mark.parametrize(

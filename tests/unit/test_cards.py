@@ -52,40 +52,40 @@ def test_prices_are_decimals_as_written() -> None:
 def test_a_table_has_prices_by_two_keys() -> None:
     """A price comes with its unit, its source and its grade; one that is not there is None."""
     table = "[tables.credit]\nunit = 'USD/credit'\nsource = 'list'\n"
-    found = card(HEAD + table + "[tables.credit.rows.dublin]\nenterprise = 3.90\n")
-    price = found.price("credit", "dublin", "enterprise")
+    prices = card(HEAD + table + "[tables.credit.rows.dublin]\nenterprise = 3.90\n")
+    price = prices.price("credit", "dublin", "enterprise")
     assert price is not None
     assert (str(price.rate), price.unit, price.grade) == ("3.90", "USD/credit", "P")
     assert price.source.as_of == date(2026, 10, 1)
-    assert found.price("credit", "dublin", "standard") is None
-    assert found.price("credit", "oslo", "enterprise") is None
-    assert found.price("storage", "dublin", "enterprise") is None
+    assert prices.price("credit", "dublin", "standard") is None
+    assert prices.price("credit", "oslo", "enterprise") is None
+    assert prices.price("storage", "dublin", "enterprise") is None
 
 
 def test_plans_are_in_force_for_their_days() -> None:
     """Both days are included; the first plan in force is the usual one."""
     plan = "[[plans]]\nname = 'p'\ntitle = 'P'\n"
     old, new = "effective_to = 2026-09-20\n", "effective_from = 2026-09-21\n"
-    found = card(HEAD + plan + old + plan + new)
-    before, after = found.plan("p", date(2026, 9, 20)), found.plan(None, date(2026, 9, 21))
+    plans = card(HEAD + plan + old + plan + new)
+    before, after = plans.plan("p", date(2026, 9, 20)), plans.plan(None, date(2026, 9, 21))
     assert before is not None
     assert before.effective_to == date(2026, 9, 20)
     assert after is not None
     assert after.effective_from == date(2026, 9, 21)
-    assert found.plan("q", date(2026, 9, 21)) is None
+    assert plans.plan("q", date(2026, 9, 21)) is None
 
 
 def test_an_old_source_is_said() -> None:
     """After 90 days a card is to be checked, not before."""
-    found = card(HEAD)
+    dated = card(HEAD)
     read = date(2026, 10, 1)
-    assert found.warnings(read + timedelta(days=STALE_DAYS)) == []
-    (warning,) = found.warnings(read + timedelta(days=STALE_DAYS + 1))
+    assert dated.warnings(read + timedelta(days=STALE_DAYS)) == []
+    (warning,) = dated.warnings(read + timedelta(days=STALE_DAYS + 1))
     assert "price list is of 2026-10-01, 91 days ago" in warning
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("vendor = 'V'", "sources: field required"),
         (HEAD.replace("as_of = 2026-10-01", ""), "sources, list, as_of: field required"),
@@ -108,10 +108,10 @@ def test_an_old_source_is_said() -> None:
         ("vendor = ", "can't be read as TOML"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_a_card_is_said_with_its_place(text: str, said: str) -> None:
+def test_what_is_wrong_in_a_card_is_said_with_its_place(text: str, message: str) -> None:
     """The file, the place in it, and what is allowed."""
     error = refused(text)
-    assert said in error
+    assert message in error
     assert error.startswith("v.toml")
 
 
@@ -119,9 +119,9 @@ def test_every_card_that_ships_is_read() -> None:
     """No card without vendor, source, date and grade."""
     cards = load_cards()
     assert "fivetran" in cards
-    for name, found in cards.items():
-        assert found.name == name
-        assert found.plans or found.tables
+    for name, rate_card in cards.items():
+        assert rate_card.name == name
+        assert rate_card.plans or rate_card.tables
 
 
 def test_a_card_of_one_s_own_comes_first(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`loadgen costs` on a made-up run: lines, months, break-evens, reported usage, the report."""
+"""`loadgen costs` on a made-up run: lines, months, cheapest vendors, reported usage, the report."""
 
 import json
 from collections.abc import Mapping
@@ -87,10 +87,10 @@ def test_a_month_is_counted_and_not_multiplied(folder: Path) -> None:
 
 def test_the_cheapest_vendor_is_the_lowest_curve(folder: Path) -> None:
     """Ranges follow each other over all volumes; within each no other vendor is lower."""
-    found = costs_of(folder, load_settings({}), NOW).projection
-    ranges = found.cheapest
-    assert found.curves is not None
-    volumes, vendors = found.curves.changes.x, found.curves.changes.vendors
+    projection = costs_of(folder, load_settings({}), NOW).projection
+    ranges = projection.cheapest
+    assert projection.curves is not None
+    volumes, vendors = projection.curves.changes.x, projection.curves.changes.vendors
     assert (ranges[0].from_changes, ranges[-1].to_changes) == (volumes[0], volumes[-1])
     assert "simplyload" not in {name for entry in ranges for name in entry.vendors}
     for entry, following in pairwise(ranges):
@@ -152,7 +152,7 @@ def test_a_card_that_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
     tools = tmp_path / "tools.toml"
     tools.write_text(TOOLS.replace('card = "fivetran"', 'card = "fivetrain"'))
     lines = costs_of(folder, load_settings({"tools_file": tools}), NOW).lines
-    (line,) = (one for one in lines if one.tool == "five" and one.payer == "service")
+    (line,) = (priced for priced in lines if priced.tool == "five" and priced.payer == "service")
     assert line.amount is None
     assert "fivetrain" in line.note
 

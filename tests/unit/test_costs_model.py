@@ -1,4 +1,4 @@
-"""What prices depend on: distinct rows as the load's own code touches them, widths, break-evens."""
+"""What prices depend on: distinct rows as the load's own code touches them, row sizes, ranges."""
 
 import tomllib
 from datetime import date
@@ -49,7 +49,7 @@ def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
     """Return how many of the older orders the load's own code updates, its arrivals in turn."""
     plan = plan_of(1000, 1000)
     known = tuple(Order(b"old-%d" % n, "paid", 1) for n in range(older))
-    made, found = Operations(plan, known), set()
+    made, touched = Operations(plan, known), set()
     streams = {name: ArrivalProcess(1, name, "even") for name in OPERATIONS}
 
     def perform(operation: str, k: int) -> bytes:
@@ -66,8 +66,8 @@ def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
         while inserted < inserts * (k + 1) // updates:
             perform("insert_order", inserted)
             inserted += 1
-        found.add(perform("update_order_status", k))
-    return sum(key.startswith(b"old-") for key in found)
+        touched.add(perform("update_order_status", k))
+    return sum(key.startswith(b"old-") for key in touched)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_what_is_only_bounded_has_to_be_certainly_dearer() -> None:
     # cheaper than $250; beyond a bound without an end it stays open.
     dear = vendor("dear", "250", "{rate = 0}")
     ranges = what_if.cheapest_ranges({"dear": (dear,), "open": (open_ended,)}, workload())
-    assert [found.vendors for found in ranges] == [("open",), ("dear", "open")]
+    assert [cheapest.vendors for cheapest in ranges] == [("open",), ("dear", "open")]
 
 
 def test_the_cheapest_plan_is_one_that_is_priced() -> None:
@@ -200,8 +200,8 @@ def test_a_tool_syncs_as_often_as_its_plan_allows() -> None:
         "price = { card = 'airbyte', plan = 'standard' }"
     )
     tools = parse_tools(tomllib.loads("\n".join(texts)), "tools.toml")
-    found = sync_intervals(tools, load_cards(), date(2026, 11, 23))
-    assert found == {"named": 60.0, "by_plan": 900.0}
+    intervals = sync_intervals(tools, load_cards(), date(2026, 11, 23))
+    assert intervals == {"named": 60.0, "by_plan": 900.0}
 
 
 def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
@@ -214,21 +214,21 @@ def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
         for tool in ("a", "b")
     )
     lines = VendorPrices(load_cards(), (), DAY, {}).lines(load_run(folder))
-    (found,) = [
+    (markers,) = [
         line for line in lines if (line.tool, line.category) == ("fivetran", "freshness markers")
     ]
-    assert (found.quantity, found.amount) == (Decimal(1000), Decimal("0.5"))  # $500 a million
+    assert (markers.quantity, markers.amount) == (Decimal(1000), Decimal("0.5"))  # $500 a million
 
 
 def test_a_bill_replaces_every_estimate(tmp_path: Path) -> None:
     """What a vendor billed is the price; what it counted, the quantity."""
     run = load_run(write_run(tmp_path, Made(seconds=30)))
     choices = (PriceChoice("five", "fivetran", "standard"), PriceChoice("air", "airbyte", None))
-    told = {
+    reported = {
         "five": ReportedUsage(source="invoice 7", billed_usd=Decimal("12.34")),
         "air": ReportedUsage(source="usage page", gigabytes=Decimal("10.5")),
     }
-    lines = VendorPrices(load_cards(), choices, DAY, told).lines(run)
+    lines = VendorPrices(load_cards(), choices, DAY, reported).lines(run)
     (billed,) = [line for line in lines if line.tool == "five"]
     assert (billed.amount, billed.basis, billed.source) == (
         Decimal("12.34"),
@@ -251,15 +251,15 @@ def test_a_run_that_wrote_nothing_is_not_priced(tmp_path: Path) -> None:
 
 def test_a_plan_that_is_not_there_is_said() -> None:
     """With the plans that there are."""
-    found = VendorPrices(
+    line = VendorPrices(
         load_cards(), (PriceChoice("air", "airbyte", "gold"),), DAY, {}
     ).chosen_plans()["air"]
-    assert not isinstance(found, PlanPrice)
-    assert "no plan 'gold' on 2026-11-23: it has standard, plus" in found.note
+    assert not isinstance(line, PlanPrice)
+    assert "no plan 'gold' on 2026-11-23: it has standard, plus" in line.note
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("five = 3", "five has to be a table"),
         ("[five]\ninserts = 3", "needs source"),
@@ -268,10 +268,12 @@ def test_a_plan_that_is_not_there_is_said() -> None:
         ("[five", "can't be read as TOML"),
     ],
 )
-def test_reported_figures_need_a_source_and_a_number(text: str, said: str, tmp_path: Path) -> None:
+def test_reported_figures_need_a_source_and_a_number(
+    text: str, message: str, tmp_path: Path
+) -> None:
     """Each error names the file and the table."""
     (tmp_path / USAGE_FILE).write_text(text)
     with pytest.raises(SettingsError) as caught:
         read_reported(tmp_path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert USAGE_FILE in str(caught.value)

@@ -27,10 +27,10 @@ def usage(case: tuple[str, ...], **changed: Decimal) -> Usage:
 
 def lines(card: str, plan: str, case: tuple[str, ...], day: date = SINCE) -> list[CostLine]:
     """Return a card's lines of a worked case."""
-    found = load_card(card)
-    chosen = found.plan(plan, day)
+    rate_card = load_card(card)
+    chosen = rate_card.plan(plan, day)
     assert chosen is not None
-    return PlanPrice(card, found, chosen).lines(usage(case))
+    return PlanPrice(card, rate_card, chosen).lines(usage(case))
 
 
 def total(card: str, plan: str, case: tuple[str, ...], day: date = SINCE) -> Total:
@@ -45,9 +45,9 @@ def test_fivetran_below_a_million_is_half_a_thousand_a_million_and_the_base() ->
     assert {base.grade, rows.grade} == {"S"}
     for rows_read, dollars in (("0.034479", "17.23"), ("0.847574", "423.78"), ("0.08824", "44.12")):
         case = ("0", "0", "0", rows_read, "0")
-        (_, found) = lines("fivetran", "standard", case)
-        assert found.amount is not None
-        assert abs(found.amount / Decimal(dollars) - 1) < Decimal("0.001")
+        (_, line) = lines("fivetran", "standard", case)
+        assert line.amount is not None
+        assert abs(line.amount / Decimal(dollars) - 1) < Decimal("0.001")
 
 
 @pytest.mark.parametrize(("case", "most"), [(MIDDLE, "3750"), (LARGE, "37500")])
@@ -55,8 +55,8 @@ def test_fivetran_above_a_million_is_not_priced_but_bounded(
     case: tuple[str, ...], most: str
 ) -> None:
     """The flat rate is a bound and no price: the first million is priced, the rest is not."""
-    found = total("fivetran", "standard", case)
-    assert found == Total(Decimal(500), 1, Decimal(most))
+    of_case = total("fivetran", "standard", case)
+    assert of_case == Total(Decimal(500), 1, Decimal(most))
     rest = lines("fivetran", "standard", case)[-1]
     assert rest.amount is None
     assert rest.grade == "?"
@@ -106,12 +106,12 @@ def test_estuary_s_free_plan_is_ten_gigabytes() -> None:
 
 def test_simplyload_is_its_machines() -> None:
     """720 hours of an instance and an address, a disk and a bucket: one assumption, summed up."""
-    found = {line.category: line.amount for line in lines("simplyload", "single", MIDDLE)}
-    assert found["instance"] == Decimal("14.976")
-    assert found["disk"] == Decimal("1.60")
-    assert found["public address"] == Decimal("3.600")
-    assert found["staging storage"] == Decimal("10.5") * Decimal("0.25") * Decimal("0.023")
-    assert found["staging requests"] == Decimal("0.648")
+    amounts = {line.category: line.amount for line in lines("simplyload", "single", MIDDLE)}
+    assert amounts["instance"] == Decimal("14.976")
+    assert amounts["disk"] == Decimal("1.60")
+    assert amounts["public address"] == Decimal("3.600")
+    assert amounts["staging storage"] == Decimal("10.5") * Decimal("0.25") * Decimal("0.023")
+    assert amounts["staging requests"] == Decimal("0.648")
 
 
 CARD = """
@@ -149,9 +149,9 @@ def priced(text: str, changes: int) -> list[CostLine]:
 def test_a_tier_is_charged_for_its_own_part() -> None:
     """1,000 at $2, 1,000 at $1, the rest at half: each a line, and they add up."""
     tiers = "tiers = [{upto = 1000, rate = 2}, {upto = 2000, rate = 1}, {rate = 0.5}]"
-    found = priced(CHANGES + tiers, 4000)
-    assert [line.quantity for line in found] == [1000, 1000, 2000]
-    assert [line.amount for line in found] == [Decimal(2), Decimal(1), Decimal(1)]
+    by_tier = priced(CHANGES + tiers, 4000)
+    assert [line.quantity for line in by_tier] == [1000, 1000, 2000]
+    assert [line.amount for line in by_tier] == [Decimal(2), Decimal(1), Decimal(1)]
     (edge,) = priced(CHANGES + tiers, 1000)
     assert edge.amount == 2
     (nothing,) = priced(CHANGES + tiers, 0)

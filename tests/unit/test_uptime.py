@@ -79,20 +79,20 @@ def test_a_time_awake_is_cut_where_the_size_changes() -> None:
     sized = [
         AwakeSpan(span, size, credits_[size]) for span, size in split_by_size([whole], statements)
     ]
-    assert [one.size for one in sized] == ["X-Small", "Small"]
+    assert [span.size for span in sized] == ["X-Small", "Small"]
     assert modelled(sized, DAY).total == 3
     first = clock_hour(whole.start)
     assert share_of_credits(sized, whole, first) == Decimal(1) / 3
-    unknown = [AwakeSpan(one.span, one.size, None) for one in sized]
+    unknown = [AwakeSpan(span.span, span.size, None) for span in sized]
     assert share_of_credits(unknown, whole, first) == Decimal("0.5")
 
 
 def test_an_impossible_split_is_no_split() -> None:
     """More work than credits means that the column is not yet right."""
     hour = clock_hour(DAY.start)
-    one = MeteredHour("W", hour, Decimal(1), None, Decimal("1.2"))
-    assert metered([one], DAY, None).work is None
-    assert metered([one], DAY, None).total == 1
+    impossible = MeteredHour("W", hour, Decimal(1), None, Decimal("1.2"))
+    assert metered([impossible], DAY, None).work is None
+    assert metered([impossible], DAY, None).total == 1
     assert modelled([], DAY).total == 0
 
 
