@@ -1,6 +1,6 @@
 """What a load process tells of itself for each second, and when it was the bottleneck itself. Pure.
 
-A process is measured by `health`; the rule, and why it is this one, is in docs/method.md.
+A process is measured by `health`; docs/method/accounting.md has the rule and its reasons.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

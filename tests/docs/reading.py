@@ -21,7 +21,7 @@ from textwrap import dedent
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-_ROOMS: Final = (".", "docs", "infra", "bench", "reports")
+_ROOMS: Final = (".", "docs", "docs/method", "infra", "bench", "reports")
 _FENCE: Final = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _PROMPT: Final = re.compile(r"^(?:\w+)?\$ (.*)$", re.MULTILINE)
 _LINK: Final = re.compile(r'(?:\]\(|src="|srcset="|href=")([^)"\s]+)[)"]')

@@ -15,7 +15,7 @@ from tests.docs.terminal import NOT_CLONED
 CAPITALS = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b(?!\.md)")
 # Names in capitals that are neither settings nor words of the code.
 OTHERS = {
-    "FREEZE_SECONDS": "a test's own, in method.md",
+    "FREEZE_SECONDS": "a test's own, in method/faults.md",
     "ORGANIZATION_USAGE": "a schema of Snowflake's",
     "RSA_PUBLIC_KEY_2": "Snowflake's",
     "ERR_NGROK_8013": "ngrok's",

@@ -184,8 +184,9 @@ def test_plain_make_explains_itself() -> None:
 
 
 def test_method_names_tests_that_exist() -> None:
-    """Each test that docs/method.md names as the proof of a line is there, under that name."""
-    text = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    """Each test that docs/method/ names as the proof of a line is there, under that name."""
+    pages = (ROOT / "docs" / "method").glob("*.md")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     named = set(re.findall(r"`(test_\w+)(?:\[[^`]*\])?`", text))
     tests = {
         name
