@@ -40,8 +40,8 @@ print(json.dumps({"said": answer, "options": [*parser._option_string_actions]}))
 """
 # Programs that are not ours, and what may stand before a command.
 FOREIGN: Final = {
-    "cat", "cd", "cp", "curl", "docker", "export", "grep", "kubectl", "ls", "openssl", "psql",
-    "pulumi", "rm", "source",
+    "cat", "cd", "cp", "curl", "docker", "export", "grep", "kubectl", "ls", "mkdir", "openssl",
+    "psql", "pulumi", "rm", "sleep", "source",
 }  # fmt: skip
 _SEPARATORS: Final = re.compile(r"^[;&|()]+$")
 
