@@ -1,1 +1,1 @@
-"""What Prometheus and Grafana are given; the dashboards are made by `python -m grafana`."""
+"""Configuration of Prometheus and Grafana; `python -m grafana` writes the dashboards."""

@@ -1,4 +1,4 @@
-"""`python -m grafana`: writes the dashboards that Grafana reads; the modules beside have them."""
+"""`python -m grafana` writes the dashboards of the other modules as files for Grafana."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ DASHBOARDS: dict[str, dict[str, Any]] = {"load": LOAD, "source": SOURCE_AND_SLOT
 
 
 def written(dashboard: dict[str, Any]) -> str:
-    """Return a dashboard's file."""
+    """Return the content of a dashboard's file."""
     return json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A dashboard around its panels: variables, the journal's events, links to the others."""
+"""The frame of a dashboard: variables, journal entries, links to the other dashboards."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from grafana.layout import Row, laid_out
 from grafana.queries import SOURCE
 
 _TITLES = {"load": "Load", "source": "Source and slots", "tools": "Tools"}
-# What the journal gained since the point before, however far apart Grafana puts them on a long
-# range; a new kind begins at its first entry, and a load that has ended since is still counted.
+# Journal entries since the previous point, at any distance that Grafana chooses for a long range.
+# A new kind starts at its first entry, and a load that has ended since still counts.
 _ENTRIES = "loadgen_journal_events_total"
 _NOW = f"({_ENTRIES} or last_over_time({_ENTRIES}[$__interval]))"
 _BEFORE = f"{_ENTRIES} offset $__interval"
@@ -16,7 +16,7 @@ _JOURNAL = f"sum by (kind) (({_NOW} - {_BEFORE}) > 0 or {_NOW} unless {_BEFORE})
 
 
 def variable(name: str, label: str, expression: str, text: str) -> dict[str, Any]:
-    """Return a variable whose values are those of a label; several may be chosen, or all."""
+    """Return a variable with the values of a label; the user chooses one, several or all."""
     return {
         "name": name,
         "label": label,
@@ -40,7 +40,10 @@ RUN = variable(
     "run", "Run", 'label_values(loadgen_run_info{profile!=""}, run_id)', "runs of the load"
 )
 OPERATION = variable(
-    "operation", "Operation", "label_values(loadgen_target_rate, operation)", "what is written"
+    "operation",
+    "Operation",
+    "label_values(loadgen_target_rate, operation)",
+    "operations of the load",
 )
 TOOL = variable("tool", "Tool", "label_values(loadgen_destination_up, tool)", "tools under test")
 
@@ -48,7 +51,7 @@ TOOL = variable("tool", "Tool", "label_values(loadgen_destination_up, tool)", "t
 def dashboard(
     name: str, description: str, variables: Sequence[dict[str, Any]], rows: Iterable[Row]
 ) -> dict[str, Any]:
-    """Return the dashboard `name`, as Grafana reads it from a file."""
+    """Return the dashboard `name` in the format of Grafana's files."""
     return {
         "uid": f"loadgen-{name}",
         "title": f"SimplyLoad Playground: {_TITLES[name]}",

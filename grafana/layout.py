@@ -1,4 +1,4 @@
-"""Where panels stand on the grid of a Grafana dashboard."""
+"""Positions of panels on the grid of a Grafana dashboard."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,21 +10,21 @@ WIDTH = 24
 
 
 def repeated(panel: Panel, variable: str, per_row: int) -> Panel:
-    """Return the panel, shown once for each value of a variable."""
+    """Return the panel, repeated for each value of a variable."""
     return panel | {"repeat": variable, "repeatDirection": "h", "maxPerRow": per_row}
 
 
 def laid_out(rows: Iterable[Row]) -> list[Panel]:
-    """Return the panels with their places and numbers, under a heading for each row.
+    """Return the panels with positions and numbers, under a heading for each row.
 
-    Within a row they stand from left to right and go on below where there is no room.
+    Within a row they run from left to right, and wrap if there is no room.
     """
-    found: list[Panel] = []
+    placed: list[Panel] = []
     y = 0
     for heading, panels in rows:
         if heading:
             place = {"x": 0, "y": y, "w": WIDTH, "h": 1}
-            found.append(
+            placed.append(
                 {
                     "type": "row",
                     "title": heading,
@@ -39,10 +39,10 @@ def laid_out(rows: Iterable[Row]) -> list[Panel]:
             size = panel["gridPos"]
             if x + size["w"] > WIDTH:
                 x, y, height = 0, y + height, 0
-            found.append(panel | {"gridPos": {"x": x, "y": y, **size}})
+            placed.append(panel | {"gridPos": {"x": x, "y": y, **size}})
             x, height = x + size["w"], max(height, size["h"])
         y += height
-    return [_numbered(panel, i) for i, panel in enumerate(found, start=1)]
+    return [_numbered(panel, i) for i, panel in enumerate(placed, start=1)]
 
 
 def _numbered(panel: Panel, number: int) -> Panel:

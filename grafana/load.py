@@ -1,4 +1,4 @@
-"""For the one who runs a load: is it what was asked for, and how did its writes fare."""
+"""Dashboard for the person who runs a load: target, offered rate, latency, errors."""
 
 from grafana.dashboard import OPERATION, RUN, dashboard
 from grafana.layout import repeated
@@ -32,9 +32,9 @@ def _quantiles(metric: str) -> list[Panel]:
 
 
 def _in_time(expression: str) -> str:
-    """Return an expression that has a value where the chosen run was there in the time shown.
+    """Return an expression that has a value if the chosen run was in the time range.
 
-    A run's own link ends after the run, when nobody exports its name any more.
+    A run's link ends after the run, when its name is no longer exported.
     """
     info = 'loadgen_run_info{profile!="",run_id=~"$run"}'
     return f"({expression}) and on() last_over_time({info}[$__range])"
@@ -52,7 +52,7 @@ _SHARES = steps((None, GREEN), (1e-9, YELLOW), (0.01, RED))
 _VERDICT = [
     stat(
         "Run",
-        "The newest run in the time shown: its id and its profile.",
+        "Id and profile of the newest run in the time range.",
         newest_run('profile!="",run_id=~"$run"'),
         "short",
         steps((None, BLUE)),
@@ -62,20 +62,20 @@ _VERDICT = [
         nothing="no load",
     ),
     stat(
-        "Asked for",
-        "Writes a second that the rates ask for at the end of the time shown, all operations "
-        "together; nothing while the load is paused.",
+        "Target rate",
+        "Target in writes per second at the end of the time range, for all operations together; "
+        "0 while the load is paused.",
         of_run("sum(loadgen_target_rate)"),
         "wps",
         steps((None, BLUE)),
         nothing="no load",
-        mappings={"0": ("nothing", YELLOW)},
+        mappings={"0": ("paused or 0", YELLOW)},
     ),
     stat(
-        "Offered, of asked",
-        "Arrivals that fell due in the time shown, of those that the rates asked for. It is 100 % "
-        "unless the load stood still; it moves a little where there were few.",
-        # The rates' integral, and not their mean: a load may be younger than the time shown.
+        "Offered, of target",
+        "Arrivals that fell due in the time range, as a share of the target. It is 100 % unless "
+        "the load stood still; with few arrivals it varies a little.",
+        # The rates' integral, not their mean: a load may be younger than the time range.
         _in_time(
             "sum(increase(loadgen_offered_total[$__range]))"
             " / (5 * sum_over_time(sum(loadgen_target_rate)[$__range:5s]) > 0)"
@@ -86,7 +86,7 @@ _VERDICT = [
     ),
     stat(
         "Skipped",
-        "Share of the arrivals that no connection could take in time, over the time shown: the "
+        "Share of the arrivals in the time range that no connection could take in time: the "
         "source, or the load itself, was too slow.",
         _share("skipped"),
         "percentunit",
@@ -95,7 +95,7 @@ _VERDICT = [
     ),
     stat(
         "Failed",
-        "Share of the arrivals whose write the source refused, over the time shown.",
+        "Share of the arrivals in the time range whose write the source refused.",
         _share("failed"),
         "percentunit",
         _SHARES,
@@ -103,8 +103,8 @@ _VERDICT = [
     ),
     stat(
         "Intended p95",
-        "95 of 100 writes were committed within this time of the instant they were due, over the "
-        "time shown: waiting included, so a stall shows.",
+        "In the time range, 95 of 100 writes were committed within this time after they were due. "
+        "Waiting is included, so a stall shows.",
         _in_time(
             "histogram_quantile(0.95, sum by (le) "
             "(increase(loadgen_intended_seconds_bucket[$__range]))) >= 0"
@@ -115,8 +115,8 @@ _VERDICT = [
     ),
     stat(
         "Oldest destination",
-        "Age of the newest marker at the tool that is furthest behind; not known where no tool is "
-        "watched, or all was delivered and the run is over.",
+        "Age of the newest marker at the tool that is furthest behind. Unknown if no tool is "
+        "watched, or if the run is over and all markers were delivered.",
         "max(loadgen_freshness_seconds)",
         "s",
         steps((None, GREEN), (300, YELLOW), (900, RED)),
@@ -126,10 +126,10 @@ _VERDICT = [
 _EACH = repeated(
     lines(
         "$operation",
-        "Arrivals that fell due and writes that were committed, a second; the dashed line is what "
-        "was asked for. A gap between due and committed is skipped, failed or waiting.",
+        "Arrivals due and writes committed, per second; the dashed line is the target. A gap "
+        "between due and committed is skipped, failed or waiting.",
         "wps",
-        query(of_run('sum(loadgen_target_rate{operation=~"$operation"})'), "asked"),
+        query(of_run('sum(loadgen_target_rate{operation=~"$operation"})'), "target"),
         query(
             of_run(f'sum(rate(loadgen_offered_total{{operation=~"$operation"}}[{_WINDOW}]))'), "due"
         ),
@@ -141,7 +141,7 @@ _EACH = repeated(
             "committed",
         ),
         width=6,
-        dashed="asked",
+        dashed="target",
     ),
     "operation",
     4,
@@ -150,7 +150,7 @@ _EACH = repeated(
 _LATENCY = [
     heatmap(
         "Service time",
-        "From sending a write to the answer of its commit; committed writes only.",
+        "From sending a write to the answer of its commit, for committed writes.",
         of_run(
             "sum by (le) "
             f'(increase(loadgen_service_seconds_bucket{{operation=~"$operation"}}[{_WINDOW}]))'
@@ -158,7 +158,7 @@ _LATENCY = [
     ),
     heatmap(
         "Intended time",
-        "From the instant a write was due to the answer of its commit: what a stall delays shows "
+        "From the time a write was due to the answer of its commit. Writes delayed by a stall show "
         "here.",
         of_run(
             "sum by (le) "
@@ -167,14 +167,14 @@ _LATENCY = [
     ),
     lines(
         "Service time, quantiles",
-        "Within this time of being sent, 50, 95 and 99 of 100 writes were committed.",
+        "50, 95 and 99 of 100 writes were committed within this time after they were sent.",
         "s",
         *_quantiles("service"),
         log=True,
     ),
     lines(
         "Intended time, quantiles",
-        "Within this time of being due, 50, 95 and 99 of 100 writes were committed.",
+        "50, 95 and 99 of 100 writes were committed within this time after they were due.",
         "s",
         *_quantiles("intended"),
         log=True,
@@ -184,7 +184,7 @@ _LATENCY = [
 _FAILURES = [
     lines(
         "Refused, by class of SQLSTATE",
-        "Writes that the source refused, a second. 08: the connection broke; 23: a constraint; "
+        "Writes that the source refused, per second. 08: the connection broke; 23: a constraint; "
         "40: a deadlock or a serialization failure; 53: no room, or too many connections; 57: "
         "shut down or cancelled; 02: there was no row left to change.",
         "wps",
@@ -201,7 +201,7 @@ _FAILURES = [
     ),
     lines(
         "Skipped",
-        "Arrivals that no connection could take in time, a second.",
+        "Arrivals that no connection could take in time, per second.",
         "wps",
         query(
             of_run(
@@ -214,8 +214,8 @@ _FAILURES = [
         stacked=True,
     ),
     lines(
-        "Connections made again, journal",
-        "Connections that had broken and were made again, and entries of the run's journal: rate "
+        "Reconnects, journal",
+        "Broken connections that were opened again, and entries of the run's journal: rate "
         "changes, pauses, faults, workers that came and went.",
         "short",
         query(of_run(f"sum(increase(loadgen_reconnects_total[{_WINDOW}]))"), "connections"),
@@ -229,8 +229,8 @@ _FAILURES = [
 _GENERATOR = [
     lines(
         "How late the load itself is",
-        "How late a short timer of the load fired at most, each second. Above the line the "
-        "generator is the bottleneck, and what is measured then is not the source's fault.",
+        "Highest delay of a short timer in the load, each second. Above the line the generator is "
+        "the bottleneck, and delays are not the source's fault.",
         "s",
         query(of_run("max(loadgen_loop_lag_seconds)"), "loop lag"),
         width=6,
@@ -238,7 +238,8 @@ _GENERATOR = [
     ),
     lines(
         "Processor, by process",
-        "CPU time of each process that performs arrivals; 1 is a whole core, all that one can use.",
+        "CPU use of each process that performs arrivals; 1 is one core, the most a process can "
+        "use.",
         "percentunit",
         query(of_run("sum by (worker) (loadgen_process_cpu_ratio)"), "process {{worker}}"),
         width=6,
@@ -254,7 +255,7 @@ _GENERATOR = [
     ),
     lines(
         "In flight and unknown",
-        "Arrivals that are due and unfinished, waiting included; and writes whose answer was lost.",
+        "Arrivals due and unfinished, including waiting ones, and writes whose answer was lost.",
         "short",
         query(of_run('sum(loadgen_in_flight{operation=~"$operation"})'), "in flight"),
         query(of_run('sum(loadgen_unknown{operation=~"$operation"})'), "unknown"),
@@ -264,7 +265,7 @@ _GENERATOR = [
 
 LOAD = dashboard(
     "load",
-    "Is the load what was asked for, and how did its writes fare?",
+    "Does the load reach its target, and how fast are its writes?",
     [RUN, OPERATION],
     [
         ("", _VERDICT),

@@ -1,7 +1,7 @@
 """Panels of a Grafana dashboard, as plain values.
 
-A panel is one question that somebody asks; its description says how the answer was got. Source of
-the field names: the npm package @grafana/schema.
+Each panel answers one question, and its description explains the figure. The field names come from
+the npm package @grafana/schema.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from loadgen.workload.operations import OPERATIONS
 Panel = dict[str, Any]
 
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
-# Everywhere the same; what is not here has a colour by its name as well, of Grafana's choice.
+# The same on all dashboards. Grafana chooses the colour of other names, also by name.
 _COLORS = {
     "operation": {name: operation.dark for name, operation in OPERATIONS.items()},
     "tool": {
@@ -28,14 +28,14 @@ _COLORS = {
 
 
 def steps(*limits: tuple[float | None, str]) -> Panel:
-    """Return thresholds: from each limit on its colour; the first limit is None."""
+    """Return thresholds: each colour applies from its limit; the first limit is None."""
     return {
         "mode": "absolute",
         "steps": [{"value": value, "color": color} for value, color in limits],
     }
 
 
-def stat(  # noqa: PLR0913 - what a tile can differ in
+def stat(  # noqa: PLR0913 - all that differs between tiles
     title: str,
     description: str,
     expression: str,
@@ -50,7 +50,7 @@ def stat(  # noqa: PLR0913 - what a tile can differ in
 ) -> Panel:
     """Return a tile with one value, coloured by its thresholds; `named` shows the legend instead.
 
-    `nothing` is said where there is no value; `mappings` give values a text and a colour.
+    `nothing` is shown if there is no value; `mappings` give values a text and a colour.
     """
     return {
         "type": "stat",
@@ -92,7 +92,7 @@ def lines(  # noqa: PLR0913 - as above
 ) -> Panel:
     """Return a chart over time; `dashed` names a series drawn as a target line.
 
-    `limit` is drawn as a red line. A series has the colour of its name, everywhere the same.
+    `limit` is drawn as a red line. A series has the colour of its name, the same on all charts.
     """
     custom: Panel = {
         "lineWidth": 1,
@@ -166,7 +166,7 @@ def states(
     width: int = 12,
     height: int = 6,
 ) -> Panel:
-    """Return what state something was in over time, each value with a text and a colour."""
+    """Return a chart of states over time, each value with a text and a colour."""
     return {
         "type": "state-timeline",
         "title": title,
@@ -200,7 +200,7 @@ def column(
     thresholds: Panel | None = None,
     mappings: Mapping[str, tuple[str, str]] | None = None,
 ) -> tuple[str, Panel]:
-    """Return a column of a table: its query and look; coloured where that has meaning."""
+    """Return a column of a table, its query and look, coloured by thresholds or mappings."""
     look: Panel = {"unit": unit}
     if thresholds or mappings:
         look["thresholds"] = thresholds or steps((None, GREY))
@@ -217,7 +217,7 @@ def table(
     *,
     width: int = 24,
 ) -> Panel:
-    """Return a row for each value of label `key`; `columns` has what `column` made, by heading."""
+    """Return a table with a row for each value of label `key`; `columns` are by heading."""
     queries = [
         query(expression, instant=True, kind="table") | {"refId": heading}
         for heading, (expression, _) in columns.items()
@@ -248,7 +248,7 @@ def table(
 
 
 def bars(title: str, description: str, unit: str, target: Panel, *, width: int = 12) -> Panel:
-    """Return the newest value of each series as a bar; what is a tool's has the tool's colour."""
+    """Return the newest value of each series as a bar; a tool's series has the tool's colour."""
     return {
         "type": "bargauge",
         "title": title,

@@ -6,12 +6,12 @@ SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
 def of_run(expression: str) -> str:
-    """Return an expression of the load's that has values only while the chosen run went on."""
+    """Return a load's expression that has values only during the chosen run."""
     return f'({expression}) and on() loadgen_run_info{{profile!="",run_id=~"$run"}}'
 
 
 def newest_run(labels: str) -> str:
-    """Return an expression of the run that was there last in the time shown, ended or not."""
+    """Return an expression for the last run in the time range, ended or not."""
     # Not timestamp(): over 48 hours that takes Prometheus seconds instead of milliseconds.
     seen = f"max_over_time((time() * loadgen_run_info{{{labels}}})[$__range:5s])"
     return f"topk(1, max by (run_id, profile) ({seen}))"
@@ -20,7 +20,7 @@ def newest_run(labels: str) -> str:
 def query(
     expression: str, legend: str = "", *, instant: bool = False, kind: str = ""
 ) -> dict[str, Any]:
-    """Return a query and what its series are called; `kind` is table or heatmap."""
+    """Return a query with the name of its series; `kind` is table or heatmap."""
     target: dict[str, Any] = {
         "datasource": SOURCE,
         "expr": expression,

@@ -1,4 +1,4 @@
-"""For the one who keeps the database: what the replication slots, and the load, do to it."""
+"""Dashboard for the person who runs the database: effects of replication slots and the load."""
 
 from grafana.dashboard import dashboard, variable
 from grafana.panels import (
@@ -21,7 +21,7 @@ _SLOT = variable(
 )
 _ONE = 'slot=~"$slot"'
 _MB, _GB = 1e6, 1e9
-# Where the source answers, what there is none of is 0; else nothing is known, and a tile says so.
+# If the source answers, a missing series counts as 0; if not, the tile shows that it is unknown.
 _ANSWERS = "max(loadgen_source_up == 1)"
 
 _STATUS = " or ".join(
@@ -46,38 +46,38 @@ _TIME_LEFT = steps((None, RED), (3600, YELLOW), (6 * 3600, GREEN))
 _VERDICT = [
     stat(
         "Source",
-        "Whether the source answers the watch.",
+        "Does the source answer the watch?",
         "min(loadgen_source_up)",
         "short",
         nothing="no watch",
-        mappings={"1": ("up", GREEN), "0": ("away", RED)},
+        mappings={"1": ("up", GREEN), "0": ("down", RED)},
     ),
     stat(
         "Worst slot",
-        "reserved: all is well; extended: it keeps more than max_wal_size; unreserved: it may be "
-        "lost at the next checkpoint; lost: its tool has to sync from scratch.",
+        "reserved: normal; extended: it retains more than max_wal_size; unreserved: it may be "
+        "lost at the next checkpoint; lost: its tool has to copy everything again.",
         f"max({_STATUS}) or on() 0 * {_ANSWERS}",
         "short",
         mappings=_STATUSES | {"0": ("no slot", GREY)},
     ),
     stat(
-        "Slots nobody reads",
-        "Slots without a reader: each keeps WAL until somebody reads it, or drops it. Tools that "
-        "sync now and then leave theirs between two syncs.",
+        "Slots without a reader",
+        "Each retains WAL until it is read or dropped. Tools that sync at intervals leave their "
+        "slot without a reader between two syncs.",
         f"count(loadgen_slot_active{{{_ONE}}} == 0) or on() 0 * {_ANSWERS}",
         "short",
         steps((None, GREEN), (1, YELLOW)),
     ),
     stat(
-        "Most WAL kept",
-        "WAL that the server keeps on its disk for the slot that is furthest behind.",
+        "Most WAL retained",
+        "WAL that the server retains on its disk for the slot that is furthest behind.",
         f"max(loadgen_slot_retained_bytes{{{_ONE}}}) or on() 0 * {_ANSWERS}",
         "bytes",
         _KEPT,
     ),
     stat(
         "Least room left",
-        "WAL that may still be written until a slot may be lost, where the server has a limit "
+        "WAL that can still be written before a slot may be lost, if the server has a limit "
         "(max_slot_wal_keep_size).",
         f"min(loadgen_slot_safe_wal_bytes{{{_ONE}}}) or on() (-1 * {_ANSWERS}"
         f' unless on() loadgen_slot_wal_status{{{_ONE},status="lost"}} == 1)',
@@ -86,22 +86,20 @@ _VERDICT = [
         mappings={"-1": ("no limit", GREY)},
     ),
     stat(
-        "WAL a second",
-        "WAL written by the whole server, over five minutes.",
+        "WAL per second",
+        "WAL written by the whole server, averaged over five minutes.",
         "sum(rate(loadgen_source_wal_bytes_total[5m]))",
         "Bps",
     ),
     stat(
-        "WAL a write",
-        "WAL per committed write of the load, over five minutes. It holds what else the server "
-        "does.",
+        "WAL per write",
+        "WAL of the whole server per committed write of the load, averaged over five minutes.",
         "max(loadgen:wal_bytes_per_write)",
         "bytes",
     ),
     stat(
         "Oldest transaction",
-        "A transaction that stays open keeps dead rows from being removed, and slots from "
-        "advancing.",
+        "An open transaction prevents vacuum from removing dead rows, and slots from advancing.",
         "max(loadgen_source_oldest_transaction_seconds)",
         "s",
         steps((None, GREEN), (60, YELLOW), (600, RED)),
@@ -111,9 +109,9 @@ _VERDICT = [
 _SLOTS = [
     table(
         "Slots now",
-        "Each slot as the server shows it: what it says of it, whether somebody reads it, what it "
-        "keeps, how far its reader is behind, what room is left until it may be lost, and when "
-        "that is if nobody reads it and WAL is written as fast as in the last five minutes.",
+        "Status of each slot, whether it has a reader, the WAL it retains, how far its reader is "
+        "behind, the room left before it may be lost, and the time until then, without a reader "
+        "and at the WAL rate of the last five minutes.",
         "slot",
         {
             "status": column(_STATUS, "short", mappings=_STATUSES),
@@ -141,28 +139,28 @@ _SLOTS = [
         },
     ),
     lines(
-        "WAL kept for each slot",
-        "A slot that nobody reads, or too slowly, makes this rise until the disk is full. The "
-        "watch pauses the load above MAX_SLOT_RETAINED_BYTES.",
+        "WAL retained by each slot",
+        "If a slot has no reader, or a slow one, this rises until the disk is full. The watch "
+        "pauses the load above MAX_SLOT_RETAINED_BYTES.",
         "bytes",
         query(f"max by (slot) (loadgen_slot_retained_bytes{{{_ONE}}})", "{{slot}}"),
     ),
     lines(
         "How far each reader is behind",
-        "WAL that was written and that the slot's reader has not confirmed.",
+        "WAL that was written and not yet confirmed by the slot's reader.",
         "bytes",
         query(f"max by (slot) (loadgen_slot_confirmed_lag_bytes{{{_ONE}}})", "{{slot}}"),
     ),
     states(
-        "Who is read",
-        "Whether somebody reads each slot.",
+        "Slot readers",
+        "Does each slot have a reader?",
         query(f"max by (slot) (loadgen_slot_active{{{_ONE}}})", "{{slot}}"),
         {"1": ("read", GREEN), "0": ("unread", YELLOW)},
     ),
     states(
-        "What the server says of each slot",
-        "reserved: all is well; extended: it keeps more than max_wal_size; unreserved: it may be "
-        "lost at the next checkpoint; lost: its tool has to sync from scratch.",
+        "Status of each slot",
+        "reserved: normal; extended: it retains more than max_wal_size; unreserved: it may be "
+        "lost at the next checkpoint; lost: its tool has to copy everything again.",
         query(_STATUS, "{{slot}}"),
         _STATUSES,
     ),
@@ -171,22 +169,22 @@ _SLOTS = [
 _WAL = [
     lines(
         "WAL written",
-        "By the whole server, a second.",
+        "By the whole server, per second.",
         "Bps",
         query(f"sum(rate(loadgen_source_wal_bytes_total[{_WINDOW}]))", "WAL"),
         width=8,
     ),
     lines(
-        "WAL of a write",
-        "WAL per committed write of the load, over five minutes.",
+        "WAL per committed write",
+        "WAL of the whole server per committed write of the load, averaged over five minutes.",
         "bytes",
         query("max(loadgen:wal_bytes_per_write)", "bytes a write"),
         width=8,
     ),
     lines(
         "Checkpoints and senders",
-        "Checkpoints an hour: each makes the next writes dearer. Senders are the processes that "
-        "send WAL to readers.",
+        "Checkpoints per hour: each makes the next writes more expensive. Senders are the "
+        "processes that send WAL to readers.",
         "short",
         query("sum(rate(loadgen_source_checkpoints_total[15m])) * 3600", "checkpoints an hour"),
         query("max(loadgen_source_walsenders)", "senders"),
@@ -197,15 +195,15 @@ _WAL = [
 _TABLES = [
     lines(
         "Rows",
-        "Rows of each table, as the server estimates them.",
+        "Rows of each table, estimated by the server.",
         "short",
         query("max by (table) (loadgen_source_rows)", "{{table}}"),
         width=8,
     ),
     lines(
         "Dead rows",
-        "Rows that vacuum has not removed yet. A slot or a transaction that holds back the oldest "
-        "snapshot keeps them.",
+        "Rows that vacuum has not removed yet. A slot or transaction with an old snapshot prevents "
+        "that.",
         "short",
         query("max by (table) (loadgen_source_dead_rows)", "{{table}}"),
         width=8,
@@ -220,14 +218,14 @@ _TABLES = [
     ),
     lines(
         "Sessions",
-        "Connections to the database, the load's among them.",
+        "Connections to the database, including the load's.",
         "short",
         query("max(loadgen_source_connections)", "sessions"),
         width=8,
     ),
     lines(
         "Oldest open transaction",
-        "Its age.",
+        "Age of the oldest open transaction.",
         "s",
         query("max(loadgen_source_oldest_transaction_seconds)", "age"),
         width=8,
@@ -235,7 +233,8 @@ _TABLES = [
     ),
     lines(
         "Oldest snapshot",
-        "For how many transactions vacuum has to keep rows; slots hold it back too.",
+        "How many transactions ago the oldest snapshot was taken. Vacuum removes no newer dead "
+        "rows. Slots have snapshots too.",
         "short",
         query("max(loadgen_source_xmin_age)", "transactions"),
         width=8,
@@ -244,7 +243,7 @@ _TABLES = [
 
 SOURCE_AND_SLOTS = dashboard(
     "source",
-    "What do the replication slots, and the load, do to the database?",
+    "How do replication slots and the load affect the database?",
     [_SLOT],
     [
         ("", _VERDICT),

@@ -1,4 +1,4 @@
-"""For the one who has to choose: how the tools under test compare."""
+"""Dashboard for the person who has to choose: a comparison of the tools under test."""
 
 from grafana.dashboard import TOOL, dashboard
 from grafana.panels import (
@@ -28,8 +28,8 @@ def _delivered(share: float, window: str) -> str:
 def _delivery(share: float, text: str) -> Panel:
     return lines(
         f"Delivery, p{share * 100:.0f}",
-        f"{text} markers of the last hour came to the destination within this time of their "
-        "commit. It holds the wait between two looks.",
+        f"{text} markers of the last hour reached the destination within this time after their "
+        "commit, including the wait between two looks.",
         "s",
         query(_delivered(share, "1h"), "{{tool}}"),
         width=8,
@@ -40,7 +40,7 @@ def _delivery(share: float, text: str) -> Panel:
 _VERDICT = [
     stat(
         "Run",
-        "The newest run in the time shown whose folder the watch writes to.",
+        "The newest run in the time range that the watch recorded.",
         newest_run('profile=""'),
         "short",
         legend="{{run_id}}",
@@ -65,7 +65,7 @@ _VERDICT = [
     ),
     stat(
         "Findings",
-        "What the last verification found wrong, over all tools; what is declared lossy apart.",
+        "Errors that the last verification found, over all tools, without declared losses.",
         f'sum(loadgen_findings{{{_ONE},kind!="lossy"}})',
         "short",
         steps((None, GREEN), (1, RED)),
@@ -74,7 +74,7 @@ _VERDICT = [
     ),
     stat(
         "Cost so far",
-        "Of the run, over all tools and payers, as far as it is priced.",
+        "Cost of the run so far, over all tools and payers, as far as it is priced.",
         f"sum(loadgen_cost_dollars{{{_ONE}}})",
         "currencyUSD",
         width=4,
@@ -82,7 +82,7 @@ _VERDICT = [
     ),
     stat(
         "Markers",
-        "Marker rows that were written and committed, since the watch began.",
+        "Markers committed since the watch started.",
         "sum(loadgen_markers_total)",
         "short",
         width=3,
@@ -92,7 +92,7 @@ _VERDICT = [
 _FRESHNESS = [
     lines(
         "Freshness",
-        "Age of the newest marker at each destination: how old the copy is that somebody reads. It "
+        "Age of the newest marker at each destination: how old is the copy that people read? It "
         "rises between two syncs and falls when one arrives.",
         "s",
         query(f"max by (tool) (loadgen_freshness_seconds{{{_ONE}}})", "{{tool}}"),
@@ -101,9 +101,9 @@ _FRESHNESS = [
     ),
     states(
         "Destinations",
-        "Whether each destination answers the watch.",
+        "Does each destination answer the watch?",
         query(f"max by (tool) (loadgen_destination_up{{{_ONE}}})", "{{tool}}"),
-        {"1": ("answers", GREEN), "0": ("away", RED)},
+        {"1": ("answers", GREEN), "0": ("down", RED)},
         width=8,
         height=8,
     ),
@@ -112,12 +112,13 @@ _FRESHNESS = [
     _delivery(0.99, "99 of 100"),
     heatmap(
         "Delivery, all tools chosen",
-        "From a marker's commit to its sighting. Choose one tool above to see its syncs.",
+        "From a marker's commit until the destination shows it. Choose one tool above to see its "
+        "syncs.",
         f"sum by (le) (increase(loadgen_delivery_seconds_bucket{{{_ONE}}}[5m]))",
     ),
     lines(
         "Markers not delivered",
-        "Markers that were written and that a tool has not delivered yet.",
+        "Markers that a tool has not delivered yet.",
         "short",
         query(f"max by (tool) (loadgen_markers_unseen{{{_ONE}}})", "{{tool}}"),
     ),
@@ -126,9 +127,9 @@ _FRESHNESS = [
 _RIGHT = [
     lines(
         "Rows behind the last verification",
-        "Rows of the source now, as it estimates them, less those that the last verification "
-        "counted at the destination: what was missing then, and what came since. It falls when "
-        "`loadgen verify` looks again.",
+        "The source's estimated rows now, minus the rows that the last verification counted at the "
+        "destination: rows missing then, and rows added since. It falls with the next `loadgen "
+        "verify`.",
         "short",
         query(
             "sum by (tool) (max by (table) (loadgen_source_rows) "
@@ -139,8 +140,8 @@ _RIGHT = [
     ),
     bars(
         "Findings, by kind",
-        "What the last verification found at each destination; nothing where all was right. lossy "
-        "is a difference that the tool's convention declares.",
+        "Differences that the last verification found at each destination; `nothing` if the copy "
+        "was right. lossy is a difference that the tool's convention declares.",
         "short",
         query(
             f"sum by (tool, kind) (loadgen_findings{{{_ONE}}}) > 0"
@@ -155,14 +156,14 @@ _RIGHT = [
 _COST = [
     lines(
         "Cost so far",
-        "Dollars of the run by tool, as far as they are priced; provisional until the views of the "
-        "warehouse have caught up.",
+        "Dollars of the run by tool, as far as they are priced; provisional until the warehouse's "
+        "usage views are complete.",
         "currencyUSD",
         query(f"sum by (tool) (loadgen_cost_dollars{{{_ONE}}})", "{{tool}}"),
     ),
     bars(
         "Cost, by part",
-        "Dollars of the run by tool and part.",
+        "Dollars of the run by tool and component.",
         "currencyUSD",
         query(
             f"sum by (tool, component) (loadgen_cost_dollars{{{_ONE}}})",
@@ -174,7 +175,7 @@ _COST = [
 
 TOOLS = dashboard(
     "tools",
-    "How fresh, how right and how dear is the copy of each tool?",
+    "How fresh, how correct and how expensive is each tool's copy?",
     [TOOL],
     [
         ("", _VERDICT),

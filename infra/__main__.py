@@ -1,6 +1,6 @@
-"""The Pulumi program: what is set up in AWS for a test. README.md says how it is used.
+"""The Pulumi program for the AWS side of a test. README.md explains its use.
 
-Pulumi runs this folder with itself first on the path, so its modules are imported by plain names.
+Pulumi puts this folder first on the path, so its modules are imported by plain names.
 """
 
 import pulumi

@@ -1,4 +1,4 @@
-"""SimplyLoad's bucket: private, encrypted, emptied by itself after a week, its requests counted."""
+"""SimplyLoad's bucket: private, encrypted, objects expire after a week, requests are counted."""
 
 import json
 from typing import Any, Final
@@ -24,11 +24,13 @@ from pulumi_aws.s3 import (
 from labels import tags
 
 DAYS_KEPT: Final = 7
-REQUEST_METRICS: Final = "EntireBucket"  # the id under which `loadgen costs` asks for requests
+REQUEST_METRICS: Final = (
+    "EntireBucket"  # the id by which `loadgen costs` reads the number of requests
+)
 
 
 class LandingBucket(ComponentResource):
-    """A bucket into which SimplyLoad stages what it copies; its real name gets a random end."""
+    """A bucket for SimplyLoad's staged files; Pulumi adds a random end to its name."""
 
     name: Output[str]
     arn: Output[str]
@@ -36,7 +38,7 @@ class LandingBucket(ComponentResource):
     def __init__(self, name: str) -> None:
         super().__init__("simplyload:infra:LandingBucket", name)
         self._name = name
-        # Staged files are of no use after a test: `pulumi destroy` may delete them.
+        # Staged files are worthless after a test, so `pulumi destroy` may delete them.
         self._bucket = Bucket(name, force_destroy=True, tags=tags("simplyload"), opts=self._of())
         self.name, self.arn = self._bucket.bucket, self._bucket.arn
         self._close()
@@ -45,7 +47,7 @@ class LandingBucket(ComponentResource):
         self.register_outputs({"name": self.name, "arn": self.arn})
 
     def _close(self) -> None:
-        """Shut out the public, other owners' objects, and connections without TLS."""
+        """Block public access, objects of other owners, and connections without TLS."""
         block = BucketPublicAccessBlock(
             self._name,
             bucket=self.name,
@@ -61,7 +63,7 @@ class LandingBucket(ComponentResource):
             rule=BucketOwnershipControlsRuleArgs(object_ownership="BucketOwnerEnforced"),
             opts=self._of(block),
         )
-        # One after the other: S3 refuses two such changes of a bucket at once.
+        # One after the other, because S3 refuses two such changes of a bucket at once.
         BucketPolicy(
             self._name,
             bucket=self.name,
@@ -70,7 +72,7 @@ class LandingBucket(ComponentResource):
         )
 
     def _keep(self) -> None:
-        """Encrypt what is stored, and forget it after a week."""
+        """Encrypt objects, and delete them after a week."""
         default = BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgs(
             sse_algorithm="AES256"
         )
@@ -108,7 +110,7 @@ class LandingBucket(ComponentResource):
 
 
 def tls_only(arn: str) -> dict[str, Any]:
-    """Return the bucket policy that refuses whoever comes without TLS."""
+    """Return the bucket policy that denies requests without TLS."""
     return {
         "Version": "2012-10-17",
         "Statement": [

@@ -1,4 +1,4 @@
-"""The stack's configuration: read, checked, and refused in one line that names the setting."""
+"""Reads and checks the stack's configuration; an error is one line that names the setting."""
 
 import re
 from collections.abc import Mapping
@@ -11,18 +11,21 @@ import pulumi
 from pulumi.runtime import is_config_secret
 from pulumi.runtime.config import CONFIG
 
-# Name, default, and what it is; the table of README.md is held to be this one.
+# Name, default and meaning; a test compares this with the table in README.md.
 SETTINGS: Final[Mapping[str, tuple[str, str]]] = {
-    "enable_rds": ("false", "whether a Postgres on RDS is made as well"),
-    "allowed_ip_cidr": ("", "who may reach it: IPv4 networks, with commas between them"),
+    "enable_rds": ("false", "also make a Postgres on RDS"),
+    "allowed_ip_cidr": ("", "addresses that may connect to it: IPv4 networks, separated by commas"),
     "db_password": ("", "its password, with `--secret`: 16 to 128 characters"),
     "db_engine_version": ("15", "major version of Postgres, 14 to 18"),
     "db_instance_class": ("db.t3.micro", "class of the instance"),
     "db_storage_gb": ("20", "size of its disk, 20 to 1000 GB of gp3"),
-    "db_slot_wal_gb": ("10", "WAL that a slot may keep before it is lost, less than the disk"),
+    "db_slot_wal_gb": (
+        "10",
+        "GB of WAL that a slot may retain before it is lost, less than the disk",
+    ),
 }
 
-_WIDEST: Final = 8  # bits of the widest network that may come in
+_WIDEST: Final = 8  # bits of the widest network allowed
 _VERSIONS: Final = range(14, 19)
 _DISK: Final = range(20, 1001)
 # RDS takes any printable ASCII but these.
@@ -32,7 +35,7 @@ _CLASS: Final = re.compile(r"db\.[a-z][a-z0-9-]*\.[a-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """What the RDS instance is to be."""
+    """Settings of the RDS instance."""
 
     allowed: tuple[str, ...]
     password: str = field(repr=False)
@@ -44,16 +47,16 @@ class DatabaseSettings:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What is to be set up besides the bucket."""
+    """What the program sets up in addition to the bucket."""
 
     database: DatabaseSettings | None
 
 
 def read_configuration() -> Configuration:
-    """Return the stack's configuration. Raises pulumi.RunError, whose text Pulumi prints."""
+    """Return the stack's configuration. Raises pulumi.RunError; Pulumi prints its text."""
     begins = f"{pulumi.get_project()}:"
-    given = (key.removeprefix(begins) for key in CONFIG.get() if key.startswith(begins))
-    for name in given:
+    names = (key.removeprefix(begins) for key in CONFIG.get() if key.startswith(begins))
+    for name in names:
         if name not in SETTINGS:
             near = get_close_matches(name, SETTINGS, 1)
             _refuse(name, f"is no setting{f': did you mean {near[0]}?' if near else ''}")
@@ -77,22 +80,22 @@ def _database() -> DatabaseSettings:
 
 def _networks() -> tuple[str, ...]:
     name = "allowed_ip_cidr"
-    words = [word.strip() for word in _value(name).split(",") if word.strip()]
-    if not words:
+    networks = [text.strip() for text in _value(name).split(",") if text.strip()]
+    if not networks:
         _refuse(name, "is not set, which enable_rds needs: whose addresses, 203.0.113.7/32 say")
-    return tuple(_network(name, word) for word in words)
+    return tuple(_network(name, text) for text in networks)
 
 
-def _network(name: str, word: str) -> str:
+def _network(name: str, text: str) -> str:
     try:
-        network = IPv4Network(word)
+        network = IPv4Network(text)
     except (AddressValueError, NetmaskValueError):
-        _refuse(name, f"has {word!r}, which is no IPv4 network such as 203.0.113.0/24")
+        _refuse(name, f"has {text!r}, which is no IPv4 network such as 203.0.113.0/24")
     except ValueError:
-        meant = IPv4Network(word, strict=False)
-        _refuse(name, f"has {word!r}, which is inside {meant}")
+        enclosing = IPv4Network(text, strict=False)
+        _refuse(name, f"has {text!r}, which is inside {enclosing}")
     if network.prefixlen < _WIDEST:
-        _refuse(name, f"has {word!r}: that is anybody; /{_WIDEST} is the widest allowed")
+        _refuse(name, f"has {text!r}: that is anybody; /{_WIDEST} is the widest allowed")
     return str(network)
 
 
@@ -124,7 +127,7 @@ def _whole(name: str, allowed: range) -> int:
 
 
 def _value(name: str) -> str:
-    """Return a setting as it was given; an empty one counts as unset."""
+    """Return a setting's text; an empty one counts as unset."""
     return (pulumi.Config().get(name) or "").strip() or SETTINGS[name][0]
 
 

@@ -13,11 +13,11 @@ from labels import tags
 USER: Final = "playground"
 DATABASE: Final = "playground"
 PORT: Final = 5432
-_OWNER: Final = "source"  # the customer pays it, whatever the tool
+_OWNER: Final = "source"  # the customer pays for it, for any tool
 
 
 class SourceDatabase(ComponentResource):
-    """An instance in the default VPC, of one zone, without backups: its data is made up."""
+    """An instance in the default VPC, in one zone, without backups, because its data is made up."""
 
     url: Output[str]
 
@@ -27,12 +27,12 @@ class SourceDatabase(ComponentResource):
         self._opts = ResourceOptions(parent=self)
         password = Output.secret(settings.password)
         instance = self._instance(password, self._group(), self._parameters())
-        # Made of a secret, it is one.
-        self.url = Output.all(password, instance.address).apply(lambda told: database_url(*told))
+        # The address contains the secret password, so Pulumi treats it as a secret.
+        self.url = Output.all(password, instance.address).apply(lambda parts: database_url(*parts))
         self.register_outputs({"url": self.url})
 
     def _group(self) -> SecurityGroup:
-        """Return the security group; its rules stand in it, so that no other is let live."""
+        """Return the security group; its rules are inline, so that Pulumi removes all others."""
         return SecurityGroup(
             self._name,
             description="Postgres, from allowed_ip_cidr only",
@@ -57,7 +57,7 @@ class SourceDatabase(ComponentResource):
             family=f"postgres{self._settings.version}",
             description="Logical replication, TLS, and a limit on what a slot keeps",
             parameters=[
-                # Read when the server starts, which a new one does with it.
+                # Postgres reads it at its start; a new instance starts with it.
                 ParameterGroupParameterArgs(
                     name="rds.logical_replication", value="1", apply_method="pending-reboot"
                 ),
@@ -99,11 +99,11 @@ class SourceDatabase(ComponentResource):
         )
 
 
-# Libpq finds the file from the folder in which a command runs.
+# Libpq looks for the file in the current folder.
 _TLS = "sslmode=verify-full&sslrootcert=global-bundle.pem"
 
 
 def database_url(password: str, address: str) -> str:
-    """Return what DATABASE_URL is set to."""
+    """Return the value of DATABASE_URL."""
     login = f"{USER}:{quote(password, safe='')}"
     return f"postgresql://{login}@{address}:{PORT}/{DATABASE}?{_TLS}"

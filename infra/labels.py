@@ -1,4 +1,4 @@
-"""The tags that everything here bears: how it is found again, and whose cost it is."""
+"""Tags of all resources: they identify the project, and the tool that causes the cost."""
 
 from typing import Final
 
@@ -6,5 +6,5 @@ PROJECT: Final = "simplyload-poc"
 
 
 def tags(tool: str) -> dict[str, str]:
-    """Return a resource's tags; `loadgen costs` reads `tool`, and `source` is the customer's."""
+    """Return a resource's tags; `loadgen costs` reads `tool`. The customer pays for `source`."""
     return {"project": PROJECT, "tool": tool}

@@ -1,4 +1,4 @@
-"""IAM policies of least privilege, attached to nobody: who gets one is yours to say."""
+"""IAM policies of least privilege. They are not attached: you choose the users and roles."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from pulumi_aws.iam import Policy
 
 from labels import tags
 
-# Each call that `loadgen costs` makes; none of them can be narrowed to a resource.
+# Each call of `loadgen costs`; AWS allows none of them to be limited to a resource.
 COST_ACTIONS: Final = (
     "ce:GetCostAndUsage",
     "cloudwatch:GetMetricData",
@@ -23,7 +23,7 @@ Document = dict[str, Any]
 
 
 class Policies(ComponentResource):
-    """What SimplyLoad may do with its bucket, and what `loadgen costs` may read."""
+    """Rights of SimplyLoad on its bucket, and of `loadgen costs` to read."""
 
     simplyload: Output[str]
     costs: Output[str]
@@ -39,11 +39,13 @@ class Policies(ComponentResource):
         )
         self.register_outputs({"simplyload": self.simplyload, "costs": self.costs})
 
-    def _policy(self, name: str, words: str, made: Callable[[str], Document]) -> Output[str]:
+    def _policy(
+        self, name: str, description: str, document: Callable[[str], Document]
+    ) -> Output[str]:
         policy = Policy(
             name,
-            description=words,
-            policy=self._bucket_arn.apply(lambda arn: json.dumps(made(arn))),
+            description=description,
+            policy=self._bucket_arn.apply(lambda arn: json.dumps(document(arn))),
             tags=tags("simplyload"),
             opts=ResourceOptions(parent=self),
         )
@@ -51,7 +53,7 @@ class Policies(ComponentResource):
 
 
 def of_simplyload(bucket_arn: str) -> Document:
-    """Return SimplyLoad's rights: objects of its bucket, and nothing of the bucket itself."""
+    """Return SimplyLoad's rights on the objects of its bucket; it may not change the bucket."""
     on_bucket = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
     on_objects = [
         "s3:AbortMultipartUpload",

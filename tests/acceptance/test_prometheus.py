@@ -116,7 +116,7 @@ def test_what_prometheus_knows_is_what_the_tables_hold(
         events = prometheus.query(asked["load: Journal"].replace("$__interval", "10m"))
         assert "rate_change" in {event["metric"]["kind"] for event in events}
         # Of a load that is younger than the time shown.
-        share = Asked("", asked["load: Offered, of asked A"].replace("(5 *", "(0.5 *")).sent()
+        share = Asked("", asked["load: Offered, of target A"].replace("(5 *", "(0.5 *")).sent()
         assert 0.6 < (prometheus.value(share.replace(":5s]", ":500ms]")) or 0) < 1.4
         connection.execute("SELECT pg_drop_replication_slot('a_tool')")
     wait_for(lambda: not prometheus.query(firing), "the alert to clear")
