@@ -1,7 +1,7 @@
-"""The two that are compared: pgbench and Locust, writing the same mix into one database.
+"""pgbench and Locust, the two programs compared, writing the same mix into one database.
 
-pgbench is the limit: a C program that does nothing but send. Locust runs as a user starts it, with
-its schedule, accounting, latencies and record switched on.
+pgbench is the limit: a C program that only sends. Locust runs as a user starts it, with schedule,
+accounting, latencies and record switched on.
 """
 
 import os
@@ -23,7 +23,7 @@ from loadgen.record.reader import read_samples
 
 _HERE = Path(__file__).parent
 _WARM_UP_SECONDS = 2.0
-# What an event's properties are like; they are sent with each write, as Locust's are.
+# Typical properties of an event; sent with each write, as Locust does.
 _PROPERTIES = (
     '{"session":"9f1b2c3d4e5f6071","path":"/pricing","referrer":"search","browser":"Firefox",'
     '"device":"desktop","load_ms":1532,"excerpt":"the quick team ships a small change and watches '
@@ -49,7 +49,7 @@ class Speed:
     lateness: Sequence[float] = field(default=(), repr=False)
 
     def figures(self) -> dict[str, float]:
-        """Return what is kept of it; lateness in milliseconds."""
+        """Return the figures for the record; lateness in milliseconds."""
         found = {
             "writes_per_second": round(self.writes_per_second, 1),
             "cpu_us_per_write": round(self.cpu_us_per_write, 2),
@@ -105,7 +105,7 @@ def locust(  # noqa: PLR0913 - what a run can differ in
 ) -> Speed:
     """Run Locust at `rate`; more than it can do makes it go as fast as it can.
 
-    With `lateness`, single-process, what each write's start was late is taken down as well.
+    With `lateness`, single-process, the lateness of each write's start is recorded too.
     """
     command = [sys.executable, "-m", "locust", "--headless", "-u", str(users)]
     command += ["-t", f"{seconds + int(_WARM_UP_SECONDS)}s", "--loglevel", "ERROR"]
@@ -125,7 +125,7 @@ def locust(  # noqa: PLR0913 - what a run can differ in
     while process.poll() is None:
         marks.append((time.time(), _cpu_of(watched)))
         time.sleep(0.1)
-    if process.returncode not in {0, 3, 4}:  # it was asked for more than it can do, on purpose
+    if process.returncode not in {0, 3, 4}:  # its target is above its capacity on purpose
         raise SystemExit(f"locust ended with {process.returncode}")
     late = array("d")
     if lateness:

@@ -1,4 +1,4 @@
-"""Whether any file can end a command in a traceback: each file of a project spoilt at random.
+"""Can any file end a command in a traceback? Each file of a project spoilt at random.
 
     python -m bench.hostile [--cases 200] [--first 0]
 
@@ -24,7 +24,7 @@ from tests.hostile import READ_BY, RUN, make_project, perform, spoil
 
 
 def main() -> int:
-    """Run the cases and say what was found; 1 if a command raised or moved the cursor."""
+    """Run the cases and print the findings; 1 if a command raised or moved the cursor."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=200, metavar="N", help="of each file")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first")

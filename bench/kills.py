@@ -1,12 +1,12 @@
-"""Whether counters ever fall: workers killed and started again at random, a Prometheus each second.
+"""Do counters ever fall? Workers killed and started at random, a Prometheus each second.
 
     python -m bench.kills [--minutes 5] [--rate 300] [--seed N]
 
-A master and two workers on their own, as on several hosts. Again and again one of the two, chosen
-at random, gets a SIGKILL, at a random moment, and another is started within ten seconds; never both
-at once, since Locust stops a test whose last worker is gone. Every sample of every counter, and of
-every part of every histogram, that Prometheus has kept of the load is compared with the one before
-it: none may be lower. In the end the counters have to be what the tables gained.
+A master and two workers run as separate processes, as on several hosts. At random moments one of
+the two gets a SIGKILL, and another starts within ten seconds; never both at once, since Locust
+stops a test without workers. Every sample in Prometheus of every counter, and of every part of
+every histogram, is compared with the one before it: none may be lower. At the end the counters have
+to equal the rows that the tables gained.
 """
 
 import argparse
@@ -49,7 +49,7 @@ _GAINED = {
 
 
 def main() -> int:
-    """Run it and say what was found; 1 if a counter fell, or counters and rows differ."""
+    """Run it and print the findings; 1 if a counter fell, or counters and rows differ."""
     arguments = _arguments()
     with running_server() as (project, info):
         env = environment(info.dsn) | {"METRICS_PORT": str(free_port())}
@@ -151,7 +151,7 @@ def _newest(series: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def falls(series: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return each place where a sample is lower than the one before it."""
+    """Return each sample that is lower than its predecessor."""
     return [
         f"{one['metric']}: {before[1]} then {after[1]} at {after[0]}"
         for one in series

@@ -1,14 +1,14 @@
-"""Writes a second and client CPU a write: Locust against pgbench, alternating on one server.
+"""Writes per second and client CPU per write: Locust and pgbench in turn on one server.
 
     python -m bench.load [--rounds 5] [--seconds 5] [--quick]
 
-Both do one commit a write, with the same statements, parameters, mix, indexes, triggers and
-connections. pgbench goes as fast as it can; Locust is asked for a fifth more than pgbench has just
-done, so it goes as fast as it can too, with its schedule, accounting, latencies and record switched
-on. Each pair runs back to back in databases cloned from one template; the ratio is taken pair by
-pair and the median quoted, for synchronous_commit on and off, several numbers of connections, two
-processes, and ten writes under way on each connection. `--quick` takes only the first two cases.
-Results go to bench/results/.
+Both do one commit per write, with the same statements, parameters, mix, indexes, triggers and
+connections. pgbench runs as fast as it can. Locust's target is a fifth above pgbench's last result,
+so it runs as fast as it can too, with schedule, accounting, latencies and record switched on. Each
+pair runs back to back in databases cloned from one template. The result is the median of the pairs'
+ratios, for synchronous_commit on and off, several numbers of connections, two processes, and ten
+writes under way on each connection. `--quick` runs only the first two cases. Results go to
+bench/results/.
 """
 
 import statistics

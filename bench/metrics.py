@@ -1,14 +1,14 @@
-"""What being scraped costs the load: its CPU time with a Prometheus every 5 s, and with none.
+"""The cost of being scraped: the load's CPU time with a Prometheus every 5 s, and without.
 
     python -m bench.metrics [--rounds 20] [--seconds 10] [--rate 1000] [--users 8]
 
-One load writes 1000 rows a second. A real Prometheus scrapes it every 5 s for ten seconds, another
-every 0.5 s for ten, and for ten nobody does (the Prometheus that has no turn is stopped, SIGSTOP):
-one process, one database, each round back to back, in changing order. What is compared is the CPU
-time of the load's process, all its threads, by Linux's own nanosecond clock. Two scrapes cost less
-than what ten seconds of writing differ by on a busy machine, so the verdict is taken from ten times
-as many: their extra cost by ten. Off means: METRICS_PORT listens and nobody asks. That is all there
-is to switch off, since metrics are made from the run's own counters when somebody asks for them.
+One load writes 1000 rows a second. For ten seconds each, a real Prometheus scrapes it every 5 s,
+another every 0.5 s, or none (the other Prometheus is stopped with SIGSTOP): one process, one
+database, rounds back to back, in changing order. The figure compared is the CPU time of the load's
+process, all its threads, by Linux's nanosecond clock. Two scrapes cost less than the noise of ten
+seconds of writing on a busy machine, so the verdict uses a tenth of the extra cost of ten times as
+many. "Off" means that METRICS_PORT listens without requests. There is nothing else to switch off:
+metrics are made from the run's own counters, on request.
 """
 
 import argparse

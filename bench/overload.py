@@ -1,10 +1,10 @@
-"""Writes a second of a load that is asked for far more than it can do, against a little more.
+"""Writes per second of a load with a target far above its capacity, and of one just above it.
 
     python -m bench.overload [--rounds 5] [--seconds 5]
 
-Locust alone, with 8 connections and synchronous_commit off: asked for 1.2 times what pgbench does,
-and for ten times that, by turns in databases cloned from one template. What it can't do in time is
-skipped, as ever; passing over it should cost next to nothing. Results go to bench/results/.
+Locust alone, with 8 connections and synchronous_commit off: a target of 1.2 times pgbench's rate,
+and of ten times that rate, in turn, in databases cloned from one template. Writes that can't be
+done in time are skipped, and skipping should cost almost nothing. Results go to bench/results/.
 """
 
 import statistics

@@ -1,11 +1,11 @@
-"""How well a rate is kept: Locust against `pgbench -R`, alternating on one server.
+"""How well is a rate kept? Locust and `pgbench -R` in turn on one server.
 
     python -m bench.rate [--seconds 10] [--rates 10 100 1000 5000]
 
-Both are asked for the same writes a second as a Poisson process, with the same statements and 10
-connections: how many were done, and how late each began (its start less the instant it was
-scheduled for). Then Locust alone, at its default jitter, for a minute a rate from 100 to 10,000:
-how many fell due, against how many were asked for. Last the highest rate that each can keep: the
+Both have the same target as a Poisson process, with the same statements and 10 connections. The
+benchmark measures how many writes were done and how late each began (its start minus its scheduled
+time). Then Locust alone, with its default jitter, for a minute per rate from 100 to 10,000: how
+many arrivals fell due, compared with the target. Last, the highest rate that each can keep: the
 largest at which 99 % are done in time. Results go to bench/results/.
 """
 

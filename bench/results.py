@@ -1,4 +1,4 @@
-"""Where benchmark results are kept: one JSON file a run, with date, machine and versions."""
+"""Writes benchmark results: one JSON file per run, with date, machine and versions."""
 
 import json
 from datetime import UTC, datetime

@@ -1,14 +1,13 @@
-"""Whether a load ends as it should when a signal reaches its process group, at any moment.
+"""Does a load end properly when a signal reaches its process group, at any moment?
 
     python -m bench.signals [--tries 40] [--seed N]
 
-A run with workers is started again and again, by turns one process, two and three workers, and
-Locust's page. SIGTERM, SIGHUP or SIGINT is sent to the process group at a random moment between
-Locust's first line and the end of its process, in one of four tries twice, as `timeout` does.
-(Before that line Locust has not read its locustfile, and Python alone answers the signal.)
-Each time the processes have to be gone, the source has to be free for the next run at once, the
-exit code has to be 130 (or the run's own if it was over), and what the record counts has to be
-what the tables gained.
+Starts a load again and again, in turn with one process, two and three workers, and Locust's page.
+SIGTERM, SIGHUP or SIGINT goes to the process group at a random moment between Locust's first line
+and the end of its process, one time in four twice, as `timeout` does. (Before that line Locust has
+not read its locustfile, and Python alone handles the signal.) Each time all processes have to end,
+the source has to be free for the next run at once, the exit code has to be 130 (or the run's own if
+it was over), and the record's counters have to equal the rows that the tables gained.
 """
 
 import argparse
@@ -62,7 +61,7 @@ _LOCKS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """A load that was sent a signal, and what became of it; no `faults` if all was well."""
+    """A load that received a signal, and its end; no `faults` if all was well."""
 
     load: str
     signals: list[str]
@@ -140,7 +139,7 @@ def interrupt(
     signals: Sequence[signal.Signals],
     at_seconds: float,
 ) -> Try:
-    """Start a load, send its group signals `at_seconds` later, and look at what is left of it."""
+    """Start a load, send its group signals `at_seconds` later, and check the remains."""
     dsn = env["DATABASE_URL"]
     before, last_run = rows(dsn), _latest(project)
     process = _start(project, env, load)
@@ -173,7 +172,7 @@ def interrupt(
 
 
 def _start(project: Path, env: Mapping[str, str], load: str) -> "subprocess.Popen[bytes]":
-    """Start a load in a process group of its own, what it prints in a file; wait for a line."""
+    """Start a load in a new process group, with its output in a file; wait for a line."""
     port = str(free_port())
     command = [sys.executable, "-m", "locust", *LOADS[load], "-u", "4", "-t", f"{_RUN_SECONDS}s"]
     if "--processes" in LOADS[load]:

@@ -1,11 +1,11 @@
-"""Whether a load can go on for days: memory, page and records, watched for half an hour.
+"""Can a load run for days? Memory, page and records, observed for half an hour.
 
     python -m bench.soak [--minutes 30] [--rate 1000] [--workers 2]
 
 A load with Locust's page and two workers writes 1000 rows a second. Every ten seconds the resident
 memory of each process is read, and the page, its statistics and the metrics are fetched. Memory may
-grow by less than 1 MiB after the first five minutes (Locust's own statistics grow by 86 MiB in 48
-hours where nobody prunes them), the page has to stay as quick and as small as it was.
+grow by less than 1 MiB after the first five minutes (without pruning, Locust's own statistics grow
+by 86 MiB in 48 hours), and the page has to stay as fast and as small as at the start.
 """
 
 import argparse
@@ -41,7 +41,7 @@ _PAGES = ("/", "/stats/requests", "/metrics")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found at one moment; `pages` has seconds and bytes of each."""
+    """Measurements at one moment; `pages` has seconds and bytes of each."""
 
     at: float
     rss_mib: list[float]
@@ -49,7 +49,7 @@ class Look:
 
 
 def main() -> int:
-    """Run the load, watch it, say what was found; 1 if memory grew or the run was invalid."""
+    """Run the load, observe it, print the findings; 1 if memory grew or the run was invalid."""
     arguments = _arguments()
     with running_server() as (project, info):
         env = environment(info.dsn)
@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
 def _load(
     project: Path, env: dict[str, str], arguments: argparse.Namespace
 ) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
-    """Run Locust with its page; yield it and the addresses of what is fetched."""
+    """Run Locust with its page; yield it and the addresses to fetch."""
     web, metrics, master = free_port(), free_port(), str(free_port())
     command = [sys.executable, "-m", "locust", "--autostart", "--autoquit", "3", "-u", "16"]
     command += ["--web-port", str(web), "-t", f"{arguments.minutes * 60:.0f}s"]

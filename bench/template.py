@@ -1,4 +1,4 @@
-"""One seeded database, and clones of it, so that each program finds the same rows."""
+"""A seeded database and clones of it, so that each program works on the same rows."""
 
 import shutil
 import subprocess

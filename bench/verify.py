@@ -1,12 +1,12 @@
-r"""`loadgen verify` against reladiff, on the same pairs of a source and its copy.
+r"""`loadgen verify` compared with reladiff, on the same pairs of a source and its copy.
 
     python -m bench.verify [--rounds 3] [--users 100000 --orders 300000 --events 600000]
 
 A million rows in three tables; Postgres to Postgres and Postgres to DuckDB. verify compares every
-column, reladiff all that it can: with DuckDB it ends with an error where a time is NULL, so that
-`deleted_at` is kept from it. One value of a table is wrong, and each program has to name its key.
-reladiff compares a table a run; it is run three times, as a person would. Rounds alternate. Results
-go to bench/results/.
+column, reladiff as many as it can: with DuckDB it ends with an error if a time is NULL, so it does
+not get `deleted_at`. One value of a table is wrong, and each program has to name its key. reladiff
+compares one table per run, so it runs three times, as a person would run it. Rounds alternate.
+Results go to bench/results/.
 """
 
 import argparse
