@@ -1,4 +1,4 @@
-"""Does a load end properly when a signal reaches its process group, at any moment?
+"""Checks that a load ends properly when a signal reaches its process group, at any moment.
 
     python -m bench.signals [--tries 40] [--seed N]
 
