@@ -46,8 +46,7 @@ from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import WHOLE
 from tests.records import START, VERIFIED_COPY, Made, marker, write_run
 
@@ -161,8 +160,8 @@ def _write_killed(path: Path) -> None:
             "s": 20.0,
             "counts": {name: vector[name].dump() for name in OPERATIONS},
             "failures": [["insert_order", "40P01", 1]],
-            "next": process.schedule.places(),
-            "left": process.schedule.left(),
+            "next": process.schedule.checkpoints(),
+            "left": process.schedule.backlog(),
             "unfinished": [["insert_event", 3, "a-key", 0]],
             "backends": [4711],
             "reconnects": 2,

@@ -1,8 +1,7 @@
 """A plan as a process is given one, for tests of what it makes of it."""
 
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.plan import Mix, Plan
 
 
 def plan_of(users: int, lowest_deleted_rank: int) -> Plan:

@@ -16,9 +16,9 @@ from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
 from loadgen.workload.operations import OPERATIONS, rates_per_hour
+from loadgen.workload.schedule.arrival_process import ArrivalProcess
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.streams import ArrivalProcess
+from loadgen.workload.schedule.plan import Mix
 
 _COUNT: Final = 20
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=36000 loadgen plan --seed 42 --count 10000 | sha256sum"

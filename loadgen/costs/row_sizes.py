@@ -14,7 +14,7 @@ from typing import Final
 from loadgen.costs.usage import Band
 from loadgen.workload.data import events, synthetic
 from loadgen.workload.data.pools import small_pools
-from loadgen.workload.schedule.streams import ArrivalProcess
+from loadgen.workload.schedule.arrival_process import ArrivalProcess
 
 _SAMPLES: Final = 256
 _TIME: Final = "2026-11-23T08:00:00.000000Z"

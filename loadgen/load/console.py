@@ -10,7 +10,7 @@ from loadgen.load.controller import RunController
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.outcome import Outcome
-from loadgen.workload.schedule.clock import Sampled
+from loadgen.workload.schedule.clock import SampleCoverage
 
 _FIRST_MINUTE, _LATER = 10.0, 600.0  # seconds between two lines of activity
 _stdout_is_taken = False
@@ -111,7 +111,7 @@ def _times(details: Mapping[str, object]) -> str:
     return f" ({details['count']} times since {since:%Y-%m-%d %H:%M:%S} UTC)"
 
 
-def _law(found: Sampled) -> str:
+def _law(found: SampleCoverage) -> str:
     """Return what may be claimed of the accounting law: it was looked at in samples alone."""
     without = found.seconds_without
     missing = f", but for {duration(without)} there was none" if without else ""

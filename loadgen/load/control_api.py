@@ -17,7 +17,7 @@ from loadgen.load.journal import LARGEST_ENTRY, OWN
 from loadgen.load.run import Run
 from loadgen.untrusted import parse_json
 from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.rate_curve import ProfileName
 
 PREFIX = "/loadgen"
 _RESERVED = {"at", "kind"}

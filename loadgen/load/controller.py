@@ -17,6 +17,7 @@ from loadgen.config import thresholds
 from loadgen.config.settings import Settings
 from loadgen.config.thresholds import Measured, Quantiles, Threshold
 from loadgen.errors import RecordError, SettingsError, SourceError
+from loadgen.load.generator_health import BottleneckSeconds, worst_figures
 from loadgen.load.journal import Journal
 from loadgen.load.live_changes import LiveChanges, Pause
 from loadgen.load.lookup import (
@@ -37,7 +38,6 @@ from loadgen.source.environment import resources_used
 from loadgen.source.limits import connection_limits, first_write, too_many_users
 from loadgen.source.validate import count_rows
 from loadgen.steady_clock import SteadyClock
-from loadgen.workload.generator_health import Marks, worst
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS, gained
@@ -49,7 +49,7 @@ from loadgen.workload.outcome import (
     recorded,
     verdict_of,
 )
-from loadgen.workload.schedule.clock import Sampled, sampled
+from loadgen.workload.schedule.clock import SampleCoverage, sample_coverage
 from loadgen.workload.schedule.plan import Plan
 
 # A write may take as long as the connection's statement_timeout; settling waits for its backend.
@@ -79,7 +79,7 @@ class RunController:
     record: RunRecord = field(init=False)
     live_changes: LiveChanges = field(init=False)
     left: float = field(init=False, default=0.0)  # seconds of the run, at its beginning
-    sampled: Sampled = field(init=False, default=Sampled())  # known at the end
+    sampled: SampleCoverage = field(init=False, default=SampleCoverage())  # known at the end
     _clock: SteadyClock = field(init=False, default_factory=SteadyClock)
     _journal: Journal = field(init=False)
     _unwritable: tuple[datetime, str] | None = field(init=False, default=None)  # since when, why
@@ -91,7 +91,7 @@ class RunController:
     _latency: Latencies = field(init=False, default_factory=no_latencies)  # of the whole run
     _interval: Latencies = field(init=False, default_factory=no_latencies)  # since the last sample
     _unbalanced: int = field(init=False, default=0)
-    _marks: Marks = field(init=False, default_factory=Marks)
+    _marks: BottleneckSeconds = field(init=False, default_factory=BottleneckSeconds)
     _limits: tuple[Threshold, ...] = field(init=False, default=())
     _remade: int = field(init=False, default=0)  # connections, up to the last sample
     hard_case_failures: Mapping[tuple[str, str], int] = field(init=False, default_factory=dict)
@@ -122,7 +122,7 @@ class RunController:
         started = opening(connection, self.settings, self.plan, self.users, self._rows_before)
         self.record.write_run({**started, "started_at": self._clock.now()})
         with first_write(connection, "beginning the run"):
-            claim(connection, self.plan.claim)
+            claim(connection, self.plan.run_token)
 
     def go_on(self, resumed: Resumed) -> None:
         """Take up a run where its killed processes left it.
@@ -179,7 +179,7 @@ class RunController:
         self.record.keep(rows)
         if health := self.swarm.take_vitals():
             marked = self._marks.add(health)
-            sample = GeneratorSample(at, **worst(health), bottleneck_seconds=marked)
+            sample = GeneratorSample(at, **worst_figures(health), bottleneck_seconds=marked)
             self.record.keep([sample])
         self._note_reconnects()
         if step := self._clock.step():
@@ -261,7 +261,7 @@ class RunController:
         totals = self.sample()
         self.swarm.close()
         self._await_disk()
-        self.sampled = sampled(row.time for row in read_samples(self.record.path))
+        self.sampled = sample_coverage(row.time for row in read_samples(self.record.path))
         latency = {name: _summaries(*pair) for name, pair in self._latency.items()}
         services, intendeds = zip(*self._latency.values(), strict=True)
         latency_all = _summaries(merged(services), merged(intendeds))
@@ -336,7 +336,7 @@ class RunController:
         """Tell whether there is hope: not where another database answers."""
         if not self._settled():
             with suppress(SourceError, psycopg.Error), self.session() as connection:
-                return is_of_run(connection, self.plan.claim)
+                return is_of_run(connection, self.plan.run_token)
         return True
 
     def _source_after(self) -> "_After":
@@ -346,9 +346,9 @@ class RunController:
                 postgres.plain_errors("counting the source's rows"),
                 self.session() as connection,
             ):
-                if is_of_run(connection, self.plan.claim):
+                if is_of_run(connection, self.plan.run_token):
                     return _After(count_rows(connection), resources_used(connection))
-                raise another_database(self.plan.claim)
+                raise another_database(self.plan.run_token)
         except SourceError as exc:
             return _After(why_not=str(exc))
 

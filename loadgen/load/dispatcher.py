@@ -14,16 +14,16 @@ from time import monotonic
 import psycopg
 from greenlet import getcurrent, greenlet
 
+from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
 from loadgen.load.driver.timer import new_timer
 from loadgen.load.driver.writes import Write
+from loadgen.load.generator_health import late_after
 from loadgen.load.lookup import Lost, backend_alive, is_committed
 from loadgen.load.operations import Operations
-from loadgen.workload.connection_tracker import Connections
-from loadgen.workload.generator_health import late_after
 from loadgen.workload.ledger import Ledger
+from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.clock import ScheduleClock
-from loadgen.workload.schedule.streams import Arrival
 
 STALL_SECONDS = 5.0
 NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
@@ -34,7 +34,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        connections: Connections,
+        connections: ConnectionTracker,
         clock: ScheduleClock,
         ledger: Ledger,
         operations: Operations,

@@ -17,6 +17,7 @@ import gevent
 import psycopg
 
 from loadgen.errors import SourceError
+from loadgen.load.connection_tracker import ConnectionTracker, OnEvent
 from loadgen.load.dispatcher import Dispatcher
 from loadgen.load.lookup import another_database, is_of_run, open_orders
 from loadgen.load.loop_monitor import LoopMonitor
@@ -25,24 +26,24 @@ from loadgen.load.swarm import Session
 from loadgen.load.user import PostgresUser
 from loadgen.load.worker_state import RunPosition
 from loadgen.source import postgres
-from loadgen.workload.connection_tracker import Connections, Tell
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.schedule.arrival_process import BLOCK, RequestMaker
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.clock import ScheduleClock
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.rate_curve import ProfileName
 from loadgen.workload.schedule.shards import WHOLE, Shard
-from loadgen.workload.schedule.streams import BLOCK, Make
 
 _SETTLE_INTERVAL = 0.5
 _SETTLE_SECONDS = 20.0
 _BYTES_AHEAD = 2**20  # of events that are made before they are due
 
 
-def schedule_of(plan: Plan, shard: Shard, ahead: Mapping[str, Make] | None = None) -> Schedule:
+def schedule_of(
+    plan: Plan, shard: Shard, makers: Mapping[str, RequestMaker] | None = None
+) -> Schedule:
     """Return the schedule of a process that takes `shard` of the plan."""
     return Schedule(
         plan.seed,
@@ -51,8 +52,8 @@ def schedule_of(plan: Plan, shard: Shard, ahead: Mapping[str, Make] | None = Non
         plan.profile,
         shard=shard,
         end=plan.duration,
-        ahead=ahead,
-        together={"insert_event": max(1, min(BLOCK, _BYTES_AHEAD // plan.event_bytes))},
+        makers=makers,
+        batch_sizes={"insert_event": max(1, min(BLOCK, _BYTES_AHEAD // plan.event_bytes))},
     )
 
 
@@ -64,7 +65,7 @@ class Executor:
         dsn: str,
         plan: Plan,
         shard: Shard,
-        tell: Tell,
+        tell: OnEvent,
         *,
         joins: bool = False,
         session: Session | None = None,
@@ -86,7 +87,7 @@ class Executor:
         operations = Operations(plan, orders)
         self.schedule = schedule_of(plan, shard, operations.ahead)
         self.ledger = Ledger(self.schedule, plan.lateness_limit)
-        self.connections = Connections(dsn, plan.claim, tell)
+        self.connections = ConnectionTracker(dsn, plan.run_token, tell)
         self.dispatcher = PostgresUser.dispatcher_of_run = Dispatcher(
             self.connections, self.clock, self.ledger, operations, plan.pipeline_depth
         )
@@ -132,13 +133,13 @@ class Executor:
             "s": max(now, -1.0),  # a number also before the start
             "counts": {name: counts[name].dump() for name in OPERATIONS},
             "failures": [[*key, n] for key, n in self.failures().items()],
-            "next": self.schedule.places(),
-            "left": self.schedule.left(),
+            "next": self.schedule.checkpoints(),
+            "left": self.schedule.backlog(),
             "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
             "backends": list(
                 self.connections.open | {lost.backend_pid for lost in dispatcher.lost}
             ),
-            "reconnects": self.connections.remade,
+            "reconnects": self.connections.reconnects,
         }
 
     def counts(self) -> Mapping[str, Counts]:
@@ -169,7 +170,7 @@ class Executor:
 
     def split(self, at: float, shard: Shard) -> None:
         """From schedule time `at` on this process takes `shard` of the arrivals."""
-        self.schedule.change_share(at, shard)
+        self.schedule.change_shard(at, shard)
         self.dispatcher.rescheduled()
 
     def end(self, at: float) -> None:
@@ -193,6 +194,6 @@ class Executor:
     def _settle(self, connection: psycopg.Connection) -> None:
         """Look up lost writes; a server that stands still meanwhile is not waited for."""
         with postgres.ended_after(connection, _SETTLE_SECONDS):
-            if not is_of_run(connection, self.connections.claim):
-                raise another_database(self.connections.claim)
+            if not is_of_run(connection, self.connections.run_token):
+                raise another_database(self.connections.run_token)
             self.dispatcher.settle(connection)

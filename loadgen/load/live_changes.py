@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from loadgen.errors import JournalFullError
 from loadgen.load.swarm import Swarm
 from loadgen.record.writer import RunRecord
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.rate_curve import ProfileName
 
 _START_SECONDS = 10.0
 # Each is kept: a resumed run replays them. Once a minute for two days is less.

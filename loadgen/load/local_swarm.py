@@ -8,16 +8,15 @@ from collections.abc import Mapping, Sequence
 import gevent
 
 from loadgen.load.executor import Executor
+from loadgen.load.generator_health import GeneratorHealth
 from loadgen.load.recovery import awaits_sums, settle_from_sums, take_up
 from loadgen.load.swarm import Session
 from loadgen.load.worker_state import RunPosition, WorkerState
-from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.rate_curve import ProfileName
 from loadgen.workload.schedule.shards import WHOLE
 
 CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
@@ -106,7 +105,7 @@ class LocalSwarm:
 
     def asked(self) -> Mapping[str, float]:
         """Return what the rates asked for from the start up to now."""
-        return self.executor.schedule.asked(max(0.0, self.now()))
+        return self.executor.schedule.expected(max(0.0, self.now()))
 
     def elapsed(self) -> float:
         """Return the seconds since the schedule's start, pauses included."""
@@ -115,7 +114,7 @@ class LocalSwarm:
     def reconnects(self) -> int:
         """Return how often a connection that had broken was made again."""
         before = sum(worker.reconnects for worker in self._killed)
-        return self.executor.connections.remade + before
+        return self.executor.connections.reconnects + before
 
     def workers(self) -> int:
         """Return how many processes perform arrivals."""

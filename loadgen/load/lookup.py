@@ -15,7 +15,7 @@ from loadgen.load.driver.writes import Write
 from loadgen.sql import statements
 from loadgen.workload.data import synthetic
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.plan import run_of_claim
+from loadgen.workload.schedule.plan import run_id_of_token
 from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
 
@@ -45,7 +45,7 @@ def is_of_run(connection: psycopg.Connection, claim: str) -> bool:
 def another_database(claim: str) -> SourceError:
     """Return the error of one for which `is_of_run` does not hold."""
     return SourceError(
-        f"the database that answers is not the one that run {run_of_claim(claim)} began on, or "
+        f"the database that answers is not the one that run {run_id_of_token(claim)} began on, or "
         "another load has begun there: give the run's own its address back"
     )
 

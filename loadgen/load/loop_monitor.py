@@ -11,7 +11,7 @@ from pathlib import Path
 import gevent.hub
 
 from loadgen.load.dispatcher import Dispatcher
-from loadgen.workload.generator_health import GeneratorHealth, p99
+from loadgen.load.generator_health import GeneratorHealth, p99
 
 _TICK_SECONDS = 0.01
 _SHORTEST_SECONDS = 0.5  # over less than that, a share of a core is noise

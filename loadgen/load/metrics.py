@@ -15,9 +15,9 @@ from typing import Final
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from loadgen.load.generator_health import GeneratorHealth
 from loadgen.load.swarm import Latencies, no_latencies
 from loadgen.prometheus import counter, gauge, histogram
-from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS

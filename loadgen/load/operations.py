@@ -26,8 +26,8 @@ from loadgen.load.driver.writes import Write
 from loadgen.workload.data import synthetic
 from loadgen.workload.data.events import CLOSING, EVENTS, OPENING, ready_events
 from loadgen.workload.data.pools import small_pools
+from loadgen.workload.schedule.arrival_process import Arrival, DrawArray, RequestMaker, uniform
 from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.schedule.streams import Arrival, Drawn, Make, units
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, Step, user_to_delete
 
 
@@ -41,7 +41,7 @@ class Operations:
         self._orders: list[Order | None] = [*open_orders]
         self._forgotten = 0  # so many of them, the oldest, don't count any more
         self._number = places(_blank_order(plan))[0]  # in a request
-        self.ahead: Mapping[str, Make] = {
+        self.ahead: Mapping[str, RequestMaker] = {
             "insert_order": _order_maker(plan),
             "insert_event": _event_maker(plan),
             "update_order_status": _steps,
@@ -119,23 +119,23 @@ def _around(number: int, status: str, version: int) -> tuple[bytes, bytes]:
     return request[: at.start], request[at.stop :]
 
 
-def _steps(_: Sequence[int], drawn: Drawn) -> list[Step]:
+def _steps(_: Sequence[int], drawn: DrawArray) -> list[Step]:
     """Make what is known ahead of status updates."""
     # Recent orders are more likely: half of the draws fall into the newest eighth.
-    u = units(drawn[1])
-    return [*map(Step, (u * u * u).tolist(), units(drawn[2]).tolist())]
+    u = uniform(drawn[1])
+    return [*map(Step, (u * u * u).tolist(), uniform(drawn[2]).tolist())]
 
 
-def _busy_users(plan: Plan) -> Callable[[Drawn], Whole]:
+def _busy_users(plan: Plan) -> Callable[[DrawArray], Whole]:
     """Return a function from draws to ids of users that no arrival deletes."""
     users, factor = plan.users, synthetic.user_id(1, plan.users) - 1
     active = synthetic.lasting_users(plan.users)
     if plan.hot_users is not None:
         active = min(active, plan.hot_users)
 
-    def ids(draws: Drawn) -> Whole:
+    def ids(draws: DrawArray) -> Whole:
         # `busy_rank` and `user_id`, of many.
-        u = units(draws)
+        u = uniform(draws)
         ranks = (active * (u * u * u)).astype(np.int64)
         return 1 + ranks * factor % users
 
@@ -157,7 +157,7 @@ def _blank_order(plan: Plan) -> bytes:
     return execution(b"insert_order", blank)
 
 
-def _order_maker(plan: Plan) -> Make:
+def _order_maker(plan: Plan) -> RequestMaker:
     keys, users = key_pages(plan.run_id, "insert_order"), _busy_users(plan)
     pools, blank = small_pools(), _blank_order(plan)
     number, user, quantity, amount, currency = places(blank)
@@ -165,7 +165,7 @@ def _order_maker(plan: Plan) -> Make:
     amounts, currencies = table(_amounts()), table(pools.currencies)
     width = user.stop - user.start
 
-    def make(ks: Sequence[int], drawn: Drawn) -> list[bytes]:
+    def make(ks: Sequence[int], drawn: DrawArray) -> list[bytes]:
         page = page_of(blank, len(ks))
         page[:, number] = keys(ks)
         page[:, user] = decimals(users(drawn[1]), width)
@@ -181,7 +181,7 @@ def _order_maker(plan: Plan) -> Make:
     return make
 
 
-def _event_maker(plan: Plan) -> Make:
+def _event_maker(plan: Plan) -> RequestMaker:
     keys, users = key_pages(plan.run_id, "insert_event"), _busy_users(plan)
     width, ready = digits_for(plan.users), ready_events(plan.event_bytes)
     request = execution(b"insert_event", (b"0" * KEY_WIDTH, b"0" * width, b"", b""))
@@ -200,7 +200,7 @@ def _event_maker(plan: Plan) -> Make:
     facts, filler = ready.facts, ready.filler
     words, starts = np.array(ready.words), np.array(ready.starts)
 
-    def make(ks: Sequence[int], drawn: Drawn) -> list[bytes]:
+    def make(ks: Sequence[int], drawn: DrawArray) -> list[bytes]:
         page = page_of(front, len(ks))
         page[:, id_] = keys(ks)
         page[:, user] = decimals(users(drawn[1]), width)
@@ -227,12 +227,12 @@ def _event_maker(plan: Plan) -> Make:
     return make
 
 
-def _delete_maker(plan: Plan) -> Make:
+def _delete_maker(plan: Plan) -> RequestMaker:
     def request(k: int) -> bytes | None:
         user = user_to_delete(k, plan.users, plan.lowest_deleted_rank)
         return None if user is None else execution(b"soft_delete_user", (b"%d" % user,))
 
-    def make(ks: Sequence[int], _: Drawn) -> list[bytes | None]:
+    def make(ks: Sequence[int], _: DrawArray) -> list[bytes | None]:
         return [request(k) for k in ks]
 
     return make

@@ -17,8 +17,8 @@ from loadgen.config.settings import (
 )
 from loadgen.errors import SettingsError, meant
 from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.plan import Mix
+from loadgen.workload.schedule.rate_curve import ProfileName
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

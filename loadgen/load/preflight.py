@@ -19,7 +19,7 @@ from loadgen.source import postgres, schema
 from loadgen.source.embedded.server import source_dsn
 from loadgen.sql import statements
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.plan import run_of_claim
+from loadgen.workload.schedule.plan import run_id_of_token
 
 _ANSWER_SECONDS: Final = 5.0
 _TAKE: Final = statements("loadgen.load", "targets.sql")["lock"]
@@ -123,7 +123,7 @@ class LoadLock:
         self._one_at_a_time = threading.Lock()
         if not self._take():
             found = claimed_by(self.connection)
-            last = f" (its last run: {run_of_claim(found)})" if found else ""
+            last = f" (its last run: {run_id_of_token(found)})" if found else ""
             raise SourceError(
                 f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
             )

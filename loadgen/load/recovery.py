@@ -80,7 +80,7 @@ def settle(dsn: str, plan: Plan, worker: WorkerState, since: datetime | None = N
     while time.monotonic() < deadline:
         try:
             with postgres.connect(dsn) as connection:
-                if not is_of_run(connection, plan.claim):
+                if not is_of_run(connection, plan.run_token):
                     time.sleep(1.0)
                     continue
                 if _has_backends(connection, worker, since):
@@ -145,15 +145,15 @@ def _after_cut(worker: WorkerState, schedule: Schedule, operation: str, until: f
 
     One that has never reported may have begun with the first of its share.
     """
-    cursor = next(cursor for cursor in schedule.cursors if cursor.process.operation == operation)
+    cursor = schedule.cursors[operation]
     place = worker.places.get(operation)
     if place is None:
-        place = cursor.process.first_from((0, 0), cursor.rate_curve.units(worker.shares[0][0]))
+        place = cursor.process.seek((0, 0), cursor.rate_curve.unit_time(worker.shares[0][0]))
     found = [k for name, k in worker.left if name == operation]
     until = min(until, schedule.end)
     while True:
-        points, _, after = cursor.process.points(place)
-        for k, due in enumerate(cursor.rate_curve.whens(points), start=place[0]):
+        points, _, after = cursor.process.unit_times(place)
+        for k, due in enumerate(cursor.rate_curve.due_times(points), start=place[0]):
             if due >= until:
                 return found
             shard = worker.share_at(due)

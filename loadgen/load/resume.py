@@ -32,11 +32,10 @@ from loadgen.sql import statements
 from loadgen.untrusted import read_json, reading
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
+from loadgen.workload.schedule.arrival_process import ArrivalKind, Checkpoint
 from loadgen.workload.schedule.clock import sampling_interval
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan, run_of_claim
-from loadgen.workload.schedule.profiles import ProfileName
-from loadgen.workload.schedule.streams import ArrivalKind, Checkpoint
+from loadgen.workload.schedule.plan import Mix, Plan, run_id_of_token
+from loadgen.workload.schedule.rate_curve import ProfileName
 
 _SQL = statements("loadgen.load", "targets.sql")
 # Workers whose master was killed take arrivals until they have not heard it for five seconds.
@@ -235,14 +234,14 @@ def take_possession(connection: psycopg.Connection, resumed: Resumed) -> None:
     """
     with postgres.plain_errors("resuming the run"):
         last = claimed_by(connection) or "none"
-        if run_of_claim(last) != resumed.plan.run_id:
+        if run_id_of_token(last) != resumed.plan.run_id:
             raise SourceError(
                 f"run {resumed.plan.run_id} can't go on here: the last run in this database is "
-                f"{run_of_claim(last)}; start a new one"
+                f"{run_id_of_token(last)}; start a new one"
                 + ("" if postgres.is_embedded(connection) else ", or correct DATABASE_URL")
             )
         with first_write(connection, "resuming the run"):
-            claim(connection, resumed.plan.claim)
+            claim(connection, resumed.plan.run_token)
         since = connection.execute(_SQL["server_time"]).fetchone()
         deadline = time.monotonic() + _LEAVE_SECONDS
         while connection.execute(_SQL["terminate_older"], since).fetchall():

@@ -16,8 +16,8 @@ from loadgen.load.controller import RunController
 from loadgen.load.hard_cases import HardCases
 from loadgen.load.options import asked_by, show
 from loadgen.workload.outcome import Outcome
-from loadgen.workload.schedule.clock import sampling_interval, until_next
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.clock import sampling_interval, seconds_to_next
+from loadgen.workload.schedule.rate_curve import ProfileName
 
 _RETRY_SECONDS = 1.0  # while the record can't be written
 _TIMER_SLACK = 0.5  # Locust's timer is armed before the test starts
@@ -103,7 +103,7 @@ class Run:
         elapsed = swarm.elapsed()
         while elapsed < duration:
             interval = _RETRY_SECONDS if controller.behind else sampling_interval(elapsed)
-            gevent.sleep(min(until_next(now, before, interval), duration - swarm.elapsed()))
+            gevent.sleep(min(seconds_to_next(now, before, interval), duration - swarm.elapsed()))
             # Read before the position is kept: a killed run is looked up by what that says.
             before, now, elapsed = now, swarm.now(), swarm.elapsed()
             swarm.gather(now)

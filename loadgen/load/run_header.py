@@ -8,8 +8,7 @@ from loadgen.config.settings import Settings
 from loadgen.load.lookup import server_time
 from loadgen.source import environment, schema
 from loadgen.workload.operations import RATE_SETTINGS
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.plan import Mix, Plan
 
 
 def opening(

@@ -6,14 +6,13 @@ from typing import Protocol
 
 import psycopg
 
+from loadgen.load.generator_health import GeneratorHealth
 from loadgen.load.worker_state import RunPosition, WorkerState
-from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.rate_curve import ProfileName
 
 # Gives a connection to the source for questions of the moment.
 Session = Callable[[], AbstractContextManager[psycopg.Connection]]

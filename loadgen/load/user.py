@@ -14,13 +14,13 @@ from locust import constant, task
 from locust.exception import StopUser
 
 from loadgen.errors import SourceError
+from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.dispatcher import Dispatcher, Sender
 from loadgen.load.driver.libpq import ConnectionLost, GeventConnection
 from loadgen.load.driver.plain import connect
 from loadgen.load.driver.wire import execution
 from loadgen.load.lookup import IS_OF_RUN, another_database
 from loadgen.source import postgres
-from loadgen.workload.connection_tracker import Connections
 from loadgen.workload.operations import OPERATIONS
 
 _IS_OF_RUN = b"is_of_run"
@@ -89,7 +89,7 @@ class PostgresUser(locust.User):
         return None
 
 
-def _open(connections: Connections, depth: int) -> GeventConnection:
+def _open(connections: ConnectionTracker, depth: int) -> GeventConnection:
     """Connect to the source of the run; raises SourceError, also where another one answers.
 
     Another server may have taken over the address: nothing is written where the run is unknown.
@@ -101,13 +101,13 @@ def _open(connections: Connections, depth: int) -> GeventConnection:
     except ConnectionLost as exc:
         raise _broken_at_once(exc) from exc
     try:
-        of_run = connection.execute(execution(_IS_OF_RUN, (connections.claim.encode(),))).rows
+        of_run = connection.execute(execution(_IS_OF_RUN, (connections.run_token.encode(),))).rows
     except ConnectionLost as exc:
         connection.close()
         raise _broken_at_once(exc) from exc
     if not of_run:
         connection.close()
-        raise another_database(connections.claim)
+        raise another_database(connections.run_token)
     return connection
 
 

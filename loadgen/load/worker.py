@@ -18,9 +18,8 @@ from loadgen.errors import PlaygroundError
 from loadgen.load.executor import Executor
 from loadgen.load.locust_patches import LoadWorkerRunner
 from loadgen.source.embedded.server import source_dsn
-from loadgen.workload.schedule.clock import until_next
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.clock import seconds_to_next
+from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import Shard
 
 MESSAGE = "loadgen"
@@ -123,7 +122,7 @@ class Worker:
                 continue
             before, now = now, executor.now()
             if 0 <= now < executor.schedule.end:
-                gevent.sleep(min(until_next(now, before, 1.0), executor.schedule.end - now))
+                gevent.sleep(min(seconds_to_next(now, before, 1.0), executor.schedule.end - now))
             else:
                 gevent.sleep(_IDLE_INTERVAL)
             if executor is self._executor:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loadgen.workload.generator_health import GeneratorHealth
+from loadgen.load.generator_health import GeneratorHealth
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.arrival_process import Checkpoint
+from loadgen.workload.schedule.rate_curve import ProfileName
 from loadgen.workload.schedule.shards import Shard
-from loadgen.workload.schedule.streams import Checkpoint
 
 _LOST_ANSWER = "08006"  # SQLSTATE of a write whose process died
 

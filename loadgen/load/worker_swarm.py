@@ -28,9 +28,8 @@ from loadgen.source import postgres
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.clock import ScheduleClock
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.rate_curve import ProfileName
 from loadgen.workload.schedule.shards import WHOLE, Shard
 
 _READY_SECONDS = 30.0
@@ -123,7 +122,7 @@ class WorkersSwarm(WorkerTable):
 
     def asked(self) -> Mapping[str, float]:
         """Return what the rates asked for from the start up to now."""
-        return self._schedule.asked(max(0.0, self.now()))
+        return self._schedule.expected(max(0.0, self.now()))
 
     def elapsed(self) -> float:
         """Return the seconds since the schedule's start, pauses included."""
@@ -291,7 +290,7 @@ class WorkersSwarm(WorkerTable):
         """Take in what one worker says."""
         self._silent.discard(msg.node_id)
         worker, said = self.remotes.get(msg.node_id), msg.data
-        if worker is None or said["run_id"] != self._plan.claim:
+        if worker is None or said["run_id"] != self._plan.run_token:
             return
         worker.heard_at = time.monotonic()
         if "ready" in said:
@@ -317,4 +316,4 @@ class WorkersSwarm(WorkerTable):
                 self._tell(name, **said)
 
     def _tell(self, name: str, **said: object) -> None:
-        self._runner.send_message(MESSAGE, {"run_id": self._plan.claim, **said}, client_id=name)
+        self._runner.send_message(MESSAGE, {"run_id": self._plan.run_token, **said}, client_id=name)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from loadgen.load.generator_health import GeneratorHealth
 from loadgen.load.recovery import awaits_sums, settle_from_sums
 from loadgen.load.swarm import no_latencies
 from loadgen.load.worker_state import WorkerState
-from loadgen.workload.generator_health import GeneratorHealth
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS

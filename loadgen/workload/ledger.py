@@ -13,8 +13,8 @@ from math import inf
 
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.streams import Arrival
 
 _FOLDED_AT_ONCE = 512  # latencies
 # While arrivals are skipped all the time, those that have so much time left (seconds, but at most
@@ -94,7 +94,7 @@ class Ledger:
         self.schedule = schedule
         self.lateness_limit = lateness_limit
         self.failures: Counter[tuple[str, str]] = Counter()  # (operation, SQLSTATE)
-        self._ahead = schedule.ahead
+        self._ahead = schedule.prepared
         self._brink = min(_BRINK_SECONDS, _BRINK_SHARE * lateness_limit)
         self._skipped_at = -inf  # schedule time at which something was skipped last
         self._accounts = {name: _Account() for name in OPERATIONS}

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from loadgen.record.reader import read_samples
-from loadgen.workload.schedule.profiles import profile
+from loadgen.workload.schedule.rate_curve import PROFILES
 from tests.acceptance.conftest import (
     Locust,
     check_record,
@@ -30,7 +30,7 @@ from tests.acceptance.conftest import (
 from tests.conftest import RunLoadgen
 
 TOTAL = "loadgen_operations_total"
-BURST = profile("burst").level(0)
+BURST = PROFILES["burst"].level(0)
 
 
 class Door:

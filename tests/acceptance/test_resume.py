@@ -14,7 +14,7 @@ import pytest
 from loadgen.record.reader import read_samples
 from loadgen.source.postgres import connect
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import Mix
+from loadgen.workload.schedule.plan import Mix
 from tests.acceptance.conftest import (
     Locust,
     check_record,

@@ -9,20 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.profiles import profile
-from loadgen.workload.schedule.rates import RateCurve
-from loadgen.workload.schedule.shards import Shard
-from loadgen.workload.schedule.streams import (
+from loadgen.workload.schedule.arrival_process import (
     BLOCK,
     Arrival,
     ArrivalKind,
     ArrivalProcess,
-    Drawn,
-    Made,
-    units,
+    DrawArray,
+    Prepared,
+    uniform,
 )
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.plan import Mix
+from loadgen.workload.schedule.rate_curve import PROFILES, RateCurve
+from loadgen.workload.schedule.shards import Shard
 from tests.plans import unit
 
 KINDS: tuple[ArrivalKind, ...] = ("jitter", "poisson", "even")
@@ -41,14 +40,14 @@ def facts(arrivals: list[Arrival]) -> list[tuple[str, int, float]]:
     return sorted((operation, k, due) for due, operation, k, _ in arrivals)
 
 
-def iter_points(process: ArrivalProcess, count: int) -> Iterator[float]:
-    """Yield the first `count` points of a stream."""
-    place = (0, 0)
+def iter_unit_times(process: ArrivalProcess, count: int) -> Iterator[float]:
+    """Yield the first `count` unit times of a process."""
+    checkpoint = (0, 0)
     while count > 0:
-        points, _, after = process.points(place)
-        yield from points[:count]
-        count -= len(points)
-        place = (place[0] + len(points), after[-1])
+        times, _, after = process.unit_times(checkpoint)
+        yield from times[:count]
+        count -= len(times)
+        checkpoint = (checkpoint[0] + len(times), after[-1])
 
 
 @pytest.mark.parametrize(
@@ -62,9 +61,9 @@ def iter_points(process: ArrivalProcess, count: int) -> Iterator[float]:
 def test_the_first_arrivals_of_a_seed_never_change(kind: ArrivalKind, digest: str) -> None:
     """A seed names the same arrivals on every machine and in every version."""
     arrivals = islice(Schedule(42, kind, mix()).pop_due(1e9), 10_000)
-    streams = {name: ArrivalProcess(42, name, kind) for name in OPERATIONS}
+    processes = {name: ArrivalProcess(42, name, kind) for name in OPERATIONS}
     text = "".join(
-        f"{name} {k} {due:.9f} {streams[name].draws(k)}\n" for due, name, k, _ in arrivals
+        f"{name} {k} {due:.9f} {processes[name].draws(k)}\n" for due, name, k, _ in arrivals
     )
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
@@ -93,7 +92,7 @@ def test_shares_are_a_partition_also_across_a_new_split(
     for part in range(max(of, then)):
         schedule = Schedule(seed, kind, mix(), shard=Shard(part % of, of), end=25.0001)
         if part < then:
-            schedule.change_share(at, Shard(part, then))
+            schedule.change_shard(at, Shard(part, then))
         else:
             schedule.end = at
         taken = list(schedule.pop_due(25))
@@ -113,8 +112,8 @@ def test_the_count_is_exact(kind: ArrivalKind, rate: float, seconds: float) -> N
     """Jittered and even arrivals are never more than one off what the rate asks for."""
     schedule = Schedule(3, kind, mix(rate, 0, 0, 0), end=seconds)
     offered = sum(1 for _ in islice(schedule.pop_due(seconds), 50_000))
-    asked = schedule.asked(seconds)["insert_order"]
-    assert offered == 50_000 or abs(offered - asked) <= 1
+    expected = schedule.expected(seconds)["insert_order"]
+    assert offered == 50_000 or abs(offered - expected) <= 1
 
 
 def test_poisson_counts_scatter_as_poisson_does() -> None:
@@ -157,18 +156,18 @@ def test_rate_changes_keep_order_and_count(
     arrivals += list(schedule.pop_due(now))
     assert [k for _, _, k, _ in arrivals] == list(range(len(arrivals)))
     assert all(a[0] <= b[0] for a, b in pairwise(arrivals))
-    asked = schedule.asked(now)["insert_order"]
+    expected = schedule.expected(now)["insert_order"]
     if kind == "poisson":
-        points = iter_points(ArrivalProcess(5, "insert_order", kind), len(arrivals))
-        assert all(point <= asked for point in points)
-        assert all(cursor.due > now for cursor in schedule.cursors)
+        times = iter_unit_times(ArrivalProcess(5, "insert_order", kind), len(arrivals))
+        assert all(time <= expected for time in times)
+        assert all(cursor.due > now for cursor in schedule.cursors.values())
     else:
-        assert abs(len(arrivals) - asked) <= 1
+        assert abs(len(arrivals) - expected) <= 1
 
 
 def test_a_change_in_the_past_is_refused() -> None:
     """Changes come in order: an earlier one would rewrite what was already offered."""
-    rate_curve = RateCurve(1.0, profile("steady"))
+    rate_curve = RateCurve(1.0, PROFILES["steady"])
     rate_curve.change(10, 2.0)
     with pytest.raises(ValueError, match="lies before"):
         rate_curve.change(9, 1.0)
@@ -177,10 +176,10 @@ def test_a_change_in_the_past_is_refused() -> None:
 def test_splits_come_in_order() -> None:
     """A split announced after a later one would have no defined owner."""
     schedule = Schedule(1, "even", mix())
-    schedule.change_share(5, Shard(0, 2))
-    schedule.change_share(6, Shard(0, 3))
+    schedule.change_shard(5, Shard(0, 2))
+    schedule.change_shard(6, Shard(0, 3))
     with pytest.raises(ValueError, match="comes after"):
-        schedule.change_share(5.5, Shard(0, 3))
+        schedule.change_shard(5.5, Shard(0, 3))
 
 
 def test_nothing_is_due_at_rate_zero_or_after_the_end() -> None:
@@ -198,7 +197,7 @@ def test_a_profile_shapes_the_target() -> None:
     schedule = Schedule(1, "jitter", mix(3600, 0, 0, 0), "ramp")
     assert schedule.target_rates(0)["insert_order"] == 0
     assert schedule.target_rates(300)["insert_order"] == pytest.approx(0.5)
-    assert schedule.asked(600)["insert_order"] == pytest.approx(300)
+    assert schedule.expected(600)["insert_order"] == pytest.approx(300)
 
 
 @given(draw=st.integers(0, 2**64 - 1))
@@ -207,90 +206,95 @@ def test_unit_lies_in_its_interval(draw: int) -> None:
     assert 0 <= unit(draw) < 1
 
 
-def test_a_stream_is_found_again_from_a_checkpoint() -> None:
-    """The first arrival at or after a point is the same however far back the search begins."""
+def test_a_process_is_found_again_from_a_checkpoint() -> None:
+    """The first arrival from a unit time on is the same however far back the search begins."""
     for kind in KINDS:
         process = ArrivalProcess(9, "insert_event", kind)
-        place, passed = (0, 0), []
+        checkpoint, passed = (0, 0), []
         for _ in range(100):
-            passed.append(place)
-            place = (place[0] + 1, process.points(place).after[0])
-        target = process.points(passed[80]).points[0]
-        assert {process.first_from(start, target)[0] for start in passed[:80]} == {80}
+            passed.append(checkpoint)
+            checkpoint = (checkpoint[0] + 1, process.unit_times(checkpoint).after[0])
+        target = process.unit_times(passed[80]).times[0]
+        assert {process.seek(start, target)[0] for start in passed[:80]} == {80}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_points_do_not_depend_on_where_one_begins(kind: ArrivalKind) -> None:
+def test_unit_times_do_not_depend_on_where_one_begins(kind: ArrivalKind) -> None:
     """A block read from its middle is the rest of the block, draws and ticks alike."""
     process = ArrivalProcess(9, "insert_event", kind)
     first = 3 * BLOCK
-    whole, drawn = process.points((first, 77)), process.drawn_from(first)
-    assert (len(whole.points), drawn.shape) == (BLOCK, (4, BLOCK))
+    whole, draws = process.unit_times((first, 77)), process.draws_from(first)
+    assert (len(whole.times), draws.shape) == (BLOCK, (4, BLOCK))
     for i in (1, 64, 100, BLOCK - 1):
-        again = process.points((first + i, whole.before[i]))
+        again = process.unit_times((first + i, whole.before[i]))
         assert again == tuple(part[i:] for part in whole)
-        assert (process.drawn_from(first + i) == drawn[:, i:]).all()
-        assert process.draws(first + i) == tuple(drawn[:, i].tolist())
+        assert (process.draws_from(first + i) == draws[:, i:]).all()
+        assert process.draws(first + i) == tuple(draws[:, i].tolist())
 
 
 def test_one_draw_or_many_become_the_same_floats() -> None:
-    """What is made of a block at once is what each draw on its own would give."""
-    drawn = ArrivalProcess(7, "insert_event", "jitter").drawn_from(0)[0]
-    assert units(drawn).tolist() == [unit(draw) for draw in drawn.tolist()]
+    """The floats of a whole block are those of its single draws."""
+    draws = ArrivalProcess(7, "insert_event", "jitter").draws_from(0)[0]
+    assert uniform(draws).tolist() == [unit(draw) for draw in draws.tolist()]
 
 
 @given(
     kind=kinds,
-    looks=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 40)), max_size=30),
+    steps=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 40)), max_size=30),
     of=st.integers(1, 3),
-    together=st.sampled_from((1, 3, 64, BLOCK)),
+    batch_size=st.sampled_from((1, 3, 64, BLOCK)),
 )
 @settings(max_examples=60, deadline=None)
-def test_to_be_looked_at_changes_nothing(
-    kind: ArrivalKind, looks: list[tuple[float, int]], of: int, together: int
+def test_counting_changes_nothing(
+    kind: ArrivalKind, steps: list[tuple[float, int]], of: int, batch_size: int
 ) -> None:
-    """What is handed out, and made of it, is the same however often somebody counts in between.
+    """Counting in between changes neither the arrivals nor what is prepared for them.
 
-    So it is however many are made at once, and no more of an operation are ever made than that.
+    The batch size changes nothing either, and no batch is ever larger.
     """
-    asked: list[int] = []
+    sizes: list[int] = []
 
-    def make(ks: Sequence[int], drawn: Drawn) -> list[Made]:
-        asked.append(len(ks))
-        return [b"%d %d" % (k, a) for k, a in zip(ks, drawn[3].tolist(), strict=True)]
+    def make(ks: Sequence[int], draws: DrawArray) -> list[Prepared]:
+        sizes.append(len(ks))
+        return [b"%d %d" % (k, a) for k, a in zip(ks, draws[3].tolist(), strict=True)]
 
-    ahead = dict.fromkeys(OPERATIONS, make)
+    makers = dict.fromkeys(OPERATIONS, make)
     counted, plain = (
         Schedule(
-            5, kind, mix(), shard=Shard(0, of), ahead=ahead, together=dict.fromkeys(OPERATIONS, n)
+            5,
+            kind,
+            mix(),
+            shard=Shard(0, of),
+            makers=makers,
+            batch_sizes=dict.fromkeys(OPERATIONS, n),
         )
-        for n in (together, BLOCK)
+        for n in (batch_size, BLOCK)
     )
     now, handed = 0.0, []
-    for step, n in looks:
+    for step, n in steps:
         now += step
         handed += list(islice(counted.pop_due(now), n))
         offered, waiting = counted.offered(now), counted.waiting(now)
-        counted.places()
+        counted.checkpoints()
         for name in OPERATIONS:
             taken = sum(operation == name for _, operation, _, _ in handed)
             assert offered[name] == taken + waiting[name]
     handed += counted.pop_due(now)
-    assert max(asked, default=0) <= together
+    assert max(sizes, default=0) <= batch_size
     assert handed == list(plain.pop_due(now))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_left_at_a_split_is_made_when_it_is_taken(kind: ArrivalKind) -> None:
-    """Who has a backlog when its share changes makes of each what it would have been in time."""
+def test_a_backlog_at_a_split_is_prepared_when_it_is_taken(kind: ArrivalKind) -> None:
+    """An arrival of the backlog gets the same request as one that is taken in time."""
 
-    def make(ks: Sequence[int], drawn: Drawn) -> list[Made]:
-        return [b"%d %d" % (k, a) for k, a in zip(ks, drawn[3].tolist(), strict=True)]
+    def make(ks: Sequence[int], draws: DrawArray) -> list[Prepared]:
+        return [b"%d %d" % (k, a) for k, a in zip(ks, draws[3].tolist(), strict=True)]
 
-    ahead = dict.fromkeys(OPERATIONS, make)
-    late, in_time = (Schedule(5, kind, mix(), ahead=ahead) for _ in ("late", "in time"))
-    late.change_share(20, Shard(0, 2))
+    makers = dict.fromkeys(OPERATIONS, make)
+    late, in_time = (Schedule(5, kind, mix(), makers=makers) for _ in ("late", "in time"))
+    late.change_shard(20, Shard(0, 2))
     late.offered(20.5)
-    assert len(late.left()) > 500
+    assert len(late.backlog()) > 500
     handed = [arrival for arrival in late.pop_due(20.5) if arrival[0] < 20]
     assert handed == [arrival for arrival in in_time.pop_due(20.5) if arrival[0] < 20]

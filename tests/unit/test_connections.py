@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from loadgen.workload.connection_tracker import Connections
+from loadgen.load.connection_tracker import ConnectionTracker
 
 
 @dataclass
@@ -27,23 +27,23 @@ def told() -> Told:
 
 
 @pytest.fixture
-def connections(told: Told) -> Connections:
+def connections(told: Told) -> ConnectionTracker:
     """Return two open connections."""
-    made = Connections("postgresql://h/d", "run", told, lambda: told.now)
+    made = ConnectionTracker("postgresql://h/d", "run", told, lambda: told.now)
     made.opened(1, again=False)
     made.opened(2, again=False)
     return made
 
 
-def test_one_of_several_is_no_outage(connections: Connections, told: Told) -> None:
+def test_one_of_several_is_no_outage(connections: ConnectionTracker, told: Told) -> None:
     """It is counted when it is made again, and nothing is told here."""
     connections.lost(1, "57P01")
     connections.opened(3, again=True)
-    assert (connections.open, connections.remade, told.faults) == ({2, 3}, 1, [])
+    assert (connections.open, connections.reconnects, told.faults) == ({2, 3}, 1, [])
 
 
 def test_an_outage_is_told_with_its_length_and_the_last_refusal(
-    connections: Connections, told: Told
+    connections: ConnectionTracker, told: Told
 ) -> None:
     """From the loss of the last connection to the first that is open again; once each."""
     connections.lost(1, "57P01")
@@ -58,11 +58,11 @@ def test_an_outage_is_told_with_its_length_and_the_last_refusal(
         {"what": "source_lost", "why": "08006"},
         {"what": "source_back", "seconds": 90.0, "why": "no connection is free"},
     ]
-    assert connections.remade == 2
+    assert connections.reconnects == 2
 
 
 def test_a_user_that_closes_its_connection_loses_nothing(
-    connections: Connections, told: Told
+    connections: ConnectionTracker, told: Told
 ) -> None:
     """At the end of a run all are closed, and that is no fault."""
     connections.closed(1)
@@ -70,7 +70,9 @@ def test_a_user_that_closes_its_connection_loses_nothing(
     assert (connections.open, told.faults) == (set(), [])
 
 
-def test_a_refusal_that_lasts_is_told_once_a_minute(connections: Connections, told: Told) -> None:
+def test_a_refusal_that_lasts_is_told_once_a_minute(
+    connections: ConnectionTracker, told: Told
+) -> None:
     """Where only some connections can be had, the others are not missed in silence."""
     for second in range(70):
         told.now = float(second)
@@ -79,7 +81,7 @@ def test_a_refusal_that_lasts_is_told_once_a_minute(connections: Connections, to
     assert told.faults == [refusal, refusal]
 
 
-def test_a_refusal_that_passes_is_not_told(connections: Connections, told: Told) -> None:
+def test_a_refusal_that_passes_is_not_told(connections: ConnectionTracker, told: Told) -> None:
     """A connection that opens ends it."""
     for second in range(0, 60, 3):
         told.now = float(second)

@@ -25,7 +25,7 @@ from loadgen.record.rows import MarkerSample
 from loadgen.record.writer import RunRecord
 from loadgen.tools.tools_file import parse_tools
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.streams import ArrivalProcess
+from loadgen.workload.schedule.arrival_process import ArrivalProcess
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order
 from tests.plans import plan_of
 from tests.records import START, Made, write_run
@@ -53,7 +53,7 @@ def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
     streams = {name: ArrivalProcess(1, name, "even") for name in OPERATIONS}
 
     def perform(operation: str, k: int) -> bytes:
-        drawn = streams[operation].drawn_from(k)[:, :1]
+        drawn = streams[operation].draws_from(k)[:, :1]
         (of_draws,) = made.ahead[operation]([k], drawn)
         write = made.write((0.0, operation, k, of_draws))
         if write is None:

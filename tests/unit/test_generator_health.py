@@ -2,7 +2,13 @@
 
 import pytest
 
-from loadgen.workload.generator_health import GeneratorHealth, Marks, late_after, p99, worst
+from loadgen.load.generator_health import (
+    BottleneckSeconds,
+    GeneratorHealth,
+    late_after,
+    p99,
+    worst_figures,
+)
 
 HEALTHY = GeneratorHealth(
     begin=100,
@@ -38,7 +44,7 @@ def test_late_arrivals_and_a_cause_of_its_own_make_a_bottleneck(
 
 def test_a_second_is_counted_once_for_all_processes() -> None:
     """Several processes, a second that comes again, and a stall of several seconds."""
-    marks = Marks()
+    marks = BottleneckSeconds()
     assert marks.add([HEALTHY]) == 0
     assert marks.add([STALLED, STALLED, HEALTHY]) == 1
     assert marks.add([STALLED._replace(begin=99, end=103)]) == 3
@@ -48,7 +54,7 @@ def test_a_second_is_counted_once_for_all_processes() -> None:
 
 def test_what_is_remembered_does_not_grow() -> None:
     """Two days of marked seconds are counted and forgotten."""
-    marks = Marks()
+    marks = BottleneckSeconds()
     day = [STALLED._replace(begin=s, end=s + 1) for s in range(5000)]
     assert sum(marks.add([health]) for health in day) == 5000
     assert len(marks._seconds) <= 600
@@ -56,7 +62,7 @@ def test_what_is_remembered_does_not_grow() -> None:
 
 def test_the_worst_of_each_figure_is_kept() -> None:
     """The record holds the worst process for each figure on its own."""
-    found = worst([HEALTHY, STALLED._replace(cpu_ratio=0.1, busy_ratio=0.2)])
+    found = worst_figures([HEALTHY, STALLED._replace(cpu_ratio=0.1, busy_ratio=0.2)])
     assert found == {
         "loop_lag_p99": 0.001,
         "loop_lag_max": 0.4,

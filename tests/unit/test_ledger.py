@@ -6,10 +6,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import Mix
+from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.shards import Shard
-from loadgen.workload.schedule.streams import Arrival
 
 LIMIT = 1.0
 
@@ -67,7 +67,7 @@ class AccountingLaw(RuleBasedStateMachine):
     def the_law_holds(self) -> None:
         """Offered is what the schedule says; the rest adds up to it; failures are all named."""
         counts = self.ledger.vector(self.now)
-        asked = self.ledger.schedule.asked(self.now)
+        asked = self.ledger.schedule.expected(self.now)
         for name, count in counts.items():
             assert count.balanced()
             assert abs(count.offered - asked[name]) <= 1
@@ -133,7 +133,7 @@ def test_a_stall_across_a_split_skips_by_the_shares_of_the_time() -> None:
     """Who sleeps through a new split counts what was its own before, and its new share after it."""
     mix = Mix(dict(zip(OPERATIONS, (36_000.0, 0.0, 0.0, 0.0), strict=True)))
     sleeper, other = (Ledger(Schedule(1, "even", mix), 0.05) for _ in ("sleeper", "other"))
-    sleeper.schedule.change_share(1.0, Shard(0, 2))
+    sleeper.schedule.change_shard(1.0, Shard(0, 2))
     other.schedule.join(1.0, Shard(1, 2))
     counts = [book.vector(3.0)["insert_order"] for book in (sleeper, other)]
     assert [count.offered for count in counts] == [20, 10]

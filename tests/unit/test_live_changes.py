@@ -12,9 +12,8 @@ from loadgen.load.live_changes import LiveChanges, Pause
 from loadgen.load.swarm import Swarm
 from loadgen.record.writer import RunRecord
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.schedule.profiles import ProfileName
+from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.rate_curve import ProfileName
 
 
 @dataclass

@@ -13,7 +13,7 @@ from loadgen.workload.data import events, synthetic
 from loadgen.workload.data.pools import small_pools
 from loadgen.workload.keys import key_maker, run_namespace
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.streams import Arrival, ArrivalProcess
+from loadgen.workload.schedule.arrival_process import Arrival, ArrivalProcess
 from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
 from tests.plans import plan_of, unit
 
@@ -22,7 +22,7 @@ USERS = 1000
 
 def arrival(operation: str, k: int, by: Operations | None = None) -> Arrival:
     """Return arrival `k` of seed 1, with what is made of it ahead."""
-    drawn = ArrivalProcess(1, operation, "even").drawn_from(k)[:, :1]
+    drawn = ArrivalProcess(1, operation, "even").draws_from(k)[:, :1]
     (made,) = (by or operations()).ahead[operation]([k], drawn)
     return (float(k), operation, k, made)
 
@@ -62,7 +62,7 @@ def test_made_ahead_or_one_by_one_a_write_is_the_same() -> None:
     """Writes made in one go are those of their arrivals, each with the request of its values."""
     made = operations()
     for operation, make in made.ahead.items():
-        together = make(range(100), ArrivalProcess(1, operation, "even").drawn_from(0)[:, :100])
+        together = make(range(100), ArrivalProcess(1, operation, "even").draws_from(0)[:, :100])
         assert [*together] == [arrival(operation, k)[3] for k in range(100)]
 
 
@@ -75,7 +75,7 @@ def test_a_request_has_the_values_of_its_draws(event_bytes: int, users: int) -> 
     pools, active = small_pools(), synthetic.lasting_users(users)
     for operation in ("insert_event", "insert_order"):
         keys = key_maker(plan.run_id, operation)
-        requests = made.ahead[operation](range(200), streams[operation].drawn_from(0)[:, :200])
+        requests = made.ahead[operation](range(200), streams[operation].draws_from(0)[:, :200])
         for k, request in enumerate(requests):
             assert isinstance(request, bytes)
             draws = streams[operation].draws(k)

@@ -33,7 +33,7 @@ from loadgen.workload.outcome import (
     recorded,
     verdict_of,
 )
-from loadgen.workload.schedule.clock import Sampled
+from loadgen.workload.schedule.clock import SampleCoverage
 from tests.records import START, VERIFIED, Made, rows_after, write_run
 
 COMMITTED = dict(zip(OPERATIONS, (600, 1200, 300, 12), strict=True))  # of Made() in 60 s
@@ -218,7 +218,7 @@ def test_one_verdict_in_all_places(
         ),
         settings=SimpleNamespace(grafana_url=None),
         record=SimpleNamespace(path=path),
-        sampled=Sampled(60),
+        sampled=SampleCoverage(60),
     )
     console.print_summary(outcome, cast("RunController", controller))
     shown = capsys.readouterr().out

@@ -20,11 +20,10 @@ from loadgen.record.writer import RunRecord
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.schedule.arrival_process import ArrivalKind
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import WHOLE, Shard
-from loadgen.workload.schedule.streams import ArrivalKind
 from tests.records import BEFORE
 
 RATES = dict(zip(OPERATIONS, (36_000.0, 72_000.0, 18_000.0, 720.0), strict=True))
@@ -48,8 +47,8 @@ def report(process: Ledger, s: float) -> dict[str, Any]:
         "s": s,
         "counts": {name: counts[name].dump() for name in OPERATIONS},
         "failures": [["insert_order", "40P01", 1]],
-        "next": process.schedule.places(),
-        "left": process.schedule.left(),
+        "next": process.schedule.checkpoints(),
+        "left": process.schedule.backlog(),
         "unfinished": [["insert_event", 3, "a-key", 0]],
         "backends": [4711],
         "reconnects": 2,
@@ -176,7 +175,7 @@ def test_a_process_reads_back_as_it_was_kept() -> None:
     assert (read.shares, read.lost, read.after) == (process.shares, True, process.after)
     assert resumed.latencies["insert_order"][0].quantiles([0.5]) == [0.002]
     assert resumed.plan.run_id == "run-1"
-    assert resumed.plan.claim != resumed_of(Path(), run(), position(process)).plan.claim
+    assert resumed.plan.run_token != resumed_of(Path(), run(), position(process)).plan.run_token
 
 
 def as_read(process: WorkerState) -> dict[str, Any]:
@@ -204,7 +203,7 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
     remotes = [WorkerState([(0.0, Shard(part, of))], 0.0) for part in range(of)]
     if joins:
         for part, (ledger, worker) in enumerate(zip(ledgers, remotes, strict=True)):
-            ledger.schedule.change_share(9.5, Shard(part, of + 1))
+            ledger.schedule.change_shard(9.5, Shard(part, of + 1))
             worker.shares.append((9.5, Shard(part, of + 1)))
         remotes.append(WorkerState([(9.5, Shard(of, of + 1))], 0.0))  # it has said nothing yet
     done: Counter[tuple[str, int]] = Counter()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadgen.workload.schedule.clock import ScheduleClock, sampling_interval, until_next
+from loadgen.workload.schedule.clock import ScheduleClock, sampling_interval, seconds_to_next
 
 
 class Monotonic:
@@ -21,7 +21,7 @@ def turns(clock: ScheduleClock, monotonic: Monotonic, until: float, interval: fl
     seen: list[float] = []
     before, now = -1.0, clock.now()
     while monotonic.seconds < until:
-        monotonic.seconds += until_next(now, before, interval)
+        monotonic.seconds += seconds_to_next(now, before, interval)
         before, now = now, clock.now()
         seen.append(now)
         assert len(seen) < 10_000, "it spins"

@@ -1,4 +1,4 @@
-"""Schedule time: seconds since the start of the schedule, standing still during a pause."""
+"""Schedule time, which is seconds since the start without pauses, and the times of the samples."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -6,38 +6,39 @@ from datetime import datetime
 from itertools import pairwise
 from math import inf
 
-# A sample a second for ten minutes, then one in ten seconds: fine where people look, small in 48 h.
+# One sample per second for ten minutes, then one in ten seconds: enough detail where people look,
+# and a small file after 48 hours.
 _FINE_SECONDS, _FINE_INTERVAL, _COARSE_INTERVAL = 600.0, 1.0, 10.0
 
 
 def sampling_interval(elapsed: float) -> float:
-    """Return how long the next sample may be away, `elapsed` seconds (pauses too) into a run."""
+    """Return the seconds between samples, `elapsed` seconds (pauses included) into a run."""
     return _FINE_INTERVAL if elapsed < _FINE_SECONDS else _COARSE_INTERVAL
 
 
-def until_next(now: float, before: float, interval: float) -> float:
-    """Return the seconds until schedule time is the next whole `interval`.
+def seconds_to_next(now: float, before: float, interval: float) -> float:
+    """Return the seconds until schedule time is the next multiple of `interval`.
 
-    `before` is what it was a turn ago: in a pause it stands still, and the next turn is a whole
-    interval away.
+    `before` is the schedule time of the last turn. If it has not moved since (a pause), the next
+    turn is a whole interval away.
     """
     return interval if now == before else (now // interval + 1) * interval - now
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """How many samples a run has, and how long it had none when one was due."""
+class SampleCoverage:
+    """How many samples a run has, and for how long samples are missing."""
 
     samples: int = 0
     seconds_without: float = 0.0
 
     def plain(self) -> dict[str, float]:
-        """Return it as run.json has it."""
+        """Return plain values, as run.json has them."""
         return asdict(self)
 
 
-def sampled(times: Iterable[datetime]) -> Sampled:
-    """Return what the times of a record's samples tell; some may be there more than once."""
+def sample_coverage(times: Iterable[datetime]) -> SampleCoverage:
+    """Return the coverage of a record's samples by their times, which may repeat."""
     moments = sorted(set(times))
     without = 0.0
     for before, after in pairwise(moments):
@@ -45,13 +46,13 @@ def sampled(times: Iterable[datetime]) -> Sampled:
         passed = (after - before).total_seconds()
         if passed > 2 * due:
             without += passed - due
-    return Sampled(len(moments), round(without, 3))
+    return SampleCoverage(len(moments), round(without, 3))
 
 
 class ScheduleClock:
     """Turns a monotonic clock into schedule seconds; negative before the start.
 
-    `limit` is the schedule time at which it stands still, infinite where no pause is announced.
+    `limit` is the schedule time of the announced pause, infinite without one.
     """
 
     __slots__ = ("_floor", "_monotonic", "_started", "_zero", "limit")
@@ -83,18 +84,18 @@ class ScheduleClock:
         return self.now() >= self.limit
 
     def start(self, zero: float, elapsed: float = 0.0) -> None:
-        """Let `zero` on the monotonic clock be schedule time 0.
+        """Let schedule time 0 be when the monotonic clock reads `zero`.
 
-        A run that is resumed had paused before for `elapsed` seconds.
+        `elapsed` are the seconds for which a resumed run was paused earlier.
         """
         self._zero, self._started = zero, zero - elapsed
 
     def pause(self, at: float) -> None:
-        """Stand still once the schedule time is `at`; nothing where a pause is announced."""
+        """Stand still from schedule time `at` on, or from an earlier pause already announced."""
         self.limit = min(self.limit, at)
 
     def resume(self, at: float) -> None:
-        """Go on from where it stands when the monotonic clock reads `at`, now or ahead."""
+        """End the pause when the monotonic clock reads `at`, now or later."""
         self._floor = self.now()
         self._zero = at - self._floor
         self.limit = inf

@@ -1,4 +1,4 @@
-"""What a run is asked to be: the one value that every process of it is given."""
+"""The plan of a run: the one value that all of its processes share."""
 
 import secrets
 from collections.abc import Mapping
@@ -6,9 +6,26 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from loadgen.workload.schedule.mix import Mix
-from loadgen.workload.schedule.profiles import ProfileName
-from loadgen.workload.schedule.streams import ArrivalKind
+from loadgen.workload.schedule.arrival_process import ArrivalKind
+from loadgen.workload.schedule.rate_curve import ProfileName
+
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Arrival rates by operation, per hour, of all processes together."""
+
+    rates_per_hour: Mapping[str, float]
+
+    def rate(self, operation: str) -> float:
+        """Return the arrival rate of `operation` per second."""
+        return self.rates_per_hour[operation] / _HOUR
+
+    def weights(self) -> dict[str, float]:
+        """Return each operation's share of the sum of the rates; all 0 if the sum is 0."""
+        total = sum(self.rates_per_hour.values())
+        return {name: rate / total if total else 0.0 for name, rate in self.rates_per_hour.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +42,15 @@ class Plan:
     event_bytes: int
     hot_users: int | None
     pipeline_depth: int = 1
-    # Read once at the start, so that all processes agree on whom to delete next.
+    # Read once at the start, so that all processes agree on which user to delete next.
     users: int = 0
     lowest_deleted_rank: int = 0
-    # A word that the processes of this run from before it was resumed don't know.
+    # A secret that processes of this run from before its resumption don't have.
     resumption: str = ""
 
     @property
-    def claim(self) -> str:
-        """Return what the source's marker says for as long as this plan's processes may write."""
+    def run_token(self) -> str:
+        """The token that the source holds as long as the processes of this plan may write."""
         return f"{self.run_id}/{self.resumption}" if self.resumption else self.run_id
 
     def dump(self) -> dict[str, object]:
@@ -46,9 +63,9 @@ class Plan:
         return cls(**{**dumped, "mix": Mix(dumped["mix"])})
 
 
-def run_of_claim(claim: str) -> str:
-    """Return the id of the run that a marker's claim names."""
-    return claim.partition("/")[0]
+def run_id_of_token(run_token: str) -> str:
+    """Return the id of the run that has this token."""
+    return run_token.partition("/")[0]
 
 
 def new_run_id() -> str:

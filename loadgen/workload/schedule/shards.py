@@ -1,6 +1,7 @@
-"""One operation's arrivals as one process takes them: every k of its share, one after the other.
+"""The arrivals of one operation that fall to one process, in order of k.
 
-Pure arithmetic on a `process` and a `rate_curve`; `arrivals` merges the walks of all operations.
+Pure arithmetic on an `ArrivalProcess` and a `RateCurve`; `Schedule` merges the cursors of all
+operations.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,17 +11,17 @@ from itertools import repeat
 from math import floor
 from typing import NamedTuple
 
-from loadgen.workload.schedule.rates import RateCurve
-from loadgen.workload.schedule.streams import (
+from loadgen.workload.schedule.arrival_process import (
     BLOCK,
     Arrival,
     ArrivalProcess,
     Checkpoint,
-    Drawn,
-    Made,
-    Make,
-    Points,
+    DrawArray,
+    Prepared,
+    RequestMaker,
+    UnitTimes,
 )
+from loadgen.workload.schedule.rate_curve import RateCurve
 
 
 class Shard(NamedTuple):
@@ -35,221 +36,225 @@ WHOLE = Shard(0, 1)
 
 @dataclass(slots=True)
 class _Block:
-    """A share's arrivals in a block of the stream, in order; `end` is the place after the block.
+    """A shard's arrivals in one block of the process; `end` is the checkpoint after the block.
 
-    `made` is what was made of some of them, from the index `made_from` on.
+    `prepared` belongs to some of them, from the index `prepared_from` on.
     """
 
     ks: range
-    at: Points
+    unit_times: UnitTimes
     dues: list[float]
-    drawn: Drawn
+    draws: DrawArray
     end: Checkpoint
-    made: list[Made] = field(default_factory=list)
-    made_from: int = 0
+    prepared: list[Prepared] = field(default_factory=list)
+    prepared_from: int = 0
 
 
 class ShardCursor:
-    """The arrivals of one operation that fall to one process, one after the other.
+    """A position in the arrivals of one operation that fall to one process.
 
-    It holds those of a block of the stream. What is due is counted by arithmetic (Poisson: by
-    walking on), so that arrivals which nobody could take in time cost next to nothing.
+    It holds the arrivals of one block. Later ones are counted by arithmetic (Poisson: block by
+    block), so arrivals that no connection could take in time cost next to nothing.
     """
 
     __slots__ = (
-        "_before",
+        "_batch_size",
         "_block",
-        "_first",
+        "_first_k",
+        "_handed_out",
         "_i",
-        "_last",
-        "_make",
-        "_seen_from",
-        "_together",
+        "_maker",
+        "_offered_before",
+        "_rewind_point",
         "process",
         "rate_curve",
         "shard",
     )
 
     _block: _Block
-    _i: int  # of the upcoming arrival in it
-    _seen_from: tuple[_Block, int, Checkpoint]
+    _i: int  # of the upcoming arrival in the block
+    _rewind_point: tuple[_Block, int, Checkpoint]
 
     def __init__(
         self,
         process: ArrivalProcess,
         rate_curve: RateCurve,
         shard: Shard,
-        make: Make | None = None,
-        together: int = BLOCK,
+        maker: RequestMaker | None = None,
+        batch_size: int = BLOCK,
     ) -> None:
-        """Begin at the first arrival; `make` is asked for so many at once, at most a block's."""
+        """Begin at the first arrival; `maker` prepares `batch_size` arrivals at once."""
         self.process = process
         self.rate_curve = rate_curve
         self.shard = shard
-        self._make = make
-        self._together = together
-        self._before = 0  # offered under earlier shares
-        self._last: Checkpoint = (0, 0)  # after the last arrival that was handed out
-        self._go_to(self._last)
-        self._first = self.k
+        self._maker = maker
+        self._batch_size = batch_size
+        self._offered_before = 0  # under earlier shards
+        self._handed_out: Checkpoint = (0, 0)  # after the last arrival that was handed out
+        self._go_to(self._handed_out)
+        self._first_k = self.k
 
     @property
     def k(self) -> int:
-        """Number of the upcoming arrival."""
+        """The number of the upcoming arrival."""
         return self._block.ks[self._i]
 
     @property
     def due(self) -> float:
-        """When the upcoming arrival is due; infinite where nothing comes."""
+        """The due time of the upcoming arrival; infinite if the rate stays 0."""
         return self._block.dues[self._i]
 
     @property
     def horizon(self) -> float:
-        """The schedule time up to which to look ahead; infinite where nothing comes."""
+        """The schedule time up to which one batch reaches; infinite if the rate stays 0."""
         dues = self._block.dues
-        return dues[min(self._i + self._together, len(dues) - 1)]
+        return dues[min(self._i + self._batch_size, len(dues) - 1)]
 
     @property
-    def place(self) -> Checkpoint:
-        """The place after what was handed out; others' may lie between it and the upcoming one.
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint after the last arrival that was handed out.
 
-        They are this process's own where a new share comes in force before they fall due.
+        Arrivals of other shards may lie between it and the upcoming one. They fall to this process
+        if its shard changes before they are due.
         """
-        return self._last
+        return self._handed_out
 
-    def step(self) -> Arrival:
-        """Return the upcoming arrival, and go on to the next one."""
-        (arrival,) = self._arrivals(self._i + 1)
+    def pop(self) -> Arrival:
+        """Return the upcoming arrival and move to the next one."""
+        (arrival,) = self._pop_up_to(self._i + 1)
         return arrival
 
-    def leave(self) -> Arrival:
-        """Go on to the next one; return the one that was upcoming, nothing made of it."""
+    def pop_unprepared(self) -> Arrival:
+        """Return the upcoming arrival with nothing prepared for it, and move to the next one."""
         arrival = self.due, self.process.operation, self.k, None
-        self._pass_to(self._i + 1)
+        self._move_to(self._i + 1)
         return arrival
 
-    def made_of(self, k: int) -> Made:
-        """Return what is made of arrival `k` alone."""
-        if self._make is None:
+    def prepare(self, k: int) -> Prepared:
+        """Return what is prepared for arrival `k` alone."""
+        if self._maker is None:
             return None
-        return self._make([k], self.process.drawn_from(k)[:, :1])[0]
+        return self._maker([k], self.process.draws_from(k)[:, :1])[0]
 
-    def look_ahead(self, before: float) -> list[Arrival]:
-        """Step over what is due before `before`, of the block, and return it."""
-        self._seen_from = self._block, self._i, self._last
-        return self._arrivals(bisect_left(self._block.dues, before, self._i))
+    def pop_before(self, before: float) -> list[Arrival]:
+        """Return the arrivals of this block that are due before `before`, and move past them."""
+        self._rewind_point = self._block, self._i, self._handed_out
+        return self._pop_up_to(bisect_left(self._block.dues, before, self._i))
 
-    def look_back(self, k: int) -> None:
-        """Undo what the last `look_ahead` stepped over, from arrival `k` on."""
-        self._block, self._i, self._last = self._seen_from
+    def rewind(self, k: int) -> None:
+        """Undo the last `pop_before` from arrival `k` on."""
+        self._block, self._i, self._handed_out = self._rewind_point
         i = self._block.ks.index(k)
         if i > self._i:
-            self._pass_to(i)
+            self._move_to(i)
 
-    def _arrivals(self, end: int) -> list[Arrival]:
-        """Step over the block's arrivals from the upcoming one up to before `end`."""
+    def _pop_up_to(self, end: int) -> list[Arrival]:
+        """Return the block's arrivals from the upcoming one to before index `end`."""
         block, i = self._block, self._i
         if i == end:
             return []
-        made = self._made(end)
-        self._pass_to(end)
+        prepared = self._prepare_up_to(end)
+        self._move_to(end)
         operation = repeat(self.process.operation)
-        return [*zip(block.dues[i:end], operation, block.ks[i:end], made, strict=False)]
+        return [*zip(block.dues[i:end], operation, block.ks[i:end], prepared, strict=False)]
 
-    def _made(self, end: int) -> Sequence[Made]:
-        """Return what is made of the block's arrivals from the upcoming one up to before `end`.
+    def _prepare_up_to(self, end: int) -> Sequence[Prepared]:
+        """Return what is prepared for the upcoming arrivals to before index `end`.
 
-        What was handed out is forgotten; what follows is made for many at once.
+        Drops what was handed out. If some are not prepared yet, a batch is.
         """
         block, i = self._block, self._i
-        made = block.made
-        del made[: i - block.made_from]
-        block.made_from = i
-        known = i + len(made)
+        prepared = block.prepared
+        del prepared[: i - block.prepared_from]
+        block.prepared_from = i
+        known = i + len(prepared)
         if known < end:
-            more = slice(known, i + self._together)
-            ks = block.ks[more]
-            made += self._make(ks, block.drawn[:, more]) if self._make else [None] * len(ks)
-        return made[: end - i]
+            batch = slice(known, i + self._batch_size)
+            ks = block.ks[batch]
+            prepared += self._maker(ks, block.draws[:, batch]) if self._maker else [None] * len(ks)
+        return prepared[: end - i]
 
     def skip(self, before: float) -> int:
-        """Pass over what was due before `before`; return how many arrivals that were."""
+        """Move past the arrivals due before `before`; return how many there were."""
         k = self.k
         i = bisect_left(self._block.dues, before, self._i)
         if self._i < i < len(self._block.ks):
-            self._pass_to(i)
+            self._move_to(i)
         elif i > self._i:
-            self._last = self._find(before, closed=False)
-            self._go_to(self._last)
-        return self._owned(k, self.k)
+            self._handed_out = self._find(before, closed=False)
+            self._go_to(self._handed_out)
+        return self._count(k, self.k)
 
     def offered(self, s: float, *, closed: bool = True) -> int:
         """Return how many of this process's arrivals were due by `s`; `closed` includes `s`."""
-        return self._before + self._owned(self._first, self._find(s, closed=closed)[0])
+        return self._offered_before + self._count(self._first_k, self._find(s, closed=closed)[0])
 
     def waiting(self, s: float, *, closed: bool = True) -> int:
         """Return how many are due by `s` and not handed out yet."""
-        return self._owned(self.k, self._find(s, closed=closed)[0])
+        return self._count(self.k, self._find(s, closed=closed)[0])
 
     def retime(self) -> None:
-        """Compute due times again after the timeline has changed."""
-        self._block.dues = self.rate_curve.whens(self._block.at.points)
+        """Compute due times again after the rate curve has changed."""
+        self._block.dues = self.rate_curve.due_times(self._block.unit_times.times)
 
-    def resplit(self, at: float, shard: Shard, passed: Checkpoint | None = None) -> None:
-        """Take `shard` of the arrivals due from `at` on; call it when all before are taken.
+    def change_shard(self, at: float, shard: Shard, passed: Checkpoint | None = None) -> None:
+        """Take `shard` of the arrivals due from `at` on; call it once all before are taken.
 
-        `passed` is a place before `at`, where one is known: the way there need not be walked.
+        `passed` is a known checkpoint before `at`, which shortens the search.
         """
-        self._before += self._owned(self._first, self.k)
+        self._offered_before += self._count(self._first_k, self.k)
         self.shard = shard
-        self._last = self.process.first_from(passed or self._last, self.rate_curve.units(at))
-        self._go_to(self._last)
-        self._first = self.k
+        self._handed_out = self.process.seek(
+            passed or self._handed_out, self.rate_curve.unit_time(at)
+        )
+        self._go_to(self._handed_out)
+        self._first_k = self.k
 
-    def _owned(self, first: int, end: int) -> int:
-        """Count this share's arrivals from `first`, which is one of them, up to before `end`."""
+    def _count(self, first: int, end: int) -> int:
+        """Return how many of this shard's arrivals are in range(first, end); `first` is one."""
         return max(0, (end - first + self.shard.of - 1) // self.shard.of)
 
     def _find(self, s: float, *, closed: bool) -> Checkpoint:
-        """Return the first place from the upcoming arrival on that is due after `s` (or at it).
+        """Return the first checkpoint from the upcoming arrival on that is due after `s`, or at it.
 
-        Where others' arrivals lie just before it, it may be one of theirs.
+        It may belong to another shard.
         """
         bisect = bisect_right if closed else bisect_left
         block = self._block
         i = bisect(block.dues, s, self._i)
         if i < len(block.ks):
-            return block.ks[i], block.at.before[i]
-        place, process, rate_curve = block.end, self.process, self.rate_curve
+            return block.ks[i], block.unit_times.before[i]
+        checkpoint, process, rate_curve = block.end, self.process, self.rate_curve
         if process.kind != "poisson":
-            place = (max(place[0], floor(rate_curve.units(s)) - 1), 0)
+            checkpoint = (max(checkpoint[0], floor(rate_curve.unit_time(s)) - 1), 0)
         while True:
-            points, before, after = process.points(place)
-            i = bisect(rate_curve.whens(points), s)
-            if i < len(points):
-                return place[0] + i, before[i]
-            place = (place[0] + len(points), after[-1])
+            times, before, after = process.unit_times(checkpoint)
+            i = bisect(rate_curve.due_times(times), s)
+            if i < len(times):
+                return checkpoint[0] + i, before[i]
+            checkpoint = (checkpoint[0] + len(times), after[-1])
 
-    def _pass_to(self, i: int) -> None:
-        """Let `i` be the upcoming one; what is before it in the block is handed out."""
+    def _move_to(self, i: int) -> None:
+        """Make the arrival at index `i` the upcoming one; those before it are handed out."""
         block = self._block
-        self._last = (block.ks[i - 1] + 1, block.at.after[i - 1])
+        self._handed_out = (block.ks[i - 1] + 1, block.unit_times.after[i - 1])
         if i < len(block.ks):
             self._i = i
         else:
             self._go_to(block.end)
 
-    def _go_to(self, place: Checkpoint) -> None:
-        """Make the first arrival of this share at or after `place` the upcoming one."""
+    def _go_to(self, checkpoint: Checkpoint) -> None:
+        """Make the first arrival of this shard at or after `checkpoint` the upcoming one."""
         process, (part, of) = self.process, self.shard
         while True:
-            k, _ = place
-            points, before, after = process.points(place)
-            place = (k + len(points), after[-1])
+            k, _ = checkpoint
+            times, before, after = process.unit_times(checkpoint)
+            checkpoint = (k + len(times), after[-1])
             first = (part - k) % of
-            if first < len(points):
+            if first < len(times):
                 break
         own = slice(first, None, of)
-        at = Points(points[own], before[own], after[own])
-        ks, drawn = range(k, k + len(points))[own], process.drawn_from(k)[:, own]
-        self._block, self._i = _Block(ks, at, self.rate_curve.whens(at.points), drawn, place), 0
+        unit_times = UnitTimes(times[own], before[own], after[own])
+        ks, draws = range(k, k + len(times))[own], process.draws_from(k)[:, own]
+        dues = self.rate_curve.due_times(unit_times.times)
+        self._block, self._i = _Block(ks, unit_times, dues, draws, checkpoint), 0

@@ -1,0 +1,116 @@
+"""The endless arrivals of one operation in unit-rate time: a pure function of (seed, operation, k).
+
+This module knows no rates, clocks or processes. Draws and times are computed for a block of
+arrivals at once, which costs a fraction of computing them one by one.
+"""
+
+from collections.abc import Callable, Sequence
+from hashlib import shake_128
+from itertools import accumulate
+from math import floor, log1p
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadgen.workload.targets import Step
+
+ArrivalKind = Literal["jitter", "poisson", "even"]
+
+BLOCK: Final = 256  # arrivals whose draws are computed together
+_HASHED: Final = 64  # arrivals whose draws come from one hash; a part of what a seed determines
+_DRAWS: Final = 4
+_HASH_BYTES: Final = 8 * _DRAWS * _HASHED
+# Poisson gaps are whole multiples of 2**-32, so that sums are exact and an ulp of difference
+# between the log() of two machines is rounded away.
+_TICKS: Final = 2.0**32
+
+# A position among the arrivals: k and, for Poisson, the sum of the gaps before it (2**-32 units).
+Checkpoint = tuple[int, int]
+# The draws of several arrivals, one column per arrival, as four rows of 64-bit integers; or one of
+# these rows.
+DrawArray = NDArray[np.uint64]
+# What is prepared from an arrival's draws before it falls due: a request, or a status update whose
+# order is chosen later. None if nothing can be written, or if no maker was given.
+Prepared = bytes | Step | None
+# Prepares several arrivals of one operation, from their k and their draws.
+RequestMaker = Callable[[Sequence[int], DrawArray], Sequence[Prepared]]
+# One scheduled write: due time in schedule seconds, operation, k, and what is prepared for it. A
+# plain tuple, since a named one costs three times as much and every write has one.
+Arrival = tuple[float, str, int, Prepared]
+
+
+class UnitTimes(NamedTuple):
+    """Consecutive arrivals in unit-rate time, with the ticks before and after each of them."""
+
+    times: list[float]
+    before: list[int]
+    after: list[int]
+
+
+def uniform(draws: DrawArray) -> NDArray[np.float64]:
+    """Return a uniform float in [0, 1) for each draw, from its upper 53 bits."""
+    return (draws >> 11).astype(np.float64) * 2.0**-53
+
+
+class ArrivalProcess:
+    """The endless arrivals of one operation for one seed, in unit-rate time.
+
+    Each arrival has four uniform 64-bit draws: the first places it in time, the second picks its
+    target, and its values come from the other two.
+    """
+
+    __slots__ = ("_block", "_block_number", "_name", "kind", "operation")
+
+    _block: DrawArray
+
+    def __init__(self, seed: int, operation: str, kind: ArrivalKind) -> None:
+        self.operation = operation
+        self.kind = kind
+        self._name = f"{seed}:{operation}"
+        self._block_number = -1  # of the block that was computed last
+
+    def draws(self, k: int) -> tuple[int, ...]:
+        """Return the four draws of arrival `k`."""
+        return tuple(self.draws_from(k)[:, 0].tolist())
+
+    def draws_from(self, k: int) -> DrawArray:
+        """Return the draws of arrival `k` and of those after it, to the end of its block."""
+        number, i = divmod(k, BLOCK)
+        if number != self._block_number:
+            self._block, self._block_number = self._hashed(number), number
+        return self._block[:, i:]
+
+    def unit_times(self, checkpoint: Checkpoint) -> UnitTimes:
+        """Return the times of the arrivals from `checkpoint` on, to the end of its block."""
+        k, ticks = checkpoint
+        end = (k // BLOCK + 1) * BLOCK
+        if self.kind == "poisson":
+            gaps = (round(-log1p(-u) * _TICKS) for u in uniform(self.draws_from(k)[0]).tolist())
+            before, *after = accumulate(gaps, initial=ticks)
+            return UnitTimes([t / _TICKS for t in after], [before, *after[:-1]], after)
+        no_ticks = [0] * (end - k)
+        offset = 0.5 if self.kind == "even" else uniform(self.draws_from(k)[0])
+        return UnitTimes((np.arange(k, end) + offset).tolist(), no_ticks, no_ticks)
+
+    def seek(self, checkpoint: Checkpoint, unit_time: float) -> Checkpoint:
+        """Return the first checkpoint from `checkpoint` on that is not before `unit_time`."""
+        if self.kind != "poisson":
+            checkpoint = (max(checkpoint[0], floor(unit_time) - 1), 0)
+        while True:
+            times, before, after = self.unit_times(checkpoint)
+            if times[-1] >= unit_time:
+                i = next(i for i, time in enumerate(times) if time >= unit_time)
+                return (checkpoint[0] + i, before[i])
+            checkpoint = (checkpoint[0] + len(times), after[-1])
+
+    def _hashed(self, number: int) -> DrawArray:
+        """Return the draws of a block.
+
+        A hash holds the first draws of all its arrivals, then all their second draws, and so on.
+        """
+        first = number * (BLOCK // _HASHED)
+        names = (f"{self._name}:{n}" for n in range(first, first + BLOCK // _HASHED))
+        digests = b"".join(shake_128(name.encode()).digest(_HASH_BYTES) for name in names)
+        draws = np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)
+        return draws.reshape(-1, _DRAWS, _HASHED).swapaxes(0, 1).reshape(_DRAWS, BLOCK)
