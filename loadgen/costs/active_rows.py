@@ -10,10 +10,15 @@ from random import Random
 from typing import Final
 
 from loadgen.costs.usage import Band
-from loadgen.workload.data.growth import DAYS
-from loadgen.workload.data.order_lifecycle import LIVES, lives, state
-from loadgen.workload.data.synthetic import OPEN_STATUSES, next_status
-from loadgen.workload.targets import OPEN_ORDERS_LIMIT
+from loadgen.workload.data.history import DAYS
+from loadgen.workload.data.orders import (
+    LIFECYCLES,
+    OPEN_ORDERS_LIMIT,
+    OPEN_STATUSES,
+    lifecycles,
+    next_status,
+    state_at,
+)
 
 SIMULATIONS: Final = 9  # of a period, for the bounds
 _HOUR_US: Final = 3_600_000_000
@@ -88,6 +93,7 @@ def _open_shares() -> tuple[float, ...]:
     """Return the share of orders that are open by age in hours."""
     open_statuses = {status.encode() for status in OPEN_STATUSES}
     return tuple(
-        sum(state(life, hour * _HOUR_US).status in open_statuses for life in lives()) / LIVES
+        sum(state_at(life, hour * _HOUR_US).status in open_statuses for life in lifecycles())
+        / LIFECYCLES
         for hour in range(_LONGEST_OPEN_HOURS)
     )

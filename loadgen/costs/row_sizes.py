@@ -12,7 +12,8 @@ from statistics import fmean
 from typing import Final
 
 from loadgen.costs.usage import Band
-from loadgen.workload.data import events, synthetic
+from loadgen.workload.data.events import event
+from loadgen.workload.data.orders import STATUSES, order_values
 from loadgen.workload.data.pools import small_pools
 from loadgen.workload.schedule.arrival_process import ArrivalProcess
 
@@ -55,15 +56,15 @@ def _order() -> Band[Decimal]:
     process, pools = ArrivalProcess(1, "insert_order", "even"), small_pools()
     rows = []
     for k in range(_SAMPLES):
-        quantity, amount, currency = synthetic.order(process.draws(k), pools)
+        quantity, cents, currency = order_values(process.draws(k)[-1], pools)
         rows.append(
             {
                 "id": 123456 + k,
                 "order_number": _UUID,
                 "user_id": 12345,
-                "status": synthetic.STATUSES[k % 4],
-                "quantity": int(quantity),
-                "amount": float(amount),
+                "status": STATUSES[k % 4],
+                "quantity": quantity,
+                "amount": cents / 100,
                 "currency": currency.decode(),
                 "created_at": _TIME,
                 "updated_at": _TIME,
@@ -78,7 +79,7 @@ def _event(event_bytes: int) -> Band[Decimal]:
     process = ArrivalProcess(1, "insert_event", "even")
     rows = []
     for k in range(_SAMPLES):
-        kind, properties = events.event(process.draws(k), event_bytes)
+        kind, properties = event(process.draws(k), event_bytes)
         rows.append(
             {
                 "id": 1234567 + k,

@@ -13,11 +13,11 @@ import psycopg
 from loadgen.errors import SourceError
 from loadgen.load.driver.writes import Write
 from loadgen.sql import statements
-from loadgen.workload.data import synthetic
+from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT, OPEN_STATUSES, Order
+from loadgen.workload.data.users import lowest_deleted_rank
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import run_id_of_token
 from loadgen.workload.schedule.shards import Shard
-from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
 
 _SQL = statements("loadgen.load", "targets.sql")
 IS_OF_RUN = _SQL["is_of_run"]  # a row where it is; $1 is the plan's claim
@@ -98,7 +98,7 @@ def users_and_lowest_deleted(connection: psycopg.Connection) -> tuple[int, int]:
 def open_orders(connection: psycopg.Connection, shard: Shard) -> list[Order]:
     """Return this share of the recent orders that may still change."""
     parameters = {
-        "open": list(synthetic.OPEN_STATUSES),
+        "open": list(OPEN_STATUSES),
         "of": shard.of,
         "index": shard.part,
         "limit": OPEN_ORDERS_LIMIT,

@@ -23,12 +23,19 @@ from loadgen.load.driver.batches import (
 )
 from loadgen.load.driver.wire import END, HEAD, LENGTHS, bind_length, execution, places
 from loadgen.load.driver.writes import Write
-from loadgen.workload.data import synthetic
-from loadgen.workload.data.events import CLOSING, EVENTS, OPENING, ready_events
+from loadgen.workload.data.events import CLOSING, OPENING, TEMPLATE_MASK, event_templates
+from loadgen.workload.data.orders import (
+    OPEN_ORDERS_LIMIT,
+    OPEN_STATUSES,
+    QUANTITIES,
+    Order,
+    StatusStep,
+    next_status,
+)
 from loadgen.workload.data.pools import small_pools
+from loadgen.workload.data.users import lasting_users, user_id, user_to_delete
 from loadgen.workload.schedule.arrival_process import Arrival, DrawArray, RequestMaker, uniform
 from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, Step, user_to_delete
 
 
 class Operations:
@@ -54,7 +61,7 @@ class Operations:
         Its schedule's makers are `ahead`. An update's order is taken with it: ask once.
         """
         _, operation, k, made = arrival
-        if isinstance(made, Step):
+        if isinstance(made, StatusStep):
             return self._update_order_status(k, made)
         if made is None or not isinstance(made, bytes):
             return None
@@ -74,7 +81,7 @@ class Operations:
         self._keep(write.finds)
 
     def _keep(self, order: Order | None) -> None:
-        if order is not None and order.status in synthetic.OPEN_STATUSES:
+        if order is not None and order.status in OPEN_STATUSES:
             self._append(order)
 
     def _append(self, order: Order) -> None:
@@ -94,7 +101,7 @@ class Operations:
             raise TypeError(f"arrival {arrival[2]} of {arrival[1]} is no new order")
         return Order(request[self._number], "pending", 0)
 
-    def _update_order_status(self, k: int, step: Step) -> Write | None:
+    def _update_order_status(self, k: int, step: StatusStep) -> Write | None:
         orders = self._orders
         known = len(orders) - self._forgotten
         if not known:
@@ -103,7 +110,7 @@ class Operations:
         if order is None:
             raise AssertionError("an order that was forgotten was taken")
         number, before, version = order
-        status = synthetic.next_status(before, step.turn)
+        status = next_status(before, step.turn)
         if status is None:
             raise AssertionError(f"an order in final status {before!r} was taken for open")
         front, back = _around(len(number), status, version)
@@ -119,22 +126,22 @@ def _around(number: int, status: str, version: int) -> tuple[bytes, bytes]:
     return request[: at.start], request[at.stop :]
 
 
-def _steps(_: Sequence[int], drawn: DrawArray) -> list[Step]:
+def _steps(_: Sequence[int], drawn: DrawArray) -> list[StatusStep]:
     """Make what is known ahead of status updates."""
     # Recent orders are more likely: half of the draws fall into the newest eighth.
     u = uniform(drawn[1])
-    return [*map(Step, (u * u * u).tolist(), uniform(drawn[2]).tolist())]
+    return [*map(StatusStep, (u * u * u).tolist(), uniform(drawn[2]).tolist())]
 
 
 def _busy_users(plan: Plan) -> Callable[[DrawArray], Whole]:
     """Return a function from draws to ids of users that no arrival deletes."""
-    users, factor = plan.users, synthetic.user_id(1, plan.users) - 1
-    active = synthetic.lasting_users(plan.users)
+    users, factor = plan.users, user_id(1, plan.users) - 1
+    active = lasting_users(plan.users)
     if plan.hot_users is not None:
         active = min(active, plan.hot_users)
 
     def ids(draws: DrawArray) -> Whole:
-        # `busy_rank` and `user_id`, of many.
+        # `user_id` of many ranks; see `workload.data.users`.
         u = uniform(draws)
         ranks = (active * (u * u * u)).astype(np.int64)
         return 1 + ranks * factor % users
@@ -161,7 +168,7 @@ def _order_maker(plan: Plan) -> RequestMaker:
     keys, users = key_pages(plan.run_id, "insert_order"), _busy_users(plan)
     pools, blank = small_pools(), _blank_order(plan)
     number, user, quantity, amount, currency = places(blank)
-    quantities = np.array(synthetic.QUANTITIES, np.uint64)
+    quantities = np.array(QUANTITIES, np.uint64)
     amounts, currencies = table(_amounts()), table(pools.currencies)
     width = user.stop - user.start
 
@@ -169,7 +176,7 @@ def _order_maker(plan: Plan) -> RequestMaker:
         page = page_of(blank, len(ks))
         page[:, number] = keys(ks)
         page[:, user] = decimals(users(drawn[1]), width)
-        # `synthetic.order`, of many.
+        # `order_values` of many draws.
         a = drawn[3]
         count = quantities[a & 63]
         bought = count << 8 | a >> 5 & 254 | (a >> 13 & 7 == 0)
@@ -183,7 +190,7 @@ def _order_maker(plan: Plan) -> RequestMaker:
 
 def _event_maker(plan: Plan) -> RequestMaker:
     keys, users = key_pages(plan.run_id, "insert_event"), _busy_users(plan)
-    width, ready = digits_for(plan.users), ready_events(plan.event_bytes)
+    width, ready = digits_for(plan.users), event_templates(plan.event_bytes)
     request = execution(b"insert_event", (b"0" * KEY_WIDTH, b"0" * width, b"", b""))
     id_, user, *_ = places(request)
     front = request[: user.stop]
@@ -197,14 +204,14 @@ def _event_maker(plan: Plan) -> RequestMaker:
         bind_length(body + len(opening) + size)
         for opening, size in zip(openings, ready.sizes, strict=True)
     )
-    facts, filler = ready.facts, ready.filler
-    words, starts = np.array(ready.words), np.array(ready.starts)
+    facts, filler = ready.facts, ready.padding
+    words, starts = np.array(ready.padding_sizes), np.array(ready.padding_starts)
 
     def make(ks: Sequence[int], drawn: DrawArray) -> list[bytes]:
         page = page_of(front, len(ks))
         page[:, id_] = keys(ks)
         page[:, user] = decimals(users(drawn[1]), width)
-        which = drawn[2] & EVENTS
+        which = drawn[2] & TEMPLATE_MASK
         page[:, 1:HEAD] = lengths[which]
         begin = starts[drawn[2] >> 56]
         end = begin + words[which]

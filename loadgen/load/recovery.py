@@ -22,12 +22,13 @@ from loadgen.load.lookup import count_committed, is_committed, is_of_run
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.source import postgres
 from loadgen.sql import statements
+from loadgen.workload.data.orders import Order
+from loadgen.workload.data.users import user_to_delete
 from loadgen.workload.keys import key_maker
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Plan
-from loadgen.workload.targets import Order, user_to_delete
 
 _SQL = statements("loadgen.load", "targets.sql")
 _UPDATE = "update_order_status"

@@ -24,9 +24,9 @@ from loadgen.record.reader import load_run
 from loadgen.record.rows import MarkerSample
 from loadgen.record.writer import RunRecord
 from loadgen.tools.tools_file import parse_tools
+from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT, Order
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import ArrivalProcess
-from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order
 from tests.plans import plan_of
 from tests.records import START, Made, write_run
 

@@ -9,12 +9,24 @@ import pytest
 from loadgen.load.driver.wire import executed, execution
 from loadgen.load.driver.writes import Write
 from loadgen.load.operations import Operations
-from loadgen.workload.data import events, synthetic
+from loadgen.workload.data.events import event
+from loadgen.workload.data.orders import (
+    OPEN_ORDERS_LIMIT,
+    OPEN_STATUSES,
+    Order,
+    next_status,
+    order_values,
+)
 from loadgen.workload.data.pools import small_pools
+from loadgen.workload.data.users import (
+    lasting_users,
+    lowest_deleted_rank,
+    user_id,
+    user_rank,
+)
 from loadgen.workload.keys import key_maker, run_namespace
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Arrival, ArrivalProcess
-from loadgen.workload.targets import OPEN_ORDERS_LIMIT, Order, lowest_deleted_rank
 from tests.plans import plan_of, unit
 
 USERS = 1000
@@ -72,7 +84,7 @@ def test_a_request_has_the_values_of_its_draws(event_bytes: int, users: int) -> 
     """What is made for many at once is what one arrival's own draws say, however wide it is."""
     plan = replace(plan_of(users, users), event_bytes=event_bytes)
     made, streams = Operations(plan), {n: ArrivalProcess(1, n, "even") for n in OPERATIONS}
-    pools, active = small_pools(), synthetic.lasting_users(users)
+    pools, active = small_pools(), lasting_users(users)
     for operation in ("insert_event", "insert_order"):
         keys = key_maker(plan.run_id, operation)
         requests = made.ahead[operation](range(200), streams[operation].draws_from(0)[:, :200])
@@ -82,14 +94,14 @@ def test_a_request_has_the_values_of_its_draws(event_bytes: int, users: int) -> 
             statement, (key, user, *values) = executed(request)
             assert request == execution(statement, (key, user, *values))
             assert (statement.decode(), key) == (operation, keys(k))
-            rank = synthetic.busy_rank(unit(draws[1]), active)
-            assert int(user) == synthetic.user_id(rank, users)
+            rank = int(active * unit(draws[1]) ** 3)
+            assert int(user) == user_id(rank, users)
             if operation == "insert_event":
-                assert tuple(values) == events.event(draws, event_bytes)
+                assert tuple(values) == event(draws, event_bytes)
             else:
-                quantity, amount, currency = synthetic.order(draws, pools)
-                assert (values[0], values[2]) == (quantity, currency)
-                assert Decimal(values[1].decode()) == Decimal(amount.decode())
+                quantity, cents, currency = order_values(draws[3], pools)
+                assert (int(values[0]), values[2]) == (quantity, currency)
+                assert Decimal(values[1].decode()) * 100 == cents
 
 
 def test_writes_aim_at_users_that_stay() -> None:
@@ -97,8 +109,8 @@ def test_writes_aim_at_users_that_stay() -> None:
     made = operations()
     writes = [written(made, "insert_event", k) for k in range(2000)]
     users = [int(executed(write.request)[1][1]) for write in writes]
-    ranks = [synthetic.user_rank(user, USERS) for user in users]
-    assert max(ranks) < synthetic.lasting_users(USERS)
+    ranks = [user_rank(user, USERS) for user in users]
+    assert max(ranks) < lasting_users(USERS)
     assert sum(rank < USERS // 10 for rank in ranks) > 0.3 * len(ranks)
 
 
@@ -107,7 +119,7 @@ def test_never_more_than_a_fifth_of_the_users_are_deleted() -> None:
     made = operations()
     targets = [made.write(arrival("soft_delete_user", k, made)) for k in range(USERS)]
     deleted = [write.key for write in targets if write is not None]
-    assert len(deleted) == len(set(deleted)) == USERS - synthetic.lasting_users(USERS)
+    assert len(deleted) == len(set(deleted)) == USERS - lasting_users(USERS)
     assert targets[len(deleted) :] == [None] * (USERS - len(deleted))
 
 
@@ -129,11 +141,11 @@ def test_an_order_lives_its_life_one_step_at_a_time() -> None:
         statement, (number, following, expected) = executed(write.request)
         assert (statement, number) == (b"update_order_status", b"n")
         assert int(expected) == version
-        steps = {synthetic.next_status(status, u / 100) for u in range(100)}
+        steps = {next_status(status, u / 100) for u in range(100)}
         assert following.decode() in steps
         status, version = following.decode(), version + 1
         made.committed(write)
-    assert status not in synthetic.OPEN_STATUSES
+    assert status not in OPEN_STATUSES
     assert made.write(arrival("update_order_status", 99)) is None
 
 

@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.workload.data import events, synthetic
 from loadgen.workload.data.baseline_rows import BLOCK_ROWS, Parameters, Rows, Table
-from loadgen.workload.data.growth import DAYS, EPOCH, History
-from loadgen.workload.data.names import Names, names
-from loadgen.workload.data.order_lifecycle import lives
+from loadgen.workload.data.events import EVENT_TYPES
+from loadgen.workload.data.history import DAYS, EPOCH, History
+from loadgen.workload.data.orders import STATUSES, lifecycles
+from loadgen.workload.data.pools import UserPools, user_pools
+from loadgen.workload.data.users import user_rank
 
 END = datetime(2026, 11, 23, tzinfo=UTC)
 FINAL_AFTER = timedelta(days=20)
-_PEOPLE: dict[int, Names] = {}
+_PEOPLE: dict[int, UserPools] = {}
 
 
 class User(NamedTuple):
@@ -68,12 +69,12 @@ class Event(NamedTuple):
 def quick_people(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the names of a seed once: Faker takes half a second."""
 
-    def remembered(seed: int) -> Names:
+    def remembered(seed: int) -> UserPools:
         if seed not in _PEOPLE:
-            _PEOPLE[seed] = names(seed)
+            _PEOPLE[seed] = user_pools(seed)
         return _PEOPLE[seed]
 
-    monkeypatch.setattr("loadgen.workload.data.baseline_rows.names", remembered)
+    monkeypatch.setattr("loadgen.workload.data.baseline_rows.user_pools", remembered)
 
 
 def parameters(
@@ -196,7 +197,7 @@ def test_the_highest_ranks_are_soft_deleted(users: int, seed: int) -> None:
     """2% of users are deleted: after their creation, as their last change."""
     rows = users_of(parameters(users, 0, 0, seed))
     deleted = [row for row in rows if row.deleted is not None]
-    ranks = sorted(synthetic.user_rank(row.id, users) for row in deleted)
+    ranks = sorted(user_rank(row.id, users) for row in deleted)
     assert ranks == list(range(users - users // 50, users))
     for row in deleted:
         assert row.deleted is not None
@@ -230,7 +231,7 @@ def test_an_order_s_status_fits_its_age() -> None:
     assert set(old) == {"delivered", "cancelled", "refunded"}
     assert old["delivered"] > 0.8 * old.total()
     assert new["pending"] + new["paid"] > 0.8 * new.total()
-    assert set(Counter(row.status for row in rows)) == set(synthetic.STATUSES)
+    assert set(Counter(row.status for row in rows)) == set(STATUSES)
 
 
 def test_a_few_users_do_much_and_late_rows_belong_to_lasting_ones() -> None:
@@ -239,13 +240,13 @@ def test_a_few_users_do_much_and_late_rows_belong_to_lasting_ones() -> None:
     busiest = Counter(row.user for row in rows).most_common(200)
     assert sum(n for _, n in busiest) > 0.45 * len(rows)
     late = [row for row in rows if row.created > END - timedelta(days=21)]
-    assert max(synthetic.user_rank(row.user, 1000) for row in late) < 800
+    assert max(user_rank(row.user, 1000) for row in late) < 800
 
 
 def test_events_are_json_with_keys_of_their_own() -> None:
     """Properties begin with jsonb's version and are valid; uuids are of version 4, none twice."""
     rows = events_of(parameters(100, 0, 3000))
-    assert {row.kind for row in rows} == set(events.EVENT_TYPES)
+    assert {row.kind for row in rows} == set(EVENT_TYPES)
     assert all(row.properties[0] == 1 and len(row.properties) == 201 for row in rows)
     assert all(isinstance(json.loads(row.properties[1:]), dict) for row in rows)
     assert len({row.key for row in rows}) == 3000
@@ -295,7 +296,7 @@ def test_the_history_reaches_from_its_begin_to_its_end(end: datetime) -> None:
 
 def test_lives_end_and_go_on_in_order() -> None:
     """Every order's life ends in a final status, through one change after the other."""
-    for life in lives():
+    for life in lifecycles():
         assert life[0].status in {b"delivered", b"cancelled", b"refunded"}
         assert timedelta(microseconds=life[0].after_us) < FINAL_AFTER
         assert [change.version for change in life] == list(range(len(life), 0, -1))

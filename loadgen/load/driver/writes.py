@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from loadgen.load.driver.wire import places
-from loadgen.workload.targets import Order
+from loadgen.workload.data.orders import Order
 
 
 class Write(NamedTuple):

@@ -1,1 +1,1 @@
-"""The values of rows and writes, from a seed."""
+"""The values of the shop's rows and writes, as pure functions of draws."""

@@ -16,13 +16,11 @@ from hashlib import shake_128
 from struct import Struct, unpack
 from typing import Final, Literal
 
-from loadgen.workload.data import synthetic
 from loadgen.workload.data.events import CLOSING, EVENT_TYPES, event_maker
-from loadgen.workload.data.growth import History
-from loadgen.workload.data.names import Names, names
-from loadgen.workload.data.order_lifecycle import LIVES, lives, state
-from loadgen.workload.data.pools import CURRENCIES, small_pools
-from loadgen.workload.data.user_assignment import UserAssignment
+from loadgen.workload.data.history import History
+from loadgen.workload.data.orders import LIFECYCLES, STATUSES, lifecycles, order_values, state_at
+from loadgen.workload.data.pools import CURRENCIES, UserPools, small_pools, user_pools
+from loadgen.workload.data.users import UserAssignment
 
 Table = Literal["users", "orders", "events"]
 TABLES: Final[tuple[Table, ...]] = ("users", "orders", "events")
@@ -56,7 +54,7 @@ def _text(value: bytes) -> bytes:
 
 _TEXTS: Final = {
     word.encode(): _text(word.encode())
-    for word in (*synthetic.STATUSES, *EVENT_TYPES, *(name for name, _ in CURRENCIES))
+    for word in (*STATUSES, *EVENT_TYPES, *(name for name, _ in CURRENCIES))
 }
 
 
@@ -100,8 +98,8 @@ class Rows:
         self._make = {"users": self._users, "orders": self._orders, "events": self._events}
 
     @cached_property
-    def _people(self) -> Names:
-        return names(self._parameters.seed)
+    def _people(self) -> UserPools:
+        return user_pools(self._parameters.seed)
 
     def block(self, table: Table, number: int) -> bytes:
         """Return block `number` of `table`: BLOCK_ROWS rows, or what is left for the last one."""
@@ -145,7 +143,7 @@ class Rows:
 
     def _who(self, id_: int, a: int) -> tuple[bytes, ...]:
         """Return email, name, plan and country."""
-        nation = self._people.nations[a & 255]
+        nation = self._people.countries[a & 255]
         first, last = nation.first[a >> 8 & 255], nation.last[a >> 16 & 255]
         domain = self._people.domains[a >> 24 & 1023]
         return (
@@ -157,13 +155,13 @@ class Rows:
 
     def _orders(self, block: _Block) -> bytes:
         owner, pools, end_us = self._owners.owner, self._pools, self._owners.end_us
-        every, times = lives(), self._history.times(block.places)
+        every, times = lifecycles(), self._history.times(block.places)
         parts: list[bytes] = []
         rows = zip(block.ids, block.places, times, *block.draws, strict=True)
         for id_, place, at, a, b, c, high, low in rows:
-            quantity, cents, currency = synthetic.order_values(b, pools)
+            quantity, cents, currency = order_values(b, pools)
             shift = c >> 40  # up to 17 s, so that orders of one life don't move in step
-            change = state(every[c % LIVES], end_us - at - shift)
+            change = state_at(every[c % LIFECYCLES], end_us - at - shift)
             updated = at + change.after_us + shift if change.version else at
             key = high & _UUID_HIGH | _VERSION_4, low & _UUID_LOW | _VARIANT_1
             parts += (

@@ -1,8 +1,8 @@
-"""What events say: facts made ahead, a session of its own each, and words to the width asked for.
+"""The shop's events: their types and their JSON properties, padded to a chosen width.
 
-Pure functions of uniform draws, like `synthetic`. An event is one of 4,096 with its facts in place,
-cut 256 ways from the same text, and its session is drawn: to write one out takes a third of what
-making up its facts would. The same draws give the same bytes on every machine.
+Pure functions of uniform draws. The facts of 4,096 events are made once as templates. An event is
+one of these, its own session and one of 256 paddings, which costs a third of making up its facts.
+The same draws give the same bytes on every machine.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,84 +13,80 @@ from typing import Final
 
 from loadgen.workload.data.pools import Pools, small_pools
 
-EVENTS: Final = 4095  # the bits of a draw that pick an event
+TEMPLATE_MASK: Final = 4095  # the bits of a draw that pick a template
 OPENING: Final = b'{"session":"'
 CLOSING: Final = b'"}'
-_FRAME: Final = len(OPENING) + 16 + len(CLOSING)  # bytes that are neither facts nor words
+_FRAME: Final = len(OPENING) + 16 + len(CLOSING)  # bytes that are neither facts nor padding
 
-
-# An event's type, the length of its properties, and the properties in pieces, CLOSING left out.
-Pieces = tuple[bytes, int, bytes, bytes, bytes]
+# An event's type, the length of its properties, and the properties in pieces without CLOSING.
+EventPieces = tuple[bytes, int, bytes, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class ReadyEvents:
-    """What events of one width are put together from; the index is `EVENTS` bits of a draw.
+class EventTemplates:
+    """The parts of events of one width, by template.
 
-    Properties are OPENING, a session's 16 hex digits, facts, some words, and CLOSING.
+    Properties are OPENING, the 16 hex digits of a session, facts, padding, and CLOSING.
     """
 
     types: tuple[bytes, ...]
     facts: tuple[bytes, ...]
-    words: tuple[int, ...]  # bytes of words that follow the facts
-    sizes: tuple[int, ...]  # bytes of all
-    starts: tuple[int, ...]  # where in the filler the words may begin, by 8 bits of a draw
-    filler: bytes
+    padding_sizes: tuple[int, ...]  # bytes of padding after the facts
+    sizes: tuple[int, ...]  # bytes of the properties
+    padding_starts: tuple[int, ...]  # where the padding may begin, by 8 bits of a draw
+    padding: bytes
 
 
 def event(draws: Sequence[int], event_bytes: int) -> tuple[bytes, bytes]:
     """Return (event type, properties as JSON) from the last two of `draws` (64-bit integers).
 
-    The JSON is `event_bytes` long, or longer where its facts alone are.
+    The JSON has `event_bytes` bytes, or more if its facts alone need more.
     """
-    event_type, _, session, facts, words = event_maker(event_bytes)(draws[-2], draws[-1])
-    return event_type, b"".join((session, facts, words, CLOSING))
+    event_type, _, *properties = event_maker(event_bytes)(draws[-2], draws[-1])
+    return event_type, b"".join((*properties, CLOSING))
 
 
 @lru_cache(maxsize=4)
-def ready_events(event_bytes: int) -> ReadyEvents:
-    """Return what events of `event_bytes` are put together from."""
-    pools, (types, facts) = small_pools(), zip(*_ready_facts(), strict=True)
-    words = tuple(max(0, event_bytes - _FRAME - len(one)) for one in facts)
-    starts = pools.filler_starts
-    return ReadyEvents(
-        types,
-        facts,
-        words,
-        tuple(_FRAME + len(one) + more for one, more in zip(facts, words, strict=True)),
-        starts,
-        pools.filler * ((max(starts) + max(words)) // len(pools.filler) + 1),
-    )
+def event_templates(event_bytes: int) -> EventTemplates:
+    """Return the templates of events whose properties have `event_bytes` bytes."""
+    pools, (types, facts) = small_pools(), zip(*_types_and_facts(), strict=True)
+    padding_sizes = tuple(max(0, event_bytes - _FRAME - len(fact)) for fact in facts)
+    sizes = tuple(_FRAME + len(fact) + n for fact, n in zip(facts, padding_sizes, strict=True))
+    starts = pools.padding_starts
+    padding = pools.padding * ((max(starts) + max(padding_sizes)) // len(pools.padding) + 1)
+    return EventTemplates(types, facts, padding_sizes, sizes, starts, padding)
 
 
 @lru_cache(maxsize=4)
-def event_maker(event_bytes: int) -> Callable[[int, int], Pieces]:
-    """Return the function that makes an event of two 64-bit draws."""
-    ready = ready_events(event_bytes)
-    of = [*zip(ready.types, ready.sizes, ready.facts, ready.words, strict=True)]
-    starts, filler = ready.starts, ready.filler
+def event_maker(event_bytes: int) -> Callable[[int, int], EventPieces]:
+    """Return the function that makes an event from two 64-bit draws."""
+    parts = event_templates(event_bytes)
+    templates = [*zip(parts.types, parts.sizes, parts.facts, parts.padding_sizes, strict=True)]
+    starts, padding = parts.padding_starts, parts.padding
 
-    def event(a: int, b: int) -> Pieces:
-        event_type, size, facts, words = of[a & EVENTS]
+    def make(a: int, b: int) -> EventPieces:
+        event_type, size, facts, padding_size = templates[a & TEMPLATE_MASK]
         start = starts[a >> 56]
-        return event_type, size, OPENING + b"%016x" % b, facts, filler[start : start + words]
+        session = OPENING + b"%016x" % b
+        return event_type, size, session, facts, padding[start : start + padding_size]
 
-    return event
+    return make
 
 
 @cache
-def _ready_facts() -> tuple[tuple[bytes, bytes], ...]:
-    """Return (event type, facts) of every event: types by their weights."""
-    pools, made = small_pools(), []
-    for i in range(EVENTS + 1):
+def _types_and_facts() -> tuple[tuple[bytes, bytes], ...]:
+    """Return (event type, facts) of every template: types by their weights."""
+    pools, templates = small_pools(), []
+    for i in range(TEMPLATE_MASK + 1):
         a = int.from_bytes(blake2b(b"%d" % i, digest_size=7).digest(), "little")
-        event_type, make = _KINDS[i & 127]
-        made.append((event_type, make(a, pools)))
-    return tuple(made)
+        event_type, make_facts = _KINDS[i & 127]
+        templates.append((event_type, make_facts(a, pools)))
+    return tuple(templates)
 
 
-# Each maker gets 57 random bits and returns what follows the session, up to inside the last string,
-# which `event` fills up and closes. The lengths of the pools are powers of two.
+# The following functions make an event's facts of 57 random bits: the JSON after the session, up to
+# the inside of the last string, which is padded and closed later. The lengths of the pools are
+# powers of two.
 
 
 def _page_view(a: int, pools: Pools) -> bytes:
@@ -162,10 +158,10 @@ def _plan_change(a: int, pools: Pools) -> bytes:
     )
 
 
-_Maker = Callable[[int, Pools], bytes]
+_FactMaker = Callable[[int, Pools], bytes]
 
 # Event types with their weights; together 128, so that seven bits of a draw pick one.
-_WEIGHTS: Final[tuple[tuple[bytes, _Maker, int], ...]] = (
+_WEIGHTS: Final[tuple[tuple[bytes, _FactMaker, int], ...]] = (
     (b"page_view", _page_view, 62),
     (b"search", _search, 20),
     (b"add_to_cart", _add_to_cart, 18),

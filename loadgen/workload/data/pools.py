@@ -1,16 +1,17 @@
-"""What made-up rows are made of: pools of products, pages, devices, countries, plans and names.
+"""The pools from which values are picked: products, pages, devices, countries, plans and names.
 
-The small pools serve the load: written out here, ready in a few milliseconds, the same for every
-seed. The big ones (`names`) serve the baseline and come from a seeded Faker. Nothing here draws
-a number for a row: that is `synthetic`.
+The load's pools are written out here: ready in a few milliseconds and the same for every seed.
+Names come from a seeded Faker and are for the baseline alone. To pick a value is then a look-up by
+a few bits of a draw.
 """
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-# Longest pad that is cut out in one piece; wider events repeat the text.
-_FILLER_BYTES: Final = 16_384
+_PADDING_BYTES: Final = 16_384
 _STARTS: Final = 256
 
 PLANS: Final = (("free", 60), ("starter", 22), ("team", 13), ("enterprise", 5))
@@ -43,7 +44,7 @@ _ERRORS: Final = (
     "TimeoutError", "TypeError", "NetworkError", "PaymentDeclined", "NotFound", "RateLimited",
     "ValidationError", "SessionExpired",
 )  # fmt: skip
-_TEXT: Final = (
+_PADDING: Final = (
     "the order was packed this morning and leaves tonight please ring twice at the side door since "
     "our bell is broken we compared three offers before choosing this one and would gladly buy "
     "again delivery took longer than promised but support answered within minutes the second box "
@@ -52,6 +53,17 @@ _TEXT: Final = (
     "the train yet the cart kept everything a colleague recommended the larger size for our team "
     "settings were changed after the update so notifications stopped until we enabled them again "
 )
+
+_LOCALES: Final = {
+    "US": "en_US", "DE": "de_DE", "GB": "en_GB", "FR": "fr_FR", "IN": "en_IN", "BR": "pt_BR",
+    "ES": "es_ES", "IT": "it_IT", "NL": "nl_NL", "PL": "pl_PL", "CA": "fr_CA", "AU": "en_AU",
+    "SE": "sv_SE", "CH": "de_CH", "IL": "he_IL",
+}  # fmt: skip
+_PROVIDERS: Final = ["faker.providers.person", "faker.providers.company"]
+_NAMES: Final = 256
+_DOMAINS: Final = 1024
+# Letters that Unicode does not decompose into an ASCII letter and an accent.
+_UNFOLDED: Final = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "Ł": "l", "æ": "ae", "đ": "d"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """What the values of one write are picked from; all text is JSON-safe UTF-8.
+    """The values of a write, to pick from; all text is JSON-safe UTF-8.
 
     The lengths of tuples are powers of two, so that a few bits of a draw pick an entry.
     """
@@ -78,11 +90,10 @@ class Pools:
     devices: tuple[bytes, ...]
     errors: tuple[bytes, ...]
     terms: tuple[bytes, ...]
-    countries: tuple[bytes, ...]
     currencies: tuple[bytes, ...]
     plans: tuple[bytes, ...]
-    filler: bytes  # ASCII words, so that it may be cut anywhere
-    filler_starts: tuple[int, ...]  # where words begin in it
+    padding: bytes  # ASCII words, so that it may be cut anywhere
+    padding_starts: tuple[int, ...]  # the indexes at which its words begin
 
 
 @cache
@@ -90,6 +101,7 @@ def small_pools() -> Pools:
     """Return the load's pools: no Faker, the same on every machine, a few milliseconds."""
     things = [f"{material} {thing}" for thing in _THINGS for material in _MATERIALS]
     products = tuple(_product(i, name) for i, name in enumerate(things))
+    word_starts = [0, *(i + 1 for i, letter in enumerate(_PADDING[:-1]) if letter == " ")]
     return Pools(
         products=products,
         amounts=tuple(
@@ -104,16 +116,15 @@ def small_pools() -> Pools:
         devices=_encoded(_DEVICES),
         errors=_encoded(_ERRORS),
         terms=_encoded(tuple(name.lower() for name in things)),
-        countries=weighted(COUNTRIES, 256),
         currencies=weighted(CURRENCIES, 256),
         plans=weighted(PLANS, 256),
-        filler=_filler(),
-        filler_starts=_filler_starts(),
+        padding=_PADDING.encode() * (_PADDING_BYTES // len(_PADDING) + 1),
+        padding_starts=tuple(word_starts[i * 5 % len(word_starts)] for i in range(_STARTS)),
     )
 
 
 def price(quantity: int, cents: int, *, discount: bool) -> int:
-    """Return what an order of so many things of `cents` each costs, in cents."""
+    """Return the price in cents of `quantity` things at `cents` each."""
     cents *= quantity
     return cents - (cents * 15 // 100 if discount else 0)
 
@@ -121,18 +132,18 @@ def price(quantity: int, cents: int, *, discount: bool) -> int:
 def weighted(entries: tuple[tuple[str, int], ...], size: int) -> tuple[bytes, ...]:
     """Return `size` entries in which each occurs in proportion to its weight, at least once."""
     total = sum(weight for _, weight in entries)
-    found: list[bytes] = []
-    seen = 0
+    pool: list[bytes] = []
+    cumulative = 0
     for name, weight in entries:
-        seen += weight
-        found += [name.encode()] * max(1, seen * size // total - len(found))
-    if len(found) != size:
+        cumulative += weight
+        pool += [name.encode()] * max(1, cumulative * size // total - len(pool))
+    if len(pool) != size:
         raise ValueError(f"{len(entries)} entries don't fit {size} places by their weights")
-    return tuple(found)
+    return tuple(pool)
 
 
 def _product(i: int, name: str) -> Product:
-    # Prices from 4.99 to 305.99, cheap ones more often.
+    # Prices from 4.99 to 305.99, low ones more often.
     cents = 499 + (i * 37 % 128) ** 2 // 54 * 100
     return Product(f"SKU-{1000 + i * 7}".encode(), name.encode(), cents)
 
@@ -141,11 +152,63 @@ def _encoded(entries: tuple[str, ...]) -> tuple[bytes, ...]:
     return tuple(entry.encode() for entry in entries)
 
 
-def _filler() -> bytes:
-    line = _TEXT.encode()
-    return line * (_FILLER_BYTES // len(line) + 1)
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    """A first or last name as it is written, and as it is in mail addresses."""
+
+    text: bytes
+    mail: bytes
 
 
-def _filler_starts() -> tuple[int, ...]:
-    starts = [0, *(i + 1 for i, letter in enumerate(_TEXT[:-1]) if letter == " ")]
-    return tuple(starts[i * 5 % len(starts)] for i in range(_STARTS))
+@dataclass(frozen=True, slots=True)
+class CountryNames:
+    """A country (ISO 3166 code) with 256 first and 256 last names that are common there."""
+
+    code: bytes
+    first: tuple[PersonName, ...]
+    last: tuple[PersonName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UserPools:
+    """The values of users, to pick from: 256 countries by weight, 1024 mail domains."""
+
+    countries: tuple[CountryNames, ...]
+    domains: tuple[bytes, ...]
+
+
+def user_pools(seed: int) -> UserPools:
+    """Return the baseline's pools for `seed`; they depend on the version of Faker."""
+    countries: dict[bytes, CountryNames] = {}
+    companies: list[str] = []
+    for country, _ in COUNTRIES:
+        fake = _faker(country, seed)
+        first = tuple(_name(fake.first_name()) for _ in range(_NAMES))
+        last = tuple(_name(fake.last_name()) for _ in range(_NAMES))
+        countries[country.encode()] = CountryNames(country.encode(), first, last)
+        companies += [fake.company() for _ in range(_DOMAINS // len(COUNTRIES) + 1)]
+    return UserPools(
+        tuple(countries[code] for code in weighted(COUNTRIES, 256)),
+        # .example can't be registered, so no mail is ever delivered.
+        tuple(f"{_ascii(name) or 'company'}.example".encode() for name in companies[:_DOMAINS]),
+    )
+
+
+def _faker(country: str, seed: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    # Imported here, since it takes a third of a second and the load does not need it.
+    from faker import Faker  # noqa: PLC0415
+
+    fake = Faker(_LOCALES[country], providers=_PROVIDERS)
+    fake.seed_instance(f"{seed}:{country}")
+    return fake
+
+
+def _name(text: str) -> PersonName:
+    return PersonName(text.encode(), _ascii(text).encode() or b"user")
+
+
+def _ascii(text: str) -> str:
+    """Return the letters and digits of `text` in lower case without accents."""
+    folded = unicodedata.normalize("NFKD", text.translate(_UNFOLDED))
+    words = re.findall(r"[a-z0-9]+", folded.encode("ascii", "ignore").decode().lower())
+    return "-".join(words)

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.workload.targets import Step
+from loadgen.workload.data.orders import StatusStep
 
 ArrivalKind = Literal["jitter", "poisson", "even"]
 
@@ -32,7 +32,7 @@ Checkpoint = tuple[int, int]
 DrawArray = NDArray[np.uint64]
 # What is prepared from an arrival's draws before it falls due: a request, or a status update whose
 # order is chosen later. None if nothing can be written, or if no maker was given.
-Prepared = bytes | Step | None
+Prepared = bytes | StatusStep | None
 # Prepares several arrivals of one operation, from their k and their draws.
 RequestMaker = Callable[[Sequence[int], DrawArray], Sequence[Prepared]]
 # One scheduled write: due time in schedule seconds, operation, k, and what is prepared for it. A

@@ -1,9 +1,9 @@
-"""When the baseline's rows came into being: half a year up to an end instant, growing all the way.
+"""When the baseline's rows were created: in the half year before an end instant.
 
 Time is divided into hours, each with a weight: a trend that trebles, busier weekdays and daytimes.
-A place in the history is an integer below `total`, the sum of the weights; equal steps through it
-are rows at the asked volume. All arithmetic is in integers, so that places become the same
-microseconds everywhere. No clock is read: the end instant is an argument.
+A position in the history is an integer below `total`, the sum of the weights, so that rows at equal
+steps of position are as frequent as the weights say. All arithmetic is in integers, and positions
+become the same microseconds on every machine. No clock is read: the end instant is an argument.
 """
 
 from bisect import bisect_right
@@ -21,7 +21,7 @@ _HOUR_US: Final = 3_600_000_000
 # Monday first; hours in UTC.
 _WEEK: Final = (10, 11, 11, 11, 10, 6, 5)
 _DAY: Final = (3, 2, 2, 2, 2, 3, 5, 8, 12, 15, 17, 18, 17, 17, 18, 18, 17, 15, 13, 12, 11, 9, 7, 5)
-# Makes places finer than microseconds even in the busiest hour.
+# Makes positions finer than microseconds even in the busiest hour.
 _FINE: Final = 1 << 22
 
 
@@ -42,18 +42,18 @@ class History:
         self._ends = list(accumulate(self._weights))
         self.total = self._ends[-1]
 
-    def times(self, places: Sequence[int]) -> Iterator[int]:
-        """Yield the instant of each of `places`, which ascend and lie in [0, total)."""
+    def times(self, positions: Sequence[int]) -> Iterator[int]:
+        """Yield the instant of each of `positions`, which ascend and lie in [0, total)."""
         ends, weights = self._ends, self._weights
-        hour = bisect_right(ends, places[0]) - 1
-        end = begins = begins_us = weight = 0
-        for place in places:
-            while place >= end:
+        hour = bisect_right(ends, positions[0]) - 1
+        end = begin = begin_us = weight = 0
+        for position in positions:
+            while position >= end:
                 hour += 1
                 end, weight = ends[hour], weights[hour]
-                begins, begins_us = end - weight, self.start_us + hour * _HOUR_US
-            yield begins_us + (place - begins) * _HOUR_US // weight
+                begin, begin_us = end - weight, self.start_us + hour * _HOUR_US
+            yield begin_us + (position - begin) * _HOUR_US // weight
 
-    def time(self, place: int) -> int:
-        """Return the instant of one place in [0, total)."""
-        return next(self.times((place,)))
+    def time(self, position: int) -> int:
+        """Return the instant of one position in [0, total)."""
+        return next(self.times((position,)))
