@@ -26,9 +26,9 @@ from psycopg import sql
 
 from bench.project import argument_parser, environment, running_server
 from bench.results import write_results
+from loadgen.source.baseline_rows import TABLES
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
-from loadgen.workload.data.baseline_rows import TABLES
 
 _FINGERPRINT = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {} t"
 _SMALL, _LARGE = ("4000", "16000", "80000"), ("400000", "1600000", "8000000")

@@ -16,12 +16,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
+from loadgen.source.baseline_rows import TABLES
 from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed, seed_request
 from loadgen.terminal import own_words
-from loadgen.workload.data.baseline_rows import TABLES
 
 _EXAMPLE: Final = "example: loadgen seed --users 100000 --orders 500000 --events 2000000"
 _DOING: Final[dict[Phase, str]] = {

@@ -19,18 +19,18 @@ from psycopg.types.json import Jsonb
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.source import schema
+from loadgen.source.baseline_rows import (
+    BLOCK_ROWS,
+    COPY_HEADER,
+    COPY_TRAILER,
+    TABLES,
+    BaselineParameters,
+    BaselineRows,
+    Table,
+)
 from loadgen.source.limits import first_write
 from loadgen.source.postgres import plain_errors
 from loadgen.sql import statements
-from loadgen.workload.data.baseline_rows import (
-    BLOCK_ROWS,
-    HEADER,
-    TABLES,
-    TRAILER,
-    Parameters,
-    Rows,
-    Table,
-)
 
 # Rows of one transaction; an interruption loses at most so many.
 COPY_ROWS: Final = 128 * BLOCK_ROWS
@@ -63,7 +63,7 @@ class SeedProgress:
 class SeedResult:
     """The baseline in the database, and what this call did for it."""
 
-    parameters: Parameters
+    parameters: BaselineParameters
     found_rows: int  # copied by earlier calls
     copied_rows: int
     seconds: Mapping[str, float]  # by phase; empty if the baseline was complete
@@ -106,7 +106,7 @@ class _Seeding:
     def __init__(
         self,
         conn: psycopg.Connection[Any],
-        parameters: Parameters,
+        parameters: BaselineParameters,
         report: Callable[[SeedProgress], None],
     ) -> None:
         self._conn = conn
@@ -124,7 +124,7 @@ class _Seeding:
         found_rows = self._copied()
         if found_rows < total:
             schema.drop_bulk_indexes(self._conn)
-        rows = Rows(self._parameters)
+        rows = BaselineRows(self._parameters)
         for table in TABLES:
             with self._phase(table):
                 self._fill(rows, table)
@@ -150,7 +150,7 @@ class _Seeding:
             parameters = asdict(self._parameters) | {"end": self._parameters.end.isoformat()}
             self._conn.execute(_sql("begin"), {"parameters": Jsonb(parameters)})
 
-    def _fill(self, rows: Rows, table: Table) -> None:
+    def _fill(self, rows: BaselineRows, table: Table) -> None:
         total = self._parameters.rows(table)
         while self._rows_copied[table] < total:
             all_rows = self._parameters.total()
@@ -163,15 +163,15 @@ class _Seeding:
             self._rows_copied[table] = upto
             self._report(SeedProgress(table, self._copied(), all_rows))
 
-    def _copy(self, rows: Rows, table: Table, upto: int) -> None:
+    def _copy(self, rows: BaselineRows, table: Table, upto: int) -> None:
         """Copy the next rows, up to `upto`, and store the progress."""
         blocks = range(self._rows_copied[table] // BLOCK_ROWS, -(-upto // BLOCK_ROWS))
         with self._conn.transaction():
             with self._conn.cursor() as cursor, cursor.copy(_sql(f"copy_{table}")) as copy:
-                copy.write(HEADER)
+                copy.write(COPY_HEADER)
                 for block in blocks:
                     copy.write(rows.block(table, block))
-                copy.write(TRAILER)
+                copy.write(COPY_TRAILER)
             self._conn.execute(_sql("advance"), {"table": table, "rows": upto})
 
     def _finish(self) -> None:
@@ -196,7 +196,7 @@ class _Seeding:
 
 def _parameters(
     conn: psycopg.Connection[Any], request: SeedRequest, state: schema.SeedState | None
-) -> Parameters:
+) -> BaselineParameters:
     """Return the parameters of the baseline, which must equal the stored ones."""
     if state is None:
         clock = _row(conn, "clock")
@@ -205,7 +205,7 @@ def _parameters(
                 f"--end is {request.end.isoformat()}, which is in the future (the server has "
                 f"{clock['now'].isoformat(timespec='seconds')}): the load's rows must come after it"
             )
-        return Parameters(**asdict(request) | {"end": request.end or clock["today"]})
+        return BaselineParameters(**asdict(request) | {"end": request.end or clock["today"]})
     stored = dict(state.parameters)
     stored["end"] = datetime.fromisoformat(stored["end"])
     # The width of events is the load's setting too, and may be varied over one baseline.
@@ -221,7 +221,7 @@ def _parameters(
             "seed the same one, or remove it with `loadgen db reset` (with DATABASE_URL: use an "
             "empty database)"
         )
-    return Parameters(**stored)
+    return BaselineParameters(**stored)
 
 
 @contextmanager

@@ -15,10 +15,10 @@ import pytest
 from psycopg import sql
 
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
+from loadgen.source.baseline_rows import TABLES
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
 from loadgen.source.seed import SeedProgress, SeedRequest, SeedResult, seed
-from loadgen.workload.data.baseline_rows import TABLES
 from tests.conftest import RunLoadgen, clean_environment
 
 END = datetime(2026, 11, 20, tzinfo=UTC)

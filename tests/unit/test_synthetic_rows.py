@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.workload.data.baseline_rows import BLOCK_ROWS, Parameters, Rows, Table
+from loadgen.source.baseline_rows import BLOCK_ROWS, BaselineParameters, BaselineRows, Table
 from loadgen.workload.data.events import EVENT_TYPES
 from loadgen.workload.data.history import DAYS, EPOCH, History
 from loadgen.workload.data.orders import STATUSES, lifecycles
@@ -21,7 +21,7 @@ from loadgen.workload.data.users import user_rank
 
 END = datetime(2026, 11, 23, tzinfo=UTC)
 FINAL_AFTER = timedelta(days=20)
-_PEOPLE: dict[int, UserPools] = {}
+_USER_POOLS: dict[int, UserPools] = {}
 
 
 class User(NamedTuple):
@@ -66,22 +66,22 @@ class Event(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def quick_people(monkeypatch: pytest.MonkeyPatch) -> None:
+def fast_user_pools(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the names of a seed once: Faker takes half a second."""
 
     def remembered(seed: int) -> UserPools:
-        if seed not in _PEOPLE:
-            _PEOPLE[seed] = user_pools(seed)
-        return _PEOPLE[seed]
+        if seed not in _USER_POOLS:
+            _USER_POOLS[seed] = user_pools(seed)
+        return _USER_POOLS[seed]
 
-    monkeypatch.setattr("loadgen.workload.data.baseline_rows.user_pools", remembered)
+    monkeypatch.setattr("loadgen.source.baseline_rows.user_pools", remembered)
 
 
 def parameters(
     users: int, orders: int, events: int, seed: int = 1, end: datetime = END
-) -> Parameters:
+) -> BaselineParameters:
     """Return parameters with events of 200 bytes."""
-    return Parameters(users, orders, events, seed, end, 200)
+    return BaselineParameters(users, orders, events, seed, end, 200)
 
 
 def fields(data: bytes) -> Iterator[list[bytes | None]]:
@@ -116,19 +116,19 @@ def text(value: bytes | None) -> str:
     return value.decode()
 
 
-def blocks(rows: Rows, table: Table, count: int) -> bytes:
+def blocks(rows: BaselineRows, table: Table, count: int) -> bytes:
     """Return all blocks of a table, one after the other."""
     return b"".join(rows.block(table, b) for b in range(-(-count // BLOCK_ROWS)))
 
 
-def users_of(p: Parameters) -> list[User]:
+def users_of(p: BaselineParameters) -> list[User]:
     """Return the decoded users."""
     return [
         User(
             number(r[0]), text(r[1]), text(r[2]), text(r[3]), text(r[4]), instant(r[5]),
             instant(r[6]), instant(r[7]) if r[7] is not None else None, number(r[8]),
         )
-        for r in fields(blocks(Rows(p), "users", p.users))
+        for r in fields(blocks(BaselineRows(p), "users", p.users))
     ]  # fmt: skip
 
 
@@ -140,25 +140,25 @@ def cents(value: bytes | None) -> int:
     return int(whole * 100 + part // 100)
 
 
-def orders_of(p: Parameters) -> list[Order]:
+def orders_of(p: BaselineParameters) -> list[Order]:
     """Return the decoded orders."""
     return [
         Order(
             number(r[0]), r[1] or b"", number(r[2]), text(r[3]), number(r[4]), cents(r[5]),
             text(r[6]), instant(r[7]), instant(r[8]), number(r[9]),
         )
-        for r in fields(blocks(Rows(p), "orders", p.orders))
+        for r in fields(blocks(BaselineRows(p), "orders", p.orders))
     ]  # fmt: skip
 
 
-def events_of(p: Parameters) -> list[Event]:
+def events_of(p: BaselineParameters) -> list[Event]:
     """Return the decoded events."""
     return [
         Event(
             number(r[0]), r[1] or b"", number(r[2]), text(r[3]), r[4] or b"", instant(r[5]),
             instant(r[6]),
         )
-        for r in fields(blocks(Rows(p), "events", p.events))
+        for r in fields(blocks(BaselineRows(p), "events", p.events))
     ]  # fmt: skip
 
 
@@ -256,17 +256,19 @@ def test_events_are_json_with_keys_of_their_own() -> None:
 def test_a_block_depends_on_seed_table_and_number_only() -> None:
     """A block made alone, in another process's stead, is the block made in passing."""
     asked = parameters(2000, 2000, 2000)
-    rows = Rows(asked)
+    rows = BaselineRows(asked)
     for table in ("users", "orders", "events"):
         passing = [rows.block(table, number) for number in range(4)]
-        assert [Rows(asked).block(table, number) for number in reversed(range(4))] == passing[::-1]
+        assert [
+            BaselineRows(asked).block(table, number) for number in reversed(range(4))
+        ] == passing[::-1]
         assert len(set(passing)) == 4
-        assert Rows(parameters(2000, 2000, 2000, seed=2)).block(table, 1) != passing[1]
+        assert BaselineRows(parameters(2000, 2000, 2000, seed=2)).block(table, 1) != passing[1]
 
 
 def test_blocks_are_the_same_everywhere() -> None:
     """Orders and events have the bytes they had when this was written (names are Faker's)."""
-    rows = Rows(parameters(1000, 5000, 20_000, seed=42))
+    rows = BaselineRows(parameters(1000, 5000, 20_000, seed=42))
     digest = hashlib.sha256(rows.block("orders", 3) + rows.block("events", 17))
     assert digest.hexdigest()[:16] == "236ac54ef4db8700"
 

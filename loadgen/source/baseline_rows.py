@@ -1,10 +1,10 @@
-"""The baseline's rows: a block of a table as binary COPY data, a pure function of its number.
+"""The baseline's rows: blocks of a table as binary COPY data.
 
-A block's random numbers come from (seed, table, block number) and from nothing else, so a baseline
-is the same whichever blocks were copied together, and after whatever interruption. Memory of other
-rows is needed nowhere: see `owners`. No connection, no clock.
+A block is a pure function of (seed, table, block number), so a baseline is the same whichever
+blocks are copied together, and after any interruption. No row depends on another one, see
+`UserAssignment`.
 
-Binary rather than text: the server then parses no timestamp, uuid or number, and spends a third
+The format is binary, since the server then parses no timestamp, uuid or number and spends a third
 less time on a row (2 million events of 256 bytes: 6.7 s instead of 10.4 s).
 """
 
@@ -25,19 +25,19 @@ from loadgen.workload.data.users import UserAssignment
 Table = Literal["users", "orders", "events"]
 TABLES: Final[tuple[Table, ...]] = ("users", "orders", "events")
 BLOCK_ROWS: Final = 512
-# What begins and ends a binary COPY.
-HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-TRAILER: Final = b"\xff\xff"
+# The beginning and the end of a binary COPY.
+COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TRAILER: Final = b"\xff\xff"
 
-# A row is the number of its fields, then each field: its length in bytes and its value.
-_PLAIN: Final = Struct(">hiq").pack  # begins a row: its key
-_KEYED: Final = Struct(">hiqiQQiq").pack  # begins a row: its key, uuid, user
+# A row is the number of its fields, then each field as its length in bytes and its value.
+_ROW_START: Final = Struct(">hiq").pack  # number of fields, id
+_OWNED_ROW_START: Final = Struct(">hiqiQQiq").pack  # number of fields, id, uuid, user
 _LENGTH: Final = Struct(">i").pack
-_AMOUNT: Final = Struct(">iiihhhhhh").pack
+_QUANTITY_AND_AMOUNT: Final = Struct(">iiihhhhhh").pack
 _BIGINT: Final = Struct(">iq").pack  # and timestamps
-_STAMPS: Final = Struct(">iqiq").pack
-_VERSIONED: Final = Struct(">iqiqiq").pack
-_JSONB: Final = Struct(">iB").pack  # what begins with the version of its format
+_TIMES: Final = Struct(">iqiq").pack
+_TIMES_AND_VERSION: Final = Struct(">iqiqiq").pack
+_JSONB_START: Final = Struct(">iB").pack  # length, version of the format
 _NULL: Final = _LENGTH(-1)
 
 _DRAWS: Final = 6
@@ -48,19 +48,19 @@ _VERSION_4: Final = 4 << 12
 _VARIANT_1: Final = 2 << 62
 
 
-def _text(value: bytes) -> bytes:
-    return _LENGTH(len(value)) + value
+def _text(text: bytes) -> bytes:
+    return _LENGTH(len(text)) + text
 
 
 _TEXTS: Final = {
-    word.encode(): _text(word.encode())
-    for word in (*STATUSES, *EVENT_TYPES, *(name for name, _ in CURRENCIES))
+    text.encode(): _text(text.encode())
+    for text in (*STATUSES, *EVENT_TYPES, *(name for name, _ in CURRENCIES))
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
-    """What decides every byte of a baseline."""
+class BaselineParameters:
+    """The parameters that determine every byte of a baseline."""
 
     users: int
     orders: int
@@ -80,60 +80,60 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Ids of a block's rows, their places in the history, and draws for their values by column."""
+    """The ids of a block's rows, their positions in the history, and draws for their values."""
 
     ids: range
-    places: list[int]
+    positions: list[int]
     draws: tuple[Sequence[int], ...]
 
 
-class Rows:
-    """Makes the blocks of one baseline; holds what all of them share."""
+class BaselineRows:
+    """Makes the blocks of one baseline."""
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: BaselineParameters) -> None:
         self._parameters = parameters
         self._history = History(parameters.end)
         self._owners = UserAssignment(parameters.users, self._history)
         self._pools = small_pools()
-        self._make = {"users": self._users, "orders": self._orders, "events": self._events}
+        self._tables = {"users": self._users, "orders": self._orders, "events": self._events}
 
     @cached_property
-    def _people(self) -> UserPools:
+    def _user_pools(self) -> UserPools:
         return user_pools(self._parameters.seed)
 
     def block(self, table: Table, number: int) -> bytes:
-        """Return block `number` of `table`: BLOCK_ROWS rows, or what is left for the last one."""
-        return self._make[table](self._block(table, number))
+        """Return block `number` of `table`: BLOCK_ROWS rows, fewer in the last block."""
+        return self._tables[table](self._block(table, number))
 
     def _block(self, table: Table, number: int) -> _Block:
         rows = self._parameters.rows(table)
         first = number * BLOCK_ROWS
         n = min(BLOCK_ROWS, rows - first)
         key = f"{self._parameters.seed}:{table}:{number}".encode()
-        drawn = unpack(f"<{n * _DRAWS}Q", shake_128(key).digest(n * _DRAWS * 8))
-        jitter, *draws = (drawn[i : i + n] for i in range(0, n * _DRAWS, n))
-        begins, step = self._owners.span(table, rows)
-        place = begins + first * step
-        places = [place + i * step + (draw * step >> 64) for i, draw in enumerate(jitter)]
+        flat = unpack(f"<{n * _DRAWS}Q", shake_128(key).digest(n * _DRAWS * 8))
+        jitter, *draws = (flat[i : i + n] for i in range(0, n * _DRAWS, n))
+        begin, step = self._owners.span(table, rows)
+        start = begin + first * step
+        positions = [start + i * step + (draw * step >> 64) for i, draw in enumerate(jitter)]
         if table == "users" and first == 0:
-            # The first user exists before all else, so that every row finds an owner.
-            places[0] = 0
-        return _Block(range(first + 1, first + n + 1), places, tuple(draws))
+            # The first user is older than every row, so that each row has an owner.
+            positions[0] = 0
+        return _Block(range(first + 1, first + n + 1), positions, tuple(draws))
 
     def _users(self, block: _Block) -> bytes:
         owners = self._owners
-        times = self._history.times(block.places)
+        times = self._history.times(block.positions)
         parts: list[bytes] = []
         for id_, at, a, b, c in zip(block.ids, times, *block.draws[:3], strict=True):
-            # Some have changed their plan, once or twice.
+            # Some users have changed their plan, once or twice.
             version = ((a >> 42 & 127) < 16) + ((a >> 42 & 127) < 4)
             updated = at + ((owners.end_us - at) * b >> 64) if version else at
             deleted = owners.deleted_at(id_, at, c)
             if deleted is not None:
                 updated, version = deleted, version + 1
             parts += (
-                _PLAIN(9, 8, id_),
-                *self._who(id_, a),
+                _ROW_START(9, 8, id_),
+                *self._identity(id_, a),
                 _BIGINT(8, at),
                 _BIGINT(8, updated),
                 _NULL if deleted is None else _BIGINT(8, deleted),
@@ -141,53 +141,53 @@ class Rows:
             )
         return b"".join(parts)
 
-    def _who(self, id_: int, a: int) -> tuple[bytes, ...]:
+    def _identity(self, id_: int, a: int) -> tuple[bytes, ...]:
         """Return email, name, plan and country."""
-        nation = self._people.countries[a & 255]
-        first, last = nation.first[a >> 8 & 255], nation.last[a >> 16 & 255]
-        domain = self._people.domains[a >> 24 & 1023]
+        country = self._user_pools.countries[a & 255]
+        first, last = country.first[a >> 8 & 255], country.last[a >> 16 & 255]
+        domain = self._user_pools.domains[a >> 24 & 1023]
         return (
             _text(b"%b.%b%d@%b" % (first.mail, last.mail, id_, domain)),
             _text(b"%b %b" % (first.text, last.text)),
             _text(self._pools.plans[a >> 34 & 255]),
-            _text(nation.code),
+            _text(country.code),
         )
 
     def _orders(self, block: _Block) -> bytes:
         owner, pools, end_us = self._owners.owner, self._pools, self._owners.end_us
-        every, times = lifecycles(), self._history.times(block.places)
+        cycles, times = lifecycles(), self._history.times(block.positions)
         parts: list[bytes] = []
-        rows = zip(block.ids, block.places, times, *block.draws, strict=True)
-        for id_, place, at, a, b, c, high, low in rows:
+        rows = zip(block.ids, block.positions, times, *block.draws, strict=True)
+        for id_, position, at, a, b, c, high, low in rows:
             quantity, cents, currency = order_values(b, pools)
-            shift = c >> 40  # up to 17 s, so that orders of one life don't move in step
-            change = state_at(every[c % LIFECYCLES], end_us - at - shift)
+            shift = c >> 40  # up to 17 s, so that orders of one life cycle do not move in step
+            change = state_at(cycles[c % LIFECYCLES], end_us - at - shift)
             updated = at + change.after_us + shift if change.version else at
             key = high & _UUID_HIGH | _VERSION_4, low & _UUID_LOW | _VARIANT_1
             parts += (
-                _KEYED(10, 8, id_, 16, *key, 8, owner(a, place)),
+                _OWNED_ROW_START(10, 8, id_, 16, *key, 8, owner(a, position)),
                 _TEXTS[change.status],
-                # An integer; a numeric of two digits to the base of 10,000, one before the point.
-                _AMOUNT(4, quantity, 12, 2, 0, 0, 2, cents // 100, cents % 100 * 100),
+                # An integer, then a numeric of two digits to the base of 10,000, one before the point.
+                _QUANTITY_AND_AMOUNT(4, quantity, 12, 2, 0, 0, 2, cents // 100, cents % 100 * 100),
                 _TEXTS[currency],
-                _VERSIONED(8, at, 8, updated, 8, change.version),
+                _TIMES_AND_VERSION(8, at, 8, updated, 8, change.version),
             )
         return b"".join(parts)
 
     def _events(self, block: _Block) -> bytes:
         owner, event = self._owners.owner, event_maker(self._parameters.event_bytes)
-        times = self._history.times(block.places)
+        times = self._history.times(block.positions)
         parts: list[bytes] = []
-        rows = zip(block.ids, block.places, times, *block.draws, strict=True)
-        for id_, place, at, a, b, c, high, low in rows:
+        rows = zip(block.ids, block.positions, times, *block.draws, strict=True)
+        for id_, position, at, a, b, c, high, low in rows:
             kind, size, *properties = event(b, c)
             key = high & _UUID_HIGH | _VERSION_4, low & _UUID_LOW | _VARIANT_1
             parts += (
-                _KEYED(7, 8, id_, 16, *key, 8, owner(a, place)),
+                _OWNED_ROW_START(7, 8, id_, 16, *key, 8, owner(a, position)),
                 _TEXTS[kind],
-                _JSONB(size + 1, 1),
+                _JSONB_START(size + 1, 1),
                 *properties,
                 CLOSING,
-                _STAMPS(8, at, 8, at),
+                _TIMES(8, at, 8, at),
             )
         return b"".join(parts)
