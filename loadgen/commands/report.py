@@ -11,10 +11,10 @@ from loadgen.config import decision, thresholds
 from loadgen.config.settings import Settings, load_settings
 from loadgen.record.costs import Costs
 from loadgen.record.reader import CHANGED, find_run, load_run
+from loadgen.record.verdict import verdict_text
 from loadgen.tools.tools_file import load_tools
 from loadgen.untrusted import reading
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.outcome import verdict_words
 
 if TYPE_CHECKING:
     from loadgen.report.folder import Written
@@ -73,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
         verdict = written.report.verdict
         print(f"{verdict.headline}. {verdict.sentence}")
         if args.check:
-            for limit in verdict.judgement.results:
+            for limit in verdict.judgement.thresholds:
                 print(f"{limit.verdict:<10}  {limit}")
-            print(f"verdict: {verdict_words(exit_code(written))}")
+            print(f"verdict: {verdict_text(exit_code(written))}")
         if written.matrix:
             print(f"matrix: {written.matrix}")
         print(f"report: {written.html}")
@@ -113,7 +113,7 @@ def as_json(written: "Written") -> dict[str, object]:
             {"name": check.name, "level": check.level, "finding": check.finding}
             for check in verdict.checks
         ],
-        "thresholds": [limit.plain() for limit in verdict.judgement.results],
+        "thresholds": [limit.plain() for limit in verdict.judgement.thresholds],
         "exit_code": exit_code(written),
         "operations": {
             operation.name: {

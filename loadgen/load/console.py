@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from loadgen.config.settings import dashboard_link
 from loadgen.errors import PlaygroundError, error_lines
 from loadgen.load.controller import RunController
+from loadgen.load.outcome import Outcome
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.outcome import Outcome
 from loadgen.workload.schedule.clock import SampleCoverage
 
 _FIRST_MINUTE, _LATER = 10.0, 600.0  # seconds between two lines of activity
@@ -132,7 +132,8 @@ def print_summary(outcome: Outcome, controller: RunController) -> None:
     for name in OPERATIONS:
         counts, latency = outcome.totals[name], outcome.latency[name]
         _print(
-            f"{name:<20}{outcome.asked[name]:>11,.1f}{counts.offered:>10,}{counts.committed:>10,}"
+            f"{name:<20}{outcome.planned[name]:>11,.1f}{counts.offered:>10,}"
+            f"{counts.committed:>10,}"
             f"{counts.failed:>8,}{counts.skipped:>8,}{counts.unknown:>8,}"
             f"{milliseconds(latency['service']['p95']):>13}"
             f"{milliseconds(latency['intended']['p95']):>14}"
@@ -166,14 +167,14 @@ def _print_judgement(outcome: Outcome) -> None:
             f"The generator itself was the bottleneck in {outcome.bottleneck_seconds} of "
             f"{outcome.seconds:g} s, which is within the limit: see generator.csv"
         )
-    for found in judgement.results:
+    for found in judgement.thresholds:
         if found.verdict == "not judged":
             _print(f"Threshold {found}")
     for found in judgement.missed:
         _print(f"MISSED: {found}")
-    passed = sum(found.verdict == "pass" for found in judgement.results)
+    passed = sum(found.verdict == "pass" for found in judgement.thresholds)
     if passed:
-        _print(f"Thresholds passed: {passed} of {len(judgement.results)}")
+        _print(f"Thresholds passed: {passed} of {len(judgement.thresholds)}")
     _print(f"verdict: {outcome.verdict}")
 
 

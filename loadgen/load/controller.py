@@ -15,7 +15,7 @@ import psycopg
 
 from loadgen.config import thresholds
 from loadgen.config.settings import Settings
-from loadgen.config.thresholds import Measured, Quantiles, Threshold
+from loadgen.config.thresholds import Threshold
 from loadgen.errors import RecordError, SettingsError, SourceError
 from loadgen.load.generator_health import BottleneckSeconds, worst_figures
 from loadgen.load.journal import Journal
@@ -26,29 +26,23 @@ from loadgen.load.lookup import (
     is_of_run,
     users_and_lowest_deleted,
 )
+from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
 from loadgen.load.resume import Resumed, position_of
 from loadgen.load.run_header import opening
 from loadgen.load.swarm import Latencies, Session, Swarm, no_latencies
 from loadgen.load.worker_state import RunPosition
 from loadgen.record.reader import bottleneck_seconds, read_samples
 from loadgen.record.rows import GeneratorSample, Sample
+from loadgen.record.verdict import Evidence, Measured, Quantiles, verdict_of
 from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
 from loadgen.source.environment import resources_used
 from loadgen.source.limits import connection_limits, first_write, too_many_users
-from loadgen.source.validate import count_rows
+from loadgen.source.validate import TableCounts, count_rows
 from loadgen.steady_clock import SteadyClock
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS, gained
-from loadgen.workload.outcome import (
-    Evidence,
-    Outcome,
-    Rows,
-    by_operation,
-    recorded,
-    verdict_of,
-)
 from loadgen.workload.schedule.clock import SampleCoverage, sample_coverage
 from loadgen.workload.schedule.plan import Plan
 
@@ -258,7 +252,7 @@ class RunController:
     def finish(self, *, interrupted: bool = False) -> Outcome:
         """Drain the run, close its record and judge it."""
         seconds, after = self._drain()
-        totals = self.sample()
+        final_counts = self.sample()
         self.swarm.close()
         self._await_disk()
         self.sampled = sample_coverage(row.time for row in read_samples(self.record.path))
@@ -266,10 +260,11 @@ class RunController:
         services, intendeds = zip(*self._latency.values(), strict=True)
         latency_all = _summaries(merged(services), merged(intendeds))
         marked = bottleneck_seconds(self.record.path)
-        total = sum(totals.values(), Counts())
+        total = sum(final_counts.values(), Counts())
+        totals = {name: totals_of(counts) for name, counts in final_counts.items()}
         asked, paused = self.swarm.asked(), self.live_changes.paused
         evidence = Evidence(
-            Measured(seconds, marked, total, totals, latency_all, latency),
+            Measured(seconds, marked, totals_of(total), totals, latency_all, latency),
             asked,
             gained=None if after.rows is None else gained(self._rows_before, after.rows),
             samples=self.sampled.samples,
@@ -281,15 +276,15 @@ class RunController:
             paused_by=None if paused is None else paused.by,
             why_not_counted=after.why_not,
             # At a signal its workers may have heard the same one.
-            seen_by_load=() if interrupted else tuple(self.swarm.desertion(seconds)),
+            load_problems=() if interrupted else tuple(self.swarm.desertion(seconds)),
         )
         verdict = verdict_of(evidence, self._limits)
-        failures = by_operation({**self.swarm.failures(), **self.hard_case_failures})
+        failures = failures_by_operation({**self.swarm.failures(), **self.hard_case_failures})
         outcome = Outcome(
             self.plan.run_id, verdict, totals, asked, latency, seconds, marked, failures
         )
         self.record.update_run(
-            **recorded(outcome),
+            **outcome.plain(),
             ended_at=self._clock.now(),
             sampled=self.sampled.plain(),
             latency_all=latency_all,
@@ -356,7 +351,7 @@ class RunController:
 class _After(NamedTuple):
     """The source once all is known: its rows and what it has spent, or why nobody can tell."""
 
-    rows: Rows | None = None
+    rows: TableCounts | None = None
     spent: Mapping[str, object] | None = None
     why_not: str = ""
 

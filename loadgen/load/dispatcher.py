@@ -116,7 +116,7 @@ class Dispatcher:
         if due == self._wakes_at:
             return
         now = self.clock.now()
-        wait = inf if self.holding or due > self.clock.limit else due - now
+        wait = inf if self.holding or due > self.clock.pause_at else due - now
         if wait == inf:  # also before the clock is started
             self._timer.stop()
             self._wakes_at = inf

@@ -105,7 +105,7 @@ class LocalSwarm:
 
     def asked(self) -> Mapping[str, float]:
         """Return what the rates asked for from the start up to now."""
-        return self.executor.schedule.expected(max(0.0, self.now()))
+        return self.executor.schedule.planned(max(0.0, self.now()))
 
     def elapsed(self) -> float:
         """Return the seconds since the schedule's start, pauses included."""
@@ -131,7 +131,7 @@ class LocalSwarm:
 
     def ahead(self) -> float:
         """Return the schedule time: a change may hold at once."""
-        return min(max(self._earliest, self.now()), self.executor.clock.limit)
+        return min(max(self._earliest, self.now()), self.executor.clock.pause_at)
 
     def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
         """From `at` on rates and profile are these; return who acknowledged it."""

@@ -15,7 +15,7 @@ from loadgen.load import console, web_ui
 from loadgen.load.controller import RunController
 from loadgen.load.hard_cases import HardCases
 from loadgen.load.options import asked_by, show
-from loadgen.workload.outcome import Outcome
+from loadgen.load.outcome import Outcome
 from loadgen.workload.schedule.clock import sampling_interval, seconds_to_next
 from loadgen.workload.schedule.rate_curve import ProfileName
 

@@ -122,7 +122,7 @@ class WorkersSwarm(WorkerTable):
 
     def asked(self) -> Mapping[str, float]:
         """Return what the rates asked for from the start up to now."""
-        return self._schedule.expected(max(0.0, self.now()))
+        return self._schedule.planned(max(0.0, self.now()))
 
     def elapsed(self) -> float:
         """Return the seconds since the schedule's start, pauses included."""
@@ -131,7 +131,7 @@ class WorkersSwarm(WorkerTable):
     def ahead(self) -> float:
         """Return a schedule time that all workers will have heard of before it comes."""
         now = max(self._past.s if self._past else 0.0, self.now())
-        return min(now + _AHEAD_SECONDS, self._clock.limit)
+        return min(now + _AHEAD_SECONDS, self._clock.pause_at)
 
     def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
         """Announce other rates, or another profile."""
@@ -283,7 +283,7 @@ class WorkersSwarm(WorkerTable):
             passed=self._past.passed if self._past else {},
             # Told anew each time: somebody may have set the clock since the start.
             zero=0.0 if joins_at is None else time.time() - self.now(),
-            paused_at=self._clock.limit if self._clock.limit < inf else None,
+            paused_at=self._clock.pause_at if self._clock.pause_at < inf else None,
         )
 
     def _hear(self, msg: Any, **_: Any) -> None:

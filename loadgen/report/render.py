@@ -19,6 +19,7 @@ from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
 from loadgen.record.costs import Costs
 from loadgen.record.reader import Run
+from loadgen.record.verdict import TOLERANCE
 from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.impact import Impact
 from loadgen.report.analysis.run import Facts
@@ -32,7 +33,6 @@ from loadgen.report.tables import load
 from loadgen.report.tables.costs import cost_section
 from loadgen.report.tables.tools import Copies
 from loadgen.text import Table
-from loadgen.workload.outcome import TOLERANCE
 
 CHART_FILES = ("rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg")
 _METHOD = (

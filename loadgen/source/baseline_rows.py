@@ -167,7 +167,7 @@ class BaselineRows:
             parts += (
                 _OWNED_ROW_START(10, 8, id_, 16, *key, 8, owner(a, position)),
                 _TEXTS[change.status],
-                # An integer, then a numeric of two digits to the base of 10,000, one before the point.
+                # An integer; a numeric of two digits to the base of 10,000, one before the point.
                 _QUANTITY_AND_AMOUNT(4, quantity, 12, 2, 0, 0, 2, cents // 100, cents % 100 * 100),
                 _TEXTS[currency],
                 _TIMES_AND_VERSION(8, at, 8, updated, 8, change.version),

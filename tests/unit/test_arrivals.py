@@ -112,8 +112,8 @@ def test_the_count_is_exact(kind: ArrivalKind, rate: float, seconds: float) -> N
     """Jittered and even arrivals are never more than one off what the rate asks for."""
     schedule = Schedule(3, kind, mix(rate, 0, 0, 0), end=seconds)
     offered = sum(1 for _ in islice(schedule.pop_due(seconds), 50_000))
-    expected = schedule.expected(seconds)["insert_order"]
-    assert offered == 50_000 or abs(offered - expected) <= 1
+    planned = schedule.planned(seconds)["insert_order"]
+    assert offered == 50_000 or abs(offered - planned) <= 1
 
 
 def test_poisson_counts_scatter_as_poisson_does() -> None:
@@ -156,13 +156,13 @@ def test_rate_changes_keep_order_and_count(
     arrivals += list(schedule.pop_due(now))
     assert [k for _, _, k, _ in arrivals] == list(range(len(arrivals)))
     assert all(a[0] <= b[0] for a, b in pairwise(arrivals))
-    expected = schedule.expected(now)["insert_order"]
+    planned = schedule.planned(now)["insert_order"]
     if kind == "poisson":
         times = iter_unit_times(ArrivalProcess(5, "insert_order", kind), len(arrivals))
-        assert all(time <= expected for time in times)
+        assert all(time <= planned for time in times)
         assert all(cursor.due > now for cursor in schedule.cursors.values())
     else:
-        assert abs(len(arrivals) - expected) <= 1
+        assert abs(len(arrivals) - planned) <= 1
 
 
 def test_a_change_in_the_past_is_refused() -> None:
@@ -197,7 +197,7 @@ def test_a_profile_shapes_the_target() -> None:
     schedule = Schedule(1, "jitter", mix(3600, 0, 0, 0), "ramp")
     assert schedule.target_rates(0)["insert_order"] == 0
     assert schedule.target_rates(300)["insert_order"] == pytest.approx(0.5)
-    assert schedule.expected(600)["insert_order"] == pytest.approx(300)
+    assert schedule.planned(600)["insert_order"] == pytest.approx(300)
 
 
 @given(draw=st.integers(0, 2**64 - 1))

@@ -67,7 +67,7 @@ class AccountingLaw(RuleBasedStateMachine):
     def the_law_holds(self) -> None:
         """Offered is what the schedule says; the rest adds up to it; failures are all named."""
         counts = self.ledger.vector(self.now)
-        asked = self.ledger.schedule.expected(self.now)
+        asked = self.ledger.schedule.planned(self.now)
         for name, count in counts.items():
             assert count.balanced()
             assert abs(count.offered - asked[name]) <= 1

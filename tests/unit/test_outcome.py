@@ -10,13 +10,16 @@ from typing import Any, cast
 
 import pytest
 
-from loadgen.config.thresholds import Measured, Threshold
+from loadgen.config.thresholds import Threshold
 from loadgen.errors import EXIT_CODES, first_exit_code
 from loadgen.load import console
 from loadgen.load.controller import RunController
 from loadgen.load.live_changes import Pause
+from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
 from loadgen.record.reader import load_run, read_generator, read_samples
 from loadgen.record.rows import GeneratorSample
+from loadgen.record.run import Totals
+from loadgen.record.verdict import Evidence, Measured, is_as_planned, verdict_of
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import RunSummary, as_json, differences
 from loadgen.report.analysis.run import facts_of
@@ -24,15 +27,6 @@ from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.folder import write_report
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.outcome import (
-    Evidence,
-    Outcome,
-    by_operation,
-    is_as_asked,
-    plain_totals,
-    recorded,
-    verdict_of,
-)
 from loadgen.workload.schedule.clock import SampleCoverage
 from tests.records import START, VERIFIED, Made, rows_after, write_run
 
@@ -48,7 +42,9 @@ def evidence(totals: Mapping[str, Counts], **changed: Any) -> Evidence:
     """Return what the load knows of a minute, sound unless the totals or a change say else."""
     total = sum(totals.values(), Counts())
     latency = dict.fromkeys(totals, NO_LATENCY)
-    measured = Measured(60.0, changed.pop("bottleneck", 0), total, totals, NO_LATENCY, latency)
+    ended = {name: totals_of(counts) for name, counts in totals.items()}
+    bottleneck = changed.pop("bottleneck", 0)
+    measured = Measured(60.0, bottleneck, totals_of(total), ended, NO_LATENCY, latency)
     committed = {name: counts.committed for name, counts in totals.items()}
     made = Evidence(
         measured,
@@ -75,11 +71,11 @@ def test_each_reason_for_doubt_is_said() -> None:
         doubtful,
         broken_samples=4,
         gained=COMMITTED,
-        asked=dict.fromkeys(OPERATIONS, 1_300.0),
-        seen_by_load=("its last worker was lost",),
+        planned=dict.fromkeys(OPERATIONS, 1_300.0),
+        load_problems=("its last worker was lost",),
     )
     off = (
-        "not as many arrivals were offered as asked: insert_order 600 of 1,300.0, insert_event "
+        "the offered arrivals do not match the rates: insert_order 600 of 1,300.0, insert_event "
         "1204 of 1,300.0, update_order_status 300 of 1,300.0, soft_delete_user 12 of 1,300.0"
     )
     assert verdict_of(seen).reasons == [
@@ -103,7 +99,7 @@ def test_each_reason_for_doubt_is_said() -> None:
         (Counts(50, skipped=50), {"paused_by": "watch"}, "of 200 arrivals 0 failed, 200 were skip"),
         (Counts(50, failed=50), {"hard_cases": 9}, "of 200 arrivals 200 failed"),
         (Counts(), {"paused_by": "watch"}, "the load was paused by watch"),
-        (Counts(), {"asked": dict.fromkeys(OPERATIONS, 0.2)}, "no arrival fell due; raise the"),
+        (Counts(), {"planned": dict.fromkeys(OPERATIONS, 0.2)}, "no arrival fell due; raise the"),
         (Counts(), {}, "all rates were 0"),
     ],
 )
@@ -137,7 +133,7 @@ def test_hard_cases_alone_are_a_run() -> None:
 )
 def test_as_asked(asked: float, offered: int, *, poisson: bool, fits: bool) -> None:
     """Half a percent or one arrival; a Poisson process scatters, even more so if it is short."""
-    assert is_as_asked(offered, asked, poisson=poisson) is fits
+    assert is_as_planned(offered, asked, poisson=poisson) is fits
 
 
 def test_the_first_exit_code_that_applies_counts() -> None:
@@ -164,23 +160,30 @@ def ended(reports: Path, happened: frozenset[str]) -> tuple[Outcome, Path]:
         order = totals["insert_order"]
         totals["insert_order"] = replace(order, committed=order.committed - 1, unknown=1)
     marked = 20 if "bottleneck" in happened else 0
-    seen = evidence(
+    facts = evidence(
         totals,
         bottleneck=marked,
         interrupted="interrupted" in happened,
         paused_by="watch" if "protected" in happened else None,
     )
     limits = (Threshold("failed_share", 0.5),)
-    measured = seen.measured
+    measured = facts.measured
     outcome = Outcome(
-        path.name, verdict_of(seen, limits), totals, seen.asked, measured.latency, 60.0, marked, {}
+        path.name,
+        verdict_of(facts, limits),
+        measured.totals,
+        facts.planned,
+        measured.latency,
+        60.0,
+        marked,
+        {},
     )
     committed = {name: counts.committed for name, counts in totals.items()}
     record.append_generator(GeneratorSample(START, 0.1, 0.1, 0.1, 0.1, marked))
     pause = {"at": START, "kind": "pause", "by": "watch", "reason": "a slot"}
     journal = [pause] if "protected" in happened else []
     record.update_run(
-        **recorded(outcome),
+        **outcome.plain(),
         journal=[{**pause, "by": "cli"}, {**pause, "kind": "resume"}, *journal],
         rows_after=rows_after(committed),
     )
@@ -262,12 +265,6 @@ def test_the_decision_matrix_says_that_its_run_did_not_pass(tmp_path: Path) -> N
 
 def test_the_record_holds_plain_values() -> None:
     """Totals and failures become what run.json says."""
-    assert plain_totals(Counts(5, 1, 1, 1, 1, 1)) == {
-        "offered": 5,
-        "committed": 1,
-        "failed": 1,
-        "skipped": 1,
-        "unknown": 1,
-    }
+    assert totals_of(Counts(5, 1, 1, 1, 1, 1)) == Totals(5, 1, 1, 1, 1)
     failures = {("insert_order", "40001"): 2, ("insert_order", "08006"): 1}
-    assert by_operation(failures) == {"insert_order": {"08006": 1, "40001": 2}}
+    assert failures_by_operation(failures) == {"insert_order": {"08006": 1, "40001": 2}}

@@ -8,9 +8,10 @@ import pytest
 
 from loadgen.config import thresholds
 from loadgen.config.settings import Settings, load_settings
-from loadgen.config.thresholds import BOTTLENECK, Judged, Measured, Quantiles, Threshold, judge
+from loadgen.config.thresholds import BOTTLENECK, Threshold
 from loadgen.errors import SettingsError
-from loadgen.workload.ledger import Counts
+from loadgen.record.run import Totals
+from loadgen.record.verdict import JudgedThreshold, Measured, Quantiles, judge, with_built_in
 from loadgen.workload.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
@@ -27,16 +28,19 @@ def latency(p95: float, p99: float) -> Quantiles:
 MEASURED = Measured(
     seconds=1000.0,
     bottleneck_seconds=10,
-    total=Counts(1000, 960, 10, 30),
-    totals={"insert_order": Counts(500, 480, 10, 10), "soft_delete_user": Counts(10, 9, 1, 0)},
+    total=Totals(1000, 960, 10, 30, 0),
+    totals={
+        "insert_order": Totals(500, 480, 10, 10, 0),
+        "soft_delete_user": Totals(10, 9, 1, 0, 0),
+    },
     latency_all=latency(0.01, 0.02),
     latency={"insert_order": latency(0.03, 0.04), "soft_delete_user": latency(9.0, 9.0)},
 )
 
 
-def judged(name: str, limit: float, operation: str | None = None) -> Judged:
+def judged(name: str, limit: float, operation: str | None = None) -> JudgedThreshold:
     """Return what one limit says of the run above."""
-    (found,) = judge((Threshold(name, limit, operation),), MEASURED).results
+    (found,) = judge((Threshold(name, limit, operation),), MEASURED).thresholds
     return found
 
 
@@ -76,9 +80,9 @@ def test_the_limit_itself_passes_and_what_is_above_it_misses(
 def test_one_arrival_never_decides() -> None:
     """One failed write of ten is beyond any small share, and misses none; two do."""
     assert judged("failed_share", 0.0, "soft_delete_user").verdict == "pass"
-    two = replace(MEASURED, totals={"soft_delete_user": Counts(10, 8, 2, 0)})
+    two = replace(MEASURED, totals={"soft_delete_user": Totals(10, 8, 2, 0, 0)})
     limit = Threshold("failed_share", 0.0, "soft_delete_user")
-    assert judge((limit,), two).results[0].verdict == "missed"
+    assert judge((limit,), two).thresholds[0].verdict == "missed"
 
 
 def test_a_quantile_of_few_writes_is_not_judged() -> None:
@@ -103,14 +107,14 @@ def test_a_run_without_an_end_is_judged_by_what_there_is() -> None:
     nothing: Quantiles = {"service": {"p95": None}, "intended": {}}
     killed = replace(MEASURED, seconds=None, bottleneck_seconds=None, latency_all=nothing)
     names = ("skipped_share", "service_p95_seconds", "intended_p99_seconds", BOTTLENECK)
-    results = judge(tuple(Threshold(name, 0.001) for name in names), killed).results
+    results = judge(tuple(Threshold(name, 0.001) for name in names), killed).thresholds
     assert [found.verdict for found in results] == ["missed", *["not judged"] * 3]
 
 
 def test_nothing_offered_is_not_a_pass() -> None:
     """Shares of nothing are not judged."""
-    empty = replace(MEASURED, total=Counts())
-    found = judge((Threshold("skipped_share", 0.1),), empty).results[0]
+    empty = replace(MEASURED, total=Totals(0, 0, 0, 0, 0))
+    found = judge((Threshold("skipped_share", 0.1),), empty).thresholds[0]
     assert (found.verdict, found.why) == ("not judged", "no arrival fell due")
 
 
@@ -163,7 +167,7 @@ def test_a_twentieth_skipped_is_the_limit_unless_the_file_has_its_own(
     limits: tuple[Threshold, ...], in_force: list[str]
 ) -> None:
     """The limit of the whole run is built in; one of an operation does not replace it."""
-    found = thresholds.with_built_in(limits)
+    found = with_built_in(limits)
     assert [f"{limit} {limit.limit:g}" for limit in found] == in_force
 
 

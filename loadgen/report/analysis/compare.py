@@ -15,12 +15,12 @@ from loadgen.errors import RecordError
 from loadgen.record.costs import Costs, Total
 from loadgen.record.reader import load_run, read_deliveries
 from loadgen.record.run import Run
+from loadgen.record.verdict import verdict_text
 from loadgen.record.verify import Verification
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.analysis.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
 from loadgen.report.analysis.tool_summary import ToolSummary, tool_summaries
 from loadgen.workload.operations import RATE_SETTINGS
-from loadgen.workload.outcome import verdict_words
 
 # Settings that make the workload.
 _WORKLOAD: Final = (
@@ -205,7 +205,7 @@ def _warnings(summaries: Sequence[RunSummary]) -> Iterator[Difference]:
             reason = summary.run.invalid_reason or "its record does not say why"
             yield Difference("warning", f"run {summary.name} is invalid: {reason}")
         elif summary.run.exit_code:
-            verdict = verdict_words(summary.run.exit_code)
+            verdict = verdict_text(summary.run.exit_code)
             yield Difference("warning", f"run {summary.name} did not pass: {verdict}")
     for name in dict.fromkeys(name for summary in summaries for name in summary.run.source):
         yield from _unequal(summaries, "warning", f"the source's {name}", _key("source", name))
@@ -248,7 +248,7 @@ _Cell = Callable[[ComparedColumn], str]
 
 def _verdict(column: ComparedColumn) -> str:
     exit_code = column.summary.run.exit_code
-    return text.NOTHING if exit_code is None else verdict_words(exit_code)
+    return text.NOTHING if exit_code is None else verdict_text(exit_code)
 
 
 def _outcome(name: str) -> _Cell:

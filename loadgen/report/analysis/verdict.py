@@ -1,6 +1,6 @@
 """The verdict on a run as the report shows it: a headline, a sentence, and the checks behind them.
 
-`workload.outcome` judges, here as at the end of the load; this module hands it the run's facts and
+`record.verdict` judges, here as at the end of the load; this module hands it the run's facts and
 puts its answer into sentences. Pure.
 """
 
@@ -9,11 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from loadgen import text
-from loadgen.config.thresholds import Judgement, Measured, Quantiles, Threshold
+from loadgen.config.thresholds import Threshold
 from loadgen.record.reader import JournalEvent, OperationLatency
+from loadgen.record.verdict import (
+    TOLERANCE,
+    Evidence,
+    Judgement,
+    Measured,
+    Quantiles,
+    RunVerdict,
+    is_as_planned,
+    verdict_of,
+)
 from loadgen.report.analysis.run import Facts, Stretch
 from loadgen.workload.operations import label
-from loadgen.workload.outcome import TOLERANCE, Evidence, RunVerdict, is_as_asked, verdict_of
 
 _HEADLINE_SHARE: Final = 0.001  # a greater share of skipped or failed belongs in the headline
 _NEARLY_ALL: Final = 0.95  # a standstill with such a share of the skipped arrivals explains them
@@ -133,7 +142,7 @@ def _run_verdict(facts: Facts, limits: tuple[Threshold, ...]) -> RunVerdict:
     if was_bottleneck and run.invalid_reason == run.bottleneck_reason:
         return verdict
     reason = run.invalid_reason or "the load itself judged the run invalid"
-    return verdict_of(replace(evidence, seen_by_load=(reason,)), limits)
+    return verdict_of(replace(evidence, load_problems=(reason,)), limits)
 
 
 def _quantiles(latency: OperationLatency) -> Quantiles:
@@ -274,7 +283,7 @@ def _offered(facts: Facts, run: RunVerdict) -> Check:
             label(operation.name).lower()
             for operation in facts.operations
             if operation.planned is not None
-            and not is_as_asked(
+            and not is_as_planned(
                 operation.totals.offered, operation.planned, poisson=facts.is_poisson
             )
         ]
@@ -349,7 +358,7 @@ def _stretches(stretches: tuple[Stretch, ...]) -> str:
 
 def _thresholds(judgement: Judgement) -> list[Check]:
     """Return how many limits were held, or the first that was missed with its figures."""
-    name, limits, missed = "Thresholds", judgement.results, judgement.missed
+    name, limits, missed = "Thresholds", judgement.thresholds, judgement.missed
     if missed:
         first = missed[0].threshold
         measured = limit_text(first.name, missed[0].measured or 0.0)

@@ -10,8 +10,8 @@ from typing import TypeVar
 import psycopg.errors
 
 from loadgen import text
-from loadgen.config.thresholds import Judgement
 from loadgen.record.reader import JournalEvent, Latency, Run
+from loadgen.record.verdict import Judgement
 from loadgen.report.analysis.impact import FIGURES, Impact, against
 from loadgen.report.analysis.run import Facts, OperationSummary, shown_events
 from loadgen.report.analysis.verdict import limit_text
@@ -50,7 +50,7 @@ def thresholds(judgement: Judgement) -> Table:
             else limit_text(limit.threshold.name, limit.measured),
             _LIMIT_RESULTS[limit.verdict],
         )
-        for limit in judgement.results
+        for limit in judgement.thresholds
     ]
     columns = (Column("limit"), Column("operation"), Column("at most", number=True))
     return Table((*columns, Column("measured", number=True), Column("result")), tuple(rows))

@@ -172,7 +172,7 @@ class Schedule:
             return dict.fromkeys(OPERATIONS, 0.0)
         return {name: cursor.rate_curve.rate(s) for name, cursor in self.cursors.items()}
 
-    def expected(self, s: float) -> Mapping[str, float]:
+    def planned(self, s: float) -> Mapping[str, float]:
         """Return how many arrivals the rates call for from the start up to `s`, by operation."""
         s = min(s, self._end)
         return {name: cursor.rate_curve.unit_time(s) for name, cursor in self.cursors.items()}

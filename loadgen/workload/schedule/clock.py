@@ -52,16 +52,16 @@ def sample_coverage(times: Iterable[datetime]) -> SampleCoverage:
 class ScheduleClock:
     """Turns a monotonic clock into schedule seconds; negative before the start.
 
-    `limit` is the schedule time of the announced pause, infinite without one.
+    `pause_at` is the schedule time of the announced pause, infinite without one.
     """
 
-    __slots__ = ("_floor", "_monotonic", "_started", "_zero", "limit")
+    __slots__ = ("_floor", "_monotonic", "_started", "_zero", "pause_at")
 
     def __init__(self, monotonic: Callable[[], float], zero: float = inf) -> None:
         self._monotonic = monotonic
         self._zero = self._started = zero
         self._floor = -inf
-        self.limit = inf
+        self.pause_at = inf
 
     def now(self) -> float:
         """Return the schedule time of this moment."""
@@ -70,8 +70,8 @@ class ScheduleClock:
     def at(self, monotonic: float) -> float:
         """Return the schedule time when the monotonic clock reads `monotonic`."""
         s = monotonic - self._zero
-        if s > self.limit:
-            return self.limit
+        if s > self.pause_at:
+            return self.pause_at
         return s if s > self._floor else self._floor  # noqa: FURB136 - max() costs more than all
 
     def elapsed(self) -> float:
@@ -81,7 +81,7 @@ class ScheduleClock:
     @property
     def paused(self) -> bool:
         """Whether the clock stands still."""
-        return self.now() >= self.limit
+        return self.now() >= self.pause_at
 
     def start(self, zero: float, elapsed: float = 0.0) -> None:
         """Let schedule time 0 be when the monotonic clock reads `zero`.
@@ -92,10 +92,10 @@ class ScheduleClock:
 
     def pause(self, at: float) -> None:
         """Stand still from schedule time `at` on, or from an earlier pause already announced."""
-        self.limit = min(self.limit, at)
+        self.pause_at = min(self.pause_at, at)
 
     def resume(self, at: float) -> None:
         """End the pause when the monotonic clock reads `at`, now or later."""
         self._floor = self.now()
         self._zero = at - self._floor
-        self.limit = inf
+        self.pause_at = inf
