@@ -153,7 +153,7 @@ def _write_killed(path: Path) -> None:
     record.journal("rate_change", START, schedule_seconds=1.0, rates_per_hour={})
     record.journal("pause", START, schedule_seconds=21.0, reason="full", by="watch")
     process = Ledger(Schedule(1, "jitter", Mix(rates), end=60.0), 1.0)
-    vector = process.vector(20.0)
+    vector = process.counts(20.0)
     worker = WorkerState([(0.0, WHOLE)], 0.0)
     worker.take_in(
         {

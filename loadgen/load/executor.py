@@ -127,7 +127,7 @@ class Executor:
         What is unfinished in it can be looked up by others, should this process die.
         """
         now, dispatcher = self.now(), self.dispatcher
-        counts = self.ledger.vector(now)
+        counts = self.ledger.counts(now)
         unfinished = [*dispatcher.performing(), *(lost.write for lost in dispatcher.lost)]
         return {
             "s": max(now, -1.0),  # a number also before the start
@@ -144,7 +144,7 @@ class Executor:
 
     def counts(self) -> Mapping[str, Counts]:
         """Return this process's vector of this moment."""
-        return self.ledger.vector(self.now())
+        return self.ledger.counts(self.now())
 
     def take_latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call."""

@@ -34,7 +34,7 @@ Subject = Literal["law", "unknown", "in flight", "rows", "offered", "written", "
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The measurements of a run. None and absent keys stand for what was not measured.
+    """The measurements of a run. Those that were not made are None or absent.
 
     `total` and `latency_all` are of all operations together. `bottleneck_seconds` are those in
     which the generator itself was the bottleneck.

@@ -1,1 +1,1 @@
-"""What is written: synthetic data, the baseline, the arrival schedule and the four operations."""
+"""The workload: its operations, their arrival schedule, their values, and the accounting. Pure."""

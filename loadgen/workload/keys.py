@@ -1,26 +1,23 @@
-"""The keys that a run's rows are given by the load: uuid5 of the run, the operation and k.
+"""The client-made keys of a run's rows: a uuid5 of the run, the operation and k.
 
-So a write whose answer was lost can be looked up, by whoever knows the run.
+A key depends on nothing else, so any process that knows the run can look up a lost write.
 """
 
 from collections.abc import Callable
 from hashlib import sha1
 from typing import Final
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
-# The digit of a version 5 uuid that has the variant's two bits, by the digest's own.
+# The digit of a uuid that holds the two bits of its variant, by the digit that the digest has
+# there.
 VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
-def run_namespace(run_id: str) -> UUID:
-    """Return the namespace of a run's client-made keys."""
-    return uuid5(NAMESPACE_URL, f"simplyload-playground/{run_id}")
-
-
 def digest_maker(run_id: str, operation: str) -> Callable[[int], str]:
-    """Return a function from k to the 40 hex digits that its key is made of."""
-    # The common prefix is hashed once: a third of what uuid.uuid5 costs.
-    base = sha1(run_namespace(run_id).bytes + f"{operation}:".encode(), usedforsecurity=False)
+    """Return a function from k to the 40 hex digits from which its key is made."""
+    namespace = uuid5(NAMESPACE_URL, f"simplyload-playground/{run_id}")
+    # The common prefix is hashed once, which costs a third of uuid.uuid5.
+    base = sha1(namespace.bytes + f"{operation}:".encode(), usedforsecurity=False)
 
     def digest(k: int) -> str:
         h = base.copy()

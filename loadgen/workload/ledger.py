@@ -1,32 +1,34 @@
-"""The accounting of one process: every arrival that falls due is accounted for, exactly once.
+"""The accounting of one process: every arrival that falls due is counted exactly once.
 
 The law, for each operation at any instant:
     offered = committed + failed + skipped + unknown + in flight
-Offered counts what the schedule made due and nothing else. In flight is what waits for a user
-plus what a user is performing. Unknown is a write whose COMMIT answer was lost and that has not
-been looked up yet. Time is an argument (schedule seconds), so the ledger can be played in a test.
+Offered counts the arrivals that the schedule made due and nothing else. In flight are those that
+wait for a connection and those that are under way. Unknown is a write whose COMMIT answer was lost
+and that has not been looked up yet. Time is an argument (schedule seconds), so that a test can
+replay a ledger.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from math import inf
+from operator import add
 
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.arrivals import Schedule
 
-_FOLDED_AT_ONCE = 512  # latencies
-# While arrivals are skipped all the time, those that have so much time left (seconds, but at most
-# that share of the limit) are skipped with them: to be on the brink at each arrival costs a third
+_BATCH = 512  # latencies that go into the histograms at once
+# In an overload, arrivals that have less than this margin left (seconds, but at most this share of
+# the limit) are skipped early. Without it, each arrival is taken at the limit, which costs a third
 # of the writes.
-_BRINK_SECONDS = 0.05
-_BRINK_SHARE = 0.05
+_MARGIN_SECONDS = 0.05
+_MARGIN_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """One operation's vector, from the start of the run, taken in one step."""
+    """The counters of one operation, from the start of the run up to one instant."""
 
     offered: int = 0
     committed: int = 0
@@ -36,26 +38,12 @@ class Counts:
     in_flight: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        """Return the sum, as of two processes."""
-        return Counts(
-            self.offered + other.offered,
-            self.committed + other.committed,
-            self.failed + other.failed,
-            self.skipped + other.skipped,
-            self.unknown + other.unknown,
-            self.in_flight + other.in_flight,
-        )
+        """Return the sum, for example of two processes."""
+        return Counts(*map(add, astuple(self), astuple(other)))
 
     def dump(self) -> list[int]:
         """Return plain values for a message between processes: Counts(*values) reads them."""
-        return [
-            self.offered,
-            self.committed,
-            self.failed,
-            self.skipped,
-            self.unknown,
-            self.in_flight,
-        ]
+        return [*astuple(self)]
 
     def balanced(self) -> bool:
         """Tell whether the accounting law holds."""
@@ -69,80 +57,80 @@ class _Account:
     failed: int = 0
     skipped: int = 0
     unknown: int = 0
-    performing: int = 0
+    under_way: int = 0
     service: Histogram = field(default_factory=Histogram)
     intended: Histogram = field(default_factory=Histogram)
-    # Latencies of writes that are committed, and not counted above yet.
-    services: list[float] = field(default_factory=list)
-    intendeds: list[float] = field(default_factory=list)
+    # Latencies of committed writes that are not counted above yet.
+    new_service: list[float] = field(default_factory=list)
+    new_intended: list[float] = field(default_factory=list)
 
-    def fold(self) -> None:
-        """Count what was committed, and put the latencies into the histograms."""
-        n = len(self.services)
-        self.performing -= n
+    def flush(self) -> None:
+        """Count the new committed writes, and add their latencies to the histograms."""
+        n = len(self.new_service)
+        self.under_way -= n
         self.committed += n
-        self.service.add(self.services)
-        self.intended.add(self.intendeds)
-        self.services.clear()
-        self.intendeds.clear()
+        self.service.add(self.new_service)
+        self.intended.add(self.new_intended)
+        self.new_service.clear()
+        self.new_intended.clear()
 
 
 class Ledger:
-    """What became of the arrivals of `schedule`, which keeps those that nobody has taken yet."""
+    """Counts what happens to the arrivals of `schedule`."""
 
     def __init__(self, schedule: Schedule, lateness_limit: float) -> None:
         self.schedule = schedule
         self.lateness_limit = lateness_limit
         self.failures: Counter[tuple[str, str]] = Counter()  # (operation, SQLSTATE)
-        self._ahead = schedule.prepared
-        self._brink = min(_BRINK_SECONDS, _BRINK_SHARE * lateness_limit)
-        self._skipped_at = -inf  # schedule time at which something was skipped last
+        self._prepared = schedule.prepared
+        self._margin = min(_MARGIN_SECONDS, _MARGIN_SHARE * lateness_limit)
+        self._skipped_at = -inf  # schedule time of the last skip
         self._accounts = {name: _Account() for name in OPERATIONS}
 
     def take(self, now: float) -> Arrival | None:
-        """Hand out the arrival that has waited longest; None where nothing is due.
+        """Hand out the arrival that has waited longest, if one is due.
 
-        What has waited beyond the limit is skipped first. In a load that is asked for more than it
-        can do, so is what would have to be skipped in a moment: it falls behind less often then.
+        Arrivals that have waited beyond the limit are skipped first; in an overload also those that
+        are about to.
         """
-        ahead = self._ahead
-        # As the schedule would, without asking it.
-        known = ahead and ahead[0][0] <= now
-        arrival = ahead.popleft() if known else self.schedule.take(now)
+        prepared = self._prepared
+        # As the schedule does it, without the call.
+        known = prepared and prepared[0][0] <= now
+        arrival = prepared.popleft() if known else self.schedule.take(now)
         if arrival is None:
             return None
         oldest = now - self.lateness_limit
         if arrival[0] < oldest:
             self._accounts[arrival[1]].skipped += 1
-            overloaded = now - self._skipped_at < 2 * self._brink
-            self._skip(oldest + self._brink if overloaded else oldest)
+            overloaded = now - self._skipped_at < 2 * self._margin
+            self._skip(oldest + self._margin if overloaded else oldest)
             self._skipped_at = now
             arrival = self.schedule.take(now)
             if arrival is None:
                 return None
-        self._accounts[arrival[1]].performing += 1
+        self._accounts[arrival[1]].under_way += 1
         return arrival
 
     def committed(self, operation: str, service: float, intended: float) -> None:
         """Count a write whose commit was answered; latencies in seconds."""
         account = self._accounts[operation]
-        services = account.services
-        services.append(service)
-        account.intendeds.append(intended)
-        if len(services) == _FOLDED_AT_ONCE:
-            account.fold()
+        latencies = account.new_service
+        latencies.append(service)
+        account.new_intended.append(intended)
+        if len(latencies) == _BATCH:
+            account.flush()
 
     def failed(self, operation: str, sqlstate: str) -> None:
-        """Count a write that the server refused, or that found no row to change."""
+        """Count a write that the server refused, or that changed no row."""
         account = self._accounts[operation]
-        account.performing -= 1
+        account.under_way -= 1
         account.failed += 1
         self.failures[operation, sqlstate] += 1
 
     def lost(self, operation: str) -> None:
-        """Count a write whose answer was lost: unknown until it is settled."""
+        """Count a write whose answer was lost; it is unknown until it is settled."""
         account = self._accounts[operation]
-        account.performing -= 1
+        account.under_way -= 1
         account.unknown += 1
 
     def settled(self, operation: str, sqlstate: str | None) -> None:
@@ -155,11 +143,11 @@ class Ledger:
             account.failed += 1
             self.failures[operation, sqlstate] += 1
 
-    def vector(self, now: float) -> dict[str, Counts]:
-        """Return every operation's counts at `now`, all of the same instant."""
+    def counts(self, now: float) -> dict[str, Counts]:
+        """Return the counts of each operation at schedule time `now`."""
         self._skip(now - self.lateness_limit)
         for account in self._accounts.values():
-            account.fold()
+            account.flush()
         offered, waiting = self.schedule.offered(now), self.schedule.waiting(now)
         return {
             name: Counts(
@@ -168,21 +156,20 @@ class Ledger:
                 a.failed,
                 a.skipped,
                 a.unknown,
-                waiting[name] + a.performing,
+                waiting[name] + a.under_way,
             )
             for name, a in self._accounts.items()
         }
 
     def take_latencies(self) -> dict[str, tuple[Histogram, Histogram]]:
-        """Return (service, intended) per operation since the last call, and start new ones."""
+        """Return (service, intended) of each operation since the last call, and start new ones."""
         for account in self._accounts.values():
-            account.fold()
+            account.flush()
         taken = {name: (a.service, a.intended) for name, a in self._accounts.items()}
         for account in self._accounts.values():
             account.service, account.intended = Histogram(), Histogram()
         return taken
 
     def _skip(self, before: float) -> None:
-        """Pass over what was due before schedule time `before`."""
         for name, n in self.schedule.skip(before).items():
             self._accounts[name].skipped += n

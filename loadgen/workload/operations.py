@@ -1,4 +1,4 @@
-"""The operations of the built-in shop: the one place that knows what each of them writes.
+"""The operations of the built-in shop. Whatever differs between operations is defined here.
 
 An operation is one kind of write, with a rate. Its name is a metrics label and a key of the run
 record; its statements are in `sql/operations.sql`, under the names that the properties give.
@@ -16,11 +16,11 @@ _SQL: Final = statements("loadgen.workload", "operations.sql")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One kind of write: what it changes, and how it is proved, counted and shown.
+    """One kind of write: the change it makes, and how it is proved, counted and shown.
 
-    `proof` is what shows that a write whose answer was lost is in the database: the client-made
-    `key` of its row, a `version` that only it can have left behind, or a row that the run aims at
-    `once`. Colours are those of charts and dashboards.
+    `proof` is how to find out whether a write whose answer was lost is in the database: by the
+    client-made `key` of its row, by a `version` that only this write can have left, or because the
+    run aims at each row only `once`. Colours are those of charts and dashboards.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Operation:
 
     @property
     def key_type(self) -> Literal["uuid", "bigint"]:
-        """The type of the key by which a lost write is looked up."""
+        """The type of the key that a lost write has in the look-up."""
         return "bigint" if self.proof == "once" else "uuid"
 
     @property
@@ -110,7 +110,7 @@ RATE_SETTINGS: Final = {name: operation.rate_setting for name, operation in OPER
 
 
 def label(operation: str) -> str:
-    """Return what reports call an operation; an unknown one, or a hard case, keeps its name."""
+    """Return the name of an operation in reports; unknown ones and hard cases keep theirs."""
     return OPERATIONS[operation].label if operation in OPERATIONS else operation
 
 
@@ -121,14 +121,14 @@ def in_order(operations: Mapping[str, object]) -> list[str]:
 
 
 def rates_per_hour(settings: Settings) -> dict[str, float]:
-    """Return the arrival rate of each operation, per hour, that the settings ask for."""
+    """Return the arrival rate of each operation in the settings, per hour."""
     return {name: getattr(settings, setting) for name, setting in RATE_SETTINGS.items()}
 
 
 def gained(
     before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]
 ) -> dict[str, int]:
-    """Return what each operation added to the tables between two counts of them.
+    """Return how much each operation added to the tables between two counts of their rows.
 
     A count has the `rows` of each table and, if the table has versions, their sum `version_sum`.
     """

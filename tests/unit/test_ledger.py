@@ -66,7 +66,7 @@ class AccountingLaw(RuleBasedStateMachine):
     @invariant()
     def the_law_holds(self) -> None:
         """Offered is what the schedule says; the rest adds up to it; failures are all named."""
-        counts = self.ledger.vector(self.now)
+        counts = self.ledger.counts(self.now)
         asked = self.ledger.schedule.planned(self.now)
         for name, count in counts.items():
             assert count.balanced()
@@ -83,7 +83,7 @@ TestAccountingLaw.settings = settings(max_examples=60, stateful_step_count=40, d
 
 def in_flight(book: Ledger, now: float) -> int:
     """Return how much is due and unfinished."""
-    return sum(counts.in_flight for counts in book.vector(now).values())
+    return sum(counts.in_flight for counts in book.counts(now).values())
 
 
 def test_after_a_stall_no_more_than_the_limit_is_made_up() -> None:
@@ -92,7 +92,7 @@ def test_after_a_stall_no_more_than_the_limit_is_made_up() -> None:
     taken = 0
     while book.take(30.0) is not None:
         taken += 1
-    counts = book.vector(30.0)
+    counts = book.counts(30.0)
     assert counts["insert_order"].offered == 300
     assert taken <= 15 * LIMIT + 1
     assert sum(c.skipped for c in counts.values()) == 450 - taken
@@ -107,7 +107,7 @@ def test_a_drain_ends_with_nothing_in_flight() -> None:
     assert in_flight(book, 10.0) == 1  # what waited is skipped, one is still being performed
     book.committed(arrival[1], 0.1, 0.2)
     assert in_flight(book, 10.0) == 0
-    assert all(c.in_flight == 0 for c in book.vector(10.0).values())
+    assert all(c.in_flight == 0 for c in book.counts(10.0).values())
 
 
 def test_latencies_are_handed_out_once() -> None:
@@ -135,7 +135,7 @@ def test_a_stall_across_a_split_skips_by_the_shares_of_the_time() -> None:
     sleeper, other = (Ledger(Schedule(1, "even", mix), 0.05) for _ in ("sleeper", "other"))
     sleeper.schedule.change_shard(1.0, Shard(0, 2))
     other.schedule.join(1.0, Shard(1, 2))
-    counts = [book.vector(3.0)["insert_order"] for book in (sleeper, other)]
+    counts = [book.counts(3.0)["insert_order"] for book in (sleeper, other)]
     assert [count.offered for count in counts] == [20, 10]
     assert all(count.balanced() for count in counts)
 

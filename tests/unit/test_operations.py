@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
-from uuid import UUID, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import pytest
 
@@ -24,7 +24,7 @@ from loadgen.workload.data.users import (
     user_id,
     user_rank,
 )
-from loadgen.workload.keys import key_maker, run_namespace
+from loadgen.workload.keys import key_maker
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Arrival, ArrivalProcess
 from tests.plans import plan_of, unit
@@ -57,7 +57,9 @@ def test_keys_are_uuid5_of_run_operation_and_k() -> None:
     for operation in ("insert_order", "insert_event"):
         for k in (0, 7, 10**9):
             key = key_maker("run", operation)(k).decode()
-            assert UUID(key) == uuid5(run_namespace("run"), f"{operation}:{k}")
+            assert UUID(key) == uuid5(
+                uuid5(NAMESPACE_URL, "simplyload-playground/run"), f"{operation}:{k}"
+            )
     assert key_maker("run", "insert_order")(1) != key_maker("other", "insert_order")(1)
 
 

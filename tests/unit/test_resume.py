@@ -42,7 +42,7 @@ def schedule(kind: ArrivalKind, share: Shard = WHOLE) -> Schedule:
 
 def report(process: Ledger, s: float) -> dict[str, Any]:
     """Return what a process that performs nothing at the moment says of itself."""
-    counts = process.vector(s)
+    counts = process.counts(s)
     return {
         "s": s,
         "counts": {name: counts[name].dump() for name in OPERATIONS},

@@ -33,7 +33,7 @@ class EventTemplates:
     facts: tuple[bytes, ...]
     padding_sizes: tuple[int, ...]  # bytes of padding after the facts
     sizes: tuple[int, ...]  # bytes of the properties
-    padding_starts: tuple[int, ...]  # where the padding may begin, by 8 bits of a draw
+    padding_starts: tuple[int, ...]  # indexes at which the padding may begin, by 8 bits of a draw
     padding: bytes
 
 

@@ -1,4 +1,4 @@
-"""The shop's orders: what they are worth, and which status follows which, and when.
+"""The shop's orders: their values, and which status follows which, and when.
 
 The load uses the rules step by step; the baseline uses whole life cycles, of which a few thousand
 are computed once. Pure functions of draws, in integers, so that the same draws give the same orders

@@ -30,18 +30,18 @@ Checkpoint = tuple[int, int]
 # The draws of several arrivals, one column per arrival, as four rows of 64-bit integers; or one of
 # these rows.
 DrawArray = NDArray[np.uint64]
-# What is prepared from an arrival's draws before it falls due: a request, or a status update whose
-# order is chosen later. None if nothing can be written, or if no maker was given.
+# An arrival is prepared before it falls due, from its draws: as a request, or as a status update
+# whose order is chosen later. None if there is nothing to write, or no maker.
 Prepared = bytes | StatusStep | None
 # Prepares several arrivals of one operation, from their k and their draws.
 RequestMaker = Callable[[Sequence[int], DrawArray], Sequence[Prepared]]
-# One scheduled write: due time in schedule seconds, operation, k, and what is prepared for it. A
-# plain tuple, since a named one costs three times as much and every write has one.
+# One scheduled write: due time in schedule seconds, operation, k, and its prepared request. A plain
+# tuple, since a named one costs three times as much and every write has one.
 Arrival = tuple[float, str, int, Prepared]
 
 
 class UnitTimes(NamedTuple):
-    """Consecutive arrivals in unit-rate time, with the ticks before and after each of them."""
+    """Consecutive arrivals in unit-rate time, with the ticks before and after each one."""
 
     times: list[float]
     before: list[int]

@@ -163,7 +163,7 @@ class Schedule:
         return {name: cursor.checkpoint for name, cursor in self.cursors.items()}
 
     def backlog(self) -> list[tuple[str, int]]:
-        """Return (operation, k) of what was due before a change of the shard and is still here."""
+        """Return (operation, k) of the arrivals due before a change of the shard and still here."""
         return [(operation, k) for _, operation, k, _ in self._backlog]
 
     def target_rates(self, s: float) -> Mapping[str, float]:
@@ -205,7 +205,7 @@ class Schedule:
             self.prepared.append(earliest.pop())
 
     def _rewind(self) -> None:
-        """Undo the look-ahead: return to the cursors what has not been handed out."""
+        """Undo the look-ahead: give the cursors back the arrivals that are not handed out."""
         first: dict[str, int] = {}
         for _, operation, k, _ in self.prepared:
             first.setdefault(operation, k)
@@ -214,7 +214,7 @@ class Schedule:
             self.cursors[operation].rewind(k)
 
     def _change_shard_if_due(self, s: float) -> None:
-        """Change to an announced shard at its instant; what was due before stays here."""
+        """Change to an announced shard at its instant; arrivals due before it stay here."""
         while self._announced_shards and self._announced_shards[0][0] <= s:
             at, shard = self._announced_shards.popleft()
             before = min(at, self._end)

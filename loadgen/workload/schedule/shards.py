@@ -38,7 +38,7 @@ WHOLE = Shard(0, 1)
 class _Block:
     """A shard's arrivals in one block of the process; `end` is the checkpoint after the block.
 
-    `prepared` belongs to some of them, from the index `prepared_from` on.
+    `prepared` are the requests of some, from the index `prepared_from` on.
     """
 
     ks: range
@@ -131,7 +131,7 @@ class ShardCursor:
         return arrival
 
     def prepare(self, k: int) -> Prepared:
-        """Return what is prepared for arrival `k` alone."""
+        """Prepare arrival `k` alone."""
         if self._maker is None:
             return None
         return self._maker([k], self.process.draws_from(k)[:, :1])[0]
@@ -159,9 +159,9 @@ class ShardCursor:
         return [*zip(block.dues[i:end], operation, block.ks[i:end], prepared, strict=False)]
 
     def _prepare_up_to(self, end: int) -> Sequence[Prepared]:
-        """Return what is prepared for the upcoming arrivals to before index `end`.
+        """Return the prepared requests from the upcoming arrival to before index `end`.
 
-        Drops what was handed out. If some are not prepared yet, a batch is.
+        Requests that were handed out are dropped. A batch is prepared if some are missing.
         """
         block, i = self._block, self._i
         prepared = block.prepared
@@ -215,9 +215,9 @@ class ShardCursor:
         return max(0, (end - first + self.shard.of - 1) // self.shard.of)
 
     def _find(self, s: float, *, closed: bool) -> Checkpoint:
-        """Return the first checkpoint from the upcoming arrival on that is due after `s`, or at it.
+        """Return the first checkpoint, from the upcoming arrival on, that is due after `s`.
 
-        It may belong to another shard.
+        With `closed` false it may be due at `s`. It may belong to another shard.
         """
         bisect = bisect_right if closed else bisect_left
         block = self._block
