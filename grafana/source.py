@@ -39,7 +39,11 @@ _STATUSES = {
     "3": ("unreserved", "orange"),
     "4": ("lost", RED),
 }
-_KEPT = steps((None, GREEN), (_GB, YELLOW), (5 * _GB, RED))
+_OF_LIMIT = (
+    f"max by (slot) (loadgen_slot_retained_bytes{{{_ONE}}})"
+    " / on () group_left () max(loadgen_slot_retained_limit_bytes)"
+)
+_SHARE = steps((None, GREEN), (0.1, YELLOW), (0.5, RED))
 _ROOM = steps((None, RED), (100 * _MB, YELLOW), (_GB, GREEN))
 _TIME_LEFT = steps((None, RED), (3600, YELLOW), (6 * 3600, GREEN))
 
@@ -69,11 +73,12 @@ _VERDICT = [
         steps((None, GREEN), (1, YELLOW)),
     ),
     stat(
-        "Most WAL retained",
-        "WAL that the server retains on its disk for the slot that is furthest behind.",
-        f"max(loadgen_slot_retained_bytes{{{_ONE}}}) or on() 0 * {_ANSWERS}",
-        "bytes",
-        _KEPT,
+        "WAL retained, of limit",
+        "WAL that the server retains on its disk for the slot that is furthest behind, as a share "
+        "of MAX_SLOT_RETAINED_BYTES, at which the watch pauses the load.",
+        f"max({_OF_LIMIT}) or on() 0 * {_ANSWERS}",
+        "percentunit",
+        _SHARE,
     ),
     stat(
         "Least room left",
@@ -120,9 +125,8 @@ _SLOTS = [
                 "short",
                 mappings={"1": ("yes", GREEN), "0": ("no", YELLOW)},
             ),
-            "kept": column(
-                f"max by (slot) (loadgen_slot_retained_bytes{{{_ONE}}})", "bytes", _KEPT
-            ),
+            "retained": column(f"max by (slot) (loadgen_slot_retained_bytes{{{_ONE}}})", "bytes"),
+            "of limit": column(_OF_LIMIT, "percentunit", _SHARE),
             "behind": column(
                 f"max by (slot) (loadgen_slot_confirmed_lag_bytes{{{_ONE}}})", "bytes"
             ),
@@ -141,9 +145,11 @@ _SLOTS = [
     lines(
         "WAL retained by each slot",
         "If a slot has no reader, or a slow one, this rises until the disk is full. The watch "
-        "pauses the load above MAX_SLOT_RETAINED_BYTES.",
+        "pauses the load at the limit, MAX_SLOT_RETAINED_BYTES.",
         "bytes",
         query(f"max by (slot) (loadgen_slot_retained_bytes{{{_ONE}}})", "{{slot}}"),
+        query("max(loadgen_slot_retained_limit_bytes)", "limit"),
+        dashed="limit",
     ),
     lines(
         "How far each reader is behind",
@@ -172,14 +178,14 @@ _WAL = [
         "By the whole server, per second.",
         "Bps",
         query(f"sum(rate(loadgen_source_wal_bytes_total[{_WINDOW}]))", "WAL"),
-        width=8,
+        width=6,
     ),
     lines(
         "WAL per committed write",
         "WAL of the whole server per committed write of the load, averaged over five minutes.",
         "bytes",
         query("max(loadgen:wal_bytes_per_write)", "bytes a write"),
-        width=8,
+        width=6,
     ),
     lines(
         "Checkpoints and senders",
@@ -188,7 +194,17 @@ _WAL = [
         "short",
         query("sum(rate(loadgen_source_checkpoints_total[15m])) * 3600", "checkpoints an hour"),
         query("max(loadgen_source_walsenders)", "senders"),
-        width=8,
+        width=6,
+    ),
+    lines(
+        "Free disk",
+        "Free space on the disk of the server's data, if it runs on this machine. The watch pauses "
+        "the load below the limit, MIN_FREE_DISK_BYTES.",
+        "bytes",
+        query("min(loadgen_source_free_disk_bytes)", "free"),
+        query("max(loadgen_source_free_disk_limit_bytes)", "limit"),
+        width=6,
+        dashed="limit",
     ),
 ]
 

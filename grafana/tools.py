@@ -1,6 +1,7 @@
 """Dashboard for the person who has to choose: a comparison of the tools under test."""
 
 from grafana.dashboard import TOOL, dashboard
+from grafana.layout import repeated
 from grafana.panels import (
     GREEN,
     RED,
@@ -53,7 +54,7 @@ _VERDICT = [
         "Age of the newest marker at the tool that is least behind.",
         f"min(loadgen_freshness_seconds{{{_ONE}}})",
         "s",
-        width=4,
+        width=5,
     ),
     stat(
         "Oldest",
@@ -61,31 +62,23 @@ _VERDICT = [
         f"max(loadgen_freshness_seconds{{{_ONE}}})",
         "s",
         steps((None, GREEN), (300, YELLOW), (900, RED)),
-        width=4,
+        width=5,
     ),
     stat(
-        "Findings",
-        "Errors that the last verification found, over all tools, without declared losses.",
-        f'sum(loadgen_findings{{{_ONE},kind!="lossy"}})',
+        "Wrong copies",
+        "Tools in whose copy the last verification found errors; declared losses do not count.",
+        f'sum(sum by (tool) (loadgen_findings{{{_ONE},kind!="lossy"}}) > bool 0)',
         "short",
         steps((None, GREEN), (1, RED)),
-        width=3,
-        nothing="not verified",
-    ),
-    stat(
-        "Cost so far",
-        "Cost of the run so far, over all tools and payers, as far as it is priced.",
-        f"sum(loadgen_cost_dollars{{{_ONE}}})",
-        "currencyUSD",
         width=4,
-        nothing="not priced",
+        nothing="not verified",
     ),
     stat(
         "Markers",
         "Markers committed since the watch started.",
         "sum(loadgen_markers_total)",
         "short",
-        width=3,
+        width=4,
     ),
 ]
 
@@ -110,17 +103,21 @@ _FRESHNESS = [
     _delivery(0.5, "50 of 100"),
     _delivery(0.95, "95 of 100"),
     _delivery(0.99, "99 of 100"),
-    heatmap(
-        "Delivery, all tools chosen",
-        "From a marker's commit until the destination shows it. Choose one tool above to see its "
-        "syncs.",
-        f"sum by (le) (increase(loadgen_delivery_seconds_bucket{{{_ONE}}}[5m]))",
-    ),
     lines(
         "Markers not delivered",
         "Markers that a tool has not delivered yet.",
         "short",
         query(f"max by (tool) (loadgen_markers_unseen{{{_ONE}}})", "{{tool}}"),
+        width=24,
+    ),
+    repeated(
+        heatmap(
+            "Delivery, $tool",
+            "From a marker's commit until the destination shows it: syncs show as steps.",
+            f"sum by (le) (increase(loadgen_delivery_seconds_bucket{{{_ONE}}}[5m]))",
+        ),
+        "tool",
+        2,
     ),
 ]
 

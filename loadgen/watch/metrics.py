@@ -24,12 +24,16 @@ class WatchState:
     """The watch's state at one moment; `observation` is None while the source is away.
 
     `run_id` is empty between runs, `markers` is None if the watch writes none. `last_results` are
-    the newest run's, also after its end.
+    the newest run's, also after its end. `free_disk_bytes` are known of a server on this machine;
+    the limits are those of the settings, at which the watch pauses the load.
     """
 
     observation: Observation | None
     run_id: str
     markers: MarkerFacts | None
+    slot_limit_bytes: int
+    disk_limit_bytes: int
+    free_disk_bytes: int | None = None
     last_results: LastResults = field(default_factory=LastResults)
 
 
@@ -47,6 +51,7 @@ class WatchCollector(Collector):
         yield gauge("source_up", "whether the source answers", (), [((), is_up)])
         yield from _slots(observation.slots if observation else ())
         yield from _source(observation)
+        yield from _limits(state)
         yield from _tables(observation)
         markers = state.markers if state else None
         written = [((), float(markers.written))] if markers else []
@@ -91,6 +96,16 @@ def _source(observation: Observation | None) -> Iterator[Metric]:
     yield counter("source_wal_bytes", "WAL written by the server", (), wal)
     checkpoints = [((), float(observation.checkpoints))] if observation else []
     yield counter("source_checkpoints", "checkpoints made", (), checkpoints)
+
+
+def _limits(state: WatchState | None) -> Iterator[Metric]:
+    for metric, name, text in (
+        ("slot_retained_limit_bytes", "slot_limit_bytes", "MAX_SLOT_RETAINED_BYTES"),
+        ("source_free_disk_bytes", "free_disk_bytes", "free disk of a server on this machine"),
+        ("source_free_disk_limit_bytes", "disk_limit_bytes", "MIN_FREE_DISK_BYTES"),
+    ):
+        number = getattr(state, name) if state else None
+        yield gauge(metric, text, (), [] if number is None else [((), float(number))])
 
 
 def _tables(observation: Observation | None) -> Iterator[Metric]:

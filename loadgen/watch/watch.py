@@ -70,6 +70,7 @@ class Watch:
                 self._notifier,
             )
         self._latest: Observation | None = None
+        self._free_disk_bytes: int | None = None
         self._results_reader = LastResultsReader(settings.reports_dir)
         self._last_results = LastResults()
         self._clock = SteadyClock()  # a new one for each run
@@ -98,7 +99,15 @@ class Watch:
         """Return the state for the metrics."""
         run_id = self._record.run_id if self._record else ""
         markers = self._markers.facts() if self._markers else None
-        return WatchState(self._latest, run_id, markers, self._last_results)
+        return WatchState(
+            self._latest,
+            run_id,
+            markers,
+            self._settings.max_slot_retained_bytes,
+            self._settings.min_free_disk_bytes,
+            self._free_disk_bytes,
+            self._last_results,
+        )
 
     def _watch_once(self) -> None:
         """Observe the source and the run's folder once."""
@@ -119,12 +128,12 @@ class Watch:
             self._notifier.resolve("record")
         except RecordError as exc:
             self._notifier.warn("record", str(exc))
-        free = None
+        self._free_disk_bytes = None
         if self._data_dir is not None:
             with suppress(OSError):
-                free = shutil.disk_usage(self._data_dir).free
+                self._free_disk_bytes = shutil.disk_usage(self._data_dir).free
         slots = self._latest.slots if self._latest else ()
-        self._protection.check(dangers(slots, free, self._settings))
+        self._protection.check(dangers(slots, self._free_disk_bytes, self._settings))
         self._protection.report_lost(slots)
 
     def _observe(self) -> Observation:

@@ -27,7 +27,7 @@ from tests.conftest import find_free_port
 from tests.prometheus import Prometheus
 from tests.stack import ROOT, Image, services
 
-PROGRAMS = {"prometheus": "prometheus", "postgres-exporter": "prometheus-postgres-exporter"}
+PROGRAMS = {"prometheus": "prometheus"}
 WORKERS = 2
 TOKEN = "of the test"  # noqa: S105 - of nothing
 TOKENS = {"LOADGEN_WEB_TOKEN": TOKEN, "LOADGEN_WORKER_TOKEN": "of its workers"}
@@ -42,10 +42,9 @@ class Stack:
         self.services = services(POSTGRES_PASSWORD=password, **TOKENS)
         self.image = image
         self.page, self.prometheus = find_free_port(), find_free_port()
-        self.exporter, self.master = find_free_port(), str(find_free_port())
+        self.master = str(find_free_port())
         self._here = {
             "postgres:5432": f"127.0.0.1:{source.port}",
-            "postgres-exporter:9187": f"127.0.0.1:{self.exporter}",
             **{f"{host}:": "127.0.0.1:" for host in ("load", "watch")},
             "0.0.0.0": "127.0.0.1",  # noqa: S104 - what the containers listen on
             **{port: str(find_free_port()) for port in ("9646", "9647")},
@@ -77,8 +76,7 @@ class Stack:
             return command
         if shutil.which(PROGRAMS[name]) is None:
             pytest.skip(f"no {PROGRAMS[name]} (Debian's package)")
-        port = self.prometheus if name == "prometheus" else self.exporter
-        return [PROGRAMS[name], *command, f"--web.listen-address=127.0.0.1:{port}"]
+        return [PROGRAMS[name], *command, f"--web.listen-address=127.0.0.1:{self.prometheus}"]
 
     def start(self, name: str) -> "subprocess.Popen[str]":
         """Start a service, with the files that it has mounted."""
@@ -178,11 +176,11 @@ def test_the_stack_runs(image: Image, source: server.ServerInfo) -> None:
         before = counted(source.dsn)
         for name in ("worker",) * WORKERS:
             stack.start(name)
-        for name in ("load", "watch", "postgres-exporter", "prometheus"):
+        for name in ("load", "watch", "prometheus"):
             stack.start(name)
         wait_for(lambda: workers() == WORKERS, "the page, and two workers")
-        up = {"load": "up", "watch": "up", "postgres": "up"}
-        wait_for(lambda: targets(stack) == up, "three targets that are up")
+        up = {"load": "up", "watch": "up"}
+        wait_for(lambda: targets(stack) == up, "both targets to be up")
         form = {"user_count": "4", "spawn_rate": "100", "run_time": "14s"}
         assert json.loads(ask("/swarm", form))["success"] is True
 
