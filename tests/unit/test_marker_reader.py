@@ -20,11 +20,11 @@ def at(seconds: float) -> datetime:
 
 
 def three() -> MarkerReader:
-    """Return sightings of tools a and b, of markers written at 10, 20 and 30 s."""
-    found = MarkerReader(["a", "b"])
+    """Return a reader of tools a and b, with markers written at 10, 20 and 30 s."""
+    reader = MarkerReader(["a", "b"])
     for sequence in (1, 2, 3):
-        found.add_marker(Marker(sequence, at(10 * sequence)))
-    return found
+        reader.add_marker(Marker(sequence, at(10 * sequence)))
+    return reader
 
 
 def test_a_look_settles_all_markers_up_to_the_newest() -> None:
