@@ -1,4 +1,4 @@
-"""`python -m loadgen` is the `loadgen` command."""
+"""Lets `python -m loadgen` run the `loadgen` command."""
 
 import sys
 

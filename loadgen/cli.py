@@ -1,8 +1,8 @@
-"""The `loadgen` command: finds the command that was asked for, runs it, turns errors into lines.
+"""The `loadgen` command: finds a subcommand, runs it, and turns errors into lines.
 
-Each module of `loadgen.commands` adds one command (`add_parser`) and performs it (`run`). What is
-slow to import (charts, made-up names) they import when they run, so that `--help` is quick. One
-that is asked for by name is the only one to be imported.
+Each module of `loadgen.commands` has `add_parser` and `run`. Modules that are slow to import
+(charts, made-up names) are imported inside `run`, and of the commands only the one that was typed,
+so that the command starts quickly.
 """
 
 import argparse
@@ -28,9 +28,9 @@ _INVALID_CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)
 _UNRECOGNIZED: Final = re.compile(r"unrecognized arguments: (--[\w-]+)")
 _USAGE: Final = 2
 _INTERRUPTED: Final = 128 + signal.SIGINT
-_CLEAN_UP_SECONDS: Final = 180.0  # for an interrupted command; a server may not answer any more
+_CLEAN_UP_SECONDS: Final = 180.0  # for an interrupted command, since a server may not answer
 
-# Each command and an example of it, in the order in which a new user meets them.
+# Each command with an example, in the order in which a new user needs them.
 COMMANDS: Final = {
     "demo": "loadgen demo --seconds 30",
     "init": "loadgen init && cp .env.example .env",
@@ -54,8 +54,11 @@ COMMANDS: Final = {
 }
 
 
+_SHARED_MODULES: Final = {"pause": "rates", "resume": "rates"}
+
+
 class _Parser(argparse.ArgumentParser):
-    """A parser, also of each command, whose errors are one line, and which has no colours."""
+    """A parser without colours whose errors are one line; subparsers inherit the class."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -121,14 +124,18 @@ def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         help="print a script that completes commands and options in this shell",
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in commands:
-        import_module(f"loadgen.commands.{name}").add_parser(subparsers)
+    for module in dict.fromkeys(map(_module_of, commands)):
+        import_module(module).add_parser(subparsers)
     return parser
 
 
+def _module_of(command: str) -> str:
+    return f"loadgen.commands.{_SHARED_MODULES.get(command, command)}"
+
+
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the collector from looking at what is imported: it takes 40 ms, and none is garbage."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Stop garbage collection during imports: it takes 40 ms and finds nothing."""
     gc.disable()
     try:
         yield
@@ -139,10 +146,10 @@ def _no_collection() -> Iterator[None]:
 
 @contextmanager
 def _interrupted_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that it cleans up, within a time.
+    """Let SIGTERM and SIGHUP interrupt a command as Ctrl-C does, so that it cleans up.
 
-    `timeout` signals its child twice: only a second Ctrl-C interrupts the cleaning up. What is
-    ignored stays so: SIGHUP under nohup, SIGINT in a script's background job.
+    `timeout` signals its child twice, so only a second Ctrl-C interrupts the clean-up. Ignored
+    signals stay ignored: SIGHUP under nohup, SIGINT in a script's background job.
     """
     limit = threading.Timer(_CLEAN_UP_SECONDS, os._exit, (_INTERRUPTED,))
     limit.daemon = True
@@ -170,7 +177,7 @@ def _interrupted_by_signals() -> Iterator[None]:
 
 @contextmanager
 def _private_files() -> Iterator[None]:
-    """Let nobody else read what is written meanwhile: records, logs, copies."""
+    """Make new files (records, logs, copies) readable only for their owner."""
     former = os.umask(PRIVATE_UMASK)
     try:
         yield
@@ -193,21 +200,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         named = [name for name in arguments[:1] if name in COMMANDS]
-        asks_version = arguments[:1] == ["--version"]  # no command need be read for that
-        with _no_collection():
-            parser = build_parser(() if asks_version else named or COMMANDS)
+        only_version = arguments[:1] == ["--version"]  # which needs no command
+        with _no_garbage_collection():
+            parser = build_parser(() if only_version else named or COMMANDS)
         if not arguments:
             parser.print_help(sys.stderr)
             return _USAGE
         args = parser.parse_args(arguments)
-        code: int = import_module(f"loadgen.commands.{args.command}").run(args)
+        code: int = import_module(_module_of(args.command)).run(args)
         sys.stdout.flush()
     except PlaygroundError as exc:
         for line in error_lines(exc):
             print(f"loadgen: error: {line}", file=sys.stderr)
         return exc.exit_code
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough; keep the interpreter's own flush quiet too.
+        # The reader (`| head`) has ended; prevent an error from the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code

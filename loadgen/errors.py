@@ -1,6 +1,6 @@
-"""Every error a person can meet: one line that says what was wrong, where, and what to do.
+"""The errors that users see: one line with the problem, its place and the remedy.
 
-The exit code rides on the class, so `cli.main` and Locust's listeners end a process alike.
+Each class has an exit code, so that `cli.main` and Locust's listeners end a process alike.
 """
 
 import re
@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from typing import Final
 
 _LONGEST_LINE: Final = 400  # characters of another program's message
-_LONGEST_SHOWN: Final = 800  # and of a line of ours, which may hold such a message
+_LONGEST_SHOWN: Final = 800  # characters of our own line, which may hold such a message
 _NOT_ASCII_TEXT: Final = re.compile(r"[^ -~]")
-# What every command's exit code means, in the order of precedence: the first that applies counts.
+# Exit codes of every command in order of precedence: the first that applies counts.
 EXIT_CODES: Final[Mapping[int, str]] = {
     130: "interrupted",
     2: "refused: usage, a setting or a precondition",
@@ -24,16 +24,16 @@ EXIT_CODES: Final[Mapping[int, str]] = {
 
 
 def printable(text: str) -> str:
-    r"""Return a text from outside as one line in which no character does anything.
+    r"""Return an external text as one line in which no character controls the terminal.
 
-    Control characters, line breaks, marks that turn the direction of text, and lone surrogates
-    become \uXXXX, which JSON takes too.
+    Control characters, line breaks, marks that change the direction of text, and lone surrogates
+    become \uXXXX, which JSON accepts too.
     """
-    return _NOT_ASCII_TEXT.sub(lambda found: escaped(found[0]), text)
+    return _NOT_ASCII_TEXT.sub(lambda match: escaped(match[0]), text)
 
 
 def escaped(character: str) -> str:
-    r"""Return a character that is not printable as \uXXXX: two, as in JSON, for one above FFFF."""
+    r"""Return an unprintable character as \uXXXX, or as two if it is above FFFF, as JSON does."""
     if character.isprintable():
         return character
     units = character.encode("utf-16-be", "surrogatepass")
@@ -43,8 +43,8 @@ def escaped(character: str) -> str:
 def one_line(message: object, most: int = _LONGEST_LINE) -> str:
     """Return a message of several lines as one, shortened in its middle to `most` characters.
 
-    Its cause may stand in any line: Snowflake has it in the second, dlt in the last. Lines that
-    only point at a place in the line above are left out.
+    Any line may hold the cause: Snowflake's second, dlt's last. Lines that only point at a place in
+    the line above are left out.
     """
     lines = [line.strip() for line in str(message).replace("\t", " ").splitlines()]
     text = printable(" ".join(line for line in lines if line.strip("^~- ")))
@@ -55,7 +55,7 @@ def one_line(message: object, most: int = _LONGEST_LINE) -> str:
 
 
 def error_lines(exc: "PlaygroundError") -> list[str]:
-    """Return an error as it is shown: a line for each thing that is wrong, none of them endless."""
+    """Return the lines of an error, each shortened if it is long."""
     return [one_line(line, _LONGEST_SHOWN) for line in str(exc).splitlines()]
 
 
@@ -65,33 +65,33 @@ def first_exit_code(codes: Iterable[int]) -> int:
 
 
 def install_hint(extra: str, packages: str) -> str:
-    """Return how to get the packages of an extra: in a checkout, or beside the wheel."""
+    """Return how to install the packages of an extra, in a checkout or with the wheel."""
     return f"run `make setup EXTRAS={extra}`, or install {packages}"
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return the hint on a name that is not `known`: the nearest one, else all there are."""
+    """Return a hint for an unknown name: the nearest known one, else all known ones."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
 
 
 class PlaygroundError(Exception):
-    """Base of all: its text is shown to the person as it stands."""
+    """Base of all errors; its text is shown to the user."""
 
     exit_code = 2
 
 
 class SettingsError(PlaygroundError):
-    """A setting has a value that is not allowed; the text names the setting."""
+    """A setting has an invalid value; the text names the setting."""
 
 
 class SourceError(PlaygroundError):
-    """The source database can't be used as it is; the text says why and what to change."""
+    """The source database can't be used; the text has the cause and the remedy."""
 
 
 class DestinationError(PlaygroundError):
-    """A tool's destination can't be asked; the text names it and says why."""
+    """A tool's destination can't be read; the text names it and the cause."""
 
 
 class RecordError(PlaygroundError):
@@ -99,10 +99,10 @@ class RecordError(PlaygroundError):
 
 
 class JournalFullError(PlaygroundError):
-    """A run's journal takes no more entries of that kind; the text says how many it has."""
+    """A run's journal accepts no more entries of that kind; the text has their number."""
 
 
 class CheckFailed(PlaygroundError):  # noqa: N818 - a finding, not a fault
-    """A check ran to its end and found something wrong."""
+    """A check was completed and failed."""
 
     exit_code = 1

@@ -1,7 +1,7 @@
-"""What is printed on the terminal: tables, and text from outside that the terminal must not obey.
+"""Output on the terminal: tables, and protection against control characters in external text.
 
-Escape sequences are shown as text. A character that stdout's encoding lacks is written as `?`, so
-that no command fails at its last line.
+Escape sequences are shown as text. A character that stdout's encoding lacks becomes `?`, so that no
+command fails while it prints.
 """
 
 import re
@@ -14,18 +14,19 @@ from typing import Any, Final, TextIO, cast
 from loadgen.errors import escaped, printable
 from loadgen.text import Table
 
-_PIPE_WIDTH: Final = 200  # columns of a table that is not written to a terminal
+_PIPE_WIDTH: Final = 200  # characters of a table that is not written to a terminal
+_LEAST_TEXT_WIDTH: Final = 10
 _NO_PLAIN_TEXT: Final = re.compile(r"[^ -~\n\t]")
 
 
 class _Screen:
-    """A text stream whose texts may break lines, and do nothing else."""
+    """A text stream that escapes all control characters except line breaks and tabs."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        return self.stream.write(_NO_PLAIN_TEXT.sub(lambda found: escaped(found[0]), text))
+        return self.stream.write(_NO_PLAIN_TEXT.sub(lambda match: escaped(match[0]), text))
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -37,7 +38,7 @@ class _Screen:
 
 @contextmanager
 def guarded_output() -> Iterator[None]:
-    """Guard stdout and stderr meanwhile; what stdout's encoding lacks stays `?` from then on."""
+    """Guard stdout and stderr in the block; stdout keeps writing `?` for unknown characters."""
     before = sys.stdout, sys.stderr
     guard_output()
     try:
@@ -47,7 +48,7 @@ def guarded_output() -> Iterator[None]:
 
 
 def guard_output() -> None:
-    """Let stdout and stderr obey no text, and write `?` for what stdout's encoding lacks."""
+    """Escape control characters on stdout and stderr; write `?` for those stdout can't encode."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     sys.stdout, sys.stderr = (
@@ -57,34 +58,64 @@ def guard_output() -> None:
 
 
 def own_words(stream: TextIO) -> TextIO:
-    """Return the stream for colours and bars of our own; texts from outside need `printable`."""
+    """Return the unguarded stream, for our own colours; external texts then need `printable`."""
     return stream.stream if isinstance(stream, _Screen) else stream
 
 
 def print_table(table: Table, *, title: str = "", caption: str = "") -> None:
-    """Print a table to stdout, its cells folded to the terminal's width."""
+    """Print a table to stdout, fitted to the terminal's width.
+
+    If it is too wide, the gaps become narrower, headings of numbers break at spaces, and texts are
+    folded; numbers are folded only if there is no other way.
+    """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - 40 ms, which commands without tables save
     from rich.console import Console  # noqa: PLC0415 - as above
     from rich.table import Table as RichTable  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    console = Console(file=own_words(sys.stdout), highlight=False)
+    def build(*, compact: bool) -> RichTable:
+        rich_table = RichTable(
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            padding=0 if compact else (0, 1),
+            show_edge=not compact,
+            title=title or None,
+            title_justify="left",
+            title_style="bold",
+            caption=caption or None,
+            caption_justify="left",
+            show_header=any(column.label for column in table.columns),
+        )
+        for column in table.columns:
+            rich_table.add_column(
+                column.label.replace(" ", "\n") if compact and column.number else column.label,
+                justify="right" if column.number else "left",
+                overflow="fold",
+                no_wrap=compact and column.number,
+            )
+        for row in table.rows:
+            rich_table.add_row(*(Text(printable(cell)) for cell in row))
+        return rich_table
+
+    stdout = own_words(sys.stdout)
+    console = Console(file=stdout, highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
-    rich_table = RichTable(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        caption=caption or None,
-        caption_justify="left",
-        show_header=any(column.label for column in table.columns),
-    )
-    for column in table.columns:
-        rich_table.add_column(
-            column.label, justify="right" if column.number else "left", overflow="fold"
-        )
-    for row in table.rows:
-        rich_table.add_row(*(Text(printable(cell)) for cell in row))
-    console.print(rich_table)
+    unlimited = console.options.update(width=sys.maxsize)
+    wide = build(compact=False)
+    too_wide = console.measure(wide, options=unlimited).maximum > console.width
+    with console.capture() as output:  # rich itself would exit with 1 on a broken pipe
+        if too_wide and _numbers_fit(table, console.width):
+            console.print("", build(compact=True), sep="\n")
+        else:
+            console.print(wide)
+    stdout.write(output.get())
+
+
+def _numbers_fit(table: Table, width: int) -> bool:
+    """Return whether there are numbers and all fit unfolded, with some room for texts."""
+    needed = len(table.columns)  # the gaps
+    for index, column in enumerate(table.columns):
+        words = (*column.label.split(), *(row[index] for row in table.rows))
+        needed += max(map(len, words), default=0) if column.number else _LEAST_TEXT_WIDTH
+    return needed <= width and any(column.number for column in table.columns)

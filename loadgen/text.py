@@ -1,6 +1,6 @@
-"""How terminal and report write numbers, shares, times, sizes, money and lists.
+"""Formats numbers, shares, times, sizes, money and lists for terminal and report.
 
-Pure text; no figure is computed here beyond its rounding, and an unknown price is never $0.
+Nothing is computed here except rounding, and an unknown price is never $0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _Kind = TypeVar("_Kind", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: numbers stand to the right, neighbours of one `group` share a heading."""
+    """A column; numbers are right-aligned, neighbours of the same `group` share a heading."""
 
     label: str
     number: bool = False
@@ -31,7 +31,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as report and terminal show them; with `total` the last row is their sum."""
+    """The cells of a table; with `total` the last row is their sum."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -39,12 +39,12 @@ class Table:
 
 
 def count(number: int | None) -> str:
-    """Return a whole number with its thousands apart; a dash where there is none."""
+    """Return a whole number with thousands separators; a dash for None."""
     return NOTHING if number is None else f"{number:,}"
 
 
 def quantity(number: float | None) -> str:
-    """Return a number that need not be whole, to three digits and never fewer than its ones."""
+    """Return a number to three digits, or to its ones if it is larger; a dash for None."""
     if number is None:
         return NOTHING
     text = three_digits(number)
@@ -52,19 +52,19 @@ def quantity(number: float | None) -> str:
 
 
 def three_digits(number: float) -> str:
-    """Return a number to three digits, ending zeros kept, so that a column of them lines up."""
+    """Return a number to three digits with trailing zeros, so that a column of them aligns."""
     if number == 0:
         return "0"
     return f"{number:,.{max(0, 2 - floor(log10(abs(number))))}f}"
 
 
 def whole(number: float) -> str:
-    """Return a number that is a sum of shares, to its ones; small ones to three digits."""
+    """Return a number without decimals, small ones to three digits."""
     return f"{number:,.0f}" if number >= 100 else quantity(number)
 
 
 def share(part: float, of: float) -> str:
-    """Return a part in percent: 0% only for nothing, 100% only for exactly all."""
+    """Return a part in percent: 0% only for exactly nothing, 100% only for exactly all."""
     if of == 0:
         return NOTHING
     ratio = part / of
@@ -80,12 +80,12 @@ def share(part: float, of: float) -> str:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Return a latency as a number of milliseconds, to three digits; a dash where there is none."""
+    """Return a latency in milliseconds without the unit, to three digits; a dash for None."""
     return NOTHING if seconds is None else three_digits(seconds * 1000)
 
 
 def latency(seconds: float | None) -> str:
-    """Return a latency with its unit, to three digits; a dash where there is none."""
+    """Return a latency with its unit, to three digits; a dash for None."""
     if seconds is None:
         return NOTHING
     if seconds < 1:
@@ -106,12 +106,12 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """Return a moment in UTC, to the second; a dash where there is none."""
+    """Return a moment in UTC, to the second; a dash for None."""
     return NOTHING if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def size(number: object) -> str:
-    """Return a number of bytes in the largest unit that it fills; a dash where it is no number."""
+    """Return a number of bytes in its largest unit; a dash for anything but a number."""
     if not isinstance(number, int | float):
         return NOTHING
     for unit, power in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
@@ -120,37 +120,37 @@ def size(number: object) -> str:
     return f"{quantity(number)} B"
 
 
-def value(given: object) -> str:
-    """Return a setting's value as it is written in a settings file."""
-    if given is None:
+def value(setting: object) -> str:
+    """Return a setting's value as a settings file has it."""
+    if setting is None:
         return "not set"
-    if isinstance(given, bool):
-        return "true" if given else "false"
-    return f"{given:,.15g}" if isinstance(given, int | float) else str(given)
+    if isinstance(setting, bool):
+        return "true" if setting else "false"
+    return f"{setting:,.15g}" if isinstance(setting, int | float) else str(setting)
 
 
-def plural(number: int, one: str, many: str | None = None) -> str:
+def plural(number: int, singular: str, many: str | None = None) -> str:
     """Return the number with its noun: 1 write, 2 writes."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else many or singular + 's'}"
 
 
 def listed(parts: list[str]) -> str:
-    """Join parts as a sentence does: a, b and c."""
+    """Join parts as in a sentence: a, b and c."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def kinds(found: Mapping[_Kind, int]) -> str:
-    """Return how many there are of each kind: 2 missing, 1 differs; `nothing` if none."""
-    return ", ".join(f"{number:,} {kind}" for kind, number in found.items()) or "nothing"
+def kinds(counts: Mapping[_Kind, int]) -> str:
+    """Return the count of each kind: 2 missing, 1 differs; `nothing` without any."""
+    return ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "nothing"
 
 
 def first_capital(text: str) -> str:
-    """Return the text with its first letter large, the rest as it is."""
+    """Return the text with its first letter in upper case, the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
 def dollars(amount: Decimal | None) -> str:
-    """Return dollars to the cent; what is less than a cent and more than nothing as such."""
+    """Return dollars to the cent; amounts between nothing and a cent as <$0.01."""
     if amount is None:
         return NOT_PRICED
     if 0 < amount < Decimal("0.01"):
@@ -159,7 +159,7 @@ def dollars(amount: Decimal | None) -> str:
 
 
 def dollar_range(least: Decimal, most: Decimal | None) -> str:
-    """Return what lies between two bounds: one figure where they are the same."""
+    """Return the range between two amounts, or one figure if they are the same."""
     if most is None:
         return f"{dollars(least)} + {NOT_PRICED}" if least else NOT_PRICED
     if dollars(least) == dollars(most):
@@ -170,33 +170,33 @@ def dollar_range(least: Decimal, most: Decimal | None) -> str:
 
 
 def big(number: Decimal | float) -> str:
-    """Return a count in words that can be read at a glance: 91.2 million."""
+    """Return a count with a word for large numbers: 91.2 million."""
     return f"{number:,.0f}" if number < _MILLION else _scaled(number, _COUNTS)
 
 
 def gigabytes(number: Decimal | float) -> str:
-    """Return bytes in GB of 10^9, small ones in MB or kB."""
+    """Return bytes in GB (10^9), small ones in MB or kB."""
     return f"{number:,.0f} bytes" if number < _KILO else _scaled(number, _BYTES)
 
 
 def _scaled(number: Decimal | float, scales: Sequence[tuple[int, str]]) -> str:
-    """Return a number to three digits in the largest scale of which it has, rounded, at least 1."""
+    """Return a number to three digits in the largest scale in which it is, rounded, at least 1."""
     scaled = [(float(number) / scale, unit) for scale, unit in scales]
-    value, unit = next((found for found in scaled if float(f"{found[0]:.3g}") >= 1), scaled[-1])
-    if value < _THREE_DIGITS:
-        value = float(f"{value:.3g}")
-    return f"{value:,.0f} {unit}" if value >= _THREE_DIGITS else f"{value:g} {unit}"
+    amount, unit = next((pair for pair in scaled if float(f"{pair[0]:.3g}") >= 1), scaled[-1])
+    if amount < _THREE_DIGITS:
+        amount = float(f"{amount:.3g}")
+    return f"{amount:,.0f} {unit}" if amount >= _THREE_DIGITS else f"{amount:g} {unit}"
 
 
 def four_digits(number: Decimal) -> str:
-    """Return a quantity to four digits, large ones whole."""
+    """Return a quantity to four digits, large ones without decimals."""
     if number >= _KILO or not number:
         return f"{number:,.0f}"
     return f"{float(number):.4g}" if number >= Decimal("0.001") else "<0.001"
 
 
 def counted(number: Decimal | None, unit: str) -> str:
-    """Return a quantity with its unit, which is put in the plural where it is a word."""
+    """Return a quantity with its unit, in the plural if the unit is a word."""
     if number is None:
         return ""
     ending = "s" if number != 1 and unit[-1:].islower() else ""

@@ -1,7 +1,7 @@
-"""Files that others may have written or changed: read whole, or refused in one line.
+"""Reads files that others may have written or changed, or refuses them in one line.
 
-Whatever is wrong with one (its encoding, its nesting, a number of a thousand digits, a value of
-another kind) is an error that names the file, the place in it and what to do.
+Every defect (encoding, nesting, a number of a thousand digits, a value of another type) becomes an
+error that names the file, the place in it and the remedy.
 """
 
 import json
@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from loadgen.errors import PlaygroundError, RecordError, SettingsError, one_line, printable
 
-MOST: Final = 10**30  # above every figure of a run; a float, a duration and a chart can hold it
+MOST: Final = 10**30  # above every figure of a run, and within the range of floats and charts
 _MOST_DIGITS: Final = 60
 _DEEPEST: Final = 50
-# What a value of another shape than the one expected raises where it is used.
+# Exceptions that the use of a value of an unexpected type raises.
 _FAULTS: Final = (
     OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
 )  # fmt: skip
@@ -29,9 +29,9 @@ _FAULTS: Final = (
 def reading(
     place: object, remedy: str, error: type[PlaygroundError] = RecordError, what: str = ""
 ) -> Iterator[None]:
-    """Turn whatever goes wrong with what is read at `place` into one line.
+    """Turn any failure to read `place` into an error of one line.
 
-    A file that is not there is the caller's to judge: FileNotFoundError is passed on.
+    FileNotFoundError is passed on, since a missing file may be allowed.
     """
     try:
         yield
@@ -43,20 +43,20 @@ def reading(
 
 
 def read_json(file: Path, remedy: str) -> Any:
-    """Return what a JSON file holds, its texts printable. Raises RecordError, FileNotFoundError."""
+    """Return the content of a JSON file, texts printable. Raises RecordError, FileNotFoundError."""
     with reading(file, remedy):
         return parse_json(file.read_bytes())
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON text holds, its texts printable. Raises ValueError or RecursionError."""
+    """Return the content of a JSON text, texts printable. Raises ValueError or RecursionError."""
     return _checked(json.loads(text, parse_constant=_refused), printable)
 
 
 def read_toml(file: Traversable, *, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
-    """Return what a TOML file holds. Raises SettingsError, FileNotFoundError.
+    """Return the content of a TOML file. Raises SettingsError, FileNotFoundError.
 
-    Its texts stay as they are, since a password may be among them; its names are printable.
+    Texts are unchanged, since one may be a password; names are printable.
     """
     with reading(file, "correct or remove it", SettingsError):
         text = file.read_text(encoding="utf-8")
@@ -66,14 +66,14 @@ def read_toml(file: Traversable, *, parse_float: Callable[[str], Any] = float) -
 def parse_toml(
     text: str, where: str, *, parse_float: Callable[[str], Any] = float
 ) -> dict[str, Any]:
-    """Return what the TOML text of the file called `where` holds, as `read_toml` does."""
+    """Return the content of the TOML text from the file `where`, as `read_toml` does."""
     with reading(where, "correct or remove it", SettingsError, what=" as TOML"):
-        found: dict[str, Any] = _checked(tomllib.loads(text, parse_float=parse_float), str)
-    return found
+        document: dict[str, Any] = _checked(tomllib.loads(text, parse_float=parse_float), str)
+    return document
 
 
 def bounded(number: Any) -> Any:
-    """Return the number. Raises ValueError where it is beyond every figure of a run."""
+    """Return the number. Raises ValueError if it is beyond every figure of a run."""
     if isinstance(number, int | Decimal | float) and not -MOST <= number <= MOST:
         raise ValueError(f"it holds a number beyond {MOST:.0e}")
     if isinstance(number, Decimal) and _digits(number) > _MOST_DIGITS:
@@ -89,20 +89,20 @@ def _refused(constant: str) -> None:
     raise ValueError(f"it holds {constant}, which is no number")
 
 
-def _checked(value: Any, text: Callable[[str], str], depth: int = 0) -> Any:
+def _checked(node: Any, text: Callable[[str], str], depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise RecursionError
-    if isinstance(value, str):
-        return text(value)
-    if isinstance(value, list):
-        return [_checked(inner, text, depth + 1) for inner in value]
-    if isinstance(value, dict):
-        if text is not printable and (bad := [name for name in value if not name.isprintable()]):
+    if isinstance(node, str):
+        return text(node)
+    if isinstance(node, list):
+        return [_checked(inner, text, depth + 1) for inner in node]
+    if isinstance(node, dict):
+        if text is not printable and (bad := [name for name in node if not name.isprintable()]):
             raise ValueError(f"the name {bad[0]!r} has a character that can't be shown")
-        return {text(name): _checked(inner, text, depth + 1) for name, inner in value.items()}
-    # TOML has inf and nan, which whoever reads the figure refuses by its name.
-    is_odd = isinstance(value, Decimal | float) and not isfinite(value)
-    return value if is_odd else bounded(value)
+        return {text(name): _checked(inner, text, depth + 1) for name, inner in node.items()}
+    # TOML has inf and nan; the reader of the figure refuses them with its name.
+    is_odd = isinstance(node, Decimal | float) and not isfinite(node)
+    return node if is_odd else bounded(node)
 
 
 def _why(exc: Exception) -> str:
@@ -115,5 +115,5 @@ def _why(exc: Exception) -> str:
     if isinstance(exc, ArithmeticError):
         return "it holds a number or a time that is out of range"
     if isinstance(exc, TypeError | AttributeError | IndexError):
-        return f"a value is of another kind than loadgen writes ({one_line(exc)})"
+        return f"a value has another type than loadgen writes ({one_line(exc)})"
     return one_line(exc)

@@ -1,6 +1,6 @@
-"""`loadgen demo`: the main job from nothing to a report, each step a command as typed.
+"""`loadgen demo`: all steps from an empty folder to a report, each a command that a user can type.
 
-It decides nothing itself: it shows a command, runs it, and stops where one can't go on.
+It shows each command, runs it, and stops if one fails.
 """
 
 import argparse
@@ -30,15 +30,15 @@ from loadgen.source.schema import seed_state
 from loadgen.tools.tools_file import load_tools
 
 SECONDS: Final = 60
-# Rates at which a minute shows something, thirty-five writes a second; but three soft deletes, so
-# that sixty demos pass before a fifth of a thousand users is gone.
+# Thirty-five writes a second, enough for a minute; but only three soft deletes, so that sixty demos
+# can run before a fifth of a thousand users is deleted.
 RATES: Final = {
     "orders": 36_000,
     "events": 72_000,
     "status-updates": 18_000,
     "soft-deletes": 180,
 }
-# Where the two tools differ, often enough to show in a minute.
+# The cases in which the two tools differ, at rates that show it within a minute.
 CASES: Final = "hard_deletes,late_commits"
 _CASE_RATES: Final = {
     "HARD_DELETES_PER_HOUR": "900",
@@ -50,7 +50,7 @@ _FIRST_COPY_SECONDS: Final = 120
 _SENTINEL_SECONDS: Final = 60
 _WATCH_SECONDS: Final = 30.0  # for the watch to end
 
-# It ran to its end, and something was wrong: invalid, a threshold, the generator, paused.
+# Exit codes of a command that was completed and found something wrong.
 _CHECKS_FAILED: Final = (1, 3, 4, 5)
 _EXAMPLE: Final = "example: loadgen demo --seconds 20"
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -58,10 +58,10 @@ _INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One command: as it is shown, as it is run, and what its environment has besides.
+class DemoStep:
+    """One command, as shown and as run, with additional variables of its environment.
 
-    One that `checks` may end with 1, 3, 4 or 5, since it ran to its end and found something wrong.
+    A step that `checks` may end with 1, 3, 4 or 5: it was completed and found something wrong.
     """
 
     shown: str
@@ -77,18 +77,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="what `make demo` runs: Postgres, two tools, a minute of load, checks, a report",
         description="Starts the embedded Postgres, seeds it, starts two local tools that copy it, "
         "runs a short headless Locust load with hard deletes and late commits, validates the "
-        "source, verifies the copies and writes the report. The tools are removed in the end. Each "
+        "source, verifies the copies and writes the report. At the end the tools are removed. Each "
         "command is shown before it runs.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
-        "--seconds", type=whole, default=SECONDS, metavar="N", help="of load (default: 60)"
+        "--seconds",
+        type=whole,
+        default=SECONDS,
+        metavar="N",
+        help="length of load (default: 60)",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the steps; 0, or the exit code of what went wrong."""
+    """Run the steps; return 0 or the exit code of the first failure."""
     settings = load_settings()
     code = perform([_loadgen("db", "up")])
     if code == 0 and not _is_seeded(settings):
@@ -98,14 +102,14 @@ def run(args: argparse.Namespace) -> int:
     with _tools() as (environment, children):
         code = _load(settings, args.seconds, environment, children)
     if code in (0, *_CHECKS_FAILED):
-        _say_goodbye(settings)
+        _print_outcome(settings)
     return code
 
 
 def _load(
     settings: Settings, seconds: int, environment: Mapping[str, str], children: Children
 ) -> int:
-    """Run the load beside the tools, check the source and the copies, and report."""
+    """Run the load while the tools copy, check the source and the copies, and report."""
     start = ("tools", "start", "--wait", str(_FIRST_COPY_SECONDS))
     code = perform([_loadgen(*start, environment=environment)], children)
     if code:
@@ -113,28 +117,28 @@ def _load(
     load = locust(settings, seconds)
     port = {name: value for name, value in load.environment.items() if name == "METRICS_PORT"}
     with _watching(settings, {**environment, **port}, children):
-        found = perform([load, _loadgen("validate", checks=True)], children)
-        if found not in (0, *_CHECKS_FAILED):
-            return found
+        load_code = perform([load, _loadgen("validate", checks=True)], children)
+        if load_code not in (0, *_CHECKS_FAILED):
+            return load_code
         drain = ("verify", "--drain", "--drain-seconds", str(_SENTINEL_SECONDS))
-        # What it finds is what the demo is to show.
+        # Its findings are what the demo shows, so they do not count as a failure.
         code = perform([_loadgen(*drain, checks=True, environment=environment)], children)
     if code not in (0, *_CHECKS_FAILED):
         return code
-    return perform([_loadgen("costs"), _loadgen("report")], children) or found
+    return perform([_loadgen("costs"), _loadgen("report")], children) or load_code
 
 
 @contextmanager
 def _tools() -> Iterator[tuple[dict[str, str], Children]]:
-    """Yield what leads to the demo's tools; they and their slots are removed in the end.
+    """Yield the variable that names the demo's tools; at the end remove them and their slots.
 
-    They are, and the steps that run are ended, where the demo is killed too.
+    If the demo is killed, another process removes them and ends the running steps.
     """
     here = _TOOLS.is_relative_to(Path.cwd())
     environment = {"TOOLS_FILE": str(_TOOLS.relative_to(Path.cwd()) if here else _TOOLS)}
     remove = _loadgen("tools", "remove", environment=environment)
     if any(tool.folder.exists() for tool in load_tools(load_settings({"tools_file": _TOOLS}))):
-        perform([remove])  # of a demo that was killed
+        perform([remove])  # left by an earlier demo
     with ended_with_us(remove.command, environment) as children:
         try:
             yield environment, children
@@ -146,12 +150,12 @@ def _tools() -> Iterator[tuple[dict[str, str], Children]]:
 def _watching(
     settings: Settings, environment: Mapping[str, str], children: Children
 ) -> Iterator[None]:
-    """Run a watch in the background that writes a marker every other second."""
+    """Run a watch in the background that writes a marker every two seconds."""
     host = settings.metrics_host
-    own = {**environment, "MARKER_INTERVAL_SECONDS": "2"}
+    variables = {**environment, "MARKER_INTERVAL_SECONDS": "2"}
     if listen_error(host, settings.watch_port):
-        own["WATCH_PORT"] = str(free_port(host))
-    step = _loadgen("watch", "--interval", "2", environment=own)
+        variables["WATCH_PORT"] = str(free_port(host))
+    step = _loadgen("watch", "--interval", "2", environment=variables)
     print(f"\n$ {step.shown} &", flush=True)
     with subprocess.Popen(  # noqa: S603 - our own command
         step.command,
@@ -173,18 +177,18 @@ def _watching(
 
 def _loadgen(
     *arguments: str, checks: bool = False, environment: Mapping[str, str] | None = None
-) -> Step:
-    command, more = [sys.executable, "-m", "loadgen", *arguments], environment or {}
-    return Step(_shown(more, "loadgen", *arguments), command, more, checks=checks)
+) -> DemoStep:
+    command, variables = [sys.executable, "-m", "loadgen", *arguments], environment or {}
+    return DemoStep(_shown(variables, "loadgen", *arguments), command, variables, checks=checks)
 
 
 def _shown(environment: Mapping[str, str], *command: str) -> str:
-    values = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
-    return " ".join([*values, shlex.join(command)])
+    variables = [f"{name}={shlex.quote(text)}" for name, text in environment.items()]
+    return " ".join([*variables, shlex.join(command)])
 
 
-def locust(settings: Settings, seconds: int) -> Step:
-    """Return Locust's command, its metrics on a free port if the usual one is taken."""
+def locust(settings: Settings, seconds: int) -> DemoStep:
+    """Return Locust's command, with a free METRICS_PORT if the configured one is taken."""
     elsewhere = not Path("locustfile.py").is_file()
     arguments = ["-f", str(LOCUSTFILE)] if elsewhere else []
     arguments += ["--headless", "-u", "8", "-t", f"{seconds}s"]
@@ -194,7 +198,7 @@ def locust(settings: Settings, seconds: int) -> Step:
     taken = listen_error(settings.metrics_host, settings.metrics_port)
     port = {"METRICS_PORT": str(free_port(settings.metrics_host))} if taken else {}
     environment = {**port, **_CASE_RATES}
-    return Step(
+    return DemoStep(
         _shown(environment, "locust", *arguments),
         [sys.executable, "-m", "locust", *arguments],
         environment,
@@ -203,20 +207,20 @@ def locust(settings: Settings, seconds: int) -> Step:
 
 
 def _is_seeded(settings: Settings) -> bool:
-    """Tell whether there is a baseline, be it of other parameters than today's settings."""
+    """Return whether there is a complete baseline, whatever its parameters."""
     with connect(source_dsn(settings)) as conn:
         state = seed_state(conn)
     return state is not None and bool(state.progress.get("complete"))
 
 
-def perform(steps: Sequence[Step], children: Children | None = None) -> int:
-    """Run the steps in order; failed checks are kept in mind, anything else that fails ends it."""
+def perform(steps: Sequence[DemoStep], children: Children | None = None) -> int:
+    """Run the steps in order up to the first failure; failed checks only set the exit code."""
     codes = []
     for step in steps:
         print(f"\n$ {step.shown}", flush=True)
         code = _run(step, children)
         if code == _INTERRUPTED:
-            print("demo: interrupted; what was done is kept", file=sys.stderr)
+            print("demo: interrupted; completed steps stay", file=sys.stderr)
             return code
         if code != 0 and not (step.checks and code in _CHECKS_FAILED):
             print(f"demo: stopped: `{step.shown}` ended with exit code {code}", file=sys.stderr)
@@ -225,38 +229,38 @@ def perform(steps: Sequence[Step], children: Children | None = None) -> int:
     return first_exit_code(codes)
 
 
-def _run(step: Step, children: Children | None) -> int:
-    """Run a step to its own end: Ctrl-C is passed on to it once, so that it can end cleanly.
+def _run(step: DemoStep, children: Children | None) -> int:
+    """Run a step to its end and forward each signal to it once, so that it can end cleanly.
 
-    It has a process group of its own, or a terminal's Ctrl-C would reach it twice, and for Locust
-    a second one means at once.
+    The step has its own process group: otherwise it would receive a terminal's Ctrl-C twice, and a
+    second Ctrl-C makes Locust end at once.
     """
-    with _passing_on() as stop:
+    with _relayed_signals() as relay:
         process = subprocess.Popen(  # noqa: S603 - our own commands
             step.command,
             env={**os.environ, **step.environment},
             stdin=subprocess.DEVNULL,
             process_group=0,
         )
-        stop.begun(process)
+        relay.start(process)
         if children is not None:
             children.began(process)
         code = process.wait()
         if children is not None:
             children.ended(process)
-    if stop.caught:
+    if relay.caught:
         return _INTERRUPTED
     return code if code >= 0 else 128 - code
 
 
 @dataclass(slots=True)
-class _Stop:
-    """Passes signals that ask us to end on to the process, once there is one."""
+class _SignalRelay:
+    """Forwards signals that end us to the process, as soon as there is one."""
 
     caught: list[int] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
-    def begun(self, process: subprocess.Popen[bytes]) -> None:
+    def start(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         for number in self.caught:
             process.send_signal(number)
@@ -268,25 +272,25 @@ class _Stop:
 
 
 @contextmanager
-def _passing_on() -> Iterator[_Stop]:
-    stop = _Stop()
-    heard = [number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in heard}
+def _relayed_signals() -> Iterator[_SignalRelay]:
+    relay = _SignalRelay()
+    relayed = [number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, relay) for number in relayed}
     try:
-        yield stop
+        yield relay
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _say_goodbye(settings: Settings) -> None:
+def _print_outcome(settings: Settings) -> None:
     path = find_run(settings.reports_dir)
-    print("\nThe two tools, beside the same load with hard deletes and late commits:")
+    print("\nThe two tools with the same load, which had hard deletes and late commits:")
     for tool in summary_of(path).tools:
         measured = [str(part) for part in (tool.correctness, tool.freshness) if part]
         print(f"  {tool.name}: {'; '.join(measured)}")
     print(
-        "\nNext: `source .venv/bin/activate`, then `locust` for its page, `loadgen --help` for the "
-        "rest.\nThe database stays up until `loadgen db down`.\n"
+        "\nNext: `source .venv/bin/activate`, then `locust` for its page, `loadgen --help` for all "
+        "commands.\nThe database keeps running until `loadgen db down`.\n"
         f"\nreport: {path / 'report.html'}"
     )

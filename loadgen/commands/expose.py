@@ -1,4 +1,4 @@
-"""`loadgen expose`: the local Postgres through an ngrok TCP tunnel, with the security checks."""
+"""`loadgen expose`: the local Postgres through an ngrok TCP tunnel, after security checks."""
 
 import argparse
 import math
@@ -12,6 +12,8 @@ from loadgen.source.embedded.server import source_dsn
 from loadgen.source.grant import Grant
 from loadgen.source.postgres import connect
 from loadgen.source.tunnel import NGROK_API, ExposableServer, Tunnel, examine_server, tunnel
+from loadgen.terminal import print_table
+from loadgen.text import Column, Table
 
 _EXAMPLE: Final = "example: loadgen db grant fivetran && loadgen expose --minutes 60"
 _LOOK_SECONDS: Final = 0.5
@@ -29,18 +31,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "expose",
-        help="the local Postgres through an ngrok TCP tunnel, with the security checks",
-        description="Opens an ngrok TCP tunnel to the local Postgres, says what to type in each "
-        "tool, and closes it on Ctrl-C or after --minutes. Refuses a server without TLS and "
-        "scram-sha-256, or without a user of `loadgen db grant`.",
+        help="the local Postgres through an ngrok TCP tunnel, after security checks",
+        description="Opens an ngrok TCP tunnel to the local Postgres, shows the connection "
+        "settings for each tool, and closes it on Ctrl-C or after --minutes. Refuses a server "
+        "without TLS and scram-sha-256, or without a user of `loadgen db grant`.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument("--tool", metavar="NAME", help="only what this tool needs")
+    parser.add_argument("--tool", metavar="NAME", help="only the settings for this tool")
     parser.add_argument(
         "--minutes",
         type=number("minutes", 525_600),
         metavar="M",
-        help="close it then (default: on Ctrl-C)",
+        help="close it after M minutes (default: on Ctrl-C)",
     )
     parser.add_argument(
         "--ngrok-api",
@@ -52,37 +54,38 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Keep a tunnel open until it is time, or until Ctrl-C; 0 once it is seen to be closed."""
+    """Keep a tunnel open for --minutes or until Ctrl-C; 0 if it is verified closed."""
     with connect(source_dsn(load_settings())) as conn:
         server = examine_server(conn, args.tool)
     _wrapped(_WARNING)
     try:
         with tunnel(server, args.ngrok_api) as opened:
-            _tell(server, opened, args.minutes)
+            _print_connection(server, opened, args.minutes)
             _hold(opened, args.minutes)
     except KeyboardInterrupt:
-        print("closed, and seen to be")
+        print("Tunnel closed and verified closed.")
         raise
-    print("the time is over: closed, and seen to be")
+    print("Time limit reached. Tunnel closed and verified closed.")
     return 0
 
 
 def _hold(opened: Tunnel, minutes: float | None) -> None:
-    """Wait until it is time. Raises TunnelError where the tunnel breaks before."""
+    """Wait for the time limit. Raises TunnelError if the tunnel breaks before."""
     deadline = time.monotonic() + (math.inf if minutes is None else minutes * 60)
     while (left := deadline - time.monotonic()) > 0:
         opened.require_open()
         time.sleep(min(_LOOK_SECONDS, left))
 
 
-def _tell(server: ExposableServer, opened: Tunnel, minutes: float | None) -> None:
+def _print_connection(server: ExposableServer, opened: Tunnel, minutes: float | None) -> None:
     print(f"\nopen: {opened.host}:{opened.port} leads to {server.host}:{server.port}")
     for grant in server.grants:
-        _tell_tool(grant, opened)
+        print(f"\nSettings for {grant.tool}:", flush=True)
+        print_table(_settings_of(grant, opened))
     if server.plain_lines:
         lines = ", ".join(map(str, server.plain_lines))
         _wrapped(
-            f"\nnote: pg_hba.conf, line {lines}, takes connections without TLS too: write hostssl "
+            f"\nnote: pg_hba.conf, line {lines}, allows connections without TLS too: write hostssl "
             "there to refuse them"
         )
     until = "Ctrl-C closes it" if minutes is None else f"it closes in {minutes:g} min, or on Ctrl-C"
@@ -93,21 +96,22 @@ def _wrapped(text: str) -> None:
     print("\n" * text.startswith("\n") + textwrap.fill(text.strip(), _WIDTH))
 
 
-def _tell_tool(grant: Grant, opened: Tunnel) -> None:
-    print(f"\ntype in {grant.tool}:")
-    for name, value in (
-        ("host", opened.host),
-        ("port", opened.port),
-        ("user", grant.user),
-        ("password", "as `loadgen db grant` showed it"),
-        ("database", grant.database),
-        ("schema", "public"),
-        ("TLS", "on: require (verify-full fails, as the name is ngrok's)"),
-        ("method", "logical replication, CDC (pgoutput)"),
-        ("slot", grant.slot),
-        ("publication", grant.publication),
-    ):
-        print(f"  {name:<12} {value}")
+def _settings_of(grant: Grant, opened: Tunnel) -> Table:
+    return Table(
+        (Column(""), Column("")),
+        (
+            ("host", opened.host),
+            ("port", str(opened.port)),
+            ("user", grant.user),
+            ("password", "as shown by `loadgen db grant`"),
+            ("database", grant.database),
+            ("schema", "public"),
+            ("TLS", "on: require (verify-full fails, since the host name is ngrok's)"),
+            ("method", "logical replication, CDC (pgoutput)"),
+            ("slot", grant.slot or ""),
+            ("publication", grant.publication),
+        ),
+    )
 
 
 def _http(text: str) -> str:

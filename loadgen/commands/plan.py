@@ -1,7 +1,4 @@
-"""`loadgen plan`: the arrivals of a run before there is one, the same bytes on every machine.
-
-A run with the same settings offers exactly these; it needs neither a database nor a clock.
-"""
+"""`loadgen plan`: the first arrivals of a run with these settings, the same on every machine."""
 
 import argparse
 import json
@@ -28,23 +25,29 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "plan",
-        help="the first arrivals of a run: operation, k, point in time, draws",
-        description="Prints the first arrivals of a run in the order in which they fall due, one a "
-        "line: operation, k (which of its kind), seconds from the start, and the four 64-bit "
-        "draws in hex that its target and its values come from. Needs no database.",
+        help="the first arrivals of a run: operation, k, time, draws",
+        description="Prints the first arrivals of a run in the order in which they fall due, one "
+        "per line: operation, k (its number within the operation), seconds from the start, and the "
+        "four 64-bit draws in hex that determine target and values. Needs no database.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument("--seed", metavar="S", help="of the schedule (default: the setting SEED)")
     parser.add_argument(
-        "--count", type=whole, default=_COUNT, metavar="N", help=f"arrivals (default: {_COUNT})"
+        "--seed", metavar="S", help="seed of the schedule (default: the setting SEED)"
+    )
+    parser.add_argument(
+        "--count",
+        type=whole,
+        default=_COUNT,
+        metavar="N",
+        help=f"number of arrivals (default: {_COUNT})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
-    """An arrival as it is shown; draws are 64-bit integers in hex."""
+class _PlannedArrival:
+    """An arrival for display; draws are 64-bit integers in hex."""
 
     operation: str
     k: int
@@ -59,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _planned(settings: Settings) -> Iterator[_Planned]:
-    """Yield the whole swarm's arrivals without end."""
+def _planned(settings: Settings) -> Iterator[_PlannedArrival]:
+    """Yield the arrivals of the whole swarm, without end."""
     rates = rates_per_hour(settings)
     if not any(rates.values()):
         names = ", ".join(operation.rate_setting.upper() for operation in OPERATIONS.values())
@@ -68,17 +71,17 @@ def _planned(settings: Settings) -> Iterator[_Planned]:
     schedule = Schedule(settings.seed, settings.arrivals, Mix(rates), settings.profile)
     draws = {name: ArrivalProcess(settings.seed, name, settings.arrivals).draws for name in rates}
     for due, operation, k, _ in schedule.pop_due(inf):
-        hexed = [f"{draw:016x}" for draw in draws[operation](k)]
-        yield _Planned(operation, k, round(due, 6), hexed)
+        hex_draws = [f"{draw:016x}" for draw in draws[operation](k)]
+        yield _PlannedArrival(operation, k, round(due, 6), hex_draws)
 
 
-def _as_text(found: _Planned) -> str:
-    fields = (found.operation, str(found.k), f"{found.due_seconds:.6f}", *found.draws)
+def _as_text(arrival: _PlannedArrival) -> str:
+    fields = (arrival.operation, str(arrival.k), f"{arrival.due_seconds:.6f}", *arrival.draws)
     return "\t".join(fields) + "\n"
 
 
-def _as_json(arrivals: Iterable[_Planned]) -> Iterator[str]:
-    """Yield a list of objects, one a line; draws are text, since JSON's numbers are too short."""
+def _as_json(arrivals: Iterable[_PlannedArrival]) -> Iterator[str]:
+    """Yield a list of objects, one per line; draws are text, since JSON numbers are too short."""
     before = "[\n"
     for arrival in arrivals:
         yield f"{before}{json.dumps(asdict(arrival))}"

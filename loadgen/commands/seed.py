@@ -1,4 +1,4 @@
-"""`loadgen seed`: schema and baseline, with progress; the same command again goes on or is done."""
+"""`loadgen seed`: makes schema and baseline and shows progress; it can be repeated or continued."""
 
 import argparse
 import json
@@ -22,6 +22,7 @@ from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed, seed_request
 from loadgen.terminal import own_words
+from loadgen.text import duration
 
 _EXAMPLE: Final = "example: loadgen seed --users 100000 --orders 500000 --events 2000000"
 _DOING: Final[dict[Phase, str]] = {
@@ -42,39 +43,45 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "seed",
         help="make the schema and fill it with the baseline",
         description="Makes the schema and fills it with half a year of users, orders and events. "
-        "The same command again completes what was interrupted, or finds all done.",
+        "The same command continues after an interruption, and changes nothing once all is done.",
         epilog=_EXAMPLE,
     )
     for table in TABLES:
         parser.add_argument(
-            f"--{table}", metavar="N", help=f"how many {table} (INITIAL_{table.upper()})"
+            f"--{table}", metavar="N", help=f"number of {table} (INITIAL_{table.upper()})"
         )
-    parser.add_argument("--seed", metavar="S", help="other seed, other rows (SEED)")
+    parser.add_argument("--seed", metavar="S", help="seed of the rows (SEED)")
     parser.add_argument(
-        "--end", metavar="INSTANT", help="when the history ends, ISO 8601 (the start of today, UTC)"
+        "--end",
+        metavar="INSTANT",
+        help="end of the history, ISO 8601 (default: the start of today, UTC)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Seed the source and say what it holds."""
+    """Seed the source and show its baseline."""
     overrides = {f"initial_{table}": getattr(args, table) for table in TABLES}
     settings = load_settings(overrides | {"seed": args.seed})
     request = seed_request(settings, _instant(args.end))
     if settings.database_url is None:
         server.start(Path.cwd(), pg_bin=settings.pg_bin)
-    with connect(source_dsn(settings)) as conn, _progress(_console()) as report:
-        result = seed(conn, request, report)
+    with (
+        connect(source_dsn(settings)) as conn,
+        _progress(Console(file=own_words(sys.stderr))) as report,
+    ):
+        seeded = seed(conn, request, report)
     if args.json:
-        noted = asdict(result.parameters) | {"end": result.parameters.end.isoformat()}
-        print(json.dumps(noted | _done(result), indent=2))
+        parameters = asdict(seeded.parameters) | {"end": seeded.parameters.end.isoformat()}
+        counts = {
+            "found_rows": seeded.found_rows,
+            "copied_rows": seeded.copied_rows,
+            "seconds": {phase: round(seconds, 3) for phase, seconds in seeded.seconds.items()},
+        }
+        print(json.dumps(parameters | counts, indent=2))
     else:
-        print(_text(result, settings))
+        print(_text(seeded, settings))
     return 0
-
-
-def _console() -> Console:
-    return Console(file=own_words(sys.stderr))
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -84,66 +91,53 @@ def _instant(text: str | None) -> datetime | None:
         instant = datetime.fromisoformat(text)
     except ValueError as exc:
         raise SettingsError(
-            f"--end is {text!r}: must be an instant like 2026-11-23 or 2026-11-23T12:00:00+00:00"
+            f"--end is {text!r}: it must be an instant like 2026-11-23 or 2026-11-23T12:00:00+00:00"
         ) from exc
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _done(result: SeedResult) -> dict[str, object]:
-    seconds = {phase: round(value, 3) for phase, value in result.seconds.items()}
-    return {
-        "found_rows": result.found_rows,
-        "copied_rows": result.copied_rows,
-        "seconds": seconds,
-    }
-
-
-def _text(result: SeedResult, settings: Settings) -> str:
-    parameters = result.parameters
+def _text(seeded: SeedResult, settings: Settings) -> str:
+    parameters = seeded.parameters
     counts = ", ".join(f"{parameters.rows(table):,} {table}" for table in TABLES)
-    what = f"{counts} up to {parameters.end:%Y-%m-%d %H:%M %Z}, seed {parameters.seed}"
-    seconds = sum(result.seconds.values())
-    if not result.seconds:
-        text = f"already seeded, nothing to do: {what}"
-    elif result.found_rows:
-        text = (
-            f"completed: {what}; {result.found_rows:,} rows were there, {result.copied_rows:,} "
-            f"added in {seconds:.1f} s"
+    baseline = f"{counts} up to {parameters.end:%Y-%m-%d %H:%M %Z}, seed {parameters.seed}"
+    seconds = sum(seeded.seconds.values())
+    if not seeded.seconds:
+        line = f"already seeded, nothing to do: {baseline}"
+    elif seeded.found_rows:
+        line = (
+            f"completed: {baseline}; {seeded.found_rows:,} rows were there, "
+            f"{seeded.copied_rows:,} added in {seconds:.1f} s"
         )
     else:
-        rate = result.copied_rows / seconds
-        text = f"seeded: {what}; in {seconds:.1f} s ({rate:,.0f} rows/s, indexes included)"
+        rate = seeded.copied_rows / seconds
+        line = f"seeded: {baseline}; in {seconds:.1f} s ({rate:,.0f} rows/s, indexes included)"
     if settings.event_bytes != parameters.event_bytes:
-        text += (
-            f"\nits events were made {parameters.event_bytes} bytes wide; EVENT_BYTES "
-            f"{settings.event_bytes} holds for the load only"
+        line += (
+            f"\nevents of the baseline have {parameters.event_bytes} bytes; EVENT_BYTES "
+            f"{settings.event_bytes} applies to the load only"
         )
-    return text
+    return line
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[_Report]:
-    """Yield what shows steps on `console`: a bar in a terminal, now and then a line elsewhere."""
+    """Yield a function that shows progress: a bar in a terminal, elsewhere a line now and then."""
     try:
         if console.is_terminal:
-            with _bar(console) as bar:
+            with Progress(
+                TextColumn("{task.description:<33}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[pace]}"),
+                console=console,
+                transient=True,
+            ) as bar:
                 yield _on_bar(bar)
         else:
             yield _as_lines()
     except KeyboardInterrupt:
-        print("the rows copied so far stay: the same command goes on from there", file=sys.stderr)
+        print("Rows copied so far are kept. Run the same command to continue.", file=sys.stderr)
         raise
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:<33}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[pace]}"),
-        console=console,
-        transient=True,
-    )
 
 
 def _on_bar(bar: Progress) -> _Report:
@@ -170,7 +164,7 @@ def _as_lines() -> _Report:
     def report(step: SeedProgress) -> None:
         nonlocal due, last
         now = monotonic()
-        # Copying says where it is now and then; what comes after it is said when it begins.
+        # The copy gets a line now and then, each later phase one when it begins.
         if now < due and (step.phase in TABLES or step.phase == last):
             pace.text(step)
             return
@@ -181,14 +175,14 @@ def _as_lines() -> _Report:
 
 
 class Pace:
-    """Rows, rate and time left, as text; counts from the first step it is shown."""
+    """Rows, rate and time left, as text; the rate counts from the first call."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._first: tuple[float, int] | None = None
 
     def text(self, step: SeedProgress) -> str:
-        """Return how far `step` is, how fast, and how long it will take still."""
+        """Return the copied rows, their rate and the time left."""
         now = self._clock()
         if self._first is None:
             self._first = now, step.rows
@@ -197,9 +191,4 @@ class Pace:
         if step.rows in (rows, step.total):
             return text
         rate = (step.rows - rows) / max(now - began, 0.001)
-        return f"{text}, {rate:,.0f}/s, {_duration((step.total - step.rows) / rate)} left"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+        return f"{text}, {rate:,.0f}/s, {duration(round((step.total - step.rows) / rate))} left"

@@ -1,4 +1,4 @@
-"""`loadgen settings`: the values in force and where each came from, secrets masked."""
+"""`loadgen settings`: every setting with its value and origin, secrets masked."""
 
 import argparse
 import json
@@ -7,6 +7,8 @@ from typing import Final
 from loadgen.config.settings import Settings, load_settings, misspelt, origins
 from loadgen.load.console import warn_of_misspelt
 from loadgen.source.postgres import complete_dsn, mask
+from loadgen.terminal import print_table
+from loadgen.text import Column, Table
 
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=3600 loadgen settings | grep -v default"
 
@@ -15,8 +17,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "settings",
-        help="the values in force and where each came from, secrets masked",
-        description="Shows every setting, its value, and whether that came from the environment, "
+        help="every setting with its value and origin, secrets masked",
+        description="Shows every setting, its value, and whether that comes from the environment, "
         "from .env or is the default. .env.example names them all.",
         epilog=_EXAMPLE,
     )
@@ -25,32 +27,30 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the settings; warn of names in .env that look like a mistyped one."""
+    """Print the settings; warn of names in .env that look like misspelt settings."""
     settings = load_settings()
-    values, came_from = shown(settings), origins()
+    shown, origin = masked(settings), origins()
     if args.json:
-        rows = {n.upper(): {"value": v, "origin": came_from[n]} for n, v in values.items()}
+        rows = {n.upper(): {"value": v, "origin": origin[n]} for n, v in shown.items()}
         print(json.dumps(rows, indent=2))
     else:
-        texts = {name: _text(value) for name, value in values.items()}
-        width = max(len(text) for text in texts.values())
-        names = max(len(name) for name in texts)
-        for name, text in texts.items():
-            print(f"{name.upper():<{names + 2}}{text:<{width + 2}}{came_from[name]}")
+        columns = (Column("setting"), Column("value"), Column("origin"))
+        cells = tuple((name.upper(), _text(shown[name]), origin[name]) for name in shown)
+        print_table(Table(columns, cells))
     warn_of_misspelt(misspelt())
     return 0
 
 
-def shown(settings: Settings) -> dict[str, object]:
-    """Return each setting's value as it may be shown: of DATABASE_URL all but the password."""
-    values = settings.public()
+def masked(settings: Settings) -> dict[str, object]:
+    """Return each setting's value for display; of DATABASE_URL only the password is masked."""
+    shown = settings.public()
     if settings.database_url is not None:
-        complete_dsn(settings.database_url.get_secret_value())  # refused here if it can't be read
-        values["database_url"] = mask(settings.database_url.get_secret_value())
-    return values
+        complete_dsn(settings.database_url.get_secret_value())  # refuses an unreadable one
+        shown["database_url"] = mask(settings.database_url.get_secret_value())
+    return shown
 
 
-def _text(value: object) -> str:
-    if value is None:
+def _text(setting: object) -> str:
+    if setting is None:
         return "not set"
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return f"{setting:.15g}" if isinstance(setting, float) else str(setting)

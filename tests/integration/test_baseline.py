@@ -267,7 +267,7 @@ def test_the_command_says_what_it_did(empty_database: str, run_loadgen: RunLoadg
     assert answer["found_rows"] == answer["users"] + answer["orders"] + answer["events"] == 2000
     assert (answer["copied_rows"], answer["end"]) == (0, "2026-11-20T00:00:00+00:00")
     wider = run_loadgen("seed", *counts, env=env | {"EVENT_BYTES": "900"})
-    assert "made 300 bytes wide; EVENT_BYTES 900 holds for the load only" in wider.stdout
+    assert "have 300 bytes; EVENT_BYTES 900 applies to the load only" in wider.stdout
 
 
 @pytest.mark.parametrize(

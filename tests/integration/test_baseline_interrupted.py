@@ -157,7 +157,7 @@ def test_an_interrupted_seeding_says_how_to_go_on(
         process.send_signal(number)
         out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
-    assert "the same command goes on from there" in err
+    assert "Run the same command to continue." in err
     assert "Traceback" not in err
     require_partial(empty_database)
     require_completed(empty_database, start_seed, expected)

@@ -1,7 +1,6 @@
 """`loadgen validate`: what it counts, and that each broken invariant is found by its name."""
 
 import argparse
-import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from rich.console import Console
 
 from loadgen.commands import validate as command
 from loadgen.errors import RecordError, SourceError
@@ -279,12 +277,13 @@ def test_command_prints_plain_lines_to_a_pipe(
     """Every number on a line of its own, no password, exit code 0; 1 once something is broken."""
     assert run_command(monkeypatch, tmp_path) == 0
     said = capsys.readouterr().out
-    assert "  orders                                          2\n" in said
+    assert ["orders", "2"] in [line.split() for line in said.splitlines()]
     assert "playground:***@" in said
     assert "BROKEN" not in said
     at_source.execute("UPDATE orders SET status = 'lost'")
     assert run_command(monkeypatch, tmp_path) == 1
-    assert "BROKEN      status within the life cycle" in capsys.readouterr().out
+    broken = "status within the life cycle BROKEN 2 orders with another status"
+    assert broken in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.usefixtures("at_source")
@@ -340,15 +339,3 @@ def test_command_without_a_server_says_how_to_start_one(
     with pytest.raises(SourceError, match="loadgen db up"):
         run_command(monkeypatch, project)
     assert server.status(project) is None
-
-
-def test_table_in_a_terminal(source: psycopg.Connection[Any]) -> None:
-    """In a terminal the same numbers stand in tables, and a broken invariant says so in words."""
-    source.execute("UPDATE orders SET status = 'lost'")
-    screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=100, color_system=None)
-    command._show(console, "postgresql://h/d", validate(source))
-    said = screen.getvalue()
-    assert "postgresql://h/d" in said
-    assert "broken" in said
-    assert "2 orders with another status" in said

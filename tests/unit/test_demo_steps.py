@@ -11,9 +11,9 @@ from loadgen.commands import demo
 from loadgen.config.settings import load_settings
 
 
-def step(code: str, *, checks: bool = False) -> demo.Step:
+def step(code: str, *, checks: bool = False) -> demo.DemoStep:
     """Return a step that runs Python code."""
-    return demo.Step(f"run {code}", [sys.executable, "-c", code], checks=checks)
+    return demo.DemoStep(f"run {code}", [sys.executable, "-c", code], checks=checks)
 
 
 def test_steps_are_shown_and_failed_checks_do_not_end_the_demo(
@@ -62,7 +62,7 @@ def test_a_request_to_end_is_passed_on_once(name: str, capfd: pytest.CaptureFixt
     assert demo.perform([step(code), step("print('last')")]) == 130
     shown = capfd.readouterr()
     assert shown.out.splitlines()[-1] == "drained set()"
-    assert shown.err == "demo: interrupted; what was done is kept\n"
+    assert shown.err == "demo: interrupted; completed steps stay\n"
 
 
 def test_it_is_at_home_in_the_project(
