@@ -44,7 +44,7 @@ def wait_for_run(load: "subprocess.Popen[bytes]", project: Path) -> None:
 
 
 @contextmanager
-def running_server() -> Iterator[tuple[Path, server.ServerInfo]]:
+def running_server() -> Iterator[tuple[Path, server.RunningServer]]:
     """Yield a project's folder and its server, durable as by default; both are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="playground-bench-") as folder:
         project = Path(folder)

@@ -56,7 +56,7 @@ def find_free_port() -> int:
 class Cluster:
     """A running server of the tests' own, and its migrated template database."""
 
-    info: server.ServerInfo
+    info: server.RunningServer
     numbers: Iterator[int] = field(default_factory=count)
 
     @contextmanager

@@ -115,7 +115,7 @@ def _load(
     if code:
         return code
     load = locust(settings, seconds)
-    port = {name: value for name, value in load.environment.items() if name == "METRICS_PORT"}
+    port = {name: text for name, text in load.environment.items() if name == "METRICS_PORT"}
     with _watching(settings, {**environment, **port}, children):
         load_code = perform([load, _loadgen("validate", checks=True)], children)
         if load_code not in (0, *_CHECKS_FAILED):

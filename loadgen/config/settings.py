@@ -60,8 +60,8 @@ _DAY_SECONDS: Final = 86_400
 _MOST_DOLLARS: Final = 1_000_000_000
 
 
-def _below_the_cap(rate: float, info: ValidationInfo) -> float:
-    cap = info.data.get("max_rate_per_hour", rate)  # missing if it is invalid itself
+def _below_the_cap(rate: float, fields: ValidationInfo) -> float:
+    cap = fields.data.get("max_rate_per_hour", rate)  # missing if it is invalid itself
     if rate > cap:
         raise ValueError(f"at most MAX_RATE_PER_HOUR, which is {cap:.15g}")
     return rate
@@ -256,7 +256,7 @@ class Settings(BaseSettings):
 
     def public(self) -> dict[str, object]:
         """Return every setting by name as a plain value, secrets masked."""
-        return {name: _plain(value) for name, value in self}
+        return {name: _plain(setting) for name, setting in self}
 
 
 def load_settings(
@@ -286,8 +286,8 @@ def origins(overrides: Mapping[str, object] | None = None) -> dict[str, Origin]:
     """Return the origin of each setting's value."""
     sources: tuple[tuple[Origin, set[str]], ...] = (
         ("command line", set(_set_overrides(overrides))),
-        ("environment", {name.lower() for name, value in os.environ.items() if value}),
-        (".env", {name.lower() for name, value in dotenv_values(_DOTENV).items() if value}),
+        ("environment", {name.lower() for name, text in os.environ.items() if text}),
+        (".env", {name.lower() for name, text in dotenv_values(_DOTENV).items() if text}),
     )
     return {
         name: next((origin for origin, names in sources if name in names), "default")
@@ -338,7 +338,7 @@ def _check_dotenv() -> None:
 
 
 def _set_overrides(overrides: Mapping[str, object] | None) -> dict[str, Any]:
-    present = {name: value for name, value in (overrides or {}).items() if value is not None}
+    present = {name: text for name, text in (overrides or {}).items() if text is not None}
     if unknown := present.keys() - Settings.model_fields.keys():
         raise KeyError(f"no setting is called {sorted(unknown)}")
     return present
@@ -355,21 +355,21 @@ def _line(error: ErrorDetails, origin: str) -> str:
     return f"{name.upper()} is {_shown(name, error['input'])} ({origin}): it must be {must_be}"
 
 
-def _shown(name: str, value: object) -> str:
+def _shown(name: str, invalid: object) -> str:
     """Return an invalid value for a message: secrets masked, long texts shortened."""
     if name == "database_url":
-        scheme, separator, _ = str(value).partition("://")
+        scheme, separator, _ = str(invalid).partition("://")
         return f"'{scheme}://{MASK}'" if separator and scheme.isalnum() else MASK
     if name in _SECRETS:
         return MASK
-    text = without_login(repr(value))
+    text = without_login(repr(invalid))
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, SecretStr):
+def _plain(setting: object) -> object:
+    if isinstance(setting, SecretStr):
         return MASK
-    return without_login(str(value)) if isinstance(value, Path | str) else value
+    return without_login(str(setting)) if isinstance(setting, Path | str) else setting
 
 
 def without_login(text: str) -> str:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
-
-import psycopg
+from typing import Final
 
 from loadgen.record.verify import ClockOffset
+from loadgen.source.postgres import Connection
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.source", "environment.sql")
@@ -72,13 +71,13 @@ def versions() -> dict[str, str]:
     }
 
 
-def server_settings(connection: psycopg.Connection, *, embedded: bool) -> dict[str, object]:
+def server_settings(connection: Connection, *, embedded: bool) -> dict[str, object]:
     """Return the server's version and those of its settings that influence measurements."""
     settings: dict[str, object] = dict(connection.execute(_SQL["server_settings"]).fetchall())
     return {"version": settings.pop("server_version"), "embedded": embedded, **settings}
 
 
-def resources_used(connection: psycopg.Connection[Any]) -> dict[str, object]:
+def resources_used(connection: Connection) -> dict[str, object]:
     """Return the server's WAL in bytes and its processor seconds, both since its start.
 
     Processor time is read from /proc, so it is None for a server on another machine or a system

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import psycopg
 from psycopg.rows import class_row, scalar_row
@@ -13,7 +13,7 @@ from loadgen.record.verify import ClockOffset
 from loadgen.source.environment import clock_offset
 from loadgen.source.grant import Grant, list_grants
 from loadgen.source.limits import ConnectionLimit, connection_limits
-from loadgen.source.postgres import plain_errors
+from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import TABLES
 from loadgen.sql import statements
 
@@ -77,7 +77,7 @@ class HbaRule:
     method: str
 
 
-def examine(conn: psycopg.Connection[Any], clock: Callable[[], datetime]) -> SourceFacts:
+def examine(conn: Connection, clock: Callable[[], datetime]) -> SourceFacts:
     """Return the facts; `clock` is this machine's. Raises SourceError if Postgres refuses."""
     with plain_errors("examining the source"):
         offset = clock_offset(lambda: _server_time(conn), clock)
@@ -100,13 +100,13 @@ def examine(conn: psycopg.Connection[Any], clock: Callable[[], datetime]) -> Sou
         )
 
 
-def accepts_tls(conn: psycopg.Connection[Any]) -> bool:
+def accepts_tls(conn: Connection) -> bool:
     """Return whether the server accepts TLS connections."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return bool(cursor.execute(_SQL["tls"]).fetchone())
 
 
-def hba_rules(conn: psycopg.Connection[Any]) -> tuple[HbaRule, ...]:
+def hba_rules(conn: Connection) -> tuple[HbaRule, ...]:
     """Return pg_hba.conf's rules for TCP. Raises SourceError if this role may not read them."""
     try:
         with conn.cursor(row_factory=class_row(HbaRule)) as cursor:
@@ -117,7 +117,7 @@ def hba_rules(conn: psycopg.Connection[Any]) -> tuple[HbaRule, ...]:
         ) from exc
 
 
-def _server_time(conn: psycopg.Connection[Any]) -> datetime:
+def _server_time(conn: Connection) -> datetime:
     with conn.cursor(row_factory=scalar_row) as cursor:
         (now,) = cursor.execute(_SQL["clock"]).fetchall()
     return cast("datetime", now)

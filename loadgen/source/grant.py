@@ -18,7 +18,7 @@ from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
 from loadgen.source.limits import first_write
-from loadgen.source.postgres import is_embedded, plain_errors
+from loadgen.source.postgres import Connection, is_embedded, plain_errors
 from loadgen.source.schema import PUBLICATION, PUBLISHED
 from loadgen.sql import statements
 from loadgen.untrusted import parse_json
@@ -63,7 +63,7 @@ def user_of(tool: str) -> str:
     return f"loadgen_{tool.lower().replace('-', '_')}"
 
 
-def list_grants(conn: psycopg.Connection[Any]) -> tuple[Grant, ...]:
+def list_grants(conn: Connection) -> tuple[Grant, ...]:
     """Return the grants on this server, in any of its databases."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         comments = cursor.execute(_SQL["granted"]).fetchall()
@@ -71,7 +71,7 @@ def list_grants(conn: psycopg.Connection[Any]) -> tuple[Grant, ...]:
 
 
 def create_grant(
-    conn: psycopg.Connection[Any], grant: Grant, show: Show, password: str | None = None
+    conn: Connection, grant: Grant, show: Show, password: str | None = None
 ) -> str | None:
     """Make the missing parts of `grant`; `show` gets each statement, without the password.
 
@@ -100,7 +100,7 @@ def create_grant(
     return chosen
 
 
-def revoke_grant(conn: psycopg.Connection[Any], tool: str, show: Show) -> bool:
+def revoke_grant(conn: Connection, tool: str, show: Show) -> bool:
     """Remove what `create_grant` made for a tool; returns whether there was anything.
 
     Raises SourceError, with nothing changed, if the user was not made here or its slot is in use.
@@ -126,7 +126,7 @@ def revoke_grant(conn: psycopg.Connection[Any], tool: str, show: Show) -> bool:
     return True
 
 
-def _drop(conn: psycopg.Connection[Any], grant: Grant, run: Callable[[sql.Composed], None]) -> None:
+def _drop(conn: Connection, grant: Grant, run: Callable[[sql.Composed], None]) -> None:
     user = sql.Identifier(grant.user)
     if grant.own_publication and _scalar(conn, "publication", publication=grant.publication):
         run(sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(grant.publication)))
@@ -137,7 +137,7 @@ def _drop(conn: psycopg.Connection[Any], grant: Grant, run: Callable[[sql.Compos
     run(sql.SQL("DROP ROLE {}").format(user))
 
 
-def _make_user(conn: psycopg.Connection[Any], grant: Grant, password: str, show: Show) -> None:
+def _make_user(conn: Connection, grant: Grant, password: str, show: Show) -> None:
     user, run = sql.Identifier(grant.user), _shown_and_run(conn, show)
     managed = _scalar(conn, "rds")
     replicates = grant.slot is not None
@@ -153,7 +153,7 @@ def _make_user(conn: psycopg.Connection[Any], grant: Grant, password: str, show:
     run(sql.SQL("COMMENT ON ROLE {} IS {}").format(user, sql.Literal(grant.comment)))
 
 
-def _give_rights(conn: psycopg.Connection[Any], grant: Grant, show: Show) -> None:
+def _give_rights(conn: Connection, grant: Grant, show: Show) -> None:
     user, run = sql.Identifier(grant.user), _shown_and_run(conn, show)
     with conn.cursor(row_factory=dict_row) as cursor:
         parameters = {"user": grant.user, "tables": list(PUBLISHED)}
@@ -167,7 +167,7 @@ def _give_rights(conn: psycopg.Connection[Any], grant: Grant, show: Show) -> Non
         run(sql.SQL("GRANT SELECT ON TABLE {} TO {}").format(_tables(rights["unread"]), user))
 
 
-def _make_publication(conn: psycopg.Connection[Any], grant: Grant, show: Show) -> None:
+def _make_publication(conn: Connection, grant: Grant, show: Show) -> None:
     if _scalar(conn, "publication", publication=grant.publication):
         return
     if not grant.own_publication:
@@ -178,7 +178,7 @@ def _make_publication(conn: psycopg.Connection[Any], grant: Grant, show: Show) -
     _shown_and_run(conn, show)(make.format(sql.Identifier(grant.publication), _tables(PUBLISHED)))
 
 
-def _make_slot(conn: psycopg.Connection[Any], grant: Grant, show: Show) -> None:
+def _make_slot(conn: Connection, grant: Grant, show: Show) -> None:
     if grant.slot is None or _slot(conn, grant.slot):
         return
     make = sql.SQL("SELECT pg_create_logical_replication_slot({}, {})")
@@ -197,7 +197,7 @@ def _check_names(grant: Grant) -> None:
         )
 
 
-def _require_ours(conn: psycopg.Connection[Any], grant: Grant) -> None:
+def _require_ours(conn: Connection, grant: Grant) -> None:
     """Raise SourceError if one of the names belongs to something that `db grant` did not make."""
     role = _role(conn, grant.user)
     slot = _slot(conn, grant.slot)
@@ -243,7 +243,7 @@ def _owned(role: dict[str, Any], tool: str) -> Grant:
     return grant
 
 
-def _require_database(conn: psycopg.Connection[Any], grant: Grant) -> None:
+def _require_database(conn: Connection, grant: Grant) -> None:
     if grant.database != conn.info.dbname:
         remedy = "" if is_embedded(conn) else "point DATABASE_URL there, or "
         raise SourceError(
@@ -272,7 +272,7 @@ def _parse(comment: str | None) -> Grant | None:
         return None
 
 
-def _shown_and_run(conn: psycopg.Connection[Any], show: Show) -> Callable[[sql.Composed], None]:
+def _shown_and_run(conn: Connection, show: Show) -> Callable[[sql.Composed], None]:
     """Return a function that shows a statement, then runs it."""
 
     def run(statement: sql.Composed) -> None:
@@ -286,16 +286,16 @@ def _tables(names: Sequence[str]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier("public", name) for name in names)
 
 
-def _role(conn: psycopg.Connection[Any], user: str) -> dict[str, Any] | None:
+def _role(conn: Connection, user: str) -> dict[str, Any] | None:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL["role"], {"user": user}).fetchone()
 
 
-def _slot(conn: psycopg.Connection[Any], slot: str | None) -> dict[str, Any] | None:
+def _slot(conn: Connection, slot: str | None) -> dict[str, Any] | None:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_SQL["slot"], {"slot": slot}).fetchone()
 
 
-def _scalar(conn: psycopg.Connection[Any], statement: str, **values: str) -> Any:
+def _scalar(conn: Connection, statement: str, **parameters: str) -> Any:
     with conn.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(_SQL[statement], values).fetchone()
+        return cursor.execute(_SQL[statement], parameters).fetchone()

@@ -5,13 +5,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg.rows import dict_row
 
 from loadgen.errors import SourceError
-from loadgen.source.postgres import ended_after
+from loadgen.source.postgres import Connection, ended_after
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.source", "limits.sql")
@@ -36,7 +36,7 @@ class ConnectionLimit:
     used: int
 
 
-def connection_limits(conn: psycopg.Connection[Any]) -> tuple[ConnectionLimit, ...]:
+def connection_limits(conn: Connection) -> tuple[ConnectionLimit, ...]:
     """Return the limits that bind this session's role; its own connection is not counted."""
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["connections"]).fetchone() or {}
@@ -67,7 +67,7 @@ def too_many_users(limits: Sequence[ConnectionLimit], users: int, beside: int) -
     )
 
 
-def missing_standby(conn: psycopg.Connection[Any]) -> str | None:
+def missing_standby(conn: Connection) -> str | None:
     """Return the problem in one line if commits would wait for ever; None if not, or unknown."""
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["standby"]).fetchone() or {}
@@ -86,7 +86,7 @@ def missing_standby(conn: psycopg.Connection[Any]) -> str | None:
 
 @contextmanager
 def first_write(
-    conn: psycopg.Connection[Any], doing: str, seconds: float = FIRST_WRITE_SECONDS
+    conn: Connection, doing: str, seconds: float = FIRST_WRITE_SECONDS
 ) -> Iterator[None]:
     """Cancel the block's statement after `seconds`; the block then raises SourceError.
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import psycopg
 from psycopg.rows import class_row
 
+from loadgen.source.postgres import Connection
 from loadgen.sql import statements
 from loadgen.workload.keys import key_maker
 
@@ -37,9 +37,7 @@ class Marker:
     age_seconds: float = 0.0
 
 
-def write_marker(
-    conn: psycopg.Connection[Any], run_id: str, sequence: int, sent_at: datetime
-) -> bool:
+def write_marker(conn: Connection, run_id: str, sequence: int, sent_at: datetime) -> bool:
     """Write a marker and commit it; False if it exists already, or the run is not the current one.
 
     Raises psycopg.Error; the marker may have been written nevertheless.
@@ -53,7 +51,7 @@ def write_marker(
     return conn.execute(_SQL["write_marker"], parameters).rowcount == 1
 
 
-def find_markers(conn: psycopg.Connection[Any], run_id: str, after: int) -> Iterator[Marker]:
+def find_markers(conn: Connection, run_id: str, after: int) -> Iterator[Marker]:
     """Yield the run's markers from sequence `after` + 1 on, up to the first gap.
 
     `written_at` is the time of sending, the only one in the row. Raises psycopg.Error.

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg.rows import class_row, scalar_row
 
+from loadgen.source.postgres import Connection
 from loadgen.sql import statements
 
 _CHECKPOINTER_SINCE: Final = 170_000  # the first version with pg_stat_checkpointer
@@ -60,7 +61,7 @@ class Observation:
     tables: tuple[TableSize, ...]
 
 
-def observe(conn: psycopg.Connection[Any]) -> Observation:
+def observe(conn: Connection) -> Observation:
     """Return the state of the source now. Raises psycopg.Error if it does not answer."""
     with conn.cursor(row_factory=class_row(Slot)) as cursor:
         slots = tuple(cursor.execute(_SQL["slots"]).fetchall())
@@ -74,7 +75,7 @@ def observe(conn: psycopg.Connection[Any]) -> Observation:
     return Observation(datetime.now(UTC), slots, source, checkpoints, tables)
 
 
-def current_run(conn: psycopg.Connection[Any]) -> str | None:
+def current_run(conn: Connection) -> str | None:
     """Return the id of the run that writes to this database, or of the last one; None if none."""
     try:
         with conn.cursor(row_factory=scalar_row) as cursor:
@@ -83,7 +84,7 @@ def current_run(conn: psycopg.Connection[Any]) -> str | None:
         return None
 
 
-def take_lock(conn: psycopg.Connection[Any]) -> bool:
+def take_lock(conn: Connection) -> bool:
     """Take the watch's lock for as long as the connection lives; False if another watch has it."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return bool(cursor.execute(_SQL["lock"]).fetchone())

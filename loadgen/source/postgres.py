@@ -109,6 +109,9 @@ _environment = threading.Lock()
 _hides = False  # whether PG* variables have to be hidden from connections to an embedded server
 
 
+Connection = psycopg.Connection[Any]  # with any row factory
+
+
 class Session(psycopg.Connection[TupleRow]):
     """A connection whose session is set; `server_pid` is its backend's, even behind a pooler."""
 
@@ -163,7 +166,7 @@ def complete_dsn(
     return conninfo.make_conninfo("", **_complete(_parse(dsn, called), application_name))
 
 
-def subscription_dsn(dsn: str, publisher: psycopg.Connection[Any]) -> str:
+def subscription_dsn(dsn: str, publisher: Connection) -> str:
     """Return the address by which another server subscribes to `publisher`, which is at `dsn`.
 
     That server connects by itself, without a pooler, so the timeouts and this process' PG*
@@ -185,7 +188,7 @@ def embedded_dsn(password: str, port: int, database: str) -> str:
     return f"postgresql://{user}:{password}@{host}:{port}/{database}?sslmode={sslmode}"
 
 
-def is_embedded(connection: psycopg.Connection[Any]) -> bool:
+def is_embedded(connection: Connection) -> bool:
     """Return whether the server is an embedded one, so that there is no DATABASE_URL."""
     return _is_embedded(connection.info.get_parameters())
 
@@ -270,7 +273,7 @@ def _backend_pid(connection: Session) -> int:
 
 
 @contextmanager
-def ended_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+def ended_after(connection: Connection, seconds: float) -> Iterator[None]:
     """End the connection if the block takes longer; the block then raises psycopg.Error.
 
     Without it, a frozen server or a network that drops everything would be waited for for ever.
@@ -352,7 +355,7 @@ def explain(exc: psycopg.Error, dsn: str, called: str = "DATABASE_URL") -> Sourc
     return SourceError(f"can't reach Postgres at {place} ({text}): {remedy}")
 
 
-def _shut_down(connection: psycopg.Connection[Any]) -> None:
+def _shut_down(connection: Connection) -> None:
     """Shut the socket down: a thread that waits on it sees the end of the stream."""
     with (
         suppress(OSError, psycopg.OperationalError),  # it may be closed by now

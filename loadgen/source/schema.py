@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
 from loadgen.source.limits import missing_standby
-from loadgen.source.postgres import is_embedded, plain_errors
+from loadgen.source.postgres import Connection, is_embedded, plain_errors
 from loadgen.sql import statements
 
 SCHEMA_VERSION: Final = 1
@@ -45,7 +44,7 @@ class SeedState:
     progress: Mapping[str, Any]
 
 
-def check_source(conn: psycopg.Connection[Any]) -> None:
+def check_source(conn: Connection) -> None:
     """Raise SourceError, with a remedy, if this server or role can't hold the playground."""
     for problem in (*source_problems(conn), *encoding_problems(_fitness(conn)["encoding"])):
         raise SourceError(problem)
@@ -61,7 +60,7 @@ def encoding_problems(encoding: str) -> Iterator[str]:
         )
 
 
-def source_problems(conn: psycopg.Connection[Any]) -> Iterator[str]:
+def source_problems(conn: Connection) -> Iterator[str]:
     """Yield why this server or role can't hold the playground, each with a remedy."""
     facts = _fitness(conn)
     where = f"database {facts['database']!r}"
@@ -105,7 +104,7 @@ def _lacking_rights(facts: Mapping[str, Any], where: str) -> Iterator[str]:
         )
 
 
-def require_ownership(conn: psycopg.Connection[Any]) -> None:
+def require_ownership(conn: Connection) -> None:
     """Raise SourceError unless the database is the playground's or empty; writes nothing."""
     columns = _columns(conn)
     if _MARKER in columns:
@@ -124,7 +123,7 @@ def require_ownership(conn: psycopg.Connection[Any]) -> None:
         )
 
 
-def _require_ours(conn: psycopg.Connection[Any], columns: Mapping[str, set[str]]) -> None:
+def _require_ours(conn: Connection, columns: Mapping[str, set[str]]) -> None:
     where = f"database {conn.info.dbname!r}"
     remedy = (
         "`loadgen db reset`" if is_embedded(conn) else "point DATABASE_URL at an empty database"
@@ -144,12 +143,12 @@ def _require_ours(conn: psycopg.Connection[Any], columns: Mapping[str, set[str]]
         )
 
 
-def is_playground(conn: psycopg.Connection[Any]) -> bool:
+def is_playground(conn: Connection) -> bool:
     """Return whether the database has all tables of the playground."""
     return set(_COLUMNS) <= set(_columns(conn))
 
 
-def require_playground(conn: psycopg.Connection[Any]) -> None:
+def require_playground(conn: Connection) -> None:
     """Raise SourceError unless the database has the playground's tables."""
     if not is_playground(conn):
         remedy = "" if is_embedded(conn) else ", or correct DATABASE_URL"
@@ -159,7 +158,7 @@ def require_playground(conn: psycopg.Connection[Any]) -> None:
         )
 
 
-def migrate(conn: psycopg.Connection[Any], *, indexes: bool = True) -> None:
+def migrate(conn: Connection, *, indexes: bool = True) -> None:
     """Create the playground's schema; if the database has it already, no table is locked.
 
     One transaction under an advisory lock. `indexes=False` leaves indexes and foreign keys alone,
@@ -177,7 +176,7 @@ def migrate(conn: psycopg.Connection[Any], *, indexes: bool = True) -> None:
         _publish(conn)
 
 
-def build_indexes(conn: psycopg.Connection[Any]) -> None:
+def build_indexes(conn: Connection) -> None:
     """Make the missing secondary indexes, then the missing foreign keys."""
     present = set(_names(conn, "named_objects"))
     with plain_errors("building the indexes"):
@@ -187,7 +186,7 @@ def build_indexes(conn: psycopg.Connection[Any]) -> None:
                     conn.execute(statement)
 
 
-def drop_bulk_indexes(conn: psycopg.Connection[Any]) -> None:
+def drop_bulk_indexes(conn: Connection) -> None:
     """Drop all that `build_indexes` makes, in one transaction; primary keys stay."""
     with plain_errors("dropping the indexes"), conn.transaction():
         for name in statements(_PACKAGE, "foreign_keys.sql"):
@@ -198,7 +197,7 @@ def drop_bulk_indexes(conn: psycopg.Connection[Any]) -> None:
             conn.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier("public", name)))
 
 
-def seed_state(conn: psycopg.Connection[Any]) -> SeedState | None:
+def seed_state(conn: Connection) -> SeedState | None:
     """Return parameters and progress of the baseline; None if none was begun."""
     if _MARKER not in _columns(conn):
         return None
@@ -207,7 +206,7 @@ def seed_state(conn: psycopg.Connection[Any]) -> SeedState | None:
     return SeedState(row["seed"], row["progress"] or {}) if row else None
 
 
-def _publish(conn: psycopg.Connection[Any]) -> None:
+def _publish(conn: Connection) -> None:
     """Make the publication, or add the missing tables to it."""
     published = _names(conn, "published")
     missing = [sql.Identifier("public", table) for table in PUBLISHED if table not in published]
@@ -220,23 +219,23 @@ def _publish(conn: psycopg.Connection[Any]) -> None:
     conn.execute(sql.SQL(change).format(sql.Identifier(PUBLICATION), tables))
 
 
-def _fitness(conn: psycopg.Connection[Any]) -> dict[str, Any]:
+def _fitness(conn: Connection) -> dict[str, Any]:
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(statements(_PACKAGE, "catalogue.sql")["fitness"]).fetchone()
     return row or {}
 
 
-def _columns(conn: psycopg.Connection[Any]) -> dict[str, set[str]]:
+def _columns(conn: Connection) -> dict[str, set[str]]:
     query = statements(_PACKAGE, "catalogue.sql")["columns"]
     return {table: set(names) for table, names in conn.execute(query, {"tables": list(_COLUMNS)})}
 
 
-def _names(conn: psycopg.Connection[Any], statement: str) -> list[str]:
+def _names(conn: Connection, statement: str) -> list[str]:
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(statements(_PACKAGE, "catalogue.sql")[statement]).fetchall()
 
 
-def _scalar(conn: psycopg.Connection[Any], file: str, statement: str) -> Any:
+def _scalar(conn: Connection, file: str, statement: str) -> Any:
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(statements(_PACKAGE, file)[statement]).fetchone()
 

@@ -29,7 +29,7 @@ from loadgen.source.baseline_rows import (
     Table,
 )
 from loadgen.source.limits import first_write
-from loadgen.source.postgres import plain_errors
+from loadgen.source.postgres import Connection, plain_errors
 from loadgen.sql import statements
 
 # Rows of one transaction; an interruption loses at most so many.
@@ -82,7 +82,7 @@ def seed_request(settings: Settings, end: datetime | None = None) -> SeedRequest
 
 
 def seed(
-    conn: psycopg.Connection[Any],
+    conn: Connection,
     request: SeedRequest,
     report: Callable[[SeedProgress], None] = lambda _: None,
 ) -> SeedResult:
@@ -105,7 +105,7 @@ class _Seeding:
 
     def __init__(
         self,
-        conn: psycopg.Connection[Any],
+        conn: Connection,
         parameters: BaselineParameters,
         report: Callable[[SeedProgress], None],
     ) -> None:
@@ -195,7 +195,7 @@ class _Seeding:
 
 
 def _parameters(
-    conn: psycopg.Connection[Any], request: SeedRequest, state: schema.SeedState | None
+    conn: Connection, request: SeedRequest, state: schema.SeedState | None
 ) -> BaselineParameters:
     """Return the parameters of the baseline, which must equal the stored ones."""
     if state is None:
@@ -225,7 +225,7 @@ def _parameters(
 
 
 @contextmanager
-def _seeding_lock(conn: psycopg.Connection[Any]) -> Iterator[None]:
+def _seeding_lock(conn: Connection) -> Iterator[None]:
     """Hold the lock of seeding, with session settings that make the copy fast."""
     try:
         conn.execute(_sql("wait_briefly"))
@@ -245,7 +245,7 @@ def _seeding_lock(conn: psycopg.Connection[Any]) -> Iterator[None]:
             conn.execute(_sql("calm"))
 
 
-def _row(conn: psycopg.Connection[Any], statement: str) -> Mapping[str, Any]:
+def _row(conn: Connection, statement: str) -> Mapping[str, Any]:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_sql(statement)).fetchone() or {}
 

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import IO, Any, Final
+from typing import IO, Final
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
-import psycopg
 from psycopg import conninfo
 
 from loadgen.errors import CheckFailed, PlaygroundError, SourceError, one_line
@@ -26,6 +25,7 @@ from loadgen.orphans import ended_with_us
 from loadgen.proxies import open_url
 from loadgen.source.examine import accepts_tls, hba_rules
 from loadgen.source.grant import Grant, list_grants
+from loadgen.source.postgres import Connection
 from loadgen.untrusted import parse_json
 
 NGROK_API: Final = "http://127.0.0.1:4040"
@@ -76,7 +76,7 @@ class Tunnel:
             raise TunnelError(f"the tunnel is closed: {_why_ended(self.process, self.log)}")
 
 
-def examine_server(conn: psycopg.Connection[Any], tool: str | None = None) -> ExposableServer:
+def examine_server(conn: Connection, tool: str | None = None) -> ExposableServer:
     """Return the server. Raises SourceError, with a remedy, if exposing it would not be safe."""
     host, port = _local_address(conn)
     if not accepts_tls(conn):
@@ -151,7 +151,7 @@ def tunnel(server: ExposableServer, api: str = NGROK_API) -> Iterator[Tunnel]:
                 signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
-def _local_address(conn: psycopg.Connection[Any]) -> tuple[str, int]:
+def _local_address(conn: Connection) -> tuple[str, int]:
     """Return the server's address on this machine. Raises SourceError if it is elsewhere."""
     host = conn.info.hostaddr
     if not host:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
-import psycopg
 from psycopg.rows import dict_row, scalar_row
 
-from loadgen.source.postgres import plain_errors
+from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import TABLES, SeedState, require_playground, seed_state
 from loadgen.sql import statements
 from loadgen.workload.operations import OPERATIONS, gained
@@ -64,7 +63,7 @@ class Validation:
         return all(check.ok is not False for check in self.checks)
 
 
-def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> Validation:
+def validate(conn: Connection, last_run: LastRun | None = None) -> Validation:
     """Return the state of the source; the counters of `last_run` are compared with its rows.
 
     Raises SourceError if the database has no playground.
@@ -89,12 +88,12 @@ def validate(conn: psycopg.Connection[Any], last_run: LastRun | None = None) -> 
         )
 
 
-def _check(conn: psycopg.Connection[Any], statement: str, name: str, violation: str) -> Invariant:
+def _check(conn: Connection, statement: str, name: str, violation: str) -> Invariant:
     violations = _count(conn, _sql(statement))
     return Invariant(name, violations == 0, f"{violations:,} {violation}")
 
 
-def _check_baseline(conn: psycopg.Connection[Any], state: SeedState) -> Invariant:
+def _check_baseline(conn: Connection, state: SeedState) -> Invariant:
     """Check that the baseline was completed and has lost no rows since."""
     name = "the baseline is complete"
     if state.progress.get("complete") is not True:
@@ -106,7 +105,7 @@ def _check_baseline(conn: psycopg.Connection[Any], state: SeedState) -> Invarian
     return Invariant(name, not gone, "; ".join(gone) or f"all {sum(seeded.values()):,} rows")
 
 
-def _check_run(conn: psycopg.Connection[Any], run: LastRun) -> Invariant:
+def _check_run(conn: Connection, run: LastRun) -> Invariant:
     """Compare the commits of a run with the growth of the tables since before it."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         run_id = cursor.execute(_sql("run_id")).fetchone()
@@ -130,7 +129,7 @@ def _check_run(conn: psycopg.Connection[Any], run: LastRun) -> Invariant:
     return Invariant(_RUN_CHECK, not differences, f"run {run.run_id}: {detail}")
 
 
-def count_rows(conn: psycopg.Connection[Any]) -> dict[str, dict[str, int]]:
+def count_rows(conn: Connection) -> dict[str, dict[str, int]]:
     """Return each table's rows, without markers, and the sum of its versions if it has them."""
     counts = _row(conn, "rows")
     return {
@@ -140,12 +139,12 @@ def count_rows(conn: psycopg.Connection[Any]) -> dict[str, dict[str, int]]:
     }
 
 
-def _count(conn: psycopg.Connection[Any], sql: LiteralString) -> int:
+def _count(conn: Connection, sql: LiteralString) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(sql).fetchone() or 0
 
 
-def _row(conn: psycopg.Connection[Any], statement: str) -> dict[str, Any]:
+def _row(conn: Connection, statement: str) -> dict[str, Any]:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_sql(statement)).fetchone() or {}
 

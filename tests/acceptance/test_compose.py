@@ -37,7 +37,7 @@ DOTENV = "METRICS_PORT=1\nINITIAL_USERS=500\nORDERS_PER_HOUR=36000\nEVENTS_PER_H
 class Stack:
     """The services of the compose file as processes of this machine."""
 
-    def __init__(self, image: Image, source: server.ServerInfo) -> None:
+    def __init__(self, image: Image, source: server.RunningServer) -> None:
         password = str(psycopg.conninfo.conninfo_to_dict(source.dsn)["password"])
         self.services = services(POSTGRES_PASSWORD=password, **TOKENS)
         self.image = image
@@ -110,7 +110,7 @@ class Stack:
 
 
 @pytest.fixture
-def source(debian_bin: Path, tmp_path: Path) -> Iterator[server.ServerInfo]:
+def source(debian_bin: Path, tmp_path: Path) -> Iterator[server.RunningServer]:
     """Run Debian's Postgres 15 with the options that the compose file gives to its own."""
     given = services(POSTGRES_PASSWORD=TOKEN, **TOKENS)["postgres"]["command"]
     assert given[0] == "postgres"
@@ -150,7 +150,7 @@ def scraped(prometheus: Prometheus) -> dict[str, int]:
     return {one["metric"]["operation"]: int(one["value"][1]) for one in found}
 
 
-def test_the_stack_runs(image: Image, source: server.ServerInfo) -> None:
+def test_the_stack_runs(image: Image, source: server.RunningServer) -> None:
     """Seeded once, started on the page, scraped, and stopped; a worker that dies comes again."""
     stack = Stack(image, source)
     (image.root / "project").mkdir()

@@ -54,7 +54,7 @@ HELD = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND grante
 
 
 @pytest.fixture
-def own(project: Path, run_loadgen: RunLoadgen) -> server.ServerInfo:
+def own(project: Path, run_loadgen: RunLoadgen) -> server.RunningServer:
     """Return a seeded server of the test's own, durable as by default."""
     info = server.start(project, port=find_free_port())
     size = ("--users", "1000", "--orders", "3000", "--events", "3000")
@@ -63,7 +63,7 @@ def own(project: Path, run_loadgen: RunLoadgen) -> server.ServerInfo:
     return info
 
 
-def killed(project: Path, info: server.ServerInfo) -> None:
+def killed(project: Path, info: server.RunningServer) -> None:
     """End a server as the kernel does when memory runs out."""
     os.kill(info.pid, signal.SIGKILL)
 
@@ -73,16 +73,16 @@ def came_back(project: Path) -> list[dict[str, Any]]:
     return [fault for fault in journaled(project, "fault") if fault["what"] == "source_back"]
 
 
-def shut_down(project: Path, info: server.ServerInfo) -> None:
+def shut_down(project: Path, info: server.RunningServer) -> None:
     """End a server as an administrator does."""
     server.stop(project)
 
 
 @pytest.mark.parametrize(("end", "processes"), [(killed, 1), (shut_down, 2)])
 def test_a_restart_costs_skips_and_what_was_under_way(
-    end: Callable[[Path, server.ServerInfo], None],
+    end: Callable[[Path, server.RunningServer], None],
     processes: int,
-    own: server.ServerInfo,
+    own: server.RunningServer,
     project: Path,
     locust: Locust,
 ) -> None:
@@ -110,7 +110,7 @@ def test_a_restart_costs_skips_and_what_was_under_way(
 
 
 def test_another_server_at_the_same_address_is_not_written_to(
-    own: server.ServerInfo, project: Path, locust: Locust, run_loadgen: RunLoadgen
+    own: server.RunningServer, project: Path, locust: Locust, run_loadgen: RunLoadgen
 ) -> None:
     """A server with the same baseline takes over without the run's data: that is said, exit 1."""
     other = project.with_name("other")
@@ -187,7 +187,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def test_a_full_disk_fails_what_needs_room_and_nothing_else(
-    own: server.ServerInfo, small_disk: Path, locust: Locust, project: Path
+    own: server.RunningServer, small_disk: Path, locust: Locust, project: Path
 ) -> None:
     """Events fail with 53100 while their disk is full, orders go on; with room again, all does."""
     with connect(own.dsn) as admin:

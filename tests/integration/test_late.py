@@ -270,7 +270,7 @@ def test_transaction_ids_are_compared_beyond_their_four_bytes(
         conn.execute(add, ("old",))
     server.stop(project)
     home = home_of(project)
-    reset = home.account.run([debian_bin / "pg_resetwal", "-e", "1", home.data], home.folder)
+    reset = home.account.run([debian_bin / "pg_resetwal", "-e", "1", home.data_dir], home.folder)
     assert reset.returncode == 0, reset.stderr
     server.start(project, pg_bin=debian_bin, options=quick)
     with connect(info.dsn) as conn, connect(there) as copy:

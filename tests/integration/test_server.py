@@ -184,7 +184,7 @@ def test_initdb_that_fails_says_why(
     monkeypatch.setattr(server, "USER", "pg_not_allowed")
     with pytest.raises(SourceError, match=r"initdb failed: .*pg_not_allowed"):
         server.start(project, port=free_port)
-    assert not home_of(project).data.exists()
+    assert not home_of(project).data_dir.exists()
 
 
 def test_what_the_system_refuses_is_said(project: Path, free_port: int) -> None:

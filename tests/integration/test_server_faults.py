@@ -160,7 +160,7 @@ def test_end_of_the_caller_during_initdb(
     wait_until(lambda: list(home.folder.glob("data.new-*/base")), "initdb")
     caller.send_signal(ending)
     caller.communicate()
-    assert not home.data.exists()
+    assert not home.data_dir.exists()
     assert answers(server.start(project, port=free_port).dsn)
     assert not list(home.folder.glob("*.new*"))
 
@@ -176,10 +176,10 @@ def test_kill_9_of_the_caller_while_the_server_starts(
     caller.communicate()
     info = server.start(project, port=free_port)
     assert answers(info.dsn)
-    assert len(postmasters(home.data)) == 1
+    assert len(postmasters(home.data_dir)) == 1
 
 
-def postmasters(data: Path) -> list[int]:
+def postmasters(data_dir: Path) -> list[int]:
     """Return the processes that run a server on the data folder, by their command lines."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -187,7 +187,7 @@ def postmasters(data: Path) -> list[int]:
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[0].endswith(b"/postgres") and os.fsencode(data) in words:
+        if words[0].endswith(b"/postgres") and os.fsencode(data_dir) in words:
             found.append(int(process.name))
     return found
 
@@ -199,7 +199,7 @@ def test_two_starts_at_once_are_one_server(
     callers = [start_python(START, str(free_port)) for _ in range(3)]
     said = {finish(caller) for caller in callers}
     assert len(said) == 1
-    assert len(postmasters(home_of(project).data)) == 1
+    assert len(postmasters(home_of(project).data_dir)) == 1
 
 
 def test_start_and_stop_at_once_leave_either(
@@ -213,7 +213,7 @@ def test_start_and_stop_at_once_leave_either(
     for caller in callers:
         finish(caller)
     assert answers(server.start(project, port=free_port).dsn)
-    assert len(postmasters(home_of(project).data)) == 1
+    assert len(postmasters(home_of(project).data_dir)) == 1
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])

@@ -125,7 +125,7 @@ def test_a_lost_password_is_said(tmp_path: Path) -> None:
     found = Home(
         tmp_path, tmp_path / "h", SystemAccount("me", os.geteuid(), os.getegid(), switch=False)
     )
-    found.data.mkdir(parents=True)
+    found.data_dir.mkdir(parents=True)
     with pytest.raises(SourceError, match="loadgen db reset"):
         make_home(found)
     assert not found.password_file.exists()

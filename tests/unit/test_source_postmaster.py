@@ -11,10 +11,20 @@ from loadgen.source.embedded import postmaster
 from loadgen.source.embedded.postmaster import Postmaster, failure_cause, halt, running
 
 
-def pid_file(data: Path, pid: int, status: str = "ready   ") -> None:
+def pid_file(data_dir: Path, pid: int, status: str = "ready   ") -> None:
     """Write a postmaster.pid as Postgres does."""
-    lines = [str(pid), str(data), "1795418203", "5433", "", "127.0.0.1", " 2148058  4", status, ""]
-    (data / "postmaster.pid").write_text("\n".join(lines))
+    lines = [
+        str(pid),
+        str(data_dir),
+        "1795418203",
+        "5433",
+        "",
+        "127.0.0.1",
+        " 2148058  4",
+        status,
+        "",
+    ]
+    (data_dir / "postmaster.pid").write_text("\n".join(lines))
 
 
 def test_no_file_no_server(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Home:
     account: SystemAccount
 
     @property
-    def data(self) -> Path:
+    def data_dir(self) -> Path:
         """Postgres' data folder; it gets this name when initdb is complete."""
         return self.folder / "data"
 
@@ -93,9 +93,9 @@ def make_home(home: Home) -> None:
         home.folder.chmod(0o755)
     else:
         home.folder.chmod(0o700)
-    if home.data.exists() and not home.password_file.exists():
+    if home.data_dir.exists() and not home.password_file.exists():
         raise SourceError(
-            f"{home.password_file} is gone, and without it {home.data} allows no login: "
+            f"{home.password_file} is gone, and without it {home.data_dir} allows no login: "
             "put it back, or start over with `loadgen db reset`"
         )
     if not home.password_file.exists():

@@ -48,28 +48,28 @@ class Postmaster:
     ready: bool
 
 
-def running(data: Path) -> Postmaster | None:
-    """Return the server that runs on `data`, or None."""
-    lines = _pid_file(data)
+def running(data_dir: Path) -> Postmaster | None:
+    """Return the server that runs on `data_dir`, or None."""
+    lines = _pid_file(data_dir)
     if len(lines) < _PID_LINES or not lines[0].isdecimal() or not lines[3].isdecimal():
         return None
     pid = int(lines[0])
-    return Postmaster(pid, int(lines[3]), lines[7] == "ready") if _runs_in(pid, data) else None
+    return Postmaster(pid, int(lines[3]), lines[7] == "ready") if _runs_in(pid, data_dir) else None
 
 
 def launch(
-    program: Path, data: Path, log: Path, account: SystemAccount, options: Sequence[str]
+    program: Path, data_dir: Path, log: Path, account: SystemAccount, options: Sequence[str]
 ) -> Postmaster | None:
-    """Start a server on `data`, wait until it accepts connections; None if its port is taken.
+    """Start a server on `data_dir`, wait until it accepts connections; None if its port is taken.
 
     Raises SourceError with the cause from the server's log if it does not start.
     """
-    _clear_stale_pid(data)
+    _clear_stale_pid(data_dir)
     deadline = time.monotonic() + START_SECONDS
     while True:
         before = log.stat().st_size if log.exists() else 0
-        pid = _spawn(program, data, log, account, options)
-        server = wait_until_ready(data, pid, log)
+        pid = _spawn(program, data_dir, log, account, options)
+        server = wait_until_ready(data_dir, pid, log)
         if server:
             return server
         log_text = log.read_bytes()[before:].decode(errors="replace")
@@ -83,7 +83,7 @@ def launch(
         time.sleep(10 * _POLL_SECONDS)
 
 
-def halt(data: Path, server: Postmaster) -> None:
+def halt(data_dir: Path, server: Postmaster) -> None:
     """End the server and its connections; if that takes too long, without a checkpoint."""
     for stop_signal in (signal.SIGINT, signal.SIGQUIT):
         try:
@@ -91,13 +91,15 @@ def halt(data: Path, server: Postmaster) -> None:
         except ProcessLookupError:
             return
         deadline = time.monotonic() + STOP_SECONDS
-        while _runs_in(server.pid, data):
+        while _runs_in(server.pid, data_dir):
             if time.monotonic() > deadline:
                 break
             time.sleep(_POLL_SECONDS)
         else:
             return
-    raise SourceError(f"Postgres, process {server.pid} on {data}, does not end: end it yourself")
+    raise SourceError(
+        f"Postgres, process {server.pid} on {data_dir}, does not end: end it yourself"
+    )
 
 
 def failure_cause(log_text: str) -> str:
@@ -110,12 +112,12 @@ def failure_cause(log_text: str) -> str:
     return one_line("\n".join([lines[causes[-1]], *details]))
 
 
-def wait_until_ready(data: Path, pid: int, log: Path) -> Postmaster | None:
+def wait_until_ready(data_dir: Path, pid: int, log: Path) -> Postmaster | None:
     """Return the server once it accepts connections; None if process `pid` ended and none runs."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         alive = _is_alive(pid)
-        server = running(data)
+        server = running(data_dir)
         if server and server.ready:
             return server
         if not server and not alive:
@@ -128,15 +130,15 @@ def wait_until_ready(data: Path, pid: int, log: Path) -> Postmaster | None:
 
 
 def _spawn(
-    program: Path, data: Path, log: Path, account: SystemAccount, options: Sequence[str]
+    program: Path, data_dir: Path, log: Path, account: SystemAccount, options: Sequence[str]
 ) -> int:
-    command = ["/bin/sh", "-c", _IN_BACKGROUND, "sh", str(program), "-D", str(data), *options]
+    command = ["/bin/sh", "-c", _IN_BACKGROUND, "sh", str(program), "-D", str(data_dir), *options]
     # The log holds statements, and with them data, so only its owner may read it.
     log.touch(mode=0o600)
     with log.open("ab") as file:
         shell = subprocess.run(  # noqa: S603 - the command is built here, not given by a user
             command,
-            cwd=data.parent,
+            cwd=data_dir.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=file,
@@ -147,46 +149,48 @@ def _spawn(
     return int(shell.stdout)
 
 
-def _clear_stale_pid(data: Path) -> None:
+def _clear_stale_pid(data_dir: Path) -> None:
     """Replace a pid in postmaster.pid that another process has now.
 
     Postgres refuses to start if that process has its own account. The rest of the file stays:
     Postgres reads there which shared memory a child of the old server may still use.
     """
-    lines = _pid_file(data)
-    if lines and lines[0].isdecimal() and not _runs_in(int(lines[0]), data):
-        path = data / "postmaster.pid"
+    lines = _pid_file(data_dir)
+    if lines and lines[0].isdecimal() and not _runs_in(int(lines[0]), data_dir):
+        path = data_dir / "postmaster.pid"
         path.write_text("\n".join([str(_NO_PID), *lines[1:], ""]), encoding="utf-8")
 
 
-def _pid_file(data: Path) -> list[str]:
+def _pid_file(data_dir: Path) -> list[str]:
     try:
-        text = (data / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape")
+        text = (data_dir / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return []
     return [line.strip() for line in text.split("\n")]
 
 
-def _runs_in(pid: int, data: Path) -> bool:
-    """Return whether a living process has `data` as its working folder, as a postmaster has."""
+def _runs_in(pid: int, data_dir: Path) -> bool:
+    """Return whether a living process has `data_dir` as its working folder, as a postmaster has."""
     if not _is_alive(pid):
         return False
     try:
-        return Path(f"/proc/{pid}/cwd").samefile(data)
+        return Path(f"/proc/{pid}/cwd").samefile(data_dir)
     except PermissionError:
         # In a container without CAP_SYS_PTRACE, root may read only the command of other accounts.
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             return False
-        return _names_folder(data) and b"postgres" in command
+        return _names_folder(data_dir) and b"postgres" in command
     except FileNotFoundError:
-        return not _PROC.exists() and _names_folder(data)
+        return not _PROC.exists() and _names_folder(data_dir)
 
 
-def _names_folder(data: Path) -> bool:
+def _names_folder(data_dir: Path) -> bool:
     """Return whether postmaster.pid names this folder, not one that it was copied from."""
-    return [os.path.realpath(line) for line in _pid_file(data)[1:2]] == [os.path.realpath(data)]
+    return [os.path.realpath(line) for line in _pid_file(data_dir)[1:2]] == [
+        os.path.realpath(data_dir)
+    ]
 
 
 def _is_alive(pid: int) -> bool:

@@ -58,7 +58,7 @@ _PLUGINS: Final = "pgoutput, test_decoding, wal2json, decoderbufs"
 
 
 @dataclass(frozen=True, slots=True)
-class ServerInfo:
+class RunningServer:
     """A running embedded server; `version` is the major one, from its data folder."""
 
     dsn: str = field(repr=False)
@@ -75,7 +75,7 @@ def start(
     pg_bin: Path | None = None,
     port: int | None = None,
     options: Mapping[str, str] | None = None,
-) -> ServerInfo:
+) -> RunningServer:
     """Start the server of `project`, which is made on the first start, unless it runs; return it.
 
     A server keeps its last port if that is free, else it takes the first free one from `port`
@@ -86,16 +86,16 @@ def start(
         _settle_in(home)
         binaries = find_binaries(pg_bin, home.account, home.folder)
         _require_same_major(home, binaries)
-        server = postmaster.running(home.data)
+        server = postmaster.running(home.data_dir)
         if server and not server.ready:
-            server = postmaster.wait_until_ready(home.data, server.pid, home.log)
+            server = postmaster.wait_until_ready(home.data_dir, server.pid, home.log)
         if not server:
-            if not home.data.exists():
+            if not home.data_dir.exists():
                 _initialise(home, binaries, lock)
             server = _launch(home, binaries, port or PREFERRED_PORT, options or {})
-        info = _info(home, server)
-        _make_database(home, info)
-    return info
+        running = _describe(home, server)
+        _make_database(home, running)
+    return running
 
 
 def stop(project: Path) -> bool:
@@ -107,11 +107,11 @@ def stop(project: Path) -> bool:
         return _halt(home)
 
 
-def status(project: Path) -> ServerInfo | None:
+def status(project: Path) -> RunningServer | None:
     """Return the running server of `project`, or None; starts and changes nothing."""
     home = home_of(project)
-    server = postmaster.running(home.data)
-    return _info(home, server) if server and server.ready and belongs(home) else None
+    server = postmaster.running(home.data_dir)
+    return _describe(home, server) if server and server.ready and belongs(home) else None
 
 
 def reset(project: Path) -> None:
@@ -153,19 +153,19 @@ def _settle_in(home: Home) -> None:
 
 
 def _halt(home: Home) -> bool:
-    server = postmaster.running(home.data)
+    server = postmaster.running(home.data_dir)
     if server:
-        postmaster.halt(home.data, server)
+        postmaster.halt(home.data_dir, server)
     return server is not None
 
 
 def _require_same_major(home: Home, binaries: Binaries) -> None:
-    if not home.data.exists():
+    if not home.data_dir.exists():
         return
     made_by = _major(home)
     if made_by != str(binaries.major):
         raise SourceError(
-            f"{home.data} was made by Postgres {made_by or '(unknown)'}, the programs in "
+            f"{home.data_dir} was made by Postgres {made_by or '(unknown)'}, the programs in "
             f"{binaries.folder} are Postgres {binaries.version}: set PG_BIN to a Postgres "
             f"{made_by or 'that made it'}, or start over with `loadgen db reset`"
         )
@@ -199,14 +199,14 @@ def _initialise(home: Home, binaries: Binaries, lock: int) -> None:
     if made.returncode != 0:
         raise SourceError(f"initdb failed: {postmaster.failure_cause(made.stderr)}")
     _write_settings(home, binaries, fresh)
-    fresh.rename(home.data)
+    fresh.rename(home.data_dir)
 
 
-def _write_settings(home: Home, binaries: Binaries, data: Path) -> None:
+def _write_settings(home: Home, binaries: Binaries, data_dir: Path) -> None:
     known = home.account.run([binaries.folder / "postgres", "--describe-config"], Path("/")).stdout
     plugins = {_PLUGIN_SETTING: _PLUGINS} if f"{_PLUGIN_SETTING}\t" in known else {}
-    lines = [f"{name} = '{value}'\n" for name, value in (_SETTINGS | plugins).items()]
-    with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
+    lines = [f"{name} = '{setting}'\n" for name, setting in (_SETTINGS | plugins).items()]
+    with (data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
         file.writelines(["\n# SimplyLoad Playground\n", *lines])
 
 
@@ -221,9 +221,9 @@ def _launch(home: Home, binaries: Binaries, port: int, options: Mapping[str, str
         if listen_error(HOST, candidate):
             continue
         chosen = {**options, **fixed, "port": str(candidate)}
-        flags = [flag for name, value in chosen.items() for flag in ("-c", f"{name}={value}")]
+        flags = [flag for name, setting in chosen.items() for flag in ("-c", f"{name}={setting}")]
         program = binaries.folder / "postgres"
-        server = postmaster.launch(program, home.data, home.log, home.account, flags)
+        server = postmaster.launch(program, home.data_dir, home.log, home.account, flags)
         if server:
             write_private(last_port, str(server.port))
             return server
@@ -232,18 +232,18 @@ def _launch(home: Home, binaries: Binaries, port: int, options: Mapping[str, str
     )
 
 
-def _make_database(home: Home, info: ServerInfo) -> None:
-    maintenance = embedded_dsn(_password(home), info.port, "postgres")
+def _make_database(home: Home, running: RunningServer) -> None:
+    maintenance = embedded_dsn(_password(home), running.port, "postgres")
     with connect(maintenance) as conn:
         query = statements("loadgen.source", "server.sql")["has_database"]
         if conn.execute(query, {"name": DATABASE}).fetchone() != (True,):
             conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
 
-def _info(home: Home, server: Postmaster) -> ServerInfo:
-    return ServerInfo(
+def _describe(home: Home, server: Postmaster) -> RunningServer:
+    return RunningServer(
         dsn=embedded_dsn(_password(home), server.port, DATABASE),
-        data_dir=home.data,
+        data_dir=home.data_dir,
         log=home.log,
         port=server.port,
         version=_major(home),
@@ -257,7 +257,7 @@ def _password(home: Home) -> str:
 
 def _major(home: Home) -> str:
     try:
-        return (home.data / "PG_VERSION").read_text(encoding="utf-8").strip()
+        return (home.data_dir / "PG_VERSION").read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return ""
 
