@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from loadgen.config.settings import Settings, without_login
 from loadgen.errors import PlaygroundError, one_line
-from loadgen.proxies import open_url
+from loadgen.network import open_url
 from loadgen.untrusted import parse_json
 
 _SHOWN = 200  # characters of an address

@@ -69,7 +69,7 @@ def install_hint(extra: str, packages: str) -> str:
     return f"run `make setup EXTRAS={extra}`, or install {packages}"
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown name: the nearest known one, else all known ones."""
     names = list(known)
     near = get_close_matches(name, names, n=1)

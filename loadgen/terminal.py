@@ -57,7 +57,7 @@ def guard_output() -> None:
     )
 
 
-def own_words(stream: TextIO) -> TextIO:
+def unguarded(stream: TextIO) -> TextIO:
     """Return the unguarded stream, for our own colours; external texts then need `printable`."""
     return stream.stream if isinstance(stream, _Screen) else stream
 
@@ -97,7 +97,7 @@ def print_table(table: Table, *, title: str = "", caption: str = "") -> None:
             rich_table.add_row(*(Text(printable(cell)) for cell in row))
         return rich_table
 
-    stdout = own_words(sys.stdout)
+    stdout = unguarded(sys.stdout)
     console = Console(file=stdout, highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH

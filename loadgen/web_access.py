@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError
-from loadgen.proxies import is_local
+from loadgen.network import is_local
 
 LARGEST_BODY: Final = 2**20  # bytes
 _OPEN_PATHS: Final = ("/metrics", "/health")

@@ -20,8 +20,8 @@ from loadgen.commands.locustfile import LOCUSTFILE
 from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import first_exit_code
+from loadgen.network import free_port, listen_error
 from loadgen.orphans import Children, ended_with_us
-from loadgen.proxies import free_port, listen_error
 from loadgen.record.reader import find_run
 from loadgen.report.analysis.compare import summary_of
 from loadgen.source.embedded.server import source_dsn

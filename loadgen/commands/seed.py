@@ -21,7 +21,7 @@ from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed, seed_request
-from loadgen.terminal import own_words
+from loadgen.terminal import unguarded
 from loadgen.text import duration
 
 _EXAMPLE: Final = "example: loadgen seed --users 100000 --orders 500000 --events 2000000"
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         server.start(Path.cwd(), pg_bin=settings.pg_bin)
     with (
         connect(source_dsn(settings)) as conn,
-        _progress(Console(file=own_words(sys.stderr))) as report,
+        _progress(Console(file=unguarded(sys.stderr))) as report,
     ):
         seeded = seed(conn, request, report)
     if args.json:
@@ -142,7 +142,7 @@ def _progress(console: Console) -> Iterator[_Report]:
 
 def _on_bar(bar: Progress) -> _Report:
     task = bar.add_task("connecting", total=None, pace="")
-    pace = Pace()
+    pace = SeedPace()
 
     def report(step: SeedProgress) -> None:
         bar.update(
@@ -157,7 +157,7 @@ def _on_bar(bar: Progress) -> _Report:
 
 
 def _as_lines() -> _Report:
-    pace = Pace()
+    pace = SeedPace()
     due = monotonic()
     last: Phase | None = None
 
@@ -174,7 +174,7 @@ def _as_lines() -> _Report:
     return report
 
 
-class Pace:
+class SeedPace:
     """Rows, rate and time left, as text; the rate counts from the first call."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:

@@ -22,7 +22,7 @@ from loadgen.record.verify import KINDS, Finding, Kind, Verification
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect
-from loadgen.terminal import own_words, print_table
+from loadgen.terminal import print_table, unguarded
 from loadgen.text import Column, Table, count, kinds, plural
 from loadgen.tools.readers.factory import open_copy
 from loadgen.tools.readers.marker_probe import MarkerProbe
@@ -256,7 +256,7 @@ def print_outcomes(outcomes: Mapping[str, ToolOutcome]) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import
     from rich.markup import escape  # noqa: PLC0415 - as above
 
-    console = Console(file=own_words(sys.stdout), highlight=False, soft_wrap=True)
+    console = Console(file=unguarded(sys.stdout), highlight=False, soft_wrap=True)
     for name, outcome in outcomes.items():
         colour = _COLOURS.get(outcome.verdict, "red")
         tool = escape(printable(name))

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Final, Literal
 
 from loadgen.config.settings import Settings, read_toml_setting
-from loadgen.errors import SettingsError, meant
+from loadgen.errors import SettingsError, suggest
 
 MOST_POINTS: Final = 10
 # The criteria by their names in the file, with the measured figure of each; people's have none.
@@ -48,7 +48,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScorePart:
     """One criterion's part of a score; `points` is None if unknown."""
 
     criterion: str
@@ -65,7 +65,7 @@ class Part:
 class Score:
     """A score and its parts; `total` and `most` count only the parts with known points."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ScorePart, ...]
 
     @property
     def total(self) -> float:
@@ -84,7 +84,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LimitCheck:
     """A limit and the measured figure, which is None if it was not measured."""
 
     figure: str
@@ -121,28 +121,30 @@ def score(
     The keys of `figures` are FIGURES, those of `cells` people's criteria.
     """
     parts = tuple(
-        Part(name, rules.weights[name], _points(rules, name, figures, cells))
+        ScorePart(name, rules.weights[name], _points(rules, name, figures, cells))
         for name in CRITERIA
         if rules.weights.get(name)
     )
     return Score(parts) if parts else None
 
 
-def limits(rules: Rules, figures: Mapping[str, float | None]) -> tuple[Held, ...]:
+def limits(rules: Rules, figures: Mapping[str, float | None]) -> tuple[LimitCheck, ...]:
     """Compare a tool's figures with each limit."""
     return tuple(
-        Held(name, rules.no_go[name], figures.get(name)) for name in FIGURES if name in rules.no_go
+        LimitCheck(name, rules.no_go[name], figures.get(name))
+        for name in FIGURES
+        if name in rules.no_go
     )
 
 
-def answer(checks: tuple[Held, ...]) -> Answer:
+def answer(checks: tuple[LimitCheck, ...]) -> Answer:
     """Return no-go if a limit is exceeded, open if one could not be checked."""
     if any(check.over for check in checks):
         return "no-go"
     return "go" if checks and all(check.over is False for check in checks) else "open"
 
 
-def points_said(cell: str) -> float | None:
+def points_in_cell(cell: str) -> float | None:
     """Return the points at the beginning of a cell such as `7/10: a wizard`; None without any."""
     match = _POINTS.match(cell.strip())
     if match is None or (points := float(match[1])) > MOST_POINTS:
@@ -155,7 +157,7 @@ def _points(
 ) -> float | None:
     figure = CRITERIA[name]
     if figure is None:
-        return points_said(cells.get(name, ""))
+        return points_in_cell(cells.get(name, ""))
     measured = figures.get(figure)
     if measured is None:
         return None
@@ -173,13 +175,13 @@ def _errors(raw: Mapping[str, object]) -> Iterator[str]:
 def _table_errors(table: str, inner: object) -> Iterator[str]:
     known = _TABLES.get(table)
     if known is None:
-        yield f"[{table}] is not a table of this file: {meant(table, tuple(_TABLES))}"
+        yield f"[{table}] is not a table of this file: {suggest(table, tuple(_TABLES))}"
     elif not isinstance(inner, dict):
         yield f"{table} must be a table, [{table}]"
     else:
         for name, number in inner.items():
             if name not in known:
-                yield f"{name} of [{table}] is unknown: {meant(name, known)}"
+                yield f"{name} of [{table}] is unknown: {suggest(name, known)}"
             elif (
                 isinstance(number, bool)
                 or not isinstance(number, int | float)

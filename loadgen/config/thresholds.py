@@ -9,7 +9,7 @@ from math import inf, isfinite
 from typing import Final
 
 from loadgen.config.settings import Settings, read_toml_setting
-from loadgen.errors import SettingsError, meant
+from loadgen.errors import SettingsError, suggest
 
 BOTTLENECK: Final = "generator_bottleneck_share"
 SHARES: Final = {"skipped_share": "skipped", "failed_share": "failed"}
@@ -62,7 +62,7 @@ def _parsed(raw: Mapping[str, object], operations: Collection[str]) -> Iterator[
         return
     for operation, table in tables.items():
         if operation not in operations:
-            hint = meant(operation, operations)
+            hint = suggest(operation, operations)
             yield f"[operations.{operation}] is not an operation: {hint}"
         elif not isinstance(table, dict):
             yield f"operations.{operation} must be a table, [operations.{operation}]"
@@ -76,7 +76,7 @@ def _limit(name: str, limit: object, operation: str | None) -> Threshold | str:
     if name not in known:
         if name in _OF_A_RUN:
             return f"{where} is a limit on the whole run: put it above the tables"
-        return f"{where} is no threshold: {meant(name, known)}"
+        return f"{where} is no threshold: {suggest(name, known)}"
     highest = 1.0 if name.endswith("_share") else inf
     allowed = "a number from 0 to 1" if highest == 1 else "a number, 0 or more"
     if (

@@ -12,7 +12,7 @@ from loadgen.costs.collect import expected, over_budget
 from loadgen.costs.lines import Unavailable
 from loadgen.doctor.checks import DoctorFacts
 from loadgen.errors import DestinationError, SourceError
-from loadgen.proxies import listen_error
+from loadgen.network import listen_error
 from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.examine import examine

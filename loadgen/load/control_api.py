@@ -12,7 +12,7 @@ from typing import Any, Final, TypeGuard
 from flask import Blueprint, Flask, Response, jsonify, request
 
 from loadgen.config.settings import load_settings
-from loadgen.errors import JournalFullError, SettingsError, meant
+from loadgen.errors import JournalFullError, SettingsError, suggest
 from loadgen.load.journal import LARGEST_ENTRY, OWN
 from loadgen.load.run import Run
 from loadgen.untrusted import parse_json
@@ -169,7 +169,7 @@ def _named(rates: object) -> Mapping[str, object]:
         raise _Refused(400, "rates_per_hour has to be an object, {operation: rate per hour}")
     for name in rates:
         if name not in OPERATIONS:
-            hint = meant(str(name), OPERATIONS)
+            hint = suggest(str(name), OPERATIONS)
             raise _Refused(400, f"no operation is called {name!r}: {hint}")
     return rates
 

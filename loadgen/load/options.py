@@ -15,7 +15,7 @@ from loadgen.config.settings import (
     Settings,
     load_settings,
 )
-from loadgen.errors import SettingsError, meant
+from loadgen.errors import SettingsError, suggest
 from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
 from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.rate_curve import ProfileName
@@ -137,5 +137,7 @@ def _cases(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in HARD_CASES:
-            raise argparse.ArgumentTypeError(f"{name!r} is no hard case: {meant(name, HARD_CASES)}")
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is no hard case: {suggest(name, HARD_CASES)}"
+            )
     return names

@@ -14,7 +14,7 @@ from psycopg import sql
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.load.lookup import claimed_by
-from loadgen.proxies import listen_error
+from loadgen.network import listen_error
 from loadgen.source import postgres, schema
 from loadgen.source.embedded.server import source_dsn
 from loadgen.sql import statements

@@ -255,7 +255,7 @@ def _score_section(
     yield markdown_table(Table(tuple(columns), tuple(rows)))
 
 
-def _product(part: decision.Part) -> str:
+def _product(part: decision.ScorePart) -> str:
     if part.points is None or part.product is None:
         return NOT_MEASURED
     return f"{_number(part.weight)} x {_number(part.points)} = {_number(part.product)}"
@@ -277,7 +277,7 @@ def _limits_section(tools: Sequence[ToolSummary], rules: Rules) -> Iterator[obje
     yield markdown_table(Table(tuple(columns), tuple(rows)))
 
 
-def _held(limit: decision.Held) -> str:
+def _held(limit: decision.LimitCheck) -> str:
     if limit.measured is None:
         return NOT_MEASURED
     return f"{_number(limit.measured)}, {'OVER' if limit.over else 'held'}"

@@ -79,7 +79,7 @@ class BaselineParameters:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class _RowBlock:
     """The ids of a block's rows, their positions in the history, and draws for their values."""
 
     ids: range
@@ -105,7 +105,7 @@ class BaselineRows:
         """Return block `number` of `table`: BLOCK_ROWS rows, fewer in the last block."""
         return self._tables[table](self._block(table, number))
 
-    def _block(self, table: Table, number: int) -> _Block:
+    def _block(self, table: Table, number: int) -> _RowBlock:
         rows = self._parameters.rows(table)
         first = number * BLOCK_ROWS
         n = min(BLOCK_ROWS, rows - first)
@@ -118,9 +118,9 @@ class BaselineRows:
         if table == "users" and first == 0:
             # The first user is older than every row, so that each row has an owner.
             positions[0] = 0
-        return _Block(range(first + 1, first + n + 1), positions, tuple(draws))
+        return _RowBlock(range(first + 1, first + n + 1), positions, tuple(draws))
 
-    def _users(self, block: _Block) -> bytes:
+    def _users(self, block: _RowBlock) -> bytes:
         owners = self._owners
         times = self._history.times(block.positions)
         parts: list[bytes] = []
@@ -153,7 +153,7 @@ class BaselineRows:
             _text(country.code),
         )
 
-    def _orders(self, block: _Block) -> bytes:
+    def _orders(self, block: _RowBlock) -> bytes:
         owner, pools, end_us = self._owners.owner, self._pools, self._owners.end_us
         cycles, times = lifecycles(), self._history.times(block.positions)
         parts: list[bytes] = []
@@ -174,7 +174,7 @@ class BaselineRows:
             )
         return b"".join(parts)
 
-    def _events(self, block: _Block) -> bytes:
+    def _events(self, block: _RowBlock) -> bytes:
         owner, event = self._owners.owner, event_maker(self._parameters.event_bytes)
         times = self._history.times(block.positions)
         parts: list[bytes] = []

@@ -124,14 +124,14 @@ def connect(
     autocommit: bool = True,
     application_name: str = "loadgen",
     statement_timeout: str = "0",
-    called: str = "DATABASE_URL",
+    setting: str = "DATABASE_URL",
 ) -> Session:
     """Return a connection to `dsn` with the session settings that all our statements rely on.
 
-    `called` is the setting that holds the address. Raises SourceError, without the password, if the
+    `setting` names where the address comes from. Raises SourceError, without the password, if the
     address is malformed, the server refuses, or a pooler in transaction mode answers.
     """
-    parameters = _complete(_parse(dsn, called), application_name)
+    parameters = _complete(_parse(dsn, setting), application_name)
     session = {
         **_TEXT_FORM,
         **dict.fromkeys(_TIMEOUTS, "0"),
@@ -145,7 +145,7 @@ def connect(
         connection = _open(parameters)
         try:
             if dsn not in _direct and not _is_embedded(parameters):
-                _refuse_transaction_pooler(connection, parameters, called)
+                _refuse_transaction_pooler(connection, parameters, setting)
                 _direct.add(dsn)
             settings = (list(session), list(session.values()))
             row = connection.execute(_SQL["session"], settings, prepare=False).fetchone()
@@ -155,15 +155,15 @@ def connect(
             connection.close()
             raise
     except psycopg.Error as exc:
-        raise explain(exc, dsn, called) from exc
+        raise explain(exc, dsn, setting) from exc
     return connection
 
 
 def complete_dsn(
-    dsn: str, *, application_name: str = "loadgen", called: str = "DATABASE_URL"
+    dsn: str, *, application_name: str = "loadgen", setting: str = "DATABASE_URL"
 ) -> str:
     """Return `dsn`, checked, with our name and a time limit on connecting if it has none."""
-    return conninfo.make_conninfo("", **_complete(_parse(dsn, called), application_name))
+    return conninfo.make_conninfo("", **_complete(_parse(dsn, setting), application_name))
 
 
 def subscription_dsn(dsn: str, publisher: Connection) -> str:
@@ -240,7 +240,7 @@ def _environment_of(parameters: Mapping[str, str]) -> Iterator[None]:
 
 
 def _refuse_transaction_pooler(
-    connection: Session, parameters: Mapping[str, str], called: str
+    connection: Session, parameters: Mapping[str, str], setting: str
 ) -> None:
     """Raise SourceError if one backend serves the transactions of two connections.
 
@@ -250,7 +250,7 @@ def _refuse_transaction_pooler(
     if _backend_pid(connection) == connection.info.backend_pid:
         return
     where = f"Postgres at {_place(parameters)} is behind a pooler"
-    remedy = f"set {called} to the database's direct address"
+    remedy = f"set {setting} to the database's direct address"
     try:
         with _open(parameters) as other, ended_after(other, _POOLER_SECONDS):
             rounds = [
@@ -331,9 +331,9 @@ def place(dsn: str) -> str:
     return f"{_place(parameters)}/{parameters.get('dbname', '')}"
 
 
-def explain(exc: psycopg.Error, dsn: str, called: str = "DATABASE_URL") -> SourceError:
+def explain(exc: psycopg.Error, dsn: str, setting: str = "DATABASE_URL") -> SourceError:
     """Return an error that says why connecting to `dsn` failed, and the remedy."""
-    parameters = _parse(dsn, called)
+    parameters = _parse(dsn, setting)
     embedded = _is_embedded(parameters)
     if not embedded:
         parameters = _from_environment() | parameters
@@ -343,14 +343,14 @@ def explain(exc: psycopg.Error, dsn: str, called: str = "DATABASE_URL") -> Sourc
     for pattern, meaning in _REFUSALS:
         if re.search(pattern, text):
             reason = meaning.format(**names)
-            remedy = "see `loadgen db status`" if embedded else f"check {called}"
+            remedy = "see `loadgen db status`" if embedded else f"check {setting}"
             return SourceError(f"Postgres at {place}: {reason} ({text}); {remedy}")
     if "FATAL" in text:
         return SourceError(f"Postgres at {place} refuses the connection: {text}")
     remedy = (
         "start it with `loadgen db up`, or `loadgen tools start` if it is a copy"
         if embedded
-        else f"start it, or correct {called}"
+        else f"start it, or correct {setting}"
     )
     return SourceError(f"can't reach Postgres at {place} ({text}): {remedy}")
 
@@ -364,16 +364,16 @@ def _shut_down(connection: Connection) -> None:
         wire.shutdown(socket.SHUT_RDWR)
 
 
-def _parse(dsn: str, called: str = "DATABASE_URL") -> dict[str, str]:
+def _parse(dsn: str, setting: str = "DATABASE_URL") -> dict[str, str]:
     """Return the parameters of a DSN. Errors leave libpq's message out, which quotes the DSN."""
     scheme = _SCHEME.match(dsn)
     if scheme and scheme[1].lower() not in _SCHEMES:
         raise SourceError(
-            f"{called}: the scheme is {scheme[1]}://, only postgresql:// and postgres:// are "
+            f"{setting}: the scheme is {scheme[1]}://, only postgresql:// and postgres:// are "
             "understood: write postgresql://user:password@host:port/database"
         )
     if not dsn.strip():
-        raise SourceError(f"{called} is empty: leave it unset, or give a postgresql:// URL")
+        raise SourceError(f"{setting} is empty: leave it unset, or give a postgresql:// URL")
     unknown: list[str] = []
     try:
         lower_scheme = _SCHEME.sub(lambda match: f"{match[1].lower()}://", dsn, count=1)
@@ -385,7 +385,7 @@ def _parse(dsn: str, called: str = "DATABASE_URL") -> dict[str, str]:
     if unknown:
         near = get_close_matches(unknown[0], _PARAMETERS, n=1)
         raise SourceError(
-            f"{called}: Postgres knows no parameter {unknown[0]}: remove it from the address"
+            f"{setting}: Postgres knows no parameter {unknown[0]}: remove it from the address"
             + (f", or write {near[0]}" if near else "")
         )
     # An unescaped @ or / in the password moves the rest of it into the host, port or database.
@@ -393,7 +393,7 @@ def _parse(dsn: str, called: str = "DATABASE_URL") -> dict[str, str]:
     unescaped = scheme and ("@" in parameters.get("host", "") or "@" in path)
     if unescaped or not all(map(_is_port, parameters.get("port", "").split(","))):
         raise SourceError(
-            f"{called} can't be read (not shown, as it may hold a password): write "
+            f"{setting} can't be read (not shown, as it may hold a password): write "
             "postgresql://user:password@host:port/database with @ / : % in the password as "
             "%40 %2F %3A %25, and a port from 1 to 65535"
         )

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 from psycopg import conninfo
 
 from loadgen.errors import CheckFailed, PlaygroundError, SourceError, one_line
+from loadgen.network import open_url
 from loadgen.orphans import ended_with_us
-from loadgen.proxies import open_url
 from loadgen.source.examine import accepts_tls, hba_rules
 from loadgen.source.grant import Grant, list_grants
 from loadgen.source.postgres import Connection

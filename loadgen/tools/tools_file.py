@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_core import ErrorDetails
 
 from loadgen.config.settings import Settings, no_key, read_toml_setting, variable
-from loadgen.errors import SettingsError, meant
+from loadgen.errors import SettingsError, suggest
 from loadgen.tools.columns import find_name, folded, quoted
 from loadgen.tools.conventions import SOURCE_SCHEMA, Convention, Kind, TomlTable, known_conventions
 
@@ -230,7 +230,7 @@ def select_tools(tools: tuple[Tool, ...], name: str | None) -> tuple[Tool, ...]:
     selected = tuple(tool for tool in tools if name in {None, tool.name})
     if name is None or selected:
         return selected
-    hint = meant(name, [tool.name for tool in tools]) if tools else "it has no tools"
+    hint = suggest(name, [tool.name for tool in tools]) if tools else "it has no tools"
     raise SettingsError(f"no tool {name!r} in TOOLS_FILE: {hint}")
 
 
@@ -269,7 +269,7 @@ def _nearest_key(key: str, tables: list[str]) -> str:
     for part in tables:
         model = _nested_model(model, part)
     names = [field.alias or name for name, field in model.model_fields.items() if name != "name"]
-    return meant(key, names)
+    return suggest(key, names)
 
 
 def _nested_model(model: type[BaseModel], key: str) -> type[BaseModel]:

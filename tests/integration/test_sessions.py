@@ -222,7 +222,7 @@ def test_a_transaction_pooler_is_refused_and_left_as_it_was(
             connect(pooled)
         assert "set DATABASE_URL to the database's direct address" in str(caught.value)
         with pytest.raises(SourceError, match=r"set url in \[tools.copy\] to"):
-            connect(pooled, called="url in [tools.copy]")
+            connect(pooled, setting="url in [tools.copy]")
         # Whoever gets that backend next finds its settings, and no statement, as they were.
         with psycopg.connect(pooled, autocommit=True) as other:
             sets = "SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> ALL (%s)"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.config import decision
-from loadgen.config.decision import CRITERIA, FIGURES, Part, Rules
+from loadgen.config.decision import CRITERIA, FIGURES, Rules, ScorePart
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
 
@@ -34,7 +34,7 @@ def test_points_follow_a_line_and_nothing_measured_has_none(
     """Ten at the one value, none from the other on, between them straight, to a tenth."""
     found = decision.score(RULES, {"cost_dollars": figure}, {})
     assert found is not None
-    assert found.parts[1] == Part("cost", 3, points)
+    assert found.parts[1] == ScorePart("cost", 3, points)
 
 
 def test_a_score_is_the_sum_of_what_is_shown() -> None:
@@ -53,7 +53,7 @@ def test_a_score_is_the_sum_of_what_is_shown() -> None:
 )
 def test_points_stand_at_the_beginning_of_a_cell(cell: str, points: float | None) -> None:
     """Anything else is words."""
-    assert decision.points_said(cell) == points
+    assert decision.points_in_cell(cell) == points
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_one_reader_of_the_environment() -> None:
     assert found <= {
         "loadgen/config/settings.py",
         "loadgen/source/postgres.py",
-        "loadgen/proxies.py",
+        "loadgen/network.py",
     }
 
 

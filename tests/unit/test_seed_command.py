@@ -23,7 +23,7 @@ class Clock:
 def test_rate_and_time_left_count_from_the_first_step() -> None:
     """Rows that an earlier call had copied are no part of the rate."""
     clock = Clock()
-    pace = seed.Pace(clock)
+    pace = seed.SeedPace(clock)
     assert pace.text(SeedProgress("events", 500_000, 2_000_000)) == "500,000 of 2,000,000 rows"
     clock.now += 4
     shown = pace.text(SeedProgress("events", 900_000, 2_000_000))
@@ -40,7 +40,7 @@ def test_lines_come_now_and_then_and_with_each_phase_after_the_rows(
     """Without a terminal a line is printed every three seconds, not for every transaction."""
     clock = Clock()
     monkeypatch.setattr(seed, "monotonic", clock)
-    monkeypatch.setattr(seed.Pace.__init__, "__defaults__", (clock,))
+    monkeypatch.setattr(seed.SeedPace.__init__, "__defaults__", (clock,))
     copying: list[Phase] = ["users", "users", "users", "orders", "orders", "orders", "orders"]
     phases: list[Phase] = [*copying, "indexes", "statistics"]
     with seed._progress(Console(file=io.StringIO())) as report:

@@ -70,10 +70,10 @@ def test_malformed_dsn_is_refused_without_being_quoted(dsn: str) -> None:
 )
 def test_a_parameter_that_is_not_known_is_named(query: str, said: str) -> None:
     """It is not blamed on the password; the setting that the address comes from is named too."""
-    for called in ("DATABASE_URL", "COPY_URL"):
+    for setting in ("DATABASE_URL", "COPY_URL"):
         with pytest.raises(SourceError) as caught:
-            connect(f"postgresql://u:{SECRET}?@h/d?{query}", called=called)
-        assert str(caught.value).startswith(f"{called}: ")
+            connect(f"postgresql://u:{SECRET}?@h/d?{query}", setting=setting)
+        assert str(caught.value).startswith(f"{setting}: ")
         assert said in str(caught.value)
         assert SECRET not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from loadgen.config.settings import Settings, without_login
 from loadgen.costs.lines import Unavailable
 from loadgen.errors import install_hint, one_line
-from loadgen.proxies import is_local
+from loadgen.network import is_local
 
 _ATTEMPTS: Final = 5
 _SECONDS: Final = 20

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from loadgen.config.settings import Settings
 from loadgen.errors import SourceError
-from loadgen.proxies import listen_error
+from loadgen.network import listen_error
 from loadgen.source.embedded import postmaster
 from loadgen.source.embedded.binaries import Binaries, find_binaries
 from loadgen.source.embedded.home import (

@@ -28,7 +28,7 @@ def open_copy(tool: Tool, settings: Settings) -> TableReader:
                 f"{tool.name}`"
             )
         address = running.dsn
-    return PostgresReader(address, called=tool.address_setting)
+    return PostgresReader(address, setting=tool.address_setting)
 
 
 def resolve_schema(tool: Tool, reader: TableReader) -> Tool:

@@ -24,16 +24,16 @@ _Connection = psycopg.Connection[ResultRow]
 class PostgresReader:
     """One Postgres database; each thread that queries it gets a connection.
 
-    Errors are DestinationErrors, and SourceErrors for the source. `called` is the setting that the
-    address comes from.
+    Errors are DestinationErrors, and SourceErrors for the source. `setting` names where
+    the address comes from.
     """
 
     engine: Engine = "postgres"
     database: None = None
 
-    def __init__(self, dsn: str, *, is_source: bool = False, called: str = "DATABASE_URL") -> None:
+    def __init__(self, dsn: str, *, is_source: bool = False, setting: str = "DATABASE_URL") -> None:
         self._dsn = dsn
-        self._called = called
+        self._setting = setting
         self._error = SourceError if is_source else DestinationError
         self.where = postgres.mask(dsn)
         self._idle: LifoQueue[_Connection] = LifoQueue()
@@ -112,7 +112,7 @@ class PostgresReader:
     def _connect(self) -> _Connection:
         try:
             connection = postgres.connect(
-                self._dsn, application_name="loadgen verify", called=self._called
+                self._dsn, application_name="loadgen verify", setting=self._setting
             )
             with postgres.plain_errors("readying the session"):
                 connection.execute(_SQL["session"])

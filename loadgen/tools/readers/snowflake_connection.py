@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from loadgen.config.settings import Settings, exempt_from_proxies
 from loadgen.errors import DestinationError, install_hint, one_line
-from loadgen.proxies import is_local
+from loadgen.network import is_local
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection

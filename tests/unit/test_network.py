@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from loadgen.control import ControlError, LoadControl
-from loadgen.proxies import is_local
+from loadgen.network import is_local
 from loadgen.source.tunnel import ExposableServer, TunnelError, tunnel
 from tests.proxy import refusing_proxy
 
