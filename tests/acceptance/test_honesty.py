@@ -182,7 +182,11 @@ def test_a_role_without_a_right_is_refused_before_a_run(
     ("text", "env", "said"),
     [
         ("skiped_share = 0.1", {}, "thresholds.toml: skiped_share is no threshold: did you mean"),
-        (None, {"THRESHOLDS_FILE": "gone.toml"}, "THRESHOLDS_FILE is gone.toml, which is not"),
+        (
+            None,
+            {"THRESHOLDS_FILE": "gone.toml"},
+            "THRESHOLDS_FILE is gone.toml, which does not exist",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_before_anything_starts(
