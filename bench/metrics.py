@@ -33,7 +33,7 @@ from bench.project import (
 )
 from bench.prometheus import scraping
 from bench.results import write_results
-from loadgen.record.reader import load_run
+from loadgen.record.run import Run
 
 _WARM_UP_SECONDS = 20.0
 _OFTEN = 10  # times as often as every 5 s
@@ -65,7 +65,7 @@ def main() -> int:
                 load.wait(60)
             finally:
                 load.kill()
-        run = load_run(project / "reports" / "latest")
+        run = Run.of(project / "reports" / "latest")
     return _report(rounds, arguments, info.version, valid=run.valid is True)
 
 

@@ -14,11 +14,28 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from loadgen.errors import PlaygroundError, RecordError, SettingsError, one_line, printable
 
 MOST: Final = 10**30  # above every figure of a run, and within the range of floats and charts
 _MOST_DIGITS: Final = 60
 _DEEPEST: Final = 50
+_SHOWN: Final = 60  # characters of a value
+_WANTED: Final = {
+    "bool_type": "true or false",
+    "dataclass_type": "an object",
+    "dict_type": "an object",
+    "finite_number": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_attributes_type": "an object",
+    "model_type": "an object",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
 # Exceptions that the use of a value of an unexpected type raises.
 _FAULTS: Final = (
     OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
@@ -39,7 +56,8 @@ def reading(
         raise
     except _FAULTS as exc:
         read = f"{printable(str(place))} can't be read{what}"
-        raise error(f"{read}: {_why(exc)}; {remedy}") from exc
+        why = misfit(exc) if isinstance(exc, ValidationError) else _why(exc)
+        raise error(f"{read}: {why}; {remedy}") from exc
 
 
 def read_json(file: Path, remedy: str) -> Any:
@@ -117,3 +135,23 @@ def _why(exc: Exception) -> str:
     if isinstance(exc, TypeError | AttributeError | IndexError):
         return f"a value has another type than loadgen writes ({one_line(exc)})"
     return one_line(exc)
+
+
+def misfit(exc: ValidationError) -> str:
+    """Return in a line the first key that does not fit, its value, and what was wanted."""
+    error = exc.errors(include_url=False)[0]
+    place = ".".join(map(str, error["loc"])) or "it"
+    kind = error["type"]
+    if kind == "missing":
+        return f"{place} is missing"
+    if kind == "value_error":
+        return f"{place}: {one_line(error['ctx']['error'])}"
+    if kind in _WANTED:
+        return f"{place} is {short(error['input'])}, not {_WANTED[kind]}"
+    message = one_line(error["msg"])
+    return f"{place} is {short(error['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def short(value: object) -> str:
+    """Return a value as a message has room for it."""
+    return one_line(repr(value), _SHOWN)

@@ -7,6 +7,7 @@ A case is a number, and the same number is the same case. `make test` runs a few
 import json
 import random
 import shutil
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,13 +21,14 @@ from loadgen.errors import PlaygroundError, error_lines
 from loadgen.load.resume import (
     Resumed,
     find_resumable,
+    latencies_position,
     not_taken,
-    position_of,
     show_in_force,
 )
 from loadgen.load.worker_state import WorkerState
-from loadgen.record.reader import load_run
+from loadgen.record.position import Position
 from loadgen.record.rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
+from loadgen.record.run import Run
 from loadgen.record.verify import (
     CaseExample,
     CaseOutcome,
@@ -48,7 +50,7 @@ from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import WHOLE
-from tests.records import START, VERIFIED_COPY, Made, marker, write_run
+from tests.records import START, VERIFIED_COPY, Made, marker, update, write_run
 
 RUN: Final = "20261123T080000Z-0001"
 CONTROL: Final = "20261123T090000Z-0002"
@@ -95,7 +97,8 @@ def make_project(folder: Path) -> None:
     reports = folder / "reports"
     path = write_run(reports, Made(seconds=60, refused_every=9, outage=(20, 25)))
     record = RunRecord.open(path)
-    record.update_run(
+    update(
+        record,
         spent_before={"wal_bytes": 1, "cpu_seconds": 1.0, "server_started_at": START},
         spent_after={"wal_bytes": 9_000_000, "cpu_seconds": 3.0, "server_started_at": START},
         settings=load_settings().public() | {"orders_per_hour": 36_000.0, "arrivals": "even"},
@@ -149,7 +152,7 @@ def _write_killed(path: Path) -> None:
     rates = dict.fromkeys(OPERATIONS, 3600.0)
     plan = Plan(path.name, 1, "jitter", "steady", Mix(rates), 60.0, 1.0, 300, None)
     record = RunRecord.open(path)
-    record.update_run(plan=plan.dump())
+    update(record, plan=plan.dump())
     record.journal("rate_change", START, schedule_seconds=1.0, rates_per_hour={})
     record.journal("pause", START, schedule_seconds=21.0, reason="full", by="watch")
     process = Ledger(Schedule(1, "jitter", Mix(rates), end=60.0), 1.0)
@@ -169,8 +172,17 @@ def _write_killed(path: Path) -> None:
     )
     latencies = {name: (Histogram(), Histogram()) for name in OPERATIONS}
     latencies["insert_order"][0].add([0.002])
-    state = {"s": 20.0, "elapsed": 20.0, "workers": False, "resumed": 0, "unbalanced": 0}
-    record.keep_position(position_of([worker], latencies, **state))
+    position = Position(
+        at=time.time(),
+        s=20.0,
+        elapsed=20.0,
+        workers=False,
+        resumed=0,
+        unbalanced=0,
+        processes=(worker.position(),),
+        latencies=latencies_position(latencies),
+    )
+    record.keep_position(position)
 
 
 # Each file, and the commands that read it.
@@ -227,7 +239,7 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
         "resume": [lambda: _go_on(find_resumable(folder / "reports", KILLED))],
         "tools": [lambda: load_tools(load_settings())],
         "functions": [
-            lambda: figures(load_run(path)),
+            lambda: figures(Run.of(path)),
             lambda: read_last_results(path),
             lambda: initial_sync(read_syncs(tool)),
             lambda: running(tool),

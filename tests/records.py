@@ -4,12 +4,14 @@ The swarm is a model: arrivals at even rates, one wait in two samples, and an ou
 nothing commits and what waits longer than a second is skipped. The accounting law holds in it.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loadgen.record.rows import MarkerSample, Sample
+from loadgen.record.run import Run
 from loadgen.record.verify import Finding, TableOutcome, ToolVerification, Verification
 from loadgen.record.writer import RunRecord
 
@@ -62,12 +64,22 @@ class _Counts:
 def write_run(reports: Path, made: Made, run_id: str = "20261123T080000Z-0001") -> Path:
     """Write the record of such a run and return its folder."""
     record = RunRecord.create(reports, run_id)
-    record.write_run(_opening(made))
+    record.begin(Run.model_validate(_opening(made)))
     counts = {name: _Counts() for name in made.rates}
     record.append_samples(_samples(made, counts))
     if made.ended:
-        record.update_run(**_closing(made, counts))
+        update(record, **_closing(made, counts))
     return record.path
+
+
+def update(record: RunRecord, **changed: object) -> None:
+    """Change keys of run.json, whatever they are."""
+    if journal := changed.pop("journal", None):
+        text = json.dumps({**record.run.plain(), "journal": journal}, default=str)
+        record.begin(Run.model_validate_json(text))
+    for key, value in changed.items():
+        setattr(record.run, key, value)
+    record.write()
 
 
 def _samples(made: Made, counts: Mapping[str, _Counts]) -> Iterator[Sample]:
@@ -141,7 +153,6 @@ def _opening(made: Made) -> dict[str, object]:
         "started_at": made.start - timedelta(seconds=1),
         "ended_at": None,
         "schedule_started_at": made.start,
-        "journal": [],
         "totals": {},
         "rows_before": BEFORE,
         "rows_after": None,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loadgen.config.settings import load_settings
@@ -14,7 +13,7 @@ from loadgen.costs.snowflake.costs import SnowflakeCostTracker
 from loadgen.costs.snowflake.views import UsageConnection
 from loadgen.errors import DestinationError
 from loadgen.record.costs import CostLine
-from loadgen.record.run import Run, run_of
+from loadgen.record.run import Run
 from loadgen.tools.tools_file import parse_tools
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def a_run(start: str, end: str | None, changes: int = 0) -> Run:
     """Return a run of that time."""
     raw = {"run_id": "r", "started_at": f"{start}+00:00", "ended_at": end and f"{end}+00:00"}
     totals = {"insert_order": {"offered": changes, "committed": changes}}
-    return run_of(Path("r"), {**raw, "totals": totals})
+    return Run.model_validate({**raw, "totals": totals})
 
 
 def tools_of(*names: str, **keys: str) -> Mapping[str, Any]:

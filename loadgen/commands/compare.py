@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from loadgen.config.settings import load_settings
 from loadgen.errors import PlaygroundError
-from loadgen.record.reader import CHANGED, find_run
+from loadgen.record.reader import find_run
 from loadgen.report.analysis.compare import (
     Difference,
     RunSummary,
@@ -19,7 +19,6 @@ from loadgen.report.analysis.compare import (
 )
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table
-from loadgen.untrusted import reading
 
 _EXAMPLE = "example: loadgen compare 20261123T080000Z-0001 latest   (without tools: the control)"
 _NARROWEST = 60
@@ -50,18 +49,15 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings()
     folders = list(dict.fromkeys(find_run(settings.reports_dir, name) for name in args.runs))
     summaries = [summary_of(folder) for folder in folders]
-    with reading(" or ".join(summary.name for summary in summaries), CHANGED):
-        differing = differences(summaries)
-        refusals = [difference.text for difference in differing if difference.level == "refused"]
-        if refusals and not args.anyway:
-            lines = "\n".join(refusals)
-            raise PlaygroundError(
-                f"{lines}\nthese runs are no fair comparison; --anyway shows them"
-            )
-        if args.json:
-            print(json.dumps(as_json(summaries, differing), indent=2))
-        else:
-            _print(summaries, differing)
+    differing = differences(summaries)
+    refusals = [difference.text for difference in differing if difference.level == "refused"]
+    if refusals and not args.anyway:
+        lines = "\n".join(refusals)
+        raise PlaygroundError(f"{lines}\nthese runs are no fair comparison; --anyway shows them")
+    if args.json:
+        print(json.dumps(as_json(summaries, differing), indent=2))
+    else:
+        _print(summaries, differing)
     return 0
 
 

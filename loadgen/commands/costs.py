@@ -10,11 +10,10 @@ from pathlib import Path
 
 from loadgen.config.settings import Settings, load_settings
 from loadgen.record.costs import COST_LINES, CostLine, Costs, Total
-from loadgen.record.reader import CHANGED, find_run
+from loadgen.record.reader import find_run
 from loadgen.terminal import print_table
 from loadgen.text import Table
 from loadgen.tools.tools_file import load_tools
-from loadgen.untrusted import reading
 
 _EXAMPLE = (
     "example: loadgen costs            (the latest run; for another: loadgen costs --run RUN)"
@@ -64,11 +63,10 @@ def run(args: argparse.Namespace) -> int:
     from loadgen.costs.collect import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
     folder = find_run(settings.reports_dir, args.run_name)
-    with reading(folder, CHANGED):
-        costs = costs_of(folder, settings, now)
+    costs = costs_of(folder, settings, now)
     path = costs.write(folder)
     if args.json:
-        print(json.dumps(costs.document(), indent=2))
+        print(json.dumps(costs.plain(), indent=2))
     else:
         _print_costs(folder, costs)
         print(f"costs: {path}")

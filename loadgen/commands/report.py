@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING
 from loadgen.config import decision, thresholds
 from loadgen.config.settings import Settings, load_settings
 from loadgen.record.costs import Costs
-from loadgen.record.reader import CHANGED, find_run, load_run
+from loadgen.record.reader import find_run
+from loadgen.record.run import Run
 from loadgen.record.verdict import verdict_text
 from loadgen.tools.tools_file import load_tools
-from loadgen.untrusted import reading
 from loadgen.workload.operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -64,9 +63,8 @@ def run(args: argparse.Namespace) -> int:
     rules = decision.load(settings)
     from loadgen.report.folder import ReportOptions, write_report  # noqa: PLC0415 - jinja2 and the charts
 
-    with reading(folder, CHANGED):
-        _collect_costs(folder, settings)
-        written = write_report(folder, datetime.now(UTC), ReportOptions(limits, rules, control))
+    _collect_costs(folder, settings)
+    written = write_report(folder, datetime.now(UTC), ReportOptions(limits, rules, control))
     if args.json:
         print(json.dumps(as_json(written), indent=2))
     else:
@@ -86,7 +84,7 @@ def _collect_costs(folder: Path, settings: Settings) -> None:
     """Collect the costs of a run that has ended, as `loadgen costs` does, unless they are there."""
     if (folder / Costs.FILE).exists() or not load_tools(settings):
         return
-    if load_run(folder).ended_at is None:
+    if Run.of(folder).ended_at is None:
         return
     from loadgen.costs.collect import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
@@ -118,7 +116,7 @@ def as_json(written: "Written") -> dict[str, object]:
         "operations": {
             operation.name: {
                 "asked": operation.planned,
-                **asdict(operation.totals),
+                **operation.totals.plain(),
                 "gained": operation.gained,
             }
             for operation in facts.operations

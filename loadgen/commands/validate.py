@@ -9,8 +9,8 @@ from typing import Final
 
 from loadgen.config.settings import load_settings
 from loadgen.errors import RecordError
-from loadgen.record.reader import Run, find_run, load_run
-from loadgen.record.run import TableRows
+from loadgen.record.reader import find_run
+from loadgen.record.run import Run, TableRows
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect, mask
 from loadgen.source.validate import LastRun, Validation, validate
@@ -54,7 +54,7 @@ def _last_run(reports_dir: Path) -> LastRun | None:
         newest = find_run(reports_dir)
     except RecordError:
         return None
-    return figures(load_run(newest))
+    return figures(Run.of(newest))
 
 
 def figures(run: Run) -> LastRun:
@@ -64,17 +64,10 @@ def figures(run: Run) -> LastRun:
         ended=run.ended_at is not None,
         committed={name: totals.committed for name, totals in run.totals.items()},
         rows_before={
-            operation.table: _counts(run.rows_before.get(operation.table))
+            operation.table: run.rows_before.get(operation.table, TableRows())
             for operation in OPERATIONS.values()
         },
     )
-
-
-def _counts(table: TableRows | None) -> dict[str, int]:
-    return {
-        "rows": table.rows if table else 0,
-        "version_sum": (table.version_sum or 0) if table else 0,
-    }
 
 
 def tables(validation: Validation) -> tuple[Table, Table, Table]:

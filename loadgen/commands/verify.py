@@ -16,7 +16,7 @@ from loadgen.commands.numbers import number
 from loadgen.config.settings import Settings, load_settings
 from loadgen.control import LoadControl
 from loadgen.errors import PlaygroundError, RecordError, SettingsError, printable
-from loadgen.record.reader import find_run, load_run, read_deletes
+from loadgen.record.reader import find_run, read_deletes
 from loadgen.record.run import Run
 from loadgen.record.verify import KINDS, Finding, Kind, Verification
 from loadgen.source.embedded.server import source_dsn
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if record is not None:
         verification(outcomes, Verification.of(record.path)).write(record.path)
     if args.json:
-        print(json.dumps(verification(outcomes).plain(), indent=2))
+        print(json.dumps({"tools": verification(outcomes).plain()["tools"]}, indent=2))
     else:
         print_outcomes(outcomes)
         if record is not None:
@@ -111,7 +111,7 @@ def _last_run(settings: Settings, dsn: str) -> Run | None:
     with connect(dsn) as conn:
         run_id = current_run(conn)
     try:
-        return load_run(find_run(settings.reports_dir, run_id)) if run_id else None
+        return Run.of(find_run(settings.reports_dir, run_id)) if run_id else None
     except RecordError:
         return None
 

@@ -23,7 +23,6 @@ from loadgen.costs.usage import USAGE_FILE, Usage, read_reported
 from loadgen.costs.vendors import VendorPrices, choices
 from loadgen.costs.workload import Baseline, Workload, run_usage, so_far, with_markers, workload_of
 from loadgen.record.costs import CostLine, Costs, Projection, ToolPlan, Total, not_priced
-from loadgen.record.reader import load_run
 from loadgen.record.run import Run
 from loadgen.text import dollars, plural
 from loadgen.tools.tools_file import Tool, load_tools
@@ -42,7 +41,7 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     The run is priced by the plans sold on its day, a month by those sold at `at`. Raises
     SettingsError for an error in a card, tools.toml or usage.toml.
     """
-    run, tools = so_far(load_run(folder)), load_tools(settings)
+    run, tools = so_far(Run.of(folder)), load_tools(settings)
     cards, reported = load_cards(settings.rate_cards_dir), read_reported(folder)
     vendors = VendorPrices(cards, choices(tools), (run.started_at or at).date(), reported)
     connection = UsageConnection(settings)

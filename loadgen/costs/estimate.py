@@ -7,7 +7,7 @@ card's bound if there is one.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from loadgen.costs.cards import Base, Charge, Copying, PricePlan, RateCard, Tier
@@ -19,6 +19,7 @@ from loadgen.record.costs import Basis, CostLine, Total, not_priced, worst_grade
 FIRST_COPY: Final = "first copy"
 RESYNC: Final = "one re-sync"
 _FINEST: Final = Decimal("1e-12")
+_WIDE: Final = Context(prec=100)  # holds every product of bounded numbers
 _SMALLEST_SHOWN: Final = Decimal("0.001")
 
 
@@ -151,7 +152,8 @@ def _split_by_tier(tiers: tuple[Tier, ...], quantity: Decimal) -> Iterator[tuple
 
 def _tidy(dollars: Decimal) -> Decimal:
     """Return dollars to 12 decimals, unchanged if they have no more."""
-    return dollars.quantize(_FINEST) if dollars != dollars.quantize(_FINEST) else dollars
+    rounded = dollars.quantize(_FINEST, context=_WIDE)
+    return dollars if dollars == rounded else rounded
 
 
 def _short(number: Decimal) -> str:

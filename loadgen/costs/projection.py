@@ -6,7 +6,7 @@ to the cent.
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 from loadgen.costs import what_if
@@ -31,6 +31,7 @@ from loadgen.record.costs import (
 
 _MILLION: Final = Decimal(1_000_000)
 _CENT: Final = Decimal("0.01")
+_WIDE: Final = Context(prec=100)  # holds every sum of prices
 
 
 def projection_of(
@@ -169,7 +170,7 @@ def _bound(amount: Decimal | None) -> Decimal | None:
 
 
 def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(_CENT)
+    return amount.quantize(_CENT, context=_WIDE)
 
 
 def _two_digits(number: float) -> int:

@@ -12,7 +12,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from loadgen.costs.cards import Meter
 from loadgen.errors import SettingsError
 from loadgen.record.costs import ReportedUsage
-from loadgen.untrusted import read_toml
+from loadgen.untrusted import MOST, read_toml
 
 USAGE_FILE: Final = "usage.toml"
 MONTH_HOURS: Final = 720
@@ -107,7 +107,8 @@ def _reported(file: Path, tool: str, table: object) -> ReportedUsage:
             continue
         if name not in _REPORTED:
             raise SettingsError(f"{file}: [{tool}] has no key {name}: {', '.join(_REPORTED)}")
-        if isinstance(figure, bool) or not isinstance(figure, int | Decimal) or not figure >= 0:
+        is_number = isinstance(figure, int | Decimal) and not isinstance(figure, bool)
+        if not is_number or not Decimal(figure).is_finite() or not 0 <= figure <= MOST:
             raise SettingsError(f"{file}: {name} of [{tool}] must be a number, 0 or more")
         figures[name] = Decimal(figure)
     return ReportedUsage(source=source, **figures)

@@ -117,17 +117,12 @@ def so_far(run: Run) -> Run:
     if not last or started is None:
         return run
     totals = {
-        name: Totals(
-            offered=sample.offered,
-            committed=sample.committed,
-            failed=sample.failed,
-            skipped=sample.skipped,
-            unknown=sample.unknown,
-        )
+        name: Totals(**{outcome: getattr(sample, outcome) for outcome in Totals.model_fields})
         for name, sample in last.items()
     }
     until = max(sample.time for sample in last.values())
-    return replace(run, totals=totals, duration_seconds=(until - started).total_seconds())
+    seconds = (until - started).total_seconds()
+    return run.model_copy(update={"totals": totals, "duration_seconds": seconds})
 
 
 def run_hours(run: Run) -> Decimal | None:
@@ -135,7 +130,7 @@ def run_hours(run: Run) -> Decimal | None:
     started, seconds = run.schedule_started_at or run.started_at, run.duration_seconds
     if seconds is None and started and run.ended_at:
         seconds = (run.ended_at - started).total_seconds()
-    return (Decimal(str(seconds)) / 3600).quantize(_MICROHOUR) if seconds else None
+    return (Decimal(str(seconds or 0)) / 3600).quantize(_MICROHOUR) or None
 
 
 def workload_of(run: Run) -> Workload | None:

@@ -8,9 +8,9 @@ from loadgen.config.settings import dashboard_link
 from loadgen.errors import PlaygroundError, error_lines
 from loadgen.load.controller import RunController
 from loadgen.load.outcome import Outcome
+from loadgen.record.run import SampleCoverage
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.clock import SampleCoverage
 
 _FIRST_MINUTE, _LATER = 10.0, 600.0  # seconds between two lines of activity
 _stdout_is_taken = False

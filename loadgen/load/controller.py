@@ -27,23 +27,25 @@ from loadgen.load.lookup import (
     users_and_lowest_deleted,
 )
 from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
-from loadgen.load.resume import Resumed, position_of
+from loadgen.load.resume import Resumed, latencies_position
 from loadgen.load.run_header import opening
 from loadgen.load.swarm import Latencies, Session, Swarm, no_latencies
 from loadgen.load.worker_state import RunPosition
+from loadgen.record.position import Position
 from loadgen.record.reader import bottleneck_seconds, read_samples
 from loadgen.record.rows import GeneratorSample, Sample
+from loadgen.record.run import OperationLatency, SampleCoverage, Spent, TableRows
 from loadgen.record.verdict import Evidence, Measured, Quantiles, verdict_of
 from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
 from loadgen.source.environment import resources_used
 from loadgen.source.limits import connection_limits, first_write, too_many_users
-from loadgen.source.validate import TableCounts, count_rows
+from loadgen.source.validate import count_rows
 from loadgen.steady_clock import SteadyClock
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS, gained
-from loadgen.workload.schedule.clock import SampleCoverage, sample_coverage
+from loadgen.workload.schedule.clock import sample_coverage
 from loadgen.workload.schedule.plan import Plan
 
 # A write may take as long as the connection's statement_timeout; settling waits for its backend.
@@ -81,7 +83,7 @@ class RunController:
     news: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())
     latest: Mapping[str, Sample] = field(init=False, default_factory=dict)
     last_service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
-    _rows_before: Mapping[str, Mapping[str, int]] = field(init=False, default_factory=dict)
+    _rows_before: dict[str, TableRows] = field(init=False, default_factory=dict)
     _latency: Latencies = field(init=False, default_factory=no_latencies)  # of the whole run
     _interval: Latencies = field(init=False, default_factory=no_latencies)  # since the last sample
     _unbalanced: int = field(init=False, default=0)
@@ -113,8 +115,9 @@ class RunController:
         self.swarm.begin(self.plan)
         self.record = RunRecord.create(self.settings.reports_dir, self.plan.run_id)
         self._take_record(self.record)
-        started = opening(connection, self.settings, self.plan, self.users, self._rows_before)
-        self.record.write_run({**started, "started_at": self._clock.now()})
+        run = opening(connection, self.settings, self.plan, self.users, self._rows_before)
+        run.started_at = self._clock.now()
+        self.record.begin(run)
         with first_write(connection, "beginning the run"):
             claim(connection, self.plan.run_token)
 
@@ -136,7 +139,8 @@ class RunController:
         self._take_record(RunRecord.resume(resumed.folder))
         self.live_changes.mix, self.live_changes.profile = resumed.mix, resumed.profile
         self.live_changes.paused = Pause(*resumed.paused_by) if resumed.paused_by else None
-        self.record.update_run(users=self.users)
+        self.record.run.users = self.users
+        self.record.write()
         self.journal("gap", **resumed.gap(self._clock.now()))
         # Before the first arrival is performed, should this process be killed as well.
         self._keep_position()
@@ -159,7 +163,8 @@ class RunController:
         if not self._journal_started and self.swarm.now() >= 0:
             self._journal_started = True
             began = self._clock.now() - timedelta(seconds=self.swarm.now())
-            self.record.set_run(schedule_started_at=began)
+            self.record.run.schedule_started_at = began
+            self.record.write_later()
         counts, targets = self.swarm.counts(), self.swarm.target_rates()
         self.latencies()
         latencies, self._interval = self._interval, no_latencies()
@@ -213,15 +218,15 @@ class RunController:
 
     def _keep_position(self) -> None:
         swarm, past = self.swarm, self._past
-        position = position_of(
-            swarm.processes(),
-            self._latency,
+        position = Position(
+            at=self._clock.now().timestamp(),
             s=max(swarm.now(), past.s if past else 0.0),
             elapsed=max(swarm.elapsed(), past.elapsed if past else 0.0),
             workers=swarm.distributed,
             resumed=past.resumed if past else 0,
             unbalanced=self._unbalanced,
-            at=self._clock.now().timestamp(),
+            processes=tuple(worker.position() for worker in swarm.processes()),
+            latencies=latencies_position(self._latency),
         )
         self.record.keep_position(position)
 
@@ -283,15 +288,14 @@ class RunController:
         outcome = Outcome(
             self.plan.run_id, verdict, totals, asked, latency, seconds, marked, failures
         )
-        self.record.update_run(
-            **outcome.plain(),
-            ended_at=self._clock.now(),
-            sampled=self.sampled.plain(),
-            latency_all=latency_all,
-            rows_before=self._rows_before,
-            rows_after=after.rows,
-            spent_after=after.spent,
-        )
+        run = self.record.run
+        outcome.write_into(run)
+        run.ended_at = self._clock.now()
+        run.sampled = self.sampled
+        run.latency_all = OperationLatency.model_validate(latency_all)
+        run.rows_before, run.rows_after = self._rows_before, after.rows
+        run.spent_after = after.spent
+        self.record.write()
         self.record.forget_position()
         return outcome
 
@@ -351,8 +355,8 @@ class RunController:
 class _After(NamedTuple):
     """The source once all is known: its rows and what it has spent, or why nobody can tell."""
 
-    rows: TableCounts | None = None
-    spent: Mapping[str, object] | None = None
+    rows: dict[str, TableRows] | None = None
+    spent: Spent | None = None
     why_not: str = ""
 
 

@@ -17,6 +17,7 @@ import psycopg
 from loadgen.config.settings import Settings
 from loadgen.errors import SourceError
 from loadgen.record.rows import DeletedRow
+from loadgen.record.run import HardCaseTurns
 from loadgen.source import postgres
 from loadgen.sql import statements
 
@@ -65,20 +66,20 @@ class HardCases:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> Mapping[str, Mapping[str, int]]:
+    def stop(self) -> dict[str, HardCaseTurns]:
         """End; what is held open is committed. Returns how many turns of each case there were."""
         self._stopped.set()
         for thread in (*self._threads, *self._late):
             thread.join(_LAST_WAIT)
         return self.counts()
 
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
+    def counts(self) -> dict[str, HardCaseTurns]:
         """Return how many turns of each case were committed, and how many failed."""
         failed: Counter[str] = Counter()
         for (name, _), n in list(self._failed.items()):
             failed[name] += n
         return {
-            name: {"committed": self._done[name], "failed": failed[name]}
+            name: HardCaseTurns(committed=self._done[name], failed=failed[name])
             for name, rate in self._rates.items()
             if rate > 0
         }

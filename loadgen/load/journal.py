@@ -58,8 +58,6 @@ class Journal:
         kinds = record.kinds()  # there are some in a run that is resumed
         self._posted = sum(kind not in OWN for kind in kinds)
         self._noted = sum(kind in _OWN_REPEATS for kind in kinds)
-        left_out = record.field("journal_left_out")
-        self._left_out = left_out if isinstance(left_out, int) else 0
 
     def post(self, kind: str, details: Mapping[str, object]) -> None:
         """Note what a person or a program posted. Raises JournalFullError."""
@@ -107,9 +105,10 @@ class Journal:
 
     def _leave_out(self, details: Mapping[str, object]) -> Mapping[str, object] | None:
         """Count what the journal has no room for; return it if the terminal is to have it."""
-        self._left_out += 1
-        self._record.set_run(journal_left_out=self._left_out)
-        return None if self._left_out & (self._left_out - 1) else details
+        run = self._record.run
+        run.journal_left_out += 1
+        self._record.write_later()
+        return None if run.journal_left_out & (run.journal_left_out - 1) else details
 
     def _entries(
         self, kind: str, sort: str, details: Mapping[str, object], now: datetime

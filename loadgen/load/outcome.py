@@ -1,9 +1,9 @@
 """How a run ended: its verdict and totals, as the terminal shows them and run.json holds them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from loadgen.record.run import Totals
+from loadgen.record.run import OperationLatency, Run, Totals
 from loadgen.record.verdict import Quantiles, RunVerdict
 from loadgen.workload.ledger import Counts
 
@@ -26,21 +26,21 @@ class Outcome:
         """The exit code of the run."""
         return self.verdict.exit_code
 
-    def plain(self) -> dict[str, object]:
-        """Return plain values, by the keys of run.json."""
+    def write_into(self, run: Run) -> None:
+        """Set the keys of run.json that hold the outcome."""
         verdict = self.verdict
-        return {
-            "exit_code": verdict.exit_code,
-            "valid": verdict.valid,
-            "invalid_reason": "; ".join(verdict.reasons) or None,
-            "failures": self.failures,
-            "totals": {name: asdict(totals) for name, totals in self.totals.items()},
-            "asked": dict(self.planned),
-            "latency": self.latency,
-            "duration_seconds": round(self.seconds, 3),
-            "bottleneck_reason": verdict.judgement.bottleneck,
-            "thresholds": [judged.plain() for judged in verdict.judgement.thresholds],
+        run.exit_code = verdict.exit_code
+        run.valid = verdict.valid
+        run.invalid_reason = "; ".join(verdict.reasons) or None
+        run.failures = {name: dict(by_state) for name, by_state in self.failures.items()}
+        run.totals = dict(self.totals)
+        run.asked = dict(self.planned)
+        run.latency = {
+            name: OperationLatency.model_validate(latency) for name, latency in self.latency.items()
         }
+        run.duration_seconds = round(self.seconds, 3)
+        run.bottleneck_reason = verdict.judgement.bottleneck
+        run.thresholds = [judged.plain() for judged in verdict.judgement.thresholds]
 
 
 def totals_of(counts: Counts) -> Totals:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
-from typing import Any, get_args
+from typing import cast, get_args
 
 import psycopg
 
@@ -23,13 +23,13 @@ from loadgen.load.lookup import claim, claimed_by
 from loadgen.load.options import show
 from loadgen.load.swarm import Latencies
 from loadgen.load.worker_state import RunPosition, WorkerState
-from loadgen.record.reader import find_run, load_run
-from loadgen.record.shapes import require_resumable
-from loadgen.record.writer import POSITION_FILE, RUN_FILE
+from loadgen.record.position import HistogramState, KilledRun, PauseBegun, Position, RateChange
+from loadgen.record.reader import find_run
+from loadgen.record.run import Run, TableRows
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
 from loadgen.sql import statements
-from loadgen.untrusted import read_json, reading
+from loadgen.untrusted import reading
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
 from loadgen.workload.schedule.arrival_process import ArrivalKind, Checkpoint
@@ -43,7 +43,6 @@ _SILENCE_SECONDS = 5.0
 # A position is written after the workers were waited for; then it has to reach the disk.
 _LATE_SECONDS = 2.5
 _LEAVE_SECONDS = 60.0
-_NEW_RUN = "start a new run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Resumed:
     past: RunPosition
     latencies: Latencies
     unbalanced: int
-    rows_before: Mapping[str, Mapping[str, int]]
+    rows_before: dict[str, TableRows]
     kept_at: float  # wall-clock time of its position
     kept_s: float  # and schedule time
 
@@ -88,77 +87,78 @@ def find_resumable(reports_dir: Path, name: str) -> Resumed:
     Raises RecordError where there is none, it has ended, or it left nothing to go on from.
     """
     folder = find_run(reports_dir, name)
-    run = load_run(folder)
+    run = Run.of(folder)
     if run.ended_at is not None:
         raise RecordError(f"run {run.run_id} has ended, so there is nothing to resume")
-    file = folder / POSITION_FILE
     try:
-        raw, position = (read_json(one, _NEW_RUN) for one in (folder / RUN_FILE, file))
+        position = Position.of(folder)
     except FileNotFoundError as exc:
         raise RecordError(
             f"run {run.run_id} was killed before its first sample: start a new one"
         ) from exc
-    with reading(file, _NEW_RUN):
-        return resumed_of(folder, raw, position)
+    with reading(folder / Run.FILE, "start a new run"):
+        return resumed_of(run, position)
 
 
-def resumed_of(folder: Path, run: Mapping[str, Any], position: Mapping[str, Any]) -> Resumed:
-    """Return what a folder's run.json and position.json tell. Raises ValueError, and the like."""
-    require_resumable(run, position)
-    plan = replace(Plan.load(run["plan"]), resumption=secrets.token_hex(4))
-    mix, profile = plan.mix, plan.profile
+def resumed_of(run: Run, position: Position) -> Resumed:
+    """Return what run.json and position.json tell. Raises ValueError."""
+    killed = KilledRun.model_validate({"plan": run.plan, "users": run.users})
+    plan = replace(Plan.load(killed.plan.model_dump()), resumption=secrets.token_hex(4))
+    mix, profile = plan.mix, _profile(plan.profile)
     changes: list[tuple[float, Mapping[str, float], ProfileName]] = []
-    pause: Mapping[str, Any] | None = None
-    for entry in run["journal"]:
-        if entry["kind"] == "rate_change":
-            new = {name: change["to"] for name, change in entry.get("rates_per_hour", {}).items()}
+    pause: PauseBegun | None = None
+    for event in run.journal:
+        if event.kind == "rate_change":
+            change = RateChange.model_validate(event.details)
+            new = {name: rate.to for name, rate in change.rates_per_hour.items()}
             mix = Mix({**mix.rates_per_hour, **new})
-            profile = entry["profile"]["to"] if "profile" in entry else profile
-            changes.append((entry["schedule_seconds"], mix.rates_per_hour, profile))
-        elif entry["kind"] in {"pause", "resume"}:
-            pause = entry if entry["kind"] == "pause" else None
-    if profile not in get_args(ProfileName) or plan.arrivals not in get_args(ArrivalKind):
-        raise ValueError(f"there is no profile {profile} or no arrivals {plan.arrivals}")
-    if not all(isinstance(mix.rates_per_hour[name], int | float) for name in OPERATIONS):
-        raise TypeError("a rate is no number")
-    s = _goes_on_at(position, plan.duration, pause["schedule_seconds"] if pause else None)
-    remotes = [WorkerState.load(dumped) for dumped in position["processes"]]
+            profile = _profile(change.profile.to) if change.profile else profile
+            changes.append((change.schedule_seconds, mix.rates_per_hour, profile))
+        elif event.kind == "pause":
+            pause = PauseBegun.model_validate(event.details)
+        elif event.kind == "resume":
+            pause = None
+    if plan.arrivals not in get_args(ArrivalKind):
+        raise ValueError(f"there are no arrivals {plan.arrivals}")
+    if missing := [name for name in OPERATIONS if name not in mix.rates_per_hour]:
+        raise ValueError(f"its plan has no rate of {missing[0]}")
+    s = _goes_on_at(position, plan.duration, pause.schedule_seconds if pause else None)
+    remotes = [WorkerState.of(process) for process in position.processes]
     passed = _passed(remotes)
     for worker in remotes:
         worker.backends = []  # seen to leave; their process ids may be others' by now
     past = RunPosition(
         s=s,
-        elapsed=position["elapsed"] + s - position["s"],
+        elapsed=position.elapsed + s - position.s,
         changes=changes,
         remotes=remotes,
         passed=passed,
-        resumed=position["resumed"] + 1,
+        resumed=position.resumed + 1,
         paused=pause is not None,
     )
     return Resumed(
-        folder=folder,
+        folder=run.path,
         plan=plan,
-        users=run["users"],
+        users=killed.users,
         mix=mix,
         profile=profile,
-        paused_by=(pause["reason"], pause["by"]) if pause else None,
+        paused_by=(pause.reason, pause.by) if pause else None,
         past=past,
         latencies={
-            name: (Histogram.load(service), Histogram.load(intended))
-            for name, (service, intended) in position["latencies"].items()
+            name: (Histogram.load(list(service)), Histogram.load(list(intended)))
+            for name, (service, intended) in position.latencies.items()
         },
-        unbalanced=position["unbalanced"],
-        rows_before=run["rows_before"],
-        kept_at=position["at"],
-        kept_s=position["s"],
+        unbalanced=position.unbalanced,
+        rows_before=run.rows_before,
+        kept_at=position.at,
+        kept_s=position.s,
     )
 
 
-def _goes_on_at(position: Mapping[str, Any], duration: float, paused_at: float | None) -> float:
+def _goes_on_at(position: Position, duration: float, paused_at: float | None) -> float:
     """Return the schedule time before which the killed processes may have performed arrivals."""
-    s: float = position["s"]
-    elapsed: float = position["elapsed"]
-    silence = _SILENCE_SECONDS if position["workers"] else 0.0
+    s, elapsed = position.s, position.elapsed
+    silence = _SILENCE_SECONDS if position.workers else 0.0
     until = s + sampling_interval(elapsed) + _LATE_SECONDS + silence
     if paused_at is not None:
         until = max(s, min(until, paused_at))
@@ -173,16 +173,22 @@ def _passed(remotes: Iterable[WorkerState]) -> dict[str, Checkpoint]:
     return {name: min(places[name] for places in found) for name in OPERATIONS if found}
 
 
-def position_of(
-    processes: list[WorkerState], latencies: Latencies, **state: object
-) -> dict[str, object]:
-    """Return what a run that is killed now needs to go on, as plain values for JSON."""
+def latencies_position(latencies: Latencies) -> dict[str, tuple[HistogramState, HistogramState]]:
+    """Return what position.json holds of a run's latencies."""
     return {
-        "at": time.time(),
-        **state,
-        "processes": [worker.dump() for worker in processes],
-        "latencies": {name: [h.dump() for h in latencies[name]] for name in OPERATIONS},
+        name: (_histogram(service), _histogram(intended))
+        for name, (service, intended) in latencies.items()
     }
+
+
+def _histogram(histogram: Histogram) -> HistogramState:
+    return tuple(histogram.counts.items()), histogram.total, histogram.maximum
+
+
+def _profile(name: str) -> ProfileName:
+    if name not in get_args(ProfileName):
+        raise ValueError(f"there is no profile {name}")
+    return cast("ProfileName", name)
 
 
 def show_in_force(options: argparse.Namespace, resumed: Resumed) -> None:

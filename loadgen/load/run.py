@@ -71,9 +71,10 @@ class Run:
         self._sampling.kill()
         if self._hard_cases is not None:
             turns = self._hard_cases.stop()
-            controller.record.set_run(hard_cases=turns)
+            controller.record.run.hard_cases = turns
+            controller.record.write_later()
             controller.record.keep(self._hard_cases.take_deleted())
-            controller.hard_cases_committed = sum(case["committed"] for case in turns.values())
+            controller.hard_cases_committed = sum(case.committed for case in turns.values())
             controller.hard_case_failures = self._hard_cases.failures()
         try:
             self.outcome = controller.finish(interrupted=self.interrupted)

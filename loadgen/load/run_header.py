@@ -1,11 +1,10 @@
 """What run.json holds at the beginning of a run: what was asked, of what, and where."""
 
-from collections.abc import Mapping
-
 import psycopg
 
 from loadgen.config.settings import Settings
 from loadgen.load.lookup import server_time
+from loadgen.record.run import Run, TableRows
 from loadgen.source import environment, schema
 from loadgen.workload.operations import RATE_SETTINGS
 from loadgen.workload.schedule.plan import Mix, Plan
@@ -16,37 +15,36 @@ def opening(
     settings: Settings,
     plan: Plan,
     users: int,
-    rows_before: Mapping[str, Mapping[str, int]],
-) -> dict[str, object]:
-    """Return run.json's fields as they are before the first arrival; later ones are None."""
+    rows_before: dict[str, TableRows],
+) -> Run:
+    """Return run.json as it is before the first arrival; what comes later is None."""
     embedded = settings.database_url is None
     source = environment.server_settings(connection, embedded=embedded)
-    return {
-        "seed": plan.seed,
-        "profile": plan.profile,
-        "plan": plan.dump(),
-        "settings": {
+    return Run(
+        seed=plan.seed,
+        profile=plan.profile,
+        plan=plan.dump(),
+        settings={
             **settings.public(),
             **_baseline_in_force(connection),
             **_rates_in_force(plan.mix),
         },
-        "versions": environment.versions() | {"postgres": str(source["version"])},
-        "machine": environment.machine(),
-        "source": source,
-        "started_at": None,
-        "source_time": server_time(connection),
-        "ended_at": None,
-        "journal": [],
-        "totals": {},
-        "rows_before": rows_before,
-        "rows_after": None,
-        "spent_before": environment.resources_used(connection),
-        "spent_after": None,
-        "valid": None,
-        "invalid_reason": None,
-        "users": users,
-        "duration_seconds": plan.duration,
-    }
+        versions={**environment.versions(), "postgres": str(source["version"])},
+        machine=environment.machine(),
+        source=source,
+        started_at=None,
+        source_time=server_time(connection),
+        ended_at=None,
+        totals={},
+        rows_before=rows_before,
+        rows_after=None,
+        spent_before=environment.resources_used(connection),
+        spent_after=None,
+        valid=None,
+        invalid_reason=None,
+        users=users,
+        duration_seconds=plan.duration,
+    )
 
 
 def _baseline_in_force(connection: psycopg.Connection) -> dict[str, object]:

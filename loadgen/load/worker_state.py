@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loadgen.load.generator_health import GeneratorHealth
+from loadgen.record.position import ProcessPosition, ProcessReport
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Checkpoint
@@ -54,7 +55,7 @@ class WorkerState:
         self.places = {name: (place[0], place[1]) for name, place in vector["next"].items()}
         self.unfinished = [tuple(found) for found in vector["unfinished"]]
         self.left = [tuple(found) for found in vector["left"]]
-        self.backends = vector["backends"]
+        self.backends = list(vector["backends"])
 
     def resolve(
         self, operation: str, *, committed: int = 0, failed: int = 0, skipped: int = 0
@@ -73,32 +74,32 @@ class WorkerState:
             key = (operation, _LOST_ANSWER)
             self.failures[key] = self.failures.get(key, 0) + failed
 
-    def dump(self) -> dict[str, object]:
-        """Return plain values for JSON; `load` reads them."""
-        return {
-            "shares": [[at, list(shard)] for at, shard in self.shares],
-            "lost": self.lost,
-            "looked_up": self.looked_up,
-            "after": self.after,
-            "vector": {
-                "s": self.s,
-                "counts": {name: counts.dump() for name, counts in self.counts.items()},
-                "failures": [[*key, n] for key, n in self.failures.items()],
-                "next": self.places,
-                "unfinished": self.unfinished,
-                "left": self.left,
-                "backends": self.backends,
-                "reconnects": self.reconnects,
-            },
-        }
+    def position(self) -> ProcessPosition:
+        """Return what position.json holds of it."""
+        return ProcessPosition(
+            shares=tuple((at, (shard.part, shard.of)) for at, shard in self.shares),
+            lost=self.lost,
+            looked_up=self.looked_up,
+            after={name: tuple(numbers) for name, numbers in self.after.items()},
+            vector=ProcessReport(
+                s=self.s,
+                counts={name: tuple(counts.dump()) for name, counts in self.counts.items()},
+                failures=tuple((*key, n) for key, n in self.failures.items()),
+                next=dict(self.places),
+                unfinished=tuple(self.unfinished),
+                left=tuple(self.left),
+                backends=tuple(self.backends),
+                reconnects=self.reconnects,
+            ),
+        )
 
     @classmethod
-    def load(cls, dumped: Mapping[str, Any]) -> "WorkerState":
-        """Return the process that `dump` wrote."""
-        shares = [(at, Shard(*shard)) for at, shard in dumped["shares"]]
-        worker = cls(shares, 0.0, lost=dumped["lost"], looked_up=dumped["looked_up"])
-        worker.after = dumped["after"]
-        worker.take_in(dumped["vector"])
+    def of(cls, position: ProcessPosition) -> "WorkerState":
+        """Return the process that a position holds."""
+        shares = [(at, Shard(*shard)) for at, shard in position.shares]
+        worker = cls(shares, 0.0, lost=position.lost, looked_up=position.looked_up)
+        worker.after = {name: list(numbers) for name, numbers in position.after.items()}
+        worker.take_in(position.vector.model_dump())
         return worker
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from loadgen.record.model import Exact, Moment, RecordFile, RecordModel, SparseModel
+from loadgen.record.model import SCHEMA_VERSION, Exact, Moment, RecordFile, RecordModel, SparseModel
 from loadgen.text import dollar_range
 
 Payer = Literal["customer", "service"]
@@ -327,7 +327,7 @@ class Costs(RecordFile):
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON has it, with its mode."""
-        return {"mode": self.mode, **super().plain()}
+        return {"schema_version": SCHEMA_VERSION, "mode": self.mode, **super().plain()}
 
     def tools(self) -> tuple[str, ...]:
         """Return the tools that have lines, in their order."""

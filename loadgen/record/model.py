@@ -8,7 +8,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -19,30 +19,13 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     model_serializer,
 )
-from pydantic import ValidationError as PydanticError
-from pydantic_core import ErrorDetails
 
-from loadgen.errors import RecordError, one_line, printable
+from loadgen.errors import RecordError, printable
 from loadgen.record.files import LONE, replace_file
-from loadgen.untrusted import bounded, read_json
+from loadgen.untrusted import bounded, read_json, reading, short
 
 SCHEMA_VERSION: Final = 1
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200  # of a run: times can be computed with
-_SHOWN: Final = 60  # characters of a value
-_WANTED: Final = {
-    "bool_type": "true or false",
-    "dataclass_type": "an object",
-    "dict_type": "an object",
-    "finite_number": "a number",
-    "float_type": "a number",
-    "int_from_float": "a whole number",
-    "int_type": "a whole number",
-    "list_type": "a list",
-    "model_attributes_type": "an object",
-    "model_type": "an object",
-    "string_type": "a text",
-    "tuple_type": "a list",
-}
 
 
 def moment(text: object) -> datetime:
@@ -52,7 +35,7 @@ def moment(text: object) -> datetime:
     try:
         at = datetime.fromisoformat(text if isinstance(text, str) else "")
     except ValueError as exc:
-        raise ValueError(f"{_short(text)} is not a time with its zone") from exc
+        raise ValueError(f"{short(text)} is not a time with its zone") from exc
     if at.tzinfo is None:
         raise ValueError(f"the time {text} has no time zone")
     if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
@@ -73,9 +56,9 @@ def _decimal(text: object) -> object:
     try:
         number = Decimal(str(text))
     except InvalidOperation as exc:
-        raise ValueError(f"{_short(text)} is not a decimal number") from exc
+        raise ValueError(f"{short(text)} is not a decimal number") from exc
     if not number.is_finite():
-        raise ValueError(f"{_short(text)} is not a decimal number")
+        raise ValueError(f"{short(text)} is not a decimal number")
     return bounded(number)
 
 
@@ -118,6 +101,9 @@ class SparseModel(RecordModel):
         }
 
 
+_M = TypeVar("_M", bound=RecordModel)
+
+
 class RecordFile(RecordModel):
     """One JSON file of a run's folder."""
 
@@ -125,54 +111,32 @@ class RecordFile(RecordModel):
     REMEDY: ClassVar[str]  # what to do about a file that can't be read
     OTHER_VERSION: ClassVar = "use the version of loadgen that wrote it"
 
+    schema_version: int = SCHEMA_VERSION
+
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Return what the folder's file holds. Raises RecordError, FileNotFoundError."""
-        file = folder / cls.FILE
-        raw = read_json(file, cls.REMEDY)
-        require_schema(file, raw, cls.OTHER_VERSION)
-        try:
-            return cls.model_validate_json(json.dumps(raw))  # in which lists may become tuples
-        except PydanticError as exc:
-            place = printable(str(file))
-            raise RecordError(f"{place} can't be read: {misfit(exc)}; {cls.REMEDY}") from exc
-
-    def document(self) -> dict[str, Any]:
-        """Return what the file holds, as JSON has it."""
-        return {"schema_version": SCHEMA_VERSION, **self.plain()}
+        return read_model(cls, folder / cls.FILE, cls.REMEDY, cls.OTHER_VERSION)
 
     def write(self, folder: Path) -> Path:
         """Replace the folder's file at once and return its path."""
         path = folder / self.FILE
-        text = json.dumps(self.document(), indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.plain(), indent=2, ensure_ascii=False, allow_nan=False)
         replace_file(path, f"{text}\n".encode(errors=LONE))
         return path
 
 
-def require_schema(file: Path, raw: object, remedy: str) -> None:
-    """Refuse a file of another schema version."""
+def read_model(kind: type[_M], file: Path, remedy: str, other_version: str | None = None) -> _M:
+    """Return what a JSON file holds. Raises RecordError, FileNotFoundError.
+
+    With `other_version`, a remedy, the file must have this schema version.
+    """
+    raw = read_json(file, remedy)
     version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != SCHEMA_VERSION or isinstance(version, bool):
+    if other_version and (version != SCHEMA_VERSION or isinstance(version, bool)):
         raise RecordError(
-            f"{printable(str(file))}: schema_version is {_short(version)}, this loadgen reads "
-            f"{SCHEMA_VERSION}: {remedy}"
+            f"{printable(str(file))}: schema_version is {short(version)}, this loadgen reads "
+            f"{SCHEMA_VERSION}: {other_version}"
         )
-
-
-def misfit(exc: PydanticError) -> str:
-    """Return in a line the first key that does not fit, its value, and what was wanted."""
-    error: ErrorDetails = exc.errors(include_url=False)[0]
-    place = ".".join(map(str, error["loc"])) or "it"
-    kind = error["type"]
-    if kind == "missing":
-        return f"{place} is missing"
-    if kind == "value_error":
-        return f"{place}: {one_line(error['ctx']['error'])}"
-    if kind in _WANTED:
-        return f"{place} is {_short(error['input'])}, not {_WANTED[kind]}"
-    message = one_line(error["msg"])
-    return f"{place} is {_short(error['input'])}: {message[:1].lower()}{message[1:]}"
-
-
-def _short(value: object) -> str:
-    return one_line(repr(value), _SHOWN)
+    with reading(file, remedy):
+        return kind.model_validate_json(json.dumps(raw))  # JSON's lists may become tuples

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from loadgen.errors import RecordError, one_line, printable
-from loadgen.record.model import RecordFile, moment, require_schema
+from loadgen.record.model import moment
 from loadgen.record.rows import (
     DeletedRow,
     ExpectedMarker,
@@ -25,69 +25,28 @@ from loadgen.record.rows import (
     SlotSample,
     columns_of,
 )
-from loadgen.record.run import (
-    JournalEvent,
-    Latency,
-    OperationLatency,
-    Run,
-    TableRows,
-    Totals,
-    run_of,
-)
-from loadgen.record.writer import LATEST, RUN_FILE
-from loadgen.untrusted import bounded, read_json, reading
-
-__all__ = [
-    "JournalEvent",
-    "Latency",
-    "OperationLatency",
-    "Run",
-    "TableRows",
-    "Totals",
-    "bottleneck_seconds",
-    "find_run",
-    "load_run",
-    "read_deletes",
-    "read_deliveries",
-    "read_freshness",
-    "read_generator",
-    "read_markers",
-    "read_samples",
-    "read_slots",
-]
+from loadgen.record.run import Run
+from loadgen.record.writer import LATEST
+from loadgen.untrusted import bounded, reading
 
 _V = TypeVar("_V")
 _SHOWN_RUNS = 5
 _SHOWN_NAME = 80  # characters
-# What to do about a file of the record that can't be read.
-CHANGED = "it was changed after loadgen wrote it"
 
 
 def find_run(reports_dir: Path, name: str | None = None) -> Path:
     """Return the folder of the named run (a run id or a path), or of the latest one."""
     with reading(one_line(name or reports_dir, _SHOWN_NAME), "name a run's id or its folder"):
         path = _latest(reports_dir) if name in {None, LATEST} else reports_dir / str(name)
-        if (path / RUN_FILE).is_file():
+        if (path / Run.FILE).is_file():
             return path.resolve()
-        if name is not None and (Path(name) / RUN_FILE).is_file():
+        if name is not None and (Path(name) / Run.FILE).is_file():
             return Path(name).resolve()
-    runs = sorted(reports_dir.glob(f"*/{RUN_FILE}"), key=lambda file: -file.stat().st_mtime)
+    runs = sorted(reports_dir.glob(f"*/{Run.FILE}"), key=lambda file: -file.stat().st_mtime)
     known = [file.parent.name for file in runs if file.parent.name != LATEST][:_SHOWN_RUNS]
     wanted = f"no run {one_line(repr(name), _SHOWN_NAME)}" if name is not None else "no latest run"
     advice = f"there are {', '.join(known)}" if known else "start one with `locust` or `make demo`"
     raise RecordError(f"{wanted} in {reports_dir}: {advice}")
-
-
-def load_run(path: Path) -> Run:
-    """Return what run.json in the folder holds; the folder may be given as the file itself."""
-    file = path if path.name == RUN_FILE else path / RUN_FILE
-    try:
-        raw = read_json(file, "it is no run record")
-    except FileNotFoundError as exc:
-        raise RecordError(f"{file} is not there: name the folder of a run") from exc
-    require_schema(file, raw, RecordFile.OTHER_VERSION)
-    with reading(file, CHANGED):
-        return run_of(file.parent, raw)
 
 
 def read_samples(path: Path) -> Iterator[Sample]:

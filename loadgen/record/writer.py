@@ -22,7 +22,8 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 from loadgen.record.files import LONE, append_lines, naming, replace_file
-from loadgen.record.model import SCHEMA_VERSION, RecordFile, iso, require_schema
+from loadgen.record.model import SCHEMA_VERSION, iso
+from loadgen.record.position import Position
 from loadgen.record.rows import (
     DeletedRow,
     ExpectedMarker,
@@ -34,17 +35,9 @@ from loadgen.record.rows import (
     columns_of,
     csv_line,
 )
-from loadgen.untrusted import read_json
+from loadgen.record.run import JournalEvent, Run
 
-RUN_FILE = "run.json"
-POSITION_FILE = "position.json"
 LATEST = "latest"
-# The order of run.json's keys, whatever order they were written in; others follow.
-RUN_KEYS = (
-    "schema_version", "run_id", "seed", "profile", "settings", "versions", "machine", "source",
-    "started_at", "ended_at", "journal", "totals", "rows_before", "rows_after",
-    "spent_before", "spent_after", "valid", "invalid_reason",
-)  # fmt: skip
 _SYNC_SECONDS = 10.0  # in the load, waiting for the disk makes writes late
 _BURST_SECONDS = 1.0  # between two writes of run.json for what need not be there at once
 _RUN_ID = re.compile(r"(?!latest$)[\w][\w.:+-]{0,127}")
@@ -58,21 +51,21 @@ class RunRecord:
     """
 
     __slots__ = (
-        *("_fields", "_journal", "_run_waits", "_synced_at", "_tried_at", "_waiting"),
-        *("journaled", "now", "path", "run_id"),
+        *("_journal", "_run_waits", "_synced_at", "_tried_at", "_waiting"),
+        *("journaled", "now", "path", "run", "run_id"),
     )
 
-    def __init__(self, path: Path, run: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, run: Run) -> None:
         self.path = path
         self.run_id = path.name
-        self._fields: dict[str, object] = {}
+        self.run = run  # as the next write of run.json has it, but for the journal
         self._journal: list[str] = []  # JSON texts: an entry is encoded once, not at each write
         self._run_waits = False  # run.json on the disk lacks something
         self._waiting: dict[type[Row], list[str]] = {}  # lines that are not on the disk yet
         self._synced_at = self._tried_at = -inf
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.journaled: Counter[str] = Counter()  # entries by kind, since it was opened
-        self._take(run)
+        self._begin(run)
 
     @classmethod
     def create(cls, reports_dir: Path, run_id: str) -> "RunRecord":
@@ -83,21 +76,18 @@ class RunRecord:
         with naming(path):
             path.mkdir(parents=True)
         _point_latest(reports_dir, run_id)
-        return cls(path, {})
+        return cls(path, Run())
 
     @classmethod
     def open(cls, path: Path) -> "RunRecord":
         """Go on with an existing run's folder, whose run.json need not be there yet."""
-        file = path.resolve() / RUN_FILE
-        if not file.parent.is_dir():
-            raise RecordError(f"{path} is not a run's folder: name one that holds {RUN_FILE}")
+        folder = path.resolve()
+        if not folder.is_dir():
+            raise RecordError(f"{path} is not a run's folder: name one that holds {Run.FILE}")
         try:
-            run = read_json(file, "start a new run")
+            return cls(folder, Run.read(folder))
         except FileNotFoundError:
-            run = {}
-        else:
-            require_schema(file, run, RecordFile.OTHER_VERSION)
-        return cls(file.parent, run)
+            return cls(folder, Run())
 
     @classmethod
     def resume(cls, path: Path) -> "RunRecord":
@@ -106,25 +96,15 @@ class RunRecord:
         _point_latest(record.path.parent, record.run_id)
         return record
 
-    def write_run(self, run: Mapping[str, object]) -> None:
-        """Replace the whole of run.json by `run`; schema_version and run_id are filled in."""
-        self._fields, self._journal = {}, []
-        self._take(run)
-        self._write()
+    def begin(self, run: Run) -> None:
+        """Replace the whole of run.json, its journal too."""
+        self._begin(run)
+        self.write()
 
-    def set_run(self, **changed: object) -> None:
-        """Name fields of run.json anew, for the next write of it."""
-        self._take(changed)
-        self._run_waits = True
-
-    def update_run(self, **changed: object) -> None:
-        """Replace the named fields of run.json, leaving the others."""
-        self._take(changed)
-        self._write()
-
-    def field(self, key: str) -> object:
-        """Return what run.json has under the key, or will have; None if it has nothing."""
-        return self._fields.get(key)
+    def _begin(self, run: Run) -> None:
+        self.run = run
+        run.schema_version, run.run_id = SCHEMA_VERSION, self.run_id
+        self._journal = [_event_text(event) for event in run.journal]
 
     def kinds(self) -> list[str]:
         """Return the kind of each event of the journal."""
@@ -137,7 +117,7 @@ class RunRecord:
         """
         number = self._enter(kind, at, details)
         try:
-            self._write()
+            self.write()
         except RecordError:
             del self._journal[number]
             self.journaled[kind] -= 1
@@ -170,19 +150,20 @@ class RunRecord:
         for kind in tuple(self._waiting):
             self._write_rows(kind)
         if self._run_waits:
-            self._write()
+            self.write()
 
-    def keep_position(self, position: Mapping[str, object]) -> None:
+    def keep_position(self, position: Position) -> None:
         """Replace what a run that is killed now would need to go on; every 10 s with an fsync."""
         synced = time.monotonic() - self._synced_at >= _SYNC_SECONDS
         if synced:
             self._synced_at = time.monotonic()
-        replace_file(self.path / POSITION_FILE, json.dumps(position).encode(), synced=synced)
+        text = json.dumps(position.plain())
+        replace_file(self.path / Position.FILE, text.encode(), synced=synced)
 
     def forget_position(self) -> None:
         """Remove it: a run that has ended can't go on."""
-        with naming(self.path / POSITION_FILE):
-            (self.path / POSITION_FILE).unlink(missing_ok=True)
+        with naming(self.path / Position.FILE):
+            (self.path / Position.FILE).unlink(missing_ok=True)
 
     def append_samples(self, rows: Iterable[Sample]) -> None:
         """Append to samples.csv, whole lines in one write call."""
@@ -222,18 +203,8 @@ class RunRecord:
             append_lines(self.path / kind.FILE, csv_line(columns_of(kind)), "".join(lines))
             del self._waiting[kind]
 
-    def _take(self, changed: Mapping[str, object]) -> None:
-        rest = dict(changed)
-        if "journal" in rest:
-            entries = rest.pop("journal")
-            if not isinstance(entries, list | tuple):
-                raise RecordError(f"{self.path / RUN_FILE}: journal must be a list of events")
-            self._journal = [_encoded(entry, "journal") for entry in entries]
-        self._fields.update(rest)
-
     def _enter(self, kind: str, at: datetime | None, details: Mapping[str, object]) -> int:
-        entry = {"at": at or self.now(), "kind": kind, **details}
-        self._journal.append(_encoded(entry, f"journal entry {kind}"))
+        self._journal.append(_event_text(JournalEvent(at or self.now(), kind, details)))
         self.journaled[kind] += 1
         return len(self._journal) - 1
 
@@ -242,21 +213,26 @@ class RunRecord:
         self._run_waits = True
         if time.monotonic() - self._tried_at >= _BURST_SECONDS:
             with suppress(RecordError):
-                self._write()
+                self.write()
 
-    def _write(self) -> None:
+    def write_later(self) -> None:
+        """Write run.json with the next `flush`."""
+        self._run_waits = True
+
+    def write(self) -> None:
+        """Replace run.json. Raises RecordError; then the next `flush` tries again."""
         self._run_waits, self._tried_at = True, time.monotonic()
-        run = {"schema_version": SCHEMA_VERSION, "run_id": self.run_id, **self._fields}
-        keys = [key for key in RUN_KEYS if key in run or key == "journal"]
-        keys += [key for key in run if key not in RUN_KEYS]
-        parts = [f"  {json.dumps(key)}: {self._value(key, run)}" for key in keys]
+        values = self.run.model_dump(exclude_unset=True)
+        keys = [key for key in Run.model_fields if key in values or key == "journal"]
+        keys += [key for key in values if key not in Run.model_fields]
+        parts = [f"  {json.dumps(key)}: {self._text(key, values)}" for key in keys]
         text = "{\n" + ",\n".join(parts) + "\n}\n"
-        replace_file(self.path / RUN_FILE, text.encode(errors=LONE))
+        replace_file(self.path / Run.FILE, text.encode(errors=LONE))
         self._run_waits = False
 
-    def _value(self, key: str, run: Mapping[str, object]) -> str:
+    def _text(self, key: str, values: Mapping[str, object]) -> str:
         if key != "journal":
-            return _encoded(run[key], key, indent=2).replace("\n", "\n  ")
+            return _encoded(values[key], key, indent=2).replace("\n", "\n  ")
         return "[\n    " + ",\n    ".join(self._journal) + "\n  ]" if self._journal else "[]"
 
 
@@ -276,11 +252,16 @@ def _line(row: Row) -> str:
     return csv_line(getattr(row, name) for name in columns_of(type(row)))
 
 
+def _event_text(event: JournalEvent) -> str:
+    entry = {"at": event.at, "kind": event.kind, **event.details}
+    return _encoded(entry, f"journal entry {event.kind}")
+
+
 def _encoded(value: object, key: str, indent: int | None = None) -> str:
     try:
         return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False, indent=indent)
     except (TypeError, ValueError) as exc:
-        raise RecordError(f"{RUN_FILE}: {key} holds a value that can't be kept: {exc}") from exc
+        raise RecordError(f"{Run.FILE}: {key} holds a value that can't be kept: {exc}") from exc
 
 
 def _plain(value: object) -> object:

@@ -18,7 +18,7 @@ from loadgen.config.settings import dashboard_link
 from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
 from loadgen.record.costs import Costs
-from loadgen.record.reader import Run
+from loadgen.record.run import Run
 from loadgen.record.verdict import TOLERANCE
 from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.impact import Impact

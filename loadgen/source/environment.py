@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from loadgen.record.run import Spent
 from loadgen.record.verify import ClockOffset
 from loadgen.source.postgres import Connection
 from loadgen.sql import statements
@@ -77,7 +78,7 @@ def server_settings(connection: Connection, *, embedded: bool) -> dict[str, obje
     return {"version": settings.pop("server_version"), "embedded": embedded, **settings}
 
 
-def resources_used(connection: Connection) -> dict[str, object]:
+def resources_used(connection: Connection) -> Spent:
     """Return the server's WAL in bytes and its processor seconds, both since its start.
 
     Processor time is read from /proc, so it is None for a server on another machine or a system
@@ -88,11 +89,11 @@ def resources_used(connection: Connection) -> dict[str, object]:
         raise AssertionError("the statement has one row")
     wal_bytes, started_at, backend_pid, address = row
     here = address in {None, "127.0.0.1", "::1"}  # None is a Unix socket
-    return {
-        "wal_bytes": wal_bytes,
-        "cpu_seconds": processor_seconds(backend_pid) if here else None,
-        "server_started_at": started_at,
-    }
+    return Spent(
+        wal_bytes=wal_bytes,
+        cpu_seconds=processor_seconds(backend_pid) if here else None,
+        server_started_at=started_at,
+    )
 
 
 def processor_seconds(backend_pid: int, proc: Path = _PROC) -> float | None:

@@ -9,12 +9,11 @@ from typing import Any, Final, LiteralString
 
 from psycopg.rows import dict_row, scalar_row
 
+from loadgen.record.run import TableRows
 from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import TABLES, SeedState, require_playground, seed_state
 from loadgen.sql import statements
 from loadgen.workload.operations import OPERATIONS, gained
-
-TableCounts = Mapping[str, Mapping[str, int]]  # by table: rows, version_sum
 
 # The statement, which counts violations; the invariant; the name of a violation.
 _INVARIANTS: Final = (
@@ -36,7 +35,7 @@ class LastRun:
     run_id: str
     ended: bool
     committed: Mapping[str, int]
-    rows_before: TableCounts
+    rows_before: Mapping[str, TableRows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +128,13 @@ def _check_run(conn: Connection, run: LastRun) -> Invariant:
     return Invariant(_RUN_CHECK, not differences, f"run {run.run_id}: {detail}")
 
 
-def count_rows(conn: Connection) -> dict[str, dict[str, int]]:
+def count_rows(conn: Connection) -> dict[str, TableRows]:
     """Return each table's rows, without markers, and the sum of its versions if it has them."""
     counts = _row(conn, "rows")
     return {
-        "users": {"rows": counts["users"], "version_sum": counts["user_versions"]},
-        "orders": {"rows": counts["orders"], "version_sum": counts["order_versions"]},
-        "events": {"rows": counts["events"]},
+        "users": TableRows(rows=counts["users"], version_sum=counts["user_versions"]),
+        "orders": TableRows(rows=counts["orders"], version_sum=counts["order_versions"]),
+        "events": TableRows(rows=counts["events"]),
     }
 
 

@@ -20,8 +20,9 @@ from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_serve
 from loadgen.config.settings import Settings
 from loadgen.control import LoadControl
 from loadgen.errors import RecordError, SettingsError, SourceError
-from loadgen.record.reader import find_run, load_run
+from loadgen.record.reader import find_run
 from loadgen.record.rows import Sample, SlotSample
+from loadgen.record.run import Run
 from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
@@ -227,7 +228,7 @@ def run_under_way(reports_dir: Path) -> Path | None:
     except (RecordError, OSError):  # no run, or no sample yet
         return None
     # If the clock was set, the age may be negative or large until the next sample.
-    return path if abs(age) < _SILENT and load_run(path).ended_at is None else None
+    return path if abs(age) < _SILENT and Run.of(path).ended_at is None else None
 
 
 def _slot_samples(observation: Observation) -> list[SlotSample]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, LiteralString
 
 from loadgen.config.settings import Settings
+from loadgen.record.run import TableRows
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.workload", "operations.sql")
@@ -125,14 +126,9 @@ def rates_per_hour(settings: Settings) -> dict[str, float]:
     return {name: getattr(settings, setting) for name, setting in RATE_SETTINGS.items()}
 
 
-def gained(
-    before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]
-) -> dict[str, int]:
-    """Return how much each operation added to the tables between two counts of their rows.
-
-    A count has the `rows` of each table and, if the table has versions, their sum `version_sum`.
-    """
+def gained(before: Mapping[str, TableRows], after: Mapping[str, TableRows]) -> dict[str, int]:
+    """Return how much each operation added to the tables between two counts of their rows."""
     return {
-        name: after[operation.table][operation.counter] - before[operation.table][operation.counter]
-        for name, operation in OPERATIONS.items()
+        name: after[of.table].count(of.counter) - before[of.table].count(of.counter)
+        for name, of in OPERATIONS.items()
     }

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from loadgen.record.reader import load_run, read_samples, read_slots
+from loadgen.record.reader import read_samples, read_slots
 from loadgen.record.rows import law_holds
+from loadgen.record.run import Run
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import ROOT, Locust, check_record, counted, latest, rates, wait_for
 from tests.acceptance.test_watch import SLOT, Start, watch, watch_port
@@ -150,7 +151,7 @@ def test_a_full_disk_and_a_set_clock_cost_the_record_nothing(
 
 def check_times(folder: Path) -> None:
     """No time of the record lies before an earlier one, and none far from the others."""
-    run = load_run(folder)
+    run = Run.of(folder)
     assert run.started_at is not None
     assert run.ended_at is not None
     for times in (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.record.reader import load_run
+from loadgen.record.run import Run
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
     Locust,
@@ -78,7 +78,7 @@ def test_a_load_is_verified_in_motion_and_drained(
     process.communicate(timeout=60)
     check_record(project, seeded, before | {"insert_event": before["insert_event"] + 4})
     path = project / "reports" / "latest"
-    journal = [(one.kind, one.details.get("by")) for one in load_run(path).journal]
+    journal = [(one.kind, one.details.get("by")) for one in Run.of(path).journal]
     assert [kind for kind in journal if kind[1]] == [
         ("pause", "verify"), ("resume", "verify"), ("pause", "cli"),
     ]  # fmt: skip
@@ -155,5 +155,5 @@ def test_rows_of_an_earlier_run_are_no_hard_cases_of_this_one(
     of = {name: case["verdict"] for name, case in found["cases"].items()}
     assert of.pop("key_changes") == "right"
     assert set(of.values()) == {"not tried"}
-    turns = load_run(project / "reports" / "latest").hard_cases["key_changes"]
+    turns = Run.of(project / "reports" / "latest").hard_cases["key_changes"]
     assert 0 < found["cases"]["key_changes"]["checked"] <= turns

@@ -27,7 +27,8 @@ from loadgen.costs.aws.resources import AwsAccount, RDSCostTracker
 from loadgen.costs.cards import load_card
 from loadgen.costs.lines import Unavailable
 from loadgen.record.costs import CostLine, Costs
-from loadgen.record.run import Run, run_of
+from loadgen.record.run import Run
+from loadgen.record.writer import RunRecord
 from tests.emulated import aws_server
 
 TOOL = "simplyload"
@@ -134,9 +135,9 @@ class Aws:
 
     def run(self, start: datetime, hours: float) -> Run:
         """Return a run of that time."""
-        times = {"started_at": start, "ended_at": start + timedelta(hours=hours)}
-        raw = {"run_id": "r", **{name: at.isoformat() for name, at in times.items()}}
-        return run_of(self.folder, raw)
+        run = Run(run_id="r", started_at=start, ended_at=start + timedelta(hours=hours))
+        RunRecord(self.folder, run).write()
+        return Run.of(self.folder)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from loadgen.watch import watch as watch_module
 from loadgen.watch.watch import Watch, run_under_way
 from tests.conftest import Cluster, RunLoadgen, find_free_port, spawning
 from tests.polling import wait_for
-from tests.records import Made, write_run
+from tests.records import Made, update, write_run
 from tests.replication import Subscription
 
 NEWEST = """SELECT max((properties ->> 'sequence')::bigint) FROM events
@@ -254,7 +254,7 @@ def test_a_run_s_last_markers_are_looked_for_after_its_end(
     carried.do("ALTER SUBSCRIPTION copy DISABLE")
     with watching(source, reports, copy) as watch:
         wait_for(partial(wrote, source, 3), "three markers")
-        RunRecord.open(reports / RUN).update_run(ended_at=datetime.now(UTC))
+        update(RunRecord.open(reports / RUN), ended_at=datetime.now(UTC))
         wait_for(lambda: not watch.state().run_id, "the end to be seen")
         written = len(sequences(source))
         assert freshness(watch) > 0

@@ -244,18 +244,18 @@ def test_they_run_beside_each_other_until_stopped(database: str) -> None:
     settings = load_settings({**rates, "hard_case_seconds": 60.0, "late_commits_per_hour": 3600})
     cases = HardCases(database, settings, HARD_CASES, lambda: bool(paused))
     cases.start()
-    wait_for(lambda: cases.counts()["odd_texts"]["committed"] > 3, "turns")
+    wait_for(lambda: cases.counts()["odd_texts"].committed > 3, "turns")
     time.sleep(1)
     paused.append(True)
-    wait_for(lambda: cases.counts()["late_commits"]["committed"] >= 1, "the commit at the pause")
+    wait_for(lambda: cases.counts()["late_commits"].committed >= 1, "the commit at the pause")
     done = cases.stop()
-    assert not any(one["failed"] for one in done.values())
+    assert not any(one.failed for one in done.values())
     with connect(database) as conn:
         rows: dict[str, int] = dict(
             conn.execute("SELECT case_name, count(*) FROM hard_cases GROUP BY 1").fetchall()
         )
-    assert rows["odd_texts"] == done["odd_texts"]["committed"]
-    assert rows["late_commits"] == done["late_commits"]["committed"]
+    assert rows["odd_texts"] == done["odd_texts"].committed
+    assert rows["late_commits"] == done["late_commits"].committed
 
 
 def test_a_late_commit_outlives_the_role_s_limits_and_a_failure_has_its_sqlstate(
@@ -267,8 +267,8 @@ def test_a_late_commit_outlives_the_role_s_limits_and_a_failure_has_its_sqlstate
     cases = HardCases(database, settings, ("late_commits",), lambda: False)
     cases.start()
     try:
-        wait_for(lambda: cases.counts()["late_commits"]["committed"], "a late commit")
-        assert cases.counts()["late_commits"]["failed"] == 0
+        wait_for(lambda: cases.counts()["late_commits"].committed, "a late commit")
+        assert cases.counts()["late_commits"].failed == 0
         end = (
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = "
             "current_database() AND application_name = 'loadgen hard cases' AND xact_start < now()"

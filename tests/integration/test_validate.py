@@ -12,6 +12,7 @@ import pytest
 
 from loadgen.commands import validate as command
 from loadgen.errors import RecordError, SourceError
+from loadgen.record.run import Run, TableRows
 from loadgen.record.writer import RunRecord
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
@@ -187,8 +188,7 @@ def note_baseline(source: psycopg.Connection[Any], *, complete: bool) -> None:
 
 def run_of(**committed: int) -> LastRun:
     """Return the figures of a run that began with empty tables."""
-    nothing = {"rows": 0, "version_sum": 0}
-    before = dict.fromkeys(("users", "orders", "events"), nothing)
+    before = dict.fromkeys(("users", "orders", "events"), TableRows())
     return LastRun("r1", ended=True, committed=committed, rows_before=before)
 
 
@@ -210,9 +210,9 @@ def test_counters_that_agree_with_rows(after_run: psycopg.Connection[Any]) -> No
     assert check.ok
     assert check.detail == "run r1: all 6 committed writes are there"
     now = {
-        "users": {"rows": 10, "version_sum": 1},
-        "orders": {"rows": 2, "version_sum": 1},
-        "events": {"rows": 2},
+        "users": TableRows(rows=10, version_sum=1),
+        "orders": TableRows(rows=2, version_sum=1),
+        "events": TableRows(rows=2),
     }
     later = LastRun("r1", ended=True, committed={}, rows_before=now)
     assert validate(after_run, later).ok
@@ -309,7 +309,7 @@ def test_command_reads_the_newest_run(
     """The record's totals and rows_before are what the rows are held against."""
     at_source.execute("UPDATE loadgen_playground SET run_id = 'r1'")
     nothing = {"offered": 0, "committed": 0, "failed": 0, "skipped": 0, "unknown": 0}
-    RunRecord.create(tmp_path / "reports", "r1").write_run(
+    run = Run.model_validate(
         {
             "seed": 1,
             "profile": "steady",
@@ -324,6 +324,7 @@ def test_command_reads_the_newest_run(
             },
         }
     )
+    RunRecord.create(tmp_path / "reports", "r1").begin(run)
     assert run_command(monkeypatch, tmp_path) == 0
     assert "run r1: all 1 committed writes are there" in capsys.readouterr().out
     (tmp_path / "reports" / "r1" / "run.json").write_text("{")

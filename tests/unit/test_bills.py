@@ -17,11 +17,11 @@ from loadgen.costs.usage import Band, Usage
 from loadgen.costs.vendors import PriceChoice, VendorPrices
 from loadgen.costs.workload import Baseline
 from loadgen.record.costs import CostLine, Total
-from loadgen.record.reader import load_run
 from loadgen.record.rows import DeletedRow
+from loadgen.record.run import Run
 from loadgen.record.writer import RunRecord
 from loadgen.tools.tools_file import parse_tools
-from tests.records import START, Made, write_run
+from tests.records import START, Made, update, write_run
 
 DAY = date(2026, 11, 23)
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -217,7 +217,7 @@ def test_a_run_of_48_hours_is_priced_so(tmp_path: Path) -> None:
     """The whole way from run.json: 2 x 48 x 0.14."""
     folder = write_run(tmp_path, Made(seconds=48 * 3600, every=3600))
     lines = VendorPrices(load_cards(), (PriceChoice("e", "estuary", "cloud"),), DAY, {}).lines(
-        load_run(folder)
+        Run.of(folder)
     )
     (tasks,) = [line for line in lines if (line.tool, line.category) == ("e", "tasks")]
     assert tasks.amount == Decimal("13.44")
@@ -232,12 +232,13 @@ def test_hard_deletes_are_paid_for(tmp_path: Path) -> None:
     record = RunRecord.open(folder)
     record.append_deletes(DeletedRow(START, "hard_deletes", key) for key in range(3000))
     assert _cases(folder) == (3000 + 3000, Decimal("1.50"))
-    record.update_run(
+    update(
+        record,
         hard_cases={
             "hard_deletes": {"committed": 3000, "failed": 1},
             "odd_texts": {"committed": 1000, "failed": 0},
             "key_changes": {"committed": 500, "failed": 0},
-        }
+        },
     )
     assert _cases(folder) == (6000 + 1000 + 1000, Decimal("2.50"))
 

@@ -14,7 +14,7 @@ from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import differences, summary_of
 from loadgen.report.folder import ReportOptions, write_report
 from tests.pages import page_of
-from tests.records import START, VERIFIED_COPY, Made, marker, write_run
+from tests.records import START, VERIFIED_COPY, Made, marker, update, write_run
 
 BEFORE = {"wal_bytes": 1_000, "cpu_seconds": 1.0, "server_started_at": START}
 
@@ -38,7 +38,8 @@ def spent(folder: Path, wal: int, cpu: float, p95: float) -> Path:
     """Let the run's server have spent so much."""
     after = {**BEFORE, "wal_bytes": 1_000 + wal, "cpu_seconds": 1.0 + cpu}
     quantiles = {"p95": p95}
-    RunRecord.open(folder).update_run(
+    update(
+        RunRecord.open(folder),
         spent_before=BEFORE,
         spent_after=after,
         latency_all={"service": quantiles, "intended": quantiles},
@@ -51,7 +52,7 @@ def change(folder: Path, **changed: object) -> None:
     record = RunRecord.open(folder)
     if isinstance(settings := changed.get("settings"), Mapping):
         changed["settings"] = {**summary_of(folder).run.settings, **settings}
-    record.update_run(**changed)
+    update(record, **changed)
 
 
 def test_tools_stand_beside_the_run_without_any(

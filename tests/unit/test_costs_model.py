@@ -20,8 +20,8 @@ from loadgen.costs.workload import Workload, workload_of
 from loadgen.errors import SettingsError
 from loadgen.load.operations import Operations
 from loadgen.record.costs import ReportedUsage, Total
-from loadgen.record.reader import load_run
 from loadgen.record.rows import MarkerSample
+from loadgen.record.run import Run
 from loadgen.record.writer import RunRecord
 from loadgen.tools.tools_file import parse_tools
 from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT, Order
@@ -213,7 +213,7 @@ def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
         for number in range(1000)
         for tool in ("a", "b")
     )
-    lines = VendorPrices(load_cards(), (), DAY, {}).lines(load_run(folder))
+    lines = VendorPrices(load_cards(), (), DAY, {}).lines(Run.of(folder))
     (markers,) = [
         line for line in lines if (line.tool, line.category) == ("fivetran", "freshness markers")
     ]
@@ -222,7 +222,7 @@ def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
 
 def test_a_bill_replaces_every_estimate(tmp_path: Path) -> None:
     """What a vendor billed is the price; what it counted, the quantity."""
-    run = load_run(write_run(tmp_path, Made(seconds=30)))
+    run = Run.of(write_run(tmp_path, Made(seconds=30)))
     choices = (PriceChoice("five", "fivetran", "standard"), PriceChoice("air", "airbyte", None))
     reported = {
         "five": ReportedUsage(source="invoice 7", billed_usd=Decimal("12.34")),
@@ -242,7 +242,7 @@ def test_a_bill_replaces_every_estimate(tmp_path: Path) -> None:
 
 def test_a_run_that_wrote_nothing_is_not_priced(tmp_path: Path) -> None:
     """No usage is no price, and no month."""
-    run = load_run(write_run(tmp_path, Made(seconds=30, rates=dict.fromkeys(RATES, 0.0))))
+    run = Run.of(write_run(tmp_path, Made(seconds=30, rates=dict.fromkeys(RATES, 0.0))))
     assert workload_of(run) is None
     lines = VendorPrices(load_cards(), (), DAY, {}).lines(run)
     assert lines

@@ -13,7 +13,7 @@ from loadgen.costs.projection import projection_of
 from loadgen.costs.vendors import VendorPrices
 from loadgen.costs.workload import workload_of
 from loadgen.record.costs import Costs, Efficiency, Total, not_priced
-from loadgen.record.reader import load_run
+from loadgen.record.run import Run
 from loadgen.report.tables.costs import cost_section
 from loadgen.text import big, counted, dollar_range, dollars, four_digits, gigabytes
 from tests.records import START, Made, write_run
@@ -64,7 +64,7 @@ def test_no_number_is_shown_with_an_exponent(number: int, size: str, count: str)
 
 def section_of(folder: Path, added: dict[str, Any]) -> str:
     """Return the text of a run's section of costs, with more in its projection, via costs.json."""
-    run = load_run(folder)
+    run = Run.of(folder)
     workload = workload_of(run)
     assert workload is not None
     cards, usage = load_cards(), workload.usage({"insert_event": 10}, Decimal(1))

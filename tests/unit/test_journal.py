@@ -8,8 +8,7 @@ import pytest
 
 from loadgen.errors import JournalFullError
 from loadgen.load.journal import LARGEST_ENTRY, MOST_POSTED, Journal
-from loadgen.record.reader import load_run
-from loadgen.record.run import JournalEvent
+from loadgen.record.run import JournalEvent, Run
 from loadgen.record.writer import RunRecord
 
 BEGAN = datetime(2026, 2, 28, 23, 59, tzinfo=UTC)
@@ -20,7 +19,7 @@ class Timed:
 
     def __init__(self, folder: Path) -> None:
         self.record = RunRecord.create(folder, "run-1")
-        self.record.write_run({})
+        self.record.begin(Run())
         self.seconds = 0.0
         self.record.now = lambda: BEGAN + timedelta(seconds=self.seconds)
         self.journal = Journal(self.record)
@@ -33,7 +32,7 @@ class Timed:
     def entries(self) -> tuple[JournalEvent, ...]:
         """Return what the record on the disk has once the load has sampled."""
         self.record.flush()
-        return load_run(self.record.path).journal
+        return Run.of(self.record.path).journal
 
 
 @pytest.fixture
@@ -163,8 +162,8 @@ def test_names_that_are_new_each_time_are_counted_at_last(timed: Timed) -> None:
     for n in range(2500):
         timed.note(n, what="source_lost", worker=f"w{n}")
     assert len(timed.entries()) == 2000
-    assert load_run(timed.record.path).journal_left_out == 500
+    assert Run.of(timed.record.path).journal_left_out == 500
     again = Journal(RunRecord.open(timed.record.path))
     again.note("fault", {"what": "source_lost", "worker": "another"})
     again._record.flush()
-    assert load_run(timed.record.path).journal_left_out == 501
+    assert Run.of(timed.record.path).journal_left_out == 501

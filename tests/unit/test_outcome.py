@@ -16,9 +16,9 @@ from loadgen.load import console
 from loadgen.load.controller import RunController
 from loadgen.load.live_changes import Pause
 from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
-from loadgen.record.reader import load_run, read_generator, read_samples
+from loadgen.record.reader import read_generator, read_samples
 from loadgen.record.rows import GeneratorSample
-from loadgen.record.run import Totals
+from loadgen.record.run import Run, SampleCoverage, Totals
 from loadgen.record.verdict import Evidence, Measured, is_as_planned, verdict_of
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import RunSummary, as_json, differences
@@ -27,8 +27,7 @@ from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.folder import write_report
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.clock import SampleCoverage
-from tests.records import START, VERIFIED, Made, rows_after, write_run
+from tests.records import START, VERIFIED, Made, rows_after, update, write_run
 
 COMMITTED = dict(zip(OPERATIONS, (600, 1200, 300, 12), strict=True))  # of Made() in 60 s
 GOOD = {name: Counts(n, n) for name, n in COMMITTED.items()}
@@ -182,8 +181,9 @@ def ended(reports: Path, happened: frozenset[str]) -> tuple[Outcome, Path]:
     record.append_generator(GeneratorSample(START, 0.1, 0.1, 0.1, 0.1, marked))
     pause = {"at": START, "kind": "pause", "by": "watch", "reason": "a slot"}
     journal = [pause] if "protected" in happened else []
-    record.update_run(
-        **outcome.plain(),
+    outcome.write_into(record.run)
+    update(
+        record,
         journal=[{**pause, "by": "cli"}, {**pause, "kind": "resume"}, *journal],
         rows_after=rows_after(committed),
     )
@@ -192,7 +192,7 @@ def ended(reports: Path, happened: frozenset[str]) -> tuple[Outcome, Path]:
 
 def reported(path: Path) -> Verdict:
     """Return the report's verdict on the run in the folder."""
-    facts = facts_of(load_run(path), read_samples(path), read_generator(path))
+    facts = facts_of(Run.of(path), read_samples(path), read_generator(path))
     return judge(facts, (Threshold("failed_share", 0.5),))
 
 
@@ -221,7 +221,7 @@ def test_one_verdict_in_all_places(
         ),
         settings=SimpleNamespace(grafana_url=None),
         record=SimpleNamespace(path=path),
-        sampled=SampleCoverage(60),
+        sampled=SampleCoverage(samples=60),
     )
     console.print_summary(outcome, cast("RunController", controller))
     shown = capsys.readouterr().out
@@ -243,7 +243,7 @@ def test_one_verdict_in_all_places(
     assert ("threshold missed" in report.headline) is ("skipped" in happened)
     assert (report.kept_up is False) is bool(happened & {"bottleneck", "skipped"})
 
-    summary = RunSummary(load_run(path), ())
+    summary = RunSummary(Run.of(path), ())
     warned = [one.text for one in differences([summary, summary])]
     assert any("is invalid" in text for text in warned) is not valid
     assert bool(warned) is (expected != 0)
@@ -265,6 +265,8 @@ def test_the_decision_matrix_says_that_its_run_did_not_pass(tmp_path: Path) -> N
 
 def test_the_record_holds_plain_values() -> None:
     """Totals and failures become what run.json says."""
-    assert totals_of(Counts(5, 1, 1, 1, 1, 1)) == Totals(5, 1, 1, 1, 1)
+    assert totals_of(Counts(5, 1, 1, 1, 1, 1)) == Totals(
+        offered=5, committed=1, failed=1, skipped=1, unknown=1
+    )
     failures = {("insert_order", "40001"): 2, ("insert_order", "08006"): 1}
     assert failures_by_operation(failures) == {"insert_order": {"08006": 1, "40001": 2}}

@@ -23,7 +23,7 @@ from loadgen.terminal import guarded_output
 from loadgen.verify.outcome import ToolOutcome
 from tests.conftest import clean_environment
 from tests.hostile import CONTROL, FORGED, RUN, make_project
-from tests.records import START, VERIFIED_COPY, Made, write_run
+from tests.records import START, VERIFIED_COPY, Made, update, write_run
 
 # What moves a cursor, hides text or turns its direction.
 DANGERS = ["\x1b[2J", "\x9b2K", "\r", "\b", "\x07", "\u202e", "\u2066", "\u2028", "\x85", "\ud800"]
@@ -93,7 +93,8 @@ def test_no_record_forges_a_report(tmp_path: Path) -> None:
     name = "# right\n\n# all right"
     Verification(tools={name: tool}).write(path)
     settings = json.loads((path / "run.json").read_text())["settings"]
-    record.update_run(
+    update(
+        record,
         settings=settings | {"grafana_url": "javascript:alert(1)", "arrivals": FORGED},
         invalid_reason=FORGED,
         together=[name],

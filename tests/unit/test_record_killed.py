@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record.reader import load_run, read_samples
+from loadgen.record.reader import read_samples
 from loadgen.record.rows import law_holds
+from loadgen.record.run import Run
 
 StartPython = Callable[..., subprocess.Popen[str]]
 
@@ -23,17 +24,19 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from loadgen.record.run import Run, Totals
 from loadgen.record.writer import RunRecord
 from loadgen.record.rows import Sample
 
 record = RunRecord.create(Path(sys.argv[1]), "run-1")
-record.write_run({"seed": 0, "totals": {}})
+record.begin(Run(seed=0, totals={}))
 print("writing", flush=True)
 for n in range(1, 10**9):
     now = datetime.now(UTC)
     record.append_samples([Sample(now, name, 1.0, n, n, 0, 0, 0, 0) for name in ("a", "b")])
     if n % 20 == 0:
-        record.update_run(seed=n, totals={"a": dict.fromkeys(("offered", "committed"), n)})
+        record.run.seed, record.run.totals = n, {"a": Totals(offered=n, committed=n)}
+        record.write()
         record.journal("tick", n=n)
         time.sleep(0.01)
 """
@@ -69,7 +72,7 @@ def test_a_reader_beside_the_writer_sees_whole_states(
         deadline = time.monotonic() + 60
         while len(seen) < 20:
             assert time.monotonic() < deadline, f"only {len(seen)} states were seen"
-            run = load_run(tmp_path / "run-1")
+            run = Run.of(tmp_path / "run-1")
             assert [event.details["n"] for event in run.journal] == [
                 20 * (i + 1) for i in range(len(run.journal))
             ]
@@ -90,7 +93,7 @@ def test_a_killed_writer_leaves_whole_files(
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         path = tmp_path / "run-1"
-        run, samples = load_run(path), list(read_samples(path))
+        run, samples = Run.of(path), list(read_samples(path))
     assert len(samples) >= least
     assert [s.offered for s in samples] == [1 + i // 2 for i in range(len(samples))]
     assert run.seed is not None
@@ -108,11 +111,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 import gevent
+from loadgen.record.run import Run, Totals
 from loadgen.record.writer import RunRecord
 from loadgen.record.rows import Sample
 
 record = RunRecord.create(Path(sys.argv[1]), "run-1")
-record.write_run({"seed": 0})
+record.begin(Run(seed=0))
 def write(i):
     for n in range(20):
         record.append_samples([Sample(datetime.now(UTC), f"op{i}", 1.0, n, n, 0, 0, 0, 0)] * 3)
@@ -123,7 +127,7 @@ gevent.joinall([gevent.spawn(write, i) for i in range(10)], raise_error=True)
     process = start_python(code, str(tmp_path))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    events = {(e.details["i"], e.details["n"]) for e in load_run(tmp_path / "run-1").journal}
+    events = {(e.details["i"], e.details["n"]) for e in Run.of(tmp_path / "run-1").journal}
     assert events == {(i, n) for i in range(10) for n in range(20)}
     samples = list(read_samples(tmp_path / "run-1"))
     assert len(samples) == 600

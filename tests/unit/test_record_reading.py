@@ -10,14 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadgen.errors import RecordError
-from loadgen.record.reader import (
-    find_run,
-    load_run,
-    read_freshness,
-    read_samples,
-    read_slots,
-)
+from loadgen.record.reader import find_run, read_freshness, read_samples, read_slots
 from loadgen.record.rows import MarkerSample, Sample, SlotSample, csv_line
+from loadgen.record.run import Run
 from loadgen.record.writer import RunRecord
 
 AT = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
@@ -131,8 +126,10 @@ def test_neither_true_nor_false_is_refused(record: RunRecord) -> None:
 
 def test_a_run_that_has_just_begun_is_read(record: RunRecord) -> None:
     """What is not written yet, or null, is None or empty."""
-    record.write_run({"seed": 7, "ended_at": None, "rows_after": None, "totals": {}})
-    run = load_run(record.path)
+    record.begin(
+        Run.model_validate({"seed": 7, "ended_at": None, "rows_after": None, "totals": {}})
+    )
+    run = Run.of(record.path)
     assert (run.seed, run.run_id, run.ended_at, run.valid) == (7, "run-1", None, None)
     for empty in (run.settings, run.totals, run.rows_after, run.failures, run.journal):
         assert not empty
@@ -141,7 +138,7 @@ def test_a_run_that_has_just_begun_is_read(record: RunRecord) -> None:
 def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
     """Every key of the contract comes back with its type."""
     latency = {"p50": 0.001, "p95": 0.002, "p99": None, "max": 1}
-    record.write_run(
+    written = Run.model_validate(
         {
             "started_at": AT,
             "totals": {"x": {"offered": 5, "committed": 1, "failed": 2, "skipped": 1}},
@@ -155,11 +152,13 @@ def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
             "users": 8,
         }
     )
+    record.begin(written)
     record.journal("rate_change", at=AT, by="page")
-    run = load_run(record.path / "run.json")
+    run = Run.of(record.path)
     assert (run.started_at, run.valid) == (AT, False)
     assert (run.totals["x"].failed, run.totals["x"].unknown) == (2, 0)
     assert (run.rows_before["events"].rows, run.rows_before["events"].version_sum) == (3, None)
+    assert run.rows_after is not None
     assert run.rows_after["users"].version_sum == 4
     assert (run.failures["x"]["40001"], run.asked["x"], run.users) == (2, 4.5, 8)
     assert (run.latency["x"].service.p95, run.latency["x"].intended.max) == (0.002, 1)
@@ -196,7 +195,7 @@ def test_a_value_of_another_kind_is_named(record: RunRecord, key: str, value: ob
     """A record that was changed by hand into nonsense is refused with the file."""
     (record.path / "run.json").write_text(json.dumps({"schema_version": 1, key: value}))
     with pytest.raises(RecordError, match=r"run\.json can.t be read: ") as refused:
-        load_run(record.path)
+        Run.of(record.path)
     assert key in str(refused.value)
 
 
@@ -205,7 +204,7 @@ def test_another_schema_version_is_refused(record: RunRecord, text: str) -> None
     """A record of another version, or of none, is not guessed at."""
     (record.path / "run.json").write_text(text)
     with pytest.raises(RecordError, match="schema_version"):
-        load_run(record.path)
+        Run.of(record.path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "\x00"])
@@ -213,17 +212,17 @@ def test_a_file_that_is_no_json_is_refused(record: RunRecord, text: str) -> None
     """The message names the file."""
     (record.path / "run.json").write_text(text)
     with pytest.raises(RecordError, match=r"run\.json can't be read"):
-        load_run(record.path)
+        Run.of(record.path)
     (record.path / "run.json").unlink()
     with pytest.raises(RecordError, match="is not there"):
-        load_run(record.path)
+        Run.of(record.path)
 
 
 def test_runs_are_found_by_id_by_path_and_by_being_the_latest(tmp_path: Path) -> None:
     """A run is named as a person would: not at all, by its id, or by its folder."""
     folder = tmp_path / "reports"
     for run_id in ("run-1", "run-2"):
-        RunRecord.create(folder, run_id).write_run({})
+        RunRecord.create(folder, run_id).begin(Run())
     assert find_run(folder).name == "run-2"
     assert find_run(folder, "latest").name == "run-2"
     assert find_run(folder, "run-1") == folder / "run-1"
@@ -234,6 +233,6 @@ def test_a_run_that_is_not_there_says_which_are(tmp_path: Path) -> None:
     """The message helps: it lists the runs there are, or says how to start one."""
     with pytest.raises(RecordError, match="start one with `locust`"):
         find_run(tmp_path)
-    RunRecord.create(tmp_path, "run-1").write_run({})
+    RunRecord.create(tmp_path, "run-1").begin(Run())
     with pytest.raises(RecordError, match=r"no run 'run-7'.*there are run-1"):
         find_run(tmp_path, "run-7")

@@ -13,9 +13,11 @@ import pytest
 
 from loadgen.errors import RecordError
 from loadgen.record.model import iso
-from loadgen.record.reader import find_run, load_run, read_samples, read_slots
+from loadgen.record.reader import find_run, read_samples, read_slots
 from loadgen.record.rows import MarkerSample, Sample, SlotSample, columns_of, law_holds
-from loadgen.record.writer import RUN_KEYS, RunRecord
+from loadgen.record.run import Run
+from loadgen.record.writer import RunRecord
+from tests.records import update
 
 AT = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
 SAMPLE = Sample(AT, "insert_order", 10.0, 7, 3, 1, 1, 1, 1, 0.001, 0.002, 0.003)
@@ -51,14 +53,14 @@ def test_latest_is_a_file_where_there_are_no_links(
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     for run_id in ("run-1", "run-2"):
-        RunRecord.create(tmp_path, run_id).write_run({})
+        RunRecord.create(tmp_path, run_id).begin(Run())
     assert (tmp_path / "latest").read_text().strip() == "run-2"
     assert find_run(tmp_path).name == "run-2"
 
 
 def test_a_run_folder_is_never_used_twice(record: RunRecord) -> None:
     """A second run of the same id is refused, and the first one's record stays."""
-    record.write_run({"seed": 1})
+    record.begin(Run(seed=1))
     with pytest.raises(RecordError, match="run-1"):
         RunRecord.create(record.path.parent, "run-1")
     assert written(record)["seed"] == 1
@@ -74,22 +76,22 @@ def test_a_run_id_that_can_not_name_a_folder_is_refused(tmp_path: Path, run_id: 
 
 def test_run_json_has_the_keys_in_the_contracts_order(record: RunRecord) -> None:
     """Whatever order they come in, so that two records can be compared line by line."""
-    given: dict[str, object] = {key: None for key in reversed(RUN_KEYS) if key != "journal"}
-    record.write_run({**given, "extra": 1, "schema_version": 1, "run_id": "run-1"})
-    assert list(written(record)) == [*RUN_KEYS, "extra"]
+    record.begin(Run.model_validate({"extra": 1, "valid": None, "totals": {}, "seed": 1}))
+    keys = ["schema_version", "run_id", "seed", "journal", "totals", "valid", "extra"]
+    assert list(written(record)) == keys
     assert (record.path / "run.json").read_text().startswith('{\n  "schema_version": 1,\n')
 
 
 def test_an_update_leaves_the_other_fields(record: RunRecord) -> None:
     """What an update does not name stays, the journal too; a rewrite starts anew."""
-    record.write_run({"seed": 1, "totals": {}})
+    record.begin(Run(seed=1, totals={}))
     record.journal("pause", at=AT, by="page")
-    record.update_run(totals={"insert_order": {"offered": 1}}, valid=True)
+    update(record, totals={"insert_order": {"offered": 1}}, valid=True)
     run = written(record)
     assert (run["seed"], run["valid"]) == (1, True)
     assert run["totals"] == {"insert_order": {"offered": 1}}
     assert run["journal"] == [{"at": "2026-11-23T07:00:00.123Z", "kind": "pause", "by": "page"}]
-    record.write_run({"seed": 2})
+    record.begin(Run(seed=2))
     assert written(record)["journal"] == []
 
 
@@ -98,7 +100,7 @@ def test_a_journal_of_thousands_stays_in_order(record: RunRecord) -> None:
     for i in range(3000):
         record._journal.append(json.dumps({"at": iso(AT + timedelta(seconds=i)), "kind": str(i)}))
     record.journal("last")
-    kinds = [event.kind for event in load_run(record.path).journal]
+    kinds = [event.kind for event in Run.of(record.path).journal]
     assert kinds == [*map(str, range(3000)), "last"]
     lines = (record.path / "run.json").read_text().splitlines()
     assert sum('"kind"' in line for line in lines) == len(kinds)
@@ -110,7 +112,7 @@ def test_an_event_may_be_added_to(record: RunRecord) -> None:
     record.journal("fault", at=AT)
     record.amend(number, applied_by="2 of 2")
     record.flush()
-    pause, fault = load_run(record.path).journal
+    pause, fault = Run.of(record.path).journal
     assert (pause.kind, pause.details) == ("pause", {"by": "door", "applied_by": "2 of 2"})
     assert (fault.kind, fault.details) == ("fault", {})
     assert record.journaled == {"pause": 1, "fault": 1}
@@ -118,13 +120,13 @@ def test_an_event_may_be_added_to(record: RunRecord) -> None:
 
 def test_an_opened_record_goes_on_where_it_was(record: RunRecord) -> None:
     """Another process that opens the record keeps every field and event of it."""
-    record.write_run({"seed": 5, "extra": [1]})
+    record.begin(Run.model_validate({"seed": 5, "extra": [1]}))
     record.journal("fault", at=AT)
     again = RunRecord.open(record.path.parent / "latest")
     again.journal("fault", at=AT)
     run = written(record)
     assert (run["seed"], run["extra"], again.run_id) == (5, [1], "run-1")
-    assert len(load_run(record.path).journal) == 2
+    assert len(Run.of(record.path).journal) == 2
 
 
 def test_opening_refuses_what_is_no_record(record: RunRecord) -> None:
@@ -141,7 +143,11 @@ def test_opening_refuses_what_is_no_record(record: RunRecord) -> None:
 def test_values_are_written_as_plain_data(record: RunRecord) -> None:
     """Times become UTC with milliseconds, money and paths text; text keeps its letters."""
     east = datetime(2026, 11, 23, 9, 0, tzinfo=timezone(timedelta(hours=2)))
-    record.write_run({"started_at": east, "price": Decimal("0.10"), "p": Path("/a"), "n": "☃"})
+    record.begin(
+        Run.model_validate(
+            {"started_at": east, "price": Decimal("0.10"), "p": Path("/a"), "n": "☃"}
+        )
+    )
     run = written(record)
     assert run["started_at"] == "2026-11-23T07:00:00.000Z"
     assert (run["price"], run["p"], run["n"]) == ("0.10", "/a", "☃")
@@ -150,10 +156,10 @@ def test_values_are_written_as_plain_data(record: RunRecord) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])
 def test_a_value_that_can_not_be_kept_names_its_key(record: RunRecord, value: object) -> None:
     """Such a write is refused and leaves the file as it was."""
-    record.write_run({"seed": 1})
-    with pytest.raises(RecordError, match="latency"):
-        record.update_run(latency=value)
-    assert "latency" not in written(record)
+    record.begin(Run(seed=1))
+    with pytest.raises(RecordError, match="settings"):
+        update(record, settings={"event_bytes": value})
+    assert "settings" not in written(record)
 
 
 def test_a_naive_time_is_refused(record: RunRecord) -> None:
@@ -242,7 +248,7 @@ def test_a_vanished_folder_is_named(record: RunRecord) -> None:
     with pytest.raises(RecordError, match=r"samples\.csv"):
         record.append_samples([SAMPLE])
     with pytest.raises(RecordError, match=r"run\.json"):
-        record.write_run({})
+        record.begin(Run())
 
 
 def test_a_folder_of_reports_that_is_a_file_is_named(tmp_path: Path) -> None:
@@ -274,7 +280,7 @@ def fill_disk(record: RunRecord) -> None:
 def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     """It is named, run.json stays whole, rows stay readable; with room again nothing is missing."""
     record = RunRecord.create(small_disk, "run-1")
-    record.write_run({"seed": 1})
+    record.begin(Run(seed=1))
     (small_disk / "other").write_bytes(b"x" * 30_000)
     with pytest.raises(RecordError, match=r"samples\.csv: No space left"):
         fill_disk(record)
@@ -282,7 +288,7 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     assert kept
     assert kept % 7 == 0
     with pytest.raises(RecordError, match=r"run\.json: No space left"):
-        record.update_run(invalid_reason="x" * 40_000)
+        update(record, invalid_reason="x" * 40_000)
     with pytest.raises(RecordError, match=r"No space left"):
         record.journal("pause", at=AT)  # it is not done, so it is not journaled
     record.note("disk_full", at=AT)  # it has happened, and waits with the rest
@@ -291,10 +297,10 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     assert written(record)["seed"] == 1
     assert not list(record.path.glob(".*"))
     (small_disk / "other").unlink()
-    record.update_run(invalid_reason=None)
+    update(record, invalid_reason=None)
     record.append_samples([SAMPLE])
     assert len(list(read_samples(record.path))) == kept + 7 + 1
-    assert [event.kind for event in load_run(record.path).journal] == ["disk_full"]
+    assert [event.kind for event in Run.of(record.path).journal] == ["disk_full"]
     record.flush()  # there is nothing left
     assert len(list(read_samples(record.path))) == kept + 7 + 1
 

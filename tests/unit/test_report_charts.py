@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.record.reader import load_run, read_samples
+from loadgen.record.reader import read_samples
+from loadgen.record.run import Run
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.intervals import Span
 from loadgen.report.analysis.run import facts_of
@@ -28,7 +29,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def drawn(reports: Path, made: Made) -> ChartList:
     """Return the charts of a made-up run."""
     path = write_run(reports, made)
-    return charts(facts_of(load_run(path), read_samples(path)))
+    return charts(facts_of(Run.of(path), read_samples(path)))
 
 
 def texts(svg: str) -> list[str]:
@@ -106,8 +107,8 @@ def test_a_run_without_commits_has_no_latency(tmp_path: Path) -> None:
 def test_a_run_without_samples_has_no_charts(tmp_path: Path) -> None:
     """A run killed in its first second is reported in words."""
     record = RunRecord.create(tmp_path, "bare")
-    record.write_run({"settings": {"orders_per_hour": 50.0}})
-    found = charts(facts_of(load_run(record.path), []))
+    record.begin(Run.model_validate({"settings": {"orders_per_hour": 50.0}}))
+    found = charts(facts_of(Run.of(record.path), []))
     assert found.files() == {}
 
 
@@ -117,7 +118,7 @@ def test_the_journal_is_marked_by_number(tmp_path: Path) -> None:
     record = RunRecord.open(path)
     record.journal("rate_change", START + timedelta(seconds=20))
     record.journal("pause", START + timedelta(hours=1))
-    found = charts(facts_of(load_run(path), read_samples(path)))
+    found = charts(facts_of(Run.of(path), read_samples(path)))
     assert texts(found.rates[0].inline()).count("1") == 1
     assert "2" not in texts(found.rates[0].inline())
 

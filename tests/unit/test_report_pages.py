@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from loadgen import text as words
-from loadgen.record.reader import load_run
+from loadgen.record.run import Run
 from loadgen.record.writer import RunRecord
 from loadgen.report.folder import Written, write_report
 from loadgen.workload.operations import OPERATIONS, label
 from tests.pages import markdown_tables, page_of
-from tests.records import BEFORE, RATES, START, Made, write_run
+from tests.records import BEFORE, RATES, START, Made, update, write_run
 
 OUTAGE = Made(seconds=300, outage=(100, 130), refused_every=100)
 
@@ -23,7 +23,7 @@ def written(reports: Path, made: Made, **changed: object) -> Written:
     """Return the report of a made-up run whose run.json has these fields changed."""
     path = write_run(reports, made)
     if changed:
-        RunRecord.open(path).update_run(**changed)
+        update(RunRecord.open(path), **changed)
     return write_report(path, START + timedelta(hours=1))
 
 
@@ -35,7 +35,7 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 def test_the_figures_are_the_records(outage: Written) -> None:
     """Every count of run.json stands in the page, operation by operation."""
-    page, run = page_of(outage.report.html), load_run(outage.html.parent)
+    page, run = page_of(outage.report.html), Run.of(outage.html.parent)
     for operation, totals in run.totals.items():
         name = label(operation)
         cells = page.row("done", name)
@@ -57,6 +57,7 @@ def test_the_figures_are_the_records(outage: Written) -> None:
             for q in ("p50", "p95", "p99", "max")
         ]
     orders = page.row("rows", "New orders")
+    assert run.rows_after is not None
     after = run.rows_after["orders"].rows
     assert orders[0] == "rows of orders"
     assert orders[1:] == [
@@ -192,7 +193,7 @@ def test_a_killed_run_is_reported(tmp_path: Path) -> None:
 def test_a_run_that_only_just_began_is_reported(tmp_path: Path) -> None:
     """A record that holds next to nothing makes a report that says so, and no picture."""
     record = RunRecord.create(tmp_path, "bare")
-    record.write_run({})
+    record.begin(Run())
     report = write_report(record.path, START)
     page_of(report.report.html)
     assert report.charts == ()

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record.reader import load_run, read_samples
-from loadgen.record.run import Totals
+from loadgen.record.reader import read_samples
+from loadgen.record.run import Run, Totals
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.run import Facts, facts_of
 from loadgen.report.analysis.verdict import Verdict, judge, offered_text
-from tests.records import RATES, START, Made, rows_after, write_run
+from tests.records import RATES, START, Made, rows_after, update, write_run
 
 
 def facts(reports: Path, made: Made, **changed: object) -> Facts:
     """Return the facts of a made-up run whose run.json has these fields changed."""
     path = write_run(reports, made)
     if changed:
-        RunRecord.open(path).update_run(**changed)
-    return facts_of(load_run(path), read_samples(path))
+        update(RunRecord.open(path), **changed)
+    return facts_of(Run.of(path), read_samples(path))
 
 
 def findings(verdict: Verdict) -> Mapping[str, tuple[str, str]]:
@@ -43,8 +43,9 @@ def test_a_run_that_kept_up_is_told_in_one_sentence(tmp_path: Path) -> None:
 def test_too_much_skipped_is_not_keeping_up(tmp_path: Path) -> None:
     """Where the source took writes all the while, what was skipped counts against the generator."""
     whole = facts(tmp_path, Made())
+    skipped = {"skipped": 50}
     done = [
-        replace(operation, totals=replace(operation.totals, skipped=50))
+        replace(operation, totals=operation.totals.model_copy(update=skipped))
         for operation in whole.operations
     ]
     found = judge(replace(whole, operations=tuple(done)))
@@ -135,7 +136,7 @@ def test_a_broken_law_spoils_everything(tmp_path: Path) -> None:
     path = write_run(tmp_path, Made())
     rows = list(read_samples(path))
     rows[8] = replace(rows[8], offered=rows[8].offered + 1)
-    found = judge(facts_of(load_run(path), rows))
+    found = judge(facts_of(Run.of(path), rows))
     assert findings(found)["Accounting law"] == ("bad", "broken in 1 of 60 samples")
     assert found.sentence.startswith("Broken in 1 of 60 samples. The load wrote")
 
@@ -143,11 +144,9 @@ def test_a_broken_law_spoils_everything(tmp_path: Path) -> None:
 def test_unknown_writes_spoil_everything(tmp_path: Path) -> None:
     """A write whose fate could not be found out leaves the counters in doubt."""
     whole = facts(tmp_path, Made())
-    done = [
-        replace(operation, totals=replace(operation.totals, unknown=1))
-        for operation in whole.operations[:1]
-    ]
-    found = judge(replace(whole, operations=(*done, *whole.operations[1:])))
+    first, *others = whole.operations
+    unknown = replace(first, totals=first.totals.model_copy(update={"unknown": 1}))
+    found = judge(replace(whole, operations=(unknown, *others)))
     assert findings(found)["Fate of every write"] == ("bad", "1 write could not be looked up")
 
 
@@ -191,8 +190,8 @@ def test_a_run_killed_in_an_outage_has_open_ends(tmp_path: Path) -> None:
 def test_a_run_without_samples_or_fields_is_still_judged(tmp_path: Path) -> None:
     """Killed in its first second, a run has little to say, and that is said."""
     record = RunRecord.create(tmp_path, "bare")
-    record.write_run({"settings": {"orders_per_hour": 50.0}})
-    bare = facts_of(load_run(record.path), read_samples(record.path))
+    record.begin(Run(settings={"orders_per_hour": 50.0}))
+    bare = facts_of(Run.of(record.path), read_samples(record.path))
     assert [operation.name for operation in bare.operations] == ["insert_order"]
     found = judge(bare)
     assert found.sentence == "The run left no sample, so nothing is known about it."
@@ -213,8 +212,8 @@ def test_a_start_noted_late_is_the_first_sample(tmp_path: Path) -> None:
     path = write_run(tmp_path, Made(seconds=10, ended=False))
     rows = list(read_samples(path))
     first = rows[0].time
-    RunRecord.open(path).update_run(schedule_started_at=first)
-    late = facts_of(load_run(path), rows)
+    update(RunRecord.open(path), schedule_started_at=first)
+    late = facts_of(Run.of(path), rows)
     assert late.start == first
     assert late.planned == pytest.approx(352, abs=4)
 
@@ -231,7 +230,7 @@ def test_operations_that_are_not_known_are_shown_last(tmp_path: Path) -> None:
     path = write_run(tmp_path, Made(seconds=5))
     rows = list(read_samples(path))
     rows += [replace(row, operation="merge_users") for row in rows[:1]]
-    found = facts_of(load_run(path), rows)
+    found = facts_of(Run.of(path), rows)
     assert [operation.name for operation in found.operations] == [*RATES, "merge_users"]
     assert found.operations[-1].gained is None
 
@@ -239,7 +238,7 @@ def test_operations_that_are_not_known_are_shown_last(tmp_path: Path) -> None:
 def test_a_run_too_short_for_its_rates_kept_nothing_up(tmp_path: Path) -> None:
     """Asked for less than one arrival, none fell due: that is said, not praised."""
     whole = facts(tmp_path, Made(), asked=dict.fromkeys(RATES, 0.2))
-    nothing = Totals(0, 0, 0, 0, 0)
+    nothing = Totals()
     done = [replace(o, totals=nothing, in_flight=0, gained=0) for o in whole.operations]
     found = judge(replace(whole, operations=tuple(done)))
     assert (found.level, found.headline) == ("bad", "Nothing was written")

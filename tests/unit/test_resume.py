@@ -1,6 +1,7 @@
 """Going on with a killed run: where it goes on, whose arrivals are looked up, what is refused."""
 
 import json
+import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from loadgen.config.settings import Settings
 from loadgen.errors import RecordError
 from loadgen.load.recovery import write_off
-from loadgen.load.resume import find_resumable, not_taken, position_of, resumed_of
+from loadgen.load.resume import find_resumable, latencies_position, not_taken, resumed_of
 from loadgen.load.worker_state import WorkerState
+from loadgen.record.position import Position
+from loadgen.record.run import Run
 from loadgen.record.writer import RunRecord
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
@@ -24,7 +27,7 @@ from loadgen.workload.schedule.arrival_process import ArrivalKind
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import WHOLE, Shard
-from tests.records import BEFORE
+from tests.records import BEFORE, update
 
 RATES = dict(zip(OPERATIONS, (36_000.0, 72_000.0, 18_000.0, 720.0), strict=True))
 END = 60.0
@@ -57,32 +60,33 @@ def report(process: Ledger, s: float) -> dict[str, Any]:
 
 def position(
     *processes: WorkerState, s: float = 20.0, elapsed: float | None = None, workers: bool = False
-) -> dict[str, Any]:
+) -> Position:
     """Return a kept position as it is read back from its file."""
     histograms = {name: (Histogram(), Histogram()) for name in OPERATIONS}
     histograms["insert_order"][0].add([0.002])
-    kept = position_of(
-        list(processes),
-        histograms,
+    kept = Position(
+        at=time.time(),
         s=s,
         elapsed=s if elapsed is None else elapsed,
         workers=workers,
         resumed=0,
         unbalanced=0,
+        processes=tuple(process.position() for process in processes),
+        latencies=latencies_position(histograms),
     )
-    read: dict[str, Any] = json.loads(json.dumps(kept))
-    return read
+    return Position.model_validate_json(json.dumps(kept.plain()))
 
 
-def run(*journal: Mapping[str, object], of: Plan | None = None) -> dict[str, Any]:
+def run(*journal: Mapping[str, object], of: Plan | None = None) -> Run:
     """Return run.json of a run that goes on, as far as it is needed."""
     made = {"plan": (of or plan()).dump(), "users": 8, "rows_before": BEFORE}
-    return {**made, "journal": list(journal), "ended_at": None}
+    events = [{"at": "2026-11-23T08:00:00Z", **event} for event in journal]
+    return Run.model_validate_json(json.dumps({**made, "journal": events, "ended_at": None}))
 
 
-def goes_on(kept: dict[str, Any], *journal: Mapping[str, object], duration: float = END) -> float:
+def goes_on(kept: Position, *journal: Mapping[str, object], duration: float = END) -> float:
     """Return from which schedule time the run goes on."""
-    return resumed_of(Path(), run(*journal, of=plan(duration=duration)), kept).past.s
+    return resumed_of(run(*journal, of=plan(duration=duration)), kept).past.s
 
 
 PAUSE = {"kind": "pause", "schedule_seconds": 21.0, "reason": "the disk is full", "by": "watch"}
@@ -119,7 +123,7 @@ RESUME = {"kind": "resume", "schedule_seconds": 21.0, "by": "door"}
     ],
 )
 def test_it_goes_on_after_the_last_arrival_that_can_have_been_performed(
-    kept: dict[str, Any], journal: list[dict[str, object]], duration: float, expected: float
+    kept: Position, journal: list[dict[str, object]], duration: float, expected: float
 ) -> None:
     """The killed processes lived an interval longer than their last position, at most."""
     assert goes_on(kept, *journal, duration=duration) == pytest.approx(expected)
@@ -127,15 +131,14 @@ def test_it_goes_on_after_the_last_arrival_that_can_have_been_performed(
 
 def test_the_time_that_is_left_is_what_was_asked_minus_what_is_done() -> None:
     """Pauses count as done; nothing is left of a run that was in its drain."""
-    resumed = resumed_of(Path(), run(), position(s=20.0, elapsed=30.0))
+    resumed = resumed_of(run(), position(s=20.0, elapsed=30.0))
     assert resumed.left() == END - 33.5
-    assert resumed_of(Path(), run(), position(s=60.4)).left() == pytest.approx(0)
+    assert resumed_of(run(), position(s=60.4)).left() == pytest.approx(0)
 
 
 def test_what_was_in_force_stays_in_force() -> None:
     """Rates, profile and a pause are the journal's; every change keeps its instant."""
     resumed = resumed_of(
-        Path(),
         run(
             {
                 "kind": "rate_change",
@@ -168,21 +171,15 @@ def test_a_process_reads_back_as_it_was_kept() -> None:
     process.take_in(report(Ledger(schedule("jitter", Shard(0, 2)), 1.0), 11.0))
     write_off(process, schedule("jitter"), 15.0)
     process.resolve("insert_event", failed=1)
-    resumed = resumed_of(Path(), run(), position(process))
+    resumed = resumed_of(run(), position(process))
     [read] = resumed.past.remotes
     assert read.backends == []
-    assert read.dump()["vector"] == {**dict(as_read(process)["vector"]), "backends": []}
+    vector = process.position().vector
+    assert read.position().vector == vector.model_copy(update={"backends": ()})
     assert (read.shares, read.lost, read.after) == (process.shares, True, process.after)
     assert resumed.latencies["insert_order"][0].quantiles([0.5]) == [0.002]
     assert resumed.plan.run_id == "run-1"
-    assert resumed.plan.run_token != resumed_of(Path(), run(), position(process)).plan.run_token
-
-
-def as_read(process: WorkerState) -> dict[str, Any]:
-    """Return what is kept of a process, read back; its tuples are tuples again."""
-    dumped = process.dump()
-    vector = dict(dumped["vector"])  # type: ignore[call-overload]
-    return {**dumped, "vector": {**vector, "failures": [list(f) for f in vector["failures"]]}}
+    assert resumed.plan.run_token != resumed_of(run(), position(process)).plan.run_token
 
 
 @settings(max_examples=40, deadline=None)
@@ -214,7 +211,7 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
             done[arrival[1], arrival[2]] += 1
         remotes[part].take_in({**report(ledgers[part], s), "unfinished": []})
 
-    resumed = resumed_of(Path(), run(of=plan(kind)), position(*remotes, s=10.0))
+    resumed = resumed_of(run(of=plan(kind)), position(*remotes, s=10.0))
     at = resumed.past.s
     rest = schedule(kind)
     rest.join(at, WHOLE, resumed.past.passed)
@@ -242,10 +239,10 @@ def test_counters_of_a_lost_process_never_fall() -> None:
     assert offered == schedule("jitter").offered(13.5)
 
 
-def killed(reports: Path, **fields: object) -> RunRecord:
+def killed(reports: Path) -> RunRecord:
     """Return the record of a run that was killed."""
     record = RunRecord.create(reports, "run-1")
-    record.write_run({**run(), **fields})
+    record.begin(run())
     return record
 
 
@@ -281,7 +278,7 @@ def test_what_can_not_go_on_is_refused_in_a_line(tmp_path: Path) -> None:
     file = record.path / "run.json"
     file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 9'))
     assert "schema_version is 9" in refusal(tmp_path)
-    record.update_run(ended_at="2026-11-23T08:00:00Z")
+    update(record, ended_at="2026-11-23T08:00:00Z")
     assert "has ended" in refusal(tmp_path)
 
 
@@ -292,7 +289,7 @@ def test_what_a_resumed_run_does_not_take_is_named(
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
-    resumed = resumed_of(Path(), run(), position())
+    resumed = resumed_of(run(), position())
     options = Namespace(
         load_profile="steady",
         run_time=172_800,

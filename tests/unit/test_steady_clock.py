@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from loadgen import steady_clock
+from loadgen.record.run import SampleCoverage
 from loadgen.steady_clock import SteadyClock
-from loadgen.workload.schedule.clock import SampleCoverage, sample_coverage
+from loadgen.workload.schedule.clock import sample_coverage
 
 BEGAN = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -63,7 +64,7 @@ def test_a_resumed_run_goes_on_behind_its_last_time(machine: Machine) -> None:
 def test_what_was_sampled() -> None:
     """Samples by their times, and how long none was taken when one was due."""
     times = [BEGAN + timedelta(seconds=s) for s in (1, 1, 2, 3, 17, 18, 610, 620, 630, 660)]
-    assert sample_coverage([]) == SampleCoverage(0, 0.0)
-    assert sample_coverage(times[:4]) == SampleCoverage(3, 0.0)
+    assert sample_coverage([]) == SampleCoverage(samples=0, seconds_without=0.0)
+    assert sample_coverage(times[:4]) == SampleCoverage(samples=3, seconds_without=0.0)
     # 14 s, 592 s and 30 s lie between two samples that should be 1 s, 1 s and 10 s apart.
-    assert sample_coverage(times) == SampleCoverage(9, 13 + 591 + 20)
+    assert sample_coverage(times) == SampleCoverage(samples=9, seconds_without=13 + 591 + 20)

@@ -28,10 +28,10 @@ def latency(p95: float, p99: float) -> Quantiles:
 MEASURED = Measured(
     seconds=1000.0,
     bottleneck_seconds=10,
-    total=Totals(1000, 960, 10, 30, 0),
+    total=Totals(offered=1000, committed=960, failed=10, skipped=30),
     totals={
-        "insert_order": Totals(500, 480, 10, 10, 0),
-        "soft_delete_user": Totals(10, 9, 1, 0, 0),
+        "insert_order": Totals(offered=500, committed=480, failed=10, skipped=10),
+        "soft_delete_user": Totals(offered=10, committed=9, failed=1, skipped=0),
     },
     latency_all=latency(0.01, 0.02),
     latency={"insert_order": latency(0.03, 0.04), "soft_delete_user": latency(9.0, 9.0)},
@@ -80,7 +80,9 @@ def test_the_limit_itself_passes_and_what_is_above_it_misses(
 def test_one_arrival_never_decides() -> None:
     """One failed write of ten is beyond any small share, and misses none; two do."""
     assert judged("failed_share", 0.0, "soft_delete_user").verdict == "pass"
-    two = replace(MEASURED, totals={"soft_delete_user": Totals(10, 8, 2, 0, 0)})
+    two = replace(
+        MEASURED, totals={"soft_delete_user": Totals(offered=10, committed=8, failed=2, skipped=0)}
+    )
     limit = Threshold("failed_share", 0.0, "soft_delete_user")
     assert judge((limit,), two).thresholds[0].verdict == "missed"
 
@@ -113,7 +115,7 @@ def test_a_run_without_an_end_is_judged_by_what_there_is() -> None:
 
 def test_nothing_offered_is_not_a_pass() -> None:
     """Shares of nothing are not judged."""
-    empty = replace(MEASURED, total=Totals(0, 0, 0, 0, 0))
+    empty = replace(MEASURED, total=Totals())
     found = judge((Threshold("skipped_share", 0.1),), empty).thresholds[0]
     assert (found.verdict, found.why) == ("not judged", "no arrival fell due")
 

@@ -19,7 +19,8 @@ from loadgen.costs.snowflake.credits import (
 )
 from loadgen.costs.snowflake.views import MeteredDay, MeteredHour
 from loadgen.record.rows import Sample
-from loadgen.record.run import run_of
+from loadgen.record.run import Run
+from loadgen.record.writer import RunRecord
 from tests.snowflake_account import at
 
 DAY = Window(at("2026-11-20T00:00:00"), at("2026-11-21T00:00:00"))
@@ -107,8 +108,8 @@ def test_the_daily_rule_never_gives_money_back() -> None:
 
 def test_a_killed_run_is_priced_to_its_last_sample(tmp_path: Path) -> None:
     """Not to today, a week later; without a sample there is nothing better than now."""
-    raw = {"run_id": "r", "started_at": "2026-11-20T10:00:00+00:00"}
-    run = run_of(tmp_path, raw)
+    RunRecord(tmp_path, Run(started_at=at("2026-11-20T10:00:00"))).write()
+    run = Run.of(tmp_path)
     assert run_window(run, DAY.end) == Window(at("2026-11-20T10:00:00"), DAY.end)
     names = ",".join(field.name for field in fields(Sample))
     zeros = ",".join("0" for _ in range(len(fields(Sample)) - 2))

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from loadgen import text
 from loadgen.errors import RecordError
 from loadgen.record.costs import Costs, Total
-from loadgen.record.reader import load_run, read_deliveries
+from loadgen.record.reader import read_deliveries
 from loadgen.record.run import Run
 from loadgen.record.verdict import verdict_text
 from loadgen.record.verify import Verification
@@ -84,7 +84,7 @@ class ComparedColumn:
 def summary_of(folder: Path) -> RunSummary:
     """Return the run in the folder, with its tools under test."""
     verified, delivered = Verification.of(folder), by_tool(read_deliveries(folder))
-    return RunSummary(load_run(folder), tool_summaries(verified, delivered, Costs.of(folder)))
+    return RunSummary(Run.of(folder), tool_summaries(verified, delivered, Costs.of(folder)))
 
 
 def control_for(summary: RunSummary, folder: Path) -> Control:

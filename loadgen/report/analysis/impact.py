@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen import text
-from loadgen.record.run import Run
+from loadgen.record.run import Run, Spent
 
 NOT_MEASURED: Final = "not measured"
 
@@ -41,13 +41,13 @@ def impact_of(run: Run) -> Impact:
 
 def _wal_bytes(run: Run) -> int | None:
     """Return the WAL written over the run; None if it is not known, or its position fell."""
-    before, after = run.spent_before.wal_bytes, run.spent_after.wal_bytes
+    before, after = run.spent_before.wal_bytes, (run.spent_after or Spent()).wal_bytes
     return None if before is None or after is None or after < before else after - before
 
 
 def _cpu_seconds(run: Run) -> float | None:
     """Return the server's processor seconds over the run; None if it restarted, from 0."""
-    before, after = run.spent_before, run.spent_after
+    before, after = run.spent_before, run.spent_after or Spent()
     if before.cpu_seconds is None or after.cpu_seconds is None:
         return None
     if before.server_started_at != after.server_started_at:

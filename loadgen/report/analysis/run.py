@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from loadgen.record.reader import JournalEvent, Run, Totals
 from loadgen.record.rows import GeneratorSample, Sample, law_holds
+from loadgen.record.run import JournalEvent, Run, Totals
 from loadgen.report.analysis.intervals import (
     Gap,
     Interval,
@@ -93,8 +93,11 @@ class Facts:
     @property
     def totals(self) -> Totals:
         """The outcomes, over all operations."""
-        names = ("offered", "committed", "failed", "skipped", "unknown")
-        return Totals(*(sum(getattr(o.totals, name) for o in self.operations) for name in names))
+        sums = {
+            outcome: sum(getattr(operation.totals, outcome) for operation in self.operations)
+            for outcome in Totals.model_fields
+        }
+        return Totals(**sums)
 
     @property
     def in_flight(self) -> int:
@@ -161,10 +164,10 @@ def _gained(run: Run, operation: str) -> int | None:
     if operation not in OPERATIONS:
         return None
     table, counter = OPERATIONS[operation].table, OPERATIONS[operation].counter
-    before, after = run.rows_before.get(table), run.rows_after.get(table)
+    before, after = run.rows_before.get(table), (run.rows_after or {}).get(table)
     if before is None or after is None:
         return None
-    return (getattr(after, counter) or 0) - (getattr(before, counter) or 0)
+    return after.count(counter) - before.count(counter)
 
 
 def _start(run: Run, first: datetime | None) -> datetime | None:
@@ -188,9 +191,9 @@ def _summary(
         left = totals.offered - totals.committed - totals.failed - totals.skipped - totals.unknown
         return OperationSummary(name, run.asked.get(name), totals, left, gained)
     if not samples:
-        return OperationSummary(name, None, Totals(0, 0, 0, 0, 0), 0, gained)
+        return OperationSummary(name, None, Totals(), 0, gained)
     last = samples[-1]
-    totals = Totals(last.offered, last.committed, last.failed, last.skipped, last.unknown)
+    totals = Totals(**{outcome: getattr(last, outcome) for outcome in Totals.model_fields})
     # What the first sample counted was planned too, if that sample is the start.
     first_is_start = not intervals or samples[0] is not intervals[0].sample
     planned = samples[0].offered if first_is_start else 0

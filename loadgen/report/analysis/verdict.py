@@ -10,13 +10,12 @@ from typing import Final, Literal
 
 from loadgen import text
 from loadgen.config.thresholds import Threshold
-from loadgen.record.reader import JournalEvent, OperationLatency
+from loadgen.record.run import JournalEvent
 from loadgen.record.verdict import (
     TOLERANCE,
     Evidence,
     Judgement,
     Measured,
-    Quantiles,
     RunVerdict,
     is_as_planned,
     verdict_of,
@@ -118,8 +117,8 @@ def _run_verdict(facts: Facts, limits: tuple[Threshold, ...]) -> RunVerdict:
         bottleneck_seconds=generator.bottleneck_seconds if generator else None,
         total=facts.totals,
         totals={operation.name: operation.totals for operation in facts.operations},
-        latency_all=_quantiles(run.latency_all),
-        latency={name: _quantiles(latency) for name, latency in run.latency.items()},
+        latency_all=run.latency_all.model_dump(),
+        latency={name: latency.model_dump() for name, latency in run.latency.items()},
     )
     gained = {o.name: o.gained for o in facts.operations if o.gained is not None}
     all_counted = bool(gained) and len(gained) == len(facts.operations)
@@ -130,7 +129,7 @@ def _run_verdict(facts: Facts, limits: tuple[Threshold, ...]) -> RunVerdict:
         samples=facts.samples,
         broken_samples=facts.broken,
         in_flight=facts.in_flight,
-        hard_cases=sum(run.hard_cases.values()),
+        hard_cases=sum(case.committed for case in run.hard_cases.values()),
         poisson=facts.is_poisson,
         interrupted=run.exit_code == _INTERRUPTED,
         paused_by=_paused_by(run.journal),
@@ -143,14 +142,6 @@ def _run_verdict(facts: Facts, limits: tuple[Threshold, ...]) -> RunVerdict:
         return verdict
     reason = run.invalid_reason or "the load itself judged the run invalid"
     return verdict_of(replace(evidence, load_problems=(reason,)), limits)
-
-
-def _quantiles(latency: OperationLatency) -> Quantiles:
-    names = ("p50", "p95", "p99", "max")
-    return {
-        kind: {name: getattr(getattr(latency, kind), name) for name in names}
-        for kind in ("service", "intended")
-    }
 
 
 def _paused_by(journal: Sequence[JournalEvent]) -> str | None:
@@ -232,7 +223,7 @@ def _sentence(facts: Facts, soundness: Sequence[Check], run: RunVerdict) -> str:
         sentences.append(text.first_capital(("" if facts.ended else until) + _written(facts)))
     if facts.totals.offered:
         sentences.append(_unwritten(facts, confirmed=facts.ended and not problems))
-    if not problems and (seconds := facts.run.seconds_without_sample):
+    if not problems and (seconds := facts.run.sampled.seconds_without):
         sentences.append(f"For {text.duration(seconds)} there was no sample.")
     return " ".join(sentences)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg.errors
 
 from loadgen import text
-from loadgen.record.reader import JournalEvent, Latency, Run
+from loadgen.record.run import JournalEvent, Latency, Run
 from loadgen.record.verdict import Judgement
 from loadgen.report.analysis.impact import FIGURES, Impact, against
 from loadgen.report.analysis.run import Facts, OperationSummary, shown_events
@@ -259,7 +259,7 @@ def _quantiles(times: Latency) -> tuple[str, ...]:
 
 def _row_count(run: Run, operation: OperationSummary) -> tuple[str, ...]:
     table, column = OPERATIONS[operation.name].table, OPERATIONS[operation.name].counter
-    before, after = run.rows_before.get(table), run.rows_after.get(table)
+    before, after = run.rows_before.get(table), (run.rows_after or {}).get(table)
     counts = [None if counted is None else getattr(counted, column) for counted in (before, after)]
     counts += [operation.gained, operation.totals.committed]
     return (

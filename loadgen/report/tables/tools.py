@@ -257,7 +257,7 @@ def _setback_rows(journal: Sequence[JournalEvent]) -> Iterator[tuple[str, ...]]:
 def _setback(event: JournalEvent, until: str) -> tuple[str, ...]:
     details = event.details
     if "count" in details:
-        until = f"{details['count']} times until {details['until']}"
+        until = f"{details['count']} times until {details.get('until')}"
     tool, newest, shows = (details.get(key) for key in ("tool", "newest", "shows"))
     return (str(tool), text.moment(event.at), str(newest), str(shows or "none"), until)
 

@@ -1,10 +1,11 @@
 """Schedule time, which is seconds since the start without pauses, and the times of the samples."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import pairwise
 from math import inf
+
+from loadgen.record.run import SampleCoverage
 
 # One sample per second for ten minutes, then one in ten seconds: enough detail where people look,
 # and a small file after 48 hours.
@@ -25,18 +26,6 @@ def seconds_to_next(now: float, before: float, interval: float) -> float:
     return interval if now == before else (now // interval + 1) * interval - now
 
 
-@dataclass(frozen=True, slots=True)
-class SampleCoverage:
-    """How many samples a run has, and for how long samples are missing."""
-
-    samples: int = 0
-    seconds_without: float = 0.0
-
-    def plain(self) -> dict[str, float]:
-        """Return plain values, as run.json has them."""
-        return asdict(self)
-
-
 def sample_coverage(times: Iterable[datetime]) -> SampleCoverage:
     """Return the coverage of a record's samples by their times, which may repeat."""
     moments = sorted(set(times))
@@ -46,7 +35,7 @@ def sample_coverage(times: Iterable[datetime]) -> SampleCoverage:
         passed = (after - before).total_seconds()
         if passed > 2 * due:
             without += passed - due
-    return SampleCoverage(len(moments), round(without, 3))
+    return SampleCoverage(samples=len(moments), seconds_without=round(without, 3))
 
 
 class ScheduleClock:
