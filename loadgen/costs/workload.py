@@ -206,7 +206,7 @@ def experiment_rows(run: Run, usage: Usage) -> Iterator[ExperimentRows]:
     if markers:
         note = "rows that the watch writes, more of the same charges"
         yield ExperimentRows("freshness markers", "marker", markers, usage, note)
-    turns = Counter(run.hard_cases)
+    turns = Counter({name: case.committed for name, case in run.hard_cases.items()})
     # Until the run has ended, only deletes are on record.
     deleted = sum(row.case_name == _DELETES for row in read_deletes(run.path))
     turns[_DELETES] = max(turns[_DELETES], deleted)

@@ -8,6 +8,7 @@ import pytest
 
 from loadgen import cli
 from loadgen.commands import demo
+from loadgen.commands.locustfile import LOCUSTFILE
 from loadgen.config.settings import load_settings
 
 
@@ -65,15 +66,16 @@ def test_a_request_to_end_is_passed_on_once(name: str, capfd: pytest.CaptureFixt
     assert shown.err == "demo: interrupted; completed steps stay\n"
 
 
-def test_it_is_at_home_in_the_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_package_s_locustfile_is_used_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Elsewhere it says what is missing before it starts anything."""
+    """A folder without a locustfile is enough; in a checkout Locust finds its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    assert cli.main(["demo"]) == 2
-    assert "there is no locustfile.py in" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    elsewhere = demo.locust(load_settings(), 5)
+    assert elsewhere.command[3:5] == ["-f", str(LOCUSTFILE)]
+    assert LOCUSTFILE.is_file()
+    Path("locustfile.py").touch()
+    assert "-f" not in demo.locust(load_settings(), 5).command
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "1.5", ""])
@@ -101,4 +103,4 @@ def test_a_taken_metrics_port_is_replaced_and_shown(
     assert chosen != str(port)
     assert blocked.shown.startswith(f"METRICS_PORT={chosen} ")
     assert "METRICS_PORT" not in free.environment
-    assert " locust --headless -u 8 -t 5s " in free.shown
+    assert " --headless -u 8 -t 5s " in free.shown
