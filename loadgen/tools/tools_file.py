@@ -179,18 +179,15 @@ class Tool(TomlTable):
                 yield f'{key} goes with destination = "{destination}" only: remove it'
         if self.url is not None and self.url_env is not None:
             yield "there are both url and url_env: keep one"
-        if self.runner is None:
-            yield from self._problems_of_address()
-        elif self.destination != _RUNS_INTO[self.runner]:
-            yield f'runner = "{self.runner}" needs destination = "{_RUNS_INTO[self.runner]}"'
+        if self.runner is not None:
+            if self.destination != _RUNS_INTO[self.runner]:
+                yield f'runner = "{self.runner}" needs destination = "{_RUNS_INTO[self.runner]}"'
+        elif self.destination == "postgres" and self.url is None and self.url_env is None:
+            yield "url is missing (or url_env): the address of the copy, postgresql://…"
+        elif self.destination == "duckdb" and self.file is None:
+            yield "file is missing: the DuckDB database of the copy"
         if self.named_schema is None and "{prefix}" in self.convention.schema_pattern:
             yield "schema is missing: its name was chosen when the tool was set up"
-
-    def _problems_of_address(self) -> Iterator[str]:
-        if self.destination == "postgres" and self.url is None and self.url_env is None:
-            yield "url is missing (or url_env): the address of the copy, postgresql://…"
-        if self.destination == "duckdb" and self.file is None:
-            yield "file is missing: the DuckDB database of the copy"
 
 
 def load_tools(settings: Settings) -> tuple[Tool, ...]:

@@ -1,1 +1,1 @@
-"""Reconciliation: whether every row of the source is at a destination, and right."""
+"""Compares every row and column of a copy with the source, and judges the differences."""

@@ -141,7 +141,22 @@ class ColumnPair:
 
 def column_pair(source: CatalogColumn, copy: CatalogColumn, engine: Engine) -> ColumnPair:
     """Return the pair of a column in Postgres and its copy in an engine."""
-    return ColumnPair(source, copy, _form(source, copy, engine))
+    if source.family in {"integer", "numeric", "float"}:
+        same_family = source.family == copy.family
+        same_scale = same_family and source.scale == copy.scale is not None
+        is_exact = {source.family, copy.family} <= {"integer", "numeric"}
+        is_plain = is_exact and (same_scale or (same_family and source.family == "integer"))
+        return ColumnPair(source, copy, "plain" if is_plain else "number")
+    forms: dict[Family, Form] = {
+        "timestamptz": "instant",
+        "timestamp": "clock",
+        "uuid": "uuid",
+        "binary": "hex",
+        "json": "json_sorted" if engine == "snowflake" else "json",
+        "boolean": "plain",
+        "date": "plain",
+    }
+    return ColumnPair(source, copy, forms.get(source.family, "text"))
 
 
 def text_expression(engine: Engine, family: Family, form: Form) -> str:
@@ -190,24 +205,6 @@ def _amount(text: str) -> Decimal | str | None:
     except InvalidOperation:
         return None
     return "NaN" if amount.is_nan() else amount
-
-
-def _form(source: CatalogColumn, copy: CatalogColumn, engine: Engine) -> Form:
-    family = source.family
-    if family in {"integer", "numeric", "float"}:
-        exact = {family, copy.family} <= {"integer", "numeric"}
-        one_scale = family == copy.family and source.scale == copy.scale is not None
-        return "plain" if exact and (one_scale or family == copy.family == "integer") else "number"
-    forms: dict[Family, Form] = {
-        "timestamptz": "instant",
-        "timestamp": "clock",
-        "uuid": "uuid",
-        "binary": "hex",
-        "json": "json_sorted" if engine == "snowflake" else "json",
-        "boolean": "plain",
-        "date": "plain",
-    }
-    return forms.get(family, "text")
 
 
 def json_difference(source: str, copy: str) -> tuple[str, str, str] | None:

@@ -1,1 +1,1 @@
-"""The second process: samples the source, writes and looks for markers, protects the disk."""
+"""The second process: samples the source, writes and times markers, protects source and disk."""
