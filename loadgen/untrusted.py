@@ -44,7 +44,7 @@ _FAULTS: Final = (
 
 @contextmanager
 def reading(
-    place: object, remedy: str, error: type[PlaygroundError] = RecordError, what: str = ""
+    place: object, remedy: str, error: type[PlaygroundError] = RecordError, form: str = ""
 ) -> Iterator[None]:
     """Turn any failure to read `place` into an error of one line.
 
@@ -55,7 +55,7 @@ def reading(
     except FileNotFoundError:
         raise
     except _FAULTS as exc:
-        read = f"{printable(str(place))} can't be read{what}"
+        read = f"{printable(str(place))} can't be read{form}"
         why = misfit(exc) if isinstance(exc, ValidationError) else _why(exc)
         raise error(f"{read}: {why}; {remedy}") from exc
 
@@ -85,7 +85,7 @@ def parse_toml(
     text: str, where: str, *, parse_float: Callable[[str], Any] = float
 ) -> dict[str, Any]:
     """Return the content of the TOML text from the file `where`, as `read_toml` does."""
-    with reading(where, "correct or remove it", SettingsError, what=" as TOML"):
+    with reading(where, "correct or remove it", SettingsError, form=" as TOML"):
         document: dict[str, Any] = _checked(tomllib.loads(text, parse_float=parse_float), str)
     return document
 

@@ -24,6 +24,7 @@ from loadgen.sql import statements
 from loadgen.untrusted import parse_json
 
 Show = Callable[[str], None]
+Run = Callable[[sql.Composed], None]
 
 PLUGIN: Final = "pgoutput"
 _MARK: Final = "loadgen db grant: "
@@ -80,7 +81,7 @@ def create_grant(
     belongs to something else, or Postgres refuses.
     """
     _check_names(grant)
-    doing = f"granting to {grant.tool}"
+    doing, run = f"granting to {grant.tool}", _shown_and_run(conn, show)
     with plain_errors(doing):
         _require_ours(conn, grant)
         chosen = None
@@ -88,14 +89,14 @@ def create_grant(
             if not _role(conn, grant.user):
                 chosen = password or secrets.token_urlsafe(24)
                 _make_user(conn, grant, chosen, show)
-            _give_rights(conn, grant, show)
-            _make_publication(conn, grant, show)
+            _give_rights(conn, grant, run)
+            _make_publication(conn, grant, run)
         try:
-            _make_slot(conn, grant, show)
+            _make_slot(conn, grant, run)
         except psycopg.Error:
             if chosen is not None:  # without its password, which is not shown yet, it is useless
                 with conn.transaction():
-                    _drop(conn, grant, _shown_and_run(conn, show))
+                    _drop(conn, grant, run)
             raise
     return chosen
 
@@ -126,7 +127,7 @@ def revoke_grant(conn: Connection, tool: str, show: Show) -> bool:
     return True
 
 
-def _drop(conn: Connection, grant: Grant, run: Callable[[sql.Composed], None]) -> None:
+def _drop(conn: Connection, grant: Grant, run: Run) -> None:
     user = sql.Identifier(grant.user)
     if grant.own_publication and _scalar(conn, "publication", publication=grant.publication):
         run(sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(grant.publication)))
@@ -153,8 +154,8 @@ def _make_user(conn: Connection, grant: Grant, password: str, show: Show) -> Non
     run(sql.SQL("COMMENT ON ROLE {} IS {}").format(user, sql.Literal(grant.comment)))
 
 
-def _give_rights(conn: Connection, grant: Grant, show: Show) -> None:
-    user, run = sql.Identifier(grant.user), _shown_and_run(conn, show)
+def _give_rights(conn: Connection, grant: Grant, run: Run) -> None:
+    user = sql.Identifier(grant.user)
     with conn.cursor(row_factory=dict_row) as cursor:
         parameters = {"user": grant.user, "tables": list(PUBLISHED)}
         rights = cursor.execute(_SQL["rights"], parameters).fetchone() or {}
@@ -167,7 +168,7 @@ def _give_rights(conn: Connection, grant: Grant, show: Show) -> None:
         run(sql.SQL("GRANT SELECT ON TABLE {} TO {}").format(_tables(rights["unread"]), user))
 
 
-def _make_publication(conn: Connection, grant: Grant, show: Show) -> None:
+def _make_publication(conn: Connection, grant: Grant, run: Run) -> None:
     if _scalar(conn, "publication", publication=grant.publication):
         return
     if not grant.own_publication:
@@ -175,14 +176,14 @@ def _make_publication(conn: Connection, grant: Grant, show: Show) -> None:
             f"there is no publication {PUBLICATION!r}: make it with `loadgen seed`, then grant"
         )
     make = sql.SQL("CREATE PUBLICATION {} FOR TABLE {}")
-    _shown_and_run(conn, show)(make.format(sql.Identifier(grant.publication), _tables(PUBLISHED)))
+    run(make.format(sql.Identifier(grant.publication), _tables(PUBLISHED)))
 
 
-def _make_slot(conn: Connection, grant: Grant, show: Show) -> None:
+def _make_slot(conn: Connection, grant: Grant, run: Run) -> None:
     if grant.slot is None or _slot(conn, grant.slot):
         return
     make = sql.SQL("SELECT pg_create_logical_replication_slot({}, {})")
-    _shown_and_run(conn, show)(make.format(sql.Literal(grant.slot), sql.Literal(PLUGIN)))
+    run(make.format(sql.Literal(grant.slot), sql.Literal(PLUGIN)))
 
 
 def _check_names(grant: Grant) -> None:
@@ -272,7 +273,7 @@ def _parse(comment: str | None) -> Grant | None:
         return None
 
 
-def _shown_and_run(conn: Connection, show: Show) -> Callable[[sql.Composed], None]:
+def _shown_and_run(conn: Connection, show: Show) -> Run:
     """Return a function that shows a statement, then runs it."""
 
     def run(statement: sql.Composed) -> None:
