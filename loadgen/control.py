@@ -1,4 +1,4 @@
-"""Asks a running load's control door, from the command line or from the watch."""
+"""The client of a running load's control API, for commands and the watch."""
 
 import json
 from collections.abc import Mapping
@@ -15,28 +15,28 @@ from loadgen.errors import PlaygroundError, one_line
 from loadgen.network import open_url
 from loadgen.untrusted import parse_json
 
-_SHOWN = 200  # characters of an address
-_SECONDS = 10.0  # an acknowledgement takes two at most
+_SHOWN = 200  # characters of an address in a message
+_SECONDS = 10.0  # time limit; an acknowledgement takes two at most
 
 
 class ControlError(PlaygroundError):
-    """The load did not answer, or refused; the text says why."""
+    """The load did not answer, or refused; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadControl:
-    """The control API of a load: its address, and the token that it asks for, if it asks."""
+    """The control API of a load: its address, and its token if it needs one."""
 
     url: str
     token: SecretStr | None = None
 
     @classmethod
     def of(cls, settings: Settings, url: str | None = None) -> "LoadControl":
-        """Return the one at `url`, else at LOAD_URL, else this machine's."""
+        """Return the API at `url`, else at LOAD_URL, else this machine's."""
         return cls(url or settings.load_url or _local_url(settings), settings.loadgen_web_token)
 
     def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Return what the load answers; with a body it is posted. Raises DoorError."""
+        """Return the load's answer to a GET, or to a POST of `body`. Raises ControlError."""
         address = f"{self.url.rstrip('/')}/loadgen/{path}"
         shown = one_line(without_login(self.url), _SHOWN)
         if shown != self.url or not address.startswith(("http://", "https://")):
@@ -44,17 +44,17 @@ class LoadControl:
                 f"{shown} is no address of a load: write http://host:port; its password is "
                 "LOADGEN_WEB_TOKEN"
             )
-        data = None if body is None else json.dumps(body).encode()
+        posted = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         if self.token is not None:
             # A header is Latin-1 to urllib; the bytes that arrive are the token's UTF-8.
             token = self.token.get_secret_value().encode().decode("latin-1")
             headers["Authorization"] = f"Bearer {token}"
-        request = Request(address, data, headers)  # noqa: S310 - http, see above
+        request = Request(address, posted, headers)  # noqa: S310 - http, see above
         try:
-            with open_url(request, _SECONDS) as answer:
-                text = answer.read()
-            answered = parse_json(text) if text else {}
+            with open_url(request, _SECONDS) as response:
+                text = response.read()
+            answer = parse_json(text) if text else {}
         except HTTPError as exc:
             raise ControlError(f"the load at {self.url} refused: {_reason(exc)}") from exc
         except (OSError, HTTPException) as exc:
@@ -64,12 +64,12 @@ class LoadControl:
                 "--url"
             ) from exc
         except (ValueError, RecursionError):
-            answered = None
-        if not isinstance(answered, dict):
+            answer = None
+        if not isinstance(answer, dict):
             raise ControlError(
                 f"what answers at {self.url} is no load: check METRICS_PORT, or name it by --url"
             )
-        return answered
+        return answer
 
 
 def _local_url(settings: Settings) -> str:

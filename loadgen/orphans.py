@@ -1,7 +1,7 @@
-"""Ends what a command has begun where the command itself is killed, which runs no `finally`.
+"""Ends a command's child processes if the command itself is killed, which runs no `finally`.
 
-A process of its own reads a pipe whose other end only the command holds: however that ends, the
-pipe does. Pipes do so on macOS as on Linux.
+Another process reads a pipe whose other end only the command holds: when the command ends in any
+way, the pipe closes, on macOS as on Linux.
 """
 
 import os
@@ -19,20 +19,20 @@ _ENDS_WITHIN_SECONDS: Final = 60.0  # a load drains, a sync ends
 
 
 class Children:
-    """Tells the other process which children live; that it is gone itself is no fault of theirs."""
+    """Informs the other process which children live; if that is gone, nothing happens."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
     def began(self, process: "subprocess.Popen[bytes]") -> None:
-        """Have the child ended if we are killed."""
-        self.tell(f"+{process.pid}")
+        """Have the child ended if this process is killed."""
+        self.send(f"+{process.pid}")
 
     def ended(self, process: "subprocess.Popen[bytes]") -> None:
-        """Leave its number alone, which may be another's by then."""
-        self.tell(f"-{process.pid}")
+        """Forget its process id, which another process may get."""
+        self.send(f"-{process.pid}")
 
-    def tell(self, word: str) -> None:
+    def send(self, word: str) -> None:
         """Write a word to the pipe."""
         if self._process.stdin is not None:
             with suppress(OSError):
@@ -44,7 +44,7 @@ class Children:
 def ended_with_us(
     command: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> Iterator[Children]:
-    """Have children, and then `command` run, by another process if this one is killed meanwhile."""
+    """If this process is killed meanwhile, end its children, and then run `command`."""
     process = subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-W", "ignore", "-m", "loadgen.orphans", *command],
         env={**os.environ, **(environment or {})},
@@ -56,7 +56,7 @@ def ended_with_us(
     try:
         yield children
     finally:
-        children.tell(_DONE)
+        children.send(_DONE)
         with suppress(OSError):
             process.communicate()
 
@@ -75,7 +75,7 @@ def main(command: Sequence[str]) -> int:
             living.pop(int(word[1:]), None)
     _end([process for process in living.values() if process.is_running()])
     if command:
-        # Whoever read what we say may be gone too, and that is no reason to stop.
+        # The reader of its output may be gone too; that does not stop it.
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - our own command
     return 0
 
@@ -90,5 +90,5 @@ def _end(processes: list[psutil.Process]) -> None:
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the command cleans up; this is for when it can't
+        signal.signal(number, signal.SIG_IGN)  # this process acts only if the command can't
     sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,8 @@
-"""Who may use our HTTP ports: Locust's page, the control API, the metrics of load and watch.
+"""Access control for our HTTP ports: Locust's page, the control API, the metrics.
 
-One WSGI middleware in front of each of them. A browser sends requests of any web page to loopback,
-so a request that another site's page has caused is refused (Origin, Sec-Fetch-Site), and so is a
-name that somebody else's DNS has pointed at this machine (Host). On a port that other machines can
+One WSGI middleware stands in front of each of them. A browser sends requests of any web page to
+loopback, so requests from pages of other sites are refused (Origin, Sec-Fetch-Site), and so are
+host names that a foreign DNS points at this machine (Host). On a port that other machines can
 reach, everything but /metrics and /health also needs LOADGEN_WEB_TOKEN, as a Bearer token or by a
 login page.
 """
@@ -45,7 +45,7 @@ def is_loopback(host: str) -> bool:
 def require_token(settings: Settings, host: str, option: str) -> None:
     """Refuse an address that other machines can reach if no token protects it.
 
-    `option` is what sets the address: `--web-host` or METRICS_HOST. Raises SettingsError.
+    `option` sets the address: `--web-host` or METRICS_HOST. Raises SettingsError.
     """
     if settings.loadgen_web_token is None and not is_loopback(host):
         raise SettingsError(
@@ -55,9 +55,9 @@ def require_token(settings: Settings, host: str, option: str) -> None:
 
 
 class AccessControl:
-    """Answers what may not pass by itself, with one line; hands everything else on.
+    """Refuses requests that are not allowed, each with one line; passes on all others.
 
-    `login_path` is where a person types the token; an API without people has none.
+    `login_path` is the page where a person types the token; an API without people has none.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class AccessControl:
                 return self._ask_for_login(environ, start_response)
 
         def without_cors(status: str, headers: Headers, *rest: Any) -> Any:
-            kept = [h for h in headers if not h[0].lower().startswith("access-control-")]
-            return start_response(status, kept, *rest)
+            allowed = [h for h in headers if not h[0].lower().startswith("access-control-")]
+            return start_response(status, allowed, *rest)
 
         return self._application(environ, without_cors)
 
     def _refusal(self, environ: Environ) -> tuple[str, str] | None:
-        """Return the status and the reason if a request may not pass whoever sends it."""
+        """Return the status and the reason if a request is refused even with the token."""
         host = environ.get("HTTP_HOST", "")
         if not self._is_ours(host):
             reason = f"{host!r} is no name of this machine: use its IP address, or add the name to"
@@ -115,15 +115,15 @@ class AccessControl:
         return is_local(name) or name in self._allowed_hosts
 
     def _is_known(self, environ: Environ) -> bool:
-        scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "bearer":
-            return _equal(given.strip().encode("latin-1"), self._token)
+            return hmac.compare_digest(token.strip().encode("latin-1"), self._token)
         try:
             cookies = SimpleCookie(environ.get("HTTP_COOKIE", ""))
         except CookieError:
             return False
         session = cookies.get(_COOKIE)
-        return session is not None and _equal(session.value.encode(), self._session)
+        return session is not None and hmac.compare_digest(session.value.encode(), self._session)
 
     def _ask_for_login(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         if self._login_path and "text/html" in environ.get("HTTP_ACCEPT", ""):
@@ -137,12 +137,12 @@ class AccessControl:
         )
 
     def _log_in(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        """Show the login page, or take what was typed into it."""
+        """Show the login page, or check the token that was typed into it."""
         if environ["REQUEST_METHOD"] != "POST":
             return _answer_page(start_response, "200 OK", "")
         length = int(environ.get("CONTENT_LENGTH") or 0)
         form = parse_qs(environ["wsgi.input"].read(length).decode("utf-8", "replace"))
-        if not _equal(form.get("token", [""])[0].encode(), self._token):
+        if not hmac.compare_digest(form.get("token", [""])[0].encode(), self._token):
             return _answer_page(start_response, "401 Unauthorized", "This is not the token.")
         secure = "; Secure" if environ.get("wsgi.url_scheme") == "https" else ""
         cookie = f"{_COOKIE}={self._session.decode()}; Path=/; HttpOnly; SameSite=Strict{secure}"
@@ -152,30 +152,26 @@ class AccessControl:
 
 
 def _has_bounded_body(environ: Environ) -> bool:
-    """Tell whether a request's body, if it has one, names a length that we take."""
+    """Tell whether a request's body, if it has one, has a length that we accept."""
     if environ.get("HTTP_TRANSFER_ENCODING"):
         return False
     length = environ.get("CONTENT_LENGTH") or "0"
     return length.isdecimal() and int(length[:12]) <= LARGEST_BODY
 
 
-def _equal(given: bytes, expected: bytes) -> bool:
-    return hmac.compare_digest(given, expected)
-
-
 def _answer_json(
     start_response: Any, status: str, reason: str, headers: Iterable[tuple[str, str]] = ()
 ) -> Iterable[bytes]:
     body = json.dumps({"error": reason}).encode() + b"\n"
-    own = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    start_response(status, [*own, *headers])
+    content = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    start_response(status, [*content, *headers])
     return [body]
 
 
 def _answer_page(start_response: Any, status: str, problem: str) -> Iterable[bytes]:
     body = _LOGIN_PAGE.replace("PROBLEM", html.escape(problem)).encode()
-    own = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
-    start_response(status, [*own, ("Cache-Control", "no-store")])
+    content = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+    start_response(status, [*content, ("Cache-Control", "no-store")])
     return [body]
 
 

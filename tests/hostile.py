@@ -18,17 +18,19 @@ from loadgen import cli
 from loadgen.commands.validate import figures
 from loadgen.config.settings import load_settings
 from loadgen.errors import PlaygroundError, error_lines
+from loadgen.load.messages import ProgressReport, UnfinishedWrite
 from loadgen.load.resume import (
     Resumed,
+    fill_in_resumed,
     find_resumable,
+    ignored_settings,
     latencies_position,
-    not_taken,
-    show_in_force,
 )
 from loadgen.load.worker_state import WorkerState
 from loadgen.record.position import Position
 from loadgen.record.rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
 from loadgen.record.run import Run
+from loadgen.record.steady_clock import SteadyClock
 from loadgen.record.verify import (
     CaseExample,
     CaseOutcome,
@@ -39,7 +41,6 @@ from loadgen.record.verify import (
     Verification,
 )
 from loadgen.record.writer import RunRecord
-from loadgen.steady_clock import SteadyClock
 from loadgen.tools.runners.background import running
 from loadgen.tools.runners.syncs import initial_sync, read_syncs
 from loadgen.tools.tools_file import load_tools
@@ -156,19 +157,18 @@ def _write_killed(path: Path) -> None:
     record.journal("rate_change", START, schedule_seconds=1.0, rates_per_hour={})
     record.journal("pause", START, schedule_seconds=21.0, reason="full", by="watch")
     process = Ledger(Schedule(1, "jitter", Mix(rates), end=60.0), 1.0)
-    vector = process.counts(20.0)
     worker = WorkerState([(0.0, WHOLE)], 0.0)
     worker.take_in(
-        {
-            "s": 20.0,
-            "counts": {name: vector[name].dump() for name in OPERATIONS},
-            "failures": [["insert_order", "40P01", 1]],
-            "next": process.schedule.checkpoints(),
-            "left": process.schedule.backlog(),
-            "unfinished": [["insert_event", 3, "a-key", 0]],
-            "backends": [4711],
-            "reconnects": 2,
-        }
+        ProgressReport(
+            s=20.0,
+            counts=process.counts(20.0),
+            failures={("insert_order", "40P01"): 1},
+            places=process.schedule.checkpoints(),
+            left=process.schedule.backlog(),
+            unfinished=[UnfinishedWrite("insert_event", 3, "a-key", 0)],
+            backends=[4711],
+            reconnects=2,
+        )
     )
     latencies = {name: (Histogram(), Histogram()) for name in OPERATIONS}
     latencies["insert_order"][0].add([0.002])
@@ -236,7 +236,7 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
     """Return what reads files only beside a database or a load."""
     path, tool = folder / "reports" / RUN, folder / ".loadgen" / "tools" / "copy"
     reads: dict[str, list[Callable[[], object]]] = {
-        "resume": [lambda: _go_on(find_resumable(folder / "reports", KILLED))],
+        "resume": [lambda: _use(find_resumable(folder / "reports", KILLED))],
         "tools": [lambda: load_tools(load_settings())],
         "functions": [
             lambda: figures(Run.of(path)),
@@ -248,16 +248,16 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
     return reads[command]
 
 
-def _go_on(resumed: Resumed) -> None:
-    """Use what a load that goes on uses."""
+def _use(resumed: Resumed) -> None:
+    """Use all that a resumed load uses."""
     resumed.gap(datetime.now(UTC))
     options = Namespace(run_time=60, load_profile="steady")
-    show_in_force(options, resumed)
-    not_taken(options, resumed)
-    latest = SteadyClock(not_before=datetime.fromtimestamp(resumed.kept_at, UTC))
+    fill_in_resumed(options, resumed)
+    ignored_settings(options, resumed, load_settings())
+    latest = SteadyClock(not_before=datetime.fromtimestamp(resumed.saved_at, UTC))
     latest.now()
-    for worker in resumed.past.remotes:
-        worker.share_at(resumed.past.s)
+    for worker in resumed.position.processes:
+        worker.shard_at(resumed.position.s)
         sum(worker.counts.values(), Counts())
     Schedule(
         resumed.plan.seed, resumed.plan.arrivals, resumed.mix, resumed.profile, end=resumed.left()

@@ -1,224 +1,212 @@
-"""What a run says in the terminal: plain lines, no colour, readable in a log file."""
+"""What a load prints on the terminal: plain lines without colour, readable in a log file."""
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
+from typing import TextIO
 
 from loadgen.config.settings import dashboard_link
 from loadgen.errors import PlaygroundError, error_lines
 from loadgen.load.controller import RunController
 from loadgen.load.outcome import Outcome
 from loadgen.record.run import SampleCoverage
+from loadgen.terminal import print_table
+from loadgen.text import Column, Table, count, duration, latency, value, whole
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 
 _FIRST_MINUTE, _LATER = 10.0, 600.0  # seconds between two lines of activity
-_stdout_is_taken = False
+_LOSSES = ("failed", "skipped", "unknown")  # columns that are shown only if there are any
 
 
-def leave_stdout() -> None:
-    """Say everything on stderr from now on: with --json Locust's stdout is for programs."""
-    global _stdout_is_taken  # noqa: PLW0603 - one terminal a process
-    _stdout_is_taken = True
+class RunConsole:
+    """Prints one run: its start, its activity, and its summary.
 
+    With `on_stderr` stdout is left to Locust's --json.
+    """
 
-def _print(text: str) -> None:
-    print(text, file=sys.stderr if _stdout_is_taken else None, flush=True)
+    def __init__(self, controller: RunController, *, on_stderr: bool = False) -> None:
+        self._controller = controller
+        self._on_stderr = on_stderr
+        self._next_activity = _FIRST_MINUTE
 
+    def print_start(self) -> None:
+        """Print the plan and the path of the record."""
+        controller = self._controller
+        plan, live_changes = controller.plan, controller.live_changes
+        rates = [f"{name} {value(n)}" for name, n in live_changes.mix.rates_per_hour.items()]
+        done = plan.duration - controller.left
+        resumed = f", resumed after {duration(done)}" if done else ""
+        self._print(
+            f"run {plan.run_id}: {duration(plan.duration)}, {live_changes.profile}, "
+            f"{plan.arrivals} arrivals{resumed}"
+        )
+        self._print(f"  per hour: {', '.join(rates)}")
+        if paused := live_changes.paused:
+            self._print(
+                f"  paused by {paused.by} ({paused.reason}): continue with `loadgen resume`"
+            )
+        self._print(f"  record: {controller.record.path}")
 
-class Activity:
-    """Says a line of activity every 10 s in the first minute, then every 10 minutes."""
-
-    def __init__(self) -> None:
-        self._next = _FIRST_MINUTE
-
-    def line(self, now: float, counts: Mapping[str, Counts], asked: Mapping[str, float]) -> None:
-        """Print one line if it is time for one."""
-        if now < self._next:
+    def print_activity(
+        self, s: float, counts: Mapping[str, Counts], planned: Mapping[str, float]
+    ) -> None:
+        """Print a line of counters every 10 s in the first minute, then every 10 minutes."""
+        if s < self._next_activity:
             return
-        self._next += _FIRST_MINUTE if self._next < 60 else _LATER
+        self._next_activity += _FIRST_MINUTE if self._next_activity < 60 else _LATER
         total = sum(counts.values(), Counts())
         parts = [
-            f"{duration(now):>8}",
-            f"asked {sum(asked.values()):,.1f}  offered {total.offered:,}",
+            f"{duration(s):>8}",
+            f"planned {sum(planned.values()):,.1f}  offered {total.offered:,}",
             f"committed {total.committed:,}",
         ]
-        parts += [
-            f"{word} {n:,}"
-            for word, n in (
-                ("failed", total.failed),
-                ("skipped", total.skipped),
-                ("unknown", total.unknown),
+        parts += [f"{name} {n:,}" for name in _LOSSES if (n := getattr(total, name))]
+        self._print("  ".join(parts))
+
+    def print_notices(self, notices: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+        """Print what happened to the processes, the source and the record since the last sample."""
+        for kind, details in notices:
+            if kind == "worker_joined":
+                self._print(f"worker {details['worker']} has joined{_repeated(details)}")
+            elif notice := _notice(kind, details):
+                print_warning(f"{notice}{_repeated(details)}")
+
+    def print_summary(self, outcome: Outcome) -> None:
+        """Print the counts and latencies by operation, and the verdict."""
+        controller, verdict = self._controller, outcome.verdict
+        plan, paused = controller.plan, controller.live_changes.paused
+        self._print(
+            f"\nrun {outcome.run_id}: {duration(outcome.seconds)} of {plan.profile} "
+            f"{plan.arrivals} arrivals ({whole(sum(outcome.planned.values()))} planned), "
+            f"seed {plan.seed}, {controller.users} users"
+        )
+        with redirect_stdout(self._file()):
+            print_table(_summary_table(outcome), caption="service, intended: latency, p95")
+        for name, failures in outcome.failures.items():
+            by_sqlstate = [f"{n:,} with SQLSTATE {state}" for state, n in failures.items()]
+            self._print(f"failed: {name}: {', '.join(by_sqlstate)}")
+        if not any(getattr(total, name) for total in outcome.totals.values() for name in _LOSSES):
+            self._print("No write failed, and none was skipped.")
+        if not verdict.problems:
+            self._print(
+                "Rows gained equal the committed counters; the accounting law held in all "
+                f"{_samples(controller.sampled)}."
             )
-            if n
-        ]
-        _print("  ".join(parts))
+        if paused is not None:
+            self._print(f"It was paused by {paused.by} to the end: {paused.reason}")
+        for reason in verdict.reasons:
+            self._print(f"INVALID: {reason}")
+        self._print_judgement(outcome)
+        if controller.settings.grafana_url:
+            now = datetime.now(UTC)
+            began = now - timedelta(seconds=outcome.seconds)
+            link = dashboard_link(controller.settings.grafana_url, outcome.run_id, began, now)
+            self._print(f"graphs: {link}")
+        self._print(f"record: {controller.record.path}\nnext:   loadgen report")
+
+    def _print_judgement(self, outcome: Outcome) -> None:
+        """Print the thresholds that were missed or not judged, and the verdict."""
+        judgement = outcome.verdict.judgement
+        if outcome.bottleneck_seconds and not judgement.bottleneck:
+            self._print(
+                f"The generator itself was the bottleneck in {outcome.bottleneck_seconds} of "
+                f"{outcome.seconds:g} s, which is within the limit: see generator.csv"
+            )
+        for judged in judgement.thresholds:
+            if judged.verdict == "not judged":
+                self._print(f"Threshold {judged}")
+        for judged in judgement.missed:
+            self._print(f"MISSED: {judged}")
+        passed = sum(judged.verdict == "pass" for judged in judgement.thresholds)
+        if passed:
+            self._print(f"Thresholds passed: {passed} of {len(judgement.thresholds)}")
+        self._print(f"verdict: {outcome.verdict}")
+
+    def _file(self) -> TextIO:
+        return sys.stderr if self._on_stderr else sys.stdout
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._file(), flush=True)
 
 
-def print_opening(controller: RunController) -> None:
-    """Say what is asked for and where it is written."""
-    plan = controller.plan
-    mix, profile = controller.live_changes.mix, controller.live_changes.profile
-    rates = ", ".join(f"{name} {rate:,.15g}" for name, rate in mix.rates_per_hour.items())
-    done = plan.duration - controller.left
-    at = f", resumed after {duration(done)}" if done else ""
-    _print(f"run {plan.run_id}: {duration(plan.duration)}, {profile}, {plan.arrivals} arrivals{at}")
-    _print(f"  per hour: {rates}")
-    paused = controller.live_changes.paused
-    if paused is not None:
-        _print(f"  paused by {paused.by} ({paused.reason}): `loadgen resume` goes on")
-    _print(f"  record: {controller.record.path}")
+def print_error(exc: PlaygroundError) -> None:
+    """Print an error, a line for each thing that is wrong."""
+    for line in error_lines(exc):
+        print(f"loadgen: error: {line}", file=sys.stderr, flush=True)
 
 
-def print_news(news: Sequence[tuple[str, Mapping[str, object]]]) -> None:
-    """Say what happened to the processes since the last sample."""
-    for kind, details in news:
-        if kind == "worker_lost":
+def print_warning(warning: str) -> None:
+    """Print a warning in one line."""
+    print(f"loadgen: warning: {warning}", file=sys.stderr, flush=True)
+
+
+def warn_of_ignored_settings(lines: Sequence[str]) -> None:
+    """Warn of settings that a resumed run does not take, since it keeps its own."""
+    if lines:
+        print_warning(f"a resumed run keeps its own settings; not taken: {'; '.join(lines)}")
+
+
+def warn_of_misspelt(names: Mapping[str, str]) -> None:
+    """Warn of names in .env that are no setting, each with the setting that it resembles."""
+    for name, setting in names.items():
+        print_warning(f".env has {name}, which is no setting: did you mean {setting}?")
+
+
+def _notice(kind: str, details: Mapping[str, object]) -> str:
+    """Return a journal entry as a warning; empty if it needs none."""
+    why, pause = details.get("why"), f"{details.get('seconds')} s"
+    match kind, details.get("what"):
+        case "worker_lost", _:
             then = "the others take over" if "handed_over_at" in details else "the run is ending"
-            text = f"worker {details['worker']} is lost ({details['why']}): {then}"
-            print(f"loadgen: warning: {text}{_times(details)}", file=sys.stderr, flush=True)
-        elif kind == "worker_joined":
-            _print(f"worker {details['worker']} has joined{_times(details)}")
-        elif kind == "clock_stepped":
-            text = f"this machine's clock was set by {details['seconds']} s; the record's goes on"
-            print(f"loadgen: warning: {text}{_times(details)}", file=sys.stderr, flush=True)
-        elif kind == "fault" and (text := _fault(details)):
-            print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
+            notice = f"worker {details['worker']} is lost ({why}): {then}"
+        case "clock_stepped", _:
+            notice = f"this machine's clock was set by {pause}; the record's clock was not"
+        case "fault", "source_lost":
+            notice = f"no connection to the source is left ({why}): trying again"
+        case "fault", "source_back":
+            notice = f"the source is back after {pause}"
+        case "fault", "connection_refused":
+            notice = f"only {details.get('connections')} connections can be had: {why}"
+        case "fault", "record_unwritable" if "seconds" in details:
+            notice = f"the record can be written again after {pause}; nothing is missing"
+        case "fault", "record_unwritable":
+            notice = f"{why}; the record is kept in memory and tried again every second"
+        case _:
+            notice = ""
+    return notice
 
 
-def _fault(details: Mapping[str, object]) -> str:
-    """Return what is said of a fault; empty for one that needs no word here."""
-    if details["what"] == "source_lost":
-        text = f"no connection to the source is left ({details['why']}): trying again"
-    elif details["what"] == "source_back":
-        text = f"the source is back after {details['seconds']} s"
-    elif details["what"] == "connection_refused":
-        text = f"only {details['connections']} connections can be had: {details['why']}"
-    elif details["what"] == "record_unwritable" and "seconds" not in details:
-        text = f"{details['why']}; the record is kept in memory and tried again every second"
-    elif details["what"] == "record_unwritable":
-        text = f"the record can be written again after {details['seconds']} s; nothing is missing"
-    else:
-        return ""
-    return f"{text}{_times(details)}"
-
-
-def _times(details: Mapping[str, object]) -> str:
-    """Return how often something has happened, where it is not the first time."""
+def _repeated(details: Mapping[str, object]) -> str:
+    """Return how often it has happened, unless it is the first time."""
     since = details.get("since")
     if not isinstance(since, datetime):
         return ""
     return f" ({details['count']} times since {since:%Y-%m-%d %H:%M:%S} UTC)"
 
 
-def _law(found: SampleCoverage) -> str:
-    """Return what may be claimed of the accounting law: it was looked at in samples alone."""
-    without = found.seconds_without
+def _samples(sampled: SampleCoverage) -> str:
+    without = sampled.seconds_without
     missing = f", but for {duration(without)} there was none" if without else ""
-    return f"the accounting law held in all {found.samples:,} samples{missing}"
+    return f"{sampled.samples:,} samples{missing}"
 
 
-def print_summary(outcome: Outcome, controller: RunController) -> None:
-    """Say what was asked, offered and done, how long it took, and whether to trust it."""
-    plan = controller.plan
-    _print(
-        f"\nrun {outcome.run_id}: {duration(outcome.seconds)} of {plan.profile} {plan.arrivals} "
-        f"arrivals, seed {plan.seed}, {controller.users} users"
-    )
-    _print(
-        f"{'operation':<20}{'asked':>11}{'offered':>10}{'committed':>10}{'failed':>8}"
-        f"{'skipped':>8}{'unknown':>8}{'service p95':>13}{'intended p95':>14}"
-    )
-    for name in OPERATIONS:
-        counts, latency = outcome.totals[name], outcome.latency[name]
-        _print(
-            f"{name:<20}{outcome.planned[name]:>11,.1f}{counts.offered:>10,}"
-            f"{counts.committed:>10,}"
-            f"{counts.failed:>8,}{counts.skipped:>8,}{counts.unknown:>8,}"
-            f"{milliseconds(latency['service']['p95']):>13}"
-            f"{milliseconds(latency['intended']['p95']):>14}"
+def _summary_table(outcome: Outcome) -> Table:
+    """Return a row an operation; losses have a column only if there are any."""
+    losses = [
+        name for name in _LOSSES if any(getattr(total, name) for total in outcome.totals.values())
+    ]
+    columns = ["offered", "committed", *losses, "service", "intended"]
+    rows = [
+        (
+            operation.label,
+            count(outcome.totals[name].offered),
+            count(outcome.totals[name].committed),
+            *(count(getattr(outcome.totals[name], loss)) for loss in losses),
+            latency(outcome.latency[name]["service"]["p95"]),
+            latency(outcome.latency[name]["intended"]["p95"]),
         )
-    for name, failures in outcome.failures.items():
-        by_sqlstate = ", ".join(f"{n:,} with SQLSTATE {state}" for state, n in failures.items())
-        _print(f"failed: {name}: {by_sqlstate}")
-    verdict = outcome.verdict
-    if not verdict.problems:
-        _print(f"Rows gained equal the committed counters; {_law(controller.sampled)}.")
-    paused = controller.live_changes.paused
-    if paused is not None:
-        _print(f"It was paused by {paused.by} to the end: {paused.reason}")
-    for reason in verdict.reasons:
-        _print(f"INVALID: {reason}")
-    _print_judgement(outcome)
-    if controller.settings.grafana_url:
-        began = datetime.now(UTC) - timedelta(seconds=outcome.seconds)
-        link = dashboard_link(
-            controller.settings.grafana_url, outcome.run_id, began, datetime.now(UTC)
-        )
-        _print(f"graphs: {link}")
-    _print(f"record: {controller.record.path}\nnext:   loadgen report")
-
-
-def _print_judgement(outcome: Outcome) -> None:
-    """Say what the limits say, and the verdict."""
-    judgement = outcome.verdict.judgement
-    if outcome.bottleneck_seconds and not judgement.bottleneck:
-        _print(
-            f"The generator itself was the bottleneck in {outcome.bottleneck_seconds} of "
-            f"{outcome.seconds:g} s, which is within the limit: see generator.csv"
-        )
-    for found in judgement.thresholds:
-        if found.verdict == "not judged":
-            _print(f"Threshold {found}")
-    for found in judgement.missed:
-        _print(f"MISSED: {found}")
-    passed = sum(found.verdict == "pass" for found in judgement.thresholds)
-    if passed:
-        _print(f"Thresholds passed: {passed} of {len(judgement.thresholds)}")
-    _print(f"verdict: {outcome.verdict}")
-
-
-def print_error(exc: PlaygroundError) -> None:
-    """Say what was wrong, a line for each thing."""
-    for line in error_lines(exc):
-        print(f"loadgen: error: {line}", file=sys.stderr, flush=True)
-
-
-def warn_of_kept(words: Sequence[str]) -> None:
-    """Say what was asked for and is not taken, since a resumed run keeps its own."""
-    if words:
-        text = f"a resumed run keeps its own settings; not taken: {'; '.join(words)}"
-        print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
-
-
-def warn_of_misspelt(names: Mapping[str, str]) -> None:
-    """Say which names in .env are no setting, and which was probably meant."""
-    for name, meant in names.items():
-        text = f".env has {name}, which is no setting: did you mean {meant}?"
-        print(f"loadgen: warning: {text}", file=sys.stderr)
-
-
-def warn_of_options(texts: Sequence[str]) -> None:
-    """Say which options were given in vain."""
-    for text in texts:
-        print(f"loadgen: warning: {text}", file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """Return `seconds` as a person would write it: 48h, 1h30m, 90s."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{seconds:g}s" if seconds == whole else f"{seconds:.1f}s"
-    hours, rest = divmod(whole, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = (
-        f"{hours}h" if hours else "",
-        f"{minutes}m" if minutes else "",
-        f"{rest}s" if rest else "",
-    )
-    return "".join(parts)
-
-
-def milliseconds(seconds: float | None) -> str:
-    """Return a latency in milliseconds; a dash where there is none."""
-    return "-" if seconds is None else f"{seconds * 1000:,.1f} ms"
+        for name, operation in OPERATIONS.items()
+    ]
+    return Table((Column(""), *(Column(name, number=True) for name in columns)), tuple(rows))

@@ -1,11 +1,11 @@
-"""The load's hot path: a process's hands take due arrivals, send them and account for the answers.
+"""The load's hot path: senders take due arrivals, send them, and account for the answers.
 
-All of it runs in gevent's hub, called when an answer has come or an arrival falls due; the users
-(`users`) only open connections and wait. A switch between greenlets for each write would cost a
-microsecond, and a hand that has just been answered takes the next due arrival in the same call.
+All of it runs in gevent's hub, called when an answer has arrived or an arrival falls due; the users
+(`user`) only open connections and wait. A switch between greenlets for each write would cost a
+microsecond, and a sender that has just got an answer takes the next due arrival in the same call.
 """
 
-import gevent.hub  # isort: skip - first, with Locust's patch in force
+import gevent.hub  # isort: skip - first, once Locust has patched the standard library
 from collections import deque
 from collections.abc import Iterator
 from math import inf
@@ -17,10 +17,9 @@ from greenlet import getcurrent, greenlet
 from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
 from loadgen.load.driver.timer import new_timer
-from loadgen.load.driver.writes import Write
 from loadgen.load.generator_health import late_after
 from loadgen.load.lookup import Lost, backend_alive, is_committed
-from loadgen.load.operations import Operations
+from loadgen.load.operations import Operations, Write
 from loadgen.workload.ledger import Ledger
 from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.clock import ScheduleClock
@@ -30,7 +29,7 @@ NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
 
 
 class Dispatcher:
-    """What the hands of one process share, and the hand-over of due arrivals to free ones."""
+    """Gives due arrivals to the free senders of one process, which share its state."""
 
     def __init__(
         self,
@@ -48,23 +47,23 @@ class Dispatcher:
         self.lost: list[Lost] = []
         self.senders: set[Sender] = set()
         self.holding = False  # take nothing for the moment
-        self.retired = False  # nor ever again
-        self.ticked_at: float | None = None  # in a worker: when it last knew that it was alive
+        self.retired = False  # take nothing ever again
+        self.ticked_at: float | None = None  # in a worker: when its watch on the master ran last
         self.late_after = late_after(ledger.lateness_limit)  # seconds
-        self.late_wakes = 0  # times a free hand was given an arrival later than that
-        self._free: list[Sender] = []  # one entry for each write that a hand could take
+        self.late_wakes = 0  # times a free sender got an arrival later than that
+        self._free: list[Sender] = []  # one entry for each write that a sender could take
         self._timer = new_timer()
         self._wakes_at = inf  # schedule time
 
     def performing(self) -> Iterator[Write]:
-        """Yield the writes under way: what is lost if this process dies."""
+        """Yield the writes under way, which are lost if this process dies."""
         for sender in self.senders:
             yield from sender.performing()
 
     def serve(self, sender: "Sender", at: float, now: float) -> None:
         """Give `sender`, which can take one more, the next due arrival.
 
-        It is `at` by the monotonic clock, `now` by the schedule's.
+        The monotonic clock reads `at`, the schedule's `now`.
         """
         if sender.leaving:
             sender.leave()
@@ -77,24 +76,24 @@ class Dispatcher:
         self._set_timer()
 
     def withdraw(self, sender: "Sender") -> None:
-        """Give `sender` nothing any more."""
+        """Give `sender` no more arrivals."""
         self._free = [other for other in self._free if other is not sender]
 
     def retire(self) -> None:
-        """Hand out nothing any more, and send the users to their next dispatcher."""
+        """Give out no more arrivals, and send the users to their next dispatcher."""
         self.holding = self.retired = True
         self._timer.close()
         for sender in list(self.senders):
             sender.leave()
 
     def hold(self, *, holding: bool) -> None:
-        """Take nothing, or go on."""
+        """Stop taking arrivals, or take them again."""
         if holding != self.holding:
             self.holding = holding
             self.rescheduled()
 
     def rescheduled(self) -> None:
-        """Call it when the schedule or the clock has changed under waiting hands."""
+        """Set the timer again after a change of the schedule or the clock."""
         self._timer.stop()
         self._wakes_at = inf
         if self._free:
@@ -111,7 +110,7 @@ class Dispatcher:
             (self.operations.committed if committed else self.operations.refused)(lost.write)
 
     def _set_timer(self) -> None:
-        """Wake up when the next arrival is due."""
+        """Have `_hand_over` called when the next arrival is due."""
         due = self.ledger.schedule.next_due()
         if due == self._wakes_at:
             return
@@ -125,13 +124,13 @@ class Dispatcher:
             self._wakes_at = max(now, due)
 
     def _holds(self, at: float) -> bool:
-        """Tell whether to take nothing; after a stall others may have this process's share."""
+        """Tell whether to take nothing; after a stall others may have this process's shard."""
         if self.ticked_at is not None and at - self.ticked_at > STALL_SECONDS:
             self.holding = True
         return self.holding
 
     def _hand_over(self) -> None:
-        """Give what is due to free hands, the last one to fall free first."""
+        """Give due arrivals to free senders, the one that became free last first."""
         if self._free and self.clock.now() - self._wakes_at > self.late_after:
             self.late_wakes += 1
         self._wakes_at = inf
@@ -147,12 +146,12 @@ class Dispatcher:
 
 
 class Sender:
-    """One user's connection at work: what it has under way, and what becomes of it."""
+    """One user's connection at work, with its writes under way."""
 
     def __init__(self, dispatcher: Dispatcher, connection: GeventConnection) -> None:
         self.leaving = False
-        # (arrival, the write that was made of it only now, sent at: monotonic seconds); answers
-        # come in this order.
+        # (arrival, its write unless it was made ahead, sent at: monotonic seconds), in the order
+        # of the answers.
         self._under_way: deque[tuple[Arrival, Write | None, float]] = deque()
         self._dispatcher = dispatcher
         self._connection = connection
@@ -161,10 +160,10 @@ class Sender:
         self._defect: Exception | None = None
 
     def work(self) -> str:
-        """Work until called off or the connection breaks; return the SQLSTATE of its loss, or "".
+        """Work until `leave` or the connection breaks; return the SQLSTATE of its loss, or "".
 
-        Called in the user's greenlet, which sleeps meanwhile. What is under way when it is killed
-        may still be committed: it is lost like what a broken connection leaves.
+        Called in the user's greenlet, which sleeps meanwhile. If that is killed, the writes under
+        way may still be committed: they are lost, as those of a broken connection.
         """
         dispatcher, connection = self._dispatcher, self._connection
         self._user = getcurrent()
@@ -189,20 +188,20 @@ class Sender:
 
     def performing(self) -> Iterator[Write]:
         """Yield the writes under way."""
-        for arrival, made_now, _ in self._under_way:
-            write = made_now or self._dispatcher.operations.write(arrival)
+        for arrival, write_made, _ in self._under_way:
+            write = write_made or self._dispatcher.operations.write(arrival)
             if write is not None:
                 yield write
 
     def leave(self) -> None:
-        """Call it off: it takes nothing more, and the user wakes when all is answered."""
+        """Take nothing more; the user wakes when all answers have arrived."""
         self.leaving = True
         self._dispatcher.withdraw(self)
         if not self._under_way:
             self._wake_user()
 
     def perform(self, arrival: Arrival, at: float) -> bool:
-        """Send what `arrival` writes; False where there is nothing left that it could change."""
+        """Send the write of `arrival`; False if there is no row left that it could change."""
         request, write = arrival[3], None
         if request.__class__ is not bytes:
             write = self._dispatcher.operations.write(arrival)
@@ -218,7 +217,7 @@ class Sender:
         return True
 
     def _answered(self, sqlstate: str | None, rows: int) -> None:
-        """Account for the oldest write under way, and go on; a defect of ours ends the user."""
+        """Account for the oldest write under way and serve again; a bug of ours ends the user."""
         dispatcher = self._dispatcher
         try:
             arrival, write, sent_at = self._under_way.popleft()

@@ -1,7 +1,7 @@
-"""One process's part of a swarm: its share of the schedule, its ledger, its users, its losses.
+"""One process's part of a run: its shard of the schedule, its ledger, its users, its lost writes.
 
-A single process holds one executor and asks it directly; with workers each holds one and reports
-it to the master (`workers`).
+A single process holds one executor and calls it directly (`local_swarm`). Each worker holds one and
+reports it to the master (`worker`).
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
@@ -10,8 +10,8 @@ import inspect
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from math import inf, nextafter
-from typing import Any
 
 import gevent
 import psycopg
@@ -21,10 +21,9 @@ from loadgen.load.connection_tracker import ConnectionTracker, OnEvent
 from loadgen.load.dispatcher import Dispatcher
 from loadgen.load.lookup import another_database, is_of_run, open_orders
 from loadgen.load.loop_monitor import LoopMonitor
+from loadgen.load.messages import NewRates, ProgressReport, UnfinishedWrite
 from loadgen.load.operations import Operations
 from loadgen.load.swarm import Session
-from loadgen.load.user import PostgresUser
-from loadgen.load.worker_state import RunPosition
 from loadgen.source import postgres
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
@@ -32,9 +31,8 @@ from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import BLOCK, RequestMaker
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.clock import ScheduleClock
-from loadgen.workload.schedule.plan import Mix, Plan
-from loadgen.workload.schedule.rate_curve import ProfileName
-from loadgen.workload.schedule.shards import WHOLE, Shard
+from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.shards import Shard
 
 _SETTLE_INTERVAL = 0.5
 _SETTLE_SECONDS = 20.0
@@ -57,49 +55,60 @@ def schedule_of(
     )
 
 
+@dataclass(slots=True)
 class Executor:
-    """Made for one run; `begin` connects to the source, `start` lets the schedule run."""
+    """Made by `open` for one run; `start` lets its schedule run."""
 
-    def __init__(
-        self,
+    clock: ScheduleClock
+    schedule: Schedule
+    ledger: Ledger
+    connections: ConnectionTracker
+    dispatcher: Dispatcher
+    loop_monitor: LoopMonitor
+    _session: Session  # gives the connection for looking up lost writes
+    _settling: "gevent.Greenlet[[], None]" = field(init=False)
+
+    @classmethod
+    def open(
+        cls,
         dsn: str,
         plan: Plan,
         shard: Shard,
-        tell: OnEvent,
+        on_event: OnEvent,
         *,
         joins: bool = False,
         session: Session | None = None,
-    ) -> None:
-        """Connect and read the share's open orders; one that `joins` others has none at first.
+    ) -> "Executor":
+        """Read the shard's open orders, and begin to measure and to look up lost writes.
 
-        `tell` is given what the run's journal must hold of this process, `session` gives the
-        connection on which lost writes are looked up; without it one is made when there are any.
-
-        Raises PlaygroundError where the source can't be read.
+        `on_event` gets this process's entries for the run's journal. A process that `joins`
+        a run under way has no orders at first. Without a `session` a connection is opened whenever
+        there are lost writes. Raises PlaygroundError if the source can't be read.
         """
-        self._session = session or (lambda: postgres.connect(dsn))
         with (
             postgres.plain_errors("reading the source's open orders"),
             postgres.connect(dsn) as connection,
         ):
             orders = [] if joins else open_orders(connection, shard)
-        self.clock = ScheduleClock(time.monotonic)
+        clock = ScheduleClock(time.monotonic)
         operations = Operations(plan, orders)
-        self.schedule = schedule_of(plan, shard, operations.ahead)
-        self.ledger = Ledger(self.schedule, plan.lateness_limit)
-        self.connections = ConnectionTracker(dsn, plan.run_token, tell)
-        self.dispatcher = PostgresUser.dispatcher_of_run = Dispatcher(
-            self.connections, self.clock, self.ledger, operations, plan.pipeline_depth
+        schedule = schedule_of(plan, shard, operations.ahead)
+        ledger = Ledger(schedule, plan.lateness_limit)
+        connections = ConnectionTracker(dsn, plan.run_token, on_event)
+        dispatcher = Dispatcher(connections, clock, ledger, operations, plan.pipeline_depth)
+        executor = cls(
+            clock,
+            schedule,
+            ledger,
+            connections,
+            dispatcher,
+            LoopMonitor(dispatcher),
+            session or (lambda: postgres.connect(dsn)),
         )
-        self.loop_monitor = LoopMonitor(self.dispatcher)
-        self._settler = gevent.spawn(self._settle_for_ever)
-        # Locust looks at its stack when it stops, while the last arrivals are still falling due;
-        # the first look takes 25 ms.
-        inspect.stack()
-        # What is there now stays: the collector need not look at it again, which takes 0.1 s.
-        gc.unfreeze()  # but for what is left of the run before it
-        gc.collect()
-        gc.freeze()
+        executor.loop_monitor.start()
+        executor._settling = gevent.spawn(executor._settle_for_ever)
+        _spare_pauses()
+        return executor
 
     def start(self, zero: float, paused: float = 0.0) -> None:
         """Let schedule time be 0 at wall-clock time `zero`, which may lie ahead.
@@ -109,67 +118,57 @@ class Executor:
         self.clock.start(time.monotonic() + zero - time.time(), paused)
         self.dispatcher.rescheduled()
 
-    def go_on(self, past: RunPosition) -> None:
-        """Take up a run where its killed processes left it; the clock is started as ever."""
-        for at, rates, profile in past.changes:
-            self.schedule.change_rates(at, Mix(rates), profile)
-        self.schedule.join(past.s, WHOLE, past.passed)
-        if past.paused:
-            self.clock.pause(past.s)
-
     def now(self) -> float:
         """Return the schedule time; negative before the start."""
         return self.clock.now()
 
-    def vector(self) -> dict[str, Any]:
-        """Return this process's state of one instant, as plain values for `WorkerState.take_in`.
+    def report(self) -> ProgressReport:
+        """Return this process's state of one instant.
 
-        What is unfinished in it can be looked up by others, should this process die.
+        Other processes can look up its unfinished writes, should this process die.
         """
         now, dispatcher = self.now(), self.dispatcher
         counts = self.ledger.counts(now)
         unfinished = [*dispatcher.performing(), *(lost.write for lost in dispatcher.lost)]
-        return {
-            "s": max(now, -1.0),  # a number also before the start
-            "counts": {name: counts[name].dump() for name in OPERATIONS},
-            "failures": [[*key, n] for key, n in self.failures().items()],
-            "next": self.schedule.checkpoints(),
-            "left": self.schedule.backlog(),
-            "unfinished": [[w.operation, w.k, w.key.decode(), w.version] for w in unfinished],
-            "backends": list(
-                self.connections.open | {lost.backend_pid for lost in dispatcher.lost}
-            ),
-            "reconnects": self.connections.reconnects,
-        }
+        backends = self.connections.open | {lost.backend_pid for lost in dispatcher.lost}
+        return ProgressReport(
+            s=max(now, -1.0),  # a number also before the start
+            counts={name: counts[name] for name in OPERATIONS},
+            failures=dict(self.ledger.failures),
+            places=self.schedule.checkpoints(),
+            left=self.schedule.backlog(),
+            unfinished=[
+                UnfinishedWrite(write.operation, write.k, write.key.decode(), write.version)
+                for write in unfinished
+            ],
+            backends=list(backends),
+            reconnects=self.connections.reconnects,
+        )
 
     def counts(self) -> Mapping[str, Counts]:
-        """Return this process's vector of this moment."""
+        """Return this process's counts of this moment."""
         return self.ledger.counts(self.now())
 
     def take_latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call."""
         return self.ledger.take_latencies()
 
-    def failures(self) -> Mapping[tuple[str, str], int]:
-        """Return failed writes by (operation, SQLSTATE) from the start."""
-        return self.ledger.failures
-
-    def change(self, at: float, mix: Mix, profile: ProfileName) -> None:
-        """From schedule time `at` on rates and profile are these."""
-        self.schedule.change_rates(at, mix, profile)
+    def change_rates(self, change: NewRates) -> None:
+        """Apply other rates, or another profile, from an instant on."""
+        self.schedule.change_rates(*change)
         self.dispatcher.rescheduled()
 
     def pause(self, at: float) -> None:
-        """Let schedule time stand still at `at`: nothing falls due after it."""
+        """Stop schedule time at `at`: nothing falls due after it."""
         self.clock.pause(at)
 
     def resume(self, at: float) -> None:
-        """Let schedule time go on when the wall clock reads `at`."""
+        """Let schedule time run again when the wall clock reads `at`."""
         self.clock.resume(time.monotonic() + at - time.time())
         self.dispatcher.rescheduled()
 
     def split(self, at: float, shard: Shard) -> None:
-        """From schedule time `at` on this process takes `shard` of the arrivals."""
+        """Take `shard` of the arrivals from schedule time `at` on."""
         self.schedule.change_shard(at, shard)
         self.dispatcher.rescheduled()
 
@@ -178,22 +177,34 @@ class Executor:
         self.schedule.end = min(self.schedule.end, nextafter(at, inf))
 
     def close(self) -> None:
-        """Stop looking for lost writes; the run is over."""
+        """Stop measuring and looking up lost writes; the run is over."""
         self.loop_monitor.stop()
-        self._settler.kill()
+        self._settling.kill()
         self.dispatcher.retire()
 
     def _settle_for_ever(self) -> None:
-        """Look up lost writes, while there are any; what can't be asked is asked again."""
+        """Look up lost writes while there are any, again if the source does not answer."""
         while True:
             gevent.sleep(_SETTLE_INTERVAL)
             if self.dispatcher.lost:
-                with suppress(SourceError, psycopg.Error), self._session() as connection:
-                    self._settle(connection)
+                with (
+                    suppress(SourceError, psycopg.Error),
+                    self._session() as connection,
+                    # A server that stands still meanwhile is not waited for.
+                    postgres.ended_after(connection, _SETTLE_SECONDS),
+                ):
+                    if not is_of_run(connection, self.connections.run_token):
+                        raise another_database(self.connections.run_token)
+                    self.dispatcher.settle(connection)
 
-    def _settle(self, connection: psycopg.Connection) -> None:
-        """Look up lost writes; a server that stands still meanwhile is not waited for."""
-        with postgres.ended_after(connection, _SETTLE_SECONDS):
-            if not is_of_run(connection, self.connections.run_token):
-                raise another_database(self.connections.run_token)
-            self.dispatcher.settle(connection)
+
+def _spare_pauses() -> None:
+    """Do now what would hold up arrivals later: Python's first look at a stack, and its collector.
+
+    Locust looks at its stack when it stops, while the last arrivals still fall due; the first look
+    takes 25 ms. The collector takes 0.1 s for the objects that exist now, and all of them stay.
+    """
+    inspect.stack()
+    gc.unfreeze()  # the rest of the run before
+    gc.collect()
+    gc.freeze()

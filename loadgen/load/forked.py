@@ -2,10 +2,10 @@
 
 A terminal, systemd and `timeout` signal the whole process group. Only the parent acts on it: a
 master then drains its workers, which must still be there. So forked workers ignore these signals,
-and leave when the pipe closes whose write end the parent alone holds: also where it was killed.
+and leave when a pipe closes whose write end the parent alone holds, even if it was killed.
 
 Each worker reads the pipe in a thread of the system, not in gevent's hub. That works from the fork
-on, while Locust still looks for the master or the hub is busy, and it can keep the time limit.
+on, while Locust still searches for the master or the hub is busy, and keeps the time limit.
 (PR_SET_PDEATHSIG would be bound to the thread that forked, and be set too late for a parent that
 is gone by then.)
 """
@@ -22,6 +22,8 @@ import gevent
 import psutil
 from gevent import monkey
 
+from loadgen.load.recovery import is_running
+
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED: Final = 130  # the exit code
 
@@ -35,10 +37,10 @@ _sleep: Final = monkey.get_original("time", "sleep")
 _close: Final = monkey.get_original("os", "close")
 
 
-class _Process:
-    """What this process knows of its parent and its workers."""
+class _ForkState:
+    """This process's signals, its parent and its workers."""
 
-    heard: tuple[signal.Signals, ...] = ()  # the signals that end it
+    signals: tuple[signal.Signals, ...] = ()  # those that end it
     watches_forks = False  # from `listen` to `ready`: what forks then is Locust's main
     pipe: tuple[int, int] | None = None  # its read end and its write end; a worker has no write end
     is_worker = False
@@ -49,7 +51,7 @@ class _Process:
         self.watchers: list[object] = []
 
 
-_process = _Process()
+_process = _ForkState()
 
 
 def listen() -> None:
@@ -58,33 +60,33 @@ def listen() -> None:
     Under nohup SIGHUP stays ignored.
     """
     ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
-    _process.heard = tuple(number for number in ENDING if number not in ignored)
+    _process.signals = tuple(number for number in ENDING if number not in ignored)
     _process.watches_forks = True
     _handle_signals()
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 def ready(interrupt: Callable[[signal.Signals], object]) -> None:
-    """Have `interrupt` called, in a greenlet of its own, at each signal; not in a forked worker.
+    """Have `interrupt` called in a new greenlet at each signal; not in a forked worker.
 
-    Locust shuts down at SIGTERM beside its main greenlet, which then does it too. But libev sets a
-    signal's handler for its first watcher only: that is ours, so Locust's later one hears nothing.
+    At SIGTERM Locust shuts down in another greenlet than its main one, which then does it too. But
+    libev sets a signal's handler for its first watcher only: that is ours, so Locust's is idle.
     """
     _process.watches_forks = False
 
-    def heard(number: int, _frame: FrameType | None = None) -> None:
+    def handle(number: int, _frame: FrameType | None = None) -> None:
         if not _process.is_worker:
             gevent.spawn(interrupt, signal.Signals(number))
 
-    for number in ENDING if _process.is_worker else _process.heard:
+    for number in ENDING if _process.is_worker else _process.signals:
         watcher = gevent.get_hub().loop.signal(number, ref=False)
-        watcher.start(heard, number)
+        watcher.start(handle, number)
         _process.watchers.append(watcher)
-        signal.signal(number, signal.SIG_IGN if _process.is_worker else heard)
+        signal.signal(number, signal.SIG_IGN if _process.is_worker else handle)
 
 
 def when_released(leave: Callable[[], object]) -> None:
-    """Have `leave` called in the hub when the parent lets this worker go, or has gone.
+    """Have `leave` called in the hub when the parent releases this worker, or has gone.
 
     Before this is called the worker has done nothing yet, and just ends.
     """
@@ -99,7 +101,7 @@ def release_workers() -> None:
     _close(_process.pipe[1])
     _process.pipe = None
     deadline = time.monotonic() + _KILL_SECONDS
-    while (left := [worker for worker in workers if _runs(worker)]) and (
+    while (left := [worker for worker in workers if is_running(worker.pid)]) and (
         time.monotonic() < deadline
     ):
         _sleep(_POLL_SECONDS)
@@ -108,7 +110,7 @@ def release_workers() -> None:
 
 
 def end_within(seconds: float) -> None:
-    """End this process after that time, whatever it still waits for; its workers leave too."""
+    """End this process after that time, even if it still waits; its workers leave too."""
     _start_thread(_end_after, (seconds,))
 
 
@@ -118,14 +120,14 @@ def _end_after(seconds: float) -> None:
 
 
 def _handle_signals() -> None:
-    """Take the signals again: for a parent of mere workers Locust puts a handler of its own."""
+    """Take the signals again: for a parent of workers only, Locust sets its own handler."""
     if _process.watches_forks:
-        for number in _process.heard:
+        for number in _process.signals:
             signal.signal(number, _end)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    """End where this process holds nothing: its workers may have a master elsewhere."""
+    """End a process that holds nothing: its workers may have a master elsewhere."""
     release_workers()
     os._exit(INTERRUPTED)
 
@@ -144,7 +146,7 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    """Be a worker: signals that came since the fork are forgotten with those that will."""
+    """Become a worker: ignore signals, those since the fork too."""
     if not _process.watches_forks or _process.pipe is None:
         return
     _process.watches_forks = False
@@ -163,10 +165,3 @@ def _follow_parent(read_end: int, loop: Any) -> None:
         loop.run_callback_threadsafe(gevent.spawn, _process.leave)
         _sleep(_LEAVE_SECONDS)
     os._exit(INTERRUPTED)
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

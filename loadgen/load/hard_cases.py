@@ -1,8 +1,8 @@
-"""Hard cases: what copying tools stumble over, on a table of their own, outside the operations.
+"""Hard cases: changes that copying tools stumble over, on a separate table beside the operations.
 
-Each case has a rate, a thread and a connection of its own; inside Locust a thread is a greenlet, so
-none holds up an arrival. A turn that fails is counted and not tried again. A row names its case; of
-the rows that are gone the keys are kept, for verification.
+Each case has its rate, its thread and its connection. Inside Locust a thread is a greenlet, so none
+holds up an arrival. A turn that fails is counted and not repeated. A row names its case; the keys
+of deleted rows are recorded for verification.
 """
 
 import threading
@@ -22,12 +22,12 @@ from loadgen.source import postgres
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.load", "hard_cases.sql")
-_BEFORE: Final = {"wide_updates": "insert_wide"}  # what a case inserts first, if not a plain row
+_FIRST_ROWS: Final = {"wide_updates": "insert_wide"}  # unless it is a plain row
 _INSERTS_FIRST: Final = frozenset({"hard_deletes", "key_changes", "key_reuses", "wide_updates"})
-_TAKES_AWAY: Final = frozenset({"hard_deletes", "key_changes"})  # a key that never comes back
-_LATE: Final = "late_commits"
+_REMOVES_KEYS: Final = frozenset({"hard_deletes", "key_changes"})  # which never come back
+_LATE_COMMITS: Final = "late_commits"
 _OPEN_AT_ONCE: Final = 20  # late commits
-# SQLSTATEs of failures that no server has answered: ours, no connection, a connection that broke.
+# SQLSTATEs of failures without a server's answer: ours, no connection, a broken connection.
 _TOO_MANY_OPEN, _NO_CONNECTION, _CONNECTION_FAILURE = "53000", "08001", "08006"
 _LONGEST_TURN: Final = 30.0  # seconds
 _LAST_WAIT: Final = 10.0
@@ -35,7 +35,7 @@ _POLL_SECONDS: Final = 0.2
 
 
 class HardCases:
-    """The `names` whose rate is above 0, from `start` to `stop`; not while `paused`."""
+    """The cases `names` with a rate above 0, from `start` to `stop`; none while `paused`."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class HardCases:
             for name, rate in self._rates.items()
             if rate > 0
         ]
-        self._late: list[threading.Thread] = []
+        self._open_commits: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin, in the background."""
@@ -67,9 +67,9 @@ class HardCases:
             thread.start()
 
     def stop(self) -> dict[str, HardCaseTurns]:
-        """End; what is held open is committed. Returns how many turns of each case there were."""
+        """End, and commit open transactions. Returns how many turns of each case there were."""
         self._stopped.set()
-        for thread in (*self._threads, *self._late):
+        for thread in (*self._threads, *self._open_commits):
             thread.join(_LAST_WAIT)
         return self.counts()
 
@@ -89,21 +89,21 @@ class HardCases:
         return dict(self._failed)
 
     def take_deleted(self) -> list[DeletedRow]:
-        """Return what was deleted, and committed, since this was asked last."""
-        taken, self._deleted = self._deleted, []
-        return taken
+        """Return the rows whose deletion was committed since the last call."""
+        deleted, self._deleted = self._deleted, []
+        return deleted
 
-    def _repeat(self, name: str, every: float) -> None:
-        """Take the case's turns, `every` so many seconds, until stopped."""
+    def _repeat(self, name: str, interval: float) -> None:
+        """Take the case's turns, one each `interval` seconds, until stopped."""
         connection: psycopg.Connection | None = None
         due, turn = time.monotonic(), 0
-        while self._rest(due + every):
-            # What was missed, in a pause or by a slow source, is not made up.
-            due = max(due + every, time.monotonic() - every)
+        while self._rest(due + interval):
+            # Turns that were missed, in a pause or by a slow source, are not made up for.
+            due = max(due + interval, time.monotonic() - interval)
             if self._paused():
                 continue
             turn += 1
-            if name == _LATE:
+            if name == _LATE_COMMITS:
                 self._commit_late(turn)
                 continue
             try:
@@ -121,12 +121,12 @@ class HardCases:
 
     def _commit_late(self, turn: int) -> None:
         """Insert a row now and commit it later, beside the next turns."""
-        self._late = [thread for thread in self._late if thread.is_alive()]
-        if len(self._late) >= _OPEN_AT_ONCE:
-            self._failed[_LATE, _TOO_MANY_OPEN] += 1
+        self._open_commits = [thread for thread in self._open_commits if thread.is_alive()]
+        if len(self._open_commits) >= _OPEN_AT_ONCE:
+            self._failed[_LATE_COMMITS, _TOO_MANY_OPEN] += 1
             return
         thread = threading.Thread(target=self._hold, args=(turn,), daemon=True)
-        self._late.append(thread)
+        self._open_commits.append(thread)
         thread.start()
 
     def _hold(self, turn: int) -> None:
@@ -135,14 +135,14 @@ class HardCases:
                 postgres.connect(self._dsn, application_name="loadgen hard cases") as connection,
                 connection.transaction(),
             ):
-                take_turn(connection, _LATE, turn, self._age)
+                take_turn(connection, _LATE_COMMITS, turn, self._age)
                 self._rest(time.monotonic() + self._age, unless_paused=True)
-            self._done[_LATE] += 1
+            self._done[_LATE_COMMITS] += 1
         except (psycopg.Error, SourceError) as exc:
-            self._failed[_LATE, _sqlstate(exc)] += 1
+            self._failed[_LATE_COMMITS, _sqlstate(exc)] += 1
 
     def _rest(self, until: float, *, unless_paused: bool = False) -> bool:
-        """Wait until a moment; False where it was stopped before."""
+        """Wait until a moment; False if it was stopped before."""
         while (left := until - time.monotonic()) > 0:
             if self._stopped.wait(min(left, _POLL_SECONDS)):
                 return False
@@ -160,19 +160,19 @@ def _sqlstate(exc: psycopg.Error | SourceError) -> str:
 def take_turn(connection: psycopg.Connection, name: str, turn: int, age: float) -> int | None:
     """Take one turn of a case, inside the caller's transaction. Raises psycopg.Error.
 
-    Returns the key that it took away for good; None where it took none.
+    Returns the key that it removed for good; None if it removed none.
     """
-    values: dict[str, object] = {"case_name": name, "n": turn, "age": age}
-    if name == _LATE:
-        connection.execute(_SQL["insert_plain"], values)
+    parameters: dict[str, object] = {"case_name": name, "n": turn, "age": age}
+    if name == _LATE_COMMITS:
+        connection.execute(_SQL["insert_plain"], parameters)
         return None
     if name in _INSERTS_FIRST:
-        connection.execute(_SQL[_BEFORE.get(name, "insert_plain")], values)
-    found = connection.execute(_SQL[name], values)
-    if name == "key_reuses" and (row := found.fetchone()):
-        connection.execute(_SQL["insert_again"], values | {"id": row[0]})
+        connection.execute(_SQL[_FIRST_ROWS.get(name, "insert_plain")], parameters)
+    cursor = connection.execute(_SQL[name], parameters)
+    if name == "key_reuses" and (row := cursor.fetchone()):
+        connection.execute(_SQL["insert_again"], parameters | {"id": row[0]})
     if name == "added_columns":
-        connection.execute(_SQL["insert_plain"], values)
-    if name in _TAKES_AWAY and (row := found.fetchone()):
+        connection.execute(_SQL["insert_plain"], parameters)
+    if name in _REMOVES_KEYS and (row := cursor.fetchone()):
         return int(row[0])
     return None

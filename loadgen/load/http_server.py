@@ -11,10 +11,10 @@ from gevent.pywsgi import WSGIServer
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from loadgen.config.settings import Settings
-from loadgen.load.control_api import keep_order, make_door
+from loadgen.load.control_api import control_api, keep_order
 from loadgen.load.journal import OWN, POSTED
 from loadgen.load.metrics import LoadCollector, LoadState
-from loadgen.load.run import Run
+from loadgen.load.run import LoadTest
 from loadgen.web_access import AccessControl
 
 _LONGEST_LINGER = 20.0
@@ -23,20 +23,29 @@ _LONGEST_LINGER = 20.0
 class MetricsPort:
     """The open port of one load process."""
 
-    def __init__(self, settings: Settings, run: Callable[[], Run | None]) -> None:
-        """Listen on METRICS_HOST and METRICS_PORT; raises OSError if the address is taken."""
+    _server: WSGIServer
+
+    def __init__(self, collector: LoadCollector) -> None:
+        self._collector = collector
         self._scraped_at: float | None = None
         self._interval = 0.0  # between the last two scrapes, in seconds
-        self._collector = LoadCollector(lambda: state_of(current) if (current := run()) else None)
+
+    @classmethod
+    def open(cls, settings: Settings, run: Callable[[], LoadTest | None]) -> "MetricsPort":
+        """Listen on METRICS_HOST and METRICS_PORT. Raises OSError if the address is taken."""
+        port = cls(LoadCollector(lambda: state_of(current) if (current := run()) else None))
         registry = CollectorRegistry()
-        registry.register(self._collector)
+        registry.register(port._collector)
         app = Flask("loadgen")
         keep_order(app)
-        app.register_blueprint(make_door(run))
+        app.register_blueprint(control_api(run))
 
         @app.get("/metrics")
         def metrics() -> Response:
-            self._note_scrape()
+            now = time.monotonic()
+            if port._scraped_at is not None:
+                port._interval = now - port._scraped_at
+            port._scraped_at = now
             return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
         @app.get("/health")
@@ -44,16 +53,16 @@ class MetricsPort:
             return Response("ok\n", mimetype="text/plain")
 
         address = (settings.metrics_host, settings.metrics_port)
-        protected = AccessControl(app, settings)
-        self._server = WSGIServer(address, protected, log=None, error_log=None)
-        self._server.start()
+        port._server = WSGIServer(address, AccessControl(app, settings), log=None, error_log=None)
+        port._server.start()
+        return port
 
-    def keep(self, run: Run) -> None:
-        """Take over the counters of a run that has ended, before the next one begins."""
+    def keep(self, run: LoadTest) -> None:
+        """Add the counters of a run that has ended, before the next one begins."""
         self._collector.keep(state_of(run))
 
     def linger(self) -> None:
-        """Wait for one more scrape, where somebody scrapes: the run's last counts would be lost."""
+        """Wait for one more scrape if there were any: the run's last counts would be lost."""
         last = self._scraped_at
         if last is None:
             return
@@ -61,26 +70,16 @@ class MetricsPort:
         while self._scraped_at == last and time.monotonic() < deadline:
             gevent.sleep(0.05)
 
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.stop(timeout=1)
-
-    def _note_scrape(self) -> None:
-        now = time.monotonic()
-        if self._scraped_at is not None:
-            self._interval = now - self._scraped_at
-        self._scraped_at = now
-
 
 def _by_known_kind(journaled: Mapping[str, int]) -> Counter[str]:
-    """Count what others posted under kinds of theirs as one: labels are bounded."""
-    counted: Counter[str] = Counter()
+    """Count entries by kind, all kinds that others invented as one: labels are bounded."""
+    by_kind: Counter[str] = Counter()
     for kind, n in journaled.items():
-        counted[kind if kind in OWN | POSTED else "other"] += n
-    return counted
+        by_kind[kind if kind in OWN | POSTED else "other"] += n
+    return by_kind
 
 
-def state_of(run: Run) -> LoadState:
+def state_of(run: LoadTest) -> LoadState:
     """Return a run's state of this moment, as the metrics show it."""
     controller, swarm = run.controller, run.controller.swarm
     return LoadState(
@@ -90,10 +89,10 @@ def state_of(run: Run) -> LoadState:
         targets=swarm.target_rates(),
         counts=swarm.counts(),
         failures=swarm.failures(),
-        latencies=controller.latencies(),
+        latencies=controller.sampler.update_latencies(),
         reconnects=swarm.reconnects(),
-        users=run.users(),
-        workers=swarm.workers(),
+        users=run.user_count(),
+        workers=swarm.process_count(),
         journaled=_by_known_kind(controller.record.journaled),
         health=swarm.health(),
     )

@@ -1,7 +1,7 @@
-"""What can be changed while a load runs: its rates, its profile, and whether it pauses.
+"""Changes of a running load: its rates, its profile, and whether it pauses.
 
-Every change takes effect at an instant that all processes know, is acknowledged by them, and is
-journaled: when, what, from, to, by which way.
+Every change applies from an instant that all processes know. They acknowledge it, and the journal
+has its time, its way, and the old and the new values.
 """
 
 import threading
@@ -11,92 +11,95 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from loadgen.errors import JournalFullError
+from loadgen.load.messages import NewRates
 from loadgen.load.swarm import Swarm
 from loadgen.record.writer import RunRecord
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.rate_curve import ProfileName
 
 _START_SECONDS = 10.0
-# Each is kept: a resumed run replays them. Once a minute for two days is less.
+# All of them stay in the journal, and a resumed run replays them. Once a minute for two days is
+# less.
 _MOST_OF_A_KIND = 3000
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """Why the load stands still, and who wanted it."""
+class PauseReason:
+    """Why the load is paused, and who paused it."""
 
     reason: str
     by: str
 
 
 class LiveChanges:
-    """The state in force of one run; changes come one at a time."""
+    """The rates, profile and pause of one run; changes are applied one at a time."""
 
     def __init__(self, swarm: Swarm, record: RunRecord, plan: Plan) -> None:
         self.mix = plan.mix
         self.profile: ProfileName = plan.profile
-        self.applied_by = ""  # of the newest change; empty before the first
-        self.paused: Pause | None = None
+        self.applied_by = ""  # how many processes acknowledged the newest change; "" before it
+        self.paused: PauseReason | None = None
         self._swarm = swarm
         self._record = record
-        self._one_at_a_time = threading.RLock()
-        self._journaled = Counter(record.kinds())  # there are some in a run that is resumed
+        self._lock = threading.RLock()
+        self._journaled = Counter(record.kinds())  # a resumed run has some already
 
     def change(
         self, rates_per_hour: Mapping[str, float], profile: ProfileName | None = None, *, by: str
     ) -> None:
-        """Put rates (per hour, of the operations named) and profile in force; same ones: nothing.
+        """Apply rates (per hour, of the operations named) and profile; unchanged ones do nothing.
 
         The values have been checked.
         """
-        with self._one_at_a_time:
-            old, before = self.mix.rates_per_hour, self.profile
-            mix, profile = Mix({**old, **rates_per_hour}), profile or before
+        with self._lock:
+            old_rates, old_profile = self.mix.rates_per_hour, self.profile
+            mix, profile = Mix({**old_rates, **rates_per_hour}), profile or old_profile
             changed = {
-                name: {"from": old[name], "to": rate}
+                name: {"from": old_rates[name], "to": rate}
                 for name, rate in mix.rates_per_hour.items()
-                if rate != old[name]
+                if rate != old_rates[name]
             }
-            if not changed and profile == before:
+            if not changed and profile == old_profile:
                 return
             self._require_room("rate_change", "changes of rates or profile")
             details: dict[str, object] = {"rates_per_hour": changed} if changed else {}
-            if profile != before:
-                details["profile"] = {"from": before, "to": profile}
-            at = self._swarm.ahead()
+            if profile != old_profile:
+                details["profile"] = {"from": old_profile, "to": profile}
+            change = NewRates(self._swarm.earliest_change(), mix, profile)
             self._apply(
-                "rate_change", at, by, details, lambda: self._swarm.change(at, mix, profile)
+                "rate_change", change.at, by, details, lambda: self._swarm.change_rates(change)
             )
             self.mix, self.profile = mix, profile
 
     def pause(self, reason: str, *, by: str) -> None:
-        """Let nothing fall due until `resume`; the first reason stays."""
-        with self._one_at_a_time:
+        """Let nothing fall due until `resume`; a second pause keeps the first reason."""
+        with self._lock:
             if self.paused is None:
-                at = self._swarm.ahead()
+                at = self._swarm.earliest_change()
                 self._apply("pause", at, by, {"reason": reason}, lambda: self._swarm.pause(at))
-                self.paused = Pause(reason, by)
+                self.paused = PauseReason(reason, by)
 
     def resume(self, *, by: str) -> None:
-        """Go on offering; what would have fallen due meanwhile is not made up."""
-        with self._one_at_a_time:
+        """Offer arrivals again; those of the paused time are not made up for."""
+        with self._lock:
             if self.paused is not None:
                 # A pause is never refused, since it may protect the source.
                 self._require_room("resume", "pauses")
                 self._await_start()
-                self._apply("resume", self._swarm.ahead(), by, {}, self._swarm.resume)
+                at = self._swarm.earliest_change()
+                self._apply("resume", at, by, {}, self._swarm.resume)
                 self.paused = None
 
-    def _require_room(self, kind: str, what: str) -> None:
+    def _require_room(self, kind: str, changes: str) -> None:
         """Raise JournalFullError if the journal takes no more changes of that kind."""
         if self._journaled[kind] >= _MOST_OF_A_KIND:
             raise JournalFullError(
-                f"this run has had {_MOST_OF_A_KIND:,} {what}, which is all that its journal "
+                f"this run has had {_MOST_OF_A_KIND:,} {changes}, which is all that its journal "
                 "takes: start another run"
             )
 
     def _await_start(self) -> None:
-        """Wait until the clock has started, which can go on only then; it takes 5 s at most."""
+        """Wait for the clock's start, before which it can't resume; it takes 5 s at most."""
         deadline = time.monotonic() + _START_SECONDS
         while self._swarm.now() < 0 and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -109,7 +112,7 @@ class LiveChanges:
         details: Mapping[str, object],
         announce: Callable[[], str],
     ) -> None:
-        """Journal a change, then announce it: a run that is resumed knows all that were."""
+        """Journal a change, then announce it, so that a resumed run knows all that were applied."""
         number = self._record.journal(kind, None, **details, by=by, schedule_seconds=at)
         self._journaled[kind] += 1
         self.applied_by = announce()

@@ -1,4 +1,4 @@
-"""The swarm of a single process: one executor, asked directly."""
+"""The swarm of a single process: one executor, called directly."""
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
@@ -9,14 +9,15 @@ import gevent
 
 from loadgen.load.executor import Executor
 from loadgen.load.generator_health import GeneratorHealth
-from loadgen.load.recovery import awaits_sums, settle_from_sums, take_up
+from loadgen.load.messages import NewRates
+from loadgen.load.recovery import account_for_killed, awaits_sums, settle_from_sums
 from loadgen.load.swarm import Session
+from loadgen.load.user import PostgresUser
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.plan import Mix, Plan
-from loadgen.workload.schedule.rate_curve import ProfileName
+from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import WHOLE
 
 CONNECT_SECONDS = 5.0  # the schedule starts without a connection after that
@@ -24,7 +25,7 @@ _ITSELF = "1 of 1"
 
 
 class LocalSwarm:
-    """What the controller asks, answered by this process's executor."""
+    """The swarm whose one process is this one."""
 
     distributed = False
     executor: Executor
@@ -36,63 +37,68 @@ class LocalSwarm:
         self._dsn = dsn
         self._session = session
         self._killed: list[WorkerState] = []  # the processes of a run before it was resumed
-        self._earliest = 0.0  # the schedule time that it starts with
+        self._first_s = 0.0  # the schedule time that it starts with
         self.events = []
 
-    def begin(self, plan: Plan, past: RunPosition | None = None) -> None:
-        """Make the executor, and start its clock once a connection is open."""
+    def begin(self, plan: Plan, position: RunPosition | None = None) -> None:
+        """Open the executor, and start its clock once a connection is open."""
         self._duration = plan.duration
-        self.executor = Executor(
+        self.executor = executor = Executor.open(
             self._dsn,
             plan,
             WHOLE,
             lambda kind, details: self.events.append((kind, details)),
             session=self._session,
         )
-        if past is not None:
-            self._killed, self._earliest = past.remotes, past.s
-            self.executor.go_on(past)
-            take_up(self._dsn, plan, past, self.executor.schedule)
-        gevent.spawn(self._start, past)
+        PostgresUser.dispatcher = executor.dispatcher
+        if position is not None:
+            self._killed, self._first_s = position.processes, position.s
+            for change in position.changes:
+                executor.schedule.change_rates(*change)
+            executor.schedule.join(position.s, WHOLE, position.checkpoints)
+            if position.paused:
+                executor.pause(position.s)
+            account_for_killed(self._dsn, plan, position, executor.schedule)
+        gevent.spawn(self._start, position)
 
-    def _start(self, past: RunPosition | None) -> None:
+    def _start(self, position: RunPosition | None) -> None:
         deadline = time.monotonic() + CONNECT_SECONDS
         while not self.executor.connections.open and time.monotonic() < deadline:
             gevent.sleep(0.005)
-        if past is None:
+        if position is None:
             self.executor.start(time.time())
         else:
-            self.executor.start(time.time() - past.s, past.elapsed - past.s)
-            self.executor.end(past.s + self._duration - past.elapsed)
+            self.executor.start(time.time() - position.s, position.elapsed - position.s)
+            self.executor.end(position.s + self._duration - position.elapsed)
 
     def processes(self) -> list[WorkerState]:
         """Return all that performed arrivals, as a resumed run has to know them."""
         ours = WorkerState([(0.0, WHOLE)], 0.0)
-        ours.take_in(self.executor.vector())
+        ours.take_in(self.executor.report())
         return [ours, *self._killed]
 
     def now(self) -> float:
         """Return the schedule time; negative before the start."""
         return self.executor.now()
 
-    def gather(self, s: float) -> None:
+    def await_reports(self, s: float) -> None:
         """Nothing to wait for: the executor is here."""
 
     def counts(self) -> Mapping[str, Counts]:
-        """Return the executor's vector, and what killed processes did before."""
+        """Return the executor's counts, and those of the killed processes."""
         ours = self.executor.counts()
         return {
             name: sum((worker.counts[name] for worker in self._killed), ours[name])
             for name in OPERATIONS
         }
 
-    def latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
+    def take_latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call."""
         return self.executor.take_latencies()
 
     def failures(self) -> Mapping[tuple[str, str], int]:
         """Return failed writes by (operation, SQLSTATE) from the start."""
-        total = Counter(self.executor.failures())
+        total = Counter(self.executor.ledger.failures)
         for worker in self._killed:
             total.update(worker.failures)
         return total
@@ -103,8 +109,8 @@ class LocalSwarm:
             return dict.fromkeys(OPERATIONS, 0.0)
         return self.executor.schedule.target_rates(self.now())
 
-    def asked(self) -> Mapping[str, float]:
-        """Return what the rates asked for from the start up to now."""
+    def planned(self) -> Mapping[str, float]:
+        """Return how many arrivals the rates amount to from the start up to now."""
         return self.executor.schedule.planned(max(0.0, self.now()))
 
     def elapsed(self) -> float:
@@ -112,11 +118,11 @@ class LocalSwarm:
         return self.executor.clock.elapsed()
 
     def reconnects(self) -> int:
-        """Return how often a connection that had broken was made again."""
+        """Return how often a broken connection was made again."""
         before = sum(worker.reconnects for worker in self._killed)
         return self.executor.connections.reconnects + before
 
-    def workers(self) -> int:
+    def process_count(self) -> int:
         """Return how many processes perform arrivals."""
         return 1
 
@@ -125,26 +131,26 @@ class LocalSwarm:
         latest = self.executor.loop_monitor.latest
         return {} if latest is None else {0: latest}
 
-    def take_vitals(self) -> Sequence[GeneratorHealth]:
+    def take_health(self) -> Sequence[GeneratorHealth]:
         """Return this process's health since the last call."""
         return self.executor.loop_monitor.take()
 
-    def ahead(self) -> float:
-        """Return the schedule time: a change may hold at once."""
-        return min(max(self._earliest, self.now()), self.executor.clock.pause_at)
+    def earliest_change(self) -> float:
+        """Return the schedule time: a change may apply at once."""
+        return min(max(self._first_s, self.now()), self.executor.clock.pause_at)
 
-    def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
-        """From `at` on rates and profile are these; return who acknowledged it."""
-        self.executor.change(at, mix, profile)
+    def change_rates(self, change: NewRates) -> str:
+        """Apply rates and profile; return how many acknowledged it."""
+        self.executor.change_rates(change)
         return _ITSELF
 
     def pause(self, at: float) -> str:
-        """Let schedule time stand still at `at`."""
+        """Stop schedule time at `at`."""
         self.executor.pause(at)
         return _ITSELF
 
     def resume(self) -> str:
-        """Let schedule time go on."""
+        """Let schedule time run again."""
         at = self.now()
         self.executor.resume(time.time())
         self.executor.end(at + self._duration - self.elapsed())
@@ -152,27 +158,27 @@ class LocalSwarm:
 
     def stop_offering(self) -> float:
         """Let nothing more fall due; return the schedule time from which on that holds."""
-        at = self.ahead()
+        at = self.earliest_change()
         self.executor.end(at)
         return at
 
-    def desertion(self, _: float) -> list[str]:
-        """Say why the run ended early: here only people end it."""
-        return []
+    def ended_early_reason(self, seconds: float) -> str:  # noqa: ARG002 - the protocol's
+        """Return nothing: only people end this process early."""
+        return ""
 
     def awaits_sums(self) -> bool:
-        """Tell whether all that is still unknown can be told by the tables' sums alone.
+        """Tell whether only the tables' sums can settle the unknown writes.
 
-        Only what a killed process left open can't: what this process lost, it looks up itself.
+        That can be writes of a killed process only: this one looks up its own.
         """
         if any(counts.unknown for counts in self.executor.counts().values()):
             return False
         return awaits_sums(self._killed)
 
     def settle_from_sums(self, gained: Mapping[str, int]) -> None:
-        """Settle that, when nobody writes any more."""
+        """Settle these, when all writing has ended."""
         settle_from_sums(self.processes(), gained)
 
     def close(self) -> None:
-        """End what goes on beside the users."""
+        """End what runs beside the users."""
         self.executor.close()

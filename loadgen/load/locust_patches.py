@@ -1,10 +1,10 @@
-"""Where Locust's own parts do not fit a recorded run of days: replaced here, and nowhere else.
+"""Replacements for Locust's parts that do not fit a recorded run of days; all of them are here.
 
-Keys: Locust sets the terminal's mode and reads from it also in the background, where the kernel
+Keys: Locust sets the terminal's mode and reads from it even in the background, where the kernel
 stops the process for it, and a stopped load keeps its lock. CSV: Locust closes its files without
-what happened since it wrote them last, up to a second before. Workers: whoever connects is one for
-Locust (`locust_rpc`), a message that its master can't handle ends the run, and by the machine's
-clock, which somebody may set, master and worker take each other for lost.
+the last second or so. Workers: Locust takes every connection for one (`locust_rpc`), a message that
+its master can't handle ends the run, and when the machine's clock is set, master and worker take
+each other for lost.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
@@ -18,6 +18,7 @@ import termios
 import time
 import tty
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 import gevent
@@ -26,7 +27,7 @@ from locust.rpc import Message, zmqrpc
 
 from loadgen.errors import one_line
 from loadgen.load import locust_rpc
-from loadgen.steady_clock import passed
+from loadgen.record.steady_clock import passed
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 class ForegroundKeys:
     """Locust's keys (w, W, s, S, Enter), read while this process is in the foreground.
 
-    In the background nothing of the terminal is touched: it is somebody else's then.
+    In the background the terminal belongs to another process and is not touched.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,7 @@ class ForegroundKeys:
             raise input_events.InitError("stdin is no terminal: no keys")
         self._terminal = sys.stdin.fileno()
         self._mode_before: list[Any] | None = None  # if this process has changed it
-        # A job may be moved between the look and the deed: then that fails, and stops nothing.
+        # A job may move to the background between the check and the read: then that only fails.
         for number in (signal.SIGTTIN, signal.SIGTTOU):
             signal.signal(number, signal.SIG_IGN)
 
@@ -78,9 +79,9 @@ def _write_and_remember(writer: stats.StatsCSVFileWriter) -> None:
 
 
 def complete_csv() -> None:
-    """Write the CSV files once more, now that the last writes are in the statistics.
+    """Write the CSV files again, now that the last writes are in the statistics.
 
-    Before Locust prints these as JSON, which empties them.
+    Call it before Locust prints these as JSON, which empties them.
     """
     for writer in _writers:
         for file, write in (
@@ -98,19 +99,19 @@ def complete_csv() -> None:
 
 
 class LoadMasterRunner(runners.MasterRunner):
-    """Locust's master, whose listener survives what a worker of another version may send."""
+    """Locust's master, whose listener survives the messages of a worker of another version."""
 
     def handle_message(self, client_id: str, msg: Message) -> None:
-        """Do what one message of an admitted worker asks."""
+        """Act on one message of an admitted worker."""
         try:
             super().handle_message(client_id, msg)
-        except Exception as exc:  # noqa: BLE001 - else Locust hears its workers no more
+        except Exception as exc:  # noqa: BLE001 - else Locust's listener ends
             kind = f"A message {str(msg.type)[:20]!r} of a worker was dropped"
-            _notices.say(kind, f"{kind} ({type(exc).__name__}: {one_line(exc, 200)}): {client_id}")
+            _once.log(kind, f"{kind} ({type(exc).__name__}: {one_line(exc, 200)}): {client_id}")
 
 
 class LoadWorkerRunner(runners.WorkerRunner):
-    """Locust's worker, which measures its master's silence on clocks that nobody sets."""
+    """Locust's worker, which measures its master's silence on clocks that can't be set."""
 
     _heard_at: tuple[float, float] | None = None  # without this machine's sleep, and with it
 
@@ -122,7 +123,7 @@ class LoadWorkerRunner(runners.WorkerRunner):
         return 0.0 if self._heard_at is None else passed() - self._heard_at[1]
 
     def handle_message(self, msg: Message) -> None:
-        """Do what one message of the master asks."""
+        """Act on one message of the master."""
         if msg.type == "heartbeat":
             self._heard_at = time.monotonic(), passed()
         elif msg.type == "spawn":
@@ -141,11 +142,10 @@ class LoadWorkerRunner(runners.WorkerRunner):
                 self.quit()
 
 
-def patch_workers(fail: locust_rpc.Fail) -> None:
+def patch_workers(fail: locust_rpc.Fail, read_settings: locust_rpc.ReadSettings) -> None:
     """Replace master and worker, before Locust makes one; `fail` ends the process with an error."""
-    locust_rpc.fail = fail
-    zmqrpc.Server = locust_rpc.GuardedServer  # type: ignore[misc]
-    zmqrpc.Client = locust_rpc.ProvingClient  # type: ignore[misc]
+    for name, end in (("Server", locust_rpc.GuardedServer), ("Client", locust_rpc.ProvingClient)):
+        setattr(zmqrpc, name, partial(end, read_settings=read_settings, fail=fail))
     env.MasterRunner = LoadMasterRunner  # type: ignore[attr-defined]
     env.WorkerRunner = LoadWorkerRunner  # type: ignore[attr-defined]
 
@@ -156,6 +156,6 @@ def apply() -> None:
     stats.StatsCSVFileWriter.stats_writer = _write_and_remember  # type: ignore[method-assign,assignment]
 
 
-_notices = locust_rpc.Notices()
+_once = locust_rpc.OnceLogger()
 _stats_writer = stats.StatsCSVFileWriter.stats_writer
 _writers: list[stats.StatsCSVFileWriter] = []

@@ -1,6 +1,6 @@
 """Measures the process that performs arrivals: how late its loop is, and how busy it is.
 
-A timer of ten milliseconds in gevent's hub tells the loop's lag: whatever keeps it from firing
+A timer of ten milliseconds in gevent's hub shows the loop's lag: whatever keeps it from firing also
 keeps arrivals from starting and answers from being read. It costs about 0.4% of a processor.
 """
 
@@ -19,26 +19,29 @@ _SCHEDSTAT = Path("/proc/self/schedstat")  # Linux: ns on a processor, ns of wai
 
 
 class LoopMonitor:
-    """Takes the health of this process while `dispatcher` works; made for one run."""
+    """Measures this process while `dispatcher` works, from `start` to `stop`; made for one run."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self.latest: GeneratorHealth | None = None
-        self._taken: list[GeneratorHealth] = []
-        self._open()
+        self._measured: list[GeneratorHealth] = []
         self._loop = gevent.hub.get_hub().loop
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._begin_second()
         self._wait()
 
     def take(self) -> list[GeneratorHealth]:
         """Return the health of the seconds that have ended since the last call."""
-        taken, self._taken = self._taken, []
-        return taken
+        measured, self._measured = self._measured, []
+        return measured
 
     def stop(self) -> None:
-        """Measure no more."""
+        """End it."""
         self._timer.stop()
 
-    def _open(self) -> None:
+    def _begin_second(self) -> None:
         self._second = int(time.time())
         self._begun = time.monotonic()
         self._cpu = time.process_time()
@@ -59,11 +62,11 @@ class LoopMonitor:
         waited = dispatcher.clock.now() - dispatcher.ledger.schedule.next_due()
         self._overdue = self._overdue or waited > dispatcher.late_after
         if int(time.time()) != self._second and now - self._begun >= _SHORTEST_SECONDS:
-            self._close(now - self._begun)
-            self._open()
+            self._end_second(now - self._begun)
+            self._begin_second()
         self._wait()
 
-    def _close(self, seconds: float) -> None:
+    def _end_second(self, seconds: float) -> None:
         cpu_ratio = (time.process_time() - self._cpu) / seconds
         busy = _busy_seconds()
         busy_ratio = cpu_ratio
@@ -80,11 +83,11 @@ class LoopMonitor:
             late_wakes=self._dispatcher.late_wakes - self._late_wakes,
             overdue=self._overdue,
         )
-        self._taken.append(self.latest)
+        self._measured.append(self.latest)
 
 
 def _busy_seconds() -> float | None:
-    """Return how long this thread has run or waited for a processor; None if nobody counts it."""
+    """Return how long this thread has run or waited for a processor; None if it is not counted."""
     try:
         ran, waited, _ = _SCHEDSTAT.read_text(encoding="ascii").split()
     except (OSError, ValueError):

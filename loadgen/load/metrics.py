@@ -1,8 +1,8 @@
-"""The load's metrics for Prometheus: made from the run's own counters when they are asked for.
+"""The load's metrics for Prometheus, made from the run's own counters at each scrape.
 
 Names, types and labels are a contract (docs/metrics.md). Counters run from the start of the
-process: those of runs that have ended are added, and nothing that Locust resets is read. Labels
-are bounded: operations, outcomes, SQLSTATEs, journal kinds and worker slots.
+process: those of ended runs are added, and nothing that Locust resets is read. Labels are bounded:
+operations, outcomes, SQLSTATEs, journal kinds and worker slots.
 """
 
 from bisect import bisect_left
@@ -22,8 +22,8 @@ from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 
-# Upper edges of the published buckets, in seconds. Ours are finer and lie across them: a latency
-# is counted where the upper edge of its own bucket lies, so at most 2.2% too high, never too low.
+# Upper edges of the published buckets, in seconds. Our own buckets are finer: a latency counts by
+# the upper edge of its fine bucket, so at most 2.2% too high and never too low.
 BUCKETS: Final = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
     *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
@@ -72,18 +72,18 @@ class _Ended:
 
 
 class LoadCollector(Collector):
-    """Reads the current run's state when Prometheus asks; `read` gives None before the first."""
+    """Reads the current run's state at each scrape; `read` returns None before the first run."""
 
     def __init__(self, read: Callable[[], LoadState | None]) -> None:
         self._read = read
         self._ended = _Ended()
 
     def keep(self, state: LoadState) -> None:
-        """Add a run that has ended: `read` will give another one from now on."""
+        """Add a run that has ended; `read` returns another one from now on."""
         self._ended.add(state)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family, also those without a value yet."""
+        """Yield every metric, also those without a sample yet."""
         state, ended = self._read(), self._ended
         yield from _gauges(state)
         counts = {
@@ -137,16 +137,16 @@ def _gauges(state: LoadState | None) -> Iterator[Metric]:
     ratios = [((str(slot),), health.cpu_ratio) for slot, health in sorted(health.items())]
     text = "CPU time of a process that performs arrivals, over the time passed"
     yield gauge("process_cpu_ratio", text, ("worker",), ratios)
-    info = [((state.run_id, str(state.seed), state.profile), 1)] if state else []
+    labels = [((state.run_id, str(state.seed), state.profile), 1)] if state else []
     yield gauge(
-        "run_info", "the run that goes on, or was last", ("run_id", "seed", "profile"), info
+        "run_info", "the current run, or the last one", ("run_id", "seed", "profile"), labels
     )
 
 
 def _buckets(parts: Sequence[Histogram]) -> list[tuple[str, float]]:
-    """Return the cumulative counts by upper edge, as Prometheus wants them."""
-    found = [0.0] * (len(BUCKETS) + 1)
+    """Return the cumulative counts by upper edge, as in Prometheus' format."""
+    counts = [0.0] * (len(BUCKETS) + 1)
     for part in parts:
         for i, n in part.counts.items():
-            found[bisect_left(BUCKETS, upper_edge(i))] += n
-    return list(zip(_EDGES, accumulate(found), strict=True))
+            counts[bisect_left(BUCKETS, upper_edge(i))] += n
+    return list(zip(_EDGES, accumulate(counts), strict=True))

@@ -1,28 +1,35 @@
-"""The four operations: from an arrival to the statement and the bytes that are sent.
+"""The four operations: from an arrival to the bytes of the request that is sent.
 
-Targets are found from the arrival's draw without asking the database: busy users by rank, open
-orders from a bounded list that this process alone changes, users to delete one after the other
-from the quiet end. So an update is legal by construction, and a lost answer can be looked up.
+An arrival's draws pick its target without a query: busy users by rank, open orders from a bounded
+list that this process alone changes, users to delete one after the other from the quiet end. So an
+update is legal by construction, and a write whose answer was lost can be looked up.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from loadgen.load.driver.batches import (
     KEY_WIDTH,
-    Whole,
-    cut,
-    decimals,
-    digits_for,
-    hexed,
-    key_pages,
-    page_of,
-    table,
+    Integers,
+    batch_of,
+    decimal_digits,
+    hex_digits,
+    key_batches,
+    lookup_table,
+    requests_of,
+    width_for,
 )
-from loadgen.load.driver.wire import END, HEAD, LENGTHS, bind_length, execution, places
-from loadgen.load.driver.writes import Write
+from loadgen.load.driver.wire import (
+    END,
+    HEAD,
+    LENGTHS,
+    bind_length,
+    execution,
+    parameter_slices,
+)
 from loadgen.workload.data.events import CLOSING, OPENING, TEMPLATE_MASK, event_templates
 from loadgen.workload.data.orders import (
     OPEN_ORDERS_LIMIT,
@@ -38,16 +45,37 @@ from loadgen.workload.schedule.arrival_process import Arrival, DrawArray, Reques
 from loadgen.workload.schedule.plan import Plan
 
 
+class Write(NamedTuple):
+    """One statement to send; `key` and `version` find it in the database if its answer is lost."""
+
+    operation: str
+    k: int
+    request: bytes  # see `wire`
+    before: Order | None = None  # the order that an update expects
+    after: Order | None = None  # the order once this is committed
+
+    @property
+    def key(self) -> bytes:
+        """The row's key: the first parameter of each statement."""
+        return self.request[parameter_slices(self.request)[0]]
+
+    @property
+    def version(self) -> int:
+        """The version that an update expects; 0 for other writes."""
+        return self.before.version if self.before else 0
+
+
 class Operations:
     """Makes the writes of one process; holds the open orders that this process may change.
 
-    `ahead` has, by operation, what is made of k and draws alone: a request, or a step of an order.
+    `ahead` makes, by operation, all that depends on k and draws alone: a request, or the step that
+    an order takes.
     """
 
     def __init__(self, plan: Plan, open_orders: Sequence[Order] = ()) -> None:
         self._orders: list[Order | None] = [*open_orders]
-        self._forgotten = 0  # so many of them, the oldest, don't count any more
-        self._number = places(_blank_order(plan))[0]  # in a request
+        self._forgotten = 0  # how many of them, the oldest, don't count any more
+        self._order_number = parameter_slices(_blank_order(plan))[0]  # in a request
         self.ahead: Mapping[str, RequestMaker] = {
             "insert_order": _order_maker(plan),
             "insert_event": _event_maker(plan),
@@ -56,31 +84,31 @@ class Operations:
         }
 
     def write(self, arrival: Arrival) -> Write | None:
-        """Return what `arrival` sends; None where no row is left that it could change.
+        """Return the write of `arrival`; None if there is no row left that it could change.
 
-        Its schedule's makers are `ahead`. An update's order is taken with it: ask once.
+        Its schedule's makers are `ahead`. An update takes its order off the list: call it once.
         """
         _, operation, k, made = arrival
         if isinstance(made, StatusStep):
             return self._update_order_status(k, made)
         if made is None or not isinstance(made, bytes):
             return None
-        leaves = self._new_order(arrival) if operation == "insert_order" else None
-        return Write(operation, k, made, leaves=leaves)
+        after = self._new_order(arrival) if operation == "insert_order" else None
+        return Write(operation, k, made, after=after)
 
     def inserted(self, arrival: Arrival) -> None:
-        """Take note that an arrival's new order is in the database: it may be changed from now."""
+        """Note that an arrival's new order is in the database: it may be changed from now on."""
         self._append(self._new_order(arrival))
 
     def committed(self, write: Write) -> None:
-        """Take note that `write` is in the database: its order may be changed again."""
-        self._keep(write.leaves)
+        """Note that `write` is in the database: its order may be changed again."""
+        self._append_if_open(write.after)
 
     def refused(self, write: Write) -> None:
-        """Take note that the server refused `write`: its order stands as before."""
-        self._keep(write.finds)
+        """Note that the server refused `write`: its order stays as it was."""
+        self._append_if_open(write.before)
 
-    def _keep(self, order: Order | None) -> None:
+    def _append_if_open(self, order: Order | None) -> None:
         if order is not None and order.status in OPEN_STATUSES:
             self._append(order)
 
@@ -99,7 +127,7 @@ class Operations:
         request = arrival[3]
         if not isinstance(request, bytes):
             raise TypeError(f"arrival {arrival[2]} of {arrival[1]} is no new order")
-        return Order(request[self._number], "pending", 0)
+        return Order(request[self._order_number], "pending", 0)
 
     def _update_order_status(self, k: int, step: StatusStep) -> Write | None:
         orders = self._orders
@@ -109,38 +137,38 @@ class Operations:
         order = orders.pop(-1 - int(known * step.age))
         if order is None:
             raise AssertionError("an order that was forgotten was taken")
-        number, before, version = order
-        status = next_status(before, step.turn)
+        number, status_before, version = order
+        status = next_status(status_before, step.turn)
         if status is None:
-            raise AssertionError(f"an order in final status {before!r} was taken for open")
-        front, back = _around(len(number), status, version)
-        leaves = Order(number, status, version + 1)
-        return Write("update_order_status", k, front + number + back, order, leaves)
+            raise AssertionError(f"an order in final status {status_before!r} was taken for open")
+        front, back = _around_number(len(number), status, version)
+        after = Order(number, status, version + 1)
+        return Write("update_order_status", k, front + number + back, order, after)
 
 
 @lru_cache(maxsize=1024)
-def _around(number: int, status: str, version: int) -> tuple[bytes, bytes]:
-    """Return what is before and behind an order's number, so many bytes, in an update of it."""
-    request = execution(b"update_order_status", (b"0" * number, status.encode(), b"%d" % version))
-    at = places(request)[0]
-    return request[: at.start], request[at.stop :]
+def _around_number(width: int, status: str, version: int) -> tuple[bytes, bytes]:
+    """Return the bytes before and behind the order number, `width` bytes, in an update."""
+    request = execution(b"update_order_status", (b"0" * width, status.encode(), b"%d" % version))
+    number = parameter_slices(request)[0]
+    return request[: number.start], request[number.stop :]
 
 
 def _steps(_: Sequence[int], drawn: DrawArray) -> list[StatusStep]:
-    """Make what is known ahead of status updates."""
+    """Make the part of status updates that does not depend on the open orders."""
     # Recent orders are more likely: half of the draws fall into the newest eighth.
     u = uniform(drawn[1])
     return [*map(StatusStep, (u * u * u).tolist(), uniform(drawn[2]).tolist())]
 
 
-def _busy_users(plan: Plan) -> Callable[[DrawArray], Whole]:
+def _busy_users(plan: Plan) -> Callable[[DrawArray], Integers]:
     """Return a function from draws to ids of users that no arrival deletes."""
     users, factor = plan.users, user_id(1, plan.users) - 1
     active = lasting_users(plan.users)
     if plan.hot_users is not None:
         active = min(active, plan.hot_users)
 
-    def ids(draws: DrawArray) -> Whole:
+    def ids(draws: DrawArray) -> Integers:
         # `user_id` of many ranks; see `workload.data.users`.
         u = uniform(draws)
         ranks = (active * (u * u * u)).astype(np.int64)
@@ -158,77 +186,74 @@ def _amounts() -> tuple[bytes, ...]:
 
 
 def _blank_order(plan: Plan) -> bytes:
-    """Return the request of a new order; those of one run differ in what is in its places."""
-    user = b"0" * digits_for(plan.users)
-    blank = (b"0" * KEY_WIDTH, user, b"1", _amounts()[0], small_pools().currencies[0])
-    return execution(b"insert_order", blank)
+    """Return a new order's request; those of one run differ in their parameters only."""
+    user = b"0" * width_for(plan.users)
+    parameters = (b"0" * KEY_WIDTH, user, b"1", _amounts()[0], small_pools().currencies[0])
+    return execution(b"insert_order", parameters)
 
 
 def _order_maker(plan: Plan) -> RequestMaker:
-    keys, users = key_pages(plan.run_id, "insert_order"), _busy_users(plan)
+    keys, users = key_batches(plan.run_id, "insert_order"), _busy_users(plan)
     pools, blank = small_pools(), _blank_order(plan)
-    number, user, quantity, amount, currency = places(blank)
+    number, user, quantity, amount, currency = parameter_slices(blank)
     quantities = np.array(QUANTITIES, np.uint64)
-    amounts, currencies = table(_amounts()), table(pools.currencies)
+    amounts, currencies = lookup_table(_amounts()), lookup_table(pools.currencies)
     width = user.stop - user.start
 
     def make(ks: Sequence[int], drawn: DrawArray) -> list[bytes]:
-        page = page_of(blank, len(ks))
-        page[:, number] = keys(ks)
-        page[:, user] = decimals(users(drawn[1]), width)
+        batch = batch_of(blank, len(ks))
+        batch[:, number] = keys(ks)
+        batch[:, user] = decimal_digits(users(drawn[1]), width)
         # `order_values` of many draws.
         a = drawn[3]
         count = quantities[a & 63]
         bought = count << 8 | a >> 5 & 254 | (a >> 13 & 7 == 0)
-        page[:, quantity.start] = count + ord("0")
-        page[:, amount] = amounts[bought]
-        page[:, currency] = currencies[a >> 16 & 255]
-        return cut(page)
+        batch[:, quantity.start] = count + ord("0")
+        batch[:, amount] = amounts[bought]
+        batch[:, currency] = currencies[a >> 16 & 255]
+        return requests_of(batch)
 
     return make
 
 
 def _event_maker(plan: Plan) -> RequestMaker:
-    keys, users = key_pages(plan.run_id, "insert_event"), _busy_users(plan)
-    width, ready = digits_for(plan.users), event_templates(plan.event_bytes)
+    keys, users = key_batches(plan.run_id, "insert_event"), _busy_users(plan)
+    width, templates = width_for(plan.users), event_templates(plan.event_bytes)
     request = execution(b"insert_event", (b"0" * KEY_WIDTH, b"0" * width, b"", b""))
-    id_, user, *_ = places(request)
+    id_, user, *_ = parameter_slices(request)
     front = request[: user.stop]
-    # What follows the user, up to the session; and of each event how long its message is.
+    # From behind the user up to the session; and how long each event's whole message is.
     openings = [
         b"%b%b%b%b" % (LENGTHS[len(kind)], kind, LENGTHS[size], OPENING)
-        for kind, size in zip(ready.types, ready.sizes, strict=True)
+        for kind, size in zip(templates.types, templates.sizes, strict=True)
     ]
     body, closing = len(front) - HEAD - len(OPENING), CLOSING + END
-    lengths = table(
+    lengths = lookup_table(
         bind_length(body + len(opening) + size)
-        for opening, size in zip(openings, ready.sizes, strict=True)
+        for opening, size in zip(openings, templates.sizes, strict=True)
     )
-    facts, filler = ready.facts, ready.padding
-    words, starts = np.array(ready.padding_sizes), np.array(ready.padding_starts)
+    facts, padding = templates.facts, templates.padding
+    padding_sizes, starts = np.array(templates.padding_sizes), np.array(templates.padding_starts)
 
     def make(ks: Sequence[int], drawn: DrawArray) -> list[bytes]:
-        page = page_of(front, len(ks))
-        page[:, id_] = keys(ks)
-        page[:, user] = decimals(users(drawn[1]), width)
-        which = drawn[2] & TEMPLATE_MASK
-        page[:, 1:HEAD] = lengths[which]
+        batch = batch_of(front, len(ks))
+        batch[:, id_] = keys(ks)
+        batch[:, user] = decimal_digits(users(drawn[1]), width)
+        event = drawn[2] & TEMPLATE_MASK
+        batch[:, 1:HEAD] = lengths[event]
         begin = starts[drawn[2] >> 56]
-        end = begin + words[which]
-        sessions = cut(hexed(drawn[3]))
-        pieces = zip(cut(page), which.tolist(), sessions, begin.tolist(), end.tolist(), strict=True)
+        end = begin + padding_sizes[event]
+        pieces = zip(
+            requests_of(batch),
+            event.tolist(),
+            requests_of(hex_digits(drawn[3])),
+            begin.tolist(),
+            end.tolist(),
+            strict=True,
+        )
         return [
-            b"".join(
-                (
-                    before,
-                    openings[i],
-                    session,
-                    facts[i],
-                    filler[begin:end],
-                    closing,
-                )
-            )
-            for before, i, session, begin, end in pieces
+            b"".join((start, openings[i], session, facts[i], padding[begin:end], closing))
+            for start, i, session, begin, end in pieces
         ]
 
     return make

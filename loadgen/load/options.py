@@ -1,11 +1,11 @@
-"""What the load adds to Locust's command line and form, and how it is read back.
+"""The load's part of Locust's command line and form, and how it becomes rates and settings.
 
-Locust keeps one set of options for the command line, the form and its Edits: what they hold at a
-moment is what is asked for.
+Locust has one set of options for the command line, the form and its Edits. They always hold the
+rates and the profile that are wanted now.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 from loadgen.config.settings import (
@@ -24,7 +24,7 @@ from loadgen.workload.schedule.rate_curve import ProfileName
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the rates, the profile and --resume, with the settings as defaults.
 
-    Raises SettingsError where these are bad.
+    Raises SettingsError if these are bad.
     """
     settings = load_settings()
     group = parser.add_argument_group("Arrival rates (per hour, for the whole swarm)")
@@ -47,18 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     )
     for argument in in_form:
-        # Locust marks what is added to the parser itself, but not what is in a group.
+        # Locust marks arguments of the parser itself, but not those of a group.
         argument.include_in_web_ui = True  # type: ignore[attr-defined]
-    group.add_argument("--resume", metavar="RUN", help="go on with a killed run (id, path, latest)")
+    group.add_argument("--resume", metavar="RUN", help="resume a killed run (id, path, latest)")
     group.add_argument(
         "--hard-cases",
-        type=_cases,
+        type=_hard_cases,
         nargs="?",
         const=HARD_CASES,
         default=(),
         metavar="CASE,CASE",
-        help="beside the load, what tools stumble over, on a table of its own, all of it or what "
-        f"is named: {', '.join(HARD_CASES)}; settings …_PER_HOUR",
+        help="also write changes that tools stumble over, to a separate table: all, or those "
+        f"named of {', '.join(HARD_CASES)}; settings …_PER_HOUR",
     )
     parser.set_defaults(
         num_users=DEFAULT_USERS,
@@ -70,30 +70,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_with(options: argparse.Namespace) -> Settings:
-    """Return the settings with what the command line says. Raises SettingsError."""
+    """Return the settings as the command line overrides them. Raises SettingsError."""
     if options.num_users < 1:
         raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
     rates = {name: getattr(options, name) for name in RATE_SETTINGS.values()}
     return load_settings({**rates, "profile": options.load_profile})
 
 
+def checked_change(rates: Mapping[str, object], profile: object, *, given_by: str) -> Settings:
+    """Return the settings with other rates (by setting) and profile. Raises SettingsError."""
+    return load_settings({**rates, "profile": profile}, given_by=given_by)
+
+
 def refuse_impossible(options: argparse.Namespace) -> None:
-    """Raise SettingsError for what Locust accepts and a load can't do."""
+    """Raise SettingsError for a run time that Locust accepts and a load can't have."""
     if options.run_time is not None and options.run_time < 1:
         raise SettingsError(
-            f"--run-time is {options.run_time}: give 1 second or more, or leave it away for "
+            f"--run-time is {options.run_time}: give 1 second or more, or omit it for "
             "TEST_DURATION_HOURS"
         )
     if options.run_time is not None and options.run_time > YEAR_HOURS * 3600:
         raise SettingsError(f"--run-time is {options.run_time}: a year is the longest run")
 
 
-def without_effect(options: argparse.Namespace) -> list[str]:
-    """Return a line for each of Locust's options that was given and changes nothing here."""
+def ignored_options(options: argparse.Namespace) -> list[str]:
+    """Return a line for each of Locust's options that is set and changes nothing here."""
     profile = f"--profile {options.profile} is Locust's label for test runs and changes no rate"
     if options.profile in get_args(ProfileName):
         profile += f": did you mean --load-profile {options.profile}?"
-    given = {
+    is_set = {
         profile: options.profile is not None,
         "--host (LOCUST_HOST) changes nothing: DATABASE_URL names the source": options.host,
         "--exit-code-on-error (LOCUST_EXIT_CODE_ON_ERROR) changes nothing: docs/commands.md has "
@@ -105,24 +110,24 @@ def without_effect(options: argparse.Namespace) -> list[str]:
             options.otel
         ),
     }
-    return [text for text, is_given in given.items() if is_given]
+    return [line for line, applies in is_set.items() if applies]
 
 
-def asked_by(options: argparse.Namespace) -> tuple[Mix, ProfileName]:
-    """Return the rates and the profile that Locust's options hold at this moment."""
+def wanted_by(options: argparse.Namespace) -> tuple[Mix, ProfileName]:
+    """Return the rates and the profile that Locust's options hold now."""
     rates = {name: float(getattr(options, RATE_SETTINGS[name])) for name in OPERATIONS}
     return Mix(rates), options.load_profile
 
 
-def show(options: argparse.Namespace, mix: Mix, profile: ProfileName) -> None:
-    """Let Locust's options, and so its form, hold the rates and the profile in force."""
+def fill_in(options: argparse.Namespace, mix: Mix, profile: ProfileName) -> None:
+    """Set Locust's options, and so its form, to the current rates and profile."""
     for name, rate in mix.rates_per_hour.items():
         setattr(options, RATE_SETTINGS[name], rate)
     options.load_profile = profile
 
 
 def _rate(name: str) -> Callable[[str], float]:
-    """Return the argument type of a rate: the settings' own check, said by argparse."""
+    """Return the argument type of a rate, which argparse checks as the settings do."""
 
     def rate(text: str) -> float:
         try:
@@ -133,7 +138,7 @@ def _rate(name: str) -> Callable[[str], float]:
     return rate
 
 
-def _cases(text: str) -> tuple[str, ...]:
+def _hard_cases(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in HARD_CASES:

@@ -1,13 +1,13 @@
-// Says what the load answered to a form, and shows in each form the rates in force. Locust's Edit
-// dialog closes before it could show why a value was refused, never tells whether the workers took a
-// change over, and shows what this page itself knew last: a form that was posted with it would undo
-// what was changed elsewhere meanwhile.
+// Shows the load's answer to a form, and the current rates in each form. Locust's Edit dialog closes
+// before it could show why a value was refused, never shows whether the workers applied a change, and
+// shows the rates that this page knew last: posting it would undo changes that were made elsewhere
+// meanwhile.
 (() => {
-  const send = window.fetch;
+  const originalFetch = window.fetch;
   let shown;
-  const inForce = new Map(); // by the name of a form's field
+  const currentSettings = new Map(); // by the name of a form's field
 
-  function say(text, refused) {
+  function show(text, refused) {
     shown?.remove();
     shown = document.createElement("div");
     shown.setAttribute("role", refused ? "alert" : "status");
@@ -19,44 +19,44 @@
       background: refused ? "#b3261e" : "#15803d", boxShadow: "0 4px 16px rgba(0, 0, 0, 0.35)",
     });
     document.body.append(shown);
-    const mine = shown;
-    setTimeout(() => mine.remove(), refused ? 15000 : 6000);
+    const notice = shown;
+    setTimeout(() => notice.remove(), refused ? 15000 : 6000);
   }
 
-  function tell({ message, success }) {
-    const news = success ? message !== "Swarming started" : !document.body.innerText.includes(message);
-    if (news) say(message, !success);
+  function showAnswer({ message, success }) {
+    const isNew = success ? message !== "Swarming started" : !document.body.innerText.includes(message);
+    if (isNew) show(message, !success);
   }
 
-  function learn({ in_force: settings = {} }) {
-    for (const [name, value] of Object.entries(settings)) {
-      inForce.set(name.replace(/_(.)/g, (_, letter) => letter.toUpperCase()), String(value));
+  function rememberSettings({ current_settings: settings = {} }) {
+    for (const [name, setting] of Object.entries(settings)) {
+      currentSettings.set(name.replace(/_(.)/g, (_, letter) => letter.toUpperCase()), String(setting));
     }
   }
 
-  function correct(added) {
+  function fillIn(added) {
     for (const field of added.querySelectorAll("input[name], select[name]")) {
-      if (inForce.has(field.name)) field.value = inForce.get(field.name);
+      if (currentSettings.has(field.name)) field.value = currentSettings.get(field.name);
     }
   }
 
   new MutationObserver((changes) => {
     for (const { addedNodes } of changes) {
-      for (const added of addedNodes) if (added instanceof Element) correct(added);
+      for (const added of addedNodes) if (added instanceof Element) fillIn(added);
     }
   }).observe(document, { childList: true, subtree: true });
 
-  window.fetch = async (...given) => {
-    const asked = new Request(...given);
-    const path = new URL(asked.url).pathname;
-    const form = asked.method === "POST" && path.endsWith("/swarm");
-    const answer = await send(asked);
+  window.fetch = async (...parameters) => {
+    const request = new Request(...parameters);
+    const path = new URL(request.url).pathname;
+    const isForm = request.method === "POST" && path.endsWith("/swarm");
+    const response = await originalFetch(request);
     if (path.endsWith("/stats/requests")) {
-      answer.clone().json().then(learn, () => {});
-    } else if (form) {
+      response.clone().json().then(rememberSettings, () => {});
+    } else if (isForm) {
       // After the page has had its turn: the form for a new run shows a refusal itself.
-      answer.clone().json().then((found) => setTimeout(tell, 300, found), () => {});
+      response.clone().json().then((answer) => setTimeout(showAnswer, 300, answer), () => {});
     }
-    return answer;
+    return response;
   };
 })();

@@ -1,4 +1,4 @@
-"""What has to be there before a load starts: a seeded source, the load's lock, free ports."""
+"""The requirements of a load before it starts: a seeded source, the load's lock, free ports."""
 
 import re
 import subprocess
@@ -6,14 +6,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, LiteralString
+from typing import Final
 
 import psycopg
 from psycopg import sql
 
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
-from loadgen.load.lookup import claimed_by
+from loadgen.load.lookup import current_run_token
 from loadgen.network import listen_error
 from loadgen.source import postgres, schema
 from loadgen.source.embedded.server import source_dsn
@@ -27,10 +27,10 @@ _PLACEHOLDER: Final = re.compile(r"\$\d+")
 
 
 def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
-    """Return the DSN of a seeded source. With DATABASE_URL nothing is seeded: that is asked for.
+    """Return the DSN of a seeded source; a database at DATABASE_URL is never seeded.
 
-    Our own is seeded only where it holds no baseline: one of other sizes than today's settings was
-    somebody's wish.
+    The embedded server is seeded only if it has no baseline: one of other sizes than the settings'
+    was made on purpose.
     """
     if settings.database_url is None:
         _loadgen("db", "up", stdout=subprocess.DEVNULL)
@@ -44,23 +44,19 @@ def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
 
 
 def _require_rights(dsn: str) -> None:
-    """Refuse a role that may not perform one of the load's writes: each of them would fail.
+    """Refuse a role without the right to one of the load's writes, which would all fail.
 
-    The server checks a statement's rights when it begins it, and EXPLAIN begins it and no more.
+    The server checks a statement's rights when it begins it, and EXPLAIN only begins it.
     """
     with postgres.connect(dsn) as connection:
         for operation in OPERATIONS.values():
             doing = f"the load's {operation.name} needs a right that is missing"
             with postgres.plain_errors(doing):
-                _explain(connection, operation.name, operation.statement)
-
-
-def _explain(connection: psycopg.Connection, name: str, statement: LiteralString) -> None:
-    values = sql.SQL(", ").join([sql.NULL] * len(set(_PLACEHOLDER.findall(statement))))
-    prepared = sql.Identifier(f"loadgen_{name}")
-    connection.execute(sql.SQL("PREPARE {} AS ").format(prepared) + sql.SQL(statement))
-    connection.execute(sql.SQL("EXPLAIN EXECUTE {} ({})").format(prepared, values))
-    connection.execute(sql.SQL("DEALLOCATE {}").format(prepared))
+                statement, name = operation.statement, sql.Identifier(f"loadgen_{operation.name}")
+                nulls = sql.SQL(", ").join([sql.NULL] * len(set(_PLACEHOLDER.findall(statement))))
+                connection.execute(sql.SQL("PREPARE {} AS ").format(name) + sql.SQL(statement))
+                connection.execute(sql.SQL("EXPLAIN EXECUTE {} ({})").format(name, nulls))
+                connection.execute(sql.SQL("DEALLOCATE {}").format(name))
 
 
 def _is_seeded(dsn: str) -> bool:
@@ -72,13 +68,13 @@ def _is_seeded(dsn: str) -> bool:
 
 
 def _loadgen(*arguments: str, stdout: int | None = None) -> None:
-    """Run a command of ours in a process of its own, not patched by gevent; it says what fails."""
+    """Run a command of ours in another process, without gevent's patch; it prints its errors."""
     command = [sys.executable, "-m", "loadgen", *arguments]
-    # In a process group of its own: a signal to ours would reach it twice.
+    # In another process group: a signal to ours would reach it twice.
     with subprocess.Popen(command, stdout=stdout, process_group=0) as process:  # noqa: S603 - ours
         try:
             code = process.wait()
-        except BaseException:  # interrupted: it ends cleanly, and keeps what it has done
+        except BaseException:  # interrupted: it ends cleanly, and its work is kept
             process.terminate()
             raise
     if code:
@@ -113,29 +109,33 @@ def _answers(connection: psycopg.Connection) -> bool:
 
 
 class LoadLock:
-    """One load a database: a lock on a session of its own, for as long as this process lives."""
+    """One load a database: a lock in a separate session, for as long as this process lives."""
 
-    connection: psycopg.Connection
-
-    def __init__(self, dsn: str) -> None:
-        """Take it; raises SourceError where another load has it."""
+    def __init__(self, dsn: str, connection: psycopg.Connection) -> None:
+        self.connection = connection
         self._dsn = dsn
-        self._one_at_a_time = threading.Lock()
-        if not self._take():
-            found = claimed_by(self.connection)
-            last = f" (its last run: {run_id_of_token(found)})" if found else ""
+        self._turn = threading.Lock()
+
+    @classmethod
+    def open(cls, dsn: str) -> "LoadLock":
+        """Connect and take the lock. Raises SourceError if another load has it."""
+        lock = cls(dsn, postgres.connect(dsn))
+        if not lock._take():
+            run_token = current_run_token(lock.connection)
+            last = f" (its last run: {run_id_of_token(run_token)})" if run_token else ""
             raise SourceError(
                 f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
             )
+        return lock
 
     @contextmanager
     def session(self) -> Iterator[psycopg.Connection]:
-        """Yield the lock's session for questions of the moment, or a new one if it is silent.
+        """Yield the lock's session for a short query, or a new one if it is silent.
 
-        A role may be allowed no connection besides the users' and this one. But one that is open
-        may hang for ever: its server may be gone, or stand still.
+        A role may be allowed no connection but the users' and this one. But an open one may hang
+        for ever: its server may be gone, or stand still.
         """
-        with self._one_at_a_time:
+        with self._turn:
             connection = self.connection
             if _answers(connection):
                 yield connection
@@ -144,25 +144,25 @@ class LoadLock:
                 yield another
 
     def keep(self) -> bool:
-        """Take it again where its session has ended; False while somebody else has it.
+        """Take the lock again if its session has ended; False while another session has it.
 
-        That may be our own old session, which a server notices late.
+        That may be our own old session, whose end the server notices late.
         """
         with suppress(psycopg.Error):
             self.connection.execute("SELECT")
             return True
         self.connection.close()
         with suppress(SourceError, psycopg.Error):
+            self.connection = postgres.connect(self._dsn)
             if not self._take():
                 self.connection.close()
                 return False
-        return True  # or the source is away, and nobody can have it
+        return True  # or the source is away, and no load can have it
 
     def _take(self) -> bool:
-        self.connection = postgres.connect(self._dsn)
-        # Where this machine loses its power, the server is to notice in 25 s, not after two hours.
-        for name, value in (("idle", "10"), ("interval", "5"), ("count", "3")):
-            setting = (f"tcp_keepalives_{name}", value)
+        # If this machine loses its power, the server notices in 25 s, not after two hours.
+        for name, number in (("idle", "10"), ("interval", "5"), ("count", "3")):
+            setting = (f"tcp_keepalives_{name}", number)
             self.connection.execute("SELECT set_config(%s, %s, false)", setting)
         row = self.connection.execute(_TAKE).fetchone()
         return row is not None and bool(row[0])

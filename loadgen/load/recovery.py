@@ -1,11 +1,11 @@
-"""The settling of what a lost process left open: a worker, or all of a run that was killed.
+"""Settles the open writes of a lost process: a worker, or all processes of a killed run.
 
-A lost process's last vector is a cut: every arrival before its places is accounted for in it, but
-for those it lists as unfinished. What it may have done after the cut are its own arrivals from
-there to the hand-over. All of these are unknown until looked up, once its backends have left:
-inserts by key, soft deletes by user, updates that it listed by key and version. Updates after the
-cut aimed at orders that it alone knew; they are settled at the end of the run from the sum of
-`version`, when nobody writes.
+A lost process's last report is a cut: it accounts for every arrival before its places, except those
+that it lists as unfinished. After the cut the process may have performed its own arrivals up to the
+hand-over. All of these are unknown until a look-up, once its backends have left: inserts by key,
+soft deletes by user, the updates that it listed by key and version. Updates after the cut aimed at
+orders that only this process knew; they are settled at the end of the run from the sum of
+`version`, when all writing has ended.
 """
 
 import time
@@ -17,8 +17,9 @@ import psycopg
 
 from loadgen.errors import SourceError
 from loadgen.load.driver.wire import execution
-from loadgen.load.driver.writes import Write
 from loadgen.load.lookup import count_committed, is_committed, is_of_run
+from loadgen.load.messages import UnfinishedWrite
+from loadgen.load.operations import Write
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.source import postgres
 from loadgen.sql import statements
@@ -36,21 +37,21 @@ _PATIENCE_SECONDS = 60.0
 LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
 
 
-def why_lost(worker: WorkerState, *, there: bool, ours: bool) -> str:
-    """Return why a worker is given up; empty while it is there.
+def lost_reason(worker: WorkerState, *, connected: bool, is_child: bool) -> str:
+    """Return why a worker has to be given up; empty while it is there.
 
-    `there` is whether Locust still knows it, `ours` whether it is a child process of this one.
+    `connected` is whether Locust still knows it, `is_child` whether it is a child of this process.
     """
-    if ours and not _runs(worker.pid):
+    if is_child and not is_running(worker.pid):
         return f"its process {worker.pid} has died"
-    if not there:
+    if not connected:
         return "it has left"
     silent = time.monotonic() - worker.heard_at > LOST_SECONDS
     return f"nothing was heard of it for {LOST_SECONDS:g} s" if silent else ""
 
 
-def _runs(pid: int) -> bool:
-    """Tell whether a process of this machine is there, and not only its entry."""
+def is_running(pid: int) -> bool:
+    """Tell whether a process of this machine runs; a zombie does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -58,7 +59,7 @@ def _runs(pid: int) -> bool:
 
 
 def write_off(worker: WorkerState, schedule: Schedule, hand_over: float) -> None:
-    """Count as unknown all that `worker` left open, up to schedule time `hand_over`."""
+    """Count as unknown all open arrivals of `worker`, up to schedule time `hand_over`."""
     worker.lost = True
     worker.after = {name: _after_cut(worker, schedule, name, hand_over) for name in OPERATIONS}
     for name in OPERATIONS:
@@ -72,10 +73,10 @@ def write_off(worker: WorkerState, schedule: Schedule, hand_over: float) -> None
 
 
 def settle(dsn: str, plan: Plan, worker: WorkerState, since: datetime | None = None) -> None:
-    """Look up what `write_off` left unknown; what can't be asked within a minute stays unknown.
+    """Look up the writes of `write_off`; without an answer for a minute they stay unknown.
 
-    A worker may name any process as its backend: ended are only sessions that can be its own, which
-    began after `since`, the server's time at the run's begin.
+    A worker may name any process as its backend. Only sessions that can be its own are ended: those
+    that began after `since`, the server's time at the run's begin.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -87,16 +88,54 @@ def settle(dsn: str, plan: Plan, worker: WorkerState, since: datetime | None = N
                 if _has_backends(connection, worker, since):
                     time.sleep(0.2)
                     continue
-                _settle(connection, plan, worker)
+                _look_up(connection, plan, worker)
                 return
         except (SourceError, psycopg.Error):
             time.sleep(1.0)
 
 
+def account_for_killed(dsn: str, plan: Plan, position: RunPosition, schedule: Schedule) -> None:
+    """Account for all that the processes of a killed run left open; they are gone for good.
+
+    The look-up comes before the first new write, so that no later update is taken for theirs.
+    Raises SourceError if that is impossible.
+    """
+    for worker in position.processes:
+        if not worker.after:
+            write_off(worker, schedule, position.s)
+        if not worker.looked_up:
+            settle(dsn, plan, worker)
+        if not worker.looked_up:
+            raise SourceError(
+                f"the unfinished writes of run {plan.run_id} can't be looked up: resume again once "
+                "the source answers"
+            )
+
+
+def awaits_sums(workers: Iterable[WorkerState]) -> bool:
+    """Tell whether writes are unknown, and only the tables' sums can settle them."""
+    unknown = [
+        worker for worker in workers if any(counts.unknown for counts in worker.counts.values())
+    ]
+    return bool(unknown) and all(worker.looked_up for worker in unknown)
+
+
+def settle_from_sums(workers: Iterable[WorkerState], gained: Mapping[str, int]) -> None:
+    """Settle the unknown updates at the end of a run, when all writing has ended."""
+    workers = list(workers)
+    extra = gained[_UPDATE] - sum(worker.counts[_UPDATE].committed for worker in workers)
+    for worker in workers:
+        unknown = worker.counts[_UPDATE].unknown
+        if worker.lost and unknown:
+            committed = min(max(0, extra), unknown)
+            extra -= committed
+            worker.resolve(_UPDATE, committed=committed, skipped=unknown - committed)
+
+
 def _has_backends(
     connection: psycopg.Connection, worker: WorkerState, since: datetime | None
 ) -> bool:
-    """End what a lost worker left running; tell whether it may still commit something."""
+    """End a lost worker's sessions; tell whether it may still commit something."""
     if not worker.backends:
         return False
     pids = worker.backends
@@ -105,90 +144,54 @@ def _has_backends(
     return row is not None and bool(row[0])
 
 
-def take_up(dsn: str, plan: Plan, past: RunPosition, schedule: Schedule) -> None:
-    """Account for all that the processes of a killed run left open; they are gone for good.
-
-    Looked up before anything else is written, so that no later update is taken for theirs. Raises
-    SourceError where that is impossible.
-    """
-    for worker in past.remotes:
-        if not worker.after:
-            write_off(worker, schedule, past.s)
-        if not worker.looked_up:
-            settle(dsn, plan, worker)
-        if not worker.looked_up:
-            raise SourceError(
-                f"what run {plan.run_id} had under way can't be looked up: once the source "
-                "answers, resume again"
-            )
-
-
-def awaits_sums(remotes: Iterable[WorkerState]) -> bool:
-    """Tell whether something is unknown, and all of it can be told by the tables' sums alone."""
-    unknown = [r for r in remotes if any(counts.unknown for counts in r.counts.values())]
-    return bool(unknown) and all(worker.looked_up for worker in unknown)
-
-
-def settle_from_sums(remotes: Iterable[WorkerState], gained: Mapping[str, int]) -> None:
-    """Settle what only the tables' sums can tell, at the end of a run, when nobody writes."""
-    remotes = list(remotes)
-    extra = gained[_UPDATE] - sum(worker.counts[_UPDATE].committed for worker in remotes)
-    for worker in remotes:
-        unknown = worker.counts[_UPDATE].unknown
-        if worker.lost and unknown:
-            found = min(max(0, extra), unknown)
-            extra -= found
-            worker.resolve(_UPDATE, committed=found, skipped=unknown - found)
-
-
 def _after_cut(worker: WorkerState, schedule: Schedule, operation: str, until: float) -> list[int]:
     """Return the k of `worker`'s arrivals that are due before `until` and that it had not begun.
 
-    One that has never reported may have begun with the first of its share.
+    One that has never reported may have begun with the first of its shard.
     """
     cursor = schedule.cursors[operation]
     place = worker.places.get(operation)
     if place is None:
-        place = cursor.process.seek((0, 0), cursor.rate_curve.unit_time(worker.shares[0][0]))
-    found = [k for name, k in worker.left if name == operation]
+        place = cursor.process.seek((0, 0), cursor.rate_curve.unit_time(worker.shards[0][0]))
+    not_begun = [k for name, k in worker.left if name == operation]
     until = min(until, schedule.end)
     while True:
         points, _, after = cursor.process.unit_times(place)
         for k, due in enumerate(cursor.rate_curve.due_times(points), start=place[0]):
             if due >= until:
-                return found
-            shard = worker.share_at(due)
+                return not_begun
+            shard = worker.shard_at(due)
             if k % shard.of == shard.part:
-                found.append(k)
+                not_begun.append(k)
         place = (place[0] + len(points), after[-1])
 
 
-def _settle(connection: psycopg.Connection, plan: Plan, worker: WorkerState) -> None:
+def _look_up(connection: psycopg.Connection, plan: Plan, worker: WorkerState) -> None:
     """Look all of it up first, then change the counts in one step."""
-    listed = [
-        (operation, is_committed(connection, _as_write(operation, k, key, version)))
-        for operation, k, key, version in worker.unfinished
+    unfinished = [
+        (write.operation, is_committed(connection, _as_write(write))) for write in worker.unfinished
     ]
-    found = {
-        operation: count_committed(connection, operation, [*map(_key(plan, operation), ks)])
+    committed_after = {
+        operation: count_committed(connection, operation, [*map(_key_of(plan, operation), ks)])
         for operation, ks in worker.after.items()
         if operation != _UPDATE
     }
-    for operation, there in listed:
-        worker.resolve(operation, committed=int(there), failed=int(not there))
-    for operation, n in found.items():
+    for operation, is_there in unfinished:
+        worker.resolve(operation, committed=int(is_there), failed=int(not is_there))
+    for operation, n in committed_after.items():
         worker.resolve(operation, committed=n, skipped=len(worker.after[operation]) - n)
     worker.looked_up = True
 
 
-def _key(plan: Plan, operation: str) -> Callable[[int], str]:
-    """Return what tells the row that arrival k of `operation` made or changed."""
+def _key_of(plan: Plan, operation: str) -> Callable[[int], str]:
+    """Return a function from k to the key of the row that this arrival made or changed."""
     if operation == "soft_delete_user":
         return lambda k: str(user_to_delete(k, plan.users, plan.lowest_deleted_rank) or 0)
     make = key_maker(plan.run_id, operation)
     return lambda k: make(k).decode()
 
 
-def _as_write(operation: str, k: int, key: str, version: int) -> Write:
-    finds = Order(key.encode(), "", version)
-    return Write(operation, k, execution(operation.encode(), (key.encode(),)), finds)
+def _as_write(write: UnfinishedWrite) -> Write:
+    operation, k, key, version = write
+    request = execution(operation.encode(), (key.encode(),))
+    return Write(operation, k, request, Order(key.encode(), "", version))

@@ -1,14 +1,14 @@
-"""Going on with a run whose processes were killed: where it stood, and whether it may go on.
+"""Resuming a run whose processes were killed: its position, and whether it can continue.
 
-The run's folder holds its plan, its journal and `position.json`: every process's last vector. What
-the killed processes may have done after that, up to the instant from which the run goes on, is
+The run's folder holds its plan, its journal and `position.json`: every process's last report. What
+the killed processes may have written after that, up to the instant from which the run continues, is
 looked up like the arrivals of a lost worker.
 """
 
 import argparse
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
@@ -17,10 +17,12 @@ from typing import cast, get_args
 
 import psycopg
 
-from loadgen.config.settings import load_settings, origins
+from loadgen import text
+from loadgen.config.settings import Settings, origins
 from loadgen.errors import RecordError, SourceError
-from loadgen.load.lookup import claim, claimed_by
-from loadgen.load.options import show
+from loadgen.load.lookup import current_run_token, set_run_token
+from loadgen.load.messages import NewRates
+from loadgen.load.options import fill_in
 from loadgen.load.swarm import Latencies
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.record.position import HistogramState, KilledRun, PauseBegun, Position, RateChange
@@ -38,53 +40,54 @@ from loadgen.workload.schedule.plan import Mix, Plan, run_id_of_token
 from loadgen.workload.schedule.rate_curve import ProfileName
 
 _SQL = statements("loadgen.load", "targets.sql")
-# Workers whose master was killed take arrivals until they have not heard it for five seconds.
+# Workers whose master was killed take arrivals until it has been silent for five seconds.
 _SILENCE_SECONDS = 5.0
-# A position is written after the workers were waited for; then it has to reach the disk.
+# A position is written after the wait for the workers' reports; then it has to reach the disk.
 _LATE_SECONDS = 2.5
 _LEAVE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A run to go on with."""
+    """A killed run that can continue."""
 
     folder: Path
     plan: Plan
     users: int
-    mix: Mix  # in force at its end
+    mix: Mix  # at its end
     profile: ProfileName
-    paused_by: tuple[str, str] | None  # reason and by whom, where a pause was in force
-    past: RunPosition
+    paused_by: tuple[str, str] | None  # reason and author, if it was paused
+    position: RunPosition
     latencies: Latencies
     unbalanced: int
     rows_before: dict[str, TableRows]
-    kept_at: float  # wall-clock time of its position
-    kept_s: float  # and schedule time
+    saved_at: float  # wall-clock time of its position
+    saved_s: float  # and schedule time
 
     def left(self) -> float:
         """Return how many seconds of the run are left."""
-        return self.plan.duration - self.past.elapsed
+        return self.plan.duration - self.position.elapsed
 
     def gap(self, now: datetime) -> dict[str, object]:
-        """Return what the journal has to hold of the time in which nothing was offered.
+        """Return the journal's entry of the time in which nothing was offered.
 
-        It goes on at `schedule_seconds`; the last `settled_seconds` before that were looked up.
+        The run continues at `schedule_seconds`; the last `settled_seconds` before that were looked
+        up.
         """
-        since = datetime.fromtimestamp(self.kept_at, UTC)
+        since = datetime.fromtimestamp(self.saved_at, UTC)
         return {
             "from": since.isoformat(timespec="milliseconds"),
             "to": now.isoformat(timespec="milliseconds"),
             "seconds": round((now - since).total_seconds(), 3),
-            "schedule_seconds": self.past.s,
-            "settled_seconds": round(max(0.0, self.past.s - self.kept_s), 3),
+            "schedule_seconds": self.position.s,
+            "settled_seconds": round(max(0.0, self.position.s - self.saved_s), 3),
         }
 
 
 def find_resumable(reports_dir: Path, name: str) -> Resumed:
     """Return the run called `name` (an id, a folder, or `latest`).
 
-    Raises RecordError where there is none, it has ended, or it left nothing to go on from.
+    Raises RecordError if there is none, it has ended, or it left no position.
     """
     folder = find_run(reports_dir, name)
     run = Run.of(folder)
@@ -101,11 +104,11 @@ def find_resumable(reports_dir: Path, name: str) -> Resumed:
 
 
 def resumed_of(run: Run, position: Position) -> Resumed:
-    """Return what run.json and position.json tell. Raises ValueError."""
+    """Return the run of a run.json and a position.json. Raises ValueError."""
     killed = KilledRun.model_validate({"plan": run.plan, "users": run.users})
     plan = replace(Plan.load(killed.plan.model_dump()), resumption=secrets.token_hex(4))
     mix, profile = plan.mix, _profile(plan.profile)
-    changes: list[tuple[float, Mapping[str, float], ProfileName]] = []
+    changes: list[NewRates] = []
     pause: PauseBegun | None = None
     for event in run.journal:
         if event.kind == "rate_change":
@@ -113,7 +116,7 @@ def resumed_of(run: Run, position: Position) -> Resumed:
             new = {name: rate.to for name, rate in change.rates_per_hour.items()}
             mix = Mix({**mix.rates_per_hour, **new})
             profile = _profile(change.profile.to) if change.profile else profile
-            changes.append((change.schedule_seconds, mix.rates_per_hour, profile))
+            changes.append(NewRates(change.schedule_seconds, mix, profile))
         elif event.kind == "pause":
             pause = PauseBegun.model_validate(event.details)
         elif event.kind == "resume":
@@ -122,20 +125,11 @@ def resumed_of(run: Run, position: Position) -> Resumed:
         raise ValueError(f"there are no arrivals {plan.arrivals}")
     if missing := [name for name in OPERATIONS if name not in mix.rates_per_hour]:
         raise ValueError(f"its plan has no rate of {missing[0]}")
-    s = _goes_on_at(position, plan.duration, pause.schedule_seconds if pause else None)
-    remotes = [WorkerState.of(process) for process in position.processes]
-    passed = _passed(remotes)
-    for worker in remotes:
-        worker.backends = []  # seen to leave; their process ids may be others' by now
-    past = RunPosition(
-        s=s,
-        elapsed=position.elapsed + s - position.s,
-        changes=changes,
-        remotes=remotes,
-        passed=passed,
-        resumed=position.resumed + 1,
-        paused=pause is not None,
-    )
+    s = _continues_at(position, plan.duration, pause.schedule_seconds if pause else None)
+    processes = [WorkerState.of(process) for process in position.processes]
+    checkpoints = _checkpoints(processes)
+    for worker in processes:
+        worker.backends = []  # they have left; their process ids may be others' by now
     return Resumed(
         folder=run.path,
         plan=plan,
@@ -143,19 +137,33 @@ def resumed_of(run: Run, position: Position) -> Resumed:
         mix=mix,
         profile=profile,
         paused_by=(pause.reason, pause.by) if pause else None,
-        past=past,
+        position=RunPosition(
+            s=s,
+            elapsed=position.elapsed + s - position.s,
+            changes=changes,
+            processes=processes,
+            checkpoints=checkpoints,
+            resumptions=position.resumed + 1,
+            paused=pause is not None,
+        ),
         latencies={
             name: (Histogram.load(list(service)), Histogram.load(list(intended)))
             for name, (service, intended) in position.latencies.items()
         },
         unbalanced=position.unbalanced,
         rows_before=run.rows_before,
-        kept_at=position.at,
-        kept_s=position.s,
+        saved_at=position.at,
+        saved_s=position.s,
     )
 
 
-def _goes_on_at(position: Position, duration: float, paused_at: float | None) -> float:
+def _profile(name: str) -> ProfileName:
+    if name not in get_args(ProfileName):
+        raise ValueError(f"there is no profile {name}")
+    return cast("ProfileName", name)
+
+
+def _continues_at(position: Position, duration: float, paused_at: float | None) -> float:
     """Return the schedule time before which the killed processes may have performed arrivals."""
     s, elapsed = position.s, position.elapsed
     silence = _SILENCE_SECONDS if position.workers else 0.0
@@ -165,46 +173,42 @@ def _goes_on_at(position: Position, duration: float, paused_at: float | None) ->
     return min(until, s + duration - elapsed)
 
 
-def _passed(remotes: Iterable[WorkerState]) -> dict[str, Checkpoint]:
-    """Return places that lie before all that is still to do; empty where one is not known."""
-    found = [worker.places for worker in remotes if not worker.lost]
-    if not all(found):
+def _checkpoints(processes: Iterable[WorkerState]) -> dict[str, Checkpoint]:
+    """Return places that lie before all that is still to do; empty unless all of them are known."""
+    by_process = [worker.places for worker in processes if not worker.lost]
+    if not all(by_process):
         return {}
-    return {name: min(places[name] for places in found) for name in OPERATIONS if found}
+    return {name: min(places[name] for places in by_process) for name in OPERATIONS if by_process}
 
 
 def latencies_position(latencies: Latencies) -> dict[str, tuple[HistogramState, HistogramState]]:
-    """Return what position.json holds of a run's latencies."""
+    """Return a run's latencies as position.json holds them."""
     return {
-        name: (_histogram(service), _histogram(intended))
+        name: (_histogram_state(service), _histogram_state(intended))
         for name, (service, intended) in latencies.items()
     }
 
 
-def _histogram(histogram: Histogram) -> HistogramState:
+def _histogram_state(histogram: Histogram) -> HistogramState:
     return tuple(histogram.counts.items()), histogram.total, histogram.maximum
 
 
-def _profile(name: str) -> ProfileName:
-    if name not in get_args(ProfileName):
-        raise ValueError(f"there is no profile {name}")
-    return cast("ProfileName", name)
-
-
-def show_in_force(options: argparse.Namespace, resumed: Resumed) -> None:
-    """Let Locust's form and timer have what is in force and what is left."""
-    show(options, resumed.mix, resumed.profile)
+def fill_in_resumed(options: argparse.Namespace, resumed: Resumed) -> None:
+    """Set Locust's form and timer to the run's rates and profile, and the time that is left."""
+    fill_in(options, resumed.mix, resumed.profile)
     options.run_time = max(1, ceil(resumed.left()))
 
 
-def not_taken(options: argparse.Namespace, resumed: Resumed) -> list[str]:
-    """Return what was given, here or in the settings, and differs from what the run goes on with.
+def ignored_settings(
+    options: argparse.Namespace, resumed: Resumed, settings: Settings
+) -> list[str]:
+    """Return what the command line or the settings set, and the resumed run has otherwise.
 
-    Call it before `show_in_force`.
+    `settings` are without the command line. Call it before `fill_in_resumed`.
     """
-    settings, origin, plan = load_settings(), origins(), resumed.plan
+    origin, plan = origins(), resumed.plan
     rates = {RATE_SETTINGS[name]: rate for name, rate in resumed.mix.rates_per_hour.items()}
-    kept = {
+    values_of_run = {
         "seed": plan.seed,
         "arrivals": plan.arrivals,
         "lateness_limit_seconds": plan.lateness_limit,
@@ -214,40 +218,39 @@ def not_taken(options: argparse.Namespace, resumed: Resumed) -> list[str]:
         "profile": resumed.profile,
         **rates,
     }
-    line = {"profile": options.load_profile, **{name: getattr(options, name) for name in rates}}
-    words = []
-    for name, own in kept.items():
+    of_command_line = {
+        "profile": options.load_profile,
+        **{name: getattr(options, name) for name in rates},
+    }
+    lines = []
+    for name, own in values_of_run.items():
         setting = getattr(settings, name)
-        asked = line.get(name, setting)
-        if asked not in {own, setting} or (asked != own and origin[name] != "default"):
-            words.append(f"{name.upper()}={_plain(asked)} (it has {_plain(own)})")
+        wanted = of_command_line.get(name, setting)
+        if wanted not in {own, setting} or (wanted != own and origin[name] != "default"):
+            lines.append(f"{name.upper()}={text.value(wanted)} (it has {text.value(own)})")
     seconds, default = float(options.run_time), round(settings.test_duration_hours * 3600)
     if seconds not in {default, plan.duration}:
-        words.append(f"a run time of {seconds:g} s (it has {plan.duration:g} s)")
-    return words
+        lines.append(f"a run time of {seconds:g} s (it has {plan.duration:g} s)")
+    return lines
 
 
-def _plain(value: object) -> str:
-    return f"{value:,.15g}" if isinstance(value, float) else str(value)
+def fence_killed_run(connection: psycopg.Connection, resumed: Resumed) -> None:
+    """Make sure that the killed run's processes can't write any more; the load's lock is ours.
 
-
-def take_possession(connection: psycopg.Connection, resumed: Resumed) -> None:
-    """See to it that nothing of the killed run can write any more; the load's lock is ours.
-
-    The source's marker gets a claim that left-over processes don't know, so that whoever connects
-    from now on is turned away; sessions from before are ended. Raises SourceError where this is
-    another database, or its sessions don't leave.
+    The source gets a run token that left-over processes don't know, which turns away all that
+    connect from now on; older sessions are ended. Raises SourceError if this is another database,
+    or its sessions don't leave.
     """
     with postgres.plain_errors("resuming the run"):
-        last = claimed_by(connection) or "none"
+        last = current_run_token(connection) or "none"
         if run_id_of_token(last) != resumed.plan.run_id:
             raise SourceError(
-                f"run {resumed.plan.run_id} can't go on here: the last run in this database is "
-                f"{run_id_of_token(last)}; start a new one"
+                f"run {resumed.plan.run_id} can't be resumed here: the last run in this database "
+                f"is {run_id_of_token(last)}; start a new one"
                 + ("" if postgres.is_embedded(connection) else ", or correct DATABASE_URL")
             )
         with first_write(connection, "resuming the run"):
-            claim(connection, resumed.plan.run_token)
+            set_run_token(connection, resumed.plan.run_token)
         since = connection.execute(_SQL["server_time"]).fetchone()
         deadline = time.monotonic() + _LEAVE_SECONDS
         while connection.execute(_SQL["terminate_older"], since).fetchall():

@@ -1,4 +1,4 @@
-"""What run.json holds at the beginning of a run: what was asked, of what, and where."""
+"""The fields of run.json at the beginning of a run: its plan, its source, and its machine."""
 
 import psycopg
 
@@ -7,17 +7,17 @@ from loadgen.load.lookup import server_time
 from loadgen.record.run import Run, TableRows
 from loadgen.source import environment, schema
 from loadgen.workload.operations import RATE_SETTINGS
-from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.plan import Plan
 
 
-def opening(
+def run_header(
     connection: psycopg.Connection,
     settings: Settings,
     plan: Plan,
     users: int,
     rows_before: dict[str, TableRows],
 ) -> Run:
-    """Return run.json as it is before the first arrival; what comes later is None."""
+    """Return run.json before the first arrival; fields of the end are None."""
     embedded = settings.database_url is None
     source = environment.server_settings(connection, embedded=embedded)
     return Run(
@@ -26,8 +26,8 @@ def opening(
         plan=plan.dump(),
         settings={
             **settings.public(),
-            **_baseline_in_force(connection),
-            **_rates_in_force(plan.mix),
+            **_actual_baseline(connection),
+            **{RATE_SETTINGS[name]: rate for name, rate in plan.mix.rates_per_hour.items()},
         },
         versions={**environment.versions(), "postgres": str(source["version"])},
         machine=environment.machine(),
@@ -47,14 +47,10 @@ def opening(
     )
 
 
-def _baseline_in_force(connection: psycopg.Connection) -> dict[str, object]:
-    """Return the baseline that is there, whatever the settings would have made."""
+def _actual_baseline(connection: psycopg.Connection) -> dict[str, object]:
+    """Return the sizes of the source's baseline, which other settings may have made."""
     state = schema.seed_state(connection)
     sizes = state.parameters if state is not None else {}
     return {
         f"initial_{name}": sizes[name] for name in ("users", "orders", "events") if name in sizes
     } | {"baseline_seed": sizes.get("seed")}
-
-
-def _rates_in_force(mix: Mix) -> dict[str, float]:
-    return {RATE_SETTINGS[name]: rate for name, rate in mix.rates_per_hour.items()}

@@ -1,4 +1,4 @@
-"""What a controller asks of the processes that perform a run's arrivals, be it one or many."""
+"""The interface to the processes that perform a run's arrivals, be it one or many."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -7,34 +7,34 @@ from typing import Protocol
 import psycopg
 
 from loadgen.load.generator_health import GeneratorHealth
+from loadgen.load.messages import NewRates
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
-from loadgen.workload.schedule.plan import Mix, Plan
-from loadgen.workload.schedule.rate_curve import ProfileName
+from loadgen.workload.schedule.plan import Plan
 
-# Gives a connection to the source for questions of the moment.
+# Gives a connection to the source for a short query.
 Session = Callable[[], AbstractContextManager[psycopg.Connection]]
 Latencies = Mapping[str, tuple[Histogram, Histogram]]
 
 
 def no_latencies() -> dict[str, tuple[Histogram, Histogram]]:
-    """Return (service, intended) per operation with nothing in them."""
+    """Return empty (service, intended) histograms per operation."""
     return {name: (Histogram(), Histogram()) for name in OPERATIONS}
 
 
 class Swarm(Protocol):
     """The processes that perform the arrivals, as one.
 
-    `events` collects what the journal must hold of them: (kind, details).
+    `events` collects their entries for the journal: (kind, details).
     """
 
-    distributed: bool  # whether the arrivals are performed by other processes
+    distributed: bool  # whether other processes perform the arrivals
     events: list[tuple[str, dict[str, object]]]
 
-    def begin(self, plan: Plan, past: RunPosition | None = None) -> None:
-        """Get ready; the schedule starts once the first connection is open, or goes on there."""
+    def begin(self, plan: Plan, position: RunPosition | None = None) -> None:
+        """Get ready; the schedule starts, or continues at a position, once a connection is open."""
 
     def processes(self) -> list[WorkerState]:
         """Return all that performed arrivals, as a resumed run has to know them."""
@@ -43,9 +43,9 @@ class Swarm(Protocol):
         """Return the schedule time; negative before the start."""
 
     def counts(self) -> Mapping[str, Counts]:
-        """Return the sum of the processes' vectors."""
+        """Return the sum of the processes' counts."""
 
-    def latencies(self) -> Latencies:
+    def take_latencies(self) -> Latencies:
         """Return (service, intended) per operation since the last call."""
 
     def failures(self) -> Mapping[tuple[str, str], int]:
@@ -54,38 +54,38 @@ class Swarm(Protocol):
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""
 
-    def asked(self) -> Mapping[str, float]:
-        """Return what the rates asked for from the start up to now."""
+    def planned(self) -> Mapping[str, float]:
+        """Return how many arrivals the rates amount to from the start up to now."""
 
-    def gather(self, s: float) -> None:
-        """Wait a moment for every process's vector of schedule time `s`."""
+    def await_reports(self, s: float) -> None:
+        """Wait a moment for every process's report of schedule time `s`."""
 
     def elapsed(self) -> float:
         """Return the seconds since the schedule's start, pauses included."""
 
     def reconnects(self) -> int:
-        """Return how often a connection that had broken was made again, from the start."""
+        """Return how often a broken connection was made again, from the start."""
 
-    def workers(self) -> int:
+    def process_count(self) -> int:
         """Return how many processes perform arrivals."""
 
     def health(self) -> Mapping[int, GeneratorHealth]:
-        """Return each process's latest health, by slot: the lowest number free when it came."""
+        """Return each process's latest health, by slot: the lowest number free when it joined."""
 
-    def take_vitals(self) -> Sequence[GeneratorHealth]:
+    def take_health(self) -> Sequence[GeneratorHealth]:
         """Return all processes' health since the last call."""
 
-    def ahead(self) -> float:
-        """Return the earliest schedule time from which a change can hold in every process."""
+    def earliest_change(self) -> float:
+        """Return the earliest schedule time at which a change can reach every process in time."""
 
-    def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
-        """Put rates and profile in force; return who acknowledged it: `2 of 2` processes."""
+    def change_rates(self, change: NewRates) -> str:
+        """Apply rates and profile; return how many acknowledged it: `2 of 2` processes."""
 
     def pause(self, at: float) -> str:
-        """Let schedule time stand still at `at`: nothing falls due; return who acknowledged it."""
+        """Stop schedule time at `at`: nothing falls due; return how many acknowledged it."""
 
     def resume(self) -> str:
-        """Let schedule time go on; return who acknowledged it.
+        """Let schedule time run again; return how many acknowledged it.
 
         The run's end stays where it is on the wall clock.
         """
@@ -93,14 +93,14 @@ class Swarm(Protocol):
     def stop_offering(self) -> float:
         """Let nothing more fall due; return the schedule time from which on that holds."""
 
-    def desertion(self, seconds: float) -> list[str]:
-        """Say so where the run ended after `seconds` since nobody was left to go on."""
+    def ended_early_reason(self, seconds: float) -> str:
+        """Return why the run ended early, after `seconds`; empty unless its processes were lost."""
 
     def awaits_sums(self) -> bool:
-        """Tell whether all that is still unknown can be told by the tables' sums alone."""
+        """Tell whether only the tables' sums can settle the unknown writes."""
 
     def settle_from_sums(self, gained: Mapping[str, int]) -> None:
-        """Settle that, when nobody writes any more."""
+        """Settle these, when all writing has ended."""
 
     def close(self) -> None:
-        """End what goes on beside the users."""
+        """End what runs beside the users."""

@@ -1,7 +1,7 @@
 """The Locust users: each opens a connection, lends it to the process's dispatcher, and waits.
 
-Users are connections and nothing else: how much is offered is the schedule's business. What is done
-with a connection, arrival by arrival, is in `dispatcher`.
+Users are connections and nothing else: how much is offered is the schedule's business. The
+`dispatcher` decides what a connection does, arrival by arrival.
 """
 
 import locust  # isort: skip - first, since it patches the standard library
@@ -31,49 +31,49 @@ _random = SystemRandom()  # jitter only: nothing that is written depends on it
 
 
 class PostgresUser(locust.User):
-    """One connection; `dispatcher_of_run` is set by the process's executor before a test starts."""
+    """One connection. Locust makes the users, so they find their process's dispatcher here."""
 
     wait_time = constant(0)
-    dispatcher_of_run: ClassVar[Dispatcher | None] = None
-    _hand: Sender | None = None
+    dispatcher: ClassVar[Dispatcher | None] = None  # of the newest run
+    _sender: Sender | None = None
 
     @task
     def work(self) -> None:
-        """Perform arrivals until asked to stop; a task that never returns saves Locust's loop."""
+        """Perform arrivals until told to stop; a task that never returns saves Locust's loop."""
         again = False
         while self._state == "running":
-            dispatcher = self.dispatcher_of_run
+            dispatcher = self.dispatcher
             if dispatcher is None or dispatcher.retired:
-                # A worker may be told of its users before its share is ready. One that was given
-                # up joins anew: what its old connections did is looked up once they have left.
+                # A worker may hear of its users before its shard is ready. One that was given up
+                # joins again; its old connections' writes are settled once they have left.
                 gevent.sleep(0.05)
                 continue
             connection = self._connect(dispatcher, again=again)
             if connection is None:
                 continue
-            self._hand = Sender(dispatcher, connection)
+            self._sender = Sender(dispatcher, connection)
             try:
-                sqlstate = self._hand.work()
+                sqlstate = self._sender.work()
                 again = bool(sqlstate) and not dispatcher.retired
                 if again:
                     dispatcher.connections.lost(connection.backend_pid, sqlstate)
             finally:
-                self._hand = None
+                self._sender = None
                 dispatcher.connections.closed(connection.backend_pid)
                 connection.close()
         raise StopUser
 
     def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002 - Locust's signature
-        """Stop after the write at hand, as Locust asks."""
+        """Stop after the write under way, as Locust wants it."""
         if not force and self._state == "stopping":
-            return False  # two stops at once: Locust's timer and a person, say
+            return False  # two stops at once, for instance by Locust's timer and a person
         killed: bool = super().stop(force)
-        if not killed and self._hand is not None:
-            self._hand.leave()
+        if not killed and self._sender is not None:
+            self._sender.leave()
         return killed
 
     def _connect(self, dispatcher: Dispatcher, *, again: bool) -> GeventConnection | None:
-        """Connect, trying again with growing, jittered waits; None when asked to stop."""
+        """Connect, trying again with growing, jittered waits; None if the user is to stop."""
         wait, longest = _BACK_OFF_SECONDS
         connections = dispatcher.connections
         while self._state == "running" and not dispatcher.retired:
@@ -90,9 +90,10 @@ class PostgresUser(locust.User):
 
 
 def _open(connections: ConnectionTracker, depth: int) -> GeventConnection:
-    """Connect to the source of the run; raises SourceError, also where another one answers.
+    """Connect to the source of the run. Raises SourceError, also if another server answers.
 
-    Another server may have taken over the address: nothing is written where the run is unknown.
+    Another server may have taken over the address: nothing is written to one that does not know
+    the run.
     """
     try:
         connection = connect(connections.dsn, _PREPARED, depth)

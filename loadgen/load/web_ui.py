@@ -1,8 +1,8 @@
-"""Locust's own page: its statistics, fed in bulk, and its forms, checked and kept true.
+"""Locust's own page: its statistics, its forms, and our tab with targets and counters.
 
-Its numbers are a view of ours, never a source. Once an interval the latencies counted since the
-last one are merged into Locust's entries, the way it merges a worker's report; a `request` event a
-write would cost a sixth of the write itself.
+Its numbers are a view of ours, never a source. Once an interval the latencies since the last one
+are merged into Locust's entries, as it merges a worker's report; a `request` event for each write
+would cost a sixth of the write itself.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
@@ -12,29 +12,45 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from typing import cast
+from typing import Any, Final, cast
 
 from flask import Flask, Response, jsonify, request
 from locust.stats import RequestStats, StatsEntry, StatsError
 from locust.util.timespan import parse_timespan
 from locust.web import WebUI
 
-from loadgen.config.settings import Settings, load_settings
+from loadgen.config.settings import Settings
 from loadgen.errors import PlaygroundError, SettingsError
+from loadgen.load.options import checked_change
+from loadgen.text import milliseconds
 from loadgen.web_access import AccessControl
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.operations import RATE_SETTINGS
 
 METHOD = "SQL"
-# Locust keeps an entry a second for ever, but reads only the last 12 seconds of them.
-_KEPT_SECONDS = 60
-# A chart point every 5 s, all embedded in the page: the last ten minutes are kept whole, what is
-# older is thinned by half each time there are too many.
-_KEPT_POINTS, _KEPT_WHOLE = 240, 120
-# What the form posts beside the rates.
+# Locust keeps an entry a second for ever, but reads only the last 12 seconds.
+_HISTORY_SECONDS = 60
+# A chart point every 5 s, all embedded in the page: the last ten minutes stay whole, older points
+# are thinned by half each time there are too many.
+_MOST_POINTS, _WHOLE_POINTS = 240, 120
+# The form's fields beside the rates.
 _FIELDS = {"user_count", "spawn_rate", "run_time", "host", "profile", "load_profile"}
 _MOST_USERS = 10_000
 _LONGEST_RUN_SECONDS = 10 * 366 * 86_400
+_TAB: Final = "load"
+_COLUMNS: Final = {
+    "operation": "Operation",
+    "target": "Target/s",
+    "offered": "Offered",
+    "committed": "Committed",
+    "failed": "Failed",
+    "skipped": "Skipped",
+    "unknown": "Unknown",
+    "inFlight": "In flight",
+    "serviceP95": "Service p95 (ms)",
+    "intendedP95": "Intended p95 (ms)",
+    "applied": "Last change",
+}
 
 
 def feed(
@@ -46,7 +62,7 @@ def feed(
     for operation, histogram in service.items():
         states = {state: n for (name, state), n in failures.items() if name == operation and n}
         if not histogram.counts and not states:
-            stats.get(operation, METHOD)  # so that the page names all four from the start
+            stats.get(operation, METHOD)  # so that the page lists all operations from the start
             continue
         part = _entry(stats, operation, histogram, sum(states.values()))
         stats.get(operation, METHOD).extend(part)
@@ -58,34 +74,34 @@ def feed(
 
 
 def prune(stats: RequestStats) -> None:
-    """Forget what Locust keeps a second at a time and never reads again."""
-    oldest = int(time.time()) - _KEPT_SECONDS
+    """Delete the entries by second that Locust never reads again."""
+    oldest = int(time.time()) - _HISTORY_SECONDS
     for entry in (stats.total, *stats.entries.values()):
         for per_second in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
             for second in [s for s in per_second if s < oldest]:
                 del per_second[second]
-    if len(stats.history) > _KEPT_POINTS:
-        stats.history[:-_KEPT_WHOLE] = stats.history[:-_KEPT_WHOLE:2]
+    if len(stats.history) > _MOST_POINTS:
+        stats.history[:-_WHOLE_POINTS] = stats.history[:-_WHOLE_POINTS:2]
 
 
 def protect(app: Flask, settings: Settings, base: str) -> None:
-    """Let nobody use the page but a person on this machine, or one who has the token."""
+    """Let only people on this machine, or with the token, use the page."""
     app.wsgi_app = AccessControl(  # type: ignore[method-assign]  # as Flask's documentation does
         app.wsgi_app, settings, f"{base}/login"
     )
 
 
 def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") -> None:
-    """Have every form checked whole before Locust applies any of it, and its end told on the page.
+    """Check every form whole before Locust applies any part, and show its effect.
 
-    `host` is the source as the form shows it. `take_edits` puts in force what a form has changed,
-    and returns who applied it; `base` is the path below which the page is.
+    `host` is the source as the form shows it. `take_edits` applies the changes of a form, and
+    returns how many processes acknowledged them; `base` is the path below which the page is.
     """
 
     @app.before_request
     def refuse() -> tuple[Response, int] | Response | None:
         if request.method == "POST" and request.path.endswith("/user"):
-            return jsonify({"error": "this load has one kind of user: nothing to change"}), 404
+            return jsonify({"error": "this load has only one kind of user"}), 404
         return _refuse_bad_form(host)
 
     tag = f'<script src="{base}/loadgen/page.js"></script>'
@@ -96,7 +112,7 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") 
         return Response(script, mimetype="text/javascript")
 
     @app.after_request
-    def tell(response: Response) -> Response:
+    def show_effect(response: Response) -> Response:
         if _is_form() and response.is_json and response.get_json()["success"]:
             try:
                 applied = take_edits()
@@ -104,8 +120,8 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") 
                 response.set_data(json.dumps({"success": False, "message": str(exc)}))
                 return response
             if applied:
-                found = {**response.get_json(), "message": f"Change applied by {applied}"}
-                response.set_data(json.dumps(found))
+                answer = {**response.get_json(), "message": f"Change applied by {applied}"}
+                response.set_data(json.dumps(answer))
         elif request.path == f"{base}/" and response.mimetype == "text/html":
             response.direct_passthrough = False
             html = response.get_data(as_text=True)
@@ -113,37 +129,77 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") 
         return response
 
 
-def show_rates_in_force(web_ui: WebUI, options: argparse.Namespace) -> None:
-    """Let the page's forms show the rates in force: Locust fills in those of the launch.
+def show_current_rates(web_ui: WebUI, options: argparse.Namespace) -> None:
+    """Let the page's forms show the current rates: Locust fills in those of the launch.
 
-    A page that is open already is told of them with its statistics.
+    An open page gets them with its statistics.
     """
     update = web_ui.update_template_args
 
-    def in_force() -> dict[str, object]:
-        return {
-            name: getattr(options, name)
-            for name in (
-                *RATE_SETTINGS.values(),
-                "load_profile",
-            )
-        }
+    def current() -> dict[str, object]:
+        return {name: getattr(options, name) for name in (*RATE_SETTINGS.values(), "load_profile")}
 
     def update_and_correct() -> None:
         update()  # type: ignore[no-untyped-call]  # Locust's, not ours
-        for name, value in in_force().items():
-            web_ui.template_args["extra_options"][name]["default_value"] = value
+        for name, setting in current().items():
+            web_ui.template_args["extra_options"][name]["default_value"] = setting
 
     web_ui.update_template_args = update_and_correct  # type: ignore[method-assign]
     if web_ui.app is None:
         return
 
     @web_ui.app.after_request
-    def tell(response: Response) -> Response:
-        if request.path.endswith("/stats/requests") and response.is_json:
-            found = {**response.get_json(), "in_force": in_force()}
-            response.set_data(json.dumps(found))
-        return response
+    def add_rates(response: Response) -> Response:
+        return _with_statistics(response, lambda: {"current_settings": current()})
+
+
+def add_load_tab(web_ui: WebUI, status: Callable[[], Mapping[str, Any]]) -> None:
+    """Add a tab with each operation's target and counters, which Locust's own tables lack.
+
+    `status` is called each time the page asks for its statistics.
+    """
+    if web_ui.app is None:
+        return
+    structure = [{"key": key, "title": title} for key, title in _COLUMNS.items()]
+    web_ui.template_args["extended_tabs"] = [{"title": "Load", "key": _TAB}]
+    web_ui.template_args["extended_tables"] = [{"key": _TAB, "structure": structure}]
+
+    @web_ui.app.after_request
+    def add_rows(response: Response) -> Response:
+        return _with_statistics(
+            response, lambda: {"extended_stats": [{"key": _TAB, "data": tab_rows(status())}]}
+        )
+
+
+def tab_rows(status: Mapping[str, Any]) -> list[dict[str, object]]:
+    """Return the tab's rows, one an operation; none before the first run."""
+    applied_by = status.get("applied_by")
+    last_change = f"applied by {applied_by}" if applied_by else "none"
+    if status["state"] == "paused":
+        last_change = f"paused: {status['reason']} ({last_change})"
+    return [
+        {
+            "operation": name,
+            "target": float(f"{figures['target']:.3g}"),
+            "offered": figures["offered"],
+            "committed": figures["committed"],
+            "failed": figures["failed"],
+            "skipped": figures["skipped"],
+            "unknown": figures["unknown"],
+            "inFlight": figures["in_flight"],
+            "serviceP95": milliseconds(figures["service_p95"]),
+            "intendedP95": milliseconds(figures["intended_p95"]),
+            "applied": last_change,
+        }
+        for name, figures in status.get("operations", {}).items()
+    ]
+
+
+def _with_statistics(response: Response, more: Callable[[], Mapping[str, object]]) -> Response:
+    """Add `more` to the statistics that an open page asks for; other responses stay unchanged."""
+    if request.path.endswith("/stats/requests") and response.is_json:
+        response.set_data(json.dumps({**response.get_json(), **more()}))
+    return response
 
 
 def _refuse_bad_form(host: str) -> Response | None:
@@ -170,8 +226,8 @@ def _check_form(form: Mapping[str, str], host: str) -> None:
         raise SettingsError(
             f"{unknown[0]!r:.60} is no field of this form: post only its own fields"
         )
-    given = {k: v for k, v in form.items() if k in RATE_SETTINGS.values()}
-    load_settings({**given, "profile": form.get("load_profile")}, given_by="form")
+    rates = {name: rate for name, rate in form.items() if name in RATE_SETTINGS.values()}
+    checked_change(rates, form.get("load_profile"), given_by="form")
     for field, title, is_allowed, requirement in (
         ("user_count", "Number of users", _is_count, f"a whole number from 1 to {_MOST_USERS}"),
         ("spawn_rate", "Ramp up", _is_rate, "a number above 0"),
@@ -179,9 +235,9 @@ def _check_form(form: Mapping[str, str], host: str) -> None:
         ("host", "Host", {"", host}.__contains__, f"{host}: DATABASE_URL names the source"),
         ("profile", "Profile", "".__eq__, "empty: Load Profile sets how the rates rise and fall"),
     ):
-        value = form.get(field, "")
-        if not is_allowed(value):
-            raise SettingsError(f"{title} is {value!r:.60}: it must be {requirement}")
+        text = form.get(field, "")
+        if not is_allowed(text):
+            raise SettingsError(f"{title} is {text!r:.60}: it must be {requirement}")
 
 
 def _is_count(text: str) -> bool:
@@ -196,7 +252,7 @@ def _is_rate(text: str) -> bool:
 
 
 def _is_run_time(text: str) -> bool:
-    """Tell whether Locust reads a text as a time; empty means the setting's."""
+    """Tell whether Locust reads a text as a run time; an empty one means the setting's."""
     try:
         return not text or 0 < parse_timespan(text) <= _LONGEST_RUN_SECONDS
     except (ValueError, OverflowError):
@@ -216,14 +272,10 @@ def _entry(stats: RequestStats, operation: str, histogram: Histogram, failed: in
     if failed:
         entry.num_fail_per_sec[int(now)] = failed
     for bucket, n in histogram.counts.items():
-        milliseconds = cast("int", _rounded(upper_edge(bucket) * 1000))
-        entry.response_times[milliseconds] = entry.response_times.get(milliseconds, 0) + n
+        # To two digits, so that a write of 0.3 ms is not shown as 0 and keys stay few.
+        rounded = cast("int", float(f"{upper_edge(bucket) * 1000:.2g}"))
+        entry.response_times[rounded] = entry.response_times.get(rounded, 0) + n
     if histogram.counts:
         entry.max_response_time = cast("int", histogram.maximum * 1000)
         entry.min_response_time = min(entry.response_times)
     return entry
-
-
-def _rounded(milliseconds: float) -> float:
-    """Round to two digits, so that a write of 0.3 ms is not shown as 0 and keys stay few."""
-    return float(f"{milliseconds:.2g}")

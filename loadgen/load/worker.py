@@ -1,31 +1,31 @@
-"""A worker process: holds one executor, does what the master says, reports once a second.
+"""A worker process: holds one executor, does what the master's messages say, reports each second.
 
-It decides one thing by itself: a worker that has not heard the master for five seconds, or has
-stood still itself, takes no arrivals, since the master may have given them to others. It asks, and
-goes on once the master says that it has not, or gives it another share.
+It decides one thing alone: a worker that has not heard the master for five seconds, or has stood
+still itself, takes no arrivals, since the master may have given them to others. It asks, and
+continues once the master confirms its shard or gives it another one.
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import os
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import gevent
+from locust.rpc import Message
 
 from loadgen.config.settings import Settings
 from loadgen.errors import PlaygroundError
+from loadgen.load import messages
 from loadgen.load.executor import Executor
 from loadgen.load.locust_patches import LoadWorkerRunner
+from loadgen.load.locust_rpc import OnceLogger
+from loadgen.load.user import PostgresUser
 from loadgen.source.embedded.server import source_dsn
 from loadgen.workload.schedule.clock import seconds_to_next
-from loadgen.workload.schedule.plan import Mix, Plan
-from loadgen.workload.schedule.shards import Shard
 
-MESSAGE = "loadgen"
 _SILENCE_SECONDS = 5.0
 _TICK_SECONDS = 0.25
 _IDLE_INTERVAL = 0.1  # between reports before the start and after the end
+_DRAIN_SECONDS = 45.0
 
 
 class Worker:
@@ -35,79 +35,95 @@ class Worker:
         self._runner = runner
         self._settings = settings
         self._executor: Executor | None = None
-        self._run_id = ""
-        self._begun = object()  # tells the latest executor from earlier ones
-        self._doubts = 0  # how often it has asked whether its share is still its own
-        runner.register_message(MESSAGE, self._hear)
+        self._run_token = ""  # of the run
+        self._executor_number = 0  # distinguishes the latest executor from earlier ones
+        self._doubts = 0  # how often it has asked whether its shard is still its own
+        self._once = OnceLogger()
+
+    def start(self) -> None:
+        """Begin to listen, to report, and to watch whether the master is there."""
+        self._runner.register_message(messages.MESSAGE_TYPE, self._receive)
         gevent.spawn(self._report_for_ever)
         gevent.spawn(self._watch_master)
 
-    def _hear(self, msg: Any, **_: Any) -> None:
-        """Do what one message of the master says."""
-        said: Mapping[str, Any] = msg.data
-        if said["do"] == "begin":
-            self._begin(said)
-        elif self._executor is not None and said["run_id"] == self._run_id:
-            self._obey(self._executor, said)
+    def drain(self) -> None:
+        """Finish all writes under way; the process is about to leave."""
+        executor = self._executor
+        if executor is None or executor.now() < 0:
+            return
+        executor.end(executor.now())
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < deadline and any(
+            counts.in_flight or counts.unknown for counts in executor.counts().values()
+        ):
+            gevent.sleep(0.02)
+        self._report(executor)
 
-    def _obey(self, executor: Executor, said: Mapping[str, Any]) -> None:
-        match said["do"]:
-            case "start":
-                executor.start(said["zero"])
-            case "change":
-                executor.change(said["at"], Mix(said["rates"]), said["profile"])
-            case "pause":
-                executor.pause(said["at"])
-            case "resume":
-                executor.resume(said["at"])
-            case "split":
-                executor.split(said["at"], Shard(*said["shard"]))
-            case "go on" if said["doubt"] == self._doubts:
+    def _receive(self, msg: Message, **_: object) -> None:
+        """Act on one message of the master; one that can't be decoded is logged once."""
+        try:
+            run_token, message = messages.decode_from_master(msg.data)
+        except messages.MessageError as exc:
+            self._once.log("malformed", f"A message of the master was dropped ({exc})")
+            return
+        if isinstance(message, messages.Begin):
+            self._run_token = run_token
+            self._begin(message)
+        elif self._executor is not None and run_token == self._run_token:
+            self._apply(self._executor, message)
+
+    def _apply(self, executor: Executor, message: messages.MasterMessage) -> None:
+        match message:
+            case messages.Start(zero):
+                executor.start(zero)
+            case messages.ChangeRates(change):
+                executor.change_rates(change)
+            case messages.Pause(at):
+                executor.pause(at)
+            case messages.Resume(at):
+                executor.resume(at)
+            case messages.Split(at, shard):
+                executor.split(at, shard)
+            case messages.KeepShard(doubt) if doubt == self._doubts:
                 executor.dispatcher.hold(holding=False)
-            case "end":
-                executor.end(said["at"])
-            case "close":
+            case messages.End(at):
+                executor.end(at)
+            case messages.Close():
                 executor.close()
                 self._executor = None
-        if "version" in said:
-            self._say(applied=said["version"])
+        if isinstance(message, messages.Change):
+            self._send(messages.Applied(message.version))
 
-    def _begin(self, said: Mapping[str, Any]) -> None:
-        """Get a executor ready, for a run that is to start or one that is under way."""
+    def _begin(self, message: messages.Begin) -> None:
+        """Open an executor, for a run that is to start or one that is under way."""
         if self._executor is not None:
             self._executor.close()
-        plan = Plan.load(said["plan"])
-        self._run_id = said["run_id"]
-        joins_at, resumes_at = said["joins_at"], said["resumes_at"]
-        self._begun = begun = object()
+        self._executor = None
+        self._executor_number += 1
+        number, joins = self._executor_number, message.joins_at is not None
 
-        def tell(kind: str, details: dict[str, object]) -> None:
-            if self._begun is begun:  # what an earlier executor's users still notice is old news
-                self._say(event=[kind, details])
+        def on_event(kind: str, details: dict[str, object]) -> None:
+            if number == self._executor_number:  # else an earlier run's users noticed it late
+                self._send(messages.ProcessEvent(kind, details))
 
         try:
             dsn = source_dsn(self._settings)
-            self._executor = Executor(
-                dsn,
-                plan,
-                Shard(*said["shard"]),
-                tell,
-                joins=joins_at is not None,
-            )
+            executor = Executor.open(dsn, message.plan, message.shard, on_event, joins=joins)
         except PlaygroundError as exc:
-            self._executor = None
-            self._say(problem=str(exc))
+            self._send(messages.NotReady(str(exc)))
             return
-        for at, rates, profile in said["changes"]:
-            self._executor.change(at, Mix(rates), profile)
-        if resumes_at is not None:
-            self._executor.schedule.join(resumes_at, Shard(*said["shard"]), said["passed"])
-        if joins_at is not None:
-            self._executor.schedule.join(joins_at, Shard(*said["shard"]))
-            self._executor.start(said["zero"])
-        if said["paused_at"] is not None:
-            self._executor.pause(said["paused_at"])
-        self._say(ready=True, applied=said["version"], pid=os.getpid())
+        self._executor = executor
+        PostgresUser.dispatcher = executor.dispatcher
+        for change in message.changes:
+            executor.change_rates(change)
+        if message.resumes_at is not None:
+            executor.schedule.join(message.resumes_at, message.shard, message.checkpoints)
+        if message.joins_at is not None:
+            executor.schedule.join(message.joins_at, message.shard)
+            executor.start(message.zero)
+        if message.paused_at is not None:
+            executor.pause(message.paused_at)
+        self._send(messages.Ready(os.getpid(), message.version))
 
     def _report_for_ever(self) -> None:
         """Report at whole seconds of schedule time, oftener before the start and after the end.
@@ -126,25 +142,23 @@ class Worker:
             else:
                 gevent.sleep(_IDLE_INTERVAL)
             if executor is self._executor:
-                self._say(vector=self._vector(executor))
+                self._report(executor)
 
-    def _vector(self, executor: Executor) -> dict[str, Any]:
-        """Return the executor's state of one instant, with the latencies since the last one."""
-        latencies = {
-            name: [service.dump(), intended.dump()]
-            for name, (service, intended) in executor.take_latencies().items()
-        }
-        health = [list(second) for second in executor.loop_monitor.take()]
-        return {**executor.vector(), "latencies": latencies, "vitals": health}
+    def _report(self, executor: Executor) -> None:
+        """Send the executor's state of this instant, and its measurements since the last report."""
+        process = executor.report()
+        latencies = executor.take_latencies()
+        self._send(messages.WorkerReport(process, latencies, executor.loop_monitor.take()))
 
-    def _say(self, **said: object) -> None:
-        self._runner.send_message(MESSAGE, {"run_id": self._run_id, **said})
+    def _send(self, message: messages.WorkerMessage) -> None:
+        plain = messages.encode(self._run_token, message)
+        self._runner.send_message(messages.MESSAGE_TYPE, plain)
 
     def _watch_master(self) -> None:
         """Hold while the master is silent; what falls due meanwhile is skipped in time.
 
         Also hold after a stall of this process: it was silent itself, and may have been given up.
-        That the master is heard again says nothing: it may have given the share away before.
+        That the master is heard again proves nothing: it may have given the shard away before.
         """
         while True:
             ticked_at = time.monotonic()
@@ -158,18 +172,5 @@ class Worker:
                 dispatcher.hold(holding=True)
                 self._doubts += 1
             if dispatcher.holding:
-                self._say(doubt=self._doubts)
+                self._send(messages.Doubt(self._doubts))
             dispatcher.ticked_at = time.monotonic()
-
-    def drain(self) -> None:
-        """Finish what is under way; the process is about to leave."""
-        executor = self._executor
-        if executor is None or executor.now() < 0:
-            return
-        executor.end(executor.now())
-        deadline = time.monotonic() + 45
-        while time.monotonic() < deadline and any(
-            c.in_flight or c.unknown for c in executor.counts().values()
-        ):
-            gevent.sleep(0.02)
-        self._say(vector=self._vector(executor))

@@ -1,9 +1,9 @@
-"""The token by which a master knows its workers, and where each of them finds it.
+"""The token by which a master knows its workers, and the ways to find it.
 
-It is LOADGEN_WORKER_TOKEN, or one that this process makes when it is loaded: the workers that
-Locust forks have it too. The master also writes it to a file of the project's folder that only its
-own user may read, for a plain `locust --worker` beside it. A worker never sends it: it sends an
-HMAC over the master's nonce and its own name.
+It is LOADGEN_WORKER_TOKEN, or one that this process makes when it is loaded, so that the workers
+that Locust forks have it too. The master also writes it to a file of the project's folder that only
+its user may read, for a plain `locust --worker` on the same machine. A worker never sends it: it
+sends an HMAC over the master's nonce and its own name.
 """
 
 import hashlib
@@ -20,39 +20,38 @@ from loadgen.source.embedded.home import write_private
 from loadgen.web_access import is_loopback
 
 _FOLDER: Final = Path(".loadgen")
-_made: Final = secrets.token_urlsafe(32)
+_own: Final = secrets.token_urlsafe(32)
 
 
 def require_worker_token(settings: Settings, host: str) -> None:
     """Refuse an address that other machines can reach if no token of theirs is set.
 
-    A file's token could admit none of them. Raises SettingsError.
+    A token in a file could admit none of them. Raises SettingsError.
     """
     if settings.loadgen_worker_token is None and not is_loopback(host.strip("[]")):
         raise SettingsError(
             f"--master-bind-host is {host!r}: set LOADGEN_WORKER_TOKEN to a long random text here "
-            "and on the workers' hosts, or leave --master-bind-host away for workers of this "
-            "machine"
+            "and on the workers' hosts, or omit --master-bind-host for workers of this machine"
         )
 
 
 def token_of_master(settings: Settings) -> str:
-    """Return what workers have to prove to this process."""
-    return _given(settings) or _made
+    """Return the token that workers have to prove to this process."""
+    return _configured(settings) or _own
 
 
 def tokens_of_worker(settings: Settings, port: int) -> list[str]:
-    """Return what may be the token of the master at `port`: what is set, else what is found."""
-    if given := _given(settings):
-        return [given]
-    tokens = [_made]
+    """Return what may be the token of the master at `port`: the setting, else this process's."""
+    if configured := _configured(settings):
+        return [configured]
+    tokens = [_own]
     with suppress(OSError, UnicodeDecodeError):
         tokens.append(token_file(port).read_text(encoding="utf-8"))
     return tokens
 
 
 def token_file(port: int) -> Path:
-    """Return where the master that listens on `port` writes its token."""
+    """Return the file of the token of the master that listens on `port`."""
     return _FOLDER.absolute() / f"worker-{port}.token"
 
 
@@ -76,20 +75,20 @@ def remove_token_file(path: Path, token: str) -> None:
 
 
 def proof(token: str, nonce: str, worker: str) -> str:
-    """Return what shows that the worker of that name has the token, and lets nobody learn it."""
+    """Return the proof that the worker of that name has the token, which does not reveal it."""
     message = f"{nonce} {worker}".encode()
     return hmac.new(token.encode(), message, hashlib.sha256).hexdigest()
 
 
-def is_proof(given: object, token: str, nonce: str, worker: str) -> bool:
+def is_proof(proofs: object, token: str, nonce: str, worker: str) -> bool:
     """Tell whether one of the proofs that a worker has sent is right."""
-    if not isinstance(given, list):
+    if not isinstance(proofs, list):
         return False
     right = proof(token, nonce, worker).encode()
-    sent = [one.encode("utf-8", "replace") for one in given[:2] if isinstance(one, str)]
-    return any(hmac.compare_digest(one, right) for one in sent)
+    texts = [text.encode("utf-8", "replace") for text in proofs[:2] if isinstance(text, str)]
+    return any(hmac.compare_digest(text, right) for text in texts)
 
 
-def _given(settings: Settings) -> str | None:
+def _configured(settings: Settings) -> str | None:
     token = settings.loadgen_worker_token
     return None if token is None else token.get_secret_value()

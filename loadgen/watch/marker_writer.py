@@ -20,12 +20,12 @@ from loadgen.control import ControlError, LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SourceError
 from loadgen.record.reader import read_deliveries, read_freshness, read_markers
 from loadgen.record.rows import ExpectedMarker, MarkerSample
+from loadgen.record.steady_clock import SteadyClock
 from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.deliveries import seen_text
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
 from loadgen.source.markers import Marker, find_markers, write_marker
-from loadgen.steady_clock import SteadyClock
 from loadgen.tools.readers.marker_probe import MarkerDestination
 from loadgen.watch.marker_reader import CopyRewind, DeliveryHistogram, MarkerPoll, MarkerReader
 from loadgen.watch.notifier import Notifier

@@ -23,10 +23,10 @@ from loadgen.errors import RecordError, SettingsError, SourceError
 from loadgen.record.reader import find_run
 from loadgen.record.rows import Sample, SlotSample
 from loadgen.record.run import Run
+from loadgen.record.steady_clock import SteadyClock
 from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
-from loadgen.steady_clock import SteadyClock
 from loadgen.tools.readers.marker_probe import MarkerDestination
 from loadgen.watch.last_results import LastResults, LastResultsReader
 from loadgen.watch.marker_writer import MarkerWriter

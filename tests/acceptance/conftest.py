@@ -69,7 +69,7 @@ def seeded(cluster: Cluster, seeded_template: str) -> Iterator[str]:
 
 @pytest.fixture
 def metrics_port() -> int:
-    """Return a free port for the load's metrics and control door."""
+    """Return a free port for the load's metrics and control API."""
     return find_free_port()
 
 

@@ -33,8 +33,8 @@ TOTAL = "loadgen_operations_total"
 BURST = PROFILES["burst"].level(0)
 
 
-class Door:
-    """The control door of this test's load, as a person, Prometheus and a program use it."""
+class ControlApi:
+    """The control API of this test's load, as a person, Prometheus and a program use it."""
 
     def __init__(self, run_loadgen: RunLoadgen, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
@@ -75,9 +75,9 @@ class Door:
 
 
 @pytest.fixture
-def door(run_loadgen: RunLoadgen, metrics_port: int) -> Door:
-    """Return the door of this test's load."""
-    return Door(run_loadgen, metrics_port)
+def control(run_loadgen: RunLoadgen, metrics_port: int) -> ControlApi:
+    """Return the control API of this test's load."""
+    return ControlApi(run_loadgen, metrics_port)
 
 
 def offered(scraped: Mapping[str, float]) -> dict[str, float]:
@@ -93,7 +93,7 @@ def offered_events(project: Path) -> list[int]:
 
 @pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["one", "two workers"])
 def test_rates_and_profile_change_without_a_stop(
-    processes: tuple[str, ...], seeded: str, locust: Locust, project: Path, door: Door
+    processes: tuple[str, ...], seeded: str, locust: Locust, project: Path, control: ControlApi
 ) -> None:
     """Acknowledged by every process, journaled, in samples.csv; and what is offered follows."""
     before = counted(seeded)
@@ -101,15 +101,18 @@ def test_rates_and_profile_change_without_a_stop(
     wait_for_offers(project, process, 20)
     of = "2 of 2" if processes else "1 of 1"
     sets = ("--set", "insert_order=72000", "--set", "insert_event=0")
-    now = json.loads(door.command("rates", *sets, "--json"))
+    now = json.loads(control.command("rates", *sets, "--json"))
     assert now["applied_by"] == of
     assert now["rates_per_hour"]["insert_order"] == 72_000
-    assert f"applied by {of}" in door.command("rates", "--profile", "burst")
-    assert "MAX_RATE_PER_HOUR" in door.command("rates", "--set", "insert_order=1e9", expect=2)
-    assert "did you mean insert_order?" in door.command("rates", "--set", "insert_ordr=1", expect=2)
-    assert "PROFILE is 'flat' (request)" in door.command("rates", "--profile", "flat", expect=2)
-    during = door.scrape()
-    assert during['loadgen_target_rate{operation="insert_order"}'] == pytest.approx(20 * BURST)
+    assert f"applied by {of}" in control.command("rates", "--profile", "burst")
+    assert "MAX_RATE_PER_HOUR" in control.command("rates", "--set", "insert_order=1e9", expect=2)
+    assert "did you mean insert_order?" in control.command(
+        "rates", "--set", "insert_ordr=1", expect=2
+    )
+    assert "PROFILE is 'flat' (request)" in control.command("rates", "--profile", "flat", expect=2)
+    target = 'loadgen_target_rate{operation="insert_order"}'  # changes half a second later
+    wait_for(lambda: control.scrape()[target] == pytest.approx(20 * BURST), "the profile's rate")
+    during = control.scrape()
     assert during["loadgen_workers"] == (2 if processes else 1)
     assert during["loadgen_users"] == 4
     orders = newest(project)["insert_order"].offered
@@ -138,29 +141,29 @@ def test_rates_and_profile_change_without_a_stop(
 
 
 def test_a_pause_offers_nothing_and_makes_nothing_up(
-    seeded: str, locust: Locust, project: Path, door: Door
+    seeded: str, locust: Locust, project: Path, control: ControlApi
 ) -> None:
     """Target 0 and nothing offered while it lasts; then on at the rate asked for, no burst."""
     before, seconds = counted(seeded), 20
     workers = ("--processes", "2")
     process = locust(seeded, "-u", "4", "-t", f"{seconds}s", *workers, *rates(0.5))
     wait_for_offers(project, process, 20)
-    assert "paused: the tool is upgraded" in door.command(
+    assert "paused: the tool is upgraded" in control.command(
         "pause", "--reason", "the tool is upgraded"
     )
     deadline = time.monotonic() + 8
     earlier: dict[str, float] = {}
-    later = door.scrape()
+    later = control.scrape()
     while offered(earlier) != offered(later):  # a worker's vector is up to a second old
         assert time.monotonic() < deadline, "it is still offering"
         time.sleep(1.5)  # 25 arrivals, had any fallen due
-        earlier, later = later, door.scrape()
+        earlier, later = later, control.scrape()
     assert later['loadgen_target_rate{operation="insert_event"}'] == 0
-    assert json.loads(door.command("rates", "--json"))["state"] == "paused"
-    door.command("pause")  # a second one changes nothing
-    status, _ = door.post("journal", b'{"kind": "slot_lost", "slot": "s1"}')
+    assert json.loads(control.command("rates", "--json"))["state"] == "paused"
+    control.command("pause")  # a second one changes nothing
+    status, _ = control.post("journal", b'{"kind": "slot_lost", "slot": "s1"}')
     assert status == 200
-    assert "running" in door.command("resume")
+    assert "running" in control.command("resume")
 
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, out + err
@@ -206,7 +209,7 @@ def test_a_tools_start_and_stop_are_journaled(
 
 
 def test_a_run_that_the_watch_has_paused_ends_with_5(
-    seeded: str, locust: Locust, project: Path, door: Door
+    seeded: str, locust: Locust, project: Path, control: ControlApi
 ) -> None:
     """Source protected: the exit code says why nothing was offered to the end.
 
@@ -216,9 +219,9 @@ def test_a_run_that_the_watch_has_paused_ends_with_5(
     process = locust(seeded, "-t", "5s", *rates())
     wait_for_offers(project, process, 5)
     # Its sampler must not wait for the whole second that is so near, again and again.
-    wait_for(lambda: door.state()["seconds"] % 1 > 0.8, "a second's end")
+    wait_for(lambda: control.state()["seconds"] % 1 > 0.8, "a second's end")
     body = rb'{"reason": "slot s1 retains 2 GiB\u001b[2J\nverdict: passed", "by": "watch"}'
-    assert door.post("pause", body)[0] == 200
+    assert control.post("pause", body)[0] == 200
     out, err = process.communicate(timeout=60)
     assert process.returncode == 5, out + err
     assert "paused by watch to the end: slot s1 retains 2 GiB" in out
@@ -226,10 +229,12 @@ def test_a_run_that_the_watch_has_paused_ends_with_5(
     assert "verdict: passed" not in out.splitlines()
     assert check_record(project, seeded, before)["exit_code"] == 5
     assert len(offered_events(project)) <= 9
-    assert "no load answers at" in door.command("rates", expect=2)
+    assert "no load answers at" in control.command("rates", expect=2)
 
 
-def test_the_metrics_equal_the_rows(seeded: str, locust: Locust, project: Path, door: Door) -> None:
+def test_the_metrics_equal_the_rows(
+    seeded: str, locust: Locust, project: Path, control: ControlApi
+) -> None:
     """The port stays open for a last scrape, whose counters are what the tables gained."""
     before = counted(seeded)
     process = locust(seeded, "-u", "4", "-t", "4s", *rates(2))
@@ -237,7 +242,7 @@ def test_the_metrics_equal_the_rows(seeded: str, locust: Locust, project: Path, 
     last: dict[str, float] = {}
     while process.poll() is None:
         try:
-            last = door.scrape()
+            last = control.scrape()
         except OSError:
             continue
         time.sleep(0.5)
@@ -259,13 +264,15 @@ def test_the_metrics_equal_the_rows(seeded: str, locust: Locust, project: Path, 
     assert re.search(f'run_id="{run["run_id"]}"', info)
 
 
-def test_what_the_door_refuses(seeded: str, locust: Locust, project: Path, door: Door) -> None:
+def test_what_the_control_api_refuses(
+    seeded: str, locust: Locust, project: Path, control: ControlApi
+) -> None:
     """Other sites' pages, other bodies than JSON, the load's own kinds, entries without number."""
     process = locust(seeded, "-t", "10m", *rates(0.1))
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         try:
-            if door.scrape().get('loadgen_offered_total{operation="insert_event"}'):
+            if control.scrape().get('loadgen_offered_total{operation="insert_event"}'):
                 break
         except OSError:
             time.sleep(0.1)
@@ -293,19 +300,19 @@ def test_what_the_door_refuses(seeded: str, locust: Locust, project: Path, door:
         ("pause", b'{"reason": "%s"}' % (b"x" * 4096), {}, 413, "at most 4,096 bytes"),
     ]
     for path, body, headers, status, said in refused:
-        found = door.post(path, body, headers)
+        found = control.post(path, body, headers)
         assert found[0] == status, (path, body, found)
         assert said in found[1]["error"]
 
     file = project / "reports" / "latest" / "run.json"
     answers, versions = [], set()
     for _ in range(1_010):
-        answers.append(door.post("journal", b'{"kind": "note", "self": "\\ud800"}'))
+        answers.append(control.post("journal", b'{"kind": "note", "self": "\\ud800"}'))
         versions.add(file.stat().st_mtime_ns)
     assert [status for status, _ in answers] == [200] * 1_000 + [429] * 10
     assert "1,000 entries were posted" in answers[-1][1]["error"]
     assert len(versions) < 200  # it is not written again for each
-    assert door.scrape()['loadgen_journal_events_total{kind="other"}'] == 1_000
+    assert control.scrape()['loadgen_journal_events_total{kind="other"}'] == 1_000
     stopped(process)
     assert len(journaled(project, "note")) == 1_000
 

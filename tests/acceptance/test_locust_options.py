@@ -99,7 +99,7 @@ def test_a_page_below_a_path_and_a_run_that_ends_by_itself(
                 return ""
 
         assert '<script src="/base/loadgen/page.js">' in wait_for(shown, "the page")
-        assert "in_force" in ask("/loadgen/page.js")
+        assert "current_settings" in ask("/loadgen/page.js")
         wait_for(lambda: json.loads(ask("/loadgen/rates"))["state"] == "running", "the run")
         form = {"user_count": "2", "spawn_rate": "1", "run_time": "0"}
         refused = json.loads(ask("/swarm", form))

@@ -141,20 +141,20 @@ def test_what_was_in_force_goes_on(
     """A changed rate and a pause outlive the kill, whatever the command line says."""
     before = counted(seeded)
     (project / "thresholds.toml").write_text("failed_share = 0.5\nskipped_share = 1.0\n")
-    door = {"METRICS_PORT": str(metrics_port)}
+    environment = {"METRICS_PORT": str(metrics_port)}
     process = locust(seeded, "-t", "12s", *rates(0))
     wait_for_offers(project, process, 0)
     for command in (("rates", "--set", "insert_order=36000"), ("pause", "--reason", "a while")):
-        done = run_loadgen(*command, env=door)
+        done = run_loadgen(*command, env=environment)
         assert done.returncode == 0, done.stderr
     kill(process)
 
     process = locust(seeded, "--resume", "latest", "--orders-per-hour", "1", env={"SEED": "9"})
-    wait_for(lambda: not run_loadgen("resume", env=door).returncode, "the door")
+    wait_for(lambda: not run_loadgen("resume", env=environment).returncode, "the control API")
     out, err = process.communicate(timeout=90)
     assert process.returncode == 0, out + err
     assert "insert_order 36,000" in out
-    assert "(a while): `loadgen resume` goes on" in out
+    assert "(a while): continue with `loadgen resume`" in out
     assert "not taken: SEED=9 (it has 1); ORDERS_PER_HOUR=1 (it has 36,000)" in err
     run = check_record(project, seeded, before)
     kinds = [entry["kind"] for entry in run["journal"]]

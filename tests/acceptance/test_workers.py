@@ -13,9 +13,11 @@ import psutil
 import pytest
 import zmq
 
+from loadgen.load.messages import ProgressReport, WorkerReport, encode
 from loadgen.record.reader import read_samples
 from loadgen.source.postgres import connect
 from loadgen.workload.keys import key_maker
+from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 from tests.acceptance.conftest import (
     Locust,
@@ -237,14 +239,19 @@ def stranger(port: str) -> Iterator[Stranger]:
         yield Stranger(socket)
 
 
-def claims(run_id: str, backend: int) -> dict[str, object]:
-    """Return what a worker reports that has done nothing, with a backend that is not its own."""
-    counts = {name: [0] * 6 for name in OPERATIONS}
-    vector = {
-        "s": 1e6, "reconnects": 0, "counts": counts, "failures": [], "next": {}, "left": [],
-        "unfinished": [], "backends": [backend], "latencies": {}, "vitals": [],
-    }  # fmt: skip
-    return {"run_id": run_id, "ready": True, "pid": 1, "vector": vector}
+def forged_report(claim: str, backend: int) -> dict[str, object]:
+    """Return the report of a worker that has done nothing, with a backend that is not its own."""
+    process = ProgressReport(
+        s=1e6,
+        counts=dict.fromkeys(OPERATIONS, Counts()),
+        failures={},
+        places={},
+        left=[],
+        unfinished=[],
+        backends=[backend],
+        reconnects=0,
+    )
+    return encode(claim, WorkerReport(process, latencies={}, health=[]))
 
 
 def test_a_stranger_at_the_master_s_port_gets_no_share_and_ends_nothing(
@@ -262,7 +269,7 @@ def test_a_stranger_at_the_master_s_port_gets_no_share_and_ends_nothing(
         for kind, data in (
             ("client_ready", version("locust")),
             ("heartbeat", {"state": "running", "current_cpu_usage": 1.0}),
-            ("loadgen", claims(row[0], bystander.server_pid)),
+            ("loadgen", forged_report(row[0], bystander.server_pid)),
             ("spawning_complete", {"user_classes_count": {"PostgresUser": 100}}),
         ):
             somebody.say(kind, data)

@@ -20,11 +20,12 @@ from tests.tls import tls
 PRELUDE = """
 import locust, sys, time, gevent
 from loadgen.load.driver.libpq import (
-    ConnectionLost, GeventConnection, PipelinedConnection, new_connection,
+    ConnectionLost, GeventConnection, PipelinedConnection,
 )
 from loadgen.load.driver.plain import PlainConnection, connect
 from loadgen.load.driver.wire import execution
-new = lambda prepare: globals()[sys.argv[2]](new_connection(sys.argv[1]), prepare)
+from loadgen.source import postgres
+new = lambda prepare: globals()[sys.argv[2]](postgres.connect(sys.argv[1]), prepare)
 """
 KINDS = ("PlainConnection", "GeventConnection", "PipelinedConnection")
 each_kind = pytest.mark.parametrize("kind", KINDS)

@@ -62,8 +62,8 @@ def test_a_backend_of_another_worker_is_not_its_own() -> None:
     worker_table = WorkerTable()
     for name in ("lost", "alive", "lost before"):
         worker_table.enlist(name, WHOLE, 0.0)
-    worker_table.remotes["lost"].backends = [1, 2, 3]
-    worker_table.remotes["alive"].backends = [2, 4]
-    worker_table.remotes["lost before"].backends = [3]
-    worker_table.remotes["lost before"].lost = True
-    assert worker_table.backends_of(worker_table.remotes["lost"]) == [1, 3]
+    worker_table.workers["lost"].backends = [1, 2, 3]
+    worker_table.workers["alive"].backends = [2, 4]
+    worker_table.workers["lost before"].backends = [3]
+    worker_table.workers["lost before"].lost = True
+    assert worker_table.backends_of(worker_table.workers["lost"]) == [1, 3]

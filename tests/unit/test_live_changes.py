@@ -8,23 +8,23 @@ from typing import Any, cast
 import pytest
 
 from loadgen.errors import JournalFullError, RecordError
-from loadgen.load.live_changes import LiveChanges, Pause
+from loadgen.load.live_changes import LiveChanges, PauseReason
+from loadgen.load.messages import NewRates
 from loadgen.load.swarm import Swarm
 from loadgen.record.writer import RunRecord
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import Mix, Plan
-from loadgen.workload.schedule.rate_curve import ProfileName
 
 
 @dataclass
 class Announcements:
-    """A swarm that keeps what the record holds on the disk whenever it is told something."""
+    """A swarm that reads the record on the disk at each change that it gets."""
 
     file: Path
     seen: list[dict[str, Any]] = field(default_factory=list)
     starts_in: int = 0  # looks at its clock
 
-    def ahead(self) -> float:
+    def earliest_change(self) -> float:
         """Return the instant of the next change."""
         return 7.5
 
@@ -33,10 +33,9 @@ class Announcements:
         self.starts_in -= 1
         return float("-inf") if self.starts_in > 0 else 7.0
 
-    def change(self, at: float, mix: Mix, profile: ProfileName) -> str:
-        """Take other rates."""
-        del mix, profile
-        return self._look(at)
+    def change_rates(self, change: NewRates) -> str:
+        """Apply other rates."""
+        return self._look(change.at)
 
     def pause(self, at: float) -> str:
         """Pause."""
@@ -77,9 +76,9 @@ def test_a_change_is_on_the_disk_before_it_is_announced(
     live_changes: LiveChanges, swarm: Announcements
 ) -> None:
     """A master that is killed while it tells its workers leaves a run that can be resumed."""
-    live_changes.change({"insert_order": 20.0}, "burst", by="door")
+    live_changes.change({"insert_order": 20.0}, "burst", by="cli")
     live_changes.pause("a while", by="watch")
-    live_changes.resume(by="door")
+    live_changes.resume(by="cli")
     assert [entry["kind"] for entry in swarm.seen] == ["rate_change", "pause", "resume"]
     assert swarm.seen[0]["rates_per_hour"] == {"insert_order": {"from": 10.0, "to": 20.0}}
     assert swarm.seen[0]["profile"] == {"from": "steady", "to": "burst"}
@@ -93,9 +92,9 @@ def test_a_pause_ends_once_the_clock_has_started(
     live_changes: LiveChanges, swarm: Announcements
 ) -> None:
     """A run that is resumed in a pause may be told to go on before it has a connection."""
-    live_changes.paused = Pause("a while", "watch")
+    live_changes.paused = PauseReason("a while", "watch")
     swarm.starts_in = 4
-    live_changes.resume(by="door")
+    live_changes.resume(by="cli")
     assert swarm.starts_in == 0
     assert [entry["kind"] for entry in swarm.seen] == ["resume"]
     assert live_changes.paused is None
@@ -107,9 +106,9 @@ def test_what_can_not_be_journaled_is_not_in_force(
     """It can be asked for again, and is not said to be done."""
     swarm.file.parent.rename(swarm.file.parent.with_name("gone"))
     with pytest.raises(RecordError):
-        live_changes.pause("a while", by="door")
+        live_changes.pause("a while", by="cli")
     with pytest.raises(RecordError):
-        live_changes.change({"insert_order": 20.0}, by="door")
+        live_changes.change({"insert_order": 20.0}, by="cli")
     assert live_changes.paused is None
     assert live_changes.mix.rates_per_hour["insert_order"] == 10.0
     assert swarm.seen == []
@@ -121,18 +120,18 @@ def test_changes_are_bounded_and_a_pause_is_never_refused(
     """Each is kept for a resume, so there can't be any number; a pause may protect the source."""
     monkeypatch.setattr("loadgen.load.live_changes._MOST_OF_A_KIND", 3)
     for n in range(1, 4):
-        live_changes.change({"insert_order": 10.0 + n}, by="door")
-        live_changes.pause("a while", by="door")
-        live_changes.resume(by="door")
+        live_changes.change({"insert_order": 10.0 + n}, by="cli")
+        live_changes.pause("a while", by="cli")
+        live_changes.resume(by="cli")
     with pytest.raises(JournalFullError, match="this run has had 3 changes of rates"):
-        live_changes.change({"insert_order": 20.0}, by="door")
+        live_changes.change({"insert_order": 20.0}, by="cli")
     assert live_changes.mix.rates_per_hour["insert_order"] == 13.0
-    live_changes.change({"insert_order": 13.0}, by="door")  # it is in force: nothing to note
+    live_changes.change({"insert_order": 13.0}, by="cli")  # it is in force: nothing to note
     live_changes.pause("the disk fills up", by="watch")
     with pytest.raises(JournalFullError, match="this run has had 3 pauses"):
-        live_changes.resume(by="door")
-    assert live_changes.paused == Pause("the disk fills up", "watch")
+        live_changes.resume(by="cli")
+    assert live_changes.paused == PauseReason("the disk fills up", "watch")
     assert len(swarm.seen) == 10
     again = LiveChanges(live_changes._swarm, RunRecord.open(live_changes._record.path), plan())
     with pytest.raises(JournalFullError):  # also after a resume
-        again.change({"insert_order": 20.0}, by="door")
+        again.change({"insert_order": 20.0}, by="cli")

@@ -21,11 +21,12 @@ from tests.conftest import clean_environment, find_free_port
 SCRIPT = """
     import json, sys, time
     import locust, gevent, msgpack
+    from loadgen.config.settings import load_settings
     import zmq.green as zmq
     from locust import constant, task
     from locust.env import Environment
     from locust.rpc import Message
-    from loadgen import steady_clock
+    from loadgen.record import steady_clock
     from loadgen.load import locust_patches, worker_token
 
     def end(exc):
@@ -38,7 +39,7 @@ SCRIPT = """
         def wait(self):
             gevent.sleep(60)
 
-    locust_patches.patch_workers(end)
+    locust_patches.patch_workers(end, load_settings)
     locust.runners.FALLBACK_INTERVAL = 0.2  # seconds until a broken socket is opened anew
     port, facts = int(sys.argv[1]), {}
     master = Environment(user_classes=[Idle]).create_master_runner("127.0.0.1", port)
@@ -99,7 +100,7 @@ SCRIPT = """
     nonce = heard[-1][1]
     forged = worker_token.proof("another token", nonce, "somebody")
     say(somebody, "loadgen_proof", [forged, forged, worker_token.proof(
-        worker_token.token_of_master(locust_patches.locust_rpc.load_settings()), nonce, "somebody"
+        worker_token.token_of_master(load_settings()), nonce, "somebody"
     )], "somebody")  # no more than two are looked at
     facts["answer to a wrong proof"] = hear(somebody)[0]
     say(somebody, "locustfile", {"version": locust.__version__}, "somebody")
@@ -198,32 +199,34 @@ def test_a_master_hears_admitted_workers_and_nobody_else(tmp_path: Path) -> None
         "A message 'heartbeat' of a worker was dropped",
     ):
         assert said in done.stderr
-    assert done.stderr.count("who uses port") == 2  # each kind once
+    assert done.stderr.count("another program than the workers may use port") == 2  # each kind once
 
 
 WORKER = """
     import sys
     import locust
+    from loadgen.config.settings import load_settings
     from locust.env import Environment
     from loadgen.load import locust_patches
 
     def end(exc):
         raise SystemExit(f"refused: {exc}")
 
-    locust_patches.patch_workers(end)
+    locust_patches.patch_workers(end, load_settings)
     Environment(user_classes=[]).create_worker_runner("127.0.0.1", int(sys.argv[1]))
     print("admitted")
     """
 MASTER = """
     import sys
     import locust, gevent
+    from loadgen.config.settings import load_settings
     from locust.env import Environment
     from loadgen.load import locust_patches
 
     def end(exc):
         raise SystemExit(f"refused: {exc}")
 
-    locust_patches.patch_workers(end)
+    locust_patches.patch_workers(end, load_settings)
     master = Environment(user_classes=[]).create_master_runner(sys.argv[2], int(sys.argv[1]))
     print("listens", flush=True)
     gevent.sleep(120)

@@ -6,9 +6,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import pytest
 
-from loadgen.load.driver.wire import executed, execution
-from loadgen.load.driver.writes import Write
-from loadgen.load.operations import Operations
+from loadgen.load.driver.wire import execution, parsed_execution
+from loadgen.load.operations import Operations, Write
 from loadgen.workload.data.events import event
 from loadgen.workload.data.orders import (
     OPEN_ORDERS_LIMIT,
@@ -93,7 +92,7 @@ def test_a_request_has_the_values_of_its_draws(event_bytes: int, users: int) -> 
         for k, request in enumerate(requests):
             assert isinstance(request, bytes)
             draws = streams[operation].draws(k)
-            statement, (key, user, *values) = executed(request)
+            statement, (key, user, *values) = parsed_execution(request)
             assert request == execution(statement, (key, user, *values))
             assert (statement.decode(), key) == (operation, keys(k))
             rank = int(active * unit(draws[1]) ** 3)
@@ -110,7 +109,7 @@ def test_writes_aim_at_users_that_stay() -> None:
     """Orders and events are of users that no arrival ever deletes, the busy ones more often."""
     made = operations()
     writes = [written(made, "insert_event", k) for k in range(2000)]
-    users = [int(executed(write.request)[1][1]) for write in writes]
+    users = [int(parsed_execution(write.request)[1][1]) for write in writes]
     ranks = [user_rank(user, USERS) for user in users]
     assert max(ranks) < lasting_users(USERS)
     assert sum(rank < USERS // 10 for rank in ranks) > 0.3 * len(ranks)
@@ -140,7 +139,7 @@ def test_an_order_lives_its_life_one_step_at_a_time() -> None:
         write = made.write(arrival("update_order_status", k))
         if write is None:
             break
-        statement, (number, following, expected) = executed(write.request)
+        statement, (number, following, expected) = parsed_execution(write.request)
         assert (statement, number) == (b"update_order_status", b"n")
         assert int(expected) == version
         steps = {next_status(status, u / 100) for u in range(100)}

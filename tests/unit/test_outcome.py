@@ -12,9 +12,9 @@ import pytest
 
 from loadgen.config.thresholds import Threshold
 from loadgen.errors import EXIT_CODES, first_exit_code
-from loadgen.load import console
+from loadgen.load.console import RunConsole
 from loadgen.load.controller import RunController
-from loadgen.load.live_changes import Pause
+from loadgen.load.live_changes import PauseReason
 from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
 from loadgen.record.reader import read_generator, read_samples
 from loadgen.record.rows import GeneratorSample
@@ -217,13 +217,13 @@ def test_one_verdict_in_all_places(
         plan=SimpleNamespace(profile="steady", arrivals="even", seed=1),
         users=8,
         live_changes=SimpleNamespace(
-            paused=Pause("a slot", "watch") if "protected" in happened else None
+            paused=PauseReason("a slot", "watch") if "protected" in happened else None
         ),
         settings=SimpleNamespace(grafana_url=None),
         record=SimpleNamespace(path=path),
         sampled=SampleCoverage(samples=60),
     )
-    console.print_summary(outcome, cast("RunController", controller))
+    RunConsole(cast("RunController", controller)).print_summary(outcome)
     shown = capsys.readouterr().out
     assert f"verdict: {outcome.verdict}\n" in shown
     assert ("INVALID" in shown) is not valid

@@ -18,13 +18,13 @@ SLOT = Danger("slot a", "slot a retains much")
 DISK = Danger("disk", "the disk is full")
 
 
-class Door:
-    """A load's control door: it keeps what was posted, and the state that it was given."""
+class ControlApi:
+    """A load's control API: it keeps what was posted, and the state that it was given."""
 
     def __init__(self) -> None:
         self.state: dict[str, Any] = {"run_id": "run-1", "state": "running"}
         self.posts: list[tuple[str, Any]] = []
-        door = self
+        control = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -32,15 +32,15 @@ class Door:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                door.posts.append((self.path, json.loads(body)))
+                control.posts.append((self.path, json.loads(body)))
                 if self.path.endswith("/pause"):
-                    door.state["state"] = "paused"
+                    control.state["state"] = "paused"
                 self._answer()
 
             def _answer(self) -> None:
                 self.send_response(200)
                 self.end_headers()
-                self.wfile.write(json.dumps(door.state).encode())
+                self.wfile.write(json.dumps(control.state).encode())
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -54,21 +54,21 @@ class Door:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    """Run a door."""
-    door = Door()
-    thread = threading.Thread(target=door.server.serve_forever, args=(0.02,))
+def control() -> Iterator[ControlApi]:
+    """Run a control API."""
+    control = ControlApi()
+    thread = threading.Thread(target=control.server.serve_forever, args=(0.02,))
     thread.start()
-    yield door
-    door.server.shutdown()
+    yield control
+    control.server.shutdown()
     thread.join()
-    door.server.server_close()
+    control.server.server_close()
 
 
 @pytest.fixture
-def protection(door: Door) -> Protection:
-    """Return the protection that knocks at the door."""
-    return Protection(settings(metrics_port=door.server.server_port), Notifier())
+def protection(control: ControlApi) -> Protection:
+    """Return the protection that uses it."""
+    return Protection(settings(metrics_port=control.server.server_port), Notifier())
 
 
 def settings(**given: object) -> Settings:
@@ -92,46 +92,48 @@ def test_a_limit_is_passed_only_above_it() -> None:
     assert found[2].text == "49 bytes of disk are left, less than MIN_FREE_DISK_BYTES=50"
 
 
-def test_going_on_is_a_person_s_act(door: Door, protection: Protection) -> None:
+def test_going_on_is_a_person_s_act(control: ControlApi, protection: Protection) -> None:
     """It is paused once; resumed, it is paused again only when the danger had passed."""
     for _ in range(3):
         protection.check([SLOT])
-    door.state["state"] = "running"
+    control.state["state"] = "running"
     protection.check([SLOT])
-    assert door.reasons() == [SLOT.text]
+    assert control.reasons() == [SLOT.text]
     protection.check([])
     protection.check([SLOT])
-    assert door.reasons() == [SLOT.text] * 2
+    assert control.reasons() == [SLOT.text] * 2
 
 
-def test_another_danger_pauses_again(door: Door, protection: Protection) -> None:
+def test_another_danger_pauses_again(control: ControlApi, protection: Protection) -> None:
     """Resumed in spite of one danger, the load is paused for the next."""
     protection.check([SLOT])
-    door.state["state"] = "running"
+    control.state["state"] = "running"
     protection.check([SLOT, DISK])
-    assert door.reasons() == [SLOT.text, f"{SLOT.text}; {DISK.text}"]
+    assert control.reasons() == [SLOT.text, f"{SLOT.text}; {DISK.text}"]
 
 
-def test_another_run_is_paused_for_a_danger_that_lasts(door: Door, protection: Protection) -> None:
+def test_another_run_is_paused_for_a_danger_that_lasts(
+    control: ControlApi, protection: Protection
+) -> None:
     """Who starts a load while a slot is too full is told so too."""
     protection.check([SLOT])
-    door.state.update(run_id=None, state="idle")
+    control.state.update(run_id=None, state="idle")
     protection.check([SLOT])
-    door.state.update(run_id="run-2", state="running")
+    control.state.update(run_id="run-2", state="running")
     protection.check([SLOT])
-    assert door.reasons() == [SLOT.text] * 2
+    assert control.reasons() == [SLOT.text] * 2
 
 
 def test_a_load_that_somebody_paused_is_left_until_it_goes_on(
-    door: Door, protection: Protection
+    control: ControlApi, protection: Protection
 ) -> None:
     """Their reason stays in the journal; ours comes when they resume."""
-    door.state["state"] = "paused"
+    control.state["state"] = "paused"
     protection.check([SLOT])
-    assert door.posts == []
-    door.state["state"] = "running"
+    assert control.posts == []
+    control.state["state"] = "running"
     protection.check([SLOT])
-    assert door.reasons() == [SLOT.text]
+    assert control.reasons() == [SLOT.text]
 
 
 def test_a_danger_without_a_load_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,10 +146,10 @@ def test_a_danger_without_a_load_is_said_once(capsys: pytest.CaptureFixture[str]
     assert all("slot a retains much; no load was paused: no load answers" in w for w in warned)
 
 
-def test_a_lost_slot_is_journaled_once(door: Door, protection: Protection) -> None:
+def test_a_lost_slot_is_journaled_once(control: ControlApi, protection: Protection) -> None:
     """Nothing is paused for it: there is nothing left to protect."""
     gone = Slot("a", False, "lost", None, None, None, None, "wal_removed")
     for slots in ([slot("a", 1)], [gone], [gone, slot("b", 1)], [], [gone]):
         protection.report_lost(slots)
     entry = {"kind": "slot_lost", "slot": "a", "reason": "wal_removed", "by": "watch"}
-    assert door.posts == [("/loadgen/journal", entry)] * 2
+    assert control.posts == [("/loadgen/journal", entry)] * 2

@@ -6,16 +6,16 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadgen.config.settings import Settings
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import RecordError
+from loadgen.load.messages import ProgressReport, UnfinishedWrite
 from loadgen.load.recovery import write_off
-from loadgen.load.resume import find_resumable, latencies_position, not_taken, resumed_of
+from loadgen.load.resume import find_resumable, ignored_settings, latencies_position, resumed_of
 from loadgen.load.worker_state import WorkerState
 from loadgen.record.position import Position
 from loadgen.record.run import Run
@@ -43,19 +43,18 @@ def schedule(kind: ArrivalKind, share: Shard = WHOLE) -> Schedule:
     return Schedule(1, kind, Mix(RATES), shard=share, end=END)
 
 
-def report(process: Ledger, s: float) -> dict[str, Any]:
-    """Return what a process that performs nothing at the moment says of itself."""
-    counts = process.counts(s)
-    return {
-        "s": s,
-        "counts": {name: counts[name].dump() for name in OPERATIONS},
-        "failures": [["insert_order", "40P01", 1]],
-        "next": process.schedule.checkpoints(),
-        "left": process.schedule.backlog(),
-        "unfinished": [["insert_event", 3, "a-key", 0]],
-        "backends": [4711],
-        "reconnects": 2,
-    }
+def report(process: Ledger, s: float, *unfinished: UnfinishedWrite) -> ProgressReport:
+    """Return the report of a process that performs nothing at the moment."""
+    return ProgressReport(
+        s=s,
+        counts=process.counts(s),
+        failures={("insert_order", "40P01"): 1},
+        places=process.schedule.checkpoints(),
+        left=process.schedule.backlog(),
+        unfinished=list(unfinished),
+        backends=[4711],
+        reconnects=2,
+    )
 
 
 def position(
@@ -86,11 +85,11 @@ def run(*journal: Mapping[str, object], of: Plan | None = None) -> Run:
 
 def goes_on(kept: Position, *journal: Mapping[str, object], duration: float = END) -> float:
     """Return from which schedule time the run goes on."""
-    return resumed_of(run(*journal, of=plan(duration=duration)), kept).past.s
+    return resumed_of(run(*journal, of=plan(duration=duration)), kept).position.s
 
 
 PAUSE = {"kind": "pause", "schedule_seconds": 21.0, "reason": "the disk is full", "by": "watch"}
-RESUME = {"kind": "resume", "schedule_seconds": 21.0, "by": "door"}
+RESUME = {"kind": "resume", "schedule_seconds": 21.0, "by": "cli"}
 
 
 @pytest.mark.parametrize(
@@ -157,26 +156,27 @@ def test_what_was_in_force_stays_in_force() -> None:
     )
     assert resumed.mix.rates_per_hour == {**RATES, "insert_order": 1}
     assert resumed.profile == "burst"
-    assert [(at, name) for at, _, name in resumed.past.changes] == [
+    assert [(at, name) for at, _, name in resumed.position.changes] == [
         (5.0, "steady"),
         (7.25, "burst"),
     ]
     assert resumed.paused_by == ("the disk is full", "watch")
-    assert resumed.past.paused
+    assert resumed.position.paused
 
 
 def test_a_process_reads_back_as_it_was_kept() -> None:
     """But for its backends, which were seen to leave: others may have their ids by now."""
     process = WorkerState([(0.0, Shard(0, 2)), (12.5, Shard(0, 3))], 0.0)
-    process.take_in(report(Ledger(schedule("jitter", Shard(0, 2)), 1.0), 11.0))
+    ledger = Ledger(schedule("jitter", Shard(0, 2)), 1.0)
+    process.take_in(report(ledger, 11.0, UnfinishedWrite("insert_event", 3, "a-key", 0)))
     write_off(process, schedule("jitter"), 15.0)
     process.resolve("insert_event", failed=1)
     resumed = resumed_of(run(), position(process))
-    [read] = resumed.past.remotes
+    [read] = resumed.position.processes
     assert read.backends == []
     vector = process.position().vector
     assert read.position().vector == vector.model_copy(update={"backends": ()})
-    assert (read.shares, read.lost, read.after) == (process.shares, True, process.after)
+    assert (read.shards, read.lost, read.after) == (process.shards, True, process.after)
     assert resumed.latencies["insert_order"][0].quantiles([0.5]) == [0.002]
     assert resumed.plan.run_id == "run-1"
     assert resumed.plan.run_token != resumed_of(run(), position(process)).plan.run_token
@@ -197,25 +197,25 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
     """However many processes there were, wherever each stood, no arrival is lost or repeated."""
     of = 2 + len(others)
     ledgers = [Ledger(schedule(kind, Shard(part, of)), 1.0) for part in range(of)]
-    remotes = [WorkerState([(0.0, Shard(part, of))], 0.0) for part in range(of)]
+    workers = [WorkerState([(0.0, Shard(part, of))], 0.0) for part in range(of)]
     if joins:
-        for part, (ledger, worker) in enumerate(zip(ledgers, remotes, strict=True)):
+        for part, (ledger, worker) in enumerate(zip(ledgers, workers, strict=True)):
             ledger.schedule.change_shard(9.5, Shard(part, of + 1))
-            worker.shares.append((9.5, Shard(part, of + 1)))
-        remotes.append(WorkerState([(9.5, Shard(of, of + 1))], 0.0))  # it has said nothing yet
+            worker.shards.append((9.5, Shard(part, of + 1)))
+        workers.append(WorkerState([(9.5, Shard(of, of + 1))], 0.0))  # it has said nothing yet
     done: Counter[tuple[str, int]] = Counter()
     for part, s in enumerate([10.0, 10.25, *others]):
         if silent and part == 1:
             continue  # killed before its first report
         for arrival in ledgers[part].schedule.pop_due(s - 0.8 if slow else s):
             done[arrival[1], arrival[2]] += 1
-        remotes[part].take_in({**report(ledgers[part], s), "unfinished": []})
+        workers[part].take_in(report(ledgers[part], s))
 
-    resumed = resumed_of(run(of=plan(kind)), position(*remotes, s=10.0))
-    at = resumed.past.s
+    resumed = resumed_of(run(of=plan(kind)), position(*workers, s=10.0))
+    at = resumed.position.s
     rest = schedule(kind)
-    rest.join(at, WHOLE, resumed.past.passed)
-    for worker in resumed.past.remotes:
+    rest.join(at, WHOLE, resumed.position.checkpoints)
+    for worker in resumed.position.processes:
         write_off(worker, rest, at)
         done.update((name, k) for name in OPERATIONS for k in worker.after[name])
     done.update((arrival[1], arrival[2]) for arrival in rest.pop_due(END))
@@ -227,7 +227,7 @@ def test_counters_of_a_lost_process_never_fall() -> None:
     """What was waiting or under way is unknown afterwards; what was finished stays."""
     ledger = Ledger(schedule("jitter"), 1.0)
     worker = WorkerState([(0.0, WHOLE)], 0.0)
-    worker.take_in({**report(ledger, 10.0), "unfinished": []})
+    worker.take_in(report(ledger, 10.0))
     before = dict(worker.counts)
     write_off(worker, schedule("jitter"), 13.5)
     for name, counts in worker.counts.items():
@@ -298,11 +298,11 @@ def test_what_a_resumed_run_does_not_take_is_named(
         status_updates_per_hour=40.0,
         soft_deletes_per_hour=1.0,
     )
-    assert not_taken(options, resumed) == []
+    assert ignored_settings(options, resumed, load_settings()) == []
     monkeypatch.setenv("SEED", "7")
     monkeypatch.setenv("ARRIVALS", "jitter")  # the run's own
     options.events_per_hour, options.run_time = 5.0, 600
-    assert not_taken(options, resumed) == [
+    assert ignored_settings(options, resumed, load_settings()) == [
         "SEED=7 (it has 1)",
         "EVENTS_PER_HOUR=5 (it has 72,000)",
         "a run time of 600 s (it has 60 s)",

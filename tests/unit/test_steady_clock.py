@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from loadgen import steady_clock
+from loadgen.record import steady_clock
 from loadgen.record.run import SampleCoverage
-from loadgen.steady_clock import SteadyClock
+from loadgen.record.steady_clock import SteadyClock
 from loadgen.workload.schedule.clock import sample_coverage
 
 BEGAN = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)

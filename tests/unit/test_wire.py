@@ -11,8 +11,8 @@ from loadgen.load.driver.wire import (
     Answer,
     Answers,
     UnexpectedMessage,
-    executed,
     execution,
+    parsed_execution,
     preparation,
 )
 
@@ -49,7 +49,7 @@ TOLD = {
 def test_a_request_says_what_it_was_made_of(statement: bytes, parameters: list[bytes]) -> None:
     """Statement and parameters are found again, and every length is right."""
     request = execution(statement, parameters)
-    assert executed(request) == (statement, parameters)
+    assert parsed_execution(request) == (statement, parameters)
     kinds, at = b"", 0
     while at < len(request):
         kinds += request[at : at + 1]

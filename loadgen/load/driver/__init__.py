@@ -1,1 +1,1 @@
-"""Connections to Postgres, its wire format, requests in batches, and the timer of the hot path."""
+"""Connections to Postgres inside gevent's loop, its wire format, requests in batches, the timer."""

@@ -1,10 +1,10 @@
 """A Postgres connection that sends prepared statements and is read in gevent's hub, through libpq.
 
-psycopg's own cursor takes 60 to 80 microseconds of Python for a write under gevent; this takes
-about 4 beside the system's calls, since it uses libpq's asynchronous calls directly, one persistent
-watcher a connection, and tells answers by a call in the hub, without a switch between greenlets.
-What is not encrypted needs no libpq once it is open: see `plain_connection`. Nothing here knows of
-schedules or accounting.
+psycopg's own cursor takes 60 to 80 microseconds of Python for a write under gevent. This takes 4
+beside the system's calls: it uses libpq's asynchronous calls directly, keeps one watcher a
+connection, and delivers answers by a call in the hub, without a switch between greenlets. An open
+connection without encryption does without libpq: see `plain`. Nothing here knows of schedules or
+accounting.
 """
 
 import gevent.hub
@@ -19,7 +19,7 @@ import psycopg
 from greenlet import getcurrent
 from psycopg import pq, waiting
 
-from loadgen.load.driver.wire import Answer, executed
+from loadgen.load.driver.wire import Answer, parsed_execution
 from loadgen.source import postgres
 
 if waiting.wait is getattr(waiting, "wait_c", None):
@@ -29,16 +29,15 @@ if waiting.wait is getattr(waiting, "wait_c", None):
     )
 
 _READ, _WRITE = 1, 2
-_STATEMENT_TIMEOUT = "30s"  # a run's drain waits longer
-CONNECTION_FAILURE = "08006"  # SQLSTATE where the server said nothing
+CONNECTION_FAILURE = "08006"  # SQLSTATE of a loss without a message of the server
 # Plain integers: an enum's member costs more to look up and compare than libpq's call.
 _COMMAND_OK = int(pq.ExecStatus.COMMAND_OK)
 _DONE = (_COMMAND_OK, int(pq.ExecStatus.TUPLES_OK))
 _CONNECTION_OK = int(pq.ConnStatus.OK)
 
 
-def _unheard(*_: object) -> None:
-    """Nobody waits for what the connection has to tell."""
+def _ignore(*_: object) -> None:
+    """Ignore asynchronous notices."""
 
 
 class ConnectionLost(Exception):  # noqa: N818 - a fact that users handle, not an error of ours
@@ -49,18 +48,13 @@ class ConnectionLost(Exception):  # noqa: N818 - a fact that users handle, not a
         self.sqlstate = sqlstate or CONNECTION_FAILURE
 
 
-def new_connection(dsn: str) -> postgres.Session:
-    """Connect as the load does. Raises SourceError."""
-    return postgres.connect(dsn, statement_timeout=_STATEMENT_TIMEOUT)
-
-
 class GeventConnection:
-    """One connection with its statements prepared; it closes what it is given.
+    """A connection with its statements prepared, which it closes with itself.
 
-    Raises psycopg.OperationalError when it can't prepare. What is sent, a request of `wire`, is
-    answered in the hub: by `on_answer`, with the SQLSTATE of an error and the rows touched, once
-    the server is ready again; by `on_loss`, with the SQLSTATE where it has one, if the connection
-    breaks, also while nothing is under way.
+    Raises psycopg.OperationalError if it can't prepare. A request of `wire` is answered in the hub:
+    by `on_answer`, with the SQLSTATE of an error and the rows touched, once the server is ready
+    again; by `on_loss`, with the last SQLSTATE, if the connection breaks, even with nothing under
+    way.
     """
 
     def __init__(self, connection: postgres.Session, prepare: Mapping[str, str]) -> None:
@@ -72,8 +66,8 @@ class GeventConnection:
         self._under_way = 0
         self._rows = 0  # of the answer that is coming in
         self._sqlstate: str | None = None
-        self.on_answer: Callable[[str | None, int], object] = _unheard
-        self.on_loss: Callable[[str], object] = _unheard
+        self.on_answer: Callable[[str | None, int], object] = _ignore
+        self.on_loss: Callable[[str], object] = _ignore
         self.backend_pid = connection.server_pid
         self._readable.start(self._read)
         try:
@@ -92,7 +86,7 @@ class GeventConnection:
     def send(self, request: bytes) -> None:
         """Send a prepared statement; raises psycopg.OperationalError if that is impossible."""
         self._under_way += 1
-        self._pgconn.send_query_prepared(*executed(request))
+        self._pgconn.send_query_prepared(*parsed_execution(request))
         self._end()
         self._flush()
 
@@ -117,56 +111,56 @@ class GeventConnection:
         self._connection.close()
 
     def _begin(self) -> None:
-        """Put a new connection into the mode that it works in."""
+        """Prepare the connection for its mode."""
 
     def _prepare(self, name: bytes, sql: bytes) -> None:
-        """Send what prepares a statement; the answer is to be waited for."""
+        """Send the request that prepares a statement."""
         self._under_way += 1
         self._pgconn.send_prepare(name, sql)
         self._end()
         self._flush()
 
     def _end(self) -> None:
-        """Send what ends a statement."""
+        """Send the end of a statement."""
 
     def _wait(self) -> Answer:
         """Switch to the hub until there is an answer."""
-        me = getcurrent()
-        self.on_answer = lambda sqlstate, rows: me.switch(Answer(sqlstate, rows))
-        self.on_loss = lambda sqlstate: me.throw(ConnectionLost(sqlstate))
+        waiting_greenlet = getcurrent()
+        self.on_answer = lambda sqlstate, rows: waiting_greenlet.switch(Answer(sqlstate, rows))
+        self.on_loss = lambda sqlstate: waiting_greenlet.throw(ConnectionLost(sqlstate))
         try:
             answer: Answer = self._hub.switch()
         finally:
-            self.on_answer = self.on_loss = _unheard
+            self.on_answer = self.on_loss = _ignore
         return answer
 
     def _flush(self) -> None:
-        """Send what is left; what the socket has no room for follows once it has."""
+        """Send the rest; if the socket is full, try again once it has room."""
         if not self._pgconn.flush():
             self._writable.stop()
         elif not self._writable.active:  # type: ignore[attr-defined]  # gevent's stubs lack it
             self._writable.start(self._flush)
 
     def _read(self) -> None:
-        """Take in what has come, and tell once the server is ready again: that is the commit.
+        """Read from the socket; an answer is complete once the server is ready again.
 
         In the extended protocol the command is complete before its commit is done, and the commit
-        itself may fail; hence all results are read, and any error among them counts.
+        itself may fail. So all results are read, and any error among them counts.
         """
         pgconn, lost = self._pgconn, False
         try:
             pgconn.consume_input()
         except psycopg.OperationalError:
-            lost = True  # libpq may still hold the server's last word: the results tell
+            lost = True  # libpq may still hold the server's last error: read the results
         while self._under_way:
             if not lost and pgconn.is_busy():
                 return
-            result = pgconn.get_result()
-            if result is not None:
-                if result.status == _COMMAND_OK:
-                    self._rows = result.command_tuples or 0
+            pgresult = pgconn.get_result()
+            if pgresult is not None:
+                if pgresult.status == _COMMAND_OK:
+                    self._rows = pgresult.command_tuples or 0
                 else:
-                    self._note(result)
+                    self._note(pgresult)
             elif lost or (self._sqlstate and pgconn.status != _CONNECTION_OK):
                 lost = True
                 break
@@ -176,16 +170,16 @@ class GeventConnection:
         if lost:
             self._lose()
 
-    def _note(self, result: pq.abc.PGresult) -> None:
-        """Remember for the answer what one result says."""
-        if result.status in _DONE:
-            self._rows = result.command_tuples or 0
+    def _note(self, pgresult: pq.abc.PGresult) -> None:
+        """Keep one result's rows or error for the answer."""
+        if pgresult.status in _DONE:
+            self._rows = pgresult.command_tuples or 0
         else:
-            state = result.error_field(pq.DiagnosticField.SQLSTATE)
+            state = pgresult.error_field(pq.DiagnosticField.SQLSTATE)
             self._sqlstate = self._sqlstate or (state.decode() if state else CONNECTION_FAILURE)
 
     def _ready(self) -> None:
-        """Tell the answer."""
+        """Deliver the answer."""
         sqlstate, rows = self._sqlstate, self._rows
         self._sqlstate, self._rows = None, 0
         self._under_way -= 1
@@ -198,9 +192,9 @@ class GeventConnection:
 
 
 class PipelinedConnection(GeventConnection):
-    """One that may have several statements under way, in libpq's pipeline mode.
+    """A connection with several statements under way, in libpq's pipeline mode.
 
-    A Sync follows each statement, so each is a transaction of its own and answered on its own.
+    A Sync follows each statement, so each is its own transaction with its own answer.
     """
 
     def _begin(self) -> None:
@@ -210,23 +204,23 @@ class PipelinedConnection(GeventConnection):
         self._pgconn.pipeline_sync()
 
     def _read(self) -> None:
-        """Take in what has come; there may be several answers, each ended by its Sync."""
+        """Read from the socket: maybe several answers, each ended by its Sync."""
         pgconn, lost, ended = self._pgconn, False, False
         try:
             pgconn.consume_input()
         except psycopg.OperationalError:
             lost = True
         while self._under_way and (lost or not pgconn.is_busy()):
-            result = pgconn.get_result()
-            if result is None:  # the end of one statement's results; twice: nothing more will come
+            pgresult = pgconn.get_result()
+            if pgresult is None:  # the end of a statement's results; twice: nothing more will come
                 if ended:
                     break
                 ended = True
-            elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+            elif pgresult.status == pq.ExecStatus.PIPELINE_SYNC:
                 self._ready()
                 ended = False
             else:
-                self._note(result)
+                self._note(pgresult)
                 ended = False
         if lost:
             self._lose()

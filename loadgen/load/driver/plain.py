@@ -1,16 +1,15 @@
-"""A connection that speaks Postgres's protocol itself, where nothing encrypts what it says.
+"""A connection without encryption, which speaks Postgres's protocol itself.
 
 libpq opens it: addresses, authentication and time-outs are its business. From then on requests are
-written to the socket as they are and answers are told by their bytes, which takes a quarter of what
-libpq's calls cost Python, and lets several requests leave in one call of the system. A connection
-with TLS or GSSAPI's encryption stays with libpq (`gevent_connection`).
+written to the socket unchanged and answers are recognised by their bytes. That takes a quarter of
+the time of libpq's calls, and one call of the system can send several requests. A connection with
+TLS or GSSAPI encryption stays with libpq (`libpq`).
 """
 
 from loadgen.load.driver.libpq import (  # isort: skip - first: it looks whether gevent has patched
     CONNECTION_FAILURE,
     GeventConnection,
     PipelinedConnection,
-    new_connection,
 )
 import os
 from collections.abc import Mapping
@@ -18,11 +17,12 @@ from collections.abc import Mapping
 import psycopg
 
 from loadgen.load.driver.wire import USUAL_ANSWERS, Answers, UnexpectedMessage, preparation
-from loadgen.source.postgres import Session
+from loadgen.source import postgres
 
 _READ = 1
+_STATEMENT_TIMEOUT = "30s"  # a run's drain waits longer
 _ANSWER_BYTES = 27  # of an insert; an update's are fewer
-_READ_BYTES = 400  # room for more costs more, also where it is not used
+_READ_BYTES = 400  # room for more costs more, even if it is not used
 _PROTOCOL_VIOLATION = "08P01"  # SQLSTATE
 _ENCRYPTED = "SELECT FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid() AND encrypted"
 
@@ -33,7 +33,7 @@ def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnectio
     Raises SourceError if it can't connect; psycopg.Error, or ConnectionLost if it breaks, while it
     prepares.
     """
-    connection = new_connection(dsn)
+    connection = postgres.connect(dsn, statement_timeout=_STATEMENT_TIMEOUT)
     try:
         plain = _is_plain(connection)
     except BaseException:
@@ -44,7 +44,7 @@ def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnectio
     return (GeventConnection if depth == 1 else PipelinedConnection)(connection, prepare)
 
 
-def _is_plain(connection: Session) -> bool:
+def _is_plain(connection: postgres.Session) -> bool:
     if connection.pgconn.ssl_in_use:
         return False
     if any(o.keyword == b"gssencmode" and o.val == b"disable" for o in connection.pgconn.info):
@@ -53,19 +53,21 @@ def _is_plain(connection: Session) -> bool:
 
 
 class PlainConnection(GeventConnection):
-    """One whose socket is read and written here."""
+    """A connection whose socket is read and written here."""
 
-    def __init__(self, connection: Session, prepare: Mapping[str, str], depth: int = 1) -> None:
+    def __init__(
+        self, connection: postgres.Session, prepare: Mapping[str, str], depth: int = 1
+    ) -> None:
         self._room = max(_READ_BYTES, depth * _ANSWER_BYTES)
         self._socket = connection.pgconn.socket
         self._answers = Answers()
         self._unsent: list[bytes] = []
-        self._gathering = False  # while several answers are told, what is sent leaves together
+        self._delivering = False  # several answers: requests meanwhile are sent together
         super().__init__(connection, prepare)
 
     def send(self, request: bytes) -> None:
         """Send a prepared statement; raises psycopg.OperationalError if that is impossible."""
-        if self._gathering or self._unsent:
+        if self._delivering or self._unsent:
             self._unsent.append(request)
             return
         try:
@@ -82,7 +84,7 @@ class PlainConnection(GeventConnection):
         self.send(preparation(name, sql))
 
     def _write(self) -> None:
-        """Send what is left; what the socket has no room for follows once it has."""
+        """Send the rest; if the socket is full, try again once it has room."""
         left = b"".join(self._unsent)
         try:
             left = left[os.write(self._socket, left) :]
@@ -98,30 +100,30 @@ class PlainConnection(GeventConnection):
             self._writable.start(self._write)
 
     def _read(self) -> None:
-        """Take in what has come, and tell the answers that it completes."""
+        """Read from the socket, and deliver the answers that are complete."""
         try:
-            data = os.read(self._socket, self._room)
+            received = os.read(self._socket, self._room)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        rows = USUAL_ANSWERS.get(data)
+            received = b""
+        rows = USUAL_ANSWERS.get(received)
         if rows is not None and not self._answers.pending:
             self.on_answer(None, rows)
         else:
-            self._take_in(data)
+            self._take_in(received)
 
-    def _take_in(self, data: bytes) -> None:
+    def _take_in(self, received: bytes) -> None:
         answers = self._answers
         try:
-            found = answers.take_in(data)
+            completed = answers.take_in(received)
         except UnexpectedMessage:
-            found, data, answers.sqlstate = [], b"", _PROTOCOL_VIOLATION
-        self._gathering = True
-        for answer in found:
+            completed, received, answers.sqlstate = [], b"", _PROTOCOL_VIOLATION
+        self._delivering = True
+        for answer in completed:
             self.on_answer(*answer)
-        self._gathering = False
-        if not data:  # the server has closed the connection
+        self._delivering = False
+        if not received:  # the server has closed the connection
             self._sqlstate = answers.sqlstate or CONNECTION_FAILURE
             self._lose()
         elif self._unsent:

@@ -1,11 +1,11 @@
-"""A timer of gevent's loop that fires when it is asked to, not up to a millisecond later.
+"""A timer of gevent's loop that fires on time, not up to a millisecond later.
 
 libev waits in whole milliseconds, rounded up: half a millisecond late on average, more than a write
-takes. Linux has timers that are files, which the loop watches like a socket; elsewhere the loop's
-own timer has to do. Source: timerfd_create(2).
+takes. On Linux timers can be files, which the loop watches like a socket; elsewhere the loop's own
+timer is used. Source: timerfd_create(2).
 """
 
-import gevent.hub  # isort: skip - first, with Locust's patch in force
+import gevent.hub  # isort: skip - first, once Locust has patched the standard library
 import ctypes
 import os
 import time
@@ -18,16 +18,16 @@ _LEAST_NANOSECONDS = 1  # zero would switch it off
 
 
 class Timer(Protocol):
-    """Calls back once, in the hub, so many seconds after it was started."""
+    """Calls back once, in the hub, some seconds after it was started."""
 
     def start(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call `callback` in `seconds`, and forget what was started before."""
+        """Call `callback` in `seconds`; an earlier start is forgotten."""
 
     def stop(self) -> None:
         """Call nothing."""
 
     def close(self) -> None:
-        """Give back what it holds; it can't be started again."""
+        """Release its resources; it can't be started again."""
 
 
 class _Spec(ctypes.Structure):
@@ -42,7 +42,7 @@ class _Spec(ctypes.Structure):
 
 
 class FileTimer:
-    """Linux's timer as a file; raises OSError where there is none."""
+    """Linux's timer as a file. Raises OSError if the system has none."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -59,7 +59,7 @@ class FileTimer:
         self._watcher.start(self._fire)
 
     def start(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call `callback` in `seconds`, and forget what was started before."""
+        """Call `callback` in `seconds`; an earlier start is forgotten."""
         self._callback = callback
         whole = int(max(0.0, seconds))
         self._set(whole, max(_LEAST_NANOSECONDS, int((seconds - whole) * 1e9)))
@@ -71,7 +71,7 @@ class FileTimer:
             self._set(0, 0)
 
     def close(self) -> None:
-        """Give back the file; may be called again."""
+        """Close the file; may be called again."""
         if self._file >= 0:
             self._watcher.stop()
             self._watcher.close()
@@ -84,7 +84,7 @@ class FileTimer:
             self._libc.timerfd_settime(self._file, 0, ctypes.byref(self._spec), None)
 
     def _fire(self) -> None:
-        with suppress(BlockingIOError):  # it was set anew in the meantime
+        with suppress(BlockingIOError):  # it was set again in the meantime
             os.read(self._file, 8)
             callback, self._callback = self._callback, None
             if callback is not None:
@@ -99,7 +99,7 @@ class LoopTimer:
         self._timer = self._loop.timer(0)
 
     def start(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Call `callback` in `seconds`, and forget what was started before."""
+        """Call `callback` in `seconds`; an earlier start is forgotten."""
         self._timer.stop()
         self._timer = self._loop.timer(max(0.0, seconds))  # one that has fired can't be used again
         self._timer.start(callback, update=True)
@@ -112,7 +112,7 @@ class LoopTimer:
 
 
 def new_timer() -> Timer:
-    """Return the most precise timer that there is here."""
+    """Return the most precise timer of this system."""
     try:
         return FileTimer()
     except OSError:

@@ -1,18 +1,18 @@
--- The hard cases, each on the table `hard_cases`; `case_name` is kept in the row, `n` counts the
--- case's turns, `age` is how many seconds a row lives before it is changed or deleted.
+-- The hard cases, all on the table `hard_cases`; `case_name` is a column, `n` counts the case's
+-- turns, `age` is how many seconds a row lives before it is changed or deleted.
 
 -- name: insert_plain
 -- A row that a later turn works on.
 INSERT INTO public.hard_cases (case_name, word) VALUES (%(case_name)s, 'turn ' || %(n)s);
 
 -- name: insert_wide
--- The same with a value of 4 kB that is stored apart from its row.
+-- A row with a value of 4 kB that is stored apart from it.
 INSERT INTO public.hard_cases (case_name, word, wide)
 SELECT %(case_name)s, 'turn ' || %(n)s, string_agg(md5(%(n)s || ' ' || k), '')
 FROM generate_series(1, 128) AS k;
 
 -- name: hard_deletes
--- Deletes the oldest row that tools have had time to copy; returns its key.
+-- Deletes the oldest row that tools had time to copy; returns its key.
 DELETE FROM public.hard_cases WHERE id = (
     SELECT id FROM public.hard_cases
     WHERE case_name = %(case_name)s AND created_at < now() - make_interval(secs => %(age)s)
@@ -20,7 +20,7 @@ DELETE FROM public.hard_cases WHERE id = (
 RETURNING id;
 
 -- name: key_changes
--- Gives the oldest row a new primary key; returns the one that it had.
+-- Gives the oldest row a new primary key; returns its old one.
 UPDATE public.hard_cases AS h
 SET id = nextval(pg_get_serial_sequence('public.hard_cases', 'id'))
 FROM (
@@ -31,7 +31,7 @@ WHERE h.id = oldest.id
 RETURNING oldest.id;
 
 -- name: key_reuses
--- Deletes the oldest row; the same transaction then inserts its key anew.
+-- Deletes the oldest row; the same transaction then inserts its key again.
 DELETE FROM public.hard_cases WHERE id = (
     SELECT id FROM public.hard_cases
     WHERE case_name = %(case_name)s AND created_at < now() - make_interval(secs => %(age)s)
@@ -39,12 +39,12 @@ DELETE FROM public.hard_cases WHERE id = (
 RETURNING id;
 
 -- name: insert_again
--- A row with a key that there was before.
+-- A row with a key that existed before.
 INSERT INTO public.hard_cases (id, case_name, word)
 VALUES (%(id)s, %(case_name)s, 'again, turn ' || %(n)s);
 
 -- name: wide_updates
--- Changes another column than the wide one, whose value WAL then leaves out.
+-- Changes another column than the wide one, whose value is then missing in WAL.
 UPDATE public.hard_cases SET word = 'updated in turn ' || %(n)s WHERE id = (
     SELECT id FROM public.hard_cases
     WHERE case_name = %(case_name)s AND created_at < now() - make_interval(secs => %(age)s)
@@ -81,7 +81,7 @@ SELECT %(case_name)s, document::jsonb FROM (VALUES
 WHERE k = %(n)s %% 4;
 
 -- name: odd_texts
--- Texts that are taken for NULL, or break a file on the way.
+-- Texts that tools take for NULL, or that break a file on the way.
 INSERT INTO public.hard_cases (case_name, word)
 SELECT %(case_name)s, word FROM (VALUES
     (0, ''), (1, 'NULL'), (2, '\N'), (3, '"'), (4, ''''), (5, 'a,"b";c|d'), (6, E'two\nlines\r\n'),
@@ -91,5 +91,5 @@ SELECT %(case_name)s, word FROM (VALUES
 WHERE k = %(n)s %% 14;
 
 -- name: added_columns
--- Adds a column; a database gets it once, later turns only fill it.
+-- Adds a column, once a database; later turns only fill it.
 ALTER TABLE public.hard_cases ADD COLUMN IF NOT EXISTS added_later text DEFAULT 'as it was added';

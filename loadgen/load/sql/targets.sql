@@ -1,7 +1,7 @@
--- What the load needs to know of the source before it starts, and to settle a lost answer.
+-- What the load reads from the source before it starts, and how it looks up lost writes.
 
 -- name: user_count
--- How many users the baseline made; the load makes none.
+-- How many users the baseline has; the load adds none.
 SELECT coalesce(max(id), 0) FROM public.users;
 
 -- name: deleted_users
@@ -18,16 +18,16 @@ SELECT order_number::text, status, version FROM (
 ) AS recent ORDER BY id;
 
 -- name: is_of_run
--- Whether this is the database that a run began on, and nobody else has claimed it since.
+-- Whether this is the database that a run began on, and no other load has begun since.
 SELECT FROM public.loadgen_playground WHERE run_id = $1;
 
 -- name: backend_alive
--- Whether the backend that was sent a write still runs.
+-- Whether the backend of a write still runs.
 SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = %s);
 
 -- name: terminate_backends
--- End what a lost worker left running, so that what it did can be looked up for good: sessions of
--- the load's role and name in this database that began with the run, and not the load's lock.
+-- End a lost worker's sessions, so that its writes can be looked up for good: sessions of the
+-- load's role and name in this database that began with the run, but not the load's lock.
 SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity AS session
 WHERE pid = ANY (%(pids)s) AND pid <> pg_backend_pid()
   AND application_name = current_setting('application_name')
@@ -37,7 +37,7 @@ WHERE pid = ANY (%(pids)s) AND pid <> pg_backend_pid()
   );
 
 -- name: backends_left
--- Whether one of a lost worker's backends may still run: a process in this database, whoever's.
+-- Whether one of a lost worker's backends may still run: a process in this database of any role.
 SELECT EXISTS (
     SELECT FROM pg_catalog.pg_stat_activity WHERE pid = ANY (%s) AND datname = current_database()
 );
@@ -46,20 +46,20 @@ SELECT EXISTS (
 -- One load a database; held by the session.
 SELECT pg_try_advisory_lock(hashtext('loadgen load'));
 
--- name: claimed_by
+-- name: current_run_token
 -- Which run's processes may write.
 SELECT run_id FROM public.loadgen_playground;
 
--- name: claim
--- Let the processes of one plan write, and nobody who connects for another from now on.
+-- name: set_run_token
+-- Let the processes of one plan write; a process that connects for another may not.
 UPDATE public.loadgen_playground SET run_id = %s;
 
 -- name: server_time
--- The time by the server's clock: sessions from before a moment are told by it.
+-- The time by the server's clock, by which older sessions are recognised.
 SELECT clock_timestamp();
 
 -- name: terminate_older
--- End the load's sessions from before a claim; ours stays. Later ones find out by themselves.
+-- End the load's sessions from before a new run token, except ours. Later ones check the token themselves.
 SELECT pid, pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE application_name = current_setting('application_name')
   AND datname = current_database() AND usename = current_user

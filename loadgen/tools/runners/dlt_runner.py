@@ -17,8 +17,8 @@ from typing import Final
 from loadgen.config.settings import load_settings
 from loadgen.errors import DestinationError, PlaygroundError, install_hint, one_line
 from loadgen.record.files import PRIVATE_UMASK
+from loadgen.record.steady_clock import SteadyClock
 from loadgen.source.embedded.server import source_dsn
-from loadgen.steady_clock import SteadyClock
 from loadgen.tools.runners import background
 from loadgen.tools.runners.syncs import (
     FILE,

@@ -1,18 +1,18 @@
-"""The time of day as one reading of the machine's clock, and the seconds that have passed since.
+"""The clock of a run record: the time of day by one reading, plus the seconds passed since then.
 
-Somebody may set the machine's clock while a run goes on; the times of a run's record stay in their
-order all the same, and the step is told.
+The machine's clock may be set during a run. The times of the record stay in order all the same, and
+the step is reported.
 """
 
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-_STEP_SECONDS = 0.5  # less than that in one go is drift, or the time between two readings
+_STEP_SECONDS = 0.5  # less than that is drift, or the time between two readings
 
 
 class SteadyClock:
-    """A clock that nobody sets, and that never reads a time before `not_before`."""
+    """A clock that can't be set, and that never reads a time before `not_before`."""
 
     def __init__(self, not_before: datetime | None = None) -> None:
         self._zero, began = passed(), datetime.now(UTC)
@@ -24,14 +24,14 @@ class SteadyClock:
         return self._began + timedelta(seconds=passed() - self._zero)
 
     def step(self) -> float:
-        """Return by how many seconds the machine's clock was set since this was asked; 0 if not."""
+        """Return by how many seconds the machine's clock was set since the last call; 0 if not."""
         offset = (datetime.now(UTC) - self.now()).total_seconds()
         step, self._offset = offset - self._offset, offset
         return round(step, 3) if abs(step) > _STEP_SECONDS else 0.0
 
 
 def passed() -> float:
-    """Return seconds of a clock that only runs on, also while the machine sleeps if it has one."""
+    """Return seconds of a clock that can't be set; it runs while the machine sleeps, if it can."""
     with suppress(AttributeError, OSError):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
