@@ -110,6 +110,8 @@ class LoadProcess:
         patience = _WORKER_STOP_SECONDS if is_master else _STOP_SECONDS
         self.environment.stop_timeout = self.environment.stop_timeout or patience
         locust_patches.apply()
+        # Raised to refuse a run, which has been explained in a line: gevent prints no traceback.
+        gevent.get_hub().NOT_ERROR += (StopTest,)
         arguments.refuse_impossible(options)
         if options.tags or options.exclude_tags:
             self._require_writers()
@@ -172,7 +174,7 @@ class LoadProcess:
             self.environment.process_exit_code = exc.exit_code
             if self.options.headless:
                 gevent.spawn(self.runner.quit)
-            raise StopTest from exc
+            raise StopTest("no run began") from exc
         self.beginning, self.environment.process_exit_code = False, None
         hard_cases = None
         if names := self.options.hard_cases:

@@ -50,6 +50,7 @@ def test_users_and_the_lock_are_all_that_is_needed(
     assert process.returncode == 2, out + err
     assert err.count("loadgen: error: ") == 1
     assert f"loadgen: error: {said} at most" in err
+    assert "Traceback" not in err
     assert not list((project / "reports").glob("*/run.json"))
 
     before = counted(narrow)
