@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from bench.project import environment, free_port, rate_arguments
-from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
 
 _HERE = Path(__file__).parent
 _WARM_UP_SECONDS = 2.0
@@ -147,7 +147,7 @@ def _cpu_of(process: psutil.Process) -> float:
 def _speed(run: Path, marks: list[tuple[float, float]], late: Sequence[float]) -> Speed:
     """Take the steady part: from the warm-up's end to the last full sample."""
     totals: dict[float, int] = {}
-    for sample in read_samples(run):
+    for sample in Sample.read(run):
         at = sample.time.timestamp()
         totals[at] = totals.get(at, 0) + sample.committed
     times = sorted(totals)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadgen.record.reader import read_samples
 from loadgen.record.rows import Sample
 from loadgen.source.embedded import server
 
@@ -37,7 +36,7 @@ def wait_for_run(load: "subprocess.Popen[bytes]", project: Path) -> None:
     """Wait until the first sample of a run of `load`."""
     deadline = time.monotonic() + _START_SECONDS
     latest = project / "reports" / "latest"
-    while not ((latest / Sample.FILE).exists() and any(read_samples(latest))):
+    while not ((latest / Sample.FILE).exists() and any(Sample.read(latest))):
         if load.poll() is not None or time.monotonic() > deadline:
             raise SystemExit("no run began")
         time.sleep(0.1)

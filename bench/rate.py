@@ -17,7 +17,7 @@ from bench.contestants import Speed, locust, pgbench
 from bench.project import argument_parser, running_server
 from bench.results import write_results
 from bench.template import cloned, seed
-from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
 
 _USERS = 10
 _EXACT_RATES = (100.0, 1000.0, 5000.0, 10_000.0)
@@ -74,7 +74,7 @@ def _exact(project: Path, dsn: str, rate: float) -> dict[str, Any]:
     speed = _locust(project, dsn, rate, _EXACT_SECONDS, "jitter")
     run = project / "reports" / "latest"
     # The last samples belong to the drain.
-    last = {sample.operation: sample for sample in read_samples(run)}
+    last = {sample.operation: sample for sample in Sample.read(run)}
     offered = sum(sample.offered for sample in last.values())
     asked = rate * (_EXACT_SECONDS + 2)
     found = {

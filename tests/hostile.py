@@ -27,6 +27,7 @@ from loadgen.load.resume import (
     latencies_position,
 )
 from loadgen.load.worker_state import WorkerState
+from loadgen.record.folder import RunRecord
 from loadgen.record.position import Position
 from loadgen.record.rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
 from loadgen.record.run import Run
@@ -40,7 +41,6 @@ from loadgen.record.verify import (
     TableOutcome,
     Verification,
 )
-from loadgen.record.writer import RunRecord
 from loadgen.tools.runners.background import running
 from loadgen.tools.runners.syncs import initial_sync, read_syncs
 from loadgen.tools.tools_file import load_tools
@@ -113,11 +113,11 @@ def make_project(folder: Path) -> None:
     record.journal("copy_there_again", START, tool="copy", newest=5, shows=5)
     record.journal("clock_stepped", START, seconds=4.0)
     seen = [marker(n, 3.0) for n in range(1, 30)]
-    record.append_freshness(seen)
-    record.append_markers(ExpectedMarker("copy", one.sequence, one.written_at) for one in seen)
-    record.append_slots([SlotSample(START, "a_slot", True, "reserved", 1, 2, None, 3)])
-    record.append_generator(GeneratorSample(START, 0.001, 0.002, 0.1, 0.1, 0))
-    record.append_deletes([DeletedRow(START, "hard_deletes", 5)])
+    record.append(seen)
+    record.append(ExpectedMarker("copy", one.sequence, one.written_at) for one in seen)
+    record.append([SlotSample(START, "a_slot", True, "reserved", 1, 2, None, 3)])
+    record.append([GeneratorSample(START, 0.001, 0.002, 0.1, 0.1, 0)])
+    record.append([DeletedRow(START, "hard_deletes", 5)])
     _verified().write(path)
     (path / "usage.toml").write_text(_USAGE)
     write_run(reports, Made(seconds=60), CONTROL)
@@ -182,7 +182,7 @@ def _write_killed(path: Path) -> None:
         processes=(worker.position(),),
         latencies=latencies_position(latencies),
     )
-    record.keep_position(position)
+    record.write_position(position)
 
 
 # Each file, and the commands that read it.

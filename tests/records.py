@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from loadgen.record.folder import RunRecord
 from loadgen.record.rows import MarkerSample, Sample
 from loadgen.record.run import Run
 from loadgen.record.verify import Finding, TableOutcome, ToolVerification, Verification
-from loadgen.record.writer import RunRecord
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 RATES = {
@@ -66,7 +66,7 @@ def write_run(reports: Path, made: Made, run_id: str = "20261123T080000Z-0001") 
     record = RunRecord.create(reports, run_id)
     record.begin(Run.model_validate(_opening(made)))
     counts = {name: _Counts() for name in made.rates}
-    record.append_samples(_samples(made, counts))
+    record.append(_samples(made, counts))
     if made.ended:
         update(record, **_closing(made, counts))
     return record.path

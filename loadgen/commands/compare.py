@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from loadgen.config.settings import load_settings
 from loadgen.errors import PlaygroundError
-from loadgen.record.reader import find_run
+from loadgen.record.folder import find_run
 from loadgen.report.analysis.compare import (
     Difference,
     RunSummary,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from loadgen.config.settings import Settings, load_settings
 from loadgen.record.costs import COST_LINES, CostLine, Costs, Total
-from loadgen.record.reader import find_run
+from loadgen.record.folder import find_run
 from loadgen.terminal import print_table
 from loadgen.text import Table
 from loadgen.tools.tools_file import load_tools

@@ -22,7 +22,7 @@ from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import first_exit_code
 from loadgen.network import free_port, listen_error
 from loadgen.orphans import Children, ended_with_us
-from loadgen.record.reader import find_run
+from loadgen.record.folder import find_run
 from loadgen.report.analysis.compare import summary_of
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect

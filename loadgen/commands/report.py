@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loadgen.config import decision, thresholds
 from loadgen.config.settings import Settings, load_settings
 from loadgen.record.costs import Costs
-from loadgen.record.reader import find_run
+from loadgen.record.folder import find_run
 from loadgen.record.run import Run
 from loadgen.record.verdict import verdict_text
 from loadgen.tools.tools_file import load_tools

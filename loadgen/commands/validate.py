@@ -9,7 +9,7 @@ from typing import Final
 
 from loadgen.config.settings import load_settings
 from loadgen.errors import RecordError
-from loadgen.record.reader import find_run
+from loadgen.record.folder import find_run
 from loadgen.record.run import Run, TableRows
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect, mask

@@ -16,7 +16,8 @@ from loadgen.commands.numbers import number
 from loadgen.config.settings import Settings, load_settings
 from loadgen.control import LoadControl
 from loadgen.errors import PlaygroundError, RecordError, SettingsError, printable
-from loadgen.record.reader import find_run, read_deletes
+from loadgen.record.folder import find_run
+from loadgen.record.rows import DeletedRow
 from loadgen.record.run import Run
 from loadgen.record.verify import KINDS, Finding, Kind, Verification
 from loadgen.source.embedded.server import source_dsn
@@ -193,7 +194,7 @@ def _deletes(record: Run | None, tool: Tool) -> Deletes:
     if record is None:
         return Deletes()
     before = Verification.of(record.path).tools.get(tool.name)
-    return deletes_of(read_deletes(record.path), before.deletes if before else None)
+    return deletes_of(DeletedRow.read(record.path), before.deletes if before else None)
 
 
 def _drain(

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Final
 
-from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
 from loadgen.record.run import Run
 
 HOUR: Final = timedelta(hours=1)
@@ -82,5 +82,5 @@ def run_window(run: Run, now: datetime) -> Window | None:
     """
     end = run.ended_at
     if end is None:
-        end = max((sample.time for sample in read_samples(run.path)), default=now)
+        end = max((sample.time for sample in Sample.read(run.path)), default=now)
     return None if run.started_at is None or run.started_at >= end else Window(run.started_at, end)

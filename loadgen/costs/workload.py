@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from loadgen.costs.active_rows import SIMULATIONS, touched_hot_rows, touched_older_orders
 from loadgen.costs.row_sizes import row_sizes
 from loadgen.costs.usage import MONTH_HOURS, Band, Usage
-from loadgen.record.reader import read_deletes, read_deliveries, read_samples
+from loadgen.record.rows import DeletedRow, Sample, read_deliveries
 from loadgen.record.run import Run, Totals
 from loadgen.workload.operations import OPERATIONS, Operation
 
@@ -112,7 +112,7 @@ def so_far(run: Run) -> Run:
     """
     if run.ended_at is not None:
         return run
-    last = {sample.operation: sample for sample in read_samples(run.path)}
+    last = {sample.operation: sample for sample in Sample.read(run.path)}
     started = run.schedule_started_at or run.started_at
     if not last or started is None:
         return run
@@ -208,7 +208,7 @@ def experiment_rows(run: Run, usage: Usage) -> Iterator[ExperimentRows]:
         yield ExperimentRows("freshness markers", "marker", markers, usage, note)
     turns = Counter({name: case.committed for name, case in run.hard_cases.items()})
     # Until the run has ended, only deletes are on record.
-    deleted = sum(row.case_name == _DELETES for row in read_deletes(run.path))
+    deleted = sum(row.case_name == _DELETES for row in DeletedRow.read(run.path))
     turns[_DELETES] = max(turns[_DELETES], deleted)
     sums = [0] * len(_PLAIN)
     for name, number in turns.items():

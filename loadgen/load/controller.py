@@ -31,11 +31,11 @@ from loadgen.load.resume import Resumed
 from loadgen.load.run_header import run_header
 from loadgen.load.sampler import Sampler
 from loadgen.load.swarm import Session, Swarm
-from loadgen.record.reader import bottleneck_seconds, read_samples
+from loadgen.record.folder import RunRecord
+from loadgen.record.rows import Sample, bottleneck_seconds
 from loadgen.record.run import OperationLatency, SampleCoverage, Spent, TableRows
 from loadgen.record.steady_clock import SteadyClock
 from loadgen.record.verdict import Evidence, Measured, Quantiles, verdict_of
-from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
 from loadgen.source.environment import resources_used
 from loadgen.source.limits import connection_limits, first_write, too_many_users
@@ -195,12 +195,12 @@ class RunController:
         if hard_cases is not None:
             self.record.run.hard_cases = turns
             self.record.write_later()
-            self.record.keep(hard_cases.take_deleted())
+            self.record.buffer(hard_cases.take_deleted())
         seconds, after = self._drain()
         final_counts = self.sampler.sample()
         self.swarm.close()
         self._await_disk()
-        self.sampled = sample_coverage(row.time for row in read_samples(self.record.path))
+        self.sampled = sample_coverage(row.time for row in Sample.read(self.record.path))
         latencies = self.sampler.latencies
         latency = {name: _summaries(*pair) for name, pair in latencies.items()}
         services, intendeds = zip(*latencies.values(), strict=True)
@@ -244,7 +244,7 @@ class RunController:
         run.rows_before, run.rows_after = self.rows_before, after.rows
         run.spent_after = after.spent
         self.record.write()
-        self.record.forget_position()
+        self.record.remove_position()
         return outcome
 
     def _drain(self) -> tuple[float, "_SourceAfter"]:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from loadgen.errors import JournalFullError
-from loadgen.record.writer import RunRecord
+from loadgen.record.folder import RunRecord
 
 LARGEST_ENTRY: Final = 4096  # bytes of a posted entry
 MOST_POSTED: Final = 1000  # posted entries of a run

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from loadgen.errors import JournalFullError
 from loadgen.load.messages import NewRates
 from loadgen.load.swarm import Swarm
-from loadgen.record.writer import RunRecord
+from loadgen.record.folder import RunRecord
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.rate_curve import ProfileName
 

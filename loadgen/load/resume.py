@@ -25,8 +25,8 @@ from loadgen.load.messages import NewRates
 from loadgen.load.options import fill_in
 from loadgen.load.swarm import Latencies
 from loadgen.load.worker_state import RunPosition, WorkerState
+from loadgen.record.folder import find_run
 from loadgen.record.position import HistogramState, KilledRun, PauseBegun, Position, RateChange
-from loadgen.record.reader import find_run
 from loadgen.record.run import Run, TableRows
 from loadgen.source import postgres
 from loadgen.source.limits import first_write

@@ -101,7 +101,7 @@ class LoadTest:
             before, now, elapsed = now, swarm.now(), swarm.elapsed()
             swarm.await_reports(now)
             if self._hard_cases is not None:
-                controller.record.keep(self._hard_cases.take_deleted())
+                controller.record.buffer(self._hard_cases.take_deleted())
             counts = sampler.sample()
             self._feed_page()
             self.console.print_notices(sampler.notices)

@@ -13,10 +13,10 @@ from loadgen.load.journal import Journal
 from loadgen.load.resume import latencies_position
 from loadgen.load.swarm import Latencies, Swarm, no_latencies
 from loadgen.load.worker_state import RunPosition
+from loadgen.record.folder import RunRecord
 from loadgen.record.position import Position
 from loadgen.record.rows import GeneratorSample, Sample
 from loadgen.record.steady_clock import SteadyClock
-from loadgen.record.writer import RunRecord
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
@@ -63,10 +63,10 @@ class Sampler:
         self.rows = {row.operation: row for row in rows}
         self.service = {name: service for name, (service, _) in latencies.items()}
         self.unbalanced += sum(not c.balanced() for c in counts.values())
-        self.record.keep(rows)
+        self.record.buffer(rows)
         if health := self.swarm.take_health():
             marked = self._marks.add(health)
-            self.record.keep(
+            self.record.buffer(
                 [GeneratorSample(at, **worst_figures(health), bottleneck_seconds=marked)]
             )
         before, self.reconnects = self.reconnects, self.swarm.reconnects()
@@ -127,7 +127,7 @@ class Sampler:
             processes=tuple(worker.position() for worker in swarm.processes()),
             latencies=latencies_position(self.latencies),
         )
-        self.record.keep_position(position)
+        self.record.write_position(position)
 
 
 def _row(

@@ -32,10 +32,10 @@ GRADES: Final[Mapping[Grade, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostLine:
-    """One thing that was or would be paid for.
+    """An item of a bill, or of an estimate.
 
     `payer` is who sees it on a bill: the customer (Snowflake, the source) or the service (the
-    vendor's price, or SimplyLoad's own infrastructure). Where the amount is None, `at_most` may
+    vendor's price, or SimplyLoad's own infrastructure). If the amount is None, `at_most` may
     still bound it. `final` is False where later figures of the same period will replace it.
     """
 
@@ -78,13 +78,13 @@ COST_LINES: Final = TypeAdapter(tuple[CostLine, ...])  # for lines outside of co
 
 
 def worst_grade(lines: Iterable[CostLine]) -> Grade:
-    """Return the grade of what is known least."""
+    """Return the worst grade of the lines."""
     order = list(GRADES)
     return max((line.grade for line in lines), key=order.index, default="?")
 
 
 def not_priced(tool: str, payer: Payer, category: str, why: str, source: str = "") -> CostLine:
-    """Return the line that stands where a figure would, with what kept it from being read."""
+    """Return a line without an amount, with the reason in its note."""
     return CostLine(
         tool=tool,
         payer=payer,
@@ -100,18 +100,18 @@ def not_priced(tool: str, payer: Payer, category: str, why: str, source: str = "
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """A sum of lines: the dollars of those that are priced, and how many are not."""
+    """A sum of lines: the dollars of the priced ones, and the number of the others."""
 
     amount: Decimal
     unpriced: int
-    at_most: Decimal | None  # None where a line has neither amount nor bound
+    at_most: Decimal | None  # None if a line has neither amount nor bound
 
     def __str__(self) -> str:
         return dollar_range(self.amount, self.at_most)
 
     @classmethod
     def of(cls, lines: Iterable[CostLine]) -> "Total":
-        """Return the total of the lines; where none is priced the amount is 0 of nothing."""
+        """Return the total of the lines; without a priced line its amount is 0."""
         amount, at_most, unpriced = Decimal(0), Decimal(0), 0
         bounded = True
         for line in lines:
@@ -129,7 +129,7 @@ def short_vendor(vendor: str) -> str:
 
 
 class UsageFigures(RecordModel):
-    """What was written in a time; three figures are the lowest, the likely and the highest."""
+    """The writes of a period; three figures are the lowest, the likely and the highest."""
 
     inserts: int
     updates: int
@@ -141,14 +141,14 @@ class UsageFigures(RecordModel):
 
 
 class ProjectedUsage(RecordModel):
-    """What the run wrote, and what a month at its rate would."""
+    """The writes of the run, and of a month at its rate."""
 
     run: UsageFigures
     month: UsageFigures
 
 
 class BaselineSize(RecordModel):
-    """What a first copy moves; the bytes are the lowest, the likely and the highest."""
+    """The size of a first copy; the bytes are the lowest, the likely and the highest."""
 
     rows: int
     bytes: tuple[int, int, int]
@@ -219,7 +219,7 @@ class PriceCurves(RecordModel):
 
 
 class CheapestVendors(RecordModel):
-    """The vendors one of which is the cheapest, from some changes a month to others."""
+    """The vendors of which one is the cheapest, over a range of changes a month."""
 
     from_changes: int = Field(alias="from")
     to_changes: int = Field(alias="to")
@@ -229,7 +229,7 @@ class CheapestVendors(RecordModel):
 
 
 class ReportedUsage(SparseModel):
-    """What a vendor itself reported of the run."""
+    """The usage of the run as a vendor itself reported it."""
 
     source: str
     inserts: Exact | None = None
@@ -249,7 +249,7 @@ class ToolPlan(RecordModel):
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """What one tool's Snowflake credits were spent on; None where it can't be told.
+    """The use of one tool's Snowflake credits; None for figures that are not known.
 
     A wake-up is a time awake without a break: what a batch tool's sync looks like from outside.
     """
@@ -269,7 +269,7 @@ class Efficiency:
 
 
 class Projection(SparseModel):
-    """What a month at the run's rate would cost.
+    """The cost of a month at the run's rate.
 
     `usage` and what follows it is None or empty for a run that committed nothing.
     """
@@ -296,7 +296,7 @@ class Projection(SparseModel):
 
 
 class Costs(RecordFile):
-    """What costs.json holds: lines of the run, warnings, and the projection of a month."""
+    """The content of costs.json: lines of the run, warnings, and the projection of a month."""
 
     FILE: ClassVar = "costs.json"
     REMEDY: ClassVar = "run `loadgen costs` again"
@@ -309,7 +309,7 @@ class Costs(RecordFile):
 
     @classmethod
     def of(cls, folder: Path) -> "Costs | None":
-        """Return what the folder's file holds; None if the run was not priced."""
+        """Read the folder's costs.json; None if the run was not priced."""
         try:
             return cls.read(folder)
         except FileNotFoundError:
@@ -317,16 +317,16 @@ class Costs(RecordFile):
 
     @property
     def mode(self) -> Mode:
-        """Provisional as long as one line is: it has no figure yet, or one that may change."""
+        """Provisional as long as one line is, which may still get a figure or another one."""
         return "provisional" if self.unsettled else "final"
 
     @property
     def unsettled(self) -> int:
-        """How many lines are provisional."""
+        """The number of provisional lines."""
         return sum(not line.final for line in self.lines)
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON has it, with its mode."""
+        """Return the costs as JSON has them, with their mode."""
         return {"schema_version": SCHEMA_VERSION, "mode": self.mode, **super().plain()}
 
     def tools(self) -> tuple[str, ...]:
@@ -334,7 +334,7 @@ class Costs(RecordFile):
         return tuple(dict.fromkeys(line.tool for line in self.lines))
 
     def total(self, tool: str, payer: Payer | None = None) -> Total:
-        """Return what the tool's lines sum up to, or those that one payer pays."""
+        """Return the total of the tool's lines, or of those that one payer pays."""
         return Total.of(
             line for line in self.lines if line.tool == tool and payer in {None, line.payer}
         )

@@ -1,8 +1,7 @@
-"""How a file of the run record reaches the disk: whole or not at all, and never half a line.
+"""Files are written whole or not at all, and logs by whole lines.
 
-Processes that share a file take turns by `lock_within`.
-
-Plain blocking calls only: under gevent they do not switch, so no other greenlet sees a half.
+Processes that share a file take turns by `lock_within`. The calls that write block, also under
+gevent, so that no other greenlet sees a half-written file.
 """
 
 import fcntl
@@ -14,25 +13,25 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 
-LONE = "backslashreplace"  # how JSON writes lone surrogates, which UTF-8 has not
-PRIVATE_UMASK = 0o077  # what every process of ours writes is its user's alone
+LONE = "backslashreplace"  # writes lone surrogates, which UTF-8 does not have, as JSON does
+PRIVATE_UMASK = 0o077  # files of all our processes are their user's alone
 _BLOCK = 4096  # bytes read at a time when looking back for the last line break
 _LOCK_POLL_SECONDS = 0.05
 
 
 def append_lines(path: Path, header: str, lines: str) -> None:
-    """Append whole lines in one write call, after `header` where the file is new.
+    """Append whole lines in one write call, after `header` if the file is new.
 
-    A torn last line that a killed process left is cut off first; so is what a full disk took of
-    these lines, so the file always ends with a whole line once this returns or raises.
+    A torn last line, of a killed process, is cut off first. If the disk is full, so are the lines
+    that were written in part: the file always ends with a whole line.
     """
     with naming(path):
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             end = _whole_length(descriptor)
-            data = (lines if end else header + lines).encode()
+            content = (lines if end else header + lines).encode()
             try:
-                _write_all(descriptor, data)
+                _write_all(descriptor, content)
             except OSError:
                 os.ftruncate(descriptor, end)
                 raise
@@ -40,16 +39,13 @@ def append_lines(path: Path, header: str, lines: str) -> None:
             os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes, *, synced: bool = True) -> None:
-    """Put `data` in place of the file at once: a reader sees the old or the new, never a mix.
-
-    `synced`, it survives a power cut too, which takes the disk's time.
-    """
+def replace_file(path: Path, content: bytes, *, synced: bool = True) -> None:
+    """Replace the file's content atomically; if `synced`, it survives a power cut too."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with naming(path):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                file.write(content)
                 file.flush()
                 if synced:
                     os.fsync(file.fileno())
@@ -102,10 +98,10 @@ def naming(path: Path) -> Iterator[None]:
         raise RecordError(f"can't write {path}: {why}; free the space or set REPORTS_DIR") from exc
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    written = os.write(descriptor, data)
-    while written < len(data):  # a disk that is almost full takes a part, then says why
-        written += os.write(descriptor, data[written:])
+def _write_all(descriptor: int, content: bytes) -> None:
+    written = os.write(descriptor, content)
+    while written < len(content):  # a disk that is almost full takes a part, then says why
+        written += os.write(descriptor, content[written:])
 
 
 def _whole_length(descriptor: int) -> int:

@@ -1,6 +1,6 @@
-"""position.json of the run record: what a run whose processes are killed now needs to go on.
+"""position.json of the run record: the state that a killed run is continued from.
 
-The load replaces it with each sample and removes it when the run ends.
+The load replaces the file with each sample and removes it when the run ends.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ class ProcessPosition(RecordModel):
 
 
 class Position(RecordModel):
-    """What position.json holds."""
+    """The content of position.json."""
 
     FILE: ClassVar = "position.json"
 
@@ -59,12 +59,12 @@ class Position(RecordModel):
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        """Return what the folder's file holds. Raises RecordError, FileNotFoundError."""
+        """Read the folder's position.json. Raises RecordError, FileNotFoundError."""
         return read_model(cls, folder / cls.FILE, "start a new run")
 
 
 class KilledPlan(RecordModel):
-    """The plan in run.json of a run that is to go on."""
+    """The plan of a killed run, from its run.json."""
 
     run_id: str
     seed: Count
@@ -82,15 +82,15 @@ class KilledPlan(RecordModel):
 
 
 class RateChange(RecordModel):
-    """Details of the journal's event of that kind."""
+    """The details of a journal event `rate_change`."""
 
     class Rate(RecordModel):
-        """An operation's rate per hour from then on."""
+        """An operation's new rate per hour."""
 
         to: Annotated[float, Field(ge=0)]
 
     class Profile(RecordModel):
-        """The profile from then on."""
+        """The new profile."""
 
         to: str
 
@@ -100,7 +100,7 @@ class RateChange(RecordModel):
 
 
 class PauseBegun(RecordModel):
-    """Details of the journal's event `pause`."""
+    """The details of a journal event `pause`."""
 
     schedule_seconds: Seconds
     reason: str
@@ -108,7 +108,7 @@ class PauseBegun(RecordModel):
 
 
 class KilledRun(RecordModel):
-    """What of run.json a run needs to go on."""
+    """The part of run.json that a killed run is continued from."""
 
     plan: KilledPlan
     users: Annotated[int, Field(ge=1, le=_MOST_USERS)]

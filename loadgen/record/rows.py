@@ -1,23 +1,63 @@
-"""The rows of the run record's CSV files, and how they are written."""
+"""The rows of the run record's CSV files, with their writer and reader.
+
+A torn last line, of a process that was killed, is dropped. Any other line that does not fit is
+refused with its file and number.
+"""
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from math import isfinite
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self, TypeVar
 
-from loadgen.record.model import iso
+from loadgen.errors import RecordError, one_line, printable
+from loadgen.record.model import iso, moment
+from loadgen.untrusted import bounded
 
-_DECIMALS = 9  # nanoseconds, and rates down to one in 30 years: nothing real is lost
+_DECIMALS: Final = 9  # nanoseconds, and rates down to one in 30 years
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Row:
+    """A row of one CSV file; its fields are the file's columns."""
+
+    FILE: ClassVar[str]
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Return the file's columns."""
+        return tuple(field.name for field in fields(cls))
+
+    @classmethod
+    def read(cls, folder: Path) -> Iterator[Self]:
+        """Yield the rows of the folder's file; none if it does not exist. Raises RecordError."""
+        file, columns = folder / cls.FILE, cls.columns()
+        parsers = [_PARSERS[field.type] for field in fields(cls)]
+        for number, line in _whole_lines(file):
+            try:
+                cells = _cells(line)
+                if number == 1:
+                    _require_header(cells, columns)
+                else:
+                    yield cls(*_parsed(parsers, cells))
+            except (ValueError, ArithmeticError, csv.Error) as exc:
+                why = one_line(exc)
+                raise RecordError(f"{file}, line {number}: {why}; mend or remove the line") from exc
+
+    def line(self) -> str:
+        """Return the row as a line of its file."""
+        return csv_line(getattr(self, name) for name in self.columns())
+
+
+@dataclass(frozen=True, slots=True)
+class Sample(Row):
     """One operation at the end of one interval; counters run from the start of the run.
 
-    target_rate is per second. Latencies are seconds, of the interval alone; None where nothing
+    target_rate is per second. Latencies are seconds, of the interval alone; None if nothing
     finished in it.
     """
 
@@ -41,7 +81,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class GeneratorSample:
+class GeneratorSample(Row):
     """The load's own processes in one interval, the worst of them for each figure.
 
     Lags are seconds, ratios shares of a processor; busy_ratio adds the time of waiting for one.
@@ -59,8 +99,8 @@ class GeneratorSample:
 
 
 @dataclass(frozen=True, slots=True)
-class SlotSample:
-    """One replication slot at one moment; None where Postgres itself has no value."""
+class SlotSample(Row):
+    """One replication slot at one moment; None if Postgres itself has no value."""
 
     FILE: ClassVar = "slots.csv"
 
@@ -75,8 +115,8 @@ class SlotSample:
 
 
 @dataclass(frozen=True, slots=True)
-class MarkerSample:
-    """One marker row at one tool's destination; seen_at is None if it was never seen."""
+class MarkerSample(Row):
+    """A marker at one tool's destination; seen_at is None if it never arrived."""
 
     FILE: ClassVar = "freshness.csv"
 
@@ -89,8 +129,8 @@ class MarkerSample:
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedMarker:
-    """One marker row that was written, and a tool that is to deliver it."""
+class ExpectedMarker(Row):
+    """A written marker, and a tool that is to deliver it."""
 
     FILE: ClassVar = "markers.csv"
 
@@ -100,8 +140,8 @@ class ExpectedMarker:
 
 
 @dataclass(frozen=True, slots=True)
-class DeletedRow:
-    """A key of `hard_cases` that a hard case has taken away for good, and when."""
+class DeletedRow(Row):
+    """A key of `hard_cases` that a hard case has deleted for good, and when."""
 
     FILE: ClassVar = "deletes.csv"
 
@@ -110,18 +150,31 @@ class DeletedRow:
     key: int
 
 
-Row = Sample | GeneratorSample | SlotSample | MarkerSample | ExpectedMarker | DeletedRow
-
-
 def law_holds(sample: Sample) -> bool:
     """Say whether every offered arrival is accounted for, exactly once."""
     finished = sample.committed + sample.failed + sample.skipped
     return sample.offered == finished + sample.unknown + sample.in_flight
 
 
-def columns_of(kind: type[Row]) -> tuple[str, ...]:
-    """Return the columns of the CSV file that holds rows of this kind."""
-    return tuple(field.name for field in fields(kind))
+def bottleneck_seconds(folder: Path) -> int | None:
+    """Return in how many seconds the generator was the bottleneck; None if it was not measured."""
+    seconds = [row.bottleneck_seconds for row in GeneratorSample.read(folder)]
+    return sum(seconds) if seconds else None
+
+
+def read_deliveries(folder: Path) -> list[MarkerSample]:
+    """Return a row for each marker and each tool, delivered or not.
+
+    freshness.csv holds arrived markers, and missing ones once the watch has ended. Before that, or
+    if the watch was killed, the missing ones are those in markers.csv alone.
+    """
+    rows = list(MarkerSample.read(folder))
+    known = {(row.tool, row.sequence) for row in rows}
+    return rows + [
+        MarkerSample(marker.tool, marker.sequence, marker.written_at, None, None, None)
+        for marker in ExpectedMarker.read(folder)
+        if (marker.tool, marker.sequence) not in known
+    ]
 
 
 def csv_line(cells: Iterable[object]) -> str:
@@ -146,3 +199,64 @@ def _cell(value: object) -> str:
         case str() if "\n" in value or "\r" in value:
             raise ValueError(f"a cell of the record can't hold a line break: {value!r}")
     return str(value)
+
+
+def _require_header(cells: list[str], columns: tuple[str, ...]) -> None:
+    if tuple(cells) != columns:
+        raise ValueError(f"the columns are {','.join(cells)}, not {','.join(columns)}")
+
+
+def _parsed(parsers: list[Callable[[str], Any]], cells: list[str]) -> list[Any]:
+    if len(cells) != len(parsers):
+        raise ValueError(f"there are {len(cells)} cells, not {len(parsers)}")
+    return [parse(cell) for parse, cell in zip(parsers, cells, strict=True)]
+
+
+def _whole_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.endswith(b"\n"):
+                    yield number, line[:-1]
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise RecordError(f"can't read {file}: {exc.strerror or exc}") from exc
+
+
+def _cells(line: bytes) -> list[str]:
+    text = line.decode()
+    return next(csv.reader([text], strict=True), []) if '"' in text else text.split(",")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is not a number")
+    return float(bounded(number))
+
+
+def _whole(text: str) -> int:
+    return int(bounded(int(text)))
+
+
+def _truth(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+def _or_none(parse: Callable[[str], _T]) -> Callable[[str], _T | None]:
+    return lambda text: parse(text) if text else None
+
+
+_PARSERS: Final[dict[Any, Callable[[str], Any]]] = {
+    datetime: moment,
+    datetime | None: _or_none(moment),
+    str: printable,
+    bool: _truth,
+    int: _whole,
+    int | None: _or_none(_whole),
+    float: _number,
+    float | None: _or_none(_number),
+}

@@ -1,6 +1,6 @@
-"""run.json of the run record: what was run, on what, what came of it, and the journal.
+"""run.json of the run record: settings and environment of a run, its outcome and its journal.
 
-A run that still goes on, or was killed, has not written every key. What is absent is None or empty.
+A run that has not ended, or was killed, lacks some keys; these are None or empty.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from loadgen.untrusted import short
 
 
 class Totals(RecordModel):
-    """What became of one operation's arrivals over the whole run."""
+    """The outcomes of one operation's arrivals over the whole run."""
 
     offered: int = 0
     committed: int = 0
@@ -38,7 +38,7 @@ class TableRows(RecordModel):
 
 
 class Spent(RecordModel):
-    """What the source's server had spent at one moment; None if it is not known."""
+    """The resources that the source's server had used at one moment; None if not known."""
 
     wal_bytes: int | None = None
     cpu_seconds: Finite | None = None
@@ -77,7 +77,7 @@ class SampleCoverage(RecordModel):
 
 @dataclass(frozen=True, slots=True)
 class JournalEvent:
-    """Something that happened to the run at one moment; details depend on the kind."""
+    """An event of the run; its details depend on its kind."""
 
     at: datetime
     kind: str
@@ -94,7 +94,7 @@ def _event(entry: object) -> JournalEvent:
 
 
 class Run(RecordFile):
-    """What run.json holds, in its order. The load changes it as the run goes on.
+    """The content of run.json, in its order. The load changes it during the run.
 
     A key that this version does not know is kept.
     """
@@ -113,7 +113,7 @@ class Run(RecordFile):
     source: dict[str, object] = Field(default_factory=dict)
     started_at: Moment | None = None
     ended_at: Moment | None = None
-    # Written by `RunRecord`, each event once.
+    # `RunRecord` writes it, and encodes each event once.
     journal: Annotated[
         tuple[Annotated[JournalEvent, BeforeValidator(_event)], ...], Field(exclude=True)
     ] = ()
@@ -125,7 +125,7 @@ class Run(RecordFile):
     valid: bool | None = None
     invalid_reason: str | None = None
     plan: dict[str, object] | None = None
-    source_time: Moment | None = None  # the source's own, before the first write
+    source_time: Moment | None = None  # by the source's clock, before the first write
     users: int | None = None
     duration_seconds: Finite | None = None
     schedule_started_at: Moment | None = None
@@ -149,7 +149,7 @@ class Run(RecordFile):
 
     @classmethod
     def of(cls, folder: Path) -> "Run":
-        """Return what the folder's file holds. Raises RecordError."""
+        """Read the folder's run.json. Raises RecordError."""
         try:
             run = cls.read(folder)
         except FileNotFoundError as exc:

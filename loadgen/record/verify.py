@@ -1,4 +1,4 @@
-"""verify.json of the run record: each tool's verdict, and what is wrong with its copy."""
+"""verify.json of the run record: the verdict on each tool's copy, and its findings."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,10 @@ KINDS: Final[tuple[Kind, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, with its key as text; None if a side has no such value.
+    """A difference between source and copy, with its key as text; None if a side has no value.
 
-    `case` is the run's hard case that its row is there for; `late` is what is not proven to be due.
+    `case` is the hard case that the row belongs to. A finding is `late` if nothing proves that the
+    copy had to hold the change.
     """
 
     table: str
@@ -38,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class TableOutcome:
-    """How many rows of a table were compared; `in_flight` of them were under way."""
+    """The compared rows of a table; `in_flight` of them were under way."""
 
     rows: Count
     destination_rows: Count
@@ -56,10 +57,10 @@ class CaseExample:
 
 @dataclass(frozen=True, slots=True)
 class CaseOutcome:
-    """One case in one copy: rows of it that were checked, those that are wrong, the first of them.
+    """A hard case in one copy: its checked rows, its wrong rows and the first of these.
 
-    `expected` is None if nothing tells how the tool learns of changes. `late` rows may still come
-    right. `settled`: no other could, since the source rests and all was delivered.
+    `expected` is None if it is not known how the tool reads changes. `late` rows may still become
+    right. If `settled`, the source was at rest and everything had been delivered.
     """
 
     verdict: CaseVerdict
@@ -73,7 +74,7 @@ class CaseOutcome:
 
 @dataclass(frozen=True, slots=True)
 class LookedForDeletes:
-    """How many of the run's deletes were looked for, and the keys that were always still there."""
+    """The number of the run's deletes that were looked for, and the keys that were never gone."""
 
     looked_for: Count
     never_gone: tuple[int, ...]
@@ -81,7 +82,7 @@ class LookedForDeletes:
 
 @dataclass(frozen=True, slots=True)
 class InitialSync:
-    """How the first copy of all that was there went; rows and seconds by the tool's own count."""
+    """The first copy of the source, by the tool's own count."""
 
     began_at: PreciseMoment
     first_row_at: PreciseMoment | None = field(default=None, kw_only=True)  # when one could be read
@@ -90,25 +91,25 @@ class InitialSync:
 
     @property
     def seconds(self) -> float:
-        """From start to end."""
+        """The seconds from start to end."""
         return (self.caught_up_at - self.began_at).total_seconds()
 
     @property
     def rows_per_second(self) -> float:
-        """Rows by the seconds from start to end."""
+        """The rows per second, from start to end."""
         return self.rows / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """By how many seconds a clock is ahead of ours, and to how many that is exact."""
+    """The seconds by which a clock is ahead of ours, and their uncertainty."""
 
     ahead_seconds: Finite
     within_seconds: Finite
 
 
 class ToolVerification(RecordModel):
-    """What was found of one tool's copy.
+    """The result of verifying one tool's copy.
 
     `totals` count all findings, `late` those that no marker proves to be due.
     """
@@ -133,12 +134,12 @@ class ToolVerification(RecordModel):
 
     @property
     def rows(self) -> int:
-        """How many rows of the source were compared."""
+        """The number of compared rows of the source."""
         return sum(table.rows for table in self.tables.values())
 
 
 class Verification(RecordFile):
-    """What verify.json holds."""
+    """The content of verify.json."""
 
     FILE: ClassVar = "verify.json"
     REMEDY: ClassVar = "remove it, and run `loadgen verify` again"
@@ -147,7 +148,7 @@ class Verification(RecordFile):
 
     @classmethod
     def of(cls, folder: Path) -> "Verification":
-        """Return what the folder's file holds; no tools if none was verified."""
+        """Read the folder's verify.json; without the file no tool was verified."""
         try:
             return cls.read(folder)
         except FileNotFoundError:

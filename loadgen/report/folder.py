@@ -14,11 +14,7 @@ from loadgen.config.thresholds import Threshold
 from loadgen.errors import RecordError
 from loadgen.record.costs import Costs
 from loadgen.record.files import naming, replace_file
-from loadgen.record.reader import (
-    read_generator,
-    read_samples,
-    read_slots,
-)
+from loadgen.record.rows import GeneratorSample, Sample, SlotSample
 from loadgen.record.verify import Verification
 from loadgen.report.analysis.compare import Control, RunSummary, control_for, summary_of
 from loadgen.report.analysis.impact import impact_of
@@ -65,7 +61,7 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     annotations = _annotations(folder)
     summary = summary_of(folder)
     control = None if options.control is None else control_for(summary, options.control)
-    facts = facts_of(summary.run, read_samples(folder), read_generator(folder))
+    facts = facts_of(summary.run, Sample.read(folder), GeneratorSample.read(folder))
     _set_matplotlib_folder()
     report = render(facts, at, options.limits, _context(folder, summary, facts.start, control))
     charts = folder / CHARTS_FOLDER
@@ -102,7 +98,7 @@ def _context(
     return ReportContext(
         tools=tools,
         copies=copies_of(
-            verified, delivered, read_slots(folder), plans=plans, journal=summary.run.journal
+            verified, delivered, SlotSample.read(folder), plans=plans, journal=summary.run.journal
         ),
         ages={} if start is None else age_series(delivered, start),
         costs=Costs.of(folder),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loadgen.errors import RecordError
 from loadgen.record.costs import Costs
-from loadgen.record.reader import find_run
+from loadgen.record.folder import find_run
 from loadgen.record.verify import KINDS, Verification
 
 _Labelled = Mapping[tuple[str, str], float]

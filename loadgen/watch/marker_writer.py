@@ -18,10 +18,9 @@ import psycopg
 
 from loadgen.control import ControlError, LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, RecordError, SourceError
-from loadgen.record.reader import read_deliveries, read_freshness, read_markers
-from loadgen.record.rows import ExpectedMarker, MarkerSample
+from loadgen.record.folder import RunRecord
+from loadgen.record.rows import ExpectedMarker, MarkerSample, read_deliveries
 from loadgen.record.steady_clock import SteadyClock
-from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.deliveries import seen_text
 from loadgen.source import postgres
 from loadgen.source.limits import first_write
@@ -146,9 +145,9 @@ class MarkerWriter:
         """Return a run with the markers of its record; unseen ones are polled for again."""
         known = read_deliveries(record.path)
         run = _FollowedRun(record, MarkerReader([tool.name for tool in self._tools], known))
-        for marker in read_markers(record.path):
+        for marker in ExpectedMarker.read(record.path):
             run.expected[marker.tool] = max(marker.sequence, run.expected.get(marker.tool, 0))
-        rows = list(read_freshness(record.path))
+        rows = list(MarkerSample.read(record.path))
         times = [row.seen_at or row.written_at for row in rows]
         self._now = SteadyClock(not_before=max(times, default=None)).now
         sightings = [row for row in rows if row.seen_at is not None]
@@ -176,14 +175,13 @@ class MarkerWriter:
         """
         for tool in self._tools:
             markers = run.reader.markers_after(run.expected.get(tool.name, 0))
-            run.record.keep(
+            run.record.buffer(
                 ExpectedMarker(tool.name, marker.sequence, marker.written_at) for marker in markers
             )
             run.expected[tool.name] = run.reader.last_sequence()
-        run.record.keep(rows)
+        run.record.buffer(rows)
         try:  # only these two files: the main thread writes the others
-            run.record.append_markers(())
-            run.record.append_freshness(())
+            run.record.write_rows(ExpectedMarker, MarkerSample)
         except RecordError as exc:
             self._notifier.warn("freshness", str(exc))
         else:

@@ -20,11 +20,10 @@ from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_serve
 from loadgen.config.settings import Settings
 from loadgen.control import LoadControl
 from loadgen.errors import RecordError, SettingsError, SourceError
-from loadgen.record.reader import find_run
+from loadgen.record.folder import RunRecord, find_run
 from loadgen.record.rows import Sample, SlotSample
 from loadgen.record.run import Run
 from loadgen.record.steady_clock import SteadyClock
-from loadgen.record.writer import RunRecord
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
 from loadgen.tools.readers.marker_probe import MarkerDestination
@@ -124,7 +123,7 @@ class Watch:
             if self._markers is not None:
                 self._markers.follow(self._record)
             if self._record is not None and self._latest is not None:
-                self._record.append_slots(_slot_samples(self._latest))
+                self._record.append(_slot_samples(self._latest))
             self._last_results = self._results_reader.read()
             self._notifier.resolve("record")
         except RecordError as exc:

@@ -15,7 +15,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from loadgen.record.reader import read_samples
 from loadgen.record.rows import Sample, law_holds
 from loadgen.source.postgres import connect
 from tests.conftest import Cluster, clean_environment, find_free_port, kill_all, spawning
@@ -178,7 +177,7 @@ def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str
     after = counted(dsn)
     committed = {name: totals["committed"] for name, totals in run["totals"].items()}
     assert committed == {name: after[name] - before[name] for name in after}
-    samples = list(read_samples(project / "reports" / "latest"))
+    samples = list(Sample.read(project / "reports" / "latest"))
     assert samples
     assert all(law_holds(sample) for sample in samples)
     assert all(totals["unknown"] == 0 for totals in run["totals"].values())
@@ -197,7 +196,7 @@ def stopped(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 def newest(project: Path) -> dict[str, Sample]:
     """Return the newest sample of each operation."""
-    return {sample.operation: sample for sample in read_samples(project / "reports" / "latest")}
+    return {sample.operation: sample for sample in Sample.read(project / "reports" / "latest")}
 
 
 def journaled(project: Path, kind: str) -> list[dict[str, Any]]:
@@ -211,7 +210,7 @@ def wait_for_offers(project: Path, process: subprocess.Popen[str], committed: in
     path = project / "reports" / "latest"
     while time.monotonic() < deadline and process.poll() is None:
         if (path / "samples.csv").exists() and any(
-            sample.committed >= committed for sample in read_samples(path)
+            sample.committed >= committed for sample in Sample.read(path)
         ):
             return
         time.sleep(0.05)

@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from loadgen.record.reader import read_samples
 from loadgen.record.rows import Sample, law_holds
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
@@ -48,7 +47,7 @@ def check_faulted(
 
 def check_law_and_schedule(project: Path, asked: Mapping[str, float]) -> None:
     """Check what holds even of a run that has lost its source for good."""
-    assert all(law_holds(sample) for sample in read_samples(project / "reports" / "latest"))
+    assert all(law_holds(sample) for sample in Sample.read(project / "reports" / "latest"))
     check_schedule(project, asked)
     check_no_burst(project, asked, USERS)
 
@@ -62,7 +61,7 @@ def check_schedule(project: Path, asked: Mapping[str, float]) -> None:
     """Offered follows the clock through every fault: at each sample, and to the end."""
     run = latest(project)
     started = datetime.fromisoformat(run["schedule_started_at"]).timestamp()
-    for sample in read_samples(project / "reports" / "latest"):
+    for sample in Sample.read(project / "reports" / "latest"):
         seconds = min(sample.time.timestamp() - started, run["duration_seconds"])
         rate = asked[sample.operation] / 3600
         assert rate * (seconds - 0.5) - 1 <= sample.offered <= rate * (seconds + 0.1) + 1, sample
@@ -89,7 +88,7 @@ def sent_over_time(project: Path) -> list[tuple[float, int]]:
 
 def by_time(project: Path) -> list[tuple[float, list[Sample]]]:
     """Return the samples of each moment."""
-    samples = read_samples(project / "reports" / "latest")
+    samples = Sample.read(project / "reports" / "latest")
     groups = groupby(samples, key=lambda sample: sample.time.timestamp())
     return [(at, list(group)) for at, group in groups]
 

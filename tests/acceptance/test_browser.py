@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Playwright, expect, sync_playwright
 
 from loadgen.config.settings import load_settings
 from loadgen.costs.collect import costs_of
-from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
 from loadgen.report.folder import write_report
 from tests.acceptance.conftest import Ask, latest, wait_for
 from tests.conftest import RunLoadgen
@@ -92,7 +92,7 @@ def test_a_person_starts_edits_and_is_refused(
             {10.0, 15.0}
             <= {
                 round(sample.target_rate, 6)
-                for sample in read_samples(project / "reports" / "latest")
+                for sample in Sample.read(project / "reports" / "latest")
                 if sample.operation == "insert_order"
             }
         ),

@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
 from loadgen.workload.schedule.rate_curve import PROFILES
 from tests.acceptance.conftest import (
     Locust,
@@ -87,7 +87,7 @@ def offered(scraped: Mapping[str, float]) -> dict[str, float]:
 
 def offered_events(project: Path) -> list[int]:
     """Return the events offered by each sample."""
-    samples = read_samples(project / "reports" / "latest")
+    samples = Sample.read(project / "reports" / "latest")
     return [sample.offered for sample in samples if sample.operation == "insert_event"]
 
 
@@ -135,7 +135,7 @@ def test_rates_and_profile_change_without_a_stop(
     assert run["asked"]["insert_order"] == pytest.approx(asked, rel=0.01)
     assert run["totals"]["insert_order"]["offered"] == pytest.approx(asked, abs=2)
     assert run["totals"]["insert_event"]["offered"] == pytest.approx(10 * first, abs=2)
-    samples = list(read_samples(project / "reports" / "latest"))
+    samples = list(Sample.read(project / "reports" / "latest"))
     targets = {s.target_rate for s in samples if s.operation == "insert_order"}
     assert {5.0, round(20 * BURST, 6)} <= {round(target, 6) for target in targets}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record.reader import bottleneck_seconds, read_generator
+from loadgen.record.rows import GeneratorSample, bottleneck_seconds
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import Locust, check_record, counted, latest, rates
 from tests.conftest import RunLoadgen
@@ -61,7 +61,7 @@ def test_a_stalling_generator_makes_the_run_invalid(
     committed = {name: totals["committed"] for name, totals in run["totals"].items()}
     assert committed == {name: n - before[name] for name, n in counted(seeded).items()}
     assert (bottleneck_seconds(run_folder(project)) or 0) >= 2
-    assert max(row.loop_lag_max for row in read_generator(run_folder(project))) >= 0.3
+    assert max(row.loop_lag_max for row in GeneratorSample.read(run_folder(project))) >= 0.3
     checked = run_loadgen("report", "--check")
     assert checked.returncode == 4, checked.stderr
     assert "The generator itself was the bottleneck" in checked.stdout
@@ -78,7 +78,7 @@ def test_one_busy_worker_is_enough(seeded: str, locust: Locust, project: Path) -
     out, err = process.communicate(timeout=90)
     assert process.returncode == 4, out + err
     assert "INVALID: the generator itself was the bottleneck in " in out
-    rows = list(read_generator(run_folder(project)))
+    rows = list(GeneratorSample.read(run_folder(project)))
     assert max(row.busy_ratio for row in rows) > 0.95
     assert any(row.bottleneck_seconds for row in rows)
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
 from tests.acceptance.conftest import Ask, latest, wait_for
 
 FORM = {
@@ -60,7 +60,7 @@ def test_a_run_from_the_page(page: Ask, project: Path) -> None:
     assert changes[0]["rates_per_hour"] == {"insert_order": {"from": 36_000, "to": 72_000}}
 
     folder = project / "reports" / "latest"
-    wait_for(lambda: any(sample.committed for sample in read_samples(folder)), "a commit")
+    wait_for(lambda: any(sample.committed for sample in Sample.read(folder)), "a commit")
     page("/stop", {})
     wait_for(lambda: latest(project)["ended_at"], "the end")
     run = latest(project)

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.record.reader import read_samples, read_slots
-from loadgen.record.rows import law_holds
+from loadgen.record.rows import Sample, SlotSample, law_holds
 from loadgen.record.run import Run
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import ROOT, Locust, check_record, counted, latest, rates, wait_for
@@ -138,7 +137,7 @@ def test_a_full_disk_and_a_set_clock_cost_the_record_nothing(
     assert "this machine's clock was set by" in err
     check_record(project, seeded, before)
     check_times(folder)
-    samples = list(read_samples(folder))
+    samples = list(Sample.read(folder))
     taken = len({sample.time for sample in samples})
     assert f"the accounting law held in all {taken:,} samples" in out
     assert all(law_holds(sample) for sample in samples)
@@ -156,8 +155,8 @@ def check_times(folder: Path) -> None:
     assert run.ended_at is not None
     for times in (
         [run.started_at, *(event.at for event in run.journal), run.ended_at],
-        [run.started_at, *(row.time for row in read_samples(folder)), run.ended_at],
-        [row.time for row in read_slots(folder)],
+        [run.started_at, *(row.time for row in Sample.read(folder)), run.ended_at],
+        [row.time for row in SlotSample.read(folder)],
     ):
         assert times
         assert all(timedelta() <= b - a < timedelta(minutes=5) for a, b in pairwise(times)), times

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
 from loadgen.source.postgres import connect
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix
@@ -47,7 +47,7 @@ def wait_until_it_writes_again(project: Path, dsn: str, process: subprocess.Pope
 
 def committed_events(project: Path) -> int:
     """Return how many events the samples count by now."""
-    samples = read_samples(project / "reports" / "latest")
+    samples = Sample.read(project / "reports" / "latest")
     return max(sample.committed for sample in samples if sample.operation == "insert_event")
 
 
@@ -60,7 +60,7 @@ def check_resumed(project: Path, seeded: str, before: dict[str, int], gaps: int)
     whole = Schedule(plan["seed"], plan["arrivals"], Mix(plan["mix"]), end=plan["duration"])
     offered = {name: totals["offered"] for name, totals in run["totals"].items()}
     assert offered == whole.offered(plan["duration"])
-    rows = list(read_samples(project / "reports" / "latest"))
+    rows = list(Sample.read(project / "reports" / "latest"))
     for operation in run["totals"]:
         mine = [row for row in rows if row.operation == operation]
         for counter in ("offered", "committed", "failed", "skipped"):
@@ -112,7 +112,7 @@ def test_a_run_with_workers_goes_on_twice(
     wait_for_offers(project, process, 150)
     kill(process)
     folder = project / "reports" / "latest"
-    moments = {sample.time for sample in read_samples(folder)}
+    moments = {sample.time for sample in Sample.read(folder)}
     kept = json.loads((folder / "position.json").read_text())
     assert len(moments) >= int(kept["s"]) - 1
     assert run_loadgen("report").returncode == 0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.record.folder import RunRecord
 from loadgen.record.rows import MarkerSample
 from loadgen.record.verify import Kind, TableOutcome, ToolVerification, Verification
-from loadgen.record.writer import RunRecord
 from tests import records
 from tests.conftest import Fakesnow, RunLoadgen
 from tests.pages import markdown_tables, page_of
@@ -74,7 +74,7 @@ def summary(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     record = RunRecord.open(folder)
     Verification(tools={tool: verified(tool) for tool in TOOLS}).write(folder)
     for number, tool in enumerate(TOOLS, 1):
-        record.append_freshness(delivered(number, tool))
+        record.append(delivered(number, tool))
     (folder / "usage.toml").write_text(USAGE)
     (project / "tools.toml").write_text("\n".join(map(settings_of, TOOLS)))
     (project / "decision.toml").write_bytes((ROOT / "decision.example.toml").read_bytes())

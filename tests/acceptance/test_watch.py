@@ -11,8 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from loadgen.record.reader import read_freshness, read_slots
-from loadgen.record.rows import MarkerSample
+from loadgen.record.rows import MarkerSample, SlotSample
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
@@ -194,8 +193,8 @@ def test_it_pauses_a_load_whose_slot_retains_too_much(
         connection.execute(FILL)
         wait_for(lambda: "paused: slot a_tool" in ask_load("rates", env=proxy), "a pause")
         assert "running" in ask_load("resume", env=proxy)
-        looks = len(list(read_slots(folder)))
-        wait_for(lambda: len(list(read_slots(folder))) >= looks + 5, "five looks")
+        looks = len(list(SlotSample.read(folder)))
+        wait_for(lambda: len(list(SlotSample.read(folder))) >= looks + 5, "five looks")
         # It is not paused again for the same reason.
         assert "running" in ask_load("rates", env=proxy)
         connection.execute("SELECT pg_drop_replication_slot('a_tool')")
@@ -209,7 +208,7 @@ def test_it_pauses_a_load_whose_slot_retains_too_much(
     looking.terminate()
     said, _ = looking.communicate(timeout=20)
     assert "the load is paused: slot a_tool retains" in said
-    rows = list(read_slots(folder))
+    rows = list(SlotSample.read(folder))
     assert {row.slot for row in rows} == {"a_tool"}
     assert max(row.retained_bytes or 0 for row in rows) > 3_000_000
 
@@ -383,7 +382,7 @@ def journal(folder: Path) -> str:
 
 def markers(folder: Path, tool: str) -> list[MarkerSample]:
     """Return what a run's record has of one tool's markers."""
-    return [row for row in read_freshness(folder) if row.tool == tool]
+    return [row for row in MarkerSample.read(folder) if row.tool == tool]
 
 
 def run_id(project: Path) -> str:

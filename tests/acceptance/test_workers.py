@@ -14,7 +14,7 @@ import pytest
 import zmq
 
 from loadgen.load.messages import ProgressReport, WorkerReport, encode
-from loadgen.record.reader import read_samples
+from loadgen.record.rows import Sample
 from loadgen.source.postgres import connect
 from loadgen.workload.keys import key_maker
 from loadgen.workload.ledger import Counts
@@ -77,7 +77,7 @@ def test_any_number_of_workers_performs_the_same_arrivals(
 
 def committed_over_time(project: Path) -> list[tuple[float, int]]:
     """Return (time, events committed) at each sample."""
-    samples = read_samples(project / "reports" / "latest")
+    samples = Sample.read(project / "reports" / "latest")
     return [(s.time.timestamp(), s.committed) for s in samples if s.operation == "insert_event"]
 
 

@@ -27,8 +27,8 @@ from loadgen.costs.aws.resources import AwsAccount, RDSCostTracker
 from loadgen.costs.cards import load_card
 from loadgen.costs.lines import Unavailable
 from loadgen.record.costs import CostLine, Costs
+from loadgen.record.folder import RunRecord
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 from tests.emulated import aws_server
 
 TOOL = "simplyload"

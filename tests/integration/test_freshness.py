@@ -15,9 +15,8 @@ import pytest
 
 from loadgen.config.settings import load_settings
 from loadgen.errors import DestinationError, SourceError
-from loadgen.record.reader import read_freshness, read_markers, read_slots
-from loadgen.record.rows import MarkerSample
-from loadgen.record.writer import RunRecord
+from loadgen.record.folder import RunRecord
+from loadgen.record.rows import ExpectedMarker, MarkerSample, SlotSample
 from loadgen.report.analysis.compare import summary_of
 from loadgen.source.markers import write_marker
 from loadgen.source.postgres import connect
@@ -119,7 +118,7 @@ def watching(
 
 def rows(reports: Path, run_id: str = RUN) -> list[MarkerSample]:
     """Return what the record has of freshness."""
-    return list(read_freshness(reports / run_id))
+    return list(MarkerSample.read(reports / run_id))
 
 
 def seen(reports: Path, at_least: int, run_id: str = RUN) -> Callable[[], bool]:
@@ -180,7 +179,7 @@ def test_what_is_delivered_is_timed_and_what_is_not_is_said(
             between = (row.seen_at - row.written_at).total_seconds()
             assert row.delivery_seconds == pytest.approx(between, abs=0.01)
             assert 0 <= (row.poll_seconds or 0.0) <= row.delivery_seconds
-    assert {row.slot for row in read_slots(reports / RUN)} == {"copy"}
+    assert {row.slot for row in SlotSample.read(reports / RUN)} == {"copy"}
 
 
 TOOL = """
@@ -208,12 +207,12 @@ def test_a_tool_that_delivers_nothing_is_counted_by_its_unseen_markers(
     with cluster.database("migrated_template") as copy, spawning() as spawn:
         (project / "tools.toml").write_text(TOOL.format(copy=copy))
         process = spawn("-m", "loadgen", "watch", cwd=project, env=env, measured=False)
-        wait_for(lambda: len(list(read_markers(path))) >= 5, "five markers")
+        wait_for(lambda: len(list(ExpectedMarker.read(path))) >= 5, "five markers")
         assert not rows(project / "reports")
         assert summary_of(path).tools[0].sentence.split("; ")[1].startswith("0 of ")
         process.send_signal(stopped)
         said, _ = process.communicate(timeout=60)
-    written = len(list(read_markers(path)))
+    written = len(list(ExpectedMarker.read(path)))
     assert len(sequences(database)) - written in {0, 1}  # killed between the two
     seen = f"0 of {written} markers seen, the oldest unseen has waited "
     assert (f"tool still: {seen}" in said) == (stopped == signal.SIGTERM)
@@ -371,7 +370,7 @@ def test_without_being_asked_no_marker_is_written(source: str, reports: Path) ->
     with connect(source) as connection:
         connection.execute("SELECT pg_create_logical_replication_slot('a_tool', 'pgoutput')")
     with watching(source, reports, markers=False) as watch:
-        wait_for(lambda: len(list(read_slots(reports / RUN))) >= 3, "looks")
+        wait_for(lambda: len(list(SlotSample.read(reports / RUN))) >= 3, "looks")
         assert watch.state().markers is None
     assert sequences(source) == []
 
@@ -387,7 +386,7 @@ def test_another_database_s_run_gets_nothing(
         first = watch.state().observation
         wait_for(lambda: watch.state().observation not in (None, first), "another look")
     assert sequences(source) == []
-    assert list(read_slots(reports / RUN)) == []
+    assert list(SlotSample.read(reports / RUN)) == []
     assert capsys.readouterr().err.count("run run-1 writes to another database") == 1
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from loadgen.commands import validate as command
 from loadgen.errors import RecordError, SourceError
+from loadgen.record.folder import RunRecord
 from loadgen.record.run import Run, TableRows
-from loadgen.record.writer import RunRecord
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import drop_bulk_indexes

@@ -14,8 +14,8 @@ import pytest
 
 from loadgen.config.settings import load_settings
 from loadgen.errors import SourceError
+from loadgen.record.folder import RunRecord
 from loadgen.record.rows import DeletedRow
-from loadgen.record.writer import RunRecord
 from loadgen.source.markers import find_markers
 from loadgen.source.postgres import connect
 from loadgen.tools.conventions import SOURCE_SCHEMA
@@ -376,7 +376,7 @@ def test_a_row_that_is_there_again_after_being_gone_is_resurrected(
         conn.execute("DELETE FROM hard_cases")
     path = write_run(project / "reports", Made(seconds=2), RUN)
     at = datetime.now(UTC)
-    RunRecord.open(path).append_deletes([DeletedRow(at, "hard_deletes", key) for key in (1, 2)])
+    RunRecord.open(path).append([DeletedRow(at, "hard_deletes", key) for key in (1, 2)])
     (project / "tools.toml").write_text(TOOLS.partition("[tools.no_schema]")[0].format(copy=copy))
     plant = "INSERT INTO hard_cases (id, case_name) VALUES (%s, 'hard_deletes')"
 

@@ -17,9 +17,9 @@ from loadgen.costs.usage import Band, Usage
 from loadgen.costs.vendors import PriceChoice, VendorPrices
 from loadgen.costs.workload import Baseline
 from loadgen.record.costs import CostLine, Total
+from loadgen.record.folder import RunRecord
 from loadgen.record.rows import DeletedRow
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 from loadgen.tools.tools_file import parse_tools
 from tests.records import START, Made, update, write_run
 
@@ -230,7 +230,7 @@ def test_hard_deletes_are_paid_for(tmp_path: Path) -> None:
     """
     folder = write_run(tmp_path, Made(seconds=30))
     record = RunRecord.open(folder)
-    record.append_deletes(DeletedRow(START, "hard_deletes", key) for key in range(3000))
+    record.append(DeletedRow(START, "hard_deletes", key) for key in range(3000))
     assert _cases(folder) == (3000 + 3000, Decimal("1.50"))
     update(
         record,

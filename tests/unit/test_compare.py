@@ -9,8 +9,8 @@ import pytest
 
 from loadgen.cli import main
 from loadgen.commands.compare import tables
+from loadgen.record.folder import RunRecord
 from loadgen.record.verify import Verification
-from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import differences, summary_of
 from loadgen.report.folder import ReportOptions, write_report
 from tests.pages import page_of
@@ -30,7 +30,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = spent(write_run(reports, Made(), "tools"), wal=4_224_000, cpu=3.168, p95=0.012)
     second = VERIFIED_COPY.model_copy(update={"verdict": "right"})
     Verification(tools={"first": VERIFIED_COPY, "second": second}).write(folder)
-    RunRecord.open(folder).append_freshness([marker(k, 3.0, tool="first") for k in range(20)])
+    RunRecord.open(folder).append([marker(k, 3.0, tool="first") for k in range(20)])
     return reports
 
 

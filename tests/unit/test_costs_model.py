@@ -20,9 +20,9 @@ from loadgen.costs.workload import Workload, workload_of
 from loadgen.errors import SettingsError
 from loadgen.load.operations import Operations
 from loadgen.record.costs import ReportedUsage, Total
+from loadgen.record.folder import RunRecord
 from loadgen.record.rows import MarkerSample
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 from loadgen.tools.tools_file import parse_tools
 from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT, Order
 from loadgen.workload.operations import OPERATIONS
@@ -208,7 +208,7 @@ def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
     """Rows that the watch writes are paid for as any others, and told apart."""
     folder = write_run(tmp_path, Made(seconds=30))
     record = RunRecord.open(folder)
-    record.append_freshness(
+    record.append(
         MarkerSample(tool, number, START, None, None, None)
         for number in range(1000)
         for tool in ("a", "b")

@@ -8,8 +8,8 @@ import pytest
 
 from loadgen.errors import JournalFullError
 from loadgen.load.journal import LARGEST_ENTRY, MOST_POSTED, Journal
+from loadgen.record.folder import RunRecord
 from loadgen.record.run import JournalEvent, Run
-from loadgen.record.writer import RunRecord
 
 BEGAN = datetime(2026, 2, 28, 23, 59, tzinfo=UTC)
 

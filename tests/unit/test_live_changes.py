@@ -11,7 +11,7 @@ from loadgen.errors import JournalFullError, RecordError
 from loadgen.load.live_changes import LiveChanges, PauseReason
 from loadgen.load.messages import NewRates
 from loadgen.load.swarm import Swarm
-from loadgen.record.writer import RunRecord
+from loadgen.record.folder import RunRecord
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import Mix, Plan
 

@@ -16,11 +16,10 @@ from loadgen.load.console import RunConsole
 from loadgen.load.controller import RunController
 from loadgen.load.live_changes import PauseReason
 from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
-from loadgen.record.reader import read_generator, read_samples
-from loadgen.record.rows import GeneratorSample
+from loadgen.record.folder import RunRecord
+from loadgen.record.rows import GeneratorSample, Sample
 from loadgen.record.run import Run, SampleCoverage, Totals
 from loadgen.record.verdict import Evidence, Measured, is_as_planned, verdict_of
-from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import RunSummary, as_json, differences
 from loadgen.report.analysis.run import facts_of
 from loadgen.report.analysis.verdict import Verdict, judge
@@ -178,7 +177,7 @@ def ended(reports: Path, happened: frozenset[str]) -> tuple[Outcome, Path]:
         {},
     )
     committed = {name: counts.committed for name, counts in totals.items()}
-    record.append_generator(GeneratorSample(START, 0.1, 0.1, 0.1, 0.1, marked))
+    record.append([GeneratorSample(START, 0.1, 0.1, 0.1, 0.1, marked)])
     pause = {"at": START, "kind": "pause", "by": "watch", "reason": "a slot"}
     journal = [pause] if "protected" in happened else []
     outcome.write_into(record.run)
@@ -192,7 +191,7 @@ def ended(reports: Path, happened: frozenset[str]) -> tuple[Outcome, Path]:
 
 def reported(path: Path) -> Verdict:
     """Return the report's verdict on the run in the folder."""
-    facts = facts_of(Run.of(path), read_samples(path), read_generator(path))
+    facts = facts_of(Run.of(path), Sample.read(path), GeneratorSample.read(path))
     return judge(facts, (Threshold("failed_share", 0.5),))
 
 

@@ -15,8 +15,8 @@ from loadgen import cli
 from loadgen.commands.verify import print_outcomes
 from loadgen.errors import PlaygroundError, one_line, printable
 from loadgen.record.costs import Costs
+from loadgen.record.folder import RunRecord
 from loadgen.record.verify import Finding, TableOutcome, Verification
-from loadgen.record.writer import RunRecord
 from loadgen.report.folder import write_report
 from loadgen.report.markdown import escaped
 from loadgen.terminal import guarded_output

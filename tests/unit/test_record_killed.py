@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record.reader import read_samples
-from loadgen.record.rows import law_holds
+from loadgen.record.rows import Sample, law_holds
 from loadgen.record.run import Run
 
 StartPython = Callable[..., subprocess.Popen[str]]
@@ -25,7 +24,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from loadgen.record.run import Run, Totals
-from loadgen.record.writer import RunRecord
+from loadgen.record.folder import RunRecord
 from loadgen.record.rows import Sample
 
 record = RunRecord.create(Path(sys.argv[1]), "run-1")
@@ -33,7 +32,7 @@ record.begin(Run(seed=0, totals={}))
 print("writing", flush=True)
 for n in range(1, 10**9):
     now = datetime.now(UTC)
-    record.append_samples([Sample(now, name, 1.0, n, n, 0, 0, 0, 0) for name in ("a", "b")])
+    record.append([Sample(now, name, 1.0, n, n, 0, 0, 0, 0) for name in ("a", "b")])
     if n % 20 == 0:
         record.run.seed, record.run.totals = n, {"a": Totals(offered=n, committed=n)}
         record.write()
@@ -58,7 +57,7 @@ def writing(start_python: StartPython, folder: Path) -> Iterator[subprocess.Pope
 def rows_after(path: Path, least: int) -> int:
     """Return how many samples there are once there are at least so many."""
     deadline = time.monotonic() + 60
-    while (found := len(list(read_samples(path)))) < least:
+    while (found := len(list(Sample.read(path)))) < least:
         assert time.monotonic() < deadline, f"only {found} samples"
     return found
 
@@ -77,7 +76,7 @@ def test_a_reader_beside_the_writer_sees_whole_states(
                 20 * (i + 1) for i in range(len(run.journal))
             ]
             assert run.seed == 0 or run.totals["a"].committed == run.seed
-            samples = list(read_samples(tmp_path / "run-1"))
+            samples = list(Sample.read(tmp_path / "run-1"))
             assert all(map(law_holds, samples))
             assert [s.offered for s in samples] == [1 + i // 2 for i in range(len(samples))]
             seen.add(run.seed)
@@ -93,7 +92,7 @@ def test_a_killed_writer_leaves_whole_files(
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         path = tmp_path / "run-1"
-        run, samples = Run.of(path), list(read_samples(path))
+        run, samples = Run.of(path), list(Sample.read(path))
     assert len(samples) >= least
     assert [s.offered for s in samples] == [1 + i // 2 for i in range(len(samples))]
     assert run.seed is not None
@@ -112,14 +111,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 import gevent
 from loadgen.record.run import Run, Totals
-from loadgen.record.writer import RunRecord
+from loadgen.record.folder import RunRecord
 from loadgen.record.rows import Sample
 
 record = RunRecord.create(Path(sys.argv[1]), "run-1")
 record.begin(Run(seed=0))
 def write(i):
     for n in range(20):
-        record.append_samples([Sample(datetime.now(UTC), f"op{i}", 1.0, n, n, 0, 0, 0, 0)] * 3)
+        record.append([Sample(datetime.now(UTC), f"op{i}", 1.0, n, n, 0, 0, 0, 0)] * 3)
         record.journal("tick", i=i, n=n)
         gevent.sleep(0)
 gevent.joinall([gevent.spawn(write, i) for i in range(10)], raise_error=True)
@@ -129,6 +128,6 @@ gevent.joinall([gevent.spawn(write, i) for i in range(10)], raise_error=True)
     assert process.returncode == 0, errors
     events = {(e.details["i"], e.details["n"]) for e in Run.of(tmp_path / "run-1").journal}
     assert events == {(i, n) for i in range(10) for n in range(20)}
-    samples = list(read_samples(tmp_path / "run-1"))
+    samples = list(Sample.read(tmp_path / "run-1"))
     assert len(samples) == 600
     assert json.loads((tmp_path / "run-1" / "run.json").read_bytes())["seed"] == 0

@@ -10,10 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loadgen.errors import RecordError
-from loadgen.record.reader import find_run, read_freshness, read_samples, read_slots
+from loadgen.record.folder import RunRecord, find_run
 from loadgen.record.rows import MarkerSample, Sample, SlotSample, csv_line
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 
 AT = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 SAMPLE = Sample(AT, "insert_order", 10.0, 7, 3, 1, 1, 1, 1)
@@ -50,12 +49,12 @@ def test_what_was_appended_is_read(
     """Every row of every file comes back equal, whatever its text shows."""
     for file in record.path.glob("*.csv"):
         file.unlink()
-    record.append_samples(rows)
-    record.append_slots(of_slots)
-    record.append_freshness(seen)
-    assert list(read_samples(record.path)) == rows
-    assert list(read_slots(record.path)) == of_slots
-    assert list(read_freshness(record.path)) == seen
+    record.append(rows)
+    record.append(of_slots)
+    record.append(seen)
+    assert list(Sample.read(record.path)) == rows
+    assert list(SlotSample.read(record.path)) == of_slots
+    assert list(MarkerSample.read(record.path)) == seen
 
 
 @given(st.floats(0, 1e6))
@@ -67,20 +66,20 @@ def test_a_number_keeps_nine_decimals(value: float) -> None:
 
 def test_a_torn_last_line_is_dropped(record: RunRecord) -> None:
     """At whatever byte the file ends, the whole lines before it are read and nothing is made up."""
-    record.append_samples([SAMPLE, SAMPLE])
+    record.append([SAMPLE, SAMPLE])
     file = record.path / "samples.csv"
     data = file.read_bytes()
     for length in range(len(data)):
         file.write_bytes(data[:length])
         whole = max(0, data[:length].count(b"\n") - 1)
-        assert list(read_samples(record.path)) == [SAMPLE] * whole
+        assert list(Sample.read(record.path)) == [SAMPLE] * whole
 
 
 def test_no_file_is_no_rows(record: RunRecord) -> None:
     """A run that has not sampled yet, or that nobody watched, has no rows."""
-    assert not list(read_samples(record.path))
-    assert not list(read_slots(record.path))
-    assert not list(read_freshness(record.path))
+    assert not list(Sample.read(record.path))
+    assert not list(SlotSample.read(record.path))
+    assert not list(MarkerSample.read(record.path))
 
 
 @pytest.mark.parametrize(
@@ -99,10 +98,10 @@ def test_no_file_is_no_rows(record: RunRecord) -> None:
 )
 def test_a_malformed_line_is_named(record: RunRecord, line: bytes, reason: str) -> None:
     """A whole line that does not fit is an error with its file and number, never skipped."""
-    record.append_samples([SAMPLE])
+    record.append([SAMPLE])
     file = record.path / "samples.csv"
     file.write_bytes(file.read_bytes() + line + b"\n")
-    rows = read_samples(record.path)
+    rows = Sample.read(record.path)
     assert next(rows) == SAMPLE
     with pytest.raises(RecordError, match=rf"samples\.csv, line 3: .*{reason}"):
         next(rows)
@@ -112,16 +111,16 @@ def test_other_columns_are_refused(record: RunRecord) -> None:
     """A file with other columns is not read as if it had ours."""
     (record.path / "slots.csv").write_text("time,slot\n")
     with pytest.raises(RecordError, match=r"slots\.csv, line 1: the columns are time,slot"):
-        next(read_slots(record.path))
+        next(SlotSample.read(record.path))
 
 
 def test_neither_true_nor_false_is_refused(record: RunRecord) -> None:
     """A slot is active or it is not."""
-    record.append_slots([SlotSample(AT, "s", True, "lost", None, None, None, 1)])
+    record.append([SlotSample(AT, "s", True, "lost", None, None, None, 1)])
     file = record.path / "slots.csv"
     file.write_text(file.read_text().replace("true", "1"))
     with pytest.raises(RecordError, match="neither true nor false"):
-        next(read_slots(record.path))
+        next(SlotSample.read(record.path))
 
 
 def test_a_run_that_has_just_begun_is_read(record: RunRecord) -> None:

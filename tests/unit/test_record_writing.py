@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import RecordError
+from loadgen.record.folder import RunRecord, find_run
 from loadgen.record.model import iso
-from loadgen.record.reader import find_run, read_samples, read_slots
-from loadgen.record.rows import MarkerSample, Sample, SlotSample, columns_of, law_holds
+from loadgen.record.rows import MarkerSample, Sample, SlotSample, law_holds
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 from tests.records import update
 
 AT = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
@@ -173,11 +172,11 @@ def test_a_naive_time_is_refused(record: RunRecord) -> None:
 
 def test_rows_are_appended_below_one_header(record: RunRecord) -> None:
     """The header is written with the first row and never again."""
-    record.append_samples([SAMPLE])
-    record.append_samples([SAMPLE, SAMPLE])
-    record.append_samples([])
+    record.append([SAMPLE])
+    record.append([SAMPLE, SAMPLE])
+    record.append([])
     lines = (record.path / "samples.csv").read_text().splitlines()
-    assert lines[0] == ",".join(columns_of(Sample))
+    assert lines[0] == ",".join(Sample.columns())
     assert lines[1] == (
         "2026-11-23T07:00:00.123Z,insert_order,10.0,7,3,1,1,1,1,0.001,0.002,0.003,,,"
     )
@@ -186,15 +185,15 @@ def test_rows_are_appended_below_one_header(record: RunRecord) -> None:
 
 def test_the_columns_are_the_contracts() -> None:
     """The files' columns are named as every other part and outside check reads them."""
-    assert ",".join(columns_of(Sample)) == (
+    assert ",".join(Sample.columns()) == (
         "time,operation,target_rate,offered,committed,failed,skipped,unknown,in_flight,"
         "service_p50,service_p95,service_p99,intended_p50,intended_p95,intended_p99"
     )
-    assert ",".join(columns_of(SlotSample)) == (
+    assert ",".join(SlotSample.columns()) == (
         "time,slot,active,wal_status,retained_bytes,confirmed_lag_bytes,safe_wal_bytes,"
         "wal_bytes_total"
     )
-    assert ",".join(columns_of(MarkerSample)) == (
+    assert ",".join(MarkerSample.columns()) == (
         "tool,sequence,written_at,seen_at,delivery_seconds,poll_seconds"
     )
 
@@ -202,11 +201,11 @@ def test_the_columns_are_the_contracts() -> None:
 @pytest.mark.parametrize("torn", ["2026-11-23T07:00:01", "x" * 9000])
 def test_a_torn_line_is_cut_off_before_the_next_append(record: RunRecord, torn: str) -> None:
     """What a killed writer left half does not become a malformed line in the middle."""
-    record.append_samples([SAMPLE])
+    record.append([SAMPLE])
     file = record.path / "samples.csv"
     whole = file.read_text()
     file.write_text(whole + torn)
-    record.append_samples([SAMPLE])
+    record.append([SAMPLE])
     assert file.read_text() == whole + whole.splitlines(keepends=True)[1]
 
 
@@ -215,14 +214,14 @@ def test_a_torn_header_is_written_again(record: RunRecord) -> None:
     (record.path / "slots.csv").write_text("time,slo")
     slot = SlotSample(AT, "s", active=True, wal_status="reserved", retained_bytes=None,
                       confirmed_lag_bytes=1, safe_wal_bytes=None, wal_bytes_total=2)  # fmt: skip
-    record.append_slots([slot])
-    assert list(read_slots(record.path)) == [slot_in_milliseconds(slot)]
+    record.append([slot])
+    assert list(SlotSample.read(record.path)) == [slot_in_milliseconds(slot)]
 
 
 def slot_in_milliseconds(slot: SlotSample) -> SlotSample:
     """Return the row as the file keeps it: times to the millisecond."""
     at = slot.time.replace(microsecond=slot.time.microsecond // 1000 * 1000)
-    values = {name: getattr(slot, name) for name in columns_of(SlotSample)}
+    values = {name: getattr(slot, name) for name in SlotSample.columns()}
     return SlotSample(**{**values, "time": at})
 
 
@@ -230,23 +229,23 @@ def slot_in_milliseconds(slot: SlotSample) -> SlotSample:
 def test_a_cell_never_breaks_its_line(record: RunRecord, tool: str) -> None:
     """A line break in a cell is refused, as readers take each line for a row."""
     with pytest.raises(ValueError, match="line break"):
-        record.append_freshness([MarkerSample(tool, 1, AT, None, None, None)])
+        record.append([MarkerSample(tool, 1, AT, None, None, None)])
     assert not (record.path / "freshness.csv").exists()
 
 
 def test_a_number_that_is_none_is_refused(record: RunRecord) -> None:
     """Infinity and NaN are no latencies."""
     with pytest.raises(ValueError, match="can't hold"):
-        record.append_samples([Sample(AT, "insert_order", float("nan"), 0, 0, 0, 0, 0, 0)])
+        record.append([Sample(AT, "insert_order", float("nan"), 0, 0, 0, 0, 0, 0)])
 
 
 def test_a_vanished_folder_is_named(record: RunRecord) -> None:
     """Rows are not written into a file that nobody will find."""
-    record.append_samples([SAMPLE])
+    record.append([SAMPLE])
     (record.path / "samples.csv").unlink()
     record.path.rmdir()
     with pytest.raises(RecordError, match=r"samples\.csv"):
-        record.append_samples([SAMPLE])
+        record.append([SAMPLE])
     with pytest.raises(RecordError, match=r"run\.json"):
         record.begin(Run())
 
@@ -274,7 +273,7 @@ def small_disk() -> Iterator[Path]:
 def fill_disk(record: RunRecord) -> None:
     """Append seven rows at a time until that can't go on."""
     for _ in range(2000):
-        record.append_samples([SAMPLE] * 7)
+        record.append([SAMPLE] * 7)
 
 
 def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
@@ -284,7 +283,7 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     (small_disk / "other").write_bytes(b"x" * 30_000)
     with pytest.raises(RecordError, match=r"samples\.csv: No space left"):
         fill_disk(record)
-    kept = len(list(read_samples(record.path)))
+    kept = len(list(Sample.read(record.path)))
     assert kept
     assert kept % 7 == 0
     with pytest.raises(RecordError, match=r"run\.json: No space left"):
@@ -298,16 +297,16 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
     assert not list(record.path.glob(".*"))
     (small_disk / "other").unlink()
     update(record, invalid_reason=None)
-    record.append_samples([SAMPLE])
-    assert len(list(read_samples(record.path))) == kept + 7 + 1
+    record.append([SAMPLE])
+    assert len(list(Sample.read(record.path))) == kept + 7 + 1
     assert [event.kind for event in Run.of(record.path).journal] == ["disk_full"]
     record.flush()  # there is nothing left
-    assert len(list(read_samples(record.path))) == kept + 7 + 1
+    assert len(list(Sample.read(record.path))) == kept + 7 + 1
 
 
 def test_the_law_counts_every_arrival_once() -> None:
     """One arrival too many or too few on either side breaks it."""
     assert law_holds(SAMPLE)
     for name in ("offered", "committed", "failed", "skipped", "unknown", "in_flight"):
-        values = {column: getattr(SAMPLE, column) for column in columns_of(Sample)}
+        values = {column: getattr(SAMPLE, column) for column in Sample.columns()}
         assert not law_holds(Sample(**{**values, name: values[name] + 1})), name

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.record.reader import read_samples
+from loadgen.record.folder import RunRecord
+from loadgen.record.rows import Sample
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.intervals import Span
 from loadgen.report.analysis.run import facts_of
 from loadgen.report.charts import load
@@ -29,7 +29,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def drawn(reports: Path, made: Made) -> ChartList:
     """Return the charts of a made-up run."""
     path = write_run(reports, made)
-    return charts(facts_of(Run.of(path), read_samples(path)))
+    return charts(facts_of(Run.of(path), Sample.read(path)))
 
 
 def texts(svg: str) -> list[str]:
@@ -118,7 +118,7 @@ def test_the_journal_is_marked_by_number(tmp_path: Path) -> None:
     record = RunRecord.open(path)
     record.journal("rate_change", START + timedelta(seconds=20))
     record.journal("pause", START + timedelta(hours=1))
-    found = charts(facts_of(Run.of(path), read_samples(path)))
+    found = charts(facts_of(Run.of(path), Sample.read(path)))
     assert texts(found.rates[0].inline()).count("1") == 1
     assert "2" not in texts(found.rates[0].inline())
 

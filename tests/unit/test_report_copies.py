@@ -7,10 +7,9 @@ import pytest
 
 from loadgen import text as words
 from loadgen.config.settings import HARD_CASES
-from loadgen.record.reader import read_deliveries
-from loadgen.record.rows import ExpectedMarker, SlotSample
+from loadgen.record.folder import RunRecord
+from loadgen.record.rows import ExpectedMarker, SlotSample, read_deliveries
 from loadgen.record.verify import ClockOffset, Finding, ToolVerification, Verification
-from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.compare import summary_of
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.folder import write_report
@@ -99,9 +98,9 @@ def test_markers_that_are_only_known_as_written_count_as_not_seen(tmp_path: Path
     path = write_run(tmp_path / "reports", Made())
     record = RunRecord.open(path)
     written = [ExpectedMarker("still", k, marker(k, None).written_at) for k in range(1, 26)]
-    record.append_markers(written)
-    record.append_markers([replace(one, tool="some") for one in written])
-    record.append_freshness([marker(k, 0.5, tool="some") for k in range(1, 24)])
+    record.append(written)
+    record.append([replace(one, tool="some") for one in written])
+    record.append([marker(k, 0.5, tool="some") for k in range(1, 24)])
     nothing = "0 of 25 markers seen, the oldest unseen has waited 24 s"
     some = "23 of 25 markers seen, the oldest unseen has waited 1 s"
     report = write_report(path, START).report
@@ -136,8 +135,8 @@ def test_both_reports_show_it(tmp_path: Path) -> None:
     path = write_run(tmp_path / "full", Made())
     record = RunRecord.open(path)
     VERIFIED.write(path)
-    record.append_freshness([marker(1, 0.25)])
-    record.append_slots([slot(2**20, active=True)])
+    record.append([marker(1, 0.25)])
+    record.append([slot(2**20, active=True)])
     report = write_report(path, START).report
     page = page_of(report.html)
     assert "<b>1.2" not in report.html

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from loadgen import text as words
+from loadgen.record.folder import RunRecord
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 from loadgen.report.folder import Written, write_report
 from loadgen.workload.operations import OPERATIONS, label
 from tests.pages import markdown_tables, page_of

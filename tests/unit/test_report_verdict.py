@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record.reader import read_samples
+from loadgen.record.folder import RunRecord
+from loadgen.record.rows import Sample
 from loadgen.record.run import Run, Totals
-from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.run import Facts, facts_of
 from loadgen.report.analysis.verdict import Verdict, judge, offered_text
 from tests.records import RATES, START, Made, rows_after, update, write_run
@@ -20,7 +20,7 @@ def facts(reports: Path, made: Made, **changed: object) -> Facts:
     path = write_run(reports, made)
     if changed:
         update(RunRecord.open(path), **changed)
-    return facts_of(Run.of(path), read_samples(path))
+    return facts_of(Run.of(path), Sample.read(path))
 
 
 def findings(verdict: Verdict) -> Mapping[str, tuple[str, str]]:
@@ -134,7 +134,7 @@ def test_counters_that_differ_from_rows_spoil_everything(tmp_path: Path) -> None
 def test_a_broken_law_spoils_everything(tmp_path: Path) -> None:
     """One sample in which an arrival is missing is enough, and is counted."""
     path = write_run(tmp_path, Made())
-    rows = list(read_samples(path))
+    rows = list(Sample.read(path))
     rows[8] = replace(rows[8], offered=rows[8].offered + 1)
     found = judge(facts_of(Run.of(path), rows))
     assert findings(found)["Accounting law"] == ("bad", "broken in 1 of 60 samples")
@@ -191,7 +191,7 @@ def test_a_run_without_samples_or_fields_is_still_judged(tmp_path: Path) -> None
     """Killed in its first second, a run has little to say, and that is said."""
     record = RunRecord.create(tmp_path, "bare")
     record.begin(Run(settings={"orders_per_hour": 50.0}))
-    bare = facts_of(Run.of(record.path), read_samples(record.path))
+    bare = facts_of(Run.of(record.path), Sample.read(record.path))
     assert [operation.name for operation in bare.operations] == ["insert_order"]
     found = judge(bare)
     assert found.sentence == "The run left no sample, so nothing is known about it."
@@ -210,7 +210,7 @@ def test_a_run_that_was_asked_for_nothing(tmp_path: Path) -> None:
 def test_a_start_noted_late_is_the_first_sample(tmp_path: Path) -> None:
     """Where start and first sample are one, what the sample holds counts as asked for."""
     path = write_run(tmp_path, Made(seconds=10, ended=False))
-    rows = list(read_samples(path))
+    rows = list(Sample.read(path))
     first = rows[0].time
     update(RunRecord.open(path), schedule_started_at=first)
     late = facts_of(Run.of(path), rows)
@@ -228,7 +228,7 @@ def test_without_a_noted_start_the_first_sample_is_it(tmp_path: Path) -> None:
 def test_operations_that_are_not_known_are_shown_last(tmp_path: Path) -> None:
     """A record of a later version may hold more; nothing of it is dropped."""
     path = write_run(tmp_path, Made(seconds=5))
-    rows = list(read_samples(path))
+    rows = list(Sample.read(path))
     rows += [replace(row, operation="merge_users") for row in rows[:1]]
     found = facts_of(Run.of(path), rows)
     assert [operation.name for operation in found.operations] == [*RATES, "merge_users"]

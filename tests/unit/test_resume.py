@@ -17,9 +17,9 @@ from loadgen.load.messages import ProgressReport, UnfinishedWrite
 from loadgen.load.recovery import write_off
 from loadgen.load.resume import find_resumable, ignored_settings, latencies_position, resumed_of
 from loadgen.load.worker_state import WorkerState
+from loadgen.record.folder import RunRecord
 from loadgen.record.position import Position
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.operations import OPERATIONS
@@ -249,7 +249,7 @@ def killed(reports: Path) -> RunRecord:
 def test_a_killed_run_is_found_by_id_folder_and_latest(tmp_path: Path) -> None:
     """All three name the same run."""
     record = killed(tmp_path)
-    record.keep_position(position(WorkerState([(0.0, WHOLE)], 0.0)))
+    record.write_position(position(WorkerState([(0.0, WHOLE)], 0.0)))
     for name in ("run-1", str(record.path), "latest"):
         resumed = find_resumable(tmp_path, name)
         assert (resumed.folder, resumed.users) == (record.path.resolve(), 8)
@@ -274,7 +274,7 @@ def test_what_can_not_go_on_is_refused_in_a_line(tmp_path: Path) -> None:
     assert "killed before its first sample" in refusal(tmp_path)
     (record.path / "position.json").write_text('{"s": 1')
     assert "position.json can't be read" in refusal(tmp_path)
-    record.keep_position(position())
+    record.write_position(position())
     file = record.path / "run.json"
     file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 9'))
     assert "schema_version is 9" in refusal(tmp_path)

@@ -18,9 +18,9 @@ from loadgen.costs.snowflake.credits import (
     split_by_size,
 )
 from loadgen.costs.snowflake.views import MeteredDay, MeteredHour
+from loadgen.record.folder import RunRecord
 from loadgen.record.rows import Sample
 from loadgen.record.run import Run
-from loadgen.record.writer import RunRecord
 from tests.snowflake_account import at
 
 DAY = Window(at("2026-11-20T00:00:00"), at("2026-11-21T00:00:00"))

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from loadgen import text
 from loadgen.errors import RecordError
 from loadgen.record.costs import Costs, Total
-from loadgen.record.reader import read_deliveries
+from loadgen.record.rows import read_deliveries
 from loadgen.record.run import Run
 from loadgen.record.verdict import verdict_text
 from loadgen.record.verify import Verification

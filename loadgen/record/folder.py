@@ -1,11 +1,8 @@
-"""The run record, written: one folder a run, which every part reads and one process writes.
+"""A run's folder: found by name, created by the load, and written by one process per file.
 
-run.json is replaced atomically; the CSV files grow by whole lines, each append in one write call.
-Killing the process at any moment leaves the last whole state on the disk. Plain blocking file
-calls only, so that it behaves the same in a gevent-patched process. Each file has one writer at a
-time: the load's master for run.json, samples.csv, generator.csv and deletes.csv, watch for
-slots.csv, markers.csv and freshness.csv, verify for verify.json.
-Reading is record_reader's, the calls that reach the disk are record_files'.
+The load's master writes run.json, samples.csv, generator.csv, deletes.csv and position.json; the
+watch writes slots.csv, markers.csv and freshness.csv. A process that is killed at any moment leaves
+whole files. All calls block, so that they behave the same under gevent.
 """
 
 import json
@@ -20,34 +17,42 @@ from decimal import Decimal
 from math import inf
 from pathlib import Path
 
-from loadgen.errors import RecordError
+from loadgen.errors import RecordError, one_line
 from loadgen.record.files import LONE, append_lines, naming, replace_file
 from loadgen.record.model import SCHEMA_VERSION, iso
 from loadgen.record.position import Position
-from loadgen.record.rows import (
-    DeletedRow,
-    ExpectedMarker,
-    GeneratorSample,
-    MarkerSample,
-    Row,
-    Sample,
-    SlotSample,
-    columns_of,
-    csv_line,
-)
+from loadgen.record.rows import MarkerSample, Row, csv_line
 from loadgen.record.run import JournalEvent, Run
+from loadgen.untrusted import reading
 
 LATEST = "latest"
-_SYNC_SECONDS = 10.0  # in the load, waiting for the disk makes writes late
-_BURST_SECONDS = 1.0  # between two writes of run.json for what need not be there at once
+_SHOWN_RUNS = 5
+_SHOWN_NAME = 80  # characters
+_SYNC_SECONDS = 10.0  # waiting for the disk makes the load's writes late
+_BURST_SECONDS = 1.0  # between two writes of run.json that may wait
 _RUN_ID = re.compile(r"(?!latest$)[\w][\w.:+-]{0,127}")
+
+
+def find_run(reports_dir: Path, name: str | None = None) -> Path:
+    """Return the folder of the named run (a run id or a path), or of the latest one."""
+    with reading(one_line(name or reports_dir, _SHOWN_NAME), "name a run's id or its folder"):
+        path = _latest(reports_dir) if name in {None, LATEST} else reports_dir / str(name)
+        if (path / Run.FILE).is_file():
+            return path.resolve()
+        if name is not None and (Path(name) / Run.FILE).is_file():
+            return Path(name).resolve()
+    runs = sorted(reports_dir.glob(f"*/{Run.FILE}"), key=lambda file: -file.stat().st_mtime)
+    known = [file.parent.name for file in runs if file.parent.name != LATEST][:_SHOWN_RUNS]
+    wanted = f"no run {one_line(repr(name), _SHOWN_NAME)}" if name is not None else "no latest run"
+    advice = f"there are {', '.join(known)}" if known else "start one with `locust` or `make demo`"
+    raise RecordError(f"{wanted} in {reports_dir}: {advice}")
 
 
 class RunRecord:
     """The folder of one run, open for writing.
 
-    What could not be written (a full disk) stays in memory and goes out with the next call. `now`
-    is the clock of the journal.
+    If the disk is full, what could not be written stays in memory for the next call. `now` is the
+    clock of the journal.
     """
 
     __slots__ = (
@@ -58,10 +63,10 @@ class RunRecord:
     def __init__(self, path: Path, run: Run) -> None:
         self.path = path
         self.run_id = path.name
-        self.run = run  # as the next write of run.json has it, but for the journal
-        self._journal: list[str] = []  # JSON texts: an entry is encoded once, not at each write
-        self._run_waits = False  # run.json on the disk lacks something
-        self._waiting: dict[type[Row], list[str]] = {}  # lines that are not on the disk yet
+        self.run = run  # the content of run.json, without its journal
+        self._journal: list[str] = []  # as JSON texts, so that each event is encoded once
+        self._run_waits = False  # whether run.json has changed since it was written
+        self._waiting: dict[type[Row], list[str]] = {}  # lines that were not written yet
         self._synced_at = self._tried_at = -inf
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.journaled: Counter[str] = Counter()  # entries by kind, since it was opened
@@ -69,7 +74,7 @@ class RunRecord:
 
     @classmethod
     def create(cls, reports_dir: Path, run_id: str) -> "RunRecord":
-        """Make the folder of a new run and point `latest` at it; nothing else is written yet."""
+        """Create the folder of a new run and point `latest` at it; run.json is not written yet."""
         if not _RUN_ID.fullmatch(run_id):
             raise RecordError(f"run id {run_id!r} can't name a folder: use letters, digits and -")
         path = reports_dir / run_id
@@ -80,7 +85,7 @@ class RunRecord:
 
     @classmethod
     def open(cls, path: Path) -> "RunRecord":
-        """Go on with an existing run's folder, whose run.json need not be there yet."""
+        """Open the folder of an existing run, with or without a run.json."""
         folder = path.resolve()
         if not folder.is_dir():
             raise RecordError(f"{path} is not a run's folder: name one that holds {Run.FILE}")
@@ -91,13 +96,13 @@ class RunRecord:
 
     @classmethod
     def resume(cls, path: Path) -> "RunRecord":
-        """Go on with a run as its load; `latest` points at it again."""
+        """Open the folder of a killed run to continue it; `latest` points at it again."""
         record = cls.open(path)
         _point_latest(record.path.parent, record.run_id)
         return record
 
     def begin(self, run: Run) -> None:
-        """Replace the whole of run.json, its journal too."""
+        """Replace run.json, including its journal."""
         self._begin(run)
         self.write()
 
@@ -111,9 +116,9 @@ class RunRecord:
         return [json.loads(entry)["kind"] for entry in self._journal]
 
     def journal(self, kind: str, /, at: datetime | None = None, **details: object) -> int:
-        """Append one event to run.json's journal; `at` is now unless given. Costs one fsync.
+        """Append one event to run.json's journal, which costs one fsync; `at` is now by default.
 
-        Returns its number, for `amend`. What can't be written raises RecordError and is not there.
+        Returns its number, for `amend`. If it can't be written, it is dropped: raises RecordError.
         """
         number = self._enter(kind, at, details)
         try:
@@ -125,83 +130,62 @@ class RunRecord:
         return number
 
     def note(self, kind: str, /, at: datetime | None = None, **details: object) -> int:
-        """Append an event as `journal` does, but one of a burst waits for the next `flush`.
+        """Append an event as `journal` does; in a burst it is written by the next `flush`.
 
-        So does one that can't be written: it has happened all the same.
+        So is one that can't be written now, since it has happened anyway.
         """
         number = self._enter(kind, at, details)
         self._write_soon()
         return number
 
     def amend(self, number: int, /, **details: object) -> None:
-        """Add to an event of the journal what was not known when it was written."""
+        """Add details to an event of the journal."""
         entry = {**json.loads(self._journal[number]), **details}
         self._journal[number] = _encoded(entry, f"journal entry {entry['kind']}")
         self._write_soon()
 
-    def keep(self, rows: Iterable[Row]) -> None:
-        """Take rows of any file, for the next `flush`."""
-        lines = [(type(row), _line(row)) for row in rows]
+    def buffer(self, rows: Iterable[Row]) -> None:
+        """Add rows of any files, which the next `flush` writes."""
+        lines = [(type(row), row.line()) for row in rows]
         for kind, line in lines:
             self._waiting.setdefault(kind, []).append(line)
 
     def flush(self) -> None:
-        """Write whatever is not on the disk yet. Raises RecordError; then all the rest waits."""
-        for kind in tuple(self._waiting):
-            self._write_rows(kind)
+        """Write everything that was not written yet. After a RecordError the rest is kept."""
+        self.write_rows(*self._waiting)
         if self._run_waits:
             self.write()
 
-    def keep_position(self, position: Position) -> None:
-        """Replace what a run that is killed now would need to go on; every 10 s with an fsync."""
+    def write_position(self, position: Position) -> None:
+        """Replace position.json, every 10 s with an fsync."""
         synced = time.monotonic() - self._synced_at >= _SYNC_SECONDS
         if synced:
             self._synced_at = time.monotonic()
         text = json.dumps(position.plain())
         replace_file(self.path / Position.FILE, text.encode(), synced=synced)
 
-    def forget_position(self) -> None:
-        """Remove it: a run that has ended can't go on."""
+    def remove_position(self) -> None:
+        """Remove position.json, since a run that has ended can't be continued."""
         with naming(self.path / Position.FILE):
             (self.path / Position.FILE).unlink(missing_ok=True)
 
-    def append_samples(self, rows: Iterable[Sample]) -> None:
-        """Append to samples.csv, whole lines in one write call."""
-        self._append(Sample, rows)
-
-    def append_generator(self, row: GeneratorSample) -> None:
-        """Append to generator.csv, a whole line in one write call."""
-        self._append(GeneratorSample, [row])
-
-    def append_deletes(self, rows: Iterable[DeletedRow]) -> None:
-        """Append to deletes.csv, whole lines in one write call."""
-        self._append(DeletedRow, rows)
-
-    def append_slots(self, rows: Iterable[SlotSample]) -> None:
-        """Append to slots.csv, whole lines in one write call."""
-        self._append(SlotSample, rows)
-
-    def append_markers(self, rows: Iterable[ExpectedMarker]) -> None:
-        """Append to markers.csv, whole lines in one write call."""
-        self._append(ExpectedMarker, rows)
-
-    def append_freshness(self, rows: Iterable[MarkerSample]) -> None:
-        """Append to freshness.csv, whole lines in one write call."""
-        self._append(MarkerSample, rows)
+    def append(self, rows: Iterable[Row]) -> None:
+        """Append rows to their files, the lines of each file in one write call."""
+        rows = list(rows)
+        self.buffer(rows)
+        self.write_rows(*dict.fromkeys(type(row) for row in rows))
 
     def replace_freshness(self, rows: Iterable[MarkerSample]) -> None:
-        """Replace freshness.csv: a watch that begins anew takes back what was not seen yet."""
-        text = "".join([csv_line(columns_of(MarkerSample)), *map(_line, rows)])
-        replace_file(self.path / MarkerSample.FILE, text.encode())
+        """Replace freshness.csv; a new watch removes the markers that had not arrived yet."""
+        lines = [csv_line(MarkerSample.columns()), *(row.line() for row in rows)]
+        replace_file(self.path / MarkerSample.FILE, "".join(lines).encode())
 
-    def _append(self, kind: type[Row], rows: Iterable[Row]) -> None:
-        self.keep(rows)
-        self._write_rows(kind)
-
-    def _write_rows(self, kind: type[Row]) -> None:
-        if lines := self._waiting.get(kind):
-            append_lines(self.path / kind.FILE, csv_line(columns_of(kind)), "".join(lines))
-            del self._waiting[kind]
+    def write_rows(self, *kinds: type[Row]) -> None:
+        """Write the buffered rows of these files. Threads may write different files at a time."""
+        for kind in kinds:
+            if lines := self._waiting.get(kind):
+                append_lines(self.path / kind.FILE, csv_line(kind.columns()), "".join(lines))
+                del self._waiting[kind]
 
     def _enter(self, kind: str, at: datetime | None, details: Mapping[str, object]) -> int:
         self._journal.append(_event_text(JournalEvent(at or self.now(), kind, details)))
@@ -209,7 +193,7 @@ class RunRecord:
         return len(self._journal) - 1
 
     def _write_soon(self) -> None:
-        """Write run.json now, or in the next `flush` if it was written just before."""
+        """Write run.json now, or with the next `flush` if it was written a moment ago."""
         self._run_waits = True
         if time.monotonic() - self._tried_at >= _BURST_SECONDS:
             with suppress(RecordError):
@@ -236,6 +220,14 @@ class RunRecord:
         return "[\n    " + ",\n    ".join(self._journal) + "\n  ]" if self._journal else "[]"
 
 
+def _latest(reports_dir: Path) -> Path:
+    """Return the folder that `latest` names: a symlink, or a file that holds the run id."""
+    link = reports_dir / LATEST
+    if not link.is_file():
+        return link
+    return reports_dir / link.read_text(encoding="utf-8").strip()
+
+
 def _point_latest(reports_dir: Path, run_id: str) -> None:
     link, temporary = reports_dir / LATEST, reports_dir / f".{LATEST}.{os.getpid()}.tmp"
     with naming(link):
@@ -248,10 +240,6 @@ def _point_latest(reports_dir: Path, run_id: str) -> None:
             replace_file(link, f"{run_id}\n".encode())
 
 
-def _line(row: Row) -> str:
-    return csv_line(getattr(row, name) for name in columns_of(type(row)))
-
-
 def _event_text(event: JournalEvent) -> str:
     entry = {"at": event.at, "kind": event.kind, **event.details}
     return _encoded(entry, f"journal entry {event.kind}")
@@ -261,7 +249,7 @@ def _encoded(value: object, key: str, indent: int | None = None) -> str:
     try:
         return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False, indent=indent)
     except (TypeError, ValueError) as exc:
-        raise RecordError(f"{Run.FILE}: {key} holds a value that can't be kept: {exc}") from exc
+        raise RecordError(f"{Run.FILE}: {key} has a value that JSON can't hold: {exc}") from exc
 
 
 def _plain(value: object) -> object:
