@@ -20,7 +20,7 @@ from loadgen.text import Column, Table, count
 from loadgen.tools.probe import recognise_landing, toml_entry
 from loadgen.tools.readers.factory import open_copy
 from loadgen.tools.readers.postgres import PostgresReader
-from loadgen.tools.runners import runners
+from loadgen.tools.runners.runners import runner_of
 from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.snowflake_setup import set_up, tear_down
 from loadgen.tools.tools_file import Tool, load_tools, select_tools
@@ -127,8 +127,8 @@ def _start(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]
     code = 0
     for tool in _local_tools(args, tools):
         try:
-            was_running = runners.status(tool).running
-            runners.start(tool, settings)
+            was_running = runner_of(tool).status(tool).running
+            runner_of(tool).start(tool, settings)
         except PlaygroundError as exc:
             code = _print_error(exc)
         else:
@@ -145,7 +145,7 @@ def _wait_for_first_copies(tools: list[Tool], seconds: float) -> int:
     """Wait for the first copies; return 1 if one is not complete in time."""
     deadline = time.monotonic() + seconds
     for tool in tools:
-        while not (status := runners.status(tool)).copied:
+        while not (status := runner_of(tool).status(tool)).copied:
             if time.monotonic() > deadline:
                 problem = f": {status.problem}" if status.problem else ""
                 print(f"{tool.name}: its first copy is not complete after {seconds:g} s{problem}")
@@ -164,7 +164,7 @@ def _stop(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...])
     code = 0
     for tool in _local_tools(args, tools):
         try:
-            was_running = runners.stop(tool)
+            was_running = runner_of(tool).stop(tool)
         except PlaygroundError as exc:
             code = _print_error(exc)
             continue
@@ -188,7 +188,7 @@ def _status(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> i
     statuses: dict[str, ToolStatus] = {}
     for tool in _local_tools(args, tools):
         try:
-            statuses[tool.name] = runners.status(tool)
+            statuses[tool.name] = runner_of(tool).status(tool)
         except PlaygroundError as exc:
             statuses[tool.name] = ToolStatus(running=False, problem=str(exc))
     if args.json:
@@ -230,7 +230,7 @@ def _remove(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...
     code = 0
     for tool in _local_tools(args, tools):
         try:
-            runners.remove(tool, settings)
+            runner_of(tool).remove(tool, settings)
         except PlaygroundError as exc:
             code = _print_error(exc)
         else:
@@ -242,10 +242,10 @@ def _local_tools(args: argparse.Namespace, tools: tuple[Tool, ...]) -> list[Tool
     """Return the tools with a runner. Raises SettingsError for a named tool without one."""
     if args.names:
         for tool in tools:
-            runners.require_runner(tool)
+            runner_of(tool)
     local = [tool for tool in tools if tool.runner is not None]
     if not local:
-        runners.require_runner(tools[0])
+        runner_of(tools[0])
     return local
 
 

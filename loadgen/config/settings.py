@@ -106,8 +106,8 @@ class Settings(BaseSettings):
     initial_orders: Rows = Field(5000, description="number of orders in the baseline")
     initial_events: Rows = Field(20000, description="number of events in the baseline")
     # Must precede the rates, which are compared with it.
-    max_rate_per_hour: Annotated[float, Field(gt=0, le=_MOST_PER_HOUR, allow_inf_nan=False)] = (
-        Field(36_000_000, description="safety cap: the highest rate that is allowed")
+    max_rate_per_hour: Cap = Field(
+        36_000_000, description="safety cap: the highest rate that is allowed"
     )
     orders_per_hour: Rate = Field(50, description="rate of new orders")
     events_per_hour: Rate = Field(200, description="rate of new events")
@@ -133,7 +133,9 @@ class Settings(BaseSettings):
     event_bytes: Annotated[int, Field(ge=64, le=1_000_000)] = Field(
         300, description="approximate size of an event's properties in bytes"
     )
-    hot_users: Users | None = Field(None, description="number of active users (default: all)")
+    hot_users: Users | None = Field(
+        None, description="how many users of the shop get all the writes (default: all)"
+    )
     pipeline_depth: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="writes in flight on one connection, each with its own commit"
     )

@@ -29,13 +29,11 @@ _CDC: Final = {
 
 @cache
 def row_sizes(event_bytes: int) -> dict[str, Band[Decimal]]:
-    """Return the mean bytes of one change by operation, for events with that many of properties."""
-    order = _order()
+    """Return the mean bytes of one change by table, for events with that many of properties."""
     return {
-        "insert_order": order,
-        "insert_event": _event(event_bytes),
-        "update_order_status": order,
-        "soft_delete_user": _mean_bytes([_USER], "users"),
+        "users": _mean_bytes([_USER], "users"),
+        "orders": _order(),
+        "events": _event(event_bytes),
     }
 
 

@@ -18,8 +18,6 @@ from loadgen.record.rows import DeletedRow, Sample, read_deliveries
 from loadgen.record.run import Run, Totals
 from loadgen.workload.operations import OPERATIONS, Operation
 
-# By table: an operation on it, whose change is as wide as a row.
-_CHANGE_OF_TABLE: Final = {operation.table: name for name, operation in OPERATIONS.items()}
 _DEFAULT_EVENT_BYTES: Final = 300  # of a record without the setting
 _MICROHOUR: Final = Decimal("1e-6")
 
@@ -34,10 +32,10 @@ class Baseline:
     @classmethod
     def of(cls, rows: Mapping[str, int], event_bytes: int) -> "Baseline | None":
         """Return the baseline of tables with these rows; None if a table's rows are not known."""
-        if not _CHANGE_OF_TABLE.keys() <= rows.keys():
-            return None
         sizes = row_sizes(event_bytes)
-        known = [(rows[table], sizes[name]) for table, name in _CHANGE_OF_TABLE.items()]
+        if not sizes.keys() <= rows.keys():
+            return None
+        known = [(rows[table], size) for table, size in sizes.items()]
         low, likely, high = (
             sum((number * size[bound] for number, size in known), Decimal(0)) for bound in range(3)
         )
@@ -80,7 +78,9 @@ class Workload:
         once = _sum(counts, lambda operation: operation.proof == "once")  # another row each
 
         def usage(bound: int, older_rows: int) -> Usage:
-            changed = (number * sizes[name][bound] for name, number in counts.items())
+            changed = (
+                number * sizes[OPERATIONS[name].table][bound] for name, number in counts.items()
+            )
             return Usage(
                 inserts=Decimal(inserts),
                 updates=Decimal(updates),

@@ -32,7 +32,6 @@ from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Plan
 
 _SQL = statements("loadgen.load", "targets.sql")
-_UPDATE = "update_order_status"
 _PATIENCE_SECONDS = 60.0
 LOST_SECONDS = 7.0  # without a report; a pause of four seconds ends nothing
 
@@ -123,13 +122,14 @@ def awaits_sums(workers: Iterable[WorkerState]) -> bool:
 def settle_from_sums(workers: Iterable[WorkerState], gained: Mapping[str, int]) -> None:
     """Settle the unknown updates at the end of a run, when all writing has ended."""
     workers = list(workers)
-    extra = gained[_UPDATE] - sum(worker.counts[_UPDATE].committed for worker in workers)
-    for worker in workers:
-        unknown = worker.counts[_UPDATE].unknown
-        if worker.lost and unknown:
-            committed = min(max(0, extra), unknown)
-            extra -= committed
-            worker.resolve(_UPDATE, committed=committed, skipped=unknown - committed)
+    for operation in (name for name, op in OPERATIONS.items() if op.proof == "version"):
+        extra = gained[operation] - sum(worker.counts[operation].committed for worker in workers)
+        for worker in workers:
+            unknown = worker.counts[operation].unknown
+            if worker.lost and unknown:
+                committed = min(max(0, extra), unknown)
+                extra -= committed
+                worker.resolve(operation, committed=committed, skipped=unknown - committed)
 
 
 def _has_backends(
@@ -174,7 +174,7 @@ def _look_up(connection: psycopg.Connection, plan: Plan, worker: WorkerState) ->
     committed_after = {
         operation: count_committed(connection, operation, [*map(_key_of(plan, operation), ks)])
         for operation, ks in worker.after.items()
-        if operation != _UPDATE
+        if OPERATIONS[operation].proof != "version"
     }
     for operation, is_there in unfinished:
         worker.resolve(operation, committed=int(is_there), failed=int(not is_there))
@@ -185,7 +185,7 @@ def _look_up(connection: psycopg.Connection, plan: Plan, worker: WorkerState) ->
 
 def _key_of(plan: Plan, operation: str) -> Callable[[int], str]:
     """Return a function from k to the key of the row that this arrival made or changed."""
-    if operation == "soft_delete_user":
+    if OPERATIONS[operation].proof == "once":
         return lambda k: str(user_to_delete(k, plan.users, plan.lowest_deleted_rank) or 0)
     make = key_maker(plan.run_id, operation)
     return lambda k: make(k).decode()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, get_args
 
 from pydantic import Field
 
@@ -14,9 +14,8 @@ Answer = Literal["right", "wrong"]
 Kind = Literal[
     "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs"
 ]
-KINDS: Final[tuple[Kind, ...]] = (
-    "duplicate", "missing", "extra", "not_deleted", "resurrected", "stale", "lossy", "differs",
-)  # fmt: skip
+# The kinds are part of the file's format: a record with another one can't be read.
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ import pytest
 from loadgen.config.settings import HARD_CASES, load_settings
 from loadgen.errors import DestinationError
 from loadgen.load.hard_cases import HardCases, take_turn
+from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
+from loadgen.source.schema import migrate
 from loadgen.tools.columns import literal
 from loadgen.tools.readers.duckdb import DuckdbReader
 from loadgen.tools.tools_file import parse_tools
 from tests.bending import bend
-from tests.conftest import Cluster, RunLoadgen
+from tests.conftest import Cluster, RunLoadgen, find_free_port
 from tests.polling import wait_for
 
 TOOLS = """
@@ -191,8 +193,33 @@ def test_a_lost_slot_is_not_glossed_over(tools: Tools) -> None:
         conn.execute("SELECT pg_drop_replication_slot('cdc_slot')")
     code, said = tools.run("tools", "start", "cdc")
     assert code == 2
-    assert "tool cdc: the source has no slot cdc_slot any more" in said
+    assert "tool cdc: the source has no slot cdc_slot, so changes are lost" in said
     assert "loadgen tools remove cdc" in said
+
+
+def test_a_slot_without_its_wal_is_refused(project: Path, run_loadgen: RunLoadgen) -> None:
+    """The slot still exists but can't be read: to print that the tool runs would be wrong."""
+    limits = {"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
+    info = server.start(project, port=find_free_port(), options=limits)
+    (project / "tools.toml").write_text(TOOLS, encoding="utf-8")
+    tools = Tools(project, info.dsn, run_loadgen)
+    with connect(info.dsn) as conn:
+        migrate(conn)
+        assert tools.run("tools", "start", "cdc", "--wait", "60")[0] == 0
+        assert tools.run("tools", "stop", "cdc")[0] == 0
+        status = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'cdc_slot'"
+        inactive = f"{status} AND NOT active"
+        wait_for(lambda: conn.execute(inactive).fetchone(), "the reader's end")
+        for _ in range(4):
+            conn.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 9000000))")
+            conn.execute("SELECT pg_switch_wal()")
+        conn.execute("CHECKPOINT")
+        wait_for(lambda: conn.execute(status).fetchone() == ("lost",), "the loss")
+    code, said = tools.run("tools", "start", "cdc")
+    assert code == 2
+    assert "the source has lost the WAL of slot cdc_slot, so changes are lost" in said
+    assert "`loadgen tools remove cdc`" in said
+    assert tools.run("tools", "remove", "cdc")[0] == 0
 
 
 def test_tools_that_run_elsewhere_are_said_to(project: Path, run_loadgen: RunLoadgen) -> None:

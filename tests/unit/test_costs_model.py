@@ -116,9 +116,9 @@ def test_wider_events_move_more_bytes() -> None:
     """Values alone are less than the row as JSON, that is less than a vendor's message."""
     for width in row_sizes(300).values():
         assert width.low < width.likely < width.high
-    narrow, wide = row_sizes(300)["insert_event"], row_sizes(1300)["insert_event"]
+    narrow, wide = row_sizes(300)["events"], row_sizes(1300)["events"]
     assert wide.likely - narrow.likely == 1000
-    assert row_sizes(300)["insert_order"] == row_sizes(1300)["insert_order"]
+    assert row_sizes(300)["orders"] == row_sizes(1300)["orders"]
 
 
 CARD = """

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from loadgen.config.settings import load_settings
+from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import DestinationError, PlaygroundError, install_hint, one_line
 from loadgen.record.files import PRIVATE_UMASK
 from loadgen.record.steady_clock import SteadyClock
@@ -35,7 +35,7 @@ MODULE: Final = "loadgen.tools.runners.dlt_runner"
 INTERVAL_SECONDS: Final = 10.0  # default of interval_seconds
 
 
-def start(tool: Tool) -> None:
+def start(tool: Tool, _settings: Settings) -> None:
     """Start the tool's process, unless it runs. Raises PlaygroundError."""
     if not all(find_spec(package) for package in ("dlt", "duckdb", "sqlalchemy")):
         raise DestinationError(
@@ -64,7 +64,7 @@ def status(tool: Tool) -> ToolStatus:
     )
 
 
-def remove(tool: Tool) -> None:
+def remove(tool: Tool, _settings: Settings) -> None:
     """Stop the tool, and remove its copy and state."""
     stop(tool)
     copy = tool.duckdb_file

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from loadgen.config.settings import Settings
 from loadgen.errors import PlaygroundError, SourceError
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect, ended_after, plain_errors, subscription_dsn
@@ -39,15 +39,17 @@ _DROP_SECONDS: Final = 30.0
 _Row = dict[str, Any]
 
 
-def start(tool: Tool, source: str, pg_bin: Path | None = None) -> None:
+def start(tool: Tool, settings: Settings) -> None:
     """Start the copy's server and the subscription, and create them if they do not exist.
 
     Raises PlaygroundError.
     """
+    source = server.source_dsn(settings)
     tool.folder.mkdir(parents=True, exist_ok=True)
-    copy = server.start(tool.folder, pg_bin=pg_bin)
+    copy = server.start(tool.folder, pg_bin=settings.pg_bin)
     with connect(copy.dsn) as conn, connect(source) as publisher, _tool_errors(tool):
-        has_slot = _one_row(publisher, "slot", slot=tool.runner_slot) is not None
+        slot = _one_row(publisher, "slot", slot=tool.runner_slot)
+        has_slot = slot is not None
         if _one_row(conn, "subscription") is None:
             if has_slot:
                 raise SourceError(
@@ -56,9 +58,10 @@ def start(tool: Tool, source: str, pg_bin: Path | None = None) -> None:
                     f"`loadgen tools remove {tool.name}`"
                 )
             _subscribe(tool, conn, publisher, source)
-        elif not has_slot:
+        elif slot is None or slot["wal_status"] == "lost":
+            state = "has no slot" if slot is None else "has lost the WAL of slot"
             raise SourceError(
-                f"the source has no slot {tool.runner_slot} any more, so changes are lost: run "
+                f"the source {state} {tool.runner_slot}, so changes are lost: run "
                 f"`loadgen tools remove {tool.name}`, then start it again"
             )
         else:
@@ -109,11 +112,12 @@ def status(tool: Tool) -> ToolStatus:
     )
 
 
-def remove(tool: Tool, source: str) -> None:
+def remove(tool: Tool, settings: Settings) -> None:
     """Remove subscription, slot, server and copy, so that nothing is left at the source.
 
     Raises PlaygroundError; if the source is away, the subscription is only disabled.
     """
+    source = server.source_dsn(settings)
     stop(tool)
     copy = server.status(tool.folder)
     oid = 0

@@ -1,10 +1,9 @@
-"""Starts, stops and removes a local tool by its runner."""
+"""The runners of local tools, by the name that tools.toml gives them."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError
-from loadgen.source.embedded.server import source_dsn
 from loadgen.tools.runners import dlt_runner, replication
 from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.tools_file import Tool
@@ -15,39 +14,30 @@ _ELSEWHERE: Final = (
 )
 
 
-def start(tool: Tool, settings: Settings) -> None:
-    """Start the tool. Raises PlaygroundError."""
-    source = source_dsn(settings)
-    if require_runner(tool) == "replication":
-        replication.start(tool, source, settings.pg_bin)
-    else:
-        dlt_runner.start(tool)
+class Runner(Protocol):
+    """What a module that runs a tool on this machine offers; each function raises PlaygroundError.
+
+    The module's tool copies the source's publication into `tool.folder`.
+    """
+
+    def start(self, tool: Tool, settings: Settings) -> None:
+        """Start the tool; it continues where it stopped."""
+
+    def stop(self, tool: Tool) -> bool:
+        """Stop the tool, and keep its copy; return whether it ran."""
+
+    def status(self, tool: Tool) -> ToolStatus:
+        """Return the tool's state."""
+
+    def remove(self, tool: Tool, settings: Settings) -> None:
+        """Remove the tool's copy and state, at the source too."""
 
 
-def stop(tool: Tool) -> bool:
-    """Stop the tool, and keep its copy; return whether it ran."""
-    if require_runner(tool) == "replication":
-        return replication.stop(tool)
-    return dlt_runner.stop(tool)
+RUNNERS: Final[dict[str, Runner]] = {"replication": replication, "dlt": dlt_runner}
 
 
-def status(tool: Tool) -> ToolStatus:
-    """Return the tool's state. Raises PlaygroundError."""
-    if require_runner(tool) == "replication":
-        return replication.status(tool)
-    return dlt_runner.status(tool)
-
-
-def remove(tool: Tool, settings: Settings) -> None:
-    """Remove the tool's copy and state, at the source too. Raises PlaygroundError."""
-    if require_runner(tool) == "replication":
-        replication.remove(tool, source_dsn(settings))
-    else:
-        dlt_runner.remove(tool)
-
-
-def require_runner(tool: Tool) -> str:
+def runner_of(tool: Tool) -> Runner:
     """Return the runner of a tool. Raises SettingsError if it has none."""
     if tool.runner is None:
         raise SettingsError(_ELSEWHERE.format(name=tool.name, kind=tool.kind))
-    return tool.runner
+    return RUNNERS[tool.runner]

@@ -15,8 +15,8 @@ WHERE p.pubname = 'loadgen' AND p.schemaname = 'public'
 ORDER BY c.relname, a.attnum
 
 -- name: slot
--- Whether a slot of this name exists, and is active.
-SELECT active FROM pg_catalog.pg_replication_slots WHERE slot_name = %(slot)s
+-- Whether a slot of this name exists, is active, and still has the WAL that its reader needs.
+SELECT active, wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = %(slot)s
 
 -- name: create_slot
 -- Creates the slot at the present position.

@@ -160,7 +160,8 @@ def _plan_change(a: int, pools: Pools) -> bytes:
 
 _FactMaker = Callable[[int, Pools], bytes]
 
-# Event types with their weights; together 128, so that seven bits of a draw pick one.
+# Event types with their weights, which add up to 128, so that seven bits of a draw pick one.
+# Another weight changes the events that a seed makes.
 _WEIGHTS: Final[tuple[tuple[bytes, _FactMaker, int], ...]] = (
     (b"page_view", _page_view, 62),
     (b"search", _search, 20),
@@ -171,4 +172,6 @@ _WEIGHTS: Final[tuple[tuple[bytes, _FactMaker, int], ...]] = (
     (b"plan_change", _plan_change, 2),
 )
 _KINDS: Final = tuple((name, make) for name, make, weight in _WEIGHTS for _ in range(weight))
+if len(_KINDS) != 128:
+    raise ValueError(f"the weights of event types add up to {len(_KINDS)}: they must to 128")
 EVENT_TYPES: Final = tuple(name.decode() for name, _, _ in _WEIGHTS)

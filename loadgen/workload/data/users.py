@@ -14,7 +14,7 @@ from typing import Final
 
 from loadgen.workload.data.history import History
 
-_DELETED_SHARE: Final = 50  # the baseline soft deletes one user in fifty
+_ONE_DELETED_IN: Final = 50  # users of the baseline
 _UNIT: Final = 2.0**-53
 
 
@@ -43,7 +43,7 @@ def user_rank(id_: int, n: int) -> int:
 
 def first_deleted_rank(n: int) -> int:
     """Return the lowest rank that the baseline soft deletes; n if it deletes none."""
-    return n - n // _DELETED_SHARE
+    return n - n // _ONE_DELETED_IN
 
 
 def lasting_users(n: int) -> int:
