@@ -4,7 +4,7 @@
                  |            |                                    |
               metrics   watch: slots, WAL, markers        watch: markers; verify: rows
                  |            |                                    |
-              run record: reports/<run-id>/ <- costs (usage x rate cards)
+              run record: reports/<run-id>/ <- costs (what was written x price lists)
                  |
               report, compare
 

@@ -44,8 +44,8 @@ class PostgresUser(locust.User):
         while self._state == "running":
             dispatcher = self.dispatcher
             if dispatcher is None or dispatcher.retired:
-                # A worker may hear of its users before its shard is ready. One that was given up
-                # joins again; its old connections' writes are settled once they have left.
+                # Wait: this worker's shard is not ready yet, or the worker was given up as lost and
+                # is about to join again.
                 gevent.sleep(0.05)
                 continue
             connection = self._connect(dispatcher, again=again)

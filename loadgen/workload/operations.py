@@ -35,7 +35,10 @@ class Operation:
 
     @property
     def counter(self) -> Literal["rows", "version_sum"]:
-        """Which figure of its table each committed write raises by one."""
+        """The figure of its table that rises by one with each commit.
+
+        That is the number of its rows or, of updates, the sum of its rows' versions.
+        """
         return "rows" if self.change == "insert" else "version_sum"
 
     @property

@@ -1,6 +1,7 @@
-"""The endless arrivals of one operation in unit-rate time: a pure function of (seed, operation, k).
+"""The endless arrivals of one operation as if its rate were one a unit of time.
 
-This module knows no rates, clocks or processes. Draws and times are computed for a block of
+Each is a pure function of (seed, operation, k). `RateCurve` turns this unit-rate time into due
+times. This module knows no rates, clocks or processes. Draws and times are computed for a block of
 arrivals at once, which costs a fraction of computing them one by one.
 """
 
@@ -18,7 +19,7 @@ from loadgen.workload.data.orders import StatusStep
 ArrivalKind = Literal["jitter", "poisson", "even"]
 
 BLOCK: Final = 256  # arrivals whose draws are computed together
-_HASHED: Final = 64  # arrivals whose draws come from one hash; a part of what a seed determines
+_HASHED: Final = 64  # arrivals whose draws come from one hash; another number changes every seed
 _DRAWS: Final = 4
 _HASH_BYTES: Final = 8 * _DRAWS * _HASHED
 # Poisson gaps are whole multiples of 2**-32, so that sums are exact and an ulp of difference
@@ -31,7 +32,7 @@ Checkpoint = tuple[int, int]
 # these rows.
 DrawArray = NDArray[np.uint64]
 # An arrival is prepared before it falls due, from its draws: as a request, or as a status update
-# whose order is chosen later. None if there is nothing to write, or no maker.
+# whose order is chosen later. None if there is nothing to write, or no RequestMaker.
 Prepared = bytes | StatusStep | None
 # Prepares several arrivals of one operation, from their k and their draws.
 RequestMaker = Callable[[Sequence[int], DrawArray], Sequence[Prepared]]

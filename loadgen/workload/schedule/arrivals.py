@@ -51,7 +51,7 @@ class Schedule:
         makers, batch_sizes = makers or {}, batch_sizes or {}
         self.mix = mix
         self._end = end
-        # The nearest future: the cursors have passed these arrivals, and none is handed out yet.
+        # Prepared ahead of time: the cursors are beyond them, and no connection has them yet.
         self.prepared: deque[Arrival] = deque()
         self._announced_shards: deque[tuple[float, Shard]] = deque()
         # Due before a change of the shard and not taken by then; prepared only when taken.
