@@ -9,6 +9,7 @@ RUN scripts/setup --uv
 COPY pyproject.toml requirements.lock requirements-dev.lock README.md LICENSE ./
 RUN uv venv --python python3 /opt/playground
 RUN uv pip install --python /opt/playground/bin/python --compile-bytecode --require-hashes -c requirements-dev.lock -r pyproject.toml --extra snowflake --extra aws --extra duckdb
+COPY .env.example tools.example.toml thresholds.example.toml decision.example.toml ./
 COPY loadgen loadgen
 RUN uv build --wheel --build-constraints requirements-dev.lock --require-hashes
 RUN uv pip install --python /opt/playground/bin/python --compile-bytecode --no-deps dist/simplyload_playground-*.whl
