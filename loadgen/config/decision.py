@@ -39,12 +39,17 @@ Answer = Literal["go", "no-go", "open"]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The content of decision.toml; empty if there is no such file."""
+    """The content of decision.toml; `file` is its name, "" if the rules are built in."""
 
     weights: Mapping[str, float] = field(default_factory=dict)
     ten_points: Mapping[str, float] = field(default_factory=dict)
     no_points: Mapping[str, float] = field(default_factory=dict)
     no_go: Mapping[str, float] = field(default_factory=dict)
+    file: str = ""
+
+
+# Without a decision.toml a tool is judged by one limit: no row may be wrong.
+BUILT_IN: Final = Rules(no_go={"wrong_rows": 0.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +103,18 @@ class LimitCheck:
 
 
 def load(settings: Settings) -> Rules:
-    """Return the rules in DECISION_FILE; empty ones if the file does not exist.
+    """Return the rules in DECISION_FILE; the built-in ones if the file does not exist.
 
     Raises SettingsError if a file that was named explicitly does not exist, and with a line for
     each error in the file.
     """
     raw = read_toml_setting(settings, "decision_file")
     if raw is None:
-        return Rules()
+        return BUILT_IN
     if errors := list(_errors(raw)):
         raise SettingsError("\n".join(f"{settings.decision_file}: {text}" for text in errors))
-    return Rules(
-        **{name: {key: float(v) for key, v in raw.get(name, {}).items()} for name in _TABLES}
-    )
+    tables = {name: {key: float(v) for key, v in raw.get(name, {}).items()} for name in _TABLES}
+    return Rules(**tables, file=settings.decision_file.name)
 
 
 def score(
@@ -137,10 +141,15 @@ def limits(rules: Rules, figures: Mapping[str, float | None]) -> tuple[LimitChec
     )
 
 
-def answer(checks: tuple[LimitCheck, ...]) -> Answer:
-    """Return no-go if a limit is exceeded, open if one could not be checked."""
+def answer(checks: tuple[LimitCheck, ...], wrong_rows: float | None = None) -> Answer:
+    """Return no-go if a limit is exceeded, open if one could not be checked.
+
+    A tool with wrong rows is no-go unless a limit allows them; then the answer is open.
+    """
     if any(check.over for check in checks):
         return "no-go"
+    if wrong_rows:
+        return "open" if any(check.figure == "wrong_rows" for check in checks) else "no-go"
     return "go" if checks and all(check.over is False for check in checks) else "open"
 
 

@@ -50,7 +50,8 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     with closing(connection):
         aws_lines, vendor_lines = aws.lines(run), vendors.lines(run)
         estimates = _without_measured(vendor_lines, aws_lines, tools, cards)
-        lines = _grouped_by_tool([*estimates, *snowflake.lines(run), *aws_lines])
+        local = [_local_line(tool) for tool in tools if tool.runner and tool.price is None]
+        lines = _grouped_by_tool([*local, *estimates, *snowflake.lines(run), *aws_lines])
         efficiency = snowflake.efficiency(run)
     lines = _with_price_age(lines, at.date())
     if run.ended_at is None:
@@ -122,6 +123,11 @@ def over_budget(lines: Sequence[CostLine], budget: Decimal) -> str | None:
     if total.at_most > budget:
         return f"the run may cost up to {dollars(total.at_most)}, more than {limit}"
     return None
+
+
+def _local_line(tool: Tool) -> CostLine:
+    """Return the line of a tool that runs on this machine and has no vendor."""
+    return not_priced(tool.name, "customer", "machine", "it runs here")
 
 
 def _card(cards: Mapping[str, RateCard], name: str) -> RateCard | Unavailable:

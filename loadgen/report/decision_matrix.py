@@ -17,6 +17,7 @@ from markupsafe import Markup
 from loadgen.config import decision
 from loadgen.config.decision import Rules, Score
 from loadgen.errors import RecordError
+from loadgen.report.analysis.answer import decide
 from loadgen.report.analysis.impact import NOT_MEASURED
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.markdown import escaped, markdown_table
@@ -41,6 +42,7 @@ _FIRST_COLUMNS: Final = ("criterion", "by")
 _NOTES: Final = "## Notes"
 _MATRIX: Final = "## Decision matrix"
 _CHECKSUM: Final = re.compile(r"<!-- loadgen wrote this; sum ([0-9a-f]{64}) -->")
+_ESCAPED: Final = re.compile(r"\\([\\`*\[\]|])")
 _RULE: Final = re.compile(r"[|\s:-]+")
 _INTRO: Final = (
     "`loadgen report` fills in the rows by *loadgen* each time it writes this file. It keeps those "
@@ -51,6 +53,10 @@ _INTRO: Final = (
 _BLANK: Final = (
     "This one is blank: put it into the folder of a run as RESULTS.md, and fill in your rows "
     "during the run."
+)
+SCORE_NOTE: Final = "Weight x points, of 10 at most; the weights and the scale are decision.toml's."
+LIMITS_NOTE: Final = (
+    "A tool over one of them is no-go. What was not measured leaves the answer open."
 )
 _EXAMPLE_TOOLS: Final = ("fivetran", "airbyte", "rivery", "simplyload")
 
@@ -65,6 +71,15 @@ class Annotations:
     notes: str = "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class DecisionTables:
+    """The decision matrix, the arithmetic of its score, and its limits; the latter may be empty."""
+
+    matrix: Table
+    score: Table
+    limits: Table
+
+
 def read_annotations(text: str, file: str) -> Annotations:
     """Return what people wrote into the file; RecordError if some of it would be lost."""
     own, heading, notes = text.partition(f"\n{_NOTES}")
@@ -76,7 +91,7 @@ def read_annotations(text: str, file: str) -> Annotations:
     first, *rows = list(_matrix_rows(own)) or [[]]
     if tuple(first[:2]) != _FIRST_COLUMNS or len(set(first)) != len(first):
         raise _unreadable(file, "has no decision matrix, or its heading was changed")
-    tools = tuple(unescape(re.sub(r"\\([\\`*\[\]|])", r"\1", name)) for name in first[2:])
+    tools = tuple(unescape(_ESCAPED.sub(r"\1", name)) for name in first[2:])
     for row in rows:
         if len(row) != len(first):
             raise _unreadable(file, f"has {len(row)} cells in row {row[:1]}, not {len(first)}")
@@ -97,8 +112,37 @@ def results_text(
     rules: Rules,
     annotations: Annotations,
     warning: str = "",
+    *,
+    trusted: bool = True,
 ) -> str:
     """Return the file; `warning` says why the run's figures may mean little."""
+    tables = decision_tables(tools, rules, annotations, trusted=trusted)
+    parts = [
+        f"# {escaped(title)}",
+        _INTRO if tools else f"{_INTRO} {_BLANK}",
+        *([f"**{escaped(warning)}**"] if warning else []),
+        _MATRIX,
+        markdown_table(tables.matrix),
+    ]
+    if tables.score.rows:
+        parts += ["## Score", SCORE_NOTE, markdown_table(tables.score)]
+    if tables.limits.rows:
+        parts += ["## Limits", LIMITS_NOTE, markdown_table(tables.limits)]
+    parts.append(_NOTES)
+    text = "\n\n".join(map(str, parts))
+    head, rest = text.split("\n", 1)
+    return (
+        f"{head}\n\n<!-- loadgen wrote this; sum {_checksum(text)} -->\n{rest}{annotations.notes}"
+    )
+
+
+def decision_tables(
+    tools: Sequence[ToolSummary], rules: Rules, annotations: Annotations, *, trusted: bool = True
+) -> DecisionTables:
+    """Return the tables; people's cells are Markdown as they wrote it.
+
+    A tool that people wrote about and that was not in this run keeps its column.
+    """
     by_name = {tool.name: tool for tool in tools}
     names = tuple(dict.fromkeys([*annotations.tools, *by_name]))
     shown = [by_name.get(name, ToolSummary(name)) for name in names]
@@ -110,21 +154,22 @@ def results_text(
         )
         for tool in shown
     ]
-    parts = [
-        f"# {escaped(title)}",
-        _INTRO if tools else f"{_INTRO} {_BLANK}",
-        *([f"**{escaped(warning)}**"] if warning else []),
-        _MATRIX,
-        markdown_table(_matrix(shown, scores, rules, annotations)),
-        *_score_section(shown, scores),
-        *_limits_section(shown, rules),
-        _NOTES,
-    ]
-    text = "\n\n".join(map(str, parts))
-    head, rest = text.split("\n", 1)
-    return (
-        f"{head}\n\n<!-- loadgen wrote this; sum {_checksum(text)} -->\n{rest}{annotations.notes}"
+    limits = [_limits_cell(tool, rules, trusted=trusted) for tool in shown]
+    return DecisionTables(
+        _matrix(shown, scores, limits, annotations),
+        _score_table(shown, scores),
+        _limits_table(shown, rules),
     )
+
+
+def for_page(matrix: Table) -> Table:
+    """Return the matrix for a page: people's cells as plain text, without rows that are empty."""
+    rows = (tuple(map(_plain_text, row)) for row in matrix.rows)
+    return Table(matrix.columns, tuple(row for row in rows if any(row[2:])))
+
+
+def _plain_text(cell: str) -> str:
+    return unescape(_ESCAPED.sub(r"\1", cell)) if isinstance(cell, Markup) else cell
 
 
 def blank_results() -> str:
@@ -172,7 +217,7 @@ def _checksum(text: str) -> str:
 def _matrix(
     tools: Sequence[ToolSummary],
     scores: Sequence[Score | None],
-    rules: Rules,
+    limits: Sequence[str],
     annotations: Annotations,
 ) -> Table:
     rows = []
@@ -183,7 +228,7 @@ def _matrix(
         elif key == "score":
             rows.append((label, "loadgen", *map(_score_cell, scores)))
         elif key == "limits":
-            rows.append((label, "loadgen", *(_limits_cell(tool, rules) for tool in tools)))
+            rows.append((label, "loadgen", *limits))
         else:
             rows.append((label, "loadgen", *(_measured_cell(key, tool) for tool in tools)))
     for label, (author, *cells) in annotations.added.items():
@@ -221,27 +266,18 @@ def _score_cell(score: Score | None) -> str:
     return f"{_number(score.total)} of {_number(score.most)}{missing}"
 
 
-def _limits_cell(tool: ToolSummary, rules: Rules) -> str:
-    limits = decision.limits(rules, tool.figures())
-    if not limits:
+def _limits_cell(tool: ToolSummary, rules: Rules, *, trusted: bool) -> str:
+    answer, reasons = decide(tool, rules, trusted=trusted)
+    if not rules.no_go and not reasons:
         return "no limits set"
-    over = [
-        f"{limit.figure} {_number(limit.measured or 0)}, limit {_number(limit.limit)}"
-        for limit in limits
-        if limit.over
-    ]
-    unknown = [f"{limit.figure} {NOT_MEASURED}" for limit in limits if limit.over is None]
-    reasons, answer = "; ".join([*over, *unknown]), decision.answer(limits)
-    return f"{answer}: {reasons}" if reasons else answer
+    return f"{answer}: {'; '.join(reasons)}" if reasons else answer
 
 
-def _score_section(
-    tools: Sequence[ToolSummary], scores: Sequence[Score | None]
-) -> Iterator[object]:
-    """Yield the section that shows each weight x points, and the sum."""
+def _score_table(tools: Sequence[ToolSummary], scores: Sequence[Score | None]) -> Table:
+    """Return each weight x points, and the sum; an empty table without weights."""
     known = [score for score in scores if score is not None]
     if not known:
-        return
+        return Table((), ())
     rows = []
     for number, part in enumerate(known[0].parts):
         products = [_product(score.parts[number]) for score in known]
@@ -250,9 +286,7 @@ def _score_section(
     rows.append(("Sum", "", *sums))
     columns = [Column("criterion"), Column("weight", number=True)]
     columns += [Column(tool.name) for tool in tools]
-    yield "## Score"
-    yield "Weight x points, of 10 at most; the weights and the scale are decision.toml's."
-    yield markdown_table(Table(tuple(columns), tuple(rows)))
+    return Table(tuple(columns), tuple(rows))
 
 
 def _product(part: decision.ScorePart) -> str:
@@ -261,20 +295,18 @@ def _product(part: decision.ScorePart) -> str:
     return f"{_number(part.weight)} x {_number(part.points)} = {_number(part.product)}"
 
 
-def _limits_section(tools: Sequence[ToolSummary], rules: Rules) -> Iterator[object]:
-    """Yield the section that shows each limit beside its measurements."""
+def _limits_table(tools: Sequence[ToolSummary], rules: Rules) -> Table:
+    """Return each limit beside its measurements; an empty table without limits."""
     if not rules.no_go:
-        return
+        return Table((), ())
     by_tool = [decision.limits(rules, tool.figures()) for tool in tools]
-    rows = [
+    rows = (
         (limit.figure, _number(limit.limit), *(_held(limits[number]) for limits in by_tool))
         for number, limit in enumerate(decision.limits(rules, {}))
-    ]
+    )
     columns = [Column("figure"), Column("at most", number=True)]
     columns += [Column(tool.name) for tool in tools]
-    yield "## Limits"
-    yield "A tool over one of them is no-go. What was not measured leaves the answer open."
-    yield markdown_table(Table(tuple(columns), tuple(rows)))
+    return Table(tuple(columns), tuple(rows))
 
 
 def _held(limit: decision.LimitCheck) -> str:

@@ -56,7 +56,7 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
         "changes arrive in 1 s (median), 1 s (p95), of 20"
     )
     assert cells(text, "Cost") == ["loadgen", "not measured", "not measured"]
-    assert cells(text, "Limits") == ["loadgen", "go", "no-go: wrong_rows 2, limit 0"]
+    assert cells(text, "Limits") == ["loadgen", "go", "no-go: wrong rows 2, at most 0"]
     assert ["Correctness", "2", "2 x 10 = 20", "2 x 5 = 10"] in markdown_tables(text)
     assert cells(text, "Score")[1:] == [
         "20 of 20; without UX: not measured",
@@ -71,7 +71,7 @@ def test_a_late_copy_leaves_the_decision_open() -> None:
     assert cells(text, "Correctness")[1].startswith(
         "late: nothing wrong, not due yet 3 missing in 10 rows"
     )
-    assert cells(text, "Limits")[1] == "open: wrong_rows not measured"
+    assert cells(text, "Limits")[1] == "open: wrong rows not measured"
 
 
 def test_people_s_words_are_kept_word_for_word() -> None:

@@ -10,11 +10,12 @@ from typing import Final
 
 from loadgen import text
 from loadgen.record.costs import CostLine, Costs, Efficiency, PricedMonth, Projection, Total
-from loadgen.record.verify import Kind, ToolVerification, Verdict, Verification
+from loadgen.record.verify import Finding, Kind, ToolVerification, Verdict, Verification
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED
 
 _DECLARED: Final = "lossy"  # the kind of difference that the tool's landing convention declares
+_PUBLISHED: Final = ("P", "S")  # grades of prices from a published source
 _CHECKED: Final = ("right", "late", "lossy", "wrong", "did not converge")
 
 
@@ -27,11 +28,22 @@ class Correctness:
     findings: Mapping[Kind, int]
     in_flight: int
     late: Mapping[Kind, int] = field(default_factory=dict)
+    example: Finding | None = None  # the first wrong row
+    problem: str = ""  # the first reason why something was not compared
 
     @classmethod
     def of(cls, tool: ToolVerification) -> "Correctness":
         """Return a copy's correctness by verify.json."""
-        return cls(tool.verdict, tool.rows, tool.totals, tool.in_flight, tool.late)
+        undeclared = (finding for finding in tool.findings if finding.kind != _DECLARED)
+        return cls(
+            tool.verdict,
+            tool.rows,
+            tool.totals,
+            tool.in_flight,
+            tool.late,
+            next(undeclared, None),
+            next(iter(tool.problems), ""),
+        )
 
     @property
     def wrong(self) -> int | None:
@@ -52,7 +64,10 @@ class Correctness:
 
 @dataclass(frozen=True, slots=True)
 class ToolCost:
-    """What the run cost a tool's payers, and a month at its rate by the vendor's rate card."""
+    """What the run cost a tool's payers, and a month at its rate by the vendor's rate card.
+
+    `why_not_priced` is the note of the first line without a price.
+    """
 
     total: Total
     customer: Total | None
@@ -61,6 +76,8 @@ class ToolCost:
     month: str
     syncs_every: float | None  # seconds: the plan's shortest interval
     final: bool = True
+    priced_month: PricedMonth | None = None
+    why_not_priced: str = ""
 
     @property
     def dollars(self) -> float | None:
@@ -68,6 +85,8 @@ class ToolCost:
         return None if self.total.unpriced else float(self.total.amount)
 
     def __str__(self) -> str:
+        if not self.bases and self.why_not_priced:
+            return self.why_not_priced
         shares = [
             f"{payer} {total}"
             for payer, total in (("customer", self.customer), ("service", self.service))
@@ -178,6 +197,16 @@ def tool_summaries(
     )
 
 
+def lowest_published(projection: Projection) -> PricedMonth | None:
+    """Return the cheapest plan still sold whose price for a month was published."""
+    published = [
+        month
+        for month in projection.months
+        if not month.former and month.grade in _PUBLISHED and month.amount is not None
+    ]
+    return min(published, key=lambda month: month.amount or 0, default=None)
+
+
 def _cost(tool: str, costs: Costs) -> ToolCost | None:
     lines = [line for line in costs.lines if line.tool == tool]
     if not lines:
@@ -197,6 +226,8 @@ def _cost(tool: str, costs: Costs) -> ToolCost | None:
         month=text.dollar_range(month.least, month.most) if month else "",
         syncs_every=month.min_interval_seconds if month else None,
         final=all(line.final for line in lines),
+        priced_month=month,
+        why_not_priced=next((line.note for line in lines if line.amount is None), ""),
     )
 
 

@@ -27,6 +27,7 @@ _HEADLINE_SHARE: Final = 0.001  # a greater share of skipped or failed belongs i
 _NEARLY_ALL: Final = 0.95  # a standstill with such a share of the skipped arrivals explains them
 _MOST_STRETCHES: Final = 3
 _INTERRUPTED: Final = 130
+_TRUSTED: Final = (0, 3, 5)  # exit codes: passed, a threshold was missed, paused by the watch
 
 Level = Literal["good", "warn", "bad"]
 _ENDINGS: Final = {5: "; it was paused to the end, to protect the source", 130: "; interrupted"}
@@ -58,6 +59,16 @@ class Verdict:
     sound: bool | None
     run: RunVerdict | None
     judgement: Judgement
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the figures can be trusted: the run ended, is sound, and the load kept up.
+
+        A missed threshold, or a pause by the watch, is the run's result and no doubt about it.
+        """
+        if self.run is None or self.kept_up is False or self.sound is False:
+            return False
+        return self.run.exit_code in _TRUSTED
 
 
 def judge(facts: Facts, limits: tuple[Threshold, ...] = ()) -> Verdict:

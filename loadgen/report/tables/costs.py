@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 from loadgen import text
 from loadgen.costs.estimate import FIRST_COPY, RESYNC
@@ -20,11 +19,10 @@ from loadgen.record.costs import (
     UsageFigures,
     short_vendor,
 )
+from loadgen.report.analysis.tool_summary import lowest_published
 from loadgen.report.charts.costs import SMALL, TALL, WIDE, bends, curves_of, draw_curve
 from loadgen.report.charts.svg import Drawing
 from loadgen.text import NOTHING, Column, Table
-
-_WITH_SOURCE: Final = ("P", "S")  # grades of prices from a published source
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,16 +259,11 @@ def _lowest_price(projection: Projection) -> str:
     if projection.usage is None:
         return "The run committed nothing, so there is no month to estimate."
     month = f"At this run's rate a month is {text.big(projection.usage.month.changes)} changes"
-    prices = [
-        (price.amount, price)
-        for price in projection.months
-        if not price.former and price.grade in _WITH_SOURCE and price.amount is not None
-    ]
-    if not prices:
+    best = lowest_published(projection)
+    if best is None:
         return f"{month}."
-    amount, best = min(prices, key=lambda price: price[0])
     plan = f"{short_vendor(best.vendor)}, {best.plan}"
-    return f"{month}; the lowest published price for it is {text.dollars(amount)} ({plan})."
+    return f"{month}; the lowest published price for it is {text.dollars(best.amount)} ({plan})."
 
 
 def _sources(lines: Sequence[CostLine]) -> dict[str, int]:

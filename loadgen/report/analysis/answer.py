@@ -1,0 +1,485 @@
+"""What a run answers: which tool to take and why, or what the load showed about the source. Pure.
+
+Report and terminal show the same sentences. A run whose figures can't be trusted says so first, and
+no tool is a GO by it.
+"""
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from loadgen import text
+from loadgen.config import decision
+from loadgen.config.decision import CRITERIA, Rules, Score
+from loadgen.record.costs import Costs, PricedMonth, short_vendor
+from loadgen.report.analysis.compare import Control
+from loadgen.report.analysis.deliveries import Deliveries
+from loadgen.report.analysis.impact import NOT_MEASURED, Impact, against
+from loadgen.report.analysis.run import Facts
+from loadgen.report.analysis.tool_summary import (
+    Correctness,
+    ToolCost,
+    ToolSummary,
+    lowest_published,
+)
+from loadgen.report.analysis.verdict import Level, Verdict
+
+WORDS: Final[Mapping[decision.Answer, str]] = {"go": "GO", "open": "UNDECIDED", "no-go": "NO-GO"}
+FIGURE_NAMES: Final[Mapping[str, str]] = {
+    "cost_dollars": "cost of the run",
+    "credits_per_million_changes": "Snowflake credits per 1M changes",
+    "wrong_rows": "wrong rows",
+    "freshness_p95_seconds": "freshness p95",
+}
+INFRASTRUCTURE_CARD: Final = "simplyload"  # a card of machines' prices, not of a vendor's
+_LEVELS: Final[Mapping[decision.Answer, Level]] = {"go": "good", "open": "warn", "no-go": "bad"}
+_ORDER: Final = tuple(WORDS)
+_SHORT_RUN: Final = 3600.0  # seconds
+_DAY: Final = 86_400
+_COLUMNS: Final = 80  # of a terminal
+_UNTRUSTED: Final = "the run's figures can't be trusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What an answer is made from: the tools of a run, the rules, and what they did to the source.
+
+    `cells` are people's cells of RESULTS.md by criterion and tool. `wal_kept` is the most WAL, in
+    bytes, that each tool's slot kept; None if the tool has no slot. `kinds` are those of
+    tools.toml.
+    """
+
+    tools: tuple[ToolSummary, ...] = ()
+    rules: Rules = decision.BUILT_IN
+    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    wal_kept: Mapping[str, int | None] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    impact: Impact | None = None
+    control: Control | None = None
+    costs: Costs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A labelled line of the answer; `level` colours its label.
+
+    `sentence` is the same for running text, if the text alone does not read as one.
+    """
+
+    label: str
+    text: str
+    level: Level = "good"
+    sentence: str = ""
+
+    def as_sentence(self) -> str:
+        """Return the fact as a sentence."""
+        return f"{text.first_capital(self.sentence or self.text)}."
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """The answer on one tool, and the facts behind it; `reasons` are limits missed or unknown."""
+
+    name: str
+    answer: decision.Answer
+    reasons: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    score: Score | None = None
+
+    @property
+    def word(self) -> str:
+        """The answer as people read it."""
+        return WORDS[self.answer]
+
+    @property
+    def level(self) -> Level:
+        """The answer's colour."""
+        return _LEVELS[self.answer]
+
+    @property
+    def sentence(self) -> str:
+        """The facts as sentences, for a terminal."""
+        return " ".join(fact.as_sentence() for fact in self.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class RunAnswer:
+    """What stands on a report's first screen.
+
+    `facts` are those of a run without tools. `caveats` are what to read before deciding.
+    """
+
+    level: Level
+    headline: str
+    sentence: str
+    tools: tuple[ToolAnswer, ...]
+    facts: tuple[Fact, ...]
+    score: str
+    caveats: tuple[Fact, ...]
+    trusted: bool
+
+    def lines(self) -> Iterator[str]:
+        """Yield the answer for a terminal."""
+        yield f"{self.headline}. {self.sentence}"
+        yield ""
+        width = max((len(tool.name) for tool in self.tools), default=0)
+        for tool in self.tools:
+            yield from _wrapped(f"{tool.word:<9}  {tool.name:<{width}}  ", tool.sentence)
+        for fact in self.facts:
+            yield from _wrapped(f"{fact.label:<9}  ", fact.text)
+        if self.score:
+            yield from _wrapped("score      ", self.score)
+        for caveat in self.caveats:
+            yield from _wrapped(f"{caveat.label:<9}  ", caveat.text)
+
+
+def answer_of(facts: Facts, verdict: Verdict, study: Study) -> RunAnswer:
+    """Return the run's answer."""
+    tools = _ordered([_tool_answer(tool, study, verdict) for tool in study.tools])
+    caveats = tuple(_caveats(facts, verdict, study))
+    if not verdict.trusted:
+        level, headline, sentence = verdict.level, verdict.headline, verdict.sentence
+    elif tools:
+        level, headline, sentence = _tools_headline(tools)
+        level = max(level, "warn", key=_severity) if verdict.level != "good" else level
+    else:
+        level, headline, sentence = _source_headline(facts, verdict, study.impact)
+    shown = () if tools else tuple(_source_facts(facts, study.impact))
+    return RunAnswer(
+        level, headline, sentence, tools, shown, _score(tools), caveats, verdict.trusted
+    )
+
+
+def decide(
+    tool: ToolSummary, rules: Rules, *, trusted: bool = True
+) -> tuple[decision.Answer, tuple[str, ...]]:
+    """Return whether a tool is a go, and the limits that it missed or that are not known."""
+    figures = tool.figures()
+    checks, wrong = decision.limits(rules, figures), figures["wrong_rows"]
+    answer = decision.answer(checks, wrong)
+    reasons = [
+        f"{FIGURE_NAMES[check.figure]} {limit_text(check.figure, check.measured or 0.0)}, "
+        f"at most {limit_text(check.figure, check.limit)}"
+        for check in checks
+        if check.over
+    ]
+    if wrong and not reasons:
+        allowed = answer == "open"
+        reasons.append(
+            "the limit allows its wrong rows" if allowed else "a copy with wrong rows is no go"
+        )
+    reasons += [
+        f"{FIGURE_NAMES[check.figure]} {NOT_MEASURED}" for check in checks if check.over is None
+    ]
+    if answer == "go" and not trusted:
+        return "open", (_UNTRUSTED,)
+    return answer, tuple(reasons)
+
+
+def limit_text(figure: str, amount: float) -> str:
+    """Return a figure of decision.toml in its unit."""
+    if figure == "freshness_p95_seconds":
+        return text.latency(amount)
+    return f"${amount:,.2f}" if figure == "cost_dollars" else text.quantity(amount)
+
+
+def month_text(month: PricedMonth) -> str:
+    """Return a month's price with its band and grade."""
+    grade = f"grade {month.grade}" + (f", {month.as_of}" if month.as_of else "")
+    if month.amount is None:
+        bounds = text.dollar_range(month.least, month.most)
+        return f"{bounds} a month: part of it is not priced ({grade})"
+    band = ""
+    if month.low is not None and month.low != month.high:
+        band = f"{text.dollar_range(month.low, month.high)}; "
+    return f"{_whole_dollars(month)} a month ({band}{grade})"
+
+
+def _whole_dollars(month: PricedMonth) -> str:
+    amount = month.amount
+    return f"${amount:,.0f}" if amount is not None and amount >= 100 else text.dollars(amount)
+
+
+def _tool_answer(tool: ToolSummary, study: Study, verdict: Verdict) -> ToolAnswer:
+    answer, reasons = decide(tool, study.rules, trusted=verdict.trusted)
+    cells = {criterion: row.get(tool.name, "") for criterion, row in study.cells.items()}
+    facts = [
+        _correctness(tool.correctness),
+        _freshness(tool.freshness),
+        _cost(tool.cost),
+        *_source(tool, study),
+    ]
+    if reasons:
+        label, listed = "over limit" if answer == "no-go" else "open", "; ".join(reasons)
+        facts.append(Fact(label, listed, _LEVELS[answer], f"{label}: {listed}"))
+    score = decision.score(study.rules, tool.figures(), cells)
+    return ToolAnswer(tool.name, answer, reasons, tuple(facts), score)
+
+
+def _ordered(tools: Sequence[ToolAnswer]) -> tuple[ToolAnswer, ...]:
+    """Return the tools, best first."""
+
+    def rank(tool: ToolAnswer) -> tuple[int, float]:
+        return _ORDER.index(tool.answer), -(_out_of_ten(tool.score) or 0.0)
+
+    return tuple(sorted(tools, key=rank))
+
+
+def _tools_headline(tools: Sequence[ToolAnswer]) -> tuple[Level, str, str]:
+    takes = [tool for tool in tools if tool.answer == "go"]
+    undecided = [tool for tool in tools if tool.answer == "open"]
+    if takes:
+        best = [tool for tool in takes if _out_of_ten(tool.score) == _out_of_ten(takes[0].score)]
+        headline = f"Take {' or '.join(tool.name for tool in best)}"
+        others = [tool for tool in tools if tool not in best]
+        sentence = " ".join([_why(best[0], 2), *(_named(tool) for tool in others)])
+        return "good", headline, sentence
+    if undecided:
+        headline = f"Undecided: {text.listed([tool.name for tool in undecided])}"
+        return "warn", headline, " ".join(map(_named, tools))
+    names = " or ".join(tool.name for tool in tools)
+    return "bad", f"Do not take {names}", " ".join(map(_named, tools))
+
+
+def _named(tool: ToolAnswer) -> str:
+    """Return a sentence on a tool that is not the headline's first choice."""
+    if tool.answer == "go":
+        return f"{tool.name} is a GO too."
+    prefix = "Not" if tool.answer == "no-go" else "Undecided on"
+    reason = _why(tool, 1) if tool.facts[0].level != "good" else f"{'; '.join(tool.reasons)}."
+    return f"{prefix} {tool.name}: {reason[:1].lower()}{reason[1:]}"
+
+
+def _why(tool: ToolAnswer, number: int) -> str:
+    return " ".join(fact.as_sentence() for fact in tool.facts[:number])
+
+
+def _correctness(copy: Correctness | None) -> Fact:
+    if copy is None:
+        return Fact(
+            "correct", "not checked: loadgen verify did not run", "warn", "the copy was not checked"
+        )
+    rows = text.plural(copy.rows, "row")
+    if copy.verdict == "right" and not copy.wrong:
+        return Fact("correct", f"all {rows} match" if copy.rows != 1 else "the one row matches")
+    if copy.verdict == "lossy":
+        declared = text.plural(copy.findings.get("lossy", 0), "value")
+        return Fact("correct", f"all {rows} match, except {declared} declared lossy")
+    if copy.verdict == "late":
+        return Fact("late", f"{_kinds(copy.late)} of {rows}, not due yet", "warn")
+    if copy.wrong is None:
+        problem = f": {copy.problem}" if copy.problem else ""
+        return Fact("correct", f"not checked{problem}", "warn")
+    wrong = {kind: number for kind, number in copy.findings.items() if kind != "lossy"}
+    noun = "difference" if "differs" in wrong else "row"
+    example = ""
+    if finding := copy.example:
+        column = f".{finding.column}" if finding.column else ""
+        kind = finding.kind.replace("_", " ")
+        example = f" (example: {finding.table} {finding.key}{column}, {kind})"
+    counts = f"{text.plural(copy.wrong, noun)} of {text.count(copy.rows)}"
+    verb = "is" if copy.wrong == 1 else "are"
+    sentence = f"{counts} {verb} wrong: {_kinds(wrong)}"
+    return Fact("wrong", f"{counts}: {_kinds(wrong)}{example}", "bad", sentence)
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    return text.kinds({kind.replace("_", " "): number for kind, number in counts.items()})
+
+
+def _freshness(copy: Deliveries | None) -> Fact:
+    if copy is None:
+        return Fact(
+            "fresh", "not measured: loadgen watch did not run", "warn", "freshness was not measured"
+        )
+    count = text.plural(len(copy.markers), "marker")
+    if not copy.seconds:
+        return Fact("fresh", f"no change arrived: 0 of {count} seen", "bad")
+    median = f"{text.latency(copy.quantile(0.5))} median"
+    if copy.p95 is None:
+        times = f"{median}, {text.latency(copy.seconds[-1])} at most of {count}"
+    else:
+        times = f"{median}, {text.latency(copy.p95)} p95"
+    if copy.not_seen:
+        times += f"; {text.count(copy.not_seen)} of {count} not seen"
+    return Fact("fresh", times, sentence=f"changes arrive in {times}")
+
+
+def _cost(cost: ToolCost | None) -> Fact:
+    if cost is None:
+        return Fact("cost", f"{text.NOT_PRICED}: tools.toml names no price for it", "warn")
+    month = cost.priced_month
+    if month is not None:
+        caveat = "; its machines alone" if month.card == INFRASTRUCTURE_CARD else ""
+        return Fact("cost", month_text(month) + caveat, "good" if month.amount else "warn")
+    return Fact("cost", str(cost), "warn")
+
+
+def _source(tool: ToolSummary, study: Study) -> Iterator[Fact]:
+    """Yield what the tool does to the source, as far as it is known of the tool alone."""
+    parts = []
+    if len(study.tools) == 1 and (latency := _latency_change(study)):
+        parts.append(latency)
+    if tool.name in study.wal_kept:
+        kept = study.wal_kept[tool.name]
+        parts.append("no slot, keeps no WAL" if kept is None else f"{text.size(kept)} of WAL kept")
+    if parts:
+        yield Fact("source", ", ".join(parts), sentence=f"source: {', '.join(parts)}")
+
+
+def _latency_change(study: Study) -> str:
+    """Return by how much writes took longer than without tools; "" without a control."""
+    if study.control is None or study.impact is None:
+        return ""
+    change = against(study.impact.service_p95, study.control.impact.service_p95)
+    return "" if change == text.NOTHING else f"{change} service p95"
+
+
+def _score(tools: Sequence[ToolAnswer]) -> str:
+    """Return the score of each tool by the reader's weights; "" if there are no weights."""
+    scored = [(tool.name, tool.answer, tool.score) for tool in tools if tool.score is not None]
+    if not scored:
+        return ""
+    parts = []
+    for name, answer, score in scored:
+        points = _out_of_ten(score)
+        limit = " (over a limit)" if answer == "no-go" else ""
+        shown = f"{points:.1f} of 10" if points is not None else NOT_MEASURED
+        parts.append(f"{name} {shown}{limit}")
+    unknown = {criterion for _, _, score in scored for criterion in score.unknown}
+    names = [CRITERION_NAMES[name] for name in CRITERIA if name in unknown]
+    without = f"; without {text.listed(names)}" if names else ""
+    return f"{', '.join(parts)}{without}"
+
+
+CRITERION_NAMES: Final[Mapping[str, str]] = {
+    "set_up_time": "set-up time",
+    "ux": "UX",
+    "cost": "cost",
+    "snowflake_efficiency": "Snowflake efficiency",
+    "correctness": "correctness",
+    "freshness": "freshness",
+    "features": "features",
+}
+
+
+def _out_of_ten(score: Score | None) -> float | None:
+    return None if score is None or not score.most else 10 * score.total / score.most
+
+
+def _source_headline(
+    facts: Facts, verdict: Verdict, impact: Impact | None
+) -> tuple[Level, str, str]:
+    """Return what a load without tools showed."""
+    if not facts.seconds or not facts.totals.committed:
+        return verdict.level, verdict.headline, verdict.sentence
+    headline = f"The source took {_per_second(facts.totals.committed / facts.seconds)}"
+    if impact is not None and impact.service_p95 is not None:
+        headline += f", 95% of them within {text.latency(impact.service_p95)}"
+    sentence = verdict.sentence
+    if verdict.level != "good":
+        sentence = f"{verdict.headline}. {sentence}"
+    return verdict.level, headline, sentence
+
+
+def _source_facts(facts: Facts, impact: Impact | None) -> Iterator[Fact]:
+    """Yield what the load showed about the source, a line each."""
+    totals, seconds = facts.totals, facts.seconds
+    if not seconds or not totals.offered:
+        return
+    share = text.share(totals.committed, facts.planned) if facts.planned else text.NOTHING
+    rate = f"{_per_second(totals.committed / seconds)}, {share} of the plan"
+    length = text.duration(seconds)
+    yield Fact("rate", f"{rate}; {text.plural(totals.committed, 'write')} in {length}")
+    if impact is None:
+        return
+    if impact.service_p95 is not None:
+        due = f"; {text.latency(impact.intended_p95)} from the moment that a write was due"
+        yield Fact("latency", f"{text.latency(impact.service_p95)} service p95{due}")
+    if impact.wal_bytes_a_write is not None:
+        daily = impact.wal_bytes_a_write * totals.committed / seconds * _DAY
+        a_write = text.size(impact.wal_bytes_a_write)
+        yield Fact("WAL", f"{a_write} a write, {text.size(daily)} a day at this rate")
+    if impact.cpu_seconds_a_thousand is not None:
+        yield Fact("CPU", f"{text.latency(impact.cpu_seconds_a_thousand)} per 1,000 writes")
+
+
+def _per_second(rate: float) -> str:
+    return f"{text.quantity(float(f'{rate:.3g}'))} writes a second"
+
+
+def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
+    """Yield what to read before deciding."""
+    if verdict.trusted:
+        noted = verdict.level != "good"
+        finding = f"{verdict.headline}. " if noted else ""
+        trust = f"yes: {finding[:1].lower()}{finding[1:]}{verdict.sentence}"
+        yield Fact("trusted", trust, "warn" if noted else "good")
+    else:
+        yield Fact("trusted", f"no: {verdict.headline[:1].lower()}{verdict.headline[1:]}", "bad")
+    yield Fact("length", _length(facts), "warn")
+    if study.tools:
+        yield Fact("prices", _prices(study), "warn")
+        yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
+    yield Fact("not known", "; ".join(_unknown(study)), "warn")
+
+
+def _length(facts: Facts) -> str:
+    writes = text.plural(facts.totals.committed, "write")
+    if facts.seconds is None:
+        return f"one run of unknown length, {writes}"
+    run = f"one run of {text.duration(facts.seconds)}, {writes}"
+    if facts.seconds < _SHORT_RUN:
+        return f"{run}: too short for checkpoints, vacuum and daily peaks"
+    return run
+
+
+def _prices(study: Study) -> str:
+    projection = study.costs.projection if study.costs else None
+    if projection is None or not projection.months:
+        return "no list price was collected: run loadgen costs"
+    dates = sorted(month.as_of for month in projection.months if month.as_of)
+    dated = f" of {dates[0]}" if dates else ""
+    dated += f" to {dates[-1]}" if dates and dates[0] != dates[-1] else ""
+    priced = any(tool.cost and tool.cost.priced_month for tool in study.tools)
+    best = lowest_published(projection)
+    if priced or best is None:
+        return f"list prices{dated}, no quotes"
+    vendor = f"{short_vendor(best.vendor)}, {best.plan}"
+    return (
+        f"no vendor ran. For this load the lowest published price is {_whole_dollars(best)} a "
+        f"month ({vendor}); list prices{dated}, no quotes"
+    )
+
+
+def _limits(rules: Rules) -> str:
+    if not rules.file:
+        return "only the built-in one, no wrong rows: set yours in decision.toml"
+    limits = [
+        f"{FIGURE_NAMES[figure]} {limit_text(figure, limit)}"
+        for figure, limit in rules.no_go.items()
+    ]
+    listed = f", at most: {', '.join(limits)}" if limits else " has none"
+    return f"{rules.file}{listed}"
+
+
+def _unknown(study: Study) -> Iterator[str]:
+    if not study.tools:
+        yield "no tool copied the source: name tools in tools.toml, or use this run as the control"
+        return
+    if study.control is None:
+        yield "what the tools add to the source's load (no run without tools)"
+    elif len(study.tools) > 1 and (change := _latency_change(study)):
+        yield f"which tool adds what to the source (all together {change})"
+    yield "queries on the copy, the network to a vendor, people's work"
+
+
+def _severity(level: Level) -> int:
+    return ("good", "warn", "bad").index(level)
+
+
+def _wrapped(label: str, sentence: str) -> list[str]:
+    return textwrap.wrap(
+        sentence, _COLUMNS, initial_indent=label, subsequent_indent=" " * len(label)
+    )
