@@ -63,13 +63,22 @@ def run(args: argparse.Namespace) -> int:
     rules = decision.load(settings)
     from loadgen.report.folder import ReportOptions, write_report  # noqa: PLC0415 - jinja2 and the charts
 
+    tools = load_tools(settings)
     _collect_costs(folder, settings)
-    written = write_report(folder, datetime.now(UTC), ReportOptions(limits, rules, control))
+    options = ReportOptions(
+        limits=limits,
+        rules=rules,
+        control=control,
+        kinds={tool.name: tool.kind for tool in tools},
+        slots={tool.name: tool.slot_read for tool in tools},
+    )
+    written = write_report(folder, datetime.now(UTC), options)
     if args.json:
         print(json.dumps(as_json(written), indent=2))
     else:
         verdict = written.report.verdict
-        print(f"{verdict.headline}. {verdict.sentence}")
+        for line in written.report.answer.lines():
+            print(line)
         if args.check:
             for limit in verdict.judgement.thresholds:
                 print(f"{limit.verdict:<10}  {limit}")
@@ -99,7 +108,7 @@ def exit_code(written: "Written") -> int:
 
 def as_json(written: "Written") -> dict[str, object]:
     """Return the report for programs: the verdict, the totals, the files."""
-    verdict, facts = written.report.verdict, written.facts
+    verdict, facts, answer = written.report.verdict, written.facts, written.report.answer
     return {
         "run_id": facts.run.run_id,
         "ended": facts.ended,
@@ -107,6 +116,15 @@ def as_json(written: "Written") -> dict[str, object]:
         "sound": verdict.sound,
         "headline": verdict.headline,
         "sentence": verdict.sentence,
+        "answer": {
+            "headline": answer.headline,
+            "sentence": answer.sentence,
+            "trusted": answer.trusted,
+            "tools": {
+                tool.name: {"answer": tool.answer, "reasons": list(tool.reasons)}
+                for tool in answer.tools
+            },
+        },
         "checks": [
             {"name": check.name, "level": check.level, "finding": check.finding}
             for check in verdict.checks

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from loadgen.config import decision
 from loadgen.config.decision import Rules, Score
 from loadgen.errors import RecordError
-from loadgen.report.analysis.answer import decide
+from loadgen.report.analysis.answer import Study, decide
 from loadgen.report.analysis.impact import NOT_MEASURED
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.markdown import escaped, markdown_table
@@ -108,18 +108,16 @@ def read_annotations(text: str, file: str) -> Annotations:
 
 def results_text(
     title: str,
-    tools: Sequence[ToolSummary],
-    rules: Rules,
+    tables: DecisionTables,
     annotations: Annotations,
     warning: str = "",
     *,
-    trusted: bool = True,
+    blank: bool = False,
 ) -> str:
     """Return the file; `warning` says why the run's figures may mean little."""
-    tables = decision_tables(tools, rules, annotations, trusted=trusted)
     parts = [
         f"# {escaped(title)}",
-        _INTRO if tools else f"{_INTRO} {_BLANK}",
+        f"{_INTRO} {_BLANK}" if blank else _INTRO,
         *([f"**{escaped(warning)}**"] if warning else []),
         _MATRIX,
         markdown_table(tables.matrix),
@@ -137,32 +135,32 @@ def results_text(
 
 
 def decision_tables(
-    tools: Sequence[ToolSummary], rules: Rules, annotations: Annotations, *, trusted: bool = True
+    study: Study, annotations: Annotations | None = None, *, trusted: bool = True
 ) -> DecisionTables:
-    """Return the tables; people's cells are Markdown as they wrote it.
+    """Return the tables; with annotations people's cells are Markdown, as they wrote it.
 
     A tool that people wrote about and that was not in this run keeps its column.
     """
-    by_name = {tool.name: tool for tool in tools}
-    names = tuple(dict.fromkeys([*annotations.tools, *by_name]))
+    rules, by_name = study.rules, {tool.name: tool for tool in study.tools}
+    names = tuple(dict.fromkeys([*(annotations.tools if annotations else ()), *by_name]))
     shown = [by_name.get(name, ToolSummary(name)) for name in names]
     scores = [
         decision.score(
             rules,
             tool.figures(),
-            {key: row.get(tool.name, "") for key, row in annotations.cells.items()},
+            {key: row.get(tool.name, "") for key, row in study.cells.items()},
         )
         for tool in shown
     ]
     limits = [_limits_cell(tool, rules, trusted=trusted) for tool in shown]
-    return DecisionTables(
-        _matrix(shown, scores, limits, annotations),
-        _score_table(shown, scores),
-        _limits_table(shown, rules),
-    )
+    if annotations is None:
+        matrix = _for_page(_matrix(shown, scores, limits, Annotations(cells=study.cells)))
+    else:
+        matrix = _matrix(shown, scores, limits, annotations)
+    return DecisionTables(matrix, _score_table(shown, scores), _limits_table(shown, rules))
 
 
-def for_page(matrix: Table) -> Table:
+def _for_page(matrix: Table) -> Table:
     """Return the matrix for a page: people's cells as plain text, without rows that are empty."""
     rows = (tuple(map(_plain_text, row)) for row in matrix.rows)
     return Table(matrix.columns, tuple(row for row in rows if any(row[2:])))
@@ -174,7 +172,9 @@ def _plain_text(cell: str) -> str:
 
 def blank_results() -> str:
     """Return the file as it is before a run, for the tools of tools.example.toml."""
-    return results_text("Results of a study", (), Rules(), Annotations(tools=_EXAMPLE_TOOLS))
+    annotations = Annotations(tools=_EXAMPLE_TOOLS)
+    tables = decision_tables(Study(rules=Rules()), annotations)
+    return results_text("Results of a study", tables, annotations, blank=True)
 
 
 def _unreadable(file: str, reason: str) -> RecordError:
@@ -248,11 +248,11 @@ def _measured_cell(key: str, tool: ToolSummary) -> str:
     }[key]
     if figures is None or str(figures) == NOT_MEASURED:
         return NOT_MEASURED
-    return f"{figures}; {basis}"
+    return f"{figures}; {basis}" if basis else str(figures)
 
 
 def _cost_basis(tool: ToolSummary) -> str:
-    if tool.cost is None:
+    if tool.cost is None or not (tool.cost.bases or tool.cost.month):
         return ""
     basis = f"basis: {tool.cost.basis or 'nothing priced'}"
     return f"a month at this rate {tool.cost.month} by list; {basis}" if tool.cost.month else basis

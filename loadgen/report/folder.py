@@ -5,25 +5,35 @@ It also writes RESULTS.md if tools were under test or the file is there already.
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from loadgen.config.decision import Rules
+from loadgen.config.decision import BUILT_IN, Rules
 from loadgen.config.thresholds import Threshold
 from loadgen.errors import RecordError
 from loadgen.record.costs import Costs
 from loadgen.record.files import naming, replace_file
 from loadgen.record.rows import GeneratorSample, Sample, SlotSample
 from loadgen.record.verify import Verification
-from loadgen.report.analysis.compare import Control, RunSummary, control_for, summary_of
+from loadgen.report.analysis.answer import Study
+from loadgen.report.analysis.compare import RunSummary, control_for, summary_of
 from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.run import Facts, facts_of
-from loadgen.report.analysis.verdict import Verdict
+from loadgen.report.analysis.tool_summary import ToolSummary
+from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.charts.freshness import age_series
-from loadgen.report.decision_matrix import Annotations, read_annotations, results_text
+from loadgen.report.charts.slots import wal_series
+from loadgen.report.decision_matrix import (
+    Annotations,
+    decision_tables,
+    read_annotations,
+    results_text,
+)
 from loadgen.report.render import CHART_FILES, Report, ReportContext, render
 from loadgen.report.tables.tools import copies_of
+from loadgen.tools.tools_file import local_slot
 
 HTML_FILE = "report.html"
 MARKDOWN_FILE = "report.md"
@@ -45,11 +55,16 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What a run is judged by: limits, the rules of the decision, and the folder of its control."""
+    """What a run is judged by: limits, the rules of the decision, and the folder of its control.
+
+    `kinds` and `slots` are those of tools.toml by tool; the slot is None if a tool reads none.
+    """
 
     limits: tuple[Threshold, ...] = ()
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules = BUILT_IN
     control: Path | None = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    slots: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def write_report(folder: Path, at: datetime, options: ReportOptions | None = None) -> Written:
@@ -60,10 +75,11 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     options = options or ReportOptions()
     annotations = _annotations(folder)
     summary = summary_of(folder)
-    control = None if options.control is None else control_for(summary, options.control)
+    study = _study(folder, summary, annotations, options)
     facts = facts_of(summary.run, Sample.read(folder), GeneratorSample.read(folder))
     _set_matplotlib_folder()
-    report = render(facts, at, options.limits, _context(folder, summary, facts.start, control))
+    verdict = judge(facts, options.limits)
+    report = render(facts, at, verdict, _context(folder, facts, study))
     charts = folder / CHARTS_FOLDER
     if charts.exists() and not charts.is_dir():
         raise RecordError(f"{charts} is in the way of the report's charts: move it away")
@@ -80,31 +96,58 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     matrix = None
     if summary.tools or annotations is not None:
         matrix = folder / RESULTS_FILE
-        title, warning = f"Results of run {facts.run.run_id}", _warning(report.verdict)
-        tools, annotations = summary.tools, annotations or Annotations()
-        text = results_text(title, tools, options.rules, annotations, warning)
-        replace_file(matrix, text.encode())
+        title, warning = f"Results of run {facts.run.run_id}", _warning(verdict)
+        annotations = annotations or Annotations()
+        tables = decision_tables(study, annotations, trusted=verdict.trusted)
+        replace_file(matrix, results_text(title, tables, annotations, warning).encode())
     drawn = tuple(charts / name for name in report.charts)
     return Written(report, facts, html, markdown, drawn, matrix)
 
 
-def _context(
-    folder: Path, summary: RunSummary, start: datetime | None, control: Control | None
-) -> ReportContext:
-    tools, verified = summary.tools, Verification.of(folder)
-    delivered = {tool.name: tool.freshness for tool in tools if tool.freshness is not None}
-    intervals = {tool.name: tool.cost.syncs_every for tool in tools if tool.cost is not None}
-    plans = {tool: seconds for tool, seconds in intervals.items() if seconds is not None}
-    return ReportContext(
-        tools=tools,
-        copies=copies_of(
-            verified, delivered, SlotSample.read(folder), plans=plans, journal=summary.run.journal
-        ),
-        ages={} if start is None else age_series(delivered, start),
-        costs=Costs.of(folder),
+def _study(
+    folder: Path, summary: RunSummary, annotations: Annotations | None, options: ReportOptions
+) -> Study:
+    control = None if options.control is None else control_for(summary, options.control)
+    return Study(
+        tools=summary.tools,
+        rules=options.rules,
+        cells={} if annotations is None else annotations.cells,
+        wal_kept=_wal_kept(folder, summary.tools, options.slots),
+        kinds=options.kinds,
         impact=impact_of(summary.run),
         control=control,
+        costs=Costs.of(folder),
     )
+
+
+def _context(folder: Path, facts: Facts, study: Study) -> ReportContext:
+    verified = Verification.of(folder)
+    delivered = {tool.name: tool.freshness for tool in study.tools if tool.freshness is not None}
+    intervals = {tool.name: tool.cost.syncs_every for tool in study.tools if tool.cost is not None}
+    plans = {tool: seconds for tool, seconds in intervals.items() if seconds is not None}
+    copies = copies_of(
+        verified, delivered, SlotSample.read(folder), plans=plans, journal=facts.run.journal
+    )
+    if facts.start is None:
+        return ReportContext(study, copies, {}, {})
+    wal = wal_series(SlotSample.read(folder), facts.start)
+    return ReportContext(study, copies, age_series(delivered, facts.start), wal)
+
+
+def _wal_kept(
+    folder: Path, tools: Sequence[ToolSummary], slots: Mapping[str, str | None]
+) -> dict[str, int | None]:
+    """Return the most WAL that each tool's slot kept; a tool whose slot is not known is left out.
+
+    A local tool's slot has its name even if tools.toml no longer lists it.
+    """
+    kept: dict[str, int] = {}
+    for sample in SlotSample.read(folder):
+        kept[sample.slot] = max(kept.get(sample.slot, 0), sample.retained_bytes or 0)
+    names = {tool.name: slots.get(tool.name, local_slot(tool.name)) for tool in tools}
+    known = {tool: kept[slot] for tool, slot in names.items() if slot in kept}
+    without = {tool: None for tool, slot in names.items() if slot is None}
+    return {**known, **without}
 
 
 def _warning(verdict: Verdict) -> str:

@@ -4,6 +4,7 @@ Every value is escaped when it is put in, in HTML by Jinja's autoescape, in Mark
 environment's last step. Pure: the moment of writing is an argument.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,26 +16,30 @@ from markupsafe import Markup
 
 from loadgen import __version__, text
 from loadgen.config.settings import dashboard_link
-from loadgen.config.thresholds import Threshold
 from loadgen.errors import printable
-from loadgen.record.costs import Costs
 from loadgen.record.run import Run
 from loadgen.record.verdict import TOLERANCE
-from loadgen.report.analysis.compare import Control
-from loadgen.report.analysis.impact import Impact
+from loadgen.report.analysis.answer import RunAnswer, Study, answer_of
+from loadgen.report.analysis.hypothesis import hypothesis_of
+from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.run import Facts
-from loadgen.report.analysis.tool_summary import ToolSummary
-from loadgen.report.analysis.verdict import Verdict, judge
-from loadgen.report.charts import palette, svg
-from loadgen.report.charts.freshness import TALL, WIDE, AgeSeries, draw_freshness
+from loadgen.report.analysis.verdict import Verdict
+from loadgen.report.charts import freshness, palette, slots, svg
+from loadgen.report.charts.freshness import AgeSeries, draw_freshness
 from loadgen.report.charts.load import charts
+from loadgen.report.charts.prices import draw_prices, price_rows
+from loadgen.report.charts.slots import WalSeries, draw_wal
+from loadgen.report.decision_matrix import LIMITS_NOTE, SCORE_NOTE, decision_tables
 from loadgen.report.markdown import escaped, markdown_table
 from loadgen.report.tables import load
 from loadgen.report.tables.costs import cost_section
 from loadgen.report.tables.tools import Copies
 from loadgen.text import Table
 
-CHART_FILES = ("rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg")
+CHART_FILES = (
+    "rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg", "slots.svg",
+    "prices.svg",
+)  # fmt: skip
 _METHOD = (
     """The schedule decides when each arrival is due; nothing else does. A write counts as committed
     once the source has answered its commit, and is never sent twice. At each sample, offered =
@@ -63,6 +68,7 @@ _NEVER_MEASURED = (
     "a vendor's service and either end, or the work of people. Freshness is measured on the table "
     "of the markers alone."
 )
+_BLANK_LINES = re.compile(r"\n{3,}")
 _MARKS = {"good": "ok", "warn": "note", "bad": "problem"}
 
 
@@ -74,27 +80,38 @@ class Report:
     markdown: str
     charts: Mapping[str, str]
     verdict: Verdict
+    answer: RunAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class ReportContext:
-    """What the record holds of the tools under test; None if there are no costs, or no control."""
+    """What the record holds of the tools under test, and what they are judged by."""
 
-    tools: tuple[ToolSummary, ...]
+    study: Study
     copies: Copies
     ages: Mapping[str, AgeSeries]
-    costs: Costs | None
-    impact: Impact
-    control: Control | None
+    wal: Mapping[str, WalSeries]
 
 
-def render(
-    facts: Facts, written_at: datetime, limits: tuple[Threshold, ...], context: ReportContext
-) -> Report:
-    """Return the report of a run, judged by `limits`, and of its tools."""
-    verdict, drawn, control = judge(facts, limits), charts(facts), context.control
-    costs = None if context.costs is None else cost_section(context.costs)
-    age_charts = [draw_freshness(context.ages, shape) for shape in (WIDE, TALL) if context.ages]
+def render(facts: Facts, written_at: datetime, verdict: Verdict, context: ReportContext) -> Report:
+    """Return the report of a run and of its tools."""
+    study = context.study
+    drawn, control, tools = charts(facts), study.control, study.tools
+    impact = study.impact or impact_of(facts.run)
+    costs = (
+        None if study.costs is None else cost_section(study.costs, [tool.name for tool in tools])
+    )
+    answer = answer_of(facts, verdict, study)
+    age_charts = [
+        draw_freshness(context.ages, shape)
+        for shape in (freshness.WIDE, freshness.TALL)
+        if context.ages
+    ]
+    slot_charts = [
+        draw_wal(context.wal, shape) for shape in (slots.WIDE, slots.TALL) if context.wal
+    ]
+    prices = price_rows(tools, study.costs.projection) if study.costs else []
+    price_charts = [draw_prices(prices, width) for width in (824, 344) if prices]
     variables = {
         "run": facts.run,
         "facts": facts,
@@ -102,16 +119,23 @@ def render(
         "marks": _MARKS,
         "about": _about(facts),
         "grafana": _grafana_link(facts.run),
-        "tools": context.tools,
+        "answer": answer,
+        "tools": tools,
+        "decision": decision_tables(study, trusted=verdict.trusted) if tools else None,
+        "score_note": SCORE_NOTE,
+        "limits_note": LIMITS_NOTE,
+        "hypothesis": hypothesis_of(study),
         "costs": costs,
         "copies": context.copies,
         "age_charts": age_charts,
+        "slot_charts": slot_charts,
+        "price_charts": price_charts,
         "control": control,
         "charts": drawn,
         "thresholds": load.thresholds(verdict.judgement),
-        "impact": load.impact(context.impact, control.impact if control else None),
+        "impact": load.impact(impact, control.impact if control else None),
         "planned": load.planned(facts),
-        "settings": load.settings(facts, [tool.name for tool in context.tools]),
+        "settings": load.settings(facts, [tool.name for tool in tools]),
         "outcomes": load.outcomes(facts),
         "latency": load.latency(facts.run),
         "failures": load.failures(facts),
@@ -119,7 +143,7 @@ def render(
         "journal": load.journal(facts),
         "environment": load.environment(facts.run),
         "method": [" ".join(paragraph.split()) for paragraph in _METHOD],
-        "missing": _missing(context),
+        "missing": _missing(study, context.copies),
         "written_at": text.moment(written_at),
         "version": __version__,
         "light": palette.variables(palette.LIGHT),
@@ -127,19 +151,21 @@ def render(
         "font": svg.FONT,
     }
     sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})
-    sheets |= {"freshness": tuple(age_charts[:1])} if age_charts else {}
+    of_tools = {"freshness": age_charts, "slots": slot_charts, "prices": price_charts}
+    sheets |= {name: tuple(drawings[:1]) for name, drawings in of_tools.items() if drawings}
     return Report(
         html=_html().get_template("report.html").render(variables),
-        markdown=_markdown().get_template("report.md").render(variables),
+        markdown=_BLANK_LINES.sub("\n\n", _markdown().get_template("report.md").render(variables)),
         charts={f"{name}.svg": svg.sheet(group) for name, group in sheets.items()},
         verdict=verdict,
+        answer=answer,
     )
 
 
-def _missing(context: ReportContext) -> list[str]:
+def _missing(study: Study, copies: Copies) -> list[str]:
     """Return the sentences about what this run lacks, and what no run measures."""
-    missing = [] if context.copies else [_MISSING_COPIES]
-    for tool in context.tools:
+    missing = [] if copies else [_MISSING_COPIES]
+    for tool in study.tools:
         parts = (
             ("its copy was not verified", tool.correctness),
             ("its freshness was not watched", tool.freshness),
@@ -147,8 +173,8 @@ def _missing(context: ReportContext) -> list[str]:
         )
         if left_out := [sentence for sentence, figures in parts if figures is None]:
             missing.append(f"{tool.name}: {', '.join(left_out)}.")
-    missing += [] if context.costs else [_MISSING_COSTS]
-    missing += [] if context.control else [_MISSING_CONTROL]
+    missing += [] if study.costs else [_MISSING_COSTS]
+    missing += [] if study.control else [_MISSING_CONTROL]
     return [*missing, _NEVER_MEASURED]
 
 
@@ -162,16 +188,16 @@ def _grafana_link(run: Run) -> str:
 
 def _about(facts: Facts) -> str:
     """Return the run in one line."""
-    run, arrivals = facts.run, facts.run.settings.get("arrivals")
-    parts = [
-        text.duration(facts.seconds) if facts.seconds else "",
-        f"{run.profile} profile" if run.profile else "",
-        f"{arrivals} arrivals" if arrivals else "",
-        f"seed {run.seed}" if run.seed is not None else "",
-        text.plural(run.users, "connection") if run.users is not None else "",
-        f"started {text.moment(run.started_at)}" if run.started_at else "",
-    ]
-    return ", ".join(part for part in parts if part)
+    run, totals = facts.run, facts.totals
+    parts = []
+    if facts.seconds and totals.offered:
+        rate = text.quantity(float(f"{totals.offered / facts.seconds:.3g}"))
+        parts.append(f"{rate} writes a second for {text.duration(facts.seconds)}")
+    elif facts.seconds:
+        parts.append(text.duration(facts.seconds))
+    parts += [f"{run.profile} profile"] if run.profile else []
+    parts += [text.moment(run.started_at)] if run.started_at else []
+    return ", ".join(parts)
 
 
 @cache

@@ -44,6 +44,11 @@ class ToolPrice(TomlTable):
     plan: _Name | None = None
 
 
+def local_slot(tool: str) -> str:
+    """Return the name of the slot that a local tool makes unless tools.toml names one."""
+    return f"loadgen_{word_characters(tool.lower())}"[:63]
+
+
 class Tool(TomlTable):
     """One tool under test: where its copy is, and how it lands rows.
 
@@ -104,7 +109,7 @@ class Tool(TomlTable):
     @property
     def runner_slot(self) -> str:
         """The slot of the runner "replication": `slot`, else one named after the tool."""
-        return self.slot or f"loadgen_{word_characters(self.name.lower())}"[:63]
+        return self.slot or local_slot(self.name)
 
     @property
     def slot_read(self) -> str | None:

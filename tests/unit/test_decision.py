@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.config import decision
-from loadgen.config.decision import CRITERIA, FIGURES, Rules, ScorePart
+from loadgen.config.decision import BUILT_IN, CRITERIA, FIGURES, Rules, ScorePart
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
 
@@ -69,8 +69,16 @@ def test_a_limit_exceeded_is_no_go_and_one_unmeasured_leaves_it_open(
 
 
 def test_without_limits_nothing_is_a_go() -> None:
-    """Nobody has said what would be too much."""
+    """There is no figure that would be too much; wrong rows are a no-go all the same."""
     assert decision.answer(decision.limits(Rules(), {"wrong_rows": 0})) == "open"
+    assert decision.answer((), wrong_rows=1) == "no-go"
+
+
+def test_wrong_rows_within_a_limit_leave_it_open() -> None:
+    """A limit may allow some, but a copy with wrong rows is never simply a go."""
+    rules = Rules(no_go={"wrong_rows": 5})
+    assert decision.answer(decision.limits(rules, {"wrong_rows": 3}), 3) == "open"
+    assert decision.answer(decision.limits(rules, {"wrong_rows": 0}), 0) == "go"
 
 
 @pytest.mark.parametrize(
@@ -100,9 +108,9 @@ def test_what_is_not_understood_is_refused_by_name(text: str, said: str, tmp_pat
 
 
 def test_nobody_has_to_have_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a file there are no rules; a file that was named has to be there."""
+    """Without a file no row may be wrong; a file that was named has to be there."""
     monkeypatch.chdir(tmp_path)
-    assert decision.load(load_settings()) == Rules()
+    assert decision.load(load_settings()) == BUILT_IN
     with pytest.raises(SettingsError, match=r"copy decision\.example\.toml to it"):
         decision.load(load_settings({"decision_file": "other.toml"}))
 

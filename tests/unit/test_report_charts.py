@@ -145,7 +145,7 @@ def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
     drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), TimeAxis(60))
     alone = sheet([drawing, drawing, drawing])
     root = ET.fromstring(alone)  # noqa: S314
-    assert (root.get("width"), root.get("height")) == ("840", "504")
+    assert (root.get("width"), root.get("height")) == ("728", "540")
     used = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", drawing.body))
     assert used
     assert used <= set(LIGHT.values())

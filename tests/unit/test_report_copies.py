@@ -35,7 +35,7 @@ def test_what_verification_found_is_told() -> None:
             "2 missing, 1,000 differs",
             "nothing",
             "3",
-            "2026-11-23T10:00:00+00:00",
+            "2026-11-23 10:00:00 UTC",
         ),
     )
     assert found.problems == ("copy: table events is not there",)

@@ -80,15 +80,15 @@ def test_the_sum_is_that_of_the_operations(outage: Written) -> None:
         assert sum(parts) == total
 
 
-def test_the_verdict_comes_first(outage: Written) -> None:
-    """The first heading is the verdict, and below it the whole sentence."""
+def test_the_answer_comes_first(outage: Written) -> None:
+    """The first heading is the answer, and below it the whole sentence."""
     report = outage.report
     heading = re.search(r"<h1[^>]*>(.*?)</h1>\s*<p[^>]*>(.*?)</p>", report.html, re.DOTALL)
     assert heading is not None
-    assert unescape(heading[1]) == report.verdict.headline
-    assert unescape(heading[2]) == report.verdict.sentence
+    assert unescape(heading[1]) == report.answer.headline
+    assert unescape(heading[2]) == report.answer.sentence
     first, _, second = report.markdown.splitlines()[:3]
-    assert (first, second) == (f"# {report.verdict.headline}", report.verdict.sentence)
+    assert (first, second) == (f"# {report.answer.headline}", report.answer.sentence)
 
 
 def test_what_is_not_measured_is_always_said(outage: Written) -> None:

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from loadgen.config.decision import Rules
 from loadgen.errors import RecordError
+from loadgen.report.analysis.answer import Study
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.tool_summary import Correctness, ToolSummary
 from loadgen.report.decision_matrix import (
     Annotations,
     blank_results,
+    decision_tables,
     read_annotations,
     results_text,
 )
@@ -30,9 +32,15 @@ STANDINGS = (
 RULES = Rules({"correctness": 2, "ux": 1}, {"wrong_rows": 0}, {"wrong_rows": 4}, {"wrong_rows": 0})
 
 
+def results(tools: tuple[ToolSummary, ...], annotations: Annotations) -> str:
+    """Return the file of these tools."""
+    study = Study(tools, RULES, annotations.cells)
+    return results_text("Results of run <r>", decision_tables(study, annotations), annotations)
+
+
 def written(kept: Annotations | None = None) -> str:
     """Return the file of two tools."""
-    return results_text("Results of run <r>", STANDINGS, RULES, kept or Annotations())
+    return results(STANDINGS, kept or Annotations())
 
 
 def cells(text: str, label: str) -> list[str]:
@@ -67,7 +75,7 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
 def test_a_late_copy_leaves_the_decision_open() -> None:
     """Nothing is known to be wrong, and not all is known."""
     late = ToolSummary("one", Correctness("late", 10, {}, 0, {"missing": 3}))
-    text = results_text("Results", (late,), RULES, Annotations())
+    text = results((late,), Annotations())
     assert cells(text, "Correctness")[1].startswith(
         "late: nothing wrong, not due yet 3 missing in 10 rows"
     )
@@ -92,7 +100,7 @@ def test_people_s_words_are_kept_word_for_word() -> None:
 def test_a_tool_that_is_gone_keeps_its_column() -> None:
     """What was written about it stays, what was measured of it is not known any more."""
     kept = read_annotations(edited(written(), "Decision", "buy", "no"), "f")
-    text = results_text("Another run", STANDINGS[1:], RULES, kept)
+    text = results(STANDINGS[1:], kept)
     assert cells(text, "Decision") == ["yours", "buy", "no"]
     assert cells(text, "Correctness")[1] == "not measured"
 

@@ -13,11 +13,13 @@ from loadgen import text
 from loadgen.config import decision
 from loadgen.config.decision import CRITERIA, Rules, Score
 from loadgen.record.costs import Costs, PricedMonth, short_vendor
+from loadgen.record.verify import Kind
 from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED, Impact, against
 from loadgen.report.analysis.run import Facts
 from loadgen.report.analysis.tool_summary import (
+    INFRASTRUCTURE_CARD,
     Correctness,
     ToolCost,
     ToolSummary,
@@ -32,7 +34,6 @@ FIGURE_NAMES: Final[Mapping[str, str]] = {
     "wrong_rows": "wrong rows",
     "freshness_p95_seconds": "freshness p95",
 }
-INFRASTRUCTURE_CARD: Final = "simplyload"  # a card of machines' prices, not of a vendor's
 _LEVELS: Final[Mapping[decision.Answer, Level]] = {"go": "good", "open": "warn", "no-go": "bad"}
 _ORDER: Final = tuple(WORDS)
 _SHORT_RUN: Final = 3600.0  # seconds
@@ -211,8 +212,9 @@ def _tool_answer(tool: ToolSummary, study: Study, verdict: Verdict) -> ToolAnswe
         *_source(tool, study),
     ]
     if reasons:
-        label, listed = "over limit" if answer == "no-go" else "open", "; ".join(reasons)
-        facts.append(Fact(label, listed, _LEVELS[answer], f"{label}: {listed}"))
+        listed = "; ".join(reasons)
+        label, begin = ("limit", "over the limit") if answer == "no-go" else ("open", "open")
+        facts.append(Fact(label, listed, _LEVELS[answer], f"{begin}: {listed}"))
     score = decision.score(study.rules, tool.figures(), cells)
     return ToolAnswer(tool.name, answer, reasons, tuple(facts), score)
 
@@ -248,7 +250,7 @@ def _named(tool: ToolAnswer) -> str:
         return f"{tool.name} is a GO too."
     prefix = "Not" if tool.answer == "no-go" else "Undecided on"
     reason = _why(tool, 1) if tool.facts[0].level != "good" else f"{'; '.join(tool.reasons)}."
-    return f"{prefix} {tool.name}: {reason[:1].lower()}{reason[1:]}"
+    return f"{prefix} {tool.name}: {_lower_first(reason)}"
 
 
 def _why(tool: ToolAnswer, number: int) -> str:
@@ -271,8 +273,7 @@ def _correctness(copy: Correctness | None) -> Fact:
     if copy.wrong is None:
         problem = f": {copy.problem}" if copy.problem else ""
         return Fact("correct", f"not checked{problem}", "warn")
-    wrong = {kind: number for kind, number in copy.findings.items() if kind != "lossy"}
-    noun = "difference" if "differs" in wrong else "row"
+    noun = "difference" if "differs" in copy.findings else "row"
     example = ""
     if finding := copy.example:
         column = f".{finding.column}" if finding.column else ""
@@ -280,12 +281,14 @@ def _correctness(copy: Correctness | None) -> Fact:
         example = f" (example: {finding.table} {finding.key}{column}, {kind})"
     counts = f"{text.plural(copy.wrong, noun)} of {text.count(copy.rows)}"
     verb = "is" if copy.wrong == 1 else "are"
-    sentence = f"{counts} {verb} wrong: {_kinds(wrong)}"
-    return Fact("wrong", f"{counts}: {_kinds(wrong)}{example}", "bad", sentence)
+    sentence = f"{counts} {verb} wrong: {_kinds(copy.findings)}"
+    return Fact("wrong", f"{counts}: {_kinds(copy.findings)}{example}", "bad", sentence)
 
 
-def _kinds(counts: Mapping[str, int]) -> str:
-    return text.kinds({kind.replace("_", " "): number for kind, number in counts.items()})
+def _kinds(counts: Mapping[Kind, int]) -> str:
+    """Return the counts of undeclared findings in plain words."""
+    shown = {kind.replace("_", " "): n for kind, n in counts.items() if kind != "lossy"}
+    return text.kinds(shown)
 
 
 def _freshness(copy: Deliveries | None) -> Fact:
@@ -298,7 +301,7 @@ def _freshness(copy: Deliveries | None) -> Fact:
         return Fact("fresh", f"no change arrived: 0 of {count} seen", "bad")
     median = f"{text.latency(copy.quantile(0.5))} median"
     if copy.p95 is None:
-        times = f"{median}, {text.latency(copy.seconds[-1])} at most of {count}"
+        times = f"{median}, {text.latency(copy.seconds[-1])} longest of {len(copy.seconds)}"
     else:
         times = f"{median}, {text.latency(copy.p95)} p95"
     if copy.not_seen:
@@ -375,12 +378,11 @@ def _source_headline(
     if not facts.seconds or not facts.totals.committed:
         return verdict.level, verdict.headline, verdict.sentence
     headline = f"The source took {_per_second(facts.totals.committed / facts.seconds)}"
+    if verdict.level != "good":
+        return verdict.level, headline + verdict.but, verdict.sentence
     if impact is not None and impact.service_p95 is not None:
         headline += f", 95% of them within {text.latency(impact.service_p95)}"
-    sentence = verdict.sentence
-    if verdict.level != "good":
-        sentence = f"{verdict.headline}. {sentence}"
-    return verdict.level, headline, sentence
+    return verdict.level, headline, verdict.sentence
 
 
 def _source_facts(facts: Facts, impact: Impact | None) -> Iterator[Fact]:
@@ -414,15 +416,15 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
     if verdict.trusted:
         noted = verdict.level != "good"
         finding = f"{verdict.headline}. " if noted else ""
-        trust = f"yes: {finding[:1].lower()}{finding[1:]}{verdict.sentence}"
+        trust = f"yes: {_lower_first(finding + verdict.sentence)}"
         yield Fact("trusted", trust, "warn" if noted else "good")
     else:
-        yield Fact("trusted", f"no: {verdict.headline[:1].lower()}{verdict.headline[1:]}", "bad")
+        yield Fact("trusted", f"no: {_lower_first(verdict.headline)}", "bad")
     yield Fact("length", _length(facts), "warn")
     if study.tools:
         yield Fact("prices", _prices(study), "warn")
         yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
-    yield Fact("not known", "; ".join(_unknown(study)), "warn")
+    yield Fact("unknown", "; ".join(_unknown(study)), "warn")
 
 
 def _length(facts: Facts) -> str:
@@ -443,7 +445,7 @@ def _prices(study: Study) -> str:
     dated = f" of {dates[0]}" if dates else ""
     dated += f" to {dates[-1]}" if dates and dates[0] != dates[-1] else ""
     priced = any(tool.cost and tool.cost.priced_month for tool in study.tools)
-    best = lowest_published(projection)
+    best = lowest_published(projection.months)
     if priced or best is None:
         return f"list prices{dated}, no quotes"
     vendor = f"{short_vendor(best.vendor)}, {best.plan}"
@@ -473,6 +475,10 @@ def _unknown(study: Study) -> Iterator[str]:
     elif len(study.tools) > 1 and (change := _latency_change(study)):
         yield f"which tool adds what to the source (all together {change})"
     yield "queries on the copy, the network to a vendor, people's work"
+
+
+def _lower_first(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _severity(level: Level) -> int:

@@ -3,7 +3,7 @@
 The figures come from verify.json, freshness.csv and costs.json; None is not measured.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -15,6 +15,7 @@ from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED
 
 _DECLARED: Final = "lossy"  # the kind of difference that the tool's landing convention declares
+INFRASTRUCTURE_CARD: Final = "simplyload"  # a card of machines' prices, not of a vendor's
 _PUBLISHED: Final = ("P", "S")  # grades of prices from a published source
 _CHECKED: Final = ("right", "late", "lossy", "wrong", "did not converge")
 
@@ -197,12 +198,15 @@ def tool_summaries(
     )
 
 
-def lowest_published(projection: Projection) -> PricedMonth | None:
+def lowest_published(months: Iterable[PricedMonth]) -> PricedMonth | None:
     """Return the cheapest plan still sold whose price for a month was published."""
     published = [
         month
-        for month in projection.months
-        if not month.former and month.grade in _PUBLISHED and month.amount is not None
+        for month in months
+        if not month.former
+        and month.card != INFRASTRUCTURE_CARD
+        and month.grade in _PUBLISHED
+        and month.amount is not None
     ]
     return min(published, key=lambda month: month.amount or 0, default=None)
 
@@ -211,7 +215,7 @@ def _cost(tool: str, costs: Costs) -> ToolCost | None:
     lines = [line for line in costs.lines if line.tool == tool]
     if not lines:
         return None
-    month = _month(tool, costs.projection)
+    month = plan_month(tool, costs.projection)
     payers: dict[str, list[CostLine]] = {}
     bases: dict[str, list[CostLine]] = {}
     for line in lines:
@@ -231,7 +235,7 @@ def _cost(tool: str, costs: Costs) -> ToolCost | None:
     )
 
 
-def _month(tool: str, projection: Projection) -> PricedMonth | None:
+def plan_month(tool: str, projection: Projection) -> PricedMonth | None:
     """Return a month at the run's rate on the tool's plan; None if no rate card has it."""
     plan = projection.tools.get(tool)
     months = projection.months if plan else ()

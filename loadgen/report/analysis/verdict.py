@@ -27,6 +27,7 @@ _HEADLINE_SHARE: Final = 0.001  # a greater share of skipped or failed belongs i
 _NEARLY_ALL: Final = 0.95  # a standstill with such a share of the skipped arrivals explains them
 _MOST_STRETCHES: Final = 3
 _INTERRUPTED: Final = 130
+_KEPT_UP: Final = "The generator kept up"
 _TRUSTED: Final = (0, 3, 5)  # exit codes: passed, a threshold was missed, paused by the watch
 
 Level = Literal["good", "warn", "bad"]
@@ -69,6 +70,13 @@ class Verdict:
         if self.run is None or self.kept_up is False or self.sound is False:
             return False
         return self.run.exit_code in _TRUSTED
+
+    @property
+    def but(self) -> str:
+        """What the headline adds to the generator's having kept up, to end a sentence with."""
+        if self.headline.startswith(_KEPT_UP):
+            return self.headline.removeprefix(_KEPT_UP)
+        return f"; {self.headline[:1].lower()}{self.headline[1:]}"
 
 
 def judge(facts: Facts, limits: tuple[Threshold, ...] = ()) -> Verdict:
@@ -201,17 +209,17 @@ def _delivery(facts: Facts, *, kept_up: bool) -> tuple[Level, str]:
     if totals.skipped > _HEADLINE_SHARE * totals.offered and _is_explained(facts):
         if facts.skipped_in_gaps:
             times = text.plural(len(facts.gaps), "time")
-            return "warn", f"The generator kept up, but it was killed and resumed, {times}"
+            return "warn", f"{_KEPT_UP}, but it was killed and resumed, {times}"
         pause = text.duration(facts.standstill.seconds)
-        return "warn", f"The generator kept up, but for {pause} the source took no write"
+        return "warn", f"{_KEPT_UP}, but for {pause} the source took no write"
     for number, ending in (
         (totals.skipped, "arrivals were skipped"),
         (totals.failed, "writes failed"),
     ):
         if number > _HEADLINE_SHARE * totals.offered:
             share = text.share(number, totals.offered)
-            return "warn", f"The generator kept up; {share} of the {ending}"
-    return "good", "The generator kept up"
+            return "warn", f"{_KEPT_UP}; {share} of the {ending}"
+    return "good", _KEPT_UP
 
 
 def _is_explained(facts: Facts) -> bool:

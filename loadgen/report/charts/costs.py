@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loadgen import text
 from loadgen.record.costs import PriceCurve, Projection, short_vendor
-from loadgen.report.charts.load import End, name_ends
+from loadgen.report.charts.load import End, draw_heading, name_ends
 from loadgen.report.charts.palette import LIGHT, apart
 from loadgen.report.charts.svg import Drawing, Shape, draw
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SMALL: Final = Shape(place=(0.135, 0.115, 0.66, 0.615))
-TALL: Final = Shape(400, 340, (0.135, 0.08, 0.66, 0.735))
+SMALL: Final = Shape(place=(0.15, 0.12, 0.58, 0.54))
+TALL: Final = Shape(344, 340, (0.15, 0.08, 0.58, 0.66))
 WIDE: Final = Shape(824, 400, (0.07, 0.08, 0.79, 0.755))
 _FLOOR: Final = 1.0  # dollars
 _MOST_DOTS: Final = 12
@@ -116,11 +116,8 @@ def draw_curve(curve: CostCurve, shape: Shape) -> Drawing:
         _mark(axes, curve)
         _ticks(axes, curve.unit)
         name_ends(axes, ends)
-        heights = 1 - 11 / shape.height, 1 - 29 / shape.height, 1 - 49 / shape.height
-        figure.text(0.005, heights[0], curve.title, weight="bold", size=12, va="center")
-        figure.text(0.005, heights[1], curve.subtitle, size=10.5, va="center")
-        muted: dict[str, Any] = {"color": LIGHT["muted"], "size": 9.5}
-        figure.text(0.005, heights[2], "$ a month, log scale", va="center", **muted)
+        draw_heading(figure, shape, curve.title, curve.subtitle, "$ a month, log scale")
+        muted: dict[str, Any] = {"color": LIGHT["muted"]}
         axes.text(1.05, -0.035, curve.unit, transform=axes.transAxes, va="top", **muted)
 
     name = f"cost-{curve.name}-{shape.width}"
@@ -159,7 +156,7 @@ def _mark(axes: "Axes", curve: CostCurve) -> None:
     right = at > sqrt(curve.x[0] * curve.x[-1])
     axes.text(
         at, 1.015, f"{label} " if right else f" {label}", transform=axes.get_xaxis_transform(),
-        ha="right" if right else "left", color=LIGHT["muted"], size=9.5,
+        ha="right" if right else "left", color=LIGHT["muted"],
     )  # fmt: skip
 
 

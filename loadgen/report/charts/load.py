@@ -5,6 +5,7 @@ the chart shows, units at the axes, each line's name at its end. Pure.
 """
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -21,7 +22,7 @@ from loadgen.report.analysis.intervals import (
 )
 from loadgen.report.analysis.run import Facts, OperationSummary, shown_events
 from loadgen.report.charts.palette import LIGHT, color_name
-from loadgen.report.charts.svg import Drawing, draw
+from loadgen.report.charts.svg import TITLE_SIZE, Drawing, Shape, draw
 from loadgen.workload.operations import label
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_BARS = 80
-_NAME_GAP = 0.085  # between two names at the ends of lines, as a share of the axes' height
+_NAME_GAP = 0.1  # between two names at the ends of lines, as a share of the axes' height
 _MOST_NUMBERED_MARKS = 12
+_LETTER_WIDTH = 5.7  # points, on average
 _FEW_POINTS = 40  # a line through fewer shows its points
 _TIME_UNITS = ((10800, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))
 _HOUR_STEPS = (0.5, 1, 2, 3, 4, 6, 8, 12, 24, 48)
@@ -301,16 +303,29 @@ def draw_unwritten(title: ChartTitle, spans: Sequence[Span], axis: TimeAxis) -> 
 def _chart(
     kind: str, unit: str, title: ChartTitle, axis: TimeAxis, paint: Callable[["Axes"], None]
 ) -> Drawing:
-    operation, muted = label(title.operation), LIGHT["muted"]
+    operation = label(title.operation)
 
     def whole(figure: "Figure", axes: "Axes") -> None:
         paint(axes)
         draw_time_axis(axes, axis)
-        figure.text(0.005, 0.955, operation, color=title.color, weight="bold", size=12, va="center")
-        figure.text(0.005, 0.875, title.sentence, size=10.5, va="center")
-        figure.text(0.005, 0.785, unit, color=muted, size=9.5, va="center")
+        draw_heading(figure, Shape(), operation, title.sentence, unit, title.color)
 
     return draw(f"{kind}-{title.operation}", f"{operation}: {title.sentence}", whole)
+
+
+def draw_heading(
+    figure: "Figure", shape: Shape, title: str, sentence: str, unit: str, color: str = LIGHT["ink"]
+) -> None:
+    """Write a chart's title, the sentence on what it shows, and the unit of its upright axis."""
+    style: dict[str, Any] = {"va": "center"}
+    figure.text(
+        0.005, 1 - 11 / shape.height, title, color=color, weight="bold", size=TITLE_SIZE, **style
+    )
+    down = 29
+    for line in textwrap.wrap(sentence, int(shape.width / _LETTER_WIDTH)):
+        figure.text(0.005, 1 - down / shape.height, line, **style)
+        down += 15
+    figure.text(0.005, 1 - (down + 4) / shape.height, unit, color=LIGHT["muted"], **style)
 
 
 def draw_time_axis(axes: "Axes", axis: TimeAxis) -> None:
@@ -320,7 +335,7 @@ def draw_time_axis(axes: "Axes", axis: TimeAxis) -> None:
     step = _round_step(axis.length / seconds / 6, _HOUR_STEPS if unit == "hours" else _STEPS)
     ticks = [i * step for i in range(int(axis.length / seconds / step * 1.0001) + 1)]
     axes.set_xticks([tick * seconds for tick in ticks], [text.quantity(tick) for tick in ticks])
-    style: dict[str, Any] = {"color": LIGHT["muted"], "size": 9.5}
+    style: dict[str, Any] = {"color": LIGHT["muted"]}
     axes.text(1.045, -0.035, unit, transform=axes.transAxes, va="top", **style)
     marks = [mark for mark in axis.marks if 0 <= mark.seconds <= axis.length]
     for mark in marks:
@@ -378,7 +393,7 @@ def name_ends(axes: "Axes", ends: Sequence[End]) -> None:
     order = sorted(range(len(named)), key=lambda i: round(heights[i] / _NAME_GAP))
     for i, height in zip(order, _apart([heights[i] for i in order]), strict=True):
         _, name, color = named[i]
-        axes.text(1.02, height, name, transform=axes.transAxes, color=color, size=10, va="center")
+        axes.text(1.02, height, name, transform=axes.transAxes, color=color, va="center")
 
 
 def _apart(heights: Sequence[float]) -> list[float]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 400, 232  # points; a phone shows it a little smaller, a page a little larger
+WIDTH, HEIGHT = 344, 250  # points; a phone shows it at this size, a page a little larger
+TEXT_SIZE, TITLE_SIZE = 11, 12.5
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _GUTTER, _EDGE = 16, 12  # between the panels of a sheet, and around them
 _NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -25,7 +26,7 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
-    "font.size": 10,
+    "font.size": TEXT_SIZE,
     "text.color": LIGHT["ink"],
     "axes.facecolor": "none",
     "figure.facecolor": "none",
@@ -42,12 +43,12 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "xtick.color": LIGHT["muted"],
     "xtick.labelcolor": LIGHT["muted"],
-    "xtick.labelsize": 10,
+    "xtick.labelsize": TEXT_SIZE,
     "xtick.major.size": 3,
     "xtick.minor.size": 0,
     "ytick.color": LIGHT["muted"],
     "ytick.labelcolor": LIGHT["muted"],
-    "ytick.labelsize": 10,
+    "ytick.labelsize": TEXT_SIZE,
     "ytick.major.size": 0,
     "ytick.minor.size": 0,
 }
@@ -59,7 +60,7 @@ class Shape:
 
     width: int = WIDTH
     height: int = HEIGHT
-    place: tuple[float, float, float, float] = (0.115, 0.115, 0.735, 0.615)
+    place: tuple[float, float, float, float] = (0.135, 0.11, 0.67, 0.58)
 
 
 @dataclass(frozen=True, slots=True)

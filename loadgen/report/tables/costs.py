@@ -1,8 +1,9 @@
 """costs.json as tables and sentences, for `loadgen costs` and for the report's section. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from loadgen import text
 from loadgen.costs.estimate import FIRST_COPY, RESYNC
@@ -18,11 +19,18 @@ from loadgen.record.costs import (
     Total,
     UsageFigures,
     short_vendor,
+    worst_grade,
 )
-from loadgen.report.analysis.tool_summary import lowest_published
+from loadgen.report.analysis.tool_summary import (
+    INFRASTRUCTURE_CARD,
+    lowest_published,
+    plan_month,
+)
 from loadgen.report.charts.costs import SMALL, TALL, WIDE, bends, curves_of, draw_curve
 from loadgen.report.charts.svg import Drawing
 from loadgen.text import NOTHING, Column, Table
+
+MACHINES_ALONE: Final = "its machines alone: no margin, no working time, so no price"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class CostSection:
 
     sentence: str
     settled: str
+    tested: Table
     totals: Table
     lines: Table
     usage: Table
@@ -48,13 +57,14 @@ class CostSection:
     grades: str
 
 
-def cost_section(costs: Costs) -> CostSection:
-    """Return the section of a run's costs."""
+def cost_section(costs: Costs, tested: Collection[str] = ()) -> CostSection:
+    """Return the section of a run's costs; `tested` are the tools under test."""
     projection = costs.projection
     curves = curves_of(projection)
     return CostSection(
         sentence=_lowest_price(projection),
         settled=status(costs),
+        tested=tested_table(costs, tested),
         totals=totals_table(costs.lines),
         lines=lines_table(costs.lines),
         spent=efficiency_table(projection),
@@ -117,6 +127,32 @@ def totals_table(lines: Sequence[CostLine]) -> Table:
         customer = [line for line in own if line.payer == "customer"]
         service = [line for line in own if line.payer == "service"]
         rows.append((tool, total(customer), total(service), total(own)))
+    return Table(columns, tuple(rows))
+
+
+def tested_table(costs: Costs, tested: Collection[str]) -> Table:
+    """Return a month and this run of each tool under test, with the reason if it has no price."""
+    projection = costs.projection
+    rows = []
+    for tool in tested:
+        own = [line for line in costs.lines if line.tool == tool]
+        if not own:
+            rows.append((tool, NOTHING, text.NOT_PRICED, text.NOT_PRICED, "", ""))
+            continue
+        month = plan_month(tool, projection)
+        why = next((line.note for line in own if line.amount is None), "")
+        if month is None:
+            total = Total.of(own)
+            rows.append((tool, NOTHING, text.NOT_PRICED, str(total), worst_grade(own), why))
+            continue
+        note = MACHINES_ALONE if month.card == INFRASTRUCTURE_CARD else why
+        a_month = text.dollar_range(month.least, month.most)
+        this_run = str(Total.of(own))
+        rows.append((tool, month.plan, a_month, this_run, month.grade, note))
+    columns = (
+        Column("tool"), Column("plan"), Column("a month", number=True),
+        Column("this run", number=True), Column("grade"), Column("note"),
+    )  # fmt: skip
     return Table(columns, tuple(rows))
 
 
@@ -259,7 +295,7 @@ def _lowest_price(projection: Projection) -> str:
     if projection.usage is None:
         return "The run committed nothing, so there is no month to estimate."
     month = f"At this run's rate a month is {text.big(projection.usage.month.changes)} changes"
-    best = lowest_published(projection)
+    best = lowest_published(projection.months)
     if best is None:
         return f"{month}."
     plan = f"{short_vendor(best.vendor)}, {best.plan}"

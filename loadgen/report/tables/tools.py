@@ -4,9 +4,10 @@ They come from verify.json, freshness.csv, the journal and slots.csv; report.htm
 the same tables.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from statistics import median
 from types import MappingProxyType
@@ -15,10 +16,18 @@ from typing import Final
 from loadgen import text
 from loadgen.record.rows import SlotSample
 from loadgen.record.run import JournalEvent
-from loadgen.record.verify import CaseOutcome, ClockOffset, ToolVerification, Verification
+from loadgen.record.verify import (
+    KINDS,
+    CaseOutcome,
+    ClockOffset,
+    Kind,
+    ToolVerification,
+    Verification,
+)
 from loadgen.report.analysis.deliveries import FEWEST_FOR_P99, Deliveries, Outage
 from loadgen.text import NOTHING, Column, Table
 from loadgen.verify import cases
+from loadgen.verify.findings import STORED_FINDINGS
 
 _SHOWN_FINDINGS: Final = 5  # of a tool
 _SHOWN_SETBACKS: Final = 100
@@ -30,6 +39,7 @@ class Copies:
     """What is known of the tools' copies and slots; a table without rows is not shown."""
 
     verdicts: Table
+    by_table: Table
     findings: Table
     problems: tuple[str, ...]
     cases: Table
@@ -65,6 +75,7 @@ def copies_of(
     tools = verified.tools
     return Copies(
         verdicts=_verdicts(tools),
+        by_table=_by_table(tools),
         findings=_findings(tools),
         problems=tuple(
             f"{name}: {problem}" for name, tool in tools.items() for problem in tool.problems
@@ -94,12 +105,40 @@ def _verdicts(tools: Mapping[str, ToolVerification]) -> Table:
             text.kinds(tool.totals),
             text.kinds(tool.late),
             text.count(tool.in_flight),
-            tool.at,
+            text.moment(datetime.fromisoformat(tool.at)) if tool.at else NOTHING,
         )
         for name, tool in tools.items()
     )
     labels = ("tool", "verdict", "rows compared", "found", "late", "in flight", "checked at")
     return _table(labels, rows, {"rows compared", "in flight"})
+
+
+def _by_table(tools: Mapping[str, ToolVerification]) -> Table:
+    """Return how many findings of each kind each table has; verify.json keeps only the first."""
+    counts = Counter(
+        (name, finding.table, finding.kind)
+        for name, tool in tools.items()
+        for finding in tool.findings
+    )
+    kinds = [kind for kind in KINDS if any(found == kind for _, _, found in counts)]
+
+    def cell(name: str, table: str, kind: Kind) -> str:
+        number = counts[name, table, kind]
+        if not number:
+            return NOTHING
+        whole = tools[name].totals.get(kind, 0)
+        in_other_tables = sum(
+            n
+            for (tool, other, found), n in counts.items()
+            if tool == name and found == kind and other != table
+        )
+        capped = number >= STORED_FINDINGS and whole > number + in_other_tables
+        return f"{text.count(number)} or more" if capped else text.count(number)
+
+    places = dict.fromkeys((name, table) for name, table, _ in counts)
+    rows = ((name, table, *(cell(name, table, kind) for kind in kinds)) for name, table in places)
+    labels = [kind.replace("_", " ") for kind in kinds]
+    return _table(("tool", "table", *labels), rows, labels)
 
 
 def _findings(tools: Mapping[str, ToolVerification]) -> Table:
