@@ -12,13 +12,14 @@ from loadgen.config.settings import Settings, load_settings
 from loadgen.record.costs import COST_LINES, CostLine, Costs, Total
 from loadgen.record.folder import find_run
 from loadgen.terminal import print_table
-from loadgen.text import Table
+from loadgen.text import Table, listed, plural
 from loadgen.tools.tools_file import load_tools
 
 _EXAMPLE = (
     "example: loadgen costs            (the latest run; for another: loadgen costs --run RUN)"
 )
-_WIDTH = 100
+_WIDTH = 80
+_CHEAPEST = 5
 _GRADES = "Grades: {}. List estimates, no quotes; docs/costs.md has the method."
 
 
@@ -50,6 +51,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="price a month of infra/ in AWS_REGION (default: us-east-1), with its bucket only and "
         "with RDS; prices no run",
     )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        dest="everything",
+        help="print every vendor and plan, each line with its notes, and usage; without it the "
+        f"tools under test and the {_CHEAPEST} cheapest vendors",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
@@ -68,7 +76,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(costs.plain(), indent=2))
     else:
-        _print_costs(folder, costs)
+        tested = dict.fromkeys([*(t.name for t in load_tools(settings)), *costs.projection.tools])
+        if args.everything:
+            _print_costs(folder, costs)
+        else:
+            _print_summary(folder, costs, list(tested))
         print(f"costs: {path}")
     return 0
 
@@ -110,6 +122,29 @@ def _infra(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
     for warning in card.warnings(now.date()):
         _print_wrapped(f"warning: {warning}")
     return 0
+
+
+def _print_summary(folder: Path, costs: Costs, tested: Sequence[str]) -> None:
+    """Print the tools under test and the cheapest vendors."""
+    from loadgen.report.tables import costs as tables  # noqa: PLC0415 - as above
+
+    print(f"run {folder.name}")
+    _print_wrapped(tables.status(costs))
+    if tested:
+        print_table(tables.tools_table(costs, tested), title="Tools under test")
+    if costs.projection.usage:
+        title = f"A month at this run's rate: the {_CHEAPEST} cheapest vendors"
+        months = tables.cheapest_months(costs.projection, _CHEAPEST)
+        left_out = ("per 1M changes", "per 1M distinct rows", "syncs every")
+        print_table(_without(months, *left_out), title=title)
+    if costs.projection.snowflake:
+        efficiency = _without(tables.efficiency_table(costs.projection), "statements", "wake-ups")
+        print_table(efficiency, title="What Snowflake's credits were spent on")
+    _print_wrapped(_GRADES.format(tables.grades()))
+    kinds = ["every plan, line and note, usage and first copies"]
+    if costs.warnings:
+        kinds.append(plural(len(costs.warnings), "warning"))
+    _print_wrapped(f"`loadgen costs --all` prints {listed(kinds)}.")
 
 
 def _print_costs(folder: Path, costs: Costs) -> None:

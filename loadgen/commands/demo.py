@@ -11,8 +11,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import Final
 
@@ -22,11 +23,10 @@ from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import first_exit_code
 from loadgen.network import free_port, listen_error
 from loadgen.orphans import Children, ended_with_us
-from loadgen.record.folder import find_run
-from loadgen.report.analysis.compare import summary_of
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
+from loadgen.text import duration
 from loadgen.tools.tools_file import load_tools
 
 SECONDS: Final = 60
@@ -46,6 +46,7 @@ _CASE_RATES: Final = {
     "HARD_CASE_SECONDS": "12",
 }
 _TOOLS: Final = Path(__file__).with_name("demo.toml")
+_DECISION: Final = Path(__file__).with_name("demo_decision.toml")
 _FIRST_COPY_SECONDS: Final = 120
 _SENTINEL_SECONDS: Final = 60
 _WATCH_SECONDS: Final = 30.0  # for the watch to end
@@ -55,6 +56,7 @@ _CHECKS_FAILED: Final = (1, 3, 4, 5)
 _EXAMPLE: Final = "example: loadgen demo --seconds 20"
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED: Final = 130
+_WORTH_SHOWING: Final = 1.0  # second that a step took
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,14 @@ class DemoStep:
     """One command, as shown and as run, with additional variables of its environment.
 
     A step that `checks` may end with 1, 3, 4 or 5: it was completed and found something wrong.
+    The time of a step is shown after it unless its own output has to be the last.
     """
 
     shown: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     checks: bool = False
+    timed: bool = True
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -77,8 +81,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="what `make demo` runs: Postgres, two tools, a minute of load, checks, a report",
         description="Starts the embedded Postgres, seeds it, starts two local tools that copy it, "
         "runs a short headless Locust load with hard deletes and late commits, validates the "
-        "source, verifies the copies and writes the report. At the end the tools are removed. Each "
-        "command is shown before it runs.",
+        "source, verifies the copies, removes the tools, prices the run and writes the report. Its "
+        "answer comes last. Each command is shown before it runs, and then the time that it took.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -101,15 +105,22 @@ def run(args: argparse.Namespace) -> int:
         return code
     with _tools() as (environment, children):
         code = _load(settings, args.seconds, environment, children)
-    if code in (0, *_CHECKS_FAILED):
-        _print_outcome(settings)
-    return code
+    if code not in (0, *_CHECKS_FAILED):
+        return code
+    costs = _loadgen("costs", environment=environment)
+    if failed := perform([costs]):
+        return failed
+    _print_next_steps()
+    report = _loadgen(
+        "report", environment={**environment, "DECISION_FILE": _shown_path(_DECISION)}
+    )
+    return perform([replace(report, timed=False)]) or code
 
 
 def _load(
     settings: Settings, seconds: int, environment: Mapping[str, str], children: Children
 ) -> int:
-    """Run the load while the tools copy, check the source and the copies, and report."""
+    """Run the load while the tools copy, and check the source and the copies."""
     start = ("tools", "start", "--wait", str(_FIRST_COPY_SECONDS))
     code = perform([_loadgen(*start, environment=environment)], children)
     if code:
@@ -123,9 +134,7 @@ def _load(
         drain = ("verify", "--drain", "--drain-seconds", str(_SENTINEL_SECONDS))
         # Its findings are what the demo shows, so they do not count as a failure.
         code = perform([_loadgen(*drain, checks=True, environment=environment)], children)
-    if code not in (0, *_CHECKS_FAILED):
-        return code
-    return perform([_loadgen("costs"), _loadgen("report")], children) or load_code
+    return code if code not in (0, *_CHECKS_FAILED) else load_code
 
 
 @contextmanager
@@ -134,8 +143,7 @@ def _tools() -> Iterator[tuple[dict[str, str], Children]]:
 
     If the demo is killed, another process removes them and ends the running steps.
     """
-    here = _TOOLS.is_relative_to(Path.cwd())
-    environment = {"TOOLS_FILE": str(_TOOLS.relative_to(Path.cwd()) if here else _TOOLS)}
+    environment = {"TOOLS_FILE": _shown_path(_TOOLS)}
     remove = _loadgen("tools", "remove", environment=environment)
     if any(tool.folder.exists() for tool in load_tools(load_settings({"tools_file": _TOOLS}))):
         perform([remove])  # left by an earlier demo
@@ -173,6 +181,12 @@ def _watching(
             except subprocess.TimeoutExpired:
                 process.kill()
             children.ended(process)
+
+
+def _shown_path(path: Path) -> str:
+    """Return the path as a user would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _loadgen(
@@ -218,7 +232,10 @@ def perform(steps: Sequence[DemoStep], children: Children | None = None) -> int:
     codes = []
     for step in steps:
         print(f"\n$ {step.shown}", flush=True)
+        began = monotonic()
         code = _run(step, children)
+        if step.timed and (seconds := monotonic() - began) >= _WORTH_SHOWING:
+            print(f"took {duration(round(seconds))}", flush=True)
         if code == _INTERRUPTED:
             print("demo: interrupted; completed steps stay", file=sys.stderr)
             return code
@@ -283,14 +300,13 @@ def _relayed_signals() -> Iterator[_SignalRelay]:
             signal.signal(number, handler)
 
 
-def _print_outcome(settings: Settings) -> None:
-    path = find_run(settings.reports_dir)
-    print("\nThe two tools with the same load, which had hard deletes and late commits:")
-    for tool in summary_of(path).tools:
-        measured = [str(part) for part in (tool.correctness, tool.freshness) if part]
-        print(f"  {tool.name}: {'; '.join(measured)}")
+def _print_next_steps() -> None:
+    """Print what can be done next; the report's answer, which follows, is the last thing shown."""
+    activate = Path(".venv", "bin", "activate")
+    is_checkout = Path("locustfile.py").is_file() and activate.is_file()
+    begin = f"`source {activate}`, then " if is_checkout and "VIRTUAL_ENV" not in os.environ else ""
+    load = "locust" if Path("locustfile.py").is_file() else 'locust -f "$(loadgen locustfile)"'
     print(
-        "\nNext: `source .venv/bin/activate`, then `locust` for its page, `loadgen --help` for all "
-        "commands.\nThe database keeps running until `loadgen db down`.\n"
-        f"\nreport: {path / 'report.html'}"
+        f"\nNext: {begin}`{load}` for its page, `loadgen --help` for all commands.\n"
+        "The database keeps running until `loadgen db down`."
     )

@@ -55,9 +55,9 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
         "watch",
         "validate",
         "verify",
+        "tools",
         "costs",
         "report",
-        "tools",
     ]
     load = next(line for line in typed if "-u 8" in line)
     assert "locust --headless -u 8 -t 20s --orders-per-hour 36000 " in load
@@ -72,7 +72,14 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
     found = tools["demo-dlt"]
     assert found["verdict"] == "wrong"
     assert "hard_cases" in {one["table"] for one in found["findings"]}
-    assert "  demo-dlt: wrong: " in first.stdout
+    *answer, matrix, _ = first.stdout.partition(" loadgen report\n")[2].splitlines()
+    assert answer[0] == "Take demo-replication"
+    assert any(line.startswith("NO-GO") and "are wrong" in line for line in answer)
+    assert len(answer) <= 10
+    assert matrix == f"matrix: {named.parent / 'RESULTS.md'}"
+    assert "| go " in (named.parent / "RESULTS.md").read_text()
+    assert "\ntook " in first.stdout
+    assert ".venv" not in first.stdout
     with (named.parent / "freshness.csv").open(encoding="utf-8") as file:
         assert {row["tool"] for row in DictReader(file)} == {"demo-replication", "demo-dlt"}
     assert _slots(run_loadgen) == []

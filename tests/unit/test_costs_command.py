@@ -18,6 +18,7 @@ from loadgen.costs.usage import USAGE_FILE
 from loadgen.errors import SettingsError
 from loadgen.record.costs import CostLine, Costs, Total, not_priced
 from loadgen.report.folder import write_report
+from loadgen.report.tables.costs import cheapest_months, tools_table
 from loadgen.tools.tools_file import load_tools
 from tests.pages import page_of
 from tests.records import START, Made, write_run
@@ -73,6 +74,27 @@ def test_without_tools_every_vendor_s_card_prices_the_run(
     assert json.loads(capsys.readouterr().out)["lines"]
 
 
+def test_the_five_cheapest_vendors_stand_alone_unless_all_are_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tools under test come first; one that runs here has no price, and says so."""
+    tools = tmp_path / "local.toml"
+    local = 'kind = "postgres"\ndestination = "postgres"\nrunner = "replication"'
+    tools.write_text(f"[tools.here]\n{local}\n")
+    costs = costs_of(folder, load_settings({"tools_file": tools}), NOW)
+    (row,) = tools_table(costs, ["here"]).rows
+    assert row[0] == "here"
+    assert row[-1] == "not priced: it runs here"
+    months = cheapest_months(costs.projection, 2).rows
+    assert len(months) == 3
+    assert months[-1][0] == "SimplyLoad (machines alone)"
+    assert cli.main(["costs"]) == 0
+    brief = capsys.readouterr().out
+    assert "5 cheapest vendors" in brief
+    assert cli.main(["costs", "--all"]) == 0
+    assert len(capsys.readouterr().out) > 2 * len(brief)
+
+
 def test_a_month_is_counted_and_not_multiplied(folder: Path) -> None:
     """Updates come back to the same orders: distinct rows grow slower than changes."""
     usage = costs_of(folder, load_settings({}), NOW).projection.usage
@@ -110,7 +132,7 @@ def test_the_terminal_names_the_cheapest_by_range(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One row a range, and no list of pairs; the first copy and a re-sync stand above it."""
-    assert cli.main(["costs", "--run", folder.name]) == 0
+    assert cli.main(["costs", "--all", "--run", folder.name]) == 0
     shown = capsys.readouterr().out
     _, _, table = shown.partition("Cheapest vendor by monthly changes")
     assert "10,000 to" in table

@@ -39,6 +39,8 @@ _ORDER: Final = tuple(WORDS)
 _SHORT_RUN: Final = 3600.0  # seconds
 _DAY: Final = 86_400
 _COLUMNS: Final = 80  # of a terminal
+_FIRST_FACTS: Final = 3  # of a tool: correctness, freshness, cost
+_ON_TERMINAL: Final = ("trusted", "prices")
 _UNTRUSTED: Final = "the run's figures can't be trusted"
 
 
@@ -65,13 +67,15 @@ class Study:
 class Fact:
     """A labelled line of the answer; `level` colours its label.
 
-    `sentence` is the same for running text, if the text alone does not read as one.
+    `sentence` is the same for running text, if the text alone does not read as one, `brief` the
+    same for a terminal.
     """
 
     label: str
     text: str
     level: Level = "good"
     sentence: str = ""
+    brief: str = ""
 
     def as_sentence(self) -> str:
         """Return the fact as a sentence."""
@@ -100,8 +104,11 @@ class ToolAnswer:
 
     @property
     def sentence(self) -> str:
-        """The facts as sentences, for a terminal."""
-        return " ".join(fact.as_sentence() for fact in self.facts)
+        """What counts most, as sentences for a terminal."""
+        shown = self.facts[:_FIRST_FACTS]
+        if self.facts[0].level == "good":
+            shown += tuple(fact for fact in self.facts if fact.label in {"limit", "open"})
+        return " ".join(fact.as_sentence() for fact in shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +128,23 @@ class RunAnswer:
     trusted: bool
 
     def lines(self) -> Iterator[str]:
-        """Yield the answer for a terminal."""
-        yield f"{self.headline}. {self.sentence}"
-        yield ""
-        width = max((len(tool.name) for tool in self.tools), default=0)
-        for tool in self.tools:
-            yield from _wrapped(f"{tool.word:<9}  {tool.name:<{width}}  ", tool.sentence)
-        for fact in self.facts:
-            yield from _wrapped(f"{fact.label:<9}  ", fact.text)
-        if self.score:
-            yield from _wrapped("score      ", self.score)
-        for caveat in self.caveats:
-            yield from _wrapped(f"{caveat.label:<9}  ", caveat.text)
+        """Yield the answer for a terminal, short enough for its last lines to hold it."""
+        yield from textwrap.wrap(self.headline, _COLUMNS)
+        if not self.trusted or not self.tools:
+            yield from textwrap.wrap(self.sentence, _COLUMNS)
+        lines = [(tool.word, f"{tool.name}: {tool.sentence}") for tool in self.tools]
+        lines += [(fact.label, fact.text) for fact in self.facts]
+        lines += [("score", self.score)] if self.score else []
+        caveats = (caveat for caveat in self.caveats if caveat.label in _ON_TERMINAL)
+        lines += [(caveat.label, caveat.brief or caveat.text) for caveat in caveats]
+        width = max(len(label) for label, _ in lines) + 2
+        for label, sentence in lines:
+            yield from textwrap.wrap(
+                sentence,
+                _COLUMNS,
+                initial_indent=label.ljust(width),
+                subsequent_indent=" " * width,
+            )
 
 
 def answer_of(facts: Facts, verdict: Verdict, study: Study) -> RunAnswer:
@@ -417,12 +429,13 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
         noted = verdict.level != "good"
         finding = f"{verdict.headline}. " if noted else ""
         trust = f"yes: {_lower_first(finding + verdict.sentence)}"
-        yield Fact("trusted", trust, "warn" if noted else "good")
+        brief = f"yes: {_lower_first(verdict.headline)}, counters equal rows"
+        yield Fact("trusted", trust, "warn" if noted else "good", brief=brief)
     else:
         yield Fact("trusted", f"no: {_lower_first(verdict.headline)}", "bad")
     yield Fact("length", _length(facts), "warn")
     if study.tools:
-        yield Fact("prices", _prices(study), "warn")
+        yield _prices(study)
         yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
     yield Fact("unknown", "; ".join(_unknown(study)), "warn")
 
@@ -437,22 +450,22 @@ def _length(facts: Facts) -> str:
     return run
 
 
-def _prices(study: Study) -> str:
+def _prices(study: Study) -> Fact:
     projection = study.costs.projection if study.costs else None
     if projection is None or not projection.months:
-        return "no list price was collected: run loadgen costs"
+        return Fact("prices", "no list price was collected: run loadgen costs", "warn")
     dates = sorted(month.as_of for month in projection.months if month.as_of)
     dated = f" of {dates[0]}" if dates else ""
     dated += f" to {dates[-1]}" if dates and dates[0] != dates[-1] else ""
+    sources = f"list prices{dated}, no quotes"
     priced = any(tool.cost and tool.cost.priced_month for tool in study.tools)
     best = lowest_published(projection.months)
     if priced or best is None:
-        return f"list prices{dated}, no quotes"
-    vendor = f"{short_vendor(best.vendor)}, {best.plan}"
-    return (
-        f"no vendor ran. For this load the lowest published price is {_whole_dollars(best)} a "
-        f"month ({vendor}); list prices{dated}, no quotes"
-    )
+        return Fact("prices", sources, "warn")
+    vendor, a_month = short_vendor(best.vendor), f"{_whole_dollars(best)} a month"
+    finding = f"no vendor ran; the lowest published price for this load is {a_month} ({vendor})"
+    brief = f"no vendor ran; lowest list price for this load {a_month} ({vendor})"
+    return Fact("prices", f"{finding}; {sources}", "warn", brief=brief)
 
 
 def _limits(rules: Rules) -> str:
@@ -483,9 +496,3 @@ def _lower_first(sentence: str) -> str:
 
 def _severity(level: Level) -> int:
     return ("good", "warn", "bad").index(level)
-
-
-def _wrapped(label: str, sentence: str) -> list[str]:
-    return textwrap.wrap(
-        sentence, _COLUMNS, initial_indent=label, subsequent_indent=" " * len(label)
-    )

@@ -31,7 +31,9 @@ def wal_series(samples: Iterable[SlotSample], start: datetime) -> dict[str, WalS
         at = (sample.time - start).total_seconds()
         if at >= 0 and sample.retained_bytes is not None:
             slots.setdefault(sample.slot, []).append((at, sample.retained_bytes))
-    return {slot: _thinned(points) for slot, points in slots.items() if len(points) > 1}
+    return {
+        slot: _thinned(points) for slot, points in slots.items() if points[0][0] < points[-1][0]
+    }
 
 
 def _thinned(points: Sequence[tuple[float, int]]) -> WalSeries:

@@ -64,7 +64,7 @@ def cost_section(costs: Costs, tested: Collection[str] = ()) -> CostSection:
     return CostSection(
         sentence=_lowest_price(projection),
         settled=status(costs),
-        tested=tested_table(costs, tested),
+        tested=tools_table(costs, tested),
         totals=totals_table(costs.lines),
         lines=lines_table(costs.lines),
         spent=efficiency_table(projection),
@@ -130,7 +130,7 @@ def totals_table(lines: Sequence[CostLine]) -> Table:
     return Table(columns, tuple(rows))
 
 
-def tested_table(costs: Costs, tested: Collection[str]) -> Table:
+def tools_table(costs: Costs, tested: Collection[str]) -> Table:
     """Return a month and this run of each tool under test, with the reason if it has no price."""
     projection = costs.projection
     rows = []
@@ -234,7 +234,7 @@ def months_table(projection: Projection) -> Table:
     )  # fmt: skip
     rows = (
         (
-            short_vendor(month.vendor),
+            _vendor(month),
             month.plan,
             text.dollar_range(month.least, month.most),
             _between(month),
@@ -244,9 +244,28 @@ def months_table(projection: Projection) -> Table:
             month.grade,
             str(month.as_of or NOTHING),
         )
-        for month in projection.months
+        for month in sorted(projection.months, key=lambda month: month.card == INFRASTRUCTURE_CARD)
     )
     return Table(columns, tuple(rows))
+
+
+def _vendor(month: PricedMonth) -> str:
+    """Return a vendor's name; SimplyLoad's price is that of its machines."""
+    name = short_vendor(month.vendor)
+    return f"{name} (machines alone)" if month.card == INFRASTRUCTURE_CARD else name
+
+
+def cheapest_months(projection: Projection, number: int) -> Table:
+    """Return a month on the cheapest plan of each of so many vendors, and SimplyLoad's machines.
+
+    A plan of which a part is not priced is placed by the part that is.
+    """
+    cheapest: dict[str, PricedMonth] = {}
+    for month in sorted(projection.months, key=lambda month: month.least):
+        cheapest.setdefault(month.card, month)
+    vendors = [month for card, month in cheapest.items() if card != INFRASTRUCTURE_CARD][:number]
+    machines = [month for card, month in cheapest.items() if card == INFRASTRUCTURE_CARD]
+    return months_table(projection.model_copy(update={"months": (*vendors, *machines)}))
 
 
 def copies_table(projection: Projection) -> Table:
