@@ -19,7 +19,7 @@ from loadgen.config.settings import dashboard_link
 from loadgen.errors import printable
 from loadgen.record.run import Run
 from loadgen.record.verdict import TOLERANCE
-from loadgen.report.analysis.answer import RunAnswer, Study, answer_of
+from loadgen.report.analysis.answer import RunAnswer, Study, answer_of, rate_text
 from loadgen.report.analysis.hypothesis import hypothesis_of
 from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.run import Facts
@@ -191,8 +191,8 @@ def _about(facts: Facts) -> str:
     run, totals = facts.run, facts.totals
     parts = []
     if facts.seconds and totals.offered:
-        rate = text.quantity(float(f"{totals.offered / facts.seconds:.3g}"))
-        parts.append(f"{rate} writes a second for {text.duration(facts.seconds)}")
+        rate = rate_text(totals.offered / facts.seconds)
+        parts.append(f"{rate} for {text.duration(facts.seconds)}")
     elif facts.seconds:
         parts.append(text.duration(facts.seconds))
     parts += [f"{run.profile} profile"] if run.profile else []

@@ -178,7 +178,7 @@ def test_without_tools_the_source_is_the_subject(run: Facts) -> None:
     found = answer_of(run, judge(run), Study(impact=impact))
     assert found.headline == "The source took 35.2 writes a second, 95% of them within 4 ms"
     shown = {fact.label: fact.text for fact in found.facts}
-    assert shown["rate"] == "35.2 writes a second, 100% of the plan; 2,112 writes in 60 s"
+    assert shown["rate"] == "35.2 writes a second, as planned: 2,112 writes in 60 s"
     assert shown["WAL"] == "2 KiB a write, 5.8 GiB a day at this rate"
     assert shown["CPU"] == "1.5 s per 1,000 writes"
 
@@ -201,7 +201,7 @@ def test_prices_have_a_band_a_grade_and_a_date(run: Facts) -> None:
 
 def test_the_only_tool_is_compared_with_the_control(run: Facts) -> None:
     """Of several, each one's share of the source's latency is not known."""
-    control = Control("without", Impact(0.004, None, None, None), ())
+    control = Control("alone", Impact(0.004, None, None, None), ())
     impact = Impact(0.005, None, None, None)
     study = Study((tool("one"),), wal_kept={"one": 1_258_291}, control=control, impact=impact)
     shown = facts_by_label(answer_of(run, judge(run), study), "one")
@@ -210,7 +210,10 @@ def test_the_only_tool_is_compared_with_the_control(run: Facts) -> None:
     found = answer_of(run, judge(run), two)
     assert facts_by_label(found, "one")["source"] == "no slot, keeps no WAL"
     assert "source" not in facts_by_label(found, "two")
-    assert "all together +25% service p95" in found.caveats[-1].text
+    caveats = {caveat.label: caveat.text for caveat in found.caveats}
+    assert caveats["source"] == (
+        "all tools together: +25% service p95 against run alone without tools"
+    )
 
 
 def test_the_hypothesis_is_only_judged_where_simplyload_ran() -> None:
@@ -292,7 +295,7 @@ confirm the count.
 length one run of 60 s, 2,112 writes: too short for checkpoints, vacuum and daily peaks
 prices no vendor ran; the lowest published price for this load is $717 a month (Five); list \
 prices of 2026-09-14, no quotes
-limits decision.toml, at most: wrong rows 0
+limits decision.toml: wrong rows at most 0
 unknown what the tools add to the source's load (no run without tools); queries on the copy, the \
 network to a vendor, people's work"""
 

@@ -38,6 +38,7 @@ _LEVELS: Final[Mapping[decision.Answer, Level]] = {"go": "good", "open": "warn",
 _ORDER: Final = tuple(WORDS)
 _SHORT_RUN: Final = 3600.0  # seconds
 _DAY: Final = 86_400
+_FEW_WRITES: Final = 100  # of fewer a rate or a share of the server's work says little
 _COLUMNS: Final = 80  # of a terminal
 _FIRST_FACTS: Final = 3  # of a tool: correctness, freshness, cost
 _ON_TERMINAL: Final = ("trusted", "prices")
@@ -285,16 +286,22 @@ def _correctness(copy: Correctness | None) -> Fact:
     if copy.wrong is None:
         problem = f": {copy.problem}" if copy.problem else ""
         return Fact("correct", f"not checked{problem}", "warn")
-    noun = "difference" if "differs" in copy.findings else "row"
+    return _wrong(copy, copy.wrong)
+
+
+def _wrong(copy: Correctness, number: int) -> Fact:
     example = ""
     if finding := copy.example:
         column = f".{finding.column}" if finding.column else ""
         kind = finding.kind.replace("_", " ")
         example = f" (example: {finding.table} {finding.key}{column}, {kind})"
-    counts = f"{text.plural(copy.wrong, noun)} of {text.count(copy.rows)}"
-    verb = "is" if copy.wrong == 1 else "are"
-    sentence = f"{counts} {verb} wrong: {_kinds(copy.findings)}"
-    return Fact("wrong", f"{counts}: {_kinds(copy.findings)}{example}", "bad", sentence)
+    kinds = _kinds(copy.findings)
+    if "differs" in copy.findings:  # of a row, one for each column
+        counts = f"{text.plural(number, 'difference')} in {text.plural(copy.rows, 'row')}: {kinds}"
+        return Fact("wrong", counts + example, "bad", counts)
+    counts = f"{text.plural(number, 'row')} of {text.count(copy.rows)}"
+    sentence = f"{counts} {'is' if number == 1 else 'are'} wrong: {kinds}"
+    return Fact("wrong", f"{counts}: {kinds}{example}", "bad", sentence)
 
 
 def _kinds(counts: Mapping[Kind, int]) -> str:
@@ -387,9 +394,13 @@ def _source_headline(
     facts: Facts, verdict: Verdict, impact: Impact | None
 ) -> tuple[Level, str, str]:
     """Return what a load without tools showed."""
-    if not facts.seconds or not facts.totals.committed:
+    committed, seconds = facts.totals.committed, facts.seconds
+    if not seconds or not committed:
         return verdict.level, verdict.headline, verdict.sentence
-    headline = f"The source took {_per_second(facts.totals.committed / facts.seconds)}"
+    if committed < _FEW_WRITES:
+        headline = f"The source took {text.plural(committed, 'write')} in {text.duration(seconds)}"
+        return verdict.level, headline + verdict.but, verdict.sentence
+    headline = f"The source took {rate_text(committed / seconds)}"
     if verdict.level != "good":
         return verdict.level, headline + verdict.but, verdict.sentence
     if impact is not None and impact.service_p95 is not None:
@@ -399,28 +410,39 @@ def _source_headline(
 
 def _source_facts(facts: Facts, impact: Impact | None) -> Iterator[Fact]:
     """Yield what the load showed about the source, a line each."""
-    totals, seconds = facts.totals, facts.seconds
-    if not seconds or not totals.offered:
+    committed, seconds = facts.totals.committed, facts.seconds
+    if not seconds or not facts.totals.offered:
         return
-    share = text.share(totals.committed, facts.planned) if facts.planned else text.NOTHING
-    rate = f"{_per_second(totals.committed / seconds)}, {share} of the plan"
-    length = text.duration(seconds)
-    yield Fact("rate", f"{rate}; {text.plural(totals.committed, 'write')} in {length}")
+    if abs(committed - facts.planned) < 1:
+        plan = "as planned"
+    else:
+        plan = f"{text.share(committed, facts.planned)} of the plan"
+    writes = text.plural(committed, "write")
+    yield Fact(
+        "rate", f"{rate_text(committed / seconds)}, {plan}: {writes} in {text.duration(seconds)}"
+    )
     if impact is None:
         return
     if impact.service_p95 is not None:
         due = f"; {text.latency(impact.intended_p95)} from the moment that a write was due"
         yield Fact("latency", f"{text.latency(impact.service_p95)} service p95{due}")
+    if committed < _FEW_WRITES:
+        return
     if impact.wal_bytes_a_write is not None:
-        daily = impact.wal_bytes_a_write * totals.committed / seconds * _DAY
+        daily = impact.wal_bytes_a_write * committed / seconds * _DAY
         a_write = text.size(impact.wal_bytes_a_write)
         yield Fact("WAL", f"{a_write} a write, {text.size(daily)} a day at this rate")
     if impact.cpu_seconds_a_thousand is not None:
         yield Fact("CPU", f"{text.latency(impact.cpu_seconds_a_thousand)} per 1,000 writes")
 
 
-def _per_second(rate: float) -> str:
-    return f"{text.quantity(float(f'{rate:.3g}'))} writes a second"
+def rate_text(per_second: float) -> str:
+    """Return a rate of writes in the unit that suits it, to three digits."""
+    if per_second >= 1:
+        seconds, unit = 1, "a second"
+    else:
+        seconds, unit = (60, "a minute") if per_second >= 1 / 6 else (3600, "an hour")
+    return f"{text.quantity(float(f'{per_second * seconds:.3g}'))} writes {unit}"
 
 
 def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
@@ -429,14 +451,19 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
         noted = verdict.level != "good"
         finding = f"{verdict.headline}. " if noted else ""
         trust = f"yes: {_lower_first(finding + verdict.sentence)}"
-        brief = f"yes: {_lower_first(verdict.headline)}, counters equal rows"
-        yield Fact("trusted", trust, "warn" if noted else "good", brief=brief)
+        brief = f"yes: {_lower_first(verdict.headline)}, and the tables confirm its count"
+        shown = trust if study.tools else brief  # without tools the sentence stands above
+        yield Fact("trusted", shown, "warn" if noted else "good", brief=brief)
     else:
         yield Fact("trusted", f"no: {_lower_first(verdict.headline)}", "bad")
     yield Fact("length", _length(facts), "warn")
     if study.tools:
         yield _prices(study)
         yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
+    change = _latency_change(study)
+    if change and len(study.tools) > 1 and study.control:
+        control = f"against run {study.control.run_id} without tools"
+        yield Fact("source", f"all tools together: {change} {control}")
     yield Fact("unknown", "; ".join(_unknown(study)), "warn")
 
 
@@ -472,11 +499,10 @@ def _limits(rules: Rules) -> str:
     if not rules.file:
         return "only the built-in one, no wrong rows: set yours in decision.toml"
     limits = [
-        f"{FIGURE_NAMES[figure]} {limit_text(figure, limit)}"
+        f"{FIGURE_NAMES[figure]} at most {limit_text(figure, limit)}"
         for figure, limit in rules.no_go.items()
     ]
-    listed = f", at most: {', '.join(limits)}" if limits else " has none"
-    return f"{rules.file}{listed}"
+    return f"{rules.file}: {', '.join(limits) or 'none'}"
 
 
 def _unknown(study: Study) -> Iterator[str]:
@@ -485,8 +511,6 @@ def _unknown(study: Study) -> Iterator[str]:
         return
     if study.control is None:
         yield "what the tools add to the source's load (no run without tools)"
-    elif len(study.tools) > 1 and (change := _latency_change(study)):
-        yield f"which tool adds what to the source (all together {change})"
     yield "queries on the copy, the network to a vendor, people's work"
 
 

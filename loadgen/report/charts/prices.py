@@ -19,7 +19,7 @@ _ROW: Final = 22  # points
 _MOST_VENDORS: Final = 5
 _TITLE: Final = "Price of a month at this run's rate"
 _SENTENCE: Final = "Dot: the list price. Bar: from the least to the most that it can be."
-_WIDTHS: Final = {824: (150, 170), 344: (104, 92)}  # of a chart: room at its left and right
+_WIDTHS: Final = {824: (150, 170), 344: (94, 112)}  # of a chart: room at its left and right
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +108,16 @@ def draw_prices(rows: Sequence[PriceRow], width: int) -> Drawing:
         axes.grid(visible=True, axis="x")
         axes.xaxis.set_major_locator(LogLocator(numticks=6))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda dollars, _: f"${dollars:,.0f}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda dollars, _: _short(dollars)))
         for place, line in enumerate(lines):
             _paint_line(axes, place, line, -left / (width - left - right))
         draw_heading(figure, shape, _TITLE, _SENTENCE, "dollars, log scale")
 
     return draw(f"prices-{width}", f"{_TITLE}: {_SENTENCE}", paint, shape)
+
+
+def _short(dollars: float) -> str:
+    return f"${dollars / 1000:g}k" if dollars >= 1000 else f"${dollars:g}"
 
 
 def _paint_line(axes: "Axes", place: int, line: "PriceRow | str", left: float) -> None:
