@@ -12,11 +12,10 @@ import pytest
 
 from loadgen.config.decision import BUILT_IN, Rules
 from loadgen.record.costs import Costs, PricedMonth, Projection, Total, not_priced
-from loadgen.record.reader import read_samples
-from loadgen.record.rows import SlotSample
+from loadgen.record.folder import RunRecord
+from loadgen.record.rows import Sample, SlotSample
 from loadgen.record.run import Run
 from loadgen.record.verify import Finding, TableOutcome, ToolVerification, Verification
-from loadgen.record.writer import RunRecord
 from loadgen.report.analysis.answer import RunAnswer, Study, answer_of, month_text
 from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.deliveries import Deliveries
@@ -68,7 +67,7 @@ def tool(name: str, copy: Correctness | None = None, seconds: float = 0.1) -> To
 def run(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     """Return a run that kept up."""
     path = write_run(tmp_path_factory.mktemp("reports"), Made())
-    return facts_of(Run.of(path), read_samples(path))
+    return facts_of(Run.of(path), Sample.read(path))
 
 
 def answer(run: Facts, *tools: ToolSummary, rules: Rules = BUILT_IN) -> RunAnswer:
@@ -163,7 +162,7 @@ def test_by_figures_that_can_t_be_trusted_nothing_is_taken(run: Facts) -> None:
 def test_a_missed_threshold_is_no_reason_for_distrust(tmp_path: Path) -> None:
     """But no headline is green above it."""
     path = write_run(tmp_path, Made(seconds=300, outage=(100, 130)))
-    outage = facts_of(Run.of(path), read_samples(path))
+    outage = facts_of(Run.of(path), Sample.read(path))
     found = answer(outage, tool("good"))
     assert found.trusted
     assert (found.level, found.headline) == ("warn", "Take good")
@@ -246,12 +245,12 @@ def two_tools(tmp_path: Path) -> Written:
     )
     Verification(tools={"replication": right, "dlt": lost}).write(path)
     record = RunRecord.open(path)
-    record.append_freshness([
+    record.append([
         marker(k, seconds, tool=name)
         for name, seconds in (("replication", 0.09), ("dlt", 3.2))
         for k in range(30)
     ])  # fmt: skip
-    record.append_slots([
+    record.append([
         SlotSample(
             START + timedelta(seconds=at), "loadgen_replication", active=True,
             wal_status="reserved", retained_bytes=kept, confirmed_lag_bytes=0,
