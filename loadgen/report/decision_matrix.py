@@ -17,8 +17,8 @@ from markupsafe import Markup
 from loadgen.config import decision
 from loadgen.config.decision import Rules, Score
 from loadgen.errors import RecordError
-from loadgen.report.analysis.answer import Study, decide
 from loadgen.report.analysis.impact import NOT_MEASURED
+from loadgen.report.analysis.tool_answer import Study, decide
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.markdown import escaped, markdown_table
 from loadgen.text import Column, Table

@@ -17,10 +17,10 @@ from loadgen.record.costs import Costs
 from loadgen.record.files import naming, replace_file
 from loadgen.record.rows import GeneratorSample, Sample, SlotSample
 from loadgen.record.verify import Verification
-from loadgen.report.analysis.answer import Study
 from loadgen.report.analysis.compare import RunSummary, control_for, summary_of
 from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.run import Facts, facts_of
+from loadgen.report.analysis.tool_answer import Study
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.charts.freshness import age_series
@@ -141,11 +141,11 @@ def _wal_kept(
 
     A local tool's slot has its name even if tools.toml no longer lists it.
     """
-    kept: dict[str, int] = {}
+    retained: dict[str, int] = {}
     for sample in SlotSample.read(folder):
-        kept[sample.slot] = max(kept.get(sample.slot, 0), sample.retained_bytes or 0)
+        retained[sample.slot] = max(retained.get(sample.slot, 0), sample.retained_bytes or 0)
     names = {tool.name: slots.get(tool.name, local_slot(tool.name)) for tool in tools}
-    known = {tool: kept[slot] for tool, slot in names.items() if slot in kept}
+    known = {tool: retained[slot] for tool, slot in names.items() if slot in retained}
     without = {tool: None for tool, slot in names.items() if slot is None}
     return {**known, **without}
 

@@ -19,16 +19,18 @@ from loadgen.config.settings import dashboard_link
 from loadgen.errors import printable
 from loadgen.record.run import Run
 from loadgen.record.verdict import TOLERANCE
-from loadgen.report.analysis.answer import RunAnswer, Study, answer_of, rate_text
+from loadgen.report.analysis.answer import RunAnswer, answer_of, rate_text
 from loadgen.report.analysis.hypothesis import hypothesis_of
 from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.run import Facts
+from loadgen.report.analysis.tool_answer import Study
 from loadgen.report.analysis.verdict import Verdict
 from loadgen.report.charts import freshness, palette, slots, svg
 from loadgen.report.charts.freshness import AgeSeries, draw_freshness
 from loadgen.report.charts.load import charts
-from loadgen.report.charts.prices import draw_prices, price_rows
+from loadgen.report.charts.prices import PRICE_WIDTHS, draw_prices, price_rows
 from loadgen.report.charts.slots import WalSeries, draw_wal
+from loadgen.report.charts.svg import Drawing
 from loadgen.report.decision_matrix import LIMITS_NOTE, SCORE_NOTE, decision_tables
 from loadgen.report.markdown import escaped, markdown_table
 from loadgen.report.tables import load
@@ -85,7 +87,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ReportContext:
-    """What the record holds of the tools under test, and what they are judged by."""
+    """The study of the tools under test, their copies, and the series of their charts."""
 
     study: Study
     copies: Copies
@@ -98,20 +100,10 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
     study = context.study
     drawn, control, tools = charts(facts), study.control, study.tools
     impact = study.impact or impact_of(facts.run)
-    costs = (
-        None if study.costs is None else cost_section(study.costs, [tool.name for tool in tools])
-    )
+    names = [tool.name for tool in tools]
+    costs = None if study.costs is None else cost_section(study.costs, names)
     answer = answer_of(facts, verdict, study)
-    age_charts = [
-        draw_freshness(context.ages, shape)
-        for shape in (freshness.WIDE, freshness.TALL)
-        if context.ages
-    ]
-    slot_charts = [
-        draw_wal(context.wal, shape) for shape in (slots.WIDE, slots.TALL) if context.wal
-    ]
-    prices = price_rows(tools, study.costs.projection) if study.costs else []
-    price_charts = [draw_prices(prices, width) for width in (824, 344) if prices]
+    tool_charts = _tool_charts(context)
     variables = {
         "run": facts.run,
         "facts": facts,
@@ -127,15 +119,13 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
         "hypothesis": hypothesis_of(study),
         "costs": costs,
         "copies": context.copies,
-        "age_charts": age_charts,
-        "slot_charts": slot_charts,
-        "price_charts": price_charts,
+        "tool_charts": tool_charts,
         "control": control,
         "charts": drawn,
         "thresholds": load.thresholds(verdict.judgement),
         "impact": load.impact(impact, control.impact if control else None),
         "planned": load.planned(facts),
-        "settings": load.settings(facts, [tool.name for tool in tools]),
+        "settings": load.settings(facts, names),
         "outcomes": load.outcomes(facts),
         "latency": load.latency(facts.run),
         "failures": load.failures(facts),
@@ -151,8 +141,7 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
         "font": svg.FONT,
     }
     sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})
-    of_tools = {"freshness": age_charts, "slots": slot_charts, "prices": price_charts}
-    sheets |= {name: tuple(drawings[:1]) for name, drawings in of_tools.items() if drawings}
+    sheets |= {name: drawings[:1] for name, drawings in tool_charts.items() if drawings}
     return Report(
         html=_html().get_template("report.html").render(variables),
         markdown=_BLANK_LINES.sub("\n\n", _markdown().get_template("report.md").render(variables)),
@@ -160,6 +149,19 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
         verdict=verdict,
         answer=answer,
     )
+
+
+def _tool_charts(context: ReportContext) -> dict[str, tuple[Drawing, ...]]:
+    """Return each chart of the tools for a wide page and for a narrow one; empty without data."""
+    ages, wal, study = context.ages, context.wal, context.study
+    prices = price_rows(study.tools, study.costs.projection) if study.costs else []
+    return {
+        "freshness": tuple(
+            draw_freshness(ages, shape) for shape in (freshness.WIDE, freshness.TALL) if ages
+        ),
+        "slots": tuple(draw_wal(wal, shape) for shape in (slots.WIDE, slots.TALL) if wal),
+        "prices": tuple(draw_prices(prices, width) for width in PRICE_WIDTHS if prices),
+    }
 
 
 def _missing(study: Study, copies: Copies) -> list[str]:

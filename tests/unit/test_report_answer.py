@@ -16,12 +16,13 @@ from loadgen.record.folder import RunRecord
 from loadgen.record.rows import Sample, SlotSample
 from loadgen.record.run import Run
 from loadgen.record.verify import Finding, TableOutcome, ToolVerification, Verification
-from loadgen.report.analysis.answer import RunAnswer, Study, answer_of, month_text
+from loadgen.report.analysis.answer import RunAnswer, answer_of
 from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.hypothesis import hypothesis_of
 from loadgen.report.analysis.impact import Impact
 from loadgen.report.analysis.run import Facts, facts_of
+from loadgen.report.analysis.tool_answer import Study, month_text
 from loadgen.report.analysis.tool_summary import Correctness, ToolCost, ToolSummary
 from loadgen.report.analysis.verdict import judge
 from loadgen.report.folder import ReportOptions, Written, write_report

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from loadgen.config.decision import Rules
 from loadgen.errors import RecordError
-from loadgen.report.analysis.answer import Study
 from loadgen.report.analysis.deliveries import Deliveries
+from loadgen.report.analysis.tool_answer import Study
 from loadgen.report.analysis.tool_summary import Correctness, ToolSummary
 from loadgen.report.decision_matrix import (
     Annotations,

@@ -1,115 +1,39 @@
 """What a run answers: which tool to take and why, or what the load showed about the source. Pure.
 
 Report and terminal show the same sentences. A run whose figures can't be trusted says so first, and
-no tool is a GO by it.
+then no tool is a GO.
 """
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from loadgen import text
-from loadgen.config import decision
 from loadgen.config.decision import CRITERIA, Rules, Score
-from loadgen.record.costs import Costs, PricedMonth, short_vendor
-from loadgen.record.verify import Kind
-from loadgen.report.analysis.compare import Control
-from loadgen.report.analysis.deliveries import Deliveries
-from loadgen.report.analysis.impact import NOT_MEASURED, Impact, against
+from loadgen.record.costs import short_vendor
+from loadgen.report.analysis.impact import NOT_MEASURED, Impact
 from loadgen.report.analysis.run import Facts
-from loadgen.report.analysis.tool_summary import (
-    INFRASTRUCTURE_CARD,
-    Correctness,
-    ToolCost,
-    ToolSummary,
-    lowest_published,
+from loadgen.report.analysis.tool_answer import (
+    FIGURE_NAMES,
+    WORDS,
+    Fact,
+    Study,
+    ToolAnswer,
+    latency_change,
+    limit_text,
+    tool_answer,
+    whole_dollars,
 )
+from loadgen.report.analysis.tool_summary import lowest_published
 from loadgen.report.analysis.verdict import Level, Verdict
 
-WORDS: Final[Mapping[decision.Answer, str]] = {"go": "GO", "open": "UNDECIDED", "no-go": "NO-GO"}
-FIGURE_NAMES: Final[Mapping[str, str]] = {
-    "cost_dollars": "cost of the run",
-    "credits_per_million_changes": "Snowflake credits per 1M changes",
-    "wrong_rows": "wrong rows",
-    "freshness_p95_seconds": "freshness p95",
-}
-_LEVELS: Final[Mapping[decision.Answer, Level]] = {"go": "good", "open": "warn", "no-go": "bad"}
 _ORDER: Final = tuple(WORDS)
 _SHORT_RUN: Final = 3600.0  # seconds
 _DAY: Final = 86_400
 _FEW_WRITES: Final = 100  # of fewer a rate or a share of the server's work says little
 _COLUMNS: Final = 80  # of a terminal
-_FIRST_FACTS: Final = 3  # of a tool: correctness, freshness, cost
 _ON_TERMINAL: Final = ("trusted", "prices")
-_UNTRUSTED: Final = "the run's figures can't be trusted"
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """What an answer is made from: the tools of a run, the rules, and what they did to the source.
-
-    `cells` are people's cells of RESULTS.md by criterion and tool. `wal_kept` is the most WAL, in
-    bytes, that each tool's slot kept; None if the tool has no slot. `kinds` are those of
-    tools.toml.
-    """
-
-    tools: tuple[ToolSummary, ...] = ()
-    rules: Rules = decision.BUILT_IN
-    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    wal_kept: Mapping[str, int | None] = field(default_factory=dict)
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    impact: Impact | None = None
-    control: Control | None = None
-    costs: Costs | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A labelled line of the answer; `level` colours its label.
-
-    `sentence` is the same for running text, if the text alone does not read as one, `brief` the
-    same for a terminal.
-    """
-
-    label: str
-    text: str
-    level: Level = "good"
-    sentence: str = ""
-    brief: str = ""
-
-    def as_sentence(self) -> str:
-        """Return the fact as a sentence."""
-        return f"{text.first_capital(self.sentence or self.text)}."
-
-
-@dataclass(frozen=True, slots=True)
-class ToolAnswer:
-    """The answer on one tool, and the facts behind it; `reasons` are limits missed or unknown."""
-
-    name: str
-    answer: decision.Answer
-    reasons: tuple[str, ...]
-    facts: tuple[Fact, ...]
-    score: Score | None = None
-
-    @property
-    def word(self) -> str:
-        """The answer as people read it."""
-        return WORDS[self.answer]
-
-    @property
-    def level(self) -> Level:
-        """The answer's colour."""
-        return _LEVELS[self.answer]
-
-    @property
-    def sentence(self) -> str:
-        """What counts most, as sentences for a terminal."""
-        shown = self.facts[:_FIRST_FACTS]
-        if self.facts[0].level == "good":
-            shown += tuple(fact for fact in self.facts if fact.label in {"limit", "open"})
-        return " ".join(fact.as_sentence() for fact in shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +74,7 @@ class RunAnswer:
 
 def answer_of(facts: Facts, verdict: Verdict, study: Study) -> RunAnswer:
     """Return the run's answer."""
-    tools = _ordered([_tool_answer(tool, study, verdict) for tool in study.tools])
+    tools = _ordered([tool_answer(tool, study, trusted=verdict.trusted) for tool in study.tools])
     caveats = tuple(_caveats(facts, verdict, study))
     if not verdict.trusted:
         level, headline, sentence = verdict.level, verdict.headline, verdict.sentence
@@ -163,73 +87,6 @@ def answer_of(facts: Facts, verdict: Verdict, study: Study) -> RunAnswer:
     return RunAnswer(
         level, headline, sentence, tools, shown, _score(tools), caveats, verdict.trusted
     )
-
-
-def decide(
-    tool: ToolSummary, rules: Rules, *, trusted: bool = True
-) -> tuple[decision.Answer, tuple[str, ...]]:
-    """Return whether a tool is a go, and the limits that it missed or that are not known."""
-    figures = tool.figures()
-    checks, wrong = decision.limits(rules, figures), figures["wrong_rows"]
-    answer = decision.answer(checks, wrong)
-    reasons = [
-        f"{FIGURE_NAMES[check.figure]} {limit_text(check.figure, check.measured or 0.0)}, "
-        f"at most {limit_text(check.figure, check.limit)}"
-        for check in checks
-        if check.over
-    ]
-    if wrong and not reasons:
-        allowed = answer == "open"
-        reasons.append(
-            "the limit allows its wrong rows" if allowed else "a copy with wrong rows is no go"
-        )
-    reasons += [
-        f"{FIGURE_NAMES[check.figure]} {NOT_MEASURED}" for check in checks if check.over is None
-    ]
-    if answer == "go" and not trusted:
-        return "open", (_UNTRUSTED,)
-    return answer, tuple(reasons)
-
-
-def limit_text(figure: str, amount: float) -> str:
-    """Return a figure of decision.toml in its unit."""
-    if figure == "freshness_p95_seconds":
-        return text.latency(amount)
-    return f"${amount:,.2f}" if figure == "cost_dollars" else text.quantity(amount)
-
-
-def month_text(month: PricedMonth) -> str:
-    """Return a month's price with its band and grade."""
-    grade = f"grade {month.grade}" + (f", {month.as_of}" if month.as_of else "")
-    if month.amount is None:
-        bounds = text.dollar_range(month.least, month.most)
-        return f"{bounds} a month: part of it is not priced ({grade})"
-    band = ""
-    if month.low is not None and month.low != month.high:
-        band = f"{text.dollar_range(month.low, month.high)}; "
-    return f"{_whole_dollars(month)} a month ({band}{grade})"
-
-
-def _whole_dollars(month: PricedMonth) -> str:
-    amount = month.amount
-    return f"${amount:,.0f}" if amount is not None and amount >= 100 else text.dollars(amount)
-
-
-def _tool_answer(tool: ToolSummary, study: Study, verdict: Verdict) -> ToolAnswer:
-    answer, reasons = decide(tool, study.rules, trusted=verdict.trusted)
-    cells = {criterion: row.get(tool.name, "") for criterion, row in study.cells.items()}
-    facts = [
-        _correctness(tool.correctness),
-        _freshness(tool.freshness),
-        _cost(tool.cost),
-        *_source(tool, study),
-    ]
-    if reasons:
-        listed = "; ".join(reasons)
-        label, begin = ("limit", "over the limit") if answer == "no-go" else ("open", "open")
-        facts.append(Fact(label, listed, _LEVELS[answer], f"{begin}: {listed}"))
-    score = decision.score(study.rules, tool.figures(), cells)
-    return ToolAnswer(tool.name, answer, reasons, tuple(facts), score)
 
 
 def _ordered(tools: Sequence[ToolAnswer]) -> tuple[ToolAnswer, ...]:
@@ -268,94 +125,6 @@ def _named(tool: ToolAnswer) -> str:
 
 def _why(tool: ToolAnswer, number: int) -> str:
     return " ".join(fact.as_sentence() for fact in tool.facts[:number])
-
-
-def _correctness(copy: Correctness | None) -> Fact:
-    if copy is None:
-        return Fact(
-            "correct", "not checked: loadgen verify did not run", "warn", "the copy was not checked"
-        )
-    rows = text.plural(copy.rows, "row")
-    if copy.verdict == "right" and not copy.wrong:
-        return Fact("correct", f"all {rows} match" if copy.rows != 1 else "the one row matches")
-    if copy.verdict == "lossy":
-        declared = text.plural(copy.findings.get("lossy", 0), "value")
-        return Fact("correct", f"all {rows} match, except {declared} declared lossy")
-    if copy.verdict == "late":
-        return Fact("late", f"{_kinds(copy.late)} of {rows}, not due yet", "warn")
-    if copy.wrong is None:
-        problem = f": {copy.problem}" if copy.problem else ""
-        return Fact("correct", f"not checked{problem}", "warn")
-    return _wrong(copy, copy.wrong)
-
-
-def _wrong(copy: Correctness, number: int) -> Fact:
-    example = ""
-    if finding := copy.example:
-        column = f".{finding.column}" if finding.column else ""
-        kind = finding.kind.replace("_", " ")
-        example = f" (example: {finding.table} {finding.key}{column}, {kind})"
-    kinds = _kinds(copy.findings)
-    if "differs" in copy.findings:  # of a row, one for each column
-        counts = f"{text.plural(number, 'difference')} in {text.plural(copy.rows, 'row')}: {kinds}"
-        return Fact("wrong", counts + example, "bad", counts)
-    counts = f"{text.plural(number, 'row')} of {text.count(copy.rows)}"
-    sentence = f"{counts} {'is' if number == 1 else 'are'} wrong: {kinds}"
-    return Fact("wrong", f"{counts}: {kinds}{example}", "bad", sentence)
-
-
-def _kinds(counts: Mapping[Kind, int]) -> str:
-    """Return the counts of undeclared findings in plain words."""
-    shown = {kind.replace("_", " "): n for kind, n in counts.items() if kind != "lossy"}
-    return text.kinds(shown)
-
-
-def _freshness(copy: Deliveries | None) -> Fact:
-    if copy is None:
-        return Fact(
-            "fresh", "not measured: loadgen watch did not run", "warn", "freshness was not measured"
-        )
-    count = text.plural(len(copy.markers), "marker")
-    if not copy.seconds:
-        return Fact("fresh", f"no change arrived: 0 of {count} seen", "bad")
-    median = f"{text.latency(copy.quantile(0.5))} median"
-    if copy.p95 is None:
-        times = f"{median}, {text.latency(copy.seconds[-1])} longest of {len(copy.seconds)}"
-    else:
-        times = f"{median}, {text.latency(copy.p95)} p95"
-    if copy.not_seen:
-        times += f"; {text.count(copy.not_seen)} of {count} not seen"
-    return Fact("fresh", times, sentence=f"changes arrive in {times}")
-
-
-def _cost(cost: ToolCost | None) -> Fact:
-    if cost is None:
-        return Fact("cost", f"{text.NOT_PRICED}: tools.toml names no price for it", "warn")
-    month = cost.priced_month
-    if month is not None:
-        caveat = "; its machines alone" if month.card == INFRASTRUCTURE_CARD else ""
-        return Fact("cost", month_text(month) + caveat, "good" if month.amount else "warn")
-    return Fact("cost", str(cost), "warn")
-
-
-def _source(tool: ToolSummary, study: Study) -> Iterator[Fact]:
-    """Yield what the tool does to the source, as far as it is known of the tool alone."""
-    parts = []
-    if len(study.tools) == 1 and (latency := _latency_change(study)):
-        parts.append(latency)
-    if tool.name in study.wal_kept:
-        kept = study.wal_kept[tool.name]
-        parts.append("no slot, keeps no WAL" if kept is None else f"{text.size(kept)} of WAL kept")
-    if parts:
-        yield Fact("source", ", ".join(parts), sentence=f"source: {', '.join(parts)}")
-
-
-def _latency_change(study: Study) -> str:
-    """Return by how much writes took longer than without tools; "" without a control."""
-    if study.control is None or study.impact is None:
-        return ""
-    change = against(study.impact.service_p95, study.control.impact.service_p95)
-    return "" if change == text.NOTHING else f"{change} service p95"
 
 
 def _score(tools: Sequence[ToolAnswer]) -> str:
@@ -460,7 +229,7 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
     if study.tools:
         yield _prices(study)
         yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
-    change = _latency_change(study)
+    change = latency_change(study)
     if change and len(study.tools) > 1 and study.control:
         control = f"against run {study.control.run_id} without tools"
         yield Fact("source", f"all tools together: {change} {control}")
@@ -489,7 +258,7 @@ def _prices(study: Study) -> Fact:
     best = lowest_published(projection.months)
     if priced or best is None:
         return Fact("prices", sources, "warn")
-    vendor, a_month = short_vendor(best.vendor), f"{_whole_dollars(best)} a month"
+    vendor, a_month = short_vendor(best.vendor), f"{whole_dollars(best)} a month"
     finding = f"no vendor ran; the lowest published price for this load is {a_month} ({vendor})"
     brief = f"no vendor ran; lowest list price for this load {a_month} ({vendor})"
     return Fact("prices", f"{finding}; {sources}", "warn", brief=brief)

@@ -6,8 +6,8 @@ from typing import Final
 
 from loadgen import text
 from loadgen.record.costs import short_vendor
-from loadgen.report.analysis.answer import Study
 from loadgen.report.analysis.impact import NOT_MEASURED
+from loadgen.report.analysis.tool_answer import Study
 from loadgen.report.analysis.tool_summary import INFRASTRUCTURE_CARD, ToolSummary, lowest_published
 from loadgen.text import Column, Table
 

@@ -19,7 +19,9 @@ _ROW: Final = 22  # points
 _MOST_VENDORS: Final = 5
 _TITLE: Final = "Price of a month at this run's rate"
 _SENTENCE: Final = "Dot: the list price. Bar: from the least to the most that it can be."
-_WIDTHS: Final = {824: (150, 170), 344: (94, 112)}  # of a chart: room at its left and right
+# The widths of the chart for a wide page and a narrow one, with the room at its left and right.
+_MARGINS: Final = {824: (150, 170), 344: (94, 112)}
+PRICE_WIDTHS: Final = tuple(_MARGINS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def draw_prices(rows: Sequence[PriceRow], width: int) -> Drawing:
         if not any(isinstance(line, PriceRow) and line.group == row.group for line in lines):
             lines.append(row.group)
         lines.append(row)
-    left, right = _WIDTHS[width]
+    left, right = _MARGINS[width]
     top, bottom = (58 if width > 400 else 73), 22
     height = top + bottom + _ROW * len(lines)
     place = (left / width, bottom / height, (width - left - right) / width)

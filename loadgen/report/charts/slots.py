@@ -58,10 +58,10 @@ def draw_wal(series: Mapping[str, WalSeries], shape: Shape) -> Drawing:
         ends: list[End] = []
         for color_name, (slot, points) in zip(apart(len(series)), series.items(), strict=True):
             color = LIGHT[color_name]
-            times, kept = [at for at, _ in points], [size for _, size in points]
-            axes.fill_between(times, kept, color=color, alpha=0.16, linewidth=0)
-            axes.plot(times, kept, color=color, linewidth=1.5)
-            ends.append((float(kept[-1]), slot, color))
+            times, sizes = [at for at, _ in points], [size for _, size in points]
+            axes.fill_between(times, sizes, color=color, alpha=0.16, linewidth=0)
+            axes.plot(times, sizes, color=color, linewidth=1.5)
+            ends.append((float(sizes[-1]), slot, color))
         most = max(size for points in series.values() for _, size in points)
         axes.set_ylim(0, 1.15 * most or 1)
         unit = 1024 ** int(math.log(max(most, 1), 1024))

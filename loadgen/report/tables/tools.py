@@ -120,7 +120,7 @@ def _by_table(tools: Mapping[str, ToolVerification]) -> Table:
         for name, tool in tools.items()
         for finding in tool.findings
     )
-    kinds = [kind for kind in KINDS if any(found == kind for _, _, found in counts)]
+    kinds = [kind for kind in KINDS if any(kind == counted for _, _, counted in counts)]
 
     def cell(name: str, table: str, kind: Kind) -> str:
         number = counts[name, table, kind]
@@ -129,8 +129,8 @@ def _by_table(tools: Mapping[str, ToolVerification]) -> Table:
         whole = tools[name].totals.get(kind, 0)
         in_other_tables = sum(
             n
-            for (tool, other, found), n in counts.items()
-            if tool == name and found == kind and other != table
+            for (tool, other, counted), n in counts.items()
+            if tool == name and counted == kind and other != table
         )
         capped = number >= STORED_FINDINGS and whole > number + in_other_tables
         return f"{text.count(number)} or more" if capped else text.count(number)
