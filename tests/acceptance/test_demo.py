@@ -72,7 +72,7 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
     found = tools["demo-dlt"]
     assert found["verdict"] == "wrong"
     assert "hard_cases" in {one["table"] for one in found["findings"]}
-    *answer, matrix, _ = first.stdout.partition(" loadgen report\n")[2].splitlines()
+    *answer, matrix, _ = first.stdout.rpartition(" loadgen report\n")[2].splitlines()
     assert answer[0] == "Take demo-replication"
     assert any(line.startswith("NO-GO") and "are wrong" in line for line in answer)
     assert len(answer) <= 10

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,41 @@ def test_a_taken_metrics_port_is_replaced_and_shown(
     assert blocked.shown.startswith(f"METRICS_PORT={chosen} ")
     assert "METRICS_PORT" not in free.environment
     assert " --headless -u 8 -t 5s " in free.shown
+
+
+@pytest.mark.parametrize(
+    ("checkout", "active", "begin"),
+    [
+        (False, False, 'Next: `locust -f "$(loadgen locustfile)"` '),
+        (True, True, "Next: `locust` "),
+        (True, False, "Next: `source .venv/bin/activate`, then `locust` "),
+    ],
+)
+def test_the_next_steps_suit_the_folder(
+    checkout: bool,
+    active: bool,
+    begin: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Only a checkout whose environment is not active has one to activate."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    if checkout:
+        (tmp_path / "locustfile.py").touch()
+        (tmp_path / ".venv" / "bin").mkdir(parents=True)
+        (tmp_path / ".venv" / "bin" / "activate").touch()
+    if active:
+        monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / ".venv"))
+    demo._print_next_steps()
+    assert capsys.readouterr().out.splitlines()[1].startswith(begin)
+
+
+def test_a_step_that_takes_long_shows_its_time(capfd: pytest.CaptureFixture[str]) -> None:
+    """But not one whose own output has to be the last."""
+    slow = step("import time; time.sleep(1.2)")
+    assert demo.perform([slow, replace(slow, timed=False)]) == 0
+    assert [line for line in capfd.readouterr().out.splitlines() if line[:4] == "took"] == [
+        "took 1 s"
+    ]
