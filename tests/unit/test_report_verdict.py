@@ -75,7 +75,7 @@ def test_what_a_killed_load_skipped_is_not_held_against_the_generator(tmp_path: 
     made = Made(seconds=600, every=30, outage=(100, 120))
     found = judge(facts(tmp_path, made, journal=[gap]))
     assert found.level == "warn"
-    assert found.headline == "The generator kept up, but it was killed and resumed, 1 time"
+    assert found.headline == "The generator kept up, but the load was killed and resumed, 1 time"
     assert "while the load was killed" in findings(found)["Skipped"][1]
 
 

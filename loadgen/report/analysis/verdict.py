@@ -31,7 +31,10 @@ _KEPT_UP: Final = "The generator kept up"
 _TRUSTED: Final = (0, 3, 5)  # exit codes: passed, a threshold was missed, paused by the watch
 
 Level = Literal["good", "warn", "bad"]
-_ENDINGS: Final = {5: "; it was paused to the end, to protect the source", 130: "; interrupted"}
+_ENDINGS: Final = {
+    5: "; the load was paused to the end, to protect the source",
+    130: "; interrupted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,7 @@ def _delivery(facts: Facts, *, kept_up: bool) -> tuple[Level, str]:
     if totals.skipped > _HEADLINE_SHARE * totals.offered and _is_explained(facts):
         if facts.skipped_in_gaps:
             times = text.plural(len(facts.gaps), "time")
-            return "warn", f"{_KEPT_UP}, but it was killed and resumed, {times}"
+            return "warn", f"{_KEPT_UP}, but the load was killed and resumed, {times}"
         pause = text.duration(facts.standstill.seconds)
         return "warn", f"{_KEPT_UP}, but for {pause} the source took no write"
     for number, ending in (
