@@ -32,10 +32,11 @@ from loadgen.config.settings import (
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.load import console, forked, locust_patches, resume, web_ui
 from loadgen.load import options as arguments
-from loadgen.load.control_api import control_api, keep_order, status
+from loadgen.load.control_api import control_api, keep_order
 from loadgen.load.controller import RunController, begin_run, resume_run
 from loadgen.load.hard_cases import HardCases
 from loadgen.load.http_server import MetricsPort
+from loadgen.load.load_tab import load_tab
 from loadgen.load.local_swarm import LocalSwarm
 from loadgen.load.preflight import (
     LoadLock,
@@ -134,9 +135,11 @@ class LoadProcess:
             keep_order(web.app)
             web_ui.protect(web.app, self.settings, base)
             web.app.register_blueprint(control_api(lambda: self.run, base))
+            web.app.register_blueprint(load_tab(lambda: self.run, base))
             web_ui.guard(web.app, PostgresUser.host, self._take_edits, base)
             web_ui.show_current_rates(web, options)
-            web_ui.add_load_tab(web, lambda: status(self.run))
+            web_ui.offer_mixes(web, self.settings)
+            web_ui.add_load_tab(web)
 
     def prepare_worker(self, runner: locust_patches.LoadWorkerRunner) -> None:
         """Listen to the master, and for a forked worker to the parent that lets it go."""

@@ -16,6 +16,8 @@ from loadgen.load.controller import RunController
 from loadgen.load.hard_cases import HardCases
 from loadgen.load.options import fill_in, wanted_by
 from loadgen.load.outcome import Outcome
+from loadgen.load.rate_history import RateHistory
+from loadgen.workload.ledger import Counts
 from loadgen.workload.schedule.clock import sampling_interval, seconds_to_next
 from loadgen.workload.schedule.rate_curve import ProfileName
 
@@ -35,6 +37,9 @@ class LoadTest:
         self.finishing = False
         self.outcome: Outcome | None = None
         self.headless: bool = options.headless
+        self.rate_history = RateHistory()
+        if controller.left == controller.plan.duration:  # a resumed run has counts already
+            self.rate_history.add(0.0, 0.0, 0, 0)
         self.console = console.RunConsole(controller, on_stderr=options.json)
         self._environment = environment
         self._hard_cases = hard_cases
@@ -103,9 +108,13 @@ class LoadTest:
             if self._hard_cases is not None:
                 controller.record.buffer(self._hard_cases.take_deleted())
             counts = sampler.sample()
+            total, planned = sum(counts.values(), Counts()), swarm.planned()
+            self.rate_history.add(
+                swarm.elapsed(), sum(planned.values()), total.offered, total.committed
+            )
             self._feed_page()
             self.console.print_notices(sampler.notices)
-            self.console.print_activity(now, counts, swarm.planned())
+            self.console.print_activity(now, counts, planned)
         if not self.headless and not self.finishing:
             # Locust's page forgets its own timer at an Edit; headless it keeps it. A second stop
             # would make a master forget its workers.

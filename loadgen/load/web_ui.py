@@ -1,4 +1,4 @@
-"""Locust's own page: its statistics, its forms, and our tab with targets and counters.
+"""Locust's own page: its statistics and forms, and what we add to them.
 
 Its numbers are a view of ours, never a source. Once an interval the latencies since the last one
 are merged into Locust's entries, as it merges a worker's report; a `request` event for each write
@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from flask import Flask, Response, jsonify, request
 from locust.stats import RequestStats, StatsEntry, StatsError
@@ -22,7 +22,6 @@ from locust.web import WebUI
 from loadgen.config.settings import Settings
 from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.load.options import checked_change
-from loadgen.text import milliseconds
 from loadgen.web_access import AccessControl
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.operations import RATE_SETTINGS
@@ -37,19 +36,19 @@ _MOST_POINTS, _WHOLE_POINTS = 240, 120
 _FIELDS = {"user_count", "spawn_rate", "run_time", "host", "profile", "load_profile"}
 _MOST_USERS = 10_000
 _LONGEST_RUN_SECONDS = 10 * 366 * 86_400
-_TAB: Final = "load"
-_COLUMNS: Final = {
-    "operation": "Operation",
-    "target": "Target/s",
-    "offered": "Offered",
-    "committed": "Committed",
-    "failed": "Failed",
-    "skipped": "Skipped",
-    "unknown": "Unknown",
-    "inFlight": "In flight",
-    "serviceP95": "Service p95 (ms)",
-    "intendedP95": "Intended p95 (ms)",
-    "applied": "Last change",
+# What we add to the page, served below /loadgen.
+_ASSETS: Final = {
+    "page.js": "text/javascript",
+    "load_tab.js": "text/javascript",
+    "page.css": "text/css",
+}
+# Thirty-five writes a second, as in `loadgen demo`: enough to see each chart move. So few soft
+# deletes that two days of them leave a user of the default baseline.
+DEMO_MIX: Final = {
+    "insert_order": 36_000.0,
+    "insert_event": 72_000.0,
+    "update_order_status": 18_000.0,
+    "soft_delete_user": 20.0,
 }
 
 
@@ -104,12 +103,17 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") 
             return jsonify({"error": "this load has only one kind of user"}), 404
         return _refuse_bad_form(host)
 
-    tag = f'<script src="{base}/loadgen/page.js"></script>'
-    script = files("loadgen.load").joinpath("page.js").read_text(encoding="utf-8")
+    tags = (
+        f'<link rel="stylesheet" href="{base}/loadgen/page.css">'
+        f'<script src="{base}/loadgen/page.js"></script>'
+        f'<script src="{base}/loadgen/load_tab.js"></script>'
+    )
+    package = files("loadgen.load")
+    texts = {name: package.joinpath(name).read_text(encoding="utf-8") for name in _ASSETS}
 
-    @app.get(f"{base}/loadgen/page.js")
-    def page_script() -> Response:
-        return Response(script, mimetype="text/javascript")
+    @app.get(f"{base}/loadgen/<any({','.join(map(repr, _ASSETS))}):name>")
+    def asset(name: str) -> Response:
+        return Response(texts[name], mimetype=_ASSETS[name])
 
     @app.after_request
     def show_effect(response: Response) -> Response:
@@ -125,15 +129,17 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") 
         elif request.path == f"{base}/" and response.mimetype == "text/html":
             response.direct_passthrough = False
             html = response.get_data(as_text=True)
-            response.set_data(html.replace("<head>", f"<head>\n    {tag}", 1))
+            response.set_data(html.replace("<head>", f"<head>\n    {tags}", 1))
         return response
 
 
 def show_current_rates(web_ui: WebUI, options: argparse.Namespace) -> None:
     """Let the page's forms show the current rates: Locust fills in those of the launch.
 
-    An open page gets them with its statistics.
+    An open page gets them with its statistics. A field's help is short: a phone shows it too.
     """
+    helps = {setting: name for name, setting in RATE_SETTINGS.items()}
+    helps["load_profile"] = "how the rates rise and fall"
     update = web_ui.update_template_args
 
     def current() -> dict[str, object]:
@@ -142,7 +148,8 @@ def show_current_rates(web_ui: WebUI, options: argparse.Namespace) -> None:
     def update_and_correct() -> None:
         update()  # type: ignore[no-untyped-call]  # Locust's, not ours
         for name, setting in current().items():
-            web_ui.template_args["extra_options"][name]["default_value"] = setting
+            field = web_ui.template_args["extra_options"][name]
+            field["default_value"], field["help_text"] = setting, helps[name]
 
     web_ui.update_template_args = update_and_correct  # type: ignore[method-assign]
     if web_ui.app is None:
@@ -150,56 +157,32 @@ def show_current_rates(web_ui: WebUI, options: argparse.Namespace) -> None:
 
     @web_ui.app.after_request
     def add_rates(response: Response) -> Response:
-        return _with_statistics(response, lambda: {"current_settings": current()})
+        if request.path.endswith("/stats/requests") and response.is_json:
+            response.set_data(json.dumps({**response.get_json(), "current_settings": current()}))
+        return response
 
 
-def add_load_tab(web_ui: WebUI, status: Callable[[], Mapping[str, Any]]) -> None:
-    """Add a tab with each operation's target and counters, which Locust's own tables lack.
+def offer_mixes(web_ui: WebUI, settings: Settings) -> None:
+    """Let the form offer the demo mix and the settings' rates, each with a click.
 
-    `status` is called each time the page asks for its statistics.
+    The fields of the first form begin with the demo mix if the rates are the built-in ones, a
+    write in half a minute, and the source is our own server, where writes cost nothing.
     """
-    if web_ui.app is None:
-        return
-    structure = [{"key": key, "title": title} for key, title in _COLUMNS.items()]
-    web_ui.template_args["extended_tabs"] = [{"title": "Load", "key": _TAB}]
-    web_ui.template_args["extended_tables"] = [{"key": _TAB, "structure": structure}]
-
-    @web_ui.app.after_request
-    def add_rows(response: Response) -> Response:
-        return _with_statistics(
-            response, lambda: {"extended_stats": [{"key": _TAB, "data": tab_rows(status())}]}
-        )
-
-
-def tab_rows(status: Mapping[str, Any]) -> list[dict[str, object]]:
-    """Return the tab's rows, one an operation; none before the first run."""
-    applied_by = status.get("applied_by")
-    last_change = f"applied by {applied_by}" if applied_by else "none"
-    if status["state"] == "paused":
-        last_change = f"paused: {status['reason']} ({last_change})"
-    return [
-        {
-            "operation": name,
-            "target": float(f"{figures['target']:.3g}"),
-            "offered": figures["offered"],
-            "committed": figures["committed"],
-            "failed": figures["failed"],
-            "skipped": figures["skipped"],
-            "unknown": figures["unknown"],
-            "inFlight": figures["in_flight"],
-            "serviceP95": milliseconds(figures["service_p95"]),
-            "intendedP95": milliseconds(figures["intended_p95"]),
-            "applied": last_change,
-        }
-        for name, figures in status.get("operations", {}).items()
-    ]
+    configured = {name: getattr(settings, name) for name in RATE_SETTINGS.values()}
+    built_in = {name: Settings.model_fields[name].default for name in configured}
+    demo = {RATE_SETTINGS[name]: rate for name, rate in DEMO_MIX.items()}
+    web_ui.template_args["loadgen"] = {
+        "mixes": [
+            {"title": "Demo mix", "rates": demo},
+            {"title": "Rates of the settings", "rates": configured},
+        ],
+        "begin_with_demo": settings.database_url is None and configured == built_in,
+    }
 
 
-def _with_statistics(response: Response, more: Callable[[], Mapping[str, object]]) -> Response:
-    """Add `more` to the statistics that an open page asks for; other responses stay unchanged."""
-    if request.path.endswith("/stats/requests") and response.is_json:
-        response.set_data(json.dumps({**response.get_json(), **more()}))
-    return response
+def add_load_tab(web_ui: WebUI) -> None:
+    """Add our tab, which `load_tab.js` fills: Locust's own tables lack targets and counters."""
+    web_ui.template_args["extended_tabs"] = [{"title": "Load", "key": "load"}]
 
 
 def _refuse_bad_form(host: str) -> Response | None:

@@ -52,7 +52,6 @@ def test_a_person_starts_edits_and_is_refused(
 ) -> None:
     """The form starts the load, an Edit reaches both workers, a bad value shows its message."""
     browser_page.goto(page.address)
-    browser_page.get_by_text("Custom parameters").click()
     browser_page.get_by_label("Orders Per Hour").fill("36000")
     browser_page.get_by_label("Events Per Hour").fill("abc")
     browser_page.get_by_role("button", name="Start").click()
@@ -64,23 +63,21 @@ def test_a_person_starts_edits_and_is_refused(
     browser_page.get_by_role("tab", name="Load", exact=True).click()
     wait_for(lambda: (cells := row(browser_page, "insert_order")) and cells[1] == "10", "a target")
     wait_for(lambda: int(row(browser_page, "insert_event")[3]) > 10, "commits in the tab")
-    assert row(browser_page, "insert_event")[10] == "none"
+    expect(browser_page.get_by_text("Last change of rates: none.")).to_be_visible()
 
     browser_page.get_by_role("button", name="Edit").click()
-    browser_page.get_by_text("Custom parameters").click()
     shown = browser_page.get_by_label("Orders Per Hour")
     expect(shown).to_have_value("36000")  # the rate in force, not that of the launch
     shown.fill("nan")
     browser_page.get_by_role("button", name="Update").click()
     expect(browser_page.get_by_text("ORDERS_PER_HOUR is 'nan' (form)")).to_be_visible()
     browser_page.get_by_role("button", name="Edit").click()
-    browser_page.get_by_text("Custom parameters").click()
     expect(shown).to_have_value("36000")  # refused whole
     shown.fill("54000")
     browser_page.get_by_role("button", name="Update").click()
     expect(browser_page.get_by_role("status")).to_have_text("Change applied by 2 of 2")
     wait_for(lambda: row(browser_page, "insert_order")[1] == "15", "the edited target")
-    wait_for(lambda: row(browser_page, "insert_order")[10] == "applied by 2 of 2", "both workers")
+    expect(browser_page.get_by_text("Last change of rates: applied by 2 of 2.")).to_be_visible()
     wait_for(lambda: browser_page.screenshot(path=tmp_path / "tab.png"), "a picture")
 
     run = latest(project)
@@ -100,7 +97,13 @@ def test_a_person_starts_edits_and_is_refused(
     )
     browser_page.get_by_role("button", name="Stop").click()
     wait_for(lambda: latest(project)["ended_at"], "the end")
-    assert latest(project)["valid"] is True
+    run = latest(project)
+    assert run["valid"] is True
+    # The tab keeps the figures, which are now final.
+    expect(browser_page.get_by_role("heading", name=f"Run {run['run_id']}: ended")).to_be_visible()
+    expect(browser_page.get_by_text("passed (exit code 0)")).to_be_visible()
+    for operation, totals in run["totals"].items():
+        assert row(browser_page, operation)[3] == f"{totals['committed']:,}"
 
 
 @pytest.mark.parametrize("page", [("--processes", "2")], indirect=True, ids=["two workers"])
@@ -109,7 +112,6 @@ def test_a_form_shows_what_was_changed_elsewhere(
 ) -> None:
     """A page that is open meanwhile has it in its form, so that posting it undoes nothing."""
     browser_page.goto(page.address)
-    browser_page.get_by_text("Custom parameters").click()
     browser_page.get_by_label("Events Per Hour").fill("72000")
     browser_page.get_by_role("button", name="Start").click()
     browser_page.get_by_role("tab", name="Load", exact=True).click()
@@ -120,7 +122,6 @@ def test_a_form_shows_what_was_changed_elsewhere(
     assert "applied by 2 of 2" in done.stdout, done.stderr
     wait_for(lambda: row(browser_page, "insert_event")[1] != "20", "what was set elsewhere")
     browser_page.get_by_role("button", name="Edit").click()
-    browser_page.get_by_text("Custom parameters").click()
     expect(browser_page.get_by_label("Events Per Hour")).to_have_value("90000")
     expect(browser_page.get_by_label("Load Profile")).to_have_value("burst")
     browser_page.get_by_label("Orders Per Hour").fill("3600")
@@ -130,6 +131,77 @@ def test_a_form_shows_what_was_changed_elsewhere(
     assert [entry["by"] for entry in changes][-1] == "page"
     assert changes[-1]["rates_per_hour"] == {"insert_order": {"from": 50, "to": 3600}}
     assert "profile" not in changes[-1]
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_rates_come_first(page: Ask, browser_page: Page, width: int) -> None:
+    """Unfolded, each with what it is a second; a mix is one click away, and the note is above."""
+    browser_page.set_viewport_size({"width": width, "height": 844})
+    browser_page.goto(page.address)
+    orders = browser_page.get_by_label("Orders Per Hour")
+    expect(orders).to_have_value("50")
+    form = browser_page.locator("form")
+    expect(form.locator("input").first).to_have_attribute("name", "ordersPerHour")
+    expect(form.get_by_text("one every 72 s")).to_be_visible()
+    browser_page.get_by_role("button", name="Demo mix (35 a second)").click()
+    expect(orders).to_have_value("36000")
+    expect(form.get_by_text("10 a second")).to_be_visible()
+    expect(form.get_by_role("note")).to_have_text("Together: 35 a second; 3,020,000 writes a day.")
+    orders.fill("abc")
+    expect(form.get_by_text("10 a second")).to_be_hidden()
+    browser_page.get_by_role("button", name="Rates of the settings").click()
+    expect(orders).to_have_value("50")
+    note = browser_page.get_by_text("Users are database connections").bounding_box()
+    first = orders.bounding_box()
+    assert note is not None
+    assert first is not None
+    assert note["y"] < first["y"]
+    # A click on the heading does not fold them.
+    browser_page.get_by_text("Rates: writes per hour").click()
+    browser_page.wait_for_timeout(600)
+    expect(orders).to_be_visible()
+    assert browser_page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_the_first_form_begins_with_the_demo_mix(page: Ask, browser_page: Page) -> None:
+    """If the load says so, as it does with a server and rates of its own."""
+    text = page()
+    assert '"begin_with_demo": false' in text  # this one has DATABASE_URL
+    begun = text.replace('"begin_with_demo": false', '"begin_with_demo": true')
+    browser_page.route(f"{page.address}/", lambda route: route.fulfill(body=begun))
+    browser_page.goto(page.address)
+    expect(browser_page.get_by_label("Events Per Hour")).to_have_value("72000")
+    browser_page.get_by_label("Events Per Hour").fill("36000")
+    browser_page.get_by_role("button", name="Start").click()
+    browser_page.get_by_role("tab", name="Load", exact=True).click()
+    wait_for(lambda: (cells := row(browser_page, "insert_event")) and cells[1] == "10", "a target")
+    wait_for(lambda: int(row(browser_page, "insert_event")[3]) > 0, "a commit")
+    browser_page.get_by_role("button", name="Stop").click()
+    browser_page.get_by_role("button", name="New").click()
+    # What ran last, not the demo mix again.
+    expect(browser_page.get_by_label("Events Per Hour")).to_have_value("36000")
+
+
+def test_the_load_tab_fits_a_phone(page: Ask, browser_page: Page) -> None:
+    """Chart, explained columns and links, without a line that is wider than the screen."""
+    browser_page.goto(page.address)
+    browser_page.get_by_role("button", name="Demo mix").click()
+    browser_page.get_by_role("button", name="Start").click()
+    browser_page.get_by_role("tab", name="Load", exact=True).click()
+    browser_page.set_viewport_size({"width": 390, "height": 844})
+    tab = browser_page.get_by_role("region", name="Load")
+    chart = tab.get_by_role("img", name="Target, offered and committed writes a second")
+    expect(chart).to_be_visible()
+    expect(tab.get_by_text("Committed 3")).to_be_visible()  # a rate of 30 to 39
+    expect(tab.get_by_role("definition")).to_have_count(10)
+    assert browser_page.evaluate("document.documentElement.scrollWidth") == 390
+    for cell in tab.get_by_role("cell").all():
+        box = cell.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 390
+    with browser_page.expect_popup() as opened:
+        tab.get_by_role("link", name="reports/").click()
+    expect(opened.value.get_by_role("link", name="samples.csv")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1100])

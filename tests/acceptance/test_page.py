@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 from loadgen.record.rows import Sample
 from tests.acceptance.conftest import Ask, latest, wait_for
@@ -61,9 +62,51 @@ def test_a_run_from_the_page(page: Ask, project: Path) -> None:
 
     folder = project / "reports" / "latest"
     wait_for(lambda: any(sample.committed for sample in Sample.read(folder)), "a commit")
+    tab = json.loads(page("/loadgen/tab"))
+    assert tab["state"] == "running"
+    assert tab["operations"][0]["target"] == "20"
     page("/stop", {})
     wait_for(lambda: latest(project)["ended_at"], "the end")
     run = latest(project)
+    tab = json.loads(page("/loadgen/tab"))
+    assert (tab["state"], tab["run_id"]) == ("ended", run["run_id"])
+    assert tab["verdict"] == "passed (exit code 0)"
+    committed = {row["operation"]: row["committed"] for row in tab["operations"]}
+    assert committed == {name: totals["committed"] for name, totals in run["totals"].items()}
+    assert tab["rates"]
     assert run["valid"] is True
     assert run["totals"]["insert_order"]["committed"] > 0
     assert run["totals"]["insert_event"]["offered"] == 0
+
+
+def status_of(page: Ask, path: str) -> int:
+    """Return the HTTP status of a path."""
+    try:
+        page(path)
+    except HTTPError as exc:
+        return exc.code
+    return 200
+
+
+def test_the_page_serves_the_record_of_its_run(page: Ask, project: Path) -> None:
+    """Its files and, once it is written, the report; nothing else of the disk."""
+    assert json.loads(page("/loadgen/tab")) == {"state": "idle"}
+    page("/swarm", FORM)
+    wait_for((project / "reports" / "latest" / "run.json").exists, "a run")
+    run_id = latest(project)["run_id"]
+    record = f"/loadgen/record/{run_id}/"
+    assert json.loads(page(f"{record}run.json"))["run_id"] == run_id
+    assert 'href="run.json"' in page(record)
+    assert json.loads(page("/loadgen/tab"))["report"] is False
+    assert status_of(page, f"{record}report.html") == 404
+    (project / "reports" / run_id / "report.html").write_text("<p>the report</p>")
+    assert json.loads(page("/loadgen/tab"))["report"] is True
+    assert page(f"{record}report.html") == "<p>the report</p>"
+
+    (project / "reports" / "another").mkdir()
+    (project / "reports" / "another" / "run.json").write_text("{}")
+    (project / "reports" / run_id / "link.txt").symlink_to(project / "locustfile.py")
+    for path in ("/loadgen/record/another/run.json", f"{record}link.txt", f"{record}..%2fanother"):
+        assert status_of(page, path) == 404
+    page("/stop", {})
+    wait_for(lambda: latest(project)["ended_at"], "the end")

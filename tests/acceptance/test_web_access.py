@@ -139,6 +139,8 @@ def test_a_page_that_others_can_reach_asks_for_the_token(
     """A person types it once; commands send it; metrics and health need none."""
     metrics = f"http://127.0.0.1:{metrics_port}"
     assert send(page.address, "/stats/requests", {})[0] == 401
+    assert send(page.address, "/loadgen/tab", {})[0] == 401
+    assert send(page.address, "/loadgen/record/any/run.json", {})[0] == 401
     assert send(page.address, "/stop", {}, b"")[0] == 401
     assert send(metrics, "/loadgen/rates", {})[0] == 401
     assert send(metrics, "/metrics", {})[0] == send(metrics, "/health", {})[0] == 200
@@ -152,7 +154,6 @@ def test_a_page_that_others_can_reach_asks_for_the_token(
     expect(browser_page.get_by_role("alert")).to_have_text("This is not the token.")
     browser_page.get_by_label("Token of this load").fill(TOKEN)
     browser_page.get_by_role("button", name="Log in").click()
-    browser_page.get_by_text("Custom parameters").click()
     browser_page.get_by_label("Orders Per Hour").fill("36000")
     browser_page.get_by_role("button", name="Start").click()
     browser_page.get_by_role("tab", name="Load", exact=True).click()

@@ -35,3 +35,37 @@ def test_two_days_of_chart_points_and_seconds_are_bounded(
     assert whole == "True"
     assert first == "0"
     assert int(seconds) <= 61
+
+
+MIXES = """
+import locust
+from types import SimpleNamespace
+from loadgen.commands.demo import RATES
+from loadgen.config.settings import load_settings
+from loadgen.load.web_ui import offer_mixes
+
+def begins(**settings):
+    web_ui = SimpleNamespace(template_args={})
+    offer_mixes(web_ui, load_settings(settings))
+    return web_ui.template_args["loadgen"]
+
+offered = begins()
+demo, configured = (mix["rates"] for mix in offered["mixes"])
+assert configured == {"orders_per_hour": 50, "events_per_hour": 200,
+                      "status_updates_per_hour": 40, "soft_deletes_per_hour": 1}
+for name in ("orders", "events", "status-updates"):
+    assert demo[f"{name.replace('-', '_')}_per_hour"] == RATES[name]
+# Two days delete fewer users than the baseline has.
+assert 48 * demo["soft_deletes_per_hour"] < load_settings().initial_users
+print(offered["begin_with_demo"], begins(orders_per_hour=51)["begin_with_demo"],
+      begins(database_url="postgresql://a:b@c/d")["begin_with_demo"])
+"""
+
+
+def test_the_form_begins_with_the_demo_mix_only_if_nothing_else_is_chosen(
+    start_python: Callable[..., subprocess.Popen[str]],
+) -> None:
+    """Not with rates of one's own, nor at a database where writes may cost something."""
+    out, err = start_python(MIXES).communicate(timeout=60)
+    assert not err
+    assert out.split() == ["True", "False", "False"]
