@@ -161,9 +161,15 @@ def decision_tables(
 
 
 def _for_page(matrix: Table) -> Table:
-    """Return the matrix for a page: people's cells as plain text, without rows that are empty."""
-    rows = (tuple(map(_plain_text, row)) for row in matrix.rows)
-    return Table(matrix.columns, tuple(row for row in rows if any(row[2:])))
+    """Return the matrix for a page: people's cells as plain text, without rows that are empty.
+
+    Instead of the column of the rows' authors, people's rows are marked as such.
+    """
+    rows = []
+    for label, author, *cells in (tuple(map(_plain_text, row)) for row in matrix.rows):
+        if any(cells):
+            rows.append((label if author == "loadgen" else f"{label} ({author})", *cells))
+    return Table((matrix.columns[0], *matrix.columns[2:]), tuple(rows))
 
 
 def _plain_text(cell: str) -> str:

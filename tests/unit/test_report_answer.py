@@ -314,4 +314,5 @@ def test_the_matrix_and_its_limits_are_in_the_report(two_tools: Written) -> None
         assert "Decision matrix" in text
         assert "no-go: wrong rows 24, at most 0" in text
         assert "Set-up time" not in text
+        assert "loadgen |" not in text
     assert set(two_tools.report.charts) >= {"freshness.svg", "prices.svg", "slots.svg"}

@@ -5,7 +5,7 @@ then no tool is a GO.
 """
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -132,16 +132,21 @@ def _score(tools: Sequence[ToolAnswer]) -> str:
     scored = [(tool.name, tool.answer, tool.score) for tool in tools if tool.score is not None]
     if not scored:
         return ""
+    lacking = [set(score.unknown) for _, _, score in scored]
+    shared = set.intersection(*lacking)
     parts = []
-    for name, answer, score in scored:
+    for (name, answer, score), unknown in zip(scored, lacking, strict=True):
         points = _out_of_ten(score)
-        limit = " (over a limit)" if answer == "no-go" else ""
         shown = f"{points:.1f} of 10" if points is not None else NOT_MEASURED
-        parts.append(f"{name} {shown}{limit}")
-    unknown = {criterion for _, _, score in scored for criterion in score.unknown}
-    names = [CRITERION_NAMES[name] for name in CRITERIA if name in unknown]
-    without = f"; without {text.listed(names)}" if names else ""
+        notes = ["over a limit"] if answer == "no-go" else []
+        notes += [f"without {_criteria(unknown - shared)}"] if unknown - shared else []
+        parts.append(f"{name} {shown}" + (f" ({', '.join(notes)})" if notes else ""))
+    without = f"; without {_criteria(shared)}" if shared else ""
     return f"{', '.join(parts)}{without}"
+
+
+def _criteria(names: Collection[str]) -> str:
+    return text.listed([CRITERION_NAMES[name] for name in CRITERIA if name in names])
 
 
 CRITERION_NAMES: Final[Mapping[str, str]] = {

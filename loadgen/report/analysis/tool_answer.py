@@ -29,6 +29,7 @@ FIGURE_NAMES: Final[Mapping[str, str]] = {
 }
 _LEVELS: Final[Mapping[decision.Answer, Level]] = {"go": "good", "open": "warn", "no-go": "bad"}
 _UNTRUSTED: Final = "the run's figures can't be trusted"
+_LONG: Final = 120.0  # seconds
 _FIRST_FACTS: Final = 3  # of a tool: correctness, freshness, cost
 
 
@@ -128,7 +129,7 @@ def decide(
 def limit_text(figure: str, amount: float) -> str:
     """Return a figure of decision.toml in its unit."""
     if figure == "freshness_p95_seconds":
-        return text.latency(amount)
+        return _age(amount)
     return f"${amount:,.2f}" if figure == "cost_dollars" else text.quantity(amount)
 
 
@@ -216,14 +217,19 @@ def _freshness(copy: Deliveries | None) -> Fact:
     count = text.plural(len(copy.markers), "marker")
     if not copy.seconds:
         return Fact("fresh", f"no change arrived: 0 of {count} seen", "bad")
-    median = f"{text.latency(copy.quantile(0.5))} median"
+    median = f"{_age(copy.quantile(0.5))} median"
     if copy.p95 is None:
-        times = f"{median}, {text.latency(copy.seconds[-1])} longest of {len(copy.seconds)}"
+        times = f"{median}, {_age(copy.seconds[-1])} longest of {len(copy.seconds)}"
     else:
-        times = f"{median}, {text.latency(copy.p95)} p95"
+        times = f"{median}, {_age(copy.p95)} p95"
     if copy.not_seen:
         times += f"; {text.count(copy.not_seen)} of {count} not seen"
     return Fact("fresh", times, sentence=f"changes arrive in {times}")
+
+
+def _age(seconds: float | None) -> str:
+    """Return an age, a long one in minutes or hours."""
+    return text.latency(seconds) if seconds is None or seconds < _LONG else text.duration(seconds)
 
 
 def _cost(cost: ToolCost | None) -> Fact:

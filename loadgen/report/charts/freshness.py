@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 WIDE: Final = Shape(824, 290, (0.075, 0.1, 0.745, 0.66))
 TALL: Final = Shape(344, 280, (0.155, 0.1, 0.52, 0.6))
+_MINUTE: Final = 60.0  # seconds
 _SHORT_RUN: Final = 720.0  # seconds; a longer run has bands of a minute or more
 _SHORT_BANDS: Final = 16  # at most
 _LONG_BANDS: Final = 240
-_WIDTHS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86_400.0)
+_WIDTHS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, _MINUTE, 300.0, 900.0, 3600.0, 86_400.0)
 _LEAST_AGE: Final = 0.01  # seconds; younger copies are drawn at this age
 _TITLE: Final = "How old each copy was"
 _PIECES: Final = 8  # of a stretch without a delivery, for the median
@@ -72,7 +73,7 @@ def _growths(
 
 def _width(length: float) -> float:
     """Return the width of a band."""
-    most, least = (_SHORT_BANDS, 0.0) if length < _SHORT_RUN else (_LONG_BANDS, 60.0)
+    most, least = (_SHORT_BANDS, 0.0) if length < _SHORT_RUN else (_LONG_BANDS, _MINUTE)
     wide = (width for width in _WIDTHS if width >= least and length / width <= most)
     return next(wide, _WIDTHS[-1])
 
@@ -118,7 +119,8 @@ def draw_freshness(series: Mapping[str, AgeSeries], shape: Shape) -> Drawing:
     """Draw the ages of the copies, a band a tool."""
     length = max(bands[-1].end for bands in series.values())
     first = next(iter(series.values()))[0]
-    each = text.duration(first.end - first.begin)
+    width = first.end - first.begin
+    each = "minute" if width == _MINUTE else text.duration(width)
     sentence = f"Band: youngest to oldest in each {each}. Line: the median."
 
     def paint(figure: "Figure", axes: "Axes") -> None:
