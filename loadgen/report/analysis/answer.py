@@ -1,4 +1,4 @@
-"""What a run answers: which tool to take and why, or what the load showed about the source. Pure.
+"""The answer of a run: the tool to take and why, or the load's effect on the source. Pure.
 
 Report and terminal show the same sentences. A run whose figures can't be trusted says so first, and
 then no tool is a GO.
@@ -38,9 +38,9 @@ _ON_TERMINAL: Final = ("trusted", "prices")
 
 @dataclass(frozen=True, slots=True)
 class RunAnswer:
-    """What stands on a report's first screen.
+    """The first screen of a report.
 
-    `facts` are those of a run without tools. `caveats` are what to read before deciding.
+    `facts` are those of a run without tools. `caveats` are to be read before deciding.
     """
 
     level: Level

@@ -20,7 +20,7 @@ _UNMEASURED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """The three questions with what the run shows, and what is still unmeasured."""
+    """The run's answers to the three questions, and the questions that stay open."""
 
     tool: str
     answers: Table
@@ -43,7 +43,7 @@ def hypothesis_of(study: Study) -> Hypothesis | None:
     if own.warehouse_use is None:
         unmeasured.append("The Snowflake credits that its loads use.")
     if study.control is None:
-        unmeasured.append("What it adds to the source's load: there is no run without tools.")
+        unmeasured.append("Its share of the source's load: there is no run without tools.")
     return Hypothesis(own.name, Table(columns, rows), tuple(unmeasured))
 
 

@@ -1,4 +1,4 @@
-"""What a run answers on one tool: go, undecided or no-go, and the facts behind it. Pure."""
+"""The answer of a run on one tool: go, undecided or no-go, and the facts behind it. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -316,7 +316,7 @@ def _chart(
 def draw_heading(
     figure: "Figure", shape: Shape, title: str, sentence: str, unit: str, color: str = LIGHT["ink"]
 ) -> None:
-    """Write a chart's title, the sentence on what it shows, and the unit of its upright axis."""
+    """Write a chart's title, the sentence below it, and the unit of its upright axis."""
     style: dict[str, Any] = {"va": "center"}
     figure.text(
         0.005, 1 - 11 / shape.height, title, color=color, weight="bold", size=TITLE_SIZE, **style

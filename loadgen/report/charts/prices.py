@@ -42,7 +42,7 @@ class PriceRow:
 def price_rows(tools: Sequence[ToolSummary], projection: Projection) -> list[PriceRow]:
     """Return the tools under test, then the cheapest plan of each vendor that did not run.
 
-    SimplyLoad's machines stand apart: what they cost is no price.
+    SimplyLoad's machines stand apart: their cost is not its price.
     """
     rows = []
     run_here: set[str] = set()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WIDE: Final = Shape(824, 250, (0.085, 0.11, 0.675, 0.61))
 TALL: Final = Shape(344, 250, (0.17, 0.11, 0.64, 0.5))
-_STRETCHES: Final = 240  # at most; each shows the most that was kept in it
+_STRETCHES: Final = 240  # at most; each shows its highest point
 _TITLE: Final = "WAL kept by each slot"
 _SENTENCE: Final = "What the source can't delete until the slot's reader has confirmed it."
 
