@@ -175,6 +175,7 @@ def _watching(
         try:
             yield
         finally:
+            print("\nThe demo now interrupts the watch.", flush=True)
             process.terminate()
             try:
                 process.wait(_WATCH_SECONDS)
