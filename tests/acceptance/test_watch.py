@@ -104,10 +104,11 @@ def test_it_outlives_the_source(
 ) -> None:
     """While the source is away that is said once and shown; then it goes on, as do counters."""
     wal = "loadgen_source_wal_bytes_total"
-    info = server.start(project, port=find_free_port())
-    process = watch(info.dsn)
+    server.start(project, port=find_free_port())
+    process = watch("")  # the embedded server of this folder
     wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
     before = scrape(watch_port)[wal]
+    assert scrape(watch_port)["loadgen_source_free_disk_bytes"] > 0
     server.stop(project)
     wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 0, "the loss")
     assert not any("slot=" in name for name in scrape(watch_port))
