@@ -4,6 +4,7 @@ Escape sequences are shown as text. A character that stdout's encoding lacks bec
 command fails while it prints.
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,8 @@ from loadgen.text import Table
 
 _PIPE_WIDTH: Final = 200  # characters of a table that is not written to a terminal
 _LEAST_TEXT_WIDTH: Final = 10
+_LINE_WIDTH: Final = 80  # of a terminal that does not say
+_ERASE: Final = "\x1b[K"  # to the end of the line
 _NO_PLAIN_TEXT: Final = re.compile(r"[^ -~\n\t]")
 
 
@@ -26,6 +29,7 @@ class _Screen:
         self.stream = stream
 
     def write(self, text: str) -> int:
+        status_line.clear()
         return self.stream.write(_NO_PLAIN_TEXT.sub(lambda match: escaped(match[0]), text))
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -34,6 +38,47 @@ class _Screen:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+class StatusLine:
+    """The terminal's last line, rewritten in place. All other output replaces it.
+
+    It needs a terminal that can erase a line, and a process in the foreground.
+    """
+
+    def __init__(self) -> None:
+        self._stream: TextIO | None = None  # with the line; None while it is not shown
+
+    def show(self, text: str) -> bool:
+        """Show a line of plain text, cut to the width; return whether that is possible."""
+        for guarded in (sys.stderr, sys.stdout):
+            stream = guarded.stream if isinstance(guarded, _Screen) else guarded
+            if stream is not None and _is_foreground_terminal(stream):
+                width = os.get_terminal_size(stream.fileno()).columns or _LINE_WIDTH
+                stream.write(f"\r{text[: width - 1]}{_ERASE}")
+                stream.flush()
+                self._stream = stream
+                return True
+        return False
+
+    def clear(self) -> None:
+        """Erase the line, if it is shown."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.write(f"\r{_ERASE}")
+            stream.flush()
+
+
+status_line: Final = StatusLine()
+
+
+def _is_foreground_terminal(stream: TextIO) -> bool:
+    if not stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return False
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -59,6 +104,7 @@ def guard_output() -> None:
 
 def unguarded(stream: TextIO) -> TextIO:
     """Return the unguarded stream, for our own colours; external texts then need `printable`."""
+    status_line.clear()
     return stream.stream if isinstance(stream, _Screen) else stream
 
 

@@ -1,4 +1,7 @@
-"""What a load prints on the terminal: plain lines without colour, readable in a log file."""
+"""What a load prints on the terminal: plain lines without colour, readable in a log file.
+
+On a terminal its activity is one line that is rewritten in place, elsewhere a line a minute.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,13 +13,15 @@ from loadgen.config.settings import dashboard_link
 from loadgen.errors import PlaygroundError, error_lines
 from loadgen.load.controller import RunController
 from loadgen.load.outcome import Outcome
+from loadgen.load.rate_history import RateHistory, Rates
 from loadgen.record.run import SampleCoverage
-from loadgen.terminal import print_table
-from loadgen.text import Column, Table, count, duration, latency, value, whole
+from loadgen.terminal import print_table, status_line
+from loadgen.text import Column, Table, count, duration, latency, quantity, value, whole
+from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 
-_FIRST_MINUTE, _LATER = 10.0, 600.0  # seconds between two lines of activity
+_LINE_SECONDS = 60.0  # between two lines of activity
 _LOSSES = ("failed", "skipped", "unknown")  # columns that are shown only if there are any
 
 
@@ -29,7 +34,8 @@ class RunConsole:
     def __init__(self, controller: RunController, *, on_stderr: bool = False) -> None:
         self._controller = controller
         self._on_stderr = on_stderr
-        self._next_activity = _FIRST_MINUTE
+        self._next_line = _LINE_SECONDS
+        self._intended = Histogram()  # since the last line
 
     def print_start(self) -> None:
         """Print the plan and the path of the record."""
@@ -49,21 +55,36 @@ class RunConsole:
             )
         self._print(f"  record: {controller.record.path}")
 
-    def print_activity(
-        self, s: float, counts: Mapping[str, Counts], planned: Mapping[str, float]
-    ) -> None:
-        """Print a line of counters every 10 s in the first minute, then every 10 minutes."""
-        if s < self._next_activity:
+    def print_activity(self, history: RateHistory, total: Counts) -> None:
+        """Show the newest rates on the terminal; where there is none, print a line a minute."""
+        latest = self._controller.sampler.intended
+        self._intended.merge(latest)
+        newest = history.newest()
+        if newest is None:
             return
-        self._next_activity += _FIRST_MINUTE if self._next_activity < 60 else _LATER
-        total = sum(counts.values(), Counts())
+        is_shown = status_line.show(self._activity(newest, latest, total))
+        if newest.seconds < self._next_line:
+            return
+        self._next_line = (newest.seconds // _LINE_SECONDS + 1) * _LINE_SECONDS
+        since, self._intended = self._intended, Histogram()
+        if not (is_shown and self._file().isatty()):
+            rates = history.newest(_LINE_SECONDS) or newest
+            self._print(self._activity(rates, since, total))
+
+    def _activity(self, rates: Rates, intended: Histogram, total: Counts) -> str:
+        """Return a line on the rates and latencies of late; it fits 80 columns without losses."""
+        controller = self._controller
+        (p95,) = intended.quantiles((0.95,))
+        left = max(0.0, controller.plan.duration - rates.seconds)
+        paused = controller.live_changes.paused
         parts = [
-            f"{duration(s):>8}",
-            f"planned {sum(planned.values()):,.1f}  offered {total.offered:,}",
-            f"committed {total.committed:,}",
+            f"paused by {paused.by}" if paused else f"target {quantity(rates.target)}/s",
+            f"committed {quantity(rates.committed)}/s",
+            f"p95 {latency(p95)}",
+            f"skipped {total.skipped:,}",
+            *(f"{name} {n:,}" for name in ("failed", "unknown") if (n := getattr(total, name))),
         ]
-        parts += [f"{name} {n:,}" for name in _LOSSES if (n := getattr(total, name))]
-        self._print("  ".join(parts))
+        return f"{duration(round(rates.seconds))}, {duration(round(left))} left: {', '.join(parts)}"
 
     def print_notices(self, notices: Sequence[tuple[str, Mapping[str, object]]]) -> None:
         """Print what happened to the processes, the source and the record since the last sample."""

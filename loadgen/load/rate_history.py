@@ -37,15 +37,15 @@ class RateHistory:
 
     def rates(self) -> list[Rates]:
         """Return the rates at each point after the first."""
-        return [self._rates_at(end) for end in range(1, len(self._totals))]
+        return [self._rates_at(end, _WINDOW_SECONDS) for end in range(1, len(self._totals))]
 
-    def newest(self) -> Rates | None:
-        """Return the rates at the last sample; None before the second one."""
-        return self._rates_at(len(self._totals) - 1) if len(self._totals) > 1 else None
+    def newest(self, window: float = _WINDOW_SECONDS) -> Rates | None:
+        """Return the rates of the last `window` seconds; None before the second sample."""
+        return self._rates_at(len(self._totals) - 1, window) if len(self._totals) > 1 else None
 
-    def _rates_at(self, end: int) -> Rates:
+    def _rates_at(self, end: int, window: float) -> Rates:
         seconds, *totals = self._totals[end]
-        begin = bisect_right(self._totals, (seconds - _WINDOW_SECONDS,), 0, end)
+        begin = bisect_right(self._totals, (seconds - window,), 0, end)
         # The last sample before the window, so that a window between two samples is not empty.
         began, *before = self._totals[max(0, begin - 1)]
         passed = seconds - began

@@ -114,7 +114,7 @@ class LoadTest:
             )
             self._feed_page()
             self.console.print_notices(sampler.notices)
-            self.console.print_activity(now, counts, planned)
+            self.console.print_activity(self.rate_history, total)
         if not self.headless and not self.finishing:
             # Locust's page forgets its own timer at an Edit; headless it keeps it. A second stop
             # would make a master forget its workers.

@@ -17,7 +17,7 @@ from loadgen.record.folder import RunRecord
 from loadgen.record.position import Position
 from loadgen.record.rows import GeneratorSample, Sample
 from loadgen.record.steady_clock import SteadyClock
-from loadgen.workload.histogram import Histogram
+from loadgen.workload.histogram import Histogram, merged
 from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 
@@ -37,6 +37,7 @@ class Sampler:
     # Of the latest sample:
     rows: Mapping[str, Sample] = field(init=False, default_factory=dict)
     service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
+    intended: Histogram = field(init=False, default_factory=Histogram)  # of all operations
     notices: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())
     _interval: Latencies = field(init=False, default_factory=no_latencies)  # since that sample
     _marks: BottleneckSeconds = field(init=False, default_factory=BottleneckSeconds)
@@ -62,6 +63,7 @@ class Sampler:
         rows = [_row(at, name, counts[name], targets[name], latencies[name]) for name in OPERATIONS]
         self.rows = {row.operation: row for row in rows}
         self.service = {name: service for name, (service, _) in latencies.items()}
+        self.intended = merged([intended for _, intended in latencies.values()])
         self.unbalanced += sum(not c.balanced() for c in counts.values())
         self.record.buffer(rows)
         if health := self.swarm.take_health():

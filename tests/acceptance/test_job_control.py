@@ -60,6 +60,7 @@ def terminal(seeded: str, project: Path, metrics_port: int) -> Iterator[Terminal
             "PYTHONPATH": str(ROOT),
             "METRICS_PORT": str(metrics_port),
             "PS1": "$ ",
+            "TERM": "xterm",
         }
     )
     shell = Terminal(project, environment)
@@ -83,6 +84,7 @@ def test_a_load_in_the_background_runs_to_its_end(
     )
     terminal.wait_for("done")
     assert "ended=0" in terminal.shown, terminal.shown
+    assert "left: target" not in terminal.shown  # the terminal's last line is the shell's
     assert (project / "before").read_text() == (project / "after").read_text()
     assert counted(seeded) != before
     assert latest(project)["exit_code"] == 0
@@ -94,6 +96,7 @@ def test_keys_work_in_the_foreground_and_a_stopped_job_goes_on_in_the_background
     """`w` adds a user; after Ctrl-Z and `bg` the load goes on to its end, keys are the shell's."""
     terminal.type("load 12s\n")
     terminal.wait_for("All users spawned")
+    terminal.wait_for("left: target")  # the live line
     terminal.type("w")
     terminal.wait_for('{"PostgresUser": 3} (3 total users)')
     terminal.type("\x1a")
