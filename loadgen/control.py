@@ -33,9 +33,12 @@ class LoadControl:
     @classmethod
     def of(cls, settings: Settings, url: str | None = None) -> "LoadControl":
         """Return the API at `url`, else at LOAD_URL, else this machine's."""
-        return cls(url or settings.load_url or _local_url(settings), settings.loadgen_web_token)
+        local = http_address(settings.metrics_host, settings.metrics_port)
+        return cls(url or settings.load_url or local, settings.loadgen_web_token)
 
-    def ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    def ask(
+        self, path: str, body: Mapping[str, object] | None = None, seconds: float = _SECONDS
+    ) -> dict[str, Any]:
         """Return the load's answer to a GET, or to a POST of `body`. Raises ControlError."""
         address = f"{self.url.rstrip('/')}/loadgen/{path}"
         shown = one_line(without_login(self.url), _SHOWN)
@@ -52,7 +55,7 @@ class LoadControl:
             headers["Authorization"] = f"Bearer {token}"
         request = Request(address, posted, headers)  # noqa: S310 - http, see above
         try:
-            with open_url(request, _SECONDS) as response:
+            with open_url(request, seconds) as response:
                 text = response.read()
             answer = parse_json(text) if text else {}
         except HTTPError as exc:
@@ -72,11 +75,11 @@ class LoadControl:
         return answer
 
 
-def _local_url(settings: Settings) -> str:
-    host = settings.metrics_host
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - listened on, but not called
+def http_address(host: str, port: int) -> str:
+    """Return the address at which this machine reaches what listens on host and port."""
+    if host in {"", "*", "0.0.0.0", "::"}:  # noqa: S104 - listened on, but not called
         host = "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.metrics_port}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _reason(exc: HTTPError) -> str:

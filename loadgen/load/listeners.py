@@ -119,7 +119,8 @@ class LoadProcess:
         self.settings = arguments.settings_with(options)
         self._require_protection()
         if web is not None:
-            require_page_port(web.host, options.web_port)
+            base = options.web_base_path.rstrip("/")
+            require_page_port(self.settings, web.host, options.web_port, base)
         thresholds.load(self.settings, OPERATIONS)  # refused now, not when a run begins
         console.warn_of_misspelt(misspelt())
         for warning in arguments.ignored_options(options):

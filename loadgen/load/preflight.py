@@ -6,12 +6,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Final
+from urllib.error import HTTPError
 
 import psycopg
 from psycopg import sql
 
 from loadgen.config.settings import Settings
+from loadgen.control import ControlError, LoadControl, http_address
 from loadgen.errors import SettingsError, SourceError
 from loadgen.load.lookup import current_run_token
 from loadgen.network import listen_error
@@ -22,6 +25,7 @@ from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import run_id_of_token
 
 _ANSWER_SECONDS: Final = 5.0
+_PROBE_SECONDS: Final = 2.0  # for another load to answer
 _TAKE: Final = statements("loadgen.load", "targets.sql")["lock"]
 _PLACEHOLDER: Final = re.compile(r"\$\d+")
 
@@ -81,9 +85,10 @@ def _loadgen(*arguments: str, stdout: int | None = None) -> None:
         sys.exit(code)
 
 
-def require_page_port(host: str, port: int) -> None:
+def require_page_port(settings: Settings, host: str, port: int, base: str = "") -> None:
     """Refuse a taken port here: Locust would say so only after the database was started."""
     if why := listen_error(host, port):
+        _refuse_second_load(settings, host, port, base)
         raise SettingsError(
             f"Locust's page can't listen on {host or '*'}:{port} ({why}): choose a free port with "
             "--web-port, or LOCUST_WEB_PORT"
@@ -94,10 +99,33 @@ def require_metrics_port(settings: Settings) -> None:
     """Refuse a taken METRICS_PORT before anything is started."""
     host, port = settings.metrics_host, settings.metrics_port
     if why := listen_error(host, port):
+        _refuse_second_load(settings, host, port)
         raise SettingsError(
             f"METRICS_PORT: the load's metrics can't listen on {host}:{port} ({why}): set "
             "METRICS_PORT to a free port, METRICS_HOST to an address of this machine"
         )
+
+
+def _refuse_second_load(settings: Settings, host: str, port: int, base: str = "") -> None:
+    """Raise SettingsError if the program that has the port is a load."""
+    control = LoadControl(http_address(host, port) + base, settings.loadgen_web_token)
+    try:
+        state = control.ask("rates")
+    except ControlError as exc:
+        if (
+            not isinstance(exc.__cause__, HTTPError)
+            or exc.__cause__.code != HTTPStatus.UNAUTHORIZED
+        ):
+            return
+        doing = "it has another LOADGEN_WEB_TOKEN"
+    else:
+        if "state" not in state:
+            return
+        doing = f"run {state['run_id']}" if state.get("run_id") else "no run at the moment"
+    raise SettingsError(
+        f"a load already runs here ({doing}, {host or '*'}:{port}): stop it with Ctrl-C in its "
+        "terminal. A second one beside it needs another DATABASE_URL, METRICS_PORT and --web-port"
+    )
 
 
 def _answers(connection: psycopg.Connection) -> bool:
@@ -124,7 +152,8 @@ class LoadLock:
             run_token = current_run_token(lock.connection)
             last = f" (its last run: {run_id_of_token(run_token)})" if run_token else ""
             raise SourceError(
-                f"another load runs against {postgres.mask(dsn)}{last}: stop it first"
+                f"a load already runs against {postgres.mask(dsn)}{last}: stop it first, or give "
+                "this one another database with DATABASE_URL"
             )
         return lock
 

@@ -105,13 +105,18 @@ def test_another_writer_makes_the_run_invalid(seeded: str, locust: Locust, proje
 
 
 def test_one_load_a_database(seeded: str, locust: Locust, project: Path) -> None:
-    """A second load on the same database is refused and says so."""
+    """A second load on the same database, or on the same ports, is refused and says so."""
     first = locust(seeded, "-t", "10m", *rates())
     wait_for_offers(project, first)
     second = locust(seeded, "-t", "5s", env={"METRICS_PORT": str(find_free_port())})
     _, err = second.communicate(timeout=60)
     assert second.returncode == 2
-    assert "another load runs against" in err
+    assert "a load already runs against" in err
+    third = locust(seeded, "-t", "5s")
+    _, err = third.communicate(timeout=60)
+    assert third.returncode == 2
+    assert f"a load already runs here (run {latest(project)['run_id']}, 127.0.0.1:" in err
+    assert "can't listen" not in err
     first.send_signal(signal.SIGINT)
     assert first.wait(60) == 130
 

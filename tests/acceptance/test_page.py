@@ -2,12 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
 from loadgen.record.rows import Sample
-from tests.acceptance.conftest import Ask, latest, wait_for
+from tests.acceptance.conftest import ROOT, Ask, latest, wait_for
+from tests.conftest import clean_environment, find_free_port
 
 FORM = {
     "user_count": "4",
@@ -77,6 +80,29 @@ def test_a_run_from_the_page(page: Ask, project: Path) -> None:
     assert run["valid"] is True
     assert run["totals"]["insert_order"]["committed"] > 0
     assert run["totals"]["insert_event"]["offered"] == 0
+
+
+def test_a_second_load_at_the_same_page_is_refused(page: Ask, project: Path, seeded: str) -> None:
+    """It says that a load already runs, not that a port is taken."""
+    port = page.address.rpartition(":")[2]
+    second = subprocess.run(
+        [sys.executable, "-m", "locust", "--web-port", port],
+        cwd=project,
+        env=clean_environment(
+            {
+                "DATABASE_URL": seeded,
+                "PYTHONPATH": str(ROOT),
+                "METRICS_PORT": str(find_free_port()),
+            }
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 2
+    refusal = f"a load already runs here (no run at the moment, 127.0.0.1:{port}): stop it"
+    assert refusal in second.stderr
 
 
 def status_of(page: Ask, path: str) -> int:
