@@ -7,7 +7,7 @@ command fails while it prints.
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import Any, Final, TextIO, cast
@@ -16,7 +16,8 @@ from loadgen.errors import escaped, printable
 from loadgen.text import Table
 
 _PIPE_WIDTH: Final = 200  # characters of a table that is not written to a terminal
-_LEAST_TEXT_WIDTH: Final = 10
+_WIDE_GAP: Final = 3  # characters between two columns of a table that is not compact
+_LONGEST_WORD: Final = 24  # characters; longer ones, such as addresses, are broken if need be
 _LINE_WIDTH: Final = 80  # of a terminal that does not say
 _ERASE: Final = "\x1b[K"  # to the end of the line
 _NO_PLAIN_TEXT: Final = re.compile(r"[^ -~\n\t]")
@@ -112,14 +113,14 @@ def print_table(table: Table, *, title: str = "", caption: str = "") -> None:
     """Print a table to stdout, fitted to the terminal's width.
 
     If it is too wide, the gaps become narrower, headings of numbers break at spaces, and texts are
-    folded; numbers are folded only if there is no other way.
+    folded between words; numbers and words are broken only if there is no other way.
     """
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - 40 ms, which commands without tables save
     from rich.console import Console  # noqa: PLC0415 - as above
     from rich.table import Table as RichTable  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    def build(*, compact: bool) -> RichTable:
+    def build(widths: Sequence[int] | None, *, compact: bool) -> RichTable:
         rich_table = RichTable(
             box=SIMPLE_HEAD,
             pad_edge=False,
@@ -132,12 +133,12 @@ def print_table(table: Table, *, title: str = "", caption: str = "") -> None:
             caption_justify="left",
             show_header=any(column.label for column in table.columns),
         )
-        for column in table.columns:
+        for index, column in enumerate(table.columns):
             rich_table.add_column(
                 column.label.replace(" ", "\n") if compact and column.number else column.label,
                 justify="right" if column.number else "left",
                 overflow="fold",
-                no_wrap=compact and column.number,
+                width=widths[index] if widths else None,
             )
         for row in table.rows:
             rich_table.add_row(*(Text(printable(cell)) for cell in row))
@@ -148,20 +149,50 @@ def print_table(table: Table, *, title: str = "", caption: str = "") -> None:
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     unlimited = console.options.update(width=sys.maxsize)
-    wide = build(compact=False)
-    too_wide = console.measure(wide, options=unlimited).maximum > console.width
+    natural = build(None, compact=False)
+    too_wide = console.measure(natural, options=unlimited).maximum > console.width
     with console.capture() as output:  # rich itself would exit with 1 on a broken pipe
-        if too_wide and _numbers_fit(table, console.width):
-            console.print("", build(compact=True), sep="\n")
+        if not too_wide:
+            console.print(natural)
+        elif not any(column.number for column in table.columns):
+            room = console.width - _WIDE_GAP * len(table.columns)
+            console.print(build(_column_widths(table, room), compact=False))
+        elif narrow := _column_widths(table, console.width - len(table.columns) + 1):
+            console.print("", build(narrow, compact=True), sep="\n")
         else:
-            console.print(wide)
+            console.print(natural)
     stdout.write(output.get())
 
 
-def _numbers_fit(table: Table, width: int) -> bool:
-    """Return whether there are numbers and all fit unfolded, with some room for texts."""
-    needed = len(table.columns)  # the gaps
-    for index, column in enumerate(table.columns):
-        words = (*column.label.split(), *(row[index] for row in table.rows))
-        needed += max(map(len, words), default=0) if column.number else _LEAST_TEXT_WIDTH
-    return needed <= width and any(column.number for column in table.columns)
+def _column_widths(table: Table, room: int) -> list[int] | None:
+    """Return the widths at which only texts are folded, else also numbers, in `room` characters.
+
+    Neither is broken within a word; None if there is no room for that.
+    """
+    for may_fold_numbers in (False, True):
+        least, most = [], []
+        for index, column in enumerate(table.columns):
+            cells = [row[index] for row in table.rows if row]
+            headings = column.label.split()
+            if column.number and not may_fold_numbers:
+                least.append(_longest([*headings, *cells]))
+            else:
+                least.append(min(_longest([*headings, *_words(cells)]), _LONGEST_WORD))
+            most.append(_longest([*(headings if column.number else [column.label]), *cells]))
+        free = room - sum(least)
+        if free >= 0:
+            # What needs least to be whole gets it first.
+            for index in sorted(range(len(least)), key=lambda i: most[i] - least[i]):
+                wider = max(0, min(most[index] - least[index], free))
+                least[index] += wider
+                free -= wider
+            return least
+    return None
+
+
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+def _words(cells: Iterable[str]) -> list[str]:
+    return [word for cell in cells for word in cell.split()]

@@ -4,7 +4,9 @@ import argparse
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from loadgen.commands import selection
 from loadgen.config.settings import load_settings
 from loadgen.errors import PlaygroundError
 from loadgen.record.folder import find_run
@@ -36,7 +38,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "exit code 2; other differences are warnings.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run's id or folder, or latest")
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        help="a run's id or folder, or latest (default: the latest run in REPORTS_DIR)",
+    )
+    parser.add_argument(
+        "--run",
+        dest="more_runs",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="the same as RUN; may be repeated",
+    )
+    selection.add_tool(parser, "show this tool only, and runs without tools")
     parser.add_argument(
         "--anyway", action="store_true", help="compare also runs of different workloads"
     )
@@ -47,8 +63,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Print the table; exit code 2 if the runs are not of one workload."""
     settings = load_settings()
-    folders = list(dict.fromkeys(find_run(settings.reports_dir, name) for name in args.runs))
-    summaries = [summary_of(folder) for folder in folders]
+    names = [*args.runs, *args.more_runs] or [None]
+    folders = list(dict.fromkeys(find_run(settings.reports_dir, name) for name in names))
+    summaries = [_with_tool(summary_of(folder), args.tool) for folder in folders]
     differing = differences(summaries)
     refusals = [difference.text for difference in differing if difference.level == "refused"]
     if refusals and not args.anyway:
@@ -59,6 +76,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(summaries, differing)
     return 0
+
+
+def _with_tool(summary: RunSummary, name: str | None) -> RunSummary:
+    """Return a run with that tool only, if one is named; a run without tools stays as it is."""
+    if name is None or summary.is_control:
+        return summary
+    selection.require_tool(name, [tool.name for tool in summary.tools], f"run {summary.name}")
+    return replace(summary, tools=tuple(tool for tool in summary.tools if tool.name == name))
 
 
 def _print(summaries: Sequence[RunSummary], differing: Sequence[Difference]) -> None:

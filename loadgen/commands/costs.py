@@ -8,16 +8,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+from loadgen.commands import selection
 from loadgen.config.settings import Settings, load_settings
 from loadgen.record.costs import COST_LINES, CostLine, Costs, Total
 from loadgen.record.folder import find_run
 from loadgen.terminal import print_table
 from loadgen.text import Table, listed, plural
-from loadgen.tools.tools_file import load_tools
+from loadgen.tools.tools_file import load_tools, select_tools
 
-_EXAMPLE = (
-    "example: loadgen costs            (the latest run; for another: loadgen costs --run RUN)"
-)
+_EXAMPLE = "example: loadgen costs            (the latest run; or name one: loadgen costs RUN)"
 _WIDTH = 80
 _CHEAPEST = 5
 _GRADES = "Grades: {}. List estimates, no quotes; docs/costs.md has the method."
@@ -33,12 +32,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "each with its grade and date; an unknown price is marked as not priced.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument(
-        "--run",
-        dest="run_name",
-        metavar="RUN",
-        help="a run's id or folder (default: the latest run in REPORTS_DIR)",
-    )
+    selection.add_run(parser)
+    selection.add_tool(parser, "print the lines of this tool or vendor only; costs.json has all")
     parser.add_argument(
         "--expected",
         action="store_true",
@@ -70,11 +65,19 @@ def run(args: argparse.Namespace) -> int:
         return _infra(args, settings, now)
     from loadgen.costs.collect import costs_of  # noqa: PLC0415 - pydantic's models take a while
 
-    folder = find_run(settings.reports_dir, args.run_name)
+    folder = find_run(settings.reports_dir, selection.run_name(args))
     costs = costs_of(folder, settings, now)
     path = costs.write(folder)
+    if args.tool is not None:
+        selection.require_tool(args.tool, [line.tool for line in costs.lines], str(path))
+        lines = tuple(line for line in costs.lines if line.tool == args.tool)
+        costs = costs.model_copy(update={"lines": lines})
     if args.json:
         print(json.dumps(costs.plain(), indent=2))
+    elif args.tool is not None:
+        print(f"run {folder.name}")
+        _print_lines(costs.lines, "This run, as if a month held nothing else")
+        print(f"costs: {path}")
     else:
         tested = dict.fromkeys([*(t.name for t in load_tools(settings)), *costs.projection.tools])
         if args.everything:
@@ -88,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
     from loadgen.costs import collect  # noqa: PLC0415 - as above
 
-    lines = collect.expected(settings, load_tools(settings), now)
+    lines = collect.expected(settings, select_tools(load_tools(settings), args.tool), now)
     warning = collect.over_budget(lines, Decimal(str(settings.budget_usd)))
     if args.json:
         print(json.dumps({"lines": _plain(lines), "warning": warning}))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
@@ -17,6 +18,7 @@ from loadgen.tools.tools_file import load_tools, select_tools
 from loadgen.tools.warehouses import snowflake_is_configured
 from loadgen.workload.operations import OPERATIONS
 
+_WIDTH: Final = 80
 _EXAMPLE: Final = "example: loadgen doctor --tool fivetran --hours 48"
 
 
@@ -92,11 +94,18 @@ def _report(
         }
         print(json.dumps(report, indent=2))
         return 1 if findings else 0
-    rest = f"; not checked: {', '.join(not_checked)}" if not_checked else ""
     for finding in findings:  # no table: the fixes have commands to copy, which cells would fold
         print(f"{finding.check}: {finding.text}")
     if findings:
-        print(f"{plural(len(findings), 'finding')} in {plural(len(checks), 'check')}{rest}")
+        print(f"{plural(len(findings), 'finding')} in {plural(len(checks), 'check')}")
     else:
-        print(f"all {len(checks)} checks passed{rest}")
+        print(f"all {len(checks)} checks passed")
+    failed = dict.fromkeys(finding.check for finding in findings)
+    for label, names in (
+        ("passed", [name for name in checks if name not in failed]),
+        ("failed", failed),
+        ("not checked", not_checked),
+    ):
+        if names:
+            print(textwrap.fill(f"{label}: {', '.join(names)}", _WIDTH, subsequent_indent="  "))
     return 1 if findings else 0

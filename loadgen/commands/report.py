@@ -2,10 +2,12 @@
 
 import argparse
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loadgen.commands import selection
 from loadgen.config import decision, thresholds
 from loadgen.config.settings import Settings, load_settings
 from loadgen.record.costs import Costs
@@ -16,6 +18,7 @@ from loadgen.tools.tools_file import load_tools
 from loadgen.workload.operations import OPERATIONS
 
 if TYPE_CHECKING:
+    from loadgen.report.analysis.answer import RunAnswer
     from loadgen.report.folder import Written
 
 _EXAMPLE = "example: loadgen report            (the latest run; or name one: loadgen report RUN)"
@@ -32,12 +35,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "them first (loadgen costs). A run that was killed is reported from its samples.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument(
-        "run_name",
-        metavar="RUN",
-        nargs="?",
-        help="a run's id or folder; without it the latest run in REPORTS_DIR",
-    )
+    selection.add_run(parser)
+    selection.add_tool(parser, "print the answer on this tool only; the files have all")
     parser.add_argument(
         "--check",
         action="store_true",
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the report and print its path; with --check, return the run's exit code."""
     settings = load_settings()
     limits = thresholds.load(settings, OPERATIONS)
-    folder = find_run(settings.reports_dir, args.run_name)
+    folder = find_run(settings.reports_dir, selection.run_name(args))
     control = find_run(settings.reports_dir, args.control) if args.control else None
     rules = decision.load(settings)
     from loadgen.report.folder import ReportOptions, write_report  # noqa: PLC0415 - jinja2 and the charts
@@ -73,11 +72,16 @@ def run(args: argparse.Namespace) -> int:
         slots={tool.name: tool.slot_read for tool in tools},
     )
     written = write_report(folder, datetime.now(UTC), options)
+    answer = written.report.answer
+    if args.tool is not None:
+        selection.require_tool(args.tool, [tool.name for tool in answer.tools], folder.name)
+        shown = tuple(tool for tool in answer.tools if tool.name == args.tool)
+        answer = replace(answer, tools=shown, score="")
     if args.json:
-        print(json.dumps(as_json(written), indent=2))
+        print(json.dumps(as_json(written, answer), indent=2))
     else:
         verdict = written.report.verdict
-        for line in written.report.answer.lines():
+        for line in answer.lines():
             print(line)
         if args.check:
             for limit in verdict.judgement.thresholds:
@@ -106,9 +110,9 @@ def exit_code(written: "Written") -> int:
     return 1 if run is None else run.exit_code
 
 
-def as_json(written: "Written") -> dict[str, object]:
-    """Return the report for programs: the verdict, the totals, the files."""
-    verdict, facts, answer = written.report.verdict, written.facts, written.report.answer
+def as_json(written: "Written", answer: "RunAnswer") -> dict[str, object]:
+    """Return the report for programs: the verdict, the answer, the totals, the files."""
+    verdict, facts = written.report.verdict, written.facts
     return {
         "run_id": facts.run.run_id,
         "ended": facts.ended,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from loadgen.commands import selection
 from loadgen.commands.numbers import number
 from loadgen.config.settings import Settings, load_settings
 from loadgen.control import LoadControl
@@ -58,7 +59,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "not be checked, 0 if all are right or only late.",
         epilog=_EXAMPLE,
     )
-    parser.add_argument("--tool", metavar="NAME", help="only this tool (default: all)")
+    selection.add_run(parser)
+    selection.add_tool(parser, "only this tool")
     parser.add_argument(
         "--drain",
         action="store_true",
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
             f"{settings.tools_file} and name yours there"
         )
     dsn = source_dsn(settings)
-    record = _last_run(settings, dsn)
+    record = _last_run(settings, dsn, selection.run_name(args))
     outcomes = _outcomes(args, settings, tools, dsn, record)
     if record is not None:
         verification(outcomes, Verification.of(record.path)).write(record.path)
@@ -107,10 +109,22 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(outcomes)
 
 
-def _last_run(settings: Settings, dsn: str) -> Run | None:
-    """Return the record of the database's last run; None if there is none."""
+def _last_run(settings: Settings, dsn: str, name: str | None) -> Run | None:
+    """Return the record of the database's last run; None if there is none.
+
+    Raises PlaygroundError if another run is named: the source holds the rows of its last one.
+    """
     with connect(dsn) as conn:
         run_id = current_run(conn)
+    if name is not None:
+        run = Run.of(find_run(settings.reports_dir, name))
+        if run.run_id != run_id:
+            raise PlaygroundError(
+                f"run {run.run_id} is not the last one on this database, which is "
+                f"{run_id or 'without a run'}: copies can be compared only with the source's "
+                "present rows"
+            )
+        return run
     try:
         return Run.of(find_run(settings.reports_dir, run_id)) if run_id else None
     except RecordError:

@@ -4,6 +4,7 @@ On a terminal its activity is one line that is rewritten in place, elsewhere a l
 """
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ from loadgen.workload.ledger import Counts
 from loadgen.workload.operations import OPERATIONS
 
 _LINE_SECONDS = 60.0  # between two lines of activity
+_EARLY_SECONDS = 10.0  # between those of the first minute, if somebody may be watching
+_COLUMNS = 80
 _LOSSES = ("failed", "skipped", "unknown")  # columns that are shown only if there are any
 
 
@@ -34,7 +37,7 @@ class RunConsole:
     def __init__(self, controller: RunController, *, on_stderr: bool = False) -> None:
         self._controller = controller
         self._on_stderr = on_stderr
-        self._next_line = _LINE_SECONDS
+        self._next_line = 0.0
         self._intended = Histogram()  # since the last line
 
     def print_start(self) -> None:
@@ -48,7 +51,8 @@ class RunConsole:
             f"run {plan.run_id}: {duration(plan.duration)}, {live_changes.profile}, "
             f"{plan.arrivals} arrivals{resumed}"
         )
-        self._print(f"  per hour: {', '.join(rates)}")
+        for line in textwrap.wrap(f"per hour: {', '.join(rates)}", _COLUMNS - 2):
+            self._print(f"  {line}")
         if paused := live_changes.paused:
             self._print(
                 f"  paused by {paused.by} ({paused.reason}): continue with `loadgen resume`"
@@ -63,13 +67,18 @@ class RunConsole:
         if newest is None:
             return
         is_shown = status_line.show(self._activity(newest, latest, total))
-        if newest.seconds < self._next_line:
+        is_terminal = self._file().isatty()
+        if is_shown and is_terminal:
             return
-        self._next_line = (newest.seconds // _LINE_SECONDS + 1) * _LINE_SECONDS
+        # A terminal that shows no live line, as that of a job in the background, has some lines
+        # early.
+        is_early = is_terminal and newest.seconds < _LINE_SECONDS
+        interval = _EARLY_SECONDS if is_early else _LINE_SECONDS
+        if newest.seconds < max(interval, self._next_line):
+            return
         since, self._intended = self._intended, Histogram()
-        if not (is_shown and self._file().isatty()):
-            rates = history.newest(_LINE_SECONDS) or newest
-            self._print(self._activity(rates, since, total))
+        self._next_line = (newest.seconds // interval + 1) * interval
+        self._print(self._activity(history.newest(interval) or newest, since, total))
 
     def _activity(self, rates: Rates, intended: Histogram, total: Counts) -> str:
         """Return a line on the rates and latencies of late; it fits 80 columns without losses."""

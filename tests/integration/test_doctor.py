@@ -357,21 +357,27 @@ def test_the_command(healthy: str, project: Path, run_loadgen: RunLoadgen, free_
     (project / "tools.toml").write_text("\n".join(["[tools.doctored]", *lines]))
     done = run_loadgen("doctor", "--tool", "doctored", "--hours", "48", env=env)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"all {len(CHECKS)} checks passed")
-    assert done.stdout.count("\n") == 1
+    first, *named = done.stdout.splitlines()
+    assert first == f"all {len(CHECKS)} checks passed"
+    assert " ".join(map(str.strip, named)) == (
+        f"passed: {', '.join(CHECKS)} not checked: the source's disk (not the embedded server's)"
+    )
+    assert max(map(len, named)) <= 80
 
     (project / ".env").write_text("ORDER_PER_HOUR=5\n")
     with psycopg.connect(healthy, autocommit=True) as conn:
         conn.execute("ALTER PUBLICATION loadgen DROP TABLE orders")
     done = run_loadgen("doctor", env=env)
     assert done.returncode == 1
-    first, second, last = done.stdout.splitlines()
+    first, second, sums, *named = done.stdout.splitlines()
     assert first == (
         "settings: .env has ORDER_PER_HOUR, which is no setting: write ORDERS_PER_HOUR, or remove "
         "the line"
     )
     assert second.startswith("publications: publication loadgen lacks table orders")
-    assert last.startswith(f"2 findings in {len(CHECKS)} checks")
+    assert sums == f"2 findings in {len(CHECKS)} checks"
+    assert "failed: settings, publications" in named
+    assert named[0].startswith("passed: source, encoding, slots")
     said = json.loads(run_loadgen("doctor", "--json", env=env).stdout)
     assert (said["ok"], len(said["findings"])) == (False, 2)
 

@@ -401,6 +401,14 @@ def test_a_row_that_is_there_again_after_being_gone_is_resurrected(
     assert run_loadgen("report", env={"DATABASE_URL": source}).returncode == 0
     assert "wrong (2 of 2), NOT EXPECTED" in (path / "report.html").read_text()
     assert "wrong (2 of 2), NOT EXPECTED" in (path / "report.md").read_text()
+    # The run may be named, but only that whose rows the source has now.
+    write_run(project / "reports", Made(seconds=2), "another")
+    for arguments in ((RUN,), ("--run", RUN)):
+        done = run_loadgen("verify", *arguments, env={"DATABASE_URL": source})
+        assert f"{RUN}/verify.json" in done.stdout, done.stderr
+    done = run_loadgen("verify", "another", env={"DATABASE_URL": source})
+    assert done.returncode == 2
+    assert f"run another is not the last one on this database, which is {RUN}" in done.stderr
 
 
 def test_a_drain_without_a_load_waits_for_the_sentinel(
