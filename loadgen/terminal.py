@@ -74,7 +74,9 @@ status_line: Final = StatusLine()
 
 
 def _is_foreground_terminal(stream: TextIO) -> bool:
-    if not stream.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+    from rich.console import Console  # noqa: PLC0415 - 40 ms, which commands without tables save
+
+    if not stream.isatty() or Console(file=stream).is_dumb_terminal:
         return False
     try:
         return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
