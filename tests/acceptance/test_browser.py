@@ -213,7 +213,7 @@ def test_the_report_keeps_its_margins(browser_page: Page, tmp_path: Path, width:
     browser_page.set_viewport_size({"width": width, "height": 900})
     browser_page.goto(write_report(path, START).html.as_uri())
     assert browser_page.evaluate("document.documentElement.scrollWidth") == width
-    for part in ("h1", "#costs h2", "#tools li", "#correctness h2", "#impact h2"):
+    for part in ("h1", "#costs h2", "#answer .tool", "#correctness h2", "#impact h2"):
         box = browser_page.locator(part).first.bounding_box()
         assert box is not None
         assert box["x"] == (16 if width == 390 else (width - 880) / 2 + 24)
