@@ -53,6 +53,13 @@ class Row:
         return csv_line(getattr(self, name) for name in self.columns())
 
 
+def law_holds(
+    offered: int, committed: int, failed: int, skipped: int, unknown: int, in_flight: int
+) -> bool:
+    """Tell whether every offered arrival is accounted for, exactly once: the accounting law."""
+    return offered == committed + failed + skipped + unknown + in_flight
+
+
 @dataclass(frozen=True, slots=True)
 class Sample(Row):
     """One operation at the end of one interval; counters run from the start of the run.
@@ -78,6 +85,12 @@ class Sample(Row):
     intended_p50: float | None = None
     intended_p95: float | None = None
     intended_p99: float | None = None
+
+    def balanced(self) -> bool:
+        """Tell whether the accounting law holds."""
+        return law_holds(
+            self.offered, self.committed, self.failed, self.skipped, self.unknown, self.in_flight
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +161,6 @@ class DeletedRow(Row):
     time: datetime
     case_name: str
     key: int
-
-
-def law_holds(sample: Sample) -> bool:
-    """Say whether every offered arrival is accounted for, exactly once."""
-    finished = sample.committed + sample.failed + sample.skipped
-    return sample.offered == finished + sample.unknown + sample.in_flight
 
 
 def bottleneck_seconds(folder: Path) -> int | None:

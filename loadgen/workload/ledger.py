@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, field
 from math import inf
 from operator import add
 
+from loadgen.record.rows import law_holds
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Arrival
@@ -46,8 +47,7 @@ class Counts:
 
     def balanced(self) -> bool:
         """Tell whether the accounting law holds."""
-        done = self.committed + self.failed + self.skipped
-        return self.offered == done + self.unknown + self.in_flight
+        return law_holds(*astuple(self))
 
 
 @dataclass(slots=True)

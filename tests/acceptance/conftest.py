@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from loadgen.record.rows import Sample, law_holds
+from loadgen.record.rows import Sample
 from loadgen.source.postgres import connect
 from tests.conftest import Cluster, clean_environment, find_free_port, kill_all, spawning
 from tests.polling import wait_for
@@ -179,7 +179,7 @@ def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str
     assert committed == {name: after[name] - before[name] for name in after}
     samples = list(Sample.read(project / "reports" / "latest"))
     assert samples
-    assert all(law_holds(sample) for sample in samples)
+    assert all(sample.balanced() for sample in samples)
     assert all(totals["unknown"] == 0 for totals in run["totals"].values())
     assert run["valid"] is True
     return run

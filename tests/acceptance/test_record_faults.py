@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from loadgen.record.rows import Sample, SlotSample, law_holds
+from loadgen.record.rows import Sample, SlotSample
 from loadgen.record.run import Run
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import ROOT, Locust, check_record, counted, latest, rates, wait_for
@@ -140,7 +140,7 @@ def test_a_full_disk_and_a_set_clock_cost_the_record_nothing(
     samples = list(Sample.read(folder))
     taken = len({sample.time for sample in samples})
     assert f"the accounting law held in all {taken:,} samples" in out
-    assert all(law_holds(sample) for sample in samples)
+    assert all(sample.balanced() for sample in samples)
     since, until = (datetime.fromisoformat(hole[key]) for key in ("at", "until"))
     assert len({s.time for s in samples if since <= s.time <= until}) >= 2  # none is missing
     assert latest(project)["sampled"]["samples"] == taken

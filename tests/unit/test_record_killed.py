@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.record.rows import Sample, law_holds
+from loadgen.record.rows import Sample
 from loadgen.record.run import Run
 
 StartPython = Callable[..., subprocess.Popen[str]]
@@ -77,7 +77,7 @@ def test_a_reader_beside_the_writer_sees_whole_states(
             ]
             assert run.seed == 0 or run.totals["a"].committed == run.seed
             samples = list(Sample.read(tmp_path / "run-1"))
-            assert all(map(law_holds, samples))
+            assert all(sample.balanced() for sample in samples)
             assert [s.offered for s in samples] == [1 + i // 2 for i in range(len(samples))]
             seen.add(run.seed)
 

@@ -14,7 +14,7 @@ import pytest
 from loadgen.errors import RecordError
 from loadgen.record.folder import RunRecord, find_run
 from loadgen.record.model import iso
-from loadgen.record.rows import MarkerSample, Sample, SlotSample, law_holds
+from loadgen.record.rows import MarkerSample, Sample, SlotSample
 from loadgen.record.run import Run
 from tests.records import update
 
@@ -306,7 +306,7 @@ def test_a_full_disk_costs_no_whole_line(small_disk: Path) -> None:
 
 def test_the_law_counts_every_arrival_once() -> None:
     """One arrival too many or too few on either side breaks it."""
-    assert law_holds(SAMPLE)
+    assert SAMPLE.balanced()
     for name in ("offered", "committed", "failed", "skipped", "unknown", "in_flight"):
         values = {column: getattr(SAMPLE, column) for column in Sample.columns()}
-        assert not law_holds(Sample(**{**values, name: values[name] + 1})), name
+        assert not Sample(**{**values, name: values[name] + 1}).balanced(), name

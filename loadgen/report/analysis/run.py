@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from loadgen.record.rows import GeneratorSample, Sample, law_holds
+from loadgen.record.rows import GeneratorSample, Sample
 from loadgen.record.run import JournalEvent, Run, Totals
 from loadgen.report.analysis.intervals import (
     Gap,
@@ -119,7 +119,7 @@ def facts_of(
     for sample in samples:
         by_operation.setdefault(sample.operation, []).append(sample)
         times.add(sample.time)
-        if not law_holds(sample):
+        if not sample.balanced():
             broken.add(sample.time)
     start = _start(run, min(times, default=None))
     gaps = tuple(_gap(event) for event in run.journal if event.kind == "gap")
