@@ -19,6 +19,7 @@ from loadgen.source.postgres import Connection
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.source", "environment.sql")
+_CPU_READINGS: Final = 5
 _CLOCK_READINGS: Final = 3
 _PROC: Final = Path("/proc")
 # Fields of /proc/PID/stat after the command's name, which may itself hold spaces and brackets.
@@ -106,16 +107,23 @@ def processor_seconds(backend_pid: int, proc: Path = _PROC) -> float | None:
     postmaster = int(backend[_PARENT]) if backend else 0
     if backend is None or not _is_postgres(proc, postmaster):
         return None
-    ticks = 0
-    for process in proc.iterdir():
-        fields = _stat(proc, int(process.name)) if process.name.isdecimal() else None
-        if fields is None:
-            continue
-        if int(process.name) == postmaster:
-            ticks += sum(map(int, [*fields[_OWN_TICKS], *fields[_CHILDRENS_TICKS]]))
-        elif int(fields[_PARENT]) == postmaster:
-            ticks += sum(map(int, fields[_OWN_TICKS]))
+    for _ in range(_CPU_READINGS):
+        ended_before = _ended_ticks(proc, postmaster)
+        ticks = ended_before
+        for process in proc.iterdir():
+            fields = _stat(proc, int(process.name)) if process.name.isdecimal() else None
+            if fields and postmaster in {int(process.name), int(fields[_PARENT])}:
+                ticks += sum(map(int, fields[_OWN_TICKS]))
+        # A child that ended meanwhile may be counted twice, or not at all.
+        if _ended_ticks(proc, postmaster) == ended_before:
+            break
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _ended_ticks(proc: Path, postmaster: int) -> int:
+    """Return the processor time of the postmaster's children that have ended, in clock ticks."""
+    fields = _stat(proc, postmaster)
+    return sum(map(int, fields[_CHILDRENS_TICKS])) if fields else 0
 
 
 def _is_postgres(proc: Path, pid: int) -> bool:

@@ -83,7 +83,7 @@ def test_both_clouds_are_in_costs_json(
         "SNOWFLAKE_REGION": "aws_us_east_1",
         **{name.upper(): str(value) for name, value in fakesnow.settings.items()},
     }
-    ended = run_loadgen("costs", "--run", run_folder.name, env=env)
+    ended = run_loadgen("costs", "--all", "--run", run_folder.name, env=env)
     assert ended.returncode == 0, ended.stderr
     assert "What Snowflake's credits were spent on" in ended.stdout
     assert "estimated lines are left out" in ended.stdout
