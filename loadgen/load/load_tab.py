@@ -83,8 +83,9 @@ def tab_state(run: LoadTest) -> dict[str, object]:
     live_changes, plan = controller.live_changes, controller.plan
     paused, path, changed = live_changes.paused, controller.record.path, live_changes.applied_by
     rates = run.rate_history.rates()
-    if outcome is not None:
-        state = "ended"
+    verdict = str(outcome.verdict) if outcome else ""
+    if run.ended:
+        state, verdict = "ended", verdict or "its record could not be closed: see the terminal"
     elif run.finishing:
         state = "finishing"
     else:
@@ -97,7 +98,7 @@ def tab_state(run: LoadTest) -> dict[str, object]:
         "duration_seconds": plan.duration,
         "paused_by": f"{paused.by}: {paused.reason}" if paused and not outcome else "",
         "last_change": f"applied by {changed}" if changed else "none",
-        "verdict": str(outcome.verdict) if outcome else "",
+        "verdict": verdict,
         "reasons": outcome.verdict.reasons if outcome else [],
         "columns": [{"key": key, "title": title, "help": text} for key, title, text in COLUMNS],
         "operations": _operations(run),

@@ -55,6 +55,11 @@ class LoadTest:
         self._sampling = gevent.spawn(self._sample_for_ever)
         self.console.print_start()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is over; without an outcome if its record could not be closed."""
+        return self.outcome is not None or self._finished.is_set()
+
     def user_count(self) -> int:
         """Return how many users there are now."""
         return int(runner_of(self._environment).user_count)
