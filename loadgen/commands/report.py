@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         control=control,
         kinds={tool.name: tool.kind for tool in tools},
         slots={tool.name: tool.slot_read for tool in tools},
+        destinations={tool.name: tool.destination for tool in tools},
     )
     written = write_report(folder, datetime.now(UTC), options)
     answer = written.report.answer

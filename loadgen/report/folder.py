@@ -57,7 +57,8 @@ class Written:
 class ReportOptions:
     """What a run is judged by: limits, the rules of the decision, and the folder of its control.
 
-    `kinds` and `slots` are those of tools.toml by tool; the slot is None if a tool reads none.
+    `kinds`, `slots` and `destinations` are those of tools.toml by tool; the slot is None if a tool
+    reads none.
     """
 
     limits: tuple[Threshold, ...] = ()
@@ -65,6 +66,7 @@ class ReportOptions:
     control: Path | None = None
     kinds: Mapping[str, str] = field(default_factory=dict)
     slots: Mapping[str, str | None] = field(default_factory=dict)
+    destinations: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_report(folder: Path, at: datetime, options: ReportOptions | None = None) -> Written:
@@ -114,6 +116,7 @@ def _study(
         cells={} if annotations is None else annotations.cells,
         wal_kept=_wal_kept(folder, summary.tools, options.slots),
         kinds=options.kinds,
+        destinations=options.destinations,
         impact=impact_of(summary.run),
         control=control,
         costs=Costs.of(folder),

@@ -112,6 +112,7 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
         "about": _about(facts),
         "grafana": _grafana_link(facts.run),
         "answer": answer,
+        "weights": study.rules.file,
         "tools": tools,
         "decision": decision_tables(study, trusted=verdict.trusted) if tools else None,
         "score_note": SCORE_NOTE,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.config.decision import BUILT_IN, Rules
+from loadgen.errors import RecordError
 from loadgen.record.costs import Costs, PricedMonth, Projection, Total, not_priced
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import Sample, SlotSample
@@ -268,27 +269,28 @@ def two_tools(tmp_path: Path) -> Written:
         no_go={"wrong_rows": 0}, file="decision.toml",
     )  # fmt: skip
     slots = {"replication": "loadgen_replication", "dlt": None}
-    return write_report(path, START, ReportOptions(rules=rules, slots=slots))
+    into = {"replication": "postgres", "dlt": "duckdb"}
+    return write_report(path, START, ReportOptions(rules=rules, slots=slots, destinations=into))
 
 
 FIRST_SCREEN = """\
 SimplyLoad Playground, run 20261123T080000Z-0001
 Take replication
-All 27,849 rows match. Changes arrive in 90 ms median, 90 ms p95. Not dlt: 24 rows of 27,849 are \
-wrong: 13 missing, 11 not deleted.
+All 27,849 rows match. Changes arrive in at most 90 ms median, 90 ms p95. Not dlt: 24 rows of \
+27,849 are wrong: 13 missing, 11 not deleted.
 35.2 writes a second for 60 s, steady profile, 2026-11-23 07:59:59 UTC
-replication GO
+replication into Postgres GO
 correct all 27,849 rows match
-fresh 90 ms median, 90 ms p95
+fresh at most 90 ms median, 90 ms p95
 cost not priced: it runs here
 source 1.2 MiB of WAL kept
-dlt NO-GO
+dlt into DuckDB NO-GO
 wrong 24 rows of 27,849: 13 missing, 11 not deleted (example: hard_cases 2, missing)
 fresh 3.2 s median, 3.2 s p95
 cost not priced: it runs here
 source no slot, keeps no WAL
 limit wrong rows 24, at most 0
-Score by your weights replication 10.0 of 10, dlt 2.0 of 10 (over a limit)
+Score by the weights of decision.toml replication 10.0 of 10, dlt 2.0 of 10 (over a limit)
 Before you decide
 trusted yes: the load wrote all 2,112 planned rows. None failed or was skipped, and the tables \
 confirm the count.
@@ -306,6 +308,16 @@ def test_the_first_screen(two_tools: Written) -> None:
     lines = re.split(r"</(?:p|h1|h2|dd|div)>\s*", first)
     plain = [" ".join(unescape(re.sub(r"<[^>]+>", " ", line)).split()) for line in lines]
     assert "\n".join(line for line in plain if line) == FIRST_SCREEN
+
+
+def test_an_invalid_run_is_no_control(tmp_path: Path) -> None:
+    """Figures that can't be relied on are no measure of what tools add."""
+    folder, control = write_run(tmp_path / "with", Made()), write_run(tmp_path / "without", Made())
+    run = Run.of(control)
+    run.valid, run.invalid_reason = False, "rows were added by others"
+    run.write(control)
+    with pytest.raises(RecordError, match="is invalid: rows were added by others"):
+        write_report(folder, START, ReportOptions(control=control))
 
 
 def test_the_matrix_and_its_limits_are_in_the_report(two_tools: Written) -> None:

@@ -238,7 +238,8 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
     if change and len(study.tools) > 1 and study.control:
         control = f"against run {study.control.run_id} without tools"
         yield Fact("source", f"all tools together: {change} {control}")
-    yield Fact("unknown", "; ".join(_unknown(study)), "warn")
+    if study.tools or verdict.trusted:
+        yield Fact("unknown", "; ".join(_unknown(study)), "warn")
 
 
 def _length(facts: Facts) -> str:

@@ -90,13 +90,15 @@ def summary_of(folder: Path) -> RunSummary:
 def control_for(summary: RunSummary, folder: Path) -> Control:
     """Return the run in `folder` as the control of another.
 
-    Raises RecordError if tools were under test in it, or it had another workload.
+    Raises RecordError if tools were under test in it, it was invalid, or it had another workload.
     """
     control = summary_of(folder)
     differing = differences([summary, control])
     reasons = [difference.text for difference in differing if difference.level == "refused"]
     if not control.is_control:
         reasons = [f"it had {control.tool_names}"]
+    if control.run.valid is False:
+        reasons.append(f"it is invalid: {control.run.invalid_reason or 'its record says so'}")
     if reasons:
         lines = "\n".join(f"run {control.name} is no control: {reason}" for reason in reasons)
         raise RecordError(f"{lines}\nname a run of the same load without tools")

@@ -79,6 +79,17 @@ class Deliveries:
         return nearest(self.seconds, share)
 
     @property
+    def at_most(self) -> str:
+        """The prefix of times that may be the watch's own wait between two looks, if they may."""
+        waits = [
+            min(m.poll_seconds or 0.0, m.delivery_seconds)
+            for m in self.markers
+            if m.delivery_seconds is not None
+        ]
+        usual = self.quantile(0.5)
+        return "at most " if usual and median(waits) > usual / 2 else ""
+
+    @property
     def p95(self) -> float | None:
         """The p95, if there are enough deliveries for one."""
         return self.quantile(0.95, FEWEST_FOR_P95)
@@ -87,7 +98,7 @@ class Deliveries:
         count = seen_text(len(self.seconds), len(self.markers), self.oldest_unseen)
         if not self.seconds:
             return count
-        times = f"changes arrive in {text.latency(self.quantile(0.5))} (median)"
+        times = f"changes arrive in {self.at_most}{text.latency(self.quantile(0.5))} (median)"
         if self.p95 is None:
             times += f", {text.latency(self.seconds[-1])} at most"
         else:

@@ -28,6 +28,12 @@ FIGURE_NAMES: Final[Mapping[str, str]] = {
     "freshness_p95_seconds": "freshness p95",
 }
 _LEVELS: Final[Mapping[decision.Answer, Level]] = {"go": "good", "open": "warn", "no-go": "bad"}
+_DESTINATIONS: Final = {
+    "duckdb": "DuckDB",
+    "parquet": "Parquet",
+    "postgres": "Postgres",
+    "snowflake": "Snowflake",
+}
 _UNTRUSTED: Final = "the run's figures can't be trusted"
 _LONG: Final = 120.0  # seconds
 _FIRST_FACTS: Final = 3  # of a tool: correctness, freshness, cost
@@ -38,8 +44,8 @@ class Study:
     """The tools of a run, the rules they are judged by, and their impact on the source.
 
     `cells` are people's cells of RESULTS.md by criterion and tool. `wal_kept` is the most WAL, in
-    bytes, that each tool's slot kept; None if the tool has no slot. `kinds` are those of
-    tools.toml.
+    bytes, that each tool's slot kept; None if the tool has no slot. `kinds` and
+    `destinations` are those of tools.toml.
     """
 
     tools: tuple[ToolSummary, ...] = ()
@@ -47,6 +53,7 @@ class Study:
     cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     wal_kept: Mapping[str, int | None] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    destinations: Mapping[str, str] = field(default_factory=dict)
     impact: Impact | None = None
     control: Control | None = None
     costs: Costs | None = None
@@ -80,6 +87,7 @@ class ToolAnswer:
     reasons: tuple[str, ...]
     facts: tuple[Fact, ...]
     score: Score | None = None
+    into: str = ""  # the kind of its destination
 
     @property
     def word(self) -> str:
@@ -166,7 +174,8 @@ def tool_answer(tool: ToolSummary, study: Study, *, trusted: bool) -> ToolAnswer
         label, begin = ("limit", "over the limit") if answer == "no-go" else ("open", "open")
         facts.append(Fact(label, listed, _LEVELS[answer], f"{begin}: {listed}"))
     score = decision.score(study.rules, tool.figures(), cells)
-    return ToolAnswer(tool.name, answer, reasons, tuple(facts), score)
+    into = _DESTINATIONS.get(study.destinations.get(tool.name, ""), "")
+    return ToolAnswer(tool.name, answer, reasons, tuple(facts), score, into)
 
 
 def _correctness(copy: Correctness | None) -> Fact:
@@ -217,7 +226,7 @@ def _freshness(copy: Deliveries | None) -> Fact:
     count = text.plural(len(copy.markers), "marker")
     if not copy.seconds:
         return Fact("fresh", f"no change arrived: 0 of {count} seen", "bad")
-    median = f"{_age(copy.quantile(0.5))} median"
+    median = f"{copy.at_most}{_age(copy.quantile(0.5))} median"
     if copy.p95 is None:
         times = f"{median}, {_age(copy.seconds[-1])} longest of {len(copy.seconds)}"
     else:

@@ -85,6 +85,8 @@ def cost_section(costs: Costs, tested: Collection[str] = ()) -> CostSection:
 
 def status(costs: Costs) -> str:
     """Return whether the costs are final, and what to do if they are not."""
+    if not any(line.amount is not None for line in costs.lines):
+        return "No cost of this run is known; the prices below are what vendors list."
     if costs.mode == "final":
         return "These figures are final."
     return (
