@@ -54,7 +54,7 @@ COMMANDS: Final = {
 }
 
 
-_SHARED_MODULES: Final = {"pause": "rates", "resume": "rates"}
+_SHARED_MODULES: Final = {"locustfile": "init", "pause": "rates", "resume": "rates"}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -17,7 +17,7 @@ from time import monotonic
 from types import FrameType
 from typing import Final
 
-from loadgen.commands.locustfile import LOCUSTFILE
+from loadgen.commands.init import LOCUSTFILE
 from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import first_exit_code

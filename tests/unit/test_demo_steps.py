@@ -9,7 +9,7 @@ import pytest
 
 from loadgen import cli
 from loadgen.commands import demo
-from loadgen.commands.locustfile import LOCUSTFILE
+from loadgen.commands.init import LOCUSTFILE
 from loadgen.config.settings import load_settings
 
 
