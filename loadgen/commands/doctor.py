@@ -44,7 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=whole,
         default=DEFAULT_USERS,
         metavar="N",
-        help=f"number of users, so of connections, of `locust -u` (default: {DEFAULT_USERS})",
+        help=f"connections that the load will open, as `locust -u` (default: {DEFAULT_USERS})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     selected = select_tools(tools, args.tool)
     facts = collect_facts(settings, tools, selected, hours, users=args.users)
     findings, checks = run_checks(facts)
-    return _report(args, findings, checks, _not_checked(facts))
+    return _report(args, findings, checks, _not_checked(facts), _not_used(facts))
 
 
 def _not_checked(facts: DoctorFacts) -> list[str]:
@@ -79,11 +79,22 @@ def _not_checked(facts: DoctorFacts) -> list[str]:
     return not_checked
 
 
+def _not_used(facts: DoctorFacts) -> list[str]:
+    """Return the checks of services that neither tools.toml nor a setting names."""
+    names = []
+    if not facts.settings.snowflake_account and not any(
+        tool.destination == "snowflake" for tool in facts.tools
+    ):
+        names += ["snowflake", "warehouses"]
+    return names if facts.settings.aws_region else [*names, "aws"]
+
+
 def _report(
     args: argparse.Namespace,
     findings: Sequence[DoctorFinding],
     checks: Sequence[str],
     not_checked: Sequence[str],
+    not_used: Sequence[str] = (),
 ) -> int:
     if args.json:
         report = {
@@ -94,6 +105,7 @@ def _report(
         }
         print(json.dumps(report, indent=2))
         return 1 if findings else 0
+    checks = [name for name in checks if name not in not_used]
     for finding in findings:  # no table: the fixes have commands to copy, which cells would fold
         print(f"{finding.check}: {finding.text}")
     if findings:
@@ -105,6 +117,7 @@ def _report(
         ("passed", [name for name in checks if name not in failed]),
         ("failed", failed),
         ("not checked", not_checked),
+        ("not used", not_used),
     ):
         if names:
             print(textwrap.fill(f"{label}: {', '.join(names)}", _WIDTH, subsequent_indent="  "))
