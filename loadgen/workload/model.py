@@ -1,7 +1,7 @@
 """The workload model: the tables, operations and values that a folder's files describe.
 
-Facts only. `read_model` reads them from workload.toml and schema.sql, `values` turns generators into
-values, `load.compile` turns operations into requests, and `source` makes the tables and their rows.
+Facts only. `read_model` reads them from workload.toml and schema.sql, `values` turns generators
+into values, `load.compile` turns operations into requests, and `source` makes tables and rows.
 """
 
 from collections.abc import Mapping
