@@ -36,15 +36,15 @@ COMMANDS: Final = {
     "init": "loadgen init && cp .env.example .env",
     "locustfile": "loadgen locustfile",
     "db": 'loadgen db up && psql "$(loadgen db dsn)"',
-    "settings": "loadgen settings",
     "seed": "loadgen seed --users 100000 --orders 500000 --events 2000000",
     "validate": "loadgen validate --json",
+    "expose": "loadgen expose --minutes 60",
+    "settings": "loadgen settings",
     "plan": "loadgen plan --seed 42 --count 20",
     "rates": "loadgen rates --set insert_order=36000",
     "pause": "loadgen pause --reason upgrade",
     "resume": "loadgen resume",
     "doctor": "loadgen doctor --tool fivetran --hours 48",
-    "expose": "loadgen expose --minutes 60",
     "tools": "loadgen tools start --wait 60",
     "watch": "loadgen watch --interval 5",
     "verify": "loadgen verify --drain",
@@ -52,8 +52,14 @@ COMMANDS: Final = {
     "report": "loadgen report",
     "compare": "loadgen compare 20261123T080000Z-0001 latest",
 }
-
-
+# In `loadgen --help` each command stands under the heading of its step.
+_FIRST_OF_STEP: Final = {
+    "demo": "start here",
+    "db": "the source database",
+    "settings": "the load (`locust` runs it)",
+    "tools": "the tools under test",
+    "verify": "results",
+}
 _SHARED_MODULES: Final = {"locustfile": "init", "pause": "rates", "resume": "rates"}
 
 
@@ -66,6 +72,15 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(_with_hint(message, self)))
+
+
+class _HelpByStep(argparse.RawDescriptionHelpFormatter):
+    """Lists the commands under the headings of their steps."""
+
+    def _format_action(self, action: argparse.Action) -> str:
+        listed = super()._format_action(action)
+        heading = None if action.option_strings else _FIRST_OF_STEP.get(action.dest)
+        return f"\n  {heading}:\n{listed}" if heading else listed
 
 
 class _PrintCompletion(argparse.Action):
@@ -114,7 +129,7 @@ def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         "  locust                      (its page is then at http://127.0.0.1:8089)\n"
         "  locust --headless -t 60s --orders-per-hour 36000\n"
         '  locust -f "$(loadgen locustfile)"   (in any folder)',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpByStep,
     )
     parser.add_argument("--version", action="version", version=f"loadgen {__version__}")
     parser.add_argument(

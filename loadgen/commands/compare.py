@@ -31,7 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "compare",
-        help="runs and their tools in one table: load, correctness, freshness, cost, source",
+        help="put runs and their tools into one table: load, correctness, freshness, cost",
         description="Puts runs side by side, a column for each tool. A run without tools is the "
         "control: the others' latency, WAL and processor time at the source are shown against it. "
         "Runs of another workload (seed, profile, rates, widths, baseline, length) are refused, "

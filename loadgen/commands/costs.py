@@ -26,7 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "costs",
-        help="prices a run: vendors' list prices, months, first copies; writes costs.json",
+        help="price a run: vendors' list prices, months, first copies; write costs.json",
         description="Prices a run and a month at its rate by every vendor's rate card, and writes "
         "costs.json into the run's folder; `loadgen report` shows it. These are list estimates, "
         "each with its grade and date; an unknown price is marked as not priced.",

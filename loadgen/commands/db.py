@@ -47,7 +47,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command and its subcommands to the parser."""
     parser = subparsers.add_parser(
         "db",
-        help="the embedded Postgres, or a check of the one at DATABASE_URL",
+        help="start, stop or check the source; create a tool's user and slot",
         description="Starts, stops and shows the embedded Postgres that belongs to this folder.",
         epilog=_EXAMPLE,
     )

@@ -78,7 +78,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "demo",
-        help="what `make demo` runs: Postgres, two tools, a minute of load, checks, a report",
+        help="run what `make demo` runs: Postgres, two tools, a minute of load, a report",
         description="Starts the embedded Postgres, seeds it, starts two local tools that copy it, "
         "runs a short headless Locust load with hard deletes and late commits, validates the "
         "source, verifies the copies, removes the tools, prices the run and writes the report. Its "

@@ -26,7 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "doctor",
-        help="checks everything that must hold before a long run; each finding names its fix",
+        help="check what must hold before a long run; each finding names its fix",
         description="Checks settings, source, slots, publications, disk, clock, ports and "
         "warehouses, and changes nothing. Exit code 0 if all checks pass, 1 if there are findings.",
         epilog=_EXAMPLE,

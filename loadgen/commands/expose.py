@@ -31,7 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "expose",
-        help="the local Postgres through an ngrok TCP tunnel, after security checks",
+        help="open an ngrok TCP tunnel to the local Postgres, after security checks",
         description="Opens an ngrok TCP tunnel to the local Postgres, shows the connection "
         "settings for each tool, and closes it on Ctrl-C or after --minutes. Refuses a server "
         "without TLS and scram-sha-256, or without a user of `loadgen db grant`.",

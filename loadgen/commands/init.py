@@ -29,7 +29,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     subparsers.add_parser(
         "locustfile",
-        help="path of the locustfile, to run `locust` in any folder",
+        help="print the locustfile's path, to run `locust` in any folder",
         description="Prints the path of the locustfile that comes with the package. A checkout of "
         "the playground has its own, which `locust` finds by itself.",
         epilog='example: locust -f "$(loadgen locustfile)"',

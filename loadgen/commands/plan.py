@@ -25,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "plan",
-        help="the first arrivals of a run: operation, k, time, draws",
+        help="print the first arrivals of a run: operation, k, time, draws",
         description="Prints the first arrivals of a run in the order in which they fall due, one "
         "per line: operation, k (its number within the operation), seconds from the start, and the "
         "four 64-bit draws in hex that determine target and values. Needs no database.",

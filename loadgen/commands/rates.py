@@ -16,21 +16,21 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the three commands to the parser."""
     rates = subparsers.add_parser(
         "rates",
-        help="shows the rates of a running load, and changes them",
+        help="show or change the rates of a running load",
         description="Shows the rates and counters of a running load. With --set or --profile it "
         "changes them, and waits until every worker has acknowledged the change.",
         epilog="example: loadgen rates --set insert_order=36000 --set insert_event=72000",
     )
     pause = subparsers.add_parser(
         "pause",
-        help="pauses a running load until it is resumed",
+        help="pause a running load until it is resumed",
         description="Stops the schedule's clock: no arrival falls due meanwhile, and none is made "
         "up for later. The end of the run does not move.",
         epilog='example: loadgen pause --reason "the tool is being upgraded"',
     )
     resume = subparsers.add_parser(
         "resume",
-        help="resumes a paused load",
+        help="resume a paused load",
         description="Starts the schedule's clock again where it stopped.",
         epilog="example: loadgen resume",
     )

@@ -28,7 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "report",
-        help="writes a run's report: report.html, report.md, charts and RESULTS.md",
+        help="write a run's report: report.html, report.md, charts and RESULTS.md",
         description="Writes report.html (one file, no network needed), report.md and charts/ into "
         "the run's folder and prints the path. Also writes RESULTS.md, the decision matrix, and "
         "keeps the cells that people filled in. If the run's tools have no costs yet, it collects "

@@ -17,7 +17,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "settings",
-        help="every setting with its value and origin, secrets masked",
+        help="show every setting with its value and origin, secrets masked",
         description="Shows every setting, its value, and whether that comes from the environment, "
         "from .env or is the default. .env.example names them all.",
         epilog=_EXAMPLE,

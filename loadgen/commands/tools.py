@@ -35,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command and its own subcommands to the parser."""
     parser = subparsers.add_parser(
         "tools",
-        help="the tools under test: lists and sets them up, runs the local ones",
+        help="list the tools under test, set them up, run the local ones",
         description="The tools of TOOLS_FILE. Those with a runner run on this machine: Postgres' "
         "logical replication into a second embedded server, or dlt into DuckDB.",
         epilog=_EXAMPLE,

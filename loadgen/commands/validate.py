@@ -26,7 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "validate",
-        help="row counts, last hour's activity and invariants of the source",
+        help="count the source's rows and check its invariants",
         description="Shows the state of the source; exit code 1 if an invariant is broken.",
         epilog=_EXAMPLE,
     )

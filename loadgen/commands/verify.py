@@ -51,7 +51,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "verify",
-        help="compares each tool's copy with the source, row by row and column by column",
+        help="compare each tool's copy with the source, row by row and column by column",
         description="Compares every row and column of the tools in TOOLS_FILE with the source, and "
         "names each difference by kind, key and column, also in verify.json in the run's folder. "
         "While a load writes, changes that the tool still has time to deliver count as late or in "

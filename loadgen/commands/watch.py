@@ -21,7 +21,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "watch",
-        help="samples replication slots, WAL and tables; pauses the load to protect the source",
+        help="sample replication slots, WAL and tables; pause the load to protect the source",
         description="Observes the source until it is stopped: metrics on WATCH_PORT, slots.csv in "
         "the current run's folder. Pauses the load if a slot retains more WAL than "
         "MAX_SLOT_RETAINED_BYTES, or the disk has less free space than MIN_FREE_DISK_BYTES. If "
