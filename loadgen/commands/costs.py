@@ -136,8 +136,8 @@ def _print_summary(folder: Path, costs: Costs, tested: Sequence[str]) -> None:
     if tested:
         print_table(tables.tools_table(costs, tested), title="Tools under test")
     if costs.projection.usage:
-        title = f"A month at this run's rate: the {_CHEAPEST} cheapest vendors"
         months = tables.cheapest_months(costs.projection, _CHEAPEST)
+        title = f"A month at this run's rate: cheapest plan of each vendor, {_CHEAPEST} at most"
         left_out = ("per 1M changes", "per 1M distinct rows", "syncs every")
         print_table(_without(months, *left_out), title=title)
     if costs.projection.snowflake:

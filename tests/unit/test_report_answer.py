@@ -177,7 +177,7 @@ def test_without_tools_the_source_is_the_subject(run: Facts) -> None:
     """Rate, latency, WAL and processor time are what the load showed."""
     impact = Impact(0.004, 0.005, 2048.0, 1.5)
     found = answer_of(run, judge(run), Study(impact=impact))
-    assert found.headline == "The source took 35.2 writes a second, 95% of them within 4 ms"
+    assert found.headline == "The source kept up with 35.2 writes a second, 95% of them within 4 ms"
     shown = {fact.label: fact.text for fact in found.facts}
     assert shown["rate"] == "35.2 writes a second, as planned: 2,112 writes in 60 s"
     assert shown["WAL"] == "2 KiB a write, 5.8 GiB a day at this rate"

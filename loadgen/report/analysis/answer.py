@@ -174,9 +174,10 @@ def _source_headline(
     if committed < _FEW_WRITES:
         headline = f"The source took {text.plural(committed, 'write')} in {text.duration(seconds)}"
         return verdict.level, headline + verdict.but, verdict.sentence
-    headline = f"The source took {rate_text(committed / seconds)}"
+    rate = rate_text(committed / seconds)
     if verdict.level != "good":
-        return verdict.level, headline + verdict.but, verdict.sentence
+        return verdict.level, f"The source took {rate}{verdict.but}", verdict.sentence
+    headline = f"The source kept up with {rate}"  # as planned: more was not tried
     if impact is not None and impact.service_p95 is not None:
         headline += f", 95% of them within {text.latency(impact.service_p95)}"
     return verdict.level, headline, verdict.sentence
