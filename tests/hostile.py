@@ -163,6 +163,7 @@ def _write_killed(path: Path) -> None:
             s=20.0,
             counts=process.counts(20.0),
             failures={("insert_order", "40P01"): 1},
+            extra_rows={("insert_order", 0): 2},
             places=process.schedule.checkpoints(),
             left=process.schedule.backlog(),
             unfinished=[UnfinishedWrite("insert_event", 3, "a-key", 0)],

@@ -41,7 +41,7 @@ from loadgen.source.environment import resources_used
 from loadgen.source.limits import connection_limits, first_write, too_many_users
 from loadgen.source.validate import count_rows
 from loadgen.workload.histogram import Histogram, merged, summary
-from loadgen.workload.ledger import Counts
+from loadgen.workload.ledger import Counts, rows_by_statement
 from loadgen.workload.operations import OPERATIONS, gained
 from loadgen.workload.schedule.clock import sample_coverage
 from loadgen.workload.schedule.plan import Plan
@@ -51,6 +51,7 @@ DRAIN_SECONDS = 45.0
 SETTLE_SECONDS = 60.0
 # How long the end of a run waits for room for its record.
 DISK_SECONDS = 30.0
+_STATEMENTS = 1  # of each operation of the shop
 # Connections of a load that has just ended may take a moment to leave.
 ROOM_SECONDS = 2.0
 
@@ -242,6 +243,11 @@ class RunController:
         run.sampled = self.sampled
         run.latency_all = OperationLatency.model_validate(latency_all)
         run.rows_before, run.rows_after = self.rows_before, after.rows
+        extra_rows = self.swarm.extra_rows()
+        run.statement_rows = {
+            name: rows_by_statement(counts.committed, name, _STATEMENTS, extra_rows)
+            for name, counts in final_counts.items()
+        }
         run.spent_after = after.spent
         self.record.write()
         self.record.remove_position()

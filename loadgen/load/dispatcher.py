@@ -7,7 +7,7 @@ microsecond, and a sender that has just got an answer takes the next due arrival
 
 import gevent.hub  # isort: skip - first, once Locust has patched the standard library
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import inf
 from time import monotonic
 
@@ -25,7 +25,9 @@ from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.clock import ScheduleClock
 
 STALL_SECONDS = 5.0
-NO_ROW = "02000"  # SQLSTATE of an update that found nothing to change
+NO_ROW = "02000"  # SQLSTATE of a transaction that found nothing to change
+# What nearly all transactions touch. Of any other, also of more statements, the rows are counted.
+_ONE_ROW_EACH = frozenset((1,) * n for n in range(1, 65))
 
 
 class Dispatcher:
@@ -37,8 +39,10 @@ class Dispatcher:
         clock: ScheduleClock,
         ledger: Ledger,
         operations: Operations,
+        statements: Mapping[str, str],
         depth: int = 1,
     ) -> None:
+        self.statements = statements  # by name, as each connection prepares them
         self.depth = depth  # writes that a connection has under way at once
         self.connections = connections
         self.clock = clock
@@ -216,7 +220,7 @@ class Sender:
             self._break(CONNECTION_FAILURE)
         return True
 
-    def _answered(self, sqlstate: str | None, rows: int) -> None:
+    def _answered(self, sqlstate: str | None, rows: tuple[int, ...]) -> None:
         """Account for the oldest write under way and serve again; a bug of ours ends the user."""
         dispatcher = self._dispatcher
         try:
@@ -224,8 +228,11 @@ class Sender:
             due, operation, _, _ = arrival
             at = monotonic()
             now = dispatcher.clock.at(at)
-            if rows and sqlstate is None:
+            one_row_each = rows in _ONE_ROW_EACH
+            if sqlstate is None and (one_row_each or any(rows)):
                 dispatcher.ledger.committed(operation, at - sent_at, now - due)
+                if not one_row_each:
+                    dispatcher.ledger.touched(operation, rows)
                 if write is not None:
                     dispatcher.operations.committed(write)
                 elif operation == "insert_order":

@@ -95,7 +95,10 @@ class Executor:
         schedule = schedule_of(plan, shard, operations.ahead)
         ledger = Ledger(schedule, plan.lateness_limit)
         connections = ConnectionTracker(dsn, plan.run_token, on_event)
-        dispatcher = Dispatcher(connections, clock, ledger, operations, plan.pipeline_depth)
+        statements = {name: operation.statement for name, operation in OPERATIONS.items()}
+        dispatcher = Dispatcher(
+            connections, clock, ledger, operations, statements, plan.pipeline_depth
+        )
         executor = cls(
             clock,
             schedule,
@@ -135,6 +138,7 @@ class Executor:
             s=max(now, -1.0),  # a number also before the start
             counts={name: counts[name] for name in OPERATIONS},
             failures=dict(self.ledger.failures),
+            extra_rows=dict(self.ledger.extra_rows),
             places=self.schedule.checkpoints(),
             left=self.schedule.backlog(),
             unfinished=[

@@ -103,6 +103,13 @@ class LocalSwarm:
             total.update(worker.failures)
         return total
 
+    def extra_rows(self) -> Mapping[tuple[str, int], int]:
+        """Return the rows touched besides one per committed transaction, by statement."""
+        total = Counter(self.executor.ledger.extra_rows)
+        for worker in self._killed:
+            total.update(worker.extra_rows)
+        return total
+
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""
         if self.executor.clock.paused:

@@ -55,15 +55,15 @@ def _load_histogram(dumped: list[object]) -> Histogram:
     return histogram
 
 
-def _load_failures(rows: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str], int]:
+def _load_pairs(rows: Iterable[tuple[object, object, int]]) -> dict[tuple[object, object], int]:
     try:
-        return {(operation, sqlstate): n for operation, sqlstate, n in rows}
+        return {(operation, detail): n for operation, detail, n in rows}
     except TypeError as exc:
-        raise ValueError(f"no failures: {exc}") from exc
+        raise ValueError(f"no counts: {exc}") from exc
 
 
-def _dump_failures(failures: Mapping[tuple[str, str], int]) -> list[list[object]]:
-    return [[*key, n] for key, n in failures.items()]
+def _dump_pairs(counts: Mapping[tuple[object, object], int]) -> list[list[object]]:
+    return [[*key, n] for key, n in counts.items()]
 
 
 def _plain_details(details: dict[str, object]) -> dict[str, object]:
@@ -74,10 +74,12 @@ def _plain_details(details: dict[str, object]) -> dict[str, object]:
 
 
 _Operation = Annotated[str, AfterValidator(_known_operation)]
-_Failures = Annotated[
-    Mapping[tuple[_Operation, str], int],
-    BeforeValidator(_load_failures),
-    PlainSerializer(_dump_failures),
+_Detail = TypeVar("_Detail", str, int)
+# msgpack has no keys of two parts.
+_CountsBy = Annotated[
+    Mapping[tuple[_Operation, _Detail], int],
+    BeforeValidator(_load_pairs),
+    PlainSerializer(_dump_pairs),
 ]
 _Latencies = Annotated[Histogram, PlainValidator(_load_histogram), PlainSerializer(Histogram.dump)]
 
@@ -105,7 +107,8 @@ class ProgressReport:
 
     s: FiniteFloat  # schedule time; -1 before the start
     counts: Annotated[dict[_Operation, Counts], AfterValidator(_of_all_operations)]
-    failures: _Failures  # by operation and SQLSTATE
+    failures: _CountsBy[str]  # by operation and SQLSTATE
+    extra_rows: _CountsBy[int]  # by operation and statement's index, as `Ledger` counts them
     places: Mapping[_Operation, Checkpoint]  # of the next arrival
     left: list[tuple[_Operation, int]]  # k of arrivals before `places` that were not begun
     unfinished: list[UnfinishedWrite]

@@ -51,6 +51,9 @@ class Swarm(Protocol):
     def failures(self) -> Mapping[tuple[str, str], int]:
         """Return failed writes by (operation, SQLSTATE) from the start."""
 
+    def extra_rows(self) -> Mapping[tuple[str, int], int]:
+        """Return the rows touched besides one per committed transaction, by (operation, index)."""
+
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""
 

@@ -14,18 +14,14 @@ from locust import constant, task
 from locust.exception import StopUser
 
 from loadgen.errors import SourceError
-from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.dispatcher import Dispatcher, Sender
 from loadgen.load.driver.libpq import ConnectionLost, GeventConnection
 from loadgen.load.driver.plain import connect
 from loadgen.load.driver.wire import execution
 from loadgen.load.lookup import IS_OF_RUN, another_database
 from loadgen.source import postgres
-from loadgen.workload.operations import OPERATIONS
 
-_IS_OF_RUN = b"is_of_run"
-_PREPARED = {_IS_OF_RUN.decode(): IS_OF_RUN}
-_PREPARED |= {name: operation.statement for name, operation in OPERATIONS.items()}
+_IS_OF_RUN = "loadgen.is_of_run"  # no operation can be called that
 _BACK_OFF_SECONDS = (0.1, 2.0)  # first and longest wait between attempts to connect
 _random = SystemRandom()  # jitter only: nothing that is written depends on it
 
@@ -78,7 +74,7 @@ class PostgresUser(locust.User):
         connections = dispatcher.connections
         while self._state == "running" and not dispatcher.retired:
             try:
-                connection = _open(connections, dispatcher.depth)
+                connection = _open(dispatcher)
             except SourceError as exc:
                 connections.refused(str(exc))
                 gevent.sleep(wait * _random.uniform(0.5, 1.5))
@@ -89,20 +85,22 @@ class PostgresUser(locust.User):
         return None
 
 
-def _open(connections: ConnectionTracker, depth: int) -> GeventConnection:
+def _open(dispatcher: Dispatcher) -> GeventConnection:
     """Connect to the source of the run. Raises SourceError, also if another server answers.
 
     Another server may have taken over the address: nothing is written to one that does not know
     the run.
     """
+    connections = dispatcher.connections
     try:
-        connection = connect(connections.dsn, _PREPARED, depth)
+        connection = connect(connections.dsn, {_IS_OF_RUN: IS_OF_RUN, **dispatcher.statements})
     except psycopg.Error as exc:
         raise postgres.explain(exc, connections.dsn) from exc
     except ConnectionLost as exc:
         raise _broken_at_once(exc) from exc
     try:
-        of_run = connection.execute(execution(_IS_OF_RUN, (connections.run_token.encode(),))).rows
+        request = execution(_IS_OF_RUN.encode(), (connections.run_token.encode(),))
+        of_run = connection.execute(request).rows == (1,)
     except ConnectionLost as exc:
         connection.close()
         raise _broken_at_once(exc) from exc

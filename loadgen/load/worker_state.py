@@ -35,6 +35,7 @@ class WorkerState:
     s: float = -1.0  # schedule time of its report
     counts: dict[str, Counts] = field(default_factory=lambda: dict.fromkeys(OPERATIONS, Counts()))
     failures: dict[tuple[str, str], int] = field(default_factory=dict)
+    extra_rows: Mapping[tuple[str, int], int] = field(default_factory=dict)  # see `Ledger`
     places: Mapping[str, Checkpoint] = field(default_factory=dict)
     unfinished: list[UnfinishedWrite] = field(default_factory=list)
     left: list[tuple[str, int]] = field(default_factory=list)  # before its places, not begun
@@ -51,6 +52,7 @@ class WorkerState:
         self.reconnects = report.reconnects
         self.counts = dict(report.counts)
         self.failures = dict(report.failures)
+        self.extra_rows = report.extra_rows
         self.places = report.places
         self.unfinished = report.unfinished
         self.left = report.left
@@ -84,6 +86,7 @@ class WorkerState:
                 s=self.s,
                 counts={name: tuple(counts.dump()) for name, counts in self.counts.items()},
                 failures=tuple((*key, n) for key, n in self.failures.items()),
+                extra_rows=tuple((*key, n) for key, n in self.extra_rows.items()),
                 next=dict(self.places),
                 unfinished=tuple(self.unfinished),
                 left=tuple(self.left),
@@ -103,6 +106,7 @@ class WorkerState:
             s=vector.s,
             counts={name: Counts(*numbers) for name, numbers in vector.counts.items()},
             failures={(name, sqlstate): n for name, sqlstate, n in vector.failures},
+            extra_rows={(name, index): n for name, index, n in vector.extra_rows},
             places=vector.next,
             left=list(vector.left),
             unfinished=[UnfinishedWrite(*write) for write in vector.unfinished],

@@ -72,6 +72,13 @@ class WorkerTable:
             total.update(worker.failures)
         return total
 
+    def extra_rows(self) -> Mapping[tuple[str, int], int]:
+        """Return the rows touched besides one per committed transaction, by statement."""
+        total: Counter[tuple[str, int]] = Counter()
+        for worker in self.workers.values():
+            total.update(worker.extra_rows)
+        return total
+
     def reconnects(self) -> int:
         """Return how often a broken connection was made again."""
         return sum(worker.reconnects for worker in self.workers.values())

@@ -26,6 +26,7 @@ class ProcessReport(RecordModel):
     s: float  # schedule time
     counts: dict[str, Annotated[tuple[Count, ...], Field(min_length=6, max_length=6)]]
     failures: tuple[tuple[str, str, Count], ...]  # operation, SQLSTATE, number
+    extra_rows: tuple[tuple[str, Count, int], ...] = ()  # operation, statement's index, number
     next: dict[str, Place]
     unfinished: tuple[tuple[str, Count, str, int], ...]  # with its key and version
     left: tuple[tuple[str, Count], ...]  # before `next`, not begun

@@ -120,6 +120,8 @@ class Run(RecordFile):
     totals: dict[str, Totals] = Field(default_factory=dict)
     rows_before: dict[str, TableRows] = Field(default_factory=dict)
     rows_after: dict[str, TableRows] | None = None
+    # Rows that each statement of an operation touched in committed transactions, in their order.
+    statement_rows: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     spent_before: Spent = Field(default_factory=Spent)
     spent_after: Spent | None = None
     valid: bool | None = None

@@ -9,6 +9,7 @@ replay a ledger.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from math import inf
 from operator import add
@@ -74,6 +75,16 @@ class _Account:
         self.new_intended.clear()
 
 
+def rows_by_statement(
+    committed: int, operation: str, statements: int, extra_rows: Mapping[tuple[str, int], int]
+) -> tuple[int, ...]:
+    """Return how many rows each of an operation's statements touched in committed transactions.
+
+    One whose answer was lost counts one row for each statement.
+    """
+    return tuple(committed + extra_rows.get((operation, index), 0) for index in range(statements))
+
+
 class Ledger:
     """Counts what happens to the arrivals of `schedule`."""
 
@@ -81,6 +92,8 @@ class Ledger:
         self.schedule = schedule
         self.lateness_limit = lateness_limit
         self.failures: Counter[tuple[str, str]] = Counter()  # (operation, SQLSTATE)
+        # (operation, statement's index): rows touched, less one for each committed transaction.
+        self.extra_rows: Counter[tuple[str, int]] = Counter()
         self._prepared = schedule.prepared
         self._margin = min(_MARGIN_SECONDS, _MARGIN_SHARE * lateness_limit)
         self._skipped_at = -inf  # schedule time of the last skip
@@ -118,6 +131,12 @@ class Ledger:
         account.new_intended.append(intended)
         if len(latencies) == _BATCH:
             account.flush()
+
+    def touched(self, operation: str, rows: Sequence[int]) -> None:
+        """Count what the statements of a committed transaction touched, if not one row each."""
+        for index, n in enumerate(rows):
+            if n != 1:
+                self.extra_rows[operation, index] += n - 1
 
     def failed(self, operation: str, sqlstate: str) -> None:
         """Count a write that the server refused, or that changed no row."""

@@ -177,6 +177,7 @@ def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str
     after = counted(dsn)
     committed = {name: totals["committed"] for name, totals in run["totals"].items()}
     assert committed == {name: after[name] - before[name] for name in after}
+    assert run["statement_rows"] == {name: [n] for name, n in committed.items()}
     samples = list(Sample.read(project / "reports" / "latest"))
     assert samples
     assert all(sample.balanced() for sample in samples)

@@ -245,6 +245,7 @@ def forged_report(claim: str, backend: int) -> dict[str, object]:
         s=1e6,
         counts=dict.fromkeys(OPERATIONS, Counts()),
         failures={},
+        extra_rows={},
         places={},
         left=[],
         unfinished=[],

@@ -57,6 +57,16 @@ def test_where_the_run_s_begin_is_unknown_nothing_is_ended(database: str) -> Non
         assert not recovery._has_backends(master, lost(), None)
 
 
+def test_rows_of_a_lost_worker_still_count() -> None:
+    """The sum is over all workers that have, or had, a shard."""
+    worker_table = WorkerTable()
+    for name, extra_rows in (("alive", {("pay", 0): 2, ("pay", 1): -1}), ("lost", {("pay", 0): 3})):
+        worker_table.enlist(name, WHOLE, 0.0)
+        worker_table.workers[name].extra_rows = extra_rows
+    worker_table.workers["lost"].lost = True
+    assert worker_table.extra_rows() == {("pay", 0): 5, ("pay", 1): -1}
+
+
 def test_a_backend_of_another_worker_is_not_its_own() -> None:
     """Of workers that live; those that are lost have none to be spared."""
     worker_table = WorkerTable()

@@ -38,10 +38,10 @@ import locust, sys
 from loadgen.load.driver.plain import connect
 from loadgen.load.driver.wire import execution
 text = "SELECT FROM pg_settings WHERE name = $1 AND setting = $2"
-connection = connect(sys.argv[1], {"holds": text}, 1)
+connection = connect(sys.argv[1], {"holds": text})
 for name, value in (pair.split("=") for pair in sys.argv[2:]):
     holds = connection.execute(execution(b"holds", (name.encode(), value.encode()))).rows
-    print(name, bool(holds))
+    print(name, holds == (1,))
 print({o.keyword: o.val for o in connection._pgconn.info}[b"keepalives_idle"].decode())
 """
 

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.ledger import Counts, Ledger, rows_by_statement
 from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.arrivals import Schedule
@@ -119,6 +119,19 @@ def test_latencies_are_handed_out_once() -> None:
     service, intended = book.take_latencies()[arrival[1]]
     assert (service.count(), intended.count()) == (1, 1)
     assert book.take_latencies()[arrival[1]][0].count() == 0
+
+
+def test_rows_of_each_statement_are_those_of_the_committed_transactions() -> None:
+    """One row each needs no counting; more and fewer do."""
+    book = ledger()
+    for rows in ((1, 1, 1), (3, 0, 1), (1, 0, 1), (2, 1, 1)):
+        arrival = book.take(10.0)
+        assert arrival is not None
+        book.committed("insert_order", 0.001, 0.001)
+        book.touched("insert_order", rows)
+    assert book.extra_rows == {("insert_order", 0): 3, ("insert_order", 1): -2}
+    assert rows_by_statement(4, "insert_order", 3, book.extra_rows) == (7, 2, 4)
+    assert rows_by_statement(4, "insert_event", 2, book.extra_rows) == (4, 4)
 
 
 def test_vectors_add_up_across_processes() -> None:

@@ -130,8 +130,8 @@ def test_a_run_that_has_just_begun_is_read(record: RunRecord) -> None:
     )
     run = Run.of(record.path)
     assert (run.seed, run.run_id, run.ended_at, run.valid) == (7, "run-1", None, None)
-    for empty in (run.settings, run.totals, run.rows_after, run.failures, run.journal):
-        assert not empty
+    empty = (run.settings, run.totals, run.rows_after, run.failures, run.journal)
+    assert not any((*empty, run.statement_rows))
 
 
 def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
@@ -145,6 +145,7 @@ def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
             "rows_after": {"users": {"rows": 3, "version_sum": 4}},
             "failures": {"x": {"40001": 2}},
             "latency": {"x": {"service": latency, "intended": latency}},
+            "statement_rows": {"x": (4, 1, 0)},
             "asked": {"x": 4.5},
             "valid": False,
             "duration_seconds": 60,
@@ -159,6 +160,7 @@ def test_a_finished_run_is_read_whole(record: RunRecord) -> None:
     assert (run.rows_before["events"].rows, run.rows_before["events"].version_sum) == (3, None)
     assert run.rows_after is not None
     assert run.rows_after["users"].version_sum == 4
+    assert run.statement_rows == {"x": (4, 1, 0)}
     assert (run.failures["x"]["40001"], run.asked["x"], run.users) == (2, 4.5, 8)
     assert (run.latency["x"].service.p95, run.latency["x"].intended.max) == (0.002, 1)
     assert (run.journal[0].kind, run.journal[0].at, run.journal[0].details) == (

@@ -49,6 +49,7 @@ def report(process: Ledger, s: float, *unfinished: UnfinishedWrite) -> ProgressR
         s=s,
         counts=process.counts(s),
         failures={("insert_order", "40P01"): 1},
+        extra_rows={("insert_order", 0): 2},
         places=process.schedule.checkpoints(),
         left=process.schedule.backlog(),
         unfinished=list(unfinished),

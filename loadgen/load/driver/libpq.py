@@ -19,7 +19,7 @@ import psycopg
 from greenlet import getcurrent
 from psycopg import pq, waiting
 
-from loadgen.load.driver.wire import Answer, parsed_execution
+from loadgen.load.driver.wire import Answer, parsed_executions
 from loadgen.source import postgres
 
 if waiting.wait is getattr(waiting, "wait_c", None):
@@ -31,9 +31,8 @@ if waiting.wait is getattr(waiting, "wait_c", None):
 _READ, _WRITE = 1, 2
 CONNECTION_FAILURE = "08006"  # SQLSTATE of a loss without a message of the server
 # Plain integers: an enum's member costs more to look up and compare than libpq's call.
-_COMMAND_OK = int(pq.ExecStatus.COMMAND_OK)
-_DONE = (_COMMAND_OK, int(pq.ExecStatus.TUPLES_OK))
-_CONNECTION_OK = int(pq.ConnStatus.OK)
+_COMMAND_OK, _SYNC = int(pq.ExecStatus.COMMAND_OK), int(pq.ExecStatus.PIPELINE_SYNC)
+_DONE = (_COMMAND_OK, int(pq.ExecStatus.TUPLES_OK), int(pq.ExecStatus.EMPTY_QUERY))
 
 
 def _ignore(*_: object) -> None:
@@ -51,10 +50,11 @@ class ConnectionLost(Exception):  # noqa: N818 - a fact that users handle, not a
 class GeventConnection:
     """A connection with its statements prepared, which it closes with itself.
 
-    Raises psycopg.OperationalError if it can't prepare. A request of `wire` is answered in the hub:
-    by `on_answer`, with the SQLSTATE of an error and the rows touched, once the server is ready
-    again; by `on_loss`, with the last SQLSTATE, if the connection breaks, even with nothing under
-    way.
+    Raises psycopg.OperationalError if it can't prepare. A request of `wire` is one transaction. It
+    is answered in the hub: by `on_answer`, with an Answer's fields, once the server is ready again;
+    by `on_loss`, with the last SQLSTATE, if the connection breaks, even with nothing under way.
+    Several requests may be under way: libpq is in pipeline mode, which is also the only one in
+    which it sends several statements before one Sync.
     """
 
     def __init__(self, connection: postgres.Session, prepare: Mapping[str, str]) -> None:
@@ -64,37 +64,39 @@ class GeventConnection:
         self._readable = self._hub.loop.io(self._pgconn.socket, _READ)
         self._writable = self._hub.loop.io(self._pgconn.socket, _WRITE)
         self._under_way = 0
-        self._rows = 0  # of the answer that is coming in
+        self._rows: list[int] = []  # of the answer that is coming in
         self._sqlstate: str | None = None
-        self.on_answer: Callable[[str | None, int], object] = _ignore
+        self._message = ""  # the server's, of the last error
+        self.on_answer: Callable[[str | None, tuple[int, ...]], object] = _ignore
         self.on_loss: Callable[[str], object] = _ignore
         self.backend_pid = connection.server_pid
         self._readable.start(self._read)
         try:
-            self._begin()
+            self._pgconn.enter_pipeline_mode()
             for name, sql in prepare.items():
                 self._prepare(name.encode(), sql.encode())
                 answer = self._wait()
                 if answer.sqlstate is not None:
                     raise psycopg.OperationalError(  # noqa: TRY301 - so that it is closed below
-                        f"preparing {name}: SQLSTATE {answer.sqlstate}"
+                        f"preparing {name}: {self._message} (SQLSTATE {answer.sqlstate})"
                     )
         except BaseException:
             self.close()
             raise
 
     def send(self, request: bytes) -> None:
-        """Send a prepared statement; raises psycopg.OperationalError if that is impossible."""
+        """Send a request; raises psycopg.OperationalError if that is impossible."""
         self._under_way += 1
-        self._pgconn.send_query_prepared(*parsed_execution(request))
-        self._end()
+        for statement, parameters in parsed_executions(request):
+            self._pgconn.send_query_prepared(statement, parameters)
+        self._pgconn.pipeline_sync()
         self._flush()
 
     def execute(self, request: bytes) -> Answer:
-        """Send a prepared statement and wait for its commit.
+        """Send a request and wait for its commit.
 
         Raises ConnectionLost if the connection breaks before the server is ready again; a
-        greenlet killed in here leaves the connection in the middle of a statement, so close it.
+        greenlet killed in here leaves the connection in the middle of a transaction, so close it.
         """
         try:
             self.send(request)
@@ -110,18 +112,12 @@ class GeventConnection:
         self._writable.close()
         self._connection.close()
 
-    def _begin(self) -> None:
-        """Prepare the connection for its mode."""
-
     def _prepare(self, name: bytes, sql: bytes) -> None:
         """Send the request that prepares a statement."""
         self._under_way += 1
         self._pgconn.send_prepare(name, sql)
-        self._end()
+        self._pgconn.pipeline_sync()
         self._flush()
-
-    def _end(self) -> None:
-        """Send the end of a statement."""
 
     def _wait(self) -> Answer:
         """Switch to the hub until there is an answer."""
@@ -142,46 +138,46 @@ class GeventConnection:
             self._writable.start(self._flush)
 
     def _read(self) -> None:
-        """Read from the socket; an answer is complete once the server is ready again.
+        """Read from the socket: maybe several answers, each ended by its Sync.
 
-        In the extended protocol the command is complete before its commit is done, and the commit
+        In the extended protocol a command is complete before its commit is done, and the commit
         itself may fail. So all results are read, and any error among them counts.
         """
-        pgconn, lost = self._pgconn, False
+        pgconn, lost, ended = self._pgconn, False, False
         try:
             pgconn.consume_input()
         except psycopg.OperationalError:
             lost = True  # libpq may still hold the server's last error: read the results
-        while self._under_way:
-            if not lost and pgconn.is_busy():
-                return
+        while self._under_way and (lost or not pgconn.is_busy()):
             pgresult = pgconn.get_result()
-            if pgresult is not None:
-                if pgresult.status == _COMMAND_OK:
-                    self._rows = pgresult.command_tuples or 0
+            if pgresult is None:  # the end of a statement's results; twice: nothing more will come
+                if ended:
+                    break
+                ended = True
+            else:
+                ended = False
+                if pgresult.status == _SYNC:
+                    self._ready()
                 else:
                     self._note(pgresult)
-            elif lost or (self._sqlstate and pgconn.status != _CONNECTION_OK):
-                lost = True
-                break
-            else:
-                self._ready()
-                return
         if lost:
             self._lose()
 
     def _note(self, pgresult: pq.abc.PGresult) -> None:
-        """Keep one result's rows or error for the answer."""
+        """Keep one result's rows, or the first error, for the answer."""
         if pgresult.status in _DONE:
-            self._rows = pgresult.command_tuples or 0
-        else:
+            self._rows.append(pgresult.command_tuples or 0)
+        elif self._sqlstate is None:  # statements after a failed one are skipped
             state = pgresult.error_field(pq.DiagnosticField.SQLSTATE)
-            self._sqlstate = self._sqlstate or (state.decode() if state else CONNECTION_FAILURE)
+            message = pgresult.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)
+            self._sqlstate = state.decode() if state else CONNECTION_FAILURE
+            self._message = (message or b"").decode(errors="replace")
 
     def _ready(self) -> None:
         """Deliver the answer."""
-        sqlstate, rows = self._sqlstate, self._rows
-        self._sqlstate, self._rows = None, 0
+        sqlstate, rows = self._sqlstate, () if self._sqlstate else tuple(self._rows)
+        self._sqlstate = None
+        self._rows.clear()
         self._under_way -= 1
         self.on_answer(sqlstate, rows)
 
@@ -189,38 +185,3 @@ class GeventConnection:
         self._readable.stop()
         self._writable.stop()
         self.on_loss(self._sqlstate or CONNECTION_FAILURE)
-
-
-class PipelinedConnection(GeventConnection):
-    """A connection with several statements under way, in libpq's pipeline mode.
-
-    A Sync follows each statement, so each is its own transaction with its own answer.
-    """
-
-    def _begin(self) -> None:
-        self._pgconn.enter_pipeline_mode()
-
-    def _end(self) -> None:
-        self._pgconn.pipeline_sync()
-
-    def _read(self) -> None:
-        """Read from the socket: maybe several answers, each ended by its Sync."""
-        pgconn, lost, ended = self._pgconn, False, False
-        try:
-            pgconn.consume_input()
-        except psycopg.OperationalError:
-            lost = True
-        while self._under_way and (lost or not pgconn.is_busy()):
-            pgresult = pgconn.get_result()
-            if pgresult is None:  # the end of a statement's results; twice: nothing more will come
-                if ended:
-                    break
-                ended = True
-            elif pgresult.status == pq.ExecStatus.PIPELINE_SYNC:
-                self._ready()
-                ended = False
-            else:
-                self._note(pgresult)
-                ended = False
-        if lost:
-            self._lose()

@@ -9,7 +9,6 @@ TLS or GSSAPI encryption stays with libpq (`libpq`).
 from loadgen.load.driver.libpq import (  # isort: skip - first: it looks whether gevent has patched
     CONNECTION_FAILURE,
     GeventConnection,
-    PipelinedConnection,
 )
 import os
 from collections.abc import Mapping
@@ -21,14 +20,14 @@ from loadgen.source import postgres
 
 _READ = 1
 _STATEMENT_TIMEOUT = "30s"  # a run's drain waits longer
-_ANSWER_BYTES = 27  # of an insert; an update's are fewer
-_READ_BYTES = 400  # room for more costs more, even if it is not used
+# Room for more costs more, even if it is not used; it grows if answers fill it.
+_READ_BYTES, _MOST_READ_BYTES = 400, 65_536
 _PROTOCOL_VIOLATION = "08P01"  # SQLSTATE
 _ENCRYPTED = "SELECT FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid() AND encrypted"
 
 
-def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnection:
-    """Connect and prepare; `depth` requests may be under way at once.
+def connect(dsn: str, prepare: Mapping[str, str]) -> GeventConnection:
+    """Connect and prepare statements, given as SQL by name.
 
     Raises SourceError if it can't connect; psycopg.Error, or ConnectionLost if it breaks, while it
     prepares.
@@ -39,9 +38,7 @@ def connect(dsn: str, prepare: Mapping[str, str], depth: int) -> GeventConnectio
     except BaseException:
         connection.close()
         raise
-    if plain:
-        return PlainConnection(connection, prepare, depth)
-    return (GeventConnection if depth == 1 else PipelinedConnection)(connection, prepare)
+    return (PlainConnection if plain else GeventConnection)(connection, prepare)
 
 
 def _is_plain(connection: postgres.Session) -> bool:
@@ -55,10 +52,8 @@ def _is_plain(connection: postgres.Session) -> bool:
 class PlainConnection(GeventConnection):
     """A connection whose socket is read and written here."""
 
-    def __init__(
-        self, connection: postgres.Session, prepare: Mapping[str, str], depth: int = 1
-    ) -> None:
-        self._room = max(_READ_BYTES, depth * _ANSWER_BYTES)
+    def __init__(self, connection: postgres.Session, prepare: Mapping[str, str]) -> None:
+        self._room = _READ_BYTES
         self._socket = connection.pgconn.socket
         self._answers = Answers()
         self._unsent: list[bytes] = []
@@ -66,7 +61,7 @@ class PlainConnection(GeventConnection):
         super().__init__(connection, prepare)
 
     def send(self, request: bytes) -> None:
-        """Send a prepared statement; raises psycopg.OperationalError if that is impossible."""
+        """Send a request; raises psycopg.OperationalError if that is impossible."""
         if self._delivering or self._unsent:
             self._unsent.append(request)
             return
@@ -108,7 +103,7 @@ class PlainConnection(GeventConnection):
         except OSError:
             received = b""
         rows = USUAL_ANSWERS.get(received)
-        if rows is not None and not self._answers.pending:
+        if rows is not None and self._answers.between:
             self.on_answer(None, rows)
         else:
             self._take_in(received)
@@ -119,6 +114,9 @@ class PlainConnection(GeventConnection):
             completed = answers.take_in(received)
         except UnexpectedMessage:
             completed, received, answers.sqlstate = [], b"", _PROTOCOL_VIOLATION
+        self._message = answers.message
+        if len(received) == self._room < _MOST_READ_BYTES:
+            self._room *= 2
         self._delivering = True
         for answer in completed:
             self.on_answer(*answer)

@@ -1,11 +1,12 @@
 """Postgres's wire protocol, as far as prepared statements on an open connection need it.
 
-A request is bytes that are ready to be sent: Bind, Execute, and the Sync that ends its transaction.
-Pure: nothing here opens or reads a connection. Parameters and results are text.
+A request is bytes that are ready to be sent: Bind and Execute for each of its statements, and the
+Sync that ends their transaction, an implicit one: without BEGIN and COMMIT. Pure: nothing here
+opens or reads a connection. Parameters and results are text.
 Source: PostgreSQL's documentation, "Frontend/Backend Protocol", version 3.0, "Message Formats".
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -14,23 +15,29 @@ _INT16: Final = Struct(">h")
 HEAD: Final = 5  # bytes: a message's type, and its length without the type
 _SYNC: Final = b"S\0\0\0\x04"
 _EXECUTE: Final = b"E\0\0\0\x09\0\0\0\0\0"  # the unnamed portal, all rows
-# What follows a Bind's parameters: results in text, and the messages after it.
+# What follows a Bind's parameters: results in text, and the messages after it if no other statement
+# follows.
 RESULTS: Final = b"\0\0"
 END: Final = RESULTS + _EXECUTE + _SYNC
+_NULL: Final = b"\xff\xff\xff\xff"  # a length of -1
 
-_READY: Final = b"Z\0\0\0\x05I"
-# Parse and bind complete, no data, row description, a row, an empty query, a notice, a changed
-# setting, a notification.
-_IGNORED: Final = frozenset(b"12nTDINSA")
-_COMPLETE, _ERROR, _IDLE = b"CEZ"
-_SQLSTATE = b"C"  # the field of an error
+# Parse and bind complete, no data, row description, a row, a notice, a changed setting, a
+# notification.
+_IGNORED: Final = frozenset(b"12nTDNSA")
+_BOUND, _COMPLETE, _EMPTY, _ERROR, _READY = b"2CIEZ"
+_SQLSTATE, _MESSAGE = b"C", b"M"  # fields of an error
+_USUAL_KINDS: Final = {_BOUND, _COMPLETE, _READY}
+_MOST_LEARNED: Final = 256
 
 
 class Answer(NamedTuple):
-    """The server's answer: the SQLSTATE of an error (None = committed) and the rows touched."""
+    """The server's answer: the SQLSTATE of an error (None = committed), the rows per statement.
+
+    An error has undone all that the statements before it had touched: it comes without rows.
+    """
 
     sqlstate: str | None
-    rows: int
+    rows: tuple[int, ...]
 
 
 class UnexpectedMessage(Exception):  # noqa: N818 - the connection counts as lost then
@@ -53,14 +60,25 @@ def preparation(statement: bytes, sql: bytes) -> bytes:
     return b"P%b%b%b" % (LENGTHS[len(body) + 4], body, _SYNC)
 
 
-def execution(statement: bytes, parameters: Sequence[bytes]) -> bytes:
+def execution(statement: bytes, parameters: Sequence[bytes | None]) -> bytes:
     """Return the request that executes a prepared statement as one transaction."""
-    # The unnamed portal, the statement's name, no formats (so text), how many parameters.
-    pieces = [b"\0%b\0\0\0%b" % (statement, _INT16.pack(len(parameters)))]
-    for parameter in parameters:
-        pieces += (LENGTHS[len(parameter)], parameter)
-    body = b"".join(pieces)
-    return b"".join((b"B", bind_length(len(body)), body, END))
+    return transaction([(statement, parameters)])
+
+
+def transaction(executions: Sequence[tuple[bytes, Sequence[bytes | None]]]) -> bytes:
+    """Return the request that executes prepared statements, one after the other, or none of them.
+
+    Each is given by its name and its parameters; None is NULL.
+    """
+    pieces: list[bytes] = []
+    for statement, parameters in executions:
+        # The unnamed portal, the statement's name, no formats (so text), how many parameters.
+        fields = [b"\0%b\0\0\0%b" % (statement, _INT16.pack(len(parameters)))]
+        for parameter in parameters:
+            fields += (_NULL,) if parameter is None else (LENGTHS[len(parameter)], parameter)
+        body = b"".join(fields)
+        pieces += (b"B", bind_length(len(body)), body, RESULTS, _EXECUTE)
+    return b"".join((*pieces, _SYNC))
 
 
 def bind_length(body: int) -> bytes:
@@ -68,37 +86,43 @@ def bind_length(body: int) -> bytes:
     return LENGTHS[_INT32.size + body + len(RESULTS)]
 
 
-def parsed_execution(request: bytes) -> tuple[bytes, list[bytes]]:
-    """Return the statement and the parameters that `execution` made a request of."""
-    statement = request[HEAD + 1 : request.index(b"\0", HEAD + 1)]
-    return statement, [request[parameter] for parameter in parameter_slices(request)]
+def parsed_executions(request: bytes) -> list[tuple[bytes, list[bytes | None]]]:
+    """Return the statements and their parameters that `transaction` made a request of."""
+    return [
+        (statement, [None if place is None else request[place] for place in places])
+        for statement, places in _binds(request)
+    ]
 
 
-def parameter_slices(request: bytes) -> list[slice]:
-    """Return where in a request its parameters lie."""
-    at = request.index(b"\0", HEAD + 1) + 3  # the statement's end, no formats
-    (count,) = _INT16.unpack_from(request, at)
-    at += _INT16.size
-    slices = []
-    for _ in range(count):
-        (size,) = _INT32.unpack_from(request, at)
-        at += _INT32.size
-        slices.append(slice(at, at + size))
-        at += size
-    return slices
+def parameter_slices(request: bytes, statement: int = 0) -> list[slice]:
+    """Return where in a request the parameters of its n-th statement lie; NULL's slice is empty."""
+    for n, (_, places) in enumerate(_binds(request)):
+        if n == statement:
+            return [place or slice(0, 0) for place in places]
+    raise IndexError(f"the request has no statement {statement}")
 
 
-def _whole_answer(tag: bytes) -> bytes:
-    """Return all messages that answer a request which succeeded with that command tag."""
-    return b"2\0\0\0\x04C%b%b\0%b" % (LENGTHS[len(tag) + 5], tag, _READY)
+def _binds(request: bytes) -> Iterator[tuple[bytes, list[slice | None]]]:
+    """Yield each statement, and where its parameters lie; None is NULL."""
+    at = 0
+    while request[at : at + 1] == b"B":
+        name = at + HEAD + 1
+        end = request.index(b"\0", name)
+        statement, at = request[name:end], end + 1 + _INT16.size  # behind the formats, of none
+        (count,) = _INT16.unpack_from(request, at)
+        at += _INT16.size
+        places: list[slice | None] = []
+        for _ in range(count):
+            (size,) = _INT32.unpack_from(request, at)
+            at += _INT32.size
+            places.append(None if size < 0 else slice(at, at + size))
+            at += max(0, size)
+        yield statement, places
+        at += len(RESULTS) + len(_EXECUTE)
 
 
-# Rows touched, by the whole answer, for nearly all requests.
-USUAL_ANSWERS: Final = {
-    _whole_answer(b"INSERT 0 1"): 1,
-    _whole_answer(b"UPDATE 1"): 1,
-    _whole_answer(b"UPDATE 0"): 0,
-}
+# Rows touched, by the whole answer: one look-up for nearly all requests. `Answers` learns them.
+USUAL_ANSWERS: Final[dict[bytes, tuple[int, ...]]] = {}
 
 
 class Answers:
@@ -106,8 +130,10 @@ class Answers:
 
     def __init__(self) -> None:
         self.sqlstate: str | None = None  # of an error before the end of its answer
+        self.message = ""  # the server's, of the last error
         self.pending = b""  # the beginning of a message
-        self._rows = 0
+        self.between = True  # no answer has begun to come in
+        self._rows: list[int] = []  # of the answer that is coming in
 
     def take_in(self, received: bytes) -> list[Answer]:
         """Return the requests' answers that `received` completes, in order.
@@ -116,7 +142,9 @@ class Answers:
         is done, and the commit itself may fail: so an answer ends with "ready for query".
         """
         answers: list[Answer] = []
+        whole, kinds = self.between, set[int]()
         buffer, at = self.pending + received, 0
+        kind = _READY if whole else 0  # of the last message
         while (begin := at + HEAD) <= len(buffer):
             (size,) = _INT32.unpack_from(buffer, at + 1)
             kind, end = buffer[at], at + 1 + size
@@ -124,22 +152,37 @@ class Answers:
                 raise UnexpectedMessage(f"message {chr(kind)!r} of {size} bytes")
             if end > len(buffer):
                 break
-            if kind == _IDLE:
-                answers.append(Answer(self.sqlstate, self._rows))
-                self.sqlstate, self._rows = None, 0
+            kinds.add(kind)
+            if kind == _READY:
+                answers.append(Answer(self.sqlstate, () if self.sqlstate else tuple(self._rows)))
+                self.sqlstate = None
+                self._rows.clear()
             elif kind == _COMPLETE:
                 last = buffer[begin : end - 1].rpartition(b" ")[2]
-                self._rows = int(last) if last.isdigit() else 0
+                self._rows.append(int(last) if last.isdigit() else 0)
+            elif kind == _EMPTY:
+                self._rows.append(0)
             elif kind == _ERROR:
-                self.sqlstate = self.sqlstate or _sqlstate(buffer[begin:end])
+                self._note_error(buffer[begin:end])
             elif kind not in _IGNORED:
                 raise UnexpectedMessage(f"message {chr(kind)!r}")
             at = end
         self.pending = buffer[at:]
+        self.between = kind == _READY and not self.pending
+        if whole and self.between and len(answers) == 1 and kinds == _USUAL_KINDS:
+            _learn(received, answers[0].rows)
         return answers
 
+    def _note_error(self, fields: bytes) -> None:
+        """Keep the first error of an answer; one without a SQLSTATE is XX000 (internal error)."""
+        if self.sqlstate is None:
+            by_type = {field[:1]: field[1:] for field in fields.split(b"\0")}
+            self.sqlstate = by_type.get(_SQLSTATE, b"XX000").decode()
+            self.message = by_type.get(_MESSAGE, b"").decode(errors="replace")
 
-def _sqlstate(fields: bytes) -> str:
-    """Return the SQLSTATE of an error; XX000 (internal error) if it has none."""
-    states = (field[1:] for field in fields.split(b"\0") if field[:1] == _SQLSTATE)
-    return next(states, b"XX000").decode()
+
+def _learn(answer: bytes, rows: tuple[int, ...]) -> None:
+    """Remember a whole answer. If counts vary so much that there is no room, begin again."""
+    if len(USUAL_ANSWERS) >= _MOST_LEARNED:
+        USUAL_ANSWERS.clear()
+    USUAL_ANSWERS[answer] = rows

@@ -1,0 +1,106 @@
+"""Transactions on a real server: each is accounted for once, with the rows of each statement."""
+
+import json
+
+from loadgen.source.postgres import connect
+from tests.integration.test_gevent_connection import each_kind, on_server
+
+RUN = """
+import json
+from dataclasses import replace
+
+import psycopg
+
+from loadgen.load.connection_tracker import ConnectionTracker
+from loadgen.load.dispatcher import Dispatcher, Sender
+from loadgen.load.executor import schedule_of
+from loadgen.load.operations import Operations
+from loadgen.workload.ledger import Ledger, rows_by_statement
+from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.schedule.clock import ScheduleClock
+from loadgen.workload.schedule.plan import Mix
+from loadgen.workload.schedule.shards import WHOLE
+from tests.plans import plan_of
+
+statements = {
+    "event": OPERATIONS["insert_event"].statement,
+    "order": OPERATIONS["insert_order"].statement,
+    "rename": "UPDATE users SET name = $2 WHERE id = ANY ($1::bigint[])",
+    "nap": "SELECT pg_sleep(30)",
+}
+key = lambda n: b"00000000-0000-5000-8000-%012d" % n
+event = lambda n: (b"event", (key(n), b"1", b"login", b"{}"))
+order = lambda n: (b"order", (key(n), b"1", b"2", b"3.50", b"EUR"))
+rename = lambda ids, name=b"renamed": (b"rename", (ids, name))
+requests = [transaction(executions) for executions in (
+    [event(0), rename(b"{1}"), order(0)],
+    [event(1), event(0), order(1)],
+    [rename(b"{}"), rename(b"{9}"), rename(b"{}")],
+    [event(3), rename(b"{1,2,3}"), order(3)],
+    [event(4), rename(b"{}"), order(4)],
+    [event(5), (b"nap", ()), order(5)],
+)]
+plan = plan_of(3, 3)
+rates = dict.fromkeys(OPERATIONS, 0.0) | {"insert_event": 36_000.0}
+plan = replace(plan, mix=Mix(rates), duration=len(requests) / 10, lateness_limit=60.0)
+schedule = schedule_of(plan, WHOLE, {"insert_event": lambda ks, _: [
+    requests[k] if k < len(requests) else None for k in ks
+]})
+clock = ScheduleClock(time.monotonic)
+tracker = ConnectionTracker(sys.argv[1], "run", print)
+ledger = Ledger(schedule, plan.lateness_limit)
+dispatcher = Dispatcher(tracker, clock, ledger, Operations(plan), statements)
+connection = new(dispatcher.statements)
+sender = Sender(dispatcher, connection)
+working = gevent.spawn(sender.work)
+clock.start(time.monotonic())
+dispatcher.rescheduled()
+
+def counts():
+    counted = ledger.counts(clock.now())["insert_event"]
+    assert counted.balanced()
+    return counted
+
+with psycopg.connect(sys.argv[1], autocommit=True) as admin:
+    state = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
+    while admin.execute(state, (connection.backend_pid,)).fetchone() != ("PgSleep",):
+        gevent.sleep(0.01)
+    admin.execute("SELECT pg_terminate_backend(%s)", (connection.backend_pid,))
+    lost_as = working.get()
+    lost = counts()
+    while dispatcher.lost:
+        dispatcher.settle(admin)
+connection.close()
+print(json.dumps({
+    "lost_as": lost_as,
+    "lost": lost.dump(),
+    "settled": counts().dump(),
+    "failures": {state: n for (_, state), n in ledger.failures.items()},
+    "rows": rows_by_statement(counts().committed, "insert_event", 3, ledger.extra_rows),
+}))
+"""
+
+
+@each_kind
+def test_an_arrival_is_one_transaction(database: str, kind: str) -> None:
+    """Committed, refused, without a row, or lost: all its statements have one outcome."""
+    with connect(database) as admin:
+        for n in (1, 2, 3):
+            user = "INSERT INTO users (email, name, plan, country) VALUES (%s, 'n', 'free', 'DE')"
+            admin.execute(user, (f"{n}@example.com",))
+    done = on_server(RUN, database, kind)
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome == {
+        "lost_as": "57P01",
+        # Offered, committed, failed, skipped, unknown, in flight.
+        "lost": [6, 3, 2, 0, 1, 0],
+        "settled": [6, 3, 3, 0, 0, 0],
+        "failures": {"23505": 1, "02000": 1, "57P01": 1},
+        "rows": [3, 4, 3],
+    }
+    with connect(database) as admin:
+        counted = "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM orders)"
+        assert admin.execute(counted).fetchone() == (3, 3)
+        renamed = "SELECT count(*) FROM users WHERE name = 'renamed'"
+        assert admin.execute(renamed).fetchone() == (3,)
