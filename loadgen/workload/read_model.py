@@ -1,0 +1,126 @@
+"""Reads a workload's folder, workload.toml and schema.sql, into a WorkloadModel.
+
+Every mistake is one ModelError. What only Postgres can judge, types and statements, is checked by
+`source.check_model`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from loadgen.errors import SettingsError, suggest
+from loadgen.untrusted import parse_toml
+from loadgen.workload.model import Check, Table, WorkloadModel
+from loadgen.workload.read_operations import read_operations
+from loadgen.workload.read_sql import SchemaTable, SqlFault, schema_tables
+from loadgen.workload.read_tables import read_tables
+from loadgen.workload.read_values import Names, read_choice
+from loadgen.workload.section import ModelError, Section
+
+__all__ = ["ModelError", "built_in_models", "read_model"]
+
+_BUILT_IN: Final = Path(__file__).parent / "workloads"
+_FILE: Final = "workload.toml"
+_SCHEMA: Final = "schema.sql"
+_MOST_FILE_BYTES: Final = 10_000_000
+_LONGEST_NAME: Final = 40
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def built_in_models() -> tuple[str, ...]:
+    """Return the names of the built-in models."""
+    return tuple(sorted(file.parent.name for file in _BUILT_IN.glob(f"*/{_FILE}")))
+
+
+def read_model(name_or_folder: str) -> WorkloadModel:
+    """Return the model of a built-in name or a folder. Raises ModelError."""
+    folder = _folder(name_or_folder)
+    toml = _text(folder / _FILE)
+    schema_sql = _text(folder / _SCHEMA) if (folder / _SCHEMA).exists() else ""
+    document = _document(folder / _FILE, toml)
+    schema = _schema(folder / _SCHEMA, schema_sql) if schema_sql else None
+    section = document.section("pools")
+    pools = {name: read_choice(section, name) for name in section.entries}
+    tables, outlines = read_tables(document, pools, schema)
+    operations = read_operations(
+        document, tables, Names(outlines, pools), has_schema=schema is not None
+    )
+    changed = {s.table: None for o in operations.values() for s in o.statements if s.table}
+    name = _model_name(folder)
+    return WorkloadModel(
+        name=name,
+        title=document.text("title", name),
+        tables=tables | {t: Table(t, key=outlines[t].key) for t in changed if t not in tables},
+        operations=operations,
+        checks=tuple(_checks(document)),
+        schema_sql=schema_sql,
+        digest=sha256(f"{len(toml)}:{toml}{schema_sql}".encode()).hexdigest(),
+    )
+
+
+def _folder(name_or_folder: str) -> Path:
+    """Return the folder of a model. Raises ModelError if there is none."""
+    built_in = built_in_models()
+    if name_or_folder in built_in:
+        return _BUILT_IN / name_or_folder
+    path = Path(name_or_folder).expanduser()
+    folder = path.parent if path.name == _FILE else path
+    if (folder / _FILE).exists():
+        return folder
+    if folder.is_dir():
+        raise ModelError(f"{folder} has no {_FILE}: docs/workload.md says what it holds")
+    raise ModelError(
+        f"there is no workload {name_or_folder!r}: give a folder with a {_FILE}, or a built-in "
+        f"name; {suggest(name_or_folder, built_in)}"
+    )
+
+
+def _text(file: Path) -> str:
+    """Return a file's text. Raises ModelError."""
+    try:
+        if file.stat().st_size > _MOST_FILE_BYTES:
+            raise ModelError(f"{file} is larger than {_MOST_FILE_BYTES:,} bytes")
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ModelError(f"{file} can't be read ({exc}): it has to be a UTF-8 text") from exc
+
+
+def _document(file: Path, toml: str) -> Section:
+    try:
+        document = Section(str(file), "", "", parse_toml(toml, str(file)))
+    except SettingsError as exc:
+        raise ModelError(str(exc)) from exc
+    document.only("title", "pools", "tables", "operations", "checks")
+    for key in ("tables", "operations"):
+        if not document.section(key).entries:
+            raise document.error(key, f"it is missing: a workload has {key}, such as [{key}.name]")
+    return document
+
+
+def _schema(file: Path, sql: str) -> Mapping[str, SchemaTable]:
+    try:
+        return schema_tables(sql)
+    except SqlFault as exc:
+        raise ModelError(f"{file}: {exc}") from exc
+
+
+def _model_name(folder: Path) -> str:
+    """Return the folder's name as a name of a database: a-z, 0-9 and _."""
+    name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
+    return (name if _NAME.fullmatch(name) else f"workload_{name}".rstrip("_"))[:_LONGEST_NAME]
+
+
+def _checks(document: Section) -> Iterator[Check]:
+    for name in document.section("checks").entries:
+        check = document.headed("checks", name)
+        check.only("title", "violations", "noun")
+        if not _NAME.fullmatch(name):
+            raise check.error("", "a check's name has a-z, 0-9 and _, and begins with a letter")
+        yield Check(
+            name=name,
+            title=check.text("title", name.replace("_", " ")),
+            violations=check.text("violations").strip().rstrip(";"),
+            noun=check.text("noun", "violations"),
+        )
