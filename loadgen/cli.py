@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "validate": "loadgen validate --json",
     "expose": "loadgen expose --minutes 60",
     "settings": "loadgen settings",
+    "workload": "loadgen workload check my-workload",
     "plan": "loadgen plan --seed 42 --count 20",
     "rates": "loadgen rates --set insert_order=36000",
     "pause": "loadgen pause --reason upgrade",

@@ -329,11 +329,12 @@ def _check_use(
 
 def _option(section: Section, name: str, options: dict[str, str]) -> str:
     """Return the name of the rate's setting; `options` are those of operations before."""
-    option = section.text("option", f"{name.replace('_', '-')}-per-hour")
+    default = f"{name.replace('_', '-')}-per-hour"
+    option = section.text("option", default)
     if not _OPTION.fullmatch(option):
         raise section.error(
             "option",
-            f"it is {option!r}: a-z, 0-9 and -, ending in -per-hour, such as {name}-per-hour",
+            f"it is {option!r}: a-z, 0-9 and -, ending in -per-hour, such as {default}",
         )
     setting = option.replace("-", "_")
     if setting in _OURS:
