@@ -232,7 +232,7 @@ class States:
         return tuple(
             state
             for state, followers in self.next_states.items()
-            if all(following.state for following in followers)
+            if followers and all(following.state for following in followers)
         )
 
 
