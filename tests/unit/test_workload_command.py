@@ -1,0 +1,66 @@
+"""`loadgen workload`: lists, shows and checks."""
+
+from pathlib import Path
+
+import pytest
+
+from loadgen import cli
+
+SHOWN = """
+transaction: 3,600 per hour, setting TRANSACTION_PER_HOUR
+  UPDATE public.pgbench_accounts SET abalance = abalance + $1 WHERE aid = $2
+  UPDATE public.pgbench_tellers SET tbalance = tbalance + $1 WHERE tid = $2
+  UPDATE public.pgbench_branches SET bbalance = bbalance + $1 WHERE bid = $2
+  INSERT INTO public.pgbench_history (tid, bid, aid, delta, mtime)
+  VALUES ($1, $2, $3, $4, CURRENT_TIMESTAMP)
+  parameters: aid = pgbench_accounts.aid of a row
+              tid = pgbench_tellers.tid of a row
+              bid = pgbench_branches.bid of a row
+              delta = number low -5000 high 5000
+  proof of a lost write: none: a lost write stays unknown
+
+check account_balances: balances of accounts = sum of the history
+check teller_balances: balances of tellers = sum of the history
+check branch_balances: balances of branches = sum of the history
+"""
+
+
+def test_a_workload_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its tables with rows, key and values, its statements and their proof."""
+    assert cli.main(["workload", "show", "tpcb"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.endswith(SHOWN)
+    assert "pgbench_accounts: 100,000 rows, key (aid)" in shown
+    assert "pgbench_history: 0 rows, no key" in shown
+
+
+@pytest.mark.parametrize("name", ["shop", "tpcb"])
+def test_what_is_shown_fits_80_columns(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the width of the terminal."""
+    assert cli.main(["workload", "show", name]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_the_built_in_ones_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With their tables and operations."""
+    assert cli.main(["workload", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "users, orders, events" in listed
+    assert "soft_delete_user" in listed
+
+
+def test_a_check_ends_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """How large the workload is and what has no proof; or the mistake, and exit code 2."""
+    assert cli.main(["workload", "check", "shop"]) == 0
+    assert cli.main(["workload", "check", "tpcb"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "shop is right: 3 tables, 26,000 rows, 4 operations, each with a proof",
+        "tpcb is right: 4 tables, 100,011 rows, 1 operation, no proof of transaction",
+    ]
+    (tmp_path / "workload.toml").write_text("titel = 'x'", encoding="utf-8")
+    assert cli.main(["workload", "check", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"loadgen: error: {tmp_path}/workload.toml, titel: no such key: did you mean title?\n"
+    )
