@@ -71,7 +71,10 @@ def _show(model: WorkloadModel) -> None:
         print_table(
             Table(
                 columns=(Column("column"), Column("value in the baseline")),
-                rows=tuple((name, described(value)) for name, value in table.columns.items()),
+                rows=tuple(
+                    (name, _short(described(value), _LONGEST_VALUE))
+                    for name, value in table.columns.items()
+                ),
             ),
             title=f"{table.name}: {count(table.rows)} rows{setting}{key}",
         )
@@ -81,7 +84,8 @@ def _show(model: WorkloadModel) -> None:
         for statement in operation.statements:
             print(_indented(statement.sql))
         for i, (name, parameter) in enumerate(operation.parameters.items()):
-            print(f"  {'parameters:' if not i else '           '} {name} = {described(parameter)}")
+            line = f"  {'parameters:' if not i else '           '} {name} = {described(parameter)}"
+            print(_short(line, _WIDTH))
         print(f"  proof of a lost write: {proof(operation)}")
     print()
     for check in model.checks:
@@ -103,10 +107,10 @@ def proof(operation: Operation) -> str:
 
 def described(parameter: Parameter) -> str:
     """Return a value or a parameter in a line."""
-    if isinstance(parameter, workload.Value):
-        nulls = f", {parameter.null_share:.0%} NULL" if parameter.null_share else ""
-        return _short(_generator(parameter.generator)) + nulls
-    return _short(_generator(parameter))
+    if not isinstance(parameter, workload.Value):
+        return _generator(parameter)
+    nulls = f"{parameter.null_share:.0%} NULL, else " if parameter.null_share else ""
+    return nulls + _generator(parameter.generator)
 
 
 def _generator(generator: object) -> str:  # noqa: PLR0911 - one for each kind
@@ -150,8 +154,8 @@ def _words(name: str) -> str:
     return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1].rstrip()}…"
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def summary(model: WorkloadModel) -> str:
