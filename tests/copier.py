@@ -4,7 +4,7 @@ from psycopg import sql
 
 from loadgen.source.postgres import connect
 
-TABLES = ("users", "orders", "hard_cases", "events")
+TABLES = ("users", "orders", "hard_cases", "events", "loadgen_markers")
 
 
 class Copier:

@@ -24,6 +24,7 @@ from loadgen.record.verify import KINDS, Finding, Kind, Verification
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect
+from loadgen.source.schema import require_version
 from loadgen.terminal import print_table, unguarded
 from loadgen.text import Column, Table, count, kinds, plural
 from loadgen.tools.readers.factory import open_copy
@@ -115,6 +116,7 @@ def _last_run(settings: Settings, dsn: str, name: str | None) -> Run | None:
     Raises PlaygroundError if another run is named: the source holds the rows of its last one.
     """
     with connect(dsn) as conn:
+        require_version(conn)
         run_id = current_run(conn)
     if name is not None:
         run = Run.of(find_run(settings.reports_dir, name))

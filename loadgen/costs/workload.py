@@ -160,7 +160,8 @@ def _committed(run: Run) -> dict[str, int]:
     return {name: totals.committed for name, totals in run.totals.items()}
 
 
-_ROW_BYTES: Final = 350  # an event of type loadgen_marker as JSON; a plain row of a hard case
+_MARKER_BYTES: Final = 210  # a row of loadgen_markers as JSON
+_ROW_BYTES: Final = 350  # a plain row of a hard case
 _WIDE_BYTES: Final = 4_450
 _DELETES: Final = "hard_deletes"
 
@@ -204,7 +205,7 @@ def experiment_rows(run: Run, usage: Usage) -> Iterator[ExperimentRows]:
     markers = len({row.sequence for row in read_deliveries(run.path)})
     usage = with_markers(usage, markers)
     if markers:
-        note = "rows that the watch writes, more of the same charges"
+        note = "rows that the watch writes into a table of their own, more of the same charges"
         yield ExperimentRows("freshness markers", "marker", markers, usage, note)
     turns = Counter({name: case.committed for name, case in run.hard_cases.items()})
     # Until the run has ended, only deletes are on record.
@@ -230,4 +231,4 @@ def experiment_rows(run: Run, usage: Usage) -> Iterator[ExperimentRows]:
 
 def with_markers(usage: Usage, markers: int) -> Usage:
     """Return the usage with freshness markers, each one inserted row."""
-    return usage.with_rows(Decimal(markers), Decimal(markers * _ROW_BYTES))
+    return usage.with_rows(Decimal(markers), Decimal(markers * _MARKER_BYTES))

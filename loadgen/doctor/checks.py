@@ -11,7 +11,7 @@ from loadgen.config.settings import Settings
 from loadgen.source.examine import Publication, SourceFacts
 from loadgen.source.grant import PLUGIN
 from loadgen.source.limits import too_many_users
-from loadgen.source.schema import PUBLICATION, TABLES, encoding_problems
+from loadgen.source.schema import MARKERS, PUBLICATION, TABLES, encoding_problems
 from loadgen.text import size
 from loadgen.tools.tools_file import Tool
 from loadgen.tools.warehouses import ToolWarehouse, shared_warehouses, unequal_warehouses
@@ -159,7 +159,7 @@ def _publications(facts: DoctorFacts) -> Iterator[str]:
 
 def _coverage(publication: Publication) -> Iterator[str]:
     name = publication.name
-    for table in TABLES:
+    for table in (*TABLES, MARKERS):
         if table not in publication.tables:
             yield (
                 f"publication {name} lacks table {table}, so its rows would not be copied: "

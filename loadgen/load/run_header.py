@@ -44,6 +44,7 @@ def run_header(
         invalid_reason=None,
         users=users,
         duration_seconds=plan.duration,
+        marker_table=schema.MARKERS,
     )
 
 

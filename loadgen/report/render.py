@@ -67,8 +67,8 @@ _MISSING_CONTROL = (
 )
 _NEVER_MEASURED = (
     "No run measures reads of the source, queries and models on the destination, the path between "
-    "a vendor's service and either end, or the work of people. Freshness is measured on the table "
-    "of the markers alone."
+    "a vendor's service and either end, or the work of people. Freshness is measured on the "
+    "markers' table alone."
 )
 _BLANK_LINES = re.compile(r"\n{3,}")
 _MARKS = {"good": "ok", "warn": "note", "bad": "problem"}

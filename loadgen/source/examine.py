@@ -14,7 +14,7 @@ from loadgen.source.environment import clock_offset
 from loadgen.source.grant import Grant, list_grants
 from loadgen.source.limits import ConnectionLimit, connection_limits
 from loadgen.source.postgres import Connection, plain_errors
-from loadgen.source.schema import TABLES
+from loadgen.source.schema import PUBLISHED
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.source", "examine.sql")
@@ -88,7 +88,7 @@ def examine(conn: Connection, clock: Callable[[], datetime]) -> SourceFacts:
         with conn.cursor(row_factory=class_row(Publication)) as cursor:
             publications = tuple(cursor.execute(_SQL["publications"]).fetchall())
         with conn.cursor(row_factory=scalar_row) as cursor:
-            unidentified = tuple(cursor.execute(_SQL["unidentified"], {"tables": list(TABLES)}))
+            unidentified = tuple(cursor.execute(_SQL["unidentified"], {"tables": list(PUBLISHED)}))
         return SourceFacts(
             server=server,
             slots=slots,

@@ -16,22 +16,24 @@ from loadgen.source.limits import missing_standby
 from loadgen.source.postgres import Connection, is_embedded, plain_errors
 from loadgen.sql import statements
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 PUBLICATION: Final = "loadgen"
 TABLES: Final = ("users", "orders", "events")
 HARD_CASES: Final = "hard_cases"  # filled by a load with --hard-cases alone
-PUBLISHED: Final = (*TABLES, HARD_CASES)
+MARKERS: Final = "loadgen_markers"  # filled by the watch
+PUBLISHED: Final = (*TABLES, HARD_CASES, MARKERS)
 SUPPORTED_VERSIONS: Final = range(14, 19)
 
 _PACKAGE: Final = "loadgen.source"
-_MARKER: Final = "loadgen_playground"
+_PLAYGROUND: Final = "loadgen_playground"
 _TRIGGERS: Final = ("users_touch", "orders_touch", "events_touch", "hard_cases_touch")
 # Enough of each table to tell ours from another application's of the same name.
 _COLUMNS: Final = {
     "users": {"id", "email", "plan", "deleted_at", "version"},
     "orders": {"id", "order_number", "user_id", "status", "version"},
     "events": {"id", "event_id", "user_id", "event_type", "properties"},
-    _MARKER: {"only_row", "schema_version", "seed", "progress", "run_id"},
+    MARKERS: {"id", "run_id", "sequence", "sent_at", "horizon"},
+    _PLAYGROUND: {"only_row", "schema_version", "seed", "progress", "run_id"},
 }
 _NAMED_AT_MOST: Final = 5
 
@@ -85,6 +87,8 @@ def source_problems(conn: Connection) -> Iterator[str]:
     yield from _lacking_rights(facts, where)
     if problem := missing_standby(conn):
         yield problem
+    if problem := _version_problem(conn):
+        yield problem
 
 
 def _lacking_rights(facts: Mapping[str, Any], where: str) -> Iterator[str]:
@@ -107,7 +111,7 @@ def _lacking_rights(facts: Mapping[str, Any], where: str) -> Iterator[str]:
 def require_ownership(conn: Connection) -> None:
     """Raise SourceError unless the database is the playground's or empty; writes nothing."""
     columns = _columns(conn)
-    if _MARKER in columns:
+    if _PLAYGROUND in columns:
         _require_ours(conn, columns)
         return
     relations = _names(conn, "relations")
@@ -135,12 +139,30 @@ def _require_ours(conn: Connection, columns: Mapping[str, set[str]]) -> None:
                 f"{', '.join(sorted(_COLUMNS[table] - present))}); nothing was written: rename "
                 f"that table, or {remedy}"
             )
+    require_version(conn)
+
+
+def require_version(conn: Connection) -> None:
+    """Raise SourceError if another version of this program made the playground, if there is one."""
+    if problem := _version_problem(conn):
+        raise SourceError(problem)
+
+
+def _version_problem(conn: Connection) -> str | None:
+    if _PLAYGROUND not in _columns(conn):
+        return None
     version = _scalar(conn, "playground.sql", "schema_version")
-    if version is not None and version != SCHEMA_VERSION:
-        raise SourceError(
-            f"{where} has the playground's schema in version {version}, this program works with "
-            f"{SCHEMA_VERSION}: use the program that made it, or an empty database"
-        )
+    if version is None or version == SCHEMA_VERSION:
+        return None
+    remedy = (
+        "run `loadgen db reset`, then `loadgen seed`"
+        if is_embedded(conn)
+        else "point DATABASE_URL at an empty database and run `loadgen seed`"
+    )
+    return (
+        f"database {conn.info.dbname!r} has the playground's schema in version {version}, this "
+        f"program works with {SCHEMA_VERSION}: {remedy}, or use the program that made it"
+    )
 
 
 def is_playground(conn: Connection) -> bool:
@@ -149,7 +171,8 @@ def is_playground(conn: Connection) -> bool:
 
 
 def require_playground(conn: Connection) -> None:
-    """Raise SourceError unless the database has the playground's tables."""
+    """Raise SourceError unless the database has the playground's tables, in this version."""
+    require_version(conn)
     if not is_playground(conn):
         remedy = "" if is_embedded(conn) else ", or correct DATABASE_URL"
         raise SourceError(
@@ -199,7 +222,7 @@ def drop_bulk_indexes(conn: Connection) -> None:
 
 def seed_state(conn: Connection) -> SeedState | None:
     """Return parameters and progress of the baseline; None if none was begun."""
-    if _MARKER not in _columns(conn):
+    if _PLAYGROUND not in _columns(conn):
         return None
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(statements(_PACKAGE, "playground.sql")["seed_state"]).fetchone()

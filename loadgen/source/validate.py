@@ -129,7 +129,7 @@ def _check_run(conn: Connection, run: LastRun) -> Invariant:
 
 
 def count_rows(conn: Connection) -> dict[str, TableRows]:
-    """Return each table's rows, without markers, and the sum of its versions if it has them."""
+    """Return each table's rows, and the sum of its versions if it has them."""
     counts = _row(conn, "rows")
     return {
         "users": TableRows(rows=counts["users"], version_sum=counts["user_versions"]),

@@ -235,7 +235,7 @@ def test_markers_are_no_rows_of_the_load(
     looking.send_signal(signal.SIGINT)
     assert looking.wait(20) == 130
     with connect(seeded) as connection:
-        query = "SELECT count(*) FROM events WHERE event_type = 'loadgen_marker'"
+        query = "SELECT count(*) FROM loadgen_markers"
         assert connection.execute(query).fetchone() == (written,)
 
 
@@ -354,7 +354,7 @@ def test_a_copy_that_begins_anew_is_described(
     process = locust(seeded, "-t", "10m", *rates(0.2))
     folder = with_markers(project)
     replicated.do("ALTER SUBSCRIPTION copy SET PUBLICATION nothing")
-    replicated.do("TRUNCATE events")
+    replicated.do("TRUNCATE loadgen_markers")
     wait_for(lambda: "copy_went_back" in journal(folder), "the copy to go back")
     replicated.do("ALTER SUBSCRIPTION copy SET PUBLICATION loadgen")
     wait_for(lambda: "copy_there_again" in journal(folder), "the copy to be there again")

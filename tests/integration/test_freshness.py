@@ -28,10 +28,8 @@ from tests.polling import wait_for
 from tests.records import Made, update, write_run
 from tests.replication import Subscription
 
-NEWEST = """SELECT max((properties ->> 'sequence')::bigint) FROM events
-WHERE event_type = 'loadgen_marker' AND properties ->> 'run_id' = %s"""
-SEQUENCES = """SELECT (properties ->> 'sequence')::bigint FROM events
-WHERE event_type = 'loadgen_marker' ORDER BY id"""
+NEWEST = "SELECT max(sequence) FROM loadgen_markers WHERE run_id = %s"
+SEQUENCES = "SELECT sequence FROM loadgen_markers ORDER BY id"
 RUN = "run-1"
 
 
@@ -329,7 +327,7 @@ def test_a_lock_delays_markers_and_not_the_watch(
     """Slots are sampled all the while."""
     with watching(source, reports, copy) as watch, connect(source, autocommit=False) as other:
         wait_for(seen(reports, 2), "markers")
-        other.execute("LOCK TABLE events IN SHARE MODE")
+        other.execute("LOCK TABLE loadgen_markers IN SHARE MODE")
         before = watch.state()
         assert before.observation is not None
         at = before.observation.at

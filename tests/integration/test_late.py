@@ -21,7 +21,7 @@ from loadgen.source.embedded import server
 from loadgen.source.embedded.home import home_of
 from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.postgres import connect
-from loadgen.source.schema import migrate
+from loadgen.source.schema import MARKERS, migrate
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.verify.reconcile import VerifyOptions, published_tables, reconcile
 from tests.conftest import Cluster, RunLoadgen, find_free_port
@@ -58,8 +58,8 @@ class RunSummary:
         """Write a marker, so many seconds ago by the source's clock."""
         assert write_marker(self.source, RUN, sequence, datetime.now(UTC))
         self.source.execute(
-            "UPDATE events SET created_at = now() - %s * interval '1 s' "
-            "WHERE event_type = 'loadgen_marker' AND (properties ->> 'sequence')::int = %s",
+            "UPDATE loadgen_markers SET created_at = now() - %s * interval '1 s' "
+            "WHERE sequence = %s",
             (age, sequence),
         )
 
@@ -142,18 +142,18 @@ def test_what_a_marker_proves_to_be_due_is_wrong(summary: RunSummary) -> None:
 
 
 def test_a_marker_of_the_same_round_proves_its_own_table_only(summary: RunSummary) -> None:
-    """Of a tool that copies events first, orders may be as of the round before."""
+    """Of a tool that copies markers first, users may be as of the round before."""
     summary.marker(1, age=2000)
     summary.sync()
     summary.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
     summary.marker(2, age=1300)  # in the round before, after its look at users
     summary.marker(3)
-    summary.sync("events")
+    summary.sync(MARKERS)
     code, found = summary.verified()
     assert (code, found["verdict"], found["late"]) == (0, "late", {"stale": 1})
-    summary.source.execute("UPDATE events SET created_at = created_at - interval '900 s'")
+    summary.source.execute("UPDATE loadgen_markers SET created_at = created_at - interval '900 s'")
     summary.marker(4)
-    summary.sync("events")  # and users are left out of yet another round
+    summary.sync(MARKERS)  # and users are left out of yet another round
     code, found = summary.verified()
     assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
 
@@ -179,7 +179,7 @@ def test_without_markers_the_lag_decides(summary: RunSummary) -> None:
     code, found = summary.verified("--lag", "0.2")
     assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
     summary.marker(1, age=10_000)
-    summary.sync("events")
+    summary.sync(MARKERS)
     code, found = summary.verified("--lag", "0.2")
     assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})
 
@@ -198,10 +198,10 @@ def test_the_interval_is_that_of_the_tool_s_plan(summary: RunSummary, project: P
 @pytest.mark.parametrize(
     "rounds",
     [
-        [("events", 1), ("users", 2), ("events", 2), ("users", 2)],
-        [("events", 1), ("users", 2), ("events", 2)],  # users had their turn before the change
+        [(MARKERS, 1), ("users", 2), (MARKERS, 2), ("users", 2)],
+        [(MARKERS, 1), ("users", 2), (MARKERS, 2)],  # users had their turn before the change
     ],
-    ids=["events first", "events last"],
+    ids=["markers first", "markers last"],
 )
 def test_a_drain_ends_with_a_round_that_began_after_the_pause(
     summary: RunSummary, rounds: list[tuple[str, int]]
@@ -228,7 +228,7 @@ def test_a_drain_ends_with_a_round_that_began_after_the_pause(
     code, found = summary.verified("--drain", "--drain-seconds", "60", "--lag", "0.2")
     thread.join(60)
     assert (code, found["verdict"]) == (0, "right")
-    assert found["tables"]["events"]["rows"] == 2
+    assert found["tables"][MARKERS]["rows"] == 2
 
 
 def test_a_row_that_is_gone_at_the_source_is_wrong_after_a_drain(summary: RunSummary) -> None:
@@ -238,7 +238,7 @@ def test_a_row_that_is_gone_at_the_source_is_wrong_after_a_drain(summary: RunSum
 
     def run() -> None:  # a tool that never copies hard cases again
         while not stopped.wait(0.1):
-            Copier(summary.dsn, summary.copy).sync("users", "events")
+            Copier(summary.dsn, summary.copy).sync("users", MARKERS)
 
     thread = threading.Thread(target=run)
     thread.start()

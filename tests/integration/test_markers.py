@@ -10,7 +10,7 @@ from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.postgres import connect
 
 AT = datetime(2026, 11, 23, 7, 0, 0, 250_000, tzinfo=UTC)
-ROWS = "SELECT event_type, user_id, properties FROM events ORDER BY id"
+ROWS = "SELECT run_id, sequence, sent_at FROM loadgen_markers ORDER BY id"
 
 
 @pytest.fixture
@@ -21,12 +21,26 @@ def source(each_database: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def test_a_marker_is_an_event_of_its_own_type(source: psycopg.Connection) -> None:
-    """It has run and sequence, and no user."""
+def test_a_marker_is_a_row_of_its_own_table(source: psycopg.Connection) -> None:
+    """The workload's tables get none."""
     assert write_marker(source, "run-1", 7, AT)
-    ((kind, user, properties),) = source.execute(ROWS).fetchall()
-    assert (kind, user) == ("loadgen_marker", None)
-    assert (properties["run_id"], properties["sequence"]) == ("run-1", 7)
+    assert source.execute(ROWS).fetchall() == [("run-1", 7, AT)]
+    assert source.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+def test_its_horizon_is_the_oldest_open_transaction(
+    each_database: str, source: psycopg.Connection
+) -> None:
+    """While that is open, no marker proves what it wrote."""
+    with connect(each_database, autocommit=False) as other:
+        (open_id,) = other.execute("SELECT pg_current_xact_id()::text::bigint").fetchone() or (0,)
+        source.execute("UPDATE loadgen_playground SET progress = '{}'")  # a newer one, ended
+        assert write_marker(source, "run-1", 1, AT)
+        other.commit()
+    assert write_marker(source, "run-1", 2, AT)
+    before, after = find_markers(source, "run-1", 0)
+    assert before.horizon == open_id
+    assert (after.horizon or 0) > open_id
 
 
 def test_none_is_written_twice(source: psycopg.Connection) -> None:

@@ -261,12 +261,8 @@ def test_each_question_is_asked_in_utc(tmp_path: Path) -> None:
     assert said.strip() == "2026-01-01 12:00:00+00"
 
 
-MARKERS = [
-    ("'loadgen_marker'", '{"run_id": "run-1", "sequence": 4}'),
-    ("'loadgen_marker'", '{"run_id": "run-1", "sequence": 12}'),
-    ("'loadgen_marker'", '{"run_id": "run-2", "sequence": 99}'),
-    ("'view'", '{"run_id": "run-1", "sequence": 98}'),
-]
+MARKERS = """CREATE TABLE loadgen_markers AS
+SELECT * FROM (VALUES ('run-1', 4), ('run-1', 12), ('run-2', 99)) AS m (run_id, sequence)"""
 
 
 def test_each_destination_tells_its_newest_marker(
@@ -275,16 +271,11 @@ def test_each_destination_tells_its_newest_marker(
     """Of the run that is asked for; None where there is none."""
     file = tmp_path / "copy.duckdb"
     with cluster.database("template1") as dsn, connect(dsn) as conn:
-        conn.execute("CREATE TABLE events (event_type text, properties jsonb)")
+        conn.execute(MARKERS)
         with duckdb.connect(str(file)) as local:
-            local.execute("CREATE TABLE events (event_type VARCHAR, properties JSON)")
-            for kind, doc in MARKERS:
-                local.execute(f"INSERT INTO events VALUES ({kind}, '{doc}')")
-                conn.execute(f"INSERT INTO events VALUES ({kind}, '{doc}')".encode())
+            local.execute(MARKERS)
         with fakesnow.connect("MARKS") as cloud, cloud.cursor() as cursor:
-            cursor.execute("CREATE TABLE EVENTS (EVENT_TYPE VARCHAR, PROPERTIES VARIANT)")
-            for kind, doc in MARKERS:
-                cursor.execute(f"INSERT INTO EVENTS SELECT {kind}, PARSE_JSON('{doc}')")
+            cursor.execute(MARKERS)
         tools = [
             postgres_tool(dsn),
             tool_of(f'kind = "dlt"\ndestination = "duckdb"\nfile = "{file}"\nschema = "main"'),
@@ -303,9 +294,22 @@ def test_each_destination_tells_its_newest_marker(
             assert probe.newest_marker(RUN) == 12, tool.destination
             assert probe.newest_marker("run-3") is None
             probe.close()
-        conn.execute('ALTER TABLE events RENAME TO "EVENTS"')
-        with pytest.raises(DestinationError, match="no table events in public; there is EVENTS"):
+        conn.execute('ALTER TABLE loadgen_markers RENAME TO "LOADGEN_MARKERS"')
+        problem = "no table loadgen_markers in public; there is LOADGEN_MARKERS"
+        with pytest.raises(DestinationError, match=problem):
             MarkerProbe(postgres_tool(dsn), load_settings()).newest_marker(RUN)
+
+
+def test_a_copy_without_the_markers_table_shows_none(empty_database: str) -> None:
+    """Some tools create a table only with its first row; from then on its markers are seen."""
+    probe = MarkerProbe(postgres_tool(empty_database), load_settings())
+    with connect(empty_database) as conn, closing(probe):
+        with pytest.raises(DestinationError, match="no table loadgen_markers in public"):
+            probe.newest_marker(RUN)
+        conn.execute("CREATE TABLE users (id bigint)")
+        assert probe.newest_marker(RUN) is None
+        conn.execute(MARKERS)
+        assert probe.newest_marker(RUN) == 12
 
 
 def test_our_questions_are_not_on_a_tools_bill() -> None:

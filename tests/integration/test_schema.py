@@ -22,8 +22,12 @@ from loadgen.source.schema import (
     is_playground,
     migrate,
     require_ownership,
+    require_playground,
+    require_version,
     seed_state,
+    source_problems,
 )
+from tests.conftest import RunLoadgen
 
 INDEXES = {
     "orders_order_number_key",
@@ -272,8 +276,51 @@ def test_tables_of_our_names_with_other_columns_are_refused(
 def test_another_schema_version_is_refused(migrated: psycopg.Connection[Any]) -> None:
     """A database of a newer program is not changed by an older one."""
     migrated.execute("UPDATE loadgen_playground SET schema_version = 99")
-    with pytest.raises(SourceError, match="version 99, this program works with 1"):
+    with pytest.raises(SourceError, match="version 99, this program works with 2"):
         migrate(migrated)
+
+
+@pytest.fixture
+def older(database: str) -> str:
+    """Return the DSN of a database as version 1 left it: markers were rows of events."""
+    with connect(database) as conn:
+        conn.execute("DROP TABLE loadgen_markers")
+        conn.execute("UPDATE loadgen_playground SET schema_version = 1, run_id = 'run-1'")
+        conn.execute(
+            "INSERT INTO events (event_id, event_type, properties) "
+            "VALUES (gen_random_uuid(), 'loadgen_marker', '{}')"
+        )
+    return database
+
+
+def test_an_older_database_is_left_as_it_is(older: str) -> None:
+    """Its tables and publication stay, and doctor reads the same line as all others."""
+    with connect(older) as conn:
+        before = published(conn), relations(conn)
+        (problem,) = source_problems(conn)
+        assert "version 1, this program works with 2: point DATABASE_URL at" in problem
+        for refusing in (migrate, require_playground, require_version):
+            with pytest.raises(SourceError) as caught:
+                refusing(conn)
+            assert str(caught.value) == problem
+        assert (published(conn), relations(conn)) == before
+
+
+@pytest.mark.parametrize(
+    "command", ["seed", "validate", "verify", "watch --markers", "db grant copy", "doctor"]
+)
+def test_an_older_database_is_explained(
+    older: str, command: str, project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """In one line with the remedy, whatever is run on it first."""
+    (project / "tools.toml").write_text(
+        f'[tools.copy]\nkind = "postgres"\ndestination = "postgres"\nurl = "{older}"\nslot = "s"\n'
+    )
+    done = run_loadgen(*command.split(), env={"DATABASE_URL": older})
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if "in version 1" in line]
+    assert len(lines) == 1, done.stdout + done.stderr
+    assert "run `loadgen seed`, or use the program that made it" in lines[0]
+    assert done.returncode == (1 if command == "doctor" else 2)
 
 
 def test_seed_state_is_what_was_noted(migrated: psycopg.Connection[Any]) -> None:

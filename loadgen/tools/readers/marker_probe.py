@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError, PlaygroundError
+from loadgen.source.schema import MARKERS, PUBLISHED
 from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted
 from loadgen.tools.readers.factory import missing_table_problem, open_copy, resolve_schema
@@ -14,8 +15,7 @@ from loadgen.tools.tools_file import Tool
 # Each query wakes a warehouse, and so costs at least a minute of credits.
 _POLL_SECONDS: Final = {"postgres": 0.5, "duckdb": 1.0, "snowflake": 60.0}
 
-_MARKER_TABLE: Final = "events"
-_MARKER_COLUMNS: Final = ("properties", "event_type")
+_COLUMNS: Final = ("run_id", "sequence")
 
 
 class MarkerDestination(Protocol):
@@ -67,7 +67,9 @@ class MarkerProbe:
                 self._names = {}
             with self._reader.reading():
                 self._names = self._names or _marker_names(self._tool, self._reader)
-                query = statement.format(**self._names, run_id=literal(run_id))
+                if not self._names:
+                    return None
+                query = statement.format(**self._names, run=literal(run_id))
                 (sequence,) = next(self._reader.query(query))
         except PlaygroundError as exc:
             self.close()
@@ -82,15 +84,21 @@ class MarkerProbe:
 
 
 def _marker_names(tool: Tool, reader: TableReader) -> dict[str, str]:
-    """Return the quoted names of the markers' table and columns. Raises DestinationError."""
+    """Return the quoted names of the markers' table and columns; none if it is not there yet.
+
+    Some tools create a table only with its first row. Raises DestinationError if the copy has none
+    of the published tables.
+    """
     tool = resolve_schema(tool, reader)
     tables = reader.tables(tool.schema_name)
-    table = tool.find_table(_MARKER_TABLE, tables)
+    table = tool.find_table(MARKERS, tables)
     if table is None:
-        raise DestinationError(missing_table_problem(tool, _MARKER_TABLE, tables))
+        if any(tool.find_table(published, tables) for published in PUBLISHED):
+            return {}
+        raise DestinationError(missing_table_problem(tool, MARKERS, tables))
     columns = [column.name for column in tables[table]]
     names = {"table": tool.quoted_name(table)}
-    for column in _MARKER_COLUMNS:
+    for column in _COLUMNS:
         name = tool.find_column(column, columns)
         if name is None:
             raise DestinationError(f"{table} has no column {column}, which markers need")

@@ -13,5 +13,4 @@ ORDER BY table_name, column_index
 
 -- name: newest_marker
 -- The highest sequence of a run's markers.
-SELECT max(CAST(json_extract_string({properties}, '$.sequence') AS BIGINT)) FROM {table}
-WHERE {event_type} = 'loadgen_marker' AND json_extract_string({properties}, '$.run_id') = {run_id}
+SELECT max({sequence}) FROM {table} WHERE {run_id} = {run}

@@ -22,8 +22,7 @@ ORDER BY c.relname, a.attnum
 
 -- name: newest_marker
 -- The highest sequence of a run's markers.
-SELECT max((({properties})::jsonb ->> 'sequence')::bigint) FROM {table}
-WHERE {event_type} = 'loadgen_marker' AND ({properties})::jsonb ->> 'run_id' = {run_id}
+SELECT max({sequence}) FROM {table} WHERE {run_id} = {run}
 
 -- name: session
 -- Read-only; sorts by key fit in memory; plans are for all rows of a cursor; no JIT compilation for

@@ -17,9 +17,7 @@ WHERE table_schema = {schema} ORDER BY table_name, ordinal_position
 
 -- name: newest_marker
 -- The highest sequence of a run's markers.
-SELECT MAX(CAST(PARSE_JSON(TO_VARCHAR({properties})):sequence AS NUMBER(38, 0))) FROM {table}
-WHERE {event_type} = 'loadgen_marker'
-  AND CAST(PARSE_JSON(TO_VARCHAR({properties})):run_id AS VARCHAR) = {run_id}
+SELECT MAX({sequence}) FROM {table} WHERE {run_id} = {run}
 
 -- name: clock
 -- Snowflake's time, in UTC and without a zone.

@@ -34,10 +34,9 @@ SELECT EXISTS (SELECT FROM public.events WHERE event_id = %(key)s);
 SELECT count(*) FROM public.events WHERE event_id = ANY (%s::uuid[]);
 
 -- name: last_hour_insert_event
--- Events of the last hour, markers left out.
+-- Events of the last hour.
 SELECT count(*) FROM public.events
-WHERE updated_at > now() - interval '1 hour' AND created_at > now() - interval '1 hour'
-  AND event_type <> 'loadgen_marker';
+WHERE updated_at > now() - interval '1 hour' AND created_at > now() - interval '1 hour';
 
 -- name: update_order_status
 -- One step of an order's life: order_number, the next status, the version it is known to have.
