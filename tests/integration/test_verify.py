@@ -346,7 +346,7 @@ def test_findings_are_shown_kept_and_hidden(
     (project / "tools.toml").write_text(TOOLS.partition("[tools.no_schema]")[0].format(copy=copy))
     done = run_loadgen("verify", env={"DATABASE_URL": source})
     assert done.returncode == 1, done.stderr
-    assert "; 1,500 rows of 4 tables compared (" in done.stdout
+    assert "; 1,500 rows of 5 tables compared (" in done.stdout
     assert "who@example" in done.stdout
     assert not (project / "reports").exists()
     write_run(project / "reports", Made(seconds=2), RUN)
