@@ -132,7 +132,7 @@ class Run(RecordFile):
     duration_seconds: Finite | None = None
     schedule_started_at: Moment | None = None
     journal_left_out: int = 0  # events that the journal had no room for
-    marker_table: str = "events"  # as before it was in the record
+    marker_table: Literal["events", "loadgen_markers"] = "events"  # of records before schema 2
     hard_cases: dict[str, HardCaseTurns] = Field(default_factory=dict)
     exit_code: int | None = None
     failures: dict[str, dict[str, int]] = Field(default_factory=dict)  # then by SQLSTATE

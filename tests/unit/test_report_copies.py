@@ -1,5 +1,6 @@
 """What the report says of the copies: verification, deliveries, slots."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from loadgen import text as words
 from loadgen.config.settings import HARD_CASES
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import ExpectedMarker, SlotSample, read_deliveries
+from loadgen.record.run import Run
 from loadgen.record.verify import ClockOffset, Finding, ToolVerification, Verification
 from loadgen.report.analysis.compare import summary_of
 from loadgen.report.analysis.deliveries import by_tool
@@ -116,6 +118,22 @@ def test_markers_that_are_only_known_as_written_count_as_not_seen(tmp_path: Path
     assert rows == {"some": ("23", "2", "1 s"), "still": ("0", "25", "24 s")}
     tools = {tool.name: tool for tool in summary_of(path).tools}
     assert tools["still"].figures()["freshness_p95_seconds"] is None
+
+
+def test_the_report_names_the_table_of_the_markers(tmp_path: Path) -> None:
+    """Which was events when a record did not tell it yet."""
+    path = write_run(tmp_path / "reports", Made())
+    record = RunRecord.open(path)
+    record.append([marker(1, 0.25)])
+    content = json.loads((path / Run.FILE).read_text(encoding="utf-8"))
+    for table, changed in (
+        ("events", {key: content[key] for key in content if key != "marker_table"}),
+        ("loadgen_markers", content | {"marker_table": "loadgen_markers"}),
+    ):
+        (path / Run.FILE).write_text(json.dumps(changed), encoding="utf-8")
+        report = write_report(path, START).report
+        assert f"<code>{table}</code> (a marker)" in report.html
+        assert f"`{table}` (a marker)" in report.markdown
 
 
 def test_a_slot_is_told_by_its_worst() -> None:
