@@ -76,7 +76,7 @@ def test_a_load_is_verified_in_motion_and_drained(
     assert "paused: asked for" in run_loadgen("rates", env=environment).stdout
     process.terminate()
     process.communicate(timeout=60)
-    check_record(project, seeded, before | {"insert_event": before["insert_event"] + 4})
+    check_record(project, seeded, before)
     path = project / "reports" / "latest"
     journal = [(one.kind, one.details.get("by")) for one in Run.of(path).journal]
     assert [kind for kind in journal if kind[1]] == [

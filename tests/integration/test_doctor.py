@@ -89,12 +89,15 @@ def test_a_healthy_source_has_no_findings(healthy: str) -> None:
             "leaves out inserts, updates or deletes",
         ),
         (
-            "ALTER PUBLICATION loadgen SET TABLE users WHERE (id > 5), orders, events",
+            (
+                "ALTER PUBLICATION loadgen "
+                "SET TABLE users WHERE (id > 5), orders, events, loadgen_markers"
+            ),
             "publications",
             "only some rows or columns of users",
         ),
         (
-            "ALTER PUBLICATION loadgen SET TABLE users, orders, events (id, event_id)",
+            "ALTER PUBLICATION loadgen SET TABLE users, orders, loadgen_markers, events (id)",
             "publications",
             "only some rows or columns of events",
         ),

@@ -140,11 +140,11 @@ def test_a_publication_of_its_own(database: str) -> None:
         wanted = Grant("own-one", conn.info.dbname, None, "own_pub")
         create_grant(conn, wanted, ignore)
         query = "SELECT pubname, count(*) FROM pg_publication_tables GROUP BY 1 ORDER BY 1"
-        assert conn.execute(query).fetchall() == [("loadgen", 4), ("own_pub", 4)]
+        assert conn.execute(query).fetchall() == [("loadgen", 5), ("own_pub", 5)]
         replicates = "SELECT rolreplication FROM pg_roles WHERE rolname = 'loadgen_own_one'"
         assert conn.execute(replicates).fetchone() == (False,)
         revoke_grant(conn, "own-one", ignore)
-        assert conn.execute(query).fetchall() == [("loadgen", 4)]
+        assert conn.execute(query).fetchall() == [("loadgen", 5)]
 
 
 def test_a_managed_server_gives_its_own_right(database: str) -> None:
