@@ -8,14 +8,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grafana.queries import query
-from loadgen.workload.operations import OPERATIONS
+from loadgen.config.settings import Settings
+from loadgen.workload.operations import operations_of
 
 Panel = dict[str, Any]
 
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
 # The same on all dashboards. Grafana chooses the colour of other names, also by name.
 _COLORS = {
-    "operation": {name: operation.dark for name, operation in OPERATIONS.items()},
+    "operation": {name: operation.dark for name, operation in operations_of(Settings()).items()},
     "tool": {
         "fivetran": "#5794F2",
         "airbyte": "#B877D9",

@@ -47,10 +47,10 @@ from loadgen.tools.tools_file import load_tools
 from loadgen.watch.last_results import read_last_results
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import WHOLE
+from tests.plans import OPERATIONS
 from tests.records import START, VERIFIED_COPY, Made, marker, update, write_run
 
 RUN: Final = "20261123T080000Z-0001"
@@ -237,10 +237,10 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
     """Return what reads files only beside a database or a load."""
     path, tool = folder / "reports" / RUN, folder / ".loadgen" / "tools" / "copy"
     reads: dict[str, list[Callable[[], object]]] = {
-        "resume": [lambda: _use(find_resumable(folder / "reports", KILLED))],
+        "resume": [lambda: _use(find_resumable(folder / "reports", KILLED, OPERATIONS))],
         "tools": [lambda: load_tools(load_settings())],
         "functions": [
-            lambda: figures(Run.of(path)),
+            lambda: figures(Run.of(path), OPERATIONS),
             lambda: read_last_results(path),
             lambda: initial_sync(read_syncs(tool)),
             lambda: running(tool),
@@ -253,8 +253,8 @@ def _use(resumed: Resumed) -> None:
     """Use all that a resumed load uses."""
     resumed.gap(datetime.now(UTC))
     options = Namespace(run_time=60, load_profile="steady")
-    fill_in_resumed(options, resumed)
-    ignored_settings(options, resumed, load_settings())
+    fill_in_resumed(options, OPERATIONS, resumed)
+    ignored_settings(options, OPERATIONS, resumed, load_settings())
     latest = SteadyClock(not_before=datetime.fromtimestamp(resumed.saved_at, UTC))
     latest.now()
     for worker in resumed.position.processes:

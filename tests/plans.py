@@ -1,7 +1,12 @@
 """A plan as a process is given one, for tests of what it makes of it."""
 
-from loadgen.workload.operations import OPERATIONS
+from typing import Final
+
+from loadgen.config.settings import Settings
+from loadgen.workload.operations import operations_of
 from loadgen.workload.schedule.plan import Mix, Plan
+
+OPERATIONS: Final = operations_of(Settings())
 
 
 def plan_of(users: int, lowest_deleted_rank: int) -> Plan:

@@ -16,7 +16,7 @@ from loadgen.errors import SettingsError
 from loadgen.text import plural
 from loadgen.tools.tools_file import load_tools, select_tools
 from loadgen.tools.warehouses import snowflake_is_configured
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import operations_of
 
 _WIDTH: Final = 80
 _EXAMPLE: Final = "example: loadgen doctor --tool fivetran --hours 48"
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = load_settings()
         tools = load_tools(settings)
-        thresholds.load(settings, OPERATIONS)
+        thresholds.load(settings, operations_of(settings))
     except SettingsError as exc:
         # The other checks depend on the settings.
         findings = [DoctorFinding("settings", line) for line in str(exc).splitlines()]

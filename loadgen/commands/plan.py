@@ -12,7 +12,7 @@ from typing import Final
 from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.workload.operations import OPERATIONS, rates_per_hour
+from loadgen.workload.operations import operations_of, rates_per_hour
 from loadgen.workload.schedule.arrival_process import ArrivalProcess
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix
@@ -64,9 +64,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _planned(settings: Settings) -> Iterator[_PlannedArrival]:
     """Yield the arrivals of the whole swarm, without end."""
-    rates = rates_per_hour(settings)
+    operations = operations_of(settings)
+    rates = rates_per_hour(settings, operations)
     if not any(rates.values()):
-        names = ", ".join(operation.rate_setting.upper() for operation in OPERATIONS.values())
+        names = ", ".join(operation.rate_setting.upper() for operation in operations.values())
         raise SettingsError(f"{names} are all 0, so nothing ever falls due: set one above 0")
     schedule = Schedule(settings.seed, settings.arrivals, Mix(rates), settings.profile)
     draws = {name: ArrivalProcess(settings.seed, name, settings.arrivals).draws for name in rates}

@@ -9,7 +9,6 @@ from loadgen.control import ControlError, LoadControl
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table
 from loadgen.untrusted import reading
-from loadgen.workload.operations import OPERATIONS
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,7 +46,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=_assignment,
         action="append",
         default=[],
-        help=f"rate per hour of {', '.join(OPERATIONS)}; may be given several times",
+        help="rate per hour of an operation; may be given several times",
     )
     rates.add_argument(
         "--profile", metavar="NAME", help="steady, diurnal, burst or ramp, from now on"

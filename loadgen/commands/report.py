@@ -15,7 +15,7 @@ from loadgen.record.folder import find_run
 from loadgen.record.run import Run
 from loadgen.record.verdict import verdict_text
 from loadgen.tools.tools_file import load_tools
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import operations_of
 
 if TYPE_CHECKING:
     from loadgen.report.analysis.answer import RunAnswer
@@ -56,7 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Write the report and print its path; with --check, return the run's exit code."""
     settings = load_settings()
-    limits = thresholds.load(settings, OPERATIONS)
+    limits = thresholds.load(settings, operations_of(settings))
     folder = find_run(settings.reports_dir, selection.run_name(args))
     control = find_run(settings.reports_dir, args.control) if args.control else None
     rules = decision.load(settings)

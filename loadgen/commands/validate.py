@@ -16,7 +16,7 @@ from loadgen.source.postgres import connect, mask
 from loadgen.source.validate import LastRun, Validation, validate
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation, operations_of
 
 _EXAMPLE: Final = "example: loadgen validate --json | jq .checks"
 _STATES: Final = {True: "ok", False: "BROKEN", None: "not checked"}
@@ -36,9 +36,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Print the state of the source; 0 if all invariants hold, 1 if not."""
     settings = load_settings()
-    dsn = source_dsn(settings)
+    dsn, operations = source_dsn(settings), operations_of(settings)
     with connect(dsn) as conn:
-        validation = validate(conn, _last_run(settings.reports_dir))
+        validation = validate(conn, operations, _last_run(settings.reports_dir, operations))
     if args.json:
         print(json.dumps(asdict(validation) | {"ok": validation.ok}, indent=2))
     else:
@@ -48,16 +48,16 @@ def run(args: argparse.Namespace) -> int:
     return 0 if validation.ok else 1
 
 
-def _last_run(reports_dir: Path) -> LastRun | None:
+def _last_run(reports_dir: Path, operations: Mapping[str, Operation]) -> LastRun | None:
     """Return the newest run's figures; None if there is no run."""
     try:
         newest = find_run(reports_dir)
     except RecordError:
         return None
-    return figures(Run.of(newest))
+    return figures(Run.of(newest), operations)
 
 
-def figures(run: Run) -> LastRun:
+def figures(run: Run, operations: Mapping[str, Operation]) -> LastRun:
     """Return the figures of a run's record that concern the rows of the source."""
     return LastRun(
         run_id=run.run_id,
@@ -65,7 +65,7 @@ def figures(run: Run) -> LastRun:
         committed={name: totals.committed for name, totals in run.totals.items()},
         rows_before={
             operation.table: run.rows_before.get(operation.table, TableRows())
-            for operation in OPERATIONS.values()
+            for operation in operations.values()
         },
     )
 

@@ -6,7 +6,7 @@ multiplied, since rows that it touches again and again count once a month.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -15,8 +15,8 @@ from loadgen.costs.active_rows import SIMULATIONS, touched_hot_rows, touched_old
 from loadgen.costs.row_sizes import row_sizes
 from loadgen.costs.usage import MONTH_HOURS, Band, Usage
 from loadgen.record.rows import DeletedRow, Sample, read_deliveries
-from loadgen.record.run import Run, Totals
-from loadgen.workload.operations import OPERATIONS, Operation
+from loadgen.record.run import OperationFacts, Run, Totals
+from loadgen.workload.operations import facts_of_run
 
 _DEFAULT_EVENT_BYTES: Final = 300  # of a record without the setting
 _MICROHOUR: Final = Decimal("1e-6")
@@ -51,6 +51,7 @@ class Workload:
     load's own rule and go to open orders.
     """
 
+    operations: Mapping[str, OperationFacts]
     per_hour: Mapping[str, float]
     orders: int
     event_bytes: int
@@ -73,19 +74,18 @@ class Workload:
     ) -> Band[Usage]:
         """Return the usage of these changes by operation, made within `hours`."""
         sizes = row_sizes(self.event_bytes)
-        inserts = _sum(counts, lambda operation: operation.change == "insert")
-        updates = _sum(counts, lambda operation: operation.change == "update")
-        once = _sum(counts, lambda operation: operation.proof == "once")  # another row each
+        changes = [(self.operations[name], number) for name, number in counts.items()]
+        inserts = sum(number for operation, number in changes if operation.change == "insert")
+        updates = sum(number for operation, number in changes if operation.change == "update")
+        once = sum(number for operation, number in changes if operation.proof == "once")
 
         def usage(bound: int, older_rows: int) -> Usage:
-            changed = (
-                number * sizes[OPERATIONS[name].table][bound] for name, number in counts.items()
-            )
+            changed = (number * sizes[operation.table][bound] for operation, number in changes)
             return Usage(
                 inserts=Decimal(inserts),
                 updates=Decimal(updates),
                 deletes=Decimal(0),
-                distinct_rows=Decimal(inserts + older_rows + once),
+                distinct_rows=Decimal(inserts + older_rows + once),  # once: another row each
                 bytes=sum(changed, Decimal(0)),
                 hours=hours,
             )
@@ -99,10 +99,6 @@ class Workload:
             return Band(rows, rows, rows)
         inserts = counts.get("insert_order", 0)
         return touched_older_orders(self.orders, inserts, updates, self.seed, simulations)
-
-
-def _sum(counts: Mapping[str, int], counted: Callable[[Operation], bool]) -> int:
-    return sum(n for name, n in counts.items() if counted(OPERATIONS[name]))
 
 
 def so_far(run: Run) -> Run:
@@ -134,14 +130,23 @@ def run_hours(run: Run) -> Decimal | None:
 
 
 def workload_of(run: Run) -> Workload | None:
-    """Return the workload at the run's committed rates; None if nothing was written."""
+    """Return the workload at the run's committed rates.
+
+    None if nothing was written, or the size of the rows is not known.
+    """
     hours, counts = run_hours(run), _committed(run)
     if hours is None or not any(counts.values()):
         return None
     rows = {table: counted.rows for table, counted in run.rows_before.items()}
     event_bytes = run.settings.get("event_bytes")
     event_bytes = event_bytes if isinstance(event_bytes, int) else _DEFAULT_EVENT_BYTES
+    operations = facts_of_run(run)
+    if not counts.keys() <= operations.keys() or not (
+        {operation.table for operation in operations.values()} <= row_sizes(event_bytes).keys()
+    ):
+        return None
     return Workload(
+        operations=operations,
         per_hour={name: number / float(hours) for name, number in counts.items()},
         orders=rows.get("orders", 0),
         event_bytes=event_bytes,
@@ -151,7 +156,7 @@ def workload_of(run: Run) -> Workload | None:
 
 
 def run_usage(run: Run) -> Band[Usage] | None:
-    """Return the run's usage; None if nothing was written."""
+    """Return the run's usage; None as for `workload_of`."""
     workload, hours = workload_of(run), run_hours(run)
     return None if workload is None or hours is None else workload.usage(_committed(run), hours)
 

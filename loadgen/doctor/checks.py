@@ -15,7 +15,7 @@ from loadgen.source.schema import MARKERS, PUBLICATION, TABLES, encoding_problem
 from loadgen.text import size
 from loadgen.tools.tools_file import Tool
 from loadgen.tools.warehouses import ToolWarehouse, shared_warehouses, unequal_warehouses
-from loadgen.workload.operations import rates_per_hour
+from loadgen.workload.operations import operations_of, rates_per_hour
 
 # Between checkpoints a write made 490 to 820 bytes of WAL (Postgres 18, events of 300 bytes). The
 # first write to a page after a checkpoint logs the whole page of 8 KiB; at low rates most do.
@@ -209,7 +209,7 @@ def _disk(facts: DoctorFacts) -> Iterator[str]:
 
 def expected_wal_bytes(settings: Settings, hours: float) -> int:
     """Return about how many bytes of WAL the configured rates make in `hours`."""
-    writes = sum(rates_per_hour(settings).values()) * hours
+    writes = sum(rates_per_hour(settings, operations_of(settings)).values()) * hours
     return round(writes * _wal_bytes_per_write(settings))
 
 

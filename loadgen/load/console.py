@@ -20,7 +20,6 @@ from loadgen.terminal import print_table, status_line
 from loadgen.text import Column, Table, count, duration, latency, quantity, value, whole
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
 
 _LINE_SECONDS = 60.0  # between two lines of activity
 _EARLY_SECONDS = 10.0  # between those of the first minute, if somebody may be watching
@@ -112,8 +111,9 @@ class RunConsole:
             f"{plan.arrivals} arrivals ({whole(sum(outcome.planned.values()))} planned), "
             f"seed {plan.seed}, {controller.users} users"
         )
+        labels = {name: of.label for name, of in controller.operations.items()}
         with redirect_stdout(self._file()):
-            print_table(_summary_table(outcome), caption="service, intended: latency, p95")
+            print_table(_summary_table(outcome, labels), caption="service, intended: latency, p95")
         for name, failures in outcome.failures.items():
             by_sqlstate = [f"{n:,} with SQLSTATE {state}" for state, n in failures.items()]
             self._print(f"failed: {name}: {', '.join(by_sqlstate)}")
@@ -222,7 +222,7 @@ def _samples(sampled: SampleCoverage) -> str:
     return f"{sampled.samples:,} samples{missing}"
 
 
-def _summary_table(outcome: Outcome) -> Table:
+def _summary_table(outcome: Outcome, labels: Mapping[str, str]) -> Table:
     """Return a row an operation; losses have a column only if there are any."""
     losses = [
         name for name in _LOSSES if any(getattr(total, name) for total in outcome.totals.values())
@@ -230,13 +230,13 @@ def _summary_table(outcome: Outcome) -> Table:
     columns = ["offered", "committed", *losses, "service", "intended"]
     rows = [
         (
-            operation.label,
-            count(outcome.totals[name].offered),
-            count(outcome.totals[name].committed),
-            *(count(getattr(outcome.totals[name], loss)) for loss in losses),
+            labels[name],
+            count(total.offered),
+            count(total.committed),
+            *(count(getattr(total, loss)) for loss in losses),
             latency(outcome.latency[name]["service"]["p95"]),
             latency(outcome.latency[name]["intended"]["p95"]),
         )
-        for name, operation in OPERATIONS.items()
+        for name, total in outcome.totals.items()
     ]
     return Table((Column(""), *(Column(name, number=True) for name in columns)), tuple(rows))

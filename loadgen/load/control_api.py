@@ -16,7 +16,7 @@ from loadgen.load.journal import LARGEST_ENTRY, OWN
 from loadgen.load.options import checked_change
 from loadgen.load.run import LoadTest
 from loadgen.untrusted import parse_json
-from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.rate_curve import ProfileName
 
 PREFIX = "/loadgen"
@@ -66,14 +66,14 @@ def control_api(run: Callable[[], LoadTest | None], base: str = "") -> Blueprint
 
 
 def _change(run: LoadTest, body: Mapping[str, object]) -> None:
-    rates = body.get("rates_per_hour", {})
+    rates, operations = body.get("rates_per_hour", {}), run.controller.operations
     if not isinstance(rates, Mapping):
         raise _Refused(400, "rates_per_hour has to be an object, {operation: rate per hour}")
     for name in rates:
-        if name not in OPERATIONS:
-            hint = suggest(str(name), OPERATIONS)
+        if name not in operations:
+            hint = suggest(str(name), operations)
             raise _Refused(400, f"no operation is called {name!r}: {hint}")
-    checked_rates, profile = _checked(rates, body.get("profile"))
+    checked_rates, profile = _checked(operations, rates, body.get("profile"))
     run.change(checked_rates, profile, by=_by(body))
 
 
@@ -141,16 +141,16 @@ def status(run: LoadTest | None) -> dict[str, object]:
         "operations": {
             name: {
                 "target": targets[name],
-                "offered": counts[name].offered,
-                "committed": counts[name].committed,
-                "failed": counts[name].failed,
-                "skipped": counts[name].skipped,
-                "unknown": counts[name].unknown,
-                "in_flight": counts[name].in_flight,
+                "offered": counted.offered,
+                "committed": counted.committed,
+                "failed": counted.failed,
+                "skipped": counted.skipped,
+                "unknown": counted.unknown,
+                "in_flight": counted.in_flight,
                 "service_p95": rows[name].service_p95 if name in rows else None,
                 "intended_p95": rows[name].intended_p95 if name in rows else None,
             }
-            for name in OPERATIONS
+            for name, counted in counts.items()
         },
     }
 
@@ -167,15 +167,17 @@ def _posted_object() -> dict[str, object]:
 
 
 def _checked(
-    rates: Mapping[str, object], profile: object
+    operations: Mapping[str, Operation], rates: Mapping[str, object], profile: object
 ) -> tuple[dict[str, float], ProfileName | None]:
     """Return the values, checked as the settings that they are."""
-    by_setting = {RATE_SETTINGS[name]: str(rate) for name, rate in rates.items()}
+    by_setting = {operations[name].rate_setting: str(rate) for name, rate in rates.items()}
     try:
         settings = checked_change(by_setting, profile, given_by="request")
     except SettingsError as exc:
         raise _Refused(400, str(exc).replace("\n", "; ")) from exc
-    checked_rates = {name: float(getattr(settings, RATE_SETTINGS[name])) for name in rates}
+    checked_rates = {
+        name: float(getattr(settings, operations[name].rate_setting)) for name in rates
+    }
     return checked_rates, settings.profile if profile is not None else None
 
 

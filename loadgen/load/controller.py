@@ -5,7 +5,7 @@ imports neither: a swarm is handed in, and sleeping is `time.sleep`, which geven
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
 from loadgen.load.resume import Resumed
 from loadgen.load.run_header import run_header
 from loadgen.load.sampler import Sampler
-from loadgen.load.swarm import Session, Swarm
+from loadgen.load.swarm import Session, Swarm, no_latencies
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import Sample, bottleneck_seconds
 from loadgen.record.run import OperationLatency, SampleCoverage, Spent, TableRows
@@ -42,7 +42,7 @@ from loadgen.source.limits import connection_limits, first_write, too_many_users
 from loadgen.source.validate import count_rows
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts, rows_by_statement
-from loadgen.workload.operations import OPERATIONS, gained
+from loadgen.workload.operations import Operation, gained
 from loadgen.workload.schedule.clock import sample_coverage
 from loadgen.workload.schedule.plan import Plan
 
@@ -58,6 +58,7 @@ ROOM_SECONDS = 2.0
 
 def begin_run(
     settings: Settings,
+    operations: Mapping[str, Operation],
     session: Session,
     swarm: Swarm,
     plan: Plan,
@@ -70,7 +71,7 @@ def begin_run(
     nothing runs.
     """
     opened_at = time.monotonic()
-    limits = thresholds.load(settings, OPERATIONS)
+    limits = thresholds.load(settings, operations)
     with postgres.plain_errors("readying the source for a run"), session() as connection:
         _require_room(connection, users, other_connections)
         rows_before = count_rows(connection)
@@ -84,9 +85,10 @@ def begin_run(
         swarm.begin(plan)
         record = RunRecord.create(settings.reports_dir, plan.run_id)
         record.now = clock.now
-        sampler = Sampler(swarm, record, Journal(record), clock)
+        sampler = Sampler(swarm, record, Journal(record), clock, no_latencies(operations))
         controller = RunController(
             settings=settings,
+            operations=operations,
             session=session,
             swarm=swarm,
             plan=plan,
@@ -99,7 +101,7 @@ def begin_run(
             rows_before=rows_before,
             limits=limits,
         )
-        run = run_header(connection, settings, plan, users, rows_before)
+        run = run_header(connection, settings, operations, plan, users, rows_before)
         run.started_at = clock.now()
         record.begin(run)
         with first_write(connection, "beginning the run"):
@@ -109,6 +111,7 @@ def begin_run(
 
 def resume_run(
     settings: Settings,
+    operations: Mapping[str, Operation],
     session: Session,
     swarm: Swarm,
     resumed: Resumed,
@@ -120,7 +123,7 @@ def resume_run(
     Raises PlaygroundError; then nothing has been written.
     """
     opened_at = time.monotonic()
-    limits = thresholds.load(settings, OPERATIONS)
+    limits = thresholds.load(settings, operations)
     with postgres.plain_errors("readying the source for a run"), session() as connection:
         _require_room(connection, users, other_connections)
     plan = resumed.plan
@@ -134,9 +137,9 @@ def resume_run(
         record,
         journal,
         clock,
+        latencies=resumed.latencies,
         position=resumed.position,
         reconnects=swarm.reconnects(),
-        latencies=resumed.latencies,
         unbalanced=resumed.unbalanced,
     )
     live_changes = LiveChanges(swarm, record, plan)
@@ -149,6 +152,7 @@ def resume_run(
     sampler.write_position()
     return RunController(
         settings=settings,
+        operations=operations,
         session=session,
         swarm=swarm,
         plan=plan,
@@ -177,6 +181,7 @@ class RunController:
     """One run from its first arrival to its verdict; made by `begin_run` or `resume_run`."""
 
     settings: Settings
+    operations: Mapping[str, Operation]
     session: Session
     swarm: Swarm
     plan: Plan
@@ -215,7 +220,7 @@ class RunController:
         evidence = Evidence(
             Measured(seconds, marked, totals_of(total), totals, latency_all, latency),
             planned,
-            gained=None if after.rows is None else gained(self.rows_before, after.rows),
+            gained=None if after.rows is None else self._gained(after.rows),
             samples=self.sampled.samples,
             broken_samples=self.sampler.unbalanced,
             in_flight=total.in_flight,
@@ -263,8 +268,11 @@ class RunController:
         seconds = min(max(duration - self.left, elapsed + max(0.0, ended_at - now)), duration)
         after = self._source_after()
         if after.rows is not None and self.swarm.awaits_sums():
-            self.swarm.settle_from_sums(gained(self.rows_before, after.rows))
+            self.swarm.settle_from_sums(self._gained(after.rows))
         return seconds, after
+
+    def _gained(self, rows_after: Mapping[str, TableRows]) -> dict[str, int]:
+        return gained(self.operations, self.rows_before, rows_after)
 
     def _await_disk(self) -> None:
         """Wait for room for the record, which is not complete without the rows that wait."""

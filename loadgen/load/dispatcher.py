@@ -21,6 +21,7 @@ from loadgen.load.generator_health import late_after
 from loadgen.load.lookup import Lost, backend_alive, is_committed
 from loadgen.load.operations import Operations, Write
 from loadgen.workload.ledger import Ledger
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.clock import ScheduleClock
 
@@ -103,14 +104,15 @@ class Dispatcher:
         if self._free:
             self._set_timer()
 
-    def settle(self, connection: psycopg.Connection) -> None:
+    def settle(self, connection: psycopg.Connection, operations: Mapping[str, Operation]) -> None:
         """Look up every lost write whose backend has left; the others stay for the next call."""
         for lost in list(self.lost):
             if backend_alive(connection, lost.backend_pid):
                 continue
-            committed = is_committed(connection, lost.write)
+            operation = operations[lost.write.operation]
+            committed = is_committed(connection, operation, lost.write)
             self.lost.remove(lost)
-            self.ledger.settled(lost.write.operation, None if committed else lost.sqlstate)
+            self.ledger.settled(operation.name, None if committed else lost.sqlstate)
             (self.operations.committed if committed else self.operations.refused)(lost.write)
 
     def _set_timer(self) -> None:

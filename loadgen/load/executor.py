@@ -27,7 +27,7 @@ from loadgen.load.swarm import Session
 from loadgen.source import postgres
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.arrival_process import BLOCK, RequestMaker
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.clock import ScheduleClock
@@ -65,6 +65,7 @@ class Executor:
     connections: ConnectionTracker
     dispatcher: Dispatcher
     loop_monitor: LoopMonitor
+    _operations: Mapping[str, Operation]
     _session: Session  # gives the connection for looking up lost writes
     _settling: "gevent.Greenlet[[], None]" = field(init=False)
 
@@ -74,6 +75,7 @@ class Executor:
         dsn: str,
         plan: Plan,
         shard: Shard,
+        operations: Mapping[str, Operation],
         on_event: OnEvent,
         *,
         joins: bool = False,
@@ -91,14 +93,12 @@ class Executor:
         ):
             orders = [] if joins else open_orders(connection, shard)
         clock = ScheduleClock(time.monotonic)
-        operations = Operations(plan, orders)
-        schedule = schedule_of(plan, shard, operations.ahead)
+        writes = Operations(plan, orders)
+        schedule = schedule_of(plan, shard, writes.ahead)
         ledger = Ledger(schedule, plan.lateness_limit)
         connections = ConnectionTracker(dsn, plan.run_token, on_event)
-        statements = {name: operation.statement for name, operation in OPERATIONS.items()}
-        dispatcher = Dispatcher(
-            connections, clock, ledger, operations, statements, plan.pipeline_depth
-        )
+        statements = {name: operation.statement for name, operation in operations.items()}
+        dispatcher = Dispatcher(connections, clock, ledger, writes, statements, plan.pipeline_depth)
         executor = cls(
             clock,
             schedule,
@@ -106,6 +106,7 @@ class Executor:
             connections,
             dispatcher,
             LoopMonitor(dispatcher),
+            operations,
             session or (lambda: postgres.connect(dsn)),
         )
         executor.loop_monitor.start()
@@ -136,7 +137,7 @@ class Executor:
         backends = self.connections.open | {lost.backend_pid for lost in dispatcher.lost}
         return ProgressReport(
             s=max(now, -1.0),  # a number also before the start
-            counts={name: counts[name] for name in OPERATIONS},
+            counts=counts,
             failures=dict(self.ledger.failures),
             extra_rows=dict(self.ledger.extra_rows),
             places=self.schedule.checkpoints(),
@@ -199,7 +200,7 @@ class Executor:
                 ):
                     if not is_of_run(connection, self.connections.run_token):
                         raise another_database(self.connections.run_token)
-                    self.dispatcher.settle(connection)
+                    self.dispatcher.settle(connection, self._operations)
 
 
 def _spare_pauses() -> None:

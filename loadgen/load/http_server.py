@@ -3,7 +3,7 @@
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import gevent
 from flask import Flask, Response
@@ -31,9 +31,13 @@ class MetricsPort:
         self._interval = 0.0  # between the last two scrapes, in seconds
 
     @classmethod
-    def open(cls, settings: Settings, run: Callable[[], LoadTest | None]) -> "MetricsPort":
+    def open(
+        cls, settings: Settings, operations: Collection[str], run: Callable[[], LoadTest | None]
+    ) -> "MetricsPort":
         """Listen on METRICS_HOST and METRICS_PORT. Raises OSError if the address is taken."""
-        port = cls(LoadCollector(lambda: state_of(current) if (current := run()) else None))
+        port = cls(
+            LoadCollector(operations, lambda: state_of(current) if (current := run()) else None)
+        )
         registry = CollectorRegistry()
         registry.register(port._collector)
         app = Flask("loadgen")

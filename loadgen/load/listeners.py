@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import gevent
@@ -56,7 +56,7 @@ from loadgen.source.limits import first_write
 from loadgen.source.schema import migrate
 from loadgen.terminal import guard_output
 from loadgen.web_access import require_token
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation, operations_of
 from loadgen.workload.schedule.plan import Plan, new_run_id
 
 _LOCK_INTERVAL = 2.0  # seconds between two checks that the load's lock is still ours
@@ -75,6 +75,7 @@ class LoadProcess:
     """
 
     settings: Settings
+    operations: Mapping[str, Operation]
     dsn: str
     lock: LoadLock
     port: MetricsPort
@@ -116,19 +117,20 @@ class LoadProcess:
         arguments.refuse_impossible(options)
         if options.tags or options.exclude_tags:
             self._require_writers()
-        self.settings = arguments.settings_with(options)
+        self.operations = operations_of(load_settings())
+        self.settings = arguments.settings_with(options, self.operations)
         self._require_protection()
         if web is not None:
             base = options.web_base_path.rstrip("/")
             require_page_port(self.settings, web.host, options.web_port, base)
-        thresholds.load(self.settings, OPERATIONS)  # refused now, not when a run begins
+        thresholds.load(self.settings, self.operations)  # refused now, not when a run begins
         console.warn_of_misspelt(misspelt())
         for warning in arguments.ignored_options(options):
             console.print_warning(warning)
         require_metrics_port(self.settings)
         self._lock_source()
         gevent.spawn(self._keep_lock)
-        self.port = MetricsPort.open(self.settings, lambda: self.run)
+        self.port = MetricsPort.open(self.settings, self.operations, lambda: self.run)
         self.prepared = True
         PostgresUser.host = postgres.place(self.dsn)
         if web is not None and web.app is not None:
@@ -137,9 +139,9 @@ class LoadProcess:
             web_ui.protect(web.app, self.settings, base)
             web.app.register_blueprint(control_api(lambda: self.run, base))
             web.app.register_blueprint(load_tab(lambda: self.run, base))
-            web_ui.guard(web.app, PostgresUser.host, self._take_edits, base)
-            web_ui.show_current_rates(web, options)
-            web_ui.offer_mixes(web, self.settings)
+            web_ui.guard(web.app, self.operations, PostgresUser.host, self._take_edits, base)
+            web_ui.show_current_rates(web, options, self.operations)
+            web_ui.offer_mixes(web, self.settings, self.operations)
             web_ui.add_load_tab(web)
 
     def prepare_worker(self, runner: locust_patches.LoadWorkerRunner) -> None:
@@ -163,7 +165,7 @@ class LoadProcess:
         resumed, self.resumed = self.resumed, None
         if resumed is not None:
             # Whatever a form has: an Edit can change it.
-            resume.fill_in_resumed(self.options, resumed)
+            resume.fill_in_resumed(self.options, self.operations, resumed)
         if self.run is not None:
             self.port.keep(self.run)
             self.run = None
@@ -196,23 +198,24 @@ class LoadProcess:
     def _open_run(self, resumed: resume.Resumed | None) -> RunController:
         """Begin a new run, or the resumed one. Raises PlaygroundError."""
         self.options.enable_rebalancing = isinstance(self.runner, MasterRunner)
-        session, users = self.lock.session, self.options.num_users
+        session, users, operations = self.lock.session, self.options.num_users, self.operations
         # The lock's session, one of each hard case, and where each worker looks up its lost writes.
         others = 1 + len(self.options.hard_cases)
         swarm: Swarm
         if isinstance(self.runner, MasterRunner):
-            swarm = WorkersSwarm(self.runner, self.dsn, self.reported)
+            swarm = WorkersSwarm(self.runner, self.dsn, self.reported, operations)
             others += self.runner.worker_count
         else:
-            swarm = LocalSwarm(self.dsn, session)
+            swarm = LocalSwarm(self.dsn, session, operations)
         if resumed is not None:
-            return resume_run(self.settings, session, swarm, resumed, users, others)
-        return begin_run(self.settings, session, swarm, self._new_plan(), users, others)
+            return resume_run(self.settings, operations, session, swarm, resumed, users, others)
+        plan = self._new_plan()
+        return begin_run(self.settings, operations, session, swarm, plan, users, others)
 
     def _new_plan(self) -> Plan:
         """Return the plan that Locust's options and the settings make."""
         settings = self.settings
-        mix, profile = arguments.wanted_by(self.options)
+        mix, profile = arguments.wanted_by(self.options, self.operations)
         return Plan(
             run_id=new_run_id(),
             seed=settings.seed,
@@ -324,8 +327,9 @@ class LoadProcess:
         """Find the source and lock it; find a run to resume before that, and fence it after."""
         options, resumed = self.options, None
         if options.resume is not None:
-            resumed = resume.find_resumable(self.settings.reports_dir, options.resume)
-        self.dsn = prepare_source(self.settings, may_seed=resumed is None)
+            reports_dir = self.settings.reports_dir
+            resumed = resume.find_resumable(reports_dir, options.resume, self.operations)
+        self.dsn = prepare_source(self.settings, self.operations, may_seed=resumed is None)
         self.lock = LoadLock.open(self.dsn)
         if options.hard_cases:  # a source that was seeded earlier may lack their table
             with (
@@ -335,11 +339,11 @@ class LoadProcess:
                 migrate(connection)
         if resumed is not None:
             resume.fence_killed_run(self.lock.connection, resumed)
-            ignored = resume.ignored_settings(options, resumed, load_settings())
+            ignored = resume.ignored_settings(options, self.operations, resumed, load_settings())
             console.warn_of_ignored_settings(ignored)
             if options.num_users == DEFAULT_USERS:
                 options.num_users = resumed.users
-            resume.fill_in_resumed(options, resumed)
+            resume.fill_in_resumed(options, self.operations, resumed)
             self.resumed = resumed
 
     def _take_edits(self) -> str:

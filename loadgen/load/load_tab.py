@@ -14,7 +14,6 @@ from flask.typing import ResponseReturnValue
 
 from loadgen.load.run import LoadTest
 from loadgen.text import milliseconds, quantity
-from loadgen.workload.operations import OPERATIONS
 
 REPORT: Final = "report.html"
 # The columns of the tab: key, title, and its explanation.
@@ -114,7 +113,7 @@ def _operations(run: LoadTest) -> list[dict[str, object]]:
     counts, rows = controller.swarm.counts(), controller.sampler.rows
     targets = controller.swarm.target_rates()
     shown = []
-    for name in OPERATIONS:
+    for name, counted in counts.items():
         target, row = targets[name], rows.get(name)
         service, intended = (row.service_p95, row.intended_p95) if row else (None, None)
         if outcome is not None:
@@ -125,12 +124,12 @@ def _operations(run: LoadTest) -> list[dict[str, object]]:
             {
                 "operation": name,
                 "target": quantity(target),
-                "offered": counts[name].offered,
-                "committed": counts[name].committed,
-                "failed": counts[name].failed,
-                "skipped": counts[name].skipped,
-                "unknown": counts[name].unknown,
-                "inFlight": counts[name].in_flight,
+                "offered": counted.offered,
+                "committed": counted.committed,
+                "failed": counted.failed,
+                "skipped": counted.skipped,
+                "unknown": counted.unknown,
+                "inFlight": counted.in_flight,
                 "serviceP95": milliseconds(service),
                 "intendedP95": milliseconds(intended),
             }

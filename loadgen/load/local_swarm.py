@@ -16,7 +16,7 @@ from loadgen.load.user import PostgresUser
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import WHOLE
 
@@ -33,8 +33,9 @@ class LocalSwarm:
 
     events: list[tuple[str, dict[str, object]]]
 
-    def __init__(self, dsn: str, session: Session) -> None:
+    def __init__(self, dsn: str, session: Session, operations: Mapping[str, Operation]) -> None:
         self._dsn = dsn
+        self._operations = operations
         self._session = session
         self._killed: list[WorkerState] = []  # the processes of a run before it was resumed
         self._first_s = 0.0  # the schedule time that it starts with
@@ -47,6 +48,7 @@ class LocalSwarm:
             self._dsn,
             plan,
             WHOLE,
+            self._operations,
             lambda kind, details: self.events.append((kind, details)),
             session=self._session,
         )
@@ -58,7 +60,7 @@ class LocalSwarm:
             executor.schedule.join(position.s, WHOLE, position.checkpoints)
             if position.paused:
                 executor.pause(position.s)
-            account_for_killed(self._dsn, plan, position, executor.schedule)
+            account_for_killed(self._dsn, plan, self._operations, position, executor.schedule)
         gevent.spawn(self._start, position)
 
     def _start(self, position: RunPosition | None) -> None:
@@ -86,10 +88,9 @@ class LocalSwarm:
 
     def counts(self) -> Mapping[str, Counts]:
         """Return the executor's counts, and those of the killed processes."""
-        ours = self.executor.counts()
         return {
-            name: sum((worker.counts[name] for worker in self._killed), ours[name])
-            for name in OPERATIONS
+            name: sum((worker.counts[name] for worker in self._killed), ours)
+            for name, ours in self.executor.counts().items()
         }
 
     def take_latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
@@ -113,7 +114,7 @@ class LocalSwarm:
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""
         if self.executor.clock.paused:
-            return dict.fromkeys(OPERATIONS, 0.0)
+            return dict.fromkeys(self.executor.schedule.cursors, 0.0)
         return self.executor.schedule.target_rates(self.now())
 
     def planned(self) -> Mapping[str, float]:
@@ -184,7 +185,7 @@ class LocalSwarm:
 
     def settle_from_sums(self, gained: Mapping[str, int]) -> None:
         """Settle these, when all writing has ended."""
-        settle_from_sums(self.processes(), gained)
+        settle_from_sums(self._operations, self.processes(), gained)
 
     def close(self) -> None:
         """End what runs beside the users."""

@@ -15,7 +15,7 @@ from loadgen.load.operations import Write
 from loadgen.sql import statements
 from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT, OPEN_STATUSES, Order
 from loadgen.workload.data.users import lowest_deleted_rank
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.plan import run_id_of_token
 from loadgen.workload.schedule.shards import Shard
 
@@ -74,19 +74,20 @@ def backend_alive(connection: psycopg.Connection, pid: int) -> bool:
     return bool(_scalar(connection, _SQL["backend_alive"], (pid,)))
 
 
-def is_committed(connection: psycopg.Connection, write: Write) -> bool:
+def is_committed(connection: psycopg.Connection, operation: Operation, write: Write) -> bool:
     """Tell whether `write` is in the database; call it only once its backend has left."""
-    operation = OPERATIONS[write.operation]
     key = int(write.key) if operation.key_type == "bigint" else write.key.decode()
     return bool(_scalar(connection, operation.lookup, {"key": key, "version": write.version}))
 
 
-def count_committed(connection: psycopg.Connection, operation: str, keys: Sequence[str]) -> int:
+def count_committed(
+    connection: psycopg.Connection, operation: Operation, keys: Sequence[str]
+) -> int:
     """Return how many of an operation's writes with these keys are in the database.
 
     Not for operations that are proved by version: their keys alone prove nothing.
     """
-    return int(str(_scalar(connection, OPERATIONS[operation].count_committed, (list(keys),))))
+    return int(str(_scalar(connection, operation.count_committed, (list(keys),))))
 
 
 def users_and_lowest_deleted(connection: psycopg.Connection) -> tuple[int, int]:

@@ -4,7 +4,7 @@ Locust's msgpack carries plain values. A message travels with the run token and 
 type; anything that does not decode into one of these types raises MessageError.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, NamedTuple, TypeVar, get_args
 
@@ -15,13 +15,14 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     TypeAdapter,
+    ValidationInfo,
 )
 
 from loadgen.errors import one_line
 from loadgen.load.generator_health import GeneratorHealth
+from loadgen.record.run import OperationName
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Checkpoint
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.rate_curve import ProfileName
@@ -34,14 +35,15 @@ class MessageError(ValueError):
     """A message has an unknown type, or a field of another kind than its type declares."""
 
 
-def _known_operation(name: str) -> str:
-    if name not in OPERATIONS:
+def _known_operation(name: str, info: ValidationInfo) -> str:
+    """Return the name; a worker, which knows no operations before its plan, takes any."""
+    if info.context is not None and name not in info.context:
         raise ValueError(f"no operation is called {name!r}")
     return name
 
 
-def _of_all_operations(counts: dict[str, Counts]) -> dict[str, Counts]:
-    if missing := set(OPERATIONS) - counts.keys():
+def _of_all_operations(counts: dict[str, Counts], info: ValidationInfo) -> dict[str, Counts]:
+    if info.context is not None and (missing := set(info.context) - counts.keys()):
         raise ValueError(f"counts of {', '.join(sorted(missing))} are missing")
     return counts
 
@@ -73,7 +75,7 @@ def _plain_details(details: dict[str, object]) -> dict[str, object]:
     return details
 
 
-_Operation = Annotated[str, AfterValidator(_known_operation)]
+_Operation = Annotated[OperationName, AfterValidator(_known_operation)]
 _Detail = TypeVar("_Detail", str, int)
 # msgpack has no keys of two parts.
 _CountsBy = Annotated[
@@ -260,18 +262,25 @@ def decode_from_master(plain: object) -> tuple[str, MasterMessage]:
     return _decode(plain, _MASTER_MESSAGES)
 
 
-def decode_from_worker(plain: object) -> tuple[str, WorkerMessage]:
-    """Return the run token and the message that a master has received. Raises MessageError."""
-    return _decode(plain, _WORKER_MESSAGES)
+def decode_from_worker(plain: object, operations: Collection[str]) -> tuple[str, WorkerMessage]:
+    """Return the run token and the message that a master has received.
+
+    Raises MessageError, also if it names other operations than these, or does not count them all.
+    """
+    return _decode(plain, _WORKER_MESSAGES, operations)
 
 
-def _decode(plain: object, adapters: Mapping[str, TypeAdapter[_Message]]) -> tuple[str, _Message]:
+def _decode(
+    plain: object,
+    adapters: Mapping[str, TypeAdapter[_Message]],
+    operations: Collection[str] | None = None,
+) -> tuple[str, _Message]:
     match plain:
         case {"run_token": str(run_token), "type": str(kind), "fields": dict(fields)} if (
             kind in adapters
         ):
             try:
-                return run_token, adapters[kind].validate_python(fields)
+                return run_token, adapters[kind].validate_python(fields, context=operations)
             except ValueError as exc:
                 raise MessageError(f"{kind} is malformed: {one_line(exc, 200)}") from exc
         case {"type": str(kind)}:

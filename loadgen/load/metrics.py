@@ -7,7 +7,7 @@ operations, outcomes, SQLSTATEs, journal kinds and worker slots.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
@@ -20,7 +20,6 @@ from loadgen.load.swarm import Latencies, no_latencies
 from loadgen.prometheus import counter, gauge, histogram
 from loadgen.workload.histogram import Histogram, upper_edge
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
 
 # Upper edges of the published buckets, in seconds. Our own buckets are finer: a latency counts by
 # the upper edge of its fine bucket, so at most 2.2% too high and never too low.
@@ -55,14 +54,14 @@ class LoadState:
 class _Ended:
     """The counters of the runs that have ended, summed."""
 
-    counts: dict[str, Counts] = field(default_factory=lambda: dict.fromkeys(OPERATIONS, Counts()))
+    counts: dict[str, Counts]
+    latencies: dict[str, tuple[Histogram, Histogram]]
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
-    latencies: dict[str, tuple[Histogram, Histogram]] = field(default_factory=no_latencies)
     reconnects: int = 0
     journaled: Counter[str] = field(default_factory=Counter)
 
     def add(self, state: LoadState) -> None:
-        for name in OPERATIONS:
+        for name in self.counts:
             self.counts[name] += state.counts[name]
             for whole, part in zip(self.latencies[name], state.latencies[name], strict=True):
                 whole.merge(part)
@@ -74,9 +73,9 @@ class _Ended:
 class LoadCollector(Collector):
     """Reads the current run's state at each scrape; `read` returns None before the first run."""
 
-    def __init__(self, read: Callable[[], LoadState | None]) -> None:
+    def __init__(self, operations: Collection[str], read: Callable[[], LoadState | None]) -> None:
         self._read = read
-        self._ended = _Ended()
+        self._ended = _Ended(dict.fromkeys(operations, Counts()), no_latencies(operations))
 
     def keep(self, state: LoadState) -> None:
         """Add a run that has ended; `read` returns another one from now on."""
@@ -85,10 +84,10 @@ class LoadCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, also those without a sample yet."""
         state, ended = self._read(), self._ended
-        yield from _gauges(state)
+        yield from _gauges(state, ended.counts)
         counts = {
-            name: ended.counts[name] + (state.counts[name] if state else Counts())
-            for name in OPERATIONS
+            name: counts + (state.counts[name] if state else Counts())
+            for name, counts in ended.counts.items()
         }
         yield from _counters(counts)
         failures = ended.failures + Counter(state.failures if state else {})
@@ -99,8 +98,8 @@ class LoadCollector(Collector):
         ):
             text = f"latency of committed writes, from {since}"
             distributions = []
-            for name in OPERATIONS:
-                parts = [ended.latencies[name][i]] + ([state.latencies[name][i]] if state else [])
+            for name, latencies in ended.latencies.items():
+                parts = [latencies[i]] + ([state.latencies[name][i]] if state else [])
                 total = sum(part.total for part in parts)
                 distributions.append(((name,), _buckets(parts), total))
             yield histogram(f"{kind}_seconds", text, _OPERATION, distributions)
@@ -124,8 +123,8 @@ def _counters(counts: Mapping[str, Counts]) -> Iterator[Metric]:
     yield gauge("in_flight", "arrivals due and unfinished, waiting included", _OPERATION, in_flight)
 
 
-def _gauges(state: LoadState | None) -> Iterator[Metric]:
-    targets = [((name,), state.targets[name] if state else 0.0) for name in OPERATIONS]
+def _gauges(state: LoadState | None, operations: Iterable[str]) -> Iterator[Metric]:
+    targets = [((name,), state.targets[name] if state else 0.0) for name in operations]
     yield gauge("target_rate", "arrivals asked for, per second", _OPERATION, targets)
     yield gauge("users", "users, each one connection", (), [((), state.users if state else 0)])
     text = "processes that perform arrivals"

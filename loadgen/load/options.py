@@ -16,7 +16,7 @@ from loadgen.config.settings import (
     load_settings,
 )
 from loadgen.errors import SettingsError, suggest
-from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
+from loadgen.workload.operations import Operation, operations_of
 from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.rate_curve import ProfileName
 
@@ -30,13 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Arrival rates (per hour, for the whole swarm)")
     in_form = [
         group.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=_rate(name),
-            default=getattr(settings, name),
+            f"--{setting.replace('_', '-')}",
+            type=_rate(setting),
+            default=getattr(settings, setting),
             metavar="<float>",
-            help=f"{operation}; setting {name.upper()}",
+            help=f"{name}; setting {setting.upper()}",
         )
-        for operation, name in RATE_SETTINGS.items()
+        for name, operation in operations_of(settings).items()
+        for setting in [operation.rate_setting]
     ]
     in_form.append(
         group.add_argument(
@@ -69,11 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_with(options: argparse.Namespace) -> Settings:
+def settings_with(options: argparse.Namespace, operations: Mapping[str, Operation]) -> Settings:
     """Return the settings as the command line overrides them. Raises SettingsError."""
     if options.num_users < 1:
         raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
-    rates = {name: getattr(options, name) for name in RATE_SETTINGS.values()}
+    names = [operation.rate_setting for operation in operations.values()]
+    rates = {name: getattr(options, name) for name in names}
     return load_settings({**rates, "profile": options.load_profile})
 
 
@@ -113,16 +115,26 @@ def ignored_options(options: argparse.Namespace) -> list[str]:
     return [line for line, applies in is_set.items() if applies]
 
 
-def wanted_by(options: argparse.Namespace) -> tuple[Mix, ProfileName]:
+def wanted_by(
+    options: argparse.Namespace, operations: Mapping[str, Operation]
+) -> tuple[Mix, ProfileName]:
     """Return the rates and the profile that Locust's options hold now."""
-    rates = {name: float(getattr(options, RATE_SETTINGS[name])) for name in OPERATIONS}
+    rates = {
+        name: float(getattr(options, operation.rate_setting))
+        for name, operation in operations.items()
+    }
     return Mix(rates), options.load_profile
 
 
-def fill_in(options: argparse.Namespace, mix: Mix, profile: ProfileName) -> None:
+def fill_in(
+    options: argparse.Namespace,
+    operations: Mapping[str, Operation],
+    mix: Mix,
+    profile: ProfileName,
+) -> None:
     """Set Locust's options, and so its form, to the current rates and profile."""
     for name, rate in mix.rates_per_hour.items():
-        setattr(options, RATE_SETTINGS[name], rate)
+        setattr(options, operations[name].rate_setting, rate)
     options.load_profile = profile
 
 

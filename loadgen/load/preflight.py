@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Final
@@ -21,7 +21,7 @@ from loadgen.network import listen_error
 from loadgen.source import postgres, schema
 from loadgen.source.embedded.server import source_dsn
 from loadgen.sql import statements
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.plan import run_id_of_token
 
 _ANSWER_SECONDS: Final = 5.0
@@ -30,7 +30,9 @@ _TAKE: Final = statements("loadgen.load", "targets.sql")["lock"]
 _PLACEHOLDER: Final = re.compile(r"\$\d+")
 
 
-def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
+def prepare_source(
+    settings: Settings, operations: Mapping[str, Operation], *, may_seed: bool = True
+) -> str:
     """Return the DSN of a seeded source; a database at DATABASE_URL is never seeded.
 
     The embedded server is seeded only if it has no baseline: one of other sizes than the settings'
@@ -43,17 +45,17 @@ def prepare_source(settings: Settings, *, may_seed: bool = True) -> str:
     dsn = source_dsn(settings)
     if not _is_seeded(dsn):
         raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
-    _require_rights(dsn)
+    _require_rights(dsn, operations.values())
     return dsn
 
 
-def _require_rights(dsn: str) -> None:
+def _require_rights(dsn: str, operations: Iterable[Operation]) -> None:
     """Refuse a role without the right to one of the load's writes, which would all fail.
 
     The server checks a statement's rights when it begins it, and EXPLAIN only begins it.
     """
     with postgres.connect(dsn) as connection:
-        for operation in OPERATIONS.values():
+        for operation in operations:
             doing = f"the load's {operation.name} needs a right that is missing"
             with postgres.plain_errors(doing):
                 statement, name = operation.statement, sql.Identifier(f"loadgen_{operation.name}")

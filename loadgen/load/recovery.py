@@ -27,7 +27,7 @@ from loadgen.workload.data.orders import Order
 from loadgen.workload.data.users import user_to_delete
 from loadgen.workload.keys import key_maker
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Plan
 
@@ -60,9 +60,11 @@ def is_running(pid: int) -> bool:
 def write_off(worker: WorkerState, schedule: Schedule, hand_over: float) -> None:
     """Count as unknown all open arrivals of `worker`, up to schedule time `hand_over`."""
     worker.lost = True
-    worker.after = {name: _after_cut(worker, schedule, name, hand_over) for name in OPERATIONS}
-    for name in OPERATIONS:
-        old = worker.counts[name]
+    worker.after = {
+        name: _after_cut(worker, schedule, name, hand_over) for name in schedule.cursors
+    }
+    for name in schedule.cursors:
+        old = worker.counts.get(name, Counts())  # none if it has never reported
         listed = sum(1 for operation, *_ in worker.unfinished if operation == name)
         unknown = listed + len(worker.after[name])
         offered = old.committed + old.failed + old.skipped + unknown
@@ -71,7 +73,13 @@ def write_off(worker: WorkerState, schedule: Schedule, hand_over: float) -> None
         )
 
 
-def settle(dsn: str, plan: Plan, worker: WorkerState, since: datetime | None = None) -> None:
+def settle(
+    dsn: str,
+    plan: Plan,
+    operations: Mapping[str, Operation],
+    worker: WorkerState,
+    since: datetime | None = None,
+) -> None:
     """Look up the writes of `write_off`; without an answer for a minute they stay unknown.
 
     A worker may name any process as its backend. Only sessions that can be its own are ended: those
@@ -87,13 +95,19 @@ def settle(dsn: str, plan: Plan, worker: WorkerState, since: datetime | None = N
                 if _has_backends(connection, worker, since):
                     time.sleep(0.2)
                     continue
-                _look_up(connection, plan, worker)
+                _look_up(connection, plan, operations, worker)
                 return
         except (SourceError, psycopg.Error):
             time.sleep(1.0)
 
 
-def account_for_killed(dsn: str, plan: Plan, position: RunPosition, schedule: Schedule) -> None:
+def account_for_killed(
+    dsn: str,
+    plan: Plan,
+    operations: Mapping[str, Operation],
+    position: RunPosition,
+    schedule: Schedule,
+) -> None:
     """Account for all that the processes of a killed run left open; they are gone for good.
 
     The look-up comes before the first new write, so that no later update is taken for theirs.
@@ -103,7 +117,7 @@ def account_for_killed(dsn: str, plan: Plan, position: RunPosition, schedule: Sc
         if not worker.after:
             write_off(worker, schedule, position.s)
         if not worker.looked_up:
-            settle(dsn, plan, worker)
+            settle(dsn, plan, operations, worker)
         if not worker.looked_up:
             raise SourceError(
                 f"the unfinished writes of run {plan.run_id} can't be looked up: resume again once "
@@ -119,10 +133,12 @@ def awaits_sums(workers: Iterable[WorkerState]) -> bool:
     return bool(unknown) and all(worker.looked_up for worker in unknown)
 
 
-def settle_from_sums(workers: Iterable[WorkerState], gained: Mapping[str, int]) -> None:
+def settle_from_sums(
+    operations: Mapping[str, Operation], workers: Iterable[WorkerState], gained: Mapping[str, int]
+) -> None:
     """Settle the unknown updates at the end of a run, when all writing has ended."""
     workers = list(workers)
-    for operation in (name for name, op in OPERATIONS.items() if op.proof == "version"):
+    for operation in (name for name, op in operations.items() if op.proof == "version"):
         extra = gained[operation] - sum(worker.counts[operation].committed for worker in workers)
         for worker in workers:
             unknown = worker.counts[operation].unknown
@@ -166,28 +182,34 @@ def _after_cut(worker: WorkerState, schedule: Schedule, operation: str, until: f
         place = (place[0] + len(points), after[-1])
 
 
-def _look_up(connection: psycopg.Connection, plan: Plan, worker: WorkerState) -> None:
+def _look_up(
+    connection: psycopg.Connection,
+    plan: Plan,
+    operations: Mapping[str, Operation],
+    worker: WorkerState,
+) -> None:
     """Look all of it up first, then change the counts in one step."""
     unfinished = [
-        (write.operation, is_committed(connection, _as_write(write))) for write in worker.unfinished
+        (write.operation, is_committed(connection, operations[write.operation], _as_write(write)))
+        for write in worker.unfinished
     ]
     committed_after = {
-        operation: count_committed(connection, operation, [*map(_key_of(plan, operation), ks)])
-        for operation, ks in worker.after.items()
-        if OPERATIONS[operation].proof != "version"
+        name: count_committed(connection, operation, [*map(_key_of(plan, operation), ks)])
+        for name, ks in worker.after.items()
+        if (operation := operations[name]).proof != "version"
     }
-    for operation, is_there in unfinished:
-        worker.resolve(operation, committed=int(is_there), failed=int(not is_there))
-    for operation, n in committed_after.items():
-        worker.resolve(operation, committed=n, skipped=len(worker.after[operation]) - n)
+    for name, is_there in unfinished:
+        worker.resolve(name, committed=int(is_there), failed=int(not is_there))
+    for name, n in committed_after.items():
+        worker.resolve(name, committed=n, skipped=len(worker.after[name]) - n)
     worker.looked_up = True
 
 
-def _key_of(plan: Plan, operation: str) -> Callable[[int], str]:
+def _key_of(plan: Plan, operation: Operation) -> Callable[[int], str]:
     """Return a function from k to the key of the row that this arrival made or changed."""
-    if OPERATIONS[operation].proof == "once":
+    if operation.proof == "once":
         return lambda k: str(user_to_delete(k, plan.users, plan.lowest_deleted_rank) or 0)
-    make = key_maker(plan.run_id, operation)
+    make = key_maker(plan.run_id, operation.name)
     return lambda k: make(k).decode()
 
 

@@ -8,7 +8,7 @@ looked up like the arrivals of a lost worker.
 import argparse
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
@@ -33,7 +33,7 @@ from loadgen.source.limits import first_write
 from loadgen.sql import statements
 from loadgen.untrusted import reading
 from loadgen.workload.histogram import Histogram
-from loadgen.workload.operations import OPERATIONS, RATE_SETTINGS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.arrival_process import ArrivalKind, Checkpoint
 from loadgen.workload.schedule.clock import sampling_interval
 from loadgen.workload.schedule.plan import Mix, Plan, run_id_of_token
@@ -84,7 +84,7 @@ class Resumed:
         }
 
 
-def find_resumable(reports_dir: Path, name: str) -> Resumed:
+def find_resumable(reports_dir: Path, name: str, operations: Collection[str]) -> Resumed:
     """Return the run called `name` (an id, a folder, or `latest`).
 
     Raises RecordError if there is none, it has ended, or it left no position.
@@ -100,11 +100,14 @@ def find_resumable(reports_dir: Path, name: str) -> Resumed:
             f"run {run.run_id} was killed before its first sample: start a new one"
         ) from exc
     with reading(folder / Run.FILE, "start a new run"):
-        return resumed_of(run, position)
+        return resumed_of(run, position, operations)
 
 
-def resumed_of(run: Run, position: Position) -> Resumed:
-    """Return the run of a run.json and a position.json. Raises ValueError."""
+def resumed_of(run: Run, position: Position, operations: Collection[str]) -> Resumed:
+    """Return the run of a run.json and a position.json, if it has these operations.
+
+    Raises ValueError.
+    """
     killed = KilledRun.model_validate({"plan": run.plan, "users": run.users})
     plan = replace(Plan.load(killed.plan.model_dump()), resumption=secrets.token_hex(4))
     mix, profile = plan.mix, _profile(plan.profile)
@@ -123,8 +126,10 @@ def resumed_of(run: Run, position: Position) -> Resumed:
             pause = None
     if plan.arrivals not in get_args(ArrivalKind):
         raise ValueError(f"there are no arrivals {plan.arrivals}")
-    if missing := [name for name in OPERATIONS if name not in mix.rates_per_hour]:
+    if missing := [name for name in operations if name not in mix.rates_per_hour]:
         raise ValueError(f"its plan has no rate of {missing[0]}")
+    if unknown := [name for name in mix.rates_per_hour if name not in operations]:
+        raise ValueError(f"its plan has a rate of {unknown[0]}, which is no operation")
     s = _continues_at(position, plan.duration, pause.schedule_seconds if pause else None)
     processes = [WorkerState.of(process) for process in position.processes]
     checkpoints = _checkpoints(processes)
@@ -178,7 +183,8 @@ def _checkpoints(processes: Iterable[WorkerState]) -> dict[str, Checkpoint]:
     by_process = [worker.places for worker in processes if not worker.lost]
     if not all(by_process):
         return {}
-    return {name: min(places[name] for places in by_process) for name in OPERATIONS if by_process}
+    names = by_process[0] if by_process else ()
+    return {name: min(places[name] for places in by_process) for name in names}
 
 
 def latencies_position(latencies: Latencies) -> dict[str, tuple[HistogramState, HistogramState]]:
@@ -193,21 +199,28 @@ def _histogram_state(histogram: Histogram) -> HistogramState:
     return tuple(histogram.counts.items()), histogram.total, histogram.maximum
 
 
-def fill_in_resumed(options: argparse.Namespace, resumed: Resumed) -> None:
+def fill_in_resumed(
+    options: argparse.Namespace, operations: Mapping[str, Operation], resumed: Resumed
+) -> None:
     """Set Locust's form and timer to the run's rates and profile, and the time that is left."""
-    fill_in(options, resumed.mix, resumed.profile)
+    fill_in(options, operations, resumed.mix, resumed.profile)
     options.run_time = max(1, ceil(resumed.left()))
 
 
 def ignored_settings(
-    options: argparse.Namespace, resumed: Resumed, settings: Settings
+    options: argparse.Namespace,
+    operations: Mapping[str, Operation],
+    resumed: Resumed,
+    settings: Settings,
 ) -> list[str]:
     """Return what the command line or the settings set, and the resumed run has otherwise.
 
     `settings` are without the command line. Call it before `fill_in_resumed`.
     """
     origin, plan = origins(), resumed.plan
-    rates = {RATE_SETTINGS[name]: rate for name, rate in resumed.mix.rates_per_hour.items()}
+    rates = {
+        operations[name].rate_setting: rate for name, rate in resumed.mix.rates_per_hour.items()
+    }
     values_of_run = {
         "seed": plan.seed,
         "arrivals": plan.arrivals,

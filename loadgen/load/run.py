@@ -45,7 +45,9 @@ class LoadTest:
         self._hard_cases = hard_cases
         self._finished = Event()
         self._failures: dict[tuple[str, str], int] = {}  # that the page has
-        self._form = wanted_by(options)  # rates and profile that the form showed last
+        self._form = wanted_by(
+            options, controller.operations
+        )  # rates and profile that the form showed last
         self._sampling: gevent.Greenlet[[], None] | None = None
 
     def start(self) -> None:
@@ -147,7 +149,7 @@ class LoadTest:
         Called when Locust has taken the form: it fires no event for an Edit. Raises PlaygroundError
         if they can't be journaled; then the form shows the unchanged rates.
         """
-        form = wanted_by(options_of(self._environment))
+        form = wanted_by(options_of(self._environment), self.controller.operations)
         if form == self._form or self.finishing:
             return ""
         self._form = form
@@ -160,9 +162,10 @@ class LoadTest:
         return live_changes.applied_by
 
     def _fill_in_form(self) -> None:
-        live_changes, options = self.controller.live_changes, options_of(self._environment)
-        fill_in(options, live_changes.mix, live_changes.profile)
-        self._form = wanted_by(options)
+        operations, live_changes = self.controller.operations, self.controller.live_changes
+        options = options_of(self._environment)
+        fill_in(options, operations, live_changes.mix, live_changes.profile)
+        self._form = wanted_by(options, operations)
 
 
 def options_of(environment: Environment) -> argparse.Namespace:

@@ -1,18 +1,21 @@
 """The fields of run.json at the beginning of a run: its plan, its source, and its machine."""
 
+from collections.abc import Mapping
+
 import psycopg
 
 from loadgen.config.settings import Settings
 from loadgen.load.lookup import server_time
 from loadgen.record.run import Run, TableRows
 from loadgen.source import environment, schema
-from loadgen.workload.operations import RATE_SETTINGS
+from loadgen.workload.operations import WORKLOAD, Operation
 from loadgen.workload.schedule.plan import Plan
 
 
 def run_header(
     connection: psycopg.Connection,
     settings: Settings,
+    operations: Mapping[str, Operation],
     plan: Plan,
     users: int,
     rows_before: dict[str, TableRows],
@@ -21,13 +24,17 @@ def run_header(
     embedded = settings.database_url is None
     source = environment.server_settings(connection, embedded=embedded)
     return Run(
+        workload=WORKLOAD,
         seed=plan.seed,
         profile=plan.profile,
         plan=plan.dump(),
         settings={
             **settings.public(),
             **_actual_baseline(connection),
-            **{RATE_SETTINGS[name]: rate for name, rate in plan.mix.rates_per_hour.items()},
+            **{
+                operations[name].rate_setting: rate
+                for name, rate in plan.mix.rates_per_hour.items()
+            },
         },
         versions={**environment.versions(), "postgres": str(source["version"])},
         machine=environment.machine(),
@@ -36,6 +43,7 @@ def run_header(
         source_time=server_time(connection),
         ended_at=None,
         totals={},
+        operations={name: operation.facts for name, operation in operations.items()},
         rows_before=rows_before,
         rows_after=None,
         spent_before=environment.resources_used(connection),

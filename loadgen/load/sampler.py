@@ -19,7 +19,6 @@ from loadgen.record.rows import GeneratorSample, Sample
 from loadgen.record.steady_clock import SteadyClock
 from loadgen.workload.histogram import Histogram, merged
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
 
 
 @dataclass(slots=True)
@@ -30,19 +29,22 @@ class Sampler:
     record: RunRecord
     journal: Journal
     clock: SteadyClock
+    latencies: Latencies  # up to the last sample
     position: RunPosition | None = None  # of a resumed run
     reconnects: int = 0  # up to the last sample
-    latencies: Latencies = field(default_factory=no_latencies)  # up to the last sample
     unbalanced: int = 0  # counts that broke the accounting law
     # Of the latest sample:
     rows: Mapping[str, Sample] = field(init=False, default_factory=dict)
     service: Mapping[str, Histogram] = field(init=False, default_factory=dict)
     intended: Histogram = field(init=False, default_factory=Histogram)  # of all operations
     notices: Sequence[tuple[str, Mapping[str, object]]] = field(init=False, default=())
-    _interval: Latencies = field(init=False, default_factory=no_latencies)  # since that sample
+    _interval: Latencies = field(init=False)  # since that sample
     _marks: BottleneckSeconds = field(init=False, default_factory=BottleneckSeconds)
     _start_recorded: bool = field(init=False, default=False)
     _unwritable: tuple[datetime, str] | None = field(init=False, default=None)  # since when, why
+
+    def __post_init__(self) -> None:
+        self._interval = no_latencies(self.latencies)
 
     @property
     def behind(self) -> bool:
@@ -58,9 +60,9 @@ class Sampler:
             self.record.write_later()
         counts, targets = self.swarm.counts(), self.swarm.target_rates()
         self.update_latencies()
-        latencies, self._interval = self._interval, no_latencies()
+        latencies, self._interval = self._interval, no_latencies(self.latencies)
         at = self.clock.now()
-        rows = [_row(at, name, counts[name], targets[name], latencies[name]) for name in OPERATIONS]
+        rows = [_row(at, name, of, targets[name], latencies[name]) for name, of in counts.items()]
         self.rows = {row.operation: row for row in rows}
         self.service = {name: service for name, (service, _) in latencies.items()}
         self.intended = merged([intended for _, intended in latencies.values()])

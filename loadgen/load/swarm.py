@@ -1,6 +1,6 @@
 """The interface to the processes that perform a run's arrivals, be it one or many."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -11,7 +11,6 @@ from loadgen.load.messages import NewRates
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import Plan
 
 # Gives a connection to the source for a short query.
@@ -19,9 +18,9 @@ Session = Callable[[], AbstractContextManager[psycopg.Connection]]
 Latencies = Mapping[str, tuple[Histogram, Histogram]]
 
 
-def no_latencies() -> dict[str, tuple[Histogram, Histogram]]:
+def no_latencies(operations: Iterable[str]) -> dict[str, tuple[Histogram, Histogram]]:
     """Return empty (service, intended) histograms per operation."""
-    return {name: (Histogram(), Histogram()) for name in OPERATIONS}
+    return {name: (Histogram(), Histogram()) for name in operations}
 
 
 class Swarm(Protocol):

@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.resources import files
 from typing import Final, cast
 
@@ -24,7 +24,7 @@ from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.load.options import checked_change
 from loadgen.web_access import AccessControl
 from loadgen.workload.histogram import Histogram, upper_edge
-from loadgen.workload.operations import RATE_SETTINGS
+from loadgen.workload.operations import Operation
 
 METHOD = "SQL"
 # Locust keeps an entry a second for ever, but reads only the last 12 seconds.
@@ -90,7 +90,13 @@ def protect(app: Flask, settings: Settings, base: str) -> None:
     )
 
 
-def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") -> None:
+def guard(
+    app: Flask,
+    operations: Mapping[str, Operation],
+    host: str,
+    take_edits: Callable[[], str],
+    base: str = "",
+) -> None:
     """Check every form whole before Locust applies any part, and show its effect.
 
     `host` is the source as the form shows it. `take_edits` applies the changes of a form, and
@@ -101,8 +107,9 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") 
     def refuse() -> tuple[Response, int] | Response | None:
         if request.method == "POST" and request.path.endswith("/user"):
             return jsonify({"error": "this load has only one kind of user"}), 404
-        return _refuse_bad_form(host)
+        return _refuse_bad_form(rate_fields, host)
 
+    rate_fields = _rate_settings(operations)
     tags = (
         f'<link rel="stylesheet" href="{base}/loadgen/page.css">'
         f'<script src="{base}/loadgen/page.js"></script>'
@@ -133,17 +140,19 @@ def guard(app: Flask, host: str, take_edits: Callable[[], str], base: str = "") 
         return response
 
 
-def show_current_rates(web_ui: WebUI, options: argparse.Namespace) -> None:
+def show_current_rates(
+    web_ui: WebUI, options: argparse.Namespace, operations: Mapping[str, Operation]
+) -> None:
     """Let the page's forms show the current rates: Locust fills in those of the launch.
 
     An open page gets them with its statistics. A field's help is short: a phone shows it too.
     """
-    helps = {setting: name for name, setting in RATE_SETTINGS.items()}
+    helps = {operation.rate_setting: name for name, operation in operations.items()}
     helps["load_profile"] = "how the rates rise and fall"
     update = web_ui.update_template_args
 
     def current() -> dict[str, object]:
-        return {name: getattr(options, name) for name in (*RATE_SETTINGS.values(), "load_profile")}
+        return {name: getattr(options, name) for name in helps}
 
     def update_and_correct() -> None:
         update()  # type: ignore[no-untyped-call]  # Locust's, not ours
@@ -162,15 +171,15 @@ def show_current_rates(web_ui: WebUI, options: argparse.Namespace) -> None:
         return response
 
 
-def offer_mixes(web_ui: WebUI, settings: Settings) -> None:
+def offer_mixes(web_ui: WebUI, settings: Settings, operations: Mapping[str, Operation]) -> None:
     """Let the form offer the demo mix and the settings' rates, each with a click.
 
     The fields of the first form begin with the demo mix if the rates are the built-in ones, a
     write in half a minute, and the source is our own server, where writes cost nothing.
     """
-    configured = {name: getattr(settings, name) for name in RATE_SETTINGS.values()}
+    configured = {name: getattr(settings, name) for name in _rate_settings(operations)}
     built_in = {name: Settings.model_fields[name].default for name in configured}
-    demo = {RATE_SETTINGS[name]: rate for name, rate in DEMO_MIX.items()}
+    demo = {operations[name].rate_setting: rate for name, rate in DEMO_MIX.items()}
     web_ui.template_args["loadgen"] = {
         "mixes": [
             {"title": "Demo mix", "rates": demo},
@@ -185,12 +194,16 @@ def add_load_tab(web_ui: WebUI) -> None:
     web_ui.template_args["extended_tabs"] = [{"title": "Load", "key": "load"}]
 
 
-def _refuse_bad_form(host: str) -> Response | None:
+def _rate_settings(operations: Mapping[str, Operation]) -> list[str]:
+    return [operation.rate_setting for operation in operations.values()]
+
+
+def _refuse_bad_form(rate_fields: Collection[str], host: str) -> Response | None:
     """Check a posted form whole before Locust applies any of it field by field."""
     if not _is_form():
         return None
     try:
-        _check_form(request.form, host)
+        _check_form(request.form, rate_fields, host)
     except SettingsError as exc:
         return jsonify({"success": False, "message": str(exc), "host": request.form.get("host")})
     return None
@@ -200,16 +213,16 @@ def _is_form() -> bool:
     return request.method == "POST" and request.path.endswith("/swarm")
 
 
-def _check_form(form: Mapping[str, str], host: str) -> None:
+def _check_form(form: Mapping[str, str], rate_fields: Collection[str], host: str) -> None:
     """Raise SettingsError if a field is not in the form, or its value is not allowed.
 
     Locust would set any option of its command line that a request names.
     """
-    if unknown := sorted(form.keys() - _FIELDS - {*RATE_SETTINGS.values()}):
+    if unknown := sorted(form.keys() - _FIELDS - {*rate_fields}):
         raise SettingsError(
             f"{unknown[0]!r:.60} is no field of this form: post only its own fields"
         )
-    rates = {name: rate for name, rate in form.items() if name in RATE_SETTINGS.values()}
+    rates = {name: rate for name, rate in form.items() if name in rate_fields}
     checked_change(rates, form.get("load_profile"), given_by="form")
     for field, title, is_allowed, requirement in (
         ("user_count", "Number of users", _is_count, f"a whole number from 1 to {_MOST_USERS}"),

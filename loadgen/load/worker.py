@@ -20,6 +20,7 @@ from loadgen.load.locust_patches import LoadWorkerRunner
 from loadgen.load.locust_rpc import OnceLogger
 from loadgen.load.user import PostgresUser
 from loadgen.source.embedded.server import source_dsn
+from loadgen.workload.operations import operations_of
 from loadgen.workload.schedule.clock import seconds_to_next
 
 _SILENCE_SECONDS = 5.0
@@ -108,7 +109,14 @@ class Worker:
 
         try:
             dsn = source_dsn(self._settings)
-            executor = Executor.open(dsn, message.plan, message.shard, on_event, joins=joins)
+            executor = Executor.open(
+                dsn,
+                message.plan,
+                message.shard,
+                operations_of(self._settings),
+                on_event,
+                joins=joins,
+            )
         except PlaygroundError as exc:
             self._send(messages.NotReady(str(exc)))
             return

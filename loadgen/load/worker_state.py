@@ -11,7 +11,6 @@ from loadgen.load.generator_health import GeneratorHealth
 from loadgen.load.messages import NewRates, ProgressReport, UnfinishedWrite
 from loadgen.record.position import ProcessPosition, ProcessReport
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Checkpoint
 from loadgen.workload.schedule.shards import Shard
 
@@ -33,7 +32,7 @@ class WorkerState:
     looked_up: bool = False  # all that can be looked up by key has been
     reconnects: int = 0
     s: float = -1.0  # schedule time of its report
-    counts: dict[str, Counts] = field(default_factory=lambda: dict.fromkeys(OPERATIONS, Counts()))
+    counts: dict[str, Counts] = field(default_factory=dict)
     failures: dict[tuple[str, str], int] = field(default_factory=dict)
     extra_rows: Mapping[tuple[str, int], int] = field(default_factory=dict)  # see `Ledger`
     places: Mapping[str, Checkpoint] = field(default_factory=dict)

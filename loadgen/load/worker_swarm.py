@@ -27,7 +27,7 @@ from loadgen.load.recovery import account_for_killed, lost_reason, settle, write
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.load.worker_table import WorkerTable
 from loadgen.source import postgres
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.clock import ScheduleClock
 from loadgen.workload.schedule.plan import Plan
@@ -45,12 +45,18 @@ class WorkersSwarm(WorkerTable):
 
     distributed = True
 
-    def __init__(self, runner: MasterRunner, dsn: str, heard: Container[str]) -> None:
+    def __init__(
+        self,
+        runner: MasterRunner,
+        dsn: str,
+        heard: Container[str],
+        operations: Mapping[str, Operation],
+    ) -> None:
         """`heard` has the workers that have sent a heartbeat: from then on they hear ours too.
 
         Locust knows a worker a moment before that, when it does not understand our messages yet.
         """
-        super().__init__()
+        super().__init__(operations)
         self._runner = runner
         self._heard = heard
         self._dsn = dsn
@@ -100,7 +106,7 @@ class WorkersSwarm(WorkerTable):
             self._changes.append(change)
         for i, worker in enumerate(position.processes):
             self.workers[f"{i} before resume {position.resumptions}"] = worker
-        account_for_killed(self._dsn, self._plan, position, self._schedule)
+        account_for_killed(self._dsn, self._plan, self.operations, position, self._schedule)
         if position.paused:
             self._clock.pause(position.s)
 
@@ -120,7 +126,7 @@ class WorkersSwarm(WorkerTable):
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""
         if self._clock.paused:
-            return dict.fromkeys(OPERATIONS, 0.0)
+            return dict.fromkeys(self.operations, 0.0)
         return self._schedule.target_rates(self.now())
 
     def planned(self) -> Mapping[str, float]:
@@ -248,7 +254,7 @@ class WorkersSwarm(WorkerTable):
         else:
             details["handed_over_at"] = round(self._split(losing=worker), 3)
         self.events.append(("worker_lost", details))
-        gevent.spawn(settle, self._dsn, self._plan, worker, self._since)
+        gevent.spawn(settle, self._dsn, self._plan, self.operations, worker, self._since)
 
     def _split(self, *, losing: WorkerState | None = None, joining: str | None = None) -> float:
         """Share the schedule among the live workers from an instant ahead on; return that instant.
@@ -296,7 +302,7 @@ class WorkersSwarm(WorkerTable):
         self._silent.discard(msg.node_id)
         worker = self.workers.get(msg.node_id)
         try:
-            run_token, message = messages.decode_from_worker(msg.data)
+            run_token, message = messages.decode_from_worker(msg.data, self.operations)
         except messages.MessageError as exc:
             self._once.log("malformed", f"A message of {msg.node_id} was dropped ({exc})")
             return

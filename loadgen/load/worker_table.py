@@ -12,23 +12,25 @@ from loadgen.load.swarm import no_latencies
 from loadgen.load.worker_state import WorkerState
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
+from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.shards import Shard
 
 
 class WorkerTable:
     """All workers that have, or had, a shard; a lost one stays with its counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self.operations = operations
         self.workers: dict[str, WorkerState] = {}
-        self._latencies: dict[str, tuple[Histogram, Histogram]] = no_latencies()
+        self._latencies: dict[str, tuple[Histogram, Histogram]] = no_latencies(operations)
         self._health: list[GeneratorHealth] = []
 
     def enlist(self, name: str, shard: Shard, at: float) -> None:
         """Note a worker that takes `shard` from schedule time `at` on."""
         used = {worker.slot for worker in self.live()}
         slot = next(number for number in count() if number not in used)
-        self.workers[name] = WorkerState([(at, shard)], time.monotonic(), slot)
+        counts = dict.fromkeys(self.operations, Counts())
+        self.workers[name] = WorkerState([(at, shard)], time.monotonic(), slot, counts=counts)
 
     def take_in(self, worker: WorkerState, report: WorkerReport) -> None:
         """Keep a worker's newest report."""
@@ -57,12 +59,12 @@ class WorkerTable:
         """Return the sum of the workers' latest counts."""
         return {
             name: sum((worker.counts[name] for worker in self.workers.values()), Counts())
-            for name in OPERATIONS
+            for name in self.operations
         }
 
     def take_latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call."""
-        latencies, self._latencies = self._latencies, no_latencies()
+        latencies, self._latencies = self._latencies, no_latencies(self.operations)
         return latencies
 
     def failures(self) -> Mapping[tuple[str, str], int]:
@@ -102,4 +104,4 @@ class WorkerTable:
 
     def settle_from_sums(self, gained: Mapping[str, int]) -> None:
         """Settle these, when all writing has ended."""
-        settle_from_sums(self.workers.values(), gained)
+        settle_from_sums(self.operations, self.workers.values(), gained)

@@ -15,6 +15,9 @@ from loadgen.errors import RecordError
 from loadgen.record.model import Finite, Moment, RecordFile, RecordModel, moment
 from loadgen.untrusted import short
 
+Color = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
+OperationName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+
 
 class Totals(RecordModel):
     """The outcomes of one operation's arrivals over the whole run."""
@@ -35,6 +38,19 @@ class TableRows(RecordModel):
     def count(self, counter: Literal["rows", "version_sum"]) -> int:
         """Return one of the two; 0 for the versions of a table without."""
         return self.rows if counter == "rows" else self.version_sum or 0
+
+
+class OperationFacts(RecordModel):
+    """One operation of the workload: how it is counted, proved and shown."""
+
+    label: str
+    table: str
+    change: Literal["insert", "update"]
+    counter: Literal["rows", "version_sum"]  # the figure of its table that its commits raise
+    proof: Literal["key", "version", "once"]
+    option: str  # the setting of its rate per hour
+    light: Color
+    dark: Color
 
 
 class Spent(RecordModel):
@@ -105,6 +121,7 @@ class Run(RecordFile):
     REMEDY: ClassVar = "it was changed after loadgen wrote it"
 
     run_id: str = ""
+    workload: str = "shop"  # the only one of older records, which don't name it
     seed: int | None = None
     profile: str | None = None
     settings: dict[str, object] = Field(default_factory=dict)
@@ -118,6 +135,7 @@ class Run(RecordFile):
         tuple[Annotated[JournalEvent, BeforeValidator(_event)], ...], Field(exclude=True)
     ] = ()
     totals: dict[str, Totals] = Field(default_factory=dict)
+    operations: dict[OperationName, OperationFacts] = Field(default_factory=dict)
     rows_before: dict[str, TableRows] = Field(default_factory=dict)
     rows_after: dict[str, TableRows] | None = None
     # Rows that each statement of an operation touched in committed transactions, in their order.

@@ -103,7 +103,7 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
     names = [tool.name for tool in tools]
     costs = None if study.costs is None else cost_section(study.costs, names)
     answer = answer_of(facts, verdict, study)
-    tool_charts = _tool_charts(context)
+    tool_charts, colors = _tool_charts(context), palette.of_operations(facts.workload)
     variables = {
         "run": facts.run,
         "facts": facts,
@@ -123,12 +123,12 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
         "tool_charts": tool_charts,
         "control": control,
         "charts": drawn,
-        "thresholds": load.thresholds(verdict.judgement),
+        "thresholds": load.thresholds(facts, verdict.judgement),
         "impact": load.impact(impact, control.impact if control else None),
         "planned": load.planned(facts),
         "settings": load.settings(facts, names),
         "outcomes": load.outcomes(facts),
-        "latency": load.latency(facts.run),
+        "latency": load.latency(facts),
         "failures": load.failures(facts),
         "row_counts": load.row_counts(facts),
         "journal": load.journal(facts),
@@ -137,8 +137,8 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
         "missing": _missing(study, context.copies),
         "written_at": text.moment(written_at),
         "version": __version__,
-        "light": palette.variables(palette.LIGHT),
-        "dark": palette.variables(palette.DARK),
+        "light": palette.variables(palette.LIGHT | colors.light),
+        "dark": palette.variables(palette.DARK | colors.dark),
         "font": svg.FONT,
     }
     sheets = drawn.files() | ({"costs": costs.wide} if costs and costs.wide else {})

@@ -13,7 +13,7 @@ from loadgen.record.run import TableRows
 from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import TABLES, SeedState, require_playground, seed_state
 from loadgen.sql import statements
-from loadgen.workload.operations import OPERATIONS, gained
+from loadgen.workload.operations import Operation, gained
 
 # The statement, which counts violations; the invariant; the name of a violation.
 _INVARIANTS: Final = (
@@ -62,7 +62,9 @@ class Validation:
         return all(check.ok is not False for check in self.checks)
 
 
-def validate(conn: Connection, last_run: LastRun | None = None) -> Validation:
+def validate(
+    conn: Connection, operations: Mapping[str, Operation], last_run: LastRun | None = None
+) -> Validation:
     """Return the state of the source; the counters of `last_run` are compared with its rows.
 
     Raises SourceError if the database has no playground.
@@ -76,12 +78,12 @@ def validate(conn: Connection, last_run: LastRun | None = None) -> Validation:
         if state:
             checks.append(_check_baseline(conn, state))
         if last_run:
-            checks.append(_check_run(conn, last_run))
+            checks.append(_check_run(conn, operations, last_run))
         return Validation(
             tables={table: counts[table] for table in TABLES},
             soft_deleted=counts["soft_deleted"],
             last_hour={
-                name: _count(conn, operation.last_hour) for name, operation in OPERATIONS.items()
+                name: _count(conn, operation.last_hour) for name, operation in operations.items()
             },
             checks=tuple(checks),
         )
@@ -104,7 +106,7 @@ def _check_baseline(conn: Connection, state: SeedState) -> Invariant:
     return Invariant(name, not gone, "; ".join(gone) or f"all {sum(seeded.values()):,} rows")
 
 
-def _check_run(conn: Connection, run: LastRun) -> Invariant:
+def _check_run(conn: Connection, operations: Mapping[str, Operation], run: LastRun) -> Invariant:
     """Compare the commits of a run with the growth of the tables since before it."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         run_id = cursor.execute(_sql("run_id")).fetchone()
@@ -114,11 +116,11 @@ def _check_run(conn: Connection, run: LastRun) -> Invariant:
         return Invariant(
             _RUN_CHECK, ok=None, detail=f"run {run.run_id} has not ended: not compared"
         )
-    growth = gained(run.rows_before, count_rows(conn))
-    committed = {name: run.committed.get(name, 0) for name in OPERATIONS}
+    growth = gained(operations, run.rows_before, count_rows(conn))
+    committed = {name: run.committed.get(name, 0) for name in operations}
     differences = [
         f"{name} {committed[name]:,} but {growth[name]:,} in the rows"
-        for name in OPERATIONS
+        for name in operations
         if growth[name] != committed[name]
     ]
     total = sum(committed.values())

@@ -16,7 +16,6 @@ from operator import add
 
 from loadgen.record.rows import law_holds
 from loadgen.workload.histogram import Histogram
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.arrivals import Schedule
 
@@ -97,7 +96,7 @@ class Ledger:
         self._prepared = schedule.prepared
         self._margin = min(_MARGIN_SECONDS, _MARGIN_SHARE * lateness_limit)
         self._skipped_at = -inf  # schedule time of the last skip
-        self._accounts = {name: _Account() for name in OPERATIONS}
+        self._accounts = {name: _Account() for name in schedule.cursors}
 
     def take(self, now: float) -> Arrival | None:
         """Hand out the arrival that has waited longest, if one is due.

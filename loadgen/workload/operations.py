@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Final, Literal, LiteralString
 
 from loadgen.config.settings import Settings
-from loadgen.record.run import TableRows
+from loadgen.record.run import OperationFacts, Run, TableRows
 from loadgen.sql import statements
 
+WORKLOAD: Final = "shop"  # the name of the workload in run.json
 _SQL: Final = statements("loadgen.workload", "operations.sql")
 
 
@@ -40,6 +41,20 @@ class Operation:
         That is the number of its rows or, of updates, the sum of its rows' versions.
         """
         return "rows" if self.change == "insert" else "version_sum"
+
+    @property
+    def facts(self) -> OperationFacts:
+        """The facts that a run's record needs to be read."""
+        return OperationFacts(
+            label=self.label,
+            table=self.table,
+            change=self.change,
+            counter=self.counter,
+            proof=self.proof,
+            option=self.rate_setting,
+            light=self.light,
+            dark=self.dark,
+        )
 
     @property
     def key_type(self) -> Literal["uuid", "bigint"]:
@@ -109,29 +124,33 @@ _SHOP: Final = (
         dark="#f2b4d4",
     ),
 )
-OPERATIONS: Final[Mapping[str, Operation]] = {operation.name: operation for operation in _SHOP}
-RATE_SETTINGS: Final = {name: operation.rate_setting for name, operation in OPERATIONS.items()}
+_SHOP_BY_NAME: Final[Mapping[str, Operation]] = {operation.name: operation for operation in _SHOP}
 
 
-def label(operation: str) -> str:
-    """Return the name of an operation in reports; unknown ones and hard cases keep theirs."""
-    return OPERATIONS[operation].label if operation in OPERATIONS else operation
+def operations_of(settings: Settings) -> Mapping[str, Operation]:  # noqa: ARG001 - names the workload
+    """Return the operations of the workload that the settings name: so far always the shop."""
+    return _SHOP_BY_NAME
 
 
-def in_order(operations: Mapping[str, object]) -> list[str]:
-    """Return the names in the order of OPERATIONS; unknown ones, as in an older record, last."""
-    known = [name for name in OPERATIONS if name in operations]
-    return known + [name for name in operations if name not in OPERATIONS]
-
-
-def rates_per_hour(settings: Settings) -> dict[str, float]:
+def rates_per_hour(settings: Settings, operations: Mapping[str, Operation]) -> dict[str, float]:
     """Return the arrival rate of each operation in the settings, per hour."""
-    return {name: getattr(settings, setting) for name, setting in RATE_SETTINGS.items()}
+    return {
+        name: getattr(settings, operation.rate_setting) for name, operation in operations.items()
+    }
 
 
-def gained(before: Mapping[str, TableRows], after: Mapping[str, TableRows]) -> dict[str, int]:
+def gained(
+    operations: Mapping[str, Operation],
+    before: Mapping[str, TableRows],
+    after: Mapping[str, TableRows],
+) -> dict[str, int]:
     """Return how much each operation added to the tables between two counts of their rows."""
     return {
         name: after[of.table].count(of.counter) - before[of.table].count(of.counter)
-        for name, of in OPERATIONS.items()
+        for name, of in operations.items()
     }
+
+
+def facts_of_run(run: Run) -> Mapping[str, OperationFacts]:
+    """Return the operations in a run's record; an older one without them is of the shop."""
+    return run.operations or {name: operation.facts for name, operation in _SHOP_BY_NAME.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from loadgen.record.run import Run
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import (
     OPERATION,
@@ -18,6 +19,7 @@ from tests.acceptance.conftest import (
     wait_for_offers,
 )
 from tests.conftest import find_free_port
+from tests.plans import OPERATIONS
 
 WAITS_FOR_A_LOCK = """
 SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
@@ -65,6 +67,9 @@ def test_a_small_rate_is_not_rounded_away(seeded: str, locust: Locust, project: 
     small = (*rates(0), "--orders-per-hour", "1800")
     process = locust(seeded, "-u", "2", "-t", "4s", *small, env={"ARRIVALS": "even"})
     assert process.wait(60) == 0
+    run = Run.of(project / "reports" / "latest")
+    assert run.workload == "shop"
+    assert run.operations == {name: operation.facts for name, operation in OPERATIONS.items()}
     assert latest(project)["totals"]["insert_order"] == {
         "offered": 2,
         "committed": 2,

@@ -18,7 +18,6 @@ from loadgen.record.rows import Sample
 from loadgen.source.postgres import connect
 from loadgen.workload.keys import key_maker
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
 from tests.acceptance.conftest import (
     Locust,
     check_record,
@@ -32,6 +31,7 @@ from tests.acceptance.conftest import (
 )
 from tests.acceptance.test_record_faults import MachineClock, machine_clock
 from tests.conftest import find_free_port
+from tests.plans import OPERATIONS
 
 __all__ = ["machine_clock"]
 

@@ -25,6 +25,7 @@ from loadgen.prometheus import counter, gauge, histogram
 from loadgen.watch.marker_reader import BUCKETS
 from loadgen.watch.metrics import WatchCollector
 from tests.dashboards import check_answers, panels, queries
+from tests.plans import OPERATIONS
 from tests.polling import wait_for
 from tests.prometheus import Prometheus, running_prometheus
 
@@ -76,7 +77,7 @@ def test_panels_stand_side_by_side_and_say_what_they_show(name: str) -> None:
 
 def exported() -> set[str]:
     """Return the names of the metrics that load and watch expose."""
-    families: list[Metric] = [*LoadCollector(lambda: None).collect()]
+    families: list[Metric] = [*LoadCollector(OPERATIONS, lambda: None).collect()]
     families += WatchCollector(lambda: None).collect()
     return {f"{f.name}_total" if f.type == "counter" else f.name for f in families}
 

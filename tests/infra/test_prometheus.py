@@ -14,6 +14,7 @@ import pytest
 from loadgen.load.metrics import LoadCollector
 from loadgen.watch.metrics import WatchCollector
 from tests.conftest import clean_environment, find_free_port
+from tests.plans import OPERATIONS
 from tests.polling import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def run(*command: str) -> str:
 
 def exported() -> set[str]:
     """Return every series name that load and watch expose."""
-    families = [*LoadCollector(lambda: None).collect()]
+    families = [*LoadCollector(OPERATIONS, lambda: None).collect()]
     families += WatchCollector(lambda: None).collect()
     names: set[str] = set()
     for family in families:

@@ -16,7 +16,7 @@ from loadgen.load.dispatcher import Dispatcher, Sender
 from loadgen.load.executor import schedule_of
 from loadgen.load.operations import Operations
 from loadgen.workload.ledger import Ledger, rows_by_statement
-from loadgen.workload.operations import OPERATIONS
+from tests.plans import OPERATIONS
 from loadgen.workload.schedule.clock import ScheduleClock
 from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.shards import WHOLE

@@ -43,10 +43,12 @@ from types import SimpleNamespace
 from loadgen.commands.demo import RATES
 from loadgen.config.settings import load_settings
 from loadgen.load.web_ui import offer_mixes
+from loadgen.workload.operations import operations_of
 
 def begins(**settings):
     web_ui = SimpleNamespace(template_args={})
-    offer_mixes(web_ui, load_settings(settings))
+    configured = load_settings(settings)
+    offer_mixes(web_ui, configured, operations_of(configured))
     return web_ui.template_args["loadgen"]
 
 offered = begins()

@@ -18,7 +18,7 @@ from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import drop_bulk_indexes
 from loadgen.source.validate import LastRun, Validation, validate
-from loadgen.workload.operations import OPERATIONS
+from tests.plans import OPERATIONS
 
 RUN_CHECK = "counters of the last run = rows"
 
@@ -60,7 +60,7 @@ def broken(found: Validation) -> dict[str, str]:
 
 def test_counts_and_the_last_hour(source: psycopg.Connection[Any]) -> None:
     """Rows by table; activity by operation, without what is older."""
-    found = validate(source)
+    found = validate(source, OPERATIONS)
     assert found.tables == {"users": 10, "orders": 2, "events": 2}
     assert found.soft_deleted == 0
     assert found.last_hour == {
@@ -77,7 +77,7 @@ def test_updates_and_soft_deletes_count_as_activity(source: psycopg.Connection[A
     source.execute("UPDATE orders SET status = 'paid' WHERE id = 2")
     source.execute("UPDATE users SET deleted_at = now() WHERE id = 10")
     source.execute("UPDATE users SET deleted_at = now() - interval '2 hours' WHERE id = 9")
-    found = validate(source)
+    found = validate(source, OPERATIONS)
     assert found.last_hour["update_order_status"] == 1
     assert found.last_hour["soft_delete_user"] == 1
     assert found.soft_deleted == 2
@@ -87,7 +87,7 @@ def test_updates_and_soft_deletes_count_as_activity(source: psycopg.Connection[A
 def test_an_empty_playground_is_in_order(each_database: str) -> None:
     """Nothing is broken where there is nothing yet."""
     with connect(each_database) as conn:
-        found = validate(conn)
+        found = validate(conn, OPERATIONS)
     assert found.ok
     assert found.tables == {"users": 0, "orders": 0, "events": 0}
 
@@ -141,23 +141,23 @@ def test_each_broken_invariant_is_found(
     """The check that covers the damage fails, and says how many rows it concerns."""
     drop_bulk_indexes(source)
     source.execute(damage.encode())
-    found = broken(validate(source))
+    found = broken(validate(source, OPERATIONS))
     assert found[name].startswith(detail)
-    assert not validate(source).ok
+    assert not validate(source, OPERATIONS).ok
 
 
 def test_a_fifth_of_the_users_may_be_soft_deleted(source: psycopg.Connection[Any]) -> None:
     """Exactly 20% is still within the limit."""
     source.execute("UPDATE users SET deleted_at = now() WHERE id > 8")
-    assert validate(source).ok
+    assert validate(source, OPERATIONS).ok
 
 
 def test_an_interrupted_baseline_is_found(source: psycopg.Connection[Any]) -> None:
     """Rows that are missing break no invariant among themselves: the seed's own note tells."""
     note_baseline(source, complete=True)
-    assert validate(source).ok
+    assert validate(source, OPERATIONS).ok
     note_baseline(source, complete=False)
-    found = broken(validate(source))
+    found = broken(validate(source, OPERATIONS))
     assert found == {"the baseline is complete": "complete it with `loadgen seed`"}
 
 
@@ -169,7 +169,7 @@ def test_lost_baseline_rows_are_found(source: psycopg.Connection[Any]) -> None:
         "INSERT INTO events (event_id, user_id, event_type, properties) "
         "VALUES (gen_random_uuid(), 1, 'login', '{}')"
     )
-    found = broken(validate(source))
+    found = broken(validate(source, OPERATIONS))
     assert found == {"the baseline is complete": "1 of its events are gone"}
 
 
@@ -202,7 +202,9 @@ RIGHT = {"insert_order": 2, "insert_event": 2, "update_order_status": 1, "soft_d
 
 def test_counters_that_agree_with_rows(after_run: psycopg.Connection[Any]) -> None:
     """Rows for inserts (markers aside), versions for updates, both against what stood before."""
-    (check,) = [c for c in validate(after_run, run_of(**RIGHT)).checks if c.name == RUN_CHECK]
+    (check,) = [
+        c for c in validate(after_run, OPERATIONS, run_of(**RIGHT)).checks if c.name == RUN_CHECK
+    ]
     assert check.ok
     assert check.detail == "run r1: all 6 committed writes are there"
     now = {
@@ -211,7 +213,7 @@ def test_counters_that_agree_with_rows(after_run: psycopg.Connection[Any]) -> No
         "events": TableRows(rows=2),
     }
     later = LastRun("r1", ended=True, committed={}, rows_before=now)
-    assert validate(after_run, later).ok
+    assert validate(after_run, OPERATIONS, later).ok
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -220,7 +222,7 @@ def test_a_counter_that_disagrees_is_named(
 ) -> None:
     """Operation, counter and rows are told."""
     figures = run_of(**(RIGHT | {operation: 7}))
-    found = broken(validate(after_run, figures))
+    found = broken(validate(after_run, OPERATIONS, figures))
     assert found == {RUN_CHECK: f"run r1: {operation} 7 but {RIGHT[operation]} in the rows"}
 
 
@@ -229,7 +231,7 @@ def test_a_run_elsewhere_or_going_on_is_not_compared(after_run: psycopg.Connecti
     elsewhere = LastRun("r2", ended=True, committed={"insert_order": 9}, rows_before={})
     going_on = LastRun("r1", ended=False, committed={}, rows_before={})
     for run, said in ((elsewhere, "not in this database"), (going_on, "has not ended")):
-        found = validate(after_run, run)
+        found = validate(after_run, OPERATIONS, run)
         assert found.ok
         assert found.checks[-1].ok is None
         assert said in found.checks[-1].detail
@@ -238,13 +240,13 @@ def test_a_run_elsewhere_or_going_on_is_not_compared(after_run: psycopg.Connecti
 def test_no_playground_is_said(each_empty_database: str) -> None:
     """An empty database has nothing to validate: the command that makes it is named."""
     with connect(each_empty_database) as conn, pytest.raises(SourceError, match="loadgen seed"):
-        validate(conn)
+        validate(conn, OPERATIONS)
 
 
 def test_validation_writes_nothing(source: psycopg.Connection[Any]) -> None:
     """It works where writing is refused: on a standby, or with rights to read only."""
     source.execute("SET default_transaction_read_only = on")
-    assert validate(source).ok
+    assert validate(source, OPERATIONS).ok
 
 
 def run_command(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:

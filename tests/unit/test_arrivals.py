@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import (
     BLOCK,
     Arrival,
@@ -22,7 +21,7 @@ from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.rate_curve import PROFILES, RateCurve
 from loadgen.workload.schedule.shards import Shard
-from tests.plans import unit
+from tests.plans import OPERATIONS, unit
 
 KINDS: tuple[ArrivalKind, ...] = ("jitter", "poisson", "even")
 kinds = st.sampled_from(KINDS)

@@ -86,6 +86,7 @@ def test_programs_get_figures(reports: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
+        ({"workload": "tpcb"}, "workload differs: control shop, tools tpcb"),
         ({"seed": 7}, "seed differs: control 42, tools 7"),
         ({"profile": "burst"}, "profile differs"),
         ({"settings": {"orders_per_hour": 1.0}}, "ORDERS_PER_HOUR differs"),

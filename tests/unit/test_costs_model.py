@@ -25,9 +25,8 @@ from loadgen.record.rows import MarkerSample
 from loadgen.record.run import Run
 from loadgen.tools.tools_file import parse_tools
 from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT, Order
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import ArrivalProcess
-from tests.plans import plan_of
+from tests.plans import OPERATIONS, plan_of
 from tests.records import START, Made, write_run
 
 DAY = date(2026, 11, 23)
@@ -41,8 +40,9 @@ RATES = {
 
 def workload(**changed: object) -> Workload:
     """Return the workload of the default rates."""
-    parts = {"per_hour": RATES, "orders": 5000, "event_bytes": 300, "seed": 1, **changed}
-    return Workload(**parts)  # type: ignore[arg-type] # a test's own parts
+    shop = {name: operation.facts for name, operation in OPERATIONS.items()}
+    parts = {"operations": shop, "per_hour": RATES, "orders": 5000, "event_bytes": 300, "seed": 1}
+    return Workload(**parts | changed)  # type: ignore[arg-type] # a test's own parts
 
 
 def touched_by_the_load(older: int, inserts: int, updates: int) -> int:

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from loadgen.workload.ledger import Counts, Ledger, rows_by_statement
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.shards import Shard
+from tests.plans import OPERATIONS
 
 LIMIT = 1.0
 

@@ -12,8 +12,8 @@ from loadgen.load.live_changes import LiveChanges, PauseReason
 from loadgen.load.messages import NewRates
 from loadgen.load.swarm import Swarm
 from loadgen.record.folder import RunRecord
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import Mix, Plan
+from tests.plans import OPERATIONS
 
 
 @dataclass

@@ -34,9 +34,9 @@ from loadgen.load.messages import (
 )
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import Shard
+from tests.plans import OPERATIONS
 
 OF_RUN = "20261123T080000Z-0001/ab"
 RATES = Mix(dict.fromkeys(OPERATIONS, 10.0))
@@ -103,12 +103,12 @@ def test_what_the_master_sends_arrives_unchanged(message: MasterMessage) -> None
 @pytest.mark.parametrize("message", FROM_WORKER, ids=lambda message: type(message).__name__)
 def test_what_a_worker_sends_arrives_unchanged(message: WorkerMessage) -> None:
     """As the master's."""
-    assert decode_from_worker(sent(message)) == (OF_RUN, message)
+    assert decode_from_worker(sent(message), OPERATIONS) == (OF_RUN, message)
 
 
 def test_a_report_arrives_unchanged() -> None:
     """With its histograms, which compare by their plain values."""
-    claim, message = decode_from_worker(sent(report()))
+    claim, message = decode_from_worker(sent(report()), OPERATIONS)
     assert isinstance(message, WorkerReport)
     assert (claim, message.process, message.health) == (OF_RUN, report().process, report().health)
     service, intended = message.latencies["insert_order"]
@@ -151,6 +151,8 @@ def changed(**fields: object) -> dict[str, Any]:
         changed(extra_rows=[["select", 0, 1]]),
         changed(unfinished=[["select", 1, "key", 0]]),
         changed(places={"insert_order": [1]}),
+        changed(counts=dict.fromkeys([*OPERATIONS][1:], Counts())),
+        changed(left=[["insert_invoice", 1]]),
         {**sent(report()), "fields": sent(report())["fields"] | {"latencies": {"insert_order": 5}}},
         {
             **sent(report()),
@@ -162,6 +164,6 @@ def changed(**fields: object) -> dict[str, Any]:
 def test_a_malformed_message_is_an_error_of_one_line(plain: object) -> None:
     """Whatever is wrong with it; also one that only the other side may send."""
     with pytest.raises(MessageError) as raised:
-        decode_from_worker(plain)
+        decode_from_worker(plain, OPERATIONS)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 300

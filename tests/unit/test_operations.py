@@ -24,9 +24,8 @@ from loadgen.workload.data.users import (
     user_rank,
 )
 from loadgen.workload.keys import key_maker
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import Arrival, ArrivalProcess
-from tests.plans import plan_of, unit
+from tests.plans import OPERATIONS, plan_of, unit
 
 USERS = 1000
 

@@ -25,7 +25,7 @@ from loadgen.report.analysis.run import facts_of
 from loadgen.report.analysis.verdict import Verdict, judge
 from loadgen.report.folder import write_report
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import OPERATIONS
+from tests.plans import OPERATIONS
 from tests.records import START, VERIFIED, Made, rows_after, update, write_run
 
 COMMITTED = dict(zip(OPERATIONS, (600, 1200, 300, 12), strict=True))  # of Made() in 60 s
@@ -213,6 +213,7 @@ def test_one_verdict_in_all_places(
     assert (outcome.exit_code, outcome.verdict.valid) == (expected, valid)
 
     controller = SimpleNamespace(
+        operations=OPERATIONS,
         plan=SimpleNamespace(profile="steady", arrivals="even", seed=1),
         users=8,
         live_changes=SimpleNamespace(

@@ -19,8 +19,9 @@ from loadgen.report.analysis.intervals import Span
 from loadgen.report.analysis.run import facts_of
 from loadgen.report.charts import load
 from loadgen.report.charts.load import ChartList, ChartTitle, Mark, TimeAxis, charts
-from loadgen.report.charts.palette import DARK, LIGHT
+from loadgen.report.charts.palette import of_operations
 from loadgen.report.charts.svg import Drawing, sheet
+from tests.plans import OPERATIONS
 from tests.records import RATES, START, Made, write_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -123,18 +124,25 @@ def test_the_journal_is_marked_by_number(tmp_path: Path) -> None:
     assert "2" not in texts(found.rates[0].inline())
 
 
+def title_of(operation: str, sentence: str) -> ChartTitle:
+    """Return the title of a chart in a run of the shop."""
+    shop = {name: operation.facts for name, operation in OPERATIONS.items()}
+    label = shop[operation].label if operation in shop else operation
+    return ChartTitle(operation, label, sentence, of_operations(shop))
+
+
 def test_many_marks_have_no_numbers() -> None:
     """A dozen numbers can be read, a hundred can't."""
     many = TimeAxis(60, tuple(Mark(i / 2, f"no{i}") for i in range(100)))
-    svg = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), many).inline()
+    svg = load.draw_rates(title_of("insert_order", "Says."), some_spans(), many).inline()
     assert not [text for text in texts(svg) if text.startswith("no")]
 
 
 def test_colors_follow_the_page() -> None:
     """In a page each colour is a variable; no light colour is left that dark can't change."""
-    drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), TimeAxis(60))
+    drawing = load.draw_rates(title_of("insert_order", "Says."), some_spans(), TimeAxis(60))
     inline = drawing.inline()
-    assert "var(--insert-order)" in inline
+    assert "var(--operation-insert-order)" in inline
     assert "var(--muted)" in inline
     assert set(re.findall(r"#[0-9a-f]{6}\b", inline)) <= set()
     assert all("fill: var(--" in tag for tag in re.findall(r"<text [^>]*>", inline))
@@ -142,23 +150,22 @@ def test_colors_follow_the_page() -> None:
 
 def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
     """It carries its paper, and a rule for each of its colours."""
-    drawing = load.draw_rates(ChartTitle("insert_order", "Says."), some_spans(), TimeAxis(60))
+    drawing = load.draw_rates(title_of("insert_order", "Says."), some_spans(), TimeAxis(60))
     alone = sheet([drawing, drawing, drawing])
     root = ET.fromstring(alone)  # noqa: S314
     assert (root.get("width"), root.get("height")) == ("728", "540")
     used = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", drawing.body))
     assert used
-    assert used <= set(LIGHT.values())
+    assert used <= set(drawing.palette.light.values())
     assert "@media (prefers-color-scheme: dark)" in alone
-    for name, color in LIGHT.items():
-        assert f'[style*="fill: {color}"] {{ fill: {DARK[name]} !important; }}' in alone
+    for name, color in drawing.palette.light.items():
+        dark = drawing.palette.dark[name]
+        assert f'[style*="fill: {color}"] {{ fill: {dark} !important; }}' in alone
 
 
 def test_text_stays_text_in_the_pages_font() -> None:
     """Letters are not turned into outlines, and bring no font of their own."""
-    drawing = load.draw_rates(
-        ChartTitle("insert_order", "All is well."), some_spans(), TimeAxis(60)
-    )
+    drawing = load.draw_rates(title_of("insert_order", "All is well."), some_spans(), TimeAxis(60))
     assert {"New orders", "All is well.", "per second", "seconds", "committed"} <= set(
         texts(drawing.inline())
     )
@@ -184,7 +191,7 @@ def test_the_same_run_is_drawn_the_same(tmp_path: Path) -> None:
 def test_names_are_text_and_not_markup() -> None:
     """An operation's name may hold any sign; none of it becomes markup or mathematics."""
     name = '<b>&"$x_1$'
-    drawing = load.draw_rates(ChartTitle(name, "$a$ < b & c"), some_spans(), TimeAxis(60))
+    drawing = load.draw_rates(title_of(name, "$a$ < b & c"), some_spans(), TimeAxis(60))
     assert {name, "$a$ < b & c"} <= set(texts(drawing.inline()))
     assert ET.fromstring(drawing.inline()).get("aria-label") == f"{name}: $a$ < b & c"  # noqa: S314
 
@@ -208,7 +215,7 @@ def test_latencies_share_one_scale() -> None:
 )
 def test_latency_ticks_carry_their_unit(limits: tuple[float, float], ticks: set[str]) -> None:
     """A logarithmic axis is only read right where its ticks say what they are."""
-    head = ChartTitle("insert_order", "Says.")
+    head = title_of("insert_order", "Says.")
     drawing = load.draw_latency(head, some_spans(), TimeAxis(60), limits)
     assert ticks <= set(texts(drawing.inline()))
 
@@ -222,7 +229,7 @@ def test_a_latency_without_neighbours_is_a_dot() -> None:
         for i, span in enumerate(lonely)
     ]
     head, dot = (
-        ChartTitle("soft_delete_user", "Says."),
+        title_of("soft_delete_user", "Says."),
         re.compile(r'<use [^>]*style="fill: #\w{6}"/>'),
     )
     for spans, dots in ((sparse, 2 * 54), (lonely, 0)):
@@ -238,9 +245,7 @@ def test_a_latency_without_neighbours_is_a_dot() -> None:
 def test_time_has_the_unit_that_suits_it(length: float, unit: str, tick: str) -> None:
     """Seconds, minutes or hours since the start, in steps that people count in."""
     spans = [replace(span, end=length) for span in some_spans(1)]
-    found = texts(
-        load.draw_rates(ChartTitle("insert_order", "S."), spans, TimeAxis(length)).inline()
-    )
+    found = texts(load.draw_rates(title_of("insert_order", "S."), spans, TimeAxis(length)).inline())
     assert {unit, tick} <= set(found)
 
 

@@ -1,5 +1,6 @@
 """report.html and report.md: the record's figures, escaped, whole, in one folder."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,8 +13,8 @@ from loadgen import text as words
 from loadgen.record.folder import RunRecord
 from loadgen.record.run import Run
 from loadgen.report.folder import Written, write_report
-from loadgen.workload.operations import OPERATIONS, label
 from tests.pages import markdown_tables, page_of
+from tests.plans import OPERATIONS
 from tests.records import BEFORE, RATES, START, Made, update, write_run
 
 OUTAGE = Made(seconds=300, outage=(100, 130), refused_every=100)
@@ -37,7 +38,7 @@ def test_the_figures_are_the_records(outage: Written) -> None:
     """Every count of run.json stands in the page, operation by operation."""
     page, run = page_of(outage.report.html), Run.of(outage.html.parent)
     for operation, totals in run.totals.items():
-        name = label(operation)
+        name = OPERATIONS[operation].label
         cells = page.row("done", name)
         shown = [int(cell.split(" ")[0].replace(",", "")) for cell in cells[1:6]]
         assert shown == [
@@ -188,6 +189,36 @@ def test_a_killed_run_is_reported(tmp_path: Path) -> None:
     assert page.row("done", "New orders")[6] == "10"
     assert page.row("rows", "New orders")[2:5] == ["–", "–", "800"]  # noqa: RUF001
     assert "No latencies of the whole run were recorded, since it has no end." in "".join(page.text)
+
+
+def test_a_record_without_its_operations_is_one_of_the_shop(tmp_path: Path) -> None:
+    """Those of older versions have neither them nor the workload's name."""
+    made = Made(seconds=60)
+    file = write_run(tmp_path / "old", made) / Run.FILE
+    kept = json.loads(file.read_bytes())
+    del kept["operations"], kept["workload"]
+    file.write_text(json.dumps(kept))
+    old = write_report(file.parent, START).report
+    shop = {name: operation.facts for name, operation in OPERATIONS.items()}
+    path = write_run(tmp_path / "new", made)
+    update(RunRecord.open(path), operations=shop)
+    assert Run.of(path).operations == shop
+    new = write_report(path, START).report
+    assert (old.html, old.markdown, old.charts) == (new.html, new.markdown, new.charts)
+
+
+def test_names_tables_and_colors_are_those_of_the_record(tmp_path: Path) -> None:
+    """Whatever the shop's are by now."""
+    facts = OPERATIONS["insert_order"].facts.model_copy(
+        update={"label": "Invoices", "table": "users", "light": "#123456", "dark": "#fedcba"}
+    )
+    report = written(tmp_path, Made(seconds=60), operations={"insert_order": facts}).report
+    page = page_of(report.html)
+    assert page.row("rows", "Invoices")[:2] == ["rows of users", f"{BEFORE['users']['rows']:,}"]
+    assert page.row("done", "insert_event")  # not described, so by its own name
+    assert "--operation-insert-order: #123456" in report.html
+    assert "--operation-insert-order: #fedcba" in report.html
+    assert "#123456" in report.charts["rates.svg"]
 
 
 def test_a_run_that_only_just_began_is_reported(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from loadgen import text as words
 from loadgen.report.charts import palette
 from loadgen.report.tables.load import sqlstate_words
-from loadgen.workload.operations import label
+from tests.plans import OPERATIONS
 
-OPERATION_COLORS = ("insert-order", "insert-event", "update-order-status", "soft-delete-user")
 # Severe colour blindness in linear RGB: Machado, Oliveira, Fernandes 2009.
 BLINDNESS = {
     "red": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216),
@@ -67,10 +66,10 @@ def test_all_text_can_be_read(colors: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("blindness", BLINDNESS)
-@pytest.mark.parametrize("colors", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
-def test_operations_stay_apart_for_every_eye(colors: dict[str, str], blindness: str) -> None:
+@pytest.mark.parametrize("paper", ["light", "dark"])
+def test_operations_stay_apart_for_every_eye(paper: str, blindness: str) -> None:
     """No two operations have colours that a colour-blind reader takes for one."""
-    seen = [lab(colors[name], blindness) for name in OPERATION_COLORS]
+    seen = [lab(getattr(operation, paper), blindness) for operation in OPERATIONS.values()]
     for i, one in enumerate(seen):
         for other in seen[i + 1 :]:
             assert sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5 > APART
@@ -82,11 +81,16 @@ def test_colors_have_the_same_names_in_light_and_dark() -> None:
     assert len(set(palette.LIGHT.values())) == len(palette.LIGHT)
 
 
-def test_an_unknown_operation_has_a_color_and_its_own_name() -> None:
-    """A record of a later version shows an operation that this one does not know."""
-    assert palette.color_name("insert_order") == "insert-order"
-    assert palette.color_name("paper_cut") == "other-operation"
-    assert label("paper_cut") == "paper_cut"
+def test_an_operation_has_the_color_of_the_record_an_unknown_one_that_of_others() -> None:
+    """A record may have samples of an operation that its run.json does not describe."""
+    facts = {
+        "paper_cut": OPERATIONS["insert_event"].facts.model_copy(
+            update={"light": "#123456", "dark": "#abcdef"}
+        )
+    }
+    colors = palette.of_operations(facts)
+    assert (colors.of("paper_cut"), colors.dark["operation-paper-cut"]) == ("#123456", "#abcdef")
+    assert colors.of("insert_order") == palette.LIGHT["other-operation"]
 
 
 @given(part=st.integers(0, 10**9), rest=st.integers(0, 10**9))

@@ -12,7 +12,7 @@ from loadgen.config.thresholds import BOTTLENECK, Threshold
 from loadgen.errors import SettingsError
 from loadgen.record.run import Totals
 from loadgen.record.verdict import JudgedThreshold, Measured, Quantiles, judge, with_built_in
-from loadgen.workload.operations import OPERATIONS
+from tests.plans import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,11 +20,11 @@ from loadgen.record.verify import Verification
 from loadgen.report.analysis.deliveries import by_tool
 from loadgen.report.analysis.impact import FIGURES, NOT_MEASURED, Impact, against, impact_of
 from loadgen.report.analysis.tool_summary import ToolSummary, tool_summaries
-from loadgen.workload.operations import RATE_SETTINGS
+from loadgen.workload.operations import facts_of_run
 
-# Settings that make the workload.
-_WORKLOAD: Final = (
-    *RATE_SETTINGS.values(), "arrivals", "event_bytes", "hot_users", "pipeline_depth",
+# Settings that make the load, beside the rates.
+_SAME_SETTINGS: Final = (
+    "arrivals", "event_bytes", "hot_users", "pipeline_depth",
     "initial_users", "initial_orders", "initial_events",
 )  # fmt: skip
 _SAME_LENGTH: Final = 0.01  # a smaller difference in length is none
@@ -184,6 +184,7 @@ def _refusals(summaries: Sequence[RunSummary]) -> Iterator[Difference]:
     for summary in summaries:
         if summary.run.ended_at is None:
             yield Difference("refused", f"run {summary.name} has no end")
+    yield from _unequal(summaries, "refused", "workload", lambda run: run.workload)
     yield from _unequal(summaries, "refused", "seed", lambda run: run.seed)
     yield from _unequal(summaries, "refused", "profile", lambda run: run.profile)
     yield from _unequal(
@@ -192,7 +193,8 @@ def _refusals(summaries: Sequence[RunSummary]) -> Iterator[Difference]:
         "the choice of hard cases",
         lambda run: " and ".join(sorted(run.hard_cases)) or "none",
     )
-    for name in _WORKLOAD:
+    rates = [o.option for summary in summaries for o in facts_of_run(summary.run).values()]
+    for name in dict.fromkeys([*rates, *_SAME_SETTINGS]):
         yield from _unequal(summaries, "refused", name.upper(), _key("settings", name))
     lengths = [summary.run.duration_seconds or 0.0 for summary in summaries]
     if max(lengths) - min(lengths) > _SAME_LENGTH * max(lengths):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from loadgen.record.rows import GeneratorSample, Sample
-from loadgen.record.run import JournalEvent, Run, Totals
+from loadgen.record.run import JournalEvent, OperationFacts, Run, Totals
 from loadgen.report.analysis.intervals import (
     Gap,
     Interval,
@@ -18,7 +18,7 @@ from loadgen.report.analysis.intervals import (
     skipped_in_gaps,
     standstill_in,
 )
-from loadgen.workload.operations import OPERATIONS, in_order
+from loadgen.workload.operations import facts_of_run
 
 # A first sample this close to the noted start is the start: a rate over less would be noise.
 _LATE_START_SECONDS = 0.2
@@ -72,6 +72,7 @@ class Facts:
     """One run, ready to be judged; `samples` and `broken` count moments, not rows."""
 
     run: Run
+    workload: Mapping[str, OperationFacts]
     ended: bool
     seconds: float | None
     start: datetime | None
@@ -84,6 +85,15 @@ class Facts:
     gaps: tuple[Gap, ...]
     skipped_in_gaps: int
     generator: Generator | None
+
+    def label(self, operation: str) -> str:
+        """Return the operation's name for people; hard cases and unknown ones keep theirs."""
+        known = self.workload.get(operation)
+        return operation if known is None else known.label
+
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Return the names in the workload's order; hard cases and unknown ones come last."""
+        return in_order(self.workload, names)
 
     @property
     def planned(self) -> float:
@@ -127,18 +137,22 @@ def facts_of(
         name: tuple(intervals_between(rows, start, gaps)) if start else ()
         for name, rows in by_operation.items()
     }
-    with_rate = [name for name, op in OPERATIONS.items() if op.rate_setting in run.settings]
+    workload = facts_of_run(run)
+    with_rate = [name for name, operation in workload.items() if operation.option in run.settings]
     ended = run.ended_at is not None
     last = max(times, default=None)
     sampled_seconds = (last - start).total_seconds() if last and start else None
     return Facts(
         run=run,
+        workload=workload,
         ended=ended,
         seconds=run.duration_seconds if ended else sampled_seconds,
         start=start,
         operations=tuple(
-            _summary(run, name, by_operation.get(name, ()), intervals.get(name, ()))
-            for name in in_order(dict.fromkeys([*with_rate, *run.totals, *by_operation]))
+            _summary(
+                run, name, workload.get(name), by_operation.get(name, ()), intervals.get(name, ())
+            )
+            for name in in_order(workload, [*with_rate, *run.totals, *by_operation])
         ),
         samples=len(times),
         broken=len(broken),
@@ -151,6 +165,12 @@ def facts_of(
     )
 
 
+def in_order(workload: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return each name once, those of the workload first and in its order."""
+    unordered = dict.fromkeys(names)
+    return [*dict.fromkeys([*(name for name in workload if name in unordered), *unordered])]
+
+
 def shown_events(run: Run) -> tuple[tuple[int, JournalEvent], ...]:
     """Return the journal's events numbered; of very many only the first and the last."""
     numbered = tuple(enumerate(run.journal, 1))
@@ -159,11 +179,11 @@ def shown_events(run: Run) -> tuple[tuple[int, JournalEvent], ...]:
     return numbered[:_EVENTS_AT_EITHER_END] + numbered[-_EVENTS_AT_EITHER_END:]
 
 
-def _gained(run: Run, operation: str) -> int | None:
+def _gained(run: Run, operation: OperationFacts | None) -> int | None:
     """Return what the operation's table gained over the run; None if that was not counted."""
-    if operation not in OPERATIONS:
+    if operation is None:
         return None
-    table, counter = OPERATIONS[operation].table, OPERATIONS[operation].counter
+    table, counter = operation.table, operation.counter
     before, after = run.rows_before.get(table), (run.rows_after or {}).get(table)
     if before is None or after is None:
         return None
@@ -184,9 +204,13 @@ def _gap(event: JournalEvent) -> Gap:
 
 
 def _summary(
-    run: Run, name: str, samples: Sequence[Sample], intervals: Sequence[Interval]
+    run: Run,
+    name: str,
+    operation: OperationFacts | None,
+    samples: Sequence[Sample],
+    intervals: Sequence[Interval],
 ) -> OperationSummary:
-    gained, totals = _gained(run, name), run.totals.get(name)
+    gained, totals = _gained(run, operation), run.totals.get(name)
     if totals is not None:
         left = totals.offered - totals.committed - totals.failed - totals.skipped - totals.unknown
         return OperationSummary(name, run.asked.get(name), totals, left, gained)

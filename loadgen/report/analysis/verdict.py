@@ -21,7 +21,6 @@ from loadgen.record.verdict import (
     verdict_of,
 )
 from loadgen.report.analysis.run import Facts, Stretch
-from loadgen.workload.operations import label
 
 _HEADLINE_SHARE: Final = 0.001  # a greater share of skipped or failed belongs in the headline
 _NEARLY_ALL: Final = 0.95  # a standstill with such a share of the skipped arrivals explains them
@@ -293,7 +292,7 @@ def _offered(facts: Facts, run: RunVerdict) -> Check:
         return Check("warn", name, f"{finding} so far")
     if run.about("offered"):
         off = [
-            label(operation.name).lower()
+            facts.label(operation.name).lower()
             for operation in facts.operations
             if operation.planned is not None
             and not is_as_planned(
@@ -406,7 +405,7 @@ def _counters(facts: Facts, run: RunVerdict) -> Check:
         return Check(level, name, "the rows were not counted at the end of the run")
     if run.about("rows"):
         wrong = [
-            f"{label(operation.name).lower()}: "
+            f"{facts.label(operation.name).lower()}: "
             f"{text.count(operation.totals.committed)} committed, "
             f"but the tables gained {text.count(operation.gained)}"
             for operation in operations

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 from loadgen import text
 from loadgen.report.analysis.intervals import (
     FEW_ARRIVALS,
-    Interval,
     RunningTotal,
     Span,
     downsample,
     running_totals,
 )
 from loadgen.report.analysis.run import Facts, OperationSummary, shown_events
-from loadgen.report.charts.palette import LIGHT, color_name
+from loadgen.report.charts.palette import LIGHT, Palette, of_operations
 from loadgen.report.charts.svg import TITLE_SIZE, Drawing, Shape, draw
-from loadgen.workload.operations import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,12 +75,20 @@ class ChartTitle:
     """The operation above a chart, and the sentence that says what the chart shows."""
 
     operation: str
+    label: str
     sentence: str
+    palette: Palette
+
+    @classmethod
+    def of(cls, facts: Facts, operation: str, sentence: str) -> "ChartTitle":
+        """Return the title of a chart of one of the run's operations."""
+        palette = of_operations(facts.workload)
+        return cls(operation, facts.label(operation), sentence, palette)
 
     @property
     def color(self) -> str:
         """The operation's colour."""
-        return LIGHT[color_name(self.operation)]
+        return self.palette.of(self.operation)
 
 
 def charts(facts: Facts) -> ChartList:
@@ -92,13 +98,13 @@ def charts(facts: Facts) -> ChartList:
     shown = [operation for operation in facts.operations if spans.get(operation.name)]
     return ChartList(
         rates=tuple(
-            _rates(operation, facts.intervals[operation.name], spans[operation.name], axis)
+            _rates(facts, operation, spans[operation.name], axis)
             for operation in shown
             if operation.totals.offered
         ),
         latency=_latency(facts, axis),
         unwritten=tuple(
-            _unwritten(operation, facts.intervals[operation.name], axis)
+            _unwritten(facts, operation, axis)
             for operation in shown
             if operation.totals.skipped or operation.totals.failed
         ),
@@ -116,14 +122,11 @@ def _axis(facts: Facts, spans: Mapping[str, Sequence[Span]]) -> TimeAxis:
 
 
 def _rates(
-    operation: OperationSummary,
-    intervals: Sequence[Interval],
-    spans: Sequence[Span],
-    axis: TimeAxis,
+    facts: Facts, operation: OperationSummary, spans: Sequence[Span], axis: TimeAxis
 ) -> Drawing:
-    title = ChartTitle(operation.name, _rates_sentence(operation))
+    title = ChartTitle.of(facts, operation.name, _rates_sentence(operation))
     if (operation.planned or operation.totals.offered) < FEW_ARRIVALS:
-        return draw_running_totals(title, running_totals(intervals), axis)
+        return draw_running_totals(title, running_totals(facts.intervals[operation.name]), axis)
     return draw_rates(title, spans, axis)
 
 
@@ -138,18 +141,18 @@ def _latency(facts: Facts, axis: TimeAxis) -> tuple[Drawing, ...]:
     if limits is None:
         return ()
     return tuple(
-        draw_latency(ChartTitle(name, _latency_sentence(facts, name)), line, axis, limits)
+        draw_latency(ChartTitle.of(facts, name, _latency_sentence(facts, name)), line, axis, limits)
         for name, line in timed.items()
     )
 
 
-def _unwritten(
-    operation: OperationSummary, intervals: Sequence[Interval], axis: TimeAxis
-) -> Drawing:
+def _unwritten(facts: Facts, operation: OperationSummary, axis: TimeAxis) -> Drawing:
+    intervals = facts.intervals[operation.name]
     seconds = sum(i.seconds for i in intervals if i.skipped or i.failed)
     counts = [f"{text.count(number)} {name}" for name, number in _skipped_and_failed(operation)]
     duration = text.duration(max(1, round(seconds)))
-    title = ChartTitle(operation.name, f"{text.listed(counts)}, within {duration} of the run.")
+    sentence = f"{text.listed(counts)}, within {duration} of the run."
+    title = ChartTitle.of(facts, operation.name, sentence)
     return draw_unwritten(title, downsample(intervals, _MOST_BARS, smooth=False), axis)
 
 
@@ -303,14 +306,13 @@ def draw_unwritten(title: ChartTitle, spans: Sequence[Span], axis: TimeAxis) -> 
 def _chart(
     kind: str, unit: str, title: ChartTitle, axis: TimeAxis, paint: Callable[["Axes"], None]
 ) -> Drawing:
-    operation = label(title.operation)
-
     def whole(figure: "Figure", axes: "Axes") -> None:
         paint(axes)
         draw_time_axis(axes, axis)
-        draw_heading(figure, Shape(), operation, title.sentence, unit, title.color)
+        draw_heading(figure, Shape(), title.label, title.sentence, unit, title.color)
 
-    return draw(f"{kind}-{title.operation}", f"{operation}: {title.sentence}", whole)
+    name, description = f"{kind}-{title.operation}", f"{title.label}: {title.sentence}"
+    return draw(name, description, whole, palette=title.palette)
 
 
 def draw_heading(

@@ -129,7 +129,7 @@ def _paint_line(axes: "Axes", place: int, line: "PriceRow | str", left: float) -
         axes.text(left, place + 0.12, line, transform=beside, color=LIGHT["muted"], va="center")
         return
     tested = line.group == "Under test"
-    color = LIGHT["insert-event"] if tested else LIGHT["muted"]
+    color = LIGHT["amber"] if tested else LIGHT["muted"]
     weight = "bold" if tested else "normal"
     axes.text(left, place, line.name, transform=beside, va="center", weight=weight)
     axes.text(1.03, place, line.note, transform=beside, va="center", color=LIGHT["muted"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from loadgen.report.charts.palette import LIGHT, dark_overrides, themed
+from loadgen.report.charts.palette import LIGHT, PLAIN, Palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,14 +71,20 @@ class Drawing:
     description: str
     body: str
     shape: Shape = Shape()
+    palette: Palette = PLAIN
 
     def inline(self) -> str:
         """Return the drawing for a page that has the colours as CSS variables."""
-        return themed(_root(self.body, self.description, self.shape.width, self.shape.height))
+        root = _root(self.body, self.description, self.shape.width, self.shape.height)
+        return self.palette.themed(root)
 
 
 def draw(
-    name: str, description: str, paint: Callable[["Figure", "Axes"], None], shape: Shape = Shape()
+    name: str,
+    description: str,
+    paint: Callable[["Figure", "Axes"], None],
+    shape: Shape = Shape(),
+    palette: Palette = PLAIN,
 ) -> Drawing:
     """Return what `paint` paints on empty axes."""
     import matplotlib as mpl  # noqa: PLC0415 - half a second, only where charts are drawn
@@ -91,11 +97,14 @@ def draw(
         paint(figure, figure.add_axes(shape.place))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
-    return Drawing(name, description, _plain(buffer.getvalue(), name), shape)
+    return Drawing(name, description, _plain(buffer.getvalue(), name), shape, palette)
 
 
 def sheet(drawings: Sequence[Drawing], columns: int = 2) -> str:
-    """Return drawings of one size side by side as an SVG file, on its own paper, light and dark."""
+    """Return drawings side by side as an SVG file, on its own paper, light and dark.
+
+    All have the size and the palette of the first.
+    """
     across, down = min(columns, len(drawings)), -(-len(drawings) // columns)
     shape = drawings[0].shape
     width = across * shape.width + (across - 1) * _GUTTER + 2 * _EDGE
@@ -105,7 +114,8 @@ def sheet(drawings: Sequence[Drawing], columns: int = 2) -> str:
         x = _EDGE + i % columns * (shape.width + _GUTTER)
         y = _EDGE + i // columns * (shape.height + _GUTTER)
         panels.append(f'<g transform="translate({x} {y})">{drawing.body}</g>')
-    style = f"<style>text {{ font-family: {FONT}; }} {dark_overrides()}</style>"
+    dark = drawings[0].palette.dark_overrides()
+    style = f"<style>text {{ font-family: {FONT}; }} {dark}</style>"
     paper = f'<rect width="100%" height="100%" style="fill: {LIGHT["paper"]}"/>'
     description = " ".join(drawing.description for drawing in drawings)
     return _root(style + paper + "\n".join(panels), description, width, height, sized=True) + "\n"

@@ -5,7 +5,6 @@ Pure.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 import psycopg.errors
 
@@ -17,9 +16,7 @@ from loadgen.report.analysis.run import Facts, OperationSummary, shown_events
 from loadgen.report.analysis.verdict import limit_text
 from loadgen.report.charts.load import rate_unit
 from loadgen.text import NOTHING, Column, Table
-from loadgen.workload.operations import OPERATIONS, in_order, label
 
-_V = TypeVar("_V")
 _QUANTILES = ("p50", "p95", "p99", "max")
 _SHOWN_SETTINGS = (
     "initial_users", "initial_orders", "initial_events", "event_bytes", "hot_users",
@@ -38,12 +35,12 @@ _OWN_MEANING = {
 _CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def thresholds(judgement: Judgement) -> Table:
+def thresholds(facts: Facts, judgement: Judgement) -> Table:
     """Return the limits beside the measurements."""
     rows = [
         (
             limit.threshold.name,
-            "All" if (name := limit.threshold.operation) is None else label(name),
+            "All" if (name := limit.threshold.operation) is None else facts.label(name),
             limit_text(limit.threshold.name, limit.threshold.limit),
             limit.why
             if limit.measured is None
@@ -74,11 +71,11 @@ def impact(run: Impact, control: Impact | None) -> Table:
 
 def planned(facts: Facts) -> Table:
     """Return the rates per hour, as shares, and the arrivals that they make in this run."""
-    rates = {o.name: _rate(facts.run, o.name) for o in facts.operations}
+    rates = {o.name: _rate(facts, o.name) for o in facts.operations}
     total = sum(rate for rate in rates.values() if rate is not None)
     rows = [
         (
-            label(operation.name),
+            facts.label(operation.name),
             text.value(rates[operation.name]),
             text.share(rates[operation.name] or 0.0, total),
             _planned(operation.planned),
@@ -96,7 +93,7 @@ def outcomes(facts: Facts) -> Table:
     units = facts.seconds / per if facts.seconds else None
     whole = OperationSummary("", facts.planned, facts.totals, facts.in_flight, None)
     rows = [
-        _outcomes_row(facts, label(operation.name), operation, units)
+        _outcomes_row(facts, facts.label(operation.name), operation, units)
         for operation in facts.operations
     ]
     rows.append(_outcomes_row(facts, "All", whole, units))
@@ -106,16 +103,17 @@ def outcomes(facts: Facts) -> Table:
     return Table(_columns("operation", *labels), tuple(rows), total=True)
 
 
-def latency(run: Run) -> Table:
+def latency(facts: Facts) -> Table:
     """Return the latencies of committed writes over the whole run, in milliseconds."""
     columns = [Column("operation")]
     for group in ("service", "intended"):
         columns += [Column(name, number=True, group=group) for name in _QUANTILES]
     rows = [
-        (label(name), *_quantiles(times.service), *_quantiles(times.intended))
-        for name, times in _in_order(run.latency)
+        (facts.label(name), *_quantiles(times.service), *_quantiles(times.intended))
+        for name in facts.in_order(facts.run.latency)
+        for times in [facts.run.latency[name]]
     ]
-    whole = run.latency_all
+    whole = facts.run.latency_all
     has_total = bool(rows) and whole.service.max is not None
     if has_total:
         rows.append(("All", *_quantiles(whole.service), *_quantiles(whole.intended)))
@@ -127,14 +125,14 @@ def failures(facts: Facts) -> Table:
     offered = {operation.name: operation.totals.offered for operation in facts.operations}
     rows = [
         (
-            label(name),
+            facts.label(name),
             sqlstate,
             sqlstate_words(sqlstate),
             text.count(number),
             text.share(number, offered.get(name, 0)),
         )
-        for name, by_sqlstate in _in_order(facts.run.failures)
-        for sqlstate, number in sorted(by_sqlstate.items(), key=lambda pair: -pair[1])
+        for name in facts.in_order(facts.run.failures)
+        for sqlstate, number in sorted(facts.run.failures[name].items(), key=lambda pair: -pair[1])
     ]
     columns = (Column("operation"), Column("SQLSTATE"), Column("meaning"))
     numbers = (Column("writes", number=True), Column("of offered", number=True))
@@ -143,7 +141,7 @@ def failures(facts: Facts) -> Table:
 
 def row_counts(facts: Facts) -> Table:
     """Return the source's counts before and after beside the number of committed writes."""
-    rows = [_row_count(facts.run, o) for o in facts.operations if o.name in OPERATIONS]
+    rows = [_row_count(facts, o) for o in facts.operations if o.name in facts.workload]
     first, *numbers = _columns("operation", "before", "after", "gained", "committed")
     return Table((first, Column("shows in"), *numbers, Column("equal")), tuple(rows))
 
@@ -221,9 +219,9 @@ def _columns(first: str, *numbers: str) -> tuple[Column, ...]:
     return (Column(first), *(Column(label, number=True) for label in numbers))
 
 
-def _rate(run: Run, operation: str) -> float | None:
-    known = OPERATIONS.get(operation)
-    rate = run.settings.get(known.rate_setting) if known else None
+def _rate(facts: Facts, operation: str) -> float | None:
+    known = facts.workload.get(operation)
+    rate = facts.run.settings.get(known.option) if known else None
     return float(rate) if isinstance(rate, int | float) else None
 
 
@@ -257,13 +255,14 @@ def _quantiles(times: Latency) -> tuple[str, ...]:
     return tuple(text.milliseconds(getattr(times, name)) for name in _QUANTILES)
 
 
-def _row_count(run: Run, operation: OperationSummary) -> tuple[str, ...]:
-    table, column = OPERATIONS[operation.name].table, OPERATIONS[operation.name].counter
+def _row_count(facts: Facts, operation: OperationSummary) -> tuple[str, ...]:
+    run, known = facts.run, facts.workload[operation.name]
+    table, column = known.table, known.counter
     before, after = run.rows_before.get(table), (run.rows_after or {}).get(table)
     counts = [None if counted is None else getattr(counted, column) for counted in (before, after)]
     counts += [operation.gained, operation.totals.committed]
     return (
-        label(operation.name),
+        known.label,
         f"rows of {table}" if column == "rows" else f"versions of {table}",
         *map(text.count, counts),
         {True: "yes", False: "NO", None: NOTHING}[operation.agrees],
@@ -291,7 +290,3 @@ def _detail(detail: object) -> str:
 
 def _known(setting: object) -> str:
     return NOTHING if setting is None else text.value(setting)
-
-
-def _in_order(by_operation: Mapping[str, _V]) -> list[tuple[str, _V]]:
-    return [(name, by_operation[name]) for name in in_order(by_operation)]

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from math import inf
 from operator import attrgetter, itemgetter
 
-from loadgen.workload.operations import OPERATIONS
 from loadgen.workload.schedule.arrival_process import (
     BLOCK,
     Arrival,
@@ -64,7 +63,7 @@ class Schedule:
                 makers.get(name),
                 batch_sizes.get(name, BLOCK),
             )
-            for name in OPERATIONS
+            for name in mix.rates_per_hour
         }
 
     @property
@@ -169,7 +168,7 @@ class Schedule:
     def target_rates(self, s: float) -> Mapping[str, float]:
         """Return the target rate by operation at `s`, per second, of all processes together."""
         if s >= self._end:
-            return dict.fromkeys(OPERATIONS, 0.0)
+            return dict.fromkeys(self.cursors, 0.0)
         return {name: cursor.rate_curve.rate(s) for name, cursor in self.cursors.items()}
 
     def planned(self, s: float) -> Mapping[str, float]:
