@@ -194,11 +194,9 @@ def test_a_killed_run_is_reported(tmp_path: Path) -> None:
 def test_a_record_without_its_operations_is_one_of_the_shop(tmp_path: Path) -> None:
     """Those of older versions have neither them nor the workload's name."""
     made = Made(seconds=60)
-    file = write_run(tmp_path / "old", made) / Run.FILE
-    kept = json.loads(file.read_bytes())
-    del kept["operations"], kept["workload"]
-    file.write_text(json.dumps(kept))
-    old = write_report(file.parent, START).report
+    path = write_run(tmp_path / "old", made)
+    assert not {"operations", "workload"} & json.loads((path / Run.FILE).read_bytes()).keys()
+    old = write_report(path, START).report
     shop = {name: operation.facts for name, operation in OPERATIONS.items()}
     path = write_run(tmp_path / "new", made)
     update(RunRecord.open(path), operations=shop)
