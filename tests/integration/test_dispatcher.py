@@ -69,7 +69,7 @@ with psycopg.connect(sys.argv[1], autocommit=True) as admin:
     lost_as = working.get()
     lost = counts()
     while dispatcher.lost:
-        dispatcher.settle(admin)
+        dispatcher.settle(admin, OPERATIONS)
 connection.close()
 print(json.dumps({
     "lost_as": lost_as,
