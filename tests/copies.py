@@ -11,9 +11,10 @@ from loadgen.config.settings import load_settings
 from loadgen.source.postgres import connect
 from loadgen.tools.readers.factory import open_copy
 from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.tools.source_tables import published_tables
 from loadgen.tools.tools_file import Tool, parse_tools
 from loadgen.verify.outcome import ToolOutcome
-from loadgen.verify.reconcile import VerifyOptions, published_tables, reconcile
+from loadgen.verify.reconcile import VerifyOptions, reconcile
 from tests.conftest import Cluster, Fakesnow
 
 ROWS = 60

@@ -23,8 +23,8 @@ from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.runners.runners import runner_of
 from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.snowflake_setup import set_up, tear_down
+from loadgen.tools.source_tables import published_tables
 from loadgen.tools.tools_file import Tool, load_tools, select_tools
-from loadgen.verify.reconcile import published_tables
 
 _EXAMPLE: Final = "example: loadgen tools start --wait 60 && loadgen tools status"
 _BY: Final = "loadgen tools"
@@ -259,7 +259,7 @@ def _probe(_: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -
     with ExitStack() as stack:
         source = PostgresReader(source_dsn(settings), is_source=True)
         stack.callback(source.close)
-        tables = published_tables(source)
+        tables = {table.name: table.columns for table in published_tables(source).values()}
         for position, tool in enumerate(tools):
             reader = open_copy(tool, settings)
             stack.callback(reader.close)

@@ -32,14 +32,15 @@ from loadgen.tools.readers.marker_probe import MarkerProbe
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.readers.reader import TableReader
 from loadgen.tools.runners.syncs import initial_sync, read_syncs
+from loadgen.tools.source_tables import published_tables
 from loadgen.tools.tools_file import Tool, load_tools, select_tools
 from loadgen.verify.cases import case_example, case_text
-from loadgen.verify.compare import Progress
 from loadgen.verify.deletes import Deletes, deletes_of
 from loadgen.verify.drain import paused_load, wait_for_sentinels, write_sentinel
 from loadgen.verify.horizon import DRAIN_SECONDS, LAG_SECONDS, MovingSource, Pace, pace_of
 from loadgen.verify.outcome import ToolOutcome, exit_code, verification
-from loadgen.verify.reconcile import VerifyOptions, is_load_running, published_tables, reconcile
+from loadgen.verify.reconcile import VerifyOptions, is_load_running, reconcile
+from loadgen.verify.second_look import Progress
 
 _EXAMPLE: Final = "example: loadgen verify --drain --tool fivetran"
 _PROGRESS_SECONDS: Final = 2.0  # between two lines of progress

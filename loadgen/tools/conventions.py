@@ -3,12 +3,13 @@
 conventions.toml holds one for each kind; a tool's own table in tools.toml overrides single keys.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -17,6 +18,8 @@ from loadgen.tools.columns import Family
 Kind = Literal["fivetran", "airbyte", "rivery", "simplyload", "dlt", "postgres", "generic"]
 Reads = Literal["log", "cursor"]
 SOURCE_SCHEMA = "public"
+# Where a word begins in a name: at a capital after a small letter or digit, or before one.
+_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class TomlTable(BaseModel):
@@ -77,7 +80,7 @@ class Convention(TomlTable):
 
     schema_pattern: str
     table_pattern: Annotated[str, Field(pattern=r"\{table\}")] = "{table}"
-    case: Literal["upper", "lower", "folded"] = "folded"
+    case: Literal["upper", "lower", "folded", "snake", "exact"] = "folded"
     ignored_columns: tuple[str, ...] = ()
     reads: Reads | None = None
     deletes: Literal["soft", "hard", "none"]
@@ -97,7 +100,11 @@ class Convention(TomlTable):
 
     def folded(self, name: str, *, folds_to: Literal["upper", "lower"]) -> str:
         """Return a name in the tool's case."""
-        case = folds_to if self.case == "folded" else self.case
+        if self.case == "exact":
+            return name
+        if self.case == "snake":
+            name = re.sub(r"\W+", "_", _WORD.sub("_", name))
+        case = self.case if self.case in {"upper", "lower"} else folds_to
         return name.upper() if case == "upper" else name.lower()
 
 

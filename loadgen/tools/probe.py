@@ -19,7 +19,7 @@ from loadgen.tools.conventions import Convention, Flag, Kind, Lossy, known_conve
 from loadgen.tools.readers.reader import Tables
 from loadgen.tools.tools_file import Tool
 
-KEY: Final = "id"
+_ID: Final = "id"
 _DELETED: Final = re.compile(r"delet|removed")
 _OPERATION: Final = re.compile(r"(^|[^a-z0-9])op$")
 _CURRENT: Final = re.compile(r"(^|_)(is_)?(active|current|latest)$")
@@ -95,8 +95,9 @@ def _match_tables(source: Tables, copy: Tables) -> tuple[_Affixes, dict[str, str
         for name, copy_columns in copy.items():
             landed = _lower_names(copy_columns)
             before, match, after = name.lower().partition(table.lower())
-            # A child table, or one that the tool adds, lacks the key or half of the columns.
-            if match and KEY in landed and 2 * len(expected & landed) >= len(expected):
+            # A child table, or one that the tool adds, lacks `id` or half of the columns.
+            has_id = _ID in landed or _ID not in expected
+            if match and has_id and 2 * len(expected & landed) >= len(expected):
                 matches.setdefault((before, after), {})[table] = name
     if not matches:
         return ("", ""), {}

@@ -124,6 +124,25 @@ class Tool(TomlTable):
         name = self.convention.schema_pattern.format(source=SOURCE_SCHEMA)
         return self.convention.folded(name, folds_to=self.folds_to)
 
+    def for_schema(self, source_schema: str) -> "Tool":
+        """Return the tool with the copy's schema of another schema of the source.
+
+        A named schema tells the prefix of a pattern with {prefix}, and is that of `public` only.
+        """
+        pattern = self.convention.schema_pattern
+        if source_schema == SOURCE_SCHEMA or "{source}" not in pattern:
+            return self
+        prefix = ""
+        if "{prefix}" in pattern:
+            ours = self.convention.folded(pattern.format(prefix="", source=SOURCE_SCHEMA),
+                                          folds_to=self.folds_to)  # fmt: skip
+            if not self.schema_name.lower().endswith(ours.lower()):
+                return self
+            prefix = self.schema_name[: -len(ours)]
+        name = pattern.format(prefix="", source=source_schema)
+        name = prefix + self.convention.folded(name, folds_to=self.folds_to)
+        return self.model_copy(update={"named_schema": name})
+
     def place_of(self, table: str) -> str:
         """Return the copy's quoted name of a table of the source, by the convention."""
         return self.quoted_name(self.convention.table_name(table, folds_to=self.folds_to))
@@ -135,12 +154,18 @@ class Tool(TomlTable):
     def find_table(self, table: str, names: Iterable[str]) -> str | None:
         """Return the copy's name of a table of the source, if the copy has it."""
         wanted = self.convention.table_name(table, folds_to=self.folds_to)
-        return find_name(wanted, names, self.destination)
+        return self._find(wanted, self.convention.table_pattern.format(table=table), names)
 
     def find_column(self, column: str, names: Iterable[str]) -> str | None:
         """Return the copy's name of a column of the source, if the copy has it."""
-        wanted = self.convention.folded(column, folds_to=self.folds_to)
-        return find_name(wanted, names, self.destination)
+        return self._find(self.convention.folded(column, folds_to=self.folds_to), column, names)
+
+    def _find(self, wanted: str, exact: str, names: Iterable[str]) -> str | None:
+        """Return the catalogue's name for the convention's, or for one that has to be quoted."""
+        catalogue = list(names)
+        name = find_name(wanted, catalogue, self.destination)
+        has_capitals = exact != exact.lower()
+        return exact if name is None and has_capitals and exact in catalogue else name
 
     @property
     def folder(self) -> Path:

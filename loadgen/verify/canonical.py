@@ -133,6 +133,17 @@ class ColumnPair:
         """Whether the column's text can't hold a comma on either side."""
         return {self.source.family, self.copy.family} <= _WITHOUT_COMMA
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether equal values have equal texts on both sides, so that one can look up the other.
+
+        JSON's order of keys and a float's exponent differ by engine.
+        """
+        if self.source.type == self.copy.type:
+            return self.source.type != "json"
+        is_float = "float" in {self.source.family, self.copy.family}
+        return not is_float and self.form not in JSON_FORMS
+
     def expression(self, engine: Engine, name: str, *, of_copy: bool) -> str:
         """Return SQL for the canonical text of the column with this quoted name."""
         family = (self.copy if of_copy else self.source).family
@@ -177,6 +188,29 @@ def same_value(form: Form, source: str | None, copy: str | None) -> bool:
         parsed = _parse_json(source)
         return parsed is not None and parsed == _parse_json(copy)
     return form == "uuid" and source.lower() == copy.lower()
+
+
+def normal_text(form: Form, text: str | None) -> str | None:
+    """Return one text for all canonical texts of a value."""
+    if text is None or form not in {"number", *JSON_FORMS}:
+        return text
+    if form == "number":
+        amount = _amount(text)
+        return str(amount.normalize()) if isinstance(amount, Decimal) else amount or text
+    parsed = _parse_json(text)
+    return text if parsed is None else _sorted_json(parsed)
+
+
+def _sorted_json(part: object) -> str:
+    """Return a part of JSON with sorted keys and one notation of each number."""
+    if isinstance(part, _JsonNumber):
+        return f"{'-' * part.sign}{part.digits or 0}e{part.power}"
+    if isinstance(part, dict):
+        pairs = (f"{json.dumps(key)}:{_sorted_json(part[key])}" for key in sorted(part))
+        return f"{{{','.join(pairs)}}}"
+    if isinstance(part, list):
+        return f"[{','.join(map(_sorted_json, part))}]"
+    return json.dumps(part)
 
 
 def parse_time(text: str) -> datetime | str:

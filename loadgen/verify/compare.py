@@ -1,21 +1,17 @@
 """Compares one table: checksums of ranges on both sides, digests of ranges that differ, then rows.
 
 Memory does not grow with the table: it holds the checksums of a few segments, some thousand digests
-and the keys of the second look. While a load writes, a difference counts only if a second look,
-`lag` seconds later, still finds it and the source's row has not changed; otherwise the row is in
-flight. If markers give the copy a horizon, a difference that is not proven due by it is late.
+and the keys of the second look.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from loadgen.record.verify import Finding
-from loadgen.verify.canonical import same_value
 from loadgen.verify.findings import TableContext, row_findings
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import (
@@ -32,13 +28,13 @@ from loadgen.verify.ranges import (
     whole,
     width_for,
 )
-from loadgen.verify.scan import Row
+from loadgen.verify.scan import Key, Row
+from loadgen.verify.second_look import KeyRows, Progress, SecondLook
 
 _T = TypeVar("_T")
 _Checksums = Mapping[int, Checksum]  # of a segment's ranges, by number
 _PREFETCHED: Final = 2  # segments
 _ROWS_AT_ONCE: Final = 1000
-_MOST_SUSPECTS: Final = 100_000  # keys of a table that wait for their second look
 
 
 class TableSide(Protocol):
@@ -61,27 +57,6 @@ class TableSide(Protocol):
 
     def rows_without_key(self) -> Sequence[Row]:
         """Return some of the rows without a key."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """The progress of a table's comparison; `on_change` is called now and then."""
-
-    on_change: Callable[["Progress"], None] = lambda _: None
-    rows: int = 0  # of the source, so far
-    copy_rows: int = 0
-    share: float = 0.0  # of the range of keys
-    fetched: int = 0  # rows compared by value
-    suspects: int = 0  # fetched rows that wait for their second look
-    in_flight: int = 0
-
-
-@dataclass(slots=True)
-class _Suspects:
-    """Keys that differed at the first look, with the marks of the source's rows then."""
-
-    marks: dict[int, tuple[str | None, ...]] = field(default_factory=dict)
-    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +97,9 @@ class Comparison:
         self._source, self._copy = sides
         self._context = context
         self._pool = pool
-        self._lag = lag
-        self._suspects = _Suspects()
         self._everything: Range | None = None
         self.progress = Progress()
+        self._suspects = SecondLook(pair, context, lag, self.progress, self._refetch)
 
     def begin(self) -> Iterator[Finding]:
         """Query the bounds of both sides; yield findings for rows without a key.
@@ -220,15 +194,9 @@ class Comparison:
         source, copy = self._query_both(lambda side: side.rows(keys))
         self.progress.fetched += len(keys)
         for key in keys:
-            ours, theirs = source.get(key, ()), copy.get(key, ())
-            if self._lag == 0 and self._context.horizon is None:
-                yield from row_findings(self._pair, key, ours, theirs, self._context)
-            elif not _agree(self._pair, ours, theirs):
-                self._suspects.marks[key] = _marks(ours)
-                self._suspects.since = time.monotonic()
-        self.progress.suspects = len(self._suspects.marks)
-        self.progress.on_change(self.progress)
-        if len(self._suspects.marks) >= _MOST_SUSPECTS:
+            yield from self._suspects.judge(key, source.get(key, ()), copy.get(key, ()))
+        self._suspects.show_progress()
+        if self._suspects.is_full:
             yield from self.second_look()
 
     def second_look(self) -> Iterator[Finding]:
@@ -237,33 +205,16 @@ class Comparison:
         Call it after the first look at all tables, so that they wait together. Raises
         DestinationError.
         """
-        suspects, self._suspects = self._suspects, _Suspects()
-        if not suspects.marks:
-            return
-        self.progress.on_change(self.progress)
-        time.sleep(max(0.0, suspects.since + self._lag - time.monotonic()))
-        keys = sorted(suspects.marks)
-        self.progress.suspects = 0
-        for start in range(0, len(keys), _ROWS_AT_ONCE):
-            batch = keys[start : start + _ROWS_AT_ONCE]
-            # The copy first, so that any later change at the source shows in the row's mark.
+        yield from self._suspects.look()
+
+    def _refetch(self, keys: Sequence[Key]) -> Iterator[KeyRows]:
+        ordered = sorted(key for key in keys if isinstance(key, int))
+        for start in range(0, len(ordered), _ROWS_AT_ONCE):
+            batch = ordered[start : start + _ROWS_AT_ONCE]
             copy = self._copy.rows(batch)
             source = self._source.rows(batch)
             for key in batch:
-                ours, theirs = source.get(key, ()), copy.get(key, ())
-                if _marks(ours) != suspects.marks[key] or _agree(self._pair, ours, theirs):
-                    self.progress.in_flight += 1
-                    continue
-                is_due = self._is_due(ours)
-                for finding in row_findings(self._pair, key, ours, theirs, self._context):
-                    yield finding if is_due else replace(finding, late=True)
-
-    def _is_due(self, source: Sequence[Row]) -> bool:
-        """Return whether the copy must hold these rows by now; unproven if there are none."""
-        horizon = self._context.horizon
-        if horizon is None:
-            return True
-        return bool(source) and all(int(row.mark or 0) < horizon for row in source)
+                yield key, source.get(key, ()), copy.get(key, ())
 
 
 def prefetched(segments: Iterable[_T]) -> Iterator[_T]:
@@ -281,18 +232,3 @@ def prefetched(segments: Iterable[_T]) -> Iterator[_T]:
 
 def _checksums(keys: Range, width: int, side: TableSide) -> _Checksums:
     return side.checksums(keys, width)
-
-
-def _marks(rows: Sequence[Row]) -> tuple[str | None, ...]:
-    return tuple(row.mark for row in rows)
-
-
-def _agree(pair: TablePair, source: Sequence[Row], copy: Sequence[Row]) -> bool:
-    """Return whether both sides have no row, or one row with the same values."""
-    if len(source) != len(copy) or len(source) > 1:
-        return False
-    return all(
-        same_value(column.form, ours, theirs)
-        for source_row, copy_row in zip(source, copy, strict=True)
-        for column, ours, theirs in zip(pair.columns, source_row.texts, copy_row.texts, strict=True)
-    )

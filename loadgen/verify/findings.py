@@ -24,7 +24,7 @@ from loadgen.verify.canonical import (
     same_value,
 )
 from loadgen.verify.mapping import TablePair
-from loadgen.verify.scan import Row
+from loadgen.verify.scan import Key, Row
 
 STORED_FINDINGS: Final = 100  # findings shown of a table and kind; all are counted
 
@@ -71,14 +71,16 @@ class FindingTally:
 
 def row_findings(
     pair: TablePair,
-    key: int | None,
+    key: Key | None,
     source: Sequence[Row],
     copy: Sequence[Row],
     context: TableContext,
 ) -> Iterator[Finding]:
     """Yield the findings of one key's rows; none if both sides agree."""
     place = _FindingPlace(pair, key, context, _case(pair, key, source, copy, context))
-    if len(copy) > 1:
+    if pair.key_size == 0:
+        yield from _count_findings(place, sum(r.count for r in source), sum(r.count for r in copy))
+    elif len(copy) > 1:
         yield place.row_finding("duplicate", plural(len(source), "row"), plural(len(copy), "row"))
     elif source and not copy:
         yield place.row_finding("missing", "there", None)
@@ -88,17 +90,24 @@ def row_findings(
         yield from _value_findings(place, source[0], copy[0])
 
 
+def key_text(key: Key | None) -> str:
+    """Return a key as findings show it: that of several columns is "a, b"."""
+    if isinstance(key, tuple):
+        return ", ".join("NULL" if text is None else text for text in key)
+    return str(key)
+
+
 @dataclass(frozen=True, slots=True)
 class _FindingPlace:
     """The table, key and hard case of a finding."""
 
     pair: TablePair
-    key: int | None
+    key: Key | None
     context: TableContext
     case: str | None
 
     def row_finding(self, kind: Kind, source: str | None, copy: str | None) -> Finding:
-        return Finding(self.pair.table, str(self.key), None, kind, source, copy, self.case)
+        return Finding(self.pair.table, key_text(self.key), None, kind, source, copy, self.case)
 
     def column_finding(
         self, kind: Kind, pair: ColumnPair, source: str | None, copy: str | None
@@ -109,20 +118,30 @@ class _FindingPlace:
             shown = contrast(pair.form, source, copy)
         name = pair.source.name
         case = "added_columns" if self.case and name == ADDED else self.case
-        return Finding(self.pair.table, str(self.key), name, kind, *shown, case)
+        return Finding(self.pair.table, key_text(self.key), name, kind, *shown, case)
 
 
-def _surplus_kind(key: int | None, context: TableContext) -> Kind:
+def _count_findings(place: _FindingPlace, source: int, copy: int) -> Iterator[Finding]:
+    """Yield the finding of equal rows in a table without a key, with their number on each side."""
+    if source == copy:
+        return
+    kind: Kind = "missing" if copy < source else "duplicate" if source else "extra"
+    counts = [plural(number, "row") if number else None for number in (source, copy)]
+    yield place.row_finding(kind, *counts)
+
+
+def _surplus_kind(key: Key | None, context: TableContext) -> Kind:
     """Return the kind of a row that the source lacks."""
     if key in context.gone:
         return "resurrected"
-    existed = key is not None and context.last_key is not None and 0 < key <= context.last_key
+    last = context.last_key
+    existed = isinstance(key, int) and last is not None and 0 < key <= last
     return "not_deleted" if existed else "extra"
 
 
 def _case(
     pair: TablePair,
-    key: int | None,
+    key: Key | None,
     source: Sequence[Row],
     copy: Sequence[Row],
     context: TableContext,
@@ -139,7 +158,7 @@ def _case(
 
 
 def _is_of_run(
-    pair: TablePair, key: int | None, source: Sequence[Row], context: TableContext
+    pair: TablePair, key: Key | None, source: Sequence[Row], context: TableContext
 ) -> bool:
     """Return whether the run was the last to write or delete a key; True if that is unknown."""
     updated = pair.position("updated_at")

@@ -3,23 +3,24 @@
 Pure: it takes catalogues, and returns the pairs to compare and a line on each that is missing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from loadgen.tools.columns import CatalogColumn, Engine, first_few, literal, quoted
-from loadgen.tools.conventions import SOURCE_SCHEMA, Convention, Flag
+from loadgen.tools.conventions import Convention, Flag
 from loadgen.tools.readers.factory import missing_table_problem
 from loadgen.tools.readers.reader import Tables
+from loadgen.tools.source_tables import SourceTable
 from loadgen.tools.tools_file import Tool
 from loadgen.verify.canonical import ColumnPair, column_pair
 
-KEY: Final = "id"
+_INTEGERS: Final = {"smallint", "integer", "bigint"}
 
 
 @dataclass(frozen=True, slots=True)
 class TablePair:
-    """A table of the source and its copy, column by column; the first pair is the key's."""
+    """A table of the source and its copy, column by column, those of the key first."""
 
     table: str
     engine: Engine  # of the copy
@@ -27,6 +28,7 @@ class TablePair:
     copy_name: str
     columns: tuple[ColumnPair, ...]
     live: str = "TRUE"  # SQL condition for the copy's rows that count
+    key_size: int = 1  # columns of the key; 0 without one
 
     @property
     def same_types(self) -> bool:
@@ -34,6 +36,16 @@ class TablePair:
         return self.engine == "postgres" and all(
             column.source.type == column.copy.type for column in self.columns
         )
+
+    @property
+    def key(self) -> tuple[ColumnPair, ...]:
+        """The columns of the key."""
+        return self.columns[: self.key_size]
+
+    @property
+    def has_integer_key(self) -> bool:
+        """Whether the key is one integer, so that its rows can be split into ranges."""
+        return self.key_size == 1 and self.columns[0].source.type in _INTEGERS
 
     def position(self, column: str) -> int | None:
         """Return the index of a source column among the compared ones; None if it is not there."""
@@ -49,43 +61,60 @@ class TableMapping:
     problems: tuple[str, ...] = ()
 
 
-def map_tables(tool: Tool, source: Tables, copy: Tables) -> TableMapping:
-    """Return the pairs of a tool's tables, and a problem for each missing table or column."""
+def map_tables(tool: Tool, source: Iterable[SourceTable], copy: Tables) -> TableMapping:
+    """Return the pairs of a tool's tables in one schema, and a problem for each that is missing."""
     pairs: list[TablePair] = []
     problems: list[str] = []
-    for table, columns in source.items():
-        name = tool.find_table(table, copy)
+    for table in source:
+        name = tool.find_table(table.name, copy)
         if name is None:
-            problems.append(f"{table}: {missing_table_problem(tool, table, copy)}")
+            problems.append(f"{table.label}: {missing_table_problem(tool, table.name, copy)}")
             continue
-        column_pairs = _column_pairs(tool, columns, copy[name])
+        column_pairs = _column_pairs(tool, table, copy[name])
         paired = {pair.source.name for pair in column_pairs}
-        missing = [column.name for column in columns if column.name not in paired]
+        expected = [column.name for column in table.columns if column.name not in table.unpublished]
+        missing = [column for column in expected if column not in paired]
         if missing:
-            problems.append(f"{table}: {_missing_columns_problem(tool, missing, copy[name])}")
-        if column_pairs and KEY not in missing:
-            pairs.append(
-                TablePair(
-                    table,
-                    tool.destination,
-                    quoted(SOURCE_SCHEMA, table),
-                    tool.quoted_name(name),
-                    tuple(column_pairs),
-                    " AND ".join(_live_conditions(tool.convention, copy[name])) or "TRUE",
-                )
-            )
+            problem = _missing_columns_problem(tool, table.key, missing, copy[name])
+            problems.append(f"{table.label}: {problem}")
+        if not column_pairs or not paired.issuperset(table.key):
+            continue
+        pair = TablePair(
+            table.label,
+            tool.destination,
+            table.quoted,
+            tool.quoted_name(name),
+            tuple(column_pairs),
+            " AND ".join(_live_conditions(tool.convention, copy[name])) or "TRUE",
+            len(table.key),
+        )
+        inexact = _inexact_problem(pair)
+        if inexact:
+            problems.append(f"{table.label}: {inexact}")
+        else:
+            pairs.append(pair)
     return TableMapping(tuple(pairs), tuple(problems))
 
 
+def _inexact_problem(pair: TablePair) -> str | None:
+    """Return why the rows of both sides can't be found by their texts; None if they can."""
+    inexact = [column.source.name for column in pair.key if not column.is_exact]
+    if inexact:
+        return f"not compared: equal values of its key {inexact[0]} have several texts"
+    if not pair.key_size and not any(column.is_exact for column in pair.columns):
+        return "not compared: it has no key, and equal values of its columns have several texts"
+    return None
+
+
 def _missing_columns_problem(
-    tool: Tool, missing: list[str], copy: tuple[CatalogColumn, ...]
+    tool: Tool, key: tuple[str, ...], missing: list[str], copy: tuple[CatalogColumn, ...]
 ) -> str:
     """Return a line on columns that the copy lacks, or has in another case."""
     landed = {column.name.lower(): column.name for column in copy}
     other_case = [landed[name.lower()] for name in missing if name.lower() in landed]
     wanted = [tool.convention.folded(name, folds_to=tool.folds_to) for name in missing]
     text = f"the copy has no column{'s' if len(missing) > 1 else ''} {', '.join(wanted)}"
-    if KEY in missing:
+    if not set(key).isdisjoint(missing):
         text += ", the key of its rows"
     if other_case:
         return (
@@ -95,11 +124,12 @@ def _missing_columns_problem(
 
 
 def _column_pairs(
-    tool: Tool, source: tuple[CatalogColumn, ...], copy: tuple[CatalogColumn, ...]
+    tool: Tool, table: SourceTable, copy: tuple[CatalogColumn, ...]
 ) -> list[ColumnPair]:
-    """Return the pairs in the source's order, the key first."""
+    """Return the pairs in the source's order, those of the key first."""
     landed = {column.name: column for column in copy if not tool.convention.ignores(column.name)}
-    ordered = sorted(source, key=lambda column: column.name != KEY)
+    place = {name: place for place, name in enumerate(table.key)}
+    ordered = sorted(table.columns, key=lambda column: place.get(column.name, len(place)))
     names = [(column, tool.find_column(column.name, landed)) for column in ordered]
     return [column_pair(column, landed[name], tool.destination) for column, name in names if name]
 

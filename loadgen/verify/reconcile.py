@@ -10,25 +10,27 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol
 
-from loadgen.errors import DestinationError, SourceError
+from loadgen.errors import DestinationError
 from loadgen.record.verify import CaseOutcome, ClockOffset, Finding, TableOutcome
 from loadgen.source.environment import clock_offset
 from loadgen.source.schema import HARD_CASES
 from loadgen.sql import statements
-from loadgen.tools.columns import literal, quoted
-from loadgen.tools.conventions import SOURCE_SCHEMA
+from loadgen.tools.columns import literal
 from loadgen.tools.readers.factory import resolve_schema
-from loadgen.tools.readers.reader import TableReader, Tables
+from loadgen.tools.readers.reader import TableReader
+from loadgen.tools.source_tables import SourceTable, SourceTables
 from loadgen.tools.tools_file import Tool
+from loadgen.verify.buckets import BucketComparison, SqlBuckets
 from loadgen.verify.cases import CaseFindings, judge_cases
-from loadgen.verify.compare import Comparison, Progress, TableSegment, prefetched
+from loadgen.verify.compare import Comparison, prefetched
 from loadgen.verify.deletes import Deletes
 from loadgen.verify.findings import ADDED, FindingTally, TableContext
 from loadgen.verify.mapping import TableMapping, TablePair, map_tables
 from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.scan import SqlSide
+from loadgen.verify.second_look import Progress
 
 _SQL: Final = statements("loadgen.verify", "source.sql")
 _CONCURRENT_QUERIES: Final = 2  # one of each side, or two of the slower one
@@ -52,22 +54,41 @@ class VerifyOptions:
     on_progress: OnProgress = lambda *_: None
 
 
-def published_tables(source: TableReader) -> Tables:
-    """Return the tables of the publication `loadgen`. Raises SourceError."""
-    names = [str(row[0]) for row in source.query(_SQL["published"])]
-    tables = source.tables(SOURCE_SCHEMA)
-    if not names:
-        raise SourceError(
-            f"the source at {source.where} has no publication `loadgen`: run `loadgen seed` there, "
-            "or verify against the playground's database"
-        )
-    return {name: tables[name] for name in names if name in tables}
-
-
 def is_load_running(source: TableReader) -> bool:
     """Return whether a load, running or paused, holds its lock. Raises SourceError."""
     ((is_running,),) = source.query(_SQL["load_runs"])
     return bool(is_running)
+
+
+class Segment(Protocol):
+    """A part of a table, with its pending queries."""
+
+    @property
+    def table(self) -> str:
+        """The table's label."""
+
+    def cancel(self) -> None:
+        """Cancel the queries that have not started."""
+
+
+class TableComparison(Protocol):
+    """The comparison of one table: by ranges of keys, or by buckets."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+
+    def begin(self) -> Iterator[Finding]:
+        """Query what the segments depend on. Raises DestinationError."""
+
+    def segments(self) -> Iterator[Segment]:
+        """Yield the table's segments; taking one starts its queries. Raises DestinationError."""
+
+    def first_look(self, segment: Any) -> Iterator[Finding]:
+        """Yield the findings of one of its segments. Raises DestinationError."""
+
+    def second_look(self) -> Iterator[Finding]:
+        """Yield the suspects that still differ. Raises DestinationError."""
 
 
 @dataclass(slots=True)
@@ -100,7 +121,7 @@ class _ToolFindings:
 
 
 def reconcile(
-    tool: Tool, source: TableReader, tables: Tables, copy: TableReader, options: VerifyOptions
+    tool: Tool, source: TableReader, tables: SourceTables, copy: TableReader, options: VerifyOptions
 ) -> ToolOutcome:
     """Compare a tool's copy with the source. Raises SourceError."""
     started = time.monotonic()
@@ -112,11 +133,11 @@ def reconcile(
         stack.callback(pool.shutdown, cancel_futures=True)
         try:
             clocks = _clock_offsets(source, copy)
-            mapping = _map_tables(tool, source, tables, copy)
+            mapping = _map_tables(tool, source, tables.values(), copy)
         except DestinationError as exc:
             mapping = TableMapping(problems=(str(exc),))
         findings.problems += mapping.problems
-        comparisons: dict[str, Comparison] = {}
+        comparisons: dict[str, TableComparison] = {}
         compare = partial(_comparison, tool, source, copy, options, pool)
         for segment in prefetched(_segments(mapping.pairs, compare, comparisons, findings)):
             if segment.table in findings.failed:
@@ -149,10 +170,10 @@ def reconcile(
 
 def _segments(
     pairs: Iterable[TablePair],
-    compare: Callable[[TablePair], Comparison],
-    comparisons: dict[str, Comparison],
+    compare: Callable[[TablePair], TableComparison],
+    comparisons: dict[str, TableComparison],
     findings: _ToolFindings,
-) -> Iterator[TableSegment]:
+) -> Iterator[Segment]:
     """Begin the comparison of one table after the other, and yield its segments until it fails."""
     for pair in pairs:
         with findings.errors_of(pair.table):
@@ -165,7 +186,7 @@ def _segments(
 
 
 def _second_looks(
-    comparisons: Mapping[str, Comparison], findings: _ToolFindings
+    comparisons: Mapping[str, TableComparison], findings: _ToolFindings
 ) -> dict[str, TableOutcome]:
     """Finish the comparisons that have not failed, and return the outcomes by table."""
     outcomes = {}
@@ -201,20 +222,39 @@ def _lacks_added_column(mapping: TableMapping) -> bool:
     return any(p.table == HARD_CASES and p.position(ADDED) is None for p in mapping.pairs)
 
 
-def _map_tables(tool: Tool, source: TableReader, tables: Tables, copy: TableReader) -> TableMapping:
-    """Map the tables, but ignore empty ones that the tool has not created yet."""
-    tool = resolve_schema(tool, copy)
-    landed = copy.tables(tool.schema_name)
-    expected = {
-        name: columns
-        for name, columns in tables.items()
-        if tool.find_table(name, landed) or _has_rows(source, name)
-    }
-    return map_tables(tool, expected, landed)
+def _map_tables(
+    tool: Tool, source: TableReader, tables: Iterable[SourceTable], copy: TableReader
+) -> TableMapping:
+    """Map the tables, but ignore empty ones that the tool has not created yet.
+
+    Raises DestinationError if the copy has none of the schemas.
+    """
+    pairs: list[TablePair] = []
+    problems: list[str] = []
+    by_schema: dict[str, list[SourceTable]] = {}
+    for table in tables:
+        by_schema.setdefault(table.schema, []).append(table)
+    for schema, of_schema in by_schema.items():
+        try:
+            there = resolve_schema(tool.for_schema(schema), copy)
+        except DestinationError as exc:
+            if len(by_schema) == 1:
+                raise
+            lacking = [table.label for table in of_schema if _has_rows(source, table)]
+            problems += [f"{label}: {exc}" for label in lacking]
+            continue
+        landed = copy.tables(there.schema_name)
+        expected = [
+            t for t in of_schema if there.find_table(t.name, landed) or _has_rows(source, t)
+        ]
+        mapping = map_tables(there, expected, landed)
+        pairs += mapping.pairs
+        problems += mapping.problems
+    return TableMapping(tuple(pairs), tuple(problems))
 
 
-def _has_rows(source: TableReader, table: str) -> bool:
-    ((has_rows,),) = source.query(_SQL["has_rows"].format(table=quoted(SOURCE_SCHEMA, table)))
+def _has_rows(source: TableReader, table: SourceTable) -> bool:
+    ((has_rows,),) = source.query(_SQL["has_rows"].format(table=table.quoted))
     return bool(has_rows)
 
 
@@ -225,9 +265,9 @@ def _comparison(
     options: VerifyOptions,
     pool: Executor,
     pair: TablePair,
-) -> Comparison:
+) -> TableComparison:
     context = TableContext(
-        last_key=_last_key(source, pair.table),
+        last_key=_last_key(source, pair),
         gone=options.deletes.gone if pair.table == HARD_CASES else frozenset(),
         since=options.since,
         deleted=options.deletes.keys,
@@ -235,19 +275,23 @@ def _comparison(
         lossy=tool.convention.lossy,
         masked=options.masked,
     )
-    comparison = Comparison(
-        pair,
-        (SqlSide(source, pair, of_copy=False), SqlSide(copy, pair, of_copy=True)),
-        context,
-        pool,
-        options.lag,
-    )
+    comparison: TableComparison
+    if pair.has_integer_key:
+        ranges = SqlSide(source, pair, of_copy=False), SqlSide(copy, pair, of_copy=True)
+        comparison = Comparison(pair, ranges, context, pool, options.lag)
+    else:
+        buckets = SqlBuckets(source, pair, of_copy=False), SqlBuckets(copy, pair, of_copy=True)
+        comparison = BucketComparison(
+            pair, buckets, context, pool, options.lag, settled=options.settled
+        )
     comparison.progress.on_change = partial(options.on_progress, pair.table)
     return comparison
 
 
-def _last_key(source: TableReader, table: str) -> int | None:
+def _last_key(source: TableReader, pair: TablePair) -> int | None:
     """Return the last key of the table's sequence; None if it has no sequence."""
-    name = literal(quoted(SOURCE_SCHEMA, table))
-    rows = list(source.query(_SQL["last_key"].format(table=name)))
+    if not pair.has_integer_key:
+        return None
+    names = {"table": literal(pair.source_name), "key": literal(pair.columns[0].source.name)}
+    rows = list(source.query(_SQL["last_key"].format(**names)))
     return int(rows[0][0]) if rows and rows[0][0] is not None else None

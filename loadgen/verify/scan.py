@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadgen.sql import statements
-from loadgen.tools.columns import Engine, Family, literal, quoted
+from loadgen.tools.columns import CatalogColumn, Engine, Family, literal, quoted
 from loadgen.tools.readers.reader import ResultRow, TableReader
 from loadgen.verify.canonical import ColumnPair
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.ranges import Bounds, Checksum, Range
 
+Key = int | tuple[str | None, ...]  # texts of a key's columns; the hash of a row without one
+
 _SQL: Final = statements("loadgen.verify", "verify.sql")
 _KEYS_AT_ONCE: Final = 1000
 _WITHOUT_KEY: Final = 10  # rows shown at most
+_MOST_ARGUMENTS: Final = 90  # of a function in Postgres, which takes 100
 
 # SQL that differs by engine: integer division of a non-negative difference, and the concatenation
 # of the md5s of a range.
@@ -46,9 +49,48 @@ _WRITTEN_BY: Final = (
 class Row:
     """A fetched row; `mark` is the transaction that wrote it, None for a copy."""
 
-    key: int | None
+    key: Key | None
     mark: str | None
     texts: tuple[str | None, ...]
+    count: int = 1  # of equal rows
+    is_counted: bool = False  # in a table without a key
+
+
+@dataclass(frozen=True, slots=True)
+class SideColumn:
+    """A column of one side, with its quoted name and SQL for its canonical text."""
+
+    pair: ColumnPair
+    side: CatalogColumn
+    name: str
+    text: str
+
+
+def side_columns(reader: TableReader, pair: TablePair, *, of_copy: bool) -> list[SideColumn]:
+    """Return the columns of the source's or the copy's side."""
+    columns = []
+    for column in pair.columns:
+        side = column.copy if of_copy else column.source
+        name = quoted(side.name)
+        text = column.expression(reader.engine, name, of_copy=of_copy)
+        columns.append(SideColumn(column, side, name, text))
+    return columns
+
+
+def fragments(
+    reader: TableReader, pair: TablePair, columns: Sequence[SideColumn], *, of_copy: bool
+) -> dict[str, str]:
+    """Return the {names} of verify.sql that do not depend on the kind of key."""
+    return {
+        "table": pair.copy_name if of_copy else pair.source_name,
+        "name": literal(pair.source_name),
+        "live": pair.live if of_copy else "TRUE",
+        "row": row_text(reader.engine, columns),
+        "values": ", ".join(_hashable(column.pair, column.name) for column in columns),
+        "texts": ", ".join(column.text for column in columns),
+        "written_by": "CAST(NULL AS BIGINT)" if of_copy else _WRITTEN_BY,
+        "mark": f"CAST({'NULL' if of_copy else _WRITTEN_BY} AS VARCHAR)",
+    }
 
 
 class SqlSide:
@@ -56,28 +98,13 @@ class SqlSide:
 
     def __init__(self, reader: TableReader, pair: TablePair, *, of_copy: bool) -> None:
         self._reader = reader
-        engine = reader.engine
-        columns = [column.copy if of_copy else column.source for column in pair.columns]
-        names = [quoted(column.name) for column in columns]
-        texts = [
-            column.expression(engine, name, of_copy=of_copy)
-            for column, name in zip(pair.columns, names, strict=True)
-        ]
-        key = columns[0]
-        self._key = names[0] if key.family == "integer" else f"CAST({names[0]} AS BIGINT)"
+        columns = side_columns(reader, pair, of_copy=of_copy)
+        key, name = columns[0].side, columns[0].name
+        self._key = name if key.family == "integer" else f"CAST({name} AS BIGINT)"
         self._same_types = pair.same_types
         self._bounds = "bounds" if of_copy else "source_bounds"
         self._uses_index = not of_copy and key.family == "integer"  # a cast hides the index
-        self._fragments = {
-            "table": pair.copy_name if of_copy else pair.source_name,
-            "name": literal(pair.source_name),
-            "live": pair.live if of_copy else "TRUE",
-            "key": self._key,
-            "row": _row_text(engine, pair, names, texts, [column.nullable for column in columns]),
-            "values": ", ".join(map(_hashable, pair.columns, names)),
-            "texts": ", ".join(texts),
-            "mark": f"CAST({'NULL' if of_copy else _WRITTEN_BY} AS VARCHAR)",
-        }
+        self._fragments = {**fragments(reader, pair, columns, of_copy=of_copy), "key": self._key}
 
     def bounds(self) -> Bounds:
         """Return the lowest and highest key, and the number of rows.
@@ -156,40 +183,46 @@ def _int_or_none(key: int | None) -> int | None:
     return None if key is None else int(key)
 
 
-def _row_text(
-    engine: Engine,
-    pair: TablePair,
-    names: Sequence[str],
-    texts: Sequence[str],
-    nullable: Sequence[bool],
-) -> str:
+def row_text(engine: Engine, columns: Sequence[SideColumn]) -> str:
     """Return SQL for a row's text that differs for any two rows of different values.
 
     Fields are separated by commas, and NULL is an empty field. Values that may hold a comma come
     last, each after its length (none for NULL). The very last value, a JSON if there is one, needs
     no length because nothing follows.
     """
-    columns = list(zip(pair.columns, names, texts, nullable, strict=True))
-    fields = [(text, null) for column, _, text, null in columns if column.has_no_comma]
-    free = [column for column in columns if not column[0].has_no_comma]
-    free.sort(key=lambda column: column[0].source.family == "json")
-    for _, _, text, null in free[:-1]:
-        fields += [(f"length({text})", null), (text, null)]
-    for _, name, text, null in free[-1:]:
-        fields += [(f"CASE WHEN {name} IS NULL THEN 'N' ELSE 'V' END", False), (text, null)]
+    fields = [(c.text, c.side.nullable) for c in columns if c.pair.has_no_comma]
+    free = [column for column in columns if not column.pair.has_no_comma]
+    free.sort(key=lambda column: column.pair.source.family == "json")
+    for column in free[:-1]:
+        nullable = column.side.nullable
+        fields += [(f"length({column.text})", nullable), (column.text, nullable)]
+    for column in free[-1:]:
+        fields.append((f"CASE WHEN {column.name} IS NULL THEN 'N' ELSE 'V' END", False))
+        fields.append((column.text, column.side.nullable))
     if engine == "postgres":
-        # concat_ws() writes values without a cast of each, but skips NULL.
-        bare_names = {
-            f"{name}::text": name
-            for column, name, _, _ in columns
-            if {column.source.family, column.copy.family} <= _CONCAT_AS_TEXT
-        }
-        arguments = (
-            f"coalesce(({text})::text, '')" if null else bare_names.get(text, text)
-            for text, null in fields
-        )
-        return f"concat_ws(',', {', '.join(arguments)})"
+        return _concat_ws(columns, fields)
     if engine == "duckdb":
         joined = ", ',', ".join(text for text, _ in fields)
         return f"concat({joined})"
     return " || ',' || ".join(f"COALESCE(CAST({text} AS VARCHAR), '')" for text, _ in fields)
+
+
+def _concat_ws(columns: Sequence[SideColumn], fields: Sequence[tuple[str, bool]]) -> str:
+    """Return Postgres' SQL for a row's text.
+
+    concat_ws() writes values without a cast of each, but skips NULL, and takes 99 values at most.
+    """
+    bare_names = {
+        f"{column.name}::text": column.name
+        for column in columns
+        if {column.pair.source.family, column.pair.copy.family} <= _CONCAT_AS_TEXT
+    }
+    arguments = [
+        f"coalesce(({text})::text, '')" if null else bare_names.get(text, text)
+        for text, null in fields
+    ]
+    parts = [
+        f"concat_ws(',', {', '.join(arguments[start : start + _MOST_ARGUMENTS])})"
+        for start in range(0, len(arguments), _MOST_ARGUMENTS)
+    ]
+    return parts[0] if len(parts) == 1 else f"concat_ws(',', {', '.join(parts)})"

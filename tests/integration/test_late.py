@@ -23,7 +23,8 @@ from loadgen.source.markers import find_markers, write_marker
 from loadgen.source.postgres import connect
 from loadgen.source.schema import MARKERS, migrate
 from loadgen.tools.readers.postgres import PostgresReader
-from loadgen.verify.reconcile import VerifyOptions, published_tables, reconcile
+from loadgen.tools.source_tables import published_tables
+from loadgen.verify.reconcile import VerifyOptions, reconcile
 from tests.conftest import Cluster, RunLoadgen, find_free_port
 from tests.copier import Copier
 from tests.copies import postgres_tool

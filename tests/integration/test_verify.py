@@ -21,9 +21,10 @@ from loadgen.source.postgres import connect
 from loadgen.tools.conventions import SOURCE_SCHEMA
 from loadgen.tools.readers.marker_probe import MarkerProbe
 from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.tools.source_tables import published_tables
 from loadgen.verify.drain import wait_for_sentinels, write_sentinel
 from loadgen.verify.outcome import ToolOutcome
-from loadgen.verify.reconcile import VerifyOptions, is_load_running, published_tables, reconcile
+from loadgen.verify.reconcile import VerifyOptions, is_load_running, reconcile
 from tests.conftest import Cluster, RunLoadgen
 from tests.copies import postgres_tool
 from tests.polling import wait_for

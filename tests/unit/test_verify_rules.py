@@ -17,6 +17,7 @@ from loadgen.record.rows import DeletedRow
 from loadgen.record.verify import Finding, TableOutcome
 from loadgen.tools.columns import CatalogColumn, quoted
 from loadgen.tools.conventions import Lossy
+from loadgen.tools.source_tables import SourceTable
 from loadgen.tools.tools_file import Tool, parse_tools
 from loadgen.verify.canonical import Form, column_pair, same_value
 from loadgen.verify.compare import Comparison, prefetched
@@ -81,9 +82,14 @@ def only(text: str) -> Tool:
     return found
 
 
+def published(**tables: tuple[CatalogColumn, ...]) -> list[SourceTable]:
+    """Return published tables with the key `id`."""
+    return [SourceTable("public", name, columns, ("id",)) for name, columns in tables.items()]
+
+
 def table() -> TablePair:
     """Return the pair of one table."""
-    (found,) = map_tables(tool(), {"rows": SOURCE}, {"rows": COPY}).pairs
+    (found,) = map_tables(tool(), published(rows=SOURCE), {"rows": COPY}).pairs
     return found
 
 
@@ -220,7 +226,7 @@ def test_what_a_copy_lacks_is_said() -> None:
     """A table, a column, the key."""
     found = map_tables(
         tool(),
-        {"rows": SOURCE, "gone": SOURCE, "keyless": SOURCE},
+        published(rows=SOURCE, gone=SOURCE, keyless=SOURCE),
         {"rows": COPY[:2], "keyless": COPY[1:]},
     )
     assert [one.table for one in found.pairs] == ["rows"]
@@ -255,7 +261,7 @@ def test_one_rule_of_case_per_engine(
     assert copy_of.find_table("users", names) == found
     assert copy_of.find_column("users", names) == found
     there = {name: (CatalogColumn("id", "bigint"), CatalogColumn("ID", "bigint")) for name in names}
-    outcome = map_tables(copy_of, {"users": (CatalogColumn("id", "bigint"),)}, there)
+    outcome = map_tables(copy_of, published(users=(CatalogColumn("id", "bigint"),)), there)
     if found is None:
         (problem,) = outcome.problems
         assert f"no table {names[0].swapcase()} in s; there is {names[0]}: set conven" in problem
@@ -266,9 +272,11 @@ def test_one_rule_of_case_per_engine(
 def test_a_column_in_another_case_is_shown() -> None:
     """It is not the tool that left it out."""
     copy_of = only('kind = "generic"\ndestination = "postgres"\nurl = "postgresql://h"')
-    source = {"rows": (CatalogColumn("id", "bigint"), CatalogColumn("word", "text"))}
+    source = (CatalogColumn("id", "bigint"), CatalogColumn("word", "text"))
     found = map_tables(
-        copy_of, source, {"rows": (CatalogColumn("id", "bigint"), CatalogColumn("WORD", "text"))}
+        copy_of,
+        published(rows=source),
+        {"rows": (CatalogColumn("id", "bigint"), CatalogColumn("WORD", "text"))},
     )
     assert found.problems == (
         "rows: the copy has no column word; there is WORD: set convention.case in [tools.t]",
@@ -282,15 +290,15 @@ def test_rows_that_the_convention_marks_do_not_count() -> None:
         CatalogColumn("_fivetran_deleted", "BOOLEAN"),
         CatalogColumn("_fivetran_active", "BOOLEAN"),
     )
-    (marked,) = map_tables(tool(kind="fivetran"), {"rows": SOURCE}, {"rows": columns}).pairs
+    (marked,) = map_tables(tool(kind="fivetran"), published(rows=SOURCE), {"rows": columns}).pairs
     assert marked.live == (
         'coalesce("_fivetran_active", FALSE) AND NOT coalesce("_fivetran_deleted", FALSE)'
     )
-    (plain,) = map_tables(tool(kind="fivetran"), {"rows": SOURCE}, {"rows": COPY}).pairs
+    (plain,) = map_tables(tool(kind="fivetran"), published(rows=SOURCE), {"rows": COPY}).pairs
     assert plain.live == "TRUE"
     airbyte = (*COPY, CatalogColumn("_AB_CDC_DELETED_AT", "TEXT"))
     upper = tuple(CatalogColumn(one.name.upper(), one.type) for one in airbyte)
-    (soft,) = map_tables(tool(kind="airbyte"), {"rows": SOURCE}, {"ROWS": upper}).pairs
+    (soft,) = map_tables(tool(kind="airbyte"), published(rows=SOURCE), {"ROWS": upper}).pairs
     assert soft.live == 'NOT ("_AB_CDC_DELETED_AT" IS NOT NULL)'
 
 
@@ -307,7 +315,7 @@ def test_a_mark_may_be_a_value(column: str, kind: str, equals: str, live: str) -
     """It makes deletes soft, and is found whatever the case of its column."""
     mark = f'convention.delete_marker = {{ column = "{column.lower()}", equals = {equals} }}'
     columns = (*COPY, CatalogColumn(column, kind))
-    (found,) = map_tables(tool(mark, "generic"), {"rows": SOURCE}, {"rows": columns}).pairs
+    (found,) = map_tables(tool(mark, "generic"), published(rows=SOURCE), {"rows": columns}).pairs
     assert found.live == f"NOT coalesce({live}, FALSE)"
 
 

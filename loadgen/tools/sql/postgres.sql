@@ -20,6 +20,28 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.
 WHERE n.nspname = {schema} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.relname, a.attnum
 
+-- name: published
+-- The publication's tables: schema, name, columns of the key, columns that are not published. The
+-- key is the primary key, else the index of the replica identity.
+SELECT p.schemaname::text, p.tablename::text,
+       ARRAY(SELECT a.attname::text
+             FROM (SELECT indkey, indnkeyatts FROM pg_catalog.pg_index
+                   WHERE indrelid = c.oid AND indisvalid AND (indisprimary OR indisreplident)
+                   ORDER BY indisprimary DESC LIMIT 1) i,
+                  unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place),
+                  pg_catalog.pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attnum = k.attnum AND k.place <= i.indnkeyatts
+             ORDER BY k.place),
+       ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+               AND (a.attname <> ALL (p.attnames)
+                    -- Before 18, attnames may hold generated columns, which are never published.
+                    OR a.attgenerated <> '' AND current_setting('server_version_num')::int < 180000))
+FROM pg_catalog.pg_publication_tables p
+JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+WHERE p.pubname = 'loadgen' ORDER BY 1, 2
+
 -- name: newest_marker
 -- The highest sequence of a run's markers.
 SELECT max({sequence}) FROM {table} WHERE {run_id} = {run}

@@ -1,15 +1,10 @@
 -- Queries of the source beside its rows.
 
--- name: published
--- Tables of the publication, which every tool has to copy.
-SELECT tablename::text FROM pg_catalog.pg_publication_tables
-WHERE pubname = 'loadgen' AND schemaname = 'public' ORDER BY 1
-
 -- name: last_key
 -- The last value of a table's sequence; null if it has not been used.
 SELECT last_value FROM pg_catalog.pg_sequences
 WHERE format('%I.%I', schemaname, sequencename)
-      = pg_catalog.pg_get_serial_sequence({table}, 'id')
+      = pg_catalog.pg_get_serial_sequence({table}, {key})
 
 -- name: load_runs
 -- Whether a load holds its lock on this database.

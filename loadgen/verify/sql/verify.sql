@@ -9,8 +9,12 @@ SELECT min({key}), max({key}), count(*), count(*) - count({key}) FROM {table} WH
 -- The same of the source, whose key has an index and is never null. The rows are the planner's
 -- estimate, and counted only if there is none.
 SELECT (SELECT min({key}) FROM {table}), (SELECT max({key}) FROM {table}),
-       CASE WHEN reltuples > 0 THEN reltuples::bigint ELSE (SELECT count(*) FROM {table}) END, 0
-FROM pg_catalog.pg_class WHERE oid = {name}::pg_catalog.regclass
+       CASE WHEN sum(reltuples) > 0 THEN sum(greatest(reltuples, 0))::bigint
+            ELSE (SELECT count(*) FROM {table}) END, 0
+FROM pg_catalog.pg_class
+WHERE oid = {name}::pg_catalog.regclass AND relkind <> 'p'
+   OR oid IN (SELECT relid FROM pg_catalog.pg_partition_tree({name}::pg_catalog.regclass)
+              WHERE isleaf)
 
 -- name: checksums
 -- The number of rows of each range of keys, and the md5 of their md5s in the key's order.
@@ -51,3 +55,35 @@ SELECT {key}, {mark}, {texts} FROM {table} WHERE {live} AND {between} AND {key} 
 -- name: rows_without_key
 -- Some of the rows without a key.
 SELECT {key}, {mark}, {texts} FROM {table} WHERE {live} AND {key} IS NULL LIMIT {limit}
+
+-- name: estimated_rows
+-- The planner's estimate of the source's rows, which are counted only if there is none.
+SELECT CASE WHEN sum(reltuples) > 0 THEN sum(greatest(reltuples, 0))::bigint
+            ELSE (SELECT count(*) FROM {table}) END
+FROM pg_catalog.pg_class
+WHERE oid = {name}::pg_catalog.regclass AND relkind <> 'p'
+   OR oid IN (SELECT relid FROM pg_catalog.pg_partition_tree({name}::pg_catalog.regclass)
+              WHERE isleaf)
+
+-- name: buckets
+-- The number of rows of each bucket, the sums of both halves of their hashes, and the snapshot.
+SELECT bucket, count(*), {sums}, {snapshot}
+FROM (SELECT {bucket} AS bucket, {hash} AS digest FROM {table} WHERE {live} {fence}) rows_of_table
+GROUP BY bucket
+
+-- name: bucket_rows
+-- The rows of some buckets, one bucket after the other: bucket, mark, canonical texts.
+SELECT {bucket} AS bucket, {mark}, {texts} FROM {table} WHERE {live} {among} ORDER BY 1
+
+-- name: bucket_counts
+-- The same of a table without a key, equal rows as one: bucket, mark of the youngest, canonical
+-- texts, md5, number.
+SELECT bucket, CAST(max(mark) AS VARCHAR), {least_texts}, digest, count(*)
+FROM (SELECT {bucket} AS bucket, md5({row}) AS digest, {written_by} AS mark, {named_texts}
+      FROM {table} WHERE {live} {among} {fence}) rows_of_buckets
+GROUP BY bucket, digest ORDER BY bucket
+
+-- name: survivors
+-- The number of the source's rows that were there already at a snapshot, and have not changed.
+SELECT count(*) FROM {table}
+WHERE pg_visible_in_snapshot(({written_by})::text::xid8, '{snapshot}'::pg_snapshot)
