@@ -21,16 +21,29 @@ Family = Literal[
     "date",
     "json",
     "binary",
+    "char",  # padded with blanks
+    "enum",
+    "array",
+    "time",
+    "interval",
+    "money",
+    "bit",
+    "inet",
+    "hstore",
+    "composite",
+    "printed",  # in other databases only the text that Postgres prints
     "other",
 ]
 
 # The first pattern that matches the type's whole name, in lower case, counts.
 _FAMILIES: Final[tuple[tuple[str, Family], ...]] = (
-    (r"(u?(tiny|small|big|huge)?int(eger)?)", "integer"),
+    (r".*\[\d*\]", "array"),
+    (r"(u?(tiny|small|big|huge)?int(eger)?|oid)", "integer"),
     (r"(numeric|decimal|number)(\(\d+,0\))", "integer"),
     (r"(numeric|decimal|number)(\(.*\))?", "numeric"),
     (r"double( precision)?|float[48]?|real", "float"),
-    (r"text|varchar(\(.*\))?|character varying(\(.*\))?|string", "text"),
+    (r'text|varchar(\(.*\))?|character varying(\(.*\))?|string|name|"char"', "text"),
+    (r"(\w+\.)?citext", "text"),
     (r"uuid", "uuid"),
     (r"bool(ean)?", "boolean"),
     (r"timestamp(\(\d\))? with time zone|timestamp_(tz|ltz)|timestamptz", "timestamptz"),
@@ -38,6 +51,19 @@ _FAMILIES: Final[tuple[tuple[str, Family], ...]] = (
     (r"date", "date"),
     (r"jsonb?|variant|object|array", "json"),
     (r"bytea|blob|binary", "binary"),
+    (r"(bp)?char(acter)?(\(\d+\))?", "char"),
+    (r"enum(\(.*\))?", "enum"),
+    (r"time(\(\d\))?( without time zone)?", "time"),
+    (r"interval.*", "interval"),
+    (r"money", "money"),
+    (r"bit( varying)?(\(\d+\))?", "bit"),
+    (r"inet", "inet"),
+    (r"(\w+\.)?hstore", "hstore"),
+    (r"composite", "composite"),
+    (r"time.* with time zone|cidr|macaddr8?|xml|(\w*range)", "printed"),
+    (r"point|line|lseg|box|path|polygon|circle", "printed"),
+    (r"ts(vector|query)|jsonpath|pg_lsn|(txid|pg)_snapshot|refcursor|aclitem", "printed"),
+    (r"xid8?|cid|tid|(int2|oid)vector|reg\w+", "printed"),
 )
 _SCALE: Final = re.compile(r"\(\d+,(\d+)\)")
 
@@ -55,6 +81,11 @@ class CatalogColumn:
         """The kind of values that the column holds."""
         name = self.type.lower().replace(", ", ",")
         return next((family for regex, family in _FAMILIES if re.fullmatch(regex, name)), "other")
+
+    @property
+    def element(self) -> Family:
+        """The family of an array's elements."""
+        return CatalogColumn(self.name, self.type.partition("[")[0]).family
 
     @property
     def scale(self) -> int | None:

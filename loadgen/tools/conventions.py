@@ -81,6 +81,7 @@ class Convention(TomlTable):
     schema_pattern: str
     table_pattern: Annotated[str, Field(pattern=r"\{table\}")] = "{table}"
     case: Literal["upper", "lower", "folded", "snake", "exact"] = "folded"
+    arrays: Literal["text", "json"] = "text"
     ignored_columns: tuple[str, ...] = ()
     reads: Reads | None = None
     deletes: Literal["soft", "hard", "none"]

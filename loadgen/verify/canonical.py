@@ -26,15 +26,56 @@ Form = Literal[
     "hex",
     "json",  # as Postgres writes jsonb
     "json_sorted",  # Snowflake's: without spaces, keys of the outermost object in order
+    "array",  # JSON without spaces
+    "array_of_times",
+    "padded",  # without blanks at the end
+    "time",  # of day: 15:29:55.12
+    "interval",  # months, days and microseconds
+    "money",  # 1234.50
 ]
 Expressions = Mapping[Family, str]
-JSON_FORMS: Final[frozenset[Form]] = frozenset({"json", "json_sorted"})
+JSON_FORMS: Final[frozenset[Form]] = frozenset({"json", "json_sorted", "array", "array_of_times"})
 _ABSENT: Final = object()  # stands for a key that one of two JSON objects lacks
 
 # Families whose texts have no comma, so that they need no length before them.
 _WITHOUT_COMMA: Final = frozenset(
-    {"integer", "numeric", "float", "boolean", "date", "timestamp", "timestamptz", "uuid"}
+    {"integer", "numeric", "float", "boolean", "date", "timestamp", "timestamptz", "uuid", "time"}
 )
+_NUMBERS: Final = frozenset({"integer", "numeric", "float"})
+_TIMES: Final = frozenset({"timestamp", "timestamptz"})
+# The form of a family if its copy has no structure of its own; "text" for others.
+_FORM: Final[Mapping[Family, Form]] = {
+    "timestamptz": "instant",
+    "timestamp": "clock",
+    "uuid": "uuid",
+    "binary": "hex",
+    "json": "json",
+    "boolean": "plain",
+    "date": "plain",
+}
+_STRUCTURED: Final = frozenset({"array", "hstore", "composite", "interval"})
+_IN_TEXT: Final[Mapping[Family, Form]] = {"text": "text", "char": "text", "enum": "text"}
+# The forms of the families that are compared only with these families.
+_FORM_BY_COPY: Final[Mapping[Family, Mapping[Family, Form]]] = {
+    "char": {"text": "padded", "char": "padded", "enum": "padded"},
+    "enum": _IN_TEXT,
+    "time": {"time": "time", **_IN_TEXT},
+    "interval": {"interval": "interval", **_IN_TEXT},
+    "money": {
+        "integer": "number",
+        "numeric": "number",
+        "float": "number",
+        "money": "money",
+        "text": "money",
+    },
+    "bit": {"bit": "text", **_IN_TEXT},
+    "inet": {"inet": "text", **_IN_TEXT},
+    "hstore": {"hstore": "text", "json": "json", **_IN_TEXT},
+    "composite": {"composite": "text", "json": "json", **_IN_TEXT},
+    "printed": {"printed": "text", **_IN_TEXT},
+}
+# Elements that an array in JSON does not show as the source does.
+_NOT_IN_JSON: Final = frozenset({"binary", "interval", "money", "char", "other"})
 
 # Postgres' names of NaN and infinities, and no sign of a zero. Only NaN is above infinity.
 _FLOAT: Final = (
@@ -65,6 +106,27 @@ _POSTGRES_SORTED: Final = (
     "to_json(key)::text || ':' || value::text, ',' ORDER BY key COLLATE \"C\"), '') || '}}'"
     " FROM jsonb_each({c}::jsonb)) ELSE {c}::text END"
 )
+_POSTGRES_INTERVAL: Final = (
+    "CASE WHEN isfinite({c}) THEN concat_ws(' ',"
+    " (extract(year FROM {c}) * 12 + extract(month FROM {c}))::bigint,"
+    " extract(day FROM {c})::bigint,"
+    " (extract(hour FROM {c}) * 3600000000 + extract(minute FROM {c}) * 60000000"
+    " + extract(microseconds FROM {c}))::bigint) ELSE {c}::text END"
+)
+_DUCKDB_INTERVAL: Final = (
+    "CASE WHEN {c} IS NOT NULL THEN concat_ws(' ',"
+    " datepart('year', {c}) * 12 + datepart('month', {c}), datepart('day', {c}),"
+    " datepart('hour', {c}) * 3600000000 + datepart('minute', {c}) * 60000000"
+    " + datepart('microsecond', {c})) END"
+)
+_COMPACT: Final = (
+    "CASE WHEN json_valid({c}) THEN CAST(json({c}) AS VARCHAR) ELSE CAST({c} AS VARCHAR) END"
+)
+_DUCKDB_ARRAY: Final[Expressions] = {
+    "array": "CAST(to_json({c}) AS VARCHAR)",
+    "json": _COMPACT,
+    "text": _COMPACT,
+}
 # By a pattern: fakesnow's RTRIM does not accept a point.
 _UNZEROED: Final = (
     "CASE WHEN CONTAINS({text}, '.') THEN REGEXP_REPLACE({text}, '[.]?0+$', '') ELSE {text} END"
@@ -73,18 +135,37 @@ _SNOWFLAKE_TRIMMED: Final = _UNZEROED.replace("{text}", "CAST({c} AS VARCHAR)")
 _SNOWFLAKE_CLOCK: Final = _UNZEROED.replace(
     "{text}", "TO_VARCHAR({c}, 'YYYY-MM-DD HH24:MI:SS.FF9')"
 )
+_SNOWFLAKE_TIME: Final = _UNZEROED.replace(
+    "{text}", "TO_VARCHAR(TIMESTAMP_NTZ_FROM_PARTS(DATE '1970-01-01', {c}), 'HH24:MI:SS.FF9')"
+)
 _SNOWFLAKE_UTC: Final = _SNOWFLAKE_CLOCK.replace(
     "{c}", "CONVERT_TIMEZONE('UTC', {c})::TIMESTAMP_NTZ"
 )
 
 # How each engine writes a family in a form, if a cast to text does not.
 _POSTGRES: Final[Mapping[Form, Expressions]] = {
-    "number": {"numeric": "trim_scale({c})::text", "float": _POSTGRES_FLOAT},
+    "number": {
+        "numeric": "trim_scale({c})::text",
+        "float": _POSTGRES_FLOAT,
+        "money": "trim_scale({c}::numeric)::text",
+    },
+    "text": {"inet": "abbrev({c})"},  # as Postgres prints it; a cast adds the length of the mask
+    "padded": {"text": "rtrim({c}, ' ')"},
+    "interval": {"interval": _POSTGRES_INTERVAL},
+    "money": {"money": "{c}::numeric::text", "text": "regexp_replace({c}, '[$,]', '', 'g')"},
+    "array": {"array": "array_to_json({c})::text"},
+    "array_of_times": {"array": "array_to_json({c})::text"},
+    "json": dict.fromkeys(("hstore", "composite"), "to_jsonb({c})::text"),
     "instant": {"timestamp": "({c}::text || '+00')"},
     "clock": {"timestamptz": "({c} AT TIME ZONE 'UTC')::text"},
     "uuid": {"text": "lower({c}::text)"},
     "hex": {"binary": "encode({c}, 'hex')"},
-    "json_sorted": {"json": _POSTGRES_SORTED},
+    "json_sorted": {
+        "json": _POSTGRES_SORTED,
+        **dict.fromkeys(
+            ("hstore", "composite"), _POSTGRES_SORTED.replace("{c}::jsonb", "to_jsonb({c})")
+        ),
+    },
 }
 _DUCKDB: Final[Mapping[Form, Expressions]] = {
     "number": {"numeric": _TRIMMED, "float": _FLOAT},
@@ -96,6 +177,11 @@ _DUCKDB: Final[Mapping[Form, Expressions]] = {
     "uuid": {"text": "lower(CAST({c} AS VARCHAR))"},
     "hex": {"binary": "lower(hex({c}))"},
     "json": {"json": _SPACED, "text": _SPACED},
+    "padded": {"text": "rtrim({c}, ' ')"},
+    "interval": {"interval": _DUCKDB_INTERVAL},
+    "money": {"text": "regexp_replace({c}, '[$,]', '', 'g')"},
+    "array": _DUCKDB_ARRAY,
+    "array_of_times": _DUCKDB_ARRAY,
 }
 _SNOWFLAKE: Final[Mapping[Form, Expressions]] = {
     "number": {"numeric": _SNOWFLAKE_TRIMMED, "float": _FLOAT},
@@ -107,6 +193,11 @@ _SNOWFLAKE: Final[Mapping[Form, Expressions]] = {
     "uuid": {"text": "LOWER({c})"},
     "hex": {"binary": "LOWER(HEX_ENCODE({c}))"},
     "json_sorted": {"json": "TO_JSON({c})"},
+    "array": {"json": "TO_JSON({c})"},
+    "array_of_times": {"json": "TO_JSON({c})"},
+    "padded": {"text": "RTRIM({c}, ' ')"},
+    "time": {"time": _SNOWFLAKE_TIME},
+    "money": {"text": "REGEXP_REPLACE({c}, '[$,]', '')"},
 }
 _WRITERS: Final[Mapping[Engine, Mapping[Form, Expressions]]] = {
     "postgres": _POSTGRES,
@@ -150,24 +241,56 @@ class ColumnPair:
         return text_expression(engine, family, self.form).format(c=name)
 
 
-def column_pair(source: CatalogColumn, copy: CatalogColumn, engine: Engine) -> ColumnPair:
-    """Return the pair of a column in Postgres and its copy in an engine."""
-    if source.family in {"integer", "numeric", "float"}:
-        same_family = source.family == copy.family
-        same_scale = same_family and source.scale == copy.scale is not None
-        is_exact = {source.family, copy.family} <= {"integer", "numeric"}
-        is_plain = is_exact and (same_scale or (same_family and source.family == "integer"))
-        return ColumnPair(source, copy, "plain" if is_plain else "number")
-    forms: dict[Family, Form] = {
-        "timestamptz": "instant",
-        "timestamp": "clock",
-        "uuid": "uuid",
-        "binary": "hex",
-        "json": "json_sorted" if engine == "snowflake" else "json",
-        "boolean": "plain",
-        "date": "plain",
-    }
-    return ColumnPair(source, copy, forms.get(source.family, "text"))
+def column_pair(
+    source: CatalogColumn,
+    copy: CatalogColumn,
+    engine: Engine,
+    arrays: Literal["text", "json"] = "text",
+) -> ColumnPair | None:
+    """Return the pair of a column in Postgres and its copy in an engine.
+
+    `arrays` is how a text column holds an array. None if no canonical text is declared for the two.
+    """
+    form = _form(source, copy, engine, arrays)
+    return None if form is None else ColumnPair(source, copy, form)
+
+
+def _form(
+    source: CatalogColumn, copy: CatalogColumn, engine: Engine, arrays: Literal["text", "json"]
+) -> Form | None:
+    family, landed = source.family, copy.family
+    form: Form | None
+    if "other" in {family, landed}:
+        form = "text" if engine == "postgres" and source.type == copy.type else None
+    elif family == "array":
+        form = _array_form(source, copy, engine, arrays)
+    elif family in _FORM_BY_COPY:
+        form = _FORM_BY_COPY[family].get(landed)
+    elif landed in _STRUCTURED:
+        form = None
+    else:
+        form = _number_form(source, copy) if family in _NUMBERS else _FORM.get(family, "text")
+    return "json_sorted" if form == "json" and engine == "snowflake" else form
+
+
+def _number_form(source: CatalogColumn, copy: CatalogColumn) -> Form:
+    same_family = source.family == copy.family
+    same_scale = same_family and source.scale == copy.scale is not None
+    is_exact = {source.family, copy.family} <= {"integer", "numeric"}
+    is_plain = is_exact and (same_scale or (same_family and source.family == "integer"))
+    return "plain" if is_plain else "number"
+
+
+def _array_form(
+    source: CatalogColumn, copy: CatalogColumn, engine: Engine, arrays: Literal["text", "json"]
+) -> Form | None:
+    if copy.family == "array" and engine == "postgres":
+        return "text"
+    if copy.family in {"array", "json"} or (copy.family == "text" and arrays == "json"):
+        if source.element in _NOT_IN_JSON:
+            return None
+        return "array_of_times" if source.element in _TIMES else "array"
+    return "text" if copy.family == "text" else None
 
 
 def text_expression(engine: Engine, family: Family, form: Form) -> str:
@@ -179,14 +302,14 @@ def same_value(form: Form, source: str | None, copy: str | None) -> bool:
     """Return whether two canonical texts, None for NULL, mean the same value."""
     if source == copy or source is None or copy is None:
         return source == copy
-    if form in {"plain", "number"}:
+    if form in {"plain", "number", "money"}:
         amount = _amount(source)
         return amount is not None and amount == _amount(copy)
     if form in {"instant", "clock"}:
         return parse_time(source) == parse_time(copy)
     if form in JSON_FORMS:
-        parsed = _parse_json(source)
-        return parsed is not None and parsed == _parse_json(copy)
+        parsed = _parse_json(source, form)
+        return parsed is not None and parsed == _parse_json(copy, form)
     return form == "uuid" and source.lower() == copy.lower()
 
 
@@ -197,7 +320,7 @@ def normal_text(form: Form, text: str | None) -> str | None:
     if form == "number":
         amount = _amount(text)
         return str(amount.normalize()) if isinstance(amount, Decimal) else amount or text
-    parsed = _parse_json(text)
+    parsed = _parse_json(text, form)
     return text if parsed is None else _sorted_json(parsed)
 
 
@@ -271,19 +394,28 @@ def _first_unequal(ours: object, theirs: object) -> tuple[str | int, object, obj
     return None
 
 
-def _parse_json(text: str) -> list[object] | None:
-    """Return JSON in a list, so that texts of one value are equal; None if it is not JSON."""
+def _parse_json(text: str, form: Form = "json") -> list[object] | None:
+    """Return JSON in a list, so that texts of one value are equal; None if it is not JSON.
+
+    In an array, NaN and infinities are texts, as Postgres writes them, and times have one notation.
+    """
     try:
-        return [
-            json.loads(
-                text,
-                parse_float=_JsonNumber.parse,
-                parse_int=_JsonNumber.parse,
-                parse_constant=_refuse_constant,
-            )
-        ]
+        parsed = json.loads(
+            text,
+            parse_float=_JsonNumber.parse,
+            parse_int=_JsonNumber.parse,
+            parse_constant=_refuse_constant if form in {"json", "json_sorted"} else str,
+        )
     except (ValueError, RecursionError):
         return None
+    return [_with_times(parsed) if form == "array_of_times" else parsed]
+
+
+def _with_times(part: object) -> object:
+    """Return an array of times with one notation of each time."""
+    if isinstance(part, list):
+        return list(map(_with_times, part))
+    return str(parse_time(part)) if isinstance(part, str) else part
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class _FindingPlace:
     def column_finding(
         self, kind: Kind, pair: ColumnPair, source: str | None, copy: str | None
     ) -> Finding:
-        if self.context.masked and pair.form in {"text", *JSON_FORMS}:
+        if self.context.masked and pair.form in {"text", "padded", *JSON_FORMS}:
             shown = masked(source), masked(copy)
         else:
             shown = contrast(pair.form, source, copy)

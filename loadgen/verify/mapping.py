@@ -70,10 +70,11 @@ def map_tables(tool: Tool, source: Iterable[SourceTable], copy: Tables) -> Table
         if name is None:
             problems.append(f"{table.label}: {missing_table_problem(tool, table.name, copy)}")
             continue
-        column_pairs = _column_pairs(tool, table, copy[name])
+        column_pairs, uncompared = _column_pairs(tool, table, copy[name])
+        problems += [f"{table.label}: {line}" for line in uncompared.values()]
         paired = {pair.source.name for pair in column_pairs}
         expected = [column.name for column in table.columns if column.name not in table.unpublished]
-        missing = [column for column in expected if column not in paired]
+        missing = [name for name in expected if name not in paired and name not in uncompared]
         if missing:
             problem = _missing_columns_problem(tool, table.key, missing, copy[name])
             problems.append(f"{table.label}: {problem}")
@@ -125,13 +126,26 @@ def _missing_columns_problem(
 
 def _column_pairs(
     tool: Tool, table: SourceTable, copy: tuple[CatalogColumn, ...]
-) -> list[ColumnPair]:
-    """Return the pairs in the source's order, those of the key first."""
+) -> tuple[list[ColumnPair], dict[str, str]]:
+    """Return the pairs in the source's order, those of the key first, and why others are none."""
     landed = {column.name: column for column in copy if not tool.convention.ignores(column.name)}
     place = {name: place for place, name in enumerate(table.key)}
     ordered = sorted(table.columns, key=lambda column: place.get(column.name, len(place)))
-    names = [(column, tool.find_column(column.name, landed)) for column in ordered]
-    return [column_pair(column, landed[name], tool.destination) for column, name in names if name]
+    pairs: list[ColumnPair] = []
+    uncompared: dict[str, str] = {}
+    for column in ordered:
+        name = tool.find_column(column.name, landed)
+        if name is None:
+            continue
+        pair = column_pair(column, landed[name], tool.destination, tool.convention.arrays)
+        if pair is None:
+            uncompared[column.name] = (
+                f"column {column.name} is not compared: no common text is known of {column.type} "
+                f"and {landed[name].type}"
+            )
+        else:
+            pairs.append(pair)
+    return pairs, uncompared
 
 
 def _live_conditions(convention: Convention, copy: tuple[CatalogColumn, ...]) -> Iterator[str]:

@@ -35,6 +35,12 @@ _CONCAT_AS_TEXT: Final[frozenset[Family]] = frozenset(
     {"integer", "numeric", "float", "uuid", "timestamp", "timestamptz", "date", "json"}
 )
 
+_HASHED_BY_ITSELF: Final[frozenset[Family]] = _CONCAT_AS_TEXT - {"json"} | {
+    "text",
+    "boolean",
+    "binary",
+}
+
 # The 8-byte id of the transaction that wrote a row, 0 if Postgres has dropped it. `xmin` has the
 # lower 4 bytes; a visible row's id is below the snapshot's xmax, so it is the highest such id with
 # these bytes. A frozen row keeps its old bytes: it may look 2^32 ids younger, never older.
@@ -173,10 +179,12 @@ class SqlSide:
 def _hashable(column: ColumnPair, name: str) -> str:
     """Return SQL for a value whose hash in Postgres tells it from all others.
 
-    A numeric without a scale may hold NaN and infinities, which share one hash.
+    A numeric without a scale may hold NaN and infinities, which share one hash; an enum's hash
+    differs by database, and that of citext ignores case.
     """
-    by_text = column.source.family in {"json", "other"} or column.source.type == "numeric"
-    return f"{name}::text" if by_text else name
+    source = column.source
+    by_itself = source.family in _HASHED_BY_ITSELF and source.type != "numeric"
+    return name if by_itself and "citext" not in source.type else f"{name}::text"
 
 
 def _int_or_none(key: int | None) -> int | None:

@@ -1,6 +1,7 @@
 """Any published table is compared: whatever its schema, its name and its key."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -236,6 +237,7 @@ def test_a_table_without_a_key_that_is_updated_meanwhile_is_not_compared(
     mirrored: AnyCopy, change: str
 ) -> None:
     """The others are; after a drain it is compared, too."""
+    at(mirrored.source, "ALTER TABLE log REPLICA IDENTITY FULL")  # otherwise it takes inserts only
     mirrored.execute(f"INSERT INTO log {NEW}")
     at_source = once(lambda: at(mirrored.source, change))
     outcome = mirrored.verified(VerifyOptions(lag=0.2, settled=False, on_progress=at_source))
@@ -272,3 +274,35 @@ def test_a_key_that_does_not_look_up_a_row_is_named(mirrored: AnyCopy) -> None:
     outcome = mirrored.verified()
     assert outcome.verdict == "not checked"
     assert outcome.problems == ["odd: not compared: equal values of its key id have several texts"]
+
+
+def test_a_type_without_a_common_text_is_not_compared(cluster: Cluster, tmp_path: Path) -> None:
+    """The other columns are, arrays and enums among them; a finding counts for more."""
+    with cluster.database("template1") as dsn:
+        make_source(dsn)
+        for statement in (
+            "CREATE TYPE mood AS ENUM ('sad', 'ok')",
+            "CREATE TABLE types (id int PRIMARY KEY, span int4range, tags text[], feeling mood)",
+            "INSERT INTO types VALUES (1, '[1,5)', '{NULL,\"NULL\"}', 'ok'), (2, NULL, '{}', NULL)",
+            "ALTER PUBLICATION loadgen ADD TABLE types",
+        ):
+            at(dsn, statement)
+        with duckdb_copy(tmp_path, dsn) as copy:
+            table = copy.tool.place_of("types")
+            copy.execute(
+                f"CREATE TABLE {table} (id INTEGER, span JSON, tags VARCHAR[], feeling ENUM('ok'))"
+            )
+            copy.execute(
+                f"INSERT INTO {table} VALUES (1, '{{}}', [NULL, 'NULL'], 'ok'), (2, NULL, [], NULL)"
+            )
+            outcome = copy.verified()
+            assert not outcome.findings
+            assert outcome.verdict == "not checked"
+            assert outcome.problems == [
+                "types: column span is not compared: no common text is known of range and JSON"
+            ]
+            copy.execute(f"UPDATE {table} SET tags = ['NULL', NULL] WHERE id = 1")
+            outcome = copy.verified()
+            assert places(list(outcome.findings)) == [("types", "1", "tags", "differs")]
+            assert outcome.verdict == "wrong"
+            assert len(outcome.problems) == 1

@@ -194,8 +194,13 @@ def test_two_values_are_not_the_same(form: Form, source: str, copy: str | None) 
         ("jsonb", "json", None),
         ("VARIANT", "json", None),
         ("bytea", "binary", None),
-        ("inet", "other", None),
-        ("bigint[]", "other", None),
+        ("inet", "inet", None),
+        ("bigint[]", "array", None),
+        ("ENUM('a', 'b')", "enum", None),
+        ("time with time zone", "printed", None),
+        ("TIME", "time", None),
+        ("geometry", "other", None),
+        ("STRUCT(a INTEGER)", "other", None),
     ],
 )
 def test_types_fall_into_families(kind: str, family: str, scale: int | None) -> None:
@@ -206,13 +211,16 @@ def test_types_fall_into_families(kind: str, family: str, scale: int | None) -> 
 
 def test_a_decimal_of_one_scale_needs_no_trimming() -> None:
     """That of two scales does, and so does a float's."""
-    forms = {
-        copy: column_pair(
-            CatalogColumn("c", "numeric(12,2)"), CatalogColumn("c", copy), "duckdb"
-        ).form
+    source = CatalogColumn("c", "numeric(12,2)")
+    pairs = {
+        copy: column_pair(source, CatalogColumn("c", copy), "duckdb")
         for copy in ("DECIMAL(12,2)", "DECIMAL(38,9)", "DOUBLE")
     }
-    assert forms == {"DECIMAL(12,2)": "plain", "DECIMAL(38,9)": "number", "DOUBLE": "number"}
+    assert {copy: pair and pair.form for copy, pair in pairs.items()} == {
+        "DECIMAL(12,2)": "plain",
+        "DECIMAL(38,9)": "number",
+        "DOUBLE": "number",
+    }
 
 
 def test_columns_are_paired_by_name_with_the_key_first() -> None:

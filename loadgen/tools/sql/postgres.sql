@@ -6,9 +6,29 @@ SELECT nspname::text FROM pg_catalog.pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1
 
 -- name: tables
--- Columns of a schema's tables in their order, full types, and whether a column may be NULL.
--- Foreign tables, tables with children and unvalidated constraints do not rule NULL out.
-SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
+-- Columns of a schema's tables in their order, full types, and whether a column may be NULL. Of a
+-- domain, also of an array's elements, the type is that below it; of an enum, a composite or a range
+-- it is that word. Foreign tables, tables with children and unvalidated constraints do not rule NULL
+-- out.
+WITH RECURSIVE base AS (
+    SELECT oid AS type, oid, typtype, typbasetype, typtypmod, -1 AS typmod
+    FROM pg_catalog.pg_type
+    UNION ALL
+    SELECT base.type, t.oid, t.typtype, t.typbasetype, t.typtypmod, base.typtypmod
+    FROM base JOIN pg_catalog.pg_type t ON t.oid = base.typbasetype
+    WHERE base.typtype = 'd'
+), named AS (
+    SELECT type, oid, typmod,
+           CASE typtype WHEN 'e' THEN 'enum' WHEN 'c' THEN 'composite' WHEN 'r' THEN 'range'
+                        WHEN 'm' THEN 'multirange' END AS word
+    FROM base WHERE typtype <> 'd'
+)
+SELECT c.relname::text, a.attname::text,
+       CASE WHEN t.word IS NOT NULL THEN t.word
+            WHEN e.word IS NOT NULL THEN e.word || '[]'
+            WHEN e.oid <> e.type THEN pg_catalog.format_type(e.oid, e.typmod) || '[]'
+            WHEN t.oid <> t.type THEN pg_catalog.format_type(t.oid, t.typmod)
+            ELSE pg_catalog.format_type(a.atttypid, a.atttypmod) END,
        NOT a.attnotnull OR c.relkind NOT IN ('r', 'p')
        OR c.relkind = 'r' AND c.relhassubclass OR EXISTS (
            SELECT FROM pg_catalog.pg_constraint k
@@ -17,6 +37,9 @@ SELECT c.relname::text, a.attname::text, pg_catalog.format_type(a.atttypid, a.at
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN named t ON t.type = a.atttypid
+LEFT JOIN pg_catalog.pg_type array_type ON array_type.oid = t.oid AND array_type.typcategory = 'A'
+LEFT JOIN named e ON e.type = array_type.typelem
 WHERE n.nspname = {schema} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.relname, a.attnum
 
