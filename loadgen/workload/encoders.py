@@ -37,6 +37,8 @@ from loadgen.workload.typed import (
     Whole,
     Words,
     filled,
+    joined,
+    merged,
     rows_of,
 )
 
@@ -68,26 +70,14 @@ def has_binary_format(type_: str) -> bool:
 
 def rows_from(pieces: Pieces) -> bytes:
     """Return the rows that the pieces of all their fields make, one after the other."""
-    merged: list[Texts] = []
-    matrices: list[Matrix] = []
-    for piece in pieces:
-        if isinstance(piece, list):
-            if matrices:
-                merged.append(np.concatenate(matrices, axis=1))
-            merged.append(piece)
-            matrices = []
-        else:
-            matrices.append(piece)
-    if matrices:
-        merged.append(np.concatenate(matrices, axis=1))
-    return b"".join(chain.from_iterable(zip(*map(rows_of, merged), strict=True)))
+    rows = zip(*map(rows_of, merged(pieces)), strict=True)
+    return b"".join(chain.from_iterable(rows))
 
 
 def text_field(typed: Typed) -> Pieces:
     r"""Return the field of a COPY in text format, \N for NULL."""
     if isinstance(typed, Nullable):
-        rows = _joined(text_field(typed.values))
-        return [_with_nulls(rows, typed, b"\\N")]
+        return [_with_nulls(text_field(typed.values), typed, b"\\N")]
     if isinstance(typed, Picks):
         return [_escaped_pool(typed.pool).texts(typed.picks)]
     if isinstance(typed, Documents):
@@ -103,8 +93,7 @@ def binary_field(typed: Typed, type_: str) -> Pieces:
     Raises ValueError if a value has no such format.
     """
     if isinstance(typed, Nullable):
-        rows = _joined(binary_field(typed.values, type_))
-        return [_with_nulls(rows, typed, _NULL)]
+        return [_with_nulls(binary_field(typed.values, type_), typed, _NULL)]
     if isinstance(typed, Picks):
         return [_binary_pool(typed.pool, type_).texts(typed.picks)]
     value = _value(typed, plain_type(type_))
@@ -192,13 +181,8 @@ def _lengths(value: Pieces) -> Matrix:
     return _bytes_of(sizes.astype(">i4"))
 
 
-def _joined(pieces: Pieces) -> list[bytes]:
-    if len(pieces) == 1:
-        return [*rows_of(pieces[0])]
-    return list(map(b"".join, zip(*map(rows_of, pieces), strict=True)))
-
-
-def _with_nulls(rows: list[bytes], typed: Nullable, null: bytes) -> list[bytes]:
+def _with_nulls(pieces: Pieces, typed: Nullable, null: bytes) -> list[bytes]:
+    rows = [*rows_of(joined(pieces))]
     for i in np.flatnonzero(typed.nulls).tolist():
         rows[i] = null
     return rows

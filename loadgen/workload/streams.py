@@ -72,7 +72,8 @@ class Stream:
         if skew == 1.0:
             return self.below(indexes, limit)
         u = (self.bits(indexes) >> _S11).astype(np.float64) * _UNIT
-        return np.minimum((power(u, skew) * limit).astype(np.int64), limit - 1)
+        below = np.minimum(power(u, skew) * limit, np.nextafter(float(limit), 0.0))
+        return np.minimum(below.astype(np.uint64), np.uint64(limit - 1)).view(np.int64)
 
 
 def _mixed(z: Bits) -> Bits:

@@ -7,6 +7,7 @@ rows of a matrix of bytes; to fill a request or a COPY with these is one assignm
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import groupby
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -189,9 +190,7 @@ class Documents:
 
     def texts(self) -> Texts:
         """Return the documents."""
-        if len(self.pieces) == 1:
-            return self.pieces[0]
-        return list(map(b"".join, zip(*map(rows_of, self.pieces), strict=True)))
+        return joined(self.pieces)
 
 
 NotNull = Whole | Scaled | Truth | Uuids | Instants | Picks | Words | Blobs | Documents
@@ -237,6 +236,25 @@ def rows_of(texts: Texts) -> list[bytes]:
     # As one item of a void type a row becomes bytes in a quarter of the time of a slice.
     rows: Any = np.ascontiguousarray(texts).view(f"V{width}").ravel().tolist()
     return cast("list[bytes]", rows)
+
+
+def merged(pieces: Iterable[Texts]) -> list[Texts]:
+    """Return pieces of rows with matrices that are next to each other as one."""
+    result: list[Texts] = []
+    for is_list, group in groupby(pieces, lambda piece: isinstance(piece, list)):
+        neighbours = list(group)
+        if not is_list:
+            neighbours = [np.concatenate(cast("list[Matrix]", neighbours), axis=1)]
+        result += neighbours
+    return result
+
+
+def joined(pieces: Iterable[Texts]) -> Texts:
+    """Return the rows that pieces of them make."""
+    parts = merged(pieces)
+    if len(parts) == 1:
+        return parts[0]
+    return list(map(b"".join, zip(*map(rows_of, parts), strict=True)))
 
 
 def digits(numbers: Int64Array | Bits, width: int) -> Matrix:

@@ -8,6 +8,7 @@ value of any row, and a reference makes the key of the row that it refers to.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import numpy as np
 
@@ -43,7 +44,9 @@ from loadgen.workload.model import (
 from loadgen.workload.names import NameMaker, NamePools, emails
 from loadgen.workload.references import Ranks, Timeline, growth_days, ranks_of, timelines
 from loadgen.workload.streams import Int64Array, Stream
-from loadgen.workload.typed import Instants, TimeForm, Typed, nullable
+from loadgen.workload.typed import Instants, Nullable, Picks, TimeForm, Typed, not_null, nullable
+
+_MOST_ROWS: Final = 3_000_000_000  # their square is an integer of 64 bits
 
 __all__ = ["ValueMaker", "ValueMakers"]
 
@@ -75,6 +78,9 @@ class ValueMakers:
     ) -> None:
         self._model, self._seed, self._rows, self._settings = model, seed, rows, settings
         self._end = end
+        for name, n in rows.items():
+            if n > _MOST_ROWS:
+                raise SettingsError(f"tables.{name}: {n:,} rows; at most {_MOST_ROWS:,} are made")
         self._histories: dict[int, History] = {}
         for table in model.tables.values():
             if (days := growth_days(table)) is not None:
@@ -161,6 +167,7 @@ class ValueMakers:
         states = facts.states
         if states is not None and column in (states.column, states.version, states.changed_at):
             created = self._created(facts, states.created_at)
+            _require(created, Instants, f"{place}: {states.created_at}", "a time")
             end_us = self._history(Time().days).end_us
             cycles = Lifecycles(
                 states, created, end_us, Stream(f"{self._seed}:{place}:life cycles")
@@ -246,6 +253,7 @@ class ValueMakers:
 
     def _time_after(self, owner: _Owner, generator: TimeAfter, stream: Stream) -> ValueMaker:
         base = owner.sibling(generator.column)
+        _require(base, Instants, f"{owner.place}: {generator.column}", "a time")
         end_us = self._history(Time().days).end_us
         later = makers.time_after(base, generator.share, end_us, stream)
         table = owner.table
@@ -256,21 +264,26 @@ class ValueMakers:
         ranks, limit = self._ranks_of(table.name), self.gone_rows(table.name)
 
         def typed(indexes: Int64Array) -> Typed:
-            times = instants_of(later.typed(indexes))
+            made = later.typed(indexes)
+            times = instants_of(made)
             ends = instants_of(gone.typed(indexes))
             is_gone = ranks.once_indexes(indexes) < limit
             micros = np.where(is_gone, ends.micros, times.micros)
-            return Instants(micros, times.form, times.first_day, times.days)
+            changed = Instants(micros, times.form, times.first_day, times.days)
+            return nullable(changed, made.nulls) if isinstance(made, Nullable) else changed
 
         return Maker(typed)
 
     def _json(self, owner: _Owner, name: str, generator: Json, stream: Stream) -> ValueMaker:
         pad_to = self._settings.get(generator.pad_setting) if generator.pad_setting else None
+        by = owner.sibling(generator.by) if generator.by else None
+        if by is not None:
+            _require(by, Picks, f"{owner.place}: {generator.by}", "a choice")
         inside = _Owner(owner.place, None, owner.sibling, lambda n, _: stream.part(n))
         return documents(
             generator,
             generator.pad_to if pad_to is None else pad_to,
-            owner.sibling(generator.by) if generator.by else None,
+            by,
             lambda part, place: self._generated(
                 inside, f"{name}{place}", part, stream.part(f"at {place}")
             ),
@@ -297,7 +310,8 @@ class ValueMakers:
     def _row_stream(self, place: str, values: Mapping[str, object], name: str, row: Row) -> Stream:
         """Return the stream of a reference, the same for all columns of one composite key.
 
-        The first reference to each column of a table picks the same row of it, so does the second.
+        The first reference to each column of a table picks the same row of it, if their skew is
+        the same; so does the second.
         """
         earlier = [
             column
@@ -347,6 +361,12 @@ class ValueMakers:
         if table not in self._ranks:
             self._ranks[table] = ranks_of(self._model, self._model.tables[table], self._rows[table])
         return self._ranks[table]
+
+
+def _require(maker: ValueMaker, kind: type[object], place: str, name: str) -> None:
+    """Raise SettingsError unless `maker` makes values of `kind`."""
+    if not isinstance(not_null(maker.typed(np.zeros(1, np.int64))), kind):
+        raise SettingsError(f"{place} has to be {name}, since other values depend on it")
 
 
 def _filled_by_rules(table: Table) -> tuple[str, ...]:
