@@ -3,7 +3,6 @@
 A few thousand life cycles are made once, the same for every seed; a row has one of them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -11,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from loadgen.workload.makers import Maker, ValueMaker, instants_of, whole
-from loadgen.workload.model import NextState, States
+from loadgen.workload.model import States
 from loadgen.workload.streams import Bits, Int64Array, Stream, Weights
 from loadgen.workload.typed import DAY_US, Instants, Picks, Pool
 
@@ -20,12 +19,6 @@ _MOST_MOVES: Final = 64
 _MINUTE_US: Final = 60_000_000
 _SHIFT_US: Final = 1 << 24  # 17 s, so that rows of one life cycle do not move in step
 _NEVER_US: Final = np.iinfo(np.int64).max
-
-
-def next_state(followers: Sequence[NextState], u: float) -> NextState:
-    """Return one of the states that may follow, by uniform `u`; its state is "" for none."""
-    bits = np.array([int(u * 2**53) << 11], np.uint64)
-    return followers[int(Weights([f.weight for f in followers]).picks(bits)[0])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ from loadgen.workload.model import (
     Value,
     WorkloadModel,
 )
+from loadgen.workload.read_model import built_in_models, read_model
 from loadgen.workload.streams import Int64Array
 from loadgen.workload.typed import Nullable, rows_of
 from loadgen.workload.values import ValueMakers
@@ -462,6 +463,22 @@ def test_a_once_sequence_may_take_a_whole_table() -> None:
     makers = ValueMakers(model, 1, {"t": 10, "u": 10}, END, {})
     assert makers.once_limit("t", 1.0) == 9
     assert set(numbers(makers, "u", "t").tolist()) == {1}
+
+
+@pytest.mark.parametrize("name", built_in_models())
+def test_built_in_models(name: str) -> None:
+    """Each of their columns and parameters has values."""
+    model = read_model(name)
+    makers = ValueMakers(
+        model, 1, {table.name: table.rows for table in model.tables.values()}, END, SETTINGS
+    )
+    for table in model.tables.values():
+        for column_name in makers.filled_columns(table.name):
+            assert len(texts(makers.column(table.name, column_name), np.arange(9))) == 9
+    for operation in model.operations.values():
+        for parameter, value in operation.parameters.items():
+            if isinstance(value, Value):
+                assert len(texts(makers.parameter(operation.name, parameter), np.arange(9))) == 9
 
 
 def test_blocks_are_rows_in_a_row() -> None:
