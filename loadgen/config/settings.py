@@ -6,7 +6,7 @@ refused in one line with the setting's name, the value, its origin and the allow
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,9 +18,11 @@ from dotenv.parser import parse_stream
 from pydantic import (
     AfterValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
 )
 from pydantic_core import ErrorDetails
@@ -70,6 +72,7 @@ def _below_the_cap(rate: float, fields: ValidationInfo) -> float:
 Rate = Annotated[
     float, Field(ge=0, le=_MOST_PER_HOUR, allow_inf_nan=False), AfterValidator(_below_the_cap)
 ]
+_RATE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*_per_hour")
 Users = Annotated[int, Field(ge=1, le=_MOST_ROWS)]
 Cap = Annotated[float, Field(gt=0, le=_MOST_PER_HOUR, allow_inf_nan=False)]
 Hours = Annotated[float, Field(gt=0, le=YEAR_HOURS, allow_inf_nan=False)]
@@ -99,6 +102,13 @@ class Settings(BaseSettings):
     )
     pg_bin: Path | None = Field(
         None, description="folder with initdb and postgres (14 to 18) for the embedded server"
+    )
+    workload: Annotated[str, Field(min_length=1)] = Field(
+        "shop", description="the workload: the name of a built-in one, or a folder with its files"
+    )
+    workload_scale: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
+        1,
+        description="multiplies the baseline rows of tables that have no setting of their own",
     )
     initial_users: Annotated[int, Field(ge=1, le=_MOST_ROWS)] = Field(
         1000, description="number of users in the baseline"
@@ -227,6 +237,13 @@ class Settings(BaseSettings):
     aws_profile: str | None = Field(None, description="AWS profile in the shared credentials")
     aws_endpoint_url: str | None = Field(None, description="address of an AWS emulator")
 
+    _rates: Mapping[str, float] = PrivateAttr(default_factory=dict)
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Rates per hour that are no field, by name, such as transfer_per_hour: of a workload."""
+        return self._rates
+
     @field_validator("database_url")
     @classmethod
     def _postgres_only(cls, url: SecretStr | None) -> SecretStr | None:
@@ -258,7 +275,7 @@ class Settings(BaseSettings):
 
     def public(self) -> dict[str, object]:
         """Return every setting by name as a plain value, secrets masked."""
-        return {name: _plain(setting) for name, setting in self}
+        return {name: _plain(setting) for name, setting in self} | dict(self.rates)
 
 
 def load_settings(
@@ -272,7 +289,9 @@ def load_settings(
     overrides = _set_overrides(overrides)
     try:
         _check_dotenv()
-        return Settings(**overrides)
+        settings = Settings(**{n: o for n, o in overrides.items() if n in Settings.model_fields})
+        settings._rates = _workload_rates(overrides, settings.max_rate_per_hour)  # noqa: SLF001
+        return settings
     except ValidationError as exc:
         errors = exc.errors()
     except (OSError, UnicodeDecodeError) as exc:
@@ -284,6 +303,22 @@ def load_settings(
     raise SettingsError("\n".join(_line(error, origin[_name(error)]) for error in errors))
 
 
+def _workload_rates(overrides: Mapping[str, Any], cap: float) -> dict[str, float]:
+    """Return the rates that are no field. Raises ValidationError as the fields' own check does."""
+    sources: tuple[Mapping[str, Any], ...] = (dotenv_values(_DOTENV), os.environ, overrides)
+    texts = {
+        name: text
+        for source in sources
+        for name, text in ((name.lower(), text) for name, text in source.items())
+        if text != "" and _RATE_NAME.fullmatch(name) and name not in Settings.model_fields
+    }
+    # The cap comes first, since each rate is compared with it.
+    fields: dict[str, Any] = {"max_rate_per_hour": (float, ...)}
+    model = create_model("Rates", **fields, **dict.fromkeys(texts, (Rate, ...)))
+    rates = model.model_validate({"max_rate_per_hour": cap, **texts})
+    return {name: getattr(rates, name) for name in texts}
+
+
 def origins(overrides: Mapping[str, object] | None = None) -> dict[str, Origin]:
     """Return the origin of each setting's value."""
     sources: tuple[tuple[Origin, set[str]], ...] = (
@@ -291,9 +326,11 @@ def origins(overrides: Mapping[str, object] | None = None) -> dict[str, Origin]:
         ("environment", {name.lower() for name, text in os.environ.items() if text}),
         (".env", {name.lower() for name, text in dotenv_values(_DOTENV).items() if text}),
     )
+    given = set().union(*(names for _, names in sources))
+    rates = sorted(filter(_RATE_NAME.fullmatch, given - Settings.model_fields.keys()))
     return {
         name: next((origin for origin, names in sources if name in names), "default")
-        for name in Settings.model_fields
+        for name in (*Settings.model_fields, *rates)
     }
 
 
@@ -302,9 +339,12 @@ def variable(name: str) -> str | None:
     return os.environ.get(name) or dotenv_values(_DOTENV).get(name) or None
 
 
-def misspelt() -> dict[str, str]:
-    """Return names in .env that resemble a setting but are none, with that setting's name."""
-    known = [name.upper() for name in Settings.model_fields]
+def misspelt(rates: Iterable[str] = ()) -> dict[str, str]:
+    """Return names in .env that resemble a setting but are none, with that setting's name.
+
+    `rates` are settings too: those of the workload's operations.
+    """
+    known = [name.upper() for name in (*Settings.model_fields, *rates)]
     unknown = [name for name in dotenv_values(_DOTENV) if name.upper() not in known]
     near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.8) for name in unknown}
     return {name: matches[0] for name, matches in near.items() if matches}
@@ -312,7 +352,9 @@ def misspelt() -> dict[str, str]:
 
 def allowed(name: str) -> str:
     """Describe the values that the setting `name` (lower case) may have."""
-    schema = Settings.model_json_schema()["properties"][name]
+    properties = Settings.model_json_schema()["properties"]
+    # Rates of a workload's operations have the limits of the shop's.
+    schema = properties.get(name, properties["orders_per_hour"])
     options: list[dict[str, Any]] = schema.get("anyOf", [schema])
     schema = next(option for option in options if option.get("type") != "null")
     if "enum" in schema:
@@ -341,7 +383,8 @@ def _check_dotenv() -> None:
 
 def _set_overrides(overrides: Mapping[str, object] | None) -> dict[str, Any]:
     present = {name: text for name, text in (overrides or {}).items() if text is not None}
-    if unknown := present.keys() - Settings.model_fields.keys():
+    unknown = {name for name in present if not _RATE_NAME.fullmatch(name)}
+    if unknown := unknown - Settings.model_fields.keys():
         raise KeyError(f"no setting is called {sorted(unknown)}")
     return present
 

@@ -314,3 +314,43 @@ def test_a_refused_value_shows_no_secret(name: str, value: object) -> None:
 def test_the_home_folder_of_an_unknown_user_is_refused() -> None:
     """In one line, as every other value."""
     assert "no such user's home folder" in refused(reports_dir="~nosuchuser/reports")
+
+
+def test_a_rate_of_a_workload_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any …_PER_HOUR that is no field: from .env, the environment, the command line, in order."""
+    Path(".env").write_text("TRANSFER_PER_HOUR=1\nREFUND_PER_HOUR=2.5\nCLOSE_PER_HOUR=\n")
+    monkeypatch.setenv("TRANSFER_PER_HOUR", "3")
+    settings = load_settings({"audit_per_hour": "7", "transfer_per_hour": None})
+    assert settings.rates == {"refund_per_hour": 2.5, "transfer_per_hour": 3, "audit_per_hour": 7}
+    assert load_settings({"transfer_per_hour": 0}).rates["transfer_per_hour"] == 0
+    origin = origins({"audit_per_hour": "7"})
+    assert origin["refund_per_hour"] == ".env"
+    assert origin["transfer_per_hour"] == "environment"
+    assert origin["audit_per_hour"] == "command line"
+    assert settings.public()["refund_per_hour"] == 2.5
+
+
+@pytest.mark.parametrize(
+    ("text", "must_be"),
+    [
+        ("many", "a number from 0 to 3600000000"),
+        ("-1", "a number from 0 to 3600000000"),
+        ("36000001", "at most MAX_RATE_PER_HOUR, which is 36000000"),
+    ],
+)
+def test_a_rate_of_a_workload_has_limits(text: str, must_be: str) -> None:
+    """As those of the shop: the message names variable, value, origin and limit."""
+    message = refused(transfer_per_hour=text)
+    assert message == f"TRANSFER_PER_HOUR is {text!r} (command line): it must be {must_be}"
+
+
+def test_a_misspelt_rate_of_a_workload_is_named() -> None:
+    """A rate that is none of the workload's resembles one of them."""
+    Path(".env").write_text("TRANSFERS_PER_HOUR=1\nTRANSFER_PER_HOUR=2\n")
+    assert misspelt(["transfer_per_hour"]) == {"TRANSFERS_PER_HOUR": "TRANSFER_PER_HOUR"}
+
+
+def test_the_workload_has_a_name_and_a_scale() -> None:
+    """The shop as it is, unless another one is named."""
+    assert (load_settings().workload, load_settings().workload_scale) == ("shop", 1)
+    assert refused(workload_scale="0").startswith("WORKLOAD_SCALE is '0' (command line)")
