@@ -25,6 +25,7 @@ from psycopg import sql
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+from loadgen.workload.read_model import read_model
 from tests.polling import wait_for
 from tests.stack import Image
 
@@ -101,7 +102,7 @@ def running_cluster(project: Path, pg_bin: Path | None = None) -> Iterator[Clust
         with connect(info.dsn) as admin:
             admin.execute("CREATE DATABASE migrated_template")
         with connect(cluster.dsn("migrated_template")) as template:
-            migrate(template)
+            migrate(template, read_model("shop"))
         yield cluster
     finally:
         server.reset(project)

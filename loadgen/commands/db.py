@@ -13,8 +13,9 @@ from typing import Final
 
 from loadgen.config.settings import Settings, load_settings, variable
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
+from loadgen.source.clean import clean
 from loadgen.source.embedded import server
-from loadgen.source.embedded.server import source_dsn
+from loadgen.source.embedded.server import source_dsn, workload_database
 from loadgen.source.grant import Grant, create_grant, revoke_grant
 from loadgen.source.postgres import connect, mask, place
 from loadgen.source.schema import (
@@ -65,7 +66,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
                 help="variable with the password, in the environment or .env; "
                 "without it a random password is made and shown once",
             )
-        if action is _reset:
+        if action is _clean:
+            subparser.add_argument(
+                "--tables", action="store_true", help="the workload's tables and rows, too"
+            )
+        if action in (_reset, _clean):
             subparser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -77,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _up(args: argparse.Namespace, settings: Settings) -> int:
     if settings.database_url is None:
-        server.start(Path.cwd(), pg_bin=settings.pg_bin)
+        server.start(Path.cwd(), pg_bin=settings.pg_bin, database=workload_database(settings))
     return _status(args, settings)
 
 
@@ -122,19 +127,19 @@ def _dsn(args: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001
 
 def _reset(args: argparse.Namespace, settings: Settings) -> int:
     _require_embedded(args, settings)
-    if not args.yes and not _confirmed():
+    question = f"Stop the embedded Postgres of {Path.cwd()} and remove all its data?"
+    if not args.yes and not _confirmed(args.action, question):
         return 1
     server.reset(Path.cwd())
     print("removed: `loadgen db up` starts with an empty one")
     return 0
 
 
-def _confirmed() -> bool:
-    question = f"Stop the embedded Postgres of {Path.cwd()} and remove all its data? [y/N] "
+def _confirmed(action: str, question: str) -> bool:
     if not sys.stdin.isatty():
-        raise PlaygroundError("db reset removes all data: add --yes if there is no terminal to ask")
+        raise PlaygroundError(f"db {action} removes data: add --yes if there is no terminal to ask")
     try:
-        return input(question).strip().lower() in {"y", "yes"}
+        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
     except EOFError:
         return False
 
@@ -209,6 +214,20 @@ def _revoke(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _clean(args: argparse.Namespace, settings: Settings) -> int:
+    """Remove all of ours; the workload's tables stay unless they are named too."""
+    dsn = source_dsn(settings)
+    parts = "users, slots, publication, markers and run data"
+    what = f"{parts}, and the workload's tables with all rows" if args.tables else parts
+    if not args.yes and not _confirmed(args.action, f"Remove from {mask(dsn)} our {what}?"):
+        return 1
+    slots = [slot for tool in load_tools(settings) if (slot := tool.slot_read)]
+    with connect(dsn) as conn:
+        clean(conn, slots, _show, tables=args.tables)
+    print(f"removed from {place(dsn)}: {what}")
+    return 0
+
+
 def _show(statement: str) -> None:
     print(f"{statement};", flush=True)
 
@@ -220,5 +239,6 @@ _ACTIONS: Final[dict[str, tuple[Callable[[argparse.Namespace, Settings], int], s
     "dsn": (_dsn, "print the source's address with its password, for other programs"),
     "grant": (_grant, "make a tool's user, rights, publication and slot on the source"),
     "revoke": (_revoke, "remove them again, including the slot"),
+    "clean": (_clean, "remove everything of ours from the source; the workload's tables stay"),
     "reset": (_reset, "stop the embedded Postgres and remove all its data"),
 }

@@ -225,7 +225,7 @@ def _is_seeded(settings: Settings) -> bool:
     """Return whether there is a complete baseline, whatever its parameters."""
     with connect(source_dsn(settings)) as conn:
         state = seed_state(conn)
-    return state is not None and bool(state.progress.get("complete"))
+    return state is not None and state.complete
 
 
 def perform(steps: Sequence[DemoStep], children: Children | None = None) -> int:

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -16,22 +15,22 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.source.baseline_rows import TABLES
 from loadgen.source.embedded import server
-from loadgen.source.embedded.server import source_dsn
+from loadgen.source.embedded.server import source_dsn, workload_database
 from loadgen.source.postgres import connect
 from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed, seed_request
 from loadgen.terminal import unguarded
 from loadgen.text import duration
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.read_model import read_model
 
 _EXAMPLE: Final = "example: loadgen seed --users 100000 --orders 500000 --events 2000000"
 _DOING: Final[dict[Phase, str]] = {
-    "users": "copying users",
-    "orders": "copying orders",
-    "events": "copying events",
+    "rows": "copying {}",
     "indexes": "building indexes and foreign keys",
     "statistics": "collecting statistics",
 }
+_ROWS_SETTING: Final = "initial_"
 _LINE_SECONDS: Final = 3.0  # between two lines of progress where there is no terminal
 
 _Report = Callable[[SeedProgress], None]
@@ -42,14 +41,20 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "seed",
         help="make the schema and fill it with the baseline",
-        description="Makes the schema and fills it with half a year of users, orders and events. "
-        "The same command continues after an interruption, and changes nothing once all is done.",
+        description="Makes the workload's tables and fills them with its baseline. The same "
+        "command continues after an interruption, and changes nothing once all is done.",
         epilog=_EXAMPLE,
     )
-    for table in TABLES:
+    for setting in rows_settings():
+        table = setting.removeprefix(_ROWS_SETTING)
         parser.add_argument(
-            f"--{table}", metavar="N", help=f"number of {table} (INITIAL_{table.upper()})"
+            f"--{table.replace('_', '-')}",
+            dest=setting,
+            metavar="N",
+            help=f"number of {table} ({setting.upper()})",
         )
+    parser.add_argument("--workload", metavar="W", help="the workload (WORKLOAD)")
+    parser.add_argument("--scale", metavar="X", help="multiplies its rows (WORKLOAD_SCALE)")
     parser.add_argument("--seed", metavar="S", help="seed of the rows (SEED)")
     parser.add_argument(
         "--end",
@@ -59,29 +64,51 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
+def rows_settings() -> list[str]:
+    """Return the settings of numbers of rows; each is one of a built-in workload's tables."""
+    return [name for name in Settings.model_fields if name.startswith(_ROWS_SETTING)]
+
+
 def run(args: argparse.Namespace) -> int:
     """Seed the source and show its baseline."""
-    overrides = {f"initial_{table}": getattr(args, table) for table in TABLES}
-    settings = load_settings(overrides | {"seed": args.seed})
-    request = seed_request(settings, _instant(args.end))
+    rows = {name: getattr(args, name) for name in rows_settings()}
+    settings = load_settings(
+        rows | {"seed": args.seed, "workload": args.workload, "workload_scale": args.scale}
+    )
+    model = read_model(settings.workload)
+    _refuse_unused(model, [name for name, n in rows.items() if n is not None])
+    request = seed_request(settings, model, _instant(args.end))
     if settings.database_url is None:
-        server.start(Path.cwd(), pg_bin=settings.pg_bin)
+        database = workload_database(settings)
+        server.start(Path.cwd(), pg_bin=settings.pg_bin, database=database)
     with (
         connect(source_dsn(settings)) as conn,
         _progress(Console(file=unguarded(sys.stderr))) as report,
     ):
-        seeded = seed(conn, request, report)
+        seeded = seed(conn, model, request, report)
     if args.json:
-        parameters = asdict(seeded.parameters) | {"end": seeded.parameters.end.isoformat()}
         counts = {
             "found_rows": seeded.found_rows,
             "copied_rows": seeded.copied_rows,
             "seconds": {phase: round(seconds, 3) for phase, seconds in seeded.seconds.items()},
         }
-        print(json.dumps(parameters | counts, indent=2))
+        baseline = {"workload": model.name} | seeded.parameters.dump() | counts
+        print(json.dumps(baseline, indent=2))
     else:
         print(_text(seeded, settings))
     return 0
+
+
+def _refuse_unused(model: WorkloadModel, given: list[str]) -> None:
+    """Raise SettingsError for an argument of a table that the workload does not have."""
+    used = {table.rows_setting for table in model.tables.values()}
+    for name in given:
+        if name not in used:
+            option = name.removeprefix(_ROWS_SETTING).replace("_", "-")
+            raise SettingsError(
+                f"--{option}: workload {model.name} has no table with that setting: change the "
+                "rows in its workload.toml, or all of them with --scale"
+            )
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -98,7 +125,7 @@ def _instant(text: str | None) -> datetime | None:
 
 def _text(seeded: SeedResult, settings: Settings) -> str:
     parameters = seeded.parameters
-    counts = ", ".join(f"{parameters.rows(table):,} {table}" for table in TABLES)
+    counts = ", ".join(f"{rows:,} {table}" for table, rows in parameters.rows.items())
     baseline = f"{counts} up to {parameters.end:%Y-%m-%d %H:%M %Z}, seed {parameters.seed}"
     seconds = sum(seeded.seconds.values())
     if not seeded.seconds:
@@ -111,11 +138,12 @@ def _text(seeded: SeedResult, settings: Settings) -> str:
     else:
         rate = seeded.copied_rows / seconds
         line = f"seeded: {baseline}; in {seconds:.1f} s ({rate:,.0f} rows/s, indexes included)"
-    if settings.event_bytes != parameters.event_bytes:
-        line += (
-            f"\nevents of the baseline have {parameters.event_bytes} bytes; EVENT_BYTES "
-            f"{settings.event_bytes} applies to the load only"
-        )
+    for name, stored in parameters.settings.items():
+        if (setting := getattr(settings, name)) != stored:
+            line += (
+                f"\nthe baseline was made with {name.upper()} {stored}; {setting} applies to the "
+                "load only"
+            )
     return line
 
 
@@ -147,7 +175,7 @@ def _on_bar(bar: Progress) -> _Report:
     def report(step: SeedProgress) -> None:
         bar.update(
             task,
-            description=_DOING[step.phase],
+            description=_DOING[step.phase].format(step.table),
             completed=step.rows,
             total=step.total,
             pace=pace.text(step),
@@ -165,11 +193,12 @@ def _as_lines() -> _Report:
         nonlocal due, last
         now = monotonic()
         # The copy gets a line now and then, each later phase one when it begins.
-        if now < due and (step.phase in TABLES or step.phase == last):
+        if now < due and step.phase in ("rows", last):
             pace.text(step)
             return
         due, last = now + _LINE_SECONDS, step.phase
-        print(f"{_DOING[step.phase]}: {pace.text(step)}", file=sys.stderr, flush=True)
+        doing = _DOING[step.phase].format(step.table)
+        print(f"{doing}: {pace.text(step)}", file=sys.stderr, flush=True)
 
     return report
 

@@ -10,13 +10,14 @@ from typing import Final
 from loadgen.config.settings import load_settings
 from loadgen.errors import RecordError
 from loadgen.record.folder import find_run
-from loadgen.record.run import Run, TableRows
+from loadgen.record.run import Run
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect, mask
 from loadgen.source.validate import LastRun, Validation, validate
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table
-from loadgen.workload.operations import Operation, operations_of
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.read_model import read_model
 
 _EXAMPLE: Final = "example: loadgen validate --json | jq .checks"
 _STATES: Final = {True: "ok", False: "BROKEN", None: "not checked"}
@@ -36,9 +37,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Print the state of the source; 0 if all invariants hold, 1 if not."""
     settings = load_settings()
-    dsn, operations = source_dsn(settings), operations_of(settings)
+    model = read_model(settings.workload)
+    dsn = source_dsn(settings)
     with connect(dsn) as conn:
-        validation = validate(conn, operations, _last_run(settings.reports_dir, operations))
+        validation = validate(conn, model, _last_run(settings.reports_dir, model))
     if args.json:
         print(json.dumps(asdict(validation) | {"ok": validation.ok}, indent=2))
     else:
@@ -48,31 +50,37 @@ def run(args: argparse.Namespace) -> int:
     return 0 if validation.ok else 1
 
 
-def _last_run(reports_dir: Path, operations: Mapping[str, Operation]) -> LastRun | None:
+def _last_run(reports_dir: Path, model: WorkloadModel) -> LastRun | None:
     """Return the newest run's figures; None if there is no run."""
     try:
         newest = find_run(reports_dir)
     except RecordError:
         return None
-    return figures(Run.of(newest), operations)
+    return figures(Run.of(newest), model)
 
 
-def figures(run: Run, operations: Mapping[str, Operation]) -> LastRun:
-    """Return the figures of a run's record that concern the rows of the source."""
+def figures(run: Run, model: WorkloadModel) -> LastRun:
+    """Return the figures of a run's record that concern the rows of the source.
+
+    A record without the rows of statements is of a version whose statements touched one each.
+    """
     return LastRun(
         run_id=run.run_id,
         ended=run.ended_at is not None,
-        committed={name: totals.committed for name, totals in run.totals.items()},
-        rows_before={
-            operation.table: run.rows_before.get(operation.table, TableRows())
-            for operation in operations.values()
+        statement_rows=run.statement_rows
+        or {
+            name: (totals.committed,) * len(model.operations[name].statements)
+            for name, totals in run.totals.items()
+            if name in model.operations
         },
+        rows_before=run.rows_before,
     )
 
 
 def tables(validation: Validation) -> tuple[Table, Table, Table]:
     """Return the tables of row counts, recent activity and invariants."""
-    rows = {**validation.tables, "users, soft deleted": validation.soft_deleted}
+    deleted = {f"{name}, soft deleted": n for name, n in validation.soft_deleted.items()}
+    rows = {**validation.tables, **deleted}
     return (
         _counts_table("table", "rows", rows),
         _counts_table("operation", "in the last hour", validation.last_hour),

@@ -291,13 +291,14 @@ def load_settings(
         _check_dotenv()
         settings = Settings(**{n: o for n, o in overrides.items() if n in Settings.model_fields})
         settings._rates = _workload_rates(overrides, settings.max_rate_per_hour)  # noqa: SLF001
-        return settings
     except ValidationError as exc:
         errors = exc.errors()
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(
             f"{_DOTENV} can't be read ({exc}): it has to be a UTF-8 text file"
         ) from exc
+    else:
+        return settings
     origin = {**origins(overrides), **dict.fromkeys(overrides, given_by)}
     # Not raised from pydantic's error, whose text holds the values, secrets among them.
     raise SettingsError("\n".join(_line(error, origin[_name(error)]) for error in errors))
@@ -314,7 +315,8 @@ def _workload_rates(overrides: Mapping[str, Any], cap: float) -> dict[str, float
     }
     # The cap comes first, since each rate is compared with it.
     fields: dict[str, Any] = {"max_rate_per_hour": (float, ...)}
-    model = create_model("Rates", **fields, **dict.fromkeys(texts, (Rate, ...)))
+    fields |= dict.fromkeys(texts, (Rate, ...))
+    model = create_model("Rates", **fields)
     rates = model.model_validate({"max_rate_per_hour": cap, **texts})
     return {name: getattr(rates, name) for name in texts}
 

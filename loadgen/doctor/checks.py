@@ -11,7 +11,7 @@ from loadgen.config.settings import Settings
 from loadgen.source.examine import Publication, SourceFacts
 from loadgen.source.grant import PLUGIN
 from loadgen.source.limits import too_many_users
-from loadgen.source.schema import MARKERS, PUBLICATION, TABLES, encoding_problems
+from loadgen.source.schema import PUBLICATION, encoding_problems
 from loadgen.text import size
 from loadgen.tools.tools_file import Tool
 from loadgen.tools.warehouses import ToolWarehouse, shared_warehouses, unequal_warehouses
@@ -151,15 +151,15 @@ def _publications(facts: DoctorFacts) -> Iterator[str]:
     tools = {tool.publication: tool.name for tool in facts.chosen if tool.publication}
     for name, tool in {PUBLICATION: None, **tools}.items():
         if name in by_name:
-            yield from _coverage(by_name[name])
+            yield from _coverage(by_name[name], _source_of(facts).tables)
         else:
             command = f"loadgen db grant {tool}" if tool else "loadgen seed"
             yield f"there is no publication {name}: run `{command}`"
 
 
-def _coverage(publication: Publication) -> Iterator[str]:
+def _coverage(publication: Publication, tables: Sequence[str]) -> Iterator[str]:
     name = publication.name
-    for table in (*TABLES, MARKERS):
+    for table in tables:
         if table not in publication.tables:
             yield (
                 f"publication {name} lacks table {table}, so its rows would not be copied: "
@@ -169,6 +169,11 @@ def _coverage(publication: Publication) -> Iterator[str]:
         yield (
             f"publication {name} carries only some rows or columns of {table}: "
             f"ALTER PUBLICATION {name} DROP TABLE {table}, then ADD TABLE {table}"
+        )
+    if publication.split:
+        yield (
+            f"publication {name} carries partitions of {', '.join(publication.split)} under their "
+            f"own names: ALTER PUBLICATION {name} SET (publish_via_partition_root = true)"
         )
     if not publication.every_change:
         yield (

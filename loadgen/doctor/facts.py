@@ -17,7 +17,7 @@ from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.examine import examine
 from loadgen.source.postgres import connect
-from loadgen.source.schema import is_playground, seed_state, source_problems
+from loadgen.source.schema import seed_state, source_problems
 from loadgen.tools.tools_file import Tool
 from loadgen.tools.warehouses import ToolWarehouse, read_warehouse, snowflake_is_configured
 
@@ -36,8 +36,8 @@ def collect_facts(
     try:
         with connect(source_dsn(settings)) as conn:
             problems += source_problems(conn)
-            state = seed_state(conn) if is_playground(conn) else None
-            if state is None or state.progress.get("complete") is not True:
+            state = seed_state(conn)
+            if state is None or not state.complete:
                 problems.append("the baseline is missing or incomplete: run `loadgen seed`")
             source = examine(conn, clock)
     except SourceError as exc:

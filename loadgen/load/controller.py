@@ -43,6 +43,7 @@ from loadgen.source.validate import count_rows
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts, rows_by_statement
 from loadgen.workload.operations import Operation, gained
+from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.clock import sample_coverage
 from loadgen.workload.schedule.plan import Plan
 
@@ -74,7 +75,7 @@ def begin_run(
     limits = thresholds.load(settings, operations)
     with postgres.plain_errors("readying the source for a run"), session() as connection:
         _require_room(connection, users, other_connections)
-        rows_before = count_rows(connection)
+        rows_before = count_rows(connection, read_model(settings.workload))
         user_rows, lowest = users_and_lowest_deleted(connection)
         if plan.hot_users is not None and plan.hot_users > user_rows:
             raise SettingsError(
@@ -302,7 +303,8 @@ class RunController:
                 self.session() as connection,
             ):
                 if is_of_run(connection, self.plan.run_token):
-                    return _SourceAfter(count_rows(connection), resources_used(connection))
+                    rows = count_rows(connection, read_model(self.settings.workload))
+                    return _SourceAfter(rows, resources_used(connection))
                 raise another_database(self.plan.run_token)
         except SourceError as exc:
             return _SourceAfter(why_not=str(exc))

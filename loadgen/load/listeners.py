@@ -57,6 +57,7 @@ from loadgen.source.schema import migrate
 from loadgen.terminal import guard_output
 from loadgen.web_access import require_token
 from loadgen.workload.operations import Operation, operations_of
+from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.plan import Plan, new_run_id
 
 _LOCK_INTERVAL = 2.0  # seconds between two checks that the load's lock is still ours
@@ -336,7 +337,7 @@ class LoadProcess:
                 postgres.connect(self.dsn) as connection,
                 first_write(connection, "making the schema"),
             ):
-                migrate(connection)
+                migrate(connection, read_model(self.settings.workload))
         if resumed is not None:
             resume.fence_killed_run(self.lock.connection, resumed)
             ignored = resume.ignored_settings(options, self.operations, resumed, load_settings())

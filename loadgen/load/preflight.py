@@ -22,6 +22,7 @@ from loadgen.source import postgres, schema
 from loadgen.source.embedded.server import source_dsn
 from loadgen.sql import statements
 from loadgen.workload.operations import Operation
+from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.plan import run_id_of_token
 
 _ANSWER_SECONDS: Final = 5.0
@@ -40,10 +41,10 @@ def prepare_source(
     """
     if settings.database_url is None:
         _loadgen("db", "up", stdout=subprocess.DEVNULL)
-        if may_seed and not _is_seeded(source_dsn(settings)):
+        if may_seed and not _is_seeded(settings, source_dsn(settings)):
             _loadgen("seed")
     dsn = source_dsn(settings)
-    if not _is_seeded(dsn):
+    if not _is_seeded(settings, dsn):
         raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
     _require_rights(dsn, operations.values())
     return dsn
@@ -65,12 +66,12 @@ def _require_rights(dsn: str, operations: Iterable[Operation]) -> None:
                 connection.execute(sql.SQL("DEALLOCATE {}").format(name))
 
 
-def _is_seeded(dsn: str) -> bool:
+def _is_seeded(settings: Settings, dsn: str) -> bool:
     with postgres.connect(dsn) as connection:
         schema.check_source(connection)
-        schema.require_ownership(connection)
+        schema.require_ownership(connection, read_model(settings.workload))
         state = schema.seed_state(connection)
-    return state is not None and bool(state.progress.get("complete"))
+    return state is not None and state.complete
 
 
 def _loadgen(*arguments: str, stdout: int | None = None) -> None:

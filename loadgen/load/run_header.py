@@ -9,6 +9,7 @@ from loadgen.load.lookup import server_time
 from loadgen.record.run import Run, TableRows
 from loadgen.source import environment, schema
 from loadgen.workload.operations import WORKLOAD, Operation
+from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.plan import Plan
 
 
@@ -30,7 +31,7 @@ def run_header(
         plan=plan.dump(),
         settings={
             **settings.public(),
-            **_actual_baseline(connection),
+            **_actual_baseline(connection, settings),
             **{
                 operations[name].rate_setting: rate
                 for name, rate in plan.mix.rates_per_hour.items()
@@ -56,10 +57,14 @@ def run_header(
     )
 
 
-def _actual_baseline(connection: psycopg.Connection) -> dict[str, object]:
+def _actual_baseline(connection: psycopg.Connection, settings: Settings) -> dict[str, object]:
     """Return the sizes of the source's baseline, which other settings may have made."""
     state = schema.seed_state(connection)
-    sizes = state.parameters if state is not None else {}
-    return {
-        f"initial_{name}": sizes[name] for name in ("users", "orders", "events") if name in sizes
-    } | {"baseline_seed": sizes.get("seed")}
+    if state is None:
+        return {"baseline_seed": None}
+    rows: dict[str, object] = {
+        table.rows_setting: state.parameters.rows[name]
+        for name, table in read_model(settings.workload).tables.items()
+        if table.rows_setting
+    }
+    return rows | {"baseline_seed": state.parameters.seed}

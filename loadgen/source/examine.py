@@ -13,8 +13,9 @@ from loadgen.record.verify import ClockOffset
 from loadgen.source.environment import clock_offset
 from loadgen.source.grant import Grant, list_grants
 from loadgen.source.limits import ConnectionLimit, connection_limits
+from loadgen.source.model_schema import existing_tables
 from loadgen.source.postgres import Connection, plain_errors
-from loadgen.source.schema import PUBLISHED
+from loadgen.source.schema import published_tables
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.source", "examine.sql")
@@ -47,12 +48,13 @@ class PersistentSlot:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A publication: its tables of schema public, and those with a row filter or column list."""
+    """A publication: its tables, those with a row filter or column list, and those by partition."""
 
     name: str
     every_change: bool
     tables: list[str]
     partial: list[str]
+    split: list[str]  # published as partitions, each under its own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class SourceFacts:
     server: Server
     slots: tuple[PersistentSlot, ...]
     publications: tuple[Publication, ...]
+    tables: tuple[str, ...]  # of the workload and ours, which tools copy
     unidentified: tuple[str, ...]  # tables without a usable replica identity
     grants: tuple[Grant, ...]
     clock: ClockOffset  # of the source's clock
@@ -87,13 +90,14 @@ def examine(conn: Connection, clock: Callable[[], datetime]) -> SourceFacts:
             slots = tuple(cursor.execute(_SQL["slots"]).fetchall())
         with conn.cursor(row_factory=class_row(Publication)) as cursor:
             publications = tuple(cursor.execute(_SQL["publications"]).fetchall())
-        with conn.cursor(row_factory=scalar_row) as cursor:
-            unidentified = tuple(cursor.execute(_SQL["unidentified"], {"tables": list(PUBLISHED)}))
         return SourceFacts(
             server=server,
             slots=slots,
             publications=publications,
-            unidentified=unidentified,
+            tables=published_tables(conn),
+            unidentified=tuple(
+                name for name, facts in existing_tables(conn).items() if not facts.identified
+            ),
             grants=list_grants(conn),
             clock=offset,
             limits=connection_limits(conn),

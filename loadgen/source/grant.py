@@ -18,8 +18,9 @@ from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
 from loadgen.source.limits import first_write
+from loadgen.source.model_schema import identifiers, qualified
 from loadgen.source.postgres import Connection, is_embedded, plain_errors
-from loadgen.source.schema import PUBLICATION, PUBLISHED
+from loadgen.source.schema import PUBLICATION, published_tables
 from loadgen.sql import statements
 from loadgen.untrusted import parse_json
 
@@ -131,8 +132,9 @@ def _drop(conn: Connection, grant: Grant, run: Run) -> None:
     user = sql.Identifier(grant.user)
     if grant.own_publication and _scalar(conn, "publication", publication=grant.publication):
         run(sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(grant.publication)))
-    run(sql.SQL("REVOKE SELECT ON TABLE {} FROM {}").format(_tables(PUBLISHED), user))
-    run(sql.SQL("REVOKE USAGE ON SCHEMA public FROM {}").format(user))
+    tables = published_tables(conn)
+    run(sql.SQL("REVOKE SELECT ON TABLE {} FROM {}").format(identifiers(tables), user))
+    run(sql.SQL("REVOKE USAGE ON SCHEMA {} FROM {}").format(_schemas(tables), user))
     database = sql.Identifier(grant.database)
     run(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(database, user))
     run(sql.SQL("DROP ROLE {}").format(user))
@@ -155,17 +157,23 @@ def _make_user(conn: Connection, grant: Grant, password: str, show: Show) -> Non
 
 
 def _give_rights(conn: Connection, grant: Grant, run: Run) -> None:
-    user = sql.Identifier(grant.user)
+    user, tables = sql.Identifier(grant.user), published_tables(conn)
     with conn.cursor(row_factory=dict_row) as cursor:
-        parameters = {"user": grant.user, "tables": list(PUBLISHED)}
+        parameters = {
+            "user": grant.user,
+            "schemas": list(dict.fromkeys(schema for schema, _ in map(qualified, tables))),
+            "names": [identifiers([table]).as_string(conn) for table in tables],
+            "tables": list(tables),
+        }
         rights = cursor.execute(_SQL["rights"], parameters).fetchone() or {}
     if not rights["connects"]:
         database = sql.Identifier(grant.database)
         run(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, user))
-    if not rights["uses"]:
-        run(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(user))
+    if rights["unused"]:
+        schemas = sql.SQL(", ").join(map(sql.Identifier, rights["unused"]))
+        run(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schemas, user))
     if rights["unread"]:
-        run(sql.SQL("GRANT SELECT ON TABLE {} TO {}").format(_tables(rights["unread"]), user))
+        run(sql.SQL("GRANT SELECT ON TABLE {} TO {}").format(identifiers(rights["unread"]), user))
 
 
 def _make_publication(conn: Connection, grant: Grant, run: Run) -> None:
@@ -175,8 +183,9 @@ def _make_publication(conn: Connection, grant: Grant, run: Run) -> None:
         raise SourceError(
             f"there is no publication {PUBLICATION!r}: make it with `loadgen seed`, then grant"
         )
-    make = sql.SQL("CREATE PUBLICATION {} FOR TABLE {}")
-    run(make.format(sql.Identifier(grant.publication), _tables(PUBLISHED)))
+    make = sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)")
+    tables = identifiers(published_tables(conn))
+    run(make.format(sql.Identifier(grant.publication), tables))
 
 
 def _make_slot(conn: Connection, grant: Grant, run: Run) -> None:
@@ -283,8 +292,9 @@ def _shown_and_run(conn: Connection, show: Show) -> Run:
     return run
 
 
-def _tables(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier("public", name) for name in names)
+def _schemas(tables: Sequence[str]) -> sql.Composed:
+    names = dict.fromkeys(schema for schema, _ in map(qualified, tables))
+    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 def _role(conn: Connection, user: str) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """One of the playground's tables; rows are the server's estimates."""
+    """One of the workload's tables; rows are the server's estimates."""
 
     name: str
     rows: int

@@ -1,49 +1,89 @@
-"""The source schema: checks that a database can and may hold it, and creates it.
+"""The source schema: checks that a database can and may hold a workload, and makes its tables.
 
-A database that is not the playground's and not empty is never written to. Indexes and foreign keys
-can be dropped for a large COPY and rebuilt.
+A database that is not the playground's and not empty is never written to.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, Self
 
 from psycopg import sql
-from psycopg.rows import dict_row, scalar_row
+from psycopg.rows import class_row, dict_row, scalar_row
+from psycopg.types.json import Jsonb
 
 from loadgen.errors import SourceError
+from loadgen.source.bulk_indexes import build_indexes, record_objects
 from loadgen.source.limits import missing_standby
+from loadgen.source.model_schema import (
+    HARD_CASES,
+    MARKERS,
+    PLAYGROUND,
+    create_tables,
+    existing_tables,
+    identifiers,
+    name_of,
+)
 from loadgen.source.postgres import Connection, is_embedded, plain_errors
 from loadgen.sql import statements
+from loadgen.workload.model import WorkloadModel
 
 SCHEMA_VERSION: Final = 2
 PUBLICATION: Final = "loadgen"
-TABLES: Final = ("users", "orders", "events")
-HARD_CASES: Final = "hard_cases"  # filled by a load with --hard-cases alone
-MARKERS: Final = "loadgen_markers"  # filled by the watch
-PUBLISHED: Final = (*TABLES, HARD_CASES, MARKERS)
 SUPPORTED_VERSIONS: Final = range(14, 19)
 
 _PACKAGE: Final = "loadgen.source"
-_PLAYGROUND: Final = "loadgen_playground"
-_TRIGGERS: Final = ("users_touch", "orders_touch", "events_touch", "hard_cases_touch")
-# Enough of each table to tell ours from another application's of the same name.
+# Enough of each table of ours to tell it from another application's of the same name.
 _COLUMNS: Final = {
-    "users": {"id", "email", "plan", "deleted_at", "version"},
-    "orders": {"id", "order_number", "user_id", "status", "version"},
-    "events": {"id", "event_id", "user_id", "event_type", "properties"},
+    PLAYGROUND: {"only_row", "schema_version", "seed", "progress", "run_id"},
+    HARD_CASES: {"id", "case_name", "word", "wide", "version"},
     MARKERS: {"id", "run_id", "sequence", "sent_at", "horizon"},
-    _PLAYGROUND: {"only_row", "schema_version", "seed", "progress", "run_id"},
 }
+_PUBLISHED: Final = (HARD_CASES, MARKERS)
 _NAMED_AT_MOST: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineParameters:
+    """The parameters that determine every byte of a baseline, beside the model."""
+
+    seed: int
+    end: datetime
+    rows: Mapping[str, int]  # by table
+    settings: Mapping[str, int | None]  # those that the model's generators name
+
+    def dump(self) -> dict[str, Any]:
+        """Return them as JSON has them."""
+        return {
+            "seed": self.seed,
+            "end": self.end.isoformat(),
+            "rows": dict(self.rows),
+            "settings": dict(self.settings),
+        }
+
+    @classmethod
+    def load(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the parameters that `dump` made JSON of."""
+        end = datetime.fromisoformat(stored["end"])
+        return cls(stored["seed"], end, stored["rows"], stored["settings"])
 
 
 @dataclass(frozen=True, slots=True)
 class SeedState:
     """The parameters of the baseline, and the rows copied so far by table."""
 
-    parameters: Mapping[str, Any]
-    progress: Mapping[str, Any]
+    parameters: BaselineParameters
+    copied: Mapping[str, int]
+    complete: bool  # with indexes and statistics
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWorkload:
+    """The workload whose tables a database has: all that its schema made, listed or not."""
+
+    workload: str
+    digest: str
+    tables: tuple[str, ...]
 
 
 def check_source(conn: Connection) -> None:
@@ -108,11 +148,16 @@ def _lacking_rights(facts: Mapping[str, Any], where: str) -> Iterator[str]:
         )
 
 
-def require_ownership(conn: Connection) -> None:
-    """Raise SourceError unless the database is the playground's or empty; writes nothing."""
+def require_ownership(conn: Connection, model: WorkloadModel | None = None) -> None:
+    """Raise SourceError unless the database is the playground's or empty; writes nothing.
+
+    If `model` is given, it must be the one whose tables the database has.
+    """
     columns = _columns(conn)
-    if _PLAYGROUND in columns:
+    if PLAYGROUND in columns:
         _require_ours(conn, columns)
+        if model is not None:
+            _require_workload(conn, model)
         return
     relations = _names(conn, "relations")
     if relations:
@@ -149,7 +194,7 @@ def require_version(conn: Connection) -> None:
 
 
 def _version_problem(conn: Connection) -> str | None:
-    if _PLAYGROUND not in _columns(conn):
+    if PLAYGROUND not in _columns(conn):
         return None
     version = _scalar(conn, "playground.sql", "schema_version")
     if version is None or version == SCHEMA_VERSION:
@@ -165,81 +210,119 @@ def _version_problem(conn: Connection) -> str | None:
     )
 
 
-def is_playground(conn: Connection) -> bool:
-    """Return whether the database has all tables of the playground."""
-    return set(_COLUMNS) <= set(_columns(conn))
+def _require_workload(conn: Connection, model: WorkloadModel) -> None:
+    """Raise SourceError if the database has the tables of another workload or another version."""
+    stored = stored_workload(conn)
+    if stored is None or stored.digest == model.digest:
+        return
+    difference = (
+        f"workload {model.name} as it was before its files were changed"
+        if stored.workload == model.name
+        else f"workload {stored.workload}, and this is {model.name}"
+    )
+    remedy = "`loadgen db reset`, then `loadgen seed`, makes it again"
+    if not is_embedded(conn):
+        remedy += " on the embedded server; at DATABASE_URL use an empty database"
+    raise SourceError(
+        f"database {conn.info.dbname!r} holds {difference}; nothing was written: {remedy}"
+    )
 
 
-def require_playground(conn: Connection) -> None:
-    """Raise SourceError unless the database has the playground's tables, in this version."""
-    require_version(conn)
+def stored_workload(conn: Connection) -> StoredWorkload | None:
+    """Return the workload whose tables the database has; None if it is no playground."""
     if not is_playground(conn):
+        return None
+    with conn.cursor(row_factory=class_row(StoredWorkload)) as cursor:
+        return cursor.execute(statements(_PACKAGE, "playground.sql")["workload"]).fetchone()
+
+
+def is_playground(conn: Connection) -> bool:
+    """Return whether the database has the playground's tables, in this version."""
+    columns = _columns(conn)
+    return set(_COLUMNS) <= set(columns) and "workload" in columns[PLAYGROUND]
+
+
+def require_playground(conn: Connection) -> StoredWorkload:
+    """Return the database's workload. Raises SourceError if it is no playground of this version."""
+    require_version(conn)
+    stored = stored_workload(conn)
+    if stored is None:
         remedy = "" if is_embedded(conn) else ", or correct DATABASE_URL"
         raise SourceError(
             f"there is no playground in database {conn.info.dbname!r}: make one with "
             f"`loadgen seed`{remedy}"
         )
+    return stored
 
 
-def migrate(conn: Connection, *, indexes: bool = True) -> None:
-    """Create the playground's schema; if the database has it already, no table is locked.
+def published_tables(conn: Connection) -> tuple[str, ...]:
+    """Return the tables that tools copy: the workload's and ours."""
+    stored = stored_workload(conn)
+    return (*(stored.tables if stored else ()), *_PUBLISHED)
 
-    One transaction under an advisory lock. `indexes=False` leaves indexes and foreign keys alone,
-    for a baseline that will drop them anyway. Raises SourceError if the database is not ours, or
-    Postgres refuses.
+
+def migrate(conn: Connection, model: WorkloadModel, *, indexes: bool = True) -> None:
+    """Make our tables and those of the model; where they are there, no table is locked.
+
+    One transaction under an advisory lock. `indexes=False` leaves missing indexes and foreign keys
+    alone, for a baseline that goes on without them. Raises SourceError if the database is not ours
+    or has another workload, or Postgres refuses.
     """
     with plain_errors("making the schema"), conn.transaction():
         conn.execute(statements(_PACKAGE, "playground.sql")["lock"])
-        require_ownership(conn)
-        if not {*_COLUMNS, HARD_CASES, *_TRIGGERS} <= set(_names(conn, "named_objects")):
+        require_ownership(conn, model)
+        if not is_playground(conn):
             for statement in statements(_PACKAGE, "schema.sql").values():
                 conn.execute(statement)
-        if indexes:
+        if stored_workload(conn) is None:
+            create_tables(conn, model)
+            parameters = {
+                "version": SCHEMA_VERSION,
+                "workload": model.name,
+                "digest": model.digest,
+                "tables": Jsonb(list(existing_tables(conn))),
+            }
+            conn.execute(statements(_PACKAGE, "playground.sql")["mark"], parameters)
+            record_objects(conn)
+        elif indexes:
             build_indexes(conn)
         _publish(conn)
 
 
-def build_indexes(conn: Connection) -> None:
-    """Make the missing secondary indexes, then the missing foreign keys."""
-    present = set(_names(conn, "named_objects"))
-    with plain_errors("building the indexes"):
-        for file in ("indexes.sql", "foreign_keys.sql"):
-            for name, statement in statements(_PACKAGE, file).items():
-                if name not in present:
-                    conn.execute(statement)
-
-
-def drop_bulk_indexes(conn: Connection) -> None:
-    """Drop all that `build_indexes` makes, in one transaction; primary keys stay."""
-    with plain_errors("dropping the indexes"), conn.transaction():
-        for name in statements(_PACKAGE, "foreign_keys.sql"):
-            table = sql.Identifier("public", name.partition("_")[0])
-            drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}")
-            conn.execute(drop.format(table, sql.Identifier(name)))
-        for name in statements(_PACKAGE, "indexes.sql"):
-            conn.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier("public", name)))
-
-
 def seed_state(conn: Connection) -> SeedState | None:
     """Return parameters and progress of the baseline; None if none was begun."""
-    if _PLAYGROUND not in _columns(conn):
+    if not is_playground(conn):
         return None
     with conn.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(statements(_PACKAGE, "playground.sql")["seed_state"]).fetchone()
-    return SeedState(row["seed"], row["progress"] or {}) if row else None
+    if row is None:
+        return None
+    progress = row["progress"] or {}
+    return SeedState(
+        BaselineParameters.load(row["seed"]),
+        progress.get("rows", {}),
+        progress.get("complete") is True,
+    )
 
 
 def _publish(conn: Connection) -> None:
     """Make the publication, or add the missing tables to it."""
-    published = _names(conn, "published")
-    missing = [sql.Identifier("public", table) for table in PUBLISHED if table not in published]
+    with conn.cursor(row_factory=dict_row) as cursor:
+        query = statements(_PACKAGE, "catalogue.sql")["published"]
+        rows = cursor.execute(query, {"publication": PUBLICATION}).fetchall()
+    if any(row["all_tables"] for row in rows):
+        return
+    present = {name_of(row["schema"], row["relation"]) for row in rows if row["relation"]}
+    missing = [table for table in published_tables(conn) if table not in present]
     if not missing:
         return
     change = (
-        "ALTER PUBLICATION {} ADD TABLE {}" if published else "CREATE PUBLICATION {} FOR TABLE {}"
+        "ALTER PUBLICATION {} ADD TABLE {}"
+        if rows
+        # Partitions are published as the table that they belong to.
+        else "CREATE PUBLICATION {} FOR TABLE {} WITH (publish_via_partition_root = true)"
     )
-    tables = sql.SQL(", ").join(missing)
-    conn.execute(sql.SQL(change).format(sql.Identifier(PUBLICATION), tables))
+    conn.execute(sql.SQL(change).format(sql.Identifier(PUBLICATION), identifiers(missing)))
 
 
 def _fitness(conn: Connection) -> dict[str, Any]:

@@ -7,54 +7,57 @@ the copy and built after it; then the baseline is complete.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import Any, Final, Literal, LiteralString
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg import sql
+from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.source import schema
-from loadgen.source.baseline_rows import (
-    BLOCK_ROWS,
-    COPY_HEADER,
-    COPY_TRAILER,
-    TABLES,
-    BaselineParameters,
-    BaselineRows,
-    Table,
-)
+from loadgen.source.bulk_indexes import build_indexes, drop_bulk_indexes
 from loadgen.source.limits import first_write
+from loadgen.source.model_schema import (
+    OWN_TABLES,
+    identifier,
+    identifiers,
+    table_facts,
+)
 from loadgen.source.postgres import Connection, plain_errors
+from loadgen.source.schema import BaselineParameters
 from loadgen.sql import statements
+from loadgen.workload.baseline import COPY_HEADER, COPY_TRAILER, BaselineTable
+from loadgen.workload.model import Table, WorkloadModel
+from loadgen.workload.values import ValueMakers
 
 # Rows of one transaction; an interruption loses at most so many.
-COPY_ROWS: Final = 128 * BLOCK_ROWS
+COPY_ROWS: Final = 65_536
+_CHUNK_ROWS: Final = 4_096  # rows that are made at once
 
-Phase = Literal[Table, "indexes", "statistics"]
+Phase = Literal["rows", "indexes", "statistics"]
 
 
 @dataclass(frozen=True, slots=True)
 class SeedRequest:
     """Parameters of a baseline; `end` defaults to the stored one, or to the start of today."""
 
-    users: int
-    orders: int
-    events: int
+    rows: Mapping[str, int]
     seed: int
-    event_bytes: int
+    settings: Mapping[str, int | None]
     end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SeedProgress:
-    """`rows` of `total` are copied, and `phase` is under way."""
+    """`rows` of `total` are copied, and `phase` is under way: of `table`, if rows are copied."""
 
     phase: Phase
+    table: str
     rows: int
     total: int
 
@@ -66,38 +69,55 @@ class SeedResult:
     parameters: BaselineParameters
     found_rows: int  # copied by earlier calls
     copied_rows: int
-    seconds: Mapping[str, float]  # by phase; empty if the baseline was complete
-
-
-def seed_request(settings: Settings, end: datetime | None = None) -> SeedRequest:
-    """Return the baseline that the settings describe."""
-    return SeedRequest(
-        settings.initial_users,
-        settings.initial_orders,
-        settings.initial_events,
-        settings.seed,
-        settings.event_bytes,
-        end,
-    )
+    seconds: Mapping[str, float]  # by table, indexes and statistics; empty if nothing was to do
 
 
 def seed(
     conn: Connection,
+    model: WorkloadModel,
     request: SeedRequest,
     report: Callable[[SeedProgress], None] = lambda _: None,
 ) -> SeedResult:
-    """Make the database of `conn` (autocommit) hold the baseline, whatever its state.
+    """Make the database of `conn` (autocommit) hold the model's baseline, whatever its state.
 
     Raises SourceError if it can't or must not be filled; rows copied so far stay.
     """
     schema.check_source(conn)
-    schema.require_ownership(conn)
+    schema.require_ownership(conn, model)
     with _seeding_lock(conn):
         state = schema.seed_state(conn)
         parameters = _parameters(conn, request, state)
-        if state is not None and state.progress.get("complete"):
-            return SeedResult(parameters, parameters.total(), 0, {})
-        return _Seeding(conn, parameters, report).run()
+        if state is not None and state.complete:
+            return SeedResult(parameters, sum(parameters.rows.values()), 0, {})
+        return _Seeding(conn, model, parameters, report).run()
+
+
+def seed_request(
+    settings: Settings, model: WorkloadModel, end: datetime | None = None
+) -> SeedRequest:
+    """Return the baseline of the model that the settings describe."""
+    return SeedRequest(
+        rows={
+            name: getattr(settings, table.rows_setting)
+            if table.rows_setting
+            else round(table.rows * settings.workload_scale)
+            for name, table in model.tables.items()
+        },
+        seed=settings.seed,
+        settings={name: getattr(settings, name) for name in generator_settings(model)},
+        end=end,
+    )
+
+
+def generator_settings(model: WorkloadModel) -> tuple[str, ...]:
+    """Return the settings that the generators of the model's columns name."""
+    values = (value for table in model.tables.values() for value in table.columns.values())
+    names = (
+        getattr(value.generator, key, "")
+        for value in values
+        for key in ("pad_setting", "hot_setting")
+    )
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 class _Seeding:
@@ -106,79 +126,81 @@ class _Seeding:
     def __init__(
         self,
         conn: Connection,
+        model: WorkloadModel,
         parameters: BaselineParameters,
         report: Callable[[SeedProgress], None],
     ) -> None:
         self._conn = conn
+        self._model = model
         self._parameters = parameters
+        self._total = sum(parameters.rows.values())
         self._report = report
-        self._rows_copied = dict.fromkeys(TABLES, 0)
+        self._rows_copied = dict.fromkeys(parameters.rows, 0)
         self._seconds: dict[str, float] = {}
 
     def run(self) -> SeedResult:
         """Copy the missing rows, then build indexes and statistics."""
-        total = self._parameters.total()
         with first_write(self._conn, "making the schema"):
-            schema.migrate(self._conn, indexes=False)
+            schema.migrate(self._conn, self._model, indexes=False)
         self._begin()
-        found_rows = self._copied()
-        if found_rows < total:
-            schema.drop_bulk_indexes(self._conn)
-        rows = BaselineRows(self._parameters)
-        for table in TABLES:
-            with self._phase(table):
-                self._fill(rows, table)
+        earlier = self._copied()
+        if earlier < self._total:
+            drop_bulk_indexes(self._conn)
+        self._fill()
         with self._phase("indexes"):
-            schema.build_indexes(self._conn)
+            build_indexes(self._conn)
         with self._phase("statistics"), plain_errors("collecting statistics"):
             self._finish()
-        return SeedResult(self._parameters, found_rows, total - found_rows, self._seconds)
+        return SeedResult(self._parameters, earlier, self._total - earlier, self._seconds)
 
     def _begin(self) -> None:
         """Store the parameters, or read the progress of an earlier call."""
         state = schema.seed_state(self._conn)
         if state is not None:
-            self._rows_copied |= {table: state.progress.get(table, 0) for table in TABLES}
+            self._rows_copied |= state.copied
             return
-        filled = _row(self._conn, "filled")["filled"]
-        if filled is not None:
-            raise SourceError(
-                f"table {filled} has rows that are not from a baseline; nothing was written: use "
-                "an empty database"
-            )
+        for table in self._parameters.rows:
+            filled = sql.SQL("SELECT EXISTS (SELECT FROM {})").format(identifier(table))
+            if self._conn.execute(filled).fetchone() == (True,):
+                raise SourceError(
+                    f"table {table} has rows that are not from a baseline; nothing was written: "
+                    "use an empty database"
+                )
         with plain_errors("beginning the baseline"):
-            parameters = asdict(self._parameters) | {"end": self._parameters.end.isoformat()}
-            self._conn.execute(_sql("begin"), {"parameters": Jsonb(parameters)})
+            self._conn.execute(_sql("begin"), {"parameters": Jsonb(self._parameters.dump())})
 
-    def _fill(self, rows: BaselineRows, table: Table) -> None:
-        total = self._parameters.rows(table)
-        while self._rows_copied[table] < total:
-            all_rows = self._parameters.total()
-            upto = min(self._rows_copied[table] + COPY_ROWS, total)
-            with plain_errors(
-                f"seeding stopped at {self._copied():,} of {all_rows:,} rows; the same command "
-                "continues there"
-            ):
-                self._copy(rows, table, upto)
-            self._rows_copied[table] = upto
-            self._report(SeedProgress(table, self._copied(), all_rows))
+    def _fill(self) -> None:
+        """Copy the missing rows of all tables."""
+        parameters, model = self._parameters, self._model
+        makers = ValueMakers(
+            model, parameters.seed, parameters.rows, parameters.end, parameters.settings
+        )
+        facts = table_facts(self._conn, model)
+        for name, rows in parameters.rows.items():
+            if self._rows_copied[name] < rows:
+                table = model.tables[name]
+                with self._phase("rows", name):
+                    self._fill_table(table, BaselineTable(makers, table, facts[name].columns))
 
-    def _copy(self, rows: BaselineRows, table: Table, upto: int) -> None:
-        """Copy the next rows, up to `upto`, and store the progress."""
-        blocks = range(self._rows_copied[table] // BLOCK_ROWS, -(-upto // BLOCK_ROWS))
-        with self._conn.transaction():
-            with self._conn.cursor() as cursor, cursor.copy(_sql(f"copy_{table}")) as copy:
-                copy.write(COPY_HEADER)
-                for block in blocks:
-                    copy.write(rows.block(table, block))
-                copy.write(COPY_TRAILER)
-            self._conn.execute(_sql("advance"), {"table": table, "rows": upto})
+    def _fill_table(self, table: Table, baseline: BaselineTable) -> None:
+        name, rows = table.name, self._parameters.rows[table.name]
+        copy = copy_statement(table, baseline)
+        while self._rows_copied[name] < rows:
+            upto = min(self._rows_copied[name] + COPY_ROWS, rows)
+            doing = (
+                f"seeding stopped at {self._copied():,} of {self._total:,} rows, in table {name}; "
+                "the same command continues there"
+            )
+            with plain_errors(doing), self._conn.transaction():
+                copy_rows(self._conn, copy, baseline, self._rows_copied[name], upto)
+                self._conn.execute(_sql("advance"), {"table": name, "rows": upto})
+            self._rows_copied[name] = upto
+            self._report(SeedProgress("rows", name, self._copied(), self._total))
 
     def _finish(self) -> None:
-        for table in TABLES:
-            rows = {"rows": self._parameters.rows(table)}
-            self._conn.execute(_sql(f"set_{table}_identity"), rows)
-        self._conn.execute(_sql("analyze"))
+        set_sequences(self._conn)
+        stored = schema.require_playground(self._conn)
+        self._conn.execute(sql.SQL("ANALYZE {}").format(identifiers(stored.tables)))
         self._conn.execute(_sql("settle"))
         with first_write(self._conn, "completing the baseline"):  # the first synchronous commit
             self._conn.execute(_sql("complete"))
@@ -187,11 +209,47 @@ class _Seeding:
         return sum(self._rows_copied.values())
 
     @contextmanager
-    def _phase(self, phase: Phase) -> Iterator[None]:
-        self._report(SeedProgress(phase, self._copied(), self._parameters.total()))
+    def _phase(self, phase: Phase, table: str = "") -> Iterator[None]:
+        self._report(SeedProgress(phase, table, self._copied(), self._total))
         began = monotonic()
         yield
-        self._seconds[phase] = monotonic() - began
+        self._seconds[table or phase] = monotonic() - began
+
+
+def copy_statement(table: Table, baseline: BaselineTable) -> sql.Composed:
+    """Return the statement that takes a table's baseline rows."""
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(
+        identifier(table.name),
+        sql.SQL(", ").join(map(sql.Identifier, baseline.columns)),
+        sql.Identifier(baseline.format),
+    )
+
+
+def copy_rows(
+    conn: Connection, copy: sql.Composed, baseline: BaselineTable, first: int, upto: int
+) -> None:
+    """Copy rows `first` to `upto` - 1 of a table. Raises psycopg.Error."""
+    with conn.cursor() as cursor, cursor.copy(copy) as stream:
+        if baseline.format == "binary":
+            stream.write(COPY_HEADER)
+        for at in range(first, upto, _CHUNK_ROWS):
+            stream.write(baseline.rows(at, min(_CHUNK_ROWS, upto - at)))
+        if baseline.format == "binary":
+            stream.write(COPY_TRAILER)
+
+
+def set_sequences(conn: Connection) -> None:
+    """Let each sequence go on after the largest value of the columns that it fills."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        columns = cursor.execute(_sql("sequences"), {"ours": list(OWN_TABLES)}).fetchall()
+    for column in columns:
+        table = sql.Identifier(column["schema"], column["relation"])
+        largest = sql.SQL("SELECT max({}) FROM {}").format(sql.Identifier(column["column"]), table)
+        with conn.cursor(row_factory=scalar_row) as cursor:
+            value = cursor.execute(largest).fetchone()
+        if value is not None:
+            parameters = {"sequence": column["sequence"], "largest": value}
+            conn.execute(_sql("set_sequence"), parameters)
 
 
 def _parameters(
@@ -205,23 +263,26 @@ def _parameters(
                 f"--end is {request.end.isoformat()}, which is in the future (the server has "
                 f"{clock['now'].isoformat(timespec='seconds')}): the load's rows must come after it"
             )
-        return BaselineParameters(**asdict(request) | {"end": request.end or clock["today"]})
-    stored = dict(state.parameters)
-    stored["end"] = datetime.fromisoformat(stored["end"])
-    # The width of events is the load's setting too, and may be varied over one baseline.
-    requested = asdict(request) | {"event_bytes": stored["event_bytes"]}
+        end = request.end or clock["today"]
+        return BaselineParameters(request.seed, end, request.rows, request.settings)
+    stored = state.parameters
+    # Settings such as the width of events are the load's too, and may be varied over one baseline.
     differences = [
-        f"{name} {stored[name]} instead of {requested[name]}"
-        for name in requested
-        if requested[name] not in (None, stored[name])
+        f"{stored.rows.get(name, 0)} rows of {name} instead of {rows}"
+        for name, rows in request.rows.items()
+        if stored.rows.get(name, 0) != rows
     ]
+    if stored.seed != request.seed:
+        differences.append(f"seed {stored.seed} instead of {request.seed}")
+    if request.end not in (None, stored.end):
+        differences.append(f"end {stored.end} instead of {request.end}")
     if differences:
         raise SourceError(
             f"the database has another baseline, {', '.join(differences)}; nothing was changed: "
             "seed the same one, or remove it with `loadgen db reset` (with DATABASE_URL: use an "
             "empty database)"
         )
-    return BaselineParameters(**stored)
+    return stored
 
 
 @contextmanager

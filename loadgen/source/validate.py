@@ -3,38 +3,37 @@
 Copies are compared by `verify`. The figures of the last run come from the caller.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
-from psycopg.rows import dict_row, scalar_row
+from psycopg import sql
+from psycopg.rows import scalar_row
 
 from loadgen.record.run import TableRows
+from loadgen.source.bulk_indexes import BulkObject, damaged_objects, recorded_objects
+from loadgen.source.model_schema import TableFacts, identifier, table_facts
 from loadgen.source.postgres import Connection, plain_errors
-from loadgen.source.schema import TABLES, SeedState, require_playground, seed_state
+from loadgen.source.schema import SeedState, require_ownership, require_playground, seed_state
 from loadgen.sql import statements
-from loadgen.workload.operations import Operation, gained
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.row_growth import row_growth, version_column
 
-# The statement, which counts violations; the invariant; the name of a violation.
-_INVARIANTS: Final = (
-    ("orders_without_user", "every order has its user", "orders without one"),
-    ("events_with_unknown_user", "every event's user exists", "events with an unknown user"),
-    ("updated_before_created", "updated_at >= created_at", "rows changed too early"),
-    ("unknown_status", "status within the life cycle", "orders with another status"),
-    ("too_many_soft_deleted", "at most 20% of users soft deleted", "users too many"),
-    ("repeated_order_numbers", "order_number is unique", "repeated"),
-    ("repeated_event_ids", "event_id is unique", "repeated"),
-)
 _RUN_CHECK: Final = "counters of the last run = rows"
+_ROWS: Final = sql.SQL("SELECT count(*), coalesce(sum({}::bigint), 0)::bigint FROM {}")
+_SOFT_DELETED: Final = sql.SQL("SELECT count(*) FROM {} WHERE {} IS NOT NULL")
 
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The newest run's record: its commits by operation, and the table counts before it."""
+    """The newest run's record: the table counts before it, and the rows that it touched since.
+
+    `statement_rows` are those of committed transactions, by operation and statement.
+    """
 
     run_id: str
     ended: bool
-    committed: Mapping[str, int]
+    statement_rows: Mapping[str, Sequence[int]]
     rows_before: Mapping[str, TableRows]
 
 
@@ -52,8 +51,8 @@ class Validation:
     """The state of the source at one moment."""
 
     tables: Mapping[str, int]
-    soft_deleted: int
-    last_hour: Mapping[str, int]
+    soft_deleted: Mapping[str, int]  # by table, of those whose rows are soft deleted
+    last_hour: Mapping[str, int]  # by operation
     checks: tuple[Invariant, ...]
 
     @property
@@ -62,52 +61,114 @@ class Validation:
         return all(check.ok is not False for check in self.checks)
 
 
-def validate(
-    conn: Connection, operations: Mapping[str, Operation], last_run: LastRun | None = None
-) -> Validation:
+def validate(conn: Connection, model: WorkloadModel, last_run: LastRun | None = None) -> Validation:
     """Return the state of the source; the counters of `last_run` are compared with its rows.
 
-    Raises SourceError if the database has no playground.
+    Raises SourceError if the database has no playground, or that of another workload.
     """
     with plain_errors("validating the source"), conn.transaction():
         conn.execute(_sql("snapshot"))
         require_playground(conn)
-        counts = _row(conn, "tables")
-        checks = [_check(conn, *invariant) for invariant in _INVARIANTS]
+        require_ownership(conn, model)
+        facts = table_facts(conn, model)
+        rows = count_rows(conn, model)
+        checks = [
+            _counted(check.title, _count(conn, check.violations.encode()), check.noun)
+            for check in model.checks
+        ]
+        checks += _check_keys(conn, model, facts)
         state = seed_state(conn)
         if state:
-            checks.append(_check_baseline(conn, state))
+            checks.append(_check_baseline(model, state, rows))
         if last_run:
-            checks.append(_check_run(conn, operations, last_run))
+            checks.append(_check_run(conn, model, facts, last_run, rows))
         return Validation(
-            tables={table: counts[table] for table in TABLES},
-            soft_deleted=counts["soft_deleted"],
+            tables={name: table.rows for name, table in rows.items()},
+            soft_deleted={
+                name: _count(
+                    conn, _SOFT_DELETED.format(identifier(name), sql.Identifier(table.gone.column))
+                )
+                for name, table in model.tables.items()
+                if table.gone
+            },
             last_hour={
-                name: _count(conn, operation.last_hour) for name, operation in operations.items()
+                name: _count(conn, operation.recent.encode())
+                for name, operation in model.operations.items()
+                if operation.recent
             },
             checks=tuple(checks),
         )
 
 
-def _check(conn: Connection, statement: str, name: str, violation: str) -> Invariant:
-    violations = _count(conn, _sql(statement))
-    return Invariant(name, violations == 0, f"{violations:,} {violation}")
+def _counted(name: str, violations: int, noun: str) -> Invariant:
+    return Invariant(name, violations == 0, f"{violations:,} {noun}")
 
 
-def _check_baseline(conn: Connection, state: SeedState) -> Invariant:
-    """Check that the baseline was completed and has lost no rows since."""
+def _check_keys(
+    conn: Connection, model: WorkloadModel, facts: Mapping[str, TableFacts]
+) -> Iterator[Invariant]:
+    """Check in the catalogues that no foreign key or unique key is missing or not valid."""
+    objects, damaged = recorded_objects(conn), set(damaged_objects(conn))
+    lost = {
+        f"the key of {name} is missing"
+        for name, table in model.tables.items()
+        if table.key and frozenset(table.key) not in {frozenset(key) for key in facts[name].keys}
+    }
+    kinds = (
+        ("every foreign key is valid", "foreign keys", _is_foreign_key, set[str]()),
+        ("every unique key is valid", "unique keys", _is_unique, lost),
+    )
+    for name, noun, belongs, others in kinds:
+        of_kind = [item for item in objects if belongs(item)]
+        faults = [
+            f"{item.name} of {item.relation} is missing or not valid"
+            for item in of_kind
+            if item in damaged
+        ]
+        faults += sorted(others)
+        keys = sum(bool(table.primary_key) for table in facts.values()) if others is lost else 0
+        detail = "; ".join(faults) or f"{len(of_kind) + keys:,} {noun}"
+        yield Invariant(name, not faults, detail)
+
+
+def _is_foreign_key(item: BulkObject) -> bool:
+    return item.kind == "foreign key"
+
+
+def _is_unique(item: BulkObject) -> bool:
+    return item.kind == "unique" or item.definition.startswith("CREATE UNIQUE")
+
+
+def _check_baseline(
+    model: WorkloadModel, state: SeedState, rows: Mapping[str, TableRows]
+) -> Invariant:
+    """Check that the baseline was completed and that no table lost rows that no operation takes."""
     name = "the baseline is complete"
-    if state.progress.get("complete") is not True:
+    if not state.complete:
         return Invariant(name, ok=False, detail="complete it with `loadgen seed`")
-    seeded = {table: int(state.parameters[table]) for table in TABLES}
-    with conn.cursor(row_factory=dict_row) as cursor:
-        left = cursor.execute(_sql("baseline_rows"), seeded).fetchone() or {}
-    gone = [f"{seeded[t] - left[t]:,} of its {t} are gone" for t in TABLES if left[t] < seeded[t]]
-    return Invariant(name, not gone, "; ".join(gone) or f"all {sum(seeded.values()):,} rows")
+    seeded = state.parameters.rows
+    shrinking = {
+        statement.table
+        for operation in model.operations.values()
+        for statement in operation.statements
+        if statement.change in ("delete", "other")
+    }
+    gone = [
+        f"{seeded[table] - rows[table].rows:,} rows of {table} are gone"
+        for table in seeded
+        if table not in shrinking and "" not in shrinking and rows[table].rows < seeded[table]
+    ]
+    return Invariant(name, not gone, "; ".join(gone) or f"{sum(seeded.values()):,} rows")
 
 
-def _check_run(conn: Connection, operations: Mapping[str, Operation], run: LastRun) -> Invariant:
-    """Compare the commits of a run with the growth of the tables since before it."""
+def _check_run(
+    conn: Connection,
+    model: WorkloadModel,
+    facts: Mapping[str, TableFacts],
+    run: LastRun,
+    rows: Mapping[str, TableRows],
+) -> Invariant:
+    """Compare the rows that a run touched with the growth of the tables since before it."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         run_id = cursor.execute(_sql("run_id")).fetchone()
     if run_id != run.run_id:
@@ -116,38 +177,45 @@ def _check_run(conn: Connection, operations: Mapping[str, Operation], run: LastR
         return Invariant(
             _RUN_CHECK, ok=None, detail=f"run {run.run_id} has not ended: not compared"
         )
-    growth = gained(operations, run.rows_before, count_rows(conn))
-    committed = {name: run.committed.get(name, 0) for name in operations}
-    differences = [
-        f"{name} {committed[name]:,} but {growth[name]:,} in the rows"
-        for name in operations
-        if growth[name] != committed[name]
-    ]
-    total = sum(committed.values())
-    if not (total or differences):
+    if not any(map(sum, run.statement_rows.values())) and rows == run.rows_before:
         return Invariant(_RUN_CHECK, ok=None, detail=f"run {run.run_id} committed nothing")
-    detail = "; ".join(differences) or f"all {total:,} committed writes are there"
+    # A foreign key may delete or change rows by itself.
+    cascades = {name for name, table in facts.items() if any(k.acts for k in table.foreign_keys)}
+    differences, compared, total = [], 0, 0
+    for name, growth in row_growth(model, run.statement_rows).items():
+        if name in cascades or name not in run.rows_before:
+            continue
+        before, after = run.rows_before[name], rows[name]
+        for noun, expected, gained in (
+            ("rows", growth.rows, after.rows - before.rows),
+            ("updates", growth.version_sum, (after.version_sum or 0) - (before.version_sum or 0)),
+        ):
+            if expected is None:
+                continue
+            compared, total = compared + 1, total + abs(expected)
+            if gained != expected:
+                differences.append(f"{name}: {expected:,} {noun} counted, {gained:,} in the table")
+    if not compared:
+        return Invariant(_RUN_CHECK, ok=None, detail="no table of this workload can be compared")
+    detail = "; ".join(differences) or f"all {total:,} counted changes are there"
     return Invariant(_RUN_CHECK, not differences, f"run {run.run_id}: {detail}")
 
 
-def count_rows(conn: Connection) -> dict[str, TableRows]:
+def count_rows(conn: Connection, model: WorkloadModel) -> dict[str, TableRows]:
     """Return each table's rows, and the sum of its versions if it has them."""
-    counts = _row(conn, "rows")
-    return {
-        "users": TableRows(rows=counts["users"], version_sum=counts["user_versions"]),
-        "orders": TableRows(rows=counts["orders"], version_sum=counts["order_versions"]),
-        "events": TableRows(rows=counts["events"]),
-    }
+    counts = {}
+    for name in model.tables:
+        version = version_column(model, name)
+        column = sql.Identifier(version) if version else sql.NULL
+        row = conn.execute(_ROWS.format(column, identifier(name))).fetchone() or (0, None)
+        counts[name] = TableRows(rows=row[0], version_sum=row[1] if version else None)
+    return counts
 
 
-def _count(conn: Connection, sql: LiteralString) -> int:
+def _count(conn: Connection, query: bytes | sql.Composed) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(sql).fetchone() or 0
-
-
-def _row(conn: Connection, statement: str) -> dict[str, Any]:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(_sql(statement)).fetchone() or {}
+        count: Any = cursor.execute(query).fetchone()
+    return count or 0
 
 
 def _sql(statement: str) -> LiteralString:

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from loadgen.errors import DestinationError
 from loadgen.record.verify import CaseOutcome, ClockOffset, Finding, TableOutcome
 from loadgen.source.environment import clock_offset
-from loadgen.source.schema import HARD_CASES
+from loadgen.source.model_schema import HARD_CASES
 from loadgen.sql import statements
 from loadgen.tools.columns import literal
 from loadgen.tools.readers.factory import resolve_schema

@@ -21,6 +21,7 @@ from loadgen.source.embedded.account import server_account
 from loadgen.source.grant import Grant, create_grant, revoke_grant
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+from loadgen.workload.read_model import read_model
 from tests.conftest import RunLoadgen, clean_environment, find_free_port, kill_all, spawning
 from tests.granting import as_user, ignore
 from tests.polling import wait_for
@@ -100,7 +101,7 @@ def tls_server(debian_bin: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             path.chmod(0o600)
             server_account().own(path)
         with connect(info.dsn) as conn:
-            migrate(conn)
+            migrate(conn, read_model("shop"))
             conn.execute("ALTER SYSTEM SET ssl = on")
             conn.execute("SELECT pg_reload_conf()")
         with connect(info.dsn) as conn:

@@ -15,15 +15,27 @@ import pytest
 from psycopg import sql
 
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
-from loadgen.source.baseline_rows import TABLES
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
 from loadgen.source.seed import SeedProgress, SeedRequest, SeedResult, seed
+from loadgen.workload.read_model import read_model
 from tests.conftest import RunLoadgen, clean_environment
 
 END = datetime(2026, 11, 20, tzinfo=UTC)
 EARLIER = datetime(2026, 11, 1, tzinfo=UTC)
-ASKED = SeedRequest(users=1000, orders=3000, events=8000, seed=1, event_bytes=200, end=END)
+SHOP = read_model("shop")
+TABLES = ("users", "orders", "events")
+
+
+def asked_for(
+    *counts: int, seed: int = 1, event_bytes: int = 200, end: datetime | None = END
+) -> SeedRequest:
+    """Return a baseline of so many users, orders and events."""
+    settings = {"event_bytes": event_bytes, "hot_users": None}
+    return SeedRequest(dict(zip(TABLES, counts, strict=True)), seed, settings, end)
+
+
+ASKED = asked_for(1000, 3000, 8000)
 
 
 def sow(
@@ -31,7 +43,7 @@ def sow(
 ) -> SeedResult:
     """Seed the database at `dsn`."""
     with connect(dsn) as conn:
-        return seed(conn, asked, report or (lambda _: None))
+        return seed(conn, SHOP, asked, report or (lambda _: None))
 
 
 def fingerprint(dsn: str) -> dict[str, tuple[Any, ...]]:
@@ -79,7 +91,8 @@ def test_an_empty_database_is_filled_to_exactly_the_counts(each_empty_database: 
     with connect(each_empty_database) as conn:
         state = seed_state(conn)
         assert state is not None
-        assert state.progress == {"complete": True, "users": 1000, "orders": 3000, "events": 8000}
+        assert state.complete
+        assert state.copied == {"users": 1000, "orders": 3000, "events": 8000}
         for table, count in counts.items():
             query = sql.SQL(
                 "SELECT min(id), max(id), (SELECT reltuples FROM pg_class "
@@ -129,7 +142,7 @@ def test_one_seed_makes_the_same_rows_and_another_makes_others(
 
 def test_another_seed_makes_other_rows(seeded: str, empty_database: str) -> None:
     """Counts are the same, nothing else is."""
-    sow(empty_database, SeedRequest(1000, 3000, 8000, seed=2, event_bytes=200, end=END))
+    sow(empty_database, asked_for(1000, 3000, 8000, seed=2))
     ours, others = fingerprint(seeded), fingerprint(empty_database)
     for table in TABLES:
         assert ours[table][0] == others[table][0]
@@ -146,14 +159,15 @@ def test_rows_do_not_depend_on_what_is_copied_together(
     assert fingerprint(database) == fingerprint(seeded)
     assert [step.rows for step in steps] == sorted(step.rows for step in steps)
     assert len(steps) > 24
-    phases = list(dict.fromkeys(step.phase for step in steps))
-    assert phases == ["users", "orders", "events", "indexes", "statistics"]
+    phases = list(dict.fromkeys((step.phase, step.table) for step in steps))
+    tables = [("rows", "users"), ("rows", "orders"), ("rows", "events")]
+    assert phases == [*tables, ("indexes", ""), ("statistics", "")]
 
 
 @pytest.mark.parametrize("counts", [(1, 0, 0), (1, 1, 1), (1, 600, 600), (49, 0, 513)])
 def test_small_and_lopsided_baselines(empty_database: str, counts: tuple[int, int, int]) -> None:
     """Zero orders or events, and a single user for all, are baselines too."""
-    sow(empty_database, SeedRequest(*counts, seed=1, event_bytes=64))
+    sow(empty_database, asked_for(*counts, event_bytes=64, end=None))
     assert tuple(found[0] for found in fingerprint(empty_database).values()) == counts
     if not counts[1]:
         with connect(empty_database) as conn, conn.transaction():
@@ -168,7 +182,7 @@ def test_the_same_again_is_a_no_op(seeded: str) -> None:
     """Nothing is written, with the end instant given or left to what is stored."""
     before = fingerprint(seeded), one(seeded, "SELECT xmin::text FROM loadgen_playground")
     for end in (END, None):
-        result = sow(seeded, SeedRequest(1000, 3000, 8000, seed=1, event_bytes=200, end=end))
+        result = sow(seeded, asked_for(1000, 3000, 8000, end=end))
         assert (result.found_rows, result.copied_rows, dict(result.seconds)) == (12_000, 0, {})
         assert result.parameters.end == END
     after = fingerprint(seeded), one(seeded, "SELECT xmin::text FROM loadgen_playground")
@@ -178,12 +192,12 @@ def test_the_same_again_is_a_no_op(seeded: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (SeedRequest(1000, 3001, 8000, 1, 200, END), ("orders 3000 instead of 3001",)),
+        (asked_for(1000, 3001, 8000), ("3000 rows of orders instead of 3001",)),
         (
-            SeedRequest(1001, 3000, 8000, 2, 200, END),
-            ("users 1000 instead of 1001", "seed 1 instead of 2"),
+            asked_for(1001, 3000, 8000, seed=2),
+            ("1000 rows of users instead of 1001", "seed 1 instead of 2"),
         ),
-        (SeedRequest(1000, 3000, 8000, 1, 200, EARLIER), ("2026-11-20", "2026-11-01")),
+        (asked_for(1000, 3000, 8000, end=EARLIER), ("2026-11-20", "2026-11-01")),
     ],
 )
 def test_other_parameters_are_refused(
@@ -196,8 +210,8 @@ def test_other_parameters_are_refused(
 
 def test_the_width_of_events_is_the_load_s_too(seeded: str) -> None:
     """Another EVENT_BYTES doesn't refuse a baseline, which keeps its own."""
-    result = sow(seeded, SeedRequest(1000, 3000, 8000, 1, event_bytes=900, end=END))
-    assert result.parameters.event_bytes == 200
+    result = sow(seeded, asked_for(1000, 3000, 8000, event_bytes=900))
+    assert result.parameters.settings["event_bytes"] == 200
 
 
 def test_rows_of_somebody_else_are_not_mixed_with_a_baseline(database: str) -> None:
@@ -214,7 +228,7 @@ def test_a_foreign_database_is_left_alone(empty_database: str) -> None:
     with connect(empty_database) as conn:
         conn.execute("CREATE TABLE users (id int)")
         with pytest.raises(SourceError, match="not the playground's"):
-            seed(conn, ASKED)
+            seed(conn, SHOP, ASKED)
         tables = conn.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
         assert tables.fetchone() == (1,)
 
@@ -222,12 +236,12 @@ def test_a_foreign_database_is_left_alone(empty_database: str) -> None:
 def test_a_history_does_not_end_in_the_future(database: str) -> None:
     """What the load writes comes after the baseline."""
     with refused(database, SettingsError, "--end", "2100-01-01", "in the future"):
-        sow(database, SeedRequest(1, 1, 1, 1, 200, datetime(2100, 1, 1, tzinfo=UTC)))
+        sow(database, asked_for(1, 1, 1, end=datetime(2100, 1, 1, tzinfo=UTC)))
 
 
 def test_without_an_end_the_history_ends_with_yesterday(empty_database: str) -> None:
     """The default end is the start of today, UTC, by the server's clock."""
-    result = sow(empty_database, SeedRequest(10, 10, 10, 1, 200))
+    result = sow(empty_database, asked_for(10, 10, 10, end=None))
     today = one(empty_database, "SELECT date_trunc('day', now(), 'UTC')")
     assert 0 <= (today - result.parameters.end).days <= 1
     assert (result.parameters.end.hour, result.parameters.end.minute) == (0, 0)
@@ -242,7 +256,7 @@ def test_the_session_is_given_back_as_it_was(empty_database: str) -> None:
             return [conn.execute("SELECT current_setting(%s)", (n,)).fetchone() for n in names]
 
         before = shown()
-        seed(conn, ASKED)
+        seed(conn, SHOP, ASKED)
         assert shown() == before
         assert conn.execute("SHOW search_path").fetchone() == ("public",)
         held = (
@@ -264,10 +278,10 @@ def test_the_command_says_what_it_did(empty_database: str, run_loadgen: RunLoadg
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout.startswith("already seeded, nothing to do: 300 users")
     answer = json.loads(run_loadgen("seed", *counts, "--json", env=env).stdout)
-    assert answer["found_rows"] == answer["users"] + answer["orders"] + answer["events"] == 2000
+    assert answer["found_rows"] == sum(answer["rows"].values()) == 2000
     assert (answer["copied_rows"], answer["end"]) == (0, "2026-11-20T00:00:00+00:00")
     wider = run_loadgen("seed", *counts, env=env | {"EVENT_BYTES": "900"})
-    assert "have 300 bytes; EVENT_BYTES 900 applies to the load only" in wider.stdout
+    assert "made with EVENT_BYTES 300; 900 applies to the load only" in wider.stdout
 
 
 @pytest.mark.parametrize(
@@ -318,7 +332,7 @@ def test_an_interrupt_while_indexes_are_built_is_made_good(
         def interrupted(conn: psycopg.Connection[Any]) -> None:
             raise KeyboardInterrupt
 
-        patched.setattr("loadgen.source.seed.schema.build_indexes", interrupted)
+        patched.setattr("loadgen.source.seed.build_indexes", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sow(empty_database)
     query = "SELECT count(*) FROM pg_indexes WHERE schemaname = 'public'"

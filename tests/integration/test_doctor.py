@@ -20,6 +20,7 @@ from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
 from loadgen.tools.tools_file import Tool, parse_tools
 from loadgen.tools.warehouses import unequal_warehouses, warehouse_from_rows
+from loadgen.workload.read_model import read_model
 from tests.conftest import Fakesnow, RunLoadgen, find_free_port
 from tests.emulated import aws_server
 from tests.granting import as_user, ignore
@@ -290,7 +291,7 @@ def test_another_encoding(cluster: Any) -> None:
         )
         try:
             with connect(cluster.dsn("latin")) as conn:
-                migrate(conn)
+                migrate(conn, read_model("shop"))
                 conn.execute(SEEDED)
             (finding,) = look(cluster.dsn("latin"), ())
         finally:
@@ -308,7 +309,7 @@ def test_a_server_of_narrow_limits(project: Path, monkeypatch: pytest.MonkeyPatc
     }
     info = server.start(project, port=find_free_port(), options=narrow)
     with connect(info.dsn) as conn:
-        migrate(conn)
+        migrate(conn, read_model("shop"))
         conn.execute(SEEDED)
         conn.execute("SELECT pg_create_physical_replication_slot('standby', true)")
     found = {finding.check: finding.text for finding in look(info.dsn)}
@@ -337,7 +338,7 @@ def test_a_lost_slot(project: Path) -> None:
     limits = {"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
     info = server.start(project, port=find_free_port(), options=limits)
     with connect(info.dsn) as conn:
-        migrate(conn)
+        migrate(conn, read_model("shop"))
         conn.execute(SEEDED)
         create_grant(conn, Grant("doctored", conn.info.dbname, "doctored_slot", "loadgen"), ignore)
         for _ in range(4):

@@ -13,6 +13,7 @@ from loadgen.source.embedded import server
 from loadgen.source.grant import Grant, create_grant, list_grants, revoke_grant, user_of
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+from loadgen.workload.read_model import read_model
 from tests.conftest import RunLoadgen, clean_environment, find_free_port
 from tests.granting import as_user, ignore
 from tests.polling import wait_for
@@ -206,7 +207,7 @@ def test_without_a_free_slot_nothing_is_left(project: Path) -> None:
     options = {"max_replication_slots": "1"}
     info = server.start(project, port=find_free_port(), options=options)
     with connect(info.dsn) as conn:
-        migrate(conn)
+        migrate(conn, read_model("shop"))
         conn.execute("SELECT pg_create_physical_replication_slot('standby')")
         wanted = Grant("late", conn.info.dbname, "late_slot", "late_pub")
         with pytest.raises(Exception, match=r"slots are in use.* or raise the server's limit"):

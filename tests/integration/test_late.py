@@ -25,6 +25,7 @@ from loadgen.source.schema import MARKERS, migrate
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.source_tables import published_tables
 from loadgen.verify.reconcile import VerifyOptions, reconcile
+from loadgen.workload.read_model import read_model
 from tests.conftest import Cluster, RunLoadgen, find_free_port
 from tests.copier import Copier
 from tests.copies import postgres_tool
@@ -264,7 +265,7 @@ def test_transaction_ids_are_compared_beyond_their_four_bytes(
     there = f"{info.dsn.rpartition('/')[0]}/copy"
     add = "INSERT INTO users (email, name, plan, country) VALUES (%s, '', '', '')"
     with connect(info.dsn) as conn:
-        migrate(conn)
+        migrate(conn, read_model("shop"))
         conn.execute("CREATE DATABASE copy")
         conn.execute("UPDATE loadgen_playground SET run_id = %s", (RUN,))
         conn.execute(add, ("frozen",))
@@ -275,7 +276,7 @@ def test_transaction_ids_are_compared_beyond_their_four_bytes(
     assert reset.returncode == 0, reset.stderr
     server.start(project, pg_bin=debian_bin, options=quick)
     with connect(info.dsn) as conn, connect(there) as copy:
-        migrate(copy)
+        migrate(copy, read_model("shop"))
         conn.execute("VACUUM (FREEZE) users")
         conn.execute("UPDATE users SET plan = 'due' WHERE email = 'old'")
         assert write_marker(conn, RUN, 1, datetime.now(UTC))

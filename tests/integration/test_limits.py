@@ -21,6 +21,7 @@ from loadgen.source.limits import (
 )
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+from loadgen.workload.read_model import read_model
 from tests.conftest import Cluster, RunLoadgen, find_free_port, kill_all
 from tests.granting import as_user
 from tests.polling import wait_for
@@ -100,7 +101,7 @@ def waiting(debian_bin: Path, project: Path) -> Iterator[str]:
     """Yield the DSN of a server of the test's own whose synchronous standby is away."""
     info = server.start(project, pg_bin=debian_bin, port=find_free_port())
     with connect(info.dsn) as admin:
-        migrate(admin)
+        migrate(admin, read_model("shop"))
     require_standbys(info.dsn, "standby")
     yield info.dsn
     require_standbys(info.dsn, "")  # nothing waits any more

@@ -15,6 +15,7 @@ from psycopg import sql
 from loadgen.errors import SourceError
 from loadgen.source.postgres import Session, connect, subscription_dsn
 from loadgen.source.schema import migrate
+from loadgen.workload.read_model import read_model
 from tests.bending import BENDING, TIMEOUTS, bend
 from tests.conftest import Cluster, RunLoadgen, clean_environment
 from tests.pooler import pgbouncer
@@ -37,6 +38,7 @@ LOAD = """
 import locust, sys
 from loadgen.load.driver.plain import connect
 from loadgen.load.driver.wire import execution
+from loadgen.workload.read_model import read_model
 text = "SELECT FROM pg_settings WHERE name = $1 AND setting = $2"
 connection = connect(sys.argv[1], {"holds": text})
 for name, value in (pair.split("=") for pair in sys.argv[2:]):
@@ -262,7 +264,7 @@ def test_advice_names_no_setting_that_is_not_there(cluster: Cluster) -> None:
         conn.execute("CREATE TABLE IF NOT EXISTS foreign_to_us ()")
         try:
             with pytest.raises(SourceError, match="`loadgen db reset`") as caught:
-                migrate(conn)
+                migrate(conn, read_model("shop"))
         finally:
             conn.execute("DROP TABLE foreign_to_us")
     assert "DATABASE_URL" not in str(caught.value)

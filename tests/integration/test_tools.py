@@ -20,6 +20,7 @@ from loadgen.source.schema import migrate
 from loadgen.tools.columns import literal
 from loadgen.tools.readers.duckdb import DuckdbReader
 from loadgen.tools.tools_file import parse_tools
+from loadgen.workload.read_model import read_model
 from tests.bending import bend
 from tests.conftest import Cluster, RunLoadgen, find_free_port
 from tests.polling import wait_for
@@ -204,7 +205,7 @@ def test_a_slot_without_its_wal_is_refused(project: Path, run_loadgen: RunLoadge
     (project / "tools.toml").write_text(TOOLS, encoding="utf-8")
     tools = Tools(project, info.dsn, run_loadgen)
     with connect(info.dsn) as conn:
-        migrate(conn)
+        migrate(conn, read_model("shop"))
         assert tools.run("tools", "start", "cdc", "--wait", "60")[0] == 0
         assert tools.run("tools", "stop", "cdc")[0] == 0
         status = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'cdc_slot'"

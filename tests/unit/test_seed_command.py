@@ -24,14 +24,19 @@ def test_rate_and_time_left_count_from_the_first_step() -> None:
     """Rows that an earlier call had copied are no part of the rate."""
     clock = Clock()
     pace = seed.SeedPace(clock)
-    assert pace.text(SeedProgress("events", 500_000, 2_000_000)) == "500,000 of 2,000,000 rows"
+    assert (
+        pace.text(SeedProgress("rows", "events", 500_000, 2_000_000)) == "500,000 of 2,000,000 rows"
+    )
     clock.now += 4
-    shown = pace.text(SeedProgress("events", 900_000, 2_000_000))
+    shown = pace.text(SeedProgress("rows", "events", 900_000, 2_000_000))
     assert shown == "900,000 of 2,000,000 rows, 100,000/s, 11 s left"
     clock.now += 36
-    shown = pace.text(SeedProgress("events", 940_000, 2_000_000))
+    shown = pace.text(SeedProgress("rows", "events", 940_000, 2_000_000))
     assert shown == "940,000 of 2,000,000 rows, 11,000/s, 96 s left"
-    assert pace.text(SeedProgress("indexes", 2_000_000, 2_000_000)) == "2,000,000 of 2,000,000 rows"
+    assert (
+        pace.text(SeedProgress("indexes", "", 2_000_000, 2_000_000))
+        == "2,000,000 of 2,000,000 rows"
+    )
 
 
 def test_lines_come_now_and_then_and_with_each_phase_after_the_rows(
@@ -41,11 +46,11 @@ def test_lines_come_now_and_then_and_with_each_phase_after_the_rows(
     clock = Clock()
     monkeypatch.setattr(seed, "monotonic", clock)
     monkeypatch.setattr(seed.SeedPace.__init__, "__defaults__", (clock,))
-    copying: list[Phase] = ["users", "users", "users", "orders", "orders", "orders", "orders"]
-    phases: list[Phase] = [*copying, "indexes", "statistics"]
+    copying: list[tuple[Phase, str]] = [("rows", "users")] * 3 + [("rows", "orders")] * 4
+    phases: list[tuple[Phase, str]] = [*copying, ("indexes", ""), ("statistics", "")]
     with seed._progress(Console(file=io.StringIO())) as report:
-        for done, phase in enumerate(phases):
-            report(SeedProgress(phase, min(done * 10, 70), 70))
+        for done, (phase, table) in enumerate(phases):
+            report(SeedProgress(phase, table, min(done * 10, 70), 70))
             clock.now += 1
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
@@ -62,8 +67,8 @@ def test_a_terminal_gets_a_bar() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120)
     with seed._progress(console) as report:
-        report(SeedProgress("users", 0, 1000))
-        report(SeedProgress("orders", 250, 1000))
+        report(SeedProgress("rows", "users", 0, 1000))
+        report(SeedProgress("rows", "orders", 250, 1000))
     shown = screen.getvalue()
     assert "copying orders" in shown
     assert "25%" in shown

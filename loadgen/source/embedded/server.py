@@ -31,11 +31,15 @@ from loadgen.source.embedded.home import (
 from loadgen.source.embedded.postmaster import Postmaster
 from loadgen.source.postgres import EMBEDDED, connect, embedded_dsn
 from loadgen.sql import statements
+from loadgen.workload.read_model import read_model
 
 HOST: Final = EMBEDDED["host"]
 PREFERRED_PORT: Final = 5432
 USER: Final = EMBEDDED["user"]
+# The shop's database has the name that it had before there were other workloads.
 DATABASE: Final = "playground"
+_SHOP: Final = "shop"
+_TAKEN: Final = ("playground", "postgres", "template0", "template1")
 
 _PORTS_TRIED: Final = 200
 # Written once, when the data folder is made, so ALTER SYSTEM and postgresql.conf may change them.
@@ -68,15 +72,23 @@ class RunningServer:
     version: str
     pid: int
 
+    def dsn_of(self, database: str) -> str:
+        """Return the address of another one of its databases."""
+        head, _, query = self.dsn.partition("?")
+        return f"{head.rpartition('/')[0]}/{database}?{query}"
+
 
 def start(
     project: Path,
     *,
     pg_bin: Path | None = None,
     port: int | None = None,
+    database: str = DATABASE,
     options: Mapping[str, str] | None = None,
 ) -> RunningServer:
     """Start the server of `project`, which is made on the first start, unless it runs; return it.
+
+    `database` is made if it is missing.
 
     A server keeps its last port if that is free, else it takes the first free one from `port`
     (default: 5432) on. `options` are settings for this start only. Raises SourceError.
@@ -94,7 +106,7 @@ def start(
                 _initialise(home, binaries, lock)
             server = _launch(home, binaries, port or PREFERRED_PORT, options or {})
         running = _describe(home, server)
-        _make_database(home, running)
+        _make_database(home, running, database)
     return running
 
 
@@ -137,7 +149,15 @@ def source_dsn(settings: Settings, project: Path | None = None) -> str:
             f"no embedded Postgres runs for {project}: start it with `loadgen db up`, or set "
             "DATABASE_URL"
         )
-    return running.dsn
+    return running.dsn_of(workload_database(settings))
+
+
+def workload_database(settings: Settings) -> str:
+    """Return the name of the workload's database: its own. Raises ModelError."""
+    if settings.workload == _SHOP:
+        return DATABASE
+    name = read_model(settings.workload).name
+    return f"{name}_workload" if name in _TAKEN else name
 
 
 def _settle_in(home: Home) -> None:
@@ -232,12 +252,12 @@ def _launch(home: Home, binaries: Binaries, port: int, options: Mapping[str, str
     )
 
 
-def _make_database(home: Home, running: RunningServer) -> None:
+def _make_database(home: Home, running: RunningServer, database: str) -> None:
     maintenance = embedded_dsn(_password(home), running.port, "postgres")
     with connect(maintenance) as conn:
         query = statements("loadgen.source", "server.sql")["has_database"]
-        if conn.execute(query, {"name": DATABASE}).fetchone() != (True,):
-            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+        if conn.execute(query, {"name": database}).fetchone() != (True,):
+            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
 
 
 def _describe(home: Home, server: Postmaster) -> RunningServer:

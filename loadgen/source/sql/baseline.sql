@@ -38,53 +38,45 @@ RESET client_connection_check_interval
 -- The server's time, and the start of its day in UTC, which is the default end of the history.
 SELECT date_trunc('day', now(), 'UTC') AS today, now() AS now
 
--- name: filled
--- A table that has rows already, if any.
-SELECT CASE WHEN EXISTS (SELECT FROM public.users) THEN 'users'
-            WHEN EXISTS (SELECT FROM public.orders) THEN 'orders'
-            WHEN EXISTS (SELECT FROM public.events) THEN 'events' END AS filled
-
 -- name: begin
 -- Stores the parameters of the baseline.
-UPDATE public.loadgen_playground SET seed = %(parameters)s, progress = '{"complete": false}'
+UPDATE public.loadgen_playground
+SET seed = %(parameters)s, progress = '{"complete": false, "rows": {}}'
 
 -- name: advance
 -- Stores how many rows of a table are copied, in the transaction that copied them.
 UPDATE public.loadgen_playground
-SET progress = jsonb_set(progress, ARRAY[%(table)s::text], to_jsonb(%(rows)s::bigint))
+SET progress = jsonb_set(progress, ARRAY['rows', %(table)s::text], to_jsonb(%(rows)s::bigint))
 
 -- name: complete
 -- Stores that rows, indexes and statistics are complete.
 UPDATE public.loadgen_playground SET progress = jsonb_set(progress, '{complete}', 'true')
 
--- name: copy_users
--- Columns in the order of `rows`.
-COPY public.users (id, email, name, plan, country, created_at, updated_at, deleted_at, version)
-FROM STDIN (FORMAT binary)
+-- name: sequences
+-- The sequences that fill whole-number columns of the workload's tables, by identity or default.
+SELECT s.oid::regclass::text AS sequence, n.nspname::text AS schema, t.relname::text AS relation,
+       a.attname::text AS column
+FROM (
+    SELECT objid AS sequence, refobjid AS relation, refobjsubid AS attnum
+    FROM pg_catalog.pg_depend
+    WHERE classid = 'pg_catalog.pg_class'::regclass AND refclassid = 'pg_catalog.pg_class'::regclass
+      AND deptype IN ('a', 'i') AND refobjsubid > 0
+    UNION
+    SELECT d.refobjid, f.adrelid, f.adnum
+    FROM pg_catalog.pg_depend d
+    JOIN pg_catalog.pg_attrdef f ON f.oid = d.objid
+    WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass
+      AND d.refclassid = 'pg_catalog.pg_class'::regclass
+) AS used
+JOIN pg_catalog.pg_class s ON s.oid = used.sequence AND s.relkind = 'S'
+JOIN pg_catalog.pg_sequence q ON q.seqrelid = s.oid AND q.seqincrement > 0
+JOIN pg_catalog.pg_class t ON t.oid = used.relation AND NOT t.relispartition
+JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = used.attnum
+WHERE a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+  AND format('%%s', t.oid::regclass) <> ALL (%(ours)s)
 
--- name: copy_orders
--- Columns in the order of `rows`; none is soft deleted.
-COPY public.orders (id, order_number, user_id, status, quantity, amount, currency, created_at,
-                    updated_at, version)
-FROM STDIN (FORMAT binary)
-
--- name: copy_events
--- Columns in the order of `rows`.
-COPY public.events (id, event_id, user_id, event_type, properties, created_at, updated_at)
-FROM STDIN (FORMAT binary)
-
--- name: set_users_identity
--- The next user's id follows the baseline's.
-SELECT setval(pg_get_serial_sequence('public.users', 'id'), %(rows)s + 1, false)
-
--- name: set_orders_identity
--- The next order's id follows the baseline's.
-SELECT setval(pg_get_serial_sequence('public.orders', 'id'), %(rows)s + 1, false)
-
--- name: set_events_identity
--- The next event's id follows the baseline's.
-SELECT setval(pg_get_serial_sequence('public.events', 'id'), %(rows)s + 1, false)
-
--- name: analyze
--- Statistics for the planner.
-ANALYZE public.users, public.orders, public.events
+-- name: set_sequence
+-- The next value of a sequence follows the largest one of its column, and is never lowered.
+SELECT setval(%(sequence)s::regclass, %(largest)s)
+WHERE %(largest)s > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0)

@@ -36,22 +36,10 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.
 WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY (%(tables)s)
 GROUP BY c.relname
 
--- name: named_objects
--- Tables, indexes, constraints, triggers in public by their names.
-SELECT relname::text AS name FROM pg_catalog.pg_class
-WHERE relnamespace = to_regnamespace('public') AND relkind IN ('r', 'p', 'i')
-UNION ALL
-SELECT conname::text FROM pg_catalog.pg_constraint
-WHERE connamespace = to_regnamespace('public')
-UNION ALL
-SELECT t.tgname::text FROM pg_catalog.pg_trigger t
-JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-WHERE c.relnamespace = to_regnamespace('public') AND NOT t.tgisinternal
-
 -- name: published
--- Tables of public that publication `loadgen` already carries; one null row if it carries none.
-SELECT t.tablename::text AS name
+-- Tables that publication `loadgen` already carries, and whether it is for all tables; one row without
+-- a name if it carries none.
+SELECT p.puballtables AS all_tables, t.schemaname::text AS schema, t.tablename::text AS relation
 FROM pg_catalog.pg_publication p
-LEFT JOIN pg_catalog.pg_publication_tables t
-    ON t.pubname = p.pubname AND t.schemaname = 'public'
-WHERE p.pubname = 'loadgen'
+LEFT JOIN pg_catalog.pg_publication_tables t ON t.pubname = p.pubname
+WHERE p.pubname = %(publication)s

@@ -24,35 +24,31 @@ WHERE NOT s.temporary
 ORDER BY s.slot_name
 
 -- name: publications
--- Publications of this database: which changes and tables they carry, and which tables only in part
--- (a row filter or a column list, from version 15 on).
+-- Publications of this database: which changes and tables they carry, which tables only in part (a
+-- row filter or a column list, from version 15 on), and which as partitions.
+WITH published AS (
+    SELECT t.pubname, c.oid, c.relispartition,
+           CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || r.relname AS name,
+           to_jsonb(t) ->> 'rowfilter' IS NOT NULL
+           OR jsonb_array_length(nullif(to_jsonb(t) -> 'attnames', 'null')) < (
+               SELECT count(*) FROM pg_catalog.pg_attribute a
+               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                 AND a.attgenerated = '') AS in_part
+    FROM pg_catalog.pg_publication_tables t
+    JOIN pg_catalog.pg_class c ON c.oid = to_regclass(format('%I.%I', t.schemaname, t.tablename))
+    JOIN pg_catalog.pg_class r
+        ON r.oid = CASE WHEN c.relispartition THEN pg_partition_root(c.oid) ELSE c.oid END
+    JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+)
 SELECT p.pubname::text AS name,
        p.pubinsert AND p.pubupdate AND p.pubdelete AS every_change,
-       coalesce(array_agg(t.tablename::text ORDER BY t.tablename)
-                FILTER (WHERE t.schemaname = 'public'), '{}') AS tables,
-       coalesce(array_agg(t.tablename::text ORDER BY t.tablename) FILTER (
-           WHERE t.schemaname = 'public' AND (
-               to_jsonb(t) ->> 'rowfilter' IS NOT NULL
-               OR jsonb_array_length(nullif(to_jsonb(t) -> 'attnames', 'null')) < (
-                   SELECT count(*) FROM pg_catalog.pg_attribute a
-                   WHERE a.attrelid = to_regclass(format('%I.%I', t.schemaname, t.tablename))
-                     AND a.attnum > 0 AND NOT a.attisdropped))), '{}') AS partial
+       coalesce(array_agg(DISTINCT t.name) FILTER (WHERE t.oid IS NOT NULL), '{}') AS tables,
+       coalesce(array_agg(DISTINCT t.name) FILTER (WHERE t.in_part), '{}') AS partial,
+       coalesce(array_agg(DISTINCT t.name) FILTER (WHERE t.relispartition), '{}') AS split
 FROM pg_catalog.pg_publication p
-LEFT JOIN pg_catalog.pg_publication_tables t ON t.pubname = p.pubname
+LEFT JOIN published t ON t.pubname = p.pubname
 GROUP BY p.pubname, p.pubinsert, p.pubupdate, p.pubdelete
 ORDER BY p.pubname
-
--- name: unidentified
--- Our published tables whose updated and deleted rows can't be identified.
-SELECT c.relname::text AS name
-FROM pg_catalog.pg_class c
-WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY (%(tables)s)
-  AND (c.relreplident = 'n'
-       OR c.relreplident = 'd' AND NOT EXISTS (
-           SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
-       OR c.relreplident = 'i' AND NOT EXISTS (
-           SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisreplident))
-ORDER BY c.relname
 
 -- name: clock
 -- The server's time.

@@ -13,11 +13,13 @@ WHERE starts_with(shobj_description(oid, 'pg_authid'), 'loadgen db grant: ')
 ORDER BY rolname
 
 -- name: rights
--- Which rights the user has already: CONNECT to this database, USAGE of public, SELECT on tables.
+-- Which rights the user has, or lacks: CONNECT to this database, USAGE of schemas, SELECT on tables,
+-- whose quoted names stand beside those in the model.
 SELECT has_database_privilege(%(user)s, current_database(), 'CONNECT') AS connects,
-       has_schema_privilege(%(user)s, 'public', 'USAGE') AS uses,
-       (SELECT array_agg(t) FROM unnest(%(tables)s::text[]) AS t
-        WHERE NOT has_table_privilege(%(user)s, format('public.%%I', t), 'SELECT')) AS unread
+       (SELECT array_agg(s) FROM unnest(%(schemas)s::text[]) AS s
+        WHERE NOT has_schema_privilege(%(user)s, s, 'USAGE')) AS unused,
+       (SELECT array_agg(t) FROM unnest(%(tables)s::text[], %(names)s::text[]) AS u (t, name)
+        WHERE NOT has_table_privilege(%(user)s, name, 'SELECT')) AS unread
 
 -- name: rds
 -- Whether this is Amazon RDS, where the role rds_replication gives the right to replicate.

@@ -50,9 +50,18 @@ SELECT num_timed + num_requested FROM pg_catalog.pg_stat_checkpointer
 SELECT checkpoints_timed + checkpoints_req FROM pg_catalog.pg_stat_bgwriter
 
 -- name: tables
--- Rows by the server's own statistics: an estimate that costs nothing.
-SELECT relname::text AS name, n_live_tup AS rows, n_dead_tup AS dead_rows,
-       pg_total_relation_size(relid) AS bytes
-FROM pg_catalog.pg_stat_user_tables
-WHERE schemaname = 'public' AND relname IN ('users', 'orders', 'events')
-ORDER BY relname
+-- Rows of the workload's tables by the server's own statistics: an estimate that costs nothing. A
+-- partitioned table is the sum of its partitions.
+SELECT t.name, coalesce(sum(s.n_live_tup), 0)::bigint AS rows,
+       coalesce(sum(s.n_dead_tup), 0)::bigint AS dead_rows,
+       coalesce(sum(pg_total_relation_size(s.relid)), 0)::bigint AS bytes
+FROM public.loadgen_playground p
+CROSS JOIN jsonb_array_elements_text(p.tables) AS t (name)
+JOIN pg_catalog.pg_class c ON NOT c.relispartition AND c.relkind IN ('r', 'p')
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    AND t.name = CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname
+LEFT JOIN pg_catalog.pg_stat_user_tables s
+    ON s.relid = c.oid AND c.relkind = 'r'
+    OR c.relkind = 'p' AND s.relid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)
+GROUP BY t.name
+ORDER BY t.name

@@ -1,0 +1,207 @@
+"""What Postgres finds wrong with a model; nothing of the model stays in the database."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from loadgen.errors import SourceError
+from loadgen.source.check_model import check_model
+from loadgen.source.postgres import connect
+from loadgen.source.schema import migrate
+from loadgen.workload.model import (
+    Check,
+    Choice,
+    Number,
+    Statement,
+    Table,
+    Text,
+    Uuid,
+    Value,
+    WorkloadModel,
+)
+from loadgen.workload.read_model import built_in_models, read_model
+from tests.conftest import Cluster
+from tests.workload_cases import made_up_model
+
+
+@pytest.fixture
+def empty(each_empty_database: str) -> Iterator[psycopg.Connection[Any]]:
+    """Yield a connection to an empty database, on each server in turn."""
+    with connect(each_empty_database) as conn:
+        yield conn
+
+
+@pytest.fixture(scope="module")
+def one_database(cluster: Cluster) -> Iterator[psycopg.Connection[Any]]:
+    """Yield a connection to a database that all checks of a mistake share: it stays empty."""
+    with cluster.database("template1") as dsn, connect(dsn) as conn:
+        yield conn
+
+
+def with_table(name: str, **changes: Any) -> WorkloadModel:
+    """Return the made-up model with one of its tables changed."""
+    model = made_up_model()
+    return replace(model, tables={**model.tables, name: replace(model.tables[name], **changes)})
+
+
+def with_column(name: str, column: str, value: Value | None) -> WorkloadModel:
+    """Return the made-up model with another generator for a column; None takes it away."""
+    columns = dict(made_up_model().tables[name].columns)
+    columns.pop(column, None)
+    return with_table(name, columns=columns if value is None else {**columns, column: value})
+
+
+def with_schema(old: str, new: str) -> WorkloadModel:
+    """Return the made-up model with a change of its schema.sql."""
+    model = made_up_model()
+    assert old in model.schema_sql
+    return replace(model, schema_sql=model.schema_sql.replace(old, new))
+
+
+def with_statement(operation: str, sql: str, table: str, change: str = "update") -> WorkloadModel:
+    """Return the made-up model with another statement of an operation without parameters."""
+    model = made_up_model()
+    statement = Statement(sql, (), change, table)  # type: ignore[arg-type]
+    changed = replace(model.operations[operation], statements=(statement,), parameters={})
+    return replace(model, operations={**model.operations, operation: changed})
+
+
+def with_types(**types: str) -> WorkloadModel:
+    """Return a model of one table without schema.sql."""
+    table = Table("notes", 5, key=("no",), columns={"no": Value(Number(1, 9))}, types=types)
+    return WorkloadModel("notes", "", {"notes": table}, {})
+
+
+def test_a_right_model_has_no_problem(empty: psycopg.Connection[Any]) -> None:
+    """And it leaves nothing."""
+    query = "SELECT count(*) FROM pg_class"
+    before = empty.execute(query).fetchone()
+    assert check_model(empty, made_up_model()) == []
+    assert empty.execute(query).fetchone() == before
+    assert empty.execute("SELECT to_regtype('mood')").fetchone() == (None,)
+    assert empty.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+    assert empty.execute("SHOW search_path").fetchone() == ("public",)
+
+
+@pytest.mark.parametrize("name", built_in_models())
+def test_the_built_in_models_are_right(empty: psycopg.Connection[Any], name: str) -> None:
+    """Each as its files are."""
+    assert check_model(empty, read_model(name)) == []
+
+
+MISTAKES: tuple[tuple[WorkloadModel, str], ...] = (
+    (with_schema("share       percent", "share       percnt"), "schema.sql, line 9: type"),
+    (with_schema("CREATE SCHEMA sales;", "CREATE SCHEMA sales; COMMIT;"), "schema.sql"),
+    (
+        replace(made_up_model(), tables={"custmers": Table("custmers", 1)}),
+        "tables.custmers: schema.sql makes no such table: did you mean customers?",
+    ),
+    (
+        with_column("customers", "emial", Value(Text(1, 5))),
+        "tables.customers, columns.emial: no such column: did you mean email?",
+    ),
+    (
+        with_column("sales.Order", "doubled", Value(Number(1, 5))),
+        "tables.sales.Order, columns.doubled: Postgres generates this column: remove the key",
+    ),
+    (
+        with_table("staff", version="verson"),
+        "tables.staff, version: no column 'verson': there are id, badge, name, leads",
+    ),
+    (
+        with_table("customers", key=("mood",)),
+        "tables.customers, key: (mood) has no primary key or unique index in schema.sql: add one",
+    ),
+    (
+        with_column("sales.Order", "customer", None),
+        'give it a generator, such as columns.customer = { generate = "uuid" }',
+    ),
+    (
+        with_schema("what text NOT NULL", "what text NOT NULL, note tsvector NOT NULL"),
+        "",
+    ),
+    (
+        with_schema("name    text NOT NULL", "name    text NOT NULL, find tsvector NOT NULL"),
+        "tables.staff: column find (tsvector) is NOT NULL and has no default: no generator makes",
+    ),
+    (
+        with_column("customers", "mood", Value(Choice(("calm", "angry"), (1, 1)))),
+        'tables.customers: column mood: invalid input value for enum mood: "angry"',
+    ),
+    (
+        with_column("customers", "share", Value(Number(200, 300))),
+        "tables.customers: column share: value for domain percent violates check constraint",
+    ),
+    (
+        with_column("staff", "badge", Value(Uuid())),
+        "tables.staff: column badge",
+    ),
+    (
+        with_column("customers", "email", Value(Choice(("a@b.c",), (1,)))),
+        "tables.customers, unique customers_email_key: could not create unique index",
+    ),
+    (
+        with_statement("forget", "DELETE FROM audit", "audit", "delete"),
+        "operations.forget: deletes of audit are refused, since it is published and has no replica",
+    ),
+    (
+        with_statement("raise_share", "UPDATE customers SET shre = 1", "customers"),
+        'operations.raise_share: column "shre" of relation "customers" does not exist',
+    ),
+    (
+        with_statement("raise_share", "UPDATE customers SET share = 'x'", "customers"),
+        'operations.raise_share: invalid input syntax for type integer: "x"',
+    ),
+    (
+        with_statement("forget", "INSERT INTO staff (name) VALUES (NULL)", "staff", "insert"),
+        'operations.forget: null value in column "name" of relation "staff" violates not-null',
+    ),
+    (
+        replace(made_up_model(), checks=(Check("odd", "", "SELECT count(*) FROM nowhere"),)),
+        'checks.odd: relation "nowhere" does not exist',
+    ),
+    (
+        replace(made_up_model(), checks=(Check("odd", "", "SELECT 'many'"),)),
+        "checks.odd: it gives 'many': it must give one whole number",
+    ),
+    (
+        with_schema("CREATE TABLE audit", "CREATE UNLOGGED TABLE audit"),
+        "schema.sql: its tables can't be published to tools: cannot add relation",
+    ),
+    (
+        with_schema("CREATE TABLE audit", 'CREATE TABLE "a.b" (); CREATE TABLE audit'),
+        "schema.sql: table 'a.b' has a dot in its name: rename it",
+    ),
+    (
+        with_schema("CREATE TABLE audit", "CREATE TABLE hard_cases (); CREATE TABLE audit"),
+        "schema.sql: table hard_cases has a name of the playground's own: rename it",
+    ),
+    (with_types(no="bigint", memo="txet"), 'type "txet" does not exist: did you mean text?'),
+    (with_types(no="bigint", memo="text; DROP TABLE x"), "tables.notes, columns.memo: syntax"),
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"), MISTAKES, ids=[str(n) for n, _ in enumerate(MISTAKES)]
+)
+def test_each_mistake_is_named(
+    one_database: psycopg.Connection[Any], model: WorkloadModel, message: str
+) -> None:
+    """In one line with table, column or operation; none that follows from another one."""
+    problems = check_model(one_database, model)
+    assert len(problems) == bool(message)
+    if message:
+        assert message in problems[0]
+        assert "\n" not in problems[0]
+    for left in ("to_regclass('customers')", "to_regclass('notes')", "to_regnamespace('sales')"):
+        assert one_database.execute(f"SELECT {left}".encode()).fetchone() == (None,)
+
+
+def test_a_database_that_has_the_tables_is_refused(empty: psycopg.Connection[Any]) -> None:
+    """The tables of a running workload are left alone."""
+    migrate(empty, made_up_model())
+    with pytest.raises(SourceError, match="has customers, measures"):
+        check_model(empty, made_up_model())
