@@ -47,6 +47,7 @@ from loadgen.tools.tools_file import load_tools
 from loadgen.watch.last_results import read_last_results
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import WHOLE
@@ -240,7 +241,7 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
         "resume": [lambda: _use(find_resumable(folder / "reports", KILLED, OPERATIONS))],
         "tools": [lambda: load_tools(load_settings())],
         "functions": [
-            lambda: figures(Run.of(path), OPERATIONS),
+            lambda: figures(Run.of(path), read_model("shop")),
             lambda: read_last_results(path),
             lambda: initial_sync(read_syncs(tool)),
             lambda: running(tool),

@@ -8,6 +8,7 @@ from loadgen.config.settings import Settings
 from loadgen.load.lookup import server_time
 from loadgen.record.run import Run, TableRows
 from loadgen.source import environment, schema
+from loadgen.source.model_schema import MARKERS
 from loadgen.workload.operations import WORKLOAD, Operation
 from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.plan import Plan
@@ -53,7 +54,7 @@ def run_header(
         invalid_reason=None,
         users=users,
         duration_seconds=plan.duration,
-        marker_table=schema.MARKERS,
+        marker_table=MARKERS,
     )
 
 

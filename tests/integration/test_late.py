@@ -20,8 +20,9 @@ import pytest
 from loadgen.source.embedded import server
 from loadgen.source.embedded.home import home_of
 from loadgen.source.markers import find_markers, write_marker
+from loadgen.source.model_schema import MARKERS
 from loadgen.source.postgres import connect
-from loadgen.source.schema import MARKERS, migrate
+from loadgen.source.schema import migrate
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.source_tables import published_tables
 from loadgen.verify.reconcile import VerifyOptions, reconcile

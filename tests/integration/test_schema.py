@@ -2,23 +2,24 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from loadgen.errors import SourceError
 from loadgen.source import schema
+from loadgen.source.bulk_indexes import build_indexes, drop_bulk_indexes
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import (
-    PUBLISHED,
+    BaselineParameters,
     SeedState,
-    build_indexes,
     check_source,
-    drop_bulk_indexes,
     is_playground,
     migrate,
     require_ownership,
@@ -27,6 +28,7 @@ from loadgen.source.schema import (
     seed_state,
     source_problems,
 )
+from loadgen.workload.read_model import read_model
 from tests.conftest import RunLoadgen
 
 INDEXES = {
@@ -36,6 +38,8 @@ INDEXES = {
     "orders_updated_at_idx",
     "events_updated_at_idx",
 }
+SHOP = read_model("shop")
+PUBLISHED = {"users", "orders", "events", "hard_cases", "loadgen_markers"}
 FOREIGN_KEYS = {"orders_user_id_fkey", "events_user_id_fkey"}
 
 
@@ -89,11 +93,11 @@ def add_rows(conn: psycopg.Connection[Any]) -> None:
 def test_migration_makes_everything(empty: psycopg.Connection[Any]) -> None:
     """Tables, indexes, foreign keys and the publication, from an empty database."""
     assert not is_playground(empty)
-    migrate(empty)
+    migrate(empty, SHOP)
     assert is_playground(empty)
     assert relations(empty) >= {"users", "orders", "events", "loadgen_playground"} | INDEXES
     assert constraints(empty) == FOREIGN_KEYS
-    assert published(empty) == set(PUBLISHED)
+    assert published(empty) == PUBLISHED
 
 
 def test_migration_again_changes_nothing(migrated: psycopg.Connection[Any]) -> None:
@@ -101,7 +105,7 @@ def test_migration_again_changes_nothing(migrated: psycopg.Connection[Any]) -> N
     add_rows(migrated)
     query = "SELECT oid FROM pg_class UNION ALL SELECT oid FROM pg_constraint"
     before = column(migrated, query)
-    migrate(migrated)
+    migrate(migrated, SHOP)
     assert column(migrated, query) == before
     assert column(migrated, "SELECT count(*) FROM orders") == {1}
 
@@ -114,7 +118,7 @@ def test_migration_again_does_not_wait_for_writers(each_database: str) -> None:
     ):
         add_rows(writer)
         other.execute("SET lock_timeout = '100ms'")
-        migrate(other)
+        migrate(other, SHOP)
 
 
 def test_migrations_at_once_do_not_race(each_empty_database: str) -> None:
@@ -124,7 +128,7 @@ def test_migrations_at_once_do_not_race(each_empty_database: str) -> None:
     def one() -> None:
         try:
             with connect(each_empty_database) as conn:
-                migrate(conn)
+                migrate(conn, SHOP)
         except BaseException as exc:  # noqa: BLE001 - shown by the assertion below
             failures.append(exc)
 
@@ -140,20 +144,21 @@ def test_migrations_at_once_do_not_race(each_empty_database: str) -> None:
 
 
 def test_migration_restores_what_is_missing(migrated: psycopg.Connection[Any]) -> None:
-    """An index, a trigger or a published table that went missing comes back."""
-    migrated.execute("DROP INDEX orders_updated_at_idx; DROP TRIGGER users_touch ON users")
+    """An index, a foreign key or a published table that went missing comes back."""
+    migrated.execute("DROP INDEX orders_updated_at_idx")
+    migrated.execute("ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey")
     migrated.execute("ALTER PUBLICATION loadgen DROP TABLE events")
-    migrate(migrated)
+    migrate(migrated, SHOP)
     assert relations(migrated) >= INDEXES
-    assert "users_touch" in column(migrated, "SELECT tgname FROM pg_trigger")
-    assert published(migrated) == set(PUBLISHED)
+    assert constraints(migrated) == FOREIGN_KEYS
+    assert published(migrated) == PUBLISHED
 
 
 def test_a_publication_of_all_tables_will_do(empty: psycopg.Connection[Any]) -> None:
     """A publication of our name that carries more is left as it is."""
     empty.execute("CREATE PUBLICATION loadgen FOR ALL TABLES")
-    migrate(empty)
-    assert published(empty) >= set(PUBLISHED)
+    migrate(empty, SHOP)
+    assert published(empty) >= PUBLISHED
 
 
 def test_migration_is_all_or_nothing(empty: psycopg.Connection[Any]) -> None:
@@ -167,10 +172,10 @@ def test_migration_is_all_or_nothing(empty: psycopg.Connection[Any]) -> None:
         "WHEN TAG IN ('CREATE PUBLICATION') EXECUTE FUNCTION refuse()"
     )
     with pytest.raises(SourceError, match="making the schema: no publications here"):
-        migrate(empty)
+        migrate(empty, SHOP)
     assert relations(empty) == set()
     empty.execute("DROP EVENT TRIGGER refuse")
-    migrate(empty)
+    migrate(empty, SHOP)
 
 
 def test_updates_raise_version_and_updated_at(migrated: psycopg.Connection[Any]) -> None:
@@ -195,11 +200,12 @@ def test_bulk_indexes_go_and_come_back(migrated: psycopg.Connection[Any]) -> Non
         assert constraints(migrated) == FOREIGN_KEYS
 
 
-def test_migration_can_leave_indexes_to_the_baseline(empty: psycopg.Connection[Any]) -> None:
-    """A baseline that will drop them anyway need not have them built first."""
-    migrate(empty, indexes=False)
-    assert not relations(empty) & INDEXES
-    assert constraints(empty) == set()
+def test_migration_can_leave_indexes_to_the_baseline(migrated: psycopg.Connection[Any]) -> None:
+    """A baseline goes on without them, and need not have them built first."""
+    drop_bulk_indexes(migrated)
+    migrate(migrated, SHOP, indexes=False)
+    assert not relations(migrated) & INDEXES
+    assert constraints(migrated) == set()
 
 
 def test_rows_that_break_a_key_are_named(migrated: psycopg.Connection[Any]) -> None:
@@ -216,7 +222,7 @@ def test_a_search_path_cannot_mislead(each_empty_database: str) -> None:
     with psycopg.connect(each_empty_database, autocommit=True) as conn:
         conn.execute("CREATE SCHEMA elsewhere")
         conn.execute("SET search_path = elsewhere")
-        migrate(conn)
+        migrate(conn, SHOP)
         drop_bulk_indexes(conn)
         build_indexes(conn)
         assert column(
@@ -242,7 +248,7 @@ def test_a_database_of_somebody_else_is_refused(
     """What was found is named, the way out too, and not one thing is written."""
     empty.execute(foreign.encode())
     before = column(empty, "SELECT oid FROM pg_class")
-    for refusing in (require_ownership, migrate):
+    for refusing in (require_ownership, lambda conn: migrate(conn, SHOP)):
         with pytest.raises(SourceError, match="not the playground's and not empty") as caught:
             refusing(empty)
         assert named in str(caught.value)
@@ -268,16 +274,16 @@ def test_tables_of_our_names_with_other_columns_are_refused(
     migrated: psycopg.Connection[Any],
 ) -> None:
     """The mark of ownership does not make another application's table ours."""
-    migrated.execute("ALTER TABLE events DROP COLUMN properties")
-    with pytest.raises(SourceError, match=r"public\.events .*lacks properties"):
-        migrate(migrated)
+    migrated.execute("ALTER TABLE hard_cases DROP COLUMN wide")
+    with pytest.raises(SourceError, match=r"public\.hard_cases .*lacks wide"):
+        migrate(migrated, SHOP)
 
 
 def test_another_schema_version_is_refused(migrated: psycopg.Connection[Any]) -> None:
     """A database of a newer program is not changed by an older one."""
     migrated.execute("UPDATE loadgen_playground SET schema_version = 99")
     with pytest.raises(SourceError, match="version 99, this program works with 2"):
-        migrate(migrated)
+        migrate(migrated, SHOP)
 
 
 @pytest.fixture
@@ -285,6 +291,10 @@ def older(database: str) -> str:
     """Return the DSN of a database as version 1 left it: markers were rows of events."""
     with connect(database) as conn:
         conn.execute("DROP TABLE loadgen_markers")
+        conn.execute(
+            "ALTER TABLE loadgen_playground DROP COLUMN workload, DROP COLUMN digest, "
+            "DROP COLUMN tables, DROP COLUMN indexes"
+        )
         conn.execute("UPDATE loadgen_playground SET schema_version = 1, run_id = 'run-1'")
         conn.execute(
             "INSERT INTO events (event_id, event_type, properties) "
@@ -299,7 +309,7 @@ def test_an_older_database_is_left_as_it_is(older: str) -> None:
         before = published(conn), relations(conn)
         (problem,) = source_problems(conn)
         assert "version 1, this program works with 2: point DATABASE_URL at" in problem
-        for refusing in (migrate, require_playground, require_version):
+        for refusing in (lambda conn: migrate(conn, SHOP), require_playground, require_version):
             with pytest.raises(SourceError) as caught:
                 refusing(conn)
             assert str(caught.value) == problem
@@ -323,13 +333,17 @@ def test_an_older_database_is_explained(
     assert done.returncode == (1 if command == "doctor" else 2)
 
 
-def test_seed_state_is_what_was_noted(migrated: psycopg.Connection[Any]) -> None:
-    """None until a baseline was begun; then its parameters, and its progress as far as known."""
+def test_seed_state_is_what_was_stored(migrated: psycopg.Connection[Any]) -> None:
+    """None until a baseline was begun; then its parameters, and its progress."""
     assert seed_state(migrated) is None
-    migrated.execute("""UPDATE loadgen_playground SET seed = '{"users": 5}'""")
-    assert seed_state(migrated) == SeedState({"users": 5}, {})
-    migrated.execute("""UPDATE loadgen_playground SET progress = '{"users": 3}'""")
-    assert seed_state(migrated) == SeedState({"users": 5}, {"users": 3})
+    end = datetime(2026, 1, 1, tzinfo=UTC)
+    parameters = BaselineParameters(1, end, {"users": 5}, {"event_bytes": 300})
+    store = "UPDATE loadgen_playground SET seed = %s"
+    migrated.execute(store, (Jsonb(parameters.dump()),))
+    assert seed_state(migrated) == SeedState(parameters, {}, complete=False)
+    progress = """'{"rows": {"users": 3}, "complete": true}'"""
+    migrated.execute(f"UPDATE loadgen_playground SET progress = {progress}".encode())
+    assert seed_state(migrated) == SeedState(parameters, {"users": 3}, complete=True)
 
 
 def test_an_empty_database_has_no_seed_state(empty: psycopg.Connection[Any]) -> None:
@@ -353,7 +367,7 @@ def test_read_only_database_is_refused(each_empty_database: str) -> None:
         with pytest.raises(SourceError, match=r"read-only .*default_transaction_read_only = off"):
             check_source(conn)
         with pytest.raises(SourceError, match=r"making the schema: .*read-only"):
-            migrate(conn)
+            migrate(conn, SHOP)
 
 
 @pytest.fixture
@@ -383,7 +397,7 @@ def test_missing_rights_are_named_one_after_the_other(
         name = sql.Identifier(conn.info.dbname)
         admin.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO limited").format(name))
         check_source(conn)
-        migrate(conn)
+        migrate(conn, SHOP)
         assert is_playground(conn)
 
 

@@ -9,23 +9,26 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from loadgen.commands import validate as command
 from loadgen.errors import RecordError, SourceError
 from loadgen.record.folder import RunRecord
 from loadgen.record.run import Run, TableRows
+from loadgen.source.bulk_indexes import drop_bulk_indexes
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
-from loadgen.source.schema import drop_bulk_indexes
+from loadgen.source.schema import BaselineParameters
 from loadgen.source.validate import LastRun, Validation, validate
-from tests.plans import OPERATIONS
+from loadgen.workload.read_model import read_model
 
+SHOP = read_model("shop")
 RUN_CHECK = "counters of the last run = rows"
 
 
 @pytest.fixture
 def source(each_database: str) -> Iterator[psycopg.Connection[Any]]:
-    """Yield a connection to a source with ten users, two orders, two events and a marker."""
+    """Yield a connection to a source with ten users, two orders and two events."""
     with connect(each_database) as conn:
         fill(conn)
         yield conn
@@ -59,10 +62,10 @@ def broken(found: Validation) -> dict[str, str]:
 
 
 def test_counts_and_the_last_hour(source: psycopg.Connection[Any]) -> None:
-    """Rows by table; activity by operation, without what is older."""
-    found = validate(source, OPERATIONS)
+    """Rows by table; activity by operation, without markers and without what is older."""
+    found = validate(source, SHOP)
     assert found.tables == {"users": 10, "orders": 2, "events": 2}
-    assert found.soft_deleted == 0
+    assert found.soft_deleted == {"users": 0}
     assert found.last_hour == {
         "insert_order": 1,
         "insert_event": 1,
@@ -77,17 +80,17 @@ def test_updates_and_soft_deletes_count_as_activity(source: psycopg.Connection[A
     source.execute("UPDATE orders SET status = 'paid' WHERE id = 2")
     source.execute("UPDATE users SET deleted_at = now() WHERE id = 10")
     source.execute("UPDATE users SET deleted_at = now() - interval '2 hours' WHERE id = 9")
-    found = validate(source, OPERATIONS)
+    found = validate(source, SHOP)
     assert found.last_hour["update_order_status"] == 1
     assert found.last_hour["soft_delete_user"] == 1
-    assert found.soft_deleted == 2
+    assert found.soft_deleted == {"users": 2}
     assert found.ok
 
 
 def test_an_empty_playground_is_in_order(each_database: str) -> None:
     """Nothing is broken where there is nothing yet."""
     with connect(each_database) as conn:
-        found = validate(conn, OPERATIONS)
+        found = validate(conn, SHOP)
     assert found.ok
     assert found.tables == {"users": 0, "orders": 0, "events": 0}
 
@@ -141,51 +144,50 @@ def test_each_broken_invariant_is_found(
     """The check that covers the damage fails, and says how many rows it concerns."""
     drop_bulk_indexes(source)
     source.execute(damage.encode())
-    found = broken(validate(source, OPERATIONS))
+    found = broken(validate(source, SHOP))
     assert found[name].startswith(detail)
-    assert not validate(source, OPERATIONS).ok
+    assert not validate(source, SHOP).ok
 
 
 def test_a_fifth_of_the_users_may_be_soft_deleted(source: psycopg.Connection[Any]) -> None:
     """Exactly 20% is still within the limit."""
     source.execute("UPDATE users SET deleted_at = now() WHERE id > 8")
-    assert validate(source, OPERATIONS).ok
+    assert validate(source, SHOP).ok
 
 
 def test_an_interrupted_baseline_is_found(source: psycopg.Connection[Any]) -> None:
     """Rows that are missing break no invariant among themselves: the seed's own note tells."""
     note_baseline(source, complete=True)
-    assert validate(source, OPERATIONS).ok
+    assert validate(source, SHOP).ok
     note_baseline(source, complete=False)
-    found = broken(validate(source, OPERATIONS))
+    found = broken(validate(source, SHOP))
     assert found == {"the baseline is complete": "complete it with `loadgen seed`"}
 
 
 def test_lost_baseline_rows_are_found(source: psycopg.Connection[Any]) -> None:
-    """What was deleted by hand since the seeding is counted, whatever was added meanwhile."""
+    """What was deleted by hand since the seeding is counted."""
     note_baseline(source, complete=True)
     source.execute("DELETE FROM events WHERE id = 2")
-    source.execute(
-        "INSERT INTO events (event_id, user_id, event_type, properties) "
-        "VALUES (gen_random_uuid(), 1, 'login', '{}')"
-    )
-    found = broken(validate(source, OPERATIONS))
-    assert found == {"the baseline is complete": "1 of its events are gone"}
+    found = broken(validate(source, SHOP))
+    assert found == {"the baseline is complete": "1 rows of events are gone"}
 
 
 def note_baseline(source: psycopg.Connection[Any], *, complete: bool) -> None:
     """Note the source's rows as its baseline."""
+    rows = {"users": 10, "orders": 2, "events": 2}
+    parameters = BaselineParameters(1, datetime(2026, 1, 1, tzinfo=UTC), rows, {})
     source.execute(
         "UPDATE loadgen_playground SET progress = jsonb_build_object('complete', %s::bool), "
-        """seed = '{"users": 10, "orders": 2, "events": 2}'""",
-        (complete,),
+        "seed = %s",
+        (complete, Jsonb(parameters.dump())),
     )
 
 
 def run_of(**committed: int) -> LastRun:
-    """Return the figures of a run that began with empty tables."""
-    before = dict.fromkeys(("users", "orders", "events"), TableRows())
-    return LastRun("r1", ended=True, committed=committed, rows_before=before)
+    """Return the figures of a run that began with ten users."""
+    before = {"users": TableRows(rows=10), "orders": TableRows(), "events": TableRows()}
+    touched = {name: (n,) for name, n in committed.items()}
+    return LastRun("r1", ended=True, statement_rows=touched, rows_before=before)
 
 
 @pytest.fixture
@@ -202,36 +204,37 @@ RIGHT = {"insert_order": 2, "insert_event": 2, "update_order_status": 1, "soft_d
 
 def test_counters_that_agree_with_rows(after_run: psycopg.Connection[Any]) -> None:
     """Rows for inserts (markers aside), versions for updates, both against what stood before."""
-    (check,) = [
-        c for c in validate(after_run, OPERATIONS, run_of(**RIGHT)).checks if c.name == RUN_CHECK
-    ]
+    (check,) = [c for c in validate(after_run, SHOP, run_of(**RIGHT)).checks if c.name == RUN_CHECK]
     assert check.ok
-    assert check.detail == "run r1: all 6 committed writes are there"
+    assert check.detail == "run r1: all 6 counted changes are there"
     now = {
         "users": TableRows(rows=10, version_sum=1),
         "orders": TableRows(rows=2, version_sum=1),
         "events": TableRows(rows=2),
     }
-    later = LastRun("r1", ended=True, committed={}, rows_before=now)
-    assert validate(after_run, OPERATIONS, later).ok
+    later = LastRun("r1", ended=True, statement_rows={}, rows_before=now)
+    assert validate(after_run, SHOP, later).ok
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", SHOP.operations)
 def test_a_counter_that_disagrees_is_named(
     after_run: psycopg.Connection[Any], operation: str
 ) -> None:
     """Operation, counter and rows are told."""
     figures = run_of(**(RIGHT | {operation: 7}))
-    found = broken(validate(after_run, OPERATIONS, figures))
-    assert found == {RUN_CHECK: f"run r1: {operation} 7 but {RIGHT[operation]} in the rows"}
+    found = broken(validate(after_run, SHOP, figures))
+    statement = SHOP.operations[operation].statements[0]
+    counted = f"7 {'rows' if statement.change == 'insert' else 'updates'} counted"
+    detail = f"run r1: {statement.table}: {counted}, {RIGHT[operation]} in the table"
+    assert found == {RUN_CHECK: detail}
 
 
 def test_a_run_elsewhere_or_going_on_is_not_compared(after_run: psycopg.Connection[Any]) -> None:
     """Only an ended run of this very database is held against its rows; else that is said."""
-    elsewhere = LastRun("r2", ended=True, committed={"insert_order": 9}, rows_before={})
-    going_on = LastRun("r1", ended=False, committed={}, rows_before={})
+    elsewhere = LastRun("r2", ended=True, statement_rows={"insert_order": (9,)}, rows_before={})
+    going_on = LastRun("r1", ended=False, statement_rows={}, rows_before={})
     for run, said in ((elsewhere, "not in this database"), (going_on, "has not ended")):
-        found = validate(after_run, OPERATIONS, run)
+        found = validate(after_run, SHOP, run)
         assert found.ok
         assert found.checks[-1].ok is None
         assert said in found.checks[-1].detail
@@ -240,13 +243,13 @@ def test_a_run_elsewhere_or_going_on_is_not_compared(after_run: psycopg.Connecti
 def test_no_playground_is_said(each_empty_database: str) -> None:
     """An empty database has nothing to validate: the command that makes it is named."""
     with connect(each_empty_database) as conn, pytest.raises(SourceError, match="loadgen seed"):
-        validate(conn, OPERATIONS)
+        validate(conn, SHOP)
 
 
 def test_validation_writes_nothing(source: psycopg.Connection[Any]) -> None:
     """It works where writing is refused: on a standby, or with rights to read only."""
     source.execute("SET default_transaction_read_only = on")
-    assert validate(source, OPERATIONS).ok
+    assert validate(source, SHOP).ok
 
 
 def run_command(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
@@ -293,7 +296,7 @@ def test_command_prints_json(
     said = json.loads(capsys.readouterr().out)
     assert list(said) == ["tables", "soft_deleted", "last_hour", "checks", "ok"]
     assert said["tables"] == {"users": 10, "orders": 2, "events": 2}
-    assert list(said["last_hour"]) == list(OPERATIONS)
+    assert list(said["last_hour"]) == list(SHOP.operations)
     assert all(set(check) == {"name", "ok", "detail"} for check in said["checks"])
     assert said["ok"] is True
 
@@ -313,7 +316,7 @@ def test_command_reads_the_newest_run(
             "profile": "steady",
             "started_at": datetime(2026, 1, 1, tzinfo=UTC),
             "ended_at": datetime(2026, 1, 2, tzinfo=UTC),
-            "totals": dict.fromkeys(OPERATIONS, nothing)
+            "totals": dict.fromkeys(SHOP.operations, nothing)
             | {"insert_order": nothing | {"offered": 1, "committed": 1}},
             "rows_before": {
                 "users": {"rows": 10, "version_sum": 0},
@@ -324,7 +327,7 @@ def test_command_reads_the_newest_run(
     )
     RunRecord.create(tmp_path / "reports", "r1").begin(run)
     assert run_command(monkeypatch, tmp_path) == 0
-    assert "run r1: all 1 committed writes are there" in capsys.readouterr().out
+    assert "run r1: all 1 counted changes are there" in capsys.readouterr().out
     (tmp_path / "reports" / "r1" / "run.json").write_text("{")
     with pytest.raises(RecordError, match=r"run\.json"):
         run_command(monkeypatch, tmp_path)

@@ -5,12 +5,13 @@ from typing import Final, Protocol
 
 from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError, PlaygroundError
-from loadgen.source.schema import MARKERS, PUBLISHED
+from loadgen.source.model_schema import HARD_CASES, MARKERS
 from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted
 from loadgen.tools.readers.factory import missing_table_problem, open_copy, resolve_schema
 from loadgen.tools.readers.reader import TableReader
 from loadgen.tools.tools_file import Tool
+from loadgen.workload.read_model import read_model
 
 # Each query wakes a warehouse, and so costs at least a minute of credits.
 _POLL_SECONDS: Final = {"postgres": 0.5, "duckdb": 1.0, "snowflake": 60.0}
@@ -66,7 +67,7 @@ class MarkerProbe:
                 self._reader = open_copy(self._tool, self._settings)
                 self._names = {}
             with self._reader.reading():
-                self._names = self._names or _marker_names(self._tool, self._reader)
+                self._names = self._names or self._marker_names(self._reader)
                 if not self._names:
                     return None
                 query = statement.format(**self._names, run=literal(run_id))
@@ -82,25 +83,25 @@ class MarkerProbe:
             self._reader.close()
             self._reader = None
 
+    def _marker_names(self, reader: TableReader) -> dict[str, str]:
+        """Return the quoted names of the markers' table and columns; none if it is not there yet.
 
-def _marker_names(tool: Tool, reader: TableReader) -> dict[str, str]:
-    """Return the quoted names of the markers' table and columns; none if it is not there yet.
-
-    Some tools create a table only with its first row. Raises DestinationError if the copy has none
-    of the published tables.
-    """
-    tool = resolve_schema(tool, reader)
-    tables = reader.tables(tool.schema_name)
-    table = tool.find_table(MARKERS, tables)
-    if table is None:
-        if any(tool.find_table(published, tables) for published in PUBLISHED):
-            return {}
-        raise DestinationError(missing_table_problem(tool, MARKERS, tables))
-    columns = [column.name for column in tables[table]]
-    names = {"table": tool.quoted_name(table)}
-    for column in _COLUMNS:
-        name = tool.find_column(column, columns)
-        if name is None:
-            raise DestinationError(f"{table} has no column {column}, which markers need")
-        names[column] = quoted(name)
-    return names
+        Some tools create a table only with its first row. Raises DestinationError if the copy has
+        none of the published tables.
+        """
+        tool = resolve_schema(self._tool, reader)
+        tables = reader.tables(tool.schema_name)
+        table = tool.find_table(MARKERS, tables)
+        if table is None:
+            published = (*read_model(self._settings.workload).tables, HARD_CASES)
+            if any(tool.find_table(name, tables) for name in published):
+                return {}
+            raise DestinationError(missing_table_problem(tool, MARKERS, tables))
+        columns = [column.name for column in tables[table]]
+        names = {"table": tool.quoted_name(table)}
+        for column in _COLUMNS:
+            name = tool.find_column(column, columns)
+            if name is None:
+                raise DestinationError(f"{table} has no column {column}, which markers need")
+            names[column] = quoted(name)
+        return names
