@@ -26,10 +26,11 @@ from psycopg import sql
 
 from bench.project import argument_parser, environment, running_server
 from bench.results import write_results
-from loadgen.source.baseline_rows import TABLES
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate
+from loadgen.workload.read_model import read_model
 
+TABLES = ("users", "orders", "events")
 _FINGERPRINT = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {} t"
 _SMALL, _LARGE = ("4000", "16000", "80000"), ("400000", "1600000", "8000000")
 
@@ -119,7 +120,7 @@ def _database(dsn: str, name: str) -> Iterator[str]:
     with connect(dsn) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
         with connect(new) as conn:
-            migrate(conn)
+            migrate(conn, read_model("shop"))
         admin.execute("CHECKPOINT")
     try:
         yield new

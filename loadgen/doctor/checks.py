@@ -42,6 +42,7 @@ class DoctorFacts:
     users: int  # of the load: each has a connection
     tools: tuple[Tool, ...]  # all of TOOLS_FILE
     chosen: tuple[Tool, ...]  # those to check
+    changed_tables: frozenset[str]  # whose rows the workload updates or deletes
     misspelt: Mapping[str, str]
     problems: tuple[str, ...]  # of the source as a whole
     source: SourceFacts | None
@@ -183,7 +184,7 @@ def _coverage(publication: Publication, tables: Sequence[str]) -> Iterator[str]:
 
 
 def _identities(facts: DoctorFacts) -> Iterator[str]:
-    for table in _source_of(facts).unidentified:
+    for table in sorted(facts.changed_tables.intersection(_source_of(facts).unidentified)):
         yield (
             f"table {table} has no replica identity, so its updates and deletes are refused: add a "
             f"primary key, or ALTER TABLE {table} REPLICA IDENTITY FULL"

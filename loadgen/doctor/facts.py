@@ -17,9 +17,11 @@ from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.examine import examine
 from loadgen.source.postgres import connect
-from loadgen.source.schema import seed_state, source_problems
+from loadgen.source.schema import seed_state, source_problems, workload_problems
 from loadgen.tools.tools_file import Tool
 from loadgen.tools.warehouses import ToolWarehouse, read_warehouse, snowflake_is_configured
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.read_model import read_model
 
 
 def collect_facts(
@@ -33,9 +35,11 @@ def collect_facts(
     """Read all facts. A source that can't be read raises no error: it becomes a finding."""
     problems: list[str] = []
     source = None
+    model = read_model(settings.workload)
     try:
         with connect(source_dsn(settings)) as conn:
             problems += source_problems(conn)
+            problems += workload_problems(conn, model)
             state = seed_state(conn)
             if state is None or not state.complete:
                 problems.append("the baseline is missing or incomplete: run `loadgen seed`")
@@ -49,7 +53,8 @@ def collect_facts(
         users=users,
         tools=tools,
         chosen=chosen,
-        misspelt=misspelt(),
+        changed_tables=changed_tables(model),
+        misspelt=misspelt(operation.option for operation in model.operations.values()),
         problems=tuple(problems),
         source=source,
         free_bytes=_free_bytes(settings),
@@ -58,6 +63,16 @@ def collect_facts(
         unread_copies=unread,
         unread_aws=_unread_aws(settings),
         overspent=_overspent(settings, chosen, hours, clock()),
+    )
+
+
+def changed_tables(model: WorkloadModel) -> frozenset[str]:
+    """Return the tables whose rows the workload's operations may update or delete."""
+    return frozenset(
+        statement.table
+        for operation in model.operations.values()
+        for statement in operation.statements
+        if statement.change != "insert"
     )
 
 

@@ -157,7 +157,8 @@ def require_ownership(conn: Connection, model: WorkloadModel | None = None) -> N
     if PLAYGROUND in columns:
         _require_ours(conn, columns)
         if model is not None:
-            _require_workload(conn, model)
+            for problem in workload_problems(conn, model):
+                raise SourceError(problem)
         return
     relations = _names(conn, "relations")
     if relations:
@@ -210,8 +211,8 @@ def _version_problem(conn: Connection) -> str | None:
     )
 
 
-def _require_workload(conn: Connection, model: WorkloadModel) -> None:
-    """Raise SourceError if the database has the tables of another workload or another version."""
+def workload_problems(conn: Connection, model: WorkloadModel) -> Iterator[str]:
+    """Yield that the database has the tables of another workload, or of other files of this one."""
     stored = stored_workload(conn)
     if stored is None or stored.digest == model.digest:
         return
@@ -223,9 +224,7 @@ def _require_workload(conn: Connection, model: WorkloadModel) -> None:
     remedy = "`loadgen db reset`, then `loadgen seed`, makes it again"
     if not is_embedded(conn):
         remedy += " on the embedded server; at DATABASE_URL use an empty database"
-    raise SourceError(
-        f"database {conn.info.dbname!r} holds {difference}; nothing was written: {remedy}"
-    )
+    yield f"database {conn.info.dbname!r} holds {difference}; nothing was written: {remedy}"
 
 
 def stored_workload(conn: Connection) -> StoredWorkload | None:

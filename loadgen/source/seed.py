@@ -100,7 +100,7 @@ def seed_request(
         rows={
             name: getattr(settings, table.rows_setting)
             if table.rows_setting
-            else round(table.rows * settings.workload_scale)
+            else max(round(table.rows * settings.workload_scale), min(table.rows, 1))
             for name, table in model.tables.items()
         },
         seed=settings.seed,
