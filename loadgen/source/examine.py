@@ -13,7 +13,7 @@ from loadgen.record.verify import ClockOffset
 from loadgen.source.environment import clock_offset
 from loadgen.source.grant import Grant, list_grants
 from loadgen.source.limits import ConnectionLimit, connection_limits
-from loadgen.source.model_schema import existing_tables
+from loadgen.source.model_schema import HARD_CASES, existing_tables
 from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import published_tables
 from loadgen.sql import statements
@@ -64,7 +64,7 @@ class SourceFacts:
     server: Server
     slots: tuple[PersistentSlot, ...]
     publications: tuple[Publication, ...]
-    tables: tuple[str, ...]  # of the workload and ours, which tools copy
+    tables: tuple[str, ...]  # which tools have to copy
     unidentified: tuple[str, ...]  # tables without a usable replica identity
     grants: tuple[Grant, ...]
     clock: ClockOffset  # of the source's clock
@@ -94,7 +94,7 @@ def examine(conn: Connection, clock: Callable[[], datetime]) -> SourceFacts:
             server=server,
             slots=slots,
             publications=publications,
-            tables=published_tables(conn),
+            tables=tuple(name for name in published_tables(conn) if name != HARD_CASES),
             unidentified=tuple(
                 name for name, facts in existing_tables(conn).items() if not facts.identified
             ),

@@ -32,7 +32,10 @@ DOCTORED = {
     "schema": "public",
     "slot": "doctored_slot",
 }
-SEEDED = """UPDATE loadgen_playground SET seed = '{}', progress = '{"complete": true}'"""
+SEEDED = """
+    UPDATE loadgen_playground SET progress = '{"complete": true}',
+        seed = '{"seed": 1, "end": "2026-01-01T00:00:00+00:00", "rows": {}, "settings": {}}'
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +105,8 @@ def test_a_healthy_source_has_no_findings(healthy: str) -> None:
             "publications",
             "only some rows or columns of events",
         ),
-        ("ALTER TABLE events REPLICA IDENTITY NOTHING", "replica identity", "table events"),
-        ("ALTER TABLE events DROP CONSTRAINT events_pkey", "replica identity", "primary key"),
+        ("ALTER TABLE orders REPLICA IDENTITY NOTHING", "replica identity", "table orders"),
+        ("ALTER TABLE orders DROP CONSTRAINT orders_pkey", "replica identity", "primary key"),
         (
             "SELECT pg_create_logical_replication_slot('nobodys', 'pgoutput')",
             "orphan slots",
