@@ -1,16 +1,23 @@
 """`loadgen workload`: the built-in workloads, what one holds, and the mistakes in your own."""
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from textwrap import fill
 from typing import Final
 
+from loadgen.config.settings import load_settings
+from loadgen.source.check_model import check_model
+from loadgen.source.embedded import server
+from loadgen.source.embedded.server import source_dsn
+from loadgen.source.postgres import connect
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table, count, listed, plural, quantity
 from loadgen.workload import model as workload
 from loadgen.workload.model import Operation, Parameter, WorkloadModel
-from loadgen.workload.read_model import built_in_models, read_model
+from loadgen.workload.read_model import ModelError, built_in_models, read_model
 
 _EXAMPLE: Final = "example: loadgen workload check my-workload"
 _PROOFS: Final[Mapping[workload.ProofKind, str]] = {
@@ -37,7 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "show", help="tables, values, operations and proofs of one", epilog=_EXAMPLE
     )
     show.add_argument("workload", metavar="NAME", help="a built-in name, or a folder")
-    check = actions.add_parser("check", help="the first mistake in one, if any", epilog=_EXAMPLE)
+    check = actions.add_parser("check", help="the mistakes in one, if any", epilog=_EXAMPLE)
     check.add_argument("workload", metavar="PATH", help="a folder, or a built-in name")
 
 
@@ -48,8 +55,28 @@ def run(args: argparse.Namespace) -> int:
     elif args.action == "show":
         _show(read_model(args.workload))
     else:
-        print(summary(read_model(args.workload)))
+        model = read_model(args.workload)
+        _check_by_postgres(model)
+        print(summary(model))
     return 0
+
+
+def _check_by_postgres(model: WorkloadModel) -> None:
+    """Let a Postgres judge the schema, the baseline and the statements. Raises ModelError.
+
+    That is the one at DATABASE_URL, else the embedded one in its empty maintenance database.
+    """
+    settings = load_settings()
+    running = None if settings.database_url else server.status(Path.cwd())
+    if settings.database_url is None and running is None:
+        print(
+            "not checked with Postgres, since none runs here: `loadgen db up`, then again",
+            file=sys.stderr,
+        )
+        return
+    with connect(running.dsn_of("postgres") if running else source_dsn(settings)) as conn:
+        if problems := check_model(conn, model):
+            raise ModelError("\n".join(problems))
 
 
 def _list() -> Table:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,7 +24,7 @@ from loadgen.workload.model import (
     WorkloadModel,
 )
 from loadgen.workload.read_model import built_in_models, read_model
-from tests.conftest import Cluster
+from tests.conftest import Cluster, RunLoadgen
 from tests.workload_cases import made_up_model
 
 
@@ -198,6 +199,28 @@ def test_each_mistake_is_named(
         assert "\n" not in problems[0]
     for left in ("to_regclass('customers')", "to_regclass('notes')", "to_regnamespace('sales')"):
         assert one_database.execute(f"SELECT {left}".encode()).fetchone() == (None,)
+
+
+def test_the_command_asks_postgres(
+    each_empty_database: str, project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """What it finds is printed as a mistake in the files is; without a Postgres that is said."""
+    (project / "workload.toml").write_text(
+        '[tables.notes]\nrows = 5\nkey = "no"\ncolumns.no = { generate = "sequence" }\n'
+        'columns.memo = { text = [1, 9], type = "txet" }\n'
+        '[operations.note]\nper_hour = 60\ninsert = "notes"\n'
+    )
+    env = {"DATABASE_URL": each_empty_database}
+    done = run_loadgen("workload", "check", ".", env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "loadgen: error: tables.notes, columns.memo: "
+        'type "txet" does not exist: did you mean text?\n'
+    )
+    assert run_loadgen("workload", "check", "shop", env=env).returncode == 0
+    alone = run_loadgen("workload", "check", "shop")
+    assert alone.returncode == 0
+    assert "not checked with Postgres" in alone.stderr
 
 
 def test_a_database_that_has_the_tables_is_refused(empty: psycopg.Connection[Any]) -> None:
