@@ -188,7 +188,7 @@ class _Seeding:
         while self._rows_copied[name] < rows:
             upto = min(self._rows_copied[name] + COPY_ROWS, rows)
             doing = (
-                f"seeding stopped at {self._copied():,} of {self._total:,} rows, in table {name}; "
+                f"seeding stopped at {self._copied():,} of {self._total:,} rows; "
                 "the same command continues there"
             )
             with plain_errors(doing), self._conn.transaction():

@@ -77,7 +77,7 @@ def rows_noted(dsn: str, table: str) -> int:
         noted = conn.execute("SELECT to_regclass('public.loadgen_playground')").fetchone()
         if noted == (None,):
             return 0
-        query = "SELECT coalesce((progress ->> %s)::bigint, 0) FROM loadgen_playground"
+        query = "SELECT coalesce((progress -> 'rows' ->> %s)::bigint, 0) FROM loadgen_playground"
         row = conn.execute(query, (table,)).fetchone()
         return int(row[0]) if row else 0
 
