@@ -49,9 +49,9 @@ from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.arrivals import Schedule
-from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.shards import WHOLE
-from tests.plans import OPERATIONS
+from tests.plans import OPERATIONS, SHOP, run_plan
 from tests.records import START, VERIFIED_COPY, Made, marker, update, write_run
 
 RUN: Final = "20261123T080000Z-0001"
@@ -152,7 +152,7 @@ def _verified() -> Verification:
 
 def _write_killed(path: Path) -> None:
     rates = dict.fromkeys(OPERATIONS, 3600.0)
-    plan = Plan(path.name, 1, "jitter", "steady", Mix(rates), 60.0, 1.0, 300, None)
+    plan = run_plan(Mix(rates), run_id=path.name)
     record = RunRecord.open(path)
     update(record, plan=plan.dump())
     record.journal("rate_change", START, schedule_seconds=1.0, rates_per_hour={})
@@ -238,7 +238,7 @@ def _functions(folder: Path, command: str) -> list[Callable[[], object]]:
     """Return what reads files only beside a database or a load."""
     path, tool = folder / "reports" / RUN, folder / ".loadgen" / "tools" / "copy"
     reads: dict[str, list[Callable[[], object]]] = {
-        "resume": [lambda: _use(find_resumable(folder / "reports", KILLED, OPERATIONS))],
+        "resume": [lambda: _use(find_resumable(folder / "reports", KILLED, SHOP))],
         "tools": [lambda: load_tools(load_settings())],
         "functions": [
             lambda: figures(Run.of(path), read_model("shop")),

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from math import inf
@@ -25,10 +25,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "plan",
-        help="print the first arrivals of a run: operation, k, time, draws",
+        help="print the first arrivals of a run: operation, k, time, draw",
         description="Prints the first arrivals of a run in the order in which they fall due, one "
         "per line: operation, k (its number within the operation), seconds from the start, and the "
-        "four 64-bit draws in hex that determine target and values. Needs no database.",
+        "64-bit draw in hex that places it in time. Needs no database.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -47,12 +47,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 @dataclass(frozen=True, slots=True)
 class _PlannedArrival:
-    """An arrival for display; draws are 64-bit integers in hex."""
+    """An arrival for display; its draw is a 64-bit integer in hex."""
 
     operation: str
     k: int
     due_seconds: float
-    draws: Sequence[str]
+    draw: str
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,19 +70,19 @@ def _planned(settings: Settings) -> Iterator[_PlannedArrival]:
         names = ", ".join(operation.rate_setting.upper() for operation in operations.values())
         raise SettingsError(f"{names} are all 0, so nothing ever falls due: set one above 0")
     schedule = Schedule(settings.seed, settings.arrivals, Mix(rates), settings.profile)
-    draws = {name: ArrivalProcess(settings.seed, name, settings.arrivals).draws for name in rates}
+    processes = {name: ArrivalProcess(settings.seed, name, settings.arrivals) for name in rates}
     for due, operation, k, _ in schedule.pop_due(inf):
-        hex_draws = [f"{draw:016x}" for draw in draws[operation](k)]
-        yield _PlannedArrival(operation, k, round(due, 6), hex_draws)
+        draw = f"{processes[operation].draws_from(k)[0]:016x}"
+        yield _PlannedArrival(operation, k, round(due, 6), draw)
 
 
 def _as_text(arrival: _PlannedArrival) -> str:
-    fields = (arrival.operation, str(arrival.k), f"{arrival.due_seconds:.6f}", *arrival.draws)
+    fields = (arrival.operation, str(arrival.k), f"{arrival.due_seconds:.6f}", arrival.draw)
     return "\t".join(fields) + "\n"
 
 
 def _as_json(arrivals: Iterable[_PlannedArrival]) -> Iterator[str]:
-    """Yield a list of objects, one per line; draws are text, since JSON numbers are too short."""
+    """Yield a list of objects, one per line; a draw is text, since JSON numbers are too short."""
     before = "[\n"
     for arrival in arrivals:
         yield f"{before}{json.dumps(asdict(arrival))}"

@@ -11,11 +11,13 @@ from functools import cache
 from statistics import fmean
 from typing import Final
 
+import numpy as np
+
 from loadgen.costs.usage import Band
 from loadgen.workload.data.events import event
 from loadgen.workload.data.orders import STATUSES, order_values
 from loadgen.workload.data.pools import small_pools
-from loadgen.workload.schedule.arrival_process import ArrivalProcess
+from loadgen.workload.streams import Stream
 
 _SAMPLES: Final = 256
 _TIME: Final = "2026-11-23T08:00:00.000000Z"
@@ -51,10 +53,10 @@ _USER: Final = {
 
 
 def _order() -> Band[Decimal]:
-    process, pools = ArrivalProcess(1, "insert_order", "even"), small_pools()
+    pools = small_pools()
     rows = []
-    for k in range(_SAMPLES):
-        quantity, cents, currency = order_values(process.draws(k)[-1], pools)
+    for k, draw in enumerate(Stream("orders").bits(np.arange(_SAMPLES)).tolist()):
+        quantity, cents, currency = order_values(draw, pools)
         rows.append(
             {
                 "id": 123456 + k,
@@ -74,10 +76,9 @@ def _order() -> Band[Decimal]:
 
 
 def _event(event_bytes: int) -> Band[Decimal]:
-    process = ArrivalProcess(1, "insert_event", "even")
     rows = []
-    for k in range(_SAMPLES):
-        kind, properties = event(process.draws(k), event_bytes)
+    for k, draws in enumerate(Stream("events").words(np.arange(_SAMPLES), 2).tolist()):
+        kind, properties = event(draws, event_bytes)
         rows.append(
             {
                 "id": 1234567 + k,

@@ -7,7 +7,7 @@ imports neither: a swarm is handed in, and sleeping is `time.sleep`, which geven
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import psycopg
 from loadgen.config import thresholds
 from loadgen.config.settings import Settings
 from loadgen.config.thresholds import Threshold
-from loadgen.errors import SettingsError, SourceError
+from loadgen.errors import RecordError, SourceError
 from loadgen.load.hard_cases import HardCases
 from loadgen.load.journal import Journal
 from loadgen.load.live_changes import LiveChanges, PauseReason
@@ -24,16 +24,23 @@ from loadgen.load.lookup import (
     another_database,
     is_of_run,
     set_run_token,
-    users_and_lowest_deleted,
 )
 from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
+from loadgen.load.proofs import proof_kind
 from loadgen.load.resume import Resumed
 from loadgen.load.run_header import run_header
+from loadgen.load.run_keys import set_sequences, with_source
 from loadgen.load.sampler import Sampler
 from loadgen.load.swarm import Session, Swarm, no_latencies
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import Sample, bottleneck_seconds
-from loadgen.record.run import OperationLatency, SampleCoverage, Spent, TableRows
+from loadgen.record.run import (
+    OperationLatency,
+    SampleCoverage,
+    Spent,
+    TableGrowth,
+    TableRows,
+)
 from loadgen.record.steady_clock import SteadyClock
 from loadgen.record.verdict import Evidence, Measured, Quantiles, verdict_of
 from loadgen.source import postgres
@@ -42,8 +49,9 @@ from loadgen.source.limits import connection_limits, first_write, too_many_users
 from loadgen.source.validate import count_rows
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts, rows_by_statement
-from loadgen.workload.operations import Operation, gained
-from loadgen.workload.read_model import read_model
+from loadgen.workload.model import ProofKind, WorkloadModel
+from loadgen.workload.operations import Operation, operations_of
+from loadgen.workload.row_growth import RowGrowth, row_growth
 from loadgen.workload.schedule.clock import sample_coverage
 from loadgen.workload.schedule.plan import Plan
 
@@ -52,14 +60,13 @@ DRAIN_SECONDS = 45.0
 SETTLE_SECONDS = 60.0
 # How long the end of a run waits for room for its record.
 DISK_SECONDS = 30.0
-_STATEMENTS = 1  # of each operation of the shop
 # Connections of a load that has just ended may take a moment to leave.
 ROOM_SECONDS = 2.0
 
 
 def begin_run(
     settings: Settings,
-    operations: Mapping[str, Operation],
+    model: WorkloadModel,
     session: Session,
     swarm: Swarm,
     plan: Plan,
@@ -72,16 +79,12 @@ def begin_run(
     nothing runs.
     """
     opened_at = time.monotonic()
+    operations = operations_of(settings)
     limits = thresholds.load(settings, operations)
     with postgres.plain_errors("readying the source for a run"), session() as connection:
         _require_room(connection, users, other_connections)
-        rows_before = count_rows(connection, read_model(settings.workload))
-        user_rows, lowest = users_and_lowest_deleted(connection)
-        if plan.hot_users is not None and plan.hot_users > user_rows:
-            raise SettingsError(
-                f"HOT_USERS is {plan.hot_users}, but the source has {user_rows} users: lower it"
-            )
-        plan = replace(plan, users=user_rows, lowest_deleted_rank=lowest)
+        rows_before = count_rows(connection, model)
+        plan = with_source(plan, connection, model, settings)
         clock = SteadyClock()
         swarm.begin(plan)
         record = RunRecord.create(settings.reports_dir, plan.run_id)
@@ -90,6 +93,7 @@ def begin_run(
         controller = RunController(
             settings=settings,
             operations=operations,
+            model=model,
             session=session,
             swarm=swarm,
             plan=plan,
@@ -102,7 +106,7 @@ def begin_run(
             rows_before=rows_before,
             limits=limits,
         )
-        run = run_header(connection, settings, operations, plan, users, rows_before)
+        run = run_header(connection, settings, model, plan, users, rows_before)
         run.started_at = clock.now()
         record.begin(run)
         with first_write(connection, "beginning the run"):
@@ -112,7 +116,7 @@ def begin_run(
 
 def resume_run(
     settings: Settings,
-    operations: Mapping[str, Operation],
+    model: WorkloadModel,
     session: Session,
     swarm: Swarm,
     resumed: Resumed,
@@ -124,6 +128,7 @@ def resume_run(
     Raises PlaygroundError; then nothing has been written.
     """
     opened_at = time.monotonic()
+    operations = operations_of(settings)
     limits = thresholds.load(settings, operations)
     with postgres.plain_errors("readying the source for a run"), session() as connection:
         _require_room(connection, users, other_connections)
@@ -154,6 +159,7 @@ def resume_run(
     return RunController(
         settings=settings,
         operations=operations,
+        model=model,
         session=session,
         swarm=swarm,
         plan=plan,
@@ -183,6 +189,7 @@ class RunController:
 
     settings: Settings
     operations: Mapping[str, Operation]
+    model: WorkloadModel
     session: Session
     swarm: Swarm
     plan: Plan
@@ -194,7 +201,12 @@ class RunController:
     sampler: Sampler
     rows_before: dict[str, TableRows]
     limits: tuple[Threshold, ...]
+    proof: dict[str, ProofKind] = field(init=False)  # of each operation's writes
     sampled: SampleCoverage = field(init=False, default=SampleCoverage())  # known at the end
+
+    def __post_init__(self) -> None:
+        """Note how lost writes are looked up."""
+        self.proof = {name: proof_kind(of) for name, of in self.model.operations.items()}
 
     def finish(self, hard_cases: HardCases | None, *, interrupted: bool = False) -> Outcome:
         """Drain the run, close its record and judge it."""
@@ -205,6 +217,7 @@ class RunController:
             self.record.buffer(hard_cases.take_deleted())
         seconds, after = self._drain()
         final_counts = self.sampler.sample()
+        self._set_sequences()
         self.swarm.close()
         self._await_disk()
         self.sampled = sample_coverage(row.time for row in Sample.read(self.record.path))
@@ -218,10 +231,11 @@ class RunController:
         planned, paused = self.swarm.planned(), self.live_changes.paused
         # At a signal its workers may have received the same one.
         ended_early = "" if interrupted else self.swarm.ended_early_reason(seconds)
+        growth = None if after.rows is None else self._growth(after.rows, final_counts)
         evidence = Evidence(
             Measured(seconds, marked, totals_of(total), totals, latency_all, latency),
             planned,
-            gained=None if after.rows is None else self._gained(after.rows),
+            growth=growth,
             samples=self.sampled.samples,
             broken_samples=self.sampler.unbalanced,
             in_flight=total.in_flight,
@@ -231,6 +245,7 @@ class RunController:
             paused_by=None if paused is None else paused.by,
             why_not_counted=after.why_not,
             load_problems=(ended_early,) if ended_early else (),
+            unproved=frozenset(name for name, kind in self.proof.items() if kind == "unproved"),
         )
         failures = {**self.swarm.failures(), **(hard_cases.failures() if hard_cases else {})}
         outcome = Outcome(
@@ -249,11 +264,8 @@ class RunController:
         run.sampled = self.sampled
         run.latency_all = OperationLatency.model_validate(latency_all)
         run.rows_before, run.rows_after = self.rows_before, after.rows
-        extra_rows = self.swarm.extra_rows()
-        run.statement_rows = {
-            name: rows_by_statement(counts.committed, name, _STATEMENTS, extra_rows)
-            for name, counts in final_counts.items()
-        }
+        run.statement_rows = self._statement_rows(final_counts)
+        run.growth, run.proof = growth or {}, self.proof
         run.spent_after = after.spent
         self.record.write()
         self.record.remove_position()
@@ -269,11 +281,68 @@ class RunController:
         seconds = min(max(duration - self.left, elapsed + max(0.0, ended_at - now)), duration)
         after = self._source_after()
         if after.rows is not None and self.swarm.awaits_sums():
-            self.swarm.settle_from_sums(self._gained(after.rows))
+            self.swarm.settle_from_sums(self._unexplained_updates(after.rows))
         return seconds, after
 
-    def _gained(self, rows_after: Mapping[str, TableRows]) -> dict[str, int]:
-        return gained(self.operations, self.rows_before, rows_after)
+    def _statement_rows(self, all_counts: Mapping[str, Counts]) -> dict[str, tuple[int, ...]]:
+        """Return the rows that each statement touched in committed transactions."""
+        extra_rows = self.swarm.extra_rows()
+        return {
+            name: rows_by_statement(
+                counts.committed, name, len(self.model.operations[name].statements), extra_rows
+            )
+            for name, counts in all_counts.items()
+        }
+
+    def _unexplained_updates(self, rows_after: Mapping[str, TableRows]) -> dict[str, int]:
+        """Return, by table, the updates that its versions show and no committed write explains."""
+        written = row_growth(self.model, self._statement_rows(self.swarm.counts()))
+        return {
+            table: (rows_after[table].version_sum or 0)
+            - (self.rows_before[table].version_sum or 0)
+            - growth.version_sum
+            for table, growth in written.items()
+            if growth.version_sum is not None
+        }
+
+    def _growth(
+        self, rows_after: Mapping[str, TableRows], counts: Mapping[str, Counts]
+    ) -> dict[str, TableGrowth]:
+        """Return what the tables gained beside what the committed writes add up to.
+
+        Nothing can be told of a table that an unknown write may have changed.
+        """
+        undecided = {
+            statement.table
+            for name, operation in self.model.operations.items()
+            if counts[name].unknown
+            for statement in operation.statements
+        }
+        written = row_growth(self.model, self._statement_rows(counts))
+        growth = {}
+        for table, after in rows_after.items():
+            before, expected = self.rows_before[table], written.get(table, RowGrowth(0, 0))
+            if table in undecided or "" in undecided:
+                expected = RowGrowth(None, None)
+            has_versions = None not in (before.version_sum, after.version_sum)
+            growth[table] = TableGrowth(
+                rows=after.rows - before.rows,
+                rows_written=expected.rows,
+                versions=(after.version_sum or 0) - (before.version_sum or 0)
+                if has_versions
+                else None,
+                versions_written=expected.version_sum if has_versions else None,
+            )
+        return growth
+
+    def _set_sequences(self) -> None:
+        """Let the sequences of client-made keys continue behind them; a role may lack the right."""
+        try:
+            with postgres.plain_errors("setting the sequences"), self.session() as connection:
+                set_sequences(connection, self.model, self.plan.key_types)
+        except SourceError as exc:
+            with suppress(RecordError):
+                self.record.journal("sequences_not_set", reason=str(exc))
 
     def _await_disk(self) -> None:
         """Wait for room for the record, which is not complete without the rows that wait."""
@@ -283,7 +352,10 @@ class RunController:
             self.sampler.write()
 
     def _settled(self) -> bool:
-        return self.swarm.awaits_sums() or not any(counts.unknown for counts in self._counts())
+        return self.swarm.awaits_sums() or not any(
+            counts.unknown and self.proof[name] != "unproved"
+            for name, counts in self.swarm.counts().items()
+        )
 
     def _counts(self) -> Iterable[Counts]:
         return self.swarm.counts().values()
@@ -303,7 +375,7 @@ class RunController:
                 self.session() as connection,
             ):
                 if is_of_run(connection, self.plan.run_token):
-                    rows = count_rows(connection, read_model(self.settings.workload))
+                    rows = count_rows(connection, self.model)
                     return _SourceAfter(rows, resources_used(connection))
                 raise another_database(self.plan.run_token)
         except SourceError as exc:

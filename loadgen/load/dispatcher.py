@@ -7,7 +7,7 @@ microsecond, and a sender that has just got an answer takes the next due arrival
 
 import gevent.hub  # isort: skip - first, once Locust has patched the standard library
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import inf
 from time import monotonic
 
@@ -18,10 +18,10 @@ from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
 from loadgen.load.driver.timer import new_timer
 from loadgen.load.generator_health import late_after
-from loadgen.load.lookup import Lost, backend_alive, is_committed
-from loadgen.load.operations import Operations, Write
+from loadgen.load.lookup import Lost, backend_alive
+from loadgen.load.proofs import Proofs
+from loadgen.load.writes import Write, Writes
 from loadgen.workload.ledger import Ledger
-from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.clock import ScheduleClock
 
@@ -39,17 +39,16 @@ class Dispatcher:
         connections: ConnectionTracker,
         clock: ScheduleClock,
         ledger: Ledger,
-        operations: Operations,
-        statements: Mapping[str, str],
+        writes: Writes,
         depth: int = 1,
     ) -> None:
-        self.statements = statements  # by name, as each connection prepares them
         self.depth = depth  # writes that a connection has under way at once
         self.connections = connections
         self.clock = clock
         self.ledger = ledger
-        self.operations = operations
+        self.writes = writes
         self.lost: list[Lost] = []
+        self.unproved: list[Write] = []  # lost, and nothing can tell what became of them
         self.senders: set[Sender] = set()
         self.holding = False  # take nothing for the moment
         self.retired = False  # take nothing ever again
@@ -104,16 +103,22 @@ class Dispatcher:
         if self._free:
             self._set_timer()
 
-    def settle(self, connection: psycopg.Connection, operations: Mapping[str, Operation]) -> None:
+    def settle(self, connection: psycopg.Connection, proofs: Proofs) -> None:
         """Look up every lost write whose backend has left; the others stay for the next call."""
         for lost in list(self.lost):
             if backend_alive(connection, lost.backend_pid):
                 continue
-            operation = operations[lost.write.operation]
-            committed = is_committed(connection, operation, lost.write)
+            write, writes = lost.write, self.writes
+            if write.operation in proofs.unproved:
+                self.lost.remove(lost)
+                self.unproved.append(write)
+                continue
+            committed = proofs.is_committed(
+                connection, write.operation, writes.key(write), writes.version(write)
+            )
             self.lost.remove(lost)
-            self.ledger.settled(operation.name, None if committed else lost.sqlstate)
-            (self.operations.committed if committed else self.operations.refused)(lost.write)
+            self.ledger.settled(write.operation, None if committed else lost.sqlstate)
+            (writes.committed if committed else writes.refused)(write)
 
     def _set_timer(self) -> None:
         """Have `_hand_over` called when the next arrival is due."""
@@ -195,7 +200,7 @@ class Sender:
     def performing(self) -> Iterator[Write]:
         """Yield the writes under way."""
         for arrival, write_made, _ in self._under_way:
-            write = write_made or self._dispatcher.operations.write(arrival)
+            write = write_made or self._dispatcher.writes.write(arrival)
             if write is not None:
                 yield write
 
@@ -210,7 +215,7 @@ class Sender:
         """Send the write of `arrival`; False if there is no row left that it could change."""
         request, write = arrival[3], None
         if request.__class__ is not bytes:
-            write = self._dispatcher.operations.write(arrival)
+            write = self._dispatcher.writes.write(arrival)
             if write is None:
                 self._dispatcher.ledger.failed(arrival[1], NO_ROW)
                 return False
@@ -235,14 +240,15 @@ class Sender:
                 dispatcher.ledger.committed(operation, at - sent_at, now - due)
                 if not one_row_each:
                     dispatcher.ledger.touched(operation, rows)
-                if write is not None:
-                    dispatcher.operations.committed(write)
-                elif operation == "insert_order":
-                    dispatcher.operations.inserted(arrival)
+                if write is None:
+                    if operation in dispatcher.writes.adding:
+                        dispatcher.writes.inserted(arrival)
+                elif 0 not in rows:  # else its row did not move, and nobody knows where it is
+                    dispatcher.writes.committed(write)
             else:
                 dispatcher.ledger.failed(operation, sqlstate or NO_ROW)
                 if sqlstate is not None and write is not None:
-                    dispatcher.operations.refused(write)
+                    dispatcher.writes.refused(write)
             dispatcher.serve(self, at, now)
         except Exception as exc:  # noqa: BLE001 - the hub would print it and leave the user waiting
             self._defect = exc

@@ -17,42 +17,27 @@ import gevent
 import psycopg
 
 from loadgen.errors import SourceError
+from loadgen.load.columns import value_makers
 from loadgen.load.connection_tracker import ConnectionTracker, OnEvent
 from loadgen.load.dispatcher import Dispatcher
-from loadgen.load.lookup import another_database, is_of_run, open_orders
+from loadgen.load.lookup import another_database, is_of_run
 from loadgen.load.loop_monitor import LoopMonitor
 from loadgen.load.messages import NewRates, ProgressReport, UnfinishedWrite
-from loadgen.load.operations import Operations
+from loadgen.load.proofs import Proofs
+from loadgen.load.run_keys import state_rows
 from loadgen.load.swarm import Session
+from loadgen.load.writes import writes_of
 from loadgen.source import postgres
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
-from loadgen.workload.operations import Operation
-from loadgen.workload.schedule.arrival_process import BLOCK, RequestMaker
-from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.schedule.arrivals import Schedule, schedule_of
 from loadgen.workload.schedule.clock import ScheduleClock
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import Shard
 
 _SETTLE_INTERVAL = 0.5
 _SETTLE_SECONDS = 20.0
-_BYTES_AHEAD = 2**20  # of events that are made before they are due
-
-
-def schedule_of(
-    plan: Plan, shard: Shard, makers: Mapping[str, RequestMaker] | None = None
-) -> Schedule:
-    """Return the schedule of a process that takes `shard` of the plan."""
-    return Schedule(
-        plan.seed,
-        plan.arrivals,
-        plan.mix,
-        plan.profile,
-        shard=shard,
-        end=plan.duration,
-        makers=makers,
-        batch_sizes={"insert_event": max(1, min(BLOCK, _BYTES_AHEAD // plan.event_bytes))},
-    )
 
 
 @dataclass(slots=True)
@@ -65,7 +50,7 @@ class Executor:
     connections: ConnectionTracker
     dispatcher: Dispatcher
     loop_monitor: LoopMonitor
-    _operations: Mapping[str, Operation]
+    proofs: Proofs
     _session: Session  # gives the connection for looking up lost writes
     _settling: "gevent.Greenlet[[], None]" = field(init=False)
 
@@ -75,30 +60,30 @@ class Executor:
         dsn: str,
         plan: Plan,
         shard: Shard,
-        operations: Mapping[str, Operation],
+        model: WorkloadModel,
         on_event: OnEvent,
         *,
         joins: bool = False,
         session: Session | None = None,
     ) -> "Executor":
-        """Read the shard's open orders, and begin to measure and to look up lost writes.
+        """Read the shard's rows that may move, and begin to measure and to look up lost writes.
 
-        `on_event` gets this process's entries for the run's journal. A process that `joins`
-        a run under way has no orders at first. Without a `session` a connection is opened whenever
+        `on_event` gets this process's entries for the run's journal. A process that `joins` a run
+        under way has no such rows at first. Without a `session` a connection is opened whenever
         there are lost writes. Raises PlaygroundError if the source can't be read.
         """
         with (
-            postgres.plain_errors("reading the source's open orders"),
+            postgres.plain_errors("reading the rows that may move"),
             postgres.connect(dsn) as connection,
         ):
-            orders = [] if joins else open_orders(connection, shard)
+            rows = {} if joins else state_rows(connection, model, plan.key_types, shard)
         clock = ScheduleClock(time.monotonic)
-        writes = Operations(plan, orders)
-        schedule = schedule_of(plan, shard, writes.ahead)
+        makers = value_makers(model, plan)
+        schedule = schedule_of(plan, shard)
+        writes = writes_of(model, plan, makers, schedule, rows)
         ledger = Ledger(schedule, plan.lateness_limit)
         connections = ConnectionTracker(dsn, plan.run_token, on_event)
-        statements = {name: operation.statement for name, operation in operations.items()}
-        dispatcher = Dispatcher(connections, clock, ledger, writes, statements, plan.pipeline_depth)
+        dispatcher = Dispatcher(connections, clock, ledger, writes, plan.pipeline_depth)
         executor = cls(
             clock,
             schedule,
@@ -106,7 +91,7 @@ class Executor:
             connections,
             dispatcher,
             LoopMonitor(dispatcher),
-            operations,
+            Proofs(model, plan, makers),
             session or (lambda: postgres.connect(dsn)),
         )
         executor.loop_monitor.start()
@@ -133,7 +118,8 @@ class Executor:
         """
         now, dispatcher = self.now(), self.dispatcher
         counts = self.ledger.counts(now)
-        unfinished = [*dispatcher.performing(), *(lost.write for lost in dispatcher.lost)]
+        lost = [*(lost.write for lost in dispatcher.lost), *dispatcher.unproved]
+        unfinished, writes = [*dispatcher.performing(), *lost], dispatcher.writes
         backends = self.connections.open | {lost.backend_pid for lost in dispatcher.lost}
         return ProgressReport(
             s=max(now, -1.0),  # a number also before the start
@@ -143,7 +129,7 @@ class Executor:
             places=self.schedule.checkpoints(),
             left=self.schedule.backlog(),
             unfinished=[
-                UnfinishedWrite(write.operation, write.k, write.key.decode(), write.version)
+                UnfinishedWrite(write.operation, write.k, writes.key(write), writes.version(write))
                 for write in unfinished
             ],
             backends=list(backends),
@@ -200,7 +186,7 @@ class Executor:
                 ):
                     if not is_of_run(connection, self.connections.run_token):
                         raise another_database(self.connections.run_token)
-                    self.dispatcher.settle(connection, self._operations)
+                    self.dispatcher.settle(connection, self.proofs)
 
 
 def _spare_pauses() -> None:

@@ -56,6 +56,7 @@ from loadgen.source.limits import first_write
 from loadgen.source.schema import migrate
 from loadgen.terminal import guard_output
 from loadgen.web_access import require_token
+from loadgen.workload.model import WorkloadModel
 from loadgen.workload.operations import Operation, operations_of
 from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.plan import Plan, new_run_id
@@ -76,6 +77,7 @@ class LoadProcess:
     """
 
     settings: Settings
+    model: WorkloadModel
     operations: Mapping[str, Operation]
     dsn: str
     lock: LoadLock
@@ -118,6 +120,7 @@ class LoadProcess:
         arguments.refuse_impossible(options)
         if options.tags or options.exclude_tags:
             self._require_writers()
+        self.model = read_model(load_settings().workload)
         self.operations = operations_of(load_settings())
         self.settings = arguments.settings_with(options, self.operations)
         self._require_protection()
@@ -199,19 +202,19 @@ class LoadProcess:
     def _open_run(self, resumed: resume.Resumed | None) -> RunController:
         """Begin a new run, or the resumed one. Raises PlaygroundError."""
         self.options.enable_rebalancing = isinstance(self.runner, MasterRunner)
-        session, users, operations = self.lock.session, self.options.num_users, self.operations
+        session, users = self.lock.session, self.options.num_users
         # The lock's session, one of each hard case, and where each worker looks up its lost writes.
         others = 1 + len(self.options.hard_cases)
         swarm: Swarm
         if isinstance(self.runner, MasterRunner):
-            swarm = WorkersSwarm(self.runner, self.dsn, self.reported, operations)
+            swarm = WorkersSwarm(self.runner, self.dsn, self.reported, self.model)
             others += self.runner.worker_count
         else:
-            swarm = LocalSwarm(self.dsn, session, operations)
+            swarm = LocalSwarm(self.dsn, session, self.model)
         if resumed is not None:
-            return resume_run(self.settings, operations, session, swarm, resumed, users, others)
+            return resume_run(self.settings, self.model, session, swarm, resumed, users, others)
         plan = self._new_plan()
-        return begin_run(self.settings, operations, session, swarm, plan, users, others)
+        return begin_run(self.settings, self.model, session, swarm, plan, users, others)
 
     def _new_plan(self) -> Plan:
         """Return the plan that Locust's options and the settings make."""
@@ -225,8 +228,6 @@ class LoadProcess:
             mix=mix,
             duration=float(self.options.run_time or settings.test_duration_hours * 3600),
             lateness_limit=settings.lateness_limit_seconds,
-            event_bytes=settings.event_bytes,
-            hot_users=settings.hot_users,
             pipeline_depth=settings.pipeline_depth,
         )
 
@@ -329,15 +330,15 @@ class LoadProcess:
         options, resumed = self.options, None
         if options.resume is not None:
             reports_dir = self.settings.reports_dir
-            resumed = resume.find_resumable(reports_dir, options.resume, self.operations)
-        self.dsn = prepare_source(self.settings, self.operations, may_seed=resumed is None)
+            resumed = resume.find_resumable(reports_dir, options.resume, self.model)
+        self.dsn = prepare_source(self.settings, self.model, may_seed=resumed is None)
         self.lock = LoadLock.open(self.dsn)
         if options.hard_cases:  # a source that was seeded earlier may lack their table
             with (
                 postgres.connect(self.dsn) as connection,
                 first_write(connection, "making the schema"),
             ):
-                migrate(connection, read_model(self.settings.workload))
+                migrate(connection, self.model)
         if resumed is not None:
             resume.fence_killed_run(self.lock.connection, resumed)
             ignored = resume.ignored_settings(options, self.operations, resumed, load_settings())

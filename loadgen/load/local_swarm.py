@@ -16,7 +16,7 @@ from loadgen.load.user import PostgresUser
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import Operation
+from loadgen.workload.model import WorkloadModel
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import WHOLE
 
@@ -33,9 +33,9 @@ class LocalSwarm:
 
     events: list[tuple[str, dict[str, object]]]
 
-    def __init__(self, dsn: str, session: Session, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, dsn: str, session: Session, model: WorkloadModel) -> None:
         self._dsn = dsn
-        self._operations = operations
+        self._model = model
         self._session = session
         self._killed: list[WorkerState] = []  # the processes of a run before it was resumed
         self._first_s = 0.0  # the schedule time that it starts with
@@ -48,7 +48,7 @@ class LocalSwarm:
             self._dsn,
             plan,
             WHOLE,
-            self._operations,
+            self._model,
             lambda kind, details: self.events.append((kind, details)),
             session=self._session,
         )
@@ -60,7 +60,7 @@ class LocalSwarm:
             executor.schedule.join(position.s, WHOLE, position.checkpoints)
             if position.paused:
                 executor.pause(position.s)
-            account_for_killed(self._dsn, plan, self._operations, position, executor.schedule)
+            account_for_killed(self._dsn, plan, executor.proofs, position, executor.schedule)
         gevent.spawn(self._start, position)
 
     def _start(self, position: RunPosition | None) -> None:
@@ -179,13 +179,17 @@ class LocalSwarm:
 
         That can be writes of a killed process only: this one looks up its own.
         """
-        if any(counts.unknown for counts in self.executor.counts().values()):
+        proofs = self.executor.proofs
+        if any(
+            counts.unknown and name not in proofs.unproved
+            for name, counts in self.executor.counts().items()
+        ):
             return False
-        return awaits_sums(self._killed)
+        return awaits_sums(proofs, self._killed)
 
-    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
+    def settle_from_sums(self, updates: Mapping[str, int]) -> None:
         """Settle these, when all writing has ended."""
-        settle_from_sums(self._operations, self.processes(), gained)
+        settle_from_sums(self._model, self._killed, updates)
 
     def close(self) -> None:
         """End what runs beside the users."""

@@ -1,8 +1,4 @@
-"""What the load reads from the source beforehand, and how it looks up writes without an answer.
-
-A write whose answer was lost is looked up only once its backend has left: until then it may still
-be committed. Inserts are found by their client-made key, updates by key and version.
-"""
+"""What the load asks the source about runs and their sessions."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,13 +7,9 @@ from typing import LiteralString, NamedTuple
 import psycopg
 
 from loadgen.errors import SourceError
-from loadgen.load.operations import Write
+from loadgen.load.writes import Write
 from loadgen.sql import statements
-from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT, OPEN_STATUSES, Order
-from loadgen.workload.data.users import lowest_deleted_rank
-from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.plan import run_id_of_token
-from loadgen.workload.schedule.shards import Shard
 
 _SQL = statements("loadgen.load", "targets.sql")
 IS_OF_RUN = _SQL["is_of_run"]  # returns a row if it is; $1 is the run token
@@ -72,41 +64,6 @@ def server_time(connection: psycopg.Connection) -> datetime:
 def backend_alive(connection: psycopg.Connection, pid: int) -> bool:
     """Tell whether a backend of that process id still runs."""
     return bool(_scalar(connection, _SQL["backend_alive"], (pid,)))
-
-
-def is_committed(connection: psycopg.Connection, operation: Operation, write: Write) -> bool:
-    """Tell whether `write` is in the database; call it only once its backend has left."""
-    key = int(write.key) if operation.key_type == "bigint" else write.key.decode()
-    return bool(_scalar(connection, operation.lookup, {"key": key, "version": write.version}))
-
-
-def count_committed(
-    connection: psycopg.Connection, operation: Operation, keys: Sequence[str]
-) -> int:
-    """Return how many of an operation's writes with these keys are in the database.
-
-    Not for operations that are proved by version: their keys alone prove nothing.
-    """
-    return int(str(_scalar(connection, operation.count_committed, (list(keys),))))
-
-
-def users_and_lowest_deleted(connection: psycopg.Connection) -> tuple[int, int]:
-    """Return how many users there are, and from which rank on they are soft deleted."""
-    users = int(str(_scalar(connection, _SQL["user_count"])))
-    deleted = [row[0] for row in connection.execute(_SQL["deleted_users"])]
-    return users, lowest_deleted_rank(users, deleted)
-
-
-def open_orders(connection: psycopg.Connection, shard: Shard) -> list[Order]:
-    """Return this shard of the recent orders that may still change."""
-    parameters = {
-        "open": list(OPEN_STATUSES),
-        "of": shard.of,
-        "index": shard.part,
-        "limit": OPEN_ORDERS_LIMIT,
-    }
-    rows = connection.execute(_SQL["open_orders"], parameters)
-    return [Order(number.encode(), status, version) for number, status, version in rows]
 
 
 def _scalar(

@@ -123,6 +123,7 @@ class Begin:
     """To a worker: get ready for a run that is to start, or join one that is under way."""
 
     plan: Plan
+    model: dict[str, object]  # see `plain_model`
     shard: Shard
     changes: list[NewRates]
     version: int  # of the newest of these changes

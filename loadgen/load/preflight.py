@@ -1,10 +1,9 @@
 """The requirements of a load before it starts: a seeded source, the load's lock, free ports."""
 
-import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Final
@@ -16,24 +15,21 @@ from psycopg import sql
 from loadgen.config.settings import Settings
 from loadgen.control import ControlError, LoadControl, http_address
 from loadgen.errors import SettingsError, SourceError
+from loadgen.load.compile import statements_of
 from loadgen.load.lookup import current_run_token
 from loadgen.network import listen_error
 from loadgen.source import postgres, schema
 from loadgen.source.embedded.server import source_dsn
 from loadgen.sql import statements
-from loadgen.workload.operations import Operation
-from loadgen.workload.read_model import read_model
+from loadgen.workload.model import Operation, WorkloadModel
 from loadgen.workload.schedule.plan import run_id_of_token
 
 _ANSWER_SECONDS: Final = 5.0
 _PROBE_SECONDS: Final = 2.0  # for another load to answer
 _TAKE: Final = statements("loadgen.load", "targets.sql")["lock"]
-_PLACEHOLDER: Final = re.compile(r"\$\d+")
 
 
-def prepare_source(
-    settings: Settings, operations: Mapping[str, Operation], *, may_seed: bool = True
-) -> str:
+def prepare_source(settings: Settings, model: WorkloadModel, *, may_seed: bool = True) -> str:
     """Return the DSN of a seeded source; a database at DATABASE_URL is never seeded.
 
     The embedded server is seeded only if it has no baseline: one of other sizes than the settings'
@@ -41,12 +37,12 @@ def prepare_source(
     """
     if settings.database_url is None:
         _loadgen("db", "up", stdout=subprocess.DEVNULL)
-        if may_seed and not _is_seeded(settings, source_dsn(settings)):
+        if may_seed and not _is_seeded(source_dsn(settings), model):
             _loadgen("seed")
     dsn = source_dsn(settings)
-    if not _is_seeded(settings, dsn):
+    if not _is_seeded(dsn, model):
         raise SourceError("the source holds no complete baseline: run `loadgen seed` first")
-    _require_rights(dsn, operations.values())
+    _require_rights(dsn, model.operations.values())
     return dsn
 
 
@@ -58,18 +54,23 @@ def _require_rights(dsn: str, operations: Iterable[Operation]) -> None:
     with postgres.connect(dsn) as connection:
         for operation in operations:
             doing = f"the load's {operation.name} needs a right that is missing"
-            with postgres.plain_errors(doing):
-                statement, name = operation.statement, sql.Identifier(f"loadgen_{operation.name}")
-                nulls = sql.SQL(", ").join([sql.NULL] * len(set(_PLACEHOLDER.findall(statement))))
-                connection.execute(sql.SQL("PREPARE {} AS ").format(name) + sql.SQL(statement))
-                connection.execute(sql.SQL("EXPLAIN EXECUTE {} ({})").format(name, nulls))
-                connection.execute(sql.SQL("DEALLOCATE {}").format(name))
+            for name, statement in zip(statements_of(operation), operation.statements, strict=True):
+                prepared = sql.Identifier(f"loadgen_{name}")
+                nulls = sql.SQL(", ").join([sql.NULL] * len(statement.parameters))
+                arguments = sql.SQL("({})").format(nulls) if statement.parameters else sql.SQL("")
+                with postgres.plain_errors(doing):
+                    connection.execute(
+                        b"PREPARE %b AS %b"
+                        % (prepared.as_bytes(connection), statement.sql.encode())
+                    )
+                    connection.execute(sql.SQL("EXPLAIN EXECUTE {}{}").format(prepared, arguments))
+                    connection.execute(sql.SQL("DEALLOCATE {}").format(prepared))
 
 
-def _is_seeded(settings: Settings, dsn: str) -> bool:
+def _is_seeded(dsn: str, model: WorkloadModel) -> bool:
     with postgres.connect(dsn) as connection:
         schema.check_source(connection)
-        schema.require_ownership(connection, read_model(settings.workload))
+        schema.require_ownership(connection, model)
         state = schema.seed_state(connection)
     return state is not None and state.complete
 

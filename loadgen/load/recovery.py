@@ -2,32 +2,27 @@
 
 A lost process's last report is a cut: it accounts for every arrival before its places, except those
 that it lists as unfinished. After the cut the process may have performed its own arrivals up to the
-hand-over. All of these are unknown until a look-up, once its backends have left: inserts by key,
-soft deletes by user, the updates that it listed by key and version. Updates after the cut aimed at
-orders that only this process knew; they are settled at the end of the run from the sum of
-`version`, when all writing has ended.
+hand-over. All of these are unknown until a look-up by their proof, once its backends have left.
+Moves after the cut aimed at rows that only this process knew; they are settled at the end of the
+run from the sum of the rows' versions, when all writing has ended. Writes without a proof stay
+unknown.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import psutil
 import psycopg
 
 from loadgen.errors import SourceError
-from loadgen.load.driver.wire import execution
-from loadgen.load.lookup import count_committed, is_committed, is_of_run
-from loadgen.load.messages import UnfinishedWrite
-from loadgen.load.operations import Write
+from loadgen.load.lookup import is_of_run
+from loadgen.load.proofs import Proofs
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.source import postgres
 from loadgen.sql import statements
-from loadgen.workload.data.orders import Order
-from loadgen.workload.data.users import user_to_delete
-from loadgen.workload.keys import key_maker
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import Operation
+from loadgen.workload.model import WorkloadModel
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Plan
 
@@ -74,11 +69,7 @@ def write_off(worker: WorkerState, schedule: Schedule, hand_over: float) -> None
 
 
 def settle(
-    dsn: str,
-    plan: Plan,
-    operations: Mapping[str, Operation],
-    worker: WorkerState,
-    since: datetime | None = None,
+    dsn: str, plan: Plan, proofs: Proofs, worker: WorkerState, since: datetime | None = None
 ) -> None:
     """Look up the writes of `write_off`; without an answer for a minute they stay unknown.
 
@@ -95,7 +86,7 @@ def settle(
                 if _has_backends(connection, worker, since):
                     time.sleep(0.2)
                     continue
-                _look_up(connection, plan, operations, worker)
+                _look_up(connection, proofs, worker)
                 return
         except (SourceError, psycopg.Error):
             time.sleep(1.0)
@@ -104,7 +95,7 @@ def settle(
 def account_for_killed(
     dsn: str,
     plan: Plan,
-    operations: Mapping[str, Operation],
+    proofs: Proofs,
     position: RunPosition,
     schedule: Schedule,
 ) -> None:
@@ -117,7 +108,7 @@ def account_for_killed(
         if not worker.after:
             write_off(worker, schedule, position.s)
         if not worker.looked_up:
-            settle(dsn, plan, operations, worker)
+            settle(dsn, plan, proofs, worker)
         if not worker.looked_up:
             raise SourceError(
                 f"the unfinished writes of run {plan.run_id} can't be looked up: resume again once "
@@ -125,27 +116,44 @@ def account_for_killed(
             )
 
 
-def awaits_sums(workers: Iterable[WorkerState]) -> bool:
-    """Tell whether writes are unknown, and only the tables' sums can settle them."""
+def awaits_sums(proofs: Proofs, workers: Iterable[WorkerState]) -> bool:
+    """Tell whether writes that have a proof are unknown, and only the tables' sums settle them."""
     unknown = [
-        worker for worker in workers if any(counts.unknown for counts in worker.counts.values())
+        worker
+        for worker in workers
+        if any(
+            counts.unknown and name not in proofs.unproved for name, counts in worker.counts.items()
+        )
     ]
     return bool(unknown) and all(worker.looked_up for worker in unknown)
 
 
 def settle_from_sums(
-    operations: Mapping[str, Operation], workers: Iterable[WorkerState], gained: Mapping[str, int]
+    model: WorkloadModel, workers: Iterable[WorkerState], updates: Mapping[str, int]
 ) -> None:
-    """Settle the unknown updates at the end of a run, when all writing has ended."""
+    """Settle the unknown moves at the end of a run, when all writing has ended.
+
+    `updates` are, by table, the updates that its versions show and no committed write explains.
+    What two operations share stays unknown, unless all of it was committed, or nothing.
+    """
     workers = list(workers)
-    for operation in (name for name, op in operations.items() if op.proof == "version"):
-        extra = gained[operation] - sum(worker.counts[operation].committed for worker in workers)
-        for worker in workers:
-            unknown = worker.counts[operation].unknown
-            if worker.lost and unknown:
-                committed = min(max(0, extra), unknown)
-                extra -= committed
-                worker.resolve(operation, committed=committed, skipped=unknown - committed)
+    for table, extra in updates.items():
+        unknown = {
+            name: n
+            for name, operation in model.operations.items()
+            if (operation.proof.kind, operation.proof.table) == ("version", table)
+            and (n := sum(worker.counts[name].unknown for worker in workers))
+        }
+        left = min(max(0, extra), sum(unknown.values()))
+        if len(unknown) > 1 and left not in (0, sum(unknown.values())):
+            continue
+        for name in unknown:
+            for worker in workers:
+                n = worker.counts[name].unknown
+                if worker.lost and n:
+                    committed = min(left, n)
+                    left -= committed
+                    worker.resolve(name, committed=committed, skipped=n - committed)
 
 
 def _has_backends(
@@ -182,38 +190,20 @@ def _after_cut(worker: WorkerState, schedule: Schedule, operation: str, until: f
         place = (place[0] + len(points), after[-1])
 
 
-def _look_up(
-    connection: psycopg.Connection,
-    plan: Plan,
-    operations: Mapping[str, Operation],
-    worker: WorkerState,
-) -> None:
+def _look_up(connection: psycopg.Connection, proofs: Proofs, worker: WorkerState) -> None:
     """Look all of it up first, then change the counts in one step."""
     unfinished = [
-        (write.operation, is_committed(connection, operations[write.operation], _as_write(write)))
-        for write in worker.unfinished
+        (operation, proofs.is_committed(connection, operation, key, version))
+        for operation, _, key, version in worker.unfinished
+        if operation not in proofs.unproved
     ]
     committed_after = {
-        name: count_committed(connection, operation, [*map(_key_of(plan, operation), ks)])
-        for name, ks in worker.after.items()
-        if (operation := operations[name]).proof != "version"
+        operation: proofs.count_committed(connection, operation, ks)
+        for operation, ks in worker.after.items()
+        if proofs.kinds[operation] in ("key", "once")
     }
-    for name, is_there in unfinished:
-        worker.resolve(name, committed=int(is_there), failed=int(not is_there))
-    for name, n in committed_after.items():
-        worker.resolve(name, committed=n, skipped=len(worker.after[name]) - n)
+    for operation, is_there in unfinished:
+        worker.resolve(operation, committed=int(is_there), failed=int(not is_there))
+    for operation, n in committed_after.items():
+        worker.resolve(operation, committed=n, skipped=len(worker.after[operation]) - n)
     worker.looked_up = True
-
-
-def _key_of(plan: Plan, operation: Operation) -> Callable[[int], str]:
-    """Return a function from k to the key of the row that this arrival made or changed."""
-    if operation.proof == "once":
-        return lambda k: str(user_to_delete(k, plan.users, plan.lowest_deleted_rank) or 0)
-    make = key_maker(plan.run_id, operation.name)
-    return lambda k: make(k).decode()
-
-
-def _as_write(write: UnfinishedWrite) -> Write:
-    operation, k, key, version = write
-    request = execution(operation.encode(), (key.encode(),))
-    return Write(operation, k, request, Order(key.encode(), "", version))

@@ -8,7 +8,7 @@ looked up like the arrivals of a lost worker.
 import argparse
 import secrets
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
@@ -33,6 +33,7 @@ from loadgen.source.limits import first_write
 from loadgen.sql import statements
 from loadgen.untrusted import reading
 from loadgen.workload.histogram import Histogram
+from loadgen.workload.model import WorkloadModel
 from loadgen.workload.operations import Operation
 from loadgen.workload.schedule.arrival_process import ArrivalKind, Checkpoint
 from loadgen.workload.schedule.clock import sampling_interval
@@ -84,7 +85,7 @@ class Resumed:
         }
 
 
-def find_resumable(reports_dir: Path, name: str, operations: Collection[str]) -> Resumed:
+def find_resumable(reports_dir: Path, name: str, model: WorkloadModel) -> Resumed:
     """Return the run called `name` (an id, a folder, or `latest`).
 
     Raises RecordError if there is none, it has ended, or it left no position.
@@ -100,11 +101,11 @@ def find_resumable(reports_dir: Path, name: str, operations: Collection[str]) ->
             f"run {run.run_id} was killed before its first sample: start a new one"
         ) from exc
     with reading(folder / Run.FILE, "start a new run"):
-        return resumed_of(run, position, operations)
+        return resumed_of(run, position, model)
 
 
-def resumed_of(run: Run, position: Position, operations: Collection[str]) -> Resumed:
-    """Return the run of a run.json and a position.json, if it has these operations.
+def resumed_of(run: Run, position: Position, model: WorkloadModel) -> Resumed:
+    """Return the run of a run.json and a position.json, if it is of this workload.
 
     Raises ValueError.
     """
@@ -126,9 +127,11 @@ def resumed_of(run: Run, position: Position, operations: Collection[str]) -> Res
             pause = None
     if plan.arrivals not in get_args(ArrivalKind):
         raise ValueError(f"there are no arrivals {plan.arrivals}")
-    if missing := [name for name in operations if name not in mix.rates_per_hour]:
+    if plan.workload != model.digest:
+        raise ValueError(f"its workload is not {model.name} as its files are now")
+    if missing := [name for name in model.operations if name not in mix.rates_per_hour]:
         raise ValueError(f"its plan has no rate of {missing[0]}")
-    if unknown := [name for name in mix.rates_per_hour if name not in operations]:
+    if unknown := [name for name in mix.rates_per_hour if name not in model.operations]:
         raise ValueError(f"its plan has a rate of {unknown[0]}, which is no operation")
     s = _continues_at(position, plan.duration, pause.schedule_seconds if pause else None)
     processes = [WorkerState.of(process) for process in position.processes]
@@ -225,8 +228,7 @@ def ignored_settings(
         "seed": plan.seed,
         "arrivals": plan.arrivals,
         "lateness_limit_seconds": plan.lateness_limit,
-        "event_bytes": plan.event_bytes,
-        "hot_users": plan.hot_users,
+        **plan.settings,
         "pipeline_depth": plan.pipeline_depth,
         "profile": resumed.profile,
         **rates,

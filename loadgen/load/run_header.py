@@ -1,7 +1,5 @@
 """The fields of run.json at the beginning of a run: its plan, its source, and its machine."""
 
-from collections.abc import Mapping
-
 import psycopg
 
 from loadgen.config.settings import Settings
@@ -9,30 +7,30 @@ from loadgen.load.lookup import server_time
 from loadgen.record.run import Run, TableRows
 from loadgen.source import environment, schema
 from loadgen.source.model_schema import MARKERS
-from loadgen.workload.operations import WORKLOAD, Operation
-from loadgen.workload.read_model import read_model
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.operations import operations_of
 from loadgen.workload.schedule.plan import Plan
 
 
 def run_header(
     connection: psycopg.Connection,
     settings: Settings,
-    operations: Mapping[str, Operation],
+    model: WorkloadModel,
     plan: Plan,
     users: int,
     rows_before: dict[str, TableRows],
 ) -> Run:
     """Return run.json before the first arrival; fields of the end are None."""
-    embedded = settings.database_url is None
+    embedded, operations = settings.database_url is None, operations_of(settings)
     source = environment.server_settings(connection, embedded=embedded)
     return Run(
-        workload=WORKLOAD,
+        workload=model.name,
         seed=plan.seed,
         profile=plan.profile,
         plan=plan.dump(),
         settings={
             **settings.public(),
-            **_actual_baseline(connection, settings),
+            **_actual_baseline(connection, model),
             **{
                 operations[name].rate_setting: rate
                 for name, rate in plan.mix.rates_per_hour.items()
@@ -58,14 +56,14 @@ def run_header(
     )
 
 
-def _actual_baseline(connection: psycopg.Connection, settings: Settings) -> dict[str, object]:
+def _actual_baseline(connection: psycopg.Connection, model: WorkloadModel) -> dict[str, object]:
     """Return the sizes of the source's baseline, which other settings may have made."""
     state = schema.seed_state(connection)
     if state is None:
         return {"baseline_seed": None}
     rows: dict[str, object] = {
         table.rows_setting: state.parameters.rows[name]
-        for name, table in read_model(settings.workload).tables.items()
+        for name, table in model.tables.items()
         if table.rows_setting
     }
     return rows | {"baseline_seed": state.parameters.seed}

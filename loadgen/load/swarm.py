@@ -101,8 +101,11 @@ class Swarm(Protocol):
     def awaits_sums(self) -> bool:
         """Tell whether only the tables' sums can settle the unknown writes."""
 
-    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
-        """Settle these, when all writing has ended."""
+    def settle_from_sums(self, updates: Mapping[str, int]) -> None:
+        """Settle these, when all writing has ended.
+
+        `updates` are, by table, those that its versions show and no committed write explains.
+        """
 
     def close(self) -> None:
         """End what runs beside the users."""

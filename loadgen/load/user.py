@@ -93,7 +93,9 @@ def _open(dispatcher: Dispatcher) -> GeventConnection:
     """
     connections = dispatcher.connections
     try:
-        connection = connect(connections.dsn, {_IS_OF_RUN: IS_OF_RUN, **dispatcher.statements})
+        connection = connect(
+            connections.dsn, {_IS_OF_RUN: IS_OF_RUN, **dispatcher.writes.statements}
+        )
     except psycopg.Error as exc:
         raise postgres.explain(exc, connections.dsn) from exc
     except ConnectionLost as exc:

@@ -20,7 +20,7 @@ from loadgen.load.locust_patches import LoadWorkerRunner
 from loadgen.load.locust_rpc import OnceLogger
 from loadgen.load.user import PostgresUser
 from loadgen.source.embedded.server import source_dsn
-from loadgen.workload.operations import operations_of
+from loadgen.workload.plain_model import load_model
 from loadgen.workload.schedule.clock import seconds_to_next
 
 _SILENCE_SECONDS = 5.0
@@ -109,15 +109,9 @@ class Worker:
 
         try:
             dsn = source_dsn(self._settings)
-            executor = Executor.open(
-                dsn,
-                message.plan,
-                message.shard,
-                operations_of(self._settings),
-                on_event,
-                joins=joins,
-            )
-        except PlaygroundError as exc:
+            model = load_model(message.model)
+            executor = Executor.open(dsn, message.plan, message.shard, model, on_event, joins=joins)
+        except (PlaygroundError, ValueError) as exc:
             self._send(messages.NotReady(str(exc)))
             return
         self._executor = executor

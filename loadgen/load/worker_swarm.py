@@ -18,17 +18,19 @@ from locust.runners import MasterRunner
 
 from loadgen.errors import SourceError
 from loadgen.load import messages
-from loadgen.load.executor import schedule_of
+from loadgen.load.columns import value_makers
 from loadgen.load.local_swarm import CONNECT_SECONDS
 from loadgen.load.locust_rpc import OnceLogger
 from loadgen.load.lookup import server_time
 from loadgen.load.messages import NewRates
+from loadgen.load.proofs import Proofs
 from loadgen.load.recovery import account_for_killed, lost_reason, settle, write_off
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.load.worker_table import WorkerTable
 from loadgen.source import postgres
-from loadgen.workload.operations import Operation
-from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.plain_model import dump_model
+from loadgen.workload.schedule.arrivals import Schedule, schedule_of
 from loadgen.workload.schedule.clock import ScheduleClock
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import WHOLE, Shard
@@ -50,13 +52,13 @@ class WorkersSwarm(WorkerTable):
         runner: MasterRunner,
         dsn: str,
         heard: Container[str],
-        operations: Mapping[str, Operation],
+        model: WorkloadModel,
     ) -> None:
         """`heard` has the workers that have sent a heartbeat: from then on they hear ours too.
 
         Locust knows a worker a moment before that, when it does not understand our messages yet.
         """
-        super().__init__(operations)
+        super().__init__(model)
         self._runner = runner
         self._heard = heard
         self._dsn = dsn
@@ -81,6 +83,7 @@ class WorkersSwarm(WorkerTable):
         with postgres.connect(self._dsn) as connection:
             self._since = server_time(connection)
         self._schedule = schedule_of(plan, WHOLE)
+        self.proofs = Proofs(self.model, plan, value_makers(self.model, plan))
         if position is not None:
             self._continue_from(position)
         deadline = time.monotonic() + _READY_SECONDS
@@ -106,7 +109,7 @@ class WorkersSwarm(WorkerTable):
             self._changes.append(change)
         for i, worker in enumerate(position.processes):
             self.workers[f"{i} before resume {position.resumptions}"] = worker
-        account_for_killed(self._dsn, self._plan, self.operations, position, self._schedule)
+        account_for_killed(self._dsn, self._plan, self.proofs, position, self._schedule)
         if position.paused:
             self._clock.pause(position.s)
 
@@ -126,7 +129,7 @@ class WorkersSwarm(WorkerTable):
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""
         if self._clock.paused:
-            return dict.fromkeys(self.operations, 0.0)
+            return dict.fromkeys(self.model.operations, 0.0)
         return self._schedule.target_rates(self.now())
 
     def planned(self) -> Mapping[str, float]:
@@ -254,7 +257,7 @@ class WorkersSwarm(WorkerTable):
         else:
             details["handed_over_at"] = round(self._split(losing=worker), 3)
         self.events.append(("worker_lost", details))
-        gevent.spawn(settle, self._dsn, self._plan, self.operations, worker, self._since)
+        gevent.spawn(settle, self._dsn, self._plan, self.proofs, worker, self._since)
 
     def _split(self, *, losing: WorkerState | None = None, joining: str | None = None) -> float:
         """Share the schedule among the live workers from an instant ahead on; return that instant.
@@ -285,6 +288,7 @@ class WorkersSwarm(WorkerTable):
         position = self._position
         message = messages.Begin(
             plan=self._plan,
+            model=dump_model(self.model),
             shard=self.workers[name].shards[0][1],
             changes=self._changes,
             version=self._version,
@@ -302,7 +306,7 @@ class WorkersSwarm(WorkerTable):
         self._silent.discard(msg.node_id)
         worker = self.workers.get(msg.node_id)
         try:
-            run_token, message = messages.decode_from_worker(msg.data, self.operations)
+            run_token, message = messages.decode_from_worker(msg.data, self.model.operations)
         except messages.MessageError as exc:
             self._once.log("malformed", f"A message of {msg.node_id} was dropped ({exc})")
             return

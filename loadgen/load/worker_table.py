@@ -7,29 +7,32 @@ from itertools import count
 
 from loadgen.load.generator_health import GeneratorHealth
 from loadgen.load.messages import WorkerReport
+from loadgen.load.proofs import Proofs
 from loadgen.load.recovery import awaits_sums, settle_from_sums
 from loadgen.load.swarm import no_latencies
 from loadgen.load.worker_state import WorkerState
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.operations import Operation
+from loadgen.workload.model import WorkloadModel
 from loadgen.workload.schedule.shards import Shard
 
 
 class WorkerTable:
     """All workers that have, or had, a shard; a lost one stays with its counts."""
 
-    def __init__(self, operations: Mapping[str, Operation]) -> None:
-        self.operations = operations
+    proofs: Proofs  # of the run
+
+    def __init__(self, model: WorkloadModel) -> None:
+        self.model = model
         self.workers: dict[str, WorkerState] = {}
-        self._latencies: dict[str, tuple[Histogram, Histogram]] = no_latencies(operations)
+        self._latencies: dict[str, tuple[Histogram, Histogram]] = no_latencies(model.operations)
         self._health: list[GeneratorHealth] = []
 
     def enlist(self, name: str, shard: Shard, at: float) -> None:
         """Note a worker that takes `shard` from schedule time `at` on."""
         used = {worker.slot for worker in self.live()}
         slot = next(number for number in count() if number not in used)
-        counts = dict.fromkeys(self.operations, Counts())
+        counts = dict.fromkeys(self.model.operations, Counts())
         self.workers[name] = WorkerState([(at, shard)], time.monotonic(), slot, counts=counts)
 
     def take_in(self, worker: WorkerState, report: WorkerReport) -> None:
@@ -59,12 +62,12 @@ class WorkerTable:
         """Return the sum of the workers' latest counts."""
         return {
             name: sum((worker.counts[name] for worker in self.workers.values()), Counts())
-            for name in self.operations
+            for name in self.model.operations
         }
 
     def take_latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call."""
-        latencies, self._latencies = self._latencies, no_latencies(self.operations)
+        latencies, self._latencies = self._latencies, no_latencies(self.model.operations)
         return latencies
 
     def failures(self) -> Mapping[tuple[str, str], int]:
@@ -100,8 +103,8 @@ class WorkerTable:
 
     def awaits_sums(self) -> bool:
         """Tell whether only the tables' sums can settle the unknown writes."""
-        return awaits_sums(self.workers.values())
+        return awaits_sums(self.proofs, self.workers.values())
 
-    def settle_from_sums(self, gained: Mapping[str, int]) -> None:
+    def settle_from_sums(self, updates: Mapping[str, int]) -> None:
         """Settle these, when all writing has ended."""
-        settle_from_sums(self.operations, self.workers.values(), gained)
+        settle_from_sums(self.model, self.workers.values(), updates)

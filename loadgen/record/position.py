@@ -74,11 +74,15 @@ class KilledPlan(RecordModel):
     mix: dict[str, Annotated[float, Field(ge=0)]]
     duration: Seconds
     lateness_limit: Seconds
-    event_bytes: Count
-    hot_users: Count | None
     pipeline_depth: int = 1
-    users: Count = 0
-    lowest_deleted_rank: int = 0
+    workload: str
+    settings: dict[str, int | None]
+    baseline_seed: int
+    baseline_end: str
+    baseline_rows: dict[str, Count]
+    key_types: dict[str, str]
+    first_keys: dict[str, int]
+    first_once: dict[str, int]
     resumption: str = ""
 
 

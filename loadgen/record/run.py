@@ -40,6 +40,37 @@ class TableRows(RecordModel):
         return self.rows if counter == "rows" else self.version_sum or 0
 
 
+class TableGrowth(RecordModel):
+    """What a table gained over a run, and what the committed writes add up to.
+
+    These are None if the workload can't tell, and versions also if the table has none.
+    """
+
+    rows: int
+    rows_written: int | None
+    versions: int | None = None
+    versions_written: int | None = None
+
+    @property
+    def changes(self) -> int:
+        """How many rows and updates were compared."""
+        rows = abs(self.rows) if self.rows_written is not None else 0
+        return rows + (self.versions or 0 if self.versions_written is not None else 0)
+
+    @property
+    def differences(self) -> list[tuple[str, int, int]]:
+        """What was written and gained, of rows and updates, if these differ."""
+        pairs = (
+            ("rows", self.rows_written, self.rows),
+            ("updates", self.versions_written, self.versions or 0),
+        )
+        return [
+            (noun, written, gained)
+            for noun, written, gained in pairs
+            if written is not None and written != gained
+        ]
+
+
 class OperationFacts(RecordModel):
     """One operation of the workload: how it is counted, proved and shown."""
 
@@ -140,6 +171,9 @@ class Run(RecordFile):
     rows_after: dict[str, TableRows] | None = None
     # Rows that each statement of an operation touched in committed transactions, in their order.
     statement_rows: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    growth: dict[str, TableGrowth] = Field(default_factory=dict)
+    # How a lost write of each operation is looked up.
+    proof: dict[str, Literal["key", "version", "once", "unproved"]] = Field(default_factory=dict)
     spent_before: Spent = Field(default_factory=Spent)
     spent_after: Spent | None = None
     valid: bool | None = None

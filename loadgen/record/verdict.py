@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from loadgen.config.thresholds import BOTTLENECK, LATENCIES, SHARES, Threshold
 from loadgen.errors import EXIT_CODES, first_exit_code
-from loadgen.record.run import Totals
+from loadgen.record.run import TableGrowth, Totals
 
 Quantiles = Mapping[str, Mapping[str, float | None]]  # of service and intended, in seconds
 
@@ -120,14 +120,15 @@ class Problem:
 class Evidence:
     """The facts about an ended run that its verdict depends on.
 
-    `planned` is how many arrivals the rates called for, `gained` what the tables gained; it is
-    None if that was not counted, and `why_not_counted` gives the reason. `hard_cases` counts their
-    committed turns. `paused_by` is who had the load paused at the end.
+    `planned` is how many arrivals the rates called for, `growth` what the tables gained; it is
+    None if that was not counted, and `why_not_counted` gives the reason. A lost write of an
+    operation in `unproved` may stay unknown. `hard_cases` counts their committed turns. `paused_by`
+    is who had the load paused at the end.
     """
 
     measured: Measured
     planned: Mapping[str, float]
-    gained: Mapping[str, int] | None
+    growth: Mapping[str, TableGrowth] | None
     samples: int
     broken_samples: int
     in_flight: int = 0
@@ -137,6 +138,7 @@ class Evidence:
     paused_by: str | None = None
     why_not_counted: str = ""
     load_problems: tuple[str, ...] = ()
+    unproved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +224,15 @@ def _problems(evidence: Evidence) -> Iterator[Problem]:
     if evidence.broken_samples:
         text = f"the accounting law was broken in {evidence.broken_samples} samples"
         yield Problem("law", text)
-    if total.unknown:
-        yield Problem("unknown", f"{total.unknown} writes could not be looked up and stay unknown")
+    unknown = total.unknown - sum(
+        counts.unknown for name, counts in totals.items() if name in evidence.unproved
+    )
+    if unknown:
+        yield Problem("unknown", f"{unknown} writes could not be looked up and stay unknown")
     if evidence.in_flight:
         text = f"{evidence.in_flight} writes had no answer when the run was closed"
         yield Problem("in flight", text)
-    yield from _row_problems(totals, evidence)
+    yield from _row_problems(evidence)
     off = [
         f"{name} {counts.offered} of {evidence.planned[name]:,.1f}"
         for name, counts in totals.items()
@@ -242,16 +247,15 @@ def _problems(evidence: Evidence) -> Iterator[Problem]:
         yield Problem("load", text)
 
 
-def _row_problems(totals: Mapping[str, Totals], evidence: Evidence) -> Iterator[Problem]:
-    if evidence.gained is None:
+def _row_problems(evidence: Evidence) -> Iterator[Problem]:
+    if evidence.growth is None:
         why = f" ({evidence.why_not_counted})" if evidence.why_not_counted else ""
         text = f"the source could not be read at the end{why}: rows are not compared"
         yield Problem("rows", text)
         return
-    for name, counts in totals.items():
-        gained = evidence.gained[name]
-        if counts.committed != gained:
-            text = f"{name}: {counts.committed} committed, but the tables gained {gained}"
+    for table, growth in evidence.growth.items():
+        for noun, written, gained in growth.differences:
+            text = f"{table}: {written} {noun} committed, but the table gained {gained}"
             yield Problem("rows", text)
 
 

@@ -92,13 +92,22 @@ def documents(
     def typed(indexes: Int64Array) -> Documents:
         picks = group(indexes) * each + stream.below(indexes, each)
         pieces: list[Texts] = []
+        sizes: list[Int64Array] = []
+
+        def pick(pool: Pool) -> None:
+            pieces.append(pool.texts(picks))
+            if not pool.width:
+                sizes.append(pool.sizes[picks])
+
         if own is not None:
-            pieces += [made.heads.texts(picks), not_null(own.typed(indexes)).texts()]
-        pieces.append(made.tails.texts(picks))
+            pick(made.heads)
+            pieces.append(not_null(own.typed(indexes)).texts())
+        pick(made.tails)
         if words is not None:
-            pieces.append(words.cut(starts.bits(indexes), made.padding[picks]))
-            pieces.append(filled(len(indexes), _END))
-        return Documents(pieces)
+            padding = made.padding[picks]
+            pieces += [words.cut(starts.bits(indexes), padding), filled(len(indexes), _END)]
+            sizes.append(padding)
+        return Documents(pieces, sizes)
 
     return Maker(typed)
 

@@ -173,7 +173,16 @@ def choice(generator: Choice, stream: Stream) -> Maker:
     """Return the maker of texts by weight."""
     pool = Pool(text.encode() for text in generator.texts)
     weights = Weights(generator.weights)
-    return Maker(lambda indexes: Picks(weights.picks(stream.bits(indexes)), pool))
+    # Documents are made by the choice of another column, from the same indexes.
+    last: tuple[Int64Array, Picks] | None = None
+
+    def typed(indexes: Int64Array) -> Picks:
+        nonlocal last
+        if last is None or last[0] is not indexes:
+            last = indexes, Picks(weights.picks(stream.bits(indexes)), pool)
+        return last[1]
+
+    return Maker(typed)
 
 
 def number(generator: Number, stream: Stream) -> Maker:

@@ -110,11 +110,11 @@ def _high_product(high: Bits, low: Bits, c: Bits | np.uint64, d: Bits | np.uint6
 def power(u: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
     """Return u**exponent, to a sixteenth, by products and square roots alone: they are exact."""
     whole, sixteenths = divmod(round(exponent * _SIXTEENTHS), _SIXTEENTHS)
-    result = np.ones_like(u)
-    for _ in range(whole):
+    result = u.copy() if whole else np.ones_like(u)
+    for _ in range(whole - 1):
         result *= u
     root, part = u, _SIXTEENTHS
-    while part > 1:
+    while part > 1 and sixteenths:
         root, part = np.sqrt(root), part // 2
         if sixteenths & part:
             result *= root

@@ -41,9 +41,8 @@ class Whole:
 
     def texts(self) -> Matrix:
         """Return the numbers with leading zeros."""
-        return _signed(
-            digits(_magnitudes(self.numbers), self.digits), self.numbers, signed=self.signed
-        )
+        numbers = _magnitudes(self.numbers) if self.signed else self.numbers
+        return _signed(digits(numbers, self.digits), self.numbers, signed=self.signed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +129,11 @@ class Pool:
         return np.frombuffer(b"".join(self.entries), np.uint8).reshape(len(self.entries), -1)
 
     @cached_property
+    def sizes(self) -> Int64Array:
+        """Bytes of each text."""
+        return np.array([len(text) for text in self.entries], np.int64)
+
+    @cached_property
     def _array(self) -> NDArray[np.object_]:
         array = np.empty(len(self.entries), object)
         array[:] = self.entries
@@ -184,9 +188,10 @@ class Blobs:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Texts in pieces, one after the other: JSON documents."""
+    """Texts in pieces, one after the other: JSON documents; with the sizes of those in a list."""
 
     pieces: Sequence[Texts]
+    sizes: Sequence[Int64Array]
 
     def texts(self) -> Texts:
         """Return the documents."""
@@ -260,9 +265,10 @@ def joined(pieces: Iterable[Texts]) -> Texts:
 def digits(numbers: Int64Array | Bits, width: int) -> Matrix:
     """Return numbers from 0 to 10**width - 1 as digits with leading zeros."""
     groups = []
-    for _ in range(0, width, _GROUP):
-        numbers, low = np.divmod(numbers, 10**_GROUP) if width > _GROUP else (numbers, numbers)
+    for _ in range(0, width - _GROUP, _GROUP):
+        numbers, low = np.divmod(numbers, 10**_GROUP)
         groups.append(_DIGITS[low])
+    groups.append(_DIGITS[numbers])
     every = groups[0] if len(groups) == 1 else np.concatenate(groups[::-1], axis=1)
     return every[:, every.shape[1] - width :]
 

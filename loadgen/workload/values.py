@@ -64,6 +64,7 @@ class _Owner:
 class ValueMakers:
     """The makers of all columns and parameters of a model.
 
+    `seed` is the baseline's; parameters draw from `load_seed`, which is the same by default.
     `rows` are the baseline's rows by table, `end` is its last instant, and `settings` has the
     values of the settings that the model names. Raises SettingsError if a value can't be made.
     """
@@ -75,9 +76,11 @@ class ValueMakers:
         rows: Mapping[str, int],
         end: datetime,
         settings: Mapping[str, int | None],
+        load_seed: int | None = None,
     ) -> None:
         self._model, self._seed, self._rows, self._settings = model, seed, rows, settings
         self._end = end
+        self._load_seed = seed if load_seed is None else load_seed
         for name, n in rows.items():
             if n > _MOST_ROWS:
                 raise SettingsError(f"tables.{name}: {n:,} rows; at most {_MOST_ROWS:,} are made")
@@ -191,7 +194,7 @@ class ValueMakers:
         return self._value(owner, column, value)
 
     def _value(self, owner: _Owner, name: str, value: Value) -> ValueMaker:
-        stream = Stream(f"{self._seed}:{owner.place}:{name}")
+        stream = self._stream(owner.place, name)
         maker = self._generated(owner, name, value.generator, stream)
         if not value.null_share:
             return maker
@@ -321,7 +324,12 @@ class ValueMakers:
             and (value.generator.table, value.generator.column) == (row.table, row.column)
         ]
         number = earlier.index(name) if name in earlier else name
-        return Stream(f"{self._seed}:{place}:row {number} of {row.table}")
+        return self._stream(place, f"row {number} of {row.table}")
+
+    def _stream(self, place: str, name: str) -> Stream:
+        """Return the stream of a name at a place: of the baseline, or of the load's operations."""
+        seed = self._load_seed if place.startswith("operations.") else self._seed
+        return Stream(f"{seed}:{place}:{name}")
 
     def _gone(self, table: Table, stream: Stream) -> ValueMaker:
         ranks, limit = self._ranks_of(table.name), self.gone_rows(table.name)

@@ -103,10 +103,10 @@ def test_another_writer_makes_the_run_invalid(seeded: str, locust: Locust, proje
         other.execute("UPDATE users SET name = name WHERE id = 1")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, out + err
-    assert "INVALID: soft_delete_user" in out
+    assert "INVALID: users: " in out
     run = latest(project)
     assert run["valid"] is False
-    assert "soft_delete_user" in run["invalid_reason"]
+    assert "users: " in run["invalid_reason"]
 
 
 def test_one_load_a_database(seeded: str, locust: Locust, project: Path) -> None:

@@ -13,23 +13,25 @@ import psycopg
 
 from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.dispatcher import Dispatcher, Sender
-from loadgen.load.executor import schedule_of
-from loadgen.load.operations import Operations
+from loadgen.load.columns import value_makers
+from loadgen.load.proofs import Proofs
+from loadgen.load.writes import Writes, writes_of
+from loadgen.workload.schedule.arrivals import schedule_of
 from loadgen.workload.ledger import Ledger, rows_by_statement
-from tests.plans import OPERATIONS
+from tests.plans import OPERATIONS, SHOP
 from loadgen.workload.schedule.clock import ScheduleClock
 from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.shards import WHOLE
 from tests.plans import plan_of
 
 statements = {
-    "event": OPERATIONS["insert_event"].statement,
+    "insert_event_1": OPERATIONS["insert_event"].statement,
     "order": OPERATIONS["insert_order"].statement,
     "rename": "UPDATE users SET name = $2 WHERE id = ANY ($1::bigint[])",
     "nap": "SELECT pg_sleep(30)",
 }
-key = lambda n: b"00000000-0000-5000-8000-%012d" % n
-event = lambda n: (b"event", (key(n), b"1", b"login", b"{}"))
+key = lambda n: b"00000000000050008000%012d" % n
+event = lambda n: (b"insert_event_1", (key(n), b"1", b"login", b"{}"))
 order = lambda n: (b"order", (key(n), b"1", b"2", b"3.50", b"EUR"))
 rename = lambda ids, name=b"renamed": (b"rename", (ids, name))
 requests = [transaction(executions) for executions in (
@@ -40,17 +42,21 @@ requests = [transaction(executions) for executions in (
     [event(4), rename(b"{}"), order(4)],
     [event(5), (b"nap", ()), order(5)],
 )]
-plan = plan_of(3, 3)
+plan = plan_of(3)
 rates = dict.fromkeys(OPERATIONS, 0.0) | {"insert_event": 36_000.0}
 plan = replace(plan, mix=Mix(rates), duration=len(requests) / 10, lateness_limit=60.0)
-schedule = schedule_of(plan, WHOLE, {"insert_event": lambda ks, _: [
-    requests[k] if k < len(requests) else None for k in ks
-]})
+schedule = schedule_of(plan, WHOLE)
+writes = writes_of(SHOP, plan, value_makers(SHOP, plan), schedule, {})
+schedule.prepare_by(
+    {"insert_event": lambda ks, _: [requests[k] if k < len(requests) else None for k in ks]},
+    {"insert_event": 256},
+)
+Writes.statements = statements
 clock = ScheduleClock(time.monotonic)
 tracker = ConnectionTracker(sys.argv[1], "run", print)
 ledger = Ledger(schedule, plan.lateness_limit)
-dispatcher = Dispatcher(tracker, clock, ledger, Operations(plan), statements)
-connection = new(dispatcher.statements)
+dispatcher = Dispatcher(tracker, clock, ledger, writes)
+connection = new(statements)
 sender = Sender(dispatcher, connection)
 working = gevent.spawn(sender.work)
 clock.start(time.monotonic())
@@ -69,7 +75,7 @@ with psycopg.connect(sys.argv[1], autocommit=True) as admin:
     lost_as = working.get()
     lost = counts()
     while dispatcher.lost:
-        dispatcher.settle(admin, OPERATIONS)
+        dispatcher.settle(admin, Proofs(SHOP, plan, value_makers(SHOP, plan)))
 connection.close()
 print(json.dumps({
     "lost_as": lost_as,

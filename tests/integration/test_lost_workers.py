@@ -9,7 +9,7 @@ from loadgen.load.worker_table import WorkerTable
 from loadgen.source.postgres import Session, connect
 from loadgen.workload.schedule.shards import WHOLE
 from tests.conftest import Cluster
-from tests.plans import OPERATIONS
+from tests.plans import SHOP
 from tests.polling import wait_for
 
 
@@ -60,7 +60,7 @@ def test_where_the_run_s_begin_is_unknown_nothing_is_ended(database: str) -> Non
 
 def test_rows_of_a_lost_worker_still_count() -> None:
     """The sum is over all workers that have, or had, a shard."""
-    worker_table = WorkerTable(OPERATIONS)
+    worker_table = WorkerTable(SHOP)
     for name, extra_rows in (("alive", {("pay", 0): 2, ("pay", 1): -1}), ("lost", {("pay", 0): 3})):
         worker_table.enlist(name, WHOLE, 0.0)
         worker_table.workers[name].extra_rows = extra_rows
@@ -70,7 +70,7 @@ def test_rows_of_a_lost_worker_still_count() -> None:
 
 def test_a_backend_of_another_worker_is_not_its_own() -> None:
     """Of workers that live; those that are lost have none to be spared."""
-    worker_table = WorkerTable(OPERATIONS)
+    worker_table = WorkerTable(SHOP)
     for name in ("lost", "alive", "lost before"):
         worker_table.enlist(name, WHOLE, 0.0)
     worker_table.workers["lost"].backends = [1, 2, 3]

@@ -18,15 +18,18 @@ from loadgen.costs.usage import USAGE_FILE, read_reported
 from loadgen.costs.vendors import PriceChoice, VendorPrices, sync_intervals
 from loadgen.costs.workload import Workload, workload_of
 from loadgen.errors import SettingsError
-from loadgen.load.operations import Operations
+from loadgen.load.columns import value_makers
+from loadgen.load.state_machine import StateRow
+from loadgen.load.writes import writes_of
 from loadgen.record.costs import ReportedUsage, Total
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import MarkerSample
 from loadgen.record.run import Run
 from loadgen.tools.tools_file import parse_tools
-from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT, Order
-from loadgen.workload.schedule.arrival_process import ArrivalProcess
-from tests.plans import OPERATIONS, plan_of
+from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT
+from loadgen.workload.schedule.arrivals import schedule_of
+from loadgen.workload.schedule.shards import WHOLE
+from tests.plans import OPERATIONS, SHOP, plan_of
 from tests.records import START, Made, write_run
 
 DAY = date(2026, 11, 23)
@@ -47,19 +50,18 @@ def workload(**changed: object) -> Workload:
 
 def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
     """Return how many of the older orders the load's own code updates, its arrivals in turn."""
-    plan = plan_of(1000, 1000)
-    known = tuple(Order(b"old-%d" % n, "paid", 1) for n in range(older))
-    made, touched = Operations(plan, known), set()
-    streams = {name: ArrivalProcess(1, name, "even") for name in OPERATIONS}
+    plan = plan_of()
+    known = tuple(StateRow(b"old-%d" % n, "paid", 1) for n in range(older))
+    makers, schedule = value_makers(SHOP, plan), schedule_of(plan, WHOLE)
+    made, touched = writes_of(SHOP, plan, makers, schedule, {"orders": known}), set()
 
-    def perform(operation: str, k: int) -> bytes:
-        drawn = streams[operation].draws_from(k)[:, :1]
-        (of_draws,) = made.ahead[operation]([k], drawn)
-        write = made.write((0.0, operation, k, of_draws))
+    def perform(operation: str, k: int) -> str:
+        (ahead,) = made.compiled[operation].make([k], [0.0])
+        write = made.write((0.0, operation, k, ahead))
         if write is None:
-            return b""
+            return ""
         made.committed(write)
-        return write.key
+        return made.key(write)
 
     inserted = 0
     for k in range(updates):
@@ -67,7 +69,7 @@ def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
             perform("insert_order", inserted)
             inserted += 1
         touched.add(perform("update_order_status", k))
-    return sum(key.startswith(b"old-") for key in touched)
+    return sum(key.startswith("old-") for key in touched)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from loadgen.load.messages import NewRates
 from loadgen.load.swarm import Swarm
 from loadgen.record.folder import RunRecord
 from loadgen.workload.schedule.plan import Mix, Plan
-from tests.plans import OPERATIONS
+from tests.plans import OPERATIONS, run_plan
 
 
 @dataclass
@@ -68,8 +68,7 @@ def live_changes(tmp_path: Path, swarm: Announcements) -> LiveChanges:
 
 def plan() -> Plan:
     """Return the plan of the run."""
-    mix = Mix(dict.fromkeys(OPERATIONS, 10.0))
-    return Plan("run-1", 1, "jitter", "steady", mix, 60, 1, 300, None)
+    return run_plan(Mix(dict.fromkeys(OPERATIONS, 10.0)), run_id="run-1")
 
 
 def test_a_change_is_on_the_disk_before_it_is_announced(

@@ -34,16 +34,18 @@ from loadgen.load.messages import (
 )
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
-from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.plain_model import dump_model
+from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.shards import Shard
-from tests.plans import OPERATIONS
+from tests.plans import OPERATIONS, SHOP, run_plan
 
 OF_RUN = "20261123T080000Z-0001/ab"
 RATES = Mix(dict.fromkeys(OPERATIONS, 10.0))
 CHANGE = NewRates(7.5, RATES, "burst")
-PLAN = Plan("run-1", 1, "poisson", "steady", RATES, 60.0, 1.0, 300, None, resumption="ab")
+PLAN = run_plan(RATES, run_id="run-1", kind="poisson", resumption="ab")
+MODEL = dump_model(SHOP)
 FROM_MASTER: list[MasterMessage] = [
-    Begin(PLAN, Shard(1, 2), [CHANGE], 1, 9.5, 1e9, 3.0, {"insert_order": (5, 2**60)}, None),
+    Begin(PLAN, MODEL, Shard(1, 2), [CHANGE], 1, 9.5, 1e9, 3.0, {"insert_order": (5, 2**60)}, None),
     Start(1e9),
     ChangeRates(CHANGE, 2),
     Pause(8.0, 3),

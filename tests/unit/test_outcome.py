@@ -18,7 +18,7 @@ from loadgen.load.live_changes import PauseReason
 from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import GeneratorSample, Sample
-from loadgen.record.run import Run, SampleCoverage, Totals
+from loadgen.record.run import Run, SampleCoverage, TableGrowth, Totals
 from loadgen.record.verdict import Evidence, Measured, is_as_planned, verdict_of
 from loadgen.report.analysis.compare import RunSummary, as_json, differences
 from loadgen.report.analysis.run import facts_of
@@ -36,6 +36,28 @@ NO_LATENCY: Mapping[str, Mapping[str, float | None]] = {
 }
 
 
+def growth_of(
+    written: Mapping[str, int], gained: Mapping[str, int] | None = None
+) -> dict[str, TableGrowth]:
+    """Return what the shop's tables gained by commits: by default exactly what was written."""
+    gained = written if gained is None else gained
+    return {
+        "orders": TableGrowth(
+            rows=gained["insert_order"],
+            rows_written=written["insert_order"],
+            versions=gained["update_order_status"],
+            versions_written=written["update_order_status"],
+        ),
+        "events": TableGrowth(rows=gained["insert_event"], rows_written=written["insert_event"]),
+        "users": TableGrowth(
+            rows=0,
+            rows_written=0,
+            versions=gained["soft_delete_user"],
+            versions_written=written["soft_delete_user"],
+        ),
+    }
+
+
 def evidence(totals: Mapping[str, Counts], **changed: Any) -> Evidence:
     """Return what the load knows of a minute, sound unless the totals or a change say else."""
     total = sum(totals.values(), Counts())
@@ -44,10 +66,11 @@ def evidence(totals: Mapping[str, Counts], **changed: Any) -> Evidence:
     bottleneck = changed.pop("bottleneck", 0)
     measured = Measured(60.0, bottleneck, totals_of(total), ended, NO_LATENCY, latency)
     committed = {name: counts.committed for name, counts in totals.items()}
+    growth = growth_of(committed)
     made = Evidence(
         measured,
         {name: float(counts.offered) for name, counts in totals.items()},
-        gained=committed,
+        growth=growth,
         samples=60,
         broken_samples=0,
         in_flight=total.in_flight,
@@ -65,10 +88,11 @@ def test_a_sound_run_has_no_problems() -> None:
 def test_each_reason_for_doubt_is_said() -> None:
     """A broken law, unknown writes, other rows, an off schedule, a lost worker: a line each."""
     doubtful = GOOD | {"insert_event": Counts(1204, 1201, unknown=2, in_flight=1)}
+    doubtful_commits = {name: counts.committed for name, counts in doubtful.items()}
     seen = evidence(
         doubtful,
         broken_samples=4,
-        gained=COMMITTED,
+        growth=growth_of(doubtful_commits, COMMITTED),
         planned=dict.fromkeys(OPERATIONS, 1_300.0),
         load_problems=("its last worker was lost",),
     )
@@ -80,11 +104,11 @@ def test_each_reason_for_doubt_is_said() -> None:
         "the accounting law was broken in 4 samples",
         "2 writes could not be looked up and stay unknown",
         "1 writes had no answer when the run was closed",
-        "insert_event: 1201 committed, but the tables gained 1200",
+        "events: 1201 rows committed, but the table gained 1200",
         off,
         "its last worker was lost",
     ]
-    unread = evidence(GOOD, gained=None, why_not_counted="it is frozen")
+    unread = evidence(GOOD, growth=None, why_not_counted="it is frozen")
     assert verdict_of(unread).reasons == [
         "the source could not be read at the end (it is frozen): rows are not compared"
     ]
@@ -270,3 +294,13 @@ def test_the_record_holds_plain_values() -> None:
     )
     failures = {("insert_order", "40001"): 2, ("insert_order", "08006"): 1}
     assert failures_by_operation(failures) == {"insert_order": {"08006": 1, "40001": 2}}
+
+
+def test_a_lost_write_without_a_proof_may_stay_unknown() -> None:
+    """It is counted, and the run stays valid; one that has a proof may not."""
+    lost = GOOD | {"insert_event": Counts(1203, 1200, unknown=3)}
+    assert "3 writes could not be looked up" in verdict_of(evidence(lost)).reasons[0]
+    assert verdict_of(evidence(lost, unproved=frozenset({"insert_event"}))).reasons == []
+    growth = growth_of(COMMITTED) | {"events": TableGrowth(rows=1202, rows_written=None)}
+    unproved = evidence(lost, unproved=frozenset({"insert_event"}), growth=growth)
+    assert verdict_of(unproved).valid

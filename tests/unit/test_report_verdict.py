@@ -126,8 +126,8 @@ def test_counters_that_differ_from_rows_spoil_everything(tmp_path: Path) -> None
     assert (found.level, found.headline) == ("bad", "These numbers can't be relied on")
     assert found.sound is False
     assert found.sentence.startswith(
-        "New orders: 600 committed, but the tables gained 601; "
-        "status updates: 300 committed, but the tables gained 0. The load wrote"
+        "Orders: 600 rows committed, but the table gained 601; "
+        "orders: 300 updates committed, but the table gained 0. The load wrote"
     )
 
 

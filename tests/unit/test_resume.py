@@ -26,7 +26,7 @@ from loadgen.workload.schedule.arrival_process import ArrivalKind
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.shards import WHOLE, Shard
-from tests.plans import OPERATIONS
+from tests.plans import OPERATIONS, SHOP, run_plan
 from tests.records import BEFORE, update
 
 RATES = dict(zip(OPERATIONS, (36_000.0, 72_000.0, 18_000.0, 720.0), strict=True))
@@ -35,7 +35,7 @@ END = 60.0
 
 def plan(kind: ArrivalKind = "jitter", duration: float = END) -> Plan:
     """Return the plan of a run of a minute."""
-    return Plan("run-1", 1, kind, "steady", Mix(RATES), duration, 1.0, 300, None)
+    return run_plan(Mix(RATES), run_id="run-1", kind=kind, duration=duration)
 
 
 def schedule(kind: ArrivalKind, share: Shard = WHOLE) -> Schedule:
@@ -86,7 +86,7 @@ def run(*journal: Mapping[str, object], of: Plan | None = None) -> Run:
 
 def goes_on(kept: Position, *journal: Mapping[str, object], duration: float = END) -> float:
     """Return from which schedule time the run goes on."""
-    return resumed_of(run(*journal, of=plan(duration=duration)), kept, OPERATIONS).position.s
+    return resumed_of(run(*journal, of=plan(duration=duration)), kept, SHOP).position.s
 
 
 PAUSE = {"kind": "pause", "schedule_seconds": 21.0, "reason": "the disk is full", "by": "watch"}
@@ -131,9 +131,9 @@ def test_it_goes_on_after_the_last_arrival_that_can_have_been_performed(
 
 def test_the_time_that_is_left_is_what_was_asked_minus_what_is_done() -> None:
     """Pauses count as done; nothing is left of a run that was in its drain."""
-    resumed = resumed_of(run(), position(s=20.0, elapsed=30.0), OPERATIONS)
+    resumed = resumed_of(run(), position(s=20.0, elapsed=30.0), SHOP)
     assert resumed.left() == END - 33.5
-    assert resumed_of(run(), position(s=60.4), OPERATIONS).left() == pytest.approx(0)
+    assert resumed_of(run(), position(s=60.4), SHOP).left() == pytest.approx(0)
 
 
 def test_what_was_in_force_stays_in_force() -> None:
@@ -154,7 +154,7 @@ def test_what_was_in_force_stays_in_force() -> None:
             {"kind": "gap", "schedule_seconds": 21.0},
         ),
         position(s=21.0),
-        OPERATIONS,
+        SHOP,
     )
     assert resumed.mix.rates_per_hour == {**RATES, "insert_order": 1}
     assert resumed.profile == "burst"
@@ -173,7 +173,7 @@ def test_a_process_reads_back_as_it_was_kept() -> None:
     process.take_in(report(ledger, 11.0, UnfinishedWrite("insert_event", 3, "a-key", 0)))
     write_off(process, schedule("jitter"), 15.0)
     process.resolve("insert_event", failed=1)
-    resumed = resumed_of(run(), position(process), OPERATIONS)
+    resumed = resumed_of(run(), position(process), SHOP)
     [read] = resumed.position.processes
     assert read.backends == []
     vector = process.position().vector
@@ -181,7 +181,7 @@ def test_a_process_reads_back_as_it_was_kept() -> None:
     assert (read.shards, read.lost, read.after) == (process.shards, True, process.after)
     assert resumed.latencies["insert_order"][0].quantiles([0.5]) == [0.002]
     assert resumed.plan.run_id == "run-1"
-    assert resumed.plan.run_token != resumed_of(run(), position(process), OPERATIONS).plan.run_token
+    assert resumed.plan.run_token != resumed_of(run(), position(process), SHOP).plan.run_token
 
 
 @settings(max_examples=40, deadline=None)
@@ -213,7 +213,7 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
             done[arrival[1], arrival[2]] += 1
         workers[part].take_in(report(ledgers[part], s))
 
-    resumed = resumed_of(run(of=plan(kind)), position(*workers, s=10.0), OPERATIONS)
+    resumed = resumed_of(run(of=plan(kind)), position(*workers, s=10.0), SHOP)
     at = resumed.position.s
     rest = schedule(kind)
     rest.join(at, WHOLE, resumed.position.checkpoints)
@@ -253,7 +253,7 @@ def test_a_killed_run_is_found_by_id_folder_and_latest(tmp_path: Path) -> None:
     record = killed(tmp_path)
     record.write_position(position(WorkerState([(0.0, WHOLE)], 0.0)))
     for name in ("run-1", str(record.path), "latest"):
-        resumed = find_resumable(tmp_path, name, OPERATIONS)
+        resumed = find_resumable(tmp_path, name, SHOP)
         assert (resumed.folder, resumed.users) == (record.path.resolve(), 8)
         assert resumed.left() == END - 23.5
 
@@ -262,7 +262,7 @@ def refusal(reports: Path) -> str:
     """Return why the run is refused, which changes nothing."""
     before = {path: path.read_bytes() for path in reports.glob("run-1/*")}
     with pytest.raises(RecordError) as raised:
-        find_resumable(reports, "run-1", OPERATIONS)
+        find_resumable(reports, "run-1", SHOP)
     assert {path: path.read_bytes() for path in reports.glob("run-1/*")} == before
     text = str(raised.value)
     assert "\n" not in text
@@ -291,7 +291,7 @@ def test_what_a_resumed_run_does_not_take_is_named(
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
-    resumed = resumed_of(run(), position(), OPERATIONS)
+    resumed = resumed_of(run(), position(), SHOP)
     options = Namespace(
         load_profile="steady",
         run_time=172_800,

@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 _INT32: Final = Struct(">i")
 _INT16: Final = Struct(">h")
 HEAD: Final = 5  # bytes: a message's type, and its length without the type
-_SYNC: Final = b"S\0\0\0\x04"
+SYNC: Final = b"S\0\0\0\x04"
 _EXECUTE: Final = b"E\0\0\0\x09\0\0\0\0\0"  # the unnamed portal, all rows
 # What follows a Bind's parameters: results in text, and the messages after it if no other statement
 # follows.
 RESULTS: Final = b"\0\0"
-END: Final = RESULTS + _EXECUTE + _SYNC
+END: Final = RESULTS + _EXECUTE + SYNC
 _NULL: Final = b"\xff\xff\xff\xff"  # a length of -1
 
 # Parse and bind complete, no data, row description, a row, a notice, a changed setting, a
@@ -57,7 +57,7 @@ LENGTHS: Final = _Lengths((n, _INT32.pack(n)) for n in range(2048))
 def preparation(statement: bytes, sql: bytes) -> bytes:
     """Return the request that prepares `sql` under a name."""
     body = b"%b\0%b\0\0\0" % (statement, sql)
-    return b"P%b%b%b" % (LENGTHS[len(body) + 4], body, _SYNC)
+    return b"P%b%b%b" % (LENGTHS[len(body) + 4], body, SYNC)
 
 
 def execution(statement: bytes, parameters: Sequence[bytes | None]) -> bytes:
@@ -78,7 +78,7 @@ def transaction(executions: Sequence[tuple[bytes, Sequence[bytes | None]]]) -> b
             fields += (_NULL,) if parameter is None else (LENGTHS[len(parameter)], parameter)
         body = b"".join(fields)
         pieces += (b"B", bind_length(len(body)), body, RESULTS, _EXECUTE)
-    return b"".join((*pieces, _SYNC))
+    return b"".join((*pieces, SYNC))
 
 
 def bind_length(body: int) -> bytes:

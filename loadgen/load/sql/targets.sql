@@ -1,21 +1,25 @@
 -- What the load reads from the source before it starts, and how it looks up lost writes.
 
--- name: user_count
--- How many users the baseline has; the load adds none.
-SELECT coalesce(max(id), 0) FROM public.users;
+-- name: column_type
+-- The type of a column; of a domain, the type it is made of.
+WITH RECURSIVE of_column AS (
+    SELECT type.oid, typtype, typbasetype FROM pg_catalog.pg_attribute
+    JOIN pg_catalog.pg_class AS relation ON relation.oid = attrelid
+    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relnamespace
+    JOIN pg_catalog.pg_type AS type ON type.oid = atttypid
+    WHERE nspname = %(schema)s AND relname = %(table)s AND attname = %(column)s
+    UNION ALL
+    SELECT type.oid, type.typtype, type.typbasetype FROM of_column
+    JOIN pg_catalog.pg_type AS type ON type.oid = of_column.typbasetype
+)
+SELECT format_type(oid, -1) FROM of_column WHERE typtype <> 'd';
 
--- name: deleted_users
--- Ids of the users that are soft deleted already: at most a fifth of all.
-SELECT id FROM public.users WHERE deleted_at IS NOT NULL;
-
--- name: open_orders
--- The most recent orders that may still change, newest last, of one share of the ids.
-SELECT order_number::text, status, version FROM (
-    SELECT id, order_number, status, version FROM public.orders
-    WHERE id > (SELECT coalesce(max(id), 0) FROM public.orders) - 200000
-      AND status = ANY (%(open)s) AND deleted_at IS NULL AND id %% %(of)s = %(index)s
-    ORDER BY id DESC LIMIT %(limit)s
-) AS recent ORDER BY id;
+-- name: set_sequence
+-- Let the sequence of a column, if it has one, continue behind the largest key.
+SELECT setval(sequence, greatest(largest::bigint, pg_sequence_last_value(sequence)))
+FROM CAST(pg_get_serial_sequence(%(table)s, %(column)s) AS regclass) AS sequence,
+     (SELECT max({column}) FROM {table}) AS keys (largest)
+WHERE sequence IS NOT NULL AND largest IS NOT NULL;
 
 -- name: is_of_run
 -- Whether this is the database that a run began on, and no other load has begun since.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from loadgen.record.rows import GeneratorSample, Sample
-from loadgen.record.run import JournalEvent, OperationFacts, Run, Totals
+from loadgen.record.run import JournalEvent, OperationFacts, Run, TableGrowth, Totals
 from loadgen.report.analysis.intervals import (
     Gap,
     Interval,
@@ -94,6 +94,26 @@ class Facts:
     def in_order(self, names: Iterable[str]) -> list[str]:
         """Return the names in the workload's order; hard cases and unknown ones come last."""
         return in_order(self.workload, names)
+
+    @property
+    def growth(self) -> Mapping[str, TableGrowth] | None:
+        """What the tables gained; None if that was not counted.
+
+        A record of the shop without it has one table's counter for each operation.
+        """
+        if self.run.growth:
+            return self.run.growth
+        growth: dict[str, TableGrowth] = {}
+        for operation in self.operations:
+            if operation.gained is None:
+                return None
+            of, committed = self.workload[operation.name], operation.totals.committed
+            own = {"rows": operation.gained, "rows_written": committed}
+            if of.counter == "version_sum":
+                own = {"versions": operation.gained, "versions_written": committed}
+            known = growth.get(of.table, TableGrowth(rows=0, rows_written=None))
+            growth[of.table] = known.model_copy(update=own)
+        return growth or None
 
     @property
     def planned(self) -> float:

@@ -141,12 +141,10 @@ def _run_verdict(facts: Facts, limits: tuple[Threshold, ...]) -> RunVerdict:
         latency_all=run.latency_all.model_dump(),
         latency={name: latency.model_dump() for name, latency in run.latency.items()},
     )
-    gained = {o.name: o.gained for o in facts.operations if o.gained is not None}
-    all_counted = bool(gained) and len(gained) == len(facts.operations)
     evidence = Evidence(
         measured,
         {o.name: o.planned for o in facts.operations if o.planned is not None},
-        gained=gained if all_counted else None,
+        growth=facts.growth,
         samples=facts.samples,
         broken_samples=facts.broken,
         in_flight=facts.in_flight,
@@ -154,6 +152,7 @@ def _run_verdict(facts: Facts, limits: tuple[Threshold, ...]) -> RunVerdict:
         poisson=facts.is_poisson,
         interrupted=run.exit_code == _INTERRUPTED,
         paused_by=_paused_by(run.journal),
+        unproved=frozenset(name for name, kind in run.proof.items() if kind == "unproved"),
     )
     verdict = verdict_of(evidence, limits)
     if run.valid is not False or verdict.problems:
@@ -391,30 +390,34 @@ def _unknown(facts: Facts, run: RunVerdict) -> Check:
         if not left:
             return Check("good", name, "known up to the last sample")
         return Check("warn", name, f"{text.plural(left, 'arrival')} unfinished at the last sample")
-    if run.about("unknown"):
-        return Check("bad", name, f"{text.plural(unknown, 'write')} could not be looked up")
+    kinds = facts.run.proof
+    lost = sum(o.totals.unknown for o in facts.operations if kinds.get(o.name) == "unproved")
+    if proved := unknown - lost:
+        return Check("bad", name, f"{text.plural(proved, 'write')} could not be looked up")
     if in_flight := run.about("in flight"):
         return Check("bad", name, in_flight[0].text)
+    if lost:
+        unproved = f"{text.plural(lost, 'lost write')} of operations without a proof"
+        return Check("warn", name, f"known but for {unproved}")
     return Check("good", name, "known: no write was left unknown")
 
 
 def _counters(facts: Facts, run: RunVerdict) -> Check:
-    name, operations = "Counters equal rows", facts.operations
-    if any(operation.gained is None for operation in operations) or not operations:
+    name, growth = "Counters equal rows", facts.growth
+    if growth is None:
         level: Level = "bad" if facts.ended else "warn"
         return Check(level, name, "the rows were not counted at the end of the run")
     if run.about("rows"):
         wrong = [
-            f"{facts.label(operation.name).lower()}: "
-            f"{text.count(operation.totals.committed)} committed, "
-            f"but the tables gained {text.count(operation.gained)}"
-            for operation in operations
-            if not operation.agrees
+            f"{table}: {text.count(written)} {noun} committed, "
+            f"but the table gained {text.count(gained)}"
+            for table, grown in growth.items()
+            for noun, written, gained in grown.differences
         ]
         return Check("bad", name, "; ".join(wrong))
     if run.about("written"):
         return Check("warn", name, "nothing was committed, so there is nothing to compare")
-    gained = text.count(sum(operation.gained or 0 for operation in operations))
+    gained = text.count(sum(grown.changes for grown in growth.values()))
     return Check("good", name, f"the tables gained {gained} changes, exactly those counted")
 
 

@@ -1,8 +1,8 @@
 """The endless arrivals of one operation as if its rate were one a unit of time.
 
 Each is a pure function of (seed, operation, k). `RateCurve` turns this unit-rate time into due
-times. This module knows no rates, clocks or processes. Draws and times are computed for a block of
-arrivals at once, which costs a fraction of computing them one by one.
+times. This module knows no rates, clocks or processes. Times are computed for a block of arrivals
+at once, which costs a fraction of computing them one by one.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,28 +14,33 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.workload.data.orders import StatusStep
-
 ArrivalKind = Literal["jitter", "poisson", "even"]
 
 BLOCK: Final = 256  # arrivals whose draws are computed together
 _HASHED: Final = 64  # arrivals whose draws come from one hash; another number changes every seed
-_DRAWS: Final = 4
-_HASH_BYTES: Final = 8 * _DRAWS * _HASHED
+_HASH_BYTES: Final = 8 * _HASHED
 # Poisson gaps are whole multiples of 2**-32, so that sums are exact and an ulp of difference
 # between the log() of two machines is rounded away.
-_TICKS: Final = 2.0**32
+TICKS: Final = 2.0**32
 
 # A position among the arrivals: k and, for Poisson, the sum of the gaps before it (2**-32 units).
 Checkpoint = tuple[int, int]
-# The draws of several arrivals, one column per arrival, as four rows of 64-bit integers; or one of
-# these rows.
-DrawArray = NDArray[np.uint64]
-# An arrival is prepared before it falls due, from its draws: as a request, or as a status update
-# whose order is chosen later. None if there is nothing to write, or no RequestMaker.
-Prepared = bytes | StatusStep | None
-# Prepares several arrivals of one operation, from their k and their draws.
-RequestMaker = Callable[[Sequence[int], DrawArray], Sequence[Prepared]]
+DrawArray = NDArray[np.uint64]  # one 64-bit draw for each of several arrivals
+
+
+class Move(NamedTuple):
+    """A row's move to its next state; the row is chosen when the move is sent."""
+
+    age: float  # picks the row: 0 is the newest, 1 the oldest
+    turn: float  # picks the next state
+    values: tuple[bytes | None, ...] = ()  # of the other parameters
+
+
+# An arrival is prepared before it falls due: as a request, or as a move. None if there is no row
+# that it could change, or no RequestMaker.
+Prepared = bytes | Move | None
+# Prepares several arrivals of one operation, from their k and their due times.
+RequestMaker = Callable[[Sequence[int], Sequence[float]], Sequence[Prepared]]
 # One scheduled write: due time in schedule seconds, operation, k, and its prepared request. A plain
 # tuple, since a named one costs three times as much and every write has one.
 Arrival = tuple[float, str, int, Prepared]
@@ -57,8 +62,7 @@ def uniform(draws: DrawArray) -> NDArray[np.float64]:
 class ArrivalProcess:
     """The endless arrivals of one operation for one seed, in unit-rate time.
 
-    Each arrival has four uniform 64-bit draws: the first places it in time, the second picks its
-    target, and its values come from the other two.
+    A uniform 64-bit draw places each arrival in time.
     """
 
     __slots__ = ("_block", "_block_number", "_name", "kind", "operation")
@@ -71,27 +75,23 @@ class ArrivalProcess:
         self._name = f"{seed}:{operation}"
         self._block_number = -1  # of the block that was computed last
 
-    def draws(self, k: int) -> tuple[int, ...]:
-        """Return the four draws of arrival `k`."""
-        return tuple(self.draws_from(k)[:, 0].tolist())
-
     def draws_from(self, k: int) -> DrawArray:
         """Return the draws of arrival `k` and of those after it, to the end of its block."""
         number, i = divmod(k, BLOCK)
         if number != self._block_number:
             self._block, self._block_number = self._hashed(number), number
-        return self._block[:, i:]
+        return self._block[i:]
 
     def unit_times(self, checkpoint: Checkpoint) -> UnitTimes:
         """Return the times of the arrivals from `checkpoint` on, to the end of its block."""
         k, ticks = checkpoint
         end = (k // BLOCK + 1) * BLOCK
         if self.kind == "poisson":
-            gaps = (round(-log1p(-u) * _TICKS) for u in uniform(self.draws_from(k)[0]).tolist())
+            gaps = (round(-log1p(-u) * TICKS) for u in uniform(self.draws_from(k)).tolist())
             before, *after = accumulate(gaps, initial=ticks)
-            return UnitTimes([t / _TICKS for t in after], [before, *after[:-1]], after)
+            return UnitTimes([t / TICKS for t in after], [before, *after[:-1]], after)
         no_ticks = [0] * (end - k)
-        offset = 0.5 if self.kind == "even" else uniform(self.draws_from(k)[0])
+        offset = 0.5 if self.kind == "even" else uniform(self.draws_from(k))
         return UnitTimes((np.arange(k, end) + offset).tolist(), no_ticks, no_ticks)
 
     def seek(self, checkpoint: Checkpoint, unit_time: float) -> Checkpoint:
@@ -106,12 +106,8 @@ class ArrivalProcess:
             checkpoint = (checkpoint[0] + len(times), after[-1])
 
     def _hashed(self, number: int) -> DrawArray:
-        """Return the draws of a block.
-
-        A hash holds the first draws of all its arrivals, then all their second draws, and so on.
-        """
+        """Return the draws of a block."""
         first = number * (BLOCK // _HASHED)
         names = (f"{self._name}:{n}" for n in range(first, first + BLOCK // _HASHED))
         digests = b"".join(shake_128(name.encode()).digest(_HASH_BYTES) for name in names)
-        draws = np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)
-        return draws.reshape(-1, _DRAWS, _HASHED).swapaxes(0, 1).reshape(_DRAWS, BLOCK)
+        return np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)

@@ -11,14 +11,13 @@ from math import inf
 from operator import attrgetter, itemgetter
 
 from loadgen.workload.schedule.arrival_process import (
-    BLOCK,
     Arrival,
     ArrivalKind,
     ArrivalProcess,
     Checkpoint,
     RequestMaker,
 )
-from loadgen.workload.schedule.plan import Mix
+from loadgen.workload.schedule.plan import Mix, Plan
 from loadgen.workload.schedule.rate_curve import PROFILES, ProfileName, RateCurve
 from loadgen.workload.schedule.shards import WHOLE, Shard, ShardCursor
 
@@ -30,7 +29,7 @@ class Schedule:
 
     __slots__ = ("_announced_shards", "_backlog", "_end", "cursors", "mix", "prepared")
 
-    def __init__(  # noqa: PLR0913 - a schedule is these facts
+    def __init__(
         self,
         seed: int,
         kind: ArrivalKind,
@@ -39,15 +38,8 @@ class Schedule:
         *,
         shard: Shard = WHOLE,
         end: float = inf,
-        makers: Mapping[str, RequestMaker] | None = None,
-        batch_sizes: Mapping[str, int] | None = None,
     ) -> None:
-        """Begin at the first arrivals.
-
-        `makers` prepare the arrivals of their operation before they are due, as many at once as
-        `batch_sizes` says, at most a block.
-        """
-        makers, batch_sizes = makers or {}, batch_sizes or {}
+        """Begin at the first arrivals."""
         self.mix = mix
         self._end = end
         # Prepared ahead of time: the cursors are beyond them, and no connection has them yet.
@@ -60,11 +52,17 @@ class Schedule:
                 ArrivalProcess(seed, name, kind),
                 RateCurve(mix.rate(name), PROFILES[profile]),
                 shard,
-                makers.get(name),
-                batch_sizes.get(name, BLOCK),
             )
             for name in mix.rates_per_hour
         }
+
+    def prepare_by(
+        self, makers: Mapping[str, RequestMaker], batch_sizes: Mapping[str, int]
+    ) -> None:
+        """Prepare arrivals before they are due: by operation, so many at once (at most a block)."""
+        self._rewind()
+        for name, maker in makers.items():
+            self.cursors[name].prepare_by(maker, batch_sizes[name])
 
     @property
     def end(self) -> float:
@@ -92,7 +90,7 @@ class Schedule:
             self._change_shard_if_due(s)
             if self._backlog:
                 due, operation, k, _ = self._backlog.popleft()
-                return due, operation, k, self.cursors[operation].prepare(k)
+                return due, operation, k, self.cursors[operation].prepare(k, due)
             self._look_ahead()
             if not prepared:
                 return None
@@ -223,3 +221,10 @@ class Schedule:
                     backlog.append(cursor.pop_unprepared())
                 cursor.change_shard(at, shard)
             self._backlog.extend(sorted(backlog, key=_due))
+
+
+def schedule_of(plan: Plan, shard: Shard) -> Schedule:
+    """Return the schedule of a process that takes `shard` of the plan."""
+    return Schedule(
+        plan.seed, plan.arrivals, plan.mix, plan.profile, shard=shard, end=plan.duration
+    )

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,12 +39,18 @@ class Plan:
     mix: Mix
     duration: float
     lateness_limit: float
-    event_bytes: int
-    hot_users: int | None
     pipeline_depth: int = 1
-    # Read once at the start, so that all processes agree on which user to delete next.
-    users: int = 0
-    lowest_deleted_rank: int = 0
+    workload: str = ""  # the model's digest
+    settings: Mapping[str, int | None] = field(default_factory=dict)  # that the model's values use
+    # The baseline's seed and end, and its rows by table.
+    baseline_seed: int = 0
+    baseline_end: str = ""
+    baseline_rows: Mapping[str, int] = field(default_factory=dict)
+    # Read once at the start, so that all processes agree: by "table.column" the type of client-made
+    # keys and the first one that is a number; by table the first row that was not taken once yet.
+    key_types: Mapping[str, str] = field(default_factory=dict)
+    first_keys: Mapping[str, int] = field(default_factory=dict)
+    first_once: Mapping[str, int] = field(default_factory=dict)
     # A secret that processes of this run from before its resumption don't have.
     resumption: str = ""
 

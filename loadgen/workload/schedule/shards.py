@@ -16,7 +16,6 @@ from loadgen.workload.schedule.arrival_process import (
     Arrival,
     ArrivalProcess,
     Checkpoint,
-    DrawArray,
     Prepared,
     RequestMaker,
     UnitTimes,
@@ -44,7 +43,6 @@ class _Block:
     ks: range
     unit_times: UnitTimes
     dues: list[float]
-    draws: DrawArray
     end: Checkpoint
     prepared: list[Prepared] = field(default_factory=list)
     prepared_from: int = 0
@@ -75,20 +73,13 @@ class ShardCursor:
     _i: int  # of the upcoming arrival in the block
     _rewind_point: tuple[_Block, int, Checkpoint]
 
-    def __init__(
-        self,
-        process: ArrivalProcess,
-        rate_curve: RateCurve,
-        shard: Shard,
-        maker: RequestMaker | None = None,
-        batch_size: int = BLOCK,
-    ) -> None:
-        """Begin at the first arrival; `maker` prepares `batch_size` arrivals at once."""
+    def __init__(self, process: ArrivalProcess, rate_curve: RateCurve, shard: Shard) -> None:
+        """Begin at the first arrival."""
         self.process = process
         self.rate_curve = rate_curve
         self.shard = shard
-        self._maker = maker
-        self._batch_size = batch_size
+        self._maker: RequestMaker | None = None
+        self._batch_size = BLOCK
         self._offered_before = 0  # under earlier shards
         self._handed_out: Checkpoint = (0, 0)  # after the last arrival that was handed out
         self._go_to(self._handed_out)
@@ -119,6 +110,10 @@ class ShardCursor:
         """
         return self._handed_out
 
+    def prepare_by(self, maker: RequestMaker, batch_size: int) -> None:
+        """Prepare `batch_size` arrivals at once, at most a block."""
+        self._maker, self._batch_size = maker, batch_size
+
     def pop(self) -> Arrival:
         """Return the upcoming arrival and move to the next one."""
         (arrival,) = self._pop_up_to(self._i + 1)
@@ -130,11 +125,11 @@ class ShardCursor:
         self._move_to(self._i + 1)
         return arrival
 
-    def prepare(self, k: int) -> Prepared:
-        """Prepare arrival `k` alone."""
+    def prepare(self, k: int, due: float) -> Prepared:
+        """Prepare arrival `k`, which is due at schedule time `due`, alone."""
         if self._maker is None:
             return None
-        return self._maker([k], self.process.draws_from(k)[:, :1])[0]
+        return self._maker([k], [due])[0]
 
     def pop_before(self, before: float) -> list[Arrival]:
         """Return the arrivals of this block that are due before `before`, and move past them."""
@@ -171,7 +166,7 @@ class ShardCursor:
         if known < end:
             batch = slice(known, i + self._batch_size)
             ks = block.ks[batch]
-            prepared += self._maker(ks, block.draws[:, batch]) if self._maker else [None] * len(ks)
+            prepared += self._maker(ks, block.dues[batch]) if self._maker else [None] * len(ks)
         return prepared[: end - i]
 
     def skip(self, before: float) -> int:
@@ -194,8 +189,9 @@ class ShardCursor:
         return self._count(self.k, self._find(s, closed=closed)[0])
 
     def retime(self) -> None:
-        """Compute due times again after the rate curve has changed."""
+        """Compute due times again after a rate curve has changed; requests may depend on them."""
         self._block.dues = self.rate_curve.due_times(self._block.unit_times.times)
+        self._block.prepared.clear()
 
     def change_shard(self, at: float, shard: Shard, passed: Checkpoint | None = None) -> None:
         """Take `shard` of the arrivals due from `at` on; call it once all before are taken.
@@ -255,6 +251,6 @@ class ShardCursor:
                 break
         own = slice(first, None, of)
         unit_times = UnitTimes(times[own], before[own], after[own])
-        ks, draws = range(k, k + len(times))[own], process.draws_from(k)[:, own]
+        ks = range(k, k + len(times))[own]
         dues = self.rate_curve.due_times(unit_times.times)
-        self._block, self._i = _Block(ks, unit_times, dues, draws, checkpoint), 0
+        self._block, self._i = _Block(ks, unit_times, dues, checkpoint), 0

@@ -1,0 +1,138 @@
+"""The writes of one process: from an arrival to the request that is sent, and what it aims at."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from loadgen.load.compile import CompiledOperation, compile_operations
+from loadgen.load.state_machine import StateMachine, StateRow, added_row
+from loadgen.workload.model import StateParameter, WorkloadModel
+from loadgen.workload.schedule.arrival_process import Arrival, ArrivalProcess, Move
+from loadgen.workload.schedule.arrivals import Schedule
+from loadgen.workload.schedule.due_counter import DueCounter
+from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.values import ValueMakers
+
+
+class Write(NamedTuple):
+    """One transaction to send."""
+
+    operation: str
+    k: int
+    request: bytes  # see `wire`
+    before: StateRow | None = None  # the row that a move expects
+    after: StateRow | None = None  # the row once this is committed
+
+
+class Writes:
+    """Makes the writes of one process, from what `compile` has made ahead.
+
+    `machines` hold, by table, the rows that this process may move on.
+    """
+
+    def __init__(
+        self,
+        model: WorkloadModel,
+        compiled: Mapping[str, CompiledOperation],
+        rows: Mapping[str, Sequence[StateRow]],
+    ) -> None:
+        self.compiled = compiled
+        self._machines = {
+            table.name: StateMachine(table.states, rows.get(table.name, ()))
+            for table in model.tables.values()
+            if table.states is not None
+        }
+        self._moved = {
+            operation.name: self._machines[parameter.table]
+            for operation in model.operations.values()
+            for parameter in operation.parameters.values()
+            if isinstance(parameter, StateParameter)
+        }
+        # By operation that inserts rows which may be moved: what takes a row, the key's parameter
+        # with its place if that is the same in all requests, and the first state.
+        self.adding: dict[str, tuple[Callable[[StateRow], None], slice | None, str, str]] = {}
+        for name, operation in model.operations.items():
+            if (added := added_row(model, operation)) is not None:
+                table, parameter, state = added
+                place = compiled[name].places.get(parameter)
+                self.adding[name] = self._machines[table].add, place, parameter, state
+
+    @property
+    def statements(self) -> dict[str, str]:
+        """The statements of all operations, by the names under which they are prepared."""
+        return {
+            name: sql
+            for operation in self.compiled.values()
+            for name, sql in operation.statements.items()
+        }
+
+    def write(self, arrival: Arrival) -> Write | None:
+        """Return the write of `arrival`; None if there is no row left that it could change.
+
+        A move takes its row off the list: call it once.
+        """
+        _, operation, k, made = arrival
+        if isinstance(made, Move):
+            return self._moving(operation, k, made)
+        return None if made is None else Write(operation, k, made)
+
+    def key(self, write: Write) -> str:
+        """Return the key by which a write is looked up; empty if there is none."""
+        operation = self.compiled[write.operation]
+        name = operation.operation.proof.parameter
+        return operation.parameter(write.request, name).decode() if name else ""
+
+    def version(self, write: Write) -> int:
+        """Return the version that a move expects; 0 for other writes."""
+        return write.before.version if write.before else 0
+
+    def inserted(self, arrival: Arrival) -> None:
+        """Note that an arrival's new row is in the database: it may be moved from now on."""
+        _, operation, _, request = arrival
+        if not isinstance(request, bytes):
+            raise TypeError(f"arrival {arrival[2]} of {operation} has no new row")
+        add, place, name, state = self.adding[operation]
+        key = request[place] if place else self.compiled[operation].parameter(request, name)
+        add(StateRow(key, state, 0))
+
+    def committed(self, write: Write) -> None:
+        """Note that `write` is in the database: its row may be moved again."""
+        if write.after is not None:
+            self._moved[write.operation].add(write.after)
+        elif write.operation in self.adding:
+            self.inserted((0.0, write.operation, write.k, write.request))
+
+    def refused(self, write: Write) -> None:
+        """Note that the server refused `write`: its row stayed as it was."""
+        if write.before is not None:
+            self._moved[write.operation].add(write.before)
+
+    def _moving(self, operation: str, k: int, move: Move) -> Write | None:
+        machine, request = self._moved[operation], self.compiled[operation].move
+        row = machine.take(move.age)
+        if row is None or request is None:
+            return None
+        state = machine.next_state(row.state, move.turn)
+        after = StateRow(row.key, state, row.version + 1)
+        return Write(operation, k, request(row, state, move.values), row, after)
+
+
+def writes_of(
+    model: WorkloadModel,
+    plan: Plan,
+    makers: ValueMakers,
+    schedule: Schedule,
+    rows: Mapping[str, Sequence[StateRow]],
+) -> Writes:
+    """Compile the model's operations, and let the schedule prepare their requests."""
+    counters = {
+        name: DueCounter(ArrivalProcess(plan.seed, name, plan.arrivals), cursor.rate_curve)
+        for name, cursor in schedule.cursors.items()
+    }
+    compiled = compile_operations(
+        model, plan, makers, lambda operation, times: counters[operation].counts(times)
+    )
+    schedule.prepare_by(
+        {name: operation.make for name, operation in compiled.items()},
+        {name: operation.batch_size for name, operation in compiled.items()},
+    )
+    return Writes(model, compiled, rows)
