@@ -97,7 +97,9 @@ class Column:
         indexes = np.array(ks, np.int64)
         if self.indexes is not None:
             indexes = self.indexes(indexes, ())
-        return [text.decode() for text in self.texts(indexes[indexes >= 0]) if text is not None]
+        indexes = indexes[indexes >= 0]
+        texts = self.texts(indexes) if len(indexes) else []
+        return [text.decode() for text in texts if text is not None]
 
     def texts(self, indexes: Int64Array) -> list[bytes | None]:
         """Return the texts of some indexes."""

@@ -134,6 +134,14 @@ def test_each_row_is_taken_once() -> None:
     ]
 
 
+def test_of_no_arrivals_there_are_no_keys() -> None:
+    """As of a lost process that had begun all that was due."""
+    for name in ("book", "open_ticket", "close", "erase"):
+        for column in compiled()[name].columns.values():
+            assert column.keys([]) == []
+    assert compiled()["close"].columns["account"].keys([10**6]) == []
+
+
 def test_a_moves_other_values_are_made_ahead() -> None:
     """Its row is chosen when it is sent."""
     moves = compiled()["move_ticket"].make(range(100), [0.0] * 100)
