@@ -67,7 +67,7 @@ def _planned(settings: Settings) -> Iterator[_PlannedArrival]:
     operations = operations_of(settings)
     rates = rates_per_hour(settings, operations)
     if not any(rates.values()):
-        names = ", ".join(operation.rate_setting.upper() for operation in operations.values())
+        names = ", ".join(operation.option.upper() for operation in operations.values())
         raise SettingsError(f"{names} are all 0, so nothing ever falls due: set one above 0")
     schedule = Schedule(settings.seed, settings.arrivals, Mix(rates), settings.profile)
     processes = {name: ArrivalProcess(settings.seed, name, settings.arrivals) for name in rates}

@@ -244,6 +244,10 @@ class Settings(BaseSettings):
         """Rates per hour that are no field, by name, such as transfer_per_hour: of a workload."""
         return self._rates
 
+    def rate(self, option: str, default: float) -> float:
+        """Return the rate per hour of the name `option`; `default` if it is not set."""
+        return float(getattr(self, option, self.rates.get(option, default)))
+
     @field_validator("database_url")
     @classmethod
     def _postgres_only(cls, url: SecretStr | None) -> SecretStr | None:

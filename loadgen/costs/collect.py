@@ -26,7 +26,8 @@ from loadgen.record.costs import CostLine, Costs, Projection, ToolPlan, Total, n
 from loadgen.record.run import Run
 from loadgen.text import dollars, plural
 from loadgen.tools.tools_file import Tool, load_tools
-from loadgen.workload.operations import operations_of, rates_per_hour
+from loadgen.workload.operations import operation_facts, rates_per_hour
+from loadgen.workload.read_model import read_model
 
 OLD_PRICE: Final = "old price:"
 _WAREHOUSE: Final = (
@@ -173,10 +174,10 @@ def _with_price_age(lines: Iterable[CostLine], today: date) -> list[CostLine]:
 
 def _planned_usage(settings: Settings, *, with_watch: bool) -> Usage:
     """Return the usage of the run that the settings describe, with the watch's markers."""
-    hours, operations = Decimal(str(settings.test_duration_hours)), operations_of(settings)
+    hours, model = Decimal(str(settings.test_duration_hours)), read_model(settings.workload)
     workload = Workload(
-        operations={name: operation.facts for name, operation in operations.items()},
-        per_hour=rates_per_hour(settings, operations),
+        operations=operation_facts(model),
+        per_hour=rates_per_hour(settings, model.operations),
         orders=settings.initial_orders,
         event_bytes=settings.event_bytes,
         seed=settings.seed,

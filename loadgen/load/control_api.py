@@ -16,7 +16,8 @@ from loadgen.load.journal import LARGEST_ENTRY, OWN
 from loadgen.load.options import checked_change
 from loadgen.load.run import LoadTest
 from loadgen.untrusted import parse_json
-from loadgen.workload.operations import Operation
+from loadgen.workload.model import Operation
+from loadgen.workload.operations import rate_of
 from loadgen.workload.schedule.rate_curve import ProfileName
 
 PREFIX = "/loadgen"
@@ -170,14 +171,12 @@ def _checked(
     operations: Mapping[str, Operation], rates: Mapping[str, object], profile: object
 ) -> tuple[dict[str, float], ProfileName | None]:
     """Return the values, checked as the settings that they are."""
-    by_setting = {operations[name].rate_setting: str(rate) for name, rate in rates.items()}
+    by_setting = {operations[name].option: str(rate) for name, rate in rates.items()}
     try:
         settings = checked_change(by_setting, profile, given_by="request")
     except SettingsError as exc:
         raise _Refused(400, str(exc).replace("\n", "; ")) from exc
-    checked_rates = {
-        name: float(getattr(settings, operations[name].rate_setting)) for name in rates
-    }
+    checked_rates = {name: rate_of(settings, operations[name]) for name in rates}
     return checked_rates, settings.profile if profile is not None else None
 
 

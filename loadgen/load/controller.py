@@ -49,8 +49,8 @@ from loadgen.source.limits import connection_limits, first_write, too_many_users
 from loadgen.source.validate import count_rows
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts, rows_by_statement
-from loadgen.workload.model import ProofKind, WorkloadModel
-from loadgen.workload.operations import Operation, operations_of
+from loadgen.workload.model import Operation, ProofKind, WorkloadModel
+from loadgen.workload.operations import operations_of
 from loadgen.workload.row_growth import RowGrowth, row_growth
 from loadgen.workload.schedule.clock import sample_coverage
 from loadgen.workload.schedule.plan import Plan

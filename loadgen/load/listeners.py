@@ -56,8 +56,8 @@ from loadgen.source.limits import first_write
 from loadgen.source.schema import migrate
 from loadgen.terminal import guard_output
 from loadgen.web_access import require_token
-from loadgen.workload.model import WorkloadModel
-from loadgen.workload.operations import Operation, operations_of
+from loadgen.workload.model import Operation, WorkloadModel
+from loadgen.workload.operations import operations_of
 from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.plan import Plan, new_run_id
 

@@ -16,7 +16,8 @@ from loadgen.config.settings import (
     load_settings,
 )
 from loadgen.errors import SettingsError, suggest
-from loadgen.workload.operations import Operation, operations_of
+from loadgen.workload.model import Operation
+from loadgen.workload.operations import operations_of, rate_of
 from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.rate_curve import ProfileName
 
@@ -32,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--{setting.replace('_', '-')}",
             type=_rate(setting),
-            default=getattr(settings, setting),
+            default=rate_of(settings, operation),
             metavar="<float>",
             help=f"{name}; setting {setting.upper()}",
         )
         for name, operation in operations_of(settings).items()
-        for setting in [operation.rate_setting]
+        for setting in [operation.option]
     ]
     in_form.append(
         group.add_argument(
@@ -74,7 +75,7 @@ def settings_with(options: argparse.Namespace, operations: Mapping[str, Operatio
     """Return the settings as the command line overrides them. Raises SettingsError."""
     if options.num_users < 1:
         raise SettingsError(f"-u is {options.num_users}: a load has 1 user or more")
-    names = [operation.rate_setting for operation in operations.values()]
+    names = [operation.option for operation in operations.values()]
     rates = {name: getattr(options, name) for name in names}
     return load_settings({**rates, "profile": options.load_profile})
 
@@ -120,8 +121,7 @@ def wanted_by(
 ) -> tuple[Mix, ProfileName]:
     """Return the rates and the profile that Locust's options hold now."""
     rates = {
-        name: float(getattr(options, operation.rate_setting))
-        for name, operation in operations.items()
+        name: float(getattr(options, operation.option)) for name, operation in operations.items()
     }
     return Mix(rates), options.load_profile
 
@@ -134,7 +134,7 @@ def fill_in(
 ) -> None:
     """Set Locust's options, and so its form, to the current rates and profile."""
     for name, rate in mix.rates_per_hour.items():
-        setattr(options, operations[name].rate_setting, rate)
+        setattr(options, operations[name].option, rate)
     options.load_profile = profile
 
 
@@ -143,7 +143,7 @@ def _rate(name: str) -> Callable[[str], float]:
 
     def rate(text: str) -> float:
         try:
-            return float(getattr(load_settings({name: text}), name))
+            return load_settings({name: text}).rate(name, 0.0)
         except SettingsError as exc:
             raise argparse.ArgumentTypeError(str(exc)) from exc
 

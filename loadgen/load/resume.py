@@ -33,8 +33,7 @@ from loadgen.source.limits import first_write
 from loadgen.sql import statements
 from loadgen.untrusted import reading
 from loadgen.workload.histogram import Histogram
-from loadgen.workload.model import WorkloadModel
-from loadgen.workload.operations import Operation
+from loadgen.workload.model import Operation, WorkloadModel
 from loadgen.workload.schedule.arrival_process import ArrivalKind, Checkpoint
 from loadgen.workload.schedule.clock import sampling_interval
 from loadgen.workload.schedule.plan import Mix, Plan, run_id_of_token
@@ -221,9 +220,7 @@ def ignored_settings(
     `settings` are without the command line. Call it before `fill_in_resumed`.
     """
     origin, plan = origins(), resumed.plan
-    rates = {
-        operations[name].rate_setting: rate for name, rate in resumed.mix.rates_per_hour.items()
-    }
+    rates = {operations[name].option: rate for name, rate in resumed.mix.rates_per_hour.items()}
     values_of_run = {
         "seed": plan.seed,
         "arrivals": plan.arrivals,

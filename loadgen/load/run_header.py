@@ -8,7 +8,7 @@ from loadgen.record.run import Run, TableRows
 from loadgen.source import environment, schema
 from loadgen.source.model_schema import MARKERS
 from loadgen.workload.model import WorkloadModel
-from loadgen.workload.operations import operations_of
+from loadgen.workload.operations import operation_facts, operations_of
 from loadgen.workload.schedule.plan import Plan
 
 
@@ -31,10 +31,7 @@ def run_header(
         settings={
             **settings.public(),
             **_actual_baseline(connection, model),
-            **{
-                operations[name].rate_setting: rate
-                for name, rate in plan.mix.rates_per_hour.items()
-            },
+            **{operations[name].option: rate for name, rate in plan.mix.rates_per_hour.items()},
         },
         versions={**environment.versions(), "postgres": str(source["version"])},
         machine=environment.machine(),
@@ -43,7 +40,7 @@ def run_header(
         source_time=server_time(connection),
         ended_at=None,
         totals={},
-        operations={name: operation.facts for name, operation in operations.items()},
+        operations=operation_facts(model),
         rows_before=rows_before,
         rows_after=None,
         spent_before=environment.resources_used(connection),

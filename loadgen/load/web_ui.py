@@ -24,7 +24,8 @@ from loadgen.errors import PlaygroundError, SettingsError
 from loadgen.load.options import checked_change
 from loadgen.web_access import AccessControl
 from loadgen.workload.histogram import Histogram, upper_edge
-from loadgen.workload.operations import Operation
+from loadgen.workload.model import Operation
+from loadgen.workload.operations import rate_of
 
 METHOD = "SQL"
 # Locust keeps an entry a second for ever, but reads only the last 12 seconds.
@@ -50,6 +51,7 @@ DEMO_MIX: Final = {
     "update_order_status": 18_000.0,
     "soft_delete_user": 20.0,
 }
+_DEMO_PER_HOUR: Final = 126_000
 
 
 def feed(
@@ -147,7 +149,7 @@ def show_current_rates(
 
     An open page gets them with its statistics. A field's help is short: a phone shows it too.
     """
-    helps = {operation.rate_setting: name for name, operation in operations.items()}
+    helps = {operation.option: name for name, operation in operations.items()}
     helps["load_profile"] = "how the rates rise and fall"
     update = web_ui.update_template_args
 
@@ -177,9 +179,9 @@ def offer_mixes(web_ui: WebUI, settings: Settings, operations: Mapping[str, Oper
     The fields of the first form begin with the demo mix if the rates are the built-in ones, a
     write in half a minute, and the source is our own server, where writes cost nothing.
     """
-    configured = {name: getattr(settings, name) for name in _rate_settings(operations)}
-    built_in = {name: Settings.model_fields[name].default for name in configured}
-    demo = {operations[name].rate_setting: rate for name, rate in DEMO_MIX.items()}
+    configured = {of.option: rate_of(settings, of) for of in operations.values()}
+    built_in = {of.option: of.per_hour for of in operations.values()}
+    demo = _demo_rates(operations)
     web_ui.template_args["loadgen"] = {
         "mixes": [
             {"title": "Demo mix", "rates": demo},
@@ -194,8 +196,17 @@ def add_load_tab(web_ui: WebUI) -> None:
     web_ui.template_args["extended_tabs"] = [{"title": "Load", "key": "load"}]
 
 
+def _demo_rates(operations: Mapping[str, Operation]) -> dict[str, float]:
+    """Return 35 writes a second: the shop's mix, or the model's rates in their proportion."""
+    if operations.keys() == DEMO_MIX.keys():
+        return {of.option: DEMO_MIX[name] for name, of in operations.items()}
+    total = sum(of.per_hour for of in operations.values())
+    scale = _DEMO_PER_HOUR / total if total else 0.0
+    return {of.option: float(f"{of.per_hour * scale:.3g}") for of in operations.values()}
+
+
 def _rate_settings(operations: Mapping[str, Operation]) -> list[str]:
-    return [operation.rate_setting for operation in operations.values()]
+    return [operation.option for operation in operations.values()]
 
 
 def _refuse_bad_form(rate_fields: Collection[str], host: str) -> Response | None:

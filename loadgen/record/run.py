@@ -29,13 +29,16 @@ class Totals(RecordModel):
     unknown: int = 0
 
 
+RowCounter = Literal["rows", "version_sum"]
+
+
 class TableRows(RecordModel):
     """One table of the source at one moment; version_sum is None if it has no version."""
 
     rows: int = 0
     version_sum: int | None = None
 
-    def count(self, counter: Literal["rows", "version_sum"]) -> int:
+    def count(self, counter: RowCounter) -> int:
         """Return one of the two; 0 for the versions of a table without."""
         return self.rows if counter == "rows" else self.version_sum or 0
 
@@ -76,9 +79,10 @@ class OperationFacts(RecordModel):
 
     label: str
     table: str
-    change: Literal["insert", "update"]
-    counter: Literal["rows", "version_sum"]  # the figure of its table that its commits raise
-    proof: Literal["key", "version", "once"]
+    change: Literal["insert", "update", "delete", "other"]
+    # The figure of its table that each of its commits raises by one, if there is one.
+    counter: RowCounter | None
+    proof: Literal["key", "version", "once", "unproved"]
     option: str  # the setting of its rate per hour
     light: Color
     dark: Color

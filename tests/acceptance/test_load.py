@@ -7,6 +7,7 @@ import pytest
 
 from loadgen.record.run import Run
 from loadgen.source.postgres import connect
+from loadgen.workload.operations import operation_facts
 from tests.acceptance.conftest import (
     OPERATION,
     RATES,
@@ -19,7 +20,7 @@ from tests.acceptance.conftest import (
     wait_for_offers,
 )
 from tests.conftest import find_free_port
-from tests.plans import OPERATIONS
+from tests.plans import SHOP
 
 WAITS_FOR_A_LOCK = """
 SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
@@ -69,7 +70,7 @@ def test_a_small_rate_is_not_rounded_away(seeded: str, locust: Locust, project: 
     assert process.wait(60) == 0
     run = Run.of(project / "reports" / "latest")
     assert run.workload == "shop"
-    assert run.operations == {name: operation.facts for name, operation in OPERATIONS.items()}
+    assert run.operations == operation_facts(SHOP)
     assert latest(project)["totals"]["insert_order"] == {
         "offered": 2,
         "committed": 2,

@@ -27,9 +27,10 @@ from loadgen.record.rows import MarkerSample
 from loadgen.record.run import Run
 from loadgen.tools.tools_file import parse_tools
 from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT
+from loadgen.workload.operations import operation_facts
 from loadgen.workload.schedule.arrivals import schedule_of
 from loadgen.workload.schedule.shards import WHOLE
-from tests.plans import OPERATIONS, SHOP, plan_of
+from tests.plans import SHOP, plan_of
 from tests.records import START, Made, write_run
 
 DAY = date(2026, 11, 23)
@@ -43,7 +44,7 @@ RATES = {
 
 def workload(**changed: object) -> Workload:
     """Return the workload of the default rates."""
-    shop = {name: operation.facts for name, operation in OPERATIONS.items()}
+    shop = operation_facts(SHOP)
     parts = {"operations": shop, "per_hour": RATES, "orders": 5000, "event_bytes": 300, "seed": 1}
     return Workload(**parts | changed)  # type: ignore[arg-type] # a test's own parts
 

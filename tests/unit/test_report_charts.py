@@ -21,7 +21,8 @@ from loadgen.report.charts import load
 from loadgen.report.charts.load import ChartList, ChartTitle, Mark, TimeAxis, charts
 from loadgen.report.charts.palette import of_operations
 from loadgen.report.charts.svg import Drawing, sheet
-from tests.plans import OPERATIONS
+from loadgen.workload.operations import operation_facts
+from tests.plans import SHOP
 from tests.records import RATES, START, Made, write_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -126,7 +127,7 @@ def test_the_journal_is_marked_by_number(tmp_path: Path) -> None:
 
 def title_of(operation: str, sentence: str) -> ChartTitle:
     """Return the title of a chart in a run of the shop."""
-    shop = {name: operation.facts for name, operation in OPERATIONS.items()}
+    shop = operation_facts(SHOP)
     label = shop[operation].label if operation in shop else operation
     return ChartTitle(operation, label, sentence, of_operations(shop))
 

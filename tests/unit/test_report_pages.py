@@ -13,8 +13,9 @@ from loadgen import text as words
 from loadgen.record.folder import RunRecord
 from loadgen.record.run import Run
 from loadgen.report.folder import Written, write_report
+from loadgen.workload.operations import operation_facts
 from tests.pages import markdown_tables, page_of
-from tests.plans import OPERATIONS
+from tests.plans import OPERATIONS, SHOP
 from tests.records import BEFORE, RATES, START, Made, update, write_run
 
 OUTAGE = Made(seconds=300, outage=(100, 130), refused_every=100)
@@ -197,7 +198,7 @@ def test_a_record_without_its_operations_is_one_of_the_shop(tmp_path: Path) -> N
     path = write_run(tmp_path / "old", made)
     assert not {"operations", "workload"} & json.loads((path / Run.FILE).read_bytes()).keys()
     old = write_report(path, START).report
-    shop = {name: operation.facts for name, operation in OPERATIONS.items()}
+    shop = operation_facts(SHOP)
     path = write_run(tmp_path / "new", made)
     update(RunRecord.open(path), operations=shop)
     assert Run.of(path).operations == shop
@@ -207,7 +208,7 @@ def test_a_record_without_its_operations_is_one_of_the_shop(tmp_path: Path) -> N
 
 def test_names_tables_and_colors_are_those_of_the_record(tmp_path: Path) -> None:
     """Whatever the shop's are by now."""
-    facts = OPERATIONS["insert_order"].facts.model_copy(
+    facts = operation_facts(SHOP)["insert_order"].model_copy(
         update={"label": "Invoices", "table": "users", "light": "#123456", "dark": "#fedcba"}
     )
     report = written(tmp_path, Made(seconds=60), operations={"insert_order": facts}).report

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from loadgen import text as words
 from loadgen.report.charts import palette
 from loadgen.report.tables.load import sqlstate_words
-from tests.plans import OPERATIONS
+from loadgen.workload.operations import operation_facts
+from tests.plans import OPERATIONS, SHOP
 
 # Severe colour blindness in linear RGB: Machado, Oliveira, Fernandes 2009.
 BLINDNESS = {
@@ -84,7 +85,7 @@ def test_colors_have_the_same_names_in_light_and_dark() -> None:
 def test_an_operation_has_the_color_of_the_record_an_unknown_one_that_of_others() -> None:
     """A record may have samples of an operation that its run.json does not describe."""
     facts = {
-        "paper_cut": OPERATIONS["insert_event"].facts.model_copy(
+        "paper_cut": operation_facts(SHOP)["insert_event"].model_copy(
             update={"light": "#123456", "dark": "#abcdef"}
         )
     }

@@ -19,7 +19,7 @@ from loadgen.workload.operations import rates_per_hour
 from tests.plans import OPERATIONS
 
 NAMES = tuple(Settings.model_fields)
-RATE_SETTINGS = [operation.rate_setting for operation in OPERATIONS.values()]
+RATE_SETTINGS = [operation.option for operation in OPERATIONS.values()]
 
 
 @pytest.fixture(autouse=True)

@@ -201,7 +201,7 @@ def shown_events(run: Run) -> tuple[tuple[int, JournalEvent], ...]:
 
 def _gained(run: Run, operation: OperationFacts | None) -> int | None:
     """Return what the operation's table gained over the run; None if that was not counted."""
-    if operation is None:
+    if operation is None or operation.counter is None:
         return None
     table, counter = operation.table, operation.counter
     before, after = run.rows_before.get(table), (run.rows_after or {}).get(table)

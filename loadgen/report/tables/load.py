@@ -4,12 +4,12 @@ Pure.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import psycopg.errors
 
 from loadgen import text
-from loadgen.record.run import JournalEvent, Latency, Run
+from loadgen.record.run import JournalEvent, Latency, Run, TableGrowth
 from loadgen.record.verdict import Judgement
 from loadgen.report.analysis.impact import FIGURES, Impact, against
 from loadgen.report.analysis.run import Facts, OperationSummary, shown_events
@@ -140,10 +140,10 @@ def failures(facts: Facts) -> Table:
 
 
 def row_counts(facts: Facts) -> Table:
-    """Return the source's counts before and after beside the number of committed writes."""
-    rows = [_row_count(facts, o) for o in facts.operations if o.name in facts.workload]
-    first, *numbers = _columns("operation", "before", "after", "gained", "committed")
-    return Table((first, Column("shows in"), *numbers, Column("equal")), tuple(rows))
+    """Return what each table gained beside what the committed writes add up to."""
+    rows = [row for name, growth in (facts.growth or {}).items() for row in _growth(name, growth)]
+    first, *numbers = _columns("table", "gained", "written")
+    return Table((first, Column("counted"), *numbers, Column("equal")), tuple(rows))
 
 
 def journal(facts: Facts) -> Table:
@@ -255,18 +255,14 @@ def _quantiles(times: Latency) -> tuple[str, ...]:
     return tuple(text.milliseconds(getattr(times, name)) for name in _QUANTILES)
 
 
-def _row_count(facts: Facts, operation: OperationSummary) -> tuple[str, ...]:
-    run, known = facts.run, facts.workload[operation.name]
-    table, column = known.table, known.counter
-    before, after = run.rows_before.get(table), (run.rows_after or {}).get(table)
-    counts = [None if counted is None else getattr(counted, column) for counted in (before, after)]
-    counts += [operation.gained, operation.totals.committed]
-    return (
-        known.label,
-        f"rows of {table}" if column == "rows" else f"versions of {table}",
-        *map(text.count, counts),
-        {True: "yes", False: "NO", None: NOTHING}[operation.agrees],
-    )
+def _growth(table: str, growth: TableGrowth) -> Iterator[tuple[str, ...]]:
+    """Yield a table's growth in rows and, if it has versions, in updates."""
+    counted = [("rows", growth.rows, growth.rows_written)]
+    if growth.versions is not None:
+        counted.append(("updates", growth.versions, growth.versions_written))
+    for noun, gained, written in counted:
+        equal = NOTHING if written is None else "yes" if gained == written else "NO"
+        yield table, noun, text.count(gained), text.count(written), equal
 
 
 def _not_listed(number: int, reason: str) -> tuple[str, ...]:
