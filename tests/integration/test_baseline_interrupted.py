@@ -117,7 +117,7 @@ def require_completed(dsn: str, start_seed: Start, expected: dict[str, tuple[Any
     assert process.returncode == 0, err
     assert "ed: 3,000 users, 100,000 orders, 400,000 events" in out
     assert fingerprint(dsn) == expected
-    assert indexes(dsn) == 10
+    assert indexes(dsn) == 12
     assert start_seed(dsn).communicate()[0].startswith("already seeded, nothing to do")
 
 
