@@ -171,7 +171,7 @@ class _Rendering:
         if isinstance(node, Array):
             return self._array(node, place)
         if isinstance(node, Generator):
-            return _json(self._part(node, place).typed(np.arange(self._n)))
+            return json_texts(self._part(node, place).typed(np.arange(self._n)))
         return [json.dumps(node, ensure_ascii=False)] * self._n
 
     def _joined(
@@ -194,10 +194,11 @@ class _Rendering:
         return [f"[{','.join(elements[at : at + size])}]" for at, size in rows]
 
 
-def _json(typed: Typed) -> list[str]:
+def json_texts(typed: Typed) -> list[str]:
+    """Return values as JSON has them."""
     if isinstance(typed, Nullable):
         nulls = typed.nulls.tolist()
-        return ["null" if n else v for v, n in zip(_json(typed.values), nulls, strict=True)]
+        return ["null" if n else v for v, n in zip(json_texts(typed.values), nulls, strict=True)]
     if isinstance(typed, Whole):
         return [str(number) for number in typed.numbers.tolist()]
     texts = [text.decode() for text in rows_of(typed.texts())]

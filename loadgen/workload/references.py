@@ -68,14 +68,14 @@ class Ranks:
 
     def pick(self, stream: Stream, indexes: Int64Array, skew: float, hot: int | None) -> Int64Array:
         """Return rows, busy ones more often; with `hot` only so many of the busiest."""
-        return self.spread.rows(stream.skewed(indexes, self._active(hot), skew))
+        return self.spread.rows(stream.skewed(indexes, self.active(hot), skew))
 
     def pick_existing(
         self, picked: Int64Array, existing: Int64Array, hot: int | None
     ) -> Int64Array:
         """Return `picked` where it exists, else a row that does: the first `existing` rows do."""
         late = np.flatnonzero(picked >= existing)
-        active = self._active(hot)
+        active = self.active(hot)
         rows, limits = picked[late] % existing[late], existing[late]
         ranks = self.spread.ranks(rows)
         # Half the rank, until it is one of an active row that exists; the first row always is.
@@ -98,7 +98,8 @@ class Ranks:
         """Return the index of each row in the once-sequence: the inverse of `once`."""
         return self.rows - 1 - self.spread.ranks(rows)
 
-    def _active(self, hot: int | None) -> int:
+    def active(self, hot: int | None) -> int:
+        """Return how many rows are picked from: with `hot` only so many of the busiest."""
         return max(1, min(self.rows - self.quiet, hot or self.rows))
 
 
