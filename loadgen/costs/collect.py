@@ -21,13 +21,18 @@ from loadgen.costs.snowflake.costs import SnowflakeCostTracker
 from loadgen.costs.snowflake.views import UsageConnection
 from loadgen.costs.usage import USAGE_FILE, Usage, read_reported
 from loadgen.costs.vendors import VendorPrices, choices
-from loadgen.costs.workload import Baseline, Workload, run_usage, so_far, with_markers, workload_of
+from loadgen.costs.workload import (
+    Workload,
+    planned_workload,
+    run_usage,
+    so_far,
+    with_markers,
+    workload_of,
+)
 from loadgen.record.costs import CostLine, Costs, Projection, ToolPlan, Total, not_priced
 from loadgen.record.run import Run
 from loadgen.text import dollars, plural
 from loadgen.tools.tools_file import Tool, load_tools
-from loadgen.workload.operations import operation_facts, rates_per_hour
-from loadgen.workload.read_model import read_model
 
 OLD_PRICE: Final = "old price:"
 _WAREHOUSE: Final = (
@@ -49,7 +54,8 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
     snowflake = SnowflakeCostTracker(tools, settings, _card(cards, "snowflake"), connection, at)
     aws = AwsCosts([tool.name for tool in tools], settings, _card(cards, "aws"), at)
     with closing(connection):
-        aws_lines, vendor_lines = aws.lines(run), vendors.lines(run)
+        workload = workload_of(run, settings.workload)
+        aws_lines, vendor_lines = aws.lines(run), vendors.lines(run, workload)
         estimates = _without_measured(vendor_lines, aws_lines, tools, cards)
         local = [_local_line(tool) for tool in tools if tool.runner and tool.price is None]
         lines = _grouped_by_tool([*local, *estimates, *snowflake.lines(run), *aws_lines])
@@ -68,7 +74,15 @@ def costs_of(folder: Path, settings: Settings, at: datetime) -> Costs:
         warnings.append(f"{left_out} estimated lines are left out: AWS has the measured usage")
     chosen = VendorPrices(cards, choices(tools), at.date(), {}).chosen_plans()
     plans = {name: price for name, price in chosen.items() if isinstance(price, PlanPrice)}
-    projection = _projection(run, list(cards.values()), at.date(), list(plans.values()))
+    projection = Projection()
+    if isinstance(workload, Workload):
+        projection = projection_of(
+            workload,
+            run_usage(run, workload),
+            list(cards.values()),
+            at.date(),
+            [replace(price, tool=price.card.name) for price in plans.values()],
+        )
     more: dict[str, object] = {}
     if reported:
         more["reported"] = reported
@@ -93,19 +107,14 @@ def expected(settings: Settings, tools: Sequence[Tool], at: datetime) -> list[Co
     The first copy of the baseline is a separate line.
     """
     cards = load_cards(settings.rate_cards_dir)
-    usage = _planned_usage(settings, with_watch=bool(tools))
-    rows = {
-        "users": settings.initial_users,
-        "orders": settings.initial_orders,
-        "events": settings.initial_events,
-    }
-    baseline = Baseline.of(rows, settings.event_bytes)
+    workload = planned_workload(settings)
+    usage = _planned_usage(settings, workload, with_watch=bool(tools))
     lines: list[CostLine] = []
     for price in VendorPrices(cards, choices(tools), at.date(), {}).chosen_plans().values():
         if isinstance(price, CostLine):
             lines.append(price)
         else:
-            lines += [*price.lines(usage), price.copy_line(usage, baseline, FIRST_COPY)]
+            lines += [*price.lines(usage), price.copy_line(usage, workload.baseline, FIRST_COPY)]
     return _with_price_age(lines, at.date()) + [
         not_priced(tool.name, "customer", "warehouse", _WAREHOUSE)
         for tool in tools
@@ -172,26 +181,9 @@ def _with_price_age(lines: Iterable[CostLine], today: date) -> list[CostLine]:
     return [aged(line) for line in lines]
 
 
-def _planned_usage(settings: Settings, *, with_watch: bool) -> Usage:
+def _planned_usage(settings: Settings, workload: Workload, *, with_watch: bool) -> Usage:
     """Return the usage of the run that the settings describe, with the watch's markers."""
-    hours, model = Decimal(str(settings.test_duration_hours)), read_model(settings.workload)
-    workload = Workload(
-        operations=operation_facts(model),
-        per_hour=rates_per_hour(settings, model.operations),
-        orders=settings.initial_orders,
-        event_bytes=settings.event_bytes,
-        seed=settings.seed,
-    )
+    hours = Decimal(str(settings.test_duration_hours))
     counts = {name: round(rate * float(hours)) for name, rate in workload.per_hour.items()}
     markers = int(hours * 3600 / Decimal(str(settings.marker_interval_seconds)))
     return with_markers(workload.usage(counts, hours).likely, markers if with_watch else 0)
-
-
-def _projection(
-    run: Run, cards: Sequence[RateCard], day: date, plans: Sequence[PlanPrice]
-) -> Projection:
-    workload, usage = workload_of(run), run_usage(run)
-    if workload is None or usage is None:
-        return Projection()
-    chosen = [replace(price, tool=price.card.name) for price in plans]
-    return projection_of(workload, usage, cards, day, chosen)

@@ -62,7 +62,7 @@ def projection_of(
     return Projection(
         usage=ProjectedUsage(run=_figures(run), month=_figures(month)),
         baseline=_baseline_size(workload.baseline),
-        event_bytes=workload.event_bytes,
+        event_bytes=workload.settings.get("event_bytes"),
         vendors={name: plans[0].card.vendor for name, plans in vendors.items()},
         months=tuple(
             _month(price, month, day, workload.baseline)
@@ -70,7 +70,9 @@ def projection_of(
         ),
         curves=PriceCurves(
             changes=curve(what_if.VOLUMES, what_if.at_volume),
-            event_bytes=curve(what_if.EVENT_BYTES, what_if.at_event_bytes),
+            event_bytes=curve(what_if.EVENT_BYTES, what_if.at_event_bytes)
+            if "event_bytes" in workload.settings
+            else None,
             hot_rows=curve(what_if.HOT_ROWS, what_if.at_hot_rows),
         ),
         cheapest=tuple(

@@ -1,4 +1,4 @@
-"""How many bytes a change has, from rows as the load makes them.
+"""How many bytes a change has, from rows as the model makes them.
 
 Vendors count bytes in different ways that none of them documents exactly. So there are three
 figures: the values alone; the row as JSON with its names, which the estimates use; and the row in
@@ -6,114 +6,152 @@ an Airbyte protocol message with CDC columns and quoted JSON, the widest known f
 """
 
 import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from statistics import fmean
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from loadgen.costs.row_changes import inserted_columns
 from loadgen.costs.usage import Band
-from loadgen.workload.data.events import event
-from loadgen.workload.data.orders import STATUSES, order_values
-from loadgen.workload.data.pools import small_pools
-from loadgen.workload.streams import Stream
+from loadgen.workload.documents import json_texts
+from loadgen.workload.model import Json, Table, WorkloadModel
+from loadgen.workload.read_sql import SchemaTable, schema_tables
+from loadgen.workload.typed import Documents, Typed, not_null
+from loadgen.workload.values import ValueMakers
 
 _SAMPLES: Final = 256
-_TIME: Final = "2026-11-23T08:00:00.000000Z"
-_UUID: Final = "01234567-89ab-5cde-8f01-23456789abcd"
+_NULL: Final = "null"
+_DEFAULT: Final = re.compile(r"\b(default|generated|(big|small)?serial)\b", re.IGNORECASE)
 _CDC: Final = {
     "_ab_cdc_lsn": 123456789012,
-    "_ab_cdc_updated_at": _TIME,
+    "_ab_cdc_updated_at": "2026-11-23T08:00:00.000000Z",
     "_ab_cdc_deleted_at": None,
 }
+# The JSON of a value that a default or an expression makes, by type.
+_EXAMPLES: Final = (
+    (re.compile("timestamp"), '"2026-11-23T08:00:00.000000Z"'),
+    (re.compile("date"), '"2026-11-23"'),
+    (re.compile("time"), '"08:00:00.000000"'),
+    (re.compile("uuid"), '"01234567-89ab-4cde-8f01-23456789abcd"'),
+    (re.compile("bool"), "true"),
+    (re.compile("json"), "{}"),
+    (re.compile("(big|small)?(int|serial)|numeric|decimal|double|real|float"), "0"),
+)
+
+
+def row_sizes(
+    model: WorkloadModel, makers: ValueMakers, tables: Iterable[str]
+) -> dict[str, Band[Decimal]]:
+    """Return the mean bytes of a row by table. Raises SettingsError if a value can't be made."""
+    schema = _schema(model.schema_sql)
+    return {
+        name: _mean_bytes(
+            model.tables[name],
+            list(_columns(model, model.tables[name], schema.get(name), makers)),
+        )
+        for name in tables
+    }
+
+
+def padded_tables(model: WorkloadModel, setting: str) -> list[str]:
+    """Return the tables with documents that are padded to a setting's number of bytes."""
+    return [
+        name
+        for name, table in model.tables.items()
+        for value in table.columns.values()
+        if isinstance(value.generator, Json) and value.generator.pad_setting == setting
+    ]
 
 
 @cache
-def row_sizes(event_bytes: int) -> dict[str, Band[Decimal]]:
-    """Return the mean bytes of one change by table, for events with that many of properties."""
-    return {
-        "users": _mean_bytes([_USER], "users"),
-        "orders": _order(),
-        "events": _event(event_bytes),
-    }
+def _schema(schema_sql: str) -> Mapping[str, SchemaTable]:
+    return schema_tables(schema_sql) if schema_sql else {}
 
 
-_USER: Final = {
-    "id": 12345,
-    "email": "firstname.lastname12345@example.com",
-    "name": "Firstname Lastname",
-    "plan": "business",
-    "country": "DE",
-    "created_at": _TIME,
-    "updated_at": _TIME,
-    "deleted_at": _TIME,
-    "version": 1,
-}
+class _Column(NamedTuple):
+    """A column's values in some rows, as JSON and as a message has them."""
+
+    name: str
+    texts: list[str]
+    in_message: list[str]
 
 
-def _order() -> Band[Decimal]:
-    pools = small_pools()
-    rows = []
-    for k, draw in enumerate(Stream("orders").bits(np.arange(_SAMPLES)).tolist()):
-        quantity, cents, currency = order_values(draw, pools)
-        rows.append(
-            {
-                "id": 123456 + k,
-                "order_number": _UUID,
-                "user_id": 12345,
-                "status": STATUSES[k % 4],
-                "quantity": quantity,
-                "amount": cents / 100,
-                "currency": currency.decode(),
-                "created_at": _TIME,
-                "updated_at": _TIME,
-                "deleted_at": None,
-                "version": 1,
-            }
-        )
-    return _mean_bytes(rows, "orders")
+def _columns(
+    model: WorkloadModel, table: Table, made: SchemaTable | None, makers: ValueMakers
+) -> Iterator[_Column]:
+    rows = makers.rows(table.name)
+    indexes = np.linspace(0, rows - 1, _SAMPLES).astype(np.int64)
+    inserted = {} if table.columns else inserted_columns(model, table.name)
+    known = made.columns if made else {}
+    types = {name: column.type for name, column in known.items()} or table.types
+    defaults = [name for name, column in known.items() if column.has_default]
+    defaults += [name for name, made_type in table.types.items() if _DEFAULT.search(made_type)]
+    with_value = {*defaults, *inserted, table.version}
+    filled = makers.filled_columns(table.name)
+    for column in dict.fromkeys((*types, *filled, *inserted)):
+        if column in filled:
+            typed = makers.column(table.name, column).typed(indexes)
+            yield _made_column(column, typed, types.get(column, ""))
+        elif parameter := inserted.get(column):
+            typed = makers.parameter(*parameter).typed(indexes)
+            yield _made_column(column, typed, types.get(column, ""))
+        else:
+            text = _example(types.get(column, "")) if column in with_value else _NULL
+            if text == "0" and column in table.key:
+                text = str(rows)  # an identity grows with its table
+            yield _Column(column, [text] * _SAMPLES, [text] * _SAMPLES)
 
 
-def _event(event_bytes: int) -> Band[Decimal]:
-    rows = []
-    for k, draws in enumerate(Stream("events").words(np.arange(_SAMPLES), 2).tolist()):
-        kind, properties = event(draws, event_bytes)
-        rows.append(
-            {
-                "id": 1234567 + k,
-                "event_id": _UUID,
-                "user_id": 12345,
-                "event_type": kind.decode(),
-                "properties": properties.decode(),
-                "created_at": _TIME,
-                "updated_at": _TIME,
-            }
-        )
-    return _mean_bytes(rows, "events")
+def _made_column(name: str, typed: Typed, column_type: str) -> _Column:
+    texts = json_texts(typed)
+    if _example(column_type) in ("0", "true"):  # a choice of numbers has texts
+        texts = [text.strip('"') for text in texts]
+    is_document = isinstance(not_null(typed), Documents)
+    return _Column(name, texts, [json.dumps(text) for text in texts] if is_document else texts)
 
 
-def _mean_bytes(rows: list[dict[str, object]], table: str) -> Band[Decimal]:
-    values = [sum(len(str(cell).encode()) for cell in row.values()) for row in rows]
-    plain = [len(_json(row | _parsed(row))) for row in rows]
-    messages = [len(_json(_message(row, table))) for row in rows]
-    return Band(*(Decimal(round(fmean(lengths))) for lengths in (values, plain, messages)))
+def _example(column_type: str) -> str:
+    return next((text for kind, text in _EXAMPLES if kind.match(column_type)), '""')
 
 
-def _parsed(row: dict[str, object]) -> dict[str, object]:
-    properties = row.get("properties")
-    return {"properties": json.loads(properties)} if isinstance(properties, str) else {}
+def _mean_bytes(table: Table, columns: Sequence[_Column]) -> Band[Decimal]:
+    names = [json.dumps(column.name) for column in columns]
+    values = sum(fmean(map(_value_bytes, column.texts)) for column in columns)
+    plain = fmean(map(_bytes, _rows(names, [column.texts for column in columns])))
+    data = _rows(names, [column.in_message for column in columns])
+    message = fmean(map(_bytes, data)) + _around_data(table)
+    return Band(*(Decimal(round(mean)) for mean in (values, plain, message)))
 
 
-def _message(row: dict[str, object], table: str) -> dict[str, object]:
+def _rows(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[str]:
+    """Return sampled rows as JSON."""
+    pairs = (
+        [f"{name}:{text}" for text in texts] for name, texts in zip(names, columns, strict=True)
+    )
+    return ["{" + ",".join(row) + "}" for row in zip(*pairs, strict=True)]
+
+
+def _value_bytes(text: str) -> int:
+    if text == _NULL:
+        return 0
+    return _bytes(text[1:-1] if text.startswith('"') else text)
+
+
+def _around_data(table: Table) -> int:
+    """Return the bytes that an Airbyte message has beside a row's columns."""
     record = {
-        "stream": table,
-        "namespace": "public",
-        "data": row | _CDC,
+        "stream": table.relation,
+        "namespace": table.schema,
+        "data": _CDC,
         "emitted_at": 1795420800,
     }
-    return {"type": "RECORD", "record": record}
+    message = json.dumps({"type": "RECORD", "record": record}, separators=(",", ":"))
+    return _bytes(message) - 1  # the columns of both stand in one object: {} less, a comma more
 
 
-def _json(row: dict[str, object]) -> bytes:
-    return json.dumps(row, separators=(",", ":")).encode()
+def _bytes(text: str) -> int:
+    return len(text.encode())

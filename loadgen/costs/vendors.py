@@ -11,10 +11,10 @@ from decimal import Decimal
 
 from loadgen.costs.cards import RateCard
 from loadgen.costs.estimate import PlanPrice
-from loadgen.costs.lines import join_notes
+from loadgen.costs.lines import Unavailable, join_notes
 from loadgen.costs.usage import Usage
 from loadgen.costs.what_if import compared
-from loadgen.costs.workload import ExperimentRows, experiment_rows, run_usage
+from loadgen.costs.workload import ExperimentRows, Workload, experiment_rows, run_usage
 from loadgen.record.costs import CostLine, ReportedUsage, Total, not_priced
 from loadgen.record.run import Run
 from loadgen.tools.tools_file import Tool
@@ -42,19 +42,23 @@ class VendorPrices:
     day: date
     reported: Mapping[str, ReportedUsage]
 
-    def lines(self, run: Run) -> list[CostLine]:
+    def lines(self, run: Run, workload: Workload | Unavailable) -> list[CostLine]:
         """Return each vendor's lines of the run, with the experiment's own rows as extra lines."""
-        band = run_usage(run)
-        extra = [] if band is None else list(experiment_rows(run, band.likely))
+        if isinstance(workload, Unavailable):
+            return [
+                price
+                if isinstance(price, CostLine)
+                else not_priced(name, price.card.payer, "usage", workload.reason)
+                for name, price in self._all_plans().items()
+            ]
+        usage = run_usage(run, workload).likely
+        extra = list(experiment_rows(run, usage))
         lines: list[CostLine] = []
-        for name, price in self._all_plans().items():
+        for price in self._all_plans().values():
             if isinstance(price, CostLine):
                 lines.append(price)
-            elif band is None:
-                reason = "the run's record has no committed writes"
-                lines.append(not_priced(name, price.card.payer, "usage", reason))
             else:
-                lines += self._plan_lines(price, band.likely, extra)
+                lines += self._plan_lines(price, usage, extra)
         return lines
 
     def chosen_plans(self) -> dict[str, PlanPrice | CostLine]:

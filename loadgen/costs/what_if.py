@@ -80,8 +80,8 @@ def at_volume(workload: Workload, changes: float) -> Usage:
 
 
 def at_event_bytes(workload: Workload, event_bytes: float) -> Usage:
-    """Return a month's usage with events of that size, at the workload's rate."""
-    return replace(workload, event_bytes=int(event_bytes)).month(simulations=1).likely
+    """Return a month's usage with EVENT_BYTES of that size, at the workload's rate."""
+    return workload.of_padding("event_bytes", int(event_bytes)).month(simulations=1).likely
 
 
 def at_hot_rows(workload: Workload, hot_rows: float) -> Usage:

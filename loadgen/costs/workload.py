@@ -1,24 +1,43 @@
 """The usage that vendors would count: of a run, of a month, of the experiment's own rows.
 
-Inserts, updates and deletes are the run's own counts. Distinct rows and bytes are estimates, so
-usage comes as a band. A month is counted from the rates and the set of rows. A short run is never
-multiplied, since rows that it touches again and again count once a month.
+Inserts, updates and deletes are the run's own counts, of each statement of a transaction. Distinct
+rows and bytes are estimates, so usage comes as a band. A month is counted from the rates and the
+set of rows. A short run is never multiplied, since rows that it touches again and again count once
+a month.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from loadgen.costs.active_rows import SIMULATIONS, touched_hot_rows, touched_older_orders
-from loadgen.costs.row_sizes import row_sizes
+from loadgen.config.settings import Settings
+from loadgen.costs.active_rows import (
+    HOT_SKEW,
+    SIMULATIONS,
+    Draws,
+    LifeCycle,
+    open_rows,
+    touched_older_rows,
+    touched_rows,
+)
+from loadgen.costs.lines import Unavailable
+from loadgen.costs.row_changes import Ranked, RowChange, row_changes
+from loadgen.costs.row_sizes import padded_tables, row_sizes
 from loadgen.costs.usage import MONTH_HOURS, Band, Usage
+from loadgen.errors import SettingsError
 from loadgen.record.rows import DeletedRow, Sample, read_deliveries
-from loadgen.record.run import OperationFacts, Run, Totals
-from loadgen.workload.operations import facts_of_run
+from loadgen.record.run import Run, Totals
+from loadgen.source.seed import generator_settings, seed_request
+from loadgen.workload.model import InsertedParameter, WorkloadModel
+from loadgen.workload.read_model import built_in_models, read_model
+from loadgen.workload.values import ValueMakers
 
-_DEFAULT_EVENT_BYTES: Final = 300  # of a record without the setting
+_ASSUMED_ROWS: Final = 1000  # of a table without a baseline, to make values of its rows
+_MOST_ROWS: Final = 1_000_000_000  # more have no other sizes
+_END: Final = datetime(2026, 11, 23, tzinfo=UTC)  # of the baseline; no size depends on it
 _MICROHOUR: Final = Decimal("1e-6")
 
 
@@ -30,9 +49,8 @@ class Baseline:
     bytes: Band[Decimal]
 
     @classmethod
-    def of(cls, rows: Mapping[str, int], event_bytes: int) -> "Baseline | None":
+    def of(cls, rows: Mapping[str, int], sizes: Mapping[str, Band[Decimal]]) -> "Baseline | None":
         """Return the baseline of tables with these rows; None if a table's rows are not known."""
-        sizes = row_sizes(event_bytes)
         if not sizes.keys() <= rows.keys():
             return None
         known = [(rows[table], size) for table, size in sizes.items()]
@@ -44,25 +62,78 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The changes per hour by operation, and the facts that their price depends on.
+    """The writes per hour by operation, and the facts that their price depends on.
 
-    The source has `orders` when the period begins. `baseline` is None if it is not known. With
-    `hot_rows` the updates return to so many busy rows, as a what-if; without it they follow the
-    load's own rule and go to open orders.
+    `rows` are those of the tables when the period begins, `settings` those that the model's values
+    depend on. With `hot_rows` the updates return to so many busy rows, as a what-if; without it
+    they follow the load's own rules.
     """
 
-    operations: Mapping[str, OperationFacts]
+    model: WorkloadModel
     per_hour: Mapping[str, float]
-    orders: int
-    event_bytes: int
+    rows: Mapping[str, int]
+    settings: Mapping[str, int | None]
     seed: int
+    changes: Mapping[str, tuple[RowChange, ...]]  # by operation
+    sizes: Mapping[str, Band[Decimal]]  # bytes of a row by table
+    # The tables' rows that may still move, by state.
+    open_rows: Mapping[str, tuple[tuple[str, int], ...]]
     hot_rows: int | None = None
-    baseline: Baseline | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: WorkloadModel,
+        per_hour: Mapping[str, float],
+        rows: Mapping[str, int],
+        settings: Mapping[str, object],
+        seed: int,
+    ) -> "Workload":
+        """Return the workload of a model. Raises SettingsError if a value can't be made."""
+        numbers = {
+            name: number if isinstance(number := settings.get(name), int) else None
+            for name in generator_settings(model)
+        }
+        makers = _makers(model, rows, numbers, seed)
+        changes = {
+            name: row_changes(model, operation, rows, numbers)
+            for name, operation in model.operations.items()
+        }
+        moved = {change.table for each in changes.values() for change in each if change.is_move}
+        return cls(
+            model=model,
+            per_hour=per_hour,
+            rows=rows,
+            settings=numbers,
+            seed=seed,
+            changes=changes,
+            sizes=row_sizes(model, makers, model.tables),
+            open_rows={
+                name: open_rows(model.tables[name], makers) if rows.get(name) else ()
+                for name in moved
+            },
+        )
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What a first copy moves; None if the rows of a table are not known."""
+        return Baseline.of(self.rows, self.sizes)
 
     def of_changes(self, changes_per_month: float) -> "Workload":
         """Return the same mix with that many changes a month."""
-        factor = changes_per_month / MONTH_HOURS / (sum(self.per_hour.values()) or 1.0)
+        changes = sum(
+            rate * sum(change.each for change in self.changes[name])
+            for name, rate in self.per_hour.items()
+        )
+        factor = changes_per_month / MONTH_HOURS / (changes or 1.0)
         return replace(self, per_hour={name: r * factor for name, r in self.per_hour.items()})
+
+    def of_padding(self, setting: str, size: int) -> "Workload":
+        """Return the workload with another value of a setting that documents are padded to."""
+        settings = {**self.settings, setting: size}
+        makers = _makers(self.model, self.rows, settings, self.seed)
+        padded = row_sizes(self.model, makers, padded_tables(self.model, setting))
+        return replace(self, settings=settings, sizes={**self.sizes, **padded})
 
     def month(self, simulations: int = SIMULATIONS) -> Band[Usage]:
         """Return the usage of a month of 720 hours."""
@@ -72,33 +143,114 @@ class Workload:
     def usage(
         self, counts: Mapping[str, int], hours: Decimal, simulations: int = SIMULATIONS
     ) -> Band[Usage]:
-        """Return the usage of these changes by operation, made within `hours`."""
-        sizes = row_sizes(self.event_bytes)
-        changes = [(self.operations[name], number) for name, number in counts.items()]
-        inserts = sum(number for operation, number in changes if operation.change == "insert")
-        updates = sum(number for operation, number in changes if operation.change == "update")
-        once = sum(number for operation, number in changes if operation.proof == "once")
+        """Return the usage of so many writes by operation, made within `hours`."""
+        changes = [
+            (change, round(number * change.each))
+            for name, number in self._possible(counts).items()
+            for change in self.changes[name]
+        ]
+        by_change = Counter[str]()
+        for change, number in changes:
+            by_change[change.change] += number
+        distinct = self._distinct_rows(changes, simulations)
 
-        def usage(bound: int, older_rows: int) -> Usage:
-            changed = (number * sizes[operation.table][bound] for operation, number in changes)
+        def usage(bound: int) -> Usage:
+            size = sum(
+                (number * self._row_size(change.table)[bound] for change, number in changes),
+                Decimal(0),
+            )
             return Usage(
-                inserts=Decimal(inserts),
-                updates=Decimal(updates),
-                deletes=Decimal(0),
-                distinct_rows=Decimal(inserts + older_rows + once),  # once: another row each
-                bytes=sum(changed, Decimal(0)),
+                inserts=Decimal(by_change["insert"]),
+                updates=Decimal(by_change["update"] + by_change["other"]),
+                deletes=Decimal(by_change["delete"]),
+                distinct_rows=Decimal(distinct[bound]),
+                bytes=size,
                 hours=hours,
             )
 
-        return Band(*(usage(*bound) for bound in enumerate(self._touched(counts, simulations))))
+        return Band(usage(0), usage(1), usage(2))
 
-    def _touched(self, counts: Mapping[str, int], simulations: int) -> Band[int]:
-        updates = counts.get("update_order_status", 0)
+    def _row_size(self, table: str) -> Band[Decimal]:
+        """Return the bytes of a row: of the widest table, if it is not known which one it is."""
+        return self.sizes.get(table) or max(self.sizes.values(), key=lambda size: size.likely)
+
+    def _possible(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Return the writes without those that wait for an insert that there is not."""
+        possible = dict(counts)
+        for name in counts:
+            for parameter in self.model.operations[name].parameters.values():
+                if isinstance(parameter, InsertedParameter) and parameter.order == "oldest":
+                    possible[name] = min(possible[name], counts.get(parameter.operation, 0))
+        return possible
+
+    def _distinct_rows(
+        self, changes: Sequence[tuple[RowChange, int]], simulations: int
+    ) -> Band[int]:
+        """Return how many different rows the changes touch.
+
+        New rows are different ones, and so are those that are touched once. An update of a row
+        that the load inserted itself touches none that is not counted already.
+        """
+        certain = sum(number for change, number in changes if change.target in ("new", "once"))
+        by_table: dict[str, list[tuple[RowChange, int]]] = defaultdict(list)
+        for change, number in changes:
+            by_table[change.table].append((change, number))
         if self.hot_rows is not None:
-            rows = round(touched_hot_rows(self.hot_rows, updates))
-            return Band(rows, rows, rows)
-        inserts = counts.get("insert_order", 0)
-        return touched_older_orders(self.orders, inserts, updates, self.seed, simulations)
+            others = sum(n for change, n in changes if change.target not in ("new", "once"))
+            hot = round(touched_rows([Draws(others, self.hot_rows, HOT_SKEW)]))
+            return Band(*[certain + hot] * 3)
+        tables = [self._older_rows(table, own, simulations) for table, own in by_table.items()]
+        return Band(*(certain + sum(table[bound] for table in tables) for bound in range(3)))
+
+    def _older_rows(
+        self, table: str, changes: Sequence[tuple[RowChange, int]], simulations: int
+    ) -> Band[int]:
+        """Return how many rows from before the period the changes of a table touch."""
+        draws = [
+            Draws(number, change.target.rows, change.target.skew)
+            for change, number in changes
+            if isinstance(change.target, Ranked)
+        ]
+        number = Counter[str]()
+        for change, n in changes:
+            if isinstance(change.target, str):
+                number[change.target] += n
+        moved = Band(0, 0, 0)
+        facts = self.model.tables.get(table)
+        if number["moved"] and facts and facts.states:
+            moved = touched_older_rows(
+                LifeCycle.of(facts.states),
+                self.open_rows[table],
+                number["new"],
+                number["moved"],
+                self.seed,
+                simulations,
+            )
+        # Of updates of which it is not known what they touch, each may touch another row.
+        known = round(touched_rows(draws)) + number["any"]
+        most = self.rows.get(table, 0)
+        return Band(*(min(most, known + bound) for bound in moved))
+
+
+def _makers(
+    model: WorkloadModel,
+    rows: Mapping[str, int],
+    settings: Mapping[str, int | None],
+    seed: int,
+) -> ValueMakers:
+    made = {name: min(rows.get(name) or _ASSUMED_ROWS, _MOST_ROWS) for name in model.tables}
+    return ValueMakers(model, seed, made, _END, settings)
+
+
+def planned_workload(settings: Settings) -> Workload:
+    """Return the workload that the settings describe. Raises SettingsError."""
+    model = read_model(settings.workload)
+    baseline, given = seed_request(settings, model), {**dict(settings), **settings.rates}
+    per_hour = {
+        name: given.get(operation.option, operation.per_hour)
+        for name, operation in model.operations.items()
+    }
+    return Workload.of(model, per_hour, baseline.rows, baseline.settings, baseline.seed)
 
 
 def so_far(run: Run) -> Run:
@@ -129,36 +281,62 @@ def run_hours(run: Run) -> Decimal | None:
     return (Decimal(str(seconds or 0)) / 3600).quantize(_MICROHOUR) or None
 
 
-def workload_of(run: Run) -> Workload | None:
-    """Return the workload at the run's committed rates.
+def workload_of(run: Run, workload: str) -> Workload | Unavailable:
+    """Return the workload at the run's committed rates, or the reason why it is not known.
 
-    None if nothing was written, or the size of the rows is not known.
+    `workload` is the setting: it finds the files of a workload that is not built in.
     """
     hours, counts = run_hours(run), _committed(run)
     if hours is None or not any(counts.values()):
-        return None
-    rows = {table: counted.rows for table, counted in run.rows_before.items()}
-    event_bytes = run.settings.get("event_bytes")
-    event_bytes = event_bytes if isinstance(event_bytes, int) else _DEFAULT_EVENT_BYTES
-    operations = facts_of_run(run)
-    if not counts.keys() <= operations.keys() or not (
-        {operation.table for operation in operations.values()} <= row_sizes(event_bytes).keys()
-    ):
-        return None
-    return Workload(
-        operations=operations,
-        per_hour={name: number / float(hours) for name, number in counts.items()},
-        orders=rows.get("orders", 0),
-        event_bytes=event_bytes,
-        seed=run.seed or 0,
-        baseline=Baseline.of(rows, event_bytes),
-    )
+        return Unavailable("the run's record has no committed writes")
+    try:
+        model = _model_of(run, workload)
+        if isinstance(model, Unavailable):
+            return model
+        if unknown := sorted(counts.keys() - model.operations.keys()):
+            return Unavailable(f"workload {model.name} has no operation {unknown[0]}")
+        rows = {table: max(0, counted.rows) for table, counted in run.rows_before.items()}
+        per_hour = {name: number / float(hours) for name, number in counts.items()}
+        made = Workload.of(model, per_hour, rows, run.settings, run.seed or 0)
+    except SettingsError as exc:
+        return Unavailable(str(exc))
+    return replace(made, changes=_as_recorded(made.changes, run, counts))
 
 
-def run_usage(run: Run) -> Band[Usage] | None:
-    """Return the run's usage; None as for `workload_of`."""
-    workload, hours = workload_of(run), run_hours(run)
-    return None if workload is None or hours is None else workload.usage(_committed(run), hours)
+def run_usage(run: Run, workload: Workload) -> Band[Usage]:
+    """Return the usage of a run of this workload."""
+    return workload.usage(_committed(run), run_hours(run) or Decimal(0))
+
+
+def _model_of(run: Run, workload: str) -> WorkloadModel | Unavailable:
+    recorded = run.settings.get("workload", run.workload)
+    if isinstance(recorded, str) and recorded in built_in_models():
+        return read_model(recorded)
+    # A record is data: it does not say which files to read.
+    model = read_model(workload)
+    if model.name == run.workload:
+        return model
+    return Unavailable(f"the run's workload is {run.workload}: set WORKLOAD to its folder")
+
+
+def _as_recorded(
+    changes: Mapping[str, tuple[RowChange, ...]], run: Run, counts: Mapping[str, int]
+) -> dict[str, tuple[RowChange, ...]]:
+    """Return the changes with as many rows for each write as the statements touched in the run."""
+    touched = {
+        name: rows
+        for name, rows in run.statement_rows.items()
+        if counts.get(name) and len(rows) == len(changes.get(name, ()))
+    }
+    return {
+        name: tuple(
+            replace(change, each=rows / counts[name])
+            for change, rows in zip(own, touched[name], strict=True)
+        )
+        if name in touched
+        else own
+        for name, own in changes.items()
+    }
 
 
 def _committed(run: Run) -> dict[str, int]:

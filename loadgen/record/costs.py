@@ -211,10 +211,13 @@ class PriceCurve(RecordModel):
 
 
 class PriceCurves(RecordModel):
-    """The prices over changes a month, over the width of events, and over busy rows."""
+    """The prices over changes a month, over the width of events, and over busy rows.
+
+    A workload without EVENT_BYTES has no prices over it.
+    """
 
     changes: PriceCurve
-    event_bytes: PriceCurve
+    event_bytes: PriceCurve | None = None
     hot_rows: PriceCurve
 
 
@@ -289,7 +292,7 @@ class Projection(SparseModel):
     def _names_vendors(self) -> "Projection":
         curves = self.curves
         of_curves = (curves.changes, curves.event_bytes, curves.hot_rows) if curves else ()
-        priced = {name for part in (*of_curves, *self.cheapest) for name in part.vendors}
+        priced = {name for part in (*of_curves, *self.cheapest) if part for name in part.vendors}
         if unnamed := sorted(priced - self.vendors.keys()):
             raise ValueError(f"vendors has no {', '.join(unnamed)}")
         return self

@@ -15,7 +15,7 @@ from loadgen.costs.collect import costs_of, expected
 from loadgen.costs.estimate import FIRST_COPY, RESYNC, PlanPrice
 from loadgen.costs.usage import Band, Usage
 from loadgen.costs.vendors import PriceChoice, VendorPrices
-from loadgen.costs.workload import Baseline
+from loadgen.costs.workload import Baseline, workload_of
 from loadgen.record.costs import CostLine, Total
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import DeletedRow
@@ -216,9 +216,8 @@ def test_a_fee_is_pro_rata_only_where_the_vendor_says_so() -> None:
 def test_a_run_of_48_hours_is_priced_so(tmp_path: Path) -> None:
     """The whole way from run.json: 2 x 48 x 0.14."""
     folder = write_run(tmp_path, Made(seconds=48 * 3600, every=3600))
-    lines = VendorPrices(load_cards(), (PriceChoice("e", "estuary", "cloud"),), DAY, {}).lines(
-        Run.of(folder)
-    )
+    run, choices = Run.of(folder), (PriceChoice("e", "estuary", "cloud"),)
+    lines = VendorPrices(load_cards(), choices, DAY, {}).lines(run, workload_of(run, "shop"))
     (tasks,) = [line for line in lines if (line.tool, line.category) == ("e", "tasks")]
     assert tasks.amount == Decimal("13.44")
 

@@ -1,7 +1,9 @@
 """What prices depend on: distinct rows as the load's own code touches them, row sizes, ranges."""
 
 import tomllib
-from datetime import date
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -9,27 +11,34 @@ from statistics import fmean
 
 import pytest
 
+from loadgen.config.settings import Settings
 from loadgen.costs import what_if
-from loadgen.costs.active_rows import open_orders, touched_hot_rows, touched_older_orders
+from loadgen.costs.active_rows import (
+    OPEN_ROWS_LIMIT,
+    Draws,
+    LifeCycle,
+    open_rows,
+    touched_older_rows,
+    touched_rows,
+)
 from loadgen.costs.cards import load_cards, parse_card
 from loadgen.costs.estimate import PlanPrice
-from loadgen.costs.row_sizes import row_sizes
+from loadgen.costs.lines import Unavailable
 from loadgen.costs.usage import USAGE_FILE, read_reported
 from loadgen.costs.vendors import PriceChoice, VendorPrices, sync_intervals
-from loadgen.costs.workload import Workload, workload_of
+from loadgen.costs.workload import Workload, planned_workload, workload_of
 from loadgen.errors import SettingsError
 from loadgen.load.columns import value_makers
-from loadgen.load.state_machine import StateRow
+from loadgen.load.state_machine import ROWS_LIMIT, StateRow
 from loadgen.load.writes import writes_of
-from loadgen.record.costs import ReportedUsage, Total
+from loadgen.record.costs import CostLine, ReportedUsage, Total
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import MarkerSample
 from loadgen.record.run import Run
 from loadgen.tools.tools_file import parse_tools
-from loadgen.workload.data.orders import OPEN_ORDERS_LIMIT
-from loadgen.workload.operations import operation_facts
 from loadgen.workload.schedule.arrivals import schedule_of
 from loadgen.workload.schedule.shards import WHOLE
+from loadgen.workload.values import ValueMakers
 from tests.plans import SHOP, plan_of
 from tests.records import START, Made, write_run
 
@@ -42,11 +51,16 @@ RATES = {
 }
 
 
-def workload(**changed: object) -> Workload:
-    """Return the workload of the default rates."""
-    shop = operation_facts(SHOP)
-    parts = {"operations": shop, "per_hour": RATES, "orders": 5000, "event_bytes": 300, "seed": 1}
-    return Workload(**parts | changed)  # type: ignore[arg-type] # a test's own parts
+def workload(hot_rows: int | None = None) -> Workload:
+    """Return the shop at the default rates."""
+    return replace(planned_workload(Settings(seed=1)), hot_rows=hot_rows)
+
+
+def older_orders(orders: int) -> tuple[tuple[str, int], ...]:
+    """Return how many of the shop's orders are open, by status."""
+    rows = {"users": 1000, "orders": orders, "events": 0}
+    makers = ValueMakers(SHOP, 1, rows, datetime(2026, 11, 23, tzinfo=UTC), {})
+    return open_rows(SHOP.tables["orders"], makers)
 
 
 def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
@@ -81,8 +95,10 @@ def test_older_rows_are_touched_as_the_load_touches_them(
     orders: int, inserts: int, updates: int
 ) -> None:
     """What is played for an estimate agrees with the operations that a run performs."""
-    real = touched_by_the_load(open_orders(orders), inserts, updates)
-    played = touched_older_orders(orders, inserts, updates, seed=7)
+    states, older = SHOP.tables["orders"].states, older_orders(orders)
+    assert states is not None
+    real = touched_by_the_load(sum(number for _, number in older), inserts, updates)
+    played = touched_older_rows(LifeCycle.of(states), older, inserts, updates, seed=7)
     assert played.low <= played.likely <= played.high
     assert real > 10
     assert real == pytest.approx(played.likely, rel=0.12)
@@ -90,19 +106,38 @@ def test_older_rows_are_touched_as_the_load_touches_them(
 
 def test_open_orders_are_bounded_and_grow_with_the_baseline() -> None:
     """None of nothing, some of some, and never more than a process keeps."""
-    assert open_orders(0) == 0
-    assert 0 < open_orders(5_000) < 500
-    assert open_orders(10_000_000) == OPEN_ORDERS_LIMIT
+    assert older_orders(0) == ()
+    few = dict(older_orders(5_000))
+    assert few.keys() == {"pending", "paid", "shipped"}
+    assert 0 < sum(few.values()) < 500
+    many = sum(number for _, number in older_orders(2_000_000))
+    assert many == pytest.approx(OPEN_ROWS_LIMIT, abs=2)
+    assert OPEN_ROWS_LIMIT == ROWS_LIMIT  # the load's own
 
 
 def test_updates_that_return_touch_no_more_rows_than_there_are() -> None:
     """One row is one however often; many updates touch all of few rows; few as drawing shows."""
-    assert touched_hot_rows(1, 5) == pytest.approx(1)
-    assert touched_hot_rows(100, 1_000_000) == pytest.approx(100)
+    assert touched_rows([Draws(5, 1, 3)]) == pytest.approx(1)
+    assert touched_rows([Draws(1_000_000, 100, 3)]) == pytest.approx(100)
     draw = Random(1)
     drawn = [len({int(1000 * draw.random() ** 3) for _ in range(100)}) for _ in range(2000)]
-    assert touched_hot_rows(1000, 100) == pytest.approx(fmean(drawn), rel=0.01)
-    assert touched_hot_rows(1000, 0) == 0
+    assert touched_rows([Draws(100, 1000, 3)]) == pytest.approx(fmean(drawn), rel=0.01)
+    assert touched_rows([Draws(0, 1, 3), Draws(0, 1000, 3)]) == 0
+    assert touched_rows([]) == 0
+
+
+def test_draws_of_several_operations_may_hit_the_same_row() -> None:
+    """Two operations' draws touch as many different rows as drawing shows, not the sum."""
+    draw = Random(1)
+    drawn = [
+        len(
+            {int(500 * draw.random() ** 2) for _ in range(300)}
+            | {int(800 * draw.random()) for _ in range(200)}
+        )
+        for _ in range(2000)
+    ]
+    both = touched_rows([Draws(300, 500, 2), Draws(200, 800, 1)])
+    assert both == pytest.approx(fmean(drawn), rel=0.01)
 
 
 def test_a_month_is_not_a_short_run_times_many() -> None:
@@ -117,11 +152,24 @@ def test_a_month_is_not_a_short_run_times_many() -> None:
 
 def test_wider_events_move_more_bytes() -> None:
     """Values alone are less than the row as JSON, that is less than a vendor's message."""
-    for width in row_sizes(300).values():
+    shop = workload()
+    for width in shop.sizes.values():
         assert width.low < width.likely < width.high
-    narrow, wide = row_sizes(300)["events"], row_sizes(1300)["events"]
-    assert wide.likely - narrow.likely == 1000
-    assert row_sizes(300)["orders"] == row_sizes(1300)["orders"]
+    wide = shop.of_padding("event_bytes", 1300)
+    assert wide.sizes["events"].likely - shop.sizes["events"].likely == 1000
+    assert wide.sizes["orders"] == shop.sizes["orders"]
+    events = 180_000 * 200 // 250
+    assert wide.month().likely.bytes - shop.month().likely.bytes == events * 1000
+
+
+def lines_of(
+    run: Run,
+    choices: Sequence[PriceChoice] = (),
+    reported: Mapping[str, ReportedUsage] | None = None,
+) -> list[CostLine]:
+    """Return the vendors' lines of a run."""
+    prices = VendorPrices(load_cards(), choices, DAY, reported or {})
+    return prices.lines(run, workload_of(run, "shop"))
 
 
 CARD = """
@@ -216,7 +264,7 @@ def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
         for number in range(1000)
         for tool in ("a", "b")
     )
-    lines = VendorPrices(load_cards(), (), DAY, {}).lines(Run.of(folder))
+    lines = lines_of(Run.of(folder))
     (markers,) = [
         line for line in lines if (line.tool, line.category) == ("fivetran", "freshness markers")
     ]
@@ -231,7 +279,7 @@ def test_a_bill_replaces_every_estimate(tmp_path: Path) -> None:
         "five": ReportedUsage(source="invoice 7", billed_usd=Decimal("12.34")),
         "air": ReportedUsage(source="usage page", gigabytes=Decimal("10.5")),
     }
-    lines = VendorPrices(load_cards(), choices, DAY, reported).lines(run)
+    lines = lines_of(run, choices, reported)
     (billed,) = [line for line in lines if line.tool == "five"]
     assert (billed.amount, billed.basis, billed.source) == (
         Decimal("12.34"),
@@ -246,8 +294,8 @@ def test_a_bill_replaces_every_estimate(tmp_path: Path) -> None:
 def test_a_run_that_wrote_nothing_is_not_priced(tmp_path: Path) -> None:
     """No usage is no price, and no month."""
     run = Run.of(write_run(tmp_path, Made(seconds=30, rates=dict.fromkeys(RATES, 0.0))))
-    assert workload_of(run) is None
-    lines = VendorPrices(load_cards(), (), DAY, {}).lines(run)
+    assert isinstance(workload_of(run, "shop"), Unavailable)
+    lines = lines_of(run)
     assert lines
     assert all(line.amount is None and "no committed writes" in line.note for line in lines)
 

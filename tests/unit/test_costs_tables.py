@@ -11,7 +11,7 @@ import pytest
 from loadgen.costs.cards import load_cards
 from loadgen.costs.projection import projection_of
 from loadgen.costs.vendors import VendorPrices
-from loadgen.costs.workload import workload_of
+from loadgen.costs.workload import Workload, workload_of
 from loadgen.record.costs import Costs, Efficiency, Total, not_priced
 from loadgen.record.run import Run
 from loadgen.report.tables.costs import cost_section
@@ -65,10 +65,10 @@ def test_no_number_is_shown_with_an_exponent(number: int, size: str, count: str)
 def section_of(folder: Path, added: dict[str, Any]) -> str:
     """Return the text of a run's section of costs, with more in its projection, via costs.json."""
     run = Run.of(folder)
-    workload = workload_of(run)
-    assert workload is not None
+    workload = workload_of(run, "shop")
+    assert isinstance(workload, Workload)
     cards, usage = load_cards(), workload.usage({"insert_event": 10}, Decimal(1))
-    lines = VendorPrices(cards, (), DAY, {}).lines(run)
+    lines = VendorPrices(cards, (), DAY, {}).lines(run, workload)
     projection = projection_of(workload, usage, list(cards.values()), DAY)
     projection = projection.model_copy(update=added)
     Costs(made_at=START, lines=tuple(lines), projection=projection).write(folder)

@@ -53,6 +53,19 @@ def curves_of(projection: Projection) -> list[CostCurve]:
         for entry in projection.cheapest[1:]
     ]
     names = projection.vendors
+    width = [
+        CostCurve(
+            "event-bytes",
+            "As events grow wider",
+            "At this run's rate: who charges by byte, charges for width.",
+            "bytes",
+            curve.x,
+            _points(curve, names),
+            None if projection.event_bytes is None else (projection.event_bytes, "this run"),
+        )
+        for curve in (curves.event_bytes,)
+        if curve
+    ]
     return [
         CostCurve(
             "changes",
@@ -64,15 +77,7 @@ def curves_of(projection: Projection) -> list[CostCurve]:
             (usage.month.changes, "this run"),
             dots if len(dots) <= _MOST_DOTS else [],
         ),
-        CostCurve(
-            "event-bytes",
-            "As events grow wider",
-            "At this run's rate: who charges by byte, charges for width.",
-            "bytes",
-            curves.event_bytes.x,
-            _points(curves.event_bytes, names),
-            None if projection.event_bytes is None else (projection.event_bytes, "this run"),
-        ),
+        *width,
         CostCurve(
             "hot-rows",
             "As updates spread over more rows",
