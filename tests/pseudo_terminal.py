@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import struct
 import sys
 import termios
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 import pytest
 
 from loadgen.terminal import guarded_output
+
+_QUIET_SECONDS = 0.3
 
 
 @contextmanager
@@ -32,4 +35,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> Iterator[int]:
 def shown_in(theirs: int) -> str:
     """Return what the terminal got."""
     sys.stderr.flush()
-    return os.read(theirs, 65_536).decode().replace("\r\n", "\n")
+    shown = b""
+    while select.select([theirs], [], [], _QUIET_SECONDS)[0]:  # it arrives in pieces
+        shown += os.read(theirs, 65_536)
+    return shown.decode().replace("\r\n", "\n")

@@ -81,14 +81,13 @@ def tables(validation: Validation) -> tuple[Table, Table, Table]:
     """Return the tables of row counts, recent activity and invariants."""
     deleted = {f"{name}, soft deleted": n for name, n in validation.soft_deleted.items()}
     rows = {**validation.tables, **deleted}
-    return (
-        _counts_table("table", "rows", rows),
-        _counts_table("operation", "in the last hour", validation.last_hour),
-        Table(
-            (Column("invariant"), Column("state"), Column("finding")),
-            tuple((check.name, _STATES[check.ok], check.detail) for check in validation.checks),
-        ),
+    checks = Table(
+        (Column("invariant"), Column("state"), Column("finding")),
+        tuple((check.name, _STATES[check.ok], check.detail) for check in validation.checks),
     )
+    last_hour = _counts_table("operation", "in the last hour", validation.last_hour)
+    activity = (last_hour,) if last_hour.rows else ()  # few models declare it
+    return _counts_table("table", "rows", rows), *activity, checks
 
 
 def _counts_table(noun: str, label: str, counts: Mapping[str, int]) -> Table:

@@ -32,6 +32,7 @@ from loadgen.record.rows import DeletedRow, Sample, read_deliveries
 from loadgen.record.run import Run, Totals
 from loadgen.source.seed import generator_settings, seed_request
 from loadgen.workload.model import InsertedParameter, WorkloadModel
+from loadgen.workload.operations import rates_per_hour
 from loadgen.workload.read_model import built_in_models, read_model
 from loadgen.workload.values import ValueMakers
 
@@ -245,11 +246,7 @@ def _makers(
 def planned_workload(settings: Settings) -> Workload:
     """Return the workload that the settings describe. Raises SettingsError."""
     model = read_model(settings.workload)
-    baseline, given = seed_request(settings, model), {**dict(settings), **settings.rates}
-    per_hour = {
-        name: given.get(operation.option, operation.per_hour)
-        for name, operation in model.operations.items()
-    }
+    baseline, per_hour = seed_request(settings, model), rates_per_hour(settings, model.operations)
     return Workload.of(model, per_hour, baseline.rows, baseline.settings, baseline.seed)
 
 

@@ -16,7 +16,7 @@ from loadgen.report.folder import Written, write_report
 from loadgen.workload.operations import operation_facts
 from tests.pages import markdown_tables, page_of
 from tests.plans import OPERATIONS, SHOP
-from tests.records import BEFORE, RATES, START, Made, update, write_run
+from tests.records import RATES, START, Made, update, write_run
 
 OUTAGE = Made(seconds=300, outage=(100, 130), refused_every=100)
 
@@ -58,15 +58,8 @@ def test_the_figures_are_the_records(outage: Written) -> None:
             for times in (found.service, found.intended)
             for q in ("p50", "p95", "p99", "max")
         ]
-    orders = page.row("rows", "New orders")
-    assert run.rows_after is not None
-    after = run.rows_after["orders"].rows
-    assert orders[0] == "rows of orders"
-    assert orders[1:] == [
-        *(f"{n:,}" for n in (BEFORE["orders"]["rows"], after)),
-        *[f"{run.totals['insert_order'].committed:,}"] * 2,
-        "yes",
-    ]
+    written_orders = f"{run.totals['insert_order'].committed:,}"
+    assert ["orders", "rows", written_orders, written_orders, "yes"] in page.tables["rows"]
     assert page.row("failures", "New orders") == ["40P01", "deadlock detected", "30", "1.00%"]
 
 
@@ -188,7 +181,7 @@ def test_a_killed_run_is_reported(tmp_path: Path) -> None:
     page = page_of(report.html)
     assert report.verdict.headline.startswith("The run has no end")
     assert page.row("done", "New orders")[6] == "10"
-    assert page.row("rows", "New orders")[2:5] == ["–", "–", "800"]  # noqa: RUF001
+    assert len(page.tables["rows"]) == 1  # no table was counted
     assert "No latencies of the whole run were recorded, since it has no end." in "".join(page.text)
 
 
@@ -213,7 +206,7 @@ def test_names_tables_and_colors_are_those_of_the_record(tmp_path: Path) -> None
     )
     report = written(tmp_path, Made(seconds=60), operations={"insert_order": facts}).report
     page = page_of(report.html)
-    assert page.row("rows", "Invoices")[:2] == ["rows of users", f"{BEFORE['users']['rows']:,}"]
+    assert page.row("done", "Invoices")
     assert page.row("done", "insert_event")  # not described, so by its own name
     assert "--operation-insert-order: #123456" in report.html
     assert "--operation-insert-order: #fedcba" in report.html

@@ -33,7 +33,7 @@ def test_a_run_that_kept_up_is_told_in_one_sentence(tmp_path: Path) -> None:
     found = judge(facts(tmp_path, Made()))
     assert (found.level, found.headline) == ("good", "The generator kept up")
     assert found.sentence == (
-        "The load wrote all 2,112 planned rows. None failed or was skipped, and the tables confirm "
+        "The load committed all 2,112 planned writes. None failed or was skipped, and the tables confirm "
         "the count."
     )
     assert (found.kept_up, found.sound) == (True, True)
@@ -88,7 +88,7 @@ def test_offering_less_than_asked_is_not_keeping_up(tmp_path: Path) -> None:
         "bad",
         "2,112 of 2,212 arrivals asked for, 95.48%; off by more than 0.5%: new events",
     )
-    assert "wrote all 2,112 offered rows, 95.48% of the 2,212 planned" in found.sentence
+    assert "committed all 2,112 offered writes, 95.48% of the 2,212 planned" in found.sentence
 
 
 @pytest.mark.parametrize(("asked", "level"), [(12.9, "good"), (13.1, "bad")])
@@ -127,7 +127,7 @@ def test_counters_that_differ_from_rows_spoil_everything(tmp_path: Path) -> None
     assert found.sound is False
     assert found.sentence.startswith(
         "Orders: 600 rows committed, but the table gained 601; "
-        "orders: 300 updates committed, but the table gained 0. The load wrote"
+        "orders: 300 updates committed, but the table gained 0. The load committed"
     )
 
 
@@ -138,7 +138,7 @@ def test_a_broken_law_spoils_everything(tmp_path: Path) -> None:
     rows[8] = replace(rows[8], offered=rows[8].offered + 1)
     found = judge(facts_of(Run.of(path), rows))
     assert findings(found)["Accounting law"] == ("bad", "broken in 1 of 60 samples")
-    assert found.sentence.startswith("Broken in 1 of 60 samples. The load wrote")
+    assert found.sentence.startswith("Broken in 1 of 60 samples. The load committed")
 
 
 def test_unknown_writes_spoil_everything(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_the_loads_own_verdict_is_kept(tmp_path: Path) -> None:
     """A run that the load called invalid is not called sound because the report sees no reason."""
     found = judge(facts(tmp_path / "a", Made(), valid=False, invalid_reason="a clock jumped"))
     assert found.headline == "These numbers can't be relied on"
-    assert found.sentence.startswith("A clock jumped. The load wrote all")
+    assert found.sentence.startswith("A clock jumped. The load committed all")
     silent = judge(facts(tmp_path / "b", Made(), valid=False))
     assert silent.sentence.startswith("The load itself judged the run invalid.")
 
@@ -255,7 +255,7 @@ def test_poisson_arrivals_scatter(tmp_path: Path) -> None:
         facts(tmp_path / "p", Made(), asked=asked, settings={**settings, "arrivals": "poisson"})
     )
     assert found.sentence.startswith(
-        "The load wrote all 2,112 offered rows; on average, its random arrivals are 2,108. None"
+        "The load committed all 2,112 offered writes; on average, its random arrivals are 2,108. None"
     )
 
 

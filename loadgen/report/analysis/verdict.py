@@ -249,17 +249,17 @@ def _sentence(facts: Facts, soundness: Sequence[Check], run: RunVerdict) -> str:
 
 
 def _written(facts: Facts) -> str:
-    """Return how many of the rows that were planned, or else fell due, were written."""
+    """Return how many of the writes that were planned, or else fell due, were committed."""
     totals, planned = facts.totals, facts.planned
     offered, committed = totals.offered, totals.committed
     if not offered:
         return "the load wrote nothing."
     as_planned = abs(offered - planned) < 1 + 1e-6 * planned
-    rows = text.plural(offered, "planned row" if as_planned else "offered row")
+    writes = text.plural(offered, "planned write" if as_planned else "offered write")
     if committed == offered:
-        written = f"the load wrote {'all' if offered > 1 else 'the'} {rows}"
+        written = f"the load committed {'all' if offered > 1 else 'the'} {writes}"
     else:
-        written = f"the load wrote {text.count(committed)} of the {rows}"
+        written = f"the load committed {text.count(committed)} of the {writes}"
     if as_planned:
         return f"{written}."
     if facts.is_poisson:
