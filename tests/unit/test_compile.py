@@ -5,7 +5,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.load.columns import value_makers
@@ -178,6 +178,7 @@ def test_the_shops_requests_are_whole(event_bytes: int, users: int) -> None:
 
 
 @given(first=st.integers(0, 10**9), n=st.integers(1, 40), step=st.integers(1, 7))
+@settings(deadline=None, max_examples=50)
 def test_made_together_or_one_by_one_a_request_is_the_same(first: int, n: int, step: int) -> None:
     """A request depends on its own number and due time alone."""
     ks = range(first, first + n * step, step)
