@@ -25,8 +25,8 @@ from loadgen.workload.schedule.shards import WHOLE
 from tests.plans import plan_of
 
 statements = {
-    "insert_event_1": OPERATIONS["insert_event"].statement,
-    "order": OPERATIONS["insert_order"].statement,
+    "insert_event_1": OPERATIONS["insert_event"].statements[0].sql,
+    "order": OPERATIONS["insert_order"].statements[0].sql,
     "rename": "UPDATE users SET name = $2 WHERE id = ANY ($1::bigint[])",
     "nap": "SELECT pg_sleep(30)",
 }
