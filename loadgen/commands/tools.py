@@ -23,7 +23,7 @@ from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.runners.runners import runner_of
 from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.snowflake_setup import set_up, tear_down
-from loadgen.tools.source_tables import published_tables
+from loadgen.tools.source_tables import SourceTable, identity_problem, published_tables
 from loadgen.tools.tools_file import Tool, load_tools, select_tools
 
 _EXAMPLE: Final = "example: loadgen tools start --wait 60 && loadgen tools status"
@@ -125,7 +125,10 @@ def _start(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]
     """Start the tools; an error of one does not keep the others from starting."""
     started = []
     code = 0
-    for tool in _local_tools(args, tools):
+    local = _local_tools(args, tools)
+    if problem := identity_problem(_published(settings)):
+        print(problem, flush=True)
+    for tool in local:
         try:
             was_running = runner_of(tool).status(tool).running
             runner_of(tool).start(tool, settings)
@@ -139,6 +142,14 @@ def _start(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]
     if args.wait is not None:
         code = _wait_for_first_copies(started, args.wait) or code
     return code
+
+
+def _published(settings: Settings) -> list[SourceTable]:
+    source = PostgresReader(source_dsn(settings), is_source=True)
+    try:
+        return list(published_tables(source).values())
+    finally:
+        source.close()
 
 
 def _wait_for_first_copies(tools: list[Tool], seconds: float) -> int:
@@ -259,7 +270,7 @@ def _probe(_: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -
     with ExitStack() as stack:
         source = PostgresReader(source_dsn(settings), is_source=True)
         stack.callback(source.close)
-        tables = {table.name: table.columns for table in published_tables(source).values()}
+        tables = published_tables(source)
         for position, tool in enumerate(tools):
             reader = open_copy(tool, settings)
             stack.callback(reader.close)

@@ -22,6 +22,11 @@ SOURCE_SCHEMA = "public"
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+def snake(name: str) -> str:
+    """Return a name with an underscore between its words."""
+    return re.sub(r"\W+", "_", _WORD.sub("_", name))
+
+
 class TomlTable(BaseModel):
     """A table of a TOML file: unknown keys are refused, values are frozen."""
 
@@ -104,7 +109,7 @@ class Convention(TomlTable):
         if self.case == "exact":
             return name
         if self.case == "snake":
-            name = re.sub(r"\W+", "_", _WORD.sub("_", name))
+            name = snake(name)
         case = self.case if self.case in {"upper", "lower"} else folds_to
         return name.upper() if case == "upper" else name.lower()
 

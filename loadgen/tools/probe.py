@@ -11,15 +11,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import wrap
-from typing import Final, Literal
+from typing import Final
 
 from loadgen.source.postgres import mask
 from loadgen.tools.columns import CatalogColumn, find_name, first_few
-from loadgen.tools.conventions import Convention, Flag, Kind, Lossy, known_conventions
+from loadgen.tools.conventions import (
+    SOURCE_SCHEMA,
+    Convention,
+    Flag,
+    Kind,
+    Lossy,
+    known_conventions,
+    snake,
+)
 from loadgen.tools.readers.reader import Tables
+from loadgen.tools.source_tables import SourceTable, SourceTables
 from loadgen.tools.tools_file import Tool
 
-_ID: Final = "id"
 _DELETED: Final = re.compile(r"delet|removed")
 _OPERATION: Final = re.compile(r"(^|[^a-z0-9])op$")
 _CURRENT: Final = re.compile(r"(^|_)(is_)?(active|current|latest)$")
@@ -31,14 +39,17 @@ _WIDTH: Final = 96  # of the entry's comments
 _REPEATED_KEYS: Final = (
     *("account", "database", "warehouse", "role", "user", "private_key_path"),
     *("url_env", "file", "slot", "publication", "price", "runner", "interval_seconds"),
+    "cursor_columns",
 )
 # Keys of the convention in the order of conventions.toml; `types` has comments only.
 _CONVENTION_KEYS: Final = (
-    *("table_pattern", "case", "ignored_columns", "deletes", "delete_marker"),
+    *("schema_pattern", "table_pattern", "case", "ignored_columns", "deletes", "delete_marker"),
     *("current_row", "load_time", "lossy", "types"),
 )
 _Affixes = tuple[str, str]  # before and after a table's name
-_Pairs = Mapping[str, tuple[tuple[CatalogColumn, ...], tuple[CatalogColumn, ...]]]
+_Columns = tuple[CatalogColumn, ...]
+_Places = Mapping[str, tuple[str, str]]  # the copy's schema and table, by the source's label
+_Pairs = Mapping[str, tuple[SourceTable, _Columns]]
 
 
 @dataclass(slots=True)
@@ -51,7 +62,7 @@ class Landing:
 
     schema: str
     kind: Kind
-    copies: Mapping[str, str]  # the copy's table by the source's
+    places: _Places
     convention: dict[str, object] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
 
@@ -60,23 +71,32 @@ class Landing:
         self.notes.setdefault(key, []).append(line)
 
 
-def recognise_landing(tool: Tool, source: Tables, copies: Mapping[str, Tables]) -> Landing | None:
-    """Return how one of the schemas of `copies` holds the tables of `source`; None if none does."""
+def recognise_landing(
+    tool: Tool, source: SourceTables, copies: Mapping[str, Tables]
+) -> Landing | None:
+    """Return how `copies` hold the tables of `source`, by schema; None if none of them does."""
     matches = {schema: _match_tables(source, tables) for schema, tables in copies.items()}
-    most = max((len(names) for _, names in matches.values()), default=0)
-    if not most:
+    # A tool names the copy's schema of public; tables of other schemas may be in the same one.
+    ours = {table.label for table in source.values() if table.schema == SOURCE_SCHEMA}
+    sizes = {
+        schema: (len(ours & names.keys()), len(names)) for schema, (_, names) in matches.items()
+    }
+    most = max(sizes.values(), default=(0, 0))
+    if most == (0, 0):
         return None
-    schemas = [schema for schema, (_, names) in matches.items() if len(names) == most]
+    schemas = [schema for schema, size in sizes.items() if size == most]
     schema = find_name(tool.schema_name, schemas, tool.destination) or min(schemas)
-    affixes, names = matches[schema]
-    pairs = {table: (source[table], copies[schema][name]) for table, name in names.items()}
+    affixes = matches[schema][0]
+    places = dict(_places(schema, matches, source))
+    pairs = {label: (source[label], copies[there][name]) for label, (there, name) in places.items()}
     added = _added_columns(pairs)
-    landing = Landing(schema, _kind(tool, added), names)
+    landing = Landing(schema, _kind(tool, added), places)
     if len(schemas) > 1:
         others = ", ".join(other for other in schemas if other != schema)
         landing.note("schema", f"the tables are also in {others}: name the right schema")
     standard = Convention.model_validate(known_conventions()[landing.kind])
     _note_kind(landing, tool, standard, added)
+    _propose_schemas(landing, tool, standard, source)
     _propose_names(landing, tool, standard, affixes, pairs)
     _propose_ignored_columns(landing, standard, added)
     _propose_deletes(landing, standard, added)
@@ -87,34 +107,72 @@ def recognise_landing(tool: Tool, source: Tables, copies: Mapping[str, Tables]) 
     return landing
 
 
-def _match_tables(source: Tables, copy: Tables) -> tuple[_Affixes, dict[str, str]]:
-    """Return the affixes by which most tables have a copy, and those copies by table."""
+def _match_tables(source: SourceTables, copy: Tables) -> tuple[_Affixes, dict[str, str]]:
+    """Return the affixes by which most tables have a copy, and those copies by label."""
     matches: dict[_Affixes, dict[str, str]] = {}
-    for table, source_columns in source.items():
-        expected = _lower_names(source_columns)
+    for label, table in source.items():
+        expected, key = _plain_names(table.columns), set(map(_plain, table.key))
         for name, copy_columns in copy.items():
-            landed = _lower_names(copy_columns)
-            before, match, after = name.lower().partition(table.lower())
-            # A child table, or one that the tool adds, lacks `id` or half of the columns.
-            has_id = _ID in landed or _ID not in expected
-            if match and has_id and 2 * len(expected & landed) >= len(expected):
-                matches.setdefault((before, after), {})[table] = name
+            landed = _plain_names(copy_columns)
+            # A child table, or one that the tool adds, lacks the key or half of the columns.
+            if not key <= landed or 2 * len(expected & landed) < len(expected):
+                continue
+            for form in dict.fromkeys((table.name.lower(), snake(table.name).lower())):
+                before, match, after = name.lower().partition(form)
+                if match:
+                    matches.setdefault((before, after), {}).setdefault(label, name)
     if not matches:
         return ("", ""), {}
     affixes = min(matches, key=lambda pair: (-len(matches[pair]), len("".join(pair)), pair))
     return affixes, matches[affixes]
 
 
-def _lower_names(columns: tuple[CatalogColumn, ...]) -> set[str]:
-    return {column.name.lower() for column in columns}
+def _places(
+    main: str, matches: Mapping[str, tuple[_Affixes, Mapping[str, str]]], source: SourceTables
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield where each table is: in the schema of most tables of its own schema at the source."""
+    affixes = matches[main][0]
+    for source_schema in dict.fromkeys(table.schema for table in source.values()):
+        labels = {table.label for table in source.values() if table.schema == source_schema}
+        counts = {
+            schema: len(labels & names.keys())
+            for schema, (others, names) in matches.items()
+            if others == affixes
+        }
+        if source_schema == SOURCE_SCHEMA:
+            there = main
+        else:
+            # One named after it counts for more than one that has tables of that name.
+            there = max(
+                counts,
+                key=lambda name: (
+                    counts[name],
+                    source_schema.lower() in name.lower(),
+                    name == main,
+                ),
+            )
+        yield from (
+            (label, (there, matches[there][1][label]))
+            for label in labels
+            if label in matches[there][1]
+        )
+
+
+def _plain(name: str) -> str:
+    """Return a name without what the conventions change: its case, and what is between words."""
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
+def _plain_names(columns: _Columns) -> set[str]:
+    return {_plain(column.name) for column in columns}
 
 
 def _added_columns(pairs: _Pairs) -> dict[str, CatalogColumn]:
     """Return the copy's columns that the source lacks, by their names in lower case."""
     added: dict[str, CatalogColumn] = {}
-    for source, copy in pairs.values():
-        expected = _lower_names(source)
-        added |= {c.name.lower(): c for c in copy if c.name.lower() not in expected}
+    for table, copy in pairs.values():
+        expected = _plain_names(table.columns)
+        added |= {c.name.lower(): c for c in copy if _plain(c.name) not in expected}
     return added
 
 
@@ -141,33 +199,68 @@ def _note_kind(
         landing.note("kind", f"tools.toml says {tool.kind}, but the copy has none of its columns")
 
 
+def _propose_schemas(
+    landing: Landing, tool: Tool, standard: Convention, source: SourceTables
+) -> None:
+    """Propose the pattern of the schemas' names if tables of several schemas have a copy."""
+    schemas = {source[label].schema: there for label, (there, _) in landing.places.items()}
+    if not schemas.keys() - {SOURCE_SCHEMA}:
+        return
+    for pattern in dict.fromkeys((standard.schema_pattern, *_schema_patterns(landing, schemas))):
+        convention = standard.model_copy(update={"schema_pattern": pattern})
+        landed = tool.model_copy(update={"convention": convention, "named_schema": landing.schema})
+        expected = {schema: landed.for_schema(schema).schema_name for schema in schemas}
+        if all(
+            find_name(name, [schemas[schema]], tool.destination)
+            for schema, name in expected.items()
+        ):
+            if pattern != standard.schema_pattern:
+                landing.convention["schema_pattern"] = pattern
+                landing.note("schema_pattern", f"by {first_few(sorted(set(schemas.values())))}")
+            return
+    listed = first_few([f"{name} in {there}" for name, there in sorted(schemas.items())])
+    landing.note("schema_pattern", f"no pattern has {listed}: verify would miss some")
+
+
+def _schema_patterns(landing: Landing, schemas: Mapping[str, str]) -> Iterator[str]:
+    """Yield patterns that the schemas of the copy suggest."""
+    if set(schemas.values()) == {landing.schema}:
+        yield landing.schema
+    for name, there in schemas.items():
+        before, match, after = there.lower().partition(name.lower())
+        if match:
+            yield f"{before}{{source}}{after}"
+
+
 def _propose_names(
     landing: Landing, tool: Tool, standard: Convention, affixes: _Affixes, pairs: _Pairs
 ) -> None:
     """Propose the pattern and the case of the copy's names."""
     before, after = affixes
+    names = [name for _, name in landing.places.values()]
     pattern = f"{before}{{table}}{after}"
     if pattern != standard.table_pattern.lower():
         landing.convention["table_pattern"] = pattern
-        landing.note("table_pattern", f"by {first_few(list(landing.copies.values()))}")
-    names = [*landing.copies.values(), *(column.name for _, _, column in _column_pairs(pairs))]
-    expected = {name: standard.folded(name, folds_to=tool.folds_to) for name in names}
-    if all(find_name(expected[name], [name], tool.destination) for name in names):
-        return
-    case = _case(names)
-    if case is None:
-        landing.note(
-            "case", "the names are neither all upper nor all lower case: verify would miss some"
-        )
-    else:
-        landing.convention["case"] = case
-        landing.note("case", f"by {first_few(names)}")
+        landing.note("table_pattern", f"by {first_few(names)}")
+    names += [column.name for _, _, column in _column_pairs(pairs)]
+    for case in (standard.case, "upper", "lower", "snake", "exact"):
+        convention = standard.model_copy(update={"table_pattern": pattern, "case": case})
+        if _finds_all(tool.model_copy(update={"convention": convention}), landing, pairs):
+            if case != standard.case:
+                landing.convention["case"] = case
+                landing.note("case", f"by {first_few(names)}")
+            return
+    landing.note("case", "the names follow no case: verify would miss some")
 
 
-def _case(names: list[str]) -> Literal["upper", "lower"] | None:
-    if all(name == name.upper() for name in names):
-        return "upper"
-    return "lower" if all(name == name.lower() for name in names) else None
+def _finds_all(tool: Tool, landing: Landing, pairs: _Pairs) -> bool:
+    """Return whether the tool's convention leads to every table and column of the copy."""
+    return all(
+        tool.find_table(table.name, [landing.places[label][1]])
+        for label, (table, _) in pairs.items()
+    ) and all(
+        tool.find_column(column.name, [landed.name]) for _, column, landed in _column_pairs(pairs)
+    )
 
 
 def _propose_ignored_columns(
@@ -280,11 +373,11 @@ def _propose_losses(landing: Landing, standard: Convention, pairs: _Pairs) -> No
 
 
 def _column_pairs(pairs: _Pairs) -> Iterator[tuple[str, CatalogColumn, CatalogColumn]]:
-    for table, (source, copy) in pairs.items():
-        landed = {column.name.lower(): column for column in copy}
-        for column in source:
-            if column.name.lower() in landed:
-                yield table, column, landed[column.name.lower()]
+    for label, (table, copy) in pairs.items():
+        landed = {_plain(column.name): column for column in copy}
+        for column in table.columns:
+            if _plain(column.name) in landed:
+                yield label, column, landed[_plain(column.name)]
 
 
 def _kept_precision(source: CatalogColumn, copy: CatalogColumn) -> str | None:
@@ -298,14 +391,18 @@ def _kept_precision(source: CatalogColumn, copy: CatalogColumn) -> str | None:
     return None
 
 
-def _note_missing(landing: Landing, source: Tables, pairs: _Pairs) -> None:
-    for table in sorted(source.keys() - pairs.keys()):
-        landing.note("", f"{table} is missing: let the tool sync it")
-    for table, (columns, copy) in pairs.items():
-        landed = _lower_names(copy)
-        missing = [column.name for column in columns if column.name.lower() not in landed]
+def _note_missing(landing: Landing, source: SourceTables, pairs: _Pairs) -> None:
+    for label in sorted(source.keys() - pairs.keys()):
+        landing.note("", f"{label} is missing: let the tool sync it")
+    for label, (table, copy) in pairs.items():
+        landed = _plain_names(copy)
+        missing = [
+            column.name
+            for column in table.columns
+            if column.name not in table.unpublished and _plain(column.name) not in landed
+        ]
         if missing:
-            landing.note("", f"{table} has no {first_few(missing)}")
+            landing.note("", f"{label} has no {first_few(missing)}")
 
 
 def toml_entry(tool: Tool, landing: Landing, where: str) -> str:

@@ -75,6 +75,8 @@ class Tool(TomlTable):
     runner: Literal["replication", "dlt"] | None = None
     # How often it syncs; by default as its plan says, or continuously.
     interval_seconds: Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False)] | None = None
+    # Of the runner "dlt": the first of these that a table has tells it which rows have changed.
+    cursor_columns: tuple[_Name, ...] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -207,6 +209,8 @@ class Tool(TomlTable):
         for key, destination in _ONLY_OF.items():
             if getattr(self, key) is not None and self.destination != destination:
                 yield f'{key} goes with destination = "{destination}" only: remove it'
+        if self.cursor_columns is not None and self.runner != "dlt":
+            yield 'cursor_columns goes with runner = "dlt" only: remove it'
         if self.url is not None and self.url_env is not None:
             yield "there are both url and url_env: keep one"
         if self.runner is not None:

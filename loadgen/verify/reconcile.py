@@ -20,7 +20,7 @@ from loadgen.sql import statements
 from loadgen.tools.columns import literal
 from loadgen.tools.readers.factory import resolve_schema
 from loadgen.tools.readers.reader import TableReader
-from loadgen.tools.source_tables import SourceTable, SourceTables
+from loadgen.tools.source_tables import SourceTable, SourceTables, name_conflicts
 from loadgen.tools.tools_file import Tool
 from loadgen.verify.buckets import BucketComparison, SqlBuckets
 from loadgen.verify.cases import CaseFindings, judge_cases
@@ -229,11 +229,14 @@ def _map_tables(
 
     Raises DestinationError if the copy has none of the schemas.
     """
+    tables = tuple(tables)
+    conflicts = name_conflicts(tool, tables)
     pairs: list[TablePair] = []
-    problems: list[str] = []
+    problems = [f"not compared: {line}" for line in dict.fromkeys(conflicts.values())]
     by_schema: dict[str, list[SourceTable]] = {}
     for table in tables:
-        by_schema.setdefault(table.schema, []).append(table)
+        if table.label not in conflicts:
+            by_schema.setdefault(table.schema, []).append(table)
     for schema, of_schema in by_schema.items():
         try:
             there = resolve_schema(tool.for_schema(schema), copy)

@@ -10,7 +10,9 @@ import pytest
 from loadgen.source.postgres import connect
 from loadgen.tools.columns import CatalogColumn
 from loadgen.tools.conventions import Convention, Flag, known_conventions
-from loadgen.tools.probe import recognise_landing
+from loadgen.tools.probe import recognise_landing, toml_entry
+from loadgen.tools.readers.reader import Tables
+from loadgen.tools.source_tables import SourceTable
 from loadgen.tools.tools_file import Tool, parse_tools
 from tests.conftest import Cluster, Fakesnow, RunLoadgen
 
@@ -139,7 +141,8 @@ def test_a_column_with_the_last_operation_marks_deletes(column: str, deleted: st
         CatalogColumn("crop_op", "text"),
     )
     copy = {"users": (*columns, CatalogColumn(column, "VARCHAR"))}
-    landing = recognise_landing(tool, {"users": columns}, {"main": copy})
+    source = {"users": SourceTable("public", "users", columns, ("id",))}
+    landing = recognise_landing(tool, source, {"main": copy})
     assert landing is not None
     mark = landing.convention["delete_marker"]
     assert mark == {"column": column.lower(), "equals": deleted}
@@ -180,6 +183,63 @@ def test_postgres_and_duckdb_copies(
     assert tool.convention.delete_marker == Flag(column="_meta/op", equals="d")
     assert "_meta/op" in tool.convention.ignored_columns
     assert [one.keeps for one in tool.convention.lossy] == ["milliseconds", "seconds"]
+
+
+COLUMNS = (CatalogColumn("itemId", "bigint"), CatalogColumn("unitPrice", "numeric(12,2)"))
+TWO_SCHEMAS = {
+    table.label: table
+    for table in (
+        SourceTable("public", "users", (CatalogColumn("id", "bigint"),), ("id",)),
+        SourceTable("sales", "orderItems", COLUMNS, ("itemId",)),
+    )
+}
+SNAKE = (CatalogColumn("item_id", "BIGINT"), CatalogColumn("unit_price", "DECIMAL(12,2)"))
+USERS = {"users": (CatalogColumn("id", "BIGINT"),)}
+
+
+@pytest.mark.parametrize(
+    ("copies", "schema", "convention"),
+    [
+        ({"main": USERS, "sales": {"orderItems": COLUMNS}}, "main", {}),
+        (
+            {"raw": {**USERS, "order_items": SNAKE}},
+            "raw",
+            {"schema_pattern": "raw", "case": "snake"},
+        ),
+        (
+            {"app_public": USERS, "app_sales": {"order_items": SNAKE}},
+            "app_public",
+            {"schema_pattern": "app_{source}", "case": "snake"},
+        ),
+    ],
+)
+def test_the_schemas_of_a_copy_are_recognised(
+    copies: dict[str, Tables], schema: str, convention: dict[str, object]
+) -> None:
+    """One of its own for each, one for all, or one with a prefix; names in snake case too."""
+    entry = {"name": "t", "kind": "generic", "destination": "duckdb", "file": "c.duckdb"}
+    landing = recognise_landing(Tool.model_validate(entry), TWO_SCHEMAS, copies)
+    assert landing is not None
+    assert (landing.schema, landing.convention) == (schema, convention)
+    text = toml_entry(Tool.model_validate(entry), landing, "c.duckdb")
+    (tool,) = parse_tools(tomllib.loads(text), "printed")
+    for table in TWO_SCHEMAS.values():
+        there = tool.for_schema(table.schema)
+        assert there.find_table(table.name, copies[there.schema_name])
+
+
+def test_schemas_without_a_pattern_are_noted() -> None:
+    """No entry can say where the tables are, so the comment does."""
+    tool = Tool.model_validate(
+        {"name": "t", "kind": "generic", "destination": "duckdb", "file": "c.duckdb"}
+    )
+    copies: dict[str, Tables] = {"main": USERS, "shop": {"orderItems": COLUMNS}}
+    landing = recognise_landing(tool, TWO_SCHEMAS, copies)
+    assert landing is not None
+    assert "schema_pattern" not in landing.convention
+    assert landing.notes["schema_pattern"] == [
+        "no pattern has public in main, sales in shop: verify would miss some"
+    ]
 
 
 def test_nothing_like_the_source_is_one_line(

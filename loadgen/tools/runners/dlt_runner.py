@@ -1,4 +1,4 @@
-"""Runner "dlt": a cursor on updated_at, merged into DuckDB, every so many seconds.
+"""Runner "dlt": new and changed rows by a cursor, merged into DuckDB, every so many seconds.
 
 `python -m loadgen.tools.runners.dlt_runner NAME` is the process that syncs. On a signal it ends
 after the current sync. It misses changes that a cursor can't see: hard deletes and late commits.
@@ -15,10 +15,17 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.config.settings import Settings, load_settings
-from loadgen.errors import DestinationError, PlaygroundError, install_hint, one_line
+from loadgen.errors import (
+    DestinationError,
+    PlaygroundError,
+    SourceError,
+    install_hint,
+    one_line,
+)
 from loadgen.record.files import PRIVATE_UMASK
 from loadgen.record.steady_clock import SteadyClock
 from loadgen.source.embedded.server import source_dsn
+from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.runners import background
 from loadgen.tools.runners.syncs import (
     FILE,
@@ -29,18 +36,20 @@ from loadgen.tools.runners.syncs import (
     read_syncs,
     rows_moved,
 )
+from loadgen.tools.source_tables import SourceTable, name_conflicts, published_tables
 from loadgen.tools.tools_file import Tool, load_tools, select_tools
 
 MODULE: Final = "loadgen.tools.runners.dlt_runner"
 INTERVAL_SECONDS: Final = 10.0  # default of interval_seconds
 
 
-def start(tool: Tool, _settings: Settings) -> None:
+def start(tool: Tool, settings: Settings) -> None:
     """Start the tool's process, unless it runs. Raises PlaygroundError."""
     if not all(find_spec(package) for package in ("dlt", "duckdb", "sqlalchemy")):
         raise DestinationError(
             f"tool {tool.name}: dlt is not installed: {install_hint('demo', 'dlt and sqlalchemy')}"
         )
+    synced_tables(tool, source_dsn(settings))
     tool.folder.mkdir(parents=True, exist_ok=True)
     background.launch(tool.folder, MODULE, tool.name)
 
@@ -75,6 +84,18 @@ def remove(tool: Tool, _settings: Settings) -> None:
     shutil.rmtree(tool.folder / "dlt", ignore_errors=True)
 
 
+def synced_tables(tool: Tool, source: str) -> tuple[SourceTable, ...]:
+    """Return the published tables. Raises SourceError if two would land under one name."""
+    reader = PostgresReader(source, is_source=True)
+    try:
+        tables = tuple(published_tables(reader).values())
+    finally:
+        reader.close()
+    if conflicts := name_conflicts(tool, tables):
+        raise SourceError(f"tool {tool.name}: {next(iter(conflicts.values()))}")
+    return tables
+
+
 def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
     """Sync every interval; record a failure, and try again at the next interval."""
     from loadgen.tools.runners.dlt_sync import sync  # noqa: PLC0415 - slow to import
@@ -85,7 +106,8 @@ def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
         rows: dict[str, int] = {}
         problem = None
         try:
-            rows = sync(tool, source_dsn(load_settings()))
+            source = source_dsn(load_settings())
+            rows = sync(tool, source, synced_tables(tool, source))
         except PlaygroundError as exc:
             problem = str(exc)
         except Exception as exc:  # noqa: BLE001 - dlt's errors have no base, the next may succeed

@@ -7,7 +7,6 @@ the subscription, and retains the source's WAL while the tool is stopped, until 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any, Final
 
 import psycopg
@@ -20,6 +19,7 @@ from loadgen.source.embedded import server
 from loadgen.source.postgres import connect, ended_after, plain_errors, subscription_dsn
 from loadgen.source.schema import PUBLICATION
 from loadgen.sql import statements
+from loadgen.tools.runners.replica import make_tables
 from loadgen.tools.runners.syncs import (
     FILE,
     Sync,
@@ -69,7 +69,7 @@ def start(tool: Tool, settings: Settings) -> None:
             address = subscription_dsn(source, publisher)
             _run(conn, "ALTER SUBSCRIPTION {} CONNECTION {}", NAME, address)
             _run(conn, "ALTER SUBSCRIPTION {} ENABLE", NAME)
-            _make_tables(conn, publisher)
+            make_tables(conn, publisher)
             _run(conn, "ALTER SUBSCRIPTION {} REFRESH PUBLICATION", NAME)
 
 
@@ -95,8 +95,9 @@ def status(tool: Tool) -> ToolStatus:
         subscription = _one_row(conn, "subscription")
         if subscription is None:
             return ToolStatus(running=False)
-        rows = {str(name): int(count) for name, count in conn.execute(_SQL["rows"])}
-        _note_first_row(tool, conn, rows)
+        tables = conn.execute(_SQL["rows"]).fetchall()
+        rows = {str(label): int(count) for _, _, label, count in tables}
+        _note_first_row(tool, conn, [sql.Identifier(schema, name) for schema, name, *_ in tables])
     if subscription["copied"]:
         _note_first_copy(tool, rows)
     problem = None
@@ -139,7 +140,7 @@ def _subscribe(
     source: str,
 ) -> None:
     slot = tool.runner_slot
-    _make_tables(conn, publisher)
+    make_tables(conn, publisher)
     (tool.folder / _BEGUN).write_text(datetime.now(UTC).isoformat(), encoding="utf-8")
     publisher.execute(_SQL["create_slot"], {"slot": slot})
     try:
@@ -159,37 +160,6 @@ def _subscribe(
         raise
 
 
-def _make_tables(conn: psycopg.Connection, publisher: psycopg.Connection) -> None:
-    """Create the published tables with the source's columns and primary keys."""
-    with publisher.cursor(row_factory=dict_row) as cursor:
-        columns = cursor.execute(_SQL["columns"]).fetchall()
-    if not columns:
-        raise SourceError("the source has no publication `loadgen`: run `loadgen seed` first")
-    with conn.transaction():
-        for table, rows in groupby(columns, key=lambda row: row["table_name"]):
-            conn.execute(_create_table(table, list(rows)))
-
-
-def _create_table(table: str, columns: list[_Row]) -> sql.Composed:
-    parts = [
-        sql.SQL("{} {}{}").format(
-            sql.Identifier(column["column_name"]),
-            sql.SQL(column["type"]),  # as the source's catalogue writes it
-            sql.SQL(" NOT NULL" if column["not_null"] else ""),
-        )
-        for column in columns
-    ]
-    key = sorted(
-        (column for column in columns if column["key_position"] is not None),
-        key=lambda column: int(column["key_position"]),
-    )
-    if key:
-        names = sql.SQL(", ").join(sql.Identifier(column["column_name"]) for column in key)
-        parts.append(sql.SQL("PRIMARY KEY ({})").format(names))
-    create = sql.SQL("CREATE TABLE IF NOT EXISTS public.{} ({})")
-    return create.format(sql.Identifier(table), sql.SQL(", ").join(parts))
-
-
 def _drop_slot(publisher: psycopg.Connection, slot: str, oid: int) -> None:
     """Drop the slot, after ending a session that still reads it."""
     with ended_after(publisher, _DROP_SECONDS):
@@ -198,14 +168,13 @@ def _drop_slot(publisher: psycopg.Connection, slot: str, oid: int) -> None:
             publisher.execute(_SQL["drop_slots"], {"slot": slot, "oid": str(oid)})
 
 
-def _note_first_row(tool: Tool, conn: psycopg.Connection, tables: Iterable[str]) -> None:
+def _note_first_row(tool: Tool, conn: psycopg.Connection, tables: Iterable[sql.Identifier]) -> None:
     """Record once, during the first copy, when its first row can be read."""
     first = tool.folder / _FIRST_ROW
     if first.exists() or not (tool.folder / _BEGUN).exists():
         return
     for table in tables:
-        query = sql.SQL("SELECT FROM public.{} LIMIT 1").format(sql.Identifier(table))
-        if conn.execute(query).rowcount:
+        if conn.execute(sql.SQL("SELECT FROM {} LIMIT 1").format(table)).rowcount:
             first.write_text(datetime.now(UTC).isoformat(), encoding="utf-8")
             return
 

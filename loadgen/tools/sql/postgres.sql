@@ -44,8 +44,9 @@ WHERE n.nspname = {schema} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 ORDER BY c.relname, a.attnum
 
 -- name: published
--- The publication's tables: schema, name, columns of the key, columns that are not published. The
--- key is the primary key, else the index of the replica identity.
+-- The publication's tables: schema, name, columns of the key, columns that are not published, and
+-- whether the table and its partitions have a replica identity. The key is the primary key, else the
+-- index of the replica identity.
 SELECT p.schemaname::text, p.tablename::text,
        ARRAY(SELECT a.attname::text
              FROM (SELECT indkey, indnkeyatts FROM pg_catalog.pg_index
@@ -59,7 +60,14 @@ SELECT p.schemaname::text, p.tablename::text,
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                AND (a.attname <> ALL (p.attnames)
                     -- Before 18, attnames may hold generated columns, which are never published.
-                    OR a.attgenerated <> '' AND current_setting('server_version_num')::int < 180000))
+                    OR a.attgenerated <> '' AND current_setting('server_version_num')::int < 180000)),
+       (SELECT bool_and(CASE r.relreplident WHEN 'f' THEN true WHEN 'n' THEN false ELSE EXISTS (
+            SELECT FROM pg_catalog.pg_index i
+            WHERE i.indrelid = r.oid AND i.indisvalid AND i.indimmediate
+              AND CASE r.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END)
+        FROM pg_catalog.pg_class r
+        WHERE r.oid = c.oid OR r.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)
+                                         WHERE isleaf))
 FROM pg_catalog.pg_publication_tables p
 JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
 JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename

@@ -1,19 +1,5 @@
 -- Logical replication by Postgres itself: queries of the source and of the copy.
 
--- name: columns
--- Each column of the published tables: its type as DDL writes it, whether it may be null, and its
--- place in the primary key.
-SELECT c.relname::text AS table_name, a.attname::text AS column_name,
-       format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS not_null,
-       array_position(i.indkey::int2[], a.attnum) AS key_position
-FROM pg_catalog.pg_publication_tables p
-JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname
-JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
-WHERE p.pubname = 'loadgen' AND p.schemaname = 'public'
-ORDER BY c.relname, a.attnum
-
 -- name: slot
 -- Whether a slot of this name exists, is active, and still has the WAL that its reader needs.
 SELECT active, wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = %(slot)s
@@ -46,6 +32,10 @@ WHERE s.subname = 'loadgen' AND s.subdbid =
 LIMIT 1
 
 -- name: rows
--- Rows of the copy, by its server's statistics.
-SELECT relname::text AS name, n_live_tup::bigint AS rows FROM pg_catalog.pg_stat_user_tables
-WHERE schemaname = 'public' ORDER BY relname
+-- Schema, name and label of the subscribed tables, and their rows by the copy's statistics.
+SELECT t.schemaname::text, t.relname::text,
+       CASE t.schemaname WHEN 'public' THEN '' ELSE t.schemaname || '.' END || t.relname AS label,
+       t.n_live_tup::bigint
+FROM pg_catalog.pg_subscription_rel r
+JOIN pg_catalog.pg_stat_user_tables t ON t.relid = r.srrelid
+ORDER BY 1, 2
