@@ -1,6 +1,7 @@
 """`loadgen workload`: the built-in workloads, what one holds, and the mistakes in your own."""
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -14,7 +15,7 @@ from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.terminal import print_table
-from loadgen.text import Column, Table, count, listed, plural, quantity
+from loadgen.text import Column, Table, listed, plural, quantity
 from loadgen.workload import model as workload
 from loadgen.workload.model import Operation, Parameter, WorkloadModel
 from loadgen.workload.read_model import ModelError, built_in_models, read_model
@@ -95,21 +96,18 @@ def _show(model: WorkloadModel) -> None:
     for table in model.tables.values():
         key = f", key ({', '.join(table.key)})" if table.key else ", no key"
         setting = f" ({table.rows_setting.upper()})" if table.rows_setting else ""
-        print_table(
-            Table(
-                columns=(Column("column"), Column("value in the baseline")),
-                rows=tuple(
-                    (name, _short(described(value), _LONGEST_VALUE))
-                    for name, value in table.columns.items()
-                ),
-            ),
-            title=f"{table.name}: {count(table.rows)} rows{setting}{key}",
+        print(f"\n{table.name}: {plural(table.rows, 'row')}{setting}{key}")
+        values = tuple(
+            (name, _short(described(value), _LONGEST_VALUE))
+            for name, value in table.columns.items()
         )
+        if values:
+            print_table(Table((Column("column"), Column("value in the baseline")), values))
     for operation in model.operations.values():
-        rate = f"{quantity(operation.per_hour)} per hour, setting {operation.option.upper()}"
-        print(f"\n{operation.name}: {rate}")
+        option = f"--{operation.option.replace('_', '-')}, {operation.option.upper()}"
+        print(f"\n{operation.name}: {quantity(operation.per_hour)} per hour ({option})")
         for statement in operation.statements:
-            print(_indented(statement.sql))
+            print(_indented(_named(statement)))
         for i, (name, parameter) in enumerate(operation.parameters.items()):
             line = f"  {'parameters:' if not i else '           '} {name} = {described(parameter)}"
             print(_short(line, _WIDTH))
@@ -117,6 +115,11 @@ def _show(model: WorkloadModel) -> None:
     print()
     for check in model.checks:
         print(f"check {check.name}: {check.title}")
+
+
+def _named(statement: workload.Statement) -> str:
+    """Return the SQL with :name in the place of $1 …, as in the model."""
+    return re.sub(r"\$(\d+)", lambda n: f":{statement.parameters[int(n[1]) - 1]}", statement.sql)
 
 
 def _indented(sql: str) -> str:

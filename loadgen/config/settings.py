@@ -442,6 +442,11 @@ def exempt_from_proxies(host: str) -> None:
         os.environ["no_proxy"] = f"{hosts},{host}".lstrip(",")
 
 
+def choose_workload(workload: str) -> None:
+    """Set WORKLOAD for this process and those that it starts: it decides which options exist."""
+    os.environ["WORKLOAD"] = workload
+
+
 def read_toml_setting(
     settings: Settings, name: Literal["tools_file", "thresholds_file", "decision_file"]
 ) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from loadgen.config.settings import (
     HARD_CASES,
     YEAR_HOURS,
     Settings,
+    choose_workload,
     load_settings,
 )
 from loadgen.errors import SettingsError, suggest
@@ -27,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     Raises SettingsError if these are bad.
     """
+    # Its operations are options, so that it must be known before the command line is parsed.
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--workload")
+    chosen = early.parse_known_args()[0].workload
+    if chosen is not None:
+        choose_workload(chosen)
     settings = load_settings()
     group = parser.add_argument_group("Arrival rates (per hour, for the whole swarm)")
     in_form = [
@@ -51,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for argument in in_form:
         # Locust marks arguments of the parser itself, but not those of a group.
         argument.include_in_web_ui = True  # type: ignore[attr-defined]
+    group.add_argument(
+        "--workload",
+        default=settings.workload,
+        metavar="<name or folder>",
+        help="what is written: shop, tpcb, or a folder of yours; setting WORKLOAD",
+    )
     group.add_argument("--resume", metavar="RUN", help="resume a killed run (id, path, latest)")
     group.add_argument(
         "--hard-cases",

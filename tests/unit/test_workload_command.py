@@ -7,12 +7,15 @@ import pytest
 from loadgen import cli
 
 SHOWN = """
-transaction: 3,600 per hour, setting TRANSACTION_PER_HOUR
-  UPDATE public.pgbench_accounts SET abalance = abalance + $1 WHERE aid = $2
-  UPDATE public.pgbench_tellers SET tbalance = tbalance + $1 WHERE tid = $2
-  UPDATE public.pgbench_branches SET bbalance = bbalance + $1 WHERE bid = $2
+transaction: 3,600 per hour (--transaction-per-hour, TRANSACTION_PER_HOUR)
+  UPDATE public.pgbench_accounts SET abalance = abalance + :delta WHERE aid =
+    :aid
+  UPDATE public.pgbench_tellers SET tbalance = tbalance + :delta WHERE tid =
+    :tid
+  UPDATE public.pgbench_branches SET bbalance = bbalance + :delta WHERE bid =
+    :bid
   INSERT INTO public.pgbench_history (tid, bid, aid, delta, mtime)
-  VALUES ($1, $2, $3, $4, CURRENT_TIMESTAMP)
+  VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP)
   parameters: aid = pgbench_accounts.aid of a row
               tid = pgbench_tellers.tid of a row
               bid = pgbench_branches.bid of a row
