@@ -104,7 +104,7 @@ def _show(model: WorkloadModel) -> None:
         if values:
             print_table(Table((Column("column"), Column("value in the baseline")), values))
     for operation in model.operations.values():
-        option = f"--{operation.option.replace('_', '-')}, {operation.option.upper()}"
+        option = f"--{operation.option.replace('_', '-')}"
         print(f"\n{operation.name}: {quantity(operation.per_hour)} per hour ({option})")
         for statement in operation.statements:
             print(_indented(_named(statement)))

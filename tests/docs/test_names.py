@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.config.settings import Settings
+from loadgen.workload.read_model import built_in_models, read_model
 from tests.docs.commands import FOREIGN, ask_locust, complaint, known, options
 from tests.docs.reading import ROOT, blocks, code_spans, comments, name, pages, prose
 from tests.docs.terminal import NOT_CLONED
@@ -103,7 +104,12 @@ def makefile() -> str:
 def test_an_option_that_is_named_is_there() -> None:
     """Each `--option`, in comments too, is one of `loadgen` or `locust`, or of the few others."""
     _, of_locust = ask_locust([])
-    there = options().union(of_locust, OPTIONS)
+    of_workloads = {
+        f"--{operation.option.replace('_', '-')}"
+        for workload in built_in_models()
+        for operation in read_model(workload).operations.values()
+    }
+    there = options().union(of_locust, of_workloads, OPTIONS)
     named = {
         (name(page), word.partition("=")[0])
         for page in pages()

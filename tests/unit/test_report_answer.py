@@ -292,8 +292,8 @@ source no slot, keeps no WAL
 limit wrong rows 24, at most 0
 Score by the weights of decision.toml replication 10.0 of 10, dlt 2.0 of 10 (over a limit)
 Before you decide
-trusted yes: the load committed all 2,112 planned writes. None failed or was skipped, and the tables \
-confirm the count.
+trusted yes: the load committed all 2,112 planned writes. None failed or was skipped, and the \
+tables confirm the count.
 length one run of 60 s, 2,112 writes: too short for checkpoints, vacuum and daily peaks
 prices no vendor ran; the lowest published price for this load is $717 a month (Five); list \
 prices of 2026-09-14, no quotes

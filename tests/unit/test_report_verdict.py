@@ -33,8 +33,8 @@ def test_a_run_that_kept_up_is_told_in_one_sentence(tmp_path: Path) -> None:
     found = judge(facts(tmp_path, Made()))
     assert (found.level, found.headline) == ("good", "The generator kept up")
     assert found.sentence == (
-        "The load committed all 2,112 planned writes. None failed or was skipped, and the tables confirm "
-        "the count."
+        "The load committed all 2,112 planned writes. None failed or was skipped, and the tables "
+        "confirm the count."
     )
     assert (found.kept_up, found.sound) == (True, True)
     assert {check.level for check in found.checks} == {"good"}
@@ -255,7 +255,7 @@ def test_poisson_arrivals_scatter(tmp_path: Path) -> None:
         facts(tmp_path / "p", Made(), asked=asked, settings={**settings, "arrivals": "poisson"})
     )
     assert found.sentence.startswith(
-        "The load committed all 2,112 offered writes; on average, its random arrivals are 2,108. None"
+        "The load committed all 2,112 offered writes; on average, its random arrivals are 2,108."
     )
 
 

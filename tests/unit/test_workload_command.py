@@ -7,7 +7,7 @@ import pytest
 from loadgen import cli
 
 SHOWN = """
-transaction: 3,600 per hour (--transaction-per-hour, TRANSACTION_PER_HOUR)
+transaction: 3,600 per hour (--transaction-per-hour)
   UPDATE public.pgbench_accounts SET abalance = abalance + :delta WHERE aid =
     :aid
   UPDATE public.pgbench_tellers SET tbalance = tbalance + :delta WHERE tid =
