@@ -121,6 +121,9 @@ def test_a_form_shows_what_was_changed_elsewhere(
     done = run_loadgen(*elsewhere, env={"METRICS_PORT": str(metrics_port)})
     assert "applied by 2 of 2" in done.stdout, done.stderr
     wait_for(lambda: row(browser_page, "insert_event")[1] != "20", "what was set elsewhere")
+    for _ in range(2):  # the form has what came with the statistics, asked for after the change
+        with browser_page.expect_response("**/stats/requests"):
+            pass
     browser_page.get_by_role("button", name="Edit").click()
     expect(browser_page.get_by_label("Events Per Hour")).to_have_value("90000")
     expect(browser_page.get_by_label("Load Profile")).to_have_value("burst")
