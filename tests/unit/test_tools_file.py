@@ -148,6 +148,10 @@ def test_a_table_pattern_names_the_tables() -> None:
         (f'{COPY}url_env = "U"', "there are both url and url_env: keep one"),
         (f'{COPY}runner = "dlt"', 'runner = "dlt" needs destination = "duckdb"'),
         ('kind = "postgres"\ndestination = "postgres"', "url is missing (or url_env)"),
+        (
+            f'{COPY}cursor_columns = ["at"]',
+            '[tools.copy]: cursor_columns goes with runner = "dlt" only: remove it',
+        ),
         ('kind = "postgres"\ndestination = "duckdb"', "file is missing"),
         ('kind = "fivetran"\ndestination = "snowflake"', "schema is missing"),
         (f'{COPY}name = "x"', "[tools.copy] has no key name"),

@@ -94,7 +94,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_type'::regclass AND d.objid = t.oid
      AND d.deptype = 'e'
 LEFT JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-WHERE n.nspname <> 'pg_catalog' AND t.typcategory <> 'A' AND t.typtype <> 'm'
+WHERE n.nspname <> 'pg_catalog' AND t.typtype <> 'm' AND NOT (t.typtype = 'b' AND t.typcategory = 'A')
 ORDER BY u.depth DESC, 1, 2
 
 -- name: lacks_type
