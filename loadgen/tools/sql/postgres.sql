@@ -58,7 +58,8 @@ SELECT p.schemaname::text, p.tablename::text,
              ORDER BY k.place),
        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-               AND (a.attname <> ALL (p.attnames)
+               -- Postgres 14 has no attnames: it publishes every column.
+               AND (NOT coalesce(to_jsonb(p) -> 'attnames' ? a.attname::text, true)
                     -- Before 18, attnames may hold generated columns, which are never published.
                     OR a.attgenerated <> '' AND current_setting('server_version_num')::int < 180000)),
        (SELECT bool_and(CASE r.relreplident WHEN 'f' THEN true WHEN 'n' THEN false ELSE EXISTS (
