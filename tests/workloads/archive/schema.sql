@@ -46,10 +46,19 @@ CREATE TABLE archive.item_tags (
     PRIMARY KEY (item, tag)
 );
 
+CREATE TABLE archive."order" (
+    "select" uuid PRIMARY KEY,
+    "from"   uuid NOT NULL REFERENCES archive."Person",
+    "table"  text,
+    "limit"  integer,
+    "Until"  timestamp
+);
+
 CREATE TABLE archive.movements (
     region       text NOT NULL,
     movement_no  bigint NOT NULL,
     item         uuid NOT NULL REFERENCES archive.items,
+    "for"        uuid REFERENCES archive."order",
     distance     double precision,
     took         interval,
     moved_at     timestamptz NOT NULL,
@@ -64,14 +73,6 @@ CREATE TABLE archive.movements_rest_0 PARTITION OF archive.movements_rest
 CREATE TABLE archive.movements_rest_1 PARTITION OF archive.movements_rest
     FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 CREATE INDEX movements_number_idx ON archive.movements (movement_no);
-
-CREATE TABLE archive."order" (
-    "select" uuid PRIMARY KEY,
-    "from"   uuid NOT NULL REFERENCES archive."Person",
-    "table"  text,
-    "limit"  integer,
-    "Until"  timestamp
-);
 
 CREATE TABLE archive.accounts (
     account_no text PRIMARY KEY,
