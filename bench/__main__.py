@@ -6,6 +6,7 @@ import sys
 RUNS: tuple[tuple[str, ...], ...] = (
     ("bench.seed",),
     ("bench.load",),
+    ("bench.tpcb",),
     ("bench.overload",),
     ("bench.rate",),
     ("bench.verify",),

@@ -1,4 +1,4 @@
-"""pgbench and Locust, the two programs compared, writing the same mix into one database.
+"""pgbench and Locust, the two programs compared, doing the same work in one database.
 
 pgbench is the limit: a C program that only sends. Locust runs as a user starts it, with schedule,
 accounting, latencies and record switched on.
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,15 +63,33 @@ class Speed:
         return found
 
 
-def pgbench(dsn: str, users: int, seconds: int, rate: float | None = None) -> Speed:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What both programs do: a script of pgbench's with its variables, and Locust's arguments.
+
+    `rate_arguments` are those for so many transactions a second.
+    """
+
+    script: Path
+    variables: Mapping[str, str]
+    rate_arguments: Callable[[float], list[str]]
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the load
+
+
+SHOP = Work(_HERE / "pgbench.sql", _VARIABLES, rate_arguments)
+
+
+def pgbench(
+    dsn: str, users: int, seconds: int, rate: float | None = None, *, work: Work = SHOP
+) -> Speed:
     """Run pgbench as fast as it can, or at `rate` writes a second, a Poisson process."""
     program = shutil.which("pgbench")
     if program is None:
         raise SystemExit("pgbench is not installed: apt-get install postgresql-contrib")
     with tempfile.TemporaryDirectory(prefix="pgbench-") as folder:
         command = [program, "-n", "-M", "prepared", "-c", str(users), "-j", str(min(2, users))]
-        command += ["-T", str(seconds), "-f", str(_HERE / "pgbench.sql")]
-        for name, value in _VARIABLES.items():
+        command += ["-T", str(seconds), "-f", str(work.script)]
+        for name, value in work.variables.items():
             command += ["-D", f"{name}={value}"]
         if rate is not None:
             command += ["-R", str(rate), "--log", "--log-prefix=log"]
@@ -102,6 +120,7 @@ def locust(  # noqa: PLR0913 - what a run can differ in
     processes: int = 1,
     settings: dict[str, str] | None = None,
     lateness: bool = False,
+    work: Work = SHOP,
 ) -> Speed:
     """Run Locust at `rate`; more than it can do makes it go as fast as it can.
 
@@ -109,12 +128,13 @@ def locust(  # noqa: PLR0913 - what a run can differ in
     """
     command = [sys.executable, "-m", "locust", "--headless", "-u", str(users)]
     command += ["-t", f"{seconds + int(_WARM_UP_SECONDS)}s", "--loglevel", "ERROR"]
-    command += rate_arguments(rate)
+    command += work.rate_arguments(rate)
     if processes > 1:
         port = str(free_port())
         command += ["--processes", str(processes)]
         command += ["--master-bind-port", port, "--master-port", port]
-    env = environment(dsn) | {"METRICS_PORT": str(free_port())} | (settings or {})
+    env = environment(dsn) | {"METRICS_PORT": str(free_port())} | dict(work.settings)
+    env |= settings or {}
     kept = project / "lateness"
     if lateness:
         command += ["-f", str(_HERE / "lateness_locustfile.py")]

@@ -11,15 +11,13 @@ writes under way on each connection. `--quick` runs only the first two cases. Re
 bench/results/.
 """
 
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.contestants import Speed, locust, pgbench
 from bench.project import argument_parser, running_server
-from bench.results import write_results
+from bench.results import ratio_text, spread, write_results
 from bench.template import cloned, seed
 
 
@@ -72,14 +70,16 @@ def _measured(project: Path, dsn: str, case: Case, rounds: int, seconds: int) ->
     pairs = [_pair(project, dsn, case, seconds) for _ in range(rounds)]
     writes = [ours.writes_per_second / limit.writes_per_second for limit, ours in pairs]
     cpu = [ours.cpu_us_per_write / limit.cpu_us_per_write for limit, ours in pairs]
-    print(f"{case}: writes {_said(writes)}, CPU a write {_said(cpu)}, medians", flush=True)
+    print(
+        f"{case}: writes {ratio_text(writes)}, CPU a write {ratio_text(cpu)}, medians", flush=True
+    )
     return {
         "synchronous_commit": case.synchronous_commit,
         "connections": case.users,
         "processes": case.processes,
         "depth": case.depth,
-        "writes_ratio": _spread(writes),
-        "cpu_ratio": _spread(cpu),
+        "writes_ratio": spread(writes),
+        "cpu_ratio": spread(cpu),
         "rounds": [{"pgbench": limit.figures(), "locust": ours.figures()} for limit, ours in pairs],
     }
 
@@ -104,19 +104,6 @@ def _pair(project: Path, dsn: str, case: Case, seconds: int) -> tuple[Speed, Spe
         flush=True,
     )
     return limit, ours
-
-
-def _spread(ratios: Sequence[float]) -> dict[str, float]:
-    middle = statistics.median(ratios)
-    return {
-        "median": round(middle, 3),
-        "least": round(min(ratios), 3),
-        "most": round(max(ratios), 3),
-    }
-
-
-def _said(ratios: Sequence[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":

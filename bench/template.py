@@ -17,13 +17,20 @@ _NAME = "bench"
 
 
 def seed(project: Path, dsn: str) -> None:
-    """Seed the template, and give its orders keys that pgbench can compute."""
+    """Seed the template with the shop, and give its orders keys that pgbench can compute."""
+    seed_workload(project, dsn, *_ROWS)
+    with connect(dsn) as connection:
+        connection.execute("UPDATE orders SET order_number = md5(id::text)::uuid")
+        connection.execute("VACUUM (ANALYZE)")
+
+
+def seed_workload(project: Path, dsn: str, *arguments: str) -> None:
+    """Seed the template as these arguments of `loadgen seed` say."""
     shutil.copy(ROOT / "locustfile.py", project)
-    command = [sys.executable, "-m", "loadgen", "seed", *_ROWS]
+    command = [sys.executable, "-m", "loadgen", "seed", *arguments]
     env = environment(dsn)
     subprocess.run(command, cwd=project, env=env, check=True, capture_output=True)
     with connect(dsn) as connection:
-        connection.execute("UPDATE orders SET order_number = md5(id::text)::uuid")
         connection.execute("VACUUM (ANALYZE)")
 
 
