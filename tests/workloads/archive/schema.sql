@@ -10,7 +10,8 @@ CREATE TABLE archive."Person" (
     mentor      uuid REFERENCES archive."Person",
     home_shelf  text,
     "version"   bigint NOT NULL DEFAULT 0,
-    joined_at   timestamptz NOT NULL DEFAULT now()
+    joined_at   timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE archive.shelves (
@@ -47,11 +48,12 @@ CREATE TABLE archive.item_tags (
 );
 
 CREATE TABLE archive."order" (
-    "select" uuid PRIMARY KEY,
-    "from"   uuid NOT NULL REFERENCES archive."Person",
-    "table"  text,
-    "limit"  integer,
-    "Until"  timestamp
+    "select"   uuid PRIMARY KEY,
+    "from"     uuid NOT NULL REFERENCES archive."Person",
+    "table"    text,
+    "limit"    integer,
+    "Until"    timestamp,
+    updated_at timestamptz NOT NULL
 );
 
 CREATE TABLE archive.movements (
