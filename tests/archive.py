@@ -96,7 +96,7 @@ FAULTS: Final = (
     _differs("order", "limit", '"limit" + 1'),
     _differs("order", "Until", "\"Until\" + interval '1 microsecond'"),
     Fault("archive.order", "missing"),
-    Fault("archive.accounts", "extra", change="account_no || 'x', owner"),
+    Fault("archive.accounts", "extra", change="account_no || 'x', owner, 0, true"),
     _differs("Climate", "humidity", "humidity + 0.0001"),
     _differs("Climate", "sensor", "'10.0.0.7/8'", "sensor = '10.0.0.7'"),
     _differs("Climate", "span", "'[1,6)'", "span = '[1,5)'"),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -154,10 +155,15 @@ def committed(project: Path) -> int:
     return sum(sample.committed for sample in samples if sample.time == newest)
 
 
-def wait_for_commits(project: Path, n: int) -> None:
+def wait_for_commits(project: Path, load: Popen[str], n: int) -> None:
     """Wait until a run has committed that many transactions."""
     samples = project / "reports" / "latest" / "samples.csv"
-    wait_for(lambda: samples.exists() and committed(project) >= n, f"{n} commits", 120)
+
+    def is_so() -> bool:
+        assert load.poll() is None, load.communicate()
+        return samples.exists() and committed(project) >= n
+
+    wait_for(is_so, f"{n} commits", 120)
 
 
 def test_the_baseline_leaves_the_schema_as_it_is_written(
@@ -187,7 +193,7 @@ def test_ten_tables_are_loaded_counted_and_verified(
     begin: datetime = row[0]
     before = gained(archive, begin)
     load = locust(archive, "-u", "8", "-t", "10m", "--processes", "2", env=ARCHIVE)
-    wait_for_commits(project, 2 * RATE)
+    wait_for_commits(project, load, 2 * RATE)
     workers_of(load)[0].kill()
     wait_for(lambda: journaled(project, "worker_lost"), "the loss to be noticed")
     moving = tools.verified("cdc", "--lag", "3")
@@ -224,9 +230,9 @@ def test_balances_of_tpcb_are_the_sum_of_its_history(
     rate = ("--transaction-per-hour", str(RATE * 3600))
     load = locust(dsn, "-u", "8", "-t", "10m", *rate, env=TPCB)
     for n in (200, 600, 1000):
-        wait_for_commits(project, n)
+        wait_for_commits(project, load, n)
         assert cut(dsn)
-    wait_for_commits(project, 1400)
+    wait_for_commits(project, load, 1400)
     stopped(load)
     run = check_law(project)
     with connect(dsn) as conn:
