@@ -74,6 +74,11 @@ def figures(run: Run, model: WorkloadModel) -> LastRun:
             if name in model.operations
         },
         rows_before=run.rows_before,
+        unknown=[
+            name
+            for name, totals in run.totals.items()
+            if totals.unknown and name in model.operations
+        ],
     )
 
 

@@ -51,7 +51,7 @@ from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts, rows_by_statement
 from loadgen.workload.model import Operation, ProofKind, WorkloadModel
 from loadgen.workload.operations import operations_of
-from loadgen.workload.row_growth import RowGrowth, row_growth
+from loadgen.workload.row_growth import RowGrowth, row_growth, undecided_tables
 from loadgen.workload.schedule.clock import sample_coverage
 from loadgen.workload.schedule.plan import Plan
 
@@ -312,17 +312,13 @@ class RunController:
 
         Nothing can be told of a table that an unknown write may have changed.
         """
-        undecided = {
-            statement.table
-            for name, operation in self.model.operations.items()
-            if counts[name].unknown
-            for statement in operation.statements
-        }
+        unknown = [name for name, count in counts.items() if count.unknown]
+        undecided = undecided_tables(self.model, unknown)
         written = row_growth(self.model, self._statement_rows(counts))
         growth = {}
         for table, after in rows_after.items():
             before, expected = self.rows_before[table], written.get(table, RowGrowth(0, 0))
-            if table in undecided or "" in undecided:
+            if table in undecided:
                 expected = RowGrowth(None, None)
             has_versions = None not in (before.version_sum, after.version_sum)
             growth[table] = TableGrowth(

@@ -1,6 +1,6 @@
 """How many rows each table gains by the statements of committed transactions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from loadgen.workload.model import WorkloadModel
@@ -49,6 +49,14 @@ def row_growth(
         for name in model.tables
         if name in rows
     }
+
+
+def undecided_tables(model: WorkloadModel, unknown: Collection[str]) -> set[str]:
+    """Return the tables that the operations with unknown writes may have changed beside."""
+    tables = {
+        statement.table for name in unknown for statement in model.operations[name].statements
+    }
+    return set(model.tables) if "" in tables else tables
 
 
 def version_column(model: WorkloadModel, table: str) -> str:
