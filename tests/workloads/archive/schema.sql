@@ -18,7 +18,8 @@ CREATE TABLE archive.shelves (
     code     text PRIMARY KEY,
     keeper   uuid NOT NULL REFERENCES archive."Person",
     capacity numeric NOT NULL,
-    labels   text[] NOT NULL
+    labels   text[] NOT NULL,
+    seal     bytea
 );
 -- The circle: a person has a shelf, a shelf a keeper.
 ALTER TABLE archive."Person" ADD CONSTRAINT person_home_shelf_fkey
@@ -34,7 +35,6 @@ CREATE TABLE archive.items (
     area      numeric GENERATED ALWAYS AS (height * width) STORED,
     pages     integer[],
     details   jsonb NOT NULL,
-    thumbnail bytea,
     added_at  timestamptz NOT NULL
 );
 CREATE INDEX items_title_idx ON archive.items (lower(title)) WHERE state <> 'good';
