@@ -122,7 +122,8 @@ def schema_tables(sql: str) -> dict[str, SchemaTable]:
     keys: dict[str, tuple[str, ...]] = {}
     for text, tokens in _split(sql):
         if tokens[0].text == "\\":
-            raise SqlFault(f"{one_line(text, 30)} is a command of psql's: remove it")
+            command, *_ = text.splitlines()
+            raise SqlFault(f"{one_line(command, 30)} is a command of psql's: remove it")
         words = [token.text.upper() for token in tokens[:4]]
         if words[0] == "CREATE" and "TABLE" in words:
             if table := _created_table(text, tokens):
