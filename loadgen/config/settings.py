@@ -246,7 +246,19 @@ class Settings(BaseSettings):
 
     def rate(self, option: str, default: float) -> float:
         """Return the rate per hour of the name `option`; `default` if it is not set."""
-        return float(getattr(self, option, self.rates.get(option, default)))
+        if option in self.model_fields_set:
+            return float(getattr(self, option))
+        return self.rates.get(option, default)
+
+    def chosen(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Return these settings, with the value given here of each that is not set.
+
+        The fields' own defaults are the shop's; another workload has its own.
+        """
+        return {
+            name: getattr(self, name) if name in self.model_fields_set else default
+            for name, default in defaults.items()
+        }
 
     @field_validator("database_url")
     @classmethod

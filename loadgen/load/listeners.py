@@ -46,6 +46,7 @@ from loadgen.load.preflight import (
 )
 from loadgen.load.recovery import LOST_SECONDS
 from loadgen.load.run import LoadTest, options_of, runner_of
+from loadgen.load.run_keys import shortages
 from loadgen.load.swarm import Swarm
 from loadgen.load.user import PostgresUser
 from loadgen.load.worker import Worker
@@ -214,7 +215,10 @@ class LoadProcess:
         if resumed is not None:
             return resume_run(self.settings, self.model, session, swarm, resumed, users, others)
         plan = self._new_plan()
-        return begin_run(self.settings, self.model, session, swarm, plan, users, others)
+        controller = begin_run(self.settings, self.model, session, swarm, plan, users, others)
+        for warning in shortages(controller.plan, self.model):
+            console.print_warning(warning)
+        return controller
 
     def _new_plan(self) -> Plan:
         """Return the plan that Locust's options and the settings make."""

@@ -3,10 +3,10 @@
 All is read once, at the run's start, so that all processes agree; a resumed run has it in its plan.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import count
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import psycopg
@@ -20,20 +20,20 @@ from loadgen.load.state_machine import ROWS_LIMIT, StateRow
 from loadgen.source import schema
 from loadgen.sql import statements
 from loadgen.workload.model import (
-    Json,
     KeyParameter,
     OnceParameter,
     Row,
     States,
     Table,
     WorkloadModel,
+    generator_settings,
+    parts_of,
 )
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.values import ValueMakers
 
 _SQL = statements("loadgen.load", "targets.sql")
-_Kind = TypeVar("_Kind")
 _CHUNK: Final = 10_000  # keys that are looked up at once
 _RECENT: Final = 200_000  # rows of a table with a number as key among which open ones are sought
 
@@ -53,14 +53,14 @@ def with_source(
     plan = replace(
         plan,
         workload=model.digest,
-        settings={name: getattr(settings, name) for name in _setting_names(model)},
+        settings=settings.chosen(generator_settings(model)),
         baseline_seed=parameters.seed,
         baseline_end=parameters.end.isoformat(),
         baseline_rows=parameters.rows,
         key_types=types,
         first_keys=first_keys(connection, model, types),
     )
-    for row in _generators(model, Row):
+    for row in parts_of(model, Row):
         limit = plan.settings[row.hot_setting] if row.hot_setting else None
         if limit is not None and limit > (rows := plan.baseline_rows[row.table]):
             raise SettingsError(
@@ -69,6 +69,22 @@ def with_source(
             )
     once = first_once(connection, model, types, value_makers(model, plan))
     return replace(plan, first_once=once)
+
+
+def shortages(plan: Plan, model: WorkloadModel) -> Iterator[str]:
+    """Yield a warning for each operation that the run plans more often than it has rows for."""
+    makers = value_makers(model, plan)
+    for name, operation in model.operations.items():
+        for once in (p for p in operation.parameters.values() if isinstance(p, OnceParameter)):
+            left = makers.once_limit(once.table, once.share) - plan.first_once[once.table]
+            planned = round(plan.mix.rate(name) * plan.duration)
+            if planned > max(left, 0):
+                yield (
+                    f"{name}: the run plans {planned:,} writes, but only {max(left, 0):,} rows of "
+                    f"{once.table} are left for them; the others fail with SQLSTATE 02000. `once` "
+                    "takes each row of the quietest share once, from the first on that no write "
+                    "has changed"
+                )
 
 
 def key_types(connection: psycopg.Connection, model: WorkloadModel) -> dict[str, str]:
@@ -206,26 +222,6 @@ def _used_up(
         if not last or len(rows) < _CHUNK:
             return used
     raise AssertionError
-
-
-def _setting_names(model: WorkloadModel) -> set[str]:
-    """Return the settings that the model's generators name."""
-    sizes = {document.pad_setting for document in _generators(model, Json)}
-    return (sizes | {row.hot_setting for row in _generators(model, Row)}) - {""}
-
-
-def _generators(part: object, kind: type[_Kind]) -> Iterator[_Kind]:
-    """Yield all of a kind in a part of a model, at any depth."""
-    if isinstance(part, kind):
-        yield part
-    if is_dataclass(part):
-        children: Iterable[object] = [getattr(part, field.name) for field in fields(part)]
-    elif isinstance(part, Mapping):
-        children = part.values()
-    else:
-        children = part if isinstance(part, list | tuple) else ()
-    for child in children:
-        yield from _generators(child, kind)
 
 
 def _key_columns(model: WorkloadModel) -> Iterator[tuple[str, str]]:

@@ -30,9 +30,17 @@ from loadgen.source.model_schema import (
     type_of,
 )
 from loadgen.source.postgres import Connection, plain_errors, server_message
-from loadgen.source.seed import copy_rows, copy_statement, generator_settings
+from loadgen.source.seed import copy_rows, copy_statement
 from loadgen.workload.baseline import BaselineTable
-from loadgen.workload.model import KeyParameter, Operation, SqlDefault, Table, Value, WorkloadModel
+from loadgen.workload.model import (
+    KeyParameter,
+    Operation,
+    SqlDefault,
+    Table,
+    Value,
+    WorkloadModel,
+    generator_settings,
+)
 from loadgen.workload.values import ValueMakers
 
 SAMPLE_ROWS: Final = 10  # of each table

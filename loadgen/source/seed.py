@@ -32,7 +32,7 @@ from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import BaselineParameters
 from loadgen.sql import statements
 from loadgen.workload.baseline import COPY_HEADER, COPY_TRAILER, BaselineTable
-from loadgen.workload.model import Table, WorkloadModel
+from loadgen.workload.model import Table, WorkloadModel, generator_settings
 from loadgen.workload.values import ValueMakers
 
 # Rows of one transaction; an interruption loses at most so many.
@@ -98,26 +98,15 @@ def seed_request(
     """Return the baseline of the model that the settings describe."""
     return SeedRequest(
         rows={
-            name: getattr(settings, table.rows_setting)
+            name: settings.chosen({table.rows_setting: table.rows})[table.rows_setting]
             if table.rows_setting
             else max(round(table.rows * settings.workload_scale), min(table.rows, 1))
             for name, table in model.tables.items()
         },
         seed=settings.seed,
-        settings={name: getattr(settings, name) for name in generator_settings(model)},
+        settings=settings.chosen(generator_settings(model)),
         end=end,
     )
-
-
-def generator_settings(model: WorkloadModel) -> tuple[str, ...]:
-    """Return the settings that the generators of the model's columns name."""
-    values = (value for table in model.tables.values() for value in table.columns.values())
-    names = (
-        getattr(value.generator, key, "")
-        for value in values
-        for key in ("pad_setting", "hot_setting")
-    )
-    return tuple(dict.fromkeys(filter(None, names)))
 
 
 class _Seeding:

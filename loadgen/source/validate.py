@@ -5,17 +5,20 @@ Copies are compared by `verify`. The figures of the last run come from the calle
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from decimal import Decimal
+from typing import Final, LiteralString
 
 from psycopg import sql
 from psycopg.rows import scalar_row
 
+from loadgen.errors import SettingsError, one_line
 from loadgen.record.run import TableRows
 from loadgen.source.bulk_indexes import BulkObject, damaged_objects, recorded_objects
 from loadgen.source.model_schema import TableFacts, identifier, table_facts
 from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import SeedState, require_ownership, require_playground, seed_state
 from loadgen.sql import statements
+from loadgen.untrusted import short
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.row_growth import row_growth, undecided_tables, version_column
 
@@ -216,9 +219,18 @@ def count_rows(conn: Connection, model: WorkloadModel) -> dict[str, TableRows]:
 
 
 def _count(conn: Connection, query: bytes | sql.Composed) -> int:
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        count: Any = cursor.execute(query).fetchone()
-    return count or 0
+    """Return the one whole number that a query gives; NULL is 0. Raises SettingsError."""
+    rows = conn.execute(query).fetchall()
+    match rows:
+        case [(int() | None as number,)]:
+            return number or 0
+        case [(Decimal() as number,)] if number == int(number):
+            return int(number)
+    shown = query.decode() if isinstance(query, bytes) else query.as_string(conn)
+    raise SettingsError(
+        f"a query of the workload gives {short(rows[:1])}, not one whole number: correct "
+        f"{one_line(shown, 80)!r} in its workload.toml"
+    )
 
 
 def _sql(statement: str) -> LiteralString:

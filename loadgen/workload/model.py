@@ -4,12 +4,13 @@ Facts only. `read_model` reads them from workload.toml and schema.sql, `values` 
 into values, `load.compile` turns operations into requests, and `source` makes tables and rows.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Final, Literal, TypeVar
 
 Change = Literal["insert", "update", "delete", "other"]  # what a statement does to its table
 ProofKind = Literal["key", "version", "once", "unproved"]
+_Kind = TypeVar("_Kind")
 
 # --- Values -------------------------------------------------------------------------------------
 # A generator makes the text of a value, in Postgres' input syntax, as a pure function of a stream
@@ -410,3 +411,24 @@ class WorkloadModel:
     checks: tuple[Check, ...] = ()
     schema_sql: str = ""  # DDL; "" if the tables' `types` make it
     digest: str = ""  # sha256 of the files, 64 hex digits
+
+
+def parts_of(part: object, kind: type[_Kind]) -> Iterator[_Kind]:
+    """Yield all of a kind in a part of a model, at any depth."""
+    if isinstance(part, kind):
+        yield part
+    if is_dataclass(part):
+        children: Iterable[object] = [getattr(part, field.name) for field in fields(part)]
+    elif isinstance(part, Mapping):
+        children = part.values()
+    else:
+        children = part if isinstance(part, list | tuple) else ()
+    for child in children:
+        yield from parts_of(child, kind)
+
+
+def generator_settings(model: WorkloadModel) -> dict[str, int | None]:
+    """Return the settings that the model's generators name, each with the model's own value."""
+    sizes = {document.pad_setting: document.pad_to for document in parts_of(model, Json)}
+    named = {**dict.fromkeys(row.hot_setting for row in parts_of(model, Row)), **sizes}
+    return {name: own for name, own in named.items() if name}

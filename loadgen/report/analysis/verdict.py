@@ -213,14 +213,28 @@ def _delivery(facts: Facts, *, kept_up: bool) -> tuple[Level, str]:
             return "warn", f"{_KEPT_UP}, but the load was killed and resumed, {times}"
         pause = text.duration(facts.standstill.seconds)
         return "warn", f"{_KEPT_UP}, but for {pause} the source took no write"
+    loss = _loss(facts)
+    return ("warn", f"{_KEPT_UP}{loss}") if loss else ("good", _KEPT_UP)
+
+
+def _loss(facts: Facts) -> str:
+    """Return the end of a headline on what failed or was skipped; "" if that was next to nothing.
+
+    An operation of which nothing was written comes first, however few its writes are.
+    """
+    for operation in facts.operations:
+        failed = operation.totals.failed
+        if failed and failed == operation.totals.offered:
+            name = facts.label(operation.name).lower()
+            return f", but all {text.count(failed)} writes of {name} failed"
+    totals = facts.totals
     for number, ending in (
         (totals.skipped, "arrivals were skipped"),
         (totals.failed, "writes failed"),
     ):
         if number > _HEADLINE_SHARE * totals.offered:
-            share = text.share(number, totals.offered)
-            return "warn", f"{_KEPT_UP}; {share} of the {ending}"
-    return "good", _KEPT_UP
+            return f"; {text.share(number, totals.offered)} of the {ending}"
+    return ""
 
 
 def _is_explained(facts: Facts) -> bool:
