@@ -14,7 +14,7 @@ EVERY = [block for page in pages() for block in blocks(page)]
 SCRIPTS = [block for block in EVERY if block.script]
 NEEDED = {
     "an account", "Docker", "Kubernetes", "other hosts",
-    "a run that was killed", "a run without tools",
+    "a run that was killed", "a run without tools", "a workload of yours",
 }  # fmt: skip
 MARKS = re.compile(
     r"needs (?P<what>.+)|until Ctrl-C|in a (second|third) terminal|once the (load|watch) has ended"
