@@ -18,9 +18,9 @@ from loadgen.report.charts.load import rate_unit
 from loadgen.text import NOTHING, Column, Table
 
 _QUANTILES = ("p50", "p95", "p99", "max")
-_SHOWN_SETTINGS = (
+_SHOWN_SETTINGS = ("lateness_limit_seconds", "max_rate_per_hour", "pipeline_depth")
+_SETTINGS_OF_SHOP = (
     "initial_users", "initial_orders", "initial_events", "event_bytes", "hot_users",
-    "lateness_limit_seconds", "max_rate_per_hour", "pipeline_depth",
 )  # fmt: skip
 _LIMIT_RESULTS = {"pass": "passed", "missed": "MISSED", "not judged": "not judged"}
 
@@ -196,12 +196,21 @@ def settings(facts: Facts, tools: Sequence[str]) -> Table:
         ("Profile", _known(run.profile)),
         ("Arrivals", _known(run.settings.get("arrivals"))),
         ("Seed", _known(run.seed)),
+        ("Workload", run.workload),
+        ("Rows before", _rows_before(run)),
         ("Connections (users)", text.count(run.users)),
         ("Tools under test", ", ".join(tools) or "none watched, verified or priced"),
     ]
-    shown = (name for name in _SHOWN_SETTINGS if name in run.settings)
+    names = (*(_SETTINGS_OF_SHOP if run.workload == "shop" else ()), *_SHOWN_SETTINGS)
+    shown = (name for name in names if name in run.settings)
     rows += [(name.upper(), text.value(run.settings[name])) for name in shown]
     return Table((Column("what"), Column("value")), tuple(rows))
+
+
+def _rows_before(run: Run) -> str:
+    """Return how many rows each table had before the run."""
+    rows = (f"{text.count(table.rows)} {name}" for name, table in run.rows_before.items())
+    return ", ".join(rows) or NOTHING
 
 
 def sqlstate_words(sqlstate: str) -> str:
