@@ -192,7 +192,7 @@ def _grafana_link(run: Run) -> str:
 def _about(facts: Facts) -> str:
     """Return the run in one line."""
     run, totals = facts.run, facts.totals
-    parts = []
+    parts = [f"{run.workload} workload"]
     if facts.seconds and totals.offered:
         rate = rate_text(totals.offered / facts.seconds)
         parts.append(f"{rate} for {text.duration(facts.seconds)}")
