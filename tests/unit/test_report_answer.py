@@ -278,7 +278,7 @@ SimplyLoad Playground, run 20261123T080000Z-0001
 Take replication
 All 27,849 rows match. Changes arrive in at most 90 ms median, 90 ms p95. Not dlt: 24 rows of \
 27,849 are wrong: 13 missing, 11 not deleted.
-35.2 writes a second for 60 s, steady profile, 2026-11-23 07:59:59 UTC
+shop workload, 35.2 writes a second for 60 s, steady profile, 2026-11-23 07:59:59 UTC
 replication into Postgres GO
 correct all 27,849 rows match
 fresh at most 90 ms median, 90 ms p95
