@@ -1,6 +1,7 @@
 """Keys, targets and proofs of any table, on a real Postgres."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,17 @@ def plan_in(connection: psycopg.Connection[Any]) -> Plan:
         first_keys=run_keys.first_keys(connection, BANK, plan.key_types),
         first_once=run_keys.first_once(connection, BANK, plan.key_types, makers),
     )
+
+
+def test_writes_that_have_no_row_left_are_warned_about(bank: psycopg.Connection[Any]) -> None:
+    """Before the run; nothing is said if there are rows enough."""
+    plan = plan_in(bank)
+    few = replace(plan, duration=1.0)
+    many = replace(plan, duration=1000.0)
+    assert not list(run_keys.shortages(few, BANK))
+    warnings = list(run_keys.shortages(many, BANK))
+    assert all("plans 1,000 writes, but only 20 rows of Bank.Accounts" in w for w in warnings)
+    assert warnings
 
 
 def test_a_run_knows_its_keys(bank: psycopg.Connection[Any]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from loadgen.commands import validate as command
-from loadgen.errors import RecordError, SourceError
+from loadgen.errors import RecordError, SettingsError, SourceError
 from loadgen.record.folder import RunRecord
 from loadgen.record.run import Run, TableRows
 from loadgen.source.bulk_indexes import drop_bulk_indexes
@@ -20,6 +21,7 @@ from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import BaselineParameters
 from loadgen.source.validate import LastRun, Validation, validate
+from loadgen.workload.model import Check
 from loadgen.workload.read_model import read_model
 
 SHOP = read_model("shop")
@@ -59,6 +61,16 @@ def fill(conn: psycopg.Connection[Any]) -> None:
 def broken(found: Validation) -> dict[str, str]:
     """Return the broken invariants and what was counted."""
     return {check.name: check.detail for check in found.checks if not check.ok}
+
+
+@pytest.mark.parametrize("query", ["SELECT id, status FROM orders", "SELECT status FROM orders"])
+def test_a_check_that_gives_no_number_is_refused(
+    source: psycopg.Connection[Any], query: str
+) -> None:
+    """In one line that has its SQL."""
+    model = replace(SHOP, checks=(Check("odd", "an odd one", query),))
+    with pytest.raises(SettingsError, match=f"not one whole number: correct '{query}'"):
+        validate(source, model)
 
 
 def test_counts_and_the_last_hour(source: psycopg.Connection[Any]) -> None:

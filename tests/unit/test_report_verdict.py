@@ -119,6 +119,20 @@ def test_failed_writes_are_headline_only_if_many(tmp_path: Path) -> None:
     assert findings(many)["Failed"] == ("warn", "45 writes (0.43%); see Failures")
 
 
+def test_an_operation_that_never_succeeded_is_named(tmp_path: Path) -> None:
+    """However few its writes are among those of the others."""
+    totals = {
+        name: totals.model_copy(update={"committed": 0, "failed": totals.offered})
+        if name == "soft_delete_user"
+        else totals
+        for name, totals in facts(tmp_path / "made", Made()).run.totals.items()
+    }
+    after = rows_after({name: counts.committed for name, counts in totals.items()})
+    found = judge(facts(tmp_path / "changed", Made(), totals=totals, rows_after=after))
+    assert found.headline == "The generator kept up, but all 12 writes of soft deletes failed"
+    assert found.level == "warn"
+
+
 def test_counters_that_differ_from_rows_spoil_everything(tmp_path: Path) -> None:
     """If the tables gained other than was counted, that is the first thing said."""
     after = rows_after({"insert_order": 601, "insert_event": 1200, "soft_delete_user": 12})

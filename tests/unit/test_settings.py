@@ -1,5 +1,6 @@
 """Settings: where a value comes from, what is refused, and how it is said."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -354,3 +355,13 @@ def test_the_workload_has_a_name_and_a_scale() -> None:
     """The shop as it is, unless another one is named."""
     assert (load_settings().workload, load_settings().workload_scale) == ("shop", 1)
     assert refused(workload_scale="0").startswith("WORKLOAD_SCALE is '0' (command line)")
+
+
+def test_defaults_are_the_shops_alone() -> None:
+    """An operation of another workload has its own rate, if its option is the shop's too."""
+    order = OPERATIONS["insert_order"]
+    own = {"receipts": replace(order, name="receipts", per_hour=7000.0)}
+    assert rates_per_hour(load_settings(), own) == {"receipts": 7000.0}
+    assert rates_per_hour(load_settings({"orders_per_hour": 5}), own) == {"receipts": 5.0}
+    sizes = {"initial_users": 50, "event_bytes": 900}
+    assert load_settings({"event_bytes": 100}).chosen(sizes) == sizes | {"event_bytes": 100}
