@@ -14,11 +14,12 @@ import pytest
 from loadgen import __version__, cli
 from loadgen.commands.init import EXAMPLES
 from loadgen.sql import statements
+from loadgen.workload.read_model import built_in_models
 from tests.conftest import clean_environment
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "loadgen"
-SQL = sorted(PACKAGE.rglob("*.sql"))
+SQL = sorted(PACKAGE.rglob("sql/*.sql"))
 
 
 def run(
@@ -109,6 +110,15 @@ def test_an_empty_folder_is_enough(installed: Path, tmp_path: Path) -> None:
     assert locustfile.is_relative_to(installed.parent)
     command = (installed / "python", "-m", "locust", "-f", locustfile, "--list")
     assert "PostgresUser" in run(*command, cwd=tmp_path, env=clean_environment()).stdout
+
+
+@pytest.mark.parametrize("workload", built_in_models())
+def test_workloads_are_read_from_the_wheel(installed: Path, tmp_path: Path, workload: str) -> None:
+    """With their tables."""
+    done = run(
+        installed / "loadgen", "workload", "check", workload, cwd=tmp_path, env=clean_environment()
+    )
+    assert done.stdout.startswith(f"{workload} is right: ")
 
 
 @pytest.mark.parametrize("path", SQL, ids=lambda path: str(path.relative_to(PACKAGE)))
