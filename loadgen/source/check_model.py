@@ -10,22 +10,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import psycopg
 from psycopg import sql
-from psycopg.rows import scalar_row
 
-from loadgen.errors import SettingsError, SourceError, suggest
-from loadgen.source.bulk_indexes import drop_objects, present_objects
+from loadgen.errors import SettingsError, SourceError, one_line, suggest
+from loadgen.source.bulk_indexes import BulkObject, drop_objects, present_objects
 from loadgen.source.model_schema import (
     OWN_TABLES,
     TableFacts,
     create_tables,
     existing_tables,
     identifiers,
+    name_of,
     type_names,
     type_of,
 )
@@ -41,6 +43,7 @@ from loadgen.workload.model import (
     WorkloadModel,
     generator_settings,
 )
+from loadgen.workload.section import Section, header_of
 from loadgen.workload.values import ValueMakers
 
 SAMPLE_ROWS: Final = 10  # of each table
@@ -59,6 +62,19 @@ _GENERATORS: Final = (
 # Data of a wrong type or form, wrong names, NULL where there must be a value: these fail always.
 # Other errors may be what a workload has: a check or a unique key that refuses some writes.
 _ALWAYS_WRONG: Final = re.compile(r"22...|42...|23502|55000|0A...")
+_COMMON_TYPES: Final = (
+    "text", "varchar", "integer", "bigint", "smallint", "numeric", "real", "double precision",
+    "boolean", "uuid", "date", "timestamp", "timestamptz", "time", "interval", "json", "jsonb",
+    "bytea", "inet", "bit", "money", "xml",
+)  # fmt: skip
+_WHOLE: Final = ("int2", "int4", "int8")
+_SYNTAX: Final = "42601"
+# An operator or function of other types, a value of another type: Postgres hints at casts.
+_TYPES_DIFFER: Final = ("42883", "42804", "42725")
+_UNKNOWN_TABLE: Final = "42P01"
+_NOT_DEFAULT: Final = "428C9"  # a value for an identity or a generated column
+_BROKEN_REFERENCE: Final = "23503"
+_NEAR: Final = 40  # characters shown on each side of a mistake in SQL, at most
 # Keys that no row of the ten has.
 _KEYS: Final = {"smallint": "32000", "integer": "2000000", "bigint": "2000000", "uuid": "f" * 32}
 
@@ -107,7 +123,7 @@ class _Check:
                     return
             create_tables(self._conn, self._model)
         except SourceError as exc:
-            yield str(exc)
+            yield self._of_schema(str(exc))
             return
         made = existing_tables(self._conn, ours=())
         self._facts = {name: facts for name, facts in made.items() if name not in others}
@@ -125,59 +141,87 @@ class _Check:
                 make = sql.SQL("CREATE TEMP TABLE loadgen_type ({} {}) ON COMMIT DROP").format(
                     sql.Identifier(column), sql.SQL(type_of(table, column))
                 )
-                for message in self._attempt(make, undo=True):
-                    unknown = re.search(r'type "([^"]+)" does not exist', message)
-                    hint = f": {suggest(unknown[1], type_names(self._conn))}" if unknown else ""
-                    yield f"tables.{table.name}, columns.{column}: {message}{hint}"
+                for refusal in self._attempt(make, undo=True):
+                    message = self._message(refusal)
+                    if unknown := re.search(r'type "([^"]+)" does not exist', message):
+                        message += f": {self._nearest_type(unknown[1])}"
+                    yield self._in_table(table.name, f"columns.{column}.type", message)
+
+    def _nearest_type(self, name: str) -> str:
+        """Return a hint at the type that is meant; Postgres has hundreds of its own use."""
+        for known in (_COMMON_TYPES, type_names(self._conn)):
+            if near := get_close_matches(name, known, n=1):
+                return f"did you mean {near[0]}?"
+        return "give a type of Postgres, such as text, bigint or timestamptz"
+
+    # Places in the files, as the reader names them.
+
+    def _in_file(self, name: str, message: str) -> str:
+        return f"{Path(self._model.source) / name}{message}"
+
+    def _of_schema(self, message: str) -> str:
+        """Return the message about schema.sql, or about a table without it, with its place."""
+        if re.match(r'.*role "[^"]*" does not exist', message):
+            message += ": use pg_dump --no-owner --no-privileges"
+        table = re.match(r"tables\.(.*?): ", message)
+        if table and table[1] in self._model.tables:
+            return self._in_table(table[1], "", message[table.end() :])
+        return self._in_file(message, "")
+
+    def _at(self, kind: str, name: str, key: str, message: str) -> str:
+        file = str(Path(self._model.source) / "workload.toml")
+        return str(Section(file, header_of(kind, name), "", {}).error(key, message))
+
+    def _in_table(self, table: str, key: str, message: str) -> str:
+        return self._at("tables", table, key, message)
+
+    def _in_statement(
+        self, operation: Operation, number: int, message: str, position: int = -1, key: str = ""
+    ) -> str:
+        """Return the message at the key whose SQL has `position`, or that sets column `key`."""
+        places = operation.places or (("", 0),)
+        reached = [place for place, start in places if start <= position] or [places[0][0]]
+        is_known = key in dict(places) or key.startswith("params.")
+        key = key if is_known else reached[-1]
+        if len(operation.statements) > 1:
+            key = ", ".join(filter(None, (key, f"statement {number}")))
+        return self._at("operations", operation.name, key, message)
 
     def _names(self) -> Iterator[str]:
         for name, facts in self._facts.items():
             if name in OWN_TABLES:
-                yield f"schema.sql: table {name} has a name of the playground's own: rename it"
+                fault = f"table {name} has a name of the playground's own"
+                yield self._of_schema(f"schema.sql: {fault}: rename it")
             elif "." in facts.relation:
-                yield f"schema.sql: table {name!r} has a dot in its name: rename it"
+                yield self._of_schema(
+                    f"schema.sql: table {name!r} has a dot in its name: rename it"
+                )
 
     def _tables(self) -> Iterator[str]:
         for name, table in self._model.tables.items():
             if name not in self._facts:
-                yield f"tables.{name}: schema.sql makes no such table: {suggest(name, self._facts)}"
+                hint = suggest(name, self._facts)
+                yield self._in_table(name, "", f"schema.sql makes no such table: {hint}")
             else:
-                yield from self._table(table, self._facts[name])
-
-    def _table(self, table: Table, facts: TableFacts) -> Iterator[str]:
-        where = f"tables.{table.name}"
-        for column, value in table.columns.items():
-            if column not in facts.columns:
-                yield f"{where}, columns.{column}: no such column: {suggest(column, facts.columns)}"
-            elif column in facts.generated and not isinstance(value.generator, SqlDefault):
-                yield f"{where}, columns.{column}: Postgres generates this column: remove the key"
-        for key, column in _named_columns(table):
-            if column not in facts.columns:
-                yield f"{where}, {key}: no column {column!r}: {suggest(column, facts.columns)}"
-        if table.key and set(table.key) <= facts.columns.keys():
-            keys = {frozenset(key) for key in facts.keys}
-            if frozenset(table.key) not in keys:
-                yield (
-                    f"{where}, key: ({', '.join(table.key)}) has no primary key or unique index in "
-                    "schema.sql: add one"
-                )
-        if table.rows:
-            yield from _unfilled(table, facts)
+                for key, message in _table_faults(table, self._facts[name]):
+                    yield self._in_table(name, key, message)
 
     def _publication(self) -> Iterator[str]:
         make = sql.SQL("CREATE PUBLICATION loadgen_check FOR TABLE {}")
         if self._facts:
-            for message in self._attempt(make.format(identifiers(list(self._facts)))):
-                yield f"schema.sql: its tables can't be published to tools: {message}"
+            for refusal in self._attempt(make.format(identifiers(list(self._facts)))):
+                fault = f"its tables can't be published to tools: {self._message(refusal)}"
+                yield self._of_schema(f"schema.sql: {fault}")
         for operation in self._model.operations.values():
             for number, statement in enumerate(operation.statements, 1):
                 facts = self._facts.get(statement.table)
                 if facts and statement.change in ("update", "delete") and not facts.identified:
-                    where = _of_statement(operation, number)
-                    yield (
-                        f"{where}: {statement.change}s of {statement.table} are refused, since it "
-                        "is published and has no replica identity: give it a primary key, or add "
-                        f"ALTER TABLE {statement.table} REPLICA IDENTITY FULL to schema.sql"
+                    yield self._in_statement(
+                        operation,
+                        number,
+                        f"{statement.change}s of {statement.table} are refused, since it is "
+                        "published and has no replica identity: give it a primary key, or add "
+                        f"ALTER TABLE {statement.table} REPLICA IDENTITY FULL to schema.sql",
                     )
 
     def _rows(self) -> Iterator[str]:
@@ -201,26 +245,44 @@ class _Check:
                 copy = partial(
                     copy_rows, self._conn, copy_statement(table, baseline), baseline, 0, n
                 )
-                for message in self._attempt(copy):
+                for refusal in self._attempt(copy):
                     copied = False
-                    yield f"tables.{name}: {message}"
+                    column = _column_of(refusal)
+                    key = f"columns.{column}" if column else ""
+                    yield self._in_table(name, key, self._message(refusal))
         if copied:
             for item in objects:
-                for message in self._attempt(sql.SQL(item.definition)):
-                    yield f"tables.{item.relation}, {item.kind} {item.name}: {message}"
+                for refusal in self._attempt(sql.SQL(item.definition)):
+                    yield self._refused_object(item, refusal)
+
+    def _refused_object(self, item: BulkObject, refusal: Exception) -> str:
+        """Return why the rows refuse an index or key, at the column of a foreign key."""
+        name = name_of(item.schema, item.relation)
+        message = f"{item.kind} {item.name}: {self._message(refusal)}"
+        if getattr(refusal, "sqlstate", "") == _BROKEN_REFERENCE and name in self._facts:
+            for foreign in self._facts[name].foreign_keys:
+                if foreign.name == item.name:
+                    other = self._model.tables.get(foreign.table)
+                    rows = "" if other and other.rows else f"give {foreign.table} `rows`, and "
+                    message += f': {rows}use {{ row = "{foreign.table}" }}'
+                    return self._in_table(name, f"columns.{foreign.columns[0]}", message)
+        return self._in_table(name, "", message)
 
     def _operations(self, *, run: bool) -> Iterator[str]:
         for operation in self._model.operations.values():
             wrong = False
             for number, statement in enumerate(operation.statements, 1):
                 name = sql.Identifier(f"loadgen_check_{operation.name}_{number}")
-                prepare = sql.SQL("PREPARE {} AS ").format(name) + sql.SQL(statement.sql)
-                messages = list(self._attempt(prepare))
-                wrong = wrong or bool(messages)
-                yield from (f"{_of_statement(operation, number)}: {m}" for m in messages)
+                prefix = sql.SQL("PREPARE {} AS ").format(name)
+                for refusal in self._attempt(prefix + sql.SQL(statement.sql)):
+                    wrong = True
+                    start = prefix.as_string(self._conn)
+                    position = _position(refusal, start)
+                    message = self._message(refusal, statement.sql, position)
+                    yield self._in_statement(operation, number, message, position)
             if operation.recent:
                 for message in self._count(operation.recent):
-                    yield f"operations.{operation.name}, recent: {message}"
+                    yield self._at("operations", operation.name, "recent", message)
             if run and not wrong:
                 yield from self._run(operation)
 
@@ -229,12 +291,19 @@ class _Check:
         values = {name: self._text(operation, name) for name in operation.parameters}
         for number, statement in enumerate(operation.statements, 1):
             name = sql.Identifier(f"loadgen_check_{operation.name}_{number}")
-            arguments = sql.SQL(", ").join(sql.Literal(values[p]) for p in statement.parameters)
+            texts = [sql.Literal(values[p]) for p in statement.parameters]
+            arguments = sql.SQL(", ").join(texts)
             execute = sql.SQL("EXECUTE {}").format(name)
             if statement.parameters:
                 execute += sql.SQL(" ({})").format(arguments)
-            for message in self._attempt(execute, only=_ALWAYS_WRONG):
-                yield f"{_of_statement(operation, number)}: {message}"
+            for refusal in self._attempt(execute, only=_ALWAYS_WRONG):
+                key, end = f"set.{_column_of(refusal)}", len(name.as_string(self._conn))
+                position = _position(refusal, "EXECUTE  (")
+                for parameter, text in zip(statement.parameters, texts, strict=True):
+                    if end <= position:
+                        key = f"{'params' if operation.places[:1] == (('sql', 0),) else 'set'}.{parameter}"
+                    end += len(text.as_string(self._conn)) + 2
+                yield self._in_statement(operation, number, self._message(refusal), key=key)
                 return
 
     def _text(self, operation: Operation, name: str) -> str | None:
@@ -252,19 +321,33 @@ class _Check:
     def _checks(self) -> Iterator[str]:
         for check in self._model.checks:
             for message in self._count(check.violations):
-                yield f"checks.{check.name}: {message}"
+                yield self._at("checks", check.name, "violations", message)
 
     def _count(self, query: str) -> Iterator[str]:
         """Yield why a query does not count something."""
-        counted: list[object] = []
+        shape = ""
 
         def count() -> None:
-            with self._conn.cursor(row_factory=scalar_row) as cursor:
-                counted.extend(cursor.execute(query.encode()).fetchmany(2))
+            nonlocal shape
+            with self._conn.cursor() as cursor:
+                cursor.execute(query.encode())
+                columns = cursor.description or []
+                types = [self._type_name(column.type_code) for column in columns]
+                if len(types) != 1:
+                    shape = f"{len(types)} columns"
+                elif types[0] not in _WHOLE:
+                    shape = types[0]
+                elif len(cursor.fetchmany(2)) > 1:
+                    shape = "more than one row"
 
-        yield from self._attempt(count)
-        if counted and (len(counted) > 1 or not isinstance(counted[0], int | None)):
-            yield f"it gives {counted[0]!r}: it must give one whole number"
+        for refusal in self._attempt(count):
+            yield self._message(refusal, query, _position(refusal, ""))
+        if shape:
+            yield f"it gives {shape}: it must give one whole number"
+
+    def _type_name(self, oid: int) -> str:
+        known = self._conn.adapters.types.get(oid)
+        return known.name if known else "another type"
 
     def _attempt(
         self,
@@ -272,8 +355,8 @@ class _Check:
         *,
         undo: bool = False,
         only: re.Pattern[str] = re.compile(""),
-    ) -> Iterator[str]:
-        """Run a statement or function; yield Postgres' message if it refuses, and undo it then."""
+    ) -> Iterator[psycopg.Error | SettingsError]:
+        """Run a statement or function; yield the error if Postgres refuses, and undo it then."""
         try:
             with self._conn.transaction():
                 if isinstance(action, sql.SQL | sql.Composed):
@@ -284,19 +367,71 @@ class _Check:
                     raise psycopg.Rollback
         except psycopg.Error as exc:
             if only.match(exc.sqlstate or ""):
-                yield _message(exc)
+                yield exc
         except SettingsError as exc:  # of a generator
-            yield str(exc)
+            yield exc
+
+    def _message(self, exc: Exception, statement: str = "", at: int = -1) -> str:
+        """Return Postgres' message with its remedy, and the SQL near place `at` of `statement`."""
+        if not isinstance(exc, psycopg.Error):
+            return str(exc)
+        text, name, state = server_message(exc), _column_of(exc), exc.sqlstate
+        if name and f'"{name}"' not in text:
+            text = f"column {name}: {text}"
+        if at >= 0 and state in (_SYNTAX, *_TYPES_DIFFER):
+            text += f", near {_near(statement, at)!r}"
+        if state == _NOT_DEFAULT:
+            remedy = "leave it out"
+            if "identity" in text:
+                remedy = "write { default = true }, or OVERRIDING SYSTEM VALUE in the sql"
+            return f"{text}: {remedy}"
+        if state == _UNKNOWN_TABLE and (relation := re.search(r'relation "([^"]+)"', text)):
+            return f"{text}: {suggest(relation[1], self._facts)}"
+        hint = exc.diag.message_hint
+        return f"{text}: {hint}" if hint and state not in _TYPES_DIFFER else text
 
 
-def _message(exc: psycopg.Error) -> str:
-    """Return Postgres' message, the column that a COPY stopped at, and its hint."""
+def _near(statement: str, at: int) -> str:
+    """Return the two words before a place in SQL and the two at it."""
+    before = re.search(r"(\S+\s+){0,2}\S*$", statement[max(0, at - _NEAR) : at])
+    after = re.match(r"\S*\s*\S*", statement[at : at + _NEAR])
+    return one_line((before[0] if before else "") + (after[0] if after else "")).strip()
+
+
+def _column_of(exc: Exception) -> str:
+    """Return the column that Postgres' error names, or that a COPY stopped at; "" if none."""
+    if not isinstance(exc, psycopg.Error):
+        return ""
     column = re.search(r"^COPY .*, line \d+, column ([^:\n]+)", exc.diag.context or "")
-    name = exc.diag.column_name or (column[1] if column else "")
-    text = server_message(exc)
-    if name and f'"{name}"' not in text:
-        text = f"column {name}: {text}"
-    return f"{text}: {exc.diag.message_hint}" if exc.diag.message_hint else text
+    return exc.diag.column_name or (column[1] if column else "")
+
+
+def _position(exc: Exception, prefix: str) -> int:
+    """Return the place of an error in the statement after `prefix`, from 0; below 0 if unknown."""
+    position = exc.diag.statement_position if isinstance(exc, psycopg.Error) else None
+    return int(position or 0) - 1 - len(prefix)
+
+
+def _table_faults(table: Table, facts: TableFacts) -> Iterator[tuple[str, str]]:
+    """Yield what schema.sql and the model say differently: a key, and what is wrong at it."""
+    for column, value in table.columns.items():
+        if column not in facts.columns:
+            yield f"columns.{column}", f"no such column: {suggest(column, facts.columns)}"
+        elif column in facts.generated and not isinstance(value.generator, SqlDefault):
+            yield f"columns.{column}", "Postgres generates this column: remove the key"
+    for key, column in _named_columns(table):
+        if column not in facts.columns:
+            yield key, f"no column {column!r}: {suggest(column, facts.columns)}"
+    if table.key and set(table.key) <= facts.columns.keys():
+        keys = {frozenset(key) for key in facts.keys}
+        if frozenset(table.key) not in keys:
+            columns = ", ".join(table.key)
+            yield (
+                "key",
+                f"({columns}) has no primary key or unique index in schema.sql: add one",
+            )
+    if table.rows:
+        yield from _unfilled(table, facts)
 
 
 def _named_columns(table: Table) -> Iterator[tuple[str, str]]:
@@ -313,7 +448,7 @@ def _named_columns(table: Table) -> Iterator[tuple[str, str]]:
                 yield f"states.{key}", column
 
 
-def _unfilled(table: Table, facts: TableFacts) -> Iterator[str]:
+def _unfilled(table: Table, facts: TableFacts) -> Iterator[tuple[str, str]]:
     """Yield NOT NULL columns that nothing fills."""
     filled = {name for name, v in table.columns.items() if not isinstance(v.generator, SqlDefault)}
     if states := table.states:
@@ -323,13 +458,14 @@ def _unfilled(table: Table, facts: TableFacts) -> Iterator[str]:
             type_ = facts.columns[column]
             example = next((toml for kind, toml in _GENERATORS if re.match(kind, type_)), None)
             yield (
-                f"tables.{table.name}: column {column} ({type_}) is NOT NULL and has no default: "
+                f"columns.{column}",
+                f"it is missing, and the column ({type_}) is NOT NULL and has no default: "
                 + (
                     f"give it a generator, such as columns.{column} = {example}"
                     if example and not type_.endswith("[]")
                     else f"no generator makes {type_}: give it a DEFAULT in schema.sql, or "
                     f'columns.{column} = {{ value = "…" }}'
-                )
+                ),
             )
 
 
@@ -337,8 +473,3 @@ def _with_rows(model: WorkloadModel, rows: Mapping[str, int]) -> WorkloadModel:
     return replace(
         model, tables={name: replace(t, rows=rows[name]) for name, t in model.tables.items()}
     )
-
-
-def _of_statement(operation: Operation, number: int) -> str:
-    place = f", statement {number}" if len(operation.statements) > 1 else ""
-    return f"operations.{operation.name}{place}"

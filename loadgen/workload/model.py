@@ -365,6 +365,8 @@ class Operation:
     recent: str = ""  # SQL: how many of its writes the tables show for the last hour
     light: str = "#1a3ac5"  # its colour on light paper, as #rrggbb
     dark: str = "#6e93ed"  # and on dark paper
+    # Where in the first statement what a key of the file says begins: ("set.paid_at", 31).
+    places: tuple[tuple[str, int], ...] = ()
 
     @property
     def table(self) -> str:
@@ -411,6 +413,7 @@ class WorkloadModel:
     checks: tuple[Check, ...] = ()
     schema_sql: str = ""  # DDL; "" if the tables' `types` make it
     digest: str = ""  # sha256 of the files, 64 hex digits
+    source: str = ""  # the folder of its files, for messages
 
 
 def parts_of(part: object, kind: type[_Kind]) -> Iterator[_Kind]:

@@ -6,6 +6,7 @@ Every mistake is one ModelError. What only Postgres can judge, types and stateme
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ _FILE: Final = "workload.toml"
 _SCHEMA: Final = "schema.sql"
 _MOST_FILE_BYTES: Final = 10_000_000
 _LONGEST_NAME: Final = 40
+_REPEATED: Final = re.compile(r"Cannot overwrite a value \(at line (\d+)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -57,6 +59,7 @@ def read_model(name_or_folder: str) -> WorkloadModel:
         checks=tuple(_checks(document)),
         schema_sql=schema_sql,
         digest=sha256(f"{len(toml)}:{toml}{schema_sql}".encode()).hexdigest(),
+        source=str(folder),
     )
 
 
@@ -91,12 +94,19 @@ def _document(file: Path, toml: str) -> Section:
     try:
         document = Section(str(file), "", "", parse_toml(toml, str(file)))
     except SettingsError as exc:
-        raise ModelError(str(exc)) from exc
+        raise ModelError(_REPEATED.sub(partial(_repeated, toml), str(exc))) from exc
     document.only("title", "pools", "tables", "operations", "checks")
     for key in ("tables", "operations"):
         if not document.section(key).entries:
             raise document.error(key, f"it is missing: a workload has {key}, such as [{key}.name]")
     return document
+
+
+def _repeated(toml: str, at: re.Match[str]) -> str:
+    """Return that a key is given twice, with its name if the line has it."""
+    line = toml.splitlines()[int(at[1]) - 1 :][:1]
+    key = re.match(r"\s*([^=]+?)\s*=", line[0]) if line else None
+    return f"{key[1] if key else 'a key'} is given twice (at line {at[1]}"
 
 
 def _schema(file: Path, sql: str) -> Mapping[str, SchemaTable]:

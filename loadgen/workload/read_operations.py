@@ -26,9 +26,9 @@ from loadgen.workload.model import (
     Value,
 )
 from loadgen.workload.proof import key_place, prove
-from loadgen.workload.read_sql import ParsedStatement, SqlFault, parse_statements
+from loadgen.workload.read_sql import ParsedStatement, SqlFault, numbered_length, parse_statements
 from loadgen.workload.read_tables import check_templates
-from loadgen.workload.read_values import Names, read_row, read_value, row_target
+from loadgen.workload.read_values import Names, keyless, read_row, read_value, row_target
 from loadgen.workload.read_writes import FORMS, WriteReader
 from loadgen.workload.section import Section
 
@@ -56,6 +56,7 @@ class _Draft:
     form: str
     statements: tuple[ParsedStatement, ...]
     parameters: Mapping[str, Parameter]
+    places: tuple[tuple[str, int], ...]
 
     def targets(self) -> dict[str, tuple[str, str]]:
         """Return table and column of each parameter that aims at each row once."""
@@ -112,6 +113,7 @@ class _Reader:
                 recent=section.text("recent", "").strip().rstrip(";"),
                 light=light,
                 dark=dark,
+                places=draft.places,
             )
         return operations
 
@@ -145,8 +147,9 @@ class _Reader:
             parameter: self._placed(section, parameter, value, statements)
             for parameter, value in defined.items()
         }
+        places = tuple((key, numbered_length(write.sql[:at])) for key, at in write.places)
         self._path.pop()
-        self._drafts[name] = _Draft(section, form, statements, parameters)
+        self._drafts[name] = _Draft(section, form, statements, parameters, places)
         return self._drafts[name]
 
     # Parameters.
@@ -186,6 +189,9 @@ class _Reader:
         draft = self._draft(operation)
         keys = {n: p for n, p in draft.parameters.items() if isinstance(p, KeyParameter)}
         if not keys:
+            table = draft.statements[0].statement.table
+            if draft.form == "insert" and not self._names.outlines[table].key:
+                raise section.error("inserted", keyless(table))
             raise section.error("inserted", f"{operation} makes no key: it has no {{ key = true }}")
         first = next(
             (n for n, p in keys.items() if p.column in self._names.outlines[p.table].key),
@@ -199,7 +205,7 @@ class _Reader:
     def _target(self, section: Section, table: str) -> tuple[str, Parameter]:
         """Return the column that finds the row of an update or delete, and its parameter."""
         if "row" in section and section.text("row") != table:
-            raise section.error("row", f"it is {section.text('row')!r}, not the table {table!r}")
+            raise section.error("", f"it is {section.text('row')!r}, not the table {table!r}")
         if "inserted" in section:
             inserted, key = self._inserted(section)
             if key.table != table:

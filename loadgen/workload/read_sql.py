@@ -33,6 +33,8 @@ PARAMETER_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _WORD: Final = re.compile(r"\w+")
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _OVERRIDING: Final = re.compile(r"\bOVERRIDING\s+(?:SYSTEM|USER)\s+VALUE\b", re.IGNORECASE)
+_DRIVER_PARAMETER: Final = re.compile(r"%(s\b|\(\w+\)s\b)")  # of Python's drivers
+_BEFORE_A_VALUE: Final = ("(", ",", "=", "<", ">", "<=", ">=", "<>", "+", "-", "*", "/", "||")
 _BEFORE_A_NAME: Final = (
     "INSERT", "INTO", "UPDATE", "DELETE", "FROM", "ONLY", "MERGE", "CREATE", "GLOBAL", "LOCAL",
     "TEMP", "TEMPORARY", "UNLOGGED", "TABLE", "IF", "NOT", "EXISTS",
@@ -116,6 +118,24 @@ def parse_statements(sql: str) -> list[ParsedStatement]:
     return [_parsed(text, tokens) for text, tokens in _split(sql)]
 
 
+def check_expression(sql: str) -> None:
+    """Refuse a part of a statement that would change how the rest is read. Raises SqlFault."""
+    depth = 0
+    for text, tokens in _split(sql):
+        _numbered(text, tokens)
+        for token in tokens:
+            depth += (token.kind == "L_PAREN") - (token.kind == "R_PAREN")
+            if depth < 0:
+                raise SqlFault("a parenthesis is closed that is not open")
+    if depth:
+        raise SqlFault("a parenthesis is not closed")
+
+
+def numbered_length(sql: str) -> int:
+    """Return the length that the start of a statement has with $1 … for its parameters."""
+    return sum(len(_numbered(text, tokens)[0]) for text, tokens in _split(sql))
+
+
 def schema_tables(sql: str) -> dict[str, SchemaTable]:
     """Return the tables that a schema.sql makes, without partitions. Raises SqlFault."""
     tables: dict[str, SchemaTable] = {}
@@ -169,6 +189,8 @@ def _split(sql: str) -> Iterator[tuple[str, list[_Token]]]:
             for token in _postgres().tokenize(sql)
         ]
     except TokenError as exc:
+        if str(exc.__cause__).startswith("Missing "):
+            raise SqlFault("a quote is not closed") from exc
         raise SqlFault(f"it can't be read as SQL: {one_line(exc, 100)}") from exc
     statement: list[_Token] = []
     for token in (*tokens, _Token("SEMICOLON", ";", 0, 0)):
@@ -202,7 +224,10 @@ def _parsed(text: str, tokens: list[_Token]) -> ParsedStatement:
 def _numbered(text: str, tokens: list[_Token]) -> tuple[str, tuple[str, ...]]:
     """Return the SQL with $1 … in the place of :name, and the names in that order."""
     parts, names, end = [], list[str](), 0
-    for token, following in pairwise(tokens):
+    for i, (token, following) in enumerate(pairwise(tokens)):
+        before = tokens[i - 1].text if i else ""
+        if _DRIVER_PARAMETER.match(text, token.start) and before in _BEFORE_A_VALUE:
+            raise SqlFault("%s: name the parameter, as in :amount")
         if token.kind == "PARAMETER" and following.text.isdigit():
             raise SqlFault(f"${following.text}: name the parameter, such as :amount")
         if token.kind != "COLON" or following.start != token.end or not following.is_name:

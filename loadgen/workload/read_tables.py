@@ -99,7 +99,7 @@ def _key(section: Section, outline: Outline) -> tuple[str, ...]:
 
 
 def _table(section: Section, outline: Outline, names: Names) -> Table:
-    setting, rows = read_setting(section, "rows", most=_MOST_ROWS)
+    setting, rows = read_setting(section, "rows", most=_MOST_ROWS, prefix="initial_")
     made = outline.schema
     types = {name: column.type for name, column in made.columns.items()} if made else {}
     extra = () if made else ("type",)

@@ -222,22 +222,28 @@ def _member(section: Section, key: str, names: Names) -> object:
     return inner
 
 
-def read_setting(section: Section, key: str, *, most: int) -> tuple[str, int]:
-    """Return the setting, "" if none, and the number of `key`: a number or { setting, default }."""
+def read_setting(section: Section, key: str, *, most: int, prefix: str = "") -> tuple[str, int]:
+    """Return the setting, "" if none, and the number of `key`: a number or { setting, default }.
+
+    The setting's name begins with `prefix`.
+    """
     if not isinstance(section.entries.get(key), dict):
         return "", section.whole(key, 0, high=most)
     inner = section.section(key)
     inner.only("setting", "default")
-    return setting_name(inner, "setting"), inner.whole("default", high=most)
+    return setting_name(inner, "setting", prefix), inner.whole("default", high=most)
 
 
-def setting_name(section: Section, key: str) -> str:
+def setting_name(section: Section, key: str, prefix: str = "") -> str:
     """Return the name of a setting that is a whole number."""
     whole = [
         name
         for name, setting in Settings.model_fields.items()
-        if int in (setting.annotation, *get_args(setting.annotation))
-        or "Annotated[int" in str(setting.annotation)
+        if name.startswith(prefix)
+        and (
+            int in (setting.annotation, *get_args(setting.annotation))
+            or "Annotated[int" in str(setting.annotation)
+        )
     ]
     return section.one_of(key, whole)
 
@@ -269,16 +275,24 @@ def _row(section: Section, names: Names) -> Generator:
 
 def row_target(section: Section, names: Names, table: str = "") -> tuple[str, str]:
     """Return the table with baseline rows that `row` names, and the column, its key by default."""
+    key = "" if table else "row"  # an operation's `row` is of its own table
     table = table or section.one_of("row", names.outlines)
     outline = names.outlines[table]
     if not outline.has_rows:
-        raise section.error("row", f"{table} has no baseline rows: give it `rows`")
+        raise section.error(key, f"{table} has no baseline rows: give it `rows`")
     if "column" in section:
         return table, section.one_of("column", outline.columns)
     if len(outline.key) != 1 or outline.key[0] not in outline.columns:
-        key = f"the key of {table} is ({', '.join(outline.key)})" if outline.key else ""
-        raise section.error("column", f"it is missing: {key or f'{table} has no key'}")
+        if not outline.key:
+            raise section.error(key, keyless(table))
+        columns = ", ".join(outline.key)
+        raise section.error("column", f"it is missing: the key of {table} is ({columns})")
     return table, outline.key[0]
+
+
+def keyless(table: str) -> str:
+    """Return what is wrong with a reference to rows of a table without key."""
+    return f"{table} has no key: add `key` to its table, or a uuid or sequence column"
 
 
 def _constant(section: Section, _: Names) -> Generator:

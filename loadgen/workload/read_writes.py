@@ -1,7 +1,7 @@
 """Turns declarative writes, insert, update, delete and move, into SQL with :name parameters."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,7 +22,14 @@ from loadgen.workload.model import (
     Uuid,
     Value,
 )
-from loadgen.workload.read_sql import PARAMETER_NAME, literal, quoted, quoted_table
+from loadgen.workload.read_sql import (
+    PARAMETER_NAME,
+    SqlFault,
+    check_expression,
+    literal,
+    quoted,
+    quoted_table,
+)
 from loadgen.workload.read_values import Names, Outline, plain_text
 from loadgen.workload.section import Section
 
@@ -36,6 +43,7 @@ class Write:
     """An operation's SQL, and the parameters that it defines itself."""
 
     sql: str = ""
+    places: list[tuple[str, int]] = field(default_factory=list)  # keys, where their SQL begins
     parameters: dict[str, Parameter] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)  # of parameters, by column
 
@@ -47,6 +55,13 @@ class Write:
         self.parameters[name] = parameter
         self.names.setdefault(column, name)
         return f":{name}"
+
+    def put(self, parts: Iterable[tuple[str, str]], separator: str) -> None:
+        """Append SQL to the statement: pairs of the key that it is from, and the text."""
+        for i, (key, text) in enumerate(parts):
+            self.sql += separator if i else ""
+            self.places.append((key, len(self.sql)))
+            self.sql += text
 
     def name_siblings(self) -> None:
         """Let values that depend on another column name that column's parameter."""
@@ -85,7 +100,7 @@ class WriteReader:
         form = forms[0]
         if form == "sql":
             section.only(*_COMMON, "sql")
-            return Write(section.text("sql"))
+            return Write(section.text("sql"), [("sql", 0)])
         keys = {"insert": ("set",), "update": ("set", "row", "where"), "delete": ("row", "where")}
         section.only(*_COMMON, form, *keys.get(form, ("set",)))
         outline = self.names.outlines[section.one_of(form, self.names.outlines)]
@@ -121,9 +136,10 @@ class WriteReader:
             for p in write.parameters.values()
         )
         overriding = " OVERRIDING SYSTEM VALUE" if numbered else ""
-        write.sql = (
-            f"INSERT INTO {name} ({columns}){overriding} VALUES ({', '.join(cells.values())})"
-        )
+        write.put([("insert", f"INSERT INTO {name} ({columns}){overriding} VALUES (")], "")
+        keys = (f"set.{column}" if column in sets else "insert" for column in cells)
+        write.put(zip(keys, cells.values(), strict=True), ", ")
+        write.sql += ")"
         return write
 
     def _update(self, section: Section, outline: Outline) -> Write:
@@ -131,14 +147,16 @@ class WriteReader:
         pairs = self._assignments(write, section, outline)
         if not section.section("set").entries:
             raise section.error("set", "it is missing: an update sets a column or more")
-        where = self._where(write, section, outline)
-        write.sql = f"UPDATE {quoted_table(outline.name)} SET {', '.join(pairs)} WHERE {where}"
+        write.put([("update", f"UPDATE {quoted_table(outline.name)} SET ")], "")
+        write.put(pairs, ", ")
+        write.sql += " WHERE "
+        write.put(self._where(write, section, outline), " AND ")
         return write
 
     def _delete(self, section: Section, outline: Outline) -> Write:
         write = Write()
-        where = self._where(write, section, outline)
-        write.sql = f"DELETE FROM {quoted_table(outline.name)} WHERE {where}"
+        write.put([("delete", f"DELETE FROM {quoted_table(outline.name)} WHERE ")], "")
+        write.put(self._where(write, section, outline), " AND ")
         return write
 
     def _move(self, section: Section, outline: Outline) -> Write:
@@ -152,18 +170,30 @@ class WriteReader:
         key = write.add(states.key, StateParameter(table.name, "key"))
         state = write.add(states.column, StateParameter(table.name, "state"))
         version = write.add(states.version, StateParameter(table.name, "version"))
-        pairs = [f"{quoted(states.column)} = {state}"]
+        pairs = [("move", f"{quoted(states.column)} = {state}")]
         pairs += self._assignments(write, section, outline)
-        write.sql = (
-            f"UPDATE {quoted_table(table.name)} SET {', '.join(pairs)} "
-            f"WHERE {quoted(states.key)} = {key} AND {quoted(states.version)} = {version}"
+        write.put([("move", f"UPDATE {quoted_table(table.name)} SET ")], "")
+        write.put(pairs, ", ")
+        write.sql += " WHERE "
+        write.put(
+            [
+                ("move", f"{quoted(states.key)} = {key}"),
+                ("move", f"{quoted(states.version)} = {version}"),
+            ],
+            " AND ",
         )
         return write
 
-    def _assignments(self, write: Write, section: Section, outline: Outline) -> list[str]:
+    def _assignments(
+        self, write: Write, section: Section, outline: Outline
+    ) -> list[tuple[str, str]]:
+        """Return what an update sets as SQL, each with its key in the file."""
         sets = section.section("set")
         pairs = [
-            f"{quoted(column)} = {self._cell(write, sets, column, outline) or 'DEFAULT'}"
+            (
+                f"set.{column}",
+                f"{quoted(column)} = {self._cell(write, sets, column, outline) or 'DEFAULT'}",
+            )
             for column in sets.entries
         ]
         table = self.tables.get(outline.name, Table(outline.name))
@@ -172,16 +202,16 @@ class WriteReader:
             *sets.entries,
         }
         if not self.has_schema:  # which may have a trigger for it
-            pairs += [f"{quoted(v)} = {quoted(v)} + 1" for v in sorted(versions)]
+            pairs += [("set", f"{quoted(v)} = {quoted(v)} + 1") for v in sorted(versions)]
         return pairs
 
-    def _where(self, write: Write, section: Section, outline: Outline) -> str:
+    def _where(self, write: Write, section: Section, outline: Outline) -> Iterator[tuple[str, str]]:
+        """Yield the conditions of a WHERE, each with its key in the file."""
         column, parameter = self.target(section.section("row"), outline.name)
-        where = f"{quoted(column)} = {write.add(column, parameter)}"
-        if "where" not in section:
-            return where
-        condition = section.text("where")
-        return f"{where} AND {f'({condition})' if _OR.search(condition) else condition}"
+        yield "row", f"{quoted(column)} = {write.add(column, parameter)}"
+        if "where" in section:
+            condition = _sql(section, "where")
+            yield "where", f"({condition})" if _OR.search(condition) else condition
 
     def _cell(self, write: Write, sets: Section, column: str, outline: Outline) -> str:
         """Return what a column is set to as SQL; "" for its default."""
@@ -191,7 +221,7 @@ class WriteReader:
         cell = sets.section(column)
         if "sql" in cell:
             cell.only("sql")
-            return cell.text("sql")
+            return _sql(cell, "sql")
         if "value" in cell:
             cell.only("value")
             constant = cell.entries["value"]
@@ -230,6 +260,16 @@ class WriteReader:
         if isinstance(value.generator, Constant):
             return literal(value.generator.text)
         return write.add(column, value)
+
+
+def _sql(section: Section, key: str) -> str:
+    """Return the SQL at `key`, whose quotes and parentheses are closed."""
+    text = section.text(key)
+    try:
+        check_expression(text)
+    except SqlFault as exc:
+        raise section.error(key, str(exc)) from exc
+    return text
 
 
 def _generator(table: Table, column: str) -> object:

@@ -45,7 +45,8 @@ class Section:
         path = ".".join(filter(None, (self.path, key)))
         inner = self.entries.get(key, {})
         if not isinstance(inner, dict):
-            raise self.wrong(key, 'a table, such as { generate = "uuid" }')
+            example = "{ value = [1, 2] }" if isinstance(inner, list) else '{ generate = "uuid" }'
+            raise self.wrong(key, f"a table, such as {example}")
         return Section(self.file, self.header, path, inner)
 
     def sections(self, key: str) -> Iterator[tuple[str, "Section"]]:
@@ -56,9 +57,8 @@ class Section:
 
     def headed(self, key: str, name: str) -> "Section":
         """Return the table [key.name], which then is the place that errors name."""
-        plain = re.fullmatch(r"[\w-]+", name, re.ASCII)
-        header = f"[{key}.{name if plain else json.dumps(name, ensure_ascii=False)}]"
-        return Section(self.file, header, "", self.section(key).section(name).entries)
+        entries = self.section(key).section(name).entries
+        return Section(self.file, header_of(key, name), "", entries)
 
     def text(self, key: str, default: str | None = None) -> str:
         """Return the text at `key`, which must not be empty."""
@@ -153,6 +153,12 @@ class Section:
         if key not in self.entries:
             raise self.error(key, f"it is missing: give {wanted}")
         return self.entries[key]
+
+
+def header_of(key: str, name: str) -> str:
+    """Return the header of a table: [tables.orders], or [tables."sales.orders"]."""
+    plain = re.fullmatch(r"[\w-]+", name, re.ASCII)
+    return f"[{key}.{name if plain else json.dumps(name, ensure_ascii=False)}]"
 
 
 def is_number(number: object) -> TypeGuard[int | float]:

@@ -98,23 +98,23 @@ MISTAKES: tuple[tuple[WorkloadModel, str], ...] = (
     (with_schema("CREATE SCHEMA sales;", "CREATE SCHEMA sales; COMMIT;"), "schema.sql"),
     (
         replace(made_up_model(), tables={"custmers": Table("custmers", 1)}),
-        "tables.custmers: schema.sql makes no such table: did you mean customers?",
+        "workload.toml, [tables.custmers]: schema.sql makes no such table: did you mean customers?",
     ),
     (
         with_column("customers", "emial", Value(Text(1, 5))),
-        "tables.customers, columns.emial: no such column: did you mean email?",
+        "workload.toml, [tables.customers], columns.emial: no such column: did you mean email?",
     ),
     (
         with_column("sales.Order", "doubled", Value(Number(1, 5))),
-        "tables.sales.Order, columns.doubled: Postgres generates this column: remove the key",
+        'workload.toml, [tables."sales.Order"], columns.doubled: Postgres generates this column: remove the key',
     ),
     (
         with_table("staff", version="verson"),
-        "tables.staff, version: no column 'verson': there are id, badge, name, leads",
+        "workload.toml, [tables.staff], version: no column 'verson': there are id, badge, name, leads",
     ),
     (
         with_table("customers", key=("mood",)),
-        "tables.customers, key: (mood) has no primary key or unique index in schema.sql: add one",
+        "[tables.customers], key: (mood) has no primary key or unique index in schema.sql: add one",
     ),
     (
         with_column("sales.Order", "customer", None),
@@ -126,47 +126,47 @@ MISTAKES: tuple[tuple[WorkloadModel, str], ...] = (
     ),
     (
         with_schema("name    text NOT NULL", "name    text NOT NULL, find tsvector NOT NULL"),
-        "tables.staff: column find (tsvector) is NOT NULL and has no default: no generator makes",
+        "[tables.staff], columns.find: it is missing, and the column (tsvector) is NOT NULL and has no default: no generator makes",
     ),
     (
         with_column("customers", "mood", Value(Choice(("calm", "angry"), (1, 1)))),
-        'tables.customers: column mood: invalid input value for enum mood: "angry"',
+        '[tables.customers], columns.mood: column mood: invalid input value for enum mood: "angry"',
     ),
     (
         with_column("customers", "share", Value(Number(200, 300))),
-        "tables.customers: column share: value for domain percent violates check constraint",
+        "[tables.customers], columns.share: column share: value for domain percent violates check constraint",
     ),
     (
         with_column("staff", "badge", Value(Uuid())),
-        "tables.staff: column badge",
+        "[tables.staff], columns.badge: ",
     ),
     (
         with_column("customers", "email", Value(Choice(("a@b.c",), (1,)))),
-        "tables.customers, unique customers_email_key: could not create unique index",
+        "[tables.customers]: unique customers_email_key: could not create unique index",
     ),
     (
         with_statement("forget", "DELETE FROM audit", "audit", "delete"),
-        "operations.forget: deletes of audit are refused, since it is published and has no replica",
+        "workload.toml, [operations.forget]: deletes of audit are refused, since it is published and has no replica",
     ),
     (
         with_statement("raise_share", "UPDATE customers SET shre = 1", "customers"),
-        'operations.raise_share: column "shre" of relation "customers" does not exist',
+        '[operations.raise_share]: column "shre" of relation "customers" does not exist',
     ),
     (
         with_statement("raise_share", "UPDATE customers SET share = 'x'", "customers"),
-        'operations.raise_share: invalid input syntax for type integer: "x"',
+        '[operations.raise_share]: invalid input syntax for type integer: "x"',
     ),
     (
         with_statement("forget", "INSERT INTO staff (name) VALUES (NULL)", "staff", "insert"),
-        'operations.forget: null value in column "name" of relation "staff" violates not-null',
+        '[operations.forget]: null value in column "name" of relation "staff" violates not-null',
     ),
     (
         replace(made_up_model(), checks=(Check("odd", "", "SELECT count(*) FROM nowhere"),)),
-        'checks.odd: relation "nowhere" does not exist',
+        '[checks.odd], violations: relation "nowhere" does not exist: there are ',
     ),
     (
         replace(made_up_model(), checks=(Check("odd", "", "SELECT 'many'"),)),
-        "checks.odd: it gives 'many': it must give one whole number",
+        "[checks.odd], violations: it gives text: it must give one whole number",
     ),
     (
         with_schema("CREATE TABLE audit", "CREATE UNLOGGED TABLE audit"),
@@ -181,7 +181,30 @@ MISTAKES: tuple[tuple[WorkloadModel, str], ...] = (
         "schema.sql: table hard_cases has a name of the playground's own: rename it",
     ),
     (with_types(no="bigint", memo="txet"), 'type "txet" does not exist: did you mean text?'),
-    (with_types(no="bigint", memo="text; DROP TABLE x"), "tables.notes, columns.memo: syntax"),
+    (with_types(no="bigint", memo="timestmp"), "does not exist: did you mean timestamp?"),
+    (with_types(no="bigint", memo="qqqq"), "give a type of Postgres, such as text, bigint or"),
+    (
+        replace(made_up_model(), checks=(Check("odd", "", "SELECT 1, 2 WHERE false"),)),
+        "[checks.odd], violations: it gives 2 columns: it must give one whole number",
+    ),
+    (
+        replace(made_up_model(), checks=(Check("odd", "", "SELECT 1.5 WHERE false"),)),
+        "[checks.odd], violations: it gives numeric: it must give one whole number",
+    ),
+    (
+        replace(made_up_model(), checks=(Check("odd", "", "SELECT count(*) FROM custmers"),)),
+        'relation "custmers" does not exist: did you mean customers?',
+    ),
+    (
+        with_schema(
+            "CREATE SCHEMA sales;", "CREATE SCHEMA sales; ALTER SCHEMA sales OWNER TO me_;"
+        ),
+        'role "me_" does not exist: use pg_dump --no-owner',
+    ),
+    (
+        with_types(no="bigint", memo="text; DROP TABLE x"),
+        "[tables.notes], columns.memo.type: syntax",
+    ),
 )
 
 
@@ -201,6 +224,95 @@ def test_each_mistake_is_named(
         assert one_database.execute(f"SELECT {left}".encode()).fetchone() == (None,)
 
 
+SHOP = """
+[tables.customers]
+columns.id = { generate = "sequence" }
+[tables.bills]
+rows = 5
+columns.id = { generate = "sequence" }
+columns.customer = { number = [1, 9] }
+columns.total = { decimal = [1, 9] }
+columns.paid_at = { time = "even", null = 0.5 }
+[operations.pay]
+per_hour = 60
+update = "bills"
+row = {}
+set.paid_at = { sql = "now()" }
+set.total = { sql = "total + 1" }
+where = "paid_at IS NULL"
+[operations.bill]
+per_hour = 60
+sql = "INSERT INTO bills (customer, total) VALUES (NULL, :total)"
+params.total = { decimal = [1, 9] }
+"""
+SHOP_SCHEMA = """CREATE TABLE customers (id bigint PRIMARY KEY);
+CREATE TABLE bills (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer bigint,
+    total numeric,
+    paid_at timestamptz
+);
+"""
+REFERENCE = "ALTER TABLE bills ADD CONSTRAINT of_one FOREIGN KEY (customer) REFERENCES customers;"
+PAY = "[operations.pay], "
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line"),
+    [
+        ("", "", ""),
+        (
+            '"total + 1"',
+            '"total +"',
+            PAY + "set.total: syntax error at or near \"WHERE\", near 'total + WHERE id'",
+        ),
+        ('"now()"', '"now() +"', PAY + 'set.paid_at: syntax error at or near ","'),
+        ('"now()"', '"now() + 1"', PAY + "set.paid_at: operator does not exist"),
+        ('{ sql = "now()" }', "5", PAY + 'set.paid_at: column "paid_at" is of type timestamp'),
+        ('{ sql = "now()" }', '"soon"', PAY + "set.paid_at: invalid input syntax"),
+        ('{ sql = "now()" }', "{ text = [5, 9] }", PAY + "set.paid_at: invalid input syntax"),
+        ('"paid_at IS NULL"', '"paid_at = 5"', PAY + "where: operator does not exist"),
+        ('"paid_at IS NULL"', '"paid_at IS"', PAY + "where: syntax error at end of input"),
+        (
+            "params.total = { decimal = [1, 9] }",
+            "params.total = { text = [5, 9] }",
+            "[operations.bill], params.total: invalid input syntax for type numeric",
+        ),
+        (
+            "bills (customer, total) VALUES (NULL,",
+            "bills (id, total) VALUES (3,",
+            (
+                '[operations.bill], sql: cannot insert a non-DEFAULT value into column "id"; Column '
+                '"id" is an identity column defined as GENERATED ALWAYS.: write { default = true }, or '
+                "OVERRIDING SYSTEM VALUE in the sql"
+            ),
+        ),
+    ],
+)
+def test_a_mistake_is_at_its_key(
+    one_database: psycopg.Connection[Any], tmp_path: Path, right: str, wrong: str, line: str
+) -> None:
+    """The line begins as the reader's do, and has no hint at casts."""
+    (tmp_path / "workload.toml").write_text(SHOP.replace(right, wrong, 1))
+    (tmp_path / "schema.sql").write_text(SHOP_SCHEMA)
+    problems = check_model(one_database, read_model(str(tmp_path)))
+    assert len(problems) == bool(line)
+    if line:
+        assert problems[0].startswith(f"{tmp_path}/workload.toml, {line}")
+        assert "cast" not in problems[0]
+
+
+def test_a_reference_to_a_table_without_rows(
+    one_database: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """The remedy is the generator that the reader knows."""
+    (tmp_path / "workload.toml").write_text(SHOP)
+    (tmp_path / "schema.sql").write_text(SHOP_SCHEMA + REFERENCE)
+    (problem,) = check_model(one_database, read_model(str(tmp_path)))
+    assert problem.startswith(f"{tmp_path}/workload.toml, [tables.bills], columns.customer: ")
+    assert problem.endswith('give customers `rows`, and use { row = "customers" }')
+
+
 def test_the_command_asks_postgres(
     each_empty_database: str, project: Path, run_loadgen: RunLoadgen
 ) -> None:
@@ -214,7 +326,7 @@ def test_the_command_asks_postgres(
     done = run_loadgen("workload", "check", ".", env=env)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "loadgen: error: tables.notes, columns.memo: "
+        "loadgen: error: workload.toml, [tables.notes], columns.memo.type: "
         'type "txet" does not exist: did you mean text?\n'
     )
     assert run_loadgen("workload", "check", "shop", env=env).returncode == 0

@@ -301,6 +301,48 @@ MISTAKES = [
         "or uuid"),
     ),
     (
+        SQL,
+        SQL.replace(":amount", "%s"),
+        "[operations.post_entry], sql: %s: name the parameter, as in :amount",
+    ),
+    (
+        SQL,
+        SQL.replace(":amount", "'5"),
+        "[operations.post_entry], sql: a quote is not closed",
+    ),
+    (
+        '"closed_at IS NULL"',
+        '"region = \'eu"',
+        "[operations.close_account], where: a quote is not closed",
+    ),
+    (
+        '{ sql = "now()" }',
+        '{ sql = "\'now" }',
+        "[operations.close_account], set.closed_at.sql: a quote is not closed",
+    ),
+    (
+        '{ sql = "now()" }',
+        '{ sql = "now(" }',
+        "[operations.close_account], set.closed_at.sql: a parenthesis is not closed",
+    ),
+    (
+        "rows = 100",
+        'rows = { setting = "control_port" }',
+        ("[tables.accounts], rows.setting: there is no 'control_port': there are initial_users, "
+        "initial_orders, initial_events"),
+    ),
+    (
+        '{ value = "open" }',
+        "[1, 2]",
+        "[tables.entries], columns.status: it is [1, 2], not a table, such as { value = [1, 2] }",
+    ),
+    (
+        'columns.account_no = { generate = "uuid" }',
+        "columns.account_no = { text = [5, 9] }",
+        ("[tables.entries], columns.account_no.row: accounts has no key: add `key` to its table, or "
+        "a uuid or sequence column"),
+    ),
+    (
         "{ key = true }",
         "{ key = false }",
         "[operations.post_entry], params.entry_id.key: it is False, not true, or left out",
@@ -332,7 +374,7 @@ MISTAKES = [
     (
         ROW,
         'row = { row = "entries" }',
-        "[operations.close_account], row.row: it is 'entries', not the table 'accounts'",
+        "[operations.close_account], row: it is 'entries', not the table 'accounts'",
     ),
     (
         'update = "accounts"\nrow = { once = true }',
@@ -353,7 +395,7 @@ MISTAKES = [
     (
         "[checks.solvent]",
         OTHER + 'delete = "entries"\nrow = { once = true }\n[checks.solvent]',
-        "[operations.other], row.row: entries has no baseline rows: give it `rows`",
+        "[operations.other], row: entries has no baseline rows: give it `rows`",
     ),
     (
         "[checks.solvent]",
@@ -477,6 +519,10 @@ def test_a_folder_is_no_model(tmp_path: Path) -> None:
         read_model("shp")
     line = refusal(folder_of(tmp_path, "[tables\n"))
     assert line.startswith("bank/workload.toml can't be read as TOML: Expected ']'")
+    (tmp_path / "bank" / "workload.toml").write_text(MODEL.replace("rows =", "rows = 5\nrows ="))
+    assert "workload.toml can't be read as TOML: rows is given twice (at line 6" in refusal(
+        tmp_path / "bank"
+    )
     (tmp_path / "bank" / "workload.toml").write_bytes(b"title = '\xff'")
     assert "it has to be a UTF-8 text" in refusal(tmp_path / "bank")
     (tmp_path / "bank" / "workload.toml").write_text("title = 'x'")
