@@ -264,7 +264,9 @@ class _Check:
                 if foreign.name == item.name:
                     other = self._model.tables.get(foreign.table)
                     rows = "" if other and other.rows else f"give {foreign.table} `rows`, and "
-                    message += f': {rows}use {{ row = "{foreign.table}" }}'
+                    message = (
+                        message.removesuffix(".") + f': {rows}use {{ row = "{foreign.table}" }}'
+                    )
                     return self._in_table(name, f"columns.{foreign.columns[0]}", message)
         return self._in_table(name, "", message)
 
@@ -299,9 +301,10 @@ class _Check:
             for refusal in self._attempt(execute, only=_ALWAYS_WRONG):
                 key, end = f"set.{_column_of(refusal)}", len(name.as_string(self._conn))
                 position = _position(refusal, "EXECUTE  (")
+                table = "params" if operation.places == (("sql", 0),) else "set"
                 for parameter, text in zip(statement.parameters, texts, strict=True):
                     if end <= position:
-                        key = f"{'params' if operation.places[:1] == (('sql', 0),) else 'set'}.{parameter}"
+                        key = f"{table}.{parameter}"
                     end += len(text.as_string(self._conn)) + 2
                 yield self._in_statement(operation, number, self._message(refusal), key=key)
                 return
@@ -375,20 +378,18 @@ class _Check:
         """Return Postgres' message with its remedy, and the SQL near place `at` of `statement`."""
         if not isinstance(exc, psycopg.Error):
             return str(exc)
-        text, name, state = server_message(exc), _column_of(exc), exc.sqlstate
-        if name and f'"{name}"' not in text:
-            text = f"column {name}: {text}"
+        text, state = server_message(exc), exc.sqlstate
         if at >= 0 and state in (_SYNTAX, *_TYPES_DIFFER):
             text += f", near {_near(statement, at)!r}"
         if state == _NOT_DEFAULT:
             remedy = "leave it out"
             if "identity" in text:
                 remedy = "write { default = true }, or OVERRIDING SYSTEM VALUE in the sql"
-            return f"{text}: {remedy}"
+            return f"{text.removesuffix('.')}: {remedy}"
         if state == _UNKNOWN_TABLE and (relation := re.search(r'relation "([^"]+)"', text)):
             return f"{text}: {suggest(relation[1], self._facts)}"
         hint = exc.diag.message_hint
-        return f"{text}: {hint}" if hint and state not in _TYPES_DIFFER else text
+        return f"{text.removesuffix('.')}: {hint}" if hint and state not in _TYPES_DIFFER else text
 
 
 def _near(statement: str, at: int) -> str:

@@ -339,8 +339,8 @@ MISTAKES = [
     (
         'columns.account_no = { generate = "uuid" }',
         "columns.account_no = { text = [5, 9] }",
-        ("[tables.entries], columns.account_no.row: accounts has no key: add `key` to its table, or "
-        "a uuid or sequence column"),
+        ("[tables.entries], columns.account_no.row: accounts has no key: add `key` to its "
+        "table, or a uuid or sequence column"),
     ),
     (
         "{ key = true }",
@@ -448,6 +448,18 @@ def test_a_mistake_is_one_line(tmp_path: Path, right: str, wrong: str, line: str
     assert MODEL.count(right) >= 1
     folder = folder_of(tmp_path, MODEL.replace(right, wrong, 1))
     assert refusal(folder) == f"bank/workload.toml, {line}"
+
+
+def test_rows_of_an_insert_without_key(tmp_path: Path) -> None:
+    """What an insert makes no key for lacks it in its table, not in the insert."""
+    made = "[tables.notes]\ncolumns.memo = { text = [1, 9] }\n" + (
+        '[operations.note]\nper_hour = 1\ninsert = "notes"\n'
+        '[operations.forget]\nper_hour = 1\ndelete = "notes"\nrow = { inserted = "note" }\n'
+    )
+    assert refusal(folder_of(tmp_path, MODEL + made)) == (
+        "bank/workload.toml, [operations.forget], row.inserted: notes has no key: add `key` to its "
+        "table, or a uuid or sequence column"
+    )
 
 
 SCHEMA = """
