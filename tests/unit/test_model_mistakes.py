@@ -452,7 +452,8 @@ def test_a_mistake_is_one_line(tmp_path: Path, right: str, wrong: str, line: str
 
 def test_rows_of_an_insert_without_key(tmp_path: Path) -> None:
     """What an insert makes no key for lacks it in its table, not in the insert."""
-    made = "[tables.notes]\ncolumns.memo = { text = [1, 9] }\n" + (
+    made = (
+        "[tables.notes]\ncolumns.memo = { text = [1, 9] }\n"
         '[operations.note]\nper_hour = 1\ninsert = "notes"\n'
         '[operations.forget]\nper_hour = 1\ndelete = "notes"\nrow = { inserted = "note" }\n'
     )
