@@ -281,7 +281,8 @@ class _Check:
                     start = prefix.as_string(self._conn)
                     position = _position(refusal, start)
                     message = self._message(refusal, statement.sql, position)
-                    yield self._in_statement(operation, number, message, position)
+                    key = f"set.{_column_of(refusal)}"
+                    yield self._in_statement(operation, number, message, position, key)
             if operation.recent:
                 for message in self._count(operation.recent):
                     yield self._at("operations", operation.name, "recent", message)
@@ -383,7 +384,7 @@ class _Check:
             text += f", near {_near(statement, at)!r}"
         if state == _NOT_DEFAULT:
             remedy = "leave it out"
-            if "identity" in text:
+            if "cannot insert" in text and "identity" in text:
                 remedy = "write { default = true }, or OVERRIDING SYSTEM VALUE in the sql"
             return f"{text.removesuffix('.')}: {remedy}"
         if state == _UNKNOWN_TABLE and (relation := re.search(r'relation "([^"]+)"', text)):
@@ -404,6 +405,8 @@ def _column_of(exc: Exception) -> str:
     if not isinstance(exc, psycopg.Error):
         return ""
     column = re.search(r"^COPY .*, line \d+, column ([^:\n]+)", exc.diag.context or "")
+    if exc.sqlstate == _NOT_DEFAULT:
+        column = re.search(r'column "(.*?)"', exc.diag.message_primary or "")
     return exc.diag.column_name or (column[1] if column else "")
 
 

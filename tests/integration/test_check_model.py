@@ -274,6 +274,20 @@ PAY = "[operations.pay], "
         ('"paid_at IS NULL"', '"paid_at = 5"', PAY + "where: operator does not exist"),
         ('"paid_at IS NULL"', '"paid_at IS"', PAY + "where: syntax error at end of input"),
         (
+            "set.paid_at = { sql",
+            "set.id = 5\nset.paid_at = { sql",
+            PAY + 'set.id: column "id" can only be updated to DEFAULT; Column "id" is an identity '
+            "column defined as GENERATED ALWAYS: leave it out",
+        ),
+        (
+            (
+                'sql = "INSERT INTO bills (customer, total) VALUES (NULL, :total)"\n'
+                "params.total = { decimal = [1, 9] }"
+            ),
+            'insert = "bills"\nset.id = 5\nset.customer = 5',
+            '[operations.bill], set.id: cannot insert a non-DEFAULT value into column "id"',
+        ),
+        (
             "params.total = { decimal = [1, 9] }",
             "params.total = { text = [5, 9] }",
             "[operations.bill], params.total: invalid input syntax for type numeric",
