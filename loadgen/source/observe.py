@@ -1,5 +1,6 @@
 """The state of a source at one moment: its slots, WAL, sessions and table sizes."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -67,12 +68,18 @@ def observe(conn: Connection) -> Observation:
         slots = tuple(cursor.execute(_SQL["slots"]).fetchall())
     with conn.cursor(row_factory=class_row(SourceState)) as cursor:
         (source,) = cursor.execute(_SQL["source"]).fetchall()
-    with conn.cursor(row_factory=class_row(TableSize)) as cursor:
-        tables = tuple(cursor.execute(_SQL["tables"]).fetchall())
     newer = conn.info.server_version >= _CHECKPOINTER_SINCE
     with conn.cursor(row_factory=scalar_row) as cursor:
         (checkpoints,) = cursor.execute(_SQL["checkpoints_17" if newer else "checkpoints"])
-    return Observation(datetime.now(UTC), slots, source, checkpoints, tables)
+    return Observation(datetime.now(UTC), slots, source, checkpoints, _tables(conn))
+
+
+def _tables(conn: Connection) -> tuple[TableSize, ...]:
+    """Return the sizes of the workload's tables; nothing if there is no playground of ours."""
+    not_ours = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+    with suppress(*not_ours), conn.cursor(row_factory=class_row(TableSize)) as cursor:
+        return tuple(cursor.execute(_SQL["tables"]).fetchall())
+    return ()
 
 
 def current_run(conn: Connection) -> str | None:
