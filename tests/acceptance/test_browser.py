@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Playwright, expect, sync_playwright
@@ -80,8 +81,11 @@ def test_a_person_starts_edits_and_is_refused(
     expect(browser_page.get_by_text("Last change of rates: applied by 2 of 2.")).to_be_visible()
     wait_for(lambda: browser_page.screenshot(path=tmp_path / "tab.png"), "a picture")
 
-    run = latest(project)
-    (change,) = (entry for entry in run["journal"] if entry["kind"] == "rate_change")
+    def changes() -> list[dict[str, Any]]:
+        return [e for e in latest(project)["journal"] if e["kind"] == "rate_change"]
+
+    wait_for(lambda: "applied_by" in changes()[-1], "who applied it, with the next flush")
+    (change,) = changes()
     assert change["rates_per_hour"] == {"insert_order": {"from": 36_000, "to": 54_000}}
     assert (change["by"], change["applied_by"]) == ("page", "2 of 2")
     wait_for(
