@@ -243,7 +243,7 @@ class Sender:
                 if write is None:
                     if operation in dispatcher.writes.adding:
                         dispatcher.writes.inserted(arrival)
-                elif 0 not in rows:  # else its row did not move, and nobody knows where it is
+                elif 0 not in rows:  # a move of no row: its state is unknown
                     dispatcher.writes.committed(write)
             else:
                 dispatcher.ledger.failed(operation, sqlstate or NO_ROW)

@@ -21,7 +21,7 @@ _SQL: Final = statements("loadgen.source", "bulk_indexes.sql")
 
 @dataclass(frozen=True, slots=True)
 class BulkObject:
-    """One of them, with the statement that makes it; a trigger is enabled by it."""
+    """An index, constraint or trigger, with the statement that makes or enables it."""
 
     kind: Literal["index", "unique", "foreign key", "trigger"]
     schema: str

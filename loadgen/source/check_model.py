@@ -417,7 +417,7 @@ def _position(exc: Exception, prefix: str) -> int:
 
 
 def _table_faults(table: Table, facts: TableFacts) -> Iterator[tuple[str, str]]:
-    """Yield what schema.sql and the model say differently: a key, and what is wrong at it."""
+    """Yield each difference between schema.sql and the model: the key, and what is wrong."""
     for column, value in table.columns.items():
         if column not in facts.columns:
             yield f"columns.{column}", f"no such column: {suggest(column, facts.columns)}"

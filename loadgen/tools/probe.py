@@ -130,7 +130,7 @@ def _match_tables(source: SourceTables, copy: Tables) -> tuple[_Affixes, dict[st
 def _places(
     main: str, matches: Mapping[str, tuple[_Affixes, Mapping[str, str]]], source: SourceTables
 ) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield where each table is: in the schema of most tables of its own schema at the source."""
+    """Yield each table's place: the schema that holds most tables of its source schema."""
     affixes = matches[main][0]
     for source_schema in dict.fromkeys(table.schema for table in source.values()):
         labels = {table.label for table in source.values() if table.schema == source_schema}
