@@ -73,7 +73,9 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown name: the nearest known one, else all known ones."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there is only {names[0]}" if len(names) == 1 else f"there are {', '.join(names)}"
 
 
 class PlaygroundError(Exception):

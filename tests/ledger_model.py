@@ -186,7 +186,7 @@ BANK = WorkloadModel(
                         "Bank.Accounts",
                     ),
                 ),
-                {"account": OnceParameter("Bank.Accounts", "No", 0.2)},
+                {"account": OnceParameter("Bank.Accounts", "No", 0.2, "closed IS NULL")},
                 Proof("once", "account", "Bank.Accounts", "No", condition="closed IS NULL"),
             ),
             operation(

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
+
 from loadgen.config.settings import Settings
+from loadgen.load.once_rows import pack
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.operations import operations_of
 from loadgen.workload.read_model import read_model
@@ -26,7 +29,10 @@ def plan_of(users: int = 1000, used_up: int = 0) -> Plan:
     The source has so many users, of which the first `used_up` of the once-sequence are gone.
     """
     return run_plan(
-        Mix(dict.fromkeys(OPERATIONS, 1.0)), kind="even", users=users, first_once={"users": used_up}
+        Mix(dict.fromkeys(OPERATIONS, 1.0)),
+        kind="even",
+        users=users,
+        once_used={"users": pack(np.ones(used_up, np.bool_))},
     )
 
 
@@ -37,7 +43,7 @@ def run_plan(
     kind: ArrivalKind = "jitter",
     duration: float = 60.0,
     users: int = 1000,
-    first_once: Mapping[str, int] | None = None,
+    once_used: Mapping[str, str] | None = None,
     resumption: str = "",
 ) -> Plan:
     """Return the plan of a run of the shop."""
@@ -56,7 +62,7 @@ def run_plan(
         baseline_rows={"users": users, "orders": 100, "events": 100},
         key_types=KEY_TYPES,
         first_keys={},
-        first_once=first_once or {"users": 0},
+        once_used=once_used or {"users": ""},
         resumption=resumption,
     )
 

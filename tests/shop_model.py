@@ -163,7 +163,7 @@ SHOP = WorkloadModel(
             "soft_deletes_per_hour",
             1.0,
             (Statement(_REMOVE, ("user",), "update", "users"),),
-            {"user": OnceParameter("users", "id", 0.2)},
+            {"user": OnceParameter("users", "id", 0.2, "deleted_at IS NULL")},
             Proof("once", "user", "users", "id", condition="deleted_at IS NULL"),
         ),
     },

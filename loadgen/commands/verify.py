@@ -5,11 +5,11 @@ import json
 import math
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
 from loadgen.commands import selection
@@ -37,6 +37,7 @@ from loadgen.tools.tools_file import Tool, load_tools, select_tools
 from loadgen.verify.cases import case_example, case_text
 from loadgen.verify.deletes import Deletes, deletes_of
 from loadgen.verify.drain import paused_load, wait_for_sentinels, write_sentinel
+from loadgen.verify.findings import few_of_each_sort
 from loadgen.verify.horizon import DRAIN_SECONDS, LAG_SECONDS, MovingSource, Pace, pace_of
 from loadgen.verify.outcome import ToolOutcome, exit_code, verification
 from loadgen.verify.reconcile import VerifyOptions, is_load_running, reconcile
@@ -281,7 +282,7 @@ def print_outcomes(outcomes: Mapping[str, ToolOutcome]) -> None:
         console.print(f"[bold]{tool}[/]: [{colour}]{outcome.verdict}[/]: {_summary(outcome)}")
         for problem in outcome.problems:
             console.print(f"  {escape(printable(f'tool {name}: {problem}'))}")
-        shown = shown_findings(outcome.findings)
+        shown = list(islice(few_of_each_sort(outcome.findings, _SHOWN_OF_A_SORT), _SHOWN_FINDINGS))
         if shown:
             print_table(_findings_table(shown))
         hidden = sum(outcome.totals.values()) - len(shown)
@@ -317,18 +318,6 @@ def _summary(outcome: ToolOutcome) -> str:
 
 def _kinds(totals: Mapping[Kind, int]) -> str:
     return kinds({kind: totals[kind] for kind in KINDS if totals.get(kind)})
-
-
-def shown_findings(findings: Sequence[Finding]) -> list[Finding]:
-    """Return a few findings of each sort, so that one sort does not hide the others."""
-    counts: Counter[tuple[str, ...]] = Counter()
-    shown = []
-    for finding in findings:
-        sort = (finding.table, finding.kind, finding.column or "")
-        counts[sort] += 1
-        if counts[sort] <= _SHOWN_OF_A_SORT:
-            shown.append(finding)
-    return shown[:_SHOWN_FINDINGS]
 
 
 def _findings_table(findings: Sequence[Finding]) -> Table:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.load.once_rows import unused
 from loadgen.workload.keys import key_words
 from loadgen.workload.model import (
     InsertedParameter,
@@ -166,11 +167,16 @@ class Columns:
 
     def _once(self, operation: str, name: str, once: OnceParameter) -> Column:
         first, step = first_and_step(self._model, operation, name)
-        first += self._plan.first_once[once.table]
+        limit = self._makers.once_limit(once.table, once.share)
+        left = np.append(unused(self._plan.once_used[once.table], limit), limit)
         rows = self._makers.once_rows(once.table, once.share)
         maker = self._makers.column(once.table, once.column)
         column = Column.by(maker)
-        return replace(column, indexes=lambda ks, _: rows(first + step * ks))
+
+        def indexes(ks: Int64Array, _: Sequence[float]) -> Int64Array:
+            return rows(left[np.minimum(first + step * ks, len(left) - 1)])
+
+        return replace(column, indexes=indexes)
 
     def _inserted(self, operation: str, name: str, inserted: InsertedParameter) -> Column:
         inserter = self._model.operations[inserted.operation]

@@ -5,7 +5,7 @@ imports neither: a swarm is handed in, and sleeping is `time.sleep`, which geven
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,6 +46,7 @@ from loadgen.record.verdict import Evidence, Measured, Quantiles, verdict_of
 from loadgen.source import postgres
 from loadgen.source.environment import resources_used
 from loadgen.source.limits import connection_limits, first_write, too_many_users
+from loadgen.source.model_schema import cascade_targets, table_facts
 from loadgen.source.validate import count_rows
 from loadgen.workload.histogram import Histogram, merged, summary
 from loadgen.workload.ledger import Counts, rows_by_statement
@@ -231,7 +232,7 @@ class RunController:
         planned, paused = self.swarm.planned(), self.live_changes.paused
         # At a signal its workers may have received the same one.
         ended_early = "" if interrupted else self.swarm.ended_early_reason(seconds)
-        growth = None if after.rows is None else self._growth(after.rows, final_counts)
+        growth = None if after.rows is None else self._growth(after, final_counts)
         evidence = Evidence(
             Measured(seconds, marked, totals_of(total), totals, latency_all, latency),
             planned,
@@ -281,7 +282,7 @@ class RunController:
         seconds = min(max(duration - self.left, elapsed + max(0.0, ended_at - now)), duration)
         after = self._source_after()
         if after.rows is not None and self.swarm.awaits_sums():
-            self.swarm.settle_from_sums(self._unexplained_updates(after.rows))
+            self.swarm.settle_from_sums(self._unexplained_updates(after.rows, after.cascades))
         return seconds, after
 
     def _statement_rows(self, all_counts: Mapping[str, Counts]) -> dict[str, tuple[int, ...]]:
@@ -294,7 +295,9 @@ class RunController:
             for name, counts in all_counts.items()
         }
 
-    def _unexplained_updates(self, rows_after: Mapping[str, TableRows]) -> dict[str, int]:
+    def _unexplained_updates(
+        self, rows_after: Mapping[str, TableRows], cascades: Collection[str]
+    ) -> dict[str, int]:
         """Return, by table, the updates that its versions show and no committed write explains."""
         written = row_growth(self.model, self._statement_rows(self.swarm.counts()))
         return {
@@ -302,21 +305,21 @@ class RunController:
             - (self.rows_before[table].version_sum or 0)
             - growth.version_sum
             for table, growth in written.items()
-            if growth.version_sum is not None
+            if growth.version_sum is not None and table not in cascades
         }
 
     def _growth(
-        self, rows_after: Mapping[str, TableRows], counts: Mapping[str, Counts]
+        self, source: "_SourceAfter", counts: Mapping[str, Counts]
     ) -> dict[str, TableGrowth]:
         """Return what the tables gained beside what the committed writes add up to.
 
-        Nothing can be told of a table that an unknown write may have changed.
+        Nothing can be told of a table that an unknown write or a foreign key may have changed.
         """
         unknown = [name for name, count in counts.items() if count.unknown]
-        undecided = undecided_tables(self.model, unknown)
+        undecided = undecided_tables(self.model, unknown) | source.cascades
         written = row_growth(self.model, self._statement_rows(counts))
         growth = {}
-        for table, after in rows_after.items():
+        for table, after in (source.rows or {}).items():
             before, expected = self.rows_before[table], written.get(table, RowGrowth(0, 0))
             if table in undecided:
                 expected = RowGrowth(None, None)
@@ -371,8 +374,9 @@ class RunController:
                 self.session() as connection,
             ):
                 if is_of_run(connection, self.plan.run_token):
+                    cascades = cascade_targets(table_facts(connection, self.model))
                     rows = count_rows(connection, self.model)
-                    return _SourceAfter(rows, resources_used(connection))
+                    return _SourceAfter(rows, resources_used(connection), cascades)
                 raise another_database(self.plan.run_token)
         except SourceError as exc:
             return _SourceAfter(why_not=str(exc))
@@ -383,6 +387,7 @@ class _SourceAfter(NamedTuple):
 
     rows: dict[str, TableRows] | None = None
     spent: Spent | None = None
+    cascades: frozenset[str] = frozenset()  # tables of which foreign keys may delete or change rows
     why_not: str = ""
 
 

@@ -5,16 +5,17 @@ All is read once, at the run's start, so that all processes agree; a resumed run
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import count
 from typing import Final
 
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg import sql
 
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.load.columns import is_number, value_makers
+from loadgen.load.once_rows import pack, unused
 from loadgen.load.proofs import identifier
 from loadgen.load.state_machine import ROWS_LIMIT, StateRow
 from loadgen.source import schema
@@ -67,8 +68,8 @@ def with_source(
                 f"{row.hot_setting.upper()} is {limit}, but the source has {rows} {row.table}: "
                 "lower it"
             )
-    once = first_once(connection, model, types, value_makers(model, plan))
-    return replace(plan, first_once=once)
+    used = once_used(connection, model, types, value_makers(model, plan))
+    return replace(plan, once_used=used)
 
 
 def shortages(plan: Plan, model: WorkloadModel) -> Iterator[str]:
@@ -76,14 +77,15 @@ def shortages(plan: Plan, model: WorkloadModel) -> Iterator[str]:
     makers = value_makers(model, plan)
     for name, operation in model.operations.items():
         for once in (p for p in operation.parameters.values() if isinstance(p, OnceParameter)):
-            left = makers.once_limit(once.table, once.share) - plan.first_once[once.table]
+            limit = makers.once_limit(once.table, once.share)
+            left = len(unused(plan.once_used[once.table], limit))
             planned = round(plan.mix.rate(name) * plan.duration)
-            if planned > max(left, 0):
+            if planned > left:
                 yield (
-                    f"{name}: the run plans {planned:,} writes, but only {max(left, 0):,} rows of "
+                    f"{name}: the run plans {planned:,} writes, but only {left:,} rows of "
                     f"{once.table} are left for them; the others fail with SQLSTATE 02000. `once` "
-                    "takes each row of the quietest share once, from the first on that no write "
-                    "has changed"
+                    "takes each row of the quietest share once, if it is there and meets the "
+                    "condition of its statement when the run begins"
                 )
 
 
@@ -106,25 +108,32 @@ def first_keys(
     }
 
 
-def first_once(
+def once_used(
     connection: psycopg.Connection,
     model: WorkloadModel,
     types: Mapping[str, str],
     makers: ValueMakers,
-) -> dict[str, int]:
-    """Return, by table, how many of the rows that the run takes once are used up."""
-    used: dict[str, int] = {}
-    for operation in model.operations.values():
-        for name, parameter in operation.parameters.items():
-            if isinstance(parameter, OnceParameter):
-                key_type = types[f"{parameter.table}.{parameter.column}"]
-                table = model.tables[parameter.table]
-                proof = operation.proof
-                own = proof.kind == "once" and proof.parameter == name
-                condition = proof.condition if own else ""
-                ours = _used_up(connection, table, parameter, key_type, condition, makers)
-                used[table.name] = max(used.get(table.name, 0), ours)
-    return used
+) -> dict[str, str]:
+    """Return, by table, which of the rows that the run may take once are used up, packed.
+
+    They are gone, or the statement that would change them does not find them: a run before took
+    them, or they never met its condition.
+    """
+    parameters = [
+        parameter
+        for operation in model.operations.values()
+        for parameter in operation.parameters.values()
+        if isinstance(parameter, OnceParameter)
+    ]
+    used: dict[str, NDArray[np.bool_]] = {}
+    for parameter in parameters:
+        ours = _used_up(connection, model.tables[parameter.table], parameter, types, makers)
+        before = used.get(parameter.table, ours[:0])
+        both = np.zeros(max(len(before), len(ours)), np.bool_)
+        both[: len(before)] |= before
+        both[: len(ours)] |= ours
+        used[parameter.table] = both
+    return {table: pack(bits) for table, bits in used.items()}
 
 
 def state_rows(
@@ -191,37 +200,29 @@ def _used_up(
     connection: psycopg.Connection,
     table: Table,
     parameter: OnceParameter,
-    key_type: str,
-    condition: str,
+    types: Mapping[str, str],
     makers: ValueMakers,
-) -> int:
-    """Return the index after the last row that was taken already, of those that come in turn.
-
-    A run skips some and takes later ones, so that untouched rows lie among the others.
-    """
-    maker = makers.column(parameter.table, parameter.column)
-    rows_of = makers.once_rows(parameter.table, parameter.share)
+) -> NDArray[np.bool_]:
+    """Return for each row that comes in turn whether there is none to take."""
+    condition = parameter.condition.replace("%", "%%")
     query = sql.SQL(
-        "SELECT coalesce(max(n), 0) FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS own (key, n)"
+        "SELECT n - 1 FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS own (key, n)"
         " WHERE NOT EXISTS (SELECT FROM {} WHERE {} = own.key::{}{})"
     ).format(
         identifier(table),
         sql.Identifier(parameter.column),
-        sql.SQL(key_type),
-        sql.SQL(f" AND ({condition.replace('%', '%%')})" if condition else ""),
+        sql.SQL(types[f"{table.name}.{parameter.column}"]),
+        sql.SQL(f" AND ({condition})" if condition else ""),
     )
-    used = 0
-    for first in count(step=_CHUNK):
-        rows = rows_of(np.arange(first, first + _CHUNK, dtype=np.int64))
-        rows = rows[rows >= 0]
+    maker = makers.column(parameter.table, parameter.column)
+    rows_of = makers.once_rows(parameter.table, parameter.share)
+    used = np.zeros(makers.once_limit(parameter.table, parameter.share), np.bool_)
+    for first in range(0, len(used), _CHUNK):
+        rows = rows_of(np.arange(first, min(first + _CHUNK, len(used)), dtype=np.int64))
         keys = [bytes(text).decode() for text in maker.texts(rows)]  # type: ignore[arg-type] # no key is NULL
-        row = connection.execute(query, {"keys": keys}).fetchone()
-        last = int(row[0]) if row is not None else 0
-        if last:
-            used = first + last
-        if not last or len(rows) < _CHUNK:
-            return used
-    raise AssertionError
+        found = connection.execute(query, {"keys": keys}).fetchall()
+        used[[first + n for (n,) in found]] = True
+    return used
 
 
 def _key_columns(model: WorkloadModel) -> Iterator[tuple[str, str]]:

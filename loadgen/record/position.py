@@ -82,7 +82,7 @@ class KilledPlan(RecordModel):
     baseline_rows: dict[str, Count]
     key_types: dict[str, str]
     first_keys: dict[str, int]
-    first_once: dict[str, int]
+    once_used: dict[str, str]
     resumption: str = ""
 
 

@@ -26,6 +26,7 @@ from loadgen.source.model_schema import (
     TableFacts,
     create_tables,
     existing_tables,
+    identifier,
     identifiers,
     name_of,
     type_names,
@@ -38,6 +39,7 @@ from loadgen.workload.model import (
     KeyParameter,
     Operation,
     SqlDefault,
+    Statement,
     Table,
     Value,
     WorkloadModel,
@@ -299,7 +301,8 @@ class _Check:
             execute = sql.SQL("EXECUTE {}").format(name)
             if statement.parameters:
                 execute += sql.SQL(" ({})").format(arguments)
-            for refusal in self._attempt(execute, only=_ALWAYS_WRONG):
+            changes = _Changes(self._conn, self._model, statement)
+            for refusal in self._attempt(partial(changes.execute, execute), only=_ALWAYS_WRONG):
                 key, end = f"set.{_column_of(refusal)}", len(name.as_string(self._conn))
                 position = _position(refusal, "EXECUTE  (")
                 table = "params" if operation.places == (("sql", 0),) else "set"
@@ -309,6 +312,14 @@ class _Check:
                     end += len(text.as_string(self._conn)) + 2
                 yield self._in_statement(operation, number, self._message(refusal), key=key)
                 return
+            if changes.rows != changes.raised_by and changes.version:
+                version = f"{statement.table}.{changes.version}"
+                yield self._in_statement(
+                    operation,
+                    number,
+                    f"it changes {changes.rows} rows and raises {version} by {changes.raised_by}: "
+                    "let it, or a trigger, raise the version of each row by 1",
+                )
 
     def _text(self, operation: Operation, name: str) -> str | None:
         """Return the text of a parameter's first value; None if it depends on a run."""
@@ -391,6 +402,31 @@ class _Check:
             return f"{text}: {suggest(relation[1], self._facts)}"
         hint = exc.diag.message_hint
         return f"{text.removesuffix('.')}: {hint}" if hint and state not in _TYPES_DIFFER else text
+
+
+class _Changes:
+    """The rows that a statement changes, and by how much it raises the sum of their versions."""
+
+    def __init__(self, conn: Connection, model: WorkloadModel, statement: Statement) -> None:
+        self._conn = conn
+        table = model.tables.get(statement.table)
+        self.version = table.version_column if table and statement.change == "update" else ""
+        self._table = statement.table
+        self.rows = self.raised_by = 0
+
+    def execute(self, execute: sql.Composed) -> None:
+        """Execute it. Raises psycopg.Error."""
+        before = self._sum()
+        self.rows = self._conn.execute(execute).rowcount
+        self.raised_by = self._sum() - before
+
+    def _sum(self) -> int:
+        if not self.version:
+            return 0
+        query = sql.SQL("SELECT coalesce(sum({}), 0)::bigint FROM {}")
+        names = sql.Identifier(self.version), identifier(self._table)
+        row = self._conn.execute(query.format(*names)).fetchone()
+        return int(row[0]) if row else 0
 
 
 def _near(statement: str, at: int) -> str:

@@ -141,6 +141,13 @@ def table_facts(conn: Connection, model: WorkloadModel) -> dict[str, TableFacts]
     return {name: present[name] for name in model.tables}
 
 
+def cascade_targets(facts: Mapping[str, TableFacts]) -> frozenset[str]:
+    """Return the tables of which a foreign key may delete or change rows by itself."""
+    return frozenset(
+        name for name, table in facts.items() if any(k.acts for k in table.foreign_keys)
+    )
+
+
 def name_of(schema: str, relation: str) -> str:
     """Return the name that a table of Postgres has in a model."""
     return relation if schema == "public" else f"{schema}.{relation}"

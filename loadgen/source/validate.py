@@ -14,13 +14,13 @@ from psycopg.rows import scalar_row
 from loadgen.errors import SettingsError, one_line
 from loadgen.record.run import TableRows
 from loadgen.source.bulk_indexes import BulkObject, damaged_objects, recorded_objects
-from loadgen.source.model_schema import TableFacts, identifier, table_facts
+from loadgen.source.model_schema import TableFacts, cascade_targets, identifier, table_facts
 from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import SeedState, require_ownership, require_playground, seed_state
 from loadgen.sql import statements
 from loadgen.untrusted import short
 from loadgen.workload.model import WorkloadModel
-from loadgen.workload.row_growth import row_growth, undecided_tables, version_column
+from loadgen.workload.row_growth import row_growth, undecided_tables
 
 _RUN_CHECK: Final = "counters of the last run = rows"
 _ROWS: Final = sql.SQL("SELECT count(*), coalesce(sum({}::bigint), 0)::bigint FROM {}")
@@ -184,9 +184,7 @@ def _check_run(
         )
     if not any(map(sum, run.statement_rows.values())) and rows == run.rows_before:
         return Invariant(_RUN_CHECK, ok=None, detail=f"run {run.run_id} committed nothing")
-    # A foreign key may delete or change rows by itself.
-    cascades = {name for name, table in facts.items() if any(k.acts for k in table.foreign_keys)}
-    skipped = cascades | undecided_tables(model, run.unknown)
+    skipped = cascade_targets(facts) | undecided_tables(model, run.unknown)
     differences, compared, total = [], 0, 0
     for name, growth in row_growth(model, run.statement_rows).items():
         if name in skipped or name not in run.rows_before:
@@ -210,8 +208,8 @@ def _check_run(
 def count_rows(conn: Connection, model: WorkloadModel) -> dict[str, TableRows]:
     """Return each table's rows, and the sum of its versions if it has them."""
     counts = {}
-    for name in model.tables:
-        version = version_column(model, name)
+    for name, table in model.tables.items():
+        version = table.version_column
         column = sql.Identifier(version) if version else sql.NULL
         row = conn.execute(_ROWS.format(column, identifier(name))).fetchone() or (0, None)
         counts[name] = TableRows(rows=row[0], version_sum=row[1] if version else None)

@@ -26,7 +26,7 @@ from loadgen.verify.canonical import (
 from loadgen.verify.mapping import TablePair
 from loadgen.verify.scan import Key, Row
 
-STORED_FINDINGS: Final = 100  # findings shown of a table and kind; all are counted
+STORED_FINDINGS: Final = 100  # findings stored of a kind and column (or row); all are counted
 
 CASE: Final = "case_name"  # column of hard_cases with the case of each row
 ADDED: Final = "added_later"  # column of the case added_columns, in the rows of all cases
@@ -50,23 +50,34 @@ class TableContext:
 
 @dataclass(slots=True)
 class FindingTally:
-    """The number of a tool's findings by kind, and the first of each table and kind."""
+    """The number of a tool's findings by kind, and the first of each table, kind and column."""
 
     totals: Counter[Kind] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
-    _counts: Counter[tuple[str, Kind]] = field(default_factory=Counter)
+    _counts: Counter[tuple[str, str | None, Kind]] = field(default_factory=Counter)
 
     def add(self, finding: Finding) -> None:
-        """Count a finding, and store it if there are few of its table and kind."""
+        """Count a finding, and store it if there are few of its table, kind and column."""
         self.totals[finding.kind] += 1
-        self._counts[finding.table, finding.kind] += 1
-        if self._counts[finding.table, finding.kind] <= STORED_FINDINGS:
+        sort = finding.table, finding.column, finding.kind
+        self._counts[sort] += 1
+        if self._counts[sort] <= STORED_FINDINGS:
             self.findings.append(finding)
 
     def merge(self, other: "FindingTally") -> None:
         """Add another tally's findings."""
         self.totals.update(other.totals)
         self.findings += other.findings
+
+
+def few_of_each_sort(findings: Sequence[Finding], few: int) -> Iterator[Finding]:
+    """Yield the first findings of each table, kind and column, so that none hides the others."""
+    counts: Counter[tuple[str, str | None, Kind]] = Counter()
+    for finding in findings:
+        sort = finding.table, finding.column, finding.kind
+        counts[sort] += 1
+        if counts[sort] <= few:
+            yield finding
 
 
 def row_findings(

@@ -263,6 +263,11 @@ class Table:
     gone: Gone | None = None
 
     @property
+    def version_column(self) -> str:
+        """The column that each update of a row raises by one; "" if there is none."""
+        return self.version or (self.states.version if self.states else "")
+
+    @property
     def schema(self) -> str:
         """Its schema in the database."""
         return self.name.rpartition(".")[0] or "public"
@@ -288,12 +293,14 @@ class KeyParameter:
 class OnceParameter:
     """The key of a baseline row that no other arrival of the run aims at, the quietest first.
 
-    At most the quietest `share` of the rows are used; after that an arrival fails with 02000.
+    At most the quietest `share` of the rows are used, without those that don't meet `condition`
+    (SQL; "" if there is none) when the run begins; after that an arrival fails with 02000.
     """
 
     table: str
     column: str
     share: float = 0.2
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True)

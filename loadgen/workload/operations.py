@@ -6,7 +6,6 @@ from loadgen.config.settings import Settings
 from loadgen.record.run import OperationFacts, RowCounter, Run
 from loadgen.workload.model import Operation, WorkloadModel
 from loadgen.workload.read_model import read_model
-from loadgen.workload.row_growth import version_column
 
 
 def operations_of(settings: Settings) -> Mapping[str, Operation]:
@@ -52,5 +51,6 @@ def _counter(model: WorkloadModel, operation: Operation) -> RowCounter | None:
         return None
     if operation.change == "insert":
         return "rows"
-    has_version = operation.change == "update" and bool(version_column(model, operation.table))
+    table = model.tables.get(operation.table)
+    has_version = operation.change == "update" and bool(table and table.version_column)
     return "version_sum" if has_version else None

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from loadgen.config.settings import HARD_CASES
@@ -26,7 +26,13 @@ from loadgen.workload.model import (
     Value,
 )
 from loadgen.workload.proof import key_place, prove
-from loadgen.workload.read_sql import ParsedStatement, SqlFault, numbered_length, parse_statements
+from loadgen.workload.read_sql import (
+    ParsedStatement,
+    SqlFault,
+    numbered_length,
+    parse_statements,
+    quoted,
+)
 from loadgen.workload.read_tables import check_templates
 from loadgen.workload.read_values import Names, keyless, read_row, read_value, row_target
 from loadgen.workload.read_writes import FORMS, WriteReader
@@ -83,7 +89,7 @@ class _Reader:
             name: document.headed("operations", name)
             for name in document.section("operations").entries
         }
-        self._tables, self._names = tables, names
+        self._tables, self._names, self._has_schema = tables, names, has_schema
         self._drafts: dict[str, _Draft] = {}
         self._path: list[str] = []  # operations being read, each for the sake of the one before
         self._writes = WriteReader(tables, names, self._value, self._target, has_schema)
@@ -227,7 +233,9 @@ class _Reader:
         parameter: Parameter,
         statements: tuple[ParsedStatement, ...],
     ) -> Parameter:
-        """Return a client-made key with the column that gets it."""
+        """Return a client-made key with the column that gets it, `once` with its condition."""
+        if isinstance(parameter, OnceParameter):
+            return replace(parameter, condition=_condition(name, parameter, statements))
         if not isinstance(parameter, KeyParameter):
             return parameter
         table, column = parameter.table, parameter.column
@@ -269,6 +277,11 @@ class _Reader:
                 raise section.error(
                     form, f"{table} has no column {column!r}: {suggest(column, known)}"
                 )
+        version = self._tables[table].version_column if table in self._tables else ""
+        may_be_raised = self._has_schema or version in parsed.columns  # by a trigger, or here
+        if version and parsed.statement.change == "update" and not may_be_raised:
+            raised = f"{quoted(version)} = {quoted(version)} + 1"
+            raise section.error(form, f"each update of {table} has to raise its version: {raised}")
 
     def _refuse_rows_of_two(self, drafts: Mapping[str, _Draft]) -> None:
         """Refuse two operations that would aim at the same rows of the baseline once."""
@@ -304,6 +317,20 @@ def _statements(section: Section, form: str, sql: str) -> tuple[ParsedStatement,
     if not statements:
         raise section.error(form, "it has no statement")
     return statements
+
+
+def _condition(name: str, once: OnceParameter, statements: tuple[ParsedStatement, ...]) -> str:
+    """Return what a row has to meet, besides its key, for the first statement that aims at it."""
+    place = once.table, once.column
+    return next(
+        (
+            parsed.condition
+            for parsed in statements
+            if (parsed.statement.table, parsed.aims.get(name)) == place
+            and not parsed.has_other_parameters
+        ),
+        "",
+    )
 
 
 def _check_use(

@@ -44,7 +44,7 @@ def row_growth(
     return {
         name: RowGrowth(
             None if everywhere else rows[name],
-            versions[name] if _has_version(model, name) and not everywhere else None,
+            versions[name] if model.tables[name].version_column and not everywhere else None,
         )
         for name in model.tables
         if name in rows
@@ -57,16 +57,6 @@ def undecided_tables(model: WorkloadModel, unknown: Collection[str]) -> set[str]
         statement.table for name in unknown for statement in model.operations[name].statements
     }
     return set(model.tables) if "" in tables else tables
-
-
-def version_column(model: WorkloadModel, table: str) -> str:
-    """Return the column that each update of a row raises by one; "" if there is none."""
-    states = model.tables[table].states
-    return model.tables[table].version or (states.version if states else "")
-
-
-def _has_version(model: WorkloadModel, table: str) -> bool:
-    return bool(version_column(model, table))
 
 
 def _plus(total: int | None, n: int) -> int | None:

@@ -1,6 +1,5 @@
 """Workloads that no part of the program was written for: an archive, and pgbench's."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -11,42 +10,53 @@ from typing import Any
 import pytest
 
 from loadgen.record.rows import Sample
-from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import Locust, journaled, latest, stopped, wait_for
 from tests.acceptance.faulted import cut
 from tests.acceptance.test_workers import workers_of
-from tests.archive import FAULTS, GAINED, KEYS, WORKLOAD, gained, places, plant
+from tests.archive import (
+    FAULTS,
+    GAINED,
+    KEYS,
+    LOST_BY_DLT,
+    UNPROVED,
+    WORKLOAD,
+    Tools,
+    gained,
+    places,
+    plant,
+)
 from tests.conftest import Cluster, RunLoadgen
 
 RATE = 500  # transactions a second of the archive's operations
 ARCHIVE = {"WORKLOAD": str(WORKLOAD)}
-UNPROVED = {"visit", "rename"}
 TPCB = {"WORKLOAD": "tpcb", "WORKLOAD_SCALE": "2"}
-TOOLS = """
-[tools.cdc]
-kind = "postgres"
-destination = "postgres"
-runner = "replication"
-
-[tools.cursor]
-kind = "dlt"
-destination = "duckdb"
-schema = "playground"
-runner = "dlt"
-interval_seconds = 3600
-"""
-# What dlt loses: a copy's decimals have nine digits, empty bytes land as NULL, and it sees no
-# deletes in a table that it reads by a cursor.
-LOST_BY_DLT = {
-    ("archive.items", "area", "differs"),
-    ("archive.shelves", "seal", "differs"),
-    ("archive.order", None, "extra"),
-}
 SUMS = """
 SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(tbalance) FROM pgbench_tellers),
        (SELECT sum(bbalance) FROM pgbench_branches), coalesce(sum(delta), 0), count(*)
 FROM pgbench_history
+"""
+FAMILY = """
+CREATE TABLE parents (id bigint PRIMARY KEY);
+CREATE TABLE children (
+    id bigint PRIMARY KEY, parent bigint NOT NULL REFERENCES parents ON DELETE CASCADE
+);
+CREATE INDEX ON children (parent);
+"""
+FAMILY_WORKLOAD = """
+[tables.parents]
+rows = 500
+columns.id = { generate = "sequence" }
+
+[tables.children]
+rows = 5000
+columns.id = { generate = "sequence" }
+columns.parent = { number = [1, 500] }
+
+[operations.remove]
+per_hour = 360000
+delete = "parents"
+row = { once = true, share = 1 }
 """
 # Constraints and indexes, as Postgres writes them.
 DEFINITIONS = """
@@ -76,51 +86,6 @@ def seeded_with(
 def archive(seeded_with: Callable[[dict[str, str]], str]) -> str:
     """Return the DSN of a seeded archive."""
     return seeded_with(ARCHIVE)
-
-
-class Tools:
-    """The local tools of the project, which copy the archive."""
-
-    def __init__(self, project: Path, run_loadgen: RunLoadgen, environment: dict[str, str]) -> None:
-        self._project = project
-        self._run_loadgen = run_loadgen
-        self._environment = environment
-        (project / "tools.toml").write_text(TOOLS)
-
-    def run(self, *arguments: str) -> None:
-        """Run a command of `loadgen tools`."""
-        done = self._run_loadgen("tools", *arguments, env=self._environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def last_received(self, name: str) -> str | None:
-        """Return when a tool received the last changes; None before its first copy is complete."""
-        done = self._run_loadgen("tools", "status", "--json", env=self._environment)
-        status: dict[str, Any] = json.loads(done.stdout)[name]
-        assert not status["problem"], status["problem"]
-        return status["last_received"] if status["copied"] else None
-
-    def sync_again(self, name: str) -> None:
-        """Have a tool with a cursor sync once more, which it does when it starts."""
-        before = self.last_received(name)
-        self.run("stop", name)
-        self.run("start", name)
-        wait_for(lambda: self.last_received(name) != before, f"a sync of {name}", 120)
-
-    def copy(self) -> str:
-        """Return the DSN of replication's copy."""
-        running = server.status(self._project / ".loadgen" / "tools" / "cdc")
-        assert running is not None
-        return running.dsn
-
-    def verified(self, name: str, *arguments: str) -> dict[str, Any]:
-        """Return what verification says of a tool's copy, which has to be compared as a whole."""
-        done = self._run_loadgen(
-            "verify", "--json", "--tool", name, *arguments, env=self._environment
-        )
-        assert done.stdout, done.stderr
-        outcome: dict[str, Any] = json.loads(done.stdout)["tools"][name]
-        assert not outcome.get("problems"), outcome["problems"]
-        return outcome
 
 
 @pytest.fixture
@@ -224,6 +189,24 @@ def check_rows(run: Mapping[str, Any], before: Mapping[str, int], after: Mapping
     for name, totals in run["totals"].items():
         rows = after[name] - before[name]
         assert 0 < totals["committed"] <= rows <= totals["committed"] + totals["unknown"], name
+
+
+def test_rows_that_a_foreign_key_deletes_are_not_missed(
+    seeded_with: Callable[[dict[str, str]], str], locust: Locust, project: Path, tmp_path: Path
+) -> None:
+    """A parent takes its children with it: only the parents can be compared with the counters."""
+    workload = tmp_path / "family"
+    workload.mkdir()
+    (workload / "schema.sql").write_text(FAMILY)
+    (workload / "workload.toml").write_text(FAMILY_WORKLOAD)
+    settings = {"WORKLOAD": str(workload)}
+    load = locust(seeded_with(settings), "-u", "2", "-t", "2s", env=settings)
+    _, errors = load.communicate(timeout=90)
+    assert load.returncode == 0, errors
+    growth = check_law(project)["growth"]
+    assert growth["parents"]["rows"] == growth["parents"]["rows_written"] < -50
+    assert growth["children"]["rows"] < -50
+    assert growth["children"]["rows_written"] is None
 
 
 def test_balances_of_tpcb_are_the_sum_of_its_history(

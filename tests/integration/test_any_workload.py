@@ -34,7 +34,7 @@ plan = replace(
     mix=mix,
     duration=4.0,
     lateness_limit=0.4,
-    first_once=run_keys.first_once(admin, BANK, types, makers),
+    once_used=run_keys.once_used(admin, BANK, types, makers),
 )
 executor = Executor.open(sys.argv[1], plan, WHOLE, BANK, print)
 dispatcher = executor.dispatcher

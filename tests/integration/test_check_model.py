@@ -157,6 +157,13 @@ MISTAKES: tuple[tuple[WorkloadModel, str], ...] = (
         '[operations.raise_share]: invalid input syntax for type integer: "x"',
     ),
     (
+        replace(
+            with_statement("raise_share", "UPDATE staff SET name = 'Kim'", "staff"),
+            tables=with_table("staff", version="badge").tables,
+        ),
+        "[operations.raise_share]: it changes 10 rows and raises staff.badge by 0: let it, or a",
+    ),
+    (
         with_statement("forget", "INSERT INTO staff (name) VALUES (NULL)", "staff", "insert"),
         '[operations.forget]: null value in column "name" of relation "staff" violates not-null',
     ),

@@ -12,6 +12,7 @@ from loadgen.errors import SourceError
 from loadgen.load import run_keys
 from loadgen.load.columns import value_makers
 from loadgen.load.driver.wire import parsed_executions
+from loadgen.load.once_rows import unused
 from loadgen.load.proofs import Proofs
 from loadgen.load.state_machine import StateRow
 from loadgen.load.writes import writes_of
@@ -47,7 +48,7 @@ def plan_in(connection: psycopg.Connection[Any]) -> Plan:
         BANK,
         key_types=plan.key_types,
         first_keys=run_keys.first_keys(connection, BANK, plan.key_types),
-        first_once=run_keys.first_once(connection, BANK, plan.key_types, makers),
+        once_used=run_keys.once_used(connection, BANK, plan.key_types, makers),
     )
 
 
@@ -67,7 +68,7 @@ def test_a_run_knows_its_keys(bank: psycopg.Connection[Any]) -> None:
     plan = plan_in(bank)
     assert plan.key_types == KEY_TYPES
     assert plan.first_keys == {"entries.entry_id": 1, "receipts.id": 1}
-    assert plan.first_once == {"Bank.Accounts": 0}
+    assert len(unused(plan.once_used["Bank.Accounts"], 20)) == 20
     bank.execute("INSERT INTO entries VALUES (41, 'x', NULL, 0)")
     bank.execute("INSERT INTO receipts OVERRIDING SYSTEM VALUE VALUES (-5, 0)")
     assert plan_in(bank).first_keys == {"entries.entry_id": 42, "receipts.id": 1}
@@ -87,17 +88,31 @@ def targets(plan: Plan, operation: str, n: int) -> list[str]:
 
 
 def test_a_later_run_takes_the_rows_that_are_left(bank: psycopg.Connection[Any]) -> None:
-    """Behind the last one that was taken, although arrivals before it were skipped."""
+    """In the same order, without those that are gone or that a statement would not find."""
     plan = plan_in(bank)
-    closed = targets(plan, "close", 10)
+    closed, dropped = (targets(plan, name, 10) for name in ("close", "drop_account"))
     bank.execute('UPDATE "Bank"."Accounts" SET closed = true WHERE "No" = %s', (closed[3],))
-    assert plan_in(bank).first_once == {"Bank.Accounts": 2 * 3 + 1}
-    dropped = targets(plan, "drop_account", 10)
     bank.execute('DELETE FROM "Bank"."Accounts" WHERE "No" = %s', (dropped[4],))
     later = plan_in(bank)
-    assert later.first_once == {"Bank.Accounts": 2 * 4 + 1 + 1}
-    again = {*targets(later, "close", 10), *targets(later, "drop_account", 10)}
-    assert again == {*closed[5:], *dropped[5:]}
+    assert unused(later.once_used["Bank.Accounts"], 20).tolist() == [
+        index for index in range(20) if index not in {2 * 3, 2 * 4 + 1}
+    ]
+    in_turn = [key for pair in zip(closed, dropped, strict=True) for key in pair]
+    left = [key for key in in_turn if key not in {closed[3], dropped[4]}]
+    assert targets(later, "close", 10) == left[::2]
+    assert targets(later, "drop_account", 10) == left[1::2]
+
+
+def test_rows_that_never_met_a_condition_are_passed_over(bank: psycopg.Connection[Any]) -> None:
+    """All but two of the quiet fifth are closed in the baseline: those two are taken."""
+    closed = targets(plan_in(bank), "close", 10)
+    open_ones = [closed[2], closed[8]]
+    bank.execute(
+        'UPDATE "Bank"."Accounts" SET closed = true WHERE NOT "No" = ANY (%s)', (open_ones,)
+    )
+    later = plan_in(bank)
+    assert targets(later, "close", 10) == open_ones[:1]
+    assert targets(later, "drop_account", 10) == open_ones[1:]
 
 
 def test_rows_that_may_move_are_shared(bank: psycopg.Connection[Any]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loadgen.load.columns import value_makers
 from loadgen.load.compile import CompiledOperation, compile_operations
 from loadgen.load.driver.wire import parsed_executions, transaction
+from loadgen.load.once_rows import pack
 from loadgen.workload.keys import key_maker
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.plain_model import dump_model, load_model
@@ -35,7 +36,7 @@ def compiled(model: WorkloadModel = BANK, **parts: object) -> dict[str, Compiled
         **{
             "key_types": KEY_TYPES,
             "first_keys": {"entries.entry_id": 1001, "receipts.id": 7},
-            "first_once": {"Bank.Accounts": 0},
+            "once_used": {"Bank.Accounts": ""},
             **parts,
         },
     )
@@ -121,8 +122,9 @@ def test_the_newest_inserted_rows_were_due_twice_the_lateness_limit_before() -> 
 
 
 def test_each_row_is_taken_once() -> None:
-    """Two operations share the quiet fifth of the accounts; after that there is no row left."""
-    made = compiled(first_once={"Bank.Accounts": 4})
+    """Two operations share what is left of the quiet fifth; after that there is no row."""
+    used = np.isin(np.arange(20), (0, 3, 4, 19))
+    made = compiled(once_used={"Bank.Accounts": pack(used)})
     taken = []
     for name in ("close", "drop_account"):
         requests = made[name].make(range(30), [0.0] * 30)
@@ -157,7 +159,7 @@ def compiled_shop(users: int = 1000, event_bytes: int = 300) -> dict[str, Compil
         SHOP,
         settings=settings,
         key_types=plan.key_types,
-        first_once=plan.first_once,
+        once_used=plan.once_used,
         baseline_rows=plan.baseline_rows,
     )
     return compile_operations(SHOP, plan, value_makers(SHOP, plan), due_counts)

@@ -259,6 +259,12 @@ MISTAKES = [
         "are one transaction"),
     ),
     (
+        SQL,
+        'sql = "UPDATE entries SET amount = :amount WHERE account_no = :payer"',
+        ("[operations.post_entry], sql: each update of entries has to raise its version: "
+        "version = version + 1"),
+    ),
+    (
         "INSERT INTO entries (",
         "INSRT INTO entries (",
         "[operations.post_entry], sql: it begins with INSRT: did you mean INSERT?",

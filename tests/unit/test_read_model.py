@@ -76,7 +76,9 @@ def test_the_shop_is_what_it_was() -> None:
         "UPDATE public.orders SET status = $1 WHERE order_number = $2 AND version = $3",
         "UPDATE public.users SET deleted_at = now() WHERE id = $1 AND deleted_at IS NULL",
     ]
-    assert shop.operations["soft_delete_user"].parameters == {"id": OnceParameter("users", "id")}
+    assert shop.operations["soft_delete_user"].parameters == {
+        "id": OnceParameter("users", "id", condition="deleted_at IS NULL")
+    }
     assert shop.operations["soft_delete_user"].proof.condition == "deleted_at IS NULL"
     states = shop.tables["orders"].states
     assert states

@@ -41,7 +41,7 @@ def test_what_verification_found_is_told() -> None:
         ),
     )
     assert found.problems == ("copy: table events is not there",)
-    assert len(found.findings.rows) == 5
+    assert len(found.findings.rows) == 3
     assert found.findings.rows[0][:6] == ("copy", "differs", "orders", "17", "amount", "1.20")
     assert len(found.findings.rows[0][6]) == 70
 

@@ -29,7 +29,7 @@ def _writes(model: WorkloadModel, rows: dict[str, tuple[StateRow, ...]]) -> Writ
             model,
             key_types=KEY_TYPES,
             first_keys={"entries.entry_id": 1, "receipts.id": 1},
-            first_once={"Bank.Accounts": 0},
+            once_used={"Bank.Accounts": ""},
         )
     )
     return writes_of(model, plan, value_makers(model, plan), schedule_of(plan, WHOLE), rows)

@@ -27,9 +27,10 @@ from loadgen.record.verify import (
 from loadgen.report.analysis.deliveries import FEWEST_FOR_P99, Deliveries, Outage
 from loadgen.text import NOTHING, Column, Table
 from loadgen.verify import cases
-from loadgen.verify.findings import STORED_FINDINGS
+from loadgen.verify.findings import STORED_FINDINGS, few_of_each_sort
 
-_SHOWN_FINDINGS: Final = 5  # of a tool
+_SHOWN_FINDINGS: Final = 12  # of a tool
+_OF_A_SORT: Final = 3  # of a table, kind and column
 _SHOWN_SETBACKS: Final = 100
 _NO_PLANS: Mapping[str, float] = MappingProxyType({})
 
@@ -153,7 +154,7 @@ def _findings(tools: Mapping[str, ToolVerification]) -> Table:
             NOTHING if finding.destination is None else finding.destination,
         )
         for name, tool in tools.items()
-        for finding in tool.findings[:_SHOWN_FINDINGS]
+        for finding in islice(few_of_each_sort(tool.findings, _OF_A_SORT), _SHOWN_FINDINGS)
     )
     return _table(("tool", "kind", "table", "key", "column", "source", "destination"), rows)
 

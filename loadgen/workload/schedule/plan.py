@@ -47,10 +47,11 @@ class Plan:
     baseline_end: str = ""
     baseline_rows: Mapping[str, int] = field(default_factory=dict)
     # Read once at the start, so that all processes agree: by "table.column" the type of client-made
-    # keys and the first one that is a number; by table the first row that was not taken once yet.
+    # keys and the first one that is a number; by table which rows can't be taken once any more, as
+    # once_rows.pack writes it.
     key_types: Mapping[str, str] = field(default_factory=dict)
     first_keys: Mapping[str, int] = field(default_factory=dict)
-    first_once: Mapping[str, int] = field(default_factory=dict)
+    once_used: Mapping[str, str] = field(default_factory=dict)
     # A secret that processes of this run from before its resumption don't have.
     resumption: str = ""
 
