@@ -410,6 +410,33 @@ COLOURS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedTable:
+    """A table of the database that a model was imported from; writes are rows per hour there."""
+
+    rows: int
+    bytes: int  # heap and TOAST
+    index_bytes: int = 0
+    inserts: float | None = None  # None if they could not be read
+    updates: float | None = None
+    deletes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The database that a model was imported from, and what its statistics said.
+
+    `row_scale` and `rate_scale` are the model's rows and rates by those of the database.
+    """
+
+    read_at: str  # ISO 8601
+    digests: tuple[str, ...]  # of the database: no load may write to it
+    window_seconds: float | None = None  # that the writes were counted in; None if unknown
+    row_scale: float = 1.0
+    rate_scale: float = 1.0
+    tables: Mapping[str, ImportedTable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadModel:
     """A workload: what is written, and into what."""
 
@@ -421,6 +448,7 @@ class WorkloadModel:
     schema_sql: str = ""  # DDL; "" if the tables' `types` make it
     digest: str = ""  # sha256 of the files, 64 hex digits
     source: str = ""  # the folder of its files, for messages
+    imported: Imported | None = None  # None if somebody wrote it
 
 
 def parts_of(part: object, kind: type[_Kind]) -> Iterator[_Kind]:
