@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 TABLES = ("users", "orders", "events")
 _RELADIFF = ROOT / ".tools" / "emulators" / "bin" / "reladiff"
 # In each table one value is changed, at the key that is named.
-_FAULTS = {"users": (7, "country = 'XX'"), "orders": (150_000, "quantity = 99"),
+FAULTS = {"users": (7, "country = 'XX'"), "orders": (150_000, "quantity = 99"),
            "events": (599_000, "event_type = 'changed'")}  # fmt: skip
 # reladiff 0.6.0 takes a NULL time in DuckDB for '' and in Postgres for '<null>', downloads the
 # rows, and ends with an error when it sorts them.
 _BEYOND_IT = {"duckdb": ("deleted_at",)}
 _AIM, _MOST_MIB = 2.0, 500.0
-_TOOLS = """
+TOOLS = """
 [tools.postgres]
 kind = "postgres"
 destination = "postgres"
@@ -98,26 +98,31 @@ def _prepare(project: Path, dsn: str, copy: str, arguments: argparse.Namespace) 
     """Seed the source, make both copies of it, and spoil them."""
     import duckdb  # noqa: PLC0415 - large, and needed in no other process
 
-    command = [sys.executable, "-m", "loadgen", "seed"]
-    for table in TABLES:
-        command += [f"--{table}", getattr(arguments, table)]
-    subprocess.run(command, cwd=project, env=environment(dsn), check=True)
-    (project / "tools.toml").write_text(_TOOLS.format(copy=copy))
+    seed_source(project, dsn, arguments)
+    (project / "tools.toml").write_text(TOOLS.format(copy=copy))
     with connect(dsn) as admin:
         admin.execute("CREATE DATABASE copy TEMPLATE playground")
         admin.execute("CHECKPOINT")
     with duckdb.connect(str(project / "copy.duckdb")) as file:
-        _export(project, dsn, file)
+        export(project, dsn, file)
     with connect(copy) as conn, duckdb.connect(str(project / "copy.duckdb")) as file:
         conn.execute("SET session_replication_role = replica")
-        for table, (key, change) in _FAULTS.items():
+        for table, (key, change) in FAULTS.items():
             spoil = f"UPDATE {table} SET {change} WHERE id = {key}"
             conn.execute(spoil.encode())
             file.execute(spoil)
         conn.execute("VACUUM ANALYZE")
 
 
-def _export(project: Path, dsn: str, file: "DuckDBPyConnection") -> None:
+def seed_source(project: Path, dsn: str, arguments: argparse.Namespace) -> None:
+    """Seed the source with the rows that the arguments ask for."""
+    command = [sys.executable, "-m", "loadgen", "seed"]
+    for table in TABLES:
+        command += [f"--{table}", getattr(arguments, table)]
+    subprocess.run(command, cwd=project, env=environment(dsn), check=True)
+
+
+def export(project: Path, dsn: str, file: "DuckDBPyConnection") -> None:
     """Make the DuckDB copy, its columns of the same types and its JSON of the same text."""
     types = {"jsonb": "JSON", "timestamp with time zone": "TIMESTAMPTZ", "text": "VARCHAR"}
     query = (
@@ -171,11 +176,11 @@ def _timed(compare: Callable[[], list[Used]]) -> Used:
 
 
 def _verify(project: Path, dsn: str, name: str) -> list[Used]:
-    command = [sys.executable, "-m", "loadgen", "verify", "--json", "--tool", name]
-    used, said = _run(command, project, environment(dsn))
+    command = ["-m", "loadgen", "verify", "--json", "--tool", name]
+    used, said = run([sys.executable, *command], project, environment(dsn))
     findings = json.loads(said)["tools"][name]["findings"]
     found = {(one["table"], int(one["key"])) for one in findings}
-    _require(found == {(table, key) for table, (key, _) in _FAULTS.items()}, said)
+    require(found == {(table, key) for table, (key, _) in FAULTS.items()}, said)
     return [used]
 
 
@@ -186,8 +191,8 @@ def _reladiff(dsn: str, name: str, other: str) -> list[Used]:
         for column in _columns(dsn, table):
             if column not in _BEYOND_IT.get(name, ()):
                 command += ["-c", column]
-        used, said = _run(command, ROOT, {"PATH": os.environ["PATH"]})
-        _require(str(_FAULTS[table][0]) in said, said)
+        used, said = run(command, ROOT, {"PATH": os.environ["PATH"]})
+        require(str(FAULTS[table][0]) in said, said)
         found.append(used)
     return found
 
@@ -199,13 +204,14 @@ def _columns(dsn: str, table: str) -> tuple[str, ...]:
         return tuple(str(row[0]) for row in conn.execute(query, (table,)).fetchall())
 
 
-def _require(found: object, said: str) -> None:
-    if not found:
-        raise SystemExit(f"what was wrong was not found: {said[:2000]}")
+def require(is_found: object, output: str) -> None:
+    """Exit unless a program found what was wrong."""
+    if not is_found:
+        raise SystemExit(f"what was wrong was not found: {output[:2000]}")
 
 
-def _run(command: Sequence[str], folder: Path, env: dict[str, str]) -> tuple[Used, str]:
-    """Return what a process took and what it said."""
+def run(command: Sequence[str], folder: Path, env: dict[str, str]) -> tuple[Used, str]:
+    """Return what a process took, and its output."""
     began = time.perf_counter()
     with subprocess.Popen(
         command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

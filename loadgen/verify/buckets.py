@@ -1,9 +1,9 @@
 """Compares a table whose key is no single integer, or that has none: by buckets of hashed keys.
 
-A row's bucket are the first digits of the md5 of its key's canonical text, or of the row's own if
-there is no key. One scan of each side counts the rows of each bucket and sums their hashes; a
-second one fetches the rows of the buckets that differ, one bucket at a time. So no common order of
-keys is needed, and memory does not grow with the table.
+A row's bucket are digits of its key, if that is one uuid, else the first ones of the md5 of its
+key's canonical text, or of the row's own if there is no key. One scan of each side counts the rows
+of each bucket and sums their hashes; a second one fetches the rows of the buckets that differ, one
+bucket at a time. So no common order of keys is needed, and memory does not grow with the table.
 
 A table without a key is compared as a multiset of rows. An update there looks like a delete and an
 insert, so while the source moves it is compared only if it receives nothing but inserts.
@@ -40,18 +40,14 @@ _MOST_NAMED: Final = 4096  # buckets in a statement; for more, all rows are fetc
 _HASHED_KEYS: Final = {"integer", "uuid", "date", "timestamp", "timestamptz"}
 _RowsByKey = dict[Key, tuple[list[Row], list[Row]]]  # of source and copy
 
-# Sums of both halves of a hash by engine, equal modulo 2^64. Snowflake's copies are summed by
-# functions that its emulator has too: hexadecimal digits as decimal ones.
-_HEX_SUMS: Final[Mapping[Engine, str]] = {
-    "postgres": "sum(('x' || left(digest, 16))::bit(64)::bigint)::text,"
-    " sum(('x' || right(digest, 16))::bit(64)::bigint)::text",
-    "duckdb": "CAST(sum(CAST('0x' || left(digest, 16) AS UBIGINT)) AS VARCHAR),"
-    " CAST(sum(CAST('0x' || right(digest, 16) AS UBIGINT)) AS VARCHAR)",
+# Sums of the first 64 bits of a hash by engine, equal modulo 2^64. Snowflake's copies are summed by
+# functions that its emulator has too: 16 hexadecimal digits as decimal ones.
+_HEX_SUM: Final[Mapping[Engine, str]] = {
+    "postgres": "sum(('x' || left(digest, 16))::bit(64)::bigint)::text",
+    "duckdb": "CAST(sum(CAST('0x' || left(digest, 16) AS UBIGINT)) AS VARCHAR)",
 }
-_DECIMAL_SUMS: Final = ", ".join(
-    f"CAST(sum(CAST(translate({half}(digest, 16), 'abcdef', '012345')"
-    " AS NUMERIC(38, 0))) AS VARCHAR)"
-    for half in ("left", "right")
+_DECIMAL_SUM: Final = (
+    "CAST(sum(CAST(translate(left(digest, 16), 'abcdef', '012345') AS NUMERIC(38, 0))) AS VARCHAR)"
 )
 # Between two Postgres: hashed again, as in `hashes` of verify.sql.
 _RECORD_HASH: Final = (
@@ -61,11 +57,10 @@ _RECORD_HASH: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One side's number of rows in a bucket, and the sums of their hashes."""
+    """One side's number of rows in a bucket, and the sum of their hashes modulo 2^64."""
 
     rows: int
-    high: int
-    low: int
+    hashes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +109,20 @@ class SqlBuckets:
         if pair.same_types and all(column.side.family in _HASHED_KEYS for column in basis):
             values = ", ".join(column.name for column in basis)
             self._hashed_key = f"hash_record_extended(ROW({values}), 0)"
+        is_uuid = pair.key_size == 1 and pair.columns[0].form == "uuid"
+        self._uuid = columns[0].text if is_uuid and not self._hashed_key else ""
         # Postgres sorts by the database's collation, other engines by bytes.
         self._collation = ' COLLATE "C"' if engine == "postgres" else ""
         if pair.same_types:
             hashed = _RECORD_HASH.format(values=self._fragments["values"])
-            sums = "sum(digest)::text, '0'"
+            total = "sum(digest)::text"
         else:
             hashed = f"md5({self._fragments['row']})"
-            sums = _DECIMAL_SUMS if pair.engine == "snowflake" else _HEX_SUMS[engine]
+            total = _DECIMAL_SUM if pair.engine == "snowflake" else _HEX_SUM[engine]
         numbered = [(f"t{number}", column.text) for number, column in enumerate(columns)]
         self._fragments |= {
             "hash": hashed,
-            "sums": sums,
+            "sum": total,
             "snapshot": "CAST(NULL AS VARCHAR)" if of_copy else "pg_current_snapshot()::text",
             # Without the fence Postgres would compute a digest once for each use.
             "fence": "OFFSET 0" if engine == "postgres" else "",
@@ -137,6 +134,12 @@ class SqlBuckets:
         """Return SQL for a row's bucket."""
         if self._hashed_key:
             return f"to_hex({self._hashed_key} & {16**digits - 1}){self._collation}"
+        if self._uuid:
+            # Digits that differ in uuids of any version: the last ones of the first group, which
+            # is a time or random, and of all.
+            first, last = digits // 2, digits - digits // 2
+            digits_of = f"right(left({self._uuid}, 8), {first}) || right({self._uuid}, {last})"
+            return f"({digits_of}){self._collation}"
         return f"left(md5({self._basis}), {digits}){self._collation}"
 
     def estimated_rows(self) -> int:
@@ -149,8 +152,8 @@ class SqlBuckets:
         bucket = self._bucket(digits)
         by_name, snapshot = {}, None
         statement = _SQL["buckets"].format(**self._fragments, bucket=bucket)
-        for name, count, high, low, snapshot in self._reader.query(statement):  # noqa: B007 - the same in all
-            by_name[name] = Bucket(int(count), int(high) % 2**64, int(low) % 2**64)
+        for name, count, total, snapshot in self._reader.query(statement):  # noqa: B007 - the same in all
+            by_name[name] = Bucket(int(count), int(total) % 2**64)
         return Buckets(by_name, snapshot)
 
     def rows(self, digits: int, buckets: Collection[str]) -> Generator[tuple[str, Row]]:

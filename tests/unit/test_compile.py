@@ -1,6 +1,7 @@
 """Requests made column by column: each has the values of its arrival, whatever their kinds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
@@ -12,11 +13,15 @@ from loadgen.load.columns import value_makers
 from loadgen.load.compile import CompiledOperation, compile_operations
 from loadgen.load.driver.wire import parsed_executions, transaction
 from loadgen.load.once_rows import pack
+from loadgen.load.writes import writes_of
 from loadgen.workload.keys import key_maker
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.plain_model import dump_model, load_model
 from loadgen.workload.read_model import read_model
-from loadgen.workload.schedule.arrival_process import BLOCK, Move
+from loadgen.workload.schedule.arrival_process import BLOCK, ArrivalKind, Move
+from loadgen.workload.schedule.arrivals import schedule_of
+from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.shards import WHOLE, Shard
 from loadgen.workload.streams import Int64Array
 from tests.ledger_model import BANK, KEY_TYPES
 from tests.plans import SHOP, plan_for, plan_of
@@ -31,7 +36,13 @@ def due_counts(_: str, times: Sequence[float]) -> Int64Array:
 
 def compiled(model: WorkloadModel = BANK, **parts: object) -> dict[str, CompiledOperation]:
     """Return a model's operations against a baseline of its rows."""
-    plan = plan_for(
+    plan = made_for(model, **parts)
+    return compile_operations(model, plan, value_makers(model, plan), due_counts)
+
+
+def made_for(model: WorkloadModel, **parts: object) -> Plan:
+    """Return a plan that knows the bank's keys."""
+    return plan_for(
         model,
         **{
             "key_types": KEY_TYPES,
@@ -40,7 +51,6 @@ def compiled(model: WorkloadModel = BANK, **parts: object) -> dict[str, Compiled
             **parts,
         },
     )
-    return compile_operations(model, plan, value_makers(model, plan), due_counts)
 
 
 def values(operation: CompiledOperation, ks: Sequence[int]) -> list[dict[str, bytes | None]]:
@@ -119,6 +129,33 @@ def test_the_newest_inserted_rows_were_due_twice_the_lateness_limit_before() -> 
     assert min(ages) >= 0
     assert max(ages) < 898
     assert 0.4 < sum(age < 898 / 8 for age in ages) / len(ages) < 0.6
+
+
+@given(
+    kind=st.sampled_from(("jitter", "even", "poisson")),
+    of=st.integers(1, 4),
+    rate=st.floats(600, 30_000),
+)
+@settings(max_examples=30, deadline=None)
+def test_every_process_aims_at_the_same_new_row(kind: ArrivalKind, of: int, rate: float) -> None:
+    """Whatever the number of processes, also after a change of the rates."""
+
+    def targets(shard: Shard) -> dict[int, bytes | None]:
+        plan = replace(made_for(BANK), arrivals=kind, duration=20.0)
+        schedule = schedule_of(plan, shard)
+        schedule.change_rates(6.0, Mix({**plan.mix.rates_per_hour, "book": rate}))
+        writes_of(BANK, plan, value_makers(BANK, plan), schedule, {})
+        return {
+            k: parsed_executions(request)[0][1][0] if isinstance(request, bytes) else None
+            for _, operation, k, request in schedule.pop_due(20.0)
+            if operation == "annotate"
+        }
+
+    whole = targets(WHOLE)
+    parts = [targets(Shard(part, of)) for part in range(of)]
+    assert sum(map(len, parts)) == len(whole)
+    assert {k: key for part in parts for k, key in part.items()} == whole
+    assert sum(key is not None for key in whole.values()) > 10
 
 
 def test_each_row_is_taken_once() -> None:

@@ -66,8 +66,8 @@ WHERE oid = {name}::pg_catalog.regclass AND relkind <> 'p'
               WHERE isleaf)
 
 -- name: buckets
--- The number of rows of each bucket, the sums of both halves of their hashes, and the snapshot.
-SELECT bucket, count(*), {sums}, {snapshot}
+-- The number of rows of each bucket, the sum of their hashes, and the snapshot.
+SELECT bucket, count(*), {sum}, {snapshot}
 FROM (SELECT {bucket} AS bucket, {hash} AS digest FROM {table} WHERE {live} {fence}) rows_of_table
 GROUP BY bucket
 
