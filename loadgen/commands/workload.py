@@ -3,8 +3,6 @@
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Final
@@ -16,17 +14,11 @@ from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table, listed, plural, quantity
-from loadgen.workload import model as workload
-from loadgen.workload.model import Operation, Parameter, WorkloadModel
+from loadgen.workload.describe import proof, table_line, value_text
+from loadgen.workload.model import Statement, WorkloadModel
 from loadgen.workload.read_model import ModelError, built_in_models, read_model
 
 _EXAMPLE: Final = "example: loadgen workload check my-workload"
-_PROOFS: Final[Mapping[workload.ProofKind, str]] = {
-    "key": "by the key {table}.{column}",
-    "version": "by {table}.{version}",
-    "once": "by {table}.{column}, aimed at once",
-    "unproved": "none: a lost write stays unknown",
-}
 _WIDTH: Final = 80
 _LONGEST_VALUE: Final = 60  # characters
 
@@ -94,11 +86,9 @@ def _list() -> Table:
 def _show(model: WorkloadModel) -> None:
     print(f"{model.name}: {model.title}")
     for table in model.tables.values():
-        key = f", key ({', '.join(table.key)})" if table.key else ", no key"
-        setting = f" ({table.rows_setting.upper()})" if table.rows_setting else ""
-        print(f"\n{table.name}: {plural(table.rows, 'row')}{setting}{key}")
+        print(f"\n{table_line(table)}")
         values = tuple(
-            (name, _short(described(value), _LONGEST_VALUE))
+            (name, _short(value_text(value), _LONGEST_VALUE))
             for name, value in table.columns.items()
         )
         if values:
@@ -109,7 +99,7 @@ def _show(model: WorkloadModel) -> None:
         for statement in operation.statements:
             print(_indented(_named(statement)))
         for i, (name, parameter) in enumerate(operation.parameters.items()):
-            line = f"  {'parameters:' if not i else '           '} {name} = {described(parameter)}"
+            line = f"  {'parameters:' if not i else '           '} {name} = {value_text(parameter)}"
             print(_short(line, _WIDTH))
         print(f"  proof of a lost write: {proof(operation)}")
     print()
@@ -117,7 +107,7 @@ def _show(model: WorkloadModel) -> None:
         print(f"check {check.name}: {check.title}")
 
 
-def _named(statement: workload.Statement) -> str:
+def _named(statement: Statement) -> str:
     """Return the SQL with :name in the place of $1 …, as in the model."""
     return re.sub(r"\$(\d+)", lambda n: f":{statement.parameters[int(n[1]) - 1]}", statement.sql)
 
@@ -127,61 +117,6 @@ def _indented(sql: str) -> str:
         fill(line, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
         for line in sql.splitlines()
     )
-
-
-def proof(operation: Operation) -> str:
-    """Return how a lost write of an operation is looked up."""
-    facts = operation.proof
-    return _PROOFS[facts.kind].format(table=facts.table, column=facts.column, version=facts.version)
-
-
-def described(parameter: Parameter) -> str:
-    """Return a value or a parameter in a line."""
-    if not isinstance(parameter, workload.Value):
-        return _generator(parameter)
-    nulls = f"{parameter.null_share:.0%} NULL, else " if parameter.null_share else ""
-    return nulls + _generator(parameter.generator)
-
-
-def _generator(generator: object) -> str:  # noqa: PLR0911 - one for each kind
-    """Return a generator's or parameter's kind and its facts other than the defaults."""
-    match generator:
-        case workload.Constant(text):
-            return f"always {text!r}"
-        case workload.Choice(texts):
-            return f"one of {', '.join(texts)}"
-        case workload.Json(_, by, pad_to):
-            padded = f", padded to {pad_to} bytes" if pad_to else ""
-            return f"JSON by {by}{padded}" if by else f"JSON{padded}"
-        case workload.Array(element, fewest, most):
-            return f"{fewest} to {most} of: {_generator(element)}"
-        case workload.Row(table, column, skew):
-            return f"{table}.{column} of a row" + (f", skew {skew:g}" if skew > 1 else "")
-        case workload.KeyParameter():
-            return "a key made by the client"
-        case workload.OnceParameter(table, column, share):
-            return f"{table}.{column} of a row, each once, the quietest {share:.0%}"
-        case workload.InsertedParameter(operation, parameter, order):
-            return f"{parameter} of a row of {operation}, the {order} first"
-        case workload.StateParameter(table, part):
-            return f"{part} of a row of {table} in its life cycle"
-        case _:
-            return " ".join([_words(type(generator).__name__), *_facts(generator)])
-
-
-def _facts(generator: object) -> Iterator[str]:
-    if not is_dataclass(generator):
-        return
-    for field in fields(generator):
-        fact = getattr(generator, field.name)
-        if fact != field.default and fact not in ("", None):
-            shown = f"{fact:g}" if isinstance(fact, float) else fact
-            yield f"{field.name.replace('_', ' ')} {shown}"
-
-
-def _words(name: str) -> str:
-    """Return a class's name as words: PersonName is `person name`."""
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
 
 
 def _short(text: str, most: int) -> str:

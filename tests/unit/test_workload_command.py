@@ -19,7 +19,7 @@ transaction: 3,600 per hour (--transaction-per-hour)
   parameters: aid = pgbench_accounts.aid of a row
               tid = pgbench_tellers.tid of a row
               bid = pgbench_branches.bid of a row
-              delta = number low -5000 high 5000
+              delta = -5,000 to 5,000
   proof of a lost write: none: a lost write stays unknown
 
 check account_balances: balances of accounts = sum of the history
