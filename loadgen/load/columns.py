@@ -209,6 +209,7 @@ def value_makers(model: WorkloadModel, plan: Plan) -> ValueMakers:
         datetime.fromisoformat(plan.baseline_end),
         plan.settings,
         load_seed=plan.seed,
+        run_id=plan.run_id,
     )
 
 

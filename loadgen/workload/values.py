@@ -1,13 +1,15 @@
 """The values of a model's baseline and of its operations, each by its index.
 
-A value is a pure function of (seed, owner, name, index): of a column, the index is the number of
-the row from 0; of a parameter, k of the arrival. Nothing is remembered, so any process makes the
-value of any row, and a reference makes the key of the row that it refers to.
+A value is a pure function of (seed, owner, name, index), and a mail address of the run too: of a
+column, the index is the number of the row from 0; of a parameter, k of the arrival. Nothing is
+remembered, so any process makes the value of any row, and a reference makes the key of the row
+that it refers to.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
 import numpy as np
@@ -46,6 +48,7 @@ from loadgen.workload.references import Ranks, Timeline, growth_days, ranks_of, 
 from loadgen.workload.streams import Int64Array, Stream
 from loadgen.workload.typed import Instants, Nullable, Picks, TimeForm, Typed, not_null, nullable
 
+_RUN_DIGITS: Final = 8  # hexadecimal ones, of a run in the addresses that it makes
 _MOST_ROWS: Final = 3_000_000_000  # their square is an integer of 64 bits
 
 __all__ = ["ValueMaker", "ValueMakers"]
@@ -64,7 +67,8 @@ class _Owner:
 class ValueMakers:
     """The makers of all columns and parameters of a model.
 
-    `seed` is the baseline's; parameters draw from `load_seed`, which is the same by default.
+    `seed` is the baseline's; parameters draw from `load_seed`, which is the same by default. Mail
+    addresses that a load makes have a part of `run_id`, so that a later run makes others.
     `rows` are the baseline's rows by table, `end` is its last instant, and `settings` has the
     values of the settings that the model names. Raises SettingsError if a value can't be made.
     """
@@ -77,10 +81,12 @@ class ValueMakers:
         end: datetime,
         settings: Mapping[str, int | None],
         load_seed: int | None = None,
+        run_id: str = "",
     ) -> None:
         self._model, self._seed, self._rows, self._settings = model, seed, rows, settings
         self._end = end
         self._load_seed = seed if load_seed is None else load_seed
+        self._run = sha256(run_id.encode()).hexdigest()[:_RUN_DIGITS]
         for name, n in rows.items():
             if n > _MOST_ROWS:
                 raise SettingsError(f"tables.{name}: {n:,} rows; at most {_MOST_ROWS:,} are made")
@@ -250,8 +256,8 @@ class ValueMakers:
         names = owner.sibling(generator.by) if generator.by else None
         if not isinstance(names, NameMaker):
             names = NameMaker(self._names, None, stream.part("name"))
-        # The addresses of arrivals are none of the baseline.
-        mark = "" if owner.table else f"+{owner.place.rpartition('.')[2]}"
+        # The addresses of arrivals are none of the baseline, and none of another run.
+        mark = "" if owner.table else f"+{owner.place.rpartition('.')[2]}.{self._run}."
         return emails(self._names, names, mark, stream)
 
     def _time_after(self, owner: _Owner, generator: TimeAfter, stream: Stream) -> ValueMaker:

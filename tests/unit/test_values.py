@@ -156,7 +156,7 @@ def test_shares(share: float) -> None:
 
 
 def test_keys_are_unique() -> None:
-    """Sequences, patterns, uuids, addresses; those of arrivals are none of the baseline."""
+    """Sequences, patterns, uuids, addresses; no arrival has one of the baseline or another run."""
     n = 30_000
     names = ("sequence", "pattern", "hexadecimal", "uuid", "email", "other_email")
     makers = ValueMakers(ONE_TABLE, 42, {"every": n}, END, {})
@@ -167,9 +167,12 @@ def test_keys_are_unique() -> None:
         parameters={"email": Value(Email()), "uuid": Value(Uuid()), "n": Value(Sequence())},
     )
     model = replace(ONE_TABLE, operations={"sign_up": operation})
-    makers = ValueMakers(model, 42, {"every": n}, END, {})
-    addresses = texts(makers.parameter("sign_up", "email"), np.arange(n))
-    assert len({*addresses, *column(makers, "every", "other_email")}) == 2 * n
+    runs = [ValueMakers(model, 42, {"every": n}, END, {}, run_id=run) for run in ("a", "b")]
+    addresses = [
+        text for run in runs for text in texts(run.parameter("sign_up", "email"), np.arange(n))
+    ]
+    makers = runs[0]
+    assert len({*addresses, *column(makers, "every", "other_email")}) == 3 * n
     assert texts(makers.parameter("sign_up", "n"), np.array([0, 99])) == [
         b"0000000000001",
         b"0000000000100",
