@@ -259,18 +259,22 @@ class RunController:
             marked,
             failures_by_operation(failures),
         )
+        outcome.write_into(self.record.run)
+        self.record.run.latency_all = OperationLatency.model_validate(latency_all)
+        self.record.run.statement_rows = self._statement_rows(final_counts)
+        self.record.run.growth = growth or {}
+        self._close_record(after)
+        return outcome
+
+    def _close_record(self, source: "_SourceAfter") -> None:
+        """Write the record for the last time; the run can't be resumed any more."""
         run = self.record.run
-        outcome.write_into(run)
         run.ended_at = self.sampler.clock.now()
-        run.sampled = self.sampled
-        run.latency_all = OperationLatency.model_validate(latency_all)
-        run.rows_before, run.rows_after = self.rows_before, after.rows
-        run.statement_rows = self._statement_rows(final_counts)
-        run.growth, run.proof = growth or {}, self.proof
-        run.spent_after = after.spent
+        run.sampled, run.proof = self.sampled, self.proof
+        run.rows_before, run.rows_after = self.rows_before, source.rows
+        run.spent_after = source.spent
         self.record.write()
         self.record.remove_position()
-        return outcome
 
     def _drain(self) -> tuple[float, "_SourceAfter"]:
         """Offer nothing more and settle all writes; return the seconds offered, and the source."""
