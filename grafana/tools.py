@@ -170,6 +170,38 @@ _COST = [
     ),
 ]
 
+_USE = [
+    lines(
+        "Processors of local tools",
+        "Processors that each local tool's processes use, its copy's server included; 1 is one "
+        "processor, always busy.",
+        "short",
+        query(f"sum by (tool) (rate(loadgen_tool_cpu_seconds_total{{{_ONE}}}[1m]))", "{{tool}}"),
+        width=8,
+    ),
+    lines(
+        "Memory of local tools",
+        "Memory of each local tool's processes, its copy's server included; shared pages count "
+        "once.",
+        "bytes",
+        query(f"max by (tool) (loadgen_tool_resident_bytes{{{_ONE}}})", "{{tool}}"),
+        width=8,
+    ),
+    lines(
+        "Disk of local tools",
+        "Bytes a second that each local tool's processes read from the disk and write to it.",
+        "Bps",
+        query(
+            f"sum by (tool) (rate(loadgen_tool_read_bytes_total{{{_ONE}}}[1m]))", "{{tool}} reads"
+        ),
+        query(
+            f"sum by (tool) (rate(loadgen_tool_written_bytes_total{{{_ONE}}}[1m]))",
+            "{{tool}} writes",
+        ),
+        width=8,
+    ),
+]
+
 TOOLS = dashboard(
     "tools",
     "How fresh, how correct and how expensive is each tool's copy?",
@@ -179,5 +211,6 @@ TOOLS = dashboard(
         ("How old is the copy?", _FRESHNESS),
         ("Is it right?", _RIGHT),
         ("What does it cost?", _COST),
+        ("What does it use here?", _USE),
     ],
 )

@@ -197,13 +197,16 @@ def _journal(settings: Settings, kind: str, tool: Tool) -> None:
 def _status(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int:
     """Print the state of the local tools; return 1 if one does not run or has a problem."""
     statuses: dict[str, ToolStatus] = {}
-    for tool in _local_tools(args, tools):
+    local = _local_tools(args, tools)
+    for tool in local:
         try:
             statuses[tool.name] = runner_of(tool).status(tool)
         except PlaygroundError as exc:
             statuses[tool.name] = ToolStatus(running=False, problem=str(exc))
     if args.json:
-        print(json.dumps({name: _status_json(s) for name, s in statuses.items()}, indent=2))
+        pids = {tool.name: list(runner_of(tool).pids(tool)) for tool in local}
+        plain = {name: _status_json(s) | {"pids": pids[name]} for name, s in statuses.items()}
+        print(json.dumps(plain, indent=2))
     else:
         _print_statuses(statuses)
     return int(any(not status.running or status.problem for status in statuses.values()))

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from loadgen.commands.numbers import number
@@ -12,7 +13,7 @@ from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import require_playground
 from loadgen.tools.readers.marker_probe import MarkerProbe
-from loadgen.tools.tools_file import load_tools
+from loadgen.tools.tools_file import Tool, load_tools
 
 _EXAMPLE = "example: loadgen watch --interval 5 &"
 
@@ -26,7 +27,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "the current run's folder. Pauses the load if a slot retains more WAL than "
         "MAX_SLOT_RETAINED_BYTES, or the disk has less free space than MIN_FREE_DISK_BYTES. If "
         "TOOLS_FILE names tools, it also writes a marker row every MARKER_INTERVAL_SECONDS of a "
-        "run, and records when it appears at each tool's destination in freshness.csv.",
+        "run, and records when it appears at each tool's destination in freshness.csv. What the "
+        "processes of local tools use goes to tools.csv.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -51,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
     embedded = server.status(Path.cwd()) if settings.database_url is None else None
     data_dir = embedded.data_dir if embedded else None
     dsn = source_dsn(settings)
-    probes = _probes(settings)
+    tools = load_tools(settings)
+    probes = _probes(tools, settings)
     if probes or args.markers:
         _check_playground(dsn, demanded=args.markers)
-    watch = Watch(
-        settings, dsn, args.interval, data_dir, probes if probes or args.markers else None
-    )
+    destinations = probes if probes or args.markers else None
+    watch = Watch(settings, dsn, args.interval, data_dir, destinations, tools)
     watch.run()
     return 0
 
@@ -76,9 +78,9 @@ def _check_playground(dsn: str, *, demanded: bool) -> None:
             print(warning, file=sys.stderr)
 
 
-def _probes(settings: Settings) -> list[MarkerProbe]:
+def _probes(tools: Sequence[Tool], settings: Settings) -> list[MarkerProbe]:
     """Return a probe for each tool, and print its interval: queries of a warehouse cost money."""
-    probes = [MarkerProbe(tool, settings) for tool in load_tools(settings)]
+    probes = [MarkerProbe(tool, settings) for tool in tools]
     for probe in probes:
         print(f"looking for markers at {probe.name} every {probe.poll_seconds:g} s")
     return probes

@@ -128,6 +128,23 @@ class SlotSample(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSample(Row):
+    """What the processes of a local tool used at one moment.
+
+    The counters run from the watch's start; None where the operating system does not tell.
+    """
+
+    FILE: ClassVar = "tools.csv"
+
+    time: datetime
+    tool: str
+    cpu_seconds: float
+    resident_bytes: int
+    read_bytes: int | None
+    written_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class MarkerSample(Row):
     """A marker at one tool's destination; seen_at is None if it never arrived."""
 

@@ -15,7 +15,7 @@ from loadgen.config.thresholds import Threshold
 from loadgen.errors import RecordError
 from loadgen.record.costs import Costs
 from loadgen.record.files import naming, replace_file
-from loadgen.record.rows import GeneratorSample, Sample, SlotSample
+from loadgen.record.rows import GeneratorSample, Sample, SlotSample, ToolSample
 from loadgen.record.verify import Verification
 from loadgen.report.analysis.compare import RunSummary, control_for, summary_of
 from loadgen.report.analysis.impact import impact_of
@@ -23,8 +23,8 @@ from loadgen.report.analysis.run import Facts, facts_of
 from loadgen.report.analysis.tool_answer import Study
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.analysis.verdict import Verdict, judge
+from loadgen.report.charts import levels
 from loadgen.report.charts.freshness import age_series
-from loadgen.report.charts.slots import wal_series
 from loadgen.report.decision_matrix import (
     Annotations,
     decision_tables,
@@ -129,12 +129,21 @@ def _context(folder: Path, facts: Facts, study: Study) -> ReportContext:
     intervals = {tool.name: tool.cost.syncs_every for tool in study.tools if tool.cost is not None}
     plans = {tool: seconds for tool, seconds in intervals.items() if seconds is not None}
     copies = copies_of(
-        verified, delivered, SlotSample.read(folder), plans=plans, journal=facts.run.journal
+        verified,
+        delivered,
+        SlotSample.read(folder),
+        ToolSample.read(folder),
+        plans=plans,
+        journal=facts.run.journal,
     )
     if facts.start is None:
         return ReportContext(study, copies, {}, {})
-    wal = wal_series(SlotSample.read(folder), facts.start)
-    return ReportContext(study, copies, age_series(delivered, facts.start), wal)
+    charts = {
+        levels.WAL: levels.wal_series(SlotSample.read(folder), facts.start),
+        levels.CPU: levels.cpu_series(ToolSample.read(folder), facts.start),
+        levels.MEMORY: levels.memory_series(ToolSample.read(folder), facts.start),
+    }
+    return ReportContext(study, copies, age_series(delivered, facts.start), charts)
 
 
 def _wal_kept(

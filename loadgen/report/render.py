@@ -25,11 +25,11 @@ from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.run import Facts
 from loadgen.report.analysis.tool_answer import Study
 from loadgen.report.analysis.verdict import Verdict
-from loadgen.report.charts import freshness, palette, slots, svg
+from loadgen.report.charts import freshness, levels, palette, svg
 from loadgen.report.charts.freshness import AgeSeries, draw_freshness
+from loadgen.report.charts.levels import Chart, Series, draw_levels
 from loadgen.report.charts.load import charts
 from loadgen.report.charts.prices import PRICE_WIDTHS, draw_prices, price_rows
-from loadgen.report.charts.slots import WalSeries, draw_wal
 from loadgen.report.charts.svg import Drawing
 from loadgen.report.decision_matrix import LIMITS_NOTE, SCORE_NOTE, decision_tables
 from loadgen.report.markdown import escaped, markdown_table
@@ -40,7 +40,7 @@ from loadgen.text import Table
 
 CHART_FILES = (
     "rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg", "slots.svg",
-    "prices.svg",
+    "tool_cpu.svg", "tool_memory.svg", "prices.svg",
 )  # fmt: skip
 _METHOD = (
     """The schedule decides when each arrival is due; nothing else does. A write counts as committed
@@ -92,7 +92,7 @@ class ReportContext:
     study: Study
     copies: Copies
     ages: Mapping[str, AgeSeries]
-    wal: Mapping[str, WalSeries]
+    levels: Mapping[Chart, Mapping[str, Series]]
 
 
 def render(facts: Facts, written_at: datetime, verdict: Verdict, context: ReportContext) -> Report:
@@ -154,13 +154,20 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
 
 def _tool_charts(context: ReportContext) -> dict[str, tuple[Drawing, ...]]:
     """Return each chart of the tools for a wide page and for a narrow one; empty without data."""
-    ages, wal, study = context.ages, context.wal, context.study
+    ages, study = context.ages, context.study
     prices = price_rows(study.tools, study.costs.projection) if study.costs else []
     return {
         "freshness": tuple(
             draw_freshness(ages, shape) for shape in (freshness.WIDE, freshness.TALL) if ages
         ),
-        "slots": tuple(draw_wal(wal, shape) for shape in (slots.WIDE, slots.TALL) if wal),
+        **{
+            chart.name: tuple(
+                draw_levels(chart, context.levels[chart], shape)
+                for shape in (levels.WIDE, levels.TALL)
+                if context.levels.get(chart)
+            )
+            for chart in (levels.WAL, levels.CPU, levels.MEMORY)
+        },
         "prices": tuple(draw_prices(prices, width) for width in PRICE_WIDTHS if prices),
     }
 

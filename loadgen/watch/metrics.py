@@ -12,6 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from loadgen.prometheus import counter, gauge, histogram
+from loadgen.record.rows import ToolSample
 from loadgen.source.observe import Observation, Slot
 from loadgen.watch.last_results import LastResults
 from loadgen.watch.marker_writer import MarkerFacts, ToolFacts
@@ -35,6 +36,7 @@ class WatchState:
     disk_limit_bytes: int
     free_disk_bytes: int | None = None
     last_results: LastResults = field(default_factory=LastResults)
+    tool_use: Sequence[ToolSample] = ()
 
 
 class WatchCollector(Collector):
@@ -57,6 +59,7 @@ class WatchCollector(Collector):
         written = [((), float(markers.written))] if markers else []
         yield counter("markers", "marker rows written and committed", (), written)
         yield from _tools(markers.tools if markers else ())
+        yield from _tool_use(state.tool_use if state else ())
         yield from _last_results(state.last_results if state else LastResults())
         run = [((state.run_id,), 1.0)] if state and state.run_id else []
         yield gauge("run_info", "the run whose folder is written to", ("run_id",), run)
@@ -130,6 +133,19 @@ def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
     text = "from a marker's commit to its sighting at a tool's destination"
     delivered = [((tool.name,), tool.deliveries, tool.delivery_seconds) for tool in tools]
     yield histogram("delivery_seconds", text, ("tool",), delivered)
+
+
+def _tool_use(samples: Sequence[ToolSample]) -> Iterator[Metric]:
+    resident = [((s.tool,), float(s.resident_bytes)) for s in samples]
+    text = "memory of a local tool's processes, shared pages counted once"
+    yield gauge("tool_resident_bytes", text, ("tool",), resident)
+    for name, text in (
+        ("cpu_seconds", "processor time of a local tool's processes"),
+        ("read_bytes", "bytes that a local tool's processes read from the disk"),
+        ("written_bytes", "bytes that a local tool's processes wrote to the disk"),
+    ):
+        values = [((s.tool,), float(v)) for s in samples if (v := getattr(s, name)) is not None]
+        yield counter(f"tool_{name}", f"{text}, since the watch began", ("tool",), values)
 
 
 def _last_results(results: LastResults) -> Iterator[Metric]:

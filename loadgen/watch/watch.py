@@ -1,8 +1,9 @@
-"""The watch: observes the source every few seconds, records slots and WAL, and protects the source.
+"""The watch: observes the source every few seconds, records slots, WAL and local tools.
 
 It is a separate process without gevent, so that a slow query here does not lower the arrival rate
 of the load, and it survives restarts of the source and of the load. Observations go to Prometheus
-(WATCH_PORT) and, during a run, to its slots.csv. `marker_writer` writes and times the markers.
+(WATCH_PORT) and, during a run, to its slots.csv and tools.csv. `marker_writer` writes and times the
+markers.
 """
 
 import shutil
@@ -27,11 +28,13 @@ from loadgen.record.steady_clock import SteadyClock
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
 from loadgen.tools.readers.marker_probe import MarkerDestination
+from loadgen.tools.tools_file import Tool
 from loadgen.watch.last_results import LastResults, LastResultsReader
 from loadgen.watch.marker_writer import MarkerWriter
 from loadgen.watch.metrics import WatchCollector, WatchState
 from loadgen.watch.notifier import Notifier
 from loadgen.watch.protection import Protection, dangers
+from loadgen.watch.tool_use import ToolUse
 from loadgen.web_access import AccessControl
 
 _LONGEST_LOOK: Final = 15.0  # seconds, then the source counts as away
@@ -42,7 +45,8 @@ _SILENT: Final = 60.0  # seconds without a sample after which a run counts as ki
 class Watch:
     """One watch of one source; `data_dir` is the server's, if it is on this machine.
 
-    Markers are written unless `destinations`, where they are looked up, is None.
+    Markers are written unless `destinations`, where they are looked up, is None. The processes of
+    those `tools` that run on this machine are measured.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Watch:
         interval: float,  # seconds between two observations
         data_dir: Path | None = None,
         destinations: Sequence[MarkerDestination] | None = None,
+        tools: Sequence[Tool] = (),
     ) -> None:
         self.stopped = threading.Event()
         self._settings = settings
@@ -69,6 +74,7 @@ class Watch:
                 destinations,
                 self._notifier,
             )
+        self._tool_use = ToolUse(tools, self._notifier)
         self._latest: Observation | None = None
         self._free_disk_bytes: int | None = None
         self._results_reader = LastResultsReader(settings.reports_dir)
@@ -107,6 +113,7 @@ class Watch:
             self._settings.min_free_disk_bytes,
             self._free_disk_bytes,
             self._last_results,
+            self._tool_use.latest,
         )
 
     def _watch_once(self) -> None:
@@ -122,8 +129,10 @@ class Watch:
             self._follow()
             if self._markers is not None:
                 self._markers.follow(self._record)
-            if self._record is not None and self._latest is not None:
-                self._record.append(_slot_samples(self._latest))
+            tool_samples = self._tool_use.sample(self._clock.now())
+            if self._record is not None:
+                self._record.append(_slot_samples(self._latest) if self._latest else [])
+                self._record.append(tool_samples)
             self._last_results = self._results_reader.read()
             self._notifier.resolve("record")
         except RecordError as exc:

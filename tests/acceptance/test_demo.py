@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from loadgen.record.rows import ToolSample
 from loadgen.source.postgres import connect
 from tests.conftest import RunLoadgen, clean_environment
 from tests.polling import wait_for
@@ -82,6 +83,11 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
     assert ".venv" not in first.stdout
     with (named.parent / "freshness.csv").open(encoding="utf-8") as file:
         assert {row["tool"] for row in DictReader(file)} == {"demo-replication", "demo-dlt"}
+    used = {sample.tool: sample for sample in ToolSample.read(named.parent)}
+    assert used.keys() == {"demo-replication", "demo-dlt"}
+    assert all(sample.cpu_seconds > 0 for sample in used.values())
+    assert all(sample.resident_bytes > 2**20 for sample in used.values())
+    assert "Processor and memory of local tools" in named.read_text(encoding="utf-8")
     assert _slots(run_loadgen) == []
 
 

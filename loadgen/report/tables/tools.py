@@ -1,7 +1,7 @@
-"""The report's tables about the tools: correctness, freshness, recovery and slots.
+"""The report's tables about the tools: correctness, freshness, recovery, slots, use.
 
-They come from verify.json, freshness.csv, the journal and slots.csv; report.html and report.md show
-the same tables.
+They come from verify.json, freshness.csv, the journal, slots.csv and tools.csv; report.html and
+report.md show the same tables.
 """
 
 from collections import Counter, defaultdict
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from loadgen import text
-from loadgen.record.rows import SlotSample
+from loadgen.record.rows import SlotSample, ToolSample
 from loadgen.record.run import JournalEvent
 from loadgen.record.verify import (
     KINDS,
@@ -50,6 +50,7 @@ class Copies:
     outages: Table
     setbacks: Table
     slots: Table
+    use: Table  # of processor, memory and disk by local tools
 
     def __bool__(self) -> bool:
         """Tell whether anything is known of a copy or a slot."""
@@ -65,6 +66,7 @@ def copies_of(
     verified: Verification,
     delivered: Mapping[str, Deliveries],
     slots: Iterable[SlotSample] = (),
+    use: Iterable[ToolSample] = (),
     *,
     plans: Mapping[str, float] = _NO_PLANS,
     journal: Sequence[JournalEvent] = (),
@@ -88,6 +90,7 @@ def copies_of(
         outages=_outages(delivered),
         setbacks=_setbacks(journal),
         slots=_slots(slots),
+        use=_use(use),
     )
 
 
@@ -336,3 +339,48 @@ def _slots(samples: Iterable[SlotSample]) -> Table:
     )
     numbers = ("most WAL kept", "furthest behind", "looks when it was inactive")
     return _table(("slot", *numbers, "status"), rows, numbers)
+
+
+@dataclass(slots=True)
+class _Use:
+    """What a local tool's processes used over the run; of a new watch, only from its start."""
+
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+    resident_bytes: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    tells_io: bool = False
+    last: ToolSample | None = None
+
+    def add(self, sample: ToolSample) -> None:
+        last, self.last = self.last, sample
+        self.resident_bytes = max(self.resident_bytes, sample.resident_bytes)
+        self.tells_io = sample.read_bytes is not None
+        if last is not None and sample.cpu_seconds >= last.cpu_seconds:
+            self.cpu_seconds += sample.cpu_seconds - last.cpu_seconds
+            self.seconds += (sample.time - last.time).total_seconds()
+            self.read_bytes += (sample.read_bytes or 0) - (last.read_bytes or 0)
+            self.written_bytes += (sample.written_bytes or 0) - (last.written_bytes or 0)
+
+
+def _use(samples: Iterable[ToolSample]) -> Table:
+    tools: dict[str, _Use] = defaultdict(_Use)
+    for sample in samples:
+        tools[sample.tool].add(sample)
+    rows = (
+        (
+            name,
+            text.duration(use.cpu_seconds),
+            text.quantity(use.cpu_seconds / use.seconds if use.seconds else None),
+            text.size(use.resident_bytes),
+            text.size(use.read_bytes if use.tells_io else None),
+            text.size(use.written_bytes if use.tells_io else None),
+        )
+        for name, use in tools.items()
+    )
+    numbers = (
+        *("processor time", "processors used", "most memory"),
+        *("read from disk", "written to disk"),
+    )
+    return _table(("tool", *numbers), rows, numbers)

@@ -73,6 +73,12 @@ def status(tool: Tool) -> ToolStatus:
     )
 
 
+def pids(tool: Tool) -> tuple[int, ...]:
+    """Return the process that syncs; none if it does not run."""
+    process = background.running(tool.folder)
+    return () if process is None else (process.pid,)
+
+
 def remove(tool: Tool, _settings: Settings) -> None:
     """Stop the tool, and remove its copy and state."""
     stop(tool)

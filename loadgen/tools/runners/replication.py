@@ -113,6 +113,12 @@ def status(tool: Tool) -> ToolStatus:
     )
 
 
+def pids(tool: Tool) -> tuple[int, ...]:
+    """Return the process of the copy's server; none if it does not run."""
+    running = server.status(tool.folder)
+    return () if running is None else (running.pid,)
+
+
 def remove(tool: Tool, settings: Settings) -> None:
     """Remove subscription, slot, server and copy, so that nothing is left at the source.
 

@@ -29,6 +29,9 @@ class Runner(Protocol):
     def status(self, tool: Tool) -> ToolStatus:
         """Return the tool's state."""
 
+    def pids(self, tool: Tool) -> tuple[int, ...]:
+        """Return the processes that the tool's others descend from; none if it does not run."""
+
     def remove(self, tool: Tool, settings: Settings) -> None:
         """Remove the tool's copy and state, at the source too."""
 

@@ -1,0 +1,92 @@
+"""What processes use, measured on real ones."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+
+from loadgen.tools.runners.processes import ProcessMeter
+from tests.polling import wait_for
+
+# Says that it is ready, and at a line of input works for half a second of processor time.
+_WORK = """
+import sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    held = bytearray(50_000_000)
+    began = time.process_time()
+    while time.process_time() - began < 0.5:
+        pass
+    with open({file!r}, "wb") as file:
+        file.write(bytes(8_000_000))
+        file.flush()
+        import os
+        os.fsync(file.fileno())
+    print("done", flush=True)
+"""
+_PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+child.wait()
+"""
+
+
+@contextmanager
+def working(file: str, *, nested: bool) -> Iterator["subprocess.Popen[str]"]:
+    """Yield a process that works when it is told to, itself or by a child."""
+    code = _WORK.format(file=file)
+    command = ["-c", _PARENT, code] if nested else ["-c", code]
+    with subprocess.Popen(
+        [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.stdin.close()
+
+
+def work(process: "subprocess.Popen[str]") -> None:
+    """Let it work once, and wait for the end of that."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    print("work", file=process.stdin, flush=True)
+    assert process.stdout.readline() == "done\n"
+
+
+def test_only_what_is_used_after_the_first_look_counts(tmp_path: object) -> None:
+    """Processor time, memory and bytes of a process and of its children."""
+    for nested in (False, True):
+        with working(f"{tmp_path}/file", nested=nested) as process:
+            work(process)
+            meter = ProcessMeter()
+            first = meter.look([process.pid])
+            assert first is not None
+            assert first.cpu_seconds == 0.0
+            work(process)
+            used = meter.look([process.pid])
+            assert used is not None
+            assert 0.45 < used.cpu_seconds < 0.5 + psutil.Process(process.pid).cpu_times().user + 1
+            assert used.resident_bytes > first.resident_bytes - 1
+            assert used.resident_bytes > 50_000_000
+            assert (used.written_bytes or 0) >= 8_000_000 or used.written_bytes is None
+
+
+def test_a_process_that_begins_later_counts_whole(tmp_path: object) -> None:
+    """Its counters begin with it; those of one that has ended stay."""
+    meter = ProcessMeter()
+    with working(f"{tmp_path}/one", nested=False) as one:
+        assert meter.look([one.pid]) is not None
+        with working(f"{tmp_path}/other", nested=False) as other:
+            work(other)
+            both = meter.look([one.pid, other.pid])
+        assert both is not None
+        assert both.cpu_seconds > 0.45
+        wait_for(lambda: other.poll() is not None, "its end")
+        after = meter.look([one.pid, other.pid])
+        assert after is not None
+        assert after.cpu_seconds >= both.cpu_seconds
+        assert after.resident_bytes < both.resident_bytes
+    assert meter.look([one.pid]) is None
