@@ -23,7 +23,11 @@ from bench.verify import FAULTS, TABLES, TOOLS, Used, export, require, run, seed
 from loadgen.source.postgres import connect
 
 # SQL for the key that takes an integer's place.
-_KEYS: Final = {"integer": "id", "uuid": "md5(id::text)::uuid", "text": "'K-' || md5(id::text)"}
+_KEYS: Final = {
+    "integer": "{id}",
+    "uuid": "md5({id}::text)::uuid",
+    "text": "'K-' || md5({id}::text)",
+}
 _ENGINES: Final = ("postgres", "duckdb")
 
 
@@ -93,7 +97,7 @@ def _prepare(project: Path, dsn: str, arguments: argparse.Namespace) -> None:
                 statements = (
                     f"ALTER TABLE {table} DROP CONSTRAINT {table}_pkey CASCADE; "
                     f"ALTER TABLE {table} ALTER id DROP IDENTITY IF EXISTS; "
-                    f"ALTER TABLE {table} ALTER id TYPE {kind} USING {key}; "
+                    f"ALTER TABLE {table} ALTER id TYPE {kind} USING {key.format(id='id')}; "
                     f"ALTER TABLE {table} ADD PRIMARY KEY (id)"
                 )
                 conn.execute(statements.encode())
@@ -112,9 +116,7 @@ def _prepare(project: Path, dsn: str, arguments: argparse.Namespace) -> None:
         ):
             export(folder, _dsn(dsn, kind), file)
             for table, (number, change) in FAULTS.items():
-                (row,) = conn.execute(
-                    f"SELECT {key.replace('id', str(number))}::text".encode()
-                ).fetchall()
+                (row,) = conn.execute(f"SELECT {key.format(id=number)}::text".encode()).fetchall()
                 spoil = f"UPDATE {table} SET {change} WHERE id = '{row[0]}'"
                 conn.execute("SET session_replication_role = replica")
                 conn.execute(spoil.encode())
