@@ -1,0 +1,1 @@
+"""Reads the catalogue and statistics of a live Postgres, which may be production."""

@@ -1,0 +1,117 @@
+"""Reads what an import has to know of a database, in read-only sessions that take seconds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from loadgen.errors import SourceError
+from loadgen.source.importing.catalogue import read_tables
+from loadgen.source.importing.counters import (
+    Counters,
+    add_up,
+    measure,
+    read_counters,
+    window_since_reset,
+)
+from loadgen.source.importing.digests import database_digests
+from loadgen.source.importing.selection import Selection, select_tables
+from loadgen.source.importing.session import snapshot
+from loadgen.source.importing.statement_texts import read_statements
+from loadgen.source.importing.statistics import Size, add_shapes, read_sizes
+from loadgen.source.postgres import Connection, place
+from loadgen.text import plural
+from loadgen.workload.importing.facts import (
+    DatabaseFacts,
+    TableFacts,
+    Window,
+    WriteCounts,
+)
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What is read: some tables or schemas, over which window, and whether with values of rows."""
+
+    schemas: tuple[str, ...] = ()  # all but system ones if there are neither schemas nor tables
+    tables: tuple[str, ...] = ()  # by their names in a model
+    interval: float | None = None  # seconds in which writes are measured
+    every: float | None = None  # seconds of each part of the interval
+    with_values: bool = False
+
+
+def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFacts:
+    """Return what may be read of the database at `url`, and what is missing.
+
+    `report` gets a line for each step. Raises SourceError in one line if the server is a replica,
+    locked or too slow, or a selected table does not exist.
+    """
+    if options.every and not options.interval:
+        raise SourceError("--every divides a measured window: give --interval too")
+    measured = None
+    if options.interval:
+        with snapshot(url) as conn:  # a wrong name is refused before hours are measured
+            select_tables(conn, options.schemas, options.tables)
+        measured = measure(url, options.interval, options.every, report)
+    with snapshot(url) as conn:
+        selection = select_tables(conn, options.schemas, options.tables)
+        report(f"reading {plural(len(selection.tables), 'table')} of {place(url)}")
+        return _facts(conn, selection, options, measured)
+
+
+def _facts(
+    conn: Connection,
+    selection: Selection,
+    options: ReadOptions,
+    measured: tuple[Counters, Window, dict[int, WriteCounts]] | None,
+) -> DatabaseFacts:
+    counters, missing = read_counters(conn)
+    read_at = counters.at if counters else datetime.now(UTC)
+    writes = counters.writes if counters else None
+    if measured:
+        _, window, writes = measured
+    else:
+        window, uncertain = window_since_reset(conn, read_at)
+        missing += uncertain if counters else ()
+    sizes, locked = read_sizes(conn, selection, counters.rows if counters else {})
+    tables = read_tables(conn, selection)
+    columns, unshaped = add_shapes(
+        conn,
+        selection,
+        {oid: table.columns for oid, table in tables.items()},
+        {oid: size.rows for oid, size in sizes.items()},
+        with_values=options.with_values,
+    )
+    statements, has_statements, without = read_statements(conn)
+    return DatabaseFacts(
+        digests=database_digests(conn),
+        server_version=conn.info.server_version,
+        read_at=read_at,
+        window=window,
+        tables=tuple(
+            replace(
+                _with_sums(table, [sizes[oid] for oid in selection.leaves[oid]]),
+                columns=columns[oid],
+                writes=None
+                if writes is None
+                else add_up(writes[leaf] for leaf in selection.leaves[oid] if leaf in writes),
+            )
+            for oid, table in tables.items()
+        ),
+        statements=statements,
+        has_statements=has_statements,
+        missing=(*missing, *locked, *unshaped, *without),
+        with_values=options.with_values,
+    )
+
+
+def _with_sums(table: TableFacts, sizes: Sequence[Size]) -> TableFacts:
+    """Return the table with the sums of its partitions."""
+    return replace(
+        table,
+        rows=sum(size.rows for size in sizes),
+        heap_bytes=sum(size.heap for size in sizes),
+        toast_bytes=sum(size.toast for size in sizes),
+        index_bytes=sum(size.indexes for size in sizes),
+    )

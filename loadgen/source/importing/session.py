@@ -1,0 +1,96 @@
+"""A session that is safe on a production server: read-only, and with limits on all that it does.
+
+Nothing locks more than ACCESS SHARE. A killed import leaves a statement that its own timeout ends.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg import IsolationLevel, errors
+
+from loadgen.errors import SourceError
+from loadgen.source.postgres import Connection, connect, ended_after, place, plain_errors
+from loadgen.sql import statements
+
+ADDRESS: Final = "the URL"  # what messages about the address call it
+_APPLICATION: Final = "loadgen workload import"
+_STATEMENT_SECONDS: Final = 10
+_LOCK_SECONDS: Final = 2
+_IDLE_SECONDS: Final = 60
+SESSION_SECONDS: Final = 120  # of a whole session, also if the server does not answer at all
+
+_LIMITS: Final = {
+    "lock_timeout": f"{_LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS}s",
+    "default_transaction_read_only": "on",
+    # A catalogue query takes milliseconds; it needs neither workers nor a compiler.
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+}
+_SQL: Final = statements("loadgen.source.importing", "session.sql")
+
+
+@contextmanager
+def snapshot(url: str, seconds: float = SESSION_SECONDS) -> Iterator[Connection]:
+    """Yield a connection in one read-only transaction that sees one state of the database.
+
+    Raises SourceError if the server is a replica, or a limit ends the session.
+    """
+    where = f"reading {place(url)}"
+    with connect(
+        url,
+        application_name=_APPLICATION,
+        statement_timeout=f"{_STATEMENT_SECONDS}s",
+        setting=ADDRESS,
+    ) as conn:
+        conn.isolation_level = IsolationLevel.REPEATABLE_READ
+        conn.read_only = True
+        with _within_limits(conn, where, seconds):
+            conn.execute(_SQL["limits"], [list(_LIMITS), list(_LIMITS.values())])
+            _require_primary(conn, where)
+            with conn.transaction():
+                yield conn
+
+
+def _require_primary(conn: Connection, where: str) -> None:
+    row = conn.execute(_SQL["is_replica"]).fetchone()
+    if row and row[0]:
+        raise SourceError(
+            f"{where}: this is a replica, and only the primary counts the rows that are written: "
+            f"set {ADDRESS} to the primary's address (the import reads statistics only)"
+        )
+
+
+@contextmanager
+def _within_limits(conn: Connection, where: str, seconds: float) -> Iterator[None]:
+    """End the session after `seconds`, and explain in one line which limit ended it."""
+    is_over = threading.Event()
+    timer = threading.Timer(seconds, is_over.set)
+    timer.daemon = True
+    timer.start()
+    again = "run the same command again later; nothing was changed"
+    try:
+        with plain_errors(where), ended_after(conn, seconds):
+            try:
+                yield
+            except errors.LockNotAvailable as exc:
+                raise SourceError(
+                    f"{where}: another session locks a table or the catalogue for more than "
+                    f"{_LOCK_SECONDS} s (a migration or VACUUM FULL?): {again}"
+                ) from exc
+            except errors.QueryCanceled as exc:
+                raise SourceError(
+                    f"{where}: a query of the catalogue took more than {_STATEMENT_SECONDS} s: "
+                    f"{again}, when the server is less busy"
+                ) from exc
+            except psycopg.OperationalError as exc:
+                if not is_over.is_set():
+                    raise
+                raise SourceError(
+                    f"{where}: the server did not answer within {seconds:g} s: {again}"
+                ) from exc
+    finally:
+        timer.cancel()

@@ -1,0 +1,212 @@
+"""Rows, sizes and shapes of columns: what Postgres estimates, and what the files say."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from psycopg import errors
+from psycopg.rows import dict_row
+
+from loadgen.source.importing.counters import current_role
+from loadgen.source.importing.selection import Relation, Selection
+from loadgen.source.postgres import Connection
+from loadgen.sql import statements
+from loadgen.workload.importing.facts import ColumnFacts, Missing
+
+_SQL: Final = statements("loadgen.source.importing", "statistics.sql")
+_MOST_COMMON: Final = 100  # values of a column that are taken
+_NAMED_AT_MOST: Final = 5
+
+_ByColumn = Mapping[tuple[str, str, str], Mapping[str, Any]]  # schema, relation, column
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Rows and bytes of a table or partition."""
+
+    rows: int
+    heap: int
+    toast: int
+    indexes: int
+
+
+def read_sizes(
+    conn: Connection, selection: Selection, counted_rows: Mapping[int, int]
+) -> tuple[dict[int, Size], tuple[Missing, ...]]:
+    """Return the size of every part of the selected tables, by oid.
+
+    Bytes are those of the last VACUUM or ANALYZE, raised to those of the files. Rows are those that
+    Postgres counted since then, else its estimate.
+    """
+    parameters = {"oids": selection.oids}
+    missing: tuple[Missing, ...] = ()
+    with conn.cursor(row_factory=dict_row) as cursor:
+        estimates = cursor.execute(_SQL["estimates"], parameters).fetchall()
+        exact: dict[int, dict[str, Any]] = {}
+        try:
+            with conn.transaction():
+                rows = cursor.execute(_SQL["exact_sizes"], parameters).fetchall()
+                exact = {row["oid"]: row for row in rows}
+        except (errors.LockNotAvailable, errors.QueryCanceled, errors.InsufficientPrivilege):
+            what = "exact sizes, since a table is locked (those of the last ANALYZE are used)"
+            missing = (Missing(what, "run the import again later"),)
+    none = dict.fromkeys(("main", "heap_and_toast", "toast", "indexes"), 0)
+    return {
+        row["oid"]: _size(row, exact.get(row["oid"], none), counted_rows) for row in estimates
+    }, missing
+
+
+def _size(
+    estimate: Mapping[str, Any], exact: Mapping[str, int | None], counted_rows: Mapping[int, int]
+) -> Size:
+    files = {name: number or 0 for name, number in exact.items()}  # None if dropped meanwhile
+    rows = estimate["rows"]
+    if rows > 0 and estimate["heap"]:
+        # As the planner does: the same density on the pages that were added.
+        rows *= max(1.0, files["main"] / estimate["heap"])
+    return Size(
+        counted_rows.get(estimate["oid"], max(0, round(rows))),
+        max(estimate["heap"], files["heap_and_toast"] - files["toast"]),
+        max(estimate["toast"], files["toast"]),
+        max(estimate["indexes"], files["indexes"]),
+    )
+
+
+def add_shapes(
+    conn: Connection,
+    selection: Selection,
+    columns: Mapping[int, tuple[ColumnFacts, ...]],
+    rows: Mapping[int, int],
+    *,
+    with_values: bool,
+) -> tuple[dict[int, tuple[ColumnFacts, ...]], tuple[Missing, ...]]:
+    """Return the columns of each table with their shapes; `rows` are those of every part.
+
+    Values of rows are not even selected unless `with_values` asks for them.
+    """
+    own, whole = _read(conn, "column_statistics", selection.schemas)
+    own_values, whole_values = (
+        _read(conn, "column_values", selection.schemas) if with_values else ({}, {})
+    )
+    shaped: dict[int, tuple[ColumnFacts, ...]] = {}
+    for table in selection.tables:
+        parts = selection.parts[table.oid]
+        leaves = [part for part in parts if part.kind == "r"]
+        total = sum(rows[part.oid] for part in leaves)
+        table_columns = []
+        for column in columns[table.oid]:
+            key = (table.schema, table.relation, column.name)
+            shape = own.get(key) if table.kind == "r" else whole.get(key)
+            values = own_values.get(key) if table.kind == "r" else whole_values.get(key)
+            if shape is None and table.kind == "p":
+                shape = _merged(
+                    [
+                        (rows[leaf.oid], found)
+                        for leaf in leaves
+                        if (found := own.get((leaf.schema, leaf.relation, column.name)))
+                    ]
+                )
+            table_columns.append(_with_shape(column, shape, values, total))
+        shaped[table.oid] = tuple(table_columns)
+    return shaped, tuple(_missing(conn, selection, shaped, rows))
+
+
+def _read(conn: Connection, statement: str, schemas: Sequence[str]) -> tuple[_ByColumn, _ByColumn]:
+    """Return statistics of tables alone, and those that include partitions and heirs."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(_SQL[statement], {"schemas": schemas}).fetchall()
+    by_kind: dict[bool, dict[tuple[str, str, str], Mapping[str, Any]]] = defaultdict(dict)
+    for row in found:
+        by_kind[row["inherited"]][row["schema"], row["relation"], row["column"]] = row
+    return by_kind[False], by_kind[True]
+
+
+def _with_shape(
+    column: ColumnFacts,
+    shape: Mapping[str, Any] | None,
+    values: Mapping[str, Any] | None,
+    rows: int,
+) -> ColumnFacts:
+    if shape is None:
+        return column
+    distinct = shape["distinct"]
+    column = replace(
+        column,
+        null_share=shape["null_share"],
+        # A negative one is a share of the rows; 0 is unknown.
+        distinct=None if not distinct else distinct if distinct > 0 else -distinct * rows,
+        width=shape["width"],
+        correlation=shape["correlation"],
+    )
+    if values is None:
+        return column
+    pairs = zip(values["common"] or (), values["shares"] or (), strict=False)
+    return replace(column, common=tuple(pairs)[:_MOST_COMMON], bounds=tuple(values["bounds"] or ()))
+
+
+def _merged(shapes: Sequence[tuple[int, Mapping[str, Any]]]) -> Mapping[str, Any] | None:
+    """Return the shape of a column over partitions, each with its rows.
+
+    Autovacuum analyzes partitions, but not the table that they form. Values that are a share of the
+    rows differ from partition to partition; others are taken as the same ones.
+    """
+    total = sum(rows for rows, _ in shapes)
+    if not total:
+        return None
+
+    def mean(name: str) -> float | None:
+        weighted = [(rows, shape[name]) for rows, shape in shapes if shape[name] is not None]
+        weight = sum(rows for rows, _ in weighted)
+        return sum(rows * number for rows, number in weighted) / weight if weight else None
+
+    growing = sum(-shape["distinct"] * rows for rows, shape in shapes if shape["distinct"] < 0)
+    fixed = max((shape["distinct"] for _, shape in shapes), default=0)
+    return {
+        "null_share": mean("null_share"),
+        "distinct": -growing / total if growing > fixed else fixed,
+        "width": mean("width"),
+        "correlation": mean("correlation"),
+    }
+
+
+def _missing(
+    conn: Connection,
+    selection: Selection,
+    shaped: Mapping[int, tuple[ColumnFacts, ...]],
+    rows: Mapping[int, int],
+) -> Iterable[Missing]:
+    """Yield why shapes of columns are missing."""
+    role = current_role(conn)
+    what = "shapes of columns (null share, distinct values, width) of "
+    parts = [part for parts in selection.parts.values() for part in parts if part.kind == "r"]
+    if hidden := [part for part in parts if not part.is_readable]:
+        yield Missing(what + _names(hidden), f"GRANT pg_read_all_data TO {role};")
+    if hidden := [part for part in parts if part.is_readable and part.hides_rows]:
+        remedy = f"ALTER ROLE {role} BYPASSRLS;"
+        yield Missing(f"{what}{_names(hidden)}, since row-level security hides them", remedy)
+    never = [
+        table
+        for table in selection.tables
+        if all(column.width is None for column in shaped[table.oid])
+        and any(rows[part.oid] for part in selection.parts[table.oid])
+        and all(
+            part.is_readable and not part.hides_rows
+            for part in selection.parts[table.oid]
+            if part.kind == "r"
+        )
+    ]
+    if never:
+        remedy = " ".join(f"ANALYZE {_quoted(table)};" for table in never[:_NAMED_AT_MOST])
+        yield Missing(f"{what}{_names(never)}, which were never analyzed", remedy)
+
+
+def _names(relations: Sequence[Relation]) -> str:
+    more = len(relations) - _NAMED_AT_MOST
+    names = ", ".join(relation.name for relation in relations[:_NAMED_AT_MOST])
+    return names + (f" and {more} more" if more > 0 else "")
+
+
+def _quoted(relation: Relation) -> str:
+    names = (relation.schema, relation.relation)
+    return ".".join('"{}"'.format(name.replace('"', '""')) for name in names)
