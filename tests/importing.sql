@@ -62,7 +62,7 @@ CREATE TABLE "Odd schema"."Odd "" table" (
     span tstzrange,
     EXCLUDE USING gist (span WITH &&)
 );
-CREATE UNLOGGED TABLE sales.keyless (a integer, b text);
+CREATE TABLE sales.keyless (a integer, b text);
 CREATE TABLE sales.archived (archived_at timestamptz DEFAULT now()) INHERITS (sales.keyless);
 
 CREATE TABLE events (

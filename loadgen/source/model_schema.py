@@ -107,6 +107,8 @@ def type_of(table: Table, column: str) -> Any:
 
 def _run(conn: Connection, ddl: str, source: str) -> None:
     path = conn.execute("SHOW search_path").fetchone() or ("public",)
+    # As pg_dump's files do: a function may come before the tables that it reads.
+    conn.execute("SET LOCAL check_function_bodies = off")
     conn.execute(_SQL["set_ddl"], {"ddl": ddl})
     try:
         conn.execute(_SQL["run_ddl"])

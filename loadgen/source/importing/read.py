@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from loadgen.errors import SourceError
 from loadgen.source.importing.catalogue import read_tables
@@ -14,6 +15,7 @@ from loadgen.source.importing.counters import (
     window_since_reset,
 )
 from loadgen.source.importing.digests import database_digests
+from loadgen.source.importing.schema_text import read_schema
 from loadgen.source.importing.selection import Selection, select_tables
 from loadgen.source.importing.session import snapshot
 from loadgen.source.importing.statement_texts import read_statements
@@ -39,6 +41,7 @@ class ReadOptions:
     interval: float | None = None  # seconds in which writes are measured
     every: float | None = None  # seconds of each part of the interval
     with_values: bool = False
+    pg_bin: Path | None = None  # a folder with pg_dump
 
 
 def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFacts:
@@ -57,7 +60,9 @@ def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFac
     with snapshot(url) as conn:
         selection = select_tables(conn, options.schemas, options.tables)
         report(f"reading {plural(len(selection.tables), 'table')} of {place(url)}")
-        return _facts(conn, selection, options, measured)
+        facts = _facts(conn, selection, options, measured)
+        schema_sql, left_out = read_schema(conn, url, selection, options.pg_bin, report)
+        return replace(facts, schema_sql=schema_sql, left_out=left_out)
 
 
 def _facts(

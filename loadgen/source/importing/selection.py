@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Literal
 
 from psycopg.rows import class_row
 
@@ -23,6 +23,7 @@ class Relation:
     schema: str
     relation: str
     kind: str  # p of a partitioned one, else r
+    obstacle: Literal["", "ours", "foreign", "unlogged"]  # why it can't be imported
     is_partition: bool
     root: int
     is_readable: bool  # by SELECT
@@ -38,11 +39,15 @@ class Relation:
 
 @dataclass(frozen=True)
 class Selection:
-    """The imported tables and, by the root's oid, all relations that they consist of."""
+    """The imported tables and, by the root's oid, all relations that they consist of.
+
+    It `is_all` if no table of the database is left out.
+    """
 
     tables: tuple[Relation, ...]
     parts: Mapping[int, tuple[Relation, ...]]
-    is_all: bool  # no table of the database was left out
+    left_out: tuple[str, ...]  # a line for each table that can't be imported
+    is_all: bool
 
     @cached_property
     def oids(self) -> list[int]:
@@ -83,25 +88,31 @@ def select_tables(
     """
     with conn.cursor(row_factory=class_row(Relation)) as cursor:
         relations = cursor.execute(_SQL["relations"], {"ours": list(OWN_TABLES)}).fetchall()
-    by_oid = {relation.oid: relation for relation in relations}
-    roots = [relation for relation in relations if not relation.is_partition]
-    _require_known(conn, relations, schemas, tables)
+    possible = {relation.oid: relation for relation in relations if not relation.obstacle}
+    _require_known(conn, list(possible.values()), schemas, tables)
     selected = {
-        root.oid
-        for root in roots
-        if root.schema in schemas or root.name in tables or not (schemas or tables)
+        oid
+        for oid, table in possible.items()
+        if not table.is_partition
+        and (table.schema in schemas or table.name in tables or not (schemas or tables))
     }
     parents = conn.execute(_SQL["parents"]).fetchall()
-    while further := {p for child, p in parents if child in selected} & by_oid.keys() - selected:
+    while further := {p for child, p in parents if child in selected} & possible.keys() - selected:
         selected |= further
-    parts: dict[int, list[Relation]] = {oid: [by_oid[oid]] for oid in selected}
-    for relation in relations:
+    parts = {oid: [possible[oid]] for oid in possible if oid in selected}
+    for relation in possible.values():
         if relation.is_partition and relation.root in selected:
             parts[relation.root].append(relation)
     return Selection(
-        tuple(root for root in roots if root.oid in selected),
-        {root.oid: tuple(parts[root.oid]) for root in roots if root.oid in selected},
-        is_all=len(selected) == len(roots),
+        tuple(possible[oid] for oid in parts),
+        {oid: tuple(relations) for oid, relations in parts.items()},
+        tuple(
+            f"{relation.obstacle} table {relation.name}"
+            for relation in relations
+            if relation.obstacle in ("foreign", "unlogged")
+            and (relation.root in selected or not (schemas or tables) or relation.schema in schemas)
+        ),
+        is_all=sum(map(len, parts.values())) == len(relations),
     )
 
 
@@ -128,4 +139,6 @@ def _require_known(
 def _require_all(where: str, kind: str, wanted: Iterable[str], present: Collection[str]) -> None:
     for name in wanted:
         if name not in present:
-            raise SourceError(f"{where} has no {kind} {name}: {suggest(name, sorted(present))}")
+            raise SourceError(
+                f"{where} has no {kind} {name} to import: {suggest(name, sorted(present))}"
+            )

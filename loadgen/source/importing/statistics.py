@@ -36,8 +36,7 @@ def read_sizes(
 ) -> tuple[dict[int, Size], tuple[Missing, ...]]:
     """Return the size of every part of the selected tables, by oid.
 
-    Bytes are those of the last VACUUM or ANALYZE, raised to those of the files. Rows are those that
-    Postgres counted since then, else its estimate.
+    Bytes are those of the last VACUUM or ANALYZE, raised to those of the files.
     """
     parameters = {"oids": selection.oids}
     missing: tuple[Missing, ...] = ()
@@ -61,16 +60,26 @@ def _size(
     estimate: Mapping[str, Any], exact: Mapping[str, int | None], counted_rows: Mapping[int, int]
 ) -> Size:
     files = {name: number or 0 for name, number in exact.items()}  # None if dropped meanwhile
-    rows = estimate["rows"]
-    if rows > 0 and estimate["heap"]:
-        # As the planner does: the same density on the pages that were added.
-        rows *= max(1.0, files["main"] / estimate["heap"])
     return Size(
-        counted_rows.get(estimate["oid"], max(0, round(rows))),
+        _rows(estimate, files["main"], counted_rows.get(estimate["oid"])),
         max(estimate["heap"], files["heap_and_toast"] - files["toast"]),
         max(estimate["toast"], files["toast"]),
         max(estimate["indexes"], files["indexes"]),
     )
+
+
+def _rows(estimate: Mapping[str, Any], heap_bytes: int, counted: int | None) -> int:
+    """Return the lower of two figures for the rows, since each may be too high.
+
+    The planner's estimate, which assumes the same density on pages that were added, is too high for
+    a table that updates bloat. The counter has rows twice that were written and analyzed by the
+    same session, as `pgbench -i` does.
+    """
+    estimated = estimate["rows"]
+    if estimated < 0 or not estimate["heap"]:
+        return counted if counted is not None else max(0, round(estimated))
+    scaled = round(estimated * max(1.0, heap_bytes / estimate["heap"]))
+    return scaled if counted is None else min(scaled, counted)
 
 
 def add_shapes(

@@ -2,9 +2,15 @@
 -- Only catalogues are read: no table of a user, and no lock but that of a catalogue.
 
 -- name: relations
--- Every table and partition, but those of extensions and ours.
+-- Every table and partition, but those of extensions. Ours, foreign ones and unlogged ones, which
+-- have no changes to copy, can't be imported.
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS relation,
-       c.relkind::text AS kind, c.relispartition AS is_partition,
+       c.relkind::text AS kind,
+       CASE WHEN c.relkind = 'f' THEN 'foreign'
+            WHEN c.relpersistence = 'u' AND c.relkind = 'r' THEN 'unlogged'
+            WHEN n.nspname = 'public' AND c.relname = ANY (%(ours)s) THEN 'ours'
+            ELSE '' END AS obstacle,
+       c.relispartition AS is_partition,
        CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid ELSE c.oid END AS root,
        has_table_privilege(c.oid, 'SELECT') AS is_readable,
        row_security_active(c.oid) AS hides_rows,
@@ -22,9 +28,9 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS relation,
        ) AS has_triggers
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+WHERE (c.relkind IN ('r', 'p') OR c.relkind = 'f' AND c.relispartition)
+  AND c.relpersistence <> 't'
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-  AND NOT (n.nspname = 'public' AND c.relname = ANY (%(ours)s))
   AND NOT EXISTS (
       SELECT FROM pg_catalog.pg_depend d
       WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
