@@ -148,6 +148,8 @@ def schema_tables(sql: str) -> dict[str, SchemaTable]:
         if words[0] == "CREATE" and "TABLE" in words:
             if table := _created_table(text, tokens):
                 tables[table.name] = table
+        elif partition := _attached_partition(tokens):
+            tables.pop(partition, None)
         elif words[:2] == ["ALTER", "TABLE"] and " PRIMARY KEY" in text.upper():
             keys.update(_added_key(text))
     return {
@@ -408,6 +410,15 @@ def _default_kinds() -> "tuple[type[exp.Expr], ...]":
         exp.GeneratedAsIdentityColumnConstraint,
         exp.ComputedColumnConstraint,
     )
+
+
+def _attached_partition(tokens: list[_Token]) -> str:
+    """Return the table that ALTER TABLE … ATTACH PARTITION makes a partition; "" for all else."""
+    words = [token.text.upper() for token in tokens]
+    pairs = list(pairwise(words))
+    if words[:2] != ["ALTER", "TABLE"] or ("ATTACH", "PARTITION") not in pairs:
+        return ""
+    return _table_after(tokens[pairs.index(("ATTACH", "PARTITION")) + 2 :])
 
 
 def _added_key(text: str) -> dict[str, tuple[str, ...]]:

@@ -317,6 +317,8 @@ def test_the_tables_of_a_dump() -> None:
     CREATE TABLE sales."Order Line" (id bigint NOT NULL, "Order" uuid, m public.mood[] DEFAULT '{}',
         day date GENERATED ALWAYS AS (CURRENT_DATE) STORED) PARTITION BY RANGE (id);
     CREATE TABLE sales.p PARTITION OF sales."Order Line" FOR VALUES FROM (1) TO (2);
+    CREATE TABLE "Part 2" (id bigint NOT NULL, "Order" uuid, m public.mood[], day date);
+    ALTER TABLE ONLY sales."Order Line" ATTACH PARTITION "Part 2" FOR VALUES FROM (2) TO (3);
     ALTER TABLE ONLY sales."Order Line" ADD CONSTRAINT k PRIMARY KEY ("Order", id);
     """)
     (table,) = tables.values()

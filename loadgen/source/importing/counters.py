@@ -12,7 +12,7 @@ from psycopg import errors
 from psycopg.rows import dict_row, scalar_row
 
 from loadgen.errors import SourceError
-from loadgen.source.importing.session import snapshot
+from loadgen.source.importing.session import current_role, snapshot
 from loadgen.source.postgres import Connection
 from loadgen.sql import statements
 from loadgen.text import duration, moment
@@ -32,7 +32,8 @@ class Counters:
 
     at: datetime
     writes: Mapping[int, WriteCounts]
-    rows: Mapping[int, int]  # only of tables of which Postgres counted the rows
+    rows: Mapping[int, int]  # inserted and not deleted, since a VACUUM or ANALYZE if there was one
+    verified: frozenset[int]  # tables of which a VACUUM or ANALYZE counted the rows
 
 
 def read_counters(conn: Connection) -> tuple[Counters | None, tuple[Missing, ...]]:
@@ -51,16 +52,11 @@ def read_counters(conn: Connection) -> tuple[Counters | None, tuple[Missing, ...
         Counters(
             clock["now"],
             {row["oid"]: _counts(row) for row in rows},
-            {row["oid"]: row["rows"] for row in rows if row["counts_rows"]},
+            {row["oid"]: row["rows"] for row in rows},
+            frozenset(row["oid"] for row in rows if row["is_verified"]),
         ),
         (),
     )
-
-
-def current_role(conn: Connection) -> str:
-    """Return the session's role as SQL writes it."""
-    row = conn.execute("SELECT quote_ident(current_user)").fetchone()
-    return str(row[0]) if row else ""
 
 
 def add_up(counts: Iterable[WriteCounts]) -> WriteCounts:
@@ -99,8 +95,8 @@ def window_since_reset(conn: Connection, ended_at: datetime) -> tuple[Window, tu
 
 def measure(
     url: str, interval: float, every: float | None, report: Report
-) -> tuple[Counters, Window, dict[int, WriteCounts]]:
-    """Return the last look, and the window and writes between the first and the last one.
+) -> tuple[Window, dict[int, WriteCounts]]:
+    """Return a window from now on, and what is written in it by table.
 
     Each look is a short session of its own, so that none is open for hours. With `every` (seconds),
     looks between them give the window's shares. Raises SourceError if a look fails repeatedly.
@@ -122,7 +118,7 @@ def measure(
         oid: add_up(counts[oid] for counts in growth if oid in counts) for oid in looks[-1].writes
     }
     window = Window(looks[0].at, looks[-1].at, is_measured=True, shares=_shares(looks, growth))
-    return looks[-1], window, writes
+    return window, writes
 
 
 def _shares(looks: Sequence[Counters], growth: Sequence[Mapping[int, WriteCounts]]) -> _Shares:

@@ -50,18 +50,9 @@ def left_out(conn: Connection, selection: Selection, needed: frozenset[Object]) 
         if (row["class"], row["oid"]) not in needed | members
     ]
     lines += [row["description"] for row in attached]
-    if selection.is_all:
-        with conn.cursor(row_factory=scalar_row) as cursor:
-            lines += cursor.execute(_SQL["other_kinds"]).fetchall()
-    return tuple(sorted(lines))
-
-
-def described(conn: Connection, objects: Iterable[Object]) -> list[str]:
-    """Return the names of objects for people."""
-    pairs = list(objects)
-    parameters = {"classes": [class_ for class_, _ in pairs], "oids": [oid for _, oid in pairs]}
     with conn.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(_SQL["description"], parameters).fetchall()
+        lines += cursor.execute(_SQL["other_kinds"]).fetchall()
+    return tuple(sorted(lines))
 
 
 def oids_of(objects: Iterable[Object], catalogue: int) -> list[int]:

@@ -15,9 +15,10 @@ from loadgen.errors import SourceError, one_line
 from loadgen.orphans import ended_with_us
 from loadgen.source.embedded.binaries import client_folders
 from loadgen.source.importing.dependencies import Object
+from loadgen.source.importing.script import split_script
 from loadgen.source.postgres import program_address
 
-_SECONDS: Final = 60.0  # of the whole dump
+_SECONDS: Final = 40.0  # of each program; our own session may be idle for 60
 _OPTIONS: Final = (
     "--schema-only", "--format=custom", "--lock-wait-timeout=2s", "--no-password",
     "--no-comments", "--no-publications", "--no-subscriptions", "--no-security-labels",
@@ -32,14 +33,6 @@ _ENTRY: Final = re.compile(r"\d+; (\d+) (\d+) (.*)")
 # Entries without an object of their own, which belong to tables or their sequences.
 _ATTACHMENTS: Final = ("TABLE ATTACH ", "INDEX ATTACH ", "SEQUENCE OWNED BY ")
 _SETTING: Final = re.compile(r"SET |SELECT pg_catalog\.set_config\('search_path', '', false\)")
-_PIECE: Final = re.compile(
-    r"""(?P<comment>--[^\n]*|/\*.*?\*/|^\\[^\n]*)
-    |(?P<end>;)
-    |\b[eE]'(?:[^'\\]|\\.|'')*'|'[^']*'|"[^"]*"
-    |\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$
-    |.""",
-    re.DOTALL | re.MULTILINE | re.VERBOSE,
-)
 
 
 def dumped_ddl(
@@ -59,21 +52,10 @@ def dumped_ddl(
 
 
 def ddl_statements(text: str) -> list[str]:
-    """Return the statements of a script without comments, psql's commands and settings.
-
-    The body of a function in standard SQL becomes several, which still make it when they are
-    written one after the other.
-    """
-    statements, pieces = list[str](), list[str]()
-    for match in _PIECE.finditer(text):
-        if match["end"]:
-            statements.append("".join(pieces).strip())
-            pieces.clear()
-        elif not match["comment"]:
-            pieces.append(match[0])
+    """Return the statements of pg_restore's output without comments and settings."""
     return [
         re.sub(r"^CREATE SCHEMA ", "CREATE SCHEMA IF NOT EXISTS ", statement)
-        for statement in statements
+        for statement in split_script(text)
         if not _SETTING.match(statement)
     ]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from loadgen.errors import SourceError
 from loadgen.source.importing.catalogue import read_tables
 from loadgen.source.importing.counters import (
-    Counters,
     add_up,
     measure,
     read_counters,
@@ -69,17 +68,17 @@ def _facts(
     conn: Connection,
     selection: Selection,
     options: ReadOptions,
-    measured: tuple[Counters, Window, dict[int, WriteCounts]] | None,
+    measured: tuple[Window, dict[int, WriteCounts]] | None,
 ) -> DatabaseFacts:
     counters, missing = read_counters(conn)
     read_at = counters.at if counters else datetime.now(UTC)
     writes = counters.writes if counters else None
     if measured:
-        _, window, writes = measured
+        window, writes = measured
     else:
         window, uncertain = window_since_reset(conn, read_at)
         missing += uncertain if counters else ()
-    sizes, locked = read_sizes(conn, selection, counters.rows if counters else {})
+    sizes, locked = read_sizes(conn, selection, counters)
     tables = read_tables(conn, selection)
     columns, unshaped = add_shapes(
         conn,

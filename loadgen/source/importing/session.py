@@ -5,7 +5,7 @@ Nothing locks more than ACCESS SHARE. A killed import leaves a statement that it
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import psycopg
@@ -55,6 +55,18 @@ def snapshot(url: str, seconds: float = SESSION_SECONDS) -> Iterator[Connection]
                 yield conn
 
 
+def current_role(conn: Connection) -> str:
+    """Return the session's role as SQL writes it."""
+    row = conn.execute(_SQL["role"]).fetchone()
+    return str(row[0]) if row else ""
+
+
+def quoted(conn: Connection, *names: str) -> str:
+    """Return a name with its schema as SQL writes it."""
+    row = conn.execute(_SQL["quoted"], [list(names)]).fetchone()
+    return str(row[0]) if row else ""
+
+
 def _require_primary(conn: Connection, where: str) -> None:
     row = conn.execute(_SQL["is_replica"]).fetchone()
     if row and row[0]:
@@ -62,6 +74,14 @@ def _require_primary(conn: Connection, where: str) -> None:
             f"{where}: this is a replica, and only the primary counts the rows that are written: "
             f"set {ADDRESS} to the primary's address (the import reads statistics only)"
         )
+
+
+def _locked(conn: Connection) -> str:
+    """Return which tables or catalogues others lock against reading."""
+    row = None
+    with suppress(psycopg.Error):  # a locked catalogue may hide its own name
+        row = conn.execute(_SQL["locked"]).fetchone()
+    return str(row[0]) if row and row[0] else "a table or the catalogue"
 
 
 @contextmanager
@@ -78,7 +98,7 @@ def _within_limits(conn: Connection, where: str, seconds: float) -> Iterator[Non
                 yield
             except errors.LockNotAvailable as exc:
                 raise SourceError(
-                    f"{where}: another session locks a table or the catalogue for more than "
+                    f"{where}: another session locks {_locked(conn)} for more than "
                     f"{_LOCK_SECONDS} s (a migration or VACUUM FULL?): {again}"
                 ) from exc
             except errors.QueryCanceled as exc:

@@ -1,18 +1,19 @@
 """Statements that write, from pg_stat_statements if it is installed and may be read."""
 
+import re
 from typing import Final
 
-import psycopg
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from loadgen.source.importing.counters import current_role
+from loadgen.source.importing.script import without_comments
+from loadgen.source.importing.session import current_role, quoted
 from loadgen.source.postgres import Connection
 from loadgen.sql import statements
 from loadgen.workload.importing.facts import Missing, StatementFacts
 
 _SQL: Final = statements("loadgen.source.importing", "statistics.sql")
-_FIRST_WORDS: Final = ("INSERT", "UPDATE", "DELETE", "MERGE", "WITH")
+_WRITES: Final = re.compile(r"\(*(?:INSERT|UPDATE|DELETE|MERGE|WITH)\b", re.IGNORECASE)
 _WHAT: Final = "the mix of statements"
 
 
@@ -34,7 +35,7 @@ def read_statements(
             rows = cursor.execute(query).fetchall()
     except errors.InsufficientPrivilege:
         remedy = (
-            f"GRANT USAGE ON SCHEMA {sql.Identifier(schema[0]).as_string(conn)} TO {role}; "
+            f"GRANT USAGE ON SCHEMA {quoted(conn, schema[0])} TO {role}; "
             f"GRANT pg_read_all_stats TO {role};"
         )
         return (), False, (Missing(_WHAT, remedy),)
@@ -44,7 +45,7 @@ def read_statements(
     except errors.UndefinedColumn:
         remedy = "ALTER EXTENSION pg_stat_statements UPDATE;"
         return (), False, (Missing(f"{_WHAT}: pg_stat_statements is outdated", remedy),)
-    except psycopg.errors.QueryCanceled:
+    except errors.QueryCanceled:
         return (), False, (Missing(f"{_WHAT}: the server is too slow", "run the import again"),)
     hidden = [row for row in rows if row["sql"] is None]
     missing = (
@@ -52,21 +53,9 @@ def read_statements(
         if hidden
         else ()
     )
+    texts = [(without_comments(row["sql"] or ""), row["calls"], row["rows"]) for row in rows]
     return (
-        tuple(
-            StatementFacts(row["sql"], row["calls"], row["rows"])
-            for row in rows
-            if row["sql"] is not None and _first_word(row["sql"]) in _FIRST_WORDS
-        ),
+        tuple(StatementFacts(*row) for row in texts if _WRITES.match(row[0])),
         True,
         missing,
     )
-
-
-def _first_word(text: str) -> str:
-    """Return the first word of a statement in upper case, behind comments and brackets."""
-    rest = text.lstrip(" \t\r\n(")
-    while rest.startswith(("--", "/*")):
-        end = "\n" if rest.startswith("--") else "*/"
-        rest = rest.partition(end)[2].lstrip(" \t\r\n(")
-    return rest[:6].upper().split("(")[0].split()[0] if rest.strip() else ""

@@ -8,8 +8,9 @@ from typing import Any, Final
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from loadgen.source.importing.counters import current_role
+from loadgen.source.importing.counters import Counters
 from loadgen.source.importing.selection import Relation, Selection
+from loadgen.source.importing.session import current_role, quoted
 from loadgen.source.postgres import Connection
 from loadgen.sql import statements
 from loadgen.workload.importing.facts import ColumnFacts, Missing
@@ -32,7 +33,7 @@ class Size:
 
 
 def read_sizes(
-    conn: Connection, selection: Selection, counted_rows: Mapping[int, int]
+    conn: Connection, selection: Selection, counters: Counters | None
 ) -> tuple[dict[int, Size], tuple[Missing, ...]]:
     """Return the size of every part of the selected tables, by oid.
 
@@ -52,34 +53,37 @@ def read_sizes(
             missing = (Missing(what, "run the import again later"),)
     none = dict.fromkeys(("main", "heap_and_toast", "toast", "indexes"), 0)
     return {
-        row["oid"]: _size(row, exact.get(row["oid"], none), counted_rows) for row in estimates
+        row["oid"]: _size(row, exact.get(row["oid"], none), counters) for row in estimates
     }, missing
 
 
 def _size(
-    estimate: Mapping[str, Any], exact: Mapping[str, int | None], counted_rows: Mapping[int, int]
+    estimate: Mapping[str, Any], exact: Mapping[str, int | None], counters: Counters | None
 ) -> Size:
     files = {name: number or 0 for name, number in exact.items()}  # None if dropped meanwhile
     return Size(
-        _rows(estimate, files["main"], counted_rows.get(estimate["oid"])),
+        _rows(estimate, files["main"], counters),
         max(estimate["heap"], files["heap_and_toast"] - files["toast"]),
         max(estimate["toast"], files["toast"]),
         max(estimate["indexes"], files["indexes"]),
     )
 
 
-def _rows(estimate: Mapping[str, Any], heap_bytes: int, counted: int | None) -> int:
+def _rows(estimate: Mapping[str, Any], heap_bytes: int, counters: Counters | None) -> int:
     """Return the lower of two figures for the rows, since each may be too high.
 
     The planner's estimate, which assumes the same density on pages that were added, is too high for
     a table that updates bloat. The counter has rows twice that were written and analyzed by the
     same session, as `pgbench -i` does.
     """
-    estimated = estimate["rows"]
-    if estimated < 0 or not estimate["heap"]:
-        return counted if counted is not None else max(0, round(estimated))
-    scaled = round(estimated * max(1.0, heap_bytes / estimate["heap"]))
-    return scaled if counted is None else min(scaled, counted)
+    oid: int = estimate["oid"]
+    pages: int = estimate["heap"]  # in bytes
+    estimated: float = estimate["rows"]  # -1 if there was no ANALYZE
+    counted = counters.rows.get(oid, 0) if counters else 0
+    if estimated < 0 or not pages:
+        return max(counted, int(estimated))
+    scaled = round(estimated * max(1.0, heap_bytes / pages))
+    return min(scaled, counted) if counters and oid in counters.verified else scaled
 
 
 def add_shapes(
@@ -186,27 +190,29 @@ def _missing(
     rows: Mapping[int, int],
 ) -> Iterable[Missing]:
     """Yield why shapes of columns are missing."""
+
+    def leaves(table: Relation) -> list[Relation]:
+        return [part for part in selection.parts[table.oid] if part.kind == "r"]
+
     role = current_role(conn)
     what = "shapes of columns (null share, distinct values, width) of "
-    parts = [part for parts in selection.parts.values() for part in parts if part.kind == "r"]
-    if hidden := [part for part in parts if not part.is_readable]:
-        yield Missing(what + _names(hidden), f"GRANT pg_read_all_data TO {role};")
-    if hidden := [part for part in parts if part.is_readable and part.hides_rows]:
+    unreadable = [t for t in selection.tables if not all(p.is_readable for p in leaves(t))]
+    hidden = [t for t in selection.tables if any(p.hides_rows for p in leaves(t))]
+    if unreadable:
+        yield Missing(what + _names(unreadable), f"GRANT pg_read_all_data TO {role};")
+    if hidden := [table for table in hidden if table not in unreadable]:
         remedy = f"ALTER ROLE {role} BYPASSRLS;"
         yield Missing(f"{what}{_names(hidden)}, since row-level security hides them", remedy)
     never = [
         table
         for table in selection.tables
-        if all(column.width is None for column in shaped[table.oid])
-        and any(rows[part.oid] for part in selection.parts[table.oid])
-        and all(
-            part.is_readable and not part.hides_rows
-            for part in selection.parts[table.oid]
-            if part.kind == "r"
-        )
+        if table not in (*unreadable, *hidden)
+        and all(column.width is None for column in shaped[table.oid])
+        and any(rows[part.oid] for part in leaves(table))
     ]
     if never:
-        remedy = " ".join(f"ANALYZE {_quoted(table)};" for table in never[:_NAMED_AT_MOST])
+        tables = [quoted(conn, table.schema, table.relation) for table in never[:_NAMED_AT_MOST]]
+        remedy = " ".join(f"ANALYZE {table};" for table in tables)
         yield Missing(f"{what}{_names(never)}, which were never analyzed", remedy)
 
 
@@ -214,8 +220,3 @@ def _names(relations: Sequence[Relation]) -> str:
     more = len(relations) - _NAMED_AT_MOST
     names = ", ".join(relation.name for relation in relations[:_NAMED_AT_MOST])
     return names + (f" and {more} more" if more > 0 else "")
-
-
-def _quoted(relation: Relation) -> str:
-    names = (relation.schema, relation.relation)
-    return ".".join('"{}"'.format(name.replace('"', '""')) for name in names)

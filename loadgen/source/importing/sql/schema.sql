@@ -133,11 +133,6 @@ UNION ALL
 SELECT pg_describe_object('pg_catalog.pg_event_trigger'::regclass, e.oid, 0)
 FROM pg_catalog.pg_event_trigger e
 
--- name: description
--- Names objects for people.
-SELECT pg_describe_object(o.class, o.oid, 0)
-FROM unnest(%(classes)s::oid[], %(oids)s::oid[]) AS o (class, oid)
-
 -- name: qualify_names
 -- Makes Postgres write every name with its schema, until the transaction ends.
 SELECT set_config('search_path', '', true)

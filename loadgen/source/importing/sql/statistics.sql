@@ -44,7 +44,7 @@ WHERE schemaname = ANY (%(schemas)s)
 SELECT relid AS oid, n_tup_ins AS inserts, n_tup_upd AS updates, n_tup_del AS deletes,
        n_tup_hot_upd AS hot_updates, n_live_tup AS rows,
        greatest(last_vacuum, last_autovacuum, last_analyze, last_autoanalyze) IS NOT NULL
-           AS counts_rows
+           AS is_verified
 FROM pg_catalog.pg_stat_user_tables
 
 -- name: now
