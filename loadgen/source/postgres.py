@@ -182,13 +182,13 @@ def subscription_dsn(dsn: str, publisher: Connection) -> str:
     return conninfo.make_conninfo("", **_complete(parameters | options, "loadgen replication"))
 
 
-def program_address(dsn: str, options: str) -> tuple[str, dict[str, str]]:
+def program_address(dsn: str, application_name: str, options: str) -> tuple[str, dict[str, str]]:
     """Return the address of `dsn` for a program of Postgres', and the environment to run it in.
 
     The password is in the environment alone, which other users can't read. `options` are settings
     of the session. Raises SourceError if the address has another secret.
     """
-    parameters = _complete(_parse(dsn), "loadgen")
+    parameters = _complete(_parse(dsn), application_name)
     environment = dict(os.environ)
     if _is_embedded(parameters):
         for variable in (*_VARIABLES, *_OTHER_VARIABLES):

@@ -18,7 +18,7 @@ from loadgen.source.embedded.account import server_account
 from loadgen.source.embedded.binaries import find_binaries
 from loadgen.source.importing.digests import database_digests
 from loadgen.source.importing.read import ReadOptions, read_database
-from loadgen.source.importing.session import snapshot
+from loadgen.source.importing.session import APPLICATION, snapshot
 from loadgen.source.postgres import connect
 from loadgen.workload.importing.facts import (
     ColumnFacts,
@@ -31,7 +31,6 @@ from tests.granting import as_user, ignore
 from tests.polling import wait_for
 
 SOURCE = (Path(__file__).parents[1] / "importing.sql").read_text(encoding="utf-8")
-APPLICATION = "loadgen workload import"
 
 
 def read(dsn: str, **options: object) -> DatabaseFacts:
@@ -88,8 +87,8 @@ def sessions(dsn: str) -> int:
     """Return how many sessions of imports a server has."""
     with connect(dsn) as conn:
         row = conn.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name IN (%s, 'pg_dump', "
-            "'loadgen') AND pid <> pg_backend_pid() AND datname = current_database()",
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s "
+            "AND datname = current_database()",
             (APPLICATION,),
         ).fetchone()
     return int(row[0]) if row else 0
@@ -148,11 +147,42 @@ def test_sizes_and_shapes(source: str) -> None:
     assert column(facts, "events", "kind").distinct == 1
 
 
-def test_rows_of_statistics_that_are_older(source: str, each_empty_database: str) -> None:
-    """The planner's figure for pages that were added; the lower one if updates bloat a table."""
-    run(source, "ALTER TABLE customers SET (autovacuum_enabled = off)")
-    run(source, *["UPDATE customers SET born = born + 1"] * 3)
-    assert table(read(source), "customers").rows == 1000
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [
+        (["ANALYZE t"], 2000),
+        (["ANALYZE t", *["UPDATE t SET a = a + 1"] * 3], 2000),  # pages are added, rows are not
+        (["ANALYZE t", "INSERT INTO t SELECT 1 FROM generate_series(1, 400)"], 2400),
+        (["ANALYZE t", "DELETE FROM t WHERE a <= 500"], 1500),
+        ([], 2000),
+    ],
+)
+def test_rows_after_the_last_analyze(
+    each_empty_database: str, changes: list[str], rows: int
+) -> None:
+    """They are counted on, whether a table grows, shrinks or is only updated."""
+    run(
+        each_empty_database,
+        "CREATE TABLE t (a int) WITH (autovacuum_enabled = off)",
+        "INSERT INTO t SELECT generate_series(1, 2000)",
+    )
+    for change in changes:
+        run(each_empty_database, change)
+    wait_for(lambda: read(each_empty_database).tables[0].rows == rows, f"{rows} rows")
+
+
+def test_rows_that_are_counted_twice(each_empty_database: str) -> None:
+    """One session that writes and analyzes makes Postgres count its rows twice."""
+    run(
+        each_empty_database,
+        "CREATE TABLE t (a int) WITH (autovacuum_enabled = off)",
+        "INSERT INTO t SELECT generate_series(1, 2000)",
+        "ANALYZE t",
+    )
+    wait_for(
+        lambda: (read(each_empty_database).tables[0].writes or WriteCounts()).inserts, "the counts"
+    )
+    assert read(each_empty_database).tables[0].rows == 2000
 
 
 def test_writes_since_the_reset(source: str) -> None:
@@ -374,17 +404,18 @@ def test_no_lock_but_access_share(source: str) -> None:
     assert not {name for _, name in held} & {"customers", "sales.orders", "sales.keyless"}
 
 
+@pytest.mark.parametrize(("lock", "waiting"), [("pg_trigger", 1), ("pg_ts_dict", 2)])
 def test_a_killed_import_leaves_nothing(
-    source: str, start_python: Callable[..., subprocess.Popen[str]]
+    source: str, start_python: Callable[..., subprocess.Popen[str]], lock: str, waiting: int
 ) -> None:
-    """Even if it waits for a lock: the limits of its session end that."""
+    """Even if it, or pg_dump, waits for a lock: the limits of its session end that."""
     code = (
         "import sys; from loadgen.source.importing.read import *;"
         "read_database(sys.argv[1], ReadOptions(), print)"
     )
-    with locked(source, "LOCK TABLE pg_catalog.pg_trigger IN ACCESS EXCLUSIVE MODE"):
+    with locked(source, f"LOCK TABLE pg_catalog.{lock} IN ACCESS EXCLUSIVE MODE"):
         process = start_python(code, source)
-        wait_for(lambda: sessions(source), "the import to begin")
+        wait_for(lambda: sessions(source) == waiting, "the import to wait")
         process.kill()
         process.communicate()
         wait_for(lambda: not sessions(source), "its session to end")

@@ -44,10 +44,8 @@ def run(dsn: str, *statements: str) -> None:
             conn.execute(statement.encode())
 
 
-def load(dsn: str, schema_sql: str, folder: Path) -> None:
+def load(dsn: str, schema_sql: str) -> None:
     """Make the tables of a schema.sql in an empty database, as a seeding does."""
-    (folder / "workload.toml").write_text("")
-    (folder / "schema.sql").write_text(schema_sql, encoding="utf-8")
     model = replace(read_model("shop"), schema_sql=schema_sql)
     with connect(dsn) as conn, conn.transaction():
         create_tables(conn, model)
@@ -93,13 +91,13 @@ def schema_sql(request: pytest.FixtureRequest, source: str, monkeypatch: pytest.
 
 
 def test_a_loaded_schema_makes_the_same_tables(
-    source: str, schema_sql: str, cluster: Cluster, each_cluster: Cluster, tmp_path: Path
+    source: str, schema_sql: str, cluster: Cluster, each_cluster: Cluster
 ) -> None:
     """It does so on a server of the source's version and on the newest one."""
     dumped, from_catalogues, tables = definitions(source)
     for server in {each_cluster.info.port: each_cluster, cluster.info.port: cluster}.values():
         with server.database("template1") as dsn:
-            load(dsn, schema_sql, tmp_path)
+            load(dsn, schema_sql)
             again = definitions(dsn)
         assert again[2] == tables
         assert again[1] == from_catalogues
@@ -132,7 +130,7 @@ def test_what_it_leaves_out_is_listed(source: str) -> None:
     """A line for each object, by the words of Postgres."""
     run(source, "CREATE UNLOGGED TABLE sales.scratch (a int)")
     assert set(read(source).left_out) == {
-        "unlogged table sales.scratch",
+        "unlogged table sales.scratch, which has no changes to copy",
         "function not_needed(text)",
         "function touch()",
         "materialized view totals",
@@ -146,9 +144,7 @@ def test_what_it_leaves_out_is_listed(source: str) -> None:
     }
 
 
-def test_a_selected_table_comes_with_what_it_needs(
-    source: str, each_cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_selected_table_comes_with_what_it_needs(source: str, each_cluster: Cluster) -> None:
     """It has no foreign key to a table that stays behind, and what it inherits from comes along."""
     facts = read(source, ReadOptions(tables=("sales.orders", "sales.archived")))
     assert [table.name for table in facts.tables] == [
@@ -162,7 +158,7 @@ def test_a_selected_table_comes_with_what_it_needs(
         in facts.left_out
     )
     with each_cluster.database("template1") as dsn:
-        load(dsn, facts.schema_sql, tmp_path)
+        load(dsn, facts.schema_sql)
         assert definitions(dsn)[2].keys() == {"sales.archived", "sales.keyless", "sales.orders"}
 
 
@@ -210,7 +206,7 @@ def test_an_extension_comes_with_its_types(each_empty_database: str, each_cluste
 
 
 def test_a_function_that_reads_a_table_loads(
-    each_empty_database: str, each_cluster: Cluster, tmp_path: Path
+    each_empty_database: str, each_cluster: Cluster
 ) -> None:
     """It comes before the table in schema.sql, as in a dump."""
     run(
@@ -221,7 +217,7 @@ def test_a_function_that_reads_a_table_loads(
     )
     facts = read(each_empty_database)
     with each_cluster.database("template1") as dsn:
-        load(dsn, facts.schema_sql, tmp_path)
+        load(dsn, facts.schema_sql)
         assert definitions(dsn)[2].keys() == {"rates", "sales"}
 
 
@@ -259,3 +255,75 @@ def test_no_password_is_in_the_arguments_of_pg_dump(
     assert any("--dbname=" in argument for argument in arguments)
     assert password
     assert not any(password in argument for argument in arguments)
+
+
+def test_what_only_pg_dump_copies(
+    each_empty_database: str,
+    each_cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The catalogues have no DDL of a collation or an aggregate: it is listed."""
+    run(
+        each_empty_database,
+        "CREATE COLLATION mine (locale = 'C')",
+        "CREATE AGGREGATE total (int) (SFUNC = int4pl, STYPE = int, INITCOND = '0')",
+        "CREATE FUNCTION summed() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT total(1)'",
+        "CREATE TABLE t (name text COLLATE mine, number int DEFAULT summed())",
+    )
+    facts = read(each_empty_database)
+    assert not facts.left_out
+    with each_cluster.database("template1") as dsn:
+        load(dsn, facts.schema_sql)
+    monkeypatch.setattr(schema_text, "_MOST_LOCKED", 0)
+    assert read(each_empty_database).left_out == (
+        "collation mine, which the tables need and only pg_dump can copy",
+        "function total(integer), which the tables need and only pg_dump can copy",
+    )
+
+
+def test_tables_that_are_not_imported(each_empty_database: str, each_cluster: Cluster) -> None:
+    """Foreign tables, also as partitions, and those of this program."""
+    run(
+        each_empty_database,
+        "CREATE EXTENSION postgres_fdw",
+        "CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw",
+        "CREATE TABLE t (a int PRIMARY KEY) PARTITION BY RANGE (a)",
+        "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (1) TO (9)",
+        "CREATE TABLE loadgen_markers (a int)",
+        "CREATE UNLOGGED TABLE scratch (a int)",
+        "CREATE TEMP TABLE mine (a int)",
+    )
+    run(each_empty_database, "CREATE TABLE u (a int) PARTITION BY RANGE (a)")
+    run(
+        each_empty_database,
+        "CREATE FOREIGN TABLE u_1 PARTITION OF u FOR VALUES FROM (1) TO (9) SERVER elsewhere",
+    )
+    facts = read(each_empty_database)
+    assert [table.name for table in facts.tables] == ["t", "u"]
+    assert facts.left_out == (
+        "unlogged table scratch, which has no changes to copy", "foreign table u_1",
+    )  # fmt: skip
+    with each_cluster.database("template1") as dsn:
+        run(dsn, facts.schema_sql)
+
+
+@pytest.mark.parametrize("by", ["pg_dump", "catalogues"])
+def test_what_is_new_in_postgres_18(
+    empty_database: str, cluster: Cluster, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Virtual columns, periods in keys and constraints that are not enforced."""
+    run(
+        empty_database,
+        "CREATE EXTENSION btree_gist",
+        "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2) VIRTUAL, period daterange,"
+        " c int CONSTRAINT named NOT NULL, UNIQUE NULLS NOT DISTINCT (c),"
+        " PRIMARY KEY (a, period WITHOUT OVERLAPS), CHECK (c > 0) NOT ENFORCED)",
+        "CREATE TABLE u (a int, period daterange,"
+        " FOREIGN KEY (a, PERIOD period) REFERENCES t (a, PERIOD period))",
+    )
+    if by == "catalogues":
+        monkeypatch.setattr(schema_text, "_MOST_LOCKED", 0)
+    facts = read(empty_database)
+    with cluster.database("template1") as dsn:
+        load(dsn, facts.schema_sql)
+        assert definitions(dsn) == definitions(empty_database)

@@ -55,6 +55,23 @@ def left_out(conn: Connection, selection: Selection, needed: frozenset[Object]) 
     return tuple(sorted(lines))
 
 
+def without_ddl(conn: Connection, needed: frozenset[Object]) -> list[str]:
+    """Return a line for each needed object whose DDL Postgres does not write, but pg_dump does."""
+    written = (PG_TYPE, PG_PROC, PG_CLASS, PG_ATTRDEF, PG_CONSTRAINT, PG_NAMESPACE, PG_EXTENSION)
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        aggregates = cursor.execute(_SQL["aggregates"], {"oids": oids_of(needed, PG_PROC)})
+        others = [(PG_PROC, oid) for oid in aggregates.fetchall()]
+        base_types = cursor.execute(_SQL["base_types"], {"oids": oids_of(needed, PG_TYPE)})
+        others += [(PG_TYPE, oid) for oid in base_types.fetchall()]
+        others += [each for each in needed if each[0] not in written]
+        parameters = {
+            "classes": [class_ for class_, _ in others],
+            "oids": [oid for _, oid in others],
+        }
+        names = cursor.execute(_SQL["described"], parameters).fetchall()
+    return [f"{name}, which the tables need and only pg_dump can copy" for name in sorted(names)]
+
+
 def oids_of(objects: Iterable[Object], catalogue: int) -> list[int]:
     """Return the oids of those objects that are in a catalogue."""
     return [oid for class_, oid in objects if class_ == catalogue]

@@ -16,9 +16,10 @@ from loadgen.orphans import ended_with_us
 from loadgen.source.embedded.binaries import client_folders
 from loadgen.source.importing.dependencies import Object
 from loadgen.source.importing.script import split_script
+from loadgen.source.importing.session import APPLICATION
 from loadgen.source.postgres import program_address
 
-_SECONDS: Final = 40.0  # of each program; our own session may be idle for 60
+_SECONDS: Final = 20.0  # of each program; our own session may be idle for 60
 _OPTIONS: Final = (
     "--schema-only", "--format=custom", "--lock-wait-timeout=2s", "--no-password",
     "--no-comments", "--no-publications", "--no-subscriptions", "--no-security-labels",
@@ -40,7 +41,7 @@ def dumped_ddl(
 ) -> list[str]:
     """Return the statements that make the needed objects. Raises SourceError if pg_dump can't."""
     folder = _folder(server_version // 10000, pg_bin)
-    address, environment = program_address(url, _SESSION)
+    address, environment = program_address(url, APPLICATION, _SESSION)
     with TemporaryDirectory(prefix="loadgen-import-") as work:
         archive, entries = Path(work, "archive"), Path(work, "entries")
         to_archive = (*_OPTIONS, f"--file={archive}", f"--dbname={address}")

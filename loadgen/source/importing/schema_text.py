@@ -6,7 +6,7 @@ from typing import Final
 
 from loadgen.errors import SourceError
 from loadgen.source.importing.catalogue_ddl import catalogue_ddl
-from loadgen.source.importing.dependencies import left_out, needed_objects
+from loadgen.source.importing.dependencies import left_out, needed_objects, without_ddl
 from loadgen.source.importing.pg_dump import dumped_ddl
 from loadgen.source.importing.selection import Selection
 from loadgen.source.postgres import Connection
@@ -34,6 +34,7 @@ def read_schema(
     except SourceError as exc:
         report(f"schema from the catalogues, since {exc}")
         ddl = catalogue_ddl(conn, selection, needed)
+        lines += tuple(without_ddl(conn, needed))
     return "".join(f"{statement};\n\n" for statement in ddl), lines
 
 

@@ -46,7 +46,7 @@ class Selection:
 
     tables: tuple[Relation, ...]
     parts: Mapping[int, tuple[Relation, ...]]
-    left_out: tuple[str, ...]  # a line for each table that can't be imported
+    left_out: tuple[str, ...]  # a line for each table that is no use to import
     is_all: bool
 
     @cached_property
@@ -107,9 +107,9 @@ def select_tables(
         tuple(possible[oid] for oid in parts),
         {oid: tuple(relations) for oid, relations in parts.items()},
         tuple(
-            f"{relation.obstacle} table {relation.name}"
+            f"unlogged table {relation.name}, which has no changes to copy"
             for relation in relations
-            if relation.obstacle in ("foreign", "unlogged")
+            if relation.obstacle == "unlogged"
             and (relation.root in selected or not (schemas or tables) or relation.schema in schemas)
         ),
         is_all=sum(map(len, parts.values())) == len(relations),

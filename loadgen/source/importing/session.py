@@ -13,10 +13,11 @@ from psycopg import IsolationLevel, errors
 
 from loadgen.errors import SourceError
 from loadgen.source.postgres import Connection, connect, ended_after, place, plain_errors
+from loadgen.source.schema import SUPPORTED_VERSIONS
 from loadgen.sql import statements
 
 ADDRESS: Final = "the URL"  # what messages about the address call it
-_APPLICATION: Final = "loadgen workload import"
+APPLICATION: Final = "loadgen workload import"
 _STATEMENT_SECONDS: Final = 10
 _LOCK_SECONDS: Final = 2
 _IDLE_SECONDS: Final = 60
@@ -42,7 +43,7 @@ def snapshot(url: str, seconds: float = SESSION_SECONDS) -> Iterator[Connection]
     where = f"reading {place(url)}"
     with connect(
         url,
-        application_name=_APPLICATION,
+        application_name=APPLICATION,
         statement_timeout=f"{_STATEMENT_SECONDS}s",
         setting=ADDRESS,
     ) as conn:
@@ -50,6 +51,7 @@ def snapshot(url: str, seconds: float = SESSION_SECONDS) -> Iterator[Connection]
         conn.read_only = True
         with _within_limits(conn, where, seconds):
             conn.execute(_SQL["limits"], [list(_LIMITS), list(_LIMITS.values())])
+            _require_supported(conn, where)
             _require_primary(conn, where)
             with conn.transaction():
                 yield conn
@@ -65,6 +67,15 @@ def quoted(conn: Connection, *names: str) -> str:
     """Return a name with its schema as SQL writes it."""
     row = conn.execute(_SQL["quoted"], [list(names)]).fetchone()
     return str(row[0]) if row else ""
+
+
+def _require_supported(conn: Connection, where: str) -> None:
+    version = conn.info.server_version // 10000
+    if version not in SUPPORTED_VERSIONS:
+        raise SourceError(
+            f"{where}: the server is Postgres {version}; the import reads Postgres "
+            f"{SUPPORTED_VERSIONS[0]} to {SUPPORTED_VERSIONS[-1]}"
+        )
 
 
 def _require_primary(conn: Connection, where: str) -> None:

@@ -18,6 +18,7 @@ from loadgen.workload.importing.facts import ColumnFacts, Missing
 _SQL: Final = statements("loadgen.source.importing", "statistics.sql")
 _MOST_COMMON: Final = 100  # values of a column that are taken
 _NAMED_AT_MOST: Final = 5
+_GROWTH: Final = 1.25  # more, without new pages, is counted twice; autoanalyze runs at 1.1
 
 _ByColumn = Mapping[tuple[str, str, str], Mapping[str, Any]]  # schema, relation, column
 
@@ -70,11 +71,10 @@ def _size(
 
 
 def _rows(estimate: Mapping[str, Any], heap_bytes: int, counters: Counters | None) -> int:
-    """Return the lower of two figures for the rows, since each may be too high.
+    """Return the rows that Postgres counted, or its estimate if the count can't be right.
 
-    The planner's estimate, which assumes the same density on pages that were added, is too high for
-    a table that updates bloat. The counter has rows twice that were written and analyzed by the
-    same session, as `pgbench -i` does.
+    Rows that one session writes and analyzes are counted twice, as by `pgbench -i`. The estimate
+    assumes the density of the last ANALYZE on pages that were added, so updates make it too high.
     """
     oid: int = estimate["oid"]
     pages: int = estimate["heap"]  # in bytes
@@ -83,7 +83,8 @@ def _rows(estimate: Mapping[str, Any], heap_bytes: int, counters: Counters | Non
     if estimated < 0 or not pages:
         return max(counted, int(estimated))
     scaled = round(estimated * max(1.0, heap_bytes / pages))
-    return min(scaled, counted) if counters and oid in counters.verified else scaled
+    is_counted = counters and oid in counters.verified and counted <= _GROWTH * scaled
+    return counted if is_counted else scaled
 
 
 def add_shapes(

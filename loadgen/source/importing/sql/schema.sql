@@ -133,6 +133,20 @@ UNION ALL
 SELECT pg_describe_object('pg_catalog.pg_event_trigger'::regclass, e.oid, 0)
 FROM pg_catalog.pg_event_trigger e
 
+-- name: described
+-- Names objects as Postgres does in messages.
+SELECT pg_describe_object(o.class, o.oid, 0)
+FROM unnest(%(classes)s::oid[], %(oids)s::oid[]) AS o (class, oid)
+
+-- name: aggregates
+-- Those functions that are aggregates.
+SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.oid = ANY (%(oids)s) AND p.prokind = 'a'
+
+-- name: base_types
+-- Those types that a library in C defines.
+SELECT t.oid FROM pg_catalog.pg_type t
+WHERE t.oid = ANY (%(oids)s) AND t.typtype = 'b' AND t.typelem = 0
+
 -- name: qualify_names
 -- Makes Postgres write every name with its schema, until the transaction ends.
 SELECT set_config('search_path', '', true)
