@@ -16,8 +16,11 @@ from loadgen.errors import SourceError
 from loadgen.source.embedded import server
 from loadgen.source.embedded.account import server_account
 from loadgen.source.embedded.binaries import find_binaries
+from loadgen.source.importing.catalogue_ddl import catalogue_ddl
+from loadgen.source.importing.dependencies import needed_objects
 from loadgen.source.importing.digests import database_digests
 from loadgen.source.importing.read import ReadOptions, read_database
+from loadgen.source.importing.selection import select_tables
 from loadgen.source.importing.session import APPLICATION, snapshot
 from loadgen.source.postgres import connect
 from loadgen.workload.importing.facts import (
@@ -257,7 +260,10 @@ def test_connect_alone(source: str) -> None:
     assert table(facts, "customers").rows == 1000
     assert table(facts, "sales.orders").writes == WriteCounts(3000, 0, 50, 0)
     assert column(facts, "customers", "name").null_share is None
-    assert "CREATE TABLE public.customers" in facts.schema_sql
+    with snapshot(source) as conn:
+        selection = select_tables(conn)
+        ddl = catalogue_ddl(conn, selection, needed_objects(conn, selection))
+    assert facts.schema_sql == "".join(f"{statement};\n\n" for statement in ddl)
     remedies = {missing.what: missing.remedy for missing in facts.missing}
     shapes = next(what for what in remedies if what.startswith("shapes of columns"))
     assert remedies[shapes] == f"GRANT pg_read_all_data TO importer_{os.getpid()};"

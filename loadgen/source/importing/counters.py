@@ -1,7 +1,7 @@
 """Rows written by table: since the server began to count them, or over a measured window."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,13 +93,11 @@ def window_since_reset(conn: Connection, ended_at: datetime) -> tuple[Window, tu
     return Window(since, ended_at), (Missing(what, "--interval 1h measures the writes"),)
 
 
-def measure(
-    url: str, interval: float, every: float | None, report: Report
-) -> tuple[Window, dict[int, WriteCounts]]:
-    """Return a window from now on, and what is written in it by table.
+def measure(url: str, interval: float, every: float | None, report: Report) -> tuple[Counters, ...]:
+    """Return looks at the counters, now and after `interval` seconds, and every `every` between.
 
-    Each look is a short session of its own, so that none is open for hours. With `every` (seconds),
-    looks between them give the window's shares. Raises SourceError if a look fails repeatedly.
+    Each look is a short session of its own, so that none is open for hours. Raises SourceError if a
+    look fails repeatedly.
     """
     looks = [_look(url)]
     parts = max(1, round(interval / every)) if every else 1
@@ -113,12 +111,17 @@ def measure(
         looks.append(_look_again(url))
         if part < parts:
             report(f"part {part} of {parts} measured at {moment(looks[-1].at)}")
-    growth = [_growth(before, after) for before, after in pairwise(looks)]
-    writes = {
-        oid: add_up(counts[oid] for counts in growth if oid in counts) for oid in looks[-1].writes
-    }
-    window = Window(looks[0].at, looks[-1].at, is_measured=True, shares=_shares(looks, growth))
-    return window, writes
+    return tuple(looks)
+
+
+def measured_writes(
+    looks: Sequence[Counters], oids: Collection[int]
+) -> tuple[Window, dict[int, WriteCounts]]:
+    """Return the window of some looks, and what was written to tables in it."""
+    growth = [_growth(before, after, oids) for before, after in pairwise(looks)]
+    writes = {oid: add_up(counts[oid] for counts in growth if oid in counts) for oid in oids}
+    began_at, ended_at = looks[0].at, looks[-1].at
+    return Window(began_at, ended_at, is_measured=True, shares=_shares(looks, growth)), writes
 
 
 def _shares(looks: Sequence[Counters], growth: Sequence[Mapping[int, WriteCounts]]) -> _Shares:
@@ -128,7 +131,7 @@ def _shares(looks: Sequence[Counters], growth: Sequence[Mapping[int, WriteCounts
         return ()
     seconds = [(after.at - before.at).total_seconds() for before, after in pairwise(looks)]
     mean = sum(rows) / sum(seconds)
-    return tuple(n / time_ / mean for n, time_ in zip(rows, seconds, strict=True))
+    return tuple(n / length / mean for n, length in zip(rows, seconds, strict=True))
 
 
 def _look(url: str) -> Counters:
@@ -149,11 +152,12 @@ def _look_again(url: str) -> Counters:
     return _look(url)
 
 
-def _growth(before: Counters, after: Counters) -> dict[int, WriteCounts]:
+def _growth(before: Counters, after: Counters, oids: Collection[int]) -> dict[int, WriteCounts]:
     """Return what was written between two looks; counters that were reset began at 0 again."""
     return {
         oid: _difference(counts, before.writes.get(oid, WriteCounts()))
         for oid, counts in after.writes.items()
+        if oid in oids
     }
 
 

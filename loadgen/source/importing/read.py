@@ -8,8 +8,10 @@ from pathlib import Path
 from loadgen.errors import SourceError
 from loadgen.source.importing.catalogue import read_tables
 from loadgen.source.importing.counters import (
+    Counters,
     add_up,
     measure,
+    measured_writes,
     read_counters,
     window_since_reset,
 )
@@ -24,8 +26,6 @@ from loadgen.text import plural
 from loadgen.workload.importing.facts import (
     DatabaseFacts,
     TableFacts,
-    Window,
-    WriteCounts,
 )
 
 Report = Callable[[str], None]
@@ -51,15 +51,15 @@ def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFac
     """
     if options.every and not options.interval:
         raise SourceError("--every divides a measured window: give --interval too")
-    measured = None
+    looks: tuple[Counters, ...] = ()
     if options.interval:
         with snapshot(url) as conn:  # a wrong name is refused before hours are measured
             select_tables(conn, options.schemas, options.tables)
-        measured = measure(url, options.interval, options.every, report)
+        looks = measure(url, options.interval, options.every, report)
     with snapshot(url) as conn:
         selection = select_tables(conn, options.schemas, options.tables)
         report(f"reading {plural(len(selection.tables), 'table')} of {place(url)}")
-        facts = _facts(conn, selection, options, measured)
+        facts = _facts(conn, selection, options, looks)
         schema_sql, left_out = read_schema(conn, url, selection, options.pg_bin, report)
         return replace(facts, schema_sql=schema_sql, left_out=left_out)
 
@@ -68,13 +68,13 @@ def _facts(
     conn: Connection,
     selection: Selection,
     options: ReadOptions,
-    measured: tuple[Window, dict[int, WriteCounts]] | None,
+    looks: Sequence[Counters],
 ) -> DatabaseFacts:
     counters, missing = read_counters(conn)
     read_at = counters.at if counters else datetime.now(UTC)
     writes = counters.writes if counters else None
-    if measured:
-        window, writes = measured
+    if looks:
+        window, writes = measured_writes(looks, frozenset(selection.oids))
     else:
         window, uncertain = window_since_reset(conn, read_at)
         missing += uncertain if counters else ()

@@ -116,9 +116,9 @@ def add_shapes(
             if shape is None and table.kind == "p":
                 shape = _merged(
                     [
-                        (rows[leaf.oid], found)
+                        (rows[leaf.oid], own[place])
                         for leaf in leaves
-                        if (found := own.get((leaf.schema, leaf.relation, column.name)))
+                        if (place := (leaf.schema, leaf.relation, column.name)) in own
                     ]
                 )
             table_columns.append(_with_shape(column, shape, values, total))
@@ -129,9 +129,9 @@ def add_shapes(
 def _read(conn: Connection, statement: str, schemas: Sequence[str]) -> tuple[_ByColumn, _ByColumn]:
     """Return statistics of tables alone, and those that include partitions and heirs."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(_SQL[statement], {"schemas": schemas}).fetchall()
+        rows = cursor.execute(_SQL[statement], {"schemas": schemas}).fetchall()
     by_kind: dict[bool, dict[tuple[str, str, str], Mapping[str, Any]]] = defaultdict(dict)
-    for row in found:
+    for row in rows:
         by_kind[row["inherited"]][row["schema"], row["relation"], row["column"]] = row
     return by_kind[False], by_kind[True]
 
