@@ -3,7 +3,7 @@
 Nothing locks more than ACCESS SHARE. A killed import leaves a statement that its own timeout ends.
 """
 
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -98,30 +98,24 @@ def _locked(conn: Connection) -> str:
 @contextmanager
 def _within_limits(conn: Connection, where: str, seconds: float) -> Iterator[None]:
     """End the session after `seconds`, and explain in one line which limit ended it."""
-    is_over = threading.Event()
-    timer = threading.Timer(seconds, is_over.set)
-    timer.daemon = True
-    timer.start()
+    started = time.monotonic()
     again = "run the same command again later; nothing was changed"
-    try:
-        with plain_errors(where), ended_after(conn, seconds):
-            try:
-                yield
-            except errors.LockNotAvailable as exc:
-                raise SourceError(
-                    f"{where}: another session locks {_locked(conn)} for more than "
-                    f"{_LOCK_SECONDS} s (a migration or VACUUM FULL?): {again}"
-                ) from exc
-            except errors.QueryCanceled as exc:
-                raise SourceError(
-                    f"{where}: a query of the catalogue took more than {_STATEMENT_SECONDS} s: "
-                    f"{again}, when the server is less busy"
-                ) from exc
-            except psycopg.OperationalError as exc:
-                if not is_over.is_set():
-                    raise
-                raise SourceError(
-                    f"{where}: the server did not answer within {seconds:g} s: {again}"
-                ) from exc
-    finally:
-        timer.cancel()
+    with plain_errors(where), ended_after(conn, seconds):
+        try:
+            yield
+        except errors.LockNotAvailable as exc:
+            raise SourceError(
+                f"{where}: another session locks {_locked(conn)} for more than "
+                f"{_LOCK_SECONDS} s (a migration or VACUUM FULL?): {again}"
+            ) from exc
+        except errors.QueryCanceled as exc:
+            raise SourceError(
+                f"{where}: a query of the catalogue took more than {_STATEMENT_SECONDS} s: "
+                f"{again}, when the server is less busy"
+            ) from exc
+        except psycopg.OperationalError as exc:
+            if time.monotonic() - started < seconds:
+                raise
+            raise SourceError(
+                f"{where}: the server did not answer within {seconds:g} s: {again}"
+            ) from exc
