@@ -14,6 +14,7 @@ from typing import Final
 from loadgen.errors import SettingsError, suggest
 from loadgen.untrusted import parse_toml
 from loadgen.workload.model import Check, Table, WorkloadModel
+from loadgen.workload.read_imported import read_imported
 from loadgen.workload.read_operations import read_operations
 from loadgen.workload.read_sql import SchemaTable, SqlFault, schema_tables
 from loadgen.workload.read_tables import read_tables
@@ -60,6 +61,7 @@ def read_model(name_or_folder: str) -> WorkloadModel:
         schema_sql=schema_sql,
         digest=sha256(f"{len(toml)}:{toml}{schema_sql}".encode()).hexdigest(),
         source=str(folder),
+        imported=read_imported(document),
     )
 
 
@@ -95,7 +97,7 @@ def _document(file: Path, toml: str) -> Section:
         document = Section(str(file), "", "", parse_toml(toml, str(file)))
     except SettingsError as exc:
         raise ModelError(_REPEATED.sub(partial(_repeated, toml), str(exc))) from exc
-    document.only("title", "pools", "tables", "operations", "checks")
+    document.only("title", "pools", "tables", "operations", "checks", "imported")
     for key in ("tables", "operations"):
         if not document.section(key).entries:
             raise document.error(key, f"it is missing: a workload has {key}, such as [{key}.name]")

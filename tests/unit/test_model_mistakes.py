@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import error_lines
+from loadgen.workload.model import Imported, ImportedTable
 from loadgen.workload.read_model import ModelError, read_model
 
 MODEL = """
@@ -502,6 +503,99 @@ SCHEMA_MISTAKES = [
         ),
     ),
 ]
+
+
+IMPORTED = f"""
+[imported]
+read_at = "2026-11-29T13:00:00+00:00"
+databases = ["{64 * "a"}", "{64 * "b"}"]
+window_seconds = 86400
+rate_scale = 0.1
+
+[imported.tables]
+accounts = {{ rows = 1200, bytes = 3000, index_bytes = 900, inserts = 3600.0, updates = 12.5 }}
+"sales.items" = {{ rows = 5, bytes = 8192 }}
+"""
+IMPORTED_MISTAKES = [
+    ("read_at", "reed_at", "[imported], reed_at: no such key: did you mean read_at?"),
+    (
+        "-29T13:00:00+00:00",
+        "-29T13:00:00",
+        (
+            "[imported], read_at: it is '2026-11-29T13:00:00', not an instant, such as "
+            '"2026-11-29T13:00:00+00:00"'
+        ),
+    ),
+    (
+        64 * "b",
+        "db.example.com",
+        (
+            "[imported], databases: it has a digest of 64 hex digits, or several: import the "
+            "database again"
+        ),
+    ),
+    (
+        f'["{64 * "a"}", "{64 * "b"}"]',
+        "[]",
+        (
+            "[imported], databases: it has a digest of 64 hex digits, or several: import the "
+            "database again"
+        ),
+    ),
+    (
+        "86400",
+        '"a day"',
+        "[imported], window_seconds: it is 'a day', not a number from 0 to 1e+15",
+    ),
+    (
+        "rate_scale = 0.1",
+        "rate_scale = 0",
+        "[imported], rate_scale: it is 0, not a number from 1e-09 to 1,000,000",
+    ),
+    (
+        "rows = 1200,",
+        "",
+        (
+            "[imported], tables.accounts.rows: it is missing: give a whole number from 0 to "
+            "1,000,000,000,000,000"
+        ),
+    ),
+    (
+        "updates =",
+        "update =",
+        "[imported], tables.accounts.update: no such key: did you mean updates?",
+    ),
+    (
+        "{ rows = 5, bytes = 8192 }",
+        "5",
+        '[imported], tables.sales.items: it is 5, not a table, such as { generate = "uuid" }',
+    ),
+]
+
+
+@pytest.mark.parametrize(("right", "wrong", "line"), IMPORTED_MISTAKES)
+def test_a_mistake_in_what_was_imported_is_one_line(
+    tmp_path: Path, right: str, wrong: str, line: str
+) -> None:
+    """What the import wrote may have been edited."""
+    toml = MODEL + IMPORTED.replace(right, wrong, 1)
+    assert refusal(folder_of(tmp_path, toml)) == f"bank/workload.toml, {line}"
+
+
+def test_an_imported_model_keeps_what_was_read(tmp_path: Path) -> None:
+    """What is left out has its default; tables that the model lacks are there too."""
+    assert read_model("shop").imported is None
+    assert read_model(str(folder_of(tmp_path, MODEL + IMPORTED))).imported == Imported(
+        read_at="2026-11-29T13:00:00+00:00",
+        digests=(64 * "a", 64 * "b"),
+        window_seconds=86400.0,
+        row_scale=1.0,
+        rate_scale=0.1,
+        tables={
+            "accounts": ImportedTable(1200, 3000, 900, inserts=3600.0, updates=12.5),
+            "sales.items": ImportedTable(5, 8192),
+        },
+    )
 
 
 @pytest.mark.parametrize(("right", "wrong", "line"), SCHEMA_MISTAKES)
