@@ -33,6 +33,7 @@ PARAMETER_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _WORD: Final = re.compile(r"\w+")
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_]*")
 _OVERRIDING: Final = re.compile(r"\bOVERRIDING\s+(?:SYSTEM|USER)\s+VALUE\b", re.IGNORECASE)
+_ADJACENT: Final = re.compile(r"\$\d+(?=[^\s$]*\$)")  # sqlglot reads $1,$2 as quotes of dollars
 _DRIVER_PARAMETER: Final = re.compile(r"%(s\b|\(\w+\)s\b)")  # of Python's drivers
 _BEFORE_A_VALUE: Final = ("(", ",", "=", "<", ">", "<=", ">=", "<>", "+", "-", "*", "/", "||")
 _BEFORE_A_NAME: Final = (
@@ -216,7 +217,7 @@ def _parsed(text: str, tokens: list[_Token]) -> ParsedStatement:
     if first not in _CHANGES:
         raise SqlFault(f"it begins with {one_line(first, 30)}: {suggest(first, _CHANGES)}")
     sql, parameters = _numbered(text, tokens)
-    tree = _tree(sql)
+    tree = syntax_tree(sql)
     if tree is None:
         table = _table_after(tokens)
         return ParsedStatement(Statement(sql, parameters, _CHANGES[first], table))
@@ -244,13 +245,14 @@ def _numbered(text: str, tokens: list[_Token]) -> tuple[str, tuple[str, ...]]:
     return "".join([*parts, text[end:]]), tuple(names)
 
 
-def _tree(sql: str) -> "exp.Expr | None":
+def syntax_tree(sql: str) -> "exp.Expr | None":
     """Return sqlglot's tree of a statement; None if it can't parse it."""
     from sqlglot import exp, parse_one  # noqa: PLC0415 - as above
     from sqlglot.errors import SqlglotError  # noqa: PLC0415 - as above
 
     try:
-        tree = parse_one(_OVERRIDING.sub(" ", sql), read=_postgres())
+        spaced = _ADJACENT.sub(r"\g<0> ", _OVERRIDING.sub(" ", sql))
+        tree = parse_one(spaced, read=_postgres())
     except (SqlglotError, RecursionError):
         return None
     return None if isinstance(tree, exp.Command) else tree
@@ -264,7 +266,7 @@ def _described(tree: "exp.Expr", sql: str, parameters: tuple[str, ...]) -> Parse
     if root is None:
         raise SqlFault("it is a read: an operation only writes")
     target = root.find(exp.Table)
-    table = _model_name(target) if target else ""
+    table = model_name(target) if target else ""
     change: Change = "other"
     if root is tree and not tree.args.get("with_"):
         change = (
@@ -282,7 +284,7 @@ def _insert(root: "exp.Insert", statement: Statement) -> ParsedStatement:
     from sqlglot import exp  # noqa: PLC0415 - as above
 
     schema = root.this
-    columns = tuple(map(_name, schema.expressions)) if isinstance(schema, exp.Schema) else ()
+    columns = tuple(map(plain_name, schema.expressions)) if isinstance(schema, exp.Schema) else ()
     values: dict[str, tuple[str | int, ...]] = {}
     if isinstance(root.expression, exp.Values) and not root.args.get("conflict"):
         for row in root.expression.expressions:
@@ -297,7 +299,7 @@ def _filtered(root: "exp.Update | exp.Delete", statement: Statement) -> ParsedSt
     from sqlglot import exp  # noqa: PLC0415 - as above
 
     columns = tuple(
-        _name(pair.this)
+        plain_name(pair.this)
         for pair in (root.expressions if isinstance(root, exp.Update) else ())
         if isinstance(pair, exp.EQ) and isinstance(pair.this, exp.Column)
     )
@@ -313,13 +315,13 @@ def _filtered(root: "exp.Update | exp.Delete", statement: Statement) -> ParsedSt
         if isinstance(condition, exp.EQ) and isinstance(condition.this, exp.Column):
             name = _parameter(condition.expression, statement)
         if name:
-            aims[name] = _name(condition.this)
+            aims[name] = plain_name(condition.this)
         else:
             rest.append(condition)
     return ParsedStatement(
         statement,
         columns,
-        looked_at=tuple(dict.fromkeys(map(_name, where.find_all(exp.Column)))),
+        looked_at=tuple(dict.fromkeys(map(plain_name, where.find_all(exp.Column)))),
         aims=aims,
         condition=" AND ".join(part.sql(_postgres()) for part in rest),
         has_other_parameters=any(part.find(exp.Parameter) for part in rest),
@@ -336,8 +338,8 @@ def _parameter(node: "exp.Expr", statement: Statement) -> str:
     return statement.parameters[int(node.this.name) - 1]
 
 
-def _name(node: "exp.Expr") -> str:
-    """Return a name as Postgres reads it: in lower case unless it is in quotes."""
+def plain_name(node: "exp.Expr") -> str:
+    """Return the name of a tree's identifier or column: in lower case unless it is in quotes."""
     from sqlglot import exp  # noqa: PLC0415 - as above
 
     identifier = node.find(exp.Identifier) if not isinstance(node, exp.Identifier) else node
@@ -348,10 +350,10 @@ def _name(node: "exp.Expr") -> str:
     return identifier.name if identifier.args.get("quoted") else identifier.name.lower()
 
 
-def _model_name(table: "exp.Table") -> str:
+def model_name(table: "exp.Table") -> str:
     """Return the name that the model has for a table."""
-    relation, schema = _name(table.this), table.args.get("db")
-    schema = _name(schema) if schema else "public"
+    relation, schema = plain_name(table.this), table.args.get("db")
+    schema = plain_name(schema) if schema else "public"
     return relation if schema == "public" else f"{schema}.{relation}"
 
 
@@ -378,7 +380,7 @@ def _created_table(text: str, tokens: list[_Token]) -> SchemaTable | None:
     words = [token.text.upper() for token in tokens]
     if ("PARTITION", "OF") in pairwise(words):
         return None
-    name, tree = _table_after(tokens), _tree(text)
+    name, tree = _table_after(tokens), syntax_tree(text)
     definition = tree.this if isinstance(tree, exp.Create) else None
     if not isinstance(definition, exp.Schema) or "INHERITS" in words:
         return SchemaTable(name)
@@ -387,17 +389,17 @@ def _created_table(text: str, tokens: list[_Token]) -> SchemaTable | None:
     for part in definition.expressions:
         if isinstance(part, exp.ColumnDef):
             kinds = [constraint.kind for constraint in part.constraints]
-            columns[_name(part)] = SchemaColumn(
+            columns[plain_name(part)] = SchemaColumn(
                 part.kind.sql(_postgres()).lower() if part.kind else "",
                 "serial" in str(part.kind).lower()
                 or any(isinstance(kind, _default_kinds()) for kind in kinds),
             )
             if any(isinstance(kind, exp.PrimaryKeyColumnConstraint) for kind in kinds):
-                key = (_name(part),)
+                key = (plain_name(part),)
         elif isinstance(part, exp.LikeProperty):
             return SchemaTable(name)
         elif primary := part.find(exp.PrimaryKey):
-            key = tuple(map(_name, primary.expressions))
+            key = tuple(map(plain_name, primary.expressions))
     return SchemaTable(name, columns, key)
 
 
@@ -425,9 +427,9 @@ def _added_key(text: str) -> dict[str, tuple[str, ...]]:
     """Return the primary key that an ALTER TABLE adds, by table."""
     from sqlglot import exp  # noqa: PLC0415 - as above
 
-    tree = _tree(text)
+    tree = syntax_tree(text)
     table = tree.find(exp.Table) if tree else None
     primary = tree.find(exp.PrimaryKey) if tree else None
     if table is None or primary is None:
         return {}
-    return {_model_name(table): tuple(map(_name, primary.expressions))}
+    return {model_name(table): tuple(map(plain_name, primary.expressions))}

@@ -285,6 +285,14 @@ def test_parameters_are_found_where_postgres_has_none() -> None:
     assert '"x:y" = $1' in parsed.statement.sql
 
 
+def test_parameters_without_a_space_between_them() -> None:
+    """Two are no quote of dollars."""
+    (insert,) = parse_statements("INSERT INTO t (a,b) VALUES (:a,:b)")
+    assert insert.values == {"a": ("a",), "b": ("b",)}
+    (update,) = parse_statements("UPDATE t SET a=:a,b=:b WHERE id=:id")
+    assert update.aims == {"id": "id"}
+
+
 @pytest.mark.parametrize(
     ("sql", "change", "table"),
     [
