@@ -91,6 +91,8 @@ def _generator(generator: model.Generator) -> str:  # noqa: C901, PLR0911, PLR09
             return f"JSON, by {by}{padded}" if by else f"JSON{padded}"
         case model.Array(element, fewest, most):
             return f"{fewest} to {most} of: {_generator(element)}"
+        case model.Row(table, column, each=True):
+            return f"{table}.{column} of each row in turn"
         case model.Row(table, column, skew, _):
             busy = f", skew {skew:g}" if skew > 1 else ""
             return f"{table}.{column} of a row{busy}"

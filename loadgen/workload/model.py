@@ -160,13 +160,15 @@ class Row:
 
     Rank int(n * u**skew) of uniform u is busy if it is low; rows that an operation may remove once
     (`OnceParameter`) are never picked. A baseline row refers to rows that existed at its time.
-    `hot_setting` is the setting that limits it to so many of the busiest rows.
+    `hot_setting` is the setting that limits it to so many of the busiest rows. `each`: the rows of
+    `table` in turn, so that no two rows refer to the same one, or to the same pair of rows.
     """
 
     table: str
     column: str
     skew: float = 1.0
     hot_setting: str = ""
+    each: bool = False
 
 
 Generator = (

@@ -157,7 +157,11 @@ def _check_key(section: Section, table: Table) -> None:
     for column, value in values.items():
         if value.null_share:
             raise section.error(f"columns.{column}.null", "it is in the key, which is never NULL")
-    is_unique = any(isinstance(value.generator, _UNIQUE) for value in values.values())
+    is_unique = any(
+        isinstance(value.generator, _UNIQUE)
+        or (isinstance(value.generator, Row) and value.generator.each)
+        for value in values.values()
+    )
     if values and len(values) == len(table.key) and table.rows > 1 and not is_unique:
         raise section.error(
             f"columns.{table.key[-1]}",

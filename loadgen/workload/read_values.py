@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from typing import Final, Literal, get_args
 
@@ -270,7 +270,10 @@ def read_row(section: Section, names: Names, table: str = "") -> Row:
 
 
 def _row(section: Section, names: Names) -> Generator:
-    return read_row(section, names)
+    row, each = read_row(section, names), section.true("each")
+    if each and ("skew" in section or "hot" in section):
+        raise section.error("each", "it takes rows in turn: leave out skew and hot")
+    return replace(row, each=each)
 
 
 def row_target(section: Section, names: Names, table: str = "") -> tuple[str, str]:
@@ -332,7 +335,7 @@ GENERATORS: Final[Mapping[str, tuple[_Reader, tuple[str, ...]]]] = {
     "after": (_after, ("share",)),
     "json": (_json, ("by", "pad_to")),
     "array": (_array, ("length",)),
-    "row": (_row, ("column", "skew", "hot")),
+    "row": (_row, ("column", "skew", "hot", "each")),
     "value": (_constant, ()),
     "default": (_default, ()),
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from math import lcm
 from typing import Final
 
 import numpy as np
@@ -303,6 +304,8 @@ class ValueMakers:
         if not self._rows.get(row.table):
             raise SettingsError(f"{owner.place}: {name} refers to {row.table}, which has no rows")
         target = self.column(row.table, row.column)
+        if row.each and owner.table is not None and name in (turns := _turns(owner.table)):
+            return makers.by_rows(target, self._in_turn(turns, name))
         ranks, stream = self._ranks_of(row.table), owner.streams(name, row)
         hot = self._settings.get(row.hot_setting) if row.hot_setting else None
         referred = self._timelines.get(row.table)
@@ -316,19 +319,29 @@ class ValueMakers:
 
         return makers.by_rows(target, rows)
 
+    def _in_turn(
+        self, turns: Mapping[str, tuple[str, int]], name: str
+    ) -> Callable[[Int64Array], Int64Array]:
+        """Return a function from a table's rows to those that they refer to, each in turn.
+
+        A second reference begins one row later after each round of both, so that all pairs come
+        before one comes again.
+        """
+        first, own = next(iter(turns.values())), turns[name]
+        ranks, first_ranks = self._ranks_of(own[0]), self._ranks_of(first[0])
+        active = ranks.active(None)
+        if own == first:
+            return lambda indexes: ranks.spread.rows(indexes % active)
+        lap = lcm(active, first_ranks.active(None))
+        return lambda indexes: ranks.spread.rows((indexes + 1 + indexes // lap) % active)
+
     def _row_stream(self, place: str, values: Mapping[str, object], name: str, row: Row) -> Stream:
         """Return the stream of a reference, the same for all columns of one composite key.
 
         The first reference to each column of a table picks the same row of it, if their skew is
         the same; so does the second.
         """
-        earlier = [
-            column
-            for column, value in values.items()
-            if isinstance(value, Value)
-            and isinstance(value.generator, Row)
-            and (value.generator.table, value.generator.column) == (row.table, row.column)
-        ]
+        earlier = _references(values, row)
         number = earlier.index(name) if name in earlier else name
         return self._stream(place, f"row {number} of {row.table}")
 
@@ -375,6 +388,29 @@ class ValueMakers:
         if table not in self._ranks:
             self._ranks[table] = ranks_of(self._model, self._model.tables[table], self._rows[table])
         return self._ranks[table]
+
+
+def _references(values: Mapping[str, object], row: Row) -> list[str]:
+    """Return the columns or parameters that refer to the same column as `row`, in their order."""
+    return [
+        name
+        for name, value in values.items()
+        if isinstance(value, Value)
+        and isinstance(value.generator, Row)
+        and (value.generator.table, value.generator.column) == (row.table, row.column)
+    ]
+
+
+def _turns(table: Table) -> dict[str, tuple[str, int]]:
+    """Return the columns that refer to each row of a table in turn.
+
+    With the table comes which of the references to it they are, the same for a composite key.
+    """
+    return {
+        name: (row.table, _references(table.columns, row).index(name))
+        for name, value in table.columns.items()
+        if isinstance(row := value.generator, Row) and row.each
+    }
 
 
 def _require(maker: ValueMaker, kind: type[object], place: str, name: str) -> None:

@@ -31,6 +31,7 @@ TEXTS: tuple[tuple[Parameter, str], ...] = (
     (Value(model.Json({"a": {}}, by="kind")), "JSON, by kind"),
     (Value(model.Array(model.Number(1, 9), 0, 3)), "0 to 3 of: 1 to 9"),
     (Value(model.Row("users", "id", 3)), "users.id of a row, skew 3"),
+    (Value(model.Row("users", "id", each=True)), "users.id of each row in turn"),
     (model.KeyParameter("users", "id"), "a new key, made by the client"),
     (model.OnceParameter("users", "id"), "users.id of each row once, the quietest 20%"),
     (model.InsertedParameter("pay", "no", "oldest"), "no of the rows of pay, in their order"),

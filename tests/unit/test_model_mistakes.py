@@ -55,6 +55,11 @@ OTHER = "[operations.other]\nper_hour = 1\n"
 
 # What is written in the place of what, and the line that says so after the file's name.
 MISTAKES = [
+    (
+        'columns.account_no = { row = "accounts", skew = 2 }',
+        'columns.account_no = { row = "accounts", skew = 2, each = true }',
+        "[tables.entries], columns.account_no.each: it takes rows in turn: leave out skew and hot",
+    ),
     ("title =", "titel =", "titel: no such key: did you mean title?"),
     (
         'title = "a bank"',

@@ -299,6 +299,33 @@ def test_composite_references_are_of_one_row() -> None:
     assert (no != numbers(makers, "notes", "other_no")).mean() > 0.9
 
 
+@given(users=st.integers(1, 30), groups=st.integers(1, 30))
+@settings(max_examples=40, deadline=None)
+def test_rows_in_turn_make_keys_that_do_not_repeat(users: int, groups: int) -> None:
+    """Each row has one profile, and a table between two others has each pair once."""
+    members = {
+        "user": Value(Row("users", "id", each=True)),
+        "region": Value(Row("groups", "region", each=True)),
+        "group": Value(Row("groups", "id", each=True)),
+    }
+    tables = {
+        "users": Table("users", columns={"id": Value(Sequence())}),
+        "groups": Table("groups", columns={"region": Value(Number(1, 9)), "id": Value(Sequence())}),
+        "profiles": Table("profiles", columns={"user": Value(Row("users", "id", each=True))}),
+        "members": Table("members", columns=members),
+    }
+    model = WorkloadModel("c", "c", tables, {})
+    rows = {"users": users, "groups": groups, "profiles": users, "members": users * groups}
+    makers = ValueMakers(model, 1, rows, END, {})
+    assert len(set(numbers(makers, "profiles", "user").tolist())) == users
+    ids = numbers(makers, "members", "group")
+    pairs = zip(numbers(makers, "members", "user").tolist(), ids.tolist(), strict=True)
+    assert len(set(pairs)) == users * groups
+    assert (
+        numbers(makers, "groups", "region")[ids - 1] == numbers(makers, "members", "region")
+    ).all()
+
+
 def test_self_references_and_circles() -> None:
     """A row refers to an earlier one of its table; a circle of tables begins somewhere."""
     at = Value(Time(100, "growth"))
