@@ -13,7 +13,7 @@ from loadgen.sql import statements
 from loadgen.workload.importing.facts import Missing, StatementFacts
 
 _SQL: Final = statements("loadgen.source.importing", "statistics.sql")
-_WRITES: Final = re.compile(r"\(*(?:INSERT|UPDATE|DELETE|MERGE|WITH)\b", re.IGNORECASE)
+_WRITES: Final = re.compile(r"\(*(?:INSERT|UPDATE|DELETE|MERGE|WITH|PREPARE)\b", re.IGNORECASE)
 _WHAT: Final = "the mix of statements"
 
 
