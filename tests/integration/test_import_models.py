@@ -1,0 +1,113 @@
+"""Models of real databases: Postgres accepts them, and their baseline keeps all keys and rules."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from loadgen.config.settings import load_settings
+from loadgen.source.check_model import check_model
+from loadgen.source.importing.read import ReadOptions, read_database
+from loadgen.source.postgres import Connection, connect
+from loadgen.source.seed import seed, seed_request
+from loadgen.workload.importing.facts import DatabaseFacts
+from loadgen.workload.importing.write import WriteOptions, WrittenModel, write_model
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.read_model import read_model
+from tests.archive import KEYS, WORKLOAD
+from tests.conftest import Cluster
+from tests.import_facts import read_back
+
+SHAPES = Path(__file__).parents[1] / "import_shapes.sql"
+MANY = """
+DO $$ BEGIN
+    FOR i IN 1..200 LOOP
+        EXECUTE format('CREATE TABLE t%s (id bigserial PRIMARY KEY, a text NOT NULL)', i);
+        EXECUTE format('ALTER TABLE t%s ADD parent bigint REFERENCES t%s', i, (i + 1) / 2);
+        EXECUTE format('INSERT INTO t%s (a) SELECT k FROM generate_series(1, 9) k', i);
+        EXECUTE format('UPDATE t%s SET a = a WHERE id %% %s = 0', i, i);
+    END LOOP;
+END $$
+"""
+
+
+@contextmanager
+def facts_of(cluster: Cluster, *, ddl: str = "", model: str = "") -> Iterator[DatabaseFacts]:
+    """Yield what an import reads of a database that SQL or a model's baseline makes."""
+    with cluster.database("template1") as dsn:
+        with connect(dsn) as conn:
+            if model:
+                source = read_model(model)
+                seed(conn, source, seed_request(load_settings(), source))
+            else:
+                conn.execute(ddl.encode())
+            conn.execute("ANALYZE")
+            conn.execute("SELECT pg_stat_force_next_flush()")
+        yield read_database(dsn, ReadOptions(), lambda _: None)
+
+
+def seeded(conn: Connection, written: WrittenModel, folder: Path) -> WorkloadModel:
+    """Return the written model after Postgres checked it and holds its baseline."""
+    model = read_back(written, folder)
+    assert check_model(conn, model) == []
+    seed(conn, model, seed_request(load_settings(), model))
+    return model
+
+
+def count(conn: Connection, table: str) -> int:
+    """Return the rows of a table."""
+    row = conn.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+    return int(row[0]) if row else 0
+
+
+@pytest.mark.parametrize("model", ["shop", "tpcb", str(WORKLOAD)])
+def test_a_workload_s_own_database(
+    cluster: Cluster, empty_database: str, tmp_path: Path, model: str
+) -> None:
+    """The shop, pgbench and the archive come back with all of their tables and rows."""
+    with facts_of(cluster, model=model) as facts, connect(empty_database) as conn:
+        written = write_model(facts, WriteOptions())
+        imported = seeded(conn, written, tmp_path)
+    original = read_model(model)
+    assert {name: t.rows for name, t in imported.tables.items()} == {
+        name: t.rows for name, t in original.tables.items()
+    }
+    assert not [line for line in written.left_out if line.startswith("table ")]
+    if model == str(WORKLOAD):
+        keys = {name: table.key for name, table in imported.tables.items()}
+        assert keys == KEYS
+
+
+@pytest.mark.parametrize("anonymize", [False, True], ids=["named", "anonymous"])
+def test_tables_of_every_shape(
+    each_cluster: Cluster, each_empty_database: str, tmp_path: Path, anonymize: bool
+) -> None:
+    """Keys, references, checks, domains, partitions: Postgres accepts all rows and operations."""
+    with (
+        facts_of(each_cluster, ddl=SHAPES.read_text()) as facts,
+        connect(each_empty_database) as conn,
+    ):
+        written = write_model(facts, WriteOptions(anonymize=anonymize))
+        model = seeded(conn, written, tmp_path)
+        assert "CANARY" not in repr(written)
+        left_out = [line for line in written.left_out if line.startswith("table ")]
+        assert len(left_out) == 2
+        assert len(model.tables) == len(facts.tables) - 2
+        if anonymize:
+            assert "readings" not in repr(written)
+            return
+        rows = {t.name: t.rows for t in facts.tables}
+        for name in ("order_lines", "readings", "group_tags", "friends", "days", "orders"):
+            assert count(conn, name) == rows[name]
+        assert count(conn, "app.profiles") == rows["app.profiles"]
+        assert model.tables["switches"].rows == 1
+
+
+def test_two_hundred_tables(cluster: Cluster, empty_database: str, tmp_path: Path) -> None:
+    """Each has its rows, and an operation for each kind of write."""
+    with facts_of(cluster, ddl=MANY) as facts, connect(empty_database) as conn:
+        model = seeded(conn, write_model(facts, WriteOptions(rows=0.5)), tmp_path)
+        assert count(conn, "t200") == 4
+    assert len(model.tables) == 200
+    assert sum(name.startswith("insert") for name in model.operations) == 200
