@@ -11,6 +11,7 @@ from loadgen.config.settings import load_settings
 from loadgen.source.check_model import check_model
 from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn
+from loadgen.source.imported import require_other_database
 from loadgen.source.postgres import connect
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table, listed, plural, quantity
@@ -68,6 +69,7 @@ def _check_by_postgres(model: WorkloadModel) -> None:
         )
         return
     with connect(running.dsn_of("postgres") if running else source_dsn(settings)) as conn:
+        require_other_database(conn, model)
         if problems := check_model(conn, model):
             raise ModelError("\n".join(problems))
 

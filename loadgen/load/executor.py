@@ -28,6 +28,7 @@ from loadgen.load.run_keys import state_rows
 from loadgen.load.swarm import Session
 from loadgen.load.writes import writes_of
 from loadgen.source import postgres
+from loadgen.source.imported import require_other_database
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
 from loadgen.workload.model import WorkloadModel
@@ -76,6 +77,7 @@ class Executor:
             postgres.plain_errors("reading the rows that may move"),
             postgres.connect(dsn) as connection,
         ):
+            require_other_database(connection, model)  # a worker has its own DATABASE_URL
             rows = {} if joins else state_rows(connection, model, plan.key_types, shard)
         clock = ScheduleClock(time.monotonic)
         makers = value_makers(model, plan)

@@ -20,6 +20,7 @@ from loadgen.load.lookup import current_run_token
 from loadgen.network import listen_error
 from loadgen.source import postgres, schema
 from loadgen.source.embedded.server import source_dsn
+from loadgen.source.imported import require_other_database
 from loadgen.sql import statements
 from loadgen.workload.model import Operation, WorkloadModel
 from loadgen.workload.schedule.plan import run_id_of_token
@@ -69,6 +70,7 @@ def _require_rights(dsn: str, operations: Iterable[Operation]) -> None:
 
 def _is_seeded(dsn: str, model: WorkloadModel) -> bool:
     with postgres.connect(dsn) as connection:
+        require_other_database(connection, model)
         schema.check_source(connection)
         schema.require_ownership(connection, model)
         state = schema.seed_state(connection)

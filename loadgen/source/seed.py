@@ -21,6 +21,7 @@ from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.source import schema
 from loadgen.source.bulk_indexes import build_indexes, drop_bulk_indexes
+from loadgen.source.imported import require_other_database
 from loadgen.source.limits import first_write
 from loadgen.source.model_schema import (
     OWN_TABLES,
@@ -82,6 +83,7 @@ def seed(
 
     Raises SourceError if it can't or must not be filled; rows copied so far stay.
     """
+    require_other_database(conn, model)
     schema.check_source(conn)
     schema.require_ownership(conn, model)
     with _seeding_lock(conn):

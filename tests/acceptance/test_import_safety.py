@@ -1,0 +1,139 @@
+"""No load may touch the database that its workload was imported from, whatever it holds."""
+
+from pathlib import Path
+
+import pytest
+
+from loadgen.errors import SourceError
+from loadgen.source.importing.digests import database_digests
+from loadgen.source.postgres import connect
+from loadgen.source.seed import SeedRequest, seed
+from loadgen.workload.read_model import read_model
+from tests.acceptance.conftest import Locust
+from tests.conftest import RunLoadgen
+
+ITEMS = """
+[tables.items]
+rows = 10
+columns.id = { generate = "sequence" }
+
+[operations.add]
+per_hour = 3600
+insert = "items"
+"""
+OWN_OBJECTS = """
+SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+    + (SELECT count(*) FROM pg_publication) + (SELECT count(*) FROM pg_locks
+       WHERE locktype = 'advisory' AND pid <> pg_backend_pid()
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+
+
+def imported(folder: Path, *digests: str) -> Path:
+    """Write a model that was imported from a database with these digests."""
+    folder.mkdir(exist_ok=True)
+    quoted = ", ".join(f'"{digest}"' for digest in digests)
+    section = f'[imported]\nread_at = "2026-11-29T13:00:00+00:00"\ndatabases = [{quoted}]\n'
+    (folder / "workload.toml").write_text(ITEMS + section)
+    return folder
+
+
+def refusal(dsn: str, folder: Path) -> str:
+    """Return why the model can't be seeded there."""
+    with connect(dsn) as conn, pytest.raises(SourceError) as refused:
+        seed(conn, read_model(str(folder)), SeedRequest({"items": 10}, 1, {}))
+    return str(refused.value)
+
+
+def own_objects(dsn: str) -> int:
+    """Return how many relations, publications and advisory locks the database has."""
+    with connect(dsn) as conn:
+        row = conn.execute(OWN_OBJECTS).fetchone()
+    return int(row[0]) if row else -1
+
+
+def test_the_database_is_refused_by_each_of_its_digests(
+    each_empty_database: str, tmp_path: Path
+) -> None:
+    """By its address alone and by its server alone; empty or not, nothing is written there."""
+    with connect(each_empty_database) as conn:
+        address, server = database_digests(conn)
+    for digest in (address, server):
+        folder = imported(tmp_path / "mywork", 64 * "0", digest)
+        name = each_empty_database.rpartition("/")[2]
+        assert refusal(each_empty_database, folder) == (
+            f"workload mywork was imported from database '{name}', which no load may touch; "
+            "nothing was written: point DATABASE_URL at an empty database of another name, or "
+            "unset it to use the embedded Postgres"
+        )
+    assert own_objects(each_empty_database) == 0
+    with connect(each_empty_database) as conn:
+        conn.execute("CREATE TABLE customers (id int)")
+    assert "was imported from" in refusal(each_empty_database, folder)
+    assert own_objects(each_empty_database) == 1
+
+
+def test_another_address_of_the_server_changes_nothing(
+    each_empty_database: str, tmp_path: Path
+) -> None:
+    """Its identity is the same; another database there has other digests."""
+    with connect(each_empty_database) as conn:
+        digests = database_digests(conn)
+    by_name = each_empty_database.replace("127.0.0.1", "localhost")
+    assert by_name != each_empty_database
+    assert "was imported from" in refusal(by_name, imported(tmp_path / "mywork", *digests))
+    with connect(by_name) as conn:
+        other = database_digests(conn)
+    assert (other[0] == digests[0], other[1] == digests[1]) == (False, True)
+
+
+def test_a_role_that_may_not_read_the_identity_has_the_address(empty_database: str) -> None:
+    """Inside a transaction too, which the refusal does not end."""
+    with connect(empty_database) as conn:
+        address, _ = database_digests(conn)
+        conn.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        conn.execute("CREATE ROLE importing_reader")
+        try:
+            conn.execute("SET ROLE importing_reader")
+            with conn.transaction():
+                assert database_digests(conn) == (address,)
+                conn.execute("SELECT 1")
+        finally:
+            conn.execute("RESET ROLE")
+            conn.execute("DROP ROLE importing_reader")
+
+
+def test_every_command_refuses_it_before_it_writes(
+    empty_database: str, project: Path, locust: Locust, run_loadgen: RunLoadgen
+) -> None:
+    """`seed`, `workload check` and `locust` end with 2 and one line; another database is fine."""
+    with connect(empty_database) as conn:
+        folder = imported(project / "mywork", *database_digests(conn))
+    settings = {"DATABASE_URL": empty_database, "WORKLOAD": str(folder)}
+    for command in (("seed",), ("workload", "check", str(folder))):
+        done = run_loadgen(*command, env=settings)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "was imported from database" in line
+    load = locust(empty_database, "-t", "2s", env=settings)
+    _, errors = load.communicate(timeout=60)
+    assert load.returncode == 2
+    assert [line for line in errors.splitlines() if "was imported from database" in line]
+    assert own_objects(empty_database) == 0
+    imported(folder, 64 * "0")
+    assert run_loadgen("seed", env=settings).returncode == 0
+
+
+def test_a_seeded_source_of_an_import_is_refused_by_the_load(
+    empty_database: str, project: Path, locust: Locust, run_loadgen: RunLoadgen
+) -> None:
+    """A playground may be imported, but the load stays away from that one."""
+    folder = imported(project / "mywork", 64 * "0")
+    settings = {"DATABASE_URL": empty_database, "WORKLOAD": str(folder)}
+    assert run_loadgen("seed", env=settings).returncode == 0
+    with connect(empty_database) as conn:
+        imported(folder, *database_digests(conn))
+    load = locust(empty_database, "-t", "2s", env=settings)
+    _, errors = load.communicate(timeout=60)
+    assert load.returncode == 2
+    assert "was imported from database" in errors
