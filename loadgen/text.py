@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 NOTHING = "\N{EN DASH}"
 NOT_PRICED: Final = "not priced"
 _COUNTS: Final = ((10**9, "billion"), (10**6, "million"))
-_BYTES: Final = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+_BYTES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 _MILLION: Final = 1_000_000
 _KILO: Final = 1_000
 _THREE_DIGITS: Final = 100
@@ -139,6 +139,12 @@ def listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def kinds(counts: Mapping[_Kind, int]) -> str:
     """Return the count of each kind: 2 missing, 1 differs; `nothing` without any."""
     return ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "nothing"
@@ -175,7 +181,7 @@ def big(number: Decimal | float) -> str:
 
 
 def gigabytes(number: Decimal | float) -> str:
-    """Return bytes in GB (10^9), small ones in MB or kB."""
+    """Return bytes in GB (10^9), large ones in TB, small ones in MB or kB."""
     return f"{number:,.0f} bytes" if number < _KILO else _scaled(number, _BYTES)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loadgen.commands import selection
 from loadgen.config.settings import Settings, load_settings
@@ -15,6 +16,9 @@ from loadgen.record.folder import find_run
 from loadgen.terminal import print_table
 from loadgen.text import Table, listed, plural
 from loadgen.tools.tools_file import load_tools, select_tools
+
+if TYPE_CHECKING:
+    from loadgen.costs.expected_month import ExpectedMonth
 
 _EXAMPLE = "example: loadgen costs            (the latest run; or name one: loadgen costs RUN)"
 _WIDTH = 80
@@ -37,8 +41,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--expected",
         action="store_true",
-        help="before a run: price the run that the settings describe for the tools of TOOLS_FILE, "
-        "and compare it with BUDGET_USD; writes nothing",
+        help="without a run: price a month of WORKLOAD by table and vendor (of the real database, "
+        "if it was imported), and the run that the settings describe for the tools of TOOLS_FILE, "
+        "compared with BUDGET_USD; writes nothing",
     )
     parser.add_argument(
         "--infra",
@@ -89,13 +94,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> int:
-    from loadgen.costs import collect  # noqa: PLC0415 - as above
+    from loadgen.costs import collect, expected_month  # noqa: PLC0415 - as above
 
     lines = collect.expected(settings, select_tools(load_tools(settings), args.tool), now)
     warning = collect.over_budget(lines, Decimal(str(settings.budget_usd)))
+    month = expected_month.expected_month(settings, now)
     if args.json:
-        print(json.dumps({"lines": _plain(lines), "warning": warning}))
+        plain = {"lines": _plain(lines), "warning": warning, "month": month.plain()}
+        print(json.dumps(plain))
         return 0
+    _print_month(month)
     if not lines:
         print(f"{settings.tools_file} has no tool with a price: the run itself costs nothing.")
         return 0
@@ -104,6 +112,17 @@ def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> in
     if warning:
         print(f"warning: {warning}")
     return 0
+
+
+def _print_month(month: "ExpectedMonth") -> None:
+    """Print a month of the workload by table and by vendor."""
+    from loadgen.report.tables import costs, expected  # noqa: PLC0415 - as above
+
+    whose = "the imported database" if month.statistics else f"workload {month.workload}"
+    print_table(expected.month_by_table(month), title=f"A month of {whose}, by table")
+    print_table(expected.month_by_vendor(month), title="Its price at each vendor's cheapest plan")
+    for note in (*expected.month_notes(month), _GRADES.format(costs.grades())):
+        _print_wrapped(note)
 
 
 def _infra(args: argparse.Namespace, settings: Settings, now: datetime) -> int:

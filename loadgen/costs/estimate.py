@@ -5,14 +5,14 @@ count before the first tier. A tier without a price becomes a line without an am
 card's bound if there is one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from typing import Any, Final
 
 from loadgen.costs.cards import Base, Charge, Copying, PricePlan, RateCard, Tier
 from loadgen.costs.lines import join_notes
-from loadgen.costs.usage import Usage
+from loadgen.costs.usage import BY_TABLE, Usage
 from loadgen.costs.workload import Baseline
 from loadgen.record.costs import Basis, CostLine, Total, not_priced, worst_grade
 
@@ -71,6 +71,25 @@ class PlanPrice:
         added = after.amount - before.amount
         line = self._copied(copying, category, baseline, added, copying.note)
         return replace(line, grade=worst_grade([line, *lines]))
+
+    def bill_shares(self, usage: Usage, tables: Mapping[str, Usage]) -> dict[str, Decimal]:
+        """Return each table's share of the price of the usage, which is that of all tables.
+
+        Every charge by rows or bytes is divided as they are; fixed fees and hours are no table's.
+        What is not priced counts at its bound.
+        """
+        dollars = dict.fromkeys(tables, Decimal(0))
+        for charge in self.plan.charges:
+            whole = usage.quantity(charge.meter)
+            if charge.meter not in BY_TABLE or not whole:
+                continue
+            total = Total.of(self._charge(charge, usage))
+            amount = total.amount if total.at_most is None else total.at_most
+            for name, own in tables.items():
+                dollars[name] += amount * own.quantity(charge.meter) / whole
+        total = Total.of(self.lines(usage))
+        bill = total.amount if total.at_most is None else total.at_most
+        return {name: amount / bill if bill else amount for name, amount in dollars.items()}
 
     def _base(self, base: Base, usage: Usage, charged: list[CostLine]) -> Iterator[CostLine]:
         limit, meter = base.upto, base.meter

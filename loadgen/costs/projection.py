@@ -46,6 +46,7 @@ def projection_of(
     `chosen` are the plans of the tools under test, which may have ended.
     """
     month, vendors = workload.month(), what_if.compared(cards, day)
+    baseline = workload.baseline
     # Our own infrastructure is no service that is sold.
     sold = {name: plans for name, plans in vendors.items() if not plans[0].card.infrastructure}
 
@@ -60,13 +61,13 @@ def projection_of(
         )
 
     return Projection(
-        usage=ProjectedUsage(run=_figures(run), month=_figures(month)),
-        baseline=_baseline_size(workload.baseline),
+        usage=ProjectedUsage(run=usage_figures(run), month=usage_figures(month)),
+        baseline=baseline_size(baseline) if baseline else None,
         event_bytes=workload.settings.get("event_bytes"),
         vendors={name: plans[0].card.vendor for name, plans in vendors.items()},
         months=tuple(
-            _month(price, month, day, workload.baseline)
-            for price in _plans_on_offer(cards, day, month.likely, chosen)
+            priced_month(price, month, day, baseline)
+            for price in plans_on_offer(cards, day, month.likely, chosen)
         ),
         curves=PriceCurves(
             changes=curve(what_if.VOLUMES, what_if.at_volume),
@@ -88,8 +89,8 @@ def projection_of(
     )
 
 
-def _plans_on_offer(
-    cards: Sequence[RateCard], day: date, usage: Usage, chosen: Sequence[PlanPrice]
+def plans_on_offer(
+    cards: Sequence[RateCard], day: date, usage: Usage, chosen: Sequence[PlanPrice] = ()
 ) -> list[PlanPrice]:
     """Return the plans on sale, of each plan the cheapest size, and the chosen plans."""
 
@@ -112,9 +113,10 @@ def _plans_on_offer(
     return list(by_title.values())
 
 
-def _month(
+def priced_month(
     price: PlanPrice, month: Band[Usage], day: date, baseline: Baseline | None
 ) -> PricedMonth:
+    """Return a month of that usage on one plan, with what each copy of the baseline adds."""
     usage, lines = month.likely, price.lines(month.likely)
     total = Total.of(lines)
     amount = None if total.unpriced else total.amount
@@ -143,14 +145,14 @@ def _point(price: VendorPrice) -> PricePoint:
     return PricePoint(plan=price.plan, least=least, most=most, grade=price.grade)
 
 
-def _baseline_size(baseline: Baseline | None) -> BaselineSize | None:
-    if baseline is None:
-        return None
+def baseline_size(baseline: Baseline) -> BaselineSize:
+    """Return the rows and bytes of a first copy as whole numbers."""
     low, likely, high = map(int, baseline.bytes)
     return BaselineSize(rows=int(baseline.rows), bytes=(low, likely, high))
 
 
-def _figures(band: Band[Usage]) -> UsageFigures:
+def usage_figures(band: Band[Usage]) -> UsageFigures:
+    """Return a period's usage as whole numbers."""
     low, likely, high = band
     return UsageFigures(
         inserts=int(likely.inserts),

@@ -18,7 +18,9 @@ USAGE_FILE: Final = "usage.toml"
 MONTH_HOURS: Final = 720
 
 _COUNTS: Final = ("inserts", "updates", "deletes", "distinct_rows")
+BY_TABLE: Final = (*_COUNTS, "changes", "gigabytes")  # meters whose sum is that of the tables
 _REPORTED: Final = (*_COUNTS, "gigabytes", "billed_usd")
+_ADDED: Final = (*_COUNTS, "bytes")  # of several tables; the period is the same
 _GIGABYTE: Final = Decimal(10) ** 9
 
 T = TypeVar("T")
@@ -44,6 +46,17 @@ class Usage:
     hours: Decimal
     months: Decimal = Decimal(1)
     connections: Decimal = Decimal(1)
+
+    @classmethod
+    def none(cls, hours: Decimal) -> "Usage":
+        """Return the usage of a pipeline that had nothing to copy."""
+        zero = Decimal(0)
+        return cls(zero, zero, zero, zero, zero, hours)
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return the usage of two tables of one pipeline in the same period."""
+        rows = {name: getattr(self, name) + getattr(other, name) for name in _ADDED}
+        return replace(self, **rows)
 
     @property
     def changes(self) -> Decimal:

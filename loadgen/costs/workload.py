@@ -7,7 +7,7 @@ a month.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,7 +31,7 @@ from loadgen.errors import SettingsError
 from loadgen.record.rows import DeletedRow, Sample, read_deliveries
 from loadgen.record.run import Run, Totals
 from loadgen.source.seed import seed_request
-from loadgen.workload.model import InsertedParameter, WorkloadModel, generator_settings
+from loadgen.workload.model import Imported, InsertedParameter, WorkloadModel, generator_settings
 from loadgen.workload.operations import rates_per_hour
 from loadgen.workload.read_model import built_in_models, read_model
 from loadgen.workload.values import ValueMakers
@@ -67,7 +67,8 @@ class Workload:
 
     `rows` are those of the tables when the period begins, `settings` those that the model's values
     depend on. With `hot_rows` the updates return to so many busy rows, as a what-if; without it
-    they follow the load's own rules.
+    they follow the load's own rules. If these are a guess, the band of distinct rows reaches from a
+    few busy rows to another row for each update.
     """
 
     model: WorkloadModel
@@ -80,6 +81,7 @@ class Workload:
     # The tables' rows that may still move, by state.
     open_rows: Mapping[str, tuple[tuple[str, int], ...]]
     hot_rows: int | None = None
+    targets_are_guesses: bool = False
 
     @classmethod
     def of(
@@ -145,31 +147,69 @@ class Workload:
         self, counts: Mapping[str, int], hours: Decimal, simulations: int = SIMULATIONS
     ) -> Band[Usage]:
         """Return the usage of so many writes by operation, made within `hours`."""
-        changes = [
-            (change, round(number * change.each))
-            for name, number in self._possible(counts).items()
-            for change in self.changes[name]
-        ]
+        tables = self.usage_by_table(counts, hours, simulations)
+        usage = total_usage(tables.values(), hours)
+        if self.hot_rows is None:
+            return usage
+        distinct = self._with_hot_rows(counts, self.hot_rows)
+        return Band(*(replace(bound, distinct_rows=distinct) for bound in usage))
+
+    def usage_by_table(
+        self, counts: Mapping[str, int], hours: Decimal, simulations: int = SIMULATIONS
+    ) -> dict[str, Band[Usage]]:
+        """Return the usage of each table that the writes change; "" if it is not known which."""
+        by_table: dict[str, list[tuple[RowChange, int]]] = defaultdict(list)
+        for change, number in self._changes(counts):
+            by_table[change.table].append((change, number))
+        return {
+            table: self._usage_of(table, own, hours, simulations) for table, own in by_table.items()
+        }
+
+    def _usage_of(
+        self,
+        table: str,
+        changes: Sequence[tuple[RowChange, int]],
+        hours: Decimal,
+        simulations: int,
+    ) -> Band[Usage]:
+        """Return the usage of one table's changes.
+
+        New rows are different ones, and so are those that are touched once. An update of a row
+        that the load inserted itself touches none that is not counted already.
+        """
         by_change = Counter[str]()
         for change, number in changes:
             by_change[change.change] += number
-        distinct = self._distinct_rows(changes, simulations)
+        certain = sum(number for change, number in changes if change.target in ("new", "once"))
+        older = self._older_rows(table, changes, simulations)
+        size = self._row_size(table)
 
         def usage(bound: int) -> Usage:
-            size = sum(
-                (number * self._row_size(change.table)[bound] for change, number in changes),
-                Decimal(0),
-            )
             return Usage(
                 inserts=Decimal(by_change["insert"]),
                 updates=Decimal(by_change["update"] + by_change["other"]),
                 deletes=Decimal(by_change["delete"]),
-                distinct_rows=Decimal(distinct[bound]),
-                bytes=size,
+                distinct_rows=Decimal(certain + older[bound]),
+                bytes=by_change.total() * size[bound],
                 hours=hours,
             )
 
         return Band(usage(0), usage(1), usage(2))
+
+    def _changes(self, counts: Mapping[str, int]) -> list[tuple[RowChange, int]]:
+        """Return how many rows each statement changes."""
+        return [
+            (change, round(number * change.each))
+            for name, number in self._possible(counts).items()
+            for change in self.changes[name]
+        ]
+
+    def _with_hot_rows(self, counts: Mapping[str, int], rows: int) -> Decimal:
+        """Return the distinct rows if all updates returned to so many busy ones."""
+        changes = self._changes(counts)
+        certain = sum(n for change, n in changes if change.target in ("new", "once"))
+        others = sum(n for change, n in changes if change.target not in ("new", "once"))
+        return Decimal(certain + round(touched_rows([Draws(others, rows, HOT_SKEW)])))
 
     def _row_size(self, table: str) -> Band[Decimal]:
         """Return the bytes of a row: of the widest table, if it is not known which one it is."""
@@ -183,25 +223,6 @@ class Workload:
                 if isinstance(parameter, InsertedParameter) and parameter.order == "oldest":
                     possible[name] = min(possible[name], counts.get(parameter.operation, 0))
         return possible
-
-    def _distinct_rows(
-        self, changes: Sequence[tuple[RowChange, int]], simulations: int
-    ) -> Band[int]:
-        """Return how many different rows the changes touch.
-
-        New rows are different ones, and so are those that are touched once. An update of a row
-        that the load inserted itself touches none that is not counted already.
-        """
-        certain = sum(number for change, number in changes if change.target in ("new", "once"))
-        by_table: dict[str, list[tuple[RowChange, int]]] = defaultdict(list)
-        for change, number in changes:
-            by_table[change.table].append((change, number))
-        if self.hot_rows is not None:
-            others = sum(n for change, n in changes if change.target not in ("new", "once"))
-            hot = round(touched_rows([Draws(others, self.hot_rows, HOT_SKEW)]))
-            return Band(*[certain + hot] * 3)
-        tables = [self._older_rows(table, own, simulations) for table, own in by_table.items()]
-        return Band(*(certain + sum(table[bound] for table in tables) for bound in range(3)))
 
     def _older_rows(
         self, table: str, changes: Sequence[tuple[RowChange, int]], simulations: int
@@ -230,7 +251,21 @@ class Workload:
         # Of updates of which it is not known what they touch, each may touch another row.
         known = round(touched_rows(draws)) + number["any"]
         most = self.rows.get(table, 0)
-        return Band(*(min(most, known + bound) for bound in moved))
+        low, likely, high = (min(most, known + bound) for bound in moved)
+        if self.targets_are_guesses:
+            skewed = [draw._replace(skew=max(draw.skew, HOT_SKEW)) for draw in draws]
+            low = min(low, round(touched_rows(skewed)))
+            others = sum(n for change, n in changes if change.target not in ("new", "once"))
+            high = max(high, min(most, others))
+        return Band(low, likely, high)
+
+
+def total_usage(tables: Collection[Band[Usage]], hours: Decimal) -> Band[Usage]:
+    """Return the usage of several tables in the same hours."""
+    low, likely, high = (
+        sum((band[bound] for band in tables), Usage.none(hours)) for bound in range(3)
+    )
+    return Band(low, likely, high)
 
 
 def _makers(
@@ -248,6 +283,21 @@ def planned_workload(settings: Settings) -> Workload:
     model = read_model(settings.workload)
     baseline, per_hour = seed_request(settings, model), rates_per_hour(settings, model.operations)
     return Workload.of(model, per_hour, baseline.rows, baseline.settings, baseline.seed)
+
+
+def imported_workload(settings: Settings, model: WorkloadModel, imported: Imported) -> Workload:
+    """Return the workload of the database that the model was imported from, in its real size."""
+    request = seed_request(settings, model)
+    rows = {
+        name: imported.tables[name].rows
+        if name in imported.tables
+        else round(table.rows / imported.row_scale)
+        for name, table in model.tables.items()
+    }
+    rates = rates_per_hour(settings, model.operations)
+    per_hour = {name: rate / imported.rate_scale for name, rate in rates.items()}
+    workload = Workload.of(model, per_hour, rows, request.settings, request.seed)
+    return replace(workload, targets_are_guesses=True)
 
 
 def so_far(run: Run) -> Run:

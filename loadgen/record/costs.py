@@ -186,6 +186,17 @@ class PricedMonth(RecordModel):
         return self
 
 
+def cheapest_by_card(months: Iterable[PricedMonth]) -> dict[str, PricedMonth]:
+    """Return each card's cheapest plan, the cheapest card first.
+
+    A plan of which a part is not priced is placed by the part that is.
+    """
+    cheapest: dict[str, PricedMonth] = {}
+    for month in sorted(months, key=lambda month: month.least):
+        cheapest.setdefault(month.card, month)
+    return cheapest
+
+
 class PricePoint(RecordModel):
     """A month's price between two bounds, the plan that it is of, and its grade."""
 

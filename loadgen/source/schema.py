@@ -3,7 +3,7 @@
 A database that is not the playground's and not empty is never written to.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
@@ -26,6 +26,7 @@ from loadgen.source.model_schema import (
 )
 from loadgen.source.postgres import Connection, is_embedded, plain_errors
 from loadgen.sql import statements
+from loadgen.text import first_few
 from loadgen.workload.model import WorkloadModel
 
 SCHEMA_VERSION: Final = 2
@@ -40,7 +41,6 @@ _COLUMNS: Final = {
     MARKERS: {"id", "run_id", "sequence", "sent_at", "horizon"},
 }
 _PUBLISHED: Final = (HARD_CASES, MARKERS)
-_NAMED_AT_MOST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def require_ownership(conn: Connection, model: WorkloadModel | None = None) -> N
         )
         raise SourceError(
             f"database {conn.info.dbname!r} is not the playground's and not empty (it has "
-            f"{_listed(relations)}); nothing was written: {remedy}"
+            f"{first_few(relations)}); nothing was written: {remedy}"
         )
 
 
@@ -343,8 +343,3 @@ def _names(conn: Connection, statement: str) -> list[str]:
 def _scalar(conn: Connection, file: str, statement: str) -> Any:
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(statements(_PACKAGE, file)[statement]).fetchone()
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

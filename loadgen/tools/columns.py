@@ -1,12 +1,14 @@
 """Columns as a catalogue describes them, the family of each type, and names quoted for SQL."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Literal
 
 from psycopg import sql
+
+from loadgen.text import first_few
 
 Engine = Literal["postgres", "duckdb", "snowflake"]
 Family = Literal[
@@ -121,12 +123,6 @@ def available_names(wanted: str, names: Iterable[str]) -> str:
     if similar:
         return f"there is {similar[0]}"
     return f"there are {first_few(existing)}" if existing else "there are none"
-
-
-def first_few(names: Sequence[str], most: int = 5) -> str:
-    """Return the first names, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def quoted(*names: str) -> str:

@@ -14,7 +14,8 @@ from textwrap import wrap
 from typing import Final
 
 from loadgen.source.postgres import mask
-from loadgen.tools.columns import CatalogColumn, find_name, first_few
+from loadgen.text import first_few
+from loadgen.tools.columns import CatalogColumn, find_name
 from loadgen.tools.conventions import (
     SOURCE_SCHEMA,
     Convention,

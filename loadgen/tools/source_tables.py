@@ -6,7 +6,8 @@ from typing import Final
 
 from loadgen.errors import SourceError
 from loadgen.sql import statements
-from loadgen.tools.columns import CatalogColumn, first_few, quoted
+from loadgen.text import first_few
+from loadgen.tools.columns import CatalogColumn, quoted
 from loadgen.tools.conventions import SOURCE_SCHEMA
 from loadgen.tools.readers.reader import TableReader
 from loadgen.tools.tools_file import Tool

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from loadgen.tools.columns import CatalogColumn, Engine, first_few, literal, quoted
+from loadgen.text import first_few
+from loadgen.tools.columns import CatalogColumn, Engine, literal, quoted
 from loadgen.tools.conventions import Convention, Flag
 from loadgen.tools.readers.factory import missing_table_problem
 from loadgen.tools.readers.reader import Tables

@@ -422,6 +422,12 @@ class ImportedTable:
     updates: float | None = None
     deletes: float | None = None
 
+    @property
+    def writes(self) -> float | None:
+        """All rows written per hour; None if they could not be read."""
+        known = [part for part in (self.inserts, self.updates, self.deletes) if part is not None]
+        return sum(known) if known else None
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:

@@ -52,8 +52,8 @@ def test_an_amount_shows_how_well_it_is_known() -> None:
         (999_999, "1 MB", "999,999"),
         (999_999_999, "1 GB", "1 billion"),
         (123_456_789, "123 MB", "123 million"),
-        (1_234_567_000_000, "1,235 GB", "1,235 billion"),
-        (10**15, "1,000,000 GB", "1,000,000 billion"),
+        (1_234_567_000_000, "1.23 TB", "1,235 billion"),
+        (10**15, "1,000 TB", "1,000,000 billion"),
     ],
 )
 def test_no_number_is_shown_with_an_exponent(number: int, size: str, count: str) -> None:

@@ -18,6 +18,7 @@ from loadgen.record.costs import (
     ReportedUsage,
     Total,
     UsageFigures,
+    cheapest_by_card,
     short_vendor,
     worst_grade,
 )
@@ -236,7 +237,7 @@ def months_table(projection: Projection) -> Table:
     )  # fmt: skip
     rows = (
         (
-            _vendor(month),
+            vendor_name(month),
             month.plan,
             text.dollar_range(month.least, month.most),
             _between(month),
@@ -251,20 +252,15 @@ def months_table(projection: Projection) -> Table:
     return Table(columns, tuple(rows))
 
 
-def _vendor(month: PricedMonth) -> str:
+def vendor_name(month: PricedMonth) -> str:
     """Return a vendor's name; SimplyLoad's price is that of its machines."""
     name = short_vendor(month.vendor)
     return f"{name} (machines alone)" if month.card == INFRASTRUCTURE_CARD else name
 
 
 def cheapest_months(projection: Projection, number: int) -> Table:
-    """Return a month on the cheapest plan of each of so many vendors, and SimplyLoad's machines.
-
-    A plan of which a part is not priced is placed by the part that is.
-    """
-    cheapest: dict[str, PricedMonth] = {}
-    for month in sorted(projection.months, key=lambda month: month.least):
-        cheapest.setdefault(month.card, month)
+    """Return a month on the cheapest plan of each of so many vendors, and SimplyLoad's machines."""
+    cheapest = cheapest_by_card(projection.months)
     vendors = [month for card, month in cheapest.items() if card != INFRASTRUCTURE_CARD][:number]
     machines = [month for card, month in cheapest.items() if card == INFRASTRUCTURE_CARD]
     return months_table(projection.model_copy(update={"months": (*vendors, *machines)}))
