@@ -25,7 +25,7 @@ from loadgen.load.lookup import (
     is_of_run,
     set_run_token,
 )
-from loadgen.load.outcome import Outcome, failures_by_operation, totals_of
+from loadgen.load.outcome import Outcome, failures_by_operation, imported_writes, totals_of
 from loadgen.load.proofs import proof_kind
 from loadgen.load.resume import Resumed
 from loadgen.load.run_header import run_header
@@ -272,6 +272,7 @@ class RunController:
         run.ended_at = self.sampler.clock.now()
         run.sampled, run.proof = self.sampled, self.proof
         run.rows_before, run.rows_after = self.rows_before, source.rows
+        run.imported = imported_writes(self.model, run.statement_rows)
         run.spent_after = source.spent
         self.record.write()
         self.record.remove_position()

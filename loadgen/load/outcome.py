@@ -1,11 +1,20 @@
 """How a run ended: its verdict and totals, as the terminal shows them and run.json holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from loadgen.record.run import OperationLatency, Run, Totals
+from loadgen.record.run import (
+    ImportedTableWrites,
+    ImportedWrites,
+    OperationLatency,
+    Run,
+    Totals,
+)
 from loadgen.record.verdict import Quantiles, RunVerdict
 from loadgen.workload.ledger import Counts
+from loadgen.workload.model import WorkloadModel
+from loadgen.workload.row_growth import rows_written
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +71,23 @@ def failures_by_operation(
     for (operation, sqlstate), n in sorted(failures.items()):
         by_operation.setdefault(operation, {})[sqlstate] = n
     return by_operation
+
+
+def imported_writes(
+    model: WorkloadModel, statement_rows: Mapping[str, Sequence[int]]
+) -> ImportedWrites | None:
+    """Return what a run wrote beside what its model's database writes; None if none was imported.
+
+    The rates are the database's, scaled as the model's are.
+    """
+    if model.imported is None:
+        return None
+    rows, scale = rows_written(model, statement_rows), model.imported.rate_scale
+    return ImportedWrites(
+        read_at=datetime.fromisoformat(model.imported.read_at),
+        tables={
+            name: ImportedTableWrites(rows=rows[name], per_hour=table.writes * scale)
+            for name, table in model.imported.tables.items()
+            if name in model.tables and table.writes is not None
+        },
+    )

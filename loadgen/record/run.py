@@ -74,6 +74,20 @@ class TableGrowth(RecordModel):
         ]
 
 
+class ImportedTableWrites(RecordModel):
+    """Rows that a run wrote to a table, and per hour those that the import's statistics ask for."""
+
+    rows: int
+    per_hour: Finite
+
+
+class ImportedWrites(RecordModel):
+    """The writes of a run of an imported model, by table; one without statistics is left out."""
+
+    read_at: Moment
+    tables: dict[str, ImportedTableWrites] = Field(default_factory=dict)
+
+
 class OperationFacts(RecordModel):
     """One operation of the workload: how it is counted, proved and shown."""
 
@@ -198,6 +212,7 @@ class Run(RecordFile):
     thresholds: list[dict[str, object]] = Field(default_factory=list)
     sampled: SampleCoverage = Field(default_factory=SampleCoverage)
     latency_all: OperationLatency = Field(default_factory=OperationLatency)
+    imported: ImportedWrites | None = None  # of an imported workload, once the run has ended
 
     _path: Path = PrivateAttr(default=Path())
 

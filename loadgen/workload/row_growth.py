@@ -51,6 +51,17 @@ def row_growth(
     }
 
 
+def rows_written(
+    model: WorkloadModel, statement_rows: Mapping[str, Sequence[int]]
+) -> dict[str, int]:
+    """Return how many rows the operations inserted, updated and deleted, by table."""
+    rows: dict[str, int] = dict.fromkeys(model.tables, 0)
+    for name, operation in model.operations.items():
+        for statement, n in zip(operation.statements, statement_rows.get(name, ()), strict=False):
+            rows[statement.table] = rows.get(statement.table, 0) + n
+    return rows
+
+
 def undecided_tables(model: WorkloadModel, unknown: Collection[str]) -> set[str]:
     """Return the tables that the operations with unknown writes may have changed beside."""
     tables = {

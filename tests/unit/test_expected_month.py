@@ -141,10 +141,7 @@ def test_what_the_price_rests_on_is_stated(tmp_path: Path) -> None:
     """The window, tables without counts, and what the model leaves out."""
     text = " ".join(month_notes(month_of(tmp_path, TABLES + IMPORTED)))
     for part in (
-        (
-            "statistics of 2026-11-29 13:00 UTC, counted over 10 min: a month priced from a quiet hour "
-            "is wrong"
-        ),
+        "statistics of 2026-11-29 13:00 UTC, counted over 10 min: a month priced from a quiet",
         "The writes of 1 table could not be read (orders): their price is a guess.",
         "Not in the price: 1 table that the model leaves out, with 8.19 kB and 5 writes an hour.",
     ):

@@ -13,6 +13,7 @@ from loadgen import text
 from loadgen.config.decision import CRITERIA, Rules, Score
 from loadgen.record.costs import short_vendor
 from loadgen.report.analysis.impact import NOT_MEASURED, Impact
+from loadgen.report.analysis.imported import likeness
 from loadgen.report.analysis.run import Facts
 from loadgen.report.analysis.tool_answer import (
     FIGURE_NAMES,
@@ -33,7 +34,7 @@ _SHORT_RUN: Final = 3600.0  # seconds
 _DAY: Final = 86_400
 _FEW_WRITES: Final = 100  # of fewer a rate or a share of the server's work says little
 _COLUMNS: Final = 80  # of a terminal
-_ON_TERMINAL: Final = ("trusted", "prices")
+_ON_TERMINAL: Final = ("trusted", "model", "prices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,8 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
     else:
         yield Fact("trusted", f"no: {_lower_first(verdict.headline)}", "bad")
     yield Fact("length", _length(facts), "warn")
+    if (model := likeness(facts.run, facts.seconds)) is not None:
+        yield model
     if study.tools:
         yield _prices(study)
         yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
