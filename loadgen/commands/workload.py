@@ -1,4 +1,4 @@
-"""`loadgen workload`: the built-in workloads, what one holds, and the mistakes in your own."""
+"""`loadgen workload`: the built-in workloads, what one holds, the mistakes in yours, an import."""
 
 import argparse
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Final
 
+from loadgen.commands import workload_import
 from loadgen.config.settings import load_settings
 from loadgen.source.check_model import check_model
 from loadgen.source.embedded import server
@@ -29,7 +30,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "workload",
         help="workloads: the built-in ones, and your own",
-        description="Lists, shows and checks workloads; docs/workload.md describes their files.",
+        description="Lists, shows and checks workloads, and imports one from a live Postgres; "
+        "docs/workload.md describes their files.",
         epilog=_EXAMPLE,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -40,12 +42,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     show.add_argument("workload", metavar="NAME", help="a built-in name, or a folder")
     check = actions.add_parser("check", help="the mistakes in one, if any", epilog=_EXAMPLE)
     check.add_argument("workload", metavar="PATH", help="a folder, or a built-in name")
+    workload_import.add_parser(actions)
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, show or check; 0 if the workload has no mistake."""
+    """List, show, check or import; 0 if the workload has no mistake."""
     if args.action == "list":
         print_table(_list())
+    elif args.action == "import":
+        return workload_import.run(args)
     elif args.action == "show":
         _show(read_model(args.workload))
     else:

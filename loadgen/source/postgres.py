@@ -344,9 +344,9 @@ def mask(dsn: str) -> str:
     return f"postgresql://{login}{host}/{database}{query}"
 
 
-def place(dsn: str) -> str:
+def place(dsn: str, setting: str = "DATABASE_URL") -> str:
     """Return host, port and database of `dsn`, the short form for messages."""
-    parameters = _parse(dsn)
+    parameters = _parse(dsn, setting)
     return f"{_place(parameters)}/{parameters.get('dbname', '')}"
 
 
