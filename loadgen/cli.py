@@ -22,7 +22,7 @@ from typing import Any, Final, NoReturn
 from loadgen import __version__
 from loadgen.errors import PlaygroundError, error_lines, one_line
 from loadgen.record.files import PRIVATE_UMASK
-from loadgen.terminal import guarded_output
+from loadgen.terminal import discard_stdout, guarded_output
 
 _INVALID_CHOICE: Final = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
 _UNRECOGNIZED: Final = re.compile(r"unrecognized arguments: (--[\w-]+)")
@@ -230,7 +230,6 @@ def _run(arguments: Sequence[str]) -> int:
             print(f"loadgen: error: {line}", file=sys.stderr)
         return exc.exit_code
     except BrokenPipeError:
-        # The reader (`| head`) has ended; prevent an error from the interpreter's last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         return 0
     return code

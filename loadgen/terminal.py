@@ -105,6 +105,14 @@ def guard_output() -> None:
     )
 
 
+def discard_stdout() -> None:
+    """Let stdout lead nowhere, since its reader (`| head`) has ended.
+
+    Otherwise the interpreter's last flush is an error.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def unguarded(stream: TextIO) -> TextIO:
     """Return the unguarded stream, for our own colours; external texts then need `printable`."""
     status_line.clear()

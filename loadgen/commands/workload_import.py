@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from loadgen.errors import SettingsError, SourceError
 from loadgen.source.postgres import place
-from loadgen.terminal import print_table
+from loadgen.terminal import discard_stdout, print_table
 from loadgen.text import Column, Table, big, duration, gigabytes, moment, plural, quantity
 from loadgen.workload.importing.facts import DatabaseFacts, TableFacts, Window
 from loadgen.workload.read_model import ModelError, built_in_models, read_model
@@ -124,8 +124,15 @@ def run(args: argparse.Namespace) -> int:
         written = write_model(facts, write)
     except ValueError as exc:
         raise SourceError(f"{exc}: name others with --tables or --schema") from exc
-    _show_database(where, facts)
-    _show_model(facts, written)
+    try:
+        _show_database(where, facts)
+        _show_model(facts, written)
+        sys.stdout.flush()
+    except BrokenPipeError as exc:
+        discard_stdout()
+        raise SettingsError(
+            "the output was not read to its end, so nothing was written: run it without `head`"
+        ) from exc
     with _made_whole(out) as folder:
         (folder / "workload.toml").write_text(written.toml, encoding="utf-8")
         if written.schema_sql:
@@ -305,7 +312,8 @@ def _print_list(title: str, lines: Iterable[str]) -> None:
 
 
 def _print(text: str) -> None:
-    print(textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+    shown = textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    print(shown, flush=True)  # of a broken pipe rich makes an exit
 
 
 # --- Arguments ------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen
 
 import psutil
 import psycopg
@@ -16,7 +17,7 @@ from loadgen.config.settings import load_settings
 from loadgen.costs.expected_month import expected_month
 from loadgen.source.postgres import connect
 from loadgen.workload.read_model import read_model
-from tests.conftest import Cluster, RunLoadgen
+from tests.conftest import Cluster, RunLoadgen, clean_environment
 from tests.polling import wait_for
 from tests.pseudo_terminal import shown_in, terminal
 
@@ -139,6 +140,21 @@ def test_a_model_that_can_t_be_made_leaves_nothing(
         assert done.returncode == 2, done.stdout
         assert done.stderr.splitlines()[-1].startswith("loadgen: error: ")
         assert list(project.iterdir()) == []
+
+
+def test_an_output_that_nobody_reads_leaves_nothing(own: str, project: Path) -> None:
+    """As of `| head -1`: what is written has to be shown before."""
+    command = [sys.executable, "-m", "loadgen", "workload", "import", own, "--out", "mywork"]
+    with Popen(
+        command, cwd=project, env=clean_environment(), stdout=PIPE, stderr=PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    assert process.returncode == 2, errors
+    assert errors.splitlines()[-1].startswith("loadgen: error: the output was not read to its end")
+    assert list(project.iterdir()) == []
 
 
 def test_an_interrupted_import_leaves_nothing(
