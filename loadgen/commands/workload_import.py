@@ -34,6 +34,7 @@ _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _MOST_PERCENT: Final = 10_000.0
 # A text or a number; what a sequence's name or a type's size is does not count.
 _NAMES: Final = re.compile(r"nextval\('[^']*'::regclass\)|::[\w\s.\"]+(\(\d+(,\d+)?\))?")
+_PLACED: Final = re.compile(r"(\[[^]]*\])? ?(.*)", re.DOTALL)  # [operations.pay] row: …
 _LITERAL: Final = re.compile(r"'|\b\d")
 
 
@@ -290,7 +291,9 @@ def _show_next(name: str, written: "WrittenModel") -> None:
     ]
     print()
     _print(f"Written into {name}: {' and '.join(sizes)}.")
-    _print_list("Guesses, marked `guess` in workload.toml; correct them there:", written.guesses)
+    _print_list(
+        "Guesses, marked `guess` in workload.toml; correct them there:", grouped(written.guesses)
+    )
     print("\nNext:")
     model = quote(name)
     for command, purpose in (
@@ -300,6 +303,18 @@ def _show_next(name: str, written: "WrittenModel") -> None:
         ("loadgen seed && locust", "a load like it, on this machine"),
     ):
         print(f"  {command:<40}# {purpose}" if purpose else f"  {command}")
+
+
+def grouped(guesses: Iterable[str]) -> list[str]:
+    """Return the guesses, those of the same words in one line: [operations.a] and 3 more …."""
+    places: dict[str, list[str]] = {}
+    for guess in guesses:
+        place, words = _PLACED.findall(guess)[0]
+        places.setdefault(words, []).append(place)
+    return [
+        f"{names[0]}{f' and {len(names) - 1:,} more' if len(names) > 1 else ''} {words}".strip()
+        for words, names in places.items()
+    ]
 
 
 def _print_list(title: str, lines: Iterable[str]) -> None:

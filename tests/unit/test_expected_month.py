@@ -14,7 +14,7 @@ from loadgen import cli
 from loadgen.config.settings import load_settings
 from loadgen.costs.cards import load_cards
 from loadgen.costs.estimate import PlanPrice
-from loadgen.costs.expected_month import ExpectedMonth, expected_month
+from loadgen.costs.expected_month import ExpectedMonth, TableShare, expected_month
 from loadgen.costs.usage import Usage
 from loadgen.report.tables.expected import month_by_table, month_by_vendor, month_notes
 
@@ -132,6 +132,16 @@ def test_each_vendor_s_bill_names_the_tables_that_make_it(tmp_path: Path) -> Non
     rows = {row[0]: row[-1] for row in month_by_vendor(month).rows}
     assert rows["Fivetran"].startswith("events 9")
     assert list(rows)[-1] == "SimplyLoad (machines alone)"
+    vendor = month.vendors["fivetran"]
+    for shares, named in (
+        (["0.04"], "fixed fees"),
+        (["0.009"] * 100, "t0 <1%, t1 <1%, t2 <1%"),
+        (["0.5", "0.2", "0.1", "0.1"], "t0 50%, t1 20%, t2 10%"),
+    ):
+        parts = tuple(TableShare(table=f"t{n}", share=Decimal(s)) for n, s in enumerate(shares))
+        made = vendor.model_copy(update={"tables": parts})
+        (row,) = month_by_vendor(month.model_copy(update={"vendors": {"f": made}})).rows
+        assert row[-1] == named
     many = {f"t{n}": month.tables["orders"] for n in range(20)}
     table = month_by_table(month.model_copy(update={"tables": many}))
     assert [row[0] for row in table.rows][-2:] == ["t9", "all 20"]

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from loadgen import cli
-from loadgen.commands.workload_import import _number, _seconds, _share, literals, window_text
+from loadgen.commands.workload_import import (
+    _number,
+    _seconds,
+    _share,
+    grouped,
+    literals,
+    window_text,
+)
 from loadgen.workload.importing.facts import ColumnFacts, DatabaseFacts, TableFacts, Window
 
 NOWHERE = "postgresql://reader:secret-word@127.0.0.1:1/shop"
@@ -94,6 +101,17 @@ def test_the_window_is_put_in_words(
     text = window_text(Window(began_at, NOW, is_measured))
     assert all(part in text for part in parts)
     assert ("a quiet hour is wrong" in text) == ("a quiet hour is wrong" in parts)
+
+
+def test_guesses_of_the_same_words_are_one_line() -> None:
+    """A database of 200 tables has hundreds of them; one without a place stays as it is."""
+    words = "row: some rows are updated more often: give another `skew`"
+    guesses = [f"[operations.update_{n}] {words}" for n in "abc"]
+    assert grouped([*guesses, "all rates: measure them", "[tables.a] rows: few"]) == [
+        f"[operations.update_a] and 2 more {words}",
+        "all rates: measure them",
+        "[tables.a] rows: few",
+    ]
 
 
 def test_literals_of_the_schema_are_shown() -> None:

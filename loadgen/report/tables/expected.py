@@ -15,7 +15,8 @@ from loadgen.text import NOTHING, Column, Table
 
 _TABLES: Final = 10  # that are shown each by itself
 _NAMED: Final = 3  # tables of a vendor's bill
-_SMALLEST_SHARE: Final = Decimal("0.01")  # of a bill, to be named
+_FIXED: Final = Decimal("0.05")  # of a bill: if all tables make less, its fees are fixed ones
+_PERCENT: Final = Decimal("0.01")
 _SHORT_WINDOW: Final = 86_400  # seconds: less than a day has its own hours only
 
 
@@ -71,8 +72,12 @@ def _is_machines(vendor: VendorMonth) -> bool:
 def _largest(vendor: VendorMonth) -> str:
     if not vendor.price.most:
         return NOTHING if vendor.price.most is not None else text.NOT_PRICED
-    largest = [table for table in vendor.tables[:_NAMED] if table.share >= _SMALLEST_SHARE]
-    return ", ".join(f"{table.table} {table.share:.0%}" for table in largest) or "fixed fees"
+    if sum(table.share for table in vendor.tables) < _FIXED:
+        return "fixed fees"
+    return ", ".join(
+        f"{table.table} {f'{table.share:.0%}' if table.share >= _PERCENT else '<1%'}"
+        for table in vendor.tables[:_NAMED]
+    )
 
 
 def month_notes(month: ExpectedMonth) -> Iterator[str]:
