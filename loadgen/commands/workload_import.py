@@ -88,7 +88,7 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--every",
         metavar="T",
         type=_seconds,
-        help="part of the interval, such as 1h: the parts become the load's profile",
+        help="part of the interval, such as 1h: shows how the rate varies between the parts",
     )
     parser.add_argument(
         "--with-values",
@@ -218,6 +218,9 @@ def window_text(window: Window) -> str:
         text = (
             f"Writes were counted for {duration(seconds)} since the statistics were reset, {began}."
         )
+    if window.shares:
+        low, high = (quantity(bound(window.shares)) for bound in (min, max))
+        text += f" The {len(window.shares)} parts had {low} to {high} times the mean rate."
     if seconds < _SHORT_WINDOW:
         text += (
             " A month priced from a quiet hour is wrong: --interval 24h --every 1h measures a day."

@@ -1,4 +1,4 @@
-"""No load may touch the database that its workload was imported from, whatever it holds."""
+"""A load of an imported workload: never against its database, and compared with its writes."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from loadgen.source.importing.digests import database_digests
 from loadgen.source.postgres import connect
 from loadgen.source.seed import SeedRequest, seed
 from loadgen.workload.read_model import read_model
-from tests.acceptance.conftest import Locust
+from tests.acceptance.conftest import Locust, latest
 from tests.conftest import RunLoadgen
 
 ITEMS = """
@@ -137,3 +137,26 @@ def test_a_seeded_source_of_an_import_is_refused_by_the_load(
     _, errors = load.communicate(timeout=60)
     assert load.returncode == 2
     assert "was imported from database" in errors
+
+
+def test_a_run_is_compared_with_the_imported_writes(
+    empty_database: str, project: Path, locust: Locust, run_loadgen: RunLoadgen
+) -> None:
+    """run.json has both, the load's last lines and the report state the difference."""
+    folder = imported(project / "mywork", 64 * "0")
+    with (folder / "workload.toml").open("a") as toml:
+        toml.write(
+            "rate_scale = 10\n[imported.tables]\n"
+            "items = { rows = 10, bytes = 8192, inserts = 3600, updates = 0, deletes = 0 }\n"
+        )
+    settings = {"DATABASE_URL": empty_database, "WORKLOAD": str(folder)}
+    assert run_loadgen("seed", env=settings).returncode == 0
+    load = locust(empty_database, "-t", "4s", "--add-per-hour", "36000", env=settings)
+    _, errors = load.communicate(timeout=60)
+    assert load.returncode == 0, errors
+    run = latest(project)
+    rows = run["totals"]["add"]["committed"]
+    assert run["imported"]["tables"] == {"items": {"rows": rows, "per_hour": 36_000.0}}
+    report = run_loadgen("report", env=settings)
+    line = "modelled from statistics of 2026-11-29; writes by table within"
+    assert line in " ".join(report.stdout.split())
