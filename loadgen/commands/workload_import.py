@@ -264,6 +264,9 @@ def _size(table: TableFacts) -> int:
 
 def _show_model(facts: DatabaseFacts, written: "WrittenModel") -> None:
     """Print what the model lacks, and which literals it has."""
+    if facts.with_values:
+        print()
+        _print("The model has values of rows, the most common ones of each column (--with-values).")
     _print_list("Left out:", written.left_out)
     missing = [f"{each.what}: {each.remedy}" for each in facts.missing]
     _print_list("Could not be read; what would help:", missing)

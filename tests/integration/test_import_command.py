@@ -116,6 +116,22 @@ def test_no_password_or_value_gets_out(
     assert "GRANT pg_read_all_data TO import_reader" in done.stdout
 
 
+def test_values_are_read_only_if_somebody_asks(
+    own: str, project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """Then the output states it, and the model has them."""
+    with connect(own) as conn:
+        conn.execute("ALTER TABLE customers ADD kind text")
+        conn.execute("UPDATE customers SET kind = 'CANARY-common' || id % 2")
+        conn.execute("ANALYZE customers")
+    for arguments, has_values in (((), False), (("--with-values",), True)):
+        out = f"values_{has_values}"
+        done = run_loadgen("workload", "import", own, "--out", out, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert ("CANARY-common" in (project / out / "workload.toml").read_text()) == has_values
+        assert ("The model has values of rows" in done.stdout) == has_values
+
+
 def test_the_imported_database_is_refused_to_the_load(
     own: str, tmp_path: Path, run_loadgen: RunLoadgen, empty_database: str
 ) -> None:
