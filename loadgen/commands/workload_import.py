@@ -12,6 +12,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Final
 
+from loadgen.config.settings import load_settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.source.postgres import place
 from loadgen.terminal import discard_stdout, print_table
@@ -102,7 +103,7 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def run(args: argparse.Namespace) -> int:
     """Read the database, show what was read, and write the model; returns 0."""
-    out, where = _new_folder(args.out), place(args.url, "URL")
+    out, where = _new_folder(args.out), place(args.url, "the URL")
     # sqlglot and the readers take a while, which other commands of the workload save.
     from loadgen.source.importing.read import ReadOptions, read_database  # noqa: PLC0415
     from loadgen.workload.importing.write import WriteOptions, write_model  # noqa: PLC0415
@@ -113,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
         interval=args.interval,
         every=args.every,
         with_values=args.with_values,
+        pg_bin=load_settings().pg_bin,
     )
     write = WriteOptions(
         rows=args.rows,

@@ -24,6 +24,7 @@ _Shares = tuple[float, ...]
 _SQL: Final = statements("loadgen.source.importing", "statistics.sql")
 _LOOKS_TRIED: Final = 5
 _PAUSE_SECONDS: Final = 10.0  # before a failed look is tried again
+_SLEEP_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def measure(url: str, interval: float, every: float | None, report: Report) -> t
     )
     started = time.monotonic()
     for part in range(1, parts + 1):
-        time.sleep(max(0.0, started + interval * part / parts - time.monotonic()))
+        _sleep_until(started + interval * part / parts)
         looks.append(_look_again(url))
         if part < parts:
             report(f"part {part} of {parts} measured at {moment(looks[-1].at)}")
@@ -140,6 +141,12 @@ def _look(url: str) -> Counters:
     if counters is None:
         raise SourceError(f"can't measure {missing[0].what}: {missing[0].remedy}")
     return counters
+
+
+def _sleep_until(at: float) -> None:
+    """Sleep by the monotonic clock, in short parts: a Ctrl-C as one begins waits for its end."""
+    while (left := at - time.monotonic()) > 0:
+        time.sleep(min(left, _SLEEP_SECONDS))
 
 
 def _look_again(url: str) -> Counters:

@@ -58,7 +58,7 @@ def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFac
         looks = measure(url, options.interval, options.every, report)
     with snapshot(url) as conn:
         selection = select_tables(conn, options.schemas, options.tables)
-        report(f"reading {plural(len(selection.tables), 'table')} of {place(url)}")
+        report(f"reading {plural(len(selection.tables), 'table')} of {place(url, 'URL')}")
         facts = _facts(conn, selection, options, looks)
         schema_sql, left_out = read_schema(conn, url, selection, options.pg_bin, report)
         return replace(facts, schema_sql=schema_sql, left_out=left_out)

@@ -40,7 +40,7 @@ def snapshot(url: str, seconds: float = SESSION_SECONDS) -> Iterator[Connection]
 
     Raises SourceError if the server is a replica, or a limit ends the session.
     """
-    where = f"reading {place(url)}"
+    where = f"reading {place(url, ADDRESS)}"
     with connect(
         url,
         application_name=APPLICATION,
