@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import Final, NamedTuple
 
 from loadgen.workload.importing.facts import ColumnFacts
@@ -19,9 +20,8 @@ _INTEGERS: Final[Mapping[str, int]] = {
 }
 _FLOATS: Final[Mapping[str, int]] = {"real": 3, "double precision": 6}  # digits after the point
 _TEXTS: Final = ("text", "character varying", "character", "citext")
-TIMES: Final = (
-    "timestamp with time zone", "timestamp without time zone", "date",
-)  # fmt: skip
+TIMESTAMPS: Final = ("timestamp with time zone", "timestamp without time zone")
+TIMES: Final = (*TIMESTAMPS, "date")
 _JSON: Final = ("json", "jsonb")
 # Made-up values of types that have no generator.
 _SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -39,7 +39,6 @@ _SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "tsrange": ("[2026-01-01 08:00,2026-01-01 09:00)",),
     "tstzrange": ("[2026-01-01 08:00+00,2026-01-01 09:00+00)",),
     "money": ("12.50", "99.00"),
-    "xml": ("<a/>", "<a>text</a>"),
     "tsvector": ("'quick' 'brown' 'fox'", "'some' 'words'"),
     "tsquery": ("'quick' & 'fox'",),
     "point": ("(1,2)", "(3.5,4)"),
@@ -56,6 +55,23 @@ _SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "oid": ("1", "2"),
     "hstore": ("a=>1", "a=>2,b=>3"),
     "ltree": ("top.middle.leaf", "top.other"),
+}
+# Unique values of other types: a pattern, and how many numbers it takes.
+_PATTERNS: Final[Mapping[str, tuple[str, int]]] = {
+    "inet": ("fd00::{}", 9999),
+    "macaddr": ("{:012}", 10**12),
+    "interval": ("{} seconds", 10**9),
+    "bytea": ("\\x{:016}", 10**15),
+}
+# SQL of values that hardly ever repeat, for inserts.
+_RANDOM: Final[Mapping[str, str]] = {
+    "uuid": "gen_random_uuid()",
+    "date": "date '2100-01-01' + (random() * 1000000)::integer",
+    **dict.fromkeys(TIMESTAMPS, "clock_timestamp()"),
+    "inet": "inet '10.0.0.0' + floor(random() * 16000000)::bigint",
+    "macaddr": "left(md5(random()::text), 12)::macaddr",
+    "interval": "random() * interval '1000 days'",
+    "bytea": "sha256(random()::text::bytea)",
 }
 _UUID_CHARACTERS: Final = 36  # of a client-made key in a column of type text
 _NARROW: Final = 20  # characters of a text whose unique values have no stem
@@ -110,8 +126,11 @@ class Generators:
         if name in _TEXTS:
             return self._unique_text()
         if name in (*_INTEGERS, *_FLOATS, "numeric"):
-            fits = start + rows <= _INTEGERS.get(name, self._largest())
+            high = self.limits.high if self.limits.high is not None else inf
+            fits = start + rows <= min(_INTEGERS.get(name, self._largest()), high)
             return self._sequence(start) if fits else None
+        if name in _PATTERNS and rows <= _PATTERNS[name][1]:
+            return self._sequence(1, _PATTERNS[name][0])
         if name in TIMES and rows < _JULIAN:
             return self._sequence(_JULIAN - rows // 2, "J{}")
         return {"generate": "uuid"} if name == "uuid" else None
@@ -144,12 +163,8 @@ class Generators:
             random = "md5(random()::text)"
             limit = self._limit()
             return {"sql": f"left({random}, {limit})" if limit else random}
-        if name == "uuid":
-            return {"sql": "gen_random_uuid()"}
-        if name == "date":
-            return {"sql": "date '2100-01-01' + (random() * 1000000)::integer"}
-        if name in TIMES:
-            return {"sql": "clock_timestamp()"}
+        if name in _RANDOM:
+            return {"sql": _RANDOM[name]}
         most = min(int(self._largest()), _INTEGERS.get(name, _MOST_NUMBER))
         return {"sql": f"floor(random() * {most})"}
 
@@ -290,8 +305,12 @@ class Generators:
     def _array(self, element: str) -> Entry | None:
         column = ColumnFacts(self.column.name, element, element, labels=self.column.labels)
         value = Generators(column, Limits(), self.rows).plain()
-        if value is None or "name" in value.values() or "email" in value.values():
-            return None if value is None else {"array": {"text": [4, 20]}, "length": [0, 4]}
+        if value is None:
+            return None
+        if value.get("generate") in ("name", "email"):
+            value = {"text": [4, 20]}
+        if "time" in value:
+            value = {"time": "even"}
         return {"array": value, "length": [0, 4]}
 
     # By modifiers and statistics.

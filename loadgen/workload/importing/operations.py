@@ -30,6 +30,7 @@ _DELETED_HOURS: Final = 168
 _MOST_ONCE: Final = 0.5  # of the rows; updates and references aim at the others
 _GROWTH_HOURS: Final = 182 * 24  # in which the baseline's rows came
 _LOADED: Final = 0.9  # of a table's rows, inserted by no known statement
+_NOT_COMPARED: Final = ("json", "xml", "point", "line", "lseg", "path", "polygon", "circle")
 _DENSE: Final = 0.02  # of the pairs of a table between two others
 
 
@@ -238,7 +239,10 @@ class _Planner:
     def _widest(self, plan: TablePlan) -> str:
         """Return the column of a table without a key that finds the fewest rows."""
         filled = [
-            c for c in plan.facts.columns if "null" not in plan.columns.get(c.name, {"null": 1})
+            c
+            for c in plan.facts.columns
+            if "null" not in plan.columns.get(c.name, {"null": 1})
+            and not c.type.startswith(_NOT_COMPARED)
         ]
         return max(filled, key=lambda c: c.distinct or 0).name if filled else ""
 

@@ -46,8 +46,8 @@ class TablePlan:
     @property
     def single(self) -> str:
         """A column that alone finds one row; "" if none does."""
-        columns = (*self.identity, *self.unique)
-        return next((c for c in columns if self.unique.get(c, "part") != "part"), "")
+        unique = (c for c in (*self.identity, *self.unique) if self.unique.get(c, "part") != "part")
+        return next((c for c in unique if "null" not in self.columns.get(c, {"null": 1})), "")
 
     def column(self, name: str) -> ColumnFacts:
         """Return a column by its name."""

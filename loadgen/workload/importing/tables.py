@@ -7,7 +7,7 @@ from typing import Final
 
 from loadgen.workload.importing.checks import table_limits
 from loadgen.workload.importing.facts import ColumnFacts, ForeignKeyFacts, TableFacts
-from loadgen.workload.importing.generators import Generators, kind_of, with_nulls
+from loadgen.workload.importing.generators import TIMESTAMPS, Generators, kind_of, with_nulls
 from loadgen.workload.importing.limits import TableLimits
 from loadgen.workload.importing.ordering import order_numbers, order_times
 from loadgen.workload.importing.table_plan import TablePlan
@@ -56,6 +56,8 @@ class _Planner:
         self._references: dict[tuple[str, str], tuple[str, str]] = {}
         self._keys: dict[tuple[str, str], ForeignKeyFacts] = {}
         self._referred: set[tuple[str, str]] = set()
+        # Tables with keys of references, and the tables that these refer to.
+        self._pairs: list[tuple[TablePlan, list[TablePlan]]] = []
         self._omitted: set[tuple[str, str]] = set()
         self.refused: dict[str, str] = {}
 
@@ -68,6 +70,7 @@ class _Planner:
             keys = (plan.facts.primary_key, *plan.facts.unique_keys, *plan.limits.unique)
             for key in filter(None, keys):
                 self._make_unique(plan, key)
+        self._fit_pairs()
         for plan in self._plans.values():
             self._prove_in_turn(plan)
             plan.key = _model_key(plan)
@@ -158,7 +161,7 @@ class _Planner:
         own = [column for column in columns if (plan.name, column.name) not in self._references]
         for column in sorted(own, key=_rank):
             kind = kind_of(column.base_type or column.type).name
-            if kind.startswith("timestamp"):
+            if kind in TIMESTAMPS:
                 plan.unique[column.name] = "time"
                 return
             if self._generators(plan, column).unique():
@@ -185,15 +188,22 @@ class _Planner:
             self._plans[foreign.table].is_needed = True
         if not others:
             plan.unique[keys[first]] = "each"
-        names = " and ".join(dict.fromkeys(key.table for key in targets))
-        most = prod(self._plans[key.table].rows for key in targets)
-        if plan.rows > most:
-            note = f"{plan.rows:,} there; no more keys differ that refer to {names}"
-            plan.notes.append(("rows", note))
-            plan.rows = most
-        if others:
-            plan.pair_share = plan.rows / most
+        self._pairs.append((plan, [self._plans[key.table] for key in targets]))
         return True
+
+    def _fit_pairs(self) -> None:
+        """Let no table have more rows than there are rows, or pairs of rows, to refer to."""
+        for _ in self._pairs:  # a table may refer to one that has fewer rows by this
+            for plan, targets in self._pairs:
+                most = prod(target.rows for target in targets)
+                if plan.rows > most:
+                    names = " and ".join(dict.fromkeys(target.name for target in targets))
+                    rows = f"{plan.facts.rows:,} there"
+                    note = ("rows", f"{rows}; no more keys differ that refer to {names}")
+                    plan.notes = [note, *(other for other in plan.notes if other[0] != "rows")]
+                    plan.rows = most
+                if len(targets) > 1:
+                    plan.pair_share = plan.rows / most
 
     def _prove_in_turn(self, plan: TablePlan) -> None:
         """Let the columns differ that refer to each row once by a column that differs there."""
@@ -236,7 +246,7 @@ class _Planner:
                 column: "time"
                 for column, entry in plan.columns.items()
                 if entry.get("time") == "growth"
-                and kind_of(plan.column(column).type).name.startswith("timestamp")
+                and kind_of(plan.column(column).type).name in TIMESTAMPS
             }
         plan.client_keys = tuple(
             column

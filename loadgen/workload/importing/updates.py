@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from loadgen.workload.importing.facts import ColumnFacts
-from loadgen.workload.importing.generators import Generators, kind_of
+from loadgen.workload.importing.generators import TIMES, Generators, kind_of
 from loadgen.workload.importing.statements import SetTo
 from loadgen.workload.importing.table_plan import TablePlan
 from loadgen.workload.importing.toml_text import Entry
@@ -161,7 +161,7 @@ def _set(plan: TablePlan, column: ColumnFacts, to: SetTo) -> object:  # noqa: PL
         return None if column.is_required else {"sql": "NULL"}
     if to == "default":
         return {"default": True}
-    if kind.startswith(("timestamp", "date", "time ")):
+    if kind in (*TIMES, "time without time zone", "time with time zone"):
         return {"sql": "now()"}
     is_free = limits.low is None and limits.high is None and not limits.texts
     if to in ("+", "-") and kind in _NUMBERS and is_free:
