@@ -252,6 +252,8 @@ def _array(section: Section, names: Names) -> Generator:
     element = read_generator(section.section("array"), names)
     if isinstance(element, Array | SqlDefault | TimeAfter):
         raise section.error("array", "its elements can't be arrays, defaults or times after others")
+    if isinstance(element, Time) and element.spread == "growth":
+        raise section.error("array.time", 'it is "growth", the order of rows: write "even"')
     fewest, most = (0, 5)
     if "length" in section:
         fewest, most = section.whole_span("length", low=0, high=_MOST_ELEMENTS)

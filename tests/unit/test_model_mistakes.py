@@ -265,6 +265,12 @@ MISTAKES = [
         "are one transaction"),
     ),
     (
+        "columns.closed_at = ",
+        'columns.days = { array = { time = "growth" } }\ncolumns.closed_at = ',
+        ('[tables.accounts], columns.days.array.time: it is "growth", the order of rows: '
+        'write "even"'),
+    ),
+    (
         SQL,
         'sql = "UPDATE entries SET amount = :amount WHERE account_no = :payer"',
         ("[operations.post_entry], sql: each update of entries has to raise its version: "
