@@ -128,7 +128,8 @@ def draw_levels(chart: Chart, series: Mapping[str, Series], shape: Shape) -> Dra
             axes.plot(times, levels, color=color, linewidth=1.5)
             ends.append((levels[-1], name, color))
         most = max(level for points in series.values() for _, level in points)
-        axes.set_ylim(0, 1.15 * most or 1)
+        room = 1.15 if shape is WIDE else 1.15 + 0.15 * len(ends)  # for names above the lines
+        axes.set_ylim(0, room * most or 1)
         unit = float(chart.base ** math.floor(math.log(most, chart.base))) if most else 1.0
         ticks = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, most / unit)
         axes.set_yticks([tick * unit for tick in ticks if tick * unit <= 1.15 * most])
