@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,6 +41,18 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
 EMULATORS = Path(__file__).parents[1] / ".tools" / "emulators" / "bin"
 COMMAND_SECONDS = 300
+# Tests of half a minute and more; most of it they wait.
+_LONG = (
+    "test_what_a_page_says_to_type_works",
+    "test_demo.py",
+    "test_the_check_passes[mypy]",
+    "test_four_tools_are_compared",
+    "test_ten_tables_are_loaded",
+    "test_any_number_of_workers",
+    "test_one_load_a_database",
+    "test_what_prometheus_knows",
+    "test_watch.py",
+)
 _COVERAGE = "COVERAGE_PROCESS_CONFIG"  # its configuration, for subprocesses
 # Whose loads show coverage what they execute: following greenlets doubles what a load costs.
 _LOADS_MEASURED = ("test_load.", "test_page.", "test_workers.", "test_faults.", "test_gevent_")
@@ -106,6 +118,24 @@ def running_cluster(project: Path, pg_bin: Path | None = None) -> Iterator[Clust
         yield cluster
     finally:
         server.reset(project)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each worker begin with its part of the longest tests, so that none of them is the last.
+
+    xdist gives its workers parts of the list, of equal size, and later moves tests from the ends.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if any(name in item.nodeid for name in _LONG)]
+    rest = iter([item for item in items if item not in set(long)])
+    left, ordered = len(items), list[pytest.Item]()
+    for worker in range(workers):
+        size = left // (workers - worker)
+        first = long[worker::workers][:size]
+        ordered += [*first, *islice(rest, size - len(first))]
+        left -= size
+    assert len(set(ordered)) == len(items)
+    items[:] = ordered
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,10 @@ _OF_TOOLS = {
     "loadgen_destination_rows",
     "loadgen_findings",
     "loadgen_cost_dollars",
+    "loadgen_tool_resident_bytes",
+    "loadgen_tool_cpu_seconds_total",
+    "loadgen_tool_read_bytes_total",
+    "loadgen_tool_written_bytes_total",
 }
 _LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)")
 

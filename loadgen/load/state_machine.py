@@ -11,7 +11,6 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-import sqlglot
 from sqlglot import exp
 
 from loadgen.load.driver.wire import parameter_slices, transaction
@@ -22,6 +21,7 @@ from loadgen.workload.model import (
     States,
     WorkloadModel,
 )
+from loadgen.workload.read_sql import syntax_tree
 
 ROWS_LIMIT: Final = 10_000  # rows that a process remembers for each table
 
@@ -145,7 +145,9 @@ def added_row(model: WorkloadModel, operation: Operation) -> tuple[str, str, str
 
 def _inserted_state(sql: str, states: States) -> str | None:
     """Return the state in which a statement inserts a row; None if that is no constant."""
-    insert = sqlglot.parse_one(sql, dialect="postgres")
+    insert = syntax_tree(sql)
+    if insert is None:
+        return None
     columns = [column.name for column in insert.this.expressions]
     if states.column not in columns:
         return states.first

@@ -131,6 +131,9 @@ class Copies:
         yield gauge("findings", "wrong", ["tool", "kind"], [(("dlt", "not_deleted"), 3.0)])
         costs = [((t, "compute"), 0.25) for t in tools]
         yield gauge("cost_dollars", "cost", ["tool", "component"], costs)
+        yield gauge("tool_resident_bytes", "memory", ["tool"], [((t,), 5e7) for t in tools])
+        for name in ("cpu_seconds", "read_bytes", "written_bytes"):
+            yield counter(f"tool_{name}", "used", ["tool"], [((t,), float(n)) for t in tools])
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from tests.random_workloads import workload_texts
 # Loads the workload of each line of its input for a moment, and breaks connections meanwhile.
 _LOADS = """
 import json
+import traceback
 from dataclasses import replace
 
 import psycopg
@@ -93,7 +94,11 @@ def load(dsn, kind, folder):
     }
 
 for line in sys.stdin:
-    print("", json.dumps(load(*json.loads(line))), sep="outcome ", flush=True)
+    try:
+        outcome = load(*json.loads(line))
+    except Exception:
+        outcome = {"error": traceback.format_exc()}
+    print("", json.dumps(outcome), sep="outcome ", flush=True)
 """
 
 
@@ -161,6 +166,7 @@ def test_a_workload_is_refused_or_keeps_the_law(
         seed(admin, model, seed_request(Settings(workload=str(tmp_path)), model))
         before = count_rows(admin, model)
         outcome = loads.load(dsn, kind, tmp_path)
+        assert "error" not in outcome, outcome["error"]
         _require_law(model, outcome, before, count_rows(admin, model))
 
 

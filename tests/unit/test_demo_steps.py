@@ -1,5 +1,6 @@
 """The demo's way with its steps: each is shown, run to its end, and Ctrl-C is passed on."""
 
+import re
 import socket
 import sys
 from dataclasses import replace
@@ -140,6 +141,5 @@ def test_a_step_that_takes_long_shows_its_time(capfd: pytest.CaptureFixture[str]
     """But not one whose own output has to be the last."""
     slow = step("import time; time.sleep(1.2)")
     assert demo.perform([slow, replace(slow, timed=False)]) == 0
-    assert [line for line in capfd.readouterr().out.splitlines() if line[:4] == "took"] == [
-        "took 1 s"
-    ]
+    (took,) = [line for line in capfd.readouterr().out.splitlines() if line[:4] == "took"]
+    assert re.fullmatch(r"took \d+ s", took)

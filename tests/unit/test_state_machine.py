@@ -144,6 +144,12 @@ def inserting(sql: str, parameters: tuple[str, ...]) -> Operation:
         ("INSERT INTO tickets (code) VALUES ($1)", ("code",), "new"),
         ("INSERT INTO tickets (state, code) VALUES ('open', $1)", ("code",), "open"),
         ("INSERT INTO tickets (code, state) VALUES ($1, 'open'::text)", ("code",), "open"),
+        (
+            "INSERT INTO tickets (code, state) OVERRIDING SYSTEM VALUE VALUES ($1, 'open')",
+            ("code",),
+            "open",
+        ),
+        ("INSERT INTO tickets (code, state) VALUES ($1,$2)", ("code", "state"), None),
         ("INSERT INTO tickets (code, state) VALUES ($1, $2)", ("code", "state"), None),
         ("INSERT INTO tickets (code, state) SELECT $1, 'open'", ("code",), None),
     ],
