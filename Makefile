@@ -30,7 +30,7 @@ demo: setup
 
 test: setup-dev
 	@scripts/system-packages
-	.venv/bin/python -m pytest -n 4 --dist worksteal --cov --cov-report=term --cov-fail-under=90 \
+	.venv/bin/python -m pytest -n 3 --dist worksteal --cov --cov-report=term --cov-fail-under=90 \
 	  $(PYTEST_ARGS)
 
 check: setup-dev

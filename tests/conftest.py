@@ -6,6 +6,7 @@ test once on the embedded server and once on Debian's Postgres 15 (skipped by na
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -53,16 +54,25 @@ _LONG = (
     "test_what_prometheus_knows",
     "test_watch.py",
 )
+_PORTS_OF_A_WORKER = 2000
+_FIRST_PORT = 12_000 + _PORTS_OF_A_WORKER * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_PORT_NUMBERS = count(secrets.randbelow(_PORTS_OF_A_WORKER))
 _COVERAGE = "COVERAGE_PROCESS_CONFIG"  # its configuration, for subprocesses
 # Whose loads show coverage what they execute: following greenlets doubles what a load costs.
 _LOADS_MEASURED = ("test_load.", "test_page.", "test_workers.", "test_faults.", "test_gevent_")
 
 
 def find_free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nobody listens on, and that no other worker's test gets.
+
+    It is below those that the system gives to connections, one of which could take it meanwhile.
+    """
+    for number in _PORT_NUMBERS:
+        port = _FIRST_PORT + number % _PORTS_OF_A_WORKER
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the numbers have no end")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -86,14 +87,13 @@ def locked(dsn: str, lock: str) -> Iterator[None]:
         conn.rollback()
 
 
-def sessions(dsn: str) -> int:
-    """Return how many sessions of imports a server has."""
-    with connect(dsn) as conn:
-        row = conn.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s "
-            "AND datname = current_database()",
-            (APPLICATION,),
-        ).fetchone()
+def sessions(conn: psycopg.Connection[Any]) -> int:
+    """Return how many sessions of imports a database has."""
+    row = conn.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s "
+        "AND datname = current_database()",
+        (APPLICATION,),
+    ).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -350,7 +350,8 @@ def test_a_locked_catalogue_ends_it(source: str) -> None:
         ),
     ):
         read(source)
-    assert sessions(source) == 0
+    with connect(source) as conn:
+        assert sessions(conn) == 0
 
 
 def test_a_slow_query_ends_it(source: str) -> None:
@@ -419,12 +420,14 @@ def test_a_killed_import_leaves_nothing(
         "import sys; from loadgen.source.importing.read import *;"
         "read_database(sys.argv[1], ReadOptions(), print)"
     )
-    with locked(source, f"LOCK TABLE pg_catalog.{lock} IN ACCESS EXCLUSIVE MODE"):
+    lock = f"LOCK TABLE pg_catalog.{lock} IN ACCESS EXCLUSIVE MODE"
+    # A session that began while the catalogue is locked could have to wait for it.
+    with connect(source) as conn, locked(source, lock):
         process = start_python(code, source)
-        wait_for(lambda: sessions(source) == waiting, "the import to wait")
+        wait_for(lambda: sessions(conn) == waiting, "the import to wait")
         process.kill()
         process.communicate()
-        wait_for(lambda: not sessions(source), "its session to end")
+        wait_for(lambda: not sessions(conn), "its session to end")
 
 
 def test_a_replica_is_refused(cluster: Cluster) -> None:
