@@ -16,7 +16,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -97,16 +99,60 @@ def _require(done: CompletedProcess[str]) -> None:
         raise SystemExit(done.stdout + done.stderr)
 
 
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """What verification found in replication's copy, and the faults that were planted there."""
+
+    before: list[Place]
+    planted: list[Place]
+    beside: list[list[Place]]
+    afterwards: list[Place]
+
+
 def _outcome(
-    project: Path, dsn: str, env: Mapping[str, str], tools: Tools, arguments: Any
+    project: Path, dsn: str, env: Mapping[str, str], tools: Tools, arguments: Namespace
 ) -> dict[str, Any]:
     """Return what a load with a worker killed and faults planted leads to."""
     with connect(dsn) as conn:
-        row = conn.execute("SELECT now()").fetchone()
-    if row is None:
-        raise AssertionError("Postgres does not know the time")
-    begin: datetime = row[0]
-    before = gained(dsn, begin)
+        ((begin,),) = conn.execute("SELECT now()").fetchall()
+    rows_before = gained(dsn, begin)
+    looks = _load(project, env, tools, begin, arguments)
+    tools.sync_again("cursor")
+    findings = tools.verified("cursor", "--lag", "1")["findings"]
+    lost = {(f["table"], f["column"], f["kind"]) for f in findings}
+    run: dict[str, Any] = json.loads((project / "reports" / "latest" / "run.json").read_text())
+    rows = {name: n - rows_before[name] for name, n in gained(dsn, begin).items()}
+    samples = list(Sample.read(project / "reports" / "latest"))
+    checks = {
+        **_checks_of_run(run, rows, samples),
+        "nothing is found before there are faults": not looks.before,
+        "exactly the faults are found beside the load": bool(looks.beside)
+        and all(places_found == looks.planted for places_found in looks.beside),
+        "exactly the faults are found afterwards": looks.afterwards == looks.planted,
+        "dlt lost what it is known to lose": lost == LOST_BY_DLT,
+    }
+    return {
+        "passed": all(checks.values()),
+        "checks": checks,
+        "samples": len(samples),
+        "verified_beside_the_load": len(looks.beside),
+        "planted": looks.planted,
+        "missed": sorted(set(looks.planted) - set(looks.afterwards), key=str),
+        "false": sorted(set(looks.afterwards) - set(looks.planted), key=str),
+        "lost_by_dlt": sorted(lost, key=str),
+        "totals": run["totals"],
+        "rows": rows,
+    }
+
+
+def _load(
+    project: Path, env: Mapping[str, str], tools: Tools, begin: datetime, arguments: Namespace
+) -> _Looks:
+    """Load, kill a worker, plant the faults, and verify until the load has ended."""
+
+    def verified() -> list[Place]:
+        return places(tools.verified("cdc", "--lag", "3")["findings"])
+
     command = [sys.executable, "-m", "locust", "--headless", "-u", "8", "--processes", "2"]
     command += ["-t", f"{arguments.seconds}s"]
     with (project / "load.log").open("wb") as log:
@@ -114,52 +160,31 @@ def _outcome(
         wait_for_run(load, project)
         time.sleep(arguments.seconds / 6)
         psutil.Process(load.pid).children()[0].kill()
-        chance = random.Random(arguments.seed)
-        before_faults = places(tools.verified("cdc", "--lag", "3")["findings"])
-        planted = plant(tools.copy(), chance.sample(FAULTS, arguments.faults), begin)
+        before = verified()
+        faults = random.Random(arguments.seed).sample(FAULTS, arguments.faults)
+        planted = plant(tools.copy(), faults, begin)
         beside: list[list[Place]] = []
         while load.poll() is None:
-            findings = places(tools.verified("cdc", "--lag", "3")["findings"])
+            findings = verified()
             if load.poll() is None:
                 beside.append(findings)
-    afterwards = places(tools.verified("cdc", "--lag", "3")["findings"])
-    tools.sync_again("cursor")
-    lost = {
-        (f["table"], f["column"], f["kind"])
-        for f in tools.verified("cursor", "--lag", "1")["findings"]
-    }
-    run: dict[str, Any] = json.loads((project / "reports" / "latest" / "run.json").read_text())
-    after = gained(dsn, begin)
-    grown = {name: after[name] - before[name] for name in after}
-    samples = list(Sample.read(project / "reports" / "latest"))
-    checks = {
+    return _Looks(before, planted, beside, verified())
+
+
+def _checks_of_run(
+    run: Mapping[str, Any], rows: Mapping[str, int], samples: Sequence[Sample]
+) -> dict[str, bool]:
+    return {
         "the law holds in every sample": all(sample.balanced() for sample in samples),
         "the run is valid": run["valid"] is True,
         "the killed worker is in the journal": any(
             entry["kind"] == "worker_lost" for entry in run["journal"]
         ),
         "counters equal rows": all(
-            totals["committed"] <= grown[name] <= totals["committed"] + totals["unknown"]
+            totals["committed"] <= rows[name] <= totals["committed"] + totals["unknown"]
             and (totals["unknown"] == 0 or run["proof"][name] == "unproved")
             for name, totals in run["totals"].items()
         ),
-        "nothing is found before there are faults": not before_faults,
-        "exactly the faults are found beside the load": bool(beside)
-        and all(findings == planted for findings in beside),
-        "exactly the faults are found afterwards": afterwards == planted,
-        "dlt lost what it is known to lose": lost == LOST_BY_DLT,
-    }
-    return {
-        "passed": all(checks.values()),
-        "checks": checks,
-        "samples": len(samples),
-        "verified_beside_the_load": len(beside),
-        "planted": planted,
-        "missed": sorted(set(planted) - set(afterwards), key=str),
-        "false": sorted(set(afterwards) - set(planted), key=str),
-        "lost_by_dlt": sorted(lost, key=str),
-        "totals": run["totals"],
-        "rows": grown,
     }
 
 

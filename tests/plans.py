@@ -6,12 +6,11 @@ from typing import Final
 import numpy as np
 
 from loadgen.config.settings import Settings
-from loadgen.load.once_rows import pack
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.operations import operations_of
 from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.arrival_process import ArrivalKind
-from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.plan import Mix, Plan, packed_bits
 
 OPERATIONS: Final = operations_of(Settings())
 SHOP: Final = read_model("shop")
@@ -32,7 +31,7 @@ def plan_of(users: int = 1000, used_up: int = 0) -> Plan:
         Mix(dict.fromkeys(OPERATIONS, 1.0)),
         kind="even",
         users=users,
-        once_used={"users": pack(np.ones(used_up, np.bool_))},
+        once_used={"users": packed_bits(np.ones(used_up, np.bool_))},
     )
 
 

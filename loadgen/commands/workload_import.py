@@ -291,7 +291,7 @@ def literals(facts: DatabaseFacts) -> list[str]:
 
 
 def _show_next(name: str, written: "WrittenModel") -> None:
-    """Print what was written, what is a guess in it, and the commands that use it."""
+    """Print the files' names and sizes, the guesses in them, and the next commands."""
     sizes = [
         f"{file} ({plural(text.count(chr(10)), 'line')})"
         for file, text in (("workload.toml", written.toml), ("schema.sql", written.schema_sql))

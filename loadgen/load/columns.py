@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loadgen.load.once_rows import unused
 from loadgen.workload.keys import key_words
 from loadgen.workload.model import (
     InsertedParameter,
@@ -24,7 +23,7 @@ from loadgen.workload.model import (
     WorkloadModel,
 )
 from loadgen.workload.schedule.arrival_process import uniform
-from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.plan import Plan, unused_indexes
 from loadgen.workload.streams import Int64Array, Stream
 from loadgen.workload.typed import (
     Documents,
@@ -168,7 +167,7 @@ class Columns:
     def _once(self, operation: str, name: str, once: OnceParameter) -> Column:
         first, step = first_and_step(self._model, operation, name)
         limit = self._makers.once_limit(once.table, once.share)
-        left = np.append(unused(self._plan.once_used[once.table], limit), limit)
+        left = np.append(unused_indexes(self._plan.once_used[once.table], limit), limit)
         rows = self._makers.once_rows(once.table, once.share)
         maker = self._makers.column(once.table, once.column)
         column = Column.by(maker)

@@ -15,7 +15,6 @@ from psycopg import sql
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.load.columns import is_number, value_makers
-from loadgen.load.once_rows import pack, unused
 from loadgen.load.proofs import identifier
 from loadgen.load.state_machine import ROWS_LIMIT, StateRow
 from loadgen.source import schema
@@ -30,7 +29,7 @@ from loadgen.workload.model import (
     generator_settings,
     parts_of,
 )
-from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.plan import Plan, packed_bits, unused_indexes
 from loadgen.workload.schedule.shards import Shard
 from loadgen.workload.values import ValueMakers
 
@@ -78,7 +77,7 @@ def shortages(plan: Plan, model: WorkloadModel) -> Iterator[str]:
     for name, operation in model.operations.items():
         for once in (p for p in operation.parameters.values() if isinstance(p, OnceParameter)):
             limit = makers.once_limit(once.table, once.share)
-            left = len(unused(plan.once_used[once.table], limit))
+            left = len(unused_indexes(plan.once_used[once.table], limit))
             planned = round(plan.mix.rate(name) * plan.duration)
             if planned > left:
                 yield (
@@ -133,7 +132,7 @@ def once_used(
         both[: len(before)] |= before
         both[: len(ours)] |= ours
         used[parameter.table] = both
-    return {table: pack(bits) for table, bits in used.items()}
+    return {table: packed_bits(bits) for table, bits in used.items()}
 
 
 def state_rows(

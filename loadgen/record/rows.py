@@ -143,6 +143,16 @@ class ToolSample(Row):
     read_bytes: int | None
     written_bytes: int | None
 
+    @classmethod
+    def pairs(cls, samples: "Iterable[ToolSample]") -> "Iterator[tuple[ToolSample, ToolSample]]":
+        """Yield each tool's samples that follow each other; none across the start of a watch."""
+        latest: dict[str, ToolSample] = {}
+        for sample in samples:
+            before = latest.get(sample.tool)
+            latest[sample.tool] = sample
+            if before is not None and before.cpu_seconds <= sample.cpu_seconds:
+                yield before, sample
+
 
 @dataclass(frozen=True, slots=True)
 class MarkerSample(Row):

@@ -34,13 +34,12 @@ from loadgen.source.model_schema import (
 )
 from loadgen.source.postgres import Connection, plain_errors, server_message
 from loadgen.source.seed import copy_rows, copy_statement
+from loadgen.source.table_faults import table_faults
 from loadgen.workload.baseline import BaselineTable
 from loadgen.workload.model import (
     KeyParameter,
     Operation,
-    SqlDefault,
     Statement,
-    Table,
     Value,
     WorkloadModel,
     generator_settings,
@@ -50,17 +49,6 @@ from loadgen.workload.values import ValueMakers
 
 SAMPLE_ROWS: Final = 10  # of each table
 _SEED: Final = 1
-# What generates a value of a type, as workload.toml has it; other types take { value = "…" }.
-_GENERATORS: Final = (
-    (r"uuid", '{ generate = "uuid" }'),
-    (r"(small|big)?int(eger)?", "{ number = [1, 1000] }"),
-    (r"numeric|decimal|real|double", "{ decimal = [1, 1000] }"),
-    (r"text|character", "{ text = [5, 20] }"),
-    (r"timestamp|date", '{ time = "even" }'),
-    (r"bool", '{ generate = "boolean" }'),
-    (r"json", "{ json = {} }"),
-    (r"bytea", "{ bytes = [5, 20] }"),
-)
 # Data of a wrong type or form, wrong names, NULL where there must be a value: these fail always.
 # Other errors may be what a workload has: a check or a unique key that refuses some writes.
 _ALWAYS_WRONG: Final = re.compile(r"22...|42...|23502|55000|0A...")
@@ -205,7 +193,7 @@ class _Check:
                 hint = suggest(name, self._facts)
                 yield self._in_table(name, "", f"schema.sql makes no such table: {hint}")
             else:
-                for key, message in _table_faults(table, self._facts[name]):
+                for key, message in table_faults(table, self._facts[name]):
                     yield self._in_table(name, key, message)
 
     def _publication(self) -> Iterator[str]:
@@ -450,63 +438,6 @@ def _position(exc: Exception, prefix: str) -> int:
     """Return the place of an error in the statement after `prefix`, from 0; below 0 if unknown."""
     position = exc.diag.statement_position if isinstance(exc, psycopg.Error) else None
     return int(position or 0) - 1 - len(prefix)
-
-
-def _table_faults(table: Table, facts: TableFacts) -> Iterator[tuple[str, str]]:
-    """Yield each difference between schema.sql and the model: the key, and what is wrong."""
-    for column, value in table.columns.items():
-        if column not in facts.columns:
-            yield f"columns.{column}", f"no such column: {suggest(column, facts.columns)}"
-        elif column in facts.generated and not isinstance(value.generator, SqlDefault):
-            yield f"columns.{column}", "Postgres generates this column: remove the key"
-    for key, column in _named_columns(table):
-        if column not in facts.columns:
-            yield key, f"no column {column!r}: {suggest(column, facts.columns)}"
-    if table.key and set(table.key) <= facts.columns.keys():
-        keys = {frozenset(key) for key in facts.keys}
-        if frozenset(table.key) not in keys:
-            columns = ", ".join(table.key)
-            yield (
-                "key",
-                f"({columns}) has no primary key or unique index in schema.sql: add one",
-            )
-    if table.rows:
-        yield from _unfilled(table, facts)
-
-
-def _named_columns(table: Table) -> Iterator[tuple[str, str]]:
-    """Yield the columns that keys of the table's own name, with the key."""
-    yield from (("key", column) for column in table.key)
-    if table.version:
-        yield "version", table.version
-    if table.gone:
-        yield "gone", table.gone.column
-    if table.states:
-        states = table.states
-        for key in ("column", "version", "key", "created_at", "changed_at"):
-            if column := getattr(states, key):
-                yield f"states.{key}", column
-
-
-def _unfilled(table: Table, facts: TableFacts) -> Iterator[tuple[str, str]]:
-    """Yield NOT NULL columns that nothing fills."""
-    filled = {name for name, v in table.columns.items() if not isinstance(v.generator, SqlDefault)}
-    if states := table.states:
-        filled |= {states.column, states.version, states.created_at, states.changed_at}
-    for column in facts.columns:
-        if column in facts.required and column not in filled:
-            type_ = facts.columns[column]
-            example = next((toml for kind, toml in _GENERATORS if re.match(kind, type_)), None)
-            yield (
-                f"columns.{column}",
-                f"it is missing, and the column ({type_}) is NOT NULL and has no default: "
-                + (
-                    f"give it a generator, such as columns.{column} = {example}"
-                    if example and not type_.endswith("[]")
-                    else f"no generator makes {type_}: give it a DEFAULT in schema.sql, or "
-                    f'columns.{column} = {{ value = "…" }}'
-                ),
-            )
 
 
 def _with_rows(model: WorkloadModel, rows: Mapping[str, int]) -> WorkloadModel:

@@ -45,8 +45,8 @@ _SILENT: Final = 60.0  # seconds without a sample after which a run counts as ki
 class Watch:
     """One watch of one source; `data_dir` is the server's, if it is on this machine.
 
-    Markers are written unless `destinations`, where they are looked up, is None. The processes of
-    those `tools` that run on this machine are measured.
+    It writes markers and looks for them at the `destinations`, unless that is None. It measures the
+    processes of local `tools`.
     """
 
     def __init__(

@@ -320,7 +320,7 @@ def _statements(section: Section, form: str, sql: str) -> tuple[ParsedStatement,
 
 
 def _condition(name: str, once: OnceParameter, statements: tuple[ParsedStatement, ...]) -> str:
-    """Return what a row has to meet, besides its key, for the first statement that aims at it."""
+    """Return the condition, without the key, of the first statement that this parameter aims."""
     place = once.table, once.column
     return next(
         (

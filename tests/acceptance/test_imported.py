@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadgen.errors import SourceError
-from loadgen.source.importing.digests import database_digests
+from loadgen.source.imported import database_digests
 from loadgen.source.postgres import connect
 from loadgen.source.seed import SeedRequest, seed
 from loadgen.workload.read_model import read_model

@@ -17,9 +17,9 @@ from loadgen.errors import SourceError
 from loadgen.source.embedded import server
 from loadgen.source.embedded.account import server_account
 from loadgen.source.embedded.binaries import find_binaries
+from loadgen.source.imported import database_digests
 from loadgen.source.importing.catalogue_ddl import catalogue_ddl
 from loadgen.source.importing.dependencies import needed_objects
-from loadgen.source.importing.digests import database_digests
 from loadgen.source.importing.read import ReadOptions, read_database
 from loadgen.source.importing.selection import select_tables
 from loadgen.source.importing.session import APPLICATION, snapshot

@@ -12,13 +12,12 @@ from loadgen.errors import SourceError
 from loadgen.load import run_keys
 from loadgen.load.columns import value_makers
 from loadgen.load.driver.wire import parsed_executions
-from loadgen.load.once_rows import unused
 from loadgen.load.proofs import Proofs
 from loadgen.load.state_machine import StateRow
 from loadgen.load.writes import writes_of
 from loadgen.source.postgres import connect
 from loadgen.workload.schedule.arrivals import schedule_of
-from loadgen.workload.schedule.plan import Plan
+from loadgen.workload.schedule.plan import Plan, unused_indexes
 from loadgen.workload.schedule.shards import WHOLE, Shard
 from tests.ledger_model import BANK, KEY_TYPES, SCHEMA
 from tests.plans import plan_for
@@ -68,7 +67,7 @@ def test_a_run_knows_its_keys(bank: psycopg.Connection[Any]) -> None:
     plan = plan_in(bank)
     assert plan.key_types == KEY_TYPES
     assert plan.first_keys == {"entries.entry_id": 1, "receipts.id": 1}
-    assert len(unused(plan.once_used["Bank.Accounts"], 20)) == 20
+    assert len(unused_indexes(plan.once_used["Bank.Accounts"], 20)) == 20
     bank.execute("INSERT INTO entries VALUES (41, 'x', NULL, 0)")
     bank.execute("INSERT INTO receipts OVERRIDING SYSTEM VALUE VALUES (-5, 0)")
     assert plan_in(bank).first_keys == {"entries.entry_id": 42, "receipts.id": 1}
@@ -94,7 +93,7 @@ def test_a_later_run_takes_the_rows_that_are_left(bank: psycopg.Connection[Any])
     bank.execute('UPDATE "Bank"."Accounts" SET closed = true WHERE "No" = %s', (closed[3],))
     bank.execute('DELETE FROM "Bank"."Accounts" WHERE "No" = %s', (dropped[4],))
     later = plan_in(bank)
-    assert unused(later.once_used["Bank.Accounts"], 20).tolist() == [
+    assert unused_indexes(later.once_used["Bank.Accounts"], 20).tolist() == [
         index for index in range(20) if index not in {2 * 3, 2 * 4 + 1}
     ]
     in_turn = [key for pair in zip(closed, dropped, strict=True) for key in pair]

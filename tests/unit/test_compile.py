@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from loadgen.load.columns import value_makers
 from loadgen.load.compile import CompiledOperation, compile_operations
 from loadgen.load.driver.wire import parsed_executions, transaction
-from loadgen.load.once_rows import pack
 from loadgen.load.writes import writes_of
 from loadgen.workload.keys import key_maker
 from loadgen.workload.model import WorkloadModel
@@ -20,7 +19,7 @@ from loadgen.workload.plain_model import dump_model, load_model
 from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.arrival_process import BLOCK, ArrivalKind, Move
 from loadgen.workload.schedule.arrivals import schedule_of
-from loadgen.workload.schedule.plan import Mix, Plan
+from loadgen.workload.schedule.plan import Mix, Plan, packed_bits
 from loadgen.workload.schedule.shards import WHOLE, Shard
 from loadgen.workload.streams import Int64Array
 from tests.ledger_model import BANK, KEY_TYPES
@@ -161,7 +160,7 @@ def test_every_process_aims_at_the_same_new_row(kind: ArrivalKind, of: int, rate
 def test_each_row_is_taken_once() -> None:
     """Two operations share what is left of the quiet fifth; after that there is no row."""
     used = np.isin(np.arange(20), (0, 3, 4, 19))
-    made = compiled(once_used={"Bank.Accounts": pack(used)})
+    made = compiled(once_used={"Bank.Accounts": packed_bits(used)})
     taken = []
     for name in ("close", "drop_account"):
         requests = made[name].make(range(30), [0.0] * 30)

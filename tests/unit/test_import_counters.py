@@ -7,7 +7,7 @@ import pytest
 
 from loadgen.source.importing.counters import Counters, measured_writes
 from loadgen.source.importing.pg_dump import ddl_statements
-from loadgen.source.importing.script import split_script, without_comments
+from loadgen.source.importing.statement_texts import split_script, without_comments
 from loadgen.workload.importing.facts import WriteCounts
 
 START = datetime(2026, 11, 29, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Charts of levels over the run: WAL kept by slots, processors and memory of local tools. Pure."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -74,20 +74,12 @@ def memory_series(samples: Iterable[ToolSample], start: datetime) -> dict[str, S
 
 def cpu_series(samples: Iterable[ToolSample], start: datetime) -> dict[str, Series]:
     """Return the processors that each local tool used between two samples of one watch."""
-
-    def ratios() -> Iterator[tuple[str, datetime, float]]:
-        before: dict[str, ToolSample] = {}
-        for sample in samples:
-            last = before.get(sample.tool)
-            before[sample.tool] = sample
-            if last is None or sample.cpu_seconds < last.cpu_seconds:  # a new watch
-                continue
-            seconds = (sample.time - last.time).total_seconds()
-            if seconds > 0:
-                used = sample.cpu_seconds - last.cpu_seconds
-                yield sample.tool, sample.time, used / seconds
-
-    return _series(ratios(), start)
+    ratios = (
+        (now.tool, now.time, (now.cpu_seconds - before.cpu_seconds) / seconds)
+        for before, now in ToolSample.pairs(samples)
+        if (seconds := (now.time - before.time).total_seconds()) > 0
+    )
+    return _series(ratios, start)
 
 
 def _series(levels: Iterable[tuple[str, datetime, float]], start: datetime) -> dict[str, Series]:

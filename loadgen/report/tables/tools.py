@@ -348,34 +348,36 @@ class _Use:
     cpu_seconds: float = 0.0
     seconds: float = 0.0
     resident_bytes: int = 0
-    read_bytes: int = 0
-    written_bytes: int = 0
-    tells_io: bool = False
-    last: ToolSample | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
 
-    def add(self, sample: ToolSample) -> None:
-        last, self.last = self.last, sample
-        self.resident_bytes = max(self.resident_bytes, sample.resident_bytes)
-        self.tells_io = sample.read_bytes is not None
-        if last is not None and sample.cpu_seconds >= last.cpu_seconds:
-            self.cpu_seconds += sample.cpu_seconds - last.cpu_seconds
-            self.seconds += (sample.time - last.time).total_seconds()
-            self.read_bytes += (sample.read_bytes or 0) - (last.read_bytes or 0)
-            self.written_bytes += (sample.written_bytes or 0) - (last.written_bytes or 0)
+    def add(self, before: ToolSample, now: ToolSample) -> None:
+        self.cpu_seconds += now.cpu_seconds - before.cpu_seconds
+        self.seconds += (now.time - before.time).total_seconds()
+        self.read_bytes = _increased(self.read_bytes, before.read_bytes, now.read_bytes)
+        self.written_bytes = _increased(self.written_bytes, before.written_bytes, now.written_bytes)
+
+
+def _increased(total: int | None, before: int | None, now: int | None) -> int | None:
+    return total if before is None or now is None else (total or 0) + now - before
 
 
 def _use(samples: Iterable[ToolSample]) -> Table:
+    samples = list(samples)
     tools: dict[str, _Use] = defaultdict(_Use)
     for sample in samples:
-        tools[sample.tool].add(sample)
+        use = tools[sample.tool]
+        use.resident_bytes = max(use.resident_bytes, sample.resident_bytes)
+    for before, now in ToolSample.pairs(samples):
+        tools[now.tool].add(before, now)
     rows = (
         (
             name,
             text.duration(use.cpu_seconds),
             text.quantity(use.cpu_seconds / use.seconds if use.seconds else None),
             text.size(use.resident_bytes),
-            text.size(use.read_bytes if use.tells_io else None),
-            text.size(use.written_bytes if use.tells_io else None),
+            text.size(use.read_bytes),
+            text.size(use.written_bytes),
         )
         for name, use in tools.items()
     )

@@ -15,8 +15,8 @@ from loadgen.errors import SourceError, one_line
 from loadgen.orphans import ended_with_us
 from loadgen.source.embedded.binaries import client_folders
 from loadgen.source.importing.dependencies import Object
-from loadgen.source.importing.script import split_script
 from loadgen.source.importing.session import APPLICATION
+from loadgen.source.importing.statement_texts import split_script
 from loadgen.source.postgres import program_address
 
 _SECONDS: Final = 20.0  # of each program; our own session may be idle for 60

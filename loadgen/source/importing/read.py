@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadgen.errors import SourceError
+from loadgen.source.imported import database_digests
 from loadgen.source.importing.catalogue import read_tables
 from loadgen.source.importing.counters import (
     Counters,
@@ -15,7 +16,6 @@ from loadgen.source.importing.counters import (
     read_counters,
     window_since_reset,
 )
-from loadgen.source.importing.digests import database_digests
 from loadgen.source.importing.schema_text import read_schema
 from loadgen.source.importing.selection import Selection, select_tables
 from loadgen.source.importing.session import snapshot

@@ -1,12 +1,12 @@
-"""Statements that write, from pg_stat_statements if it is installed and may be read."""
+"""Texts of statements: those of pg_stat_statements that write, and those of a script."""
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from loadgen.source.importing.script import without_comments
 from loadgen.source.importing.session import current_role, quoted
 from loadgen.source.postgres import Connection
 from loadgen.sql import statements
@@ -15,6 +15,14 @@ from loadgen.workload.importing.facts import Missing, StatementFacts
 _SQL: Final = statements("loadgen.source.importing", "statistics.sql")
 _WRITES: Final = re.compile(r"\(*(?:INSERT|UPDATE|DELETE|MERGE|WITH|PREPARE)\b", re.IGNORECASE)
 _WHAT: Final = "the mix of statements"
+_PIECE: Final = re.compile(
+    r"""(?P<comment>--[^\n]*|/\*.*?\*/|^\\[^\n]*)
+    |(?P<end>;)
+    |\b[eE]'(?:[^'\\]|\\.|'')*'|'[^']*'|"[^"]*"
+    |\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$
+    |.""",
+    re.DOTALL | re.MULTILINE | re.VERBOSE,
+)
 
 
 def read_statements(
@@ -59,3 +67,25 @@ def read_statements(
         True,
         missing,
     )
+
+
+def split_script(text: str) -> Iterator[str]:
+    """Yield the statements of a script, without comments and psql's commands.
+
+    The body of a function in standard SQL becomes several, which still make it when they are
+    written one after the other.
+    """
+    pieces: list[str] = []
+    for match in _PIECE.finditer(text):
+        if match["end"]:
+            yield "".join(pieces).strip()
+            pieces.clear()
+        elif not match["comment"]:
+            pieces.append(match[0])
+    if last := "".join(pieces).strip():
+        yield last
+
+
+def without_comments(statement: str) -> str:
+    """Return a statement without comments, which may hold values."""
+    return next(split_script(statement), "")

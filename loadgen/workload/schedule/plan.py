@@ -1,10 +1,15 @@
 """The plan of a run: the one value that all of its processes share."""
 
 import secrets
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from zlib import compress, decompress
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loadgen.workload.schedule.arrival_process import ArrivalKind
 from loadgen.workload.schedule.rate_curve import ProfileName
@@ -48,7 +53,7 @@ class Plan:
     baseline_rows: Mapping[str, int] = field(default_factory=dict)
     # Read once at the start, so that all processes agree: by "table.column" the type of client-made
     # keys and the first one that is a number; by table which rows can't be taken once any more, as
-    # once_rows.pack writes it.
+    # packed_bits() writes it.
     key_types: Mapping[str, str] = field(default_factory=dict)
     first_keys: Mapping[str, int] = field(default_factory=dict)
     once_used: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +73,25 @@ class Plan:
     def load(cls, dumped: Mapping[str, Any]) -> "Plan":
         """Return the plan that `dump` wrote."""
         return cls(**{**dumped, "mix": Mix(dumped["mix"])})
+
+
+def packed_bits(used: NDArray[np.bool_]) -> str:
+    """Return which indexes of the sequence are used up as text: zlib, base64."""
+    return b64encode(compress(np.packbits(used).tobytes(), 9)).decode()
+
+
+def unused_indexes(packed: str, limit: int) -> NDArray[np.int64]:
+    """Return the indexes below `limit` that were not used up, in their order; "" means all.
+
+    Raises ValueError if the text is not one that `packed_bits` returned.
+    """
+    if not packed:
+        return np.arange(limit, dtype=np.int64)
+    bits = np.frombuffer(decompress(b64decode(packed)), np.uint8)
+    used = np.zeros(limit, np.bool_)
+    known = np.unpackbits(bits, count=min(limit, 8 * len(bits)))
+    used[: len(known)] = known
+    return np.flatnonzero(~used)
 
 
 def run_id_of_token(run_token: str) -> str:
