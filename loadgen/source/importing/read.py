@@ -18,7 +18,7 @@ from loadgen.source.importing.counters import (
 )
 from loadgen.source.importing.schema_text import read_schema
 from loadgen.source.importing.selection import Selection, select_tables
-from loadgen.source.importing.session import snapshot
+from loadgen.source.importing.session import ADDRESS, snapshot
 from loadgen.source.importing.statement_texts import read_statements
 from loadgen.source.importing.statistics import Size, add_shapes, read_sizes
 from loadgen.source.postgres import Connection, place
@@ -58,7 +58,7 @@ def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFac
         looks = measure(url, options.interval, options.every, report)
     with snapshot(url) as conn:
         selection = select_tables(conn, options.schemas, options.tables)
-        report(f"reading {plural(len(selection.tables), 'table')} of {place(url, 'URL')}")
+        report(f"reading {plural(len(selection.tables), 'table')} of {place(url, ADDRESS)}")
         facts = _facts(conn, selection, options, looks)
         schema_sql, left_out = read_schema(conn, url, selection, options.pg_bin, report)
         return replace(facts, schema_sql=schema_sql, left_out=left_out)
