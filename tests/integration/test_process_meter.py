@@ -69,7 +69,6 @@ def test_only_what_is_used_after_the_first_look_counts(tmp_path: object) -> None
             used = meter.look([process.pid])
             assert used is not None
             assert 0.45 < used.cpu_seconds < 0.5 + psutil.Process(process.pid).cpu_times().user + 1
-            assert used.resident_bytes > first.resident_bytes - 1
             assert used.resident_bytes > 50_000_000
             assert (used.written_bytes or 0) >= 8_000_000 or used.written_bytes is None
 
