@@ -2,22 +2,23 @@
 SHELL = /bin/sh
 .SHELLFLAGS = -eu -c
 .DEFAULT_GOAL = help
-.PHONY: help setup setup-dev demo observe test check format bench soak lock build clean
+.PHONY: help setup setup-dev demo observe test coverage check format bench soak lock build clean
 
 export PYTHON EXTRAS
 
 help:
-	@echo "make demo    from nothing to a report: set up, start Postgres, seed, load, validate"
-	@echo "make setup   only the environment, .venv; EXTRAS=snowflake,aws adds their packages"
-	@echo "make test    every test, with coverage; PYTEST_ARGS='tests/unit -x' for some"
-	@echo "make check   ruff, mypy and the import rules"
-	@echo "make format  ruff's formatter and its safe fixes"
-	@echo "make observe a Prometheus beside load and watch, where one is installed"
-	@echo "make bench   the benchmarks, minutes"
-	@echo "make soak    signals, killed workers, spoilt files, memory, another workload"
-	@echo "make lock    the locks anew, from pyproject.toml"
-	@echo "make build   the wheel, into dist"
-	@echo "make clean   removes what was made here, the embedded Postgres and its data too"
+	@echo "make demo      from nothing to a report: set up, seed, load, compare the copies"
+	@echo "make setup     only the environment, .venv; EXTRAS=snowflake,aws adds packages"
+	@echo "make test      every test; PYTEST_ARGS='tests/unit -x' for some"
+	@echo "make coverage  every test, and what share of the code they execute"
+	@echo "make check     ruff, mypy and the import rules"
+	@echo "make format    ruff's formatter and its safe fixes"
+	@echo "make observe   a Prometheus beside load and watch, where one is installed"
+	@echo "make bench     the benchmarks, minutes"
+	@echo "make soak      signals, killed workers, spoilt files, memory, another workload"
+	@echo "make lock      the locks anew, from pyproject.toml"
+	@echo "make build     the wheel, into dist"
+	@echo "make clean     removes what was made here, Postgres and its data too"
 
 setup:
 	@scripts/setup
@@ -28,10 +29,15 @@ setup-dev:
 demo: setup
 	@.venv/bin/python -m loadgen demo
 
+PYTEST = .venv/bin/python -m pytest -n 3 --dist worksteal
+
 test: setup-dev
 	@scripts/system-packages
-	.venv/bin/python -m pytest -n 3 --dist worksteal --cov --cov-report=term --cov-fail-under=90 \
-	  $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+coverage: setup-dev
+	@scripts/system-packages
+	$(PYTEST) --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 check: setup-dev
 	.venv/bin/ruff check
