@@ -99,10 +99,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_unused(model: WorkloadModel, given: list[str]) -> None:
+def _refuse_unused(model: WorkloadModel, settings: list[str]) -> None:
     """Raise SettingsError for an argument of a table that the workload does not have."""
     used = {table.rows_setting for table in model.tables.values()}
-    for name in given:
+    for name in settings:
         if name not in used:
             option = name.removeprefix(_ROWS_SETTING).replace("_", "-")
             raise SettingsError(

@@ -171,22 +171,8 @@ def _outcomes(
         moving = MovingSource(dsn, settings, None if is_running else _rested_seconds(record))
         for tool in opened:
             pace = paces[tool.name]
-            options = VerifyOptions(
-                masked=args.mask,
-                deletes=_deletes(record, tool),
-                since=record.source_time if record else None,
-                on_progress=_ProgressPrinter(tool.name, time.monotonic(), enabled=not args.json),
-            )
-            if args.drain:
-                settled = tool.name not in unconverged
-                options = replace(options, lag=min(pace.lag_seconds, LAG_SECONDS), settled=settled)
-            else:
-                options = moving.adapt(options, tool, pace)
-            if options.lag > LAG_SECONDS:
-                _report(
-                    f"{tool.name}: without markers, differences are checked again after "
-                    f"{options.lag:g} s; --lag sets another time"
-                )
+            is_settled = args.drain and tool.name not in unconverged
+            options = _options(args, record, tool, pace, moving, is_settled=is_settled)
             outcome = reconcile(tool, source, tables, copies[tool.name], options)
             if outcome.late.totals:
                 outcome = moving.check_overdue(outcome, tool, pace)
@@ -196,6 +182,35 @@ def _outcomes(
                 initial_sync=initial_sync(read_syncs(tool.folder)),
             )
     return {tool.name: outcomes[tool.name] for tool in tools}
+
+
+def _options(
+    args: argparse.Namespace,
+    record: Run | None,
+    tool: Tool,
+    pace: Pace,
+    moving: MovingSource,
+    *,
+    is_settled: bool,
+) -> VerifyOptions:
+    """Return how a tool's copy is compared, after a drain or beside the load."""
+    options = VerifyOptions(
+        masked=args.mask,
+        deletes=_deletes(record, tool),
+        since=record.source_time if record else None,
+        on_progress=_ProgressPrinter(tool.name, time.monotonic(), enabled=not args.json),
+    )
+    if args.drain:
+        lag = min(pace.lag_seconds, LAG_SECONDS)
+        options = replace(options, lag=lag, settled=is_settled)
+    else:
+        options = moving.adapt(options, tool, pace)
+    if options.lag > LAG_SECONDS:
+        _report(
+            f"{tool.name}: without markers, differences are checked again after "
+            f"{options.lag:g} s; --lag sets another time"
+        )
+    return options
 
 
 def _intervals(settings: Settings, tools: Sequence[Tool]) -> Mapping[str, float]:

@@ -344,8 +344,8 @@ def origins(overrides: Mapping[str, object] | None = None) -> dict[str, Origin]:
         ("environment", {name.lower() for name, text in os.environ.items() if text}),
         (".env", {name.lower() for name, text in dotenv_values(_DOTENV).items() if text}),
     )
-    given = set().union(*(names for _, names in sources))
-    rates = sorted(filter(_RATE_NAME.fullmatch, given - Settings.model_fields.keys()))
+    present = set().union(*(names for _, names in sources))
+    rates = sorted(filter(_RATE_NAME.fullmatch, present - Settings.model_fields.keys()))
     return {
         name: next((origin for origin, names in sources if name in names), "default")
         for name in (*Settings.model_fields, *rates)

@@ -255,10 +255,10 @@ def first_and_step(model: WorkloadModel, operation: str, name: str) -> tuple[int
     return users.index((operation, name)), len(users)
 
 
-def _share_sequence(one: object, other: object) -> bool:
-    match one, other:
+def _share_sequence(first: object, second: object) -> bool:
+    match first, second:
         case KeyParameter(), KeyParameter():
-            return one == other
+            return first == second
         case OnceParameter(), OnceParameter():
-            return one.table == other.table
+            return first.table == second.table
     return False

@@ -219,8 +219,8 @@ def _used_up(
     for first in range(0, len(used), _CHUNK):
         rows = rows_of(np.arange(first, min(first + _CHUNK, len(used)), dtype=np.int64))
         keys = [bytes(text).decode() for text in maker.texts(rows)]  # type: ignore[arg-type] # no key is NULL
-        found = connection.execute(query, {"keys": keys}).fetchall()
-        used[[first + n for (n,) in found]] = True
+        numbers = connection.execute(query, {"keys": keys}).fetchall()
+        used[[first + n for (n,) in numbers]] = True
     return used
 
 

@@ -50,45 +50,52 @@ def recorded_objects(conn: Connection) -> tuple[BulkObject, ...]:
     """Return those that the model's schema made, in the same order."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         recorded = cursor.execute(_SQL["recorded"]).fetchone() or []
-    return tuple(BulkObject(**item) for item in recorded)
+    return tuple(BulkObject(**bulk_object) for bulk_object in recorded)
 
 
 def missing_objects(conn: Connection) -> tuple[BulkObject, ...]:
     """Return those of the schema's that are dropped or disabled, in the same order."""
     present = set(map(_place, present_objects(conn)))
-    return tuple(item for item in recorded_objects(conn) if _place(item) not in present)
+    return tuple(
+        bulk_object for bulk_object in recorded_objects(conn) if _place(bulk_object) not in present
+    )
 
 
 def damaged_objects(conn: Connection) -> tuple[BulkObject, ...]:
     """Return those of the schema's that are missing, or not as they were, such as not valid."""
     present = set(present_objects(conn))
-    return tuple(item for item in recorded_objects(conn) if item not in present)
+    return tuple(
+        bulk_object for bulk_object in recorded_objects(conn) if bulk_object not in present
+    )
 
 
 def record_objects(conn: Connection) -> None:
     """Record what the schema has made."""
-    objects = [asdict(item) for item in present_objects(conn)]
+    objects = [asdict(bulk_object) for bulk_object in present_objects(conn)]
     conn.execute(_SQL["record"], {"indexes": Jsonb(objects)})
 
 
 def drop_objects(conn: Connection, objects: Iterable[BulkObject]) -> None:
     """Drop them in one transaction, foreign keys before the keys that they refer to."""
     with plain_errors("dropping the indexes"), conn.transaction():
-        for item in reversed(tuple(objects)):
-            conn.execute(item.drop)
+        for bulk_object in reversed(tuple(objects)):
+            conn.execute(bulk_object.drop)
 
 
 def make_objects(conn: Connection, objects: Iterable[BulkObject]) -> None:
     """Make them in their order, each in a transaction of its own unless there is one already."""
     with plain_errors("building the indexes"):
-        for item in objects:
-            conn.execute(item.definition.encode())
+        for bulk_object in objects:
+            conn.execute(bulk_object.definition.encode())
 
 
 def drop_bulk_indexes(conn: Connection) -> None:
     """Drop all that the schema made; what was added since stays, and so do primary keys."""
     present = set(map(_place, present_objects(conn)))
-    drop_objects(conn, [item for item in recorded_objects(conn) if _place(item) in present])
+    drop_objects(
+        conn,
+        [bulk_object for bulk_object in recorded_objects(conn) if _place(bulk_object) in present],
+    )
 
 
 def build_indexes(conn: Connection) -> None:
@@ -96,5 +103,5 @@ def build_indexes(conn: Connection) -> None:
     make_objects(conn, missing_objects(conn))
 
 
-def _place(item: BulkObject) -> tuple[str, str, str, str]:
-    return item.kind, item.schema, item.relation, item.name
+def _place(bulk_object: BulkObject) -> tuple[str, str, str, str]:
+    return bulk_object.kind, bulk_object.schema, bulk_object.relation, bulk_object.name

@@ -124,11 +124,11 @@ def _check_keys(
         ("every unique key is valid", "unique keys", _is_unique, lost),
     )
     for name, noun, belongs, others in kinds:
-        of_kind = [item for item in objects if belongs(item)]
+        of_kind = [bulk_object for bulk_object in objects if belongs(bulk_object)]
         faults = [
-            f"{item.name} of {item.relation} is missing or not valid"
-            for item in of_kind
-            if item in damaged
+            f"{bulk_object.name} of {bulk_object.relation} is missing or not valid"
+            for bulk_object in of_kind
+            if bulk_object in damaged
         ]
         faults += sorted(others)
         keys = sum(bool(table.primary_key) for table in facts.values()) if others is lost else 0
@@ -136,12 +136,12 @@ def _check_keys(
         yield Invariant(name, not faults, detail)
 
 
-def _is_foreign_key(item: BulkObject) -> bool:
-    return item.kind == "foreign key"
+def _is_foreign_key(bulk_object: BulkObject) -> bool:
+    return bulk_object.kind == "foreign key"
 
 
-def _is_unique(item: BulkObject) -> bool:
-    return item.kind == "unique" or item.definition.startswith("CREATE UNIQUE")
+def _is_unique(bulk_object: BulkObject) -> bool:
+    return bulk_object.kind == "unique" or bulk_object.definition.startswith("CREATE UNIQUE")
 
 
 def _check_baseline(

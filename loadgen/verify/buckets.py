@@ -298,7 +298,7 @@ class BucketComparison:
     def _refetch(self, keys: Sequence[Key]) -> Iterator[KeyRows]:
         wanted = {key: self._bucket_of[key] for key in keys}
         buckets = set(wanted.values())
-        found: list[dict[Key, list[Row]]] = []
+        sides: list[dict[Key, list[Row]]] = []
         for side in (self._copy, self._source):
             rows: dict[Key, list[Row]] = {}
             with closing(_by_bucket(side, self._digits, buckets)) as by_bucket:
@@ -306,8 +306,8 @@ class BucketComparison:
                     for key, (ours, _) in _by_key(of_bucket, ()).items():
                         if key in wanted:
                             rows[key] = ours
-            found.append(rows)
-        copy, source = found
+            sides.append(rows)
+        copy, source = sides
         for key in wanted:
             yield key, source.get(key, ()), copy.get(key, ())
 

@@ -144,7 +144,7 @@ def _first_uuid(node: object, place: str) -> str | None:
     ):
         return place
     places = (_first_uuid(child, place + step) for step, child in _children(node))
-    return next((found for found in places if found), None)
+    return next((place for place in places if place), None)
 
 
 class _Rendering:

@@ -39,20 +39,20 @@ def _dumped(value: object) -> object:
         parts = {field.name: _dumped(getattr(value, field.name)) for field in fields(value)}
         return {_TYPE: type(value).__name__, **parts}
     if isinstance(value, tuple):
-        return {_TYPE: _TUPLE, "items": [_dumped(item) for item in value]}
+        return {_TYPE: _TUPLE, "items": [_dumped(element) for element in value]}
     if isinstance(value, list):
-        return [_dumped(item) for item in value]
+        return [_dumped(element) for element in value]
     if isinstance(value, Mapping):
-        return {key: _dumped(item) for key, item in value.items()}
+        return {key: _dumped(part) for key, part in value.items()}
     return value
 
 
 def _loaded(plain: object) -> object:
     if isinstance(plain, list | tuple):  # msgpack may make either
-        return [_loaded(item) for item in plain]
+        return [_loaded(element) for element in plain]
     if not isinstance(plain, dict):
         return plain
-    parts = {key: _loaded(item) for key, item in plain.items() if key != _TYPE}
+    parts = {key: _loaded(part) for key, part in plain.items() if key != _TYPE}
     name = plain.get(_TYPE)
     if name is None:
         return parts

@@ -79,9 +79,9 @@ def account_names(identifier: str) -> list[str]:
     return list(dict.fromkeys([whole, label, name, name.replace("-", "_")]))
 
 
-def same_account(one: str, other: str) -> bool:
+def same_account(first: str, second: str) -> bool:
     """Return whether two identifiers name the same account; one may leave out the region."""
-    (name, region), (other_name, other_region) = _parts(one), _parts(other)
+    (name, region), (other_name, other_region) = _parts(first), _parts(second)
     return name == other_name and (not region or not other_region or region == other_region)
 
 

@@ -58,8 +58,8 @@ def partition_limits(
     if not table.is_partitioned:
         return
     keys = {
-        _model_name(found[1]): (found[2].upper(), _unquoted(found[3]))
-        for found in _PARTITIONED.finditer(schema_sql)
+        _model_name(match[1]): (match[2].upper(), _unquoted(match[3]))
+        for match in _PARTITIONED.finditer(schema_sql)
     }
     method, column = keys.get(table.name, ("", ""))
     bounds = [p for p in _PARTITION.finditer(schema_sql) if _model_name(p[1] or p[2]) == table.name]
@@ -93,8 +93,8 @@ def _range(low: list[str], high: Iterable[list[str]], today: date) -> Limits:
 
 def _literals(sql: str) -> list[str]:
     return [
-        found[1].replace("''", "'") if found[1] is not None else found[2]
-        for found in _LITERAL.finditer(sql)
+        match[1].replace("''", "'") if match[1] is not None else match[2]
+        for match in _LITERAL.finditer(sql)
     ]
 
 

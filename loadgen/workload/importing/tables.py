@@ -125,11 +125,11 @@ class _Planner:
 
     def _leads_to(self, table: str, column: str, target: str, referenced: str) -> bool:
         """Return whether a column refers to another one, perhaps by way of others."""
-        place, seen = (table, column), set[tuple[str, str]]()
-        while place not in seen:
+        place, visited = (table, column), set[tuple[str, str]]()
+        while place not in visited:
             if place == (target, referenced):
                 return True
-            seen.add(place)
+            visited.add(place)
             next_places = [
                 (key.table, other)
                 for key in self._plans[place[0]].facts.foreign_keys
