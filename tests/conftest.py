@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from loadgen.source.embedded import server
@@ -38,6 +39,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# The same examples each time, at any speed; `--hypothesis-profile default` draws others.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 DEBIAN_BIN = Path("/usr/lib/postgresql/15/bin")
 EMULATORS = Path(__file__).parents[1] / ".tools" / "emulators" / "bin"

@@ -143,7 +143,6 @@ def loads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loads]:
 @given(text=workload_texts(), kind=st.sampled_from(KINDS))
 @settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_a_workload_is_refused_or_keeps_the_law(

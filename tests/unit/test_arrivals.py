@@ -83,7 +83,7 @@ def test_seeds_differ(seed: int, other: int, kind: ArrivalKind) -> None:
     at=st.floats(0, 20),
     then=st.integers(1, 8),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shares_are_a_partition_also_across_a_new_split(
     kind: ArrivalKind, seed: int, of: int, at: float, then: int
 ) -> None:
@@ -108,7 +108,7 @@ def test_shares_are_a_partition_also_across_a_new_split(
     rate=st.floats(1, 1e6),
     seconds=st.floats(0, 100),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_count_is_exact(kind: ArrivalKind, rate: float, seconds: float) -> None:
     """Jittered and even arrivals are never more than one off what the rate asks for."""
     schedule = Schedule(3, kind, mix(rate, 0, 0, 0), end=seconds)
@@ -142,7 +142,7 @@ def test_fifty_an_hour_for_three_minutes_is_two_or_three() -> None:
     changes=st.lists(st.tuples(st.floats(0.1, 5), st.floats(0, 7200)), max_size=5),
     profile_name=st.sampled_from(("steady", "ramp", "burst", "diurnal")),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_rate_changes_keep_order_and_count(
     kind: ArrivalKind, changes: list[tuple[float, float]], profile_name: str
 ) -> None:
@@ -249,7 +249,7 @@ def request(ks: Sequence[int], dues: Sequence[float]) -> list[Prepared]:
     of=st.integers(1, 3),
     batch_size=st.sampled_from((1, 3, 64, BLOCK)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_counting_changes_nothing(
     kind: ArrivalKind, steps: list[tuple[float, int]], of: int, batch_size: int
 ) -> None:
@@ -300,7 +300,7 @@ def test_a_backlog_at_a_split_is_prepared_when_it_is_taken(kind: ArrivalKind) ->
     times=st.lists(st.floats(-5, 200), min_size=1, max_size=20),
     ascending=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_due_arrivals_are_counted_in_any_order(
     kind: ArrivalKind,
     changes: list[tuple[float, float]],

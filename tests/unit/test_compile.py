@@ -135,7 +135,7 @@ def test_the_newest_inserted_rows_were_due_twice_the_lateness_limit_before() -> 
     of=st.integers(1, 4),
     rate=st.floats(600, 30_000),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_process_aims_at_the_same_new_row(kind: ArrivalKind, of: int, rate: float) -> None:
     """Whatever the number of processes, also after a change of the rates."""
 
@@ -216,7 +216,7 @@ def test_the_shops_requests_are_whole(event_bytes: int, users: int) -> None:
 
 
 @given(first=st.integers(0, 10**9), n=st.integers(1, 40), step=st.integers(1, 7))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_made_together_or_one_by_one_a_request_is_the_same(first: int, n: int, step: int) -> None:
     """A request depends on its own number and due time alone."""
     ks = range(first, first + n * step, step)

@@ -78,7 +78,7 @@ class AccountingLaw(RuleBasedStateMachine):
 
 
 TestAccountingLaw = AccountingLaw.TestCase
-TestAccountingLaw.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAccountingLaw.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 def in_flight(book: Ledger, now: float) -> int:

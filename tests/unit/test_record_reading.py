@@ -41,7 +41,7 @@ def record(tmp_path: Path) -> RunRecord:
     return RunRecord.create(tmp_path, "run-1")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(samples), st.lists(slots), st.lists(markers))
 def test_what_was_appended_is_read(
     record: RunRecord, rows: list[Sample], of_slots: list[SlotSample], seen: list[MarkerSample]

@@ -184,7 +184,7 @@ def test_a_process_reads_back_as_it_was_kept() -> None:
     assert resumed.plan.run_token != resumed_of(run(), position(process), SHOP).plan.run_token
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     kind=st.sampled_from(["jitter", "poisson", "even"]),
     others=st.lists(st.floats(8.0, 11.0), max_size=2),

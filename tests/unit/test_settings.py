@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.config.settings import (
@@ -105,7 +105,6 @@ def test_a_rate_is_a_finite_number_of_at_least_zero(name: str, value: str) -> No
     )
 
 
-@settings(deadline=None)  # a busy machine may take its time over the first one
 @given(st.floats(min_value=0, max_value=36_000_000))
 def test_any_rate_up_to_the_cap_is_kept_exactly(rate: float) -> None:
     """A rate is a float for the whole swarm, never rounded; 0 is one."""

@@ -25,7 +25,6 @@ def test_streams_are_splitmix64() -> None:
     assert Stream("42:tables.orders:id").bits(np.array([0])) != Stream("x").bits(np.array([0]))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(1, 2**63 - 1))
 def test_scaled_is_the_upper_half_of_a_product(bits: int, limit: int) -> None:
     """For one limit and for a limit a row."""
@@ -34,7 +33,6 @@ def test_scaled_is_the_upper_half_of_a_product(bits: int, limit: int) -> None:
     assert int(scaled(words, np.array([limit]))[0]) == bits * limit >> 64
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(1, 100))
 def test_power_in_sixteenths(u: float, sixteenths: int) -> None:
     """By products and roots, as near as may be."""
@@ -43,7 +41,7 @@ def test_power_in_sixteenths(u: float, sixteenths: int) -> None:
     assert made == pytest.approx(expected, rel=1e-12, abs=1e-300)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 5000))
 def test_spread_is_a_bijection(n: int) -> None:
     """Rank 0 is row 0, and each row has one rank."""
@@ -55,7 +53,7 @@ def test_spread_is_a_bijection(n: int) -> None:
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_choices_are_as_frequent_as_their_weights(weights: list[float]) -> None:
     """Within five standard deviations."""
     n = 20_000

@@ -123,7 +123,7 @@ def micros(makers: ValueMakers, table: str, name: str) -> Int64Array:
 
 @pytest.mark.parametrize("name", COLUMNS)
 @given(indexes=st.lists(st.integers(0, N - 1), min_size=1, max_size=30))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_value_depends_on_its_index_alone(name: str, indexes: list[int]) -> None:
     """Whatever is made with it, before it, or by other makers of the same seed."""
     every = texts(MAKERS.column("every", name), np.arange(N))
@@ -231,7 +231,7 @@ def test_texts_of_times() -> None:
 
 
 @given(users=st.integers(1, 400), orders=st.integers(1, 400), seed=st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_references_exist_and_are_never_quiet(users: int, orders: int, seed: int) -> None:
     """A row refers to one that was there before it, and to none that an operation may remove."""
     rows = {"users": users, "orders": orders, "events": 1}
@@ -262,7 +262,7 @@ def test_busy_rows_are_referred_to_more_often() -> None:
 
 
 @given(users=st.integers(2, 3000), seed=st.integers(0, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_gone_rows_are_the_quietest(users: int, seed: int) -> None:
     """They go in the last quarter, after they were made, and that is their last change."""
     makers = ValueMakers(SHOP, seed, {**ROWS, "users": users}, END, SETTINGS)
@@ -300,7 +300,7 @@ def test_composite_references_are_of_one_row() -> None:
 
 
 @given(users=st.integers(1, 30), groups=st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rows_in_turn_make_keys_that_do_not_repeat(users: int, groups: int) -> None:
     """Each row has one profile, and a table between two others has each pair once."""
     members = {

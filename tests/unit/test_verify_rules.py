@@ -632,7 +632,7 @@ _SIDE = st.dictionaries(
 
 
 @given(source=_SIDE, copy=_SIDE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_each_key_that_differs_is_found_wherever_keys_lie(
     source: dict[int, list[str]], copy: dict[int, list[str]]
 ) -> None:
