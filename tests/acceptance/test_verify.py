@@ -55,7 +55,7 @@ def test_a_load_is_verified_in_motion_and_drained(
     One that somebody else has paused is compared as well, and stays paused.
     """
     before = counted(seeded)
-    process = locust(seeded, "-t", "40s", "-u", "8", *rates(14))
+    process = locust(seeded, "-t", "10m", "-u", "8", *rates(14))
     wait_for_offers(project, process)
     environment = {"DATABASE_URL": seeded, "METRICS_PORT": str(metrics_port)}
 
