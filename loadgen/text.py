@@ -1,8 +1,9 @@
-"""Formats numbers, shares, times, sizes, money and lists for terminal and report.
+"""Formats numbers, shares, times, sizes, money and lists for terminal and report; reads durations.
 
 Nothing is computed here except rounding, and an unknown price is never $0.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ _BYTES: Final = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 _MILLION: Final = 1_000_000
 _KILO: Final = 1_000
 _THREE_DIGITS: Final = 100
+_UNITS: Final = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _Kind = TypeVar("_Kind", bound=str)
 
 
@@ -103,6 +106,19 @@ def duration(seconds: float | None) -> str:
     hours, minutes_left = divmod(minutes, 60)
     units = (("h", hours), ("min", minutes_left), ("s", 0 if hours else rest))
     return " ".join(f"{number} {unit}" for unit, number in units if number)
+
+
+def written_duration(seconds: float) -> str:
+    """Return a duration as a file or an argument has it, in hours, minutes or seconds: 24h, 90s."""
+    unit = next((unit for unit in "hm" if seconds % _UNITS[unit] == 0), "s")
+    return f"{seconds / _UNITS[unit]:.15g}{unit}"
+
+
+def seconds_of(written: str) -> float:
+    """Return a duration such as 90s, 10m or 1h30m in seconds. Raises ValueError."""
+    if _DURATION.sub("", written.strip()) or not written.strip():
+        raise ValueError(f"{written!r} is no duration")
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(written))
 
 
 def moment(at: datetime | None) -> str:

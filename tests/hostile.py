@@ -255,7 +255,7 @@ def _use(resumed: Resumed) -> None:
     resumed.gap(datetime.now(UTC))
     options = Namespace(run_time=60, load_profile="steady")
     fill_in_resumed(options, OPERATIONS, resumed)
-    ignored_settings(options, OPERATIONS, resumed, load_settings())
+    ignored_settings(options, SHOP, resumed, load_settings())
     latest = SteadyClock(not_before=datetime.fromtimestamp(resumed.saved_at, UTC))
     latest.now()
     for worker in resumed.position.processes:

@@ -12,7 +12,8 @@ from typing import Final
 from loadgen.commands.numbers import whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
-from loadgen.workload.operations import operations_of, rates_per_hour
+from loadgen.workload.operations import profile_of, rates_per_hour
+from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.arrival_process import ArrivalProcess
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix
@@ -28,7 +29,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="print the first arrivals of a run: operation, k, time, draw",
         description="Prints the first arrivals of a run in the order in which they fall due, one "
         "per line: operation, k (its number within the operation), seconds from the start, and the "
-        "64-bit draw in hex that places it in time. Needs no database.",
+        "64-bit draw in hex that places it in time. Needs no database. PROFILE says how the rates "
+        "rise and fall.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(
@@ -64,12 +66,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _planned(settings: Settings) -> Iterator[_PlannedArrival]:
     """Yield the arrivals of the whole swarm, without end."""
-    operations = operations_of(settings)
+    model = read_model(settings.workload)
+    operations, profile = model.operations, profile_of(settings, model)
     rates = rates_per_hour(settings, operations)
     if not any(rates.values()):
         names = ", ".join(operation.option.upper() for operation in operations.values())
         raise SettingsError(f"{names} are all 0, so nothing ever falls due: set one above 0")
-    schedule = Schedule(settings.seed, settings.arrivals, Mix(rates), settings.profile)
+    schedule = Schedule(
+        settings.seed, settings.arrivals, Mix(rates), profile, own_profile=model.profile
+    )
     processes = {name: ArrivalProcess(settings.seed, name, settings.arrivals) for name in rates}
     for due, operation, k, _ in schedule.pop_due(inf):
         draw = f"{processes[operation].draws_from(k)[0]:016x}"

@@ -49,7 +49,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="rate per hour of an operation; may be given several times",
     )
     rates.add_argument(
-        "--profile", metavar="NAME", help="steady, diurnal, burst or ramp, from now on"
+        "--profile",
+        metavar="NAME",
+        help="steady, diurnal, burst, ramp, or workload: its own",
     )
     rates.add_argument("--json", action="store_true", help="print JSON instead of a table")
     pause.add_argument("--reason", default="asked for", help="the reason, for the journal")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from contextlib import suppress
 from typing import Final
 
 from loadgen.config.settings import Settings, load_settings, misspelt, origins
@@ -9,6 +10,8 @@ from loadgen.load.console import warn_of_misspelt
 from loadgen.source.postgres import complete_dsn, mask
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table
+from loadgen.workload.operations import profile_of
+from loadgen.workload.read_model import ModelError, read_model
 
 _EXAMPLE: Final = "example: ORDERS_PER_HOUR=3600 loadgen settings | grep -v default"
 
@@ -30,6 +33,9 @@ def run(args: argparse.Namespace) -> int:
     """Print the settings; warn of names in .env that look like misspelt settings."""
     settings = load_settings()
     shown, origin = masked(settings), origins()
+    if settings.profile is None:
+        with suppress(ModelError):  # of a workload that other commands refuse
+            shown["profile"] = profile_of(settings, read_model(settings.workload))
     if args.json:
         rows = {n.upper(): {"value": v, "origin": origin[n]} for n, v in shown.items()}
         print(json.dumps(rows, indent=2))

@@ -16,7 +16,7 @@ from loadgen.source.imported import require_other_database
 from loadgen.source.postgres import connect
 from loadgen.terminal import print_table
 from loadgen.text import Column, Table, listed, plural, quantity
-from loadgen.workload.describe import proof, table_line, value_text
+from loadgen.workload.describe import profile_line, proof, table_line, value_text
 from loadgen.workload.model import Statement, WorkloadModel
 from loadgen.workload.read_model import ModelError, built_in_models, read_model
 
@@ -92,6 +92,8 @@ def _list() -> Table:
 
 def _show(model: WorkloadModel) -> None:
     print(f"{model.name}: {model.title}")
+    if model.profile is not None:
+        print(f"profile: {profile_line(model.profile)} (PROFILE=steady ignores it)")
     for table in model.tables.values():
         print(f"\n{table_line(table)}")
         values = tuple(

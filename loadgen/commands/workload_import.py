@@ -16,7 +16,17 @@ from loadgen.config.settings import load_settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.source.postgres import place
 from loadgen.terminal import discard_stdout, print_table
-from loadgen.text import Column, Table, big, duration, gigabytes, moment, plural, quantity
+from loadgen.text import (
+    Column,
+    Table,
+    big,
+    duration,
+    gigabytes,
+    moment,
+    plural,
+    quantity,
+    seconds_of,
+)
 from loadgen.workload.importing.facts import DatabaseFacts, TableFacts, Window
 from loadgen.workload.read_model import ModelError, built_in_models, read_model
 
@@ -29,8 +39,6 @@ _EXAMPLE: Final = (
 _WIDTH: Final = 80
 _TABLES: Final = 10  # that are shown each by itself
 _SHORT_WINDOW: Final = 86_400  # seconds: less than a day has its own hours only
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _MOST_PERCENT: Final = 10_000.0
 # A text or a number; what a sequence's name or a type's size is does not count.
@@ -89,7 +97,8 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--every",
         metavar="T",
         type=_seconds,
-        help="part of the interval, such as 1h: shows how the rate varies between the parts",
+        help="part of the interval, such as 1h: how the rate varies between the parts becomes the "
+        "load's profile",
     )
     parser.add_argument(
         "--with-values",
@@ -222,7 +231,8 @@ def window_text(window: Window) -> str:
         )
     if window.shares:
         low, high = (quantity(bound(window.shares)) for bound in (min, max))
-        text += f" The {len(window.shares)} parts had {low} to {high} times the mean rate."
+        text += f" The {len(window.shares)} parts had {low} to {high} times the mean rate, which "
+        text += "is the model's profile."
     if seconds < _SHORT_WINDOW:
         text += (
             " A month priced from a quiet hour is wrong: --interval 24h --every 1h measures a day."
@@ -352,8 +362,11 @@ def _share(text: str) -> float:
 
 def _seconds(text: str) -> float:
     """Return a duration in seconds."""
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
-    if _DURATION.sub("", text.strip()) or not seconds:
+    try:
+        seconds = seconds_of(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 10m or 24h")
     return seconds
 

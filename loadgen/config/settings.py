@@ -131,8 +131,10 @@ class Settings(BaseSettings):
         "jitter",
         description="arrivals at random in equal slots, as a Poisson process, or evenly",
     )
-    profile: Literal["steady", "diurnal", "burst", "ramp"] = Field(
-        "steady", description="how the rates rise and fall over the run"
+    profile: Literal["steady", "diurnal", "burst", "ramp", "workload"] | None = Field(
+        None,
+        description="how the rates rise and fall over the run (default: as the workload says, "
+        "else steady)",
     )
     lateness_limit_seconds: Seconds = Field(
         1, description="seconds after which an arrival that is still waiting is skipped"

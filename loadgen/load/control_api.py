@@ -57,6 +57,8 @@ def control_api(run: Callable[[], LoadTest | None], base: str = "") -> Blueprint
                 action(current, body)
             except JournalFullError as exc:
                 raise _Refused(429, str(exc)) from exc
+            except SettingsError as exc:
+                raise _Refused(400, str(exc)) from exc
             return jsonify(status(current))
 
         return view

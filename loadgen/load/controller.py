@@ -153,7 +153,7 @@ def resume_run(
         unbalanced=resumed.unbalanced,
     )
     live_changes = LiveChanges(swarm, record, plan)
-    live_changes.mix, live_changes.profile = resumed.mix, resumed.profile
+    live_changes.replay(resumed.position.changes)
     live_changes.paused = PauseReason(*resumed.paused_by) if resumed.paused_by else None
     record.run.users = users
     record.write()
@@ -207,6 +207,7 @@ class RunController:
     limits: tuple[Threshold, ...]
     proof: dict[str, ProofKind] = field(init=False)  # of each operation's writes
     sampled: SampleCoverage = field(init=False, default=SampleCoverage())  # known at the end
+    ended_at: float = field(init=False, default=0.0)  # schedule time; known at the end
 
     def __post_init__(self) -> None:
         """Note how lost writes are looked up."""
@@ -275,7 +276,8 @@ class RunController:
         run.ended_at = self.sampler.clock.now()
         run.sampled, run.proof = self.sampled, self.proof
         run.rows_before, run.rows_after = self.rows_before, source.rows
-        run.imported = imported_writes(self.model, run.statement_rows)
+        level = self.live_changes.mean_level(self.ended_at)
+        run.imported = imported_writes(self.model, run.statement_rows, level)
         run.spent_after = source.spent
         self.record.write()
         self.record.remove_position()
@@ -284,6 +286,7 @@ class RunController:
         """Offer nothing more and settle all writes; return the seconds offered, and the source."""
         now, elapsed = self._now_and_elapsed()
         ended_at = self.swarm.stop_offering()
+        self.ended_at = min(ended_at, self.plan.duration)
         _wait_until(lambda: not any(counts.in_flight for counts in self._counts()), DRAIN_SECONDS)
         _wait_until(self._settled, SETTLE_SECONDS if self._may_settle() else 0.0)
         duration = self.plan.duration

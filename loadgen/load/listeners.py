@@ -58,7 +58,7 @@ from loadgen.source.schema import migrate
 from loadgen.terminal import guard_output
 from loadgen.web_access import require_token
 from loadgen.workload.model import Operation, WorkloadModel
-from loadgen.workload.operations import operations_of
+from loadgen.workload.operations import operations_of, require_profile
 from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.plan import Plan, new_run_id
 
@@ -224,6 +224,7 @@ class LoadProcess:
         """Return the plan that Locust's options and the settings make."""
         settings = self.settings
         mix, profile = arguments.wanted_by(self.options, self.operations)
+        require_profile(profile, self.model.profile)  # a form's is any that exists
         return Plan(
             run_id=new_run_id(),
             seed=settings.seed,
@@ -233,6 +234,7 @@ class LoadProcess:
             duration=float(self.options.run_time or settings.test_duration_hours * 3600),
             lateness_limit=settings.lateness_limit_seconds,
             pipeline_depth=settings.pipeline_depth,
+            own_profile=self.model.profile,
         )
 
     def drain(self, **_: object) -> None:
@@ -345,7 +347,7 @@ class LoadProcess:
                 migrate(connection, self.model)
         if resumed is not None:
             resume.fence_killed_run(self.lock.connection, resumed)
-            ignored = resume.ignored_settings(options, self.operations, resumed, load_settings())
+            ignored = resume.ignored_settings(options, self.model, resumed, load_settings())
             console.warn_of_ignored_settings(ignored)
             if options.num_users == DEFAULT_USERS:
                 options.num_users = resumed.users

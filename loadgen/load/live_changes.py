@@ -7,15 +7,16 @@ has its time, its way, and the old and the new values.
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from loadgen.errors import JournalFullError
 from loadgen.load.messages import NewRates
 from loadgen.load.swarm import Swarm
 from loadgen.record.folder import RunRecord
+from loadgen.workload.operations import require_profile
 from loadgen.workload.schedule.plan import Mix, Plan
-from loadgen.workload.schedule.rate_curve import ProfileName
+from loadgen.workload.schedule.rate_curve import Profile, ProfileName, RateCurve, profiles_of
 
 _START_SECONDS = 10.0
 # All of them stay in the journal, and a resumed run replays them. Once a minute for two days is
@@ -41,6 +42,9 @@ class LiveChanges:
         self.paused: PauseReason | None = None
         self._swarm = swarm
         self._record = record
+        self._own_profile = plan.own_profile
+        self._profiles = profiles_of(plan.own_profile)
+        self._own_levels = RateCurve(1.0, self._own_or_steady(plan.profile))
         self._lock = threading.RLock()
         self._journaled = Counter(record.kinds())  # a resumed run has some already
 
@@ -49,8 +53,10 @@ class LiveChanges:
     ) -> None:
         """Apply rates (per hour, of the operations named) and profile; unchanged ones do nothing.
 
-        The values have been checked.
+        The values have been checked. Raises SettingsError if the workload has no such profile.
         """
+        if profile:
+            require_profile(profile, self._own_profile)
         with self._lock:
             old_rates, old_profile = self.mix.rates_per_hour, self.profile
             mix, profile = Mix({**old_rates, **rates_per_hour}), profile or old_profile
@@ -69,7 +75,26 @@ class LiveChanges:
             self._apply(
                 "rate_change", change.at, by, details, lambda: self._swarm.change_rates(change)
             )
-            self.mix, self.profile = mix, profile
+            self._note(change)
+
+    def replay(self, changes: Iterable[NewRates]) -> None:
+        """Take up the changes of a killed run, which its processes know."""
+        for change in changes:
+            self._note(change)
+
+    def mean_level(self, s: float) -> float:
+        """Return the mean level of the model's own profile from the start to schedule time `s`.
+
+        While another profile applied it counts as 1: the database's rates are the steady ones.
+        """
+        return self._own_levels.unit_time(s) / s if s > 0 else 1.0
+
+    def _note(self, change: NewRates) -> None:
+        self.mix, self.profile = change.mix, change.profile
+        self._own_levels.change(change.at, 1.0, self._own_or_steady(change.profile))
+
+    def _own_or_steady(self, profile: ProfileName) -> Profile:
+        return self._profiles["workload" if profile == "workload" else "steady"]
 
     def pause(self, reason: str, *, by: str) -> None:
         """Let nothing fall due until `resume`; a second pause keeps the first reason."""

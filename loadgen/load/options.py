@@ -18,9 +18,10 @@ from loadgen.config.settings import (
 )
 from loadgen.errors import SettingsError, suggest
 from loadgen.workload.model import Operation
-from loadgen.workload.operations import operations_of, rate_of
+from loadgen.workload.operations import profile_of, rate_of
+from loadgen.workload.read_model import read_model
 from loadgen.workload.schedule.plan import Mix
-from loadgen.workload.schedule.rate_curve import ProfileName
+from loadgen.workload.schedule.rate_curve import ProfileName, profiles_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     if chosen is not None:
         choose_workload(chosen)
     settings = load_settings()
+    model = read_model(settings.workload)
     group = parser.add_argument_group("Arrival rates (per hour, for the whole swarm)")
     in_form = [
         group.add_argument(
@@ -44,14 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="<float>",
             help=f"{name}; setting {setting.upper()}",
         )
-        for name, operation in operations_of(settings).items()
+        for name, operation in model.operations.items()
         for setting in [operation.option]
     ]
     in_form.append(
         group.add_argument(
             "--load-profile",
-            choices=get_args(ProfileName),
-            default=settings.profile,
+            choices=tuple(profiles_of(model.profile)),
+            default=profile_of(settings, model),
             help="how the rates rise and fall; setting PROFILE",
         )
     )

@@ -74,17 +74,19 @@ def failures_by_operation(
 
 
 def imported_writes(
-    model: WorkloadModel, statement_rows: Mapping[str, Sequence[int]]
+    model: WorkloadModel, statement_rows: Mapping[str, Sequence[int]], level: float
 ) -> ImportedWrites | None:
     """Return what a run wrote beside what its model's database writes; None if none was imported.
 
-    The rates are the database's, scaled as the model's are.
+    The rates are the database's, scaled as the model's are; `level` is the mean level of the
+    model's own profile in the run.
     """
     if model.imported is None:
         return None
     rows, scale = rows_written(model, statement_rows), model.imported.rate_scale
     return ImportedWrites(
         read_at=datetime.fromisoformat(model.imported.read_at),
+        level=level,
         tables={
             name: ImportedTableWrites(rows=rows[name], per_hour=table.writes * scale)
             for name, table in model.imported.tables.items()

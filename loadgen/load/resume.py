@@ -8,7 +8,7 @@ looked up like the arrivals of a lost worker.
 import argparse
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import ceil
@@ -34,10 +34,11 @@ from loadgen.sql import statements
 from loadgen.untrusted import reading
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.model import Operation, WorkloadModel
+from loadgen.workload.operations import profile_of
 from loadgen.workload.schedule.arrival_process import ArrivalKind, Checkpoint
 from loadgen.workload.schedule.clock import sampling_interval
 from loadgen.workload.schedule.plan import Mix, Plan, run_id_of_token
-from loadgen.workload.schedule.rate_curve import ProfileName
+from loadgen.workload.schedule.rate_curve import ProfileName, profiles_of
 
 _SQL = statements("loadgen.load", "targets.sql")
 # Workers whose master was killed take arrivals until it has been silent for five seconds.
@@ -109,8 +110,13 @@ def resumed_of(run: Run, position: Position, model: WorkloadModel) -> Resumed:
     Raises ValueError.
     """
     killed = KilledRun.model_validate({"plan": run.plan, "users": run.users})
-    plan = replace(Plan.load(killed.plan.model_dump()), resumption=secrets.token_hex(4))
-    mix, profile = plan.mix, _profile(plan.profile)
+    plan = replace(
+        Plan.load(killed.plan.model_dump()),
+        own_profile=model.profile,  # it has the same digest
+        resumption=secrets.token_hex(4),
+    )
+    known = profiles_of(model.profile)
+    mix, profile = plan.mix, _profile(plan.profile, known)
     changes: list[NewRates] = []
     pause: PauseBegun | None = None
     for event in run.journal:
@@ -118,7 +124,7 @@ def resumed_of(run: Run, position: Position, model: WorkloadModel) -> Resumed:
             change = RateChange.model_validate(event.details)
             new = {name: rate.to for name, rate in change.rates_per_hour.items()}
             mix = Mix({**mix.rates_per_hour, **new})
-            profile = _profile(change.profile.to) if change.profile else profile
+            profile = _profile(change.profile.to, known) if change.profile else profile
             changes.append(NewRates(change.schedule_seconds, mix, profile))
         elif event.kind == "pause":
             pause = PauseBegun.model_validate(event.details)
@@ -164,8 +170,8 @@ def resumed_of(run: Run, position: Position, model: WorkloadModel) -> Resumed:
     )
 
 
-def _profile(name: str) -> ProfileName:
-    if name not in get_args(ProfileName):
+def _profile(name: str, known: Container[str]) -> ProfileName:
+    if name not in known:
         raise ValueError(f"there is no profile {name}")
     return cast("ProfileName", name)
 
@@ -211,7 +217,7 @@ def fill_in_resumed(
 
 def ignored_settings(
     options: argparse.Namespace,
-    operations: Mapping[str, Operation],
+    model: WorkloadModel,
     resumed: Resumed,
     settings: Settings,
 ) -> list[str]:
@@ -220,7 +226,9 @@ def ignored_settings(
     `settings` are without the command line. Call it before `fill_in_resumed`.
     """
     origin, plan = origins(), resumed.plan
-    rates = {operations[name].option: rate for name, rate in resumed.mix.rates_per_hour.items()}
+    rates = {
+        model.operations[name].option: rate for name, rate in resumed.mix.rates_per_hour.items()
+    }
     values_of_run = {
         "seed": plan.seed,
         "arrivals": plan.arrivals,
@@ -236,7 +244,7 @@ def ignored_settings(
     }
     lines = []
     for name, own in values_of_run.items():
-        setting = getattr(settings, name)
+        setting = getattr(settings, name) if name != "profile" else profile_of(settings, model)
         wanted = of_command_line.get(name, setting)
         if wanted not in {own, setting} or (wanted != own and origin[name] != "default"):
             lines.append(f"{name.upper()}={text.value(wanted)} (it has {text.value(own)})")

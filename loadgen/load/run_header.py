@@ -30,6 +30,7 @@ def run_header(
         plan=plan.dump(),
         settings={
             **settings.public(),
+            "profile": plan.profile,
             **_actual_baseline(connection, model),
             **{operations[name].option: rate for name, rate in plan.mix.rates_per_hour.items()},
         },

@@ -29,8 +29,9 @@ from loadgen.workload.model import (
     generator_settings,
     parts_of,
 )
+from loadgen.workload.schedule.arrivals import schedule_of
 from loadgen.workload.schedule.plan import Plan, packed_bits, unused_indexes
-from loadgen.workload.schedule.shards import Shard
+from loadgen.workload.schedule.shards import WHOLE, Shard
 from loadgen.workload.values import ValueMakers
 
 _SQL = statements("loadgen.load", "targets.sql")
@@ -73,12 +74,12 @@ def with_source(
 
 def shortages(plan: Plan, model: WorkloadModel) -> Iterator[str]:
     """Yield a warning for each operation that the run plans more often than it has rows for."""
-    makers = value_makers(model, plan)
+    makers, schedule = value_makers(model, plan), schedule_of(plan, WHOLE)
     for name, operation in model.operations.items():
         for once in (p for p in operation.parameters.values() if isinstance(p, OnceParameter)):
             limit = makers.once_limit(once.table, once.share)
             left = len(unused_indexes(plan.once_used[once.table], limit))
-            planned = round(plan.mix.rate(name) * plan.duration)
+            planned = round(schedule.planned(plan.duration)[name])
             if planned > left:
                 yield (
                     f"{name}: the run plans {planned:,} writes, but only {left:,} rows of "

@@ -86,6 +86,7 @@ class ImportedWrites(RecordModel):
 
     read_at: Moment
     tables: dict[str, ImportedTableWrites] = Field(default_factory=dict)
+    level: Finite = 1.0  # mean level of the model's own profile while the run followed it, else 1
 
 
 class OperationFacts(RecordModel):

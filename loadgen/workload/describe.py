@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from loadgen.text import plural
+from loadgen.text import plural, quantity, written_duration
 from loadgen.workload import model
-from loadgen.workload.model import Operation, Parameter, Table
+from loadgen.workload.model import Operation, Parameter, ProfileLevels, Table
 
 _PROOFS: Final[Mapping[model.ProofKind, str]] = {
     "key": "by the key {table}.{column}",
@@ -20,6 +20,17 @@ def proof(operation: Operation) -> str:
     """Return how a lost write of an operation is looked up."""
     facts = operation.proof
     return _PROOFS[facts.kind].format(table=facts.table, column=facts.column, version=facts.version)
+
+
+def profile_line(profile: ProfileLevels) -> str:
+    """Return a model's own profile in a line."""
+    levels = profile.levels
+    mean = sum(levels) / len(levels)
+    low, high = (quantity(level / mean) for level in (min(levels), max(levels)))
+    return (
+        f"{plural(len(levels), 'level')} of {written_duration(profile.every)} each, {low} to "
+        f"{high} times the rates; then again"
+    )
 
 
 def table_line(table: Table) -> str:

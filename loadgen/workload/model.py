@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeVar
 
 Change = Literal["insert", "update", "delete", "other"]  # what a statement does to its table
 ProofKind = Literal["key", "version", "once", "unproved"]
+MOST_LEVELS: Final = 1440  # of a profile: a day of minutes
 _Kind = TypeVar("_Kind")
 
 # --- Values -------------------------------------------------------------------------------------
@@ -412,6 +413,17 @@ COLOURS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileLevels:
+    """The profile of a workload: a level for each `every` seconds, in proportion to the rates.
+
+    After the last one they start again. `schedule.rate_curve` scales them so that their mean is 1.
+    """
+
+    every: float
+    levels: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedTable:
     """A table of the database that a model was imported from; writes are rows per hour there."""
 
@@ -457,6 +469,7 @@ class WorkloadModel:
     digest: str = ""  # sha256 of the files, 64 hex digits
     source: str = ""  # the folder of its files, for messages
     imported: Imported | None = None  # None if somebody wrote it
+    profile: ProfileLevels | None = None  # how all rates rise and fall; None if they are steady
 
 
 def parts_of(part: object, kind: type[_Kind]) -> Iterator[_Kind]:

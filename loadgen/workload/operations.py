@@ -1,11 +1,13 @@
-"""The operations of the workload that the settings name, their rates, and those of a record."""
+"""The operations, rates and profile of the workload that the settings name; those of a record."""
 
 from collections.abc import Mapping
 
 from loadgen.config.settings import Settings
+from loadgen.errors import SettingsError
 from loadgen.record.run import OperationFacts, RowCounter, Run
-from loadgen.workload.model import Operation, WorkloadModel
+from loadgen.workload.model import Operation, ProfileLevels, WorkloadModel
 from loadgen.workload.read_model import read_model
+from loadgen.workload.schedule.rate_curve import PROFILES, ProfileName
 
 
 def operations_of(settings: Settings) -> Mapping[str, Operation]:
@@ -21,6 +23,27 @@ def rate_of(settings: Settings, operation: Operation) -> float:
 def rates_per_hour(settings: Settings, operations: Mapping[str, Operation]) -> dict[str, float]:
     """Return the rate of each operation per hour."""
     return {name: rate_of(settings, operation) for name, operation in operations.items()}
+
+
+def profile_of(settings: Settings, model: WorkloadModel) -> ProfileName:
+    """Return the profile of the settings, else the model's own, else `steady`.
+
+    Raises SettingsError if it is the model's own, and the model has none.
+    """
+    if settings.profile is None:
+        return "workload" if model.profile else "steady"
+    require_profile(settings.profile, model.profile)
+    return settings.profile
+
+
+def require_profile(profile: ProfileName, own: ProfileLevels | None) -> None:
+    """Refuse `workload` if the model has no profile of its own. Raises SettingsError."""
+    if profile == "workload" and own is None:
+        *names, last = PROFILES
+        raise SettingsError(
+            f"PROFILE is 'workload', but the workload has none: write `profile` into its "
+            f"workload.toml, or choose {', '.join(names)} or {last}"
+        )
 
 
 def operation_facts(model: WorkloadModel) -> dict[str, OperationFacts]:

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from loadgen.errors import SettingsError, suggest
-from loadgen.untrusted import parse_toml
-from loadgen.workload.model import Check, Table, WorkloadModel
+from loadgen.text import seconds_of
+from loadgen.untrusted import parse_toml, short
+from loadgen.workload.model import MOST_LEVELS, Check, ProfileLevels, Table, WorkloadModel
 from loadgen.workload.read_imported import read_imported
 from loadgen.workload.read_operations import read_operations
 from loadgen.workload.read_sql import SchemaTable, SqlFault, schema_tables
 from loadgen.workload.read_tables import read_tables
 from loadgen.workload.read_values import Names, read_choice
-from loadgen.workload.section import ModelError, Section
+from loadgen.workload.section import ModelError, Section, is_number
 
 __all__ = ["ModelError", "built_in_models", "read_model"]
 
@@ -28,6 +29,8 @@ _FILE: Final = "workload.toml"
 _SCHEMA: Final = "schema.sql"
 _MOST_FILE_BYTES: Final = 10_000_000
 _LONGEST_NAME: Final = 40
+_LONGEST_EVERY: Final = 366 * 86_400
+_HIGHEST_LEVEL: Final = 1_000_000
 _REPEATED: Final = re.compile(r"Cannot overwrite a value \(at line (\d+)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -62,6 +65,7 @@ def read_model(name_or_folder: str) -> WorkloadModel:
         digest=sha256(f"{len(toml)}:{toml}{schema_sql}".encode()).hexdigest(),
         source=str(folder),
         imported=read_imported(document),
+        profile=_profile(document),
     )
 
 
@@ -97,7 +101,7 @@ def _document(file: Path, toml: str) -> Section:
         document = Section(str(file), "", "", parse_toml(toml, str(file)))
     except SettingsError as exc:
         raise ModelError(_REPEATED.sub(partial(_repeated, toml), str(exc))) from exc
-    document.only("title", "pools", "tables", "operations", "checks", "imported")
+    document.only("title", "profile", "pools", "tables", "operations", "checks", "imported")
     for key in ("tables", "operations"):
         if not document.section(key).entries:
             raise document.error(key, f"it is missing: a workload has {key}, such as [{key}.name]")
@@ -122,6 +126,46 @@ def _model_name(folder: Path) -> str:
     """Return the folder's name as a name of a database: a-z, 0-9 and _."""
     name = re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_")
     return (name if _NAME.fullmatch(name) else f"workload_{name}".rstrip("_"))[:_LONGEST_NAME]
+
+
+def _profile(document: Section) -> ProfileLevels | None:
+    if "profile" not in document:
+        return None
+    if not isinstance(document.entries["profile"], dict):
+        raise document.wrong("profile", 'a table: { every = "1h", levels = [0.5, 1.5] }')
+    profile = document.section("profile")
+    profile.only("every", "levels")
+    return ProfileLevels(_every(profile), _levels(profile))
+
+
+def _every(profile: Section) -> float:
+    wanted = 'a time of a second to a year, such as "1h", "10m" or "90s"'
+    try:
+        seconds = seconds_of(profile.text("every"))
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= _LONGEST_EVERY:
+        raise profile.wrong("every", wanted)
+    return seconds
+
+
+def _levels(profile: Section) -> tuple[float, ...]:
+    wanted = "a list of numbers, such as [0.5, 1.5]"
+    if "levels" not in profile:
+        raise profile.error("levels", f"it is missing: give {wanted}")
+    levels = profile.entries["levels"]
+    if not isinstance(levels, list) or not levels:
+        raise profile.wrong("levels", wanted)
+    for level in levels:
+        if not is_number(level) or not 0 <= level <= _HIGHEST_LEVEL:
+            raise profile.error("levels", f"{short(level)} is no number from 0 to a million")
+    if len(levels) > MOST_LEVELS:
+        raise profile.error(
+            "levels", f"{len(levels):,} are more than {MOST_LEVELS:,}: give a longer `every`"
+        )
+    if not any(levels):
+        raise profile.error("levels", "all are 0, so nothing would be written: give one above 0")
+    return tuple(map(float, levels))
 
 
 def _checks(document: Section) -> Iterator[Check]:

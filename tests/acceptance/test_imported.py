@@ -29,12 +29,12 @@ SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespac
 """
 
 
-def imported(folder: Path, *digests: str) -> Path:
+def imported(folder: Path, *digests: str, profile: str = "") -> Path:
     """Write a model that was imported from a database with these digests."""
     folder.mkdir(exist_ok=True)
     quoted = ", ".join(f'"{digest}"' for digest in digests)
     section = f'[imported]\nread_at = "2026-11-29T13:00:00+00:00"\ndatabases = [{quoted}]\n'
-    (folder / "workload.toml").write_text(ITEMS + section)
+    (folder / "workload.toml").write_text(profile + ITEMS + section)
     return folder
 
 
@@ -142,8 +142,9 @@ def test_a_seeded_source_of_an_import_is_refused_by_the_load(
 def test_a_run_is_compared_with_the_imported_writes(
     empty_database: str, project: Path, locust: Locust, run_loadgen: RunLoadgen
 ) -> None:
-    """run.json has both, the load's last lines and the report state the difference."""
-    folder = imported(project / "mywork", 64 * "0")
+    """In its first part of the model's profile; run.json has both, the report the difference."""
+    profile = 'profile = { every = "1h", levels = [3, 1] }\n'
+    folder = imported(project / "mywork", 64 * "0", profile=profile)
     with (folder / "workload.toml").open("a") as toml:
         toml.write(
             "rate_scale = 10\n[imported.tables]\n"
@@ -151,12 +152,18 @@ def test_a_run_is_compared_with_the_imported_writes(
         )
     settings = {"DATABASE_URL": empty_database, "WORKLOAD": str(folder)}
     assert run_loadgen("seed", env=settings).returncode == 0
-    load = locust(empty_database, "-t", "4s", "--add-per-hour", "36000", env=settings)
+    options = ("-t", "4s", "--add-per-hour", "36000", "--processes", "2")
+    load = locust(empty_database, *options, env=settings)
     _, errors = load.communicate(timeout=60)
     assert load.returncode == 0, errors
     run = latest(project)
     rows = run["totals"]["add"]["committed"]
+    assert rows == pytest.approx(4 * 10 * 1.5, abs=1)
+    assert run["profile"] == run["settings"]["profile"] == "workload"
+    assert run["plan"]["own_profile"] == {"every": 3600.0, "levels": [3.0, 1.0]}
     assert run["imported"]["tables"] == {"items": {"rows": rows, "per_hour": 36_000.0}}
+    assert run["imported"]["level"] == pytest.approx(1.5)
     report = run_loadgen("report", env=settings)
     line = "modelled from statistics of 2026-11-29; writes by table within"
     assert line in " ".join(report.stdout.split())
+    assert "except" not in report.stdout.partition(line)[2].partition("\n")[0]

@@ -14,7 +14,8 @@ PAGE = ROOT / "docs" / "workload.md"
 EXAMPLES = [block for block in blocks(PAGE) if block.language == "toml"]
 KEYS = {
     *GENERATORS, *FORMS, *(option for _, options in GENERATORS.values() for option in options),
-    "title", "pools", "rows", "key", "version", "states", "gone", "null", "type", "per_hour",
+    "title", "profile", "every", "levels",
+    "pools", "rows", "key", "version", "states", "gone", "null", "type", "per_hour",
     "option", "label", "recent", "params", "set", "row", "where", "once", "inserted", "order",
     "parameter", "like", "first", "next", "weight", "minutes", "created_at", "changed_at",
     "violations", "noun",

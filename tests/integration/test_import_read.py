@@ -30,6 +30,7 @@ from loadgen.workload.importing.facts import (
     TableFacts,
     WriteCounts,
 )
+from loadgen.workload.importing.write import WriteOptions, write_model
 from tests.conftest import Cluster, find_free_port
 from tests.granting import as_user, ignore
 from tests.polling import wait_for
@@ -238,6 +239,8 @@ def test_a_measured_window(source: str) -> None:
     assert facts.window.is_measured
     assert facts.window.seconds == pytest.approx(6, abs=5)
     assert len(facts.window.shares) == 3
+    assert facts.window.every == 2
+    assert 'profile = { every = "2s", levels = [' in write_model(facts, WriteOptions()).toml
     assert sum(facts.window.shares) / 3 == pytest.approx(1, abs=0.5)
     assert "in 3 parts" in lines[0]
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadgen.workload.model import ProfileLevels
 from loadgen.workload.schedule.arrival_process import (
     BLOCK,
     Arrival,
@@ -20,8 +21,8 @@ from loadgen.workload.schedule.arrival_process import (
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.due_counter import DueCounter
 from loadgen.workload.schedule.plan import Mix
-from loadgen.workload.schedule.rate_curve import PROFILES, RateCurve
-from loadgen.workload.schedule.shards import Shard
+from loadgen.workload.schedule.rate_curve import PROFILES, ProfileName, RateCurve
+from loadgen.workload.schedule.shards import WHOLE, Shard
 from tests.plans import OPERATIONS, unit
 
 KINDS: tuple[ArrivalKind, ...] = ("jitter", "poisson", "even")
@@ -82,16 +83,27 @@ def test_seeds_differ(seed: int, other: int, kind: ArrivalKind) -> None:
     of=st.integers(1, 8),
     at=st.floats(0, 20),
     then=st.integers(1, 8),
+    own_profile=st.sampled_from((None, ProfileLevels(4.0, (1, 0, 3, 0.5)))),
 )
 @settings(max_examples=60)
 def test_shares_are_a_partition_also_across_a_new_split(
-    kind: ArrivalKind, seed: int, of: int, at: float, then: int
+    kind: ArrivalKind,
+    seed: int,
+    of: int,
+    at: float,
+    then: int,
+    own_profile: ProfileLevels | None,
 ) -> None:
     """Whatever the number of processes, before and after a split, each arrival falls to one."""
-    whole = list(Schedule(seed, kind, mix()).pop_due(25))
+    name: ProfileName = "workload" if own_profile else "steady"
+
+    def schedule_of(shard: Shard) -> Schedule:
+        return Schedule(seed, kind, mix(), name, own_profile=own_profile, shard=shard, end=25.0001)
+
+    whole = list(schedule_of(WHOLE).pop_due(25))
     parts: list[Arrival] = []
     for part in range(max(of, then)):
-        schedule = Schedule(seed, kind, mix(), shard=Shard(part % of, of), end=25.0001)
+        schedule = schedule_of(Shard(part % of, of))
         if part < then:
             schedule.change_shard(at, Shard(part, then))
         else:
@@ -140,14 +152,15 @@ def test_fifty_an_hour_for_three_minutes_is_two_or_three() -> None:
 @given(
     kind=kinds,
     changes=st.lists(st.tuples(st.floats(0.1, 5), st.floats(0, 7200)), max_size=5),
-    profile_name=st.sampled_from(("steady", "ramp", "burst", "diurnal")),
+    profile_name=st.sampled_from(("steady", "ramp", "burst", "diurnal", "workload")),
 )
 @settings(max_examples=60)
 def test_rate_changes_keep_order_and_count(
     kind: ArrivalKind, changes: list[tuple[float, float]], profile_name: str
 ) -> None:
     """After any changes k goes up by one, due times never go back, and the count is as asked."""
-    schedule = Schedule(5, kind, mix(3600, 0, 0, 0), profile_name)  # type: ignore[arg-type]
+    own = ProfileLevels(2.0, (0.0, 3.0, 1.0))
+    schedule = Schedule(5, kind, mix(3600, 0, 0, 0), profile_name, own_profile=own)  # type: ignore[arg-type]
     now, arrivals = 0.0, []
     for step, rate in changes:
         now += step
@@ -199,6 +212,15 @@ def test_a_profile_shapes_the_target() -> None:
     assert schedule.target_rates(0)["insert_order"] == 0
     assert schedule.target_rates(300)["insert_order"] == pytest.approx(0.5)
     assert schedule.planned(600)["insert_order"] == pytest.approx(300)
+
+
+def test_the_profile_of_a_workload_begins_when_it_is_chosen() -> None:
+    """Its levels are shares of the rate, in their order, and again after the last one."""
+    own = ProfileLevels(10.0, (3, 1))
+    schedule = Schedule(1, "even", mix(3600, 0, 0, 0), "steady", own_profile=own)
+    schedule.change_rates(100.0, mix(3600, 0, 0, 0), "workload")
+    counts = [len(list(schedule.pop_due(at))) for at in (100, 110, 120, 130, 140)]
+    assert counts == pytest.approx([100, 15, 5, 15, 5], abs=1)
 
 
 @given(draw=st.integers(0, 2**64 - 1))

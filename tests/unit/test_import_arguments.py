@@ -106,7 +106,9 @@ def test_the_window_is_put_in_words(
 def test_parts_of_a_measured_window_show_how_the_rate_varies() -> None:
     """From the quietest to the busiest one."""
     window = Window(NOW - timedelta(hours=24), NOW, is_measured=True, shares=(0.25, 2.5, 0.25))
-    assert window_text(window).endswith(" The 3 parts had 0.25 to 2.5 times the mean rate.")
+    assert window_text(window).endswith(
+        " The 3 parts had 0.25 to 2.5 times the mean rate, which is the model's profile."
+    )
 
 
 def test_guesses_of_the_same_words_are_one_line() -> None:

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from loadgen.errors import SourceError
 from loadgen.source.importing.counters import Counters, measured_writes
 from loadgen.source.importing.pg_dump import ddl_statements
+from loadgen.source.importing.read import ReadOptions, read_database
 from loadgen.source.importing.statement_texts import split_script, without_comments
 from loadgen.workload.importing.facts import WriteCounts
 
@@ -25,23 +27,49 @@ def test_a_window_counts_what_is_written_in_it() -> None:
         look(10, {1: WriteCounts(inserts=1030, updates=50), 9: WriteCounts(inserts=999)}),
         look(20, {1: WriteCounts(inserts=10), 2: WriteCounts(deletes=20)}),
     )
-    window, writes = measured_writes(looks, {1, 2, 3})
+    window, writes = measured_writes(looks, {1, 2, 3}, 20)
     assert writes == {1: WriteCounts(inserts=40), 2: WriteCounts(deletes=20), 3: WriteCounts()}
     assert window.seconds == 20
-    assert window.shares == (1, 1)
+    assert (window.shares, window.every) == ((1, 1), 10)
 
 
 def test_shares_are_rates() -> None:
     """A look that came late makes its part longer, not busier."""
     looks = [look(at, {1: WriteCounts(inserts=rows)}) for at, rows in ((0, 0), (10, 10), (40, 70))]
-    assert measured_writes(looks, {1})[0].shares == pytest.approx((1 / 1.75, 2 / 1.75))
+    assert measured_writes(looks, {1}, 40)[0].shares == pytest.approx((1 / 1.75, 2 / 1.75))
+
+
+@pytest.mark.parametrize(
+    ("interval", "every", "line"),
+    [
+        (None, 60, "--every divides a measured window: give --interval too"),
+        (60, 60, "--every is no part of --interval: give a shorter one, or none"),
+        (2, 0.5, "--every is shorter than a second: give a longer one"),
+        (
+            86_400,
+            30,
+            (
+                "--every divides --interval into 2,880 parts, but a profile has at most 1,440 "
+                "levels: give a longer one"
+            ),
+        ),
+    ],
+)
+def test_parts_that_make_no_profile_are_refused(
+    interval: float | None, every: float, line: str
+) -> None:
+    """At once, and not after a day."""
+    options = ReadOptions(interval=interval, every=every)
+    with pytest.raises(SourceError) as refused:
+        read_database("postgresql://nobody@127.0.0.1:1/nothing", options, print)
+    assert str(refused.value) == line
 
 
 @pytest.mark.parametrize("writes", [{}, {1: WriteCounts(inserts=7)}])
 def test_a_quiet_window_has_no_shares(writes: Mapping[int, WriteCounts]) -> None:
     """Nor has one of a single part."""
-    assert measured_writes([look(at, writes) for at in (0, 1, 2)], {1})[0].shares == ()
-    assert measured_writes([look(0, {}), look(1, writes)], {1})[0].shares == ()
+    assert measured_writes([look(at, writes) for at in (0, 1, 2)], {1}, 2)[0].shares == ()
+    assert measured_writes([look(0, {}), look(1, writes)], {1}, 1)[0].shares == ()
 
 
 @pytest.mark.parametrize(

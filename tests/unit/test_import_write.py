@@ -1,6 +1,7 @@
 """Writes models of made-up databases, and reads them back."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from loadgen.workload.model import (
     KeyParameter,
     Number,
     OnceParameter,
+    ProfileLevels,
     Row,
     Sequence,
     Text,
@@ -88,6 +90,29 @@ def test_the_file_tells_what_it_was_read_from(tmp_path: Path) -> None:
     assert model.tables["pgbench_accounts"].rows == 20_000
     assert model.tables["pgbench_branches"].rows == 1
     assert model.operations["insert_pgbench_history"].per_hour == 360
+
+
+@pytest.mark.parametrize(
+    ("every", "comment"),
+    [
+        (28_800, "# It repeats after 24h.\n"),
+        (
+            600.25,
+            (
+                "# It repeats after 1800.75s, which is not a day: it does not follow the time of "
+                "day.\n"
+            ),
+        ),
+    ],
+)
+def test_the_parts_of_a_window_are_the_profile(tmp_path: Path, every: float, comment: str) -> None:
+    """With when a run's first level was, and after how long it comes again."""
+    facts = pgbench()
+    began_at = READ_AT - timedelta(seconds=3 * every)
+    window = Window(began_at, READ_AT, is_measured=True, shares=(0.5, 0, 2.4999999), every=every)
+    written = write_model(replace(facts, window=window), WriteOptions())
+    assert read_back(written, tmp_path).profile == ProfileLevels(every, (0.5, 0, 2.5))
+    assert f", from {began_at:%Y-%m-%d %H:%M} UTC; a run begins there.\n{comment}" in written.toml
 
 
 def test_no_value_is_written_unless_it_may_be(tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
 """Changes of a running load are journaled before any process hears of them."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from loadgen.errors import JournalFullError, RecordError
+from loadgen.errors import JournalFullError, RecordError, SettingsError
 from loadgen.load.live_changes import LiveChanges, PauseReason
 from loadgen.load.messages import NewRates
 from loadgen.load.swarm import Swarm
 from loadgen.record.folder import RunRecord
+from loadgen.workload.model import ProfileLevels
 from loadgen.workload.schedule.plan import Mix, Plan
 from tests.plans import OPERATIONS, run_plan
 
@@ -69,6 +70,30 @@ def live_changes(tmp_path: Path, swarm: Announcements) -> LiveChanges:
 def plan() -> Plan:
     """Return the plan of the run."""
     return run_plan(Mix(dict.fromkeys(OPERATIONS, 10.0)), run_id="run-1")
+
+
+def test_a_profile_that_the_workload_lacks_is_refused(
+    live_changes: LiveChanges, swarm: Announcements
+) -> None:
+    """In a line, before anything is journaled."""
+    with pytest.raises(SettingsError, match="PROFILE is 'workload', but the workload has none"):
+        live_changes.change({}, "workload", by="cli")
+    assert swarm.seen == []
+
+
+def test_the_mean_level_follows_the_changes(tmp_path: Path, swarm: Announcements) -> None:
+    """Only the workload's own profile has levels: under others the database's rates are steady."""
+    own = replace(plan(), profile="workload", own_profile=ProfileLevels(5.0, (3, 1)))
+    changes = LiveChanges(cast("Swarm", swarm), RunRecord.create(tmp_path, "run-1"), own)
+    assert changes.mean_level(0.0) == 1
+    assert changes.mean_level(5.0) == pytest.approx(1.5)
+    assert changes.mean_level(10.0) == pytest.approx(1)
+    changes.change({}, "burst", by="cli")  # at 7.5
+    assert changes.mean_level(15.0) == pytest.approx((7.5 + 1.25 + 7.5) / 15)
+    resumed = LiveChanges(cast("Swarm", swarm), RunRecord.create(tmp_path, "run-2"), own)
+    resumed.replay([NewRates(7.5, own.mix, "burst")])
+    assert resumed.profile == "burst"
+    assert resumed.mean_level(15.0) == changes.mean_level(15.0)
 
 
 def test_a_change_is_on_the_disk_before_it_is_announced(

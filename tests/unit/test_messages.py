@@ -1,5 +1,6 @@
 """Messages between master and workers: they arrive unchanged, and a malformed one is one error."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # it has no types
@@ -34,6 +35,7 @@ from loadgen.load.messages import (
 )
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
+from loadgen.workload.model import ProfileLevels
 from loadgen.workload.plain_model import dump_model
 from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.shards import Shard
@@ -42,7 +44,10 @@ from tests.plans import OPERATIONS, SHOP, run_plan
 OF_RUN = "20261123T080000Z-0001/ab"
 RATES = Mix(dict.fromkeys(OPERATIONS, 10.0))
 CHANGE = NewRates(7.5, RATES, "burst")
-PLAN = run_plan(RATES, run_id="run-1", kind="poisson", resumption="ab")
+PLAN = replace(
+    run_plan(RATES, run_id="run-1", kind="poisson", resumption="ab"),
+    own_profile=ProfileLevels(3600.0, (1.5, 0.5)),
+)
 MODEL = dump_model(SHOP)
 FROM_MASTER: list[MasterMessage] = [
     Begin(PLAN, MODEL, Shard(1, 2), [CHANGE], 1, 9.5, 1e9, 3.0, {"insert_order": (5, 2**60)}, None),

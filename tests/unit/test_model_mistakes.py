@@ -61,6 +61,55 @@ MISTAKES = [
         "[tables.entries], columns.account_no.each: it takes rows in turn: leave out skew and hot",
     ),
     ("title =", "titel =", "titel: no such key: did you mean title?"),
+    *(
+        ('title = "a bank"', f"profile = {wrong}", line)
+        for wrong, line in (
+            ("7", 'profile: it is 7, not a table: { every = "1h", levels = [0.5, 1.5] }'),
+            ("{ levels = [1] }", "profile.every: it is missing: give a text"),
+            (
+                '{ every = "1 hour", levels = [1] }',
+                (
+                    "profile.every: it is '1 hour', not a time of a second to a year, such as "
+                    '"1h", "10m" or "90s"'
+                ),
+            ),
+            (
+                '{ every = "0s", levels = [1] }',
+                (
+                    "profile.every: it is '0s', not a time of a second to a year, such as "
+                    '"1h", "10m" or "90s"'
+                ),
+            ),
+            (
+                '{ every = "1h", level = [1] }',
+                "profile.level: no such key: did you mean levels?",
+            ),
+            (
+                '{ every = "1h" }',
+                "profile.levels: it is missing: give a list of numbers, such as [0.5, 1.5]",
+            ),
+            (
+                '{ every = "1h", levels = [] }',
+                "profile.levels: it is [], not a list of numbers, such as [0.5, 1.5]",
+            ),
+            (
+                '{ every = "1h", levels = [1, -1] }',
+                "profile.levels: -1 is no number from 0 to a million",
+            ),
+            (
+                '{ every = "1h", levels = [1, nan] }',
+                "profile.levels: nan is no number from 0 to a million",
+            ),
+            (
+                '{ every = "1h", levels = [0, 0] }',
+                "profile.levels: all are 0, so nothing would be written: give one above 0",
+            ),
+            (
+                f'{{ every = "1m", levels = {[1] * 1441} }}',
+                "profile.levels: 1,441 are more than 1,440: give a longer `every`",
+            ),
+        )
+    ),
     (
         'title = "a bank"',
         "title = 7",

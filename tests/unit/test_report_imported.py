@@ -86,9 +86,17 @@ def test_a_run_is_compared_with_the_scaled_rates() -> None:
         read_model("tpcb"),
         imported=Imported(READ_AT.isoformat(), digests, rate_scale=0.1, tables=tables),
     )
-    written = imported_writes(model, {"transaction": (90, 80, 70, 60)})
+    written = imported_writes(model, {"transaction": (90, 80, 70, 60)}, 1.0)
     assert written == imported(pgbench_accounts=(90, 360.0))
-    assert imported_writes(read_model("tpcb"), {"transaction": (1, 1, 1, 1)}) is None
+    assert imported_writes(read_model("tpcb"), {"transaction": (1, 1, 1, 1)}, 1.0) is None
+
+
+def test_a_run_in_a_busy_hour_is_compared_with_that_hour() -> None:
+    """The rates are means of the whole profile, of which a short run has only a part."""
+    busy = imported(a=(750, 1000)).model_copy(update={"level": 1.5})
+    fact = likeness(Run(imported=busy), 1800.0)
+    assert fact is not None
+    assert fact.text == f"{MODELLED}writes by table within 0% of the source's"
 
 
 def test_the_report_and_the_terminal_state_it(tmp_path: Path) -> None:

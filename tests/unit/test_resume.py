@@ -300,11 +300,11 @@ def test_what_a_resumed_run_does_not_take_is_named(
         status_updates_per_hour=40.0,
         soft_deletes_per_hour=1.0,
     )
-    assert ignored_settings(options, OPERATIONS, resumed, load_settings()) == []
+    assert ignored_settings(options, SHOP, resumed, load_settings()) == []
     monkeypatch.setenv("SEED", "7")
     monkeypatch.setenv("ARRIVALS", "jitter")  # the run's own
     options.events_per_hour, options.run_time = 5.0, 600
-    assert ignored_settings(options, OPERATIONS, resumed, load_settings()) == [
+    assert ignored_settings(options, SHOP, resumed, load_settings()) == [
         "SEED=7 (it has 1)",
         "EVENTS_PER_HOUR=5 (it has 72,000)",
         "a run time of 600 s (it has 60 s)",

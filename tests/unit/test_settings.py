@@ -130,7 +130,7 @@ def test_every_bad_value_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines == [
         "INITIAL_USERS is '0' (environment): it must be a whole number from 1 to 100000000000",
         f"ORDERS_PER_HOUR is 999 (command line): {cap}",
-        "PROFILE is 'wavy' (.env): it must be one of steady, diurnal, burst or ramp",
+        "PROFILE is 'wavy' (.env): it must be one of steady, diurnal, burst, ramp or workload",
         "METRICS_PORT is 70000 (command line): it must be a whole number from 1 to 65535",
     ]
 

@@ -1,5 +1,6 @@
 """`loadgen workload`: lists, shows and checks."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,43 @@ def test_the_built_in_ones_are_listed(capsys: pytest.CaptureFixture[str]) -> Non
     listed = capsys.readouterr().out
     assert "users, orders, events" in listed
     assert "soft_delete_user" in listed
+
+
+def test_a_profile_is_shown_and_followed_by_default(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `show`, `settings` and `plan`; PROFILE=steady switches it off, a workload may lack it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PROFILE", raising=False)
+    toml = (
+        'profile = { every = "1h", levels = [3, 1] }\n[tables.a]\nrows = 1\n'
+        'columns.id = { generate = "uuid" }\n[operations.add]\nper_hour = 100\ninsert = "a"\n'
+    )
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "workload.toml").write_text(toml)
+    monkeypatch.setenv("WORKLOAD", "own")
+    monkeypatch.setenv("ARRIVALS", "even")
+
+    def output(*arguments: str, code: int = 0) -> str:
+        assert cli.main([*arguments]) == code
+        return "".join(capsys.readouterr())
+
+    def last_due() -> float:
+        return float(output("plan", "--count", "100").splitlines()[-1].split()[2])
+
+    shown = "profile: 2 levels of 1h each, 0.5 to 1.5 times the rates; then again"
+    assert shown in output("workload", "show", "own")
+    assert json.loads(output("settings", "--json"))["PROFILE"]["value"] == "workload"
+    assert last_due() == pytest.approx(99.5 * 36 / 1.5)
+    monkeypatch.setenv("PROFILE", "steady")
+    assert json.loads(output("settings", "--json"))["PROFILE"]["value"] == "steady"
+    assert last_due() == pytest.approx(99.5 * 36)
+    monkeypatch.setenv("PROFILE", "workload")
+    monkeypatch.setenv("WORKLOAD", "shop")
+    assert output("plan", code=2) == (
+        "loadgen: error: PROFILE is 'workload', but the workload has none: write `profile` into "
+        "its workload.toml, or choose steady, diurnal, burst or ramp\n"
+    )
 
 
 def test_a_check_ends_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

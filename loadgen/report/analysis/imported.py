@@ -52,7 +52,7 @@ def likeness(run: Run, seconds: float | None) -> Fact | None:
 
 def _deviations(imported: ImportedWrites, seconds: float) -> Iterator[_Deviation]:
     for name, table in imported.tables.items():
-        expected = table.per_hour * seconds / _HOUR
+        expected = table.per_hour * imported.level * seconds / _HOUR
         if table.rows or expected:
             yield _Deviation(name, table.rows, expected)
 

@@ -101,7 +101,7 @@ def measure(url: str, interval: float, every: float | None, report: Report) -> t
     look fails repeatedly.
     """
     looks = [_look(url)]
-    parts = max(1, round(interval / every)) if every else 1
+    parts = round(interval / every) if every else 1
     report(
         f"measuring the writes for {duration(interval)} from {moment(looks[0].at)}"
         + (f", in {parts} parts" if parts > 1 else "")
@@ -116,13 +116,20 @@ def measure(url: str, interval: float, every: float | None, report: Report) -> t
 
 
 def measured_writes(
-    looks: Sequence[Counters], oids: Collection[int]
+    looks: Sequence[Counters], oids: Collection[int], interval: float
 ) -> tuple[Window, dict[int, WriteCounts]]:
-    """Return the window of some looks, and what was written to tables in it."""
+    """Return the window of looks in `interval` seconds, and what was written to tables in it."""
     growth = [_growth(before, after, oids) for before, after in pairwise(looks)]
     writes = {oid: add_up(counts[oid] for counts in growth if oid in counts) for oid in oids}
     began_at, ended_at = looks[0].at, looks[-1].at
-    return Window(began_at, ended_at, is_measured=True, shares=_shares(looks, growth)), writes
+    window = Window(
+        began_at,
+        ended_at,
+        is_measured=True,
+        shares=_shares(looks, growth),
+        every=interval / len(growth),
+    )
+    return window, writes
 
 
 def _shares(looks: Sequence[Counters], growth: Sequence[Mapping[int, WriteCounts]]) -> _Shares:

@@ -27,6 +27,7 @@ from loadgen.workload.importing.facts import (
     DatabaseFacts,
     TableFacts,
 )
+from loadgen.workload.model import MOST_LEVELS
 
 Report = Callable[[str], None]
 
@@ -49,8 +50,8 @@ def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFac
     `report` gets a line for each step. Raises SourceError in one line if the server is a replica,
     locked or too slow, or a selected table does not exist.
     """
-    if options.every and not options.interval:
-        raise SourceError("--every divides a measured window: give --interval too")
+    if options.every:
+        _require_parts(options.interval, options.every)
     looks: tuple[Counters, ...] = ()
     if options.interval:
         with snapshot(url) as conn:  # a wrong name is refused before hours are measured
@@ -64,6 +65,22 @@ def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFac
         return replace(facts, schema_sql=schema_sql, left_out=left_out)
 
 
+def _require_parts(interval: float | None, every: float) -> None:
+    """Refuse parts of a window that make no profile. Raises SourceError."""
+    if interval is None:
+        raise SourceError("--every divides a measured window: give --interval too")
+    parts = round(interval / every)
+    if parts < 2:
+        raise SourceError("--every is no part of --interval: give a shorter one, or none")
+    if interval < parts:
+        raise SourceError("--every is shorter than a second: give a longer one")
+    if parts > MOST_LEVELS:
+        raise SourceError(
+            f"--every divides --interval into {parts:,} parts, but a profile has at most "
+            f"{MOST_LEVELS:,} levels: give a longer one"
+        )
+
+
 def _facts(
     conn: Connection,
     selection: Selection,
@@ -73,8 +90,8 @@ def _facts(
     counters, missing = read_counters(conn)
     read_at = counters.at if counters else datetime.now(UTC)
     writes = counters.writes if counters else None
-    if looks:
-        window, writes = measured_writes(looks, frozenset(selection.oids))
+    if looks and options.interval:
+        window, writes = measured_writes(looks, frozenset(selection.oids), options.interval)
     else:
         window, uncertain = window_since_reset(conn, read_at)
         missing += uncertain if counters else ()

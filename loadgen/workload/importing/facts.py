@@ -99,8 +99,9 @@ class Window:
     began_at: datetime | None  # None if Postgres does not know when they were reset
     ended_at: datetime
     is_measured: bool = False
-    # Rows written in each part of a measured window, as a share of its mean; for a daily curve.
+    # The rate of each part of a measured window, as a share of the mean: the profile of the model.
     shares: tuple[float, ...] = ()
+    every: float = 0.0  # seconds of each part
 
     @property
     def seconds(self) -> float | None:

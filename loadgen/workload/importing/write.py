@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import Final
 
 from loadgen.errors import printable
-from loadgen.text import plural
+from loadgen.text import plural, written_duration
 from loadgen.workload.importing.anonymize import anonymized
-from loadgen.workload.importing.facts import DatabaseFacts, TableFacts
+from loadgen.workload.importing.facts import DatabaseFacts, TableFacts, Window
 from loadgen.workload.importing.operations import plan_operations
 from loadgen.workload.importing.planned import Operations
 from loadgen.workload.importing.statements import read_statements
@@ -17,6 +18,7 @@ from loadgen.workload.importing.toml_text import Entry, SectionText, rounded, va
 
 _MOST_LISTED: Final = 50  # tables that the model lacks, in [imported]
 _UNKNOWN_HOURS: Final = 30 * 24  # of statistics whose beginning Postgres does not know
+_DAY: Final = 86_400  # seconds
 _NO_VALUES: Final = "values are made up by type and statistics"
 
 
@@ -130,7 +132,7 @@ def _toml(
     values = "some values are the database's" if facts.with_values else _NO_VALUES
     title = f"imported from the statistics of a database on {facts.read_at.date()}"
     parts = [
-        f"title = {value_text(title)}\n# {_window(facts)}; {values}.\n",
+        f"title = {value_text(title)}\n# {_window(facts)}; {values}.\n{_profile(facts.window)}",
         _imported(facts, options, plans, operations, hours).text(),
         *_sections(chosen, operations),
     ]
@@ -157,6 +159,23 @@ def _window(facts: DatabaseFacts) -> str:
     kind = "measured for" if window.is_measured else "counted over"
     return (
         f"Writes {kind} {window.seconds / 3600:,.3g} hours until {window.ended_at:%Y-%m-%d %H:%M}"
+    )
+
+
+def _profile(window: Window) -> str:
+    """Return the model's profile, with when it begins and ends; "" if the window has no parts."""
+    if not window.shares or window.began_at is None:
+        return ""
+    period = window.every * len(window.shares)
+    repeats = f"after {written_duration(period)}"
+    if period % _DAY:
+        repeats += ", which is not a day: it does not follow the time of day"
+    every = written_duration(round(window.every, 3))
+    profile = {"every": every, "levels": [rounded(share) for share in window.shares]}
+    began_at = window.began_at.astimezone(UTC)
+    return (
+        f"# The rate of all tables by part, from {began_at:%Y-%m-%d %H:%M} UTC; a run "
+        f"begins there.\n# It repeats {repeats}.\nprofile = {value_text(profile)}\n"
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from math import inf
 from operator import attrgetter, itemgetter
 
+from loadgen.workload.model import ProfileLevels
 from loadgen.workload.schedule.arrival_process import (
     Arrival,
     ArrivalKind,
@@ -18,7 +19,7 @@ from loadgen.workload.schedule.arrival_process import (
     RequestMaker,
 )
 from loadgen.workload.schedule.plan import Mix, Plan
-from loadgen.workload.schedule.rate_curve import PROFILES, ProfileName, RateCurve
+from loadgen.workload.schedule.rate_curve import ProfileName, RateCurve, profiles_of
 from loadgen.workload.schedule.shards import WHOLE, Shard, ShardCursor
 
 _due = itemgetter(0)  # of an arrival
@@ -27,7 +28,7 @@ _due = itemgetter(0)  # of an arrival
 class Schedule:
     """The arrivals of all operations that fall to one process, in order of due time."""
 
-    __slots__ = ("_announced_shards", "_backlog", "_end", "cursors", "mix", "prepared")
+    __slots__ = ("_announced_shards", "_backlog", "_end", "_profiles", "cursors", "mix", "prepared")
 
     def __init__(
         self,
@@ -36,11 +37,13 @@ class Schedule:
         mix: Mix,
         profile: ProfileName = "steady",
         *,
+        own_profile: ProfileLevels | None = None,
         shard: Shard = WHOLE,
         end: float = inf,
     ) -> None:
-        """Begin at the first arrivals."""
+        """Begin at the first arrivals; `own_profile` is the model's, which is called `workload`."""
         self.mix = mix
+        self._profiles = profiles_of(own_profile)
         self._end = end
         # Prepared ahead of time: the cursors are beyond them, and no connection has them yet.
         self.prepared: deque[Arrival] = deque()
@@ -50,7 +53,7 @@ class Schedule:
         self.cursors = {
             name: ShardCursor(
                 ArrivalProcess(seed, name, kind),
-                RateCurve(mix.rate(name), PROFILES[profile]),
+                RateCurve(mix.rate(name), self._profiles[profile]),
                 shard,
             )
             for name in mix.rates_per_hour
@@ -135,7 +138,9 @@ class Schedule:
         self._rewind()
         self.mix = mix
         for name, cursor in self.cursors.items():
-            cursor.rate_curve.change(at, mix.rate(name), PROFILES[profile] if profile else None)
+            cursor.rate_curve.change(
+                at, mix.rate(name), self._profiles[profile] if profile else None
+            )
             cursor.retime()
 
     def change_shard(self, at: float, shard: Shard) -> None:
@@ -226,5 +231,11 @@ class Schedule:
 def schedule_of(plan: Plan, shard: Shard) -> Schedule:
     """Return the schedule of a process that takes `shard` of the plan."""
     return Schedule(
-        plan.seed, plan.arrivals, plan.mix, plan.profile, shard=shard, end=plan.duration
+        plan.seed,
+        plan.arrivals,
+        plan.mix,
+        plan.profile,
+        own_profile=plan.own_profile,
+        shard=shard,
+        end=plan.duration,
     )

@@ -11,6 +11,7 @@ from zlib import compress, decompress
 import numpy as np
 from numpy.typing import NDArray
 
+from loadgen.workload.model import ProfileLevels
 from loadgen.workload.schedule.arrival_process import ArrivalKind
 from loadgen.workload.schedule.rate_curve import ProfileName
 
@@ -46,6 +47,7 @@ class Plan:
     lateness_limit: float
     pipeline_depth: int = 1
     workload: str = ""  # the model's digest
+    own_profile: ProfileLevels | None = None  # the model's
     settings: Mapping[str, int | None] = field(default_factory=dict)  # that the model's values use
     # The baseline's seed and end, and its rows by table.
     baseline_seed: int = 0
@@ -71,8 +73,8 @@ class Plan:
 
     @classmethod
     def load(cls, dumped: Mapping[str, Any]) -> "Plan":
-        """Return the plan that `dump` wrote."""
-        return cls(**{**dumped, "mix": Mix(dumped["mix"])})
+        """Return the plan that `dump` wrote, without the model's own profile."""
+        return cls(**{**dumped, "mix": Mix(dumped["mix"]), "own_profile": None})
 
 
 def packed_bits(used: NDArray[np.bool_]) -> str:

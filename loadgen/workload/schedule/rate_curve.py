@@ -2,19 +2,21 @@
 
 A rate curve is a stepwise constant rate times a profile, which says how the load rises and falls.
 Profiles are piecewise linear, so that integrals and inverses are exact arithmetic (plus, minus,
-times, divide, square root) and equal on every machine. The long-run mean of `steady`, `diurnal` and
-`burst` is 1: over time, the rate per hour that was set is delivered. `ramp` rises from 0 to 1 in
-ten minutes and stays there.
+times, divide, square root) and equal on every machine. The long-run mean of `steady`, `diurnal`,
+`burst` and `workload`, the model's own levels, is 1: over time, the rate per hour that was set is
+delivered. `ramp` rises from 0 to 1 in ten minutes and stays there.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import floor, inf, sqrt
 from typing import Final, Literal
 
-ProfileName = Literal["steady", "diurnal", "burst", "ramp"]
+from loadgen.workload.model import ProfileLevels
+
+ProfileName = Literal["steady", "diurnal", "burst", "ramp", "workload"]
 
 _HOUR: Final = 3600.0
 _DAY: Final = 24 * _HOUR
@@ -26,6 +28,9 @@ _WORKING_DAY: Final = (
     *(1.5, 1.5, 1.55, 1.55, 1.5, 1.45, 1.35, 1.4, 1.45, 1.3, 0.95, 0.6),
 )
 _WEEK_END: Final = 0.6
+# In place of a level of 0, as a share of the mean: so the integral always ascends, and each instant
+# has one inverse. At 1,000 writes a second an hour of it has 0.004 writes.
+_LOWEST_LEVEL: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Profile:
     """A multiplier of the rate over schedule time.
 
     `times` (seconds, from 0) and `levels` are the corners of the line; `sums` is the integral up
-    to each corner. After the last corner a periodic profile starts again; others keep their level.
+    to each corner. Two corners at one time are a step. After the last corner a periodic profile
+    starts again; others keep their level.
     """
 
     times: tuple[float, ...]
@@ -45,7 +51,7 @@ class Profile:
         """Return the multiplier at schedule time `s` (seconds); before the start, that of 0."""
         s = max(s, 0.0)
         if self.periodic:
-            s -= floor(s / self.times[-1]) * self.times[-1]
+            _, s = _turns(s, self.times[-1])
         i = bisect_right(self.times, s) - 1
         if i >= len(self.times) - 1:
             return self.levels[-1]
@@ -56,8 +62,8 @@ class Profile:
         s = max(s, 0.0)
         whole = 0.0
         if self.periodic:
-            turns = floor(s / self.times[-1])
-            whole, s = turns * self.sums[-1], s - turns * self.times[-1]
+            turns, s = _turns(s, self.times[-1])
+            whole = turns * self.sums[-1]
         i = bisect_right(self.times, s) - 1
         past = s - self.times[i]
         if i >= len(self.times) - 1:
@@ -68,8 +74,8 @@ class Profile:
         """Return the schedule time at which the integral reaches `area`."""
         whole = 0.0
         if self.periodic:
-            turns = floor(area / self.sums[-1])
-            whole, area = turns * self.times[-1], area - turns * self.sums[-1]
+            turns, area = _turns(area, self.sums[-1])
+            whole = turns * self.times[-1]
         i = bisect_right(self.sums, area) - 1
         left = area - self.sums[i]
         level = self.levels[i]
@@ -88,6 +94,12 @@ class Profile:
         return (self.levels[i + 1] - self.levels[i]) / (self.times[i + 1] - self.times[i])
 
 
+def _turns(x: float, period: float) -> tuple[int, float]:
+    """Return how many whole periods are in `x`, and the rest, which rounding must not push out."""
+    turns = floor(x / period)
+    return turns, min(max(x - turns * period, 0.0), period)
+
+
 def _from_corners(corners: Sequence[tuple[float, float]], *, periodic: bool) -> Profile:
     """Build a profile; a periodic one is scaled so that its mean is 1."""
     times = tuple(time for time, _ in corners)
@@ -99,6 +111,14 @@ def _from_corners(corners: Sequence[tuple[float, float]], *, periodic: bool) -> 
     for (a, b), (x, y) in zip(pairwise(times), pairwise(levels), strict=True):
         sums.append(sums[-1] + (b - a) * (x + y) / 2)
     return Profile(times, levels, tuple(sums), periodic)
+
+
+def _stepwise(own: ProfileLevels) -> Profile:
+    """Build a model's own profile. Its parts have the shares of the writes that the levels say."""
+    lowest = sum(own.levels) / len(own.levels) * _LOWEST_LEVEL
+    levels = [max(level, lowest) for level in own.levels]
+    corners = [(step * own.every, level) for i, level in enumerate(levels) for step in (i, i + 1)]
+    return _from_corners(corners, periodic=True)
 
 
 # It begins on a Monday at midnight: five working days, then two slower ones.
@@ -117,6 +137,11 @@ PROFILES: Final[dict[ProfileName, Profile]] = {
     "ramp": _from_corners([(0.0, 0.0), (600.0, 1.0)], periodic=False),
 }
 _STEADY: Final = PROFILES["steady"]
+
+
+def profiles_of(own: ProfileLevels | None) -> Mapping[ProfileName, Profile]:
+    """Return the profiles of a model: with `workload` if it has its own."""
+    return PROFILES if own is None else {**PROFILES, "workload": _stepwise(own)}
 
 
 @dataclass(frozen=True, slots=True)
