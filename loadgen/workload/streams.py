@@ -28,6 +28,7 @@ _HALF: Final = np.uint64(32)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _UNIT: Final = 2.0**-53
 _SIXTEENTHS: Final = 16
+_MOST_SHUFFLED: Final = 2**32
 
 
 class Stream:
@@ -135,6 +136,26 @@ class Weights:
         if not len(self._ends):
             return np.zeros(len(bits), np.int64)
         return np.searchsorted(self._ends, bits, side="right")
+
+
+class Shuffle:
+    """A bijection of 0 to n - 1 that a stream chooses: i -> start + i * step mod n."""
+
+    def __init__(self, stream: Stream, n: int) -> None:
+        self._n = n
+        draws = stream.words(np.zeros(1, np.int64), 2)[0].tolist()
+        self._start = draws[0] % n
+        # Of 31 bits, so that its product with an index stays in 64.
+        step = 2**30 + draws[1] % 2**30
+        while gcd(step, n) != 1:
+            step += 1
+        self._step = step
+
+    def of(self, indexes: Int64Array) -> Int64Array:
+        """Return the image of each index; the first n of them differ, at most 4 billion."""
+        rounds = (indexes % min(self._n, _MOST_SHUFFLED)).astype(np.uint64)
+        steps = rounds * np.uint64(self._step) + np.uint64(self._start)
+        return (steps % np.uint64(self._n)).view(np.int64)
 
 
 class Spread:

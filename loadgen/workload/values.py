@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from math import lcm
+from math import lcm, prod
 from typing import Final
 
 import numpy as np
@@ -32,6 +32,7 @@ from loadgen.workload.model import (
     Generator,
     Json,
     Number,
+    Operation,
     PersonName,
     Row,
     Sequence,
@@ -46,9 +47,10 @@ from loadgen.workload.model import (
 )
 from loadgen.workload.names import NameMaker, NamePools, emails
 from loadgen.workload.references import Ranks, Timeline, growth_days, ranks_of, timelines
-from loadgen.workload.streams import Int64Array, Stream
+from loadgen.workload.streams import Int64Array, Shuffle, Stream
 from loadgen.workload.typed import Instants, Nullable, Picks, TimeForm, Typed, not_null, nullable
 
+_Rows = Callable[[Int64Array], Int64Array]
 _RUN_DIGITS: Final = 8  # hexadecimal ones, of a run in the addresses that it makes
 _MOST_ROWS: Final = 3_000_000_000  # their square is an integer of 64 bits
 
@@ -63,13 +65,16 @@ class _Owner:
     table: Table | None
     sibling: Callable[[str], ValueMaker]
     streams: Callable[[str, Row], Stream]  # of a reference in a column or parameter
+    # Of a reference to each row in turn: from the indexes to the rows; None if it picks any.
+    in_turn: Callable[[str], "_Rows | None"] = lambda _: None
 
 
 class ValueMakers:
     """The makers of all columns and parameters of a model.
 
     `seed` is the baseline's; parameters draw from `load_seed`, which is the same by default. Mail
-    addresses that a load makes have a part of `run_id`, so that a later run makes others.
+    addresses that a load makes have a part of `run_id`, so that a later run makes others; so does
+    the order in which its inserts take the rows or pairs that are free in a key of references.
     `rows` are the baseline's rows by table, `end` is its last instant, and `settings` has the
     values of the settings that the model names. Raises SettingsError if a value can't be made.
     """
@@ -123,6 +128,7 @@ class ValueMakers:
                 lambda column, row: self._row_stream(
                     place, self._model.operations[operation].parameters, column, row
                 ),
+                lambda column: self._free_in_turn(self._model.operations[operation], column),
             )
             return self._value(owner, name, value)
 
@@ -197,6 +203,7 @@ class ValueMakers:
             facts,
             lambda sibling: self.column(table, sibling),
             lambda name, row: self._row_stream(place, facts.columns, name, row),
+            lambda name: self._in_turn(facts.columns, name),
         )
         return self._value(owner, column, value)
 
@@ -304,8 +311,8 @@ class ValueMakers:
         if not self._rows.get(row.table):
             raise SettingsError(f"{owner.place}: {name} refers to {row.table}, which has no rows")
         target = self.column(row.table, row.column)
-        if row.each and owner.table is not None and name in (turns := _turns(owner.table)):
-            return makers.by_rows(target, self._in_turn(turns, name))
+        if row.each and (rows_in_turn := owner.in_turn(name)) is not None:
+            return makers.by_rows(target, rows_in_turn)
         ranks, stream = self._ranks_of(row.table), owner.streams(name, row)
         hot = self._settings.get(row.hot_setting) if row.hot_setting else None
         referred = self._timelines.get(row.table)
@@ -319,14 +326,15 @@ class ValueMakers:
 
         return makers.by_rows(target, rows)
 
-    def _in_turn(
-        self, turns: Mapping[str, tuple[str, int]], name: str
-    ) -> Callable[[Int64Array], Int64Array]:
+    def _in_turn(self, columns: Mapping[str, object], name: str) -> _Rows | None:
         """Return a function from a table's rows to those that they refer to, each in turn.
 
         A second reference begins one row later after each round of both, so that all pairs come
         before one comes again.
         """
+        turns = _turns(columns)
+        if name not in turns:
+            return None
         first, own = next(iter(turns.values())), turns[name]
         ranks, first_ranks = self._ranks_of(own[0]), self._ranks_of(first[0])
         active = ranks.active(None)
@@ -334,6 +342,40 @@ class ValueMakers:
             return lambda indexes: ranks.spread.rows(indexes % active)
         lap = lcm(active, first_ranks.active(None))
         return lambda indexes: ranks.spread.rows((indexes + 1 + indexes // lap) % active)
+
+    def _free_in_turn(self, operation: Operation, name: str) -> _Rows | None:
+        """Return a function from arrivals to the rows that a new row refers to, each in turn.
+
+        The table's rows go on where the baseline ends: the rows, or pairs of rows, that are left
+        come once each, in an order of the run's own. None if the operation inserts no such row.
+        """
+        table, turn = self._filled_in_turn(operation), _turns(operation.parameters).get(name)
+        if table is None or turn is None:
+            return None
+        own = _turns(table.columns)
+        rows = self._in_turn(table.columns, next(column for column in own if own[column] == turn))
+        every = self._model.operations.values()
+        sharing = [other.name for other in every if self._filled_in_turn(other) is table]
+        first, step, free = sharing.index(operation.name), len(sharing), self._free(table, own)
+        return None if rows is None else lambda indexes: rows(free(first + step * indexes))
+
+    def _filled_in_turn(self, operation: Operation) -> Table | None:
+        """Return the table into which an operation inserts rows that refer to each in turn."""
+        turns = set(_turns(operation.parameters).values())
+        into = (s.table for s in operation.statements if s.change == "insert")
+        tables = filter(None, map(self._model.tables.get, into))
+        return next((t for t in tables if turns and set(_turns(t.columns).values()) == turns), None)
+
+    def _free(self, table: Table, turns: Mapping[str, tuple[str, int]]) -> _Rows:
+        """Return a bijection of the indexes of a table that its baseline has not taken."""
+        targets = [*dict.fromkeys(turns.values())][:2]  # two make a key
+        most = prod(self._ranks_of(target).active(None) for target, _ in targets)
+        taken = self._rows[table.name]
+        if taken >= most:  # nothing is free
+            taken = 0
+        stream = Stream(f"{self._load_seed}:tables.{table.name}:in turn:{self._run}")
+        order = Shuffle(stream, most - taken)
+        return lambda indexes: order.of(indexes) + taken
 
     def _row_stream(self, place: str, values: Mapping[str, object], name: str, row: Row) -> Stream:
         """Return the stream of a reference, the same for all columns of one composite key.
@@ -401,15 +443,15 @@ def _references(values: Mapping[str, object], row: Row) -> list[str]:
     ]
 
 
-def _turns(table: Table) -> dict[str, tuple[str, int]]:
-    """Return the columns that refer to each row of a table in turn.
+def _turns(columns: Mapping[str, object]) -> dict[str, tuple[str, int]]:
+    """Return the columns, or parameters, that refer to each row of a table in turn.
 
     With the table comes which of the references to it they are, the same for a composite key.
     """
     return {
-        name: (row.table, _references(table.columns, row).index(name))
-        for name, value in table.columns.items()
-        if isinstance(row := value.generator, Row) and row.each
+        name: (value.generator.table, _references(columns, value.generator).index(name))
+        for name, value in columns.items()
+        if isinstance(value, Value) and isinstance(value.generator, Row) and value.generator.each
     }
 
 

@@ -1,12 +1,16 @@
 """Models of real databases: Postgres accepts them, and their baseline keeps all keys and rules."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from psycopg.errors import UniqueViolation
 
 from loadgen.config.settings import load_settings
+from loadgen.load.columns import Column
 from loadgen.source.check_model import check_model
 from loadgen.source.importing.read import ReadOptions, read_database
 from loadgen.source.postgres import Connection, connect
@@ -15,6 +19,7 @@ from loadgen.workload.importing.facts import DatabaseFacts
 from loadgen.workload.importing.write import WriteOptions, WrittenModel, write_model
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.read_model import read_model
+from loadgen.workload.values import ValueMakers
 from tests.archive import KEYS, WORKLOAD
 from tests.conftest import Cluster
 from tests.import_facts import read_back
@@ -29,6 +34,19 @@ DO $$ BEGIN
         EXECUTE format('UPDATE t%s SET a = a WHERE id %% %s = 0', i, i);
     END LOOP;
 END $$
+"""
+
+
+MEMBERS = """
+CREATE TABLE users (id uuid PRIMARY KEY DEFAULT gen_random_uuid());
+CREATE TABLE groups (id serial PRIMARY KEY);
+CREATE TABLE members (
+    user_id uuid REFERENCES users, group_id int REFERENCES groups, PRIMARY KEY (group_id, user_id)
+);
+INSERT INTO users SELECT gen_random_uuid() FROM generate_series(1, 30);
+INSERT INTO groups SELECT nextval('groups_id_seq') FROM generate_series(1, 20);
+INSERT INTO members SELECT u.id, g.id FROM users u, groups g ORDER BY md5(u.id || '-' || g.id)
+LIMIT 540;
 """
 
 
@@ -111,3 +129,24 @@ def test_two_hundred_tables(cluster: Cluster, empty_database: str, tmp_path: Pat
         assert count(conn, "t200") == 4
     assert len(model.tables) == 200
     assert sum(name.startswith("insert") for name in model.operations) == 200
+
+
+def test_inserts_into_a_dense_table_between_two_others(
+    cluster: Cluster, empty_database: str, tmp_path: Path
+) -> None:
+    """Of 600 pairs 540 are there; inserts take each of the others once, then none is left."""
+    with facts_of(cluster, ddl=MEMBERS) as facts, connect(empty_database) as conn:
+        model = seeded(conn, write_model(facts, WriteOptions()), tmp_path)
+        assert count(conn, "members") == 540
+        operation = model.operations["insert_members"]
+        (statement,) = operation.statements
+        rows = {name: table.rows for name, table in model.tables.items()}
+        makers = ValueMakers(model, 1, rows, datetime.now(UTC), {}, 5, "a run")
+        insert = re.sub(r"\$\d+", "%s", statement.sql).encode()
+        columns = (makers.parameter(operation.name, name) for name in statement.parameters)
+        pairs = list(zip(*(Column.by(maker).keys(range(61)) for maker in columns), strict=True))
+        for pair in pairs[:60]:
+            conn.execute(insert, pair)
+        assert count(conn, "members") == 600
+        with pytest.raises(UniqueViolation):
+            conn.execute(insert, pairs[60])

@@ -173,6 +173,19 @@ def test_keys_of_references_do_not_repeat(tmp_path: Path) -> None:
     assert "[tables.members] rows: 20,000 there; no more keys differ" in written.guesses[0]
 
 
+@pytest.mark.parametrize(("rows", "guess"), [(900, ""), (4_904, "96 rows"), (20_000, "0 rows")])
+def test_inserts_that_run_out_of_pairs_are_a_guess(tmp_path: Path, rows: int, guess: str) -> None:
+    """There are 5,000 pairs, and ten inserts an hour: those left last for two days, or don't."""
+    group = ForeignKeyFacts(("group_id",), "groups", ("id",))
+    columns = "user_id bigint!, group_id integer!"
+    members = table("members", columns, rows, (240, 0, 0), (PARENT, group))
+    groups = table("groups", "id integer!, title text+", 10)
+    written = write_model(database(USERS, members, groups), WriteOptions())
+    read_back(written, tmp_path)
+    reason = f"{guess} differ in its key from those there: after"
+    assert any(reason in guess for guess in written.guesses) == bool(guess)
+
+
 def test_a_second_table_that_extends_one_has_a_step_of_its_own(tmp_path: Path) -> None:
     """Each transaction inserts into the tables that are inserted into as often."""
     profiles = table("profiles", "user_id bigint!, bio text", 400, (240, 0, 0), (PARENT,))

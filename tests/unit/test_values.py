@@ -5,6 +5,7 @@ import math
 import re
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -31,10 +32,13 @@ from loadgen.workload.model import (
     NextState,
     Number,
     OnceParameter,
+    Operation,
     PersonName,
+    Proof,
     Row,
     Sequence,
     SqlDefault,
+    Statement,
     States,
     Table,
     Text,
@@ -45,7 +49,7 @@ from loadgen.workload.model import (
     WorkloadModel,
 )
 from loadgen.workload.read_model import built_in_models, read_model
-from loadgen.workload.streams import Int64Array
+from loadgen.workload.streams import Int64Array, Shuffle, Stream
 from loadgen.workload.typed import Nullable, rows_of
 from loadgen.workload.values import ValueMakers
 from tests.shop_model import END, ROWS, SETTINGS, SHOP, TYPES
@@ -324,6 +328,88 @@ def test_rows_in_turn_make_keys_that_do_not_repeat(users: int, groups: int) -> N
     assert (
         numbers(makers, "groups", "region")[ids - 1] == numbers(makers, "members", "region")
     ).all()
+
+
+def members_model(*, pair: bool) -> WorkloadModel:
+    """Return a model of a table between two others, or that extends one, and its insert."""
+    columns = {"user": Value(Row("users", "id", each=True))}
+    if pair:
+        columns |= {
+            "region": Value(Row("groups", "region", each=True)),
+            "group": Value(Row("groups", "id", each=True)),
+        }
+    tables = {
+        "users": Table("users", columns={"id": Value(Sequence())}),
+        "groups": Table("groups", columns={"region": Value(Number(1, 9)), "id": Value(Sequence())}),
+        "members": Table("members", columns=columns),
+    }
+    statement = Statement("INSERT", tuple(columns), "insert", "members")
+    join = Operation("join", "Join", "join_per_hour", 1, (statement,), columns, Proof("unproved"))
+    again = replace(join, name="again", option="again_per_hour")
+    return WorkloadModel("c", "c", tables, {"join": join, "again": again})
+
+
+def drawn(makers: ValueMakers, columns: Iterable[str], arrivals: int) -> list[tuple[str, ...]]:
+    """Return the values of columns in the first inserts of a run, of two operations in turn."""
+    indexes = np.arange(arrivals)
+    rows = []
+    for i, operation in enumerate(("join", "again")):
+        own = indexes[: (arrivals + 1 - i) // 2]
+        made = (texts(makers.parameter(operation, name), own) for name in columns)
+        rows += [tuple((text or b"").decode() for text in row) for row in zip(*made, strict=True)]
+    return rows
+
+
+@given(
+    users=st.integers(1, 30),
+    groups=st.integers(1, 30),
+    share=st.floats(0, 1),
+    pair=st.booleans(),
+    run=st.sampled_from(("", "run-1", "run-2")),
+)
+@settings(max_examples=60, deadline=None)
+def test_inserts_take_each_free_pair_once(
+    users: int, groups: int, share: float, pair: bool, run: str
+) -> None:
+    """Those of the baseline and those of the load are all there are; then they come again."""
+    model = members_model(pair=pair)
+    most = users * groups if pair else users
+    taken = int(most * share)
+    rows = {"users": users, "groups": groups, "members": taken}
+    makers = ValueMakers(model, 1, rows, END, {}, 7, run)
+    key = ["user", "group"] if pair else ["user"]
+    there = set(zip(*(numbers(makers, "members", name).tolist() for name in key), strict=True))
+    free = [tuple(map(int, row)) for row in drawn(makers, key, most - taken)]
+    assert len(there) == taken
+    assert len({*there, *free}) == most
+    regions = numbers(makers, "groups", "region")
+    if pair:
+        for group, region in drawn(makers, ("group", "region"), most - taken):
+            assert regions[int(group) - 1] == int(region)
+    assert len(drawn(makers, key, most + 1)) == most + 1
+
+
+def test_another_run_takes_free_pairs_in_another_order() -> None:
+    """So it meets few of those that earlier runs took; the same run makes the same ones."""
+    model, rows = members_model(pair=True), {"users": 3000, "groups": 2000, "members": 100_000}
+    runs = [
+        set(drawn(ValueMakers(model, 1, rows, END, {}, 7, run), ("user", "group"), 5000))
+        for run in ("run-1", "run-2", "run-1")
+    ]
+    assert len(runs[0]) == 5000
+    assert runs[0] == runs[2]
+    assert len(runs[0] & runs[1]) < 50
+
+
+@pytest.mark.parametrize("n", [1, 2, 2**31, 3_000_000_000**2])
+def test_a_shuffle_does_not_repeat(n: int) -> None:
+    """Also where products of indexes reach 64 bits."""
+    indexes = np.array([0, 1, 2, 10**6, 2**32 - 2, 2**32 - 1])
+    indexes = indexes[indexes < n]
+    order = Shuffle(Stream("s"), n)
+    step, start = order._step, order._start
+    assert order.of(indexes).tolist() == [(start + i * step) % n for i in indexes.tolist()]
+    assert math.gcd(step, n) == 1
 
 
 def test_self_references_and_circles() -> None:

@@ -31,7 +31,7 @@ _MOST_ONCE: Final = 0.5  # of the rows; updates and references aim at the others
 _GROWTH_HOURS: Final = 182 * 24  # in which the baseline's rows came
 _LOADED: Final = 0.9  # of a table's rows, inserted by no known statement
 _NOT_COMPARED: Final = ("json", "xml", "point", "line", "lseg", "path", "polygon", "circle")
-_DENSE: Final = 0.02  # of the pairs of a table between two others
+_LONG_RUN_HOURS: Final = 48  # for which the free pairs of a table between others should last
 
 
 def plan_operations(
@@ -112,8 +112,10 @@ class _Planner:
             if self.has_statements and not shapes:
                 reason = "no statement explains these inserts, perhaps COPY or a trigger"
                 guesses["per_hour"] = (reason, "set the rate that you know, or remove it")
-        if plan.pair_share >= _DENSE:
-            reason = f"{plan.pair_share:.0%} of the pairs that it may draw are there and fail"
+        left = plan.left_in_turn
+        if left is not None and left < rate * _LONG_RUN_HOURS:
+            lasts = f"{left:,} rows differ in its key from those there: after {left / rate:,.3g} h"
+            reason = f"{lasts} inserts fail with 23505"
             guesses["insert"] = (reason, "lower the table's `rows`, or raise those that it joins")
         sets = self._inserted(plan, shapes)
         entries: Entry = {"per_hour": rate, "insert": plan.name} | ({"set": sets} if sets else {})

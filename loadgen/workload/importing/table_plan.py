@@ -22,7 +22,7 @@ class TablePlan:
     in_turn: set[str] = field(default_factory=set)  # columns that refer to the rows in turn
     inserts: dict[str, object] = field(default_factory=dict)  # what an insert sets otherwise
     client_keys: tuple[str, ...] = ()  # columns that an insert gives keys made by the client
-    pair_share: float = 0.0  # of all pairs, in a table between two others
+    left_in_turn: int | None = None  # rows, or pairs of them, that these may refer to still
     is_fixed: bool = False  # no generator makes the key of another row
     is_needed: bool = False  # each of its rows, since another table refers to them in turn
     notes: list[tuple[str, str]] = field(default_factory=list)  # guesses: a key of the file, why

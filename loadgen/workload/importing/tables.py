@@ -202,8 +202,9 @@ class _Planner:
                     note = ("rows", f"{rows}; no more keys differ that refer to {names}")
                     plan.notes = [note, *(other for other in plan.notes if other[0] != "rows")]
                     plan.rows = most
-                if len(targets) > 1:
-                    plan.pair_share = plan.rows / most
+        for plan, targets in self._pairs:
+            left = prod(target.rows for target in targets) - plan.rows
+            plan.left_in_turn = min(left, left if plan.left_in_turn is None else plan.left_in_turn)
 
     def _prove_in_turn(self, plan: TablePlan) -> None:
         """Let the columns differ that refer to each row once by a column that differs there."""
