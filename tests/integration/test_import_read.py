@@ -550,3 +550,21 @@ def test_many_tables(each_empty_database: str) -> None:
     assert len(facts.tables) == 300
     assert facts.schema_sql.count("CREATE TABLE") == 300
     assert all(table.foreign_keys for table in facts.tables)
+
+
+def test_preparing_a_write_would_lock_as_the_write_does(each_empty_database: str) -> None:
+    """In a read-only session too, so an import takes the types of parameters from the columns."""
+    run(each_empty_database, "CREATE TABLE t (id int PRIMARY KEY, a text)")
+    with connect(each_empty_database) as other, snapshot(each_empty_database) as conn:
+        conn.execute("SELECT a FROM t")
+        with other.transaction(force_rollback=True):
+            other.execute("CREATE INDEX ON t (a)")
+        conn.execute("PREPARE change AS UPDATE t SET a = $1 WHERE id = $2")
+        modes = "SELECT mode FROM pg_locks WHERE pid = %s AND relation = 't'::regclass"
+        held = other.execute(modes, [conn.info.backend_pid]).fetchall()
+        assert ("RowExclusiveLock",) in held
+        other.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.execute("CREATE INDEX ON t (a)")
+        with pytest.raises(psycopg.errors.SyntaxError):
+            conn.execute("PREPARE other AS UPDATE t SET a = INTERVAL $1")

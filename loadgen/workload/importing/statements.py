@@ -2,6 +2,11 @@
 
 A statement becomes its table, the columns that it sets and those by which it finds its rows: names
 that the catalogue knows. Comments, literals and all else of its text are left behind.
+
+The types of parameters are those of the columns. PREPARE at the source would tell them too, but
+parsing a write locks its tables ROW EXCLUSIVE to the transaction's end, in a read-only session as
+well: CREATE INDEX would wait for the import, and the import for it. It would also log an error for
+each text that pg_stat_statements has normalized into no valid SQL, such as INTERVAL $1.
 """
 
 import re
