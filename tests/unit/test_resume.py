@@ -5,6 +5,7 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from loadgen.record.position import Position
 from loadgen.record.run import Run
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger
+from loadgen.workload.model import ProfileLevels
 from loadgen.workload.schedule.arrival_process import ArrivalKind
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.plan import Mix, Plan
@@ -164,6 +166,20 @@ def test_what_was_in_force_stays_in_force() -> None:
     ]
     assert resumed.paused_by == ("the disk is full", "watch")
     assert resumed.position.paused
+
+
+def test_a_workload_s_own_profile_is_that_of_its_files() -> None:
+    """Its digest is the run's; a journal can't name a profile that the workload lacks."""
+    to_own = {
+        "kind": "rate_change",
+        "profile": {"from": "steady", "to": "workload"},
+        "schedule_seconds": 5.0,
+    }
+    own = replace(SHOP, profile=ProfileLevels(3600.0, (2, 1)))
+    resumed = resumed_of(run(to_own), position(), own)
+    assert (resumed.profile, resumed.plan.own_profile) == ("workload", own.profile)
+    with pytest.raises(ValueError, match="there is no profile workload"):
+        resumed_of(run(to_own), position(), SHOP)
 
 
 def test_a_process_reads_back_as_it_was_kept() -> None:

@@ -114,8 +114,8 @@ class _Planner:
                 guesses["per_hour"] = (reason, "set the rate that you know, or remove it")
         left = plan.left_in_turn
         if left is not None and left < rate * _LONG_RUN_HOURS:
-            lasts = f"{left:,} rows differ in its key from those there: after {left / rate:,.3g} h"
-            reason = f"{lasts} inserts fail with 23505"
+            lasts = f"{left:,} keys of rows it refers to are free, for {left / rate:,.3g} h"
+            reason = f"{lasts}; then inserts fail with 23505"
             guesses["insert"] = (reason, "lower the table's `rows`, or raise those that it joins")
         sets = self._inserted(plan, shapes)
         entries: Entry = {"per_hour": rate, "insert": plan.name} | ({"set": sets} if sets else {})
