@@ -221,6 +221,11 @@ def test_the_profile_of_a_workload_begins_when_it_is_chosen() -> None:
     schedule.change_rates(100.0, mix(3600, 0, 0, 0), "workload")
     counts = [len(list(schedule.pop_due(at))) for at in (100, 110, 120, 130, 140)]
     assert counts == pytest.approx([100, 15, 5, 15, 5], abs=1)
+    at_night = Schedule(
+        1, "even", mix(3600, 0, 0, 0), "workload", own_profile=ProfileLevels(10.0, (0, 1))
+    )
+    assert at_night.target_rates(5)["insert_order"] == 0
+    assert at_night.next_due() >= 10
 
 
 @given(draw=st.integers(0, 2**64 - 1))

@@ -55,7 +55,8 @@ class Profile:
         i = bisect_right(self.times, s) - 1
         if i >= len(self.times) - 1:
             return self.levels[-1]
-        return self.levels[i] + self._slope(i) * (s - self.times[i])
+        level = self.levels[i] + self._slope(i) * (s - self.times[i])
+        return level if level > 2 * _LOWEST_LEVEL else 0.0
 
     def integral(self, s: float) -> float:
         """Return the integral of the multiplier from 0 to `s`, in seconds at level 1."""
