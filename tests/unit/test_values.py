@@ -367,7 +367,7 @@ def drawn(makers: ValueMakers, columns: Iterable[str], arrivals: int) -> list[tu
     pair=st.booleans(),
     run=st.sampled_from(("", "run-1", "run-2")),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_inserts_take_each_free_pair_once(
     users: int, groups: int, share: float, pair: bool, run: str
 ) -> None:
