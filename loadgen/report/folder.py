@@ -19,6 +19,7 @@ from loadgen.record.rows import GeneratorSample, Sample, SlotSample, ToolSample
 from loadgen.record.verify import Verification
 from loadgen.report.analysis.compare import RunSummary, control_for, summary_of
 from loadgen.report.analysis.impact import impact_of
+from loadgen.report.analysis.local_use import local_use
 from loadgen.report.analysis.run import Facts, facts_of
 from loadgen.report.analysis.tool_answer import Study
 from loadgen.report.analysis.tool_summary import ToolSummary
@@ -120,6 +121,7 @@ def _study(
         impact=impact_of(summary.run),
         control=control,
         costs=Costs.of(folder),
+        use=local_use(ToolSample.read(folder)),
     )
 
 
@@ -128,22 +130,26 @@ def _context(folder: Path, facts: Facts, study: Study) -> ReportContext:
     delivered = {tool.name: tool.freshness for tool in study.tools if tool.freshness is not None}
     intervals = {tool.name: tool.cost.syncs_every for tool in study.tools if tool.cost is not None}
     plans = {tool: seconds for tool, seconds in intervals.items() if seconds is not None}
+    first_copies = {
+        name: tool.initial_sync for name, tool in verified.tools.items() if tool.initial_sync
+    }
     copies = copies_of(
         verified,
         delivered,
         SlotSample.read(folder),
-        ToolSample.read(folder),
+        study.use,
         plans=plans,
         journal=facts.run.journal,
     )
     if facts.start is None:
-        return ReportContext(study, copies, {}, {})
+        return ReportContext(study, copies, {}, {}, first_copies)
     charts = {
         levels.WAL: levels.wal_series(SlotSample.read(folder), facts.start),
         levels.CPU: levels.cpu_series(ToolSample.read(folder), facts.start),
         levels.MEMORY: levels.memory_series(ToolSample.read(folder), facts.start),
     }
-    return ReportContext(study, copies, age_series(delivered, facts.start), charts)
+    ages = age_series(delivered, facts.start)
+    return ReportContext(study, copies, ages, charts, first_copies)
 
 
 def _wal_kept(

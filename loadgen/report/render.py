@@ -19,6 +19,7 @@ from loadgen.config.settings import dashboard_link
 from loadgen.errors import printable
 from loadgen.record.run import Run
 from loadgen.record.verdict import TOLERANCE
+from loadgen.record.verify import InitialSync
 from loadgen.report.analysis.answer import RunAnswer, answer_of, rate_text
 from loadgen.report.analysis.hypothesis import hypothesis_of
 from loadgen.report.analysis.impact import impact_of
@@ -26,6 +27,7 @@ from loadgen.report.analysis.run import Facts
 from loadgen.report.analysis.tool_answer import Study
 from loadgen.report.analysis.verdict import Verdict
 from loadgen.report.charts import freshness, levels, palette, svg
+from loadgen.report.charts.first_copy import FIRST_COPY_WIDTHS, draw_first_copies
 from loadgen.report.charts.freshness import AgeSeries, draw_freshness
 from loadgen.report.charts.levels import Chart, Series, draw_levels
 from loadgen.report.charts.load import charts
@@ -40,7 +42,7 @@ from loadgen.text import Table
 
 CHART_FILES = (
     "rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg", "slots.svg",
-    "tool_cpu.svg", "tool_memory.svg", "prices.svg",
+    "tool_cpu.svg", "tool_memory.svg", "prices.svg", "first_copy.svg",
 )  # fmt: skip
 _METHOD = (
     """The schedule decides when each arrival is due; nothing else does. A write counts as committed
@@ -93,6 +95,7 @@ class ReportContext:
     copies: Copies
     ages: Mapping[str, AgeSeries]
     levels: Mapping[Chart, Mapping[str, Series]]
+    first_copies: Mapping[str, InitialSync]
 
 
 def render(facts: Facts, written_at: datetime, verdict: Verdict, context: ReportContext) -> Report:
@@ -169,6 +172,11 @@ def _tool_charts(context: ReportContext) -> dict[str, tuple[Drawing, ...]]:
             for chart in (levels.WAL, levels.CPU, levels.MEMORY)
         },
         "prices": tuple(draw_prices(prices, width) for width in PRICE_WIDTHS if prices),
+        "first_copy": tuple(
+            draw_first_copies(context.first_copies, width)
+            for width in FIRST_COPY_WIDTHS
+            if context.first_copies
+        ),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from loadgen import text
 from loadgen.config.decision import CRITERIA, Rules, Score
-from loadgen.record.costs import short_vendor
+from loadgen.record.costs import PricedMonth, short_vendor
 from loadgen.report.analysis.impact import NOT_MEASURED, Impact
 from loadgen.report.analysis.imported import likeness
 from loadgen.report.analysis.run import Facts
@@ -81,6 +81,9 @@ def answer_of(facts: Facts, verdict: Verdict, study: Study) -> RunAnswer:
         level, headline, sentence = verdict.level, verdict.headline, verdict.sentence
     elif tools:
         level, headline, sentence = _tools_headline(tools)
+        if best := _cheapest_instead(study):
+            price = f"{whole_dollars(best)} a month ({short_vendor(best.vendor)})"
+            sentence += f" The lowest list price of a vendor for this load is {price}."
         level = max(level, "warn", key=_severity) if verdict.level != "good" else level
     else:
         level, headline, sentence = _source_headline(facts, verdict, study.impact)
@@ -264,14 +267,20 @@ def _prices(study: Study) -> Fact:
     dated = f" of {dates[0]}" if dates else ""
     dated += f" to {dates[-1]}" if dates and dates[0] != dates[-1] else ""
     sources = f"list prices{dated}, no quotes"
-    priced = any(tool.cost and tool.cost.priced_month for tool in study.tools)
-    best = lowest_published(projection.months)
-    if priced or best is None:
+    best = _cheapest_instead(study)
+    if best is None:
         return Fact("prices", sources, "warn")
     vendor, a_month = short_vendor(best.vendor), f"{whole_dollars(best)} a month"
     finding = f"no vendor ran; the lowest published price for this load is {a_month} ({vendor})"
     brief = f"no vendor ran; lowest list price for this load {a_month} ({vendor})"
     return Fact("prices", f"{finding}; {sources}", "warn", brief=brief)
+
+
+def _cheapest_instead(study: Study) -> PricedMonth | None:
+    """Return the cheapest vendor's month if none of the tools has a price."""
+    if study.costs is None or any(tool.cost and tool.cost.priced_month for tool in study.tools):
+        return None
+    return lowest_published(study.costs.projection.months)
 
 
 def _limits(rules: Rules) -> str:

@@ -12,6 +12,7 @@ from loadgen.record.verify import Kind
 from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED, Impact, against
+from loadgen.report.analysis.local_use import LocalUse
 from loadgen.report.analysis.tool_summary import (
     INFRASTRUCTURE_CARD,
     Correctness,
@@ -57,6 +58,7 @@ class Study:
     impact: Impact | None = None
     control: Control | None = None
     costs: Costs | None = None
+    use: Mapping[str, LocalUse] = field(default_factory=dict)  # by local tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def tool_answer(tool: ToolSummary, study: Study, *, trusted: bool) -> ToolAnswer
     facts = [
         _correctness(tool.correctness),
         _freshness(tool.freshness),
-        _cost(tool.cost),
+        _cost(tool.cost, study.use.get(tool.name)),
         *_source(tool, study),
     ]
     if reasons:
@@ -227,13 +229,15 @@ def _freshness(copy: Deliveries | None) -> Fact:
     if not copy.seconds:
         return Fact("fresh", f"no change arrived: 0 of {count} seen", "bad")
     median = f"{copy.at_most}{_age(copy.quantile(0.5))} median"
+    sentence = f"half of the changes arrive within {_age(copy.quantile(0.5))}"
     if copy.p95 is None:
-        times = f"{median}, {_age(copy.seconds[-1])} longest of {len(copy.seconds)}"
+        rest = f"{_age(copy.seconds[-1])} longest of {len(copy.seconds)}"
+        sentence += f", the slowest of {len(copy.seconds)} within {_age(copy.seconds[-1])}"
     else:
-        times = f"{median}, {_age(copy.p95)} p95"
-    if copy.not_seen:
-        times += f"; {text.count(copy.not_seen)} of {count} not seen"
-    return Fact("fresh", times, sentence=f"changes arrive in {times}")
+        rest = f"{_age(copy.p95)} p95"
+        sentence += f", 95% within {_age(copy.p95)}"
+    unseen = f"; {text.count(copy.not_seen)} of {count} not seen" if copy.not_seen else ""
+    return Fact("fresh", f"{median}, {rest}{unseen}", sentence=sentence + unseen)
 
 
 def _age(seconds: float | None) -> str:
@@ -241,14 +245,22 @@ def _age(seconds: float | None) -> str:
     return text.latency(seconds) if seconds is None or seconds < _LONG else text.duration(seconds)
 
 
-def _cost(cost: ToolCost | None) -> Fact:
+def _cost(cost: ToolCost | None, use: LocalUse | None) -> Fact:
     if cost is None:
         return Fact("cost", f"{text.NOT_PRICED}: tools.toml names no price for it", "warn")
     month = cost.priced_month
     if month is not None:
         caveat = "; its machines alone" if month.card == INFRASTRUCTURE_CARD else ""
         return Fact("cost", month_text(month) + caveat, "good" if month.amount else "warn")
+    if cost.why_not_priced and use is not None and use.processors is not None:
+        here = f"{_processors(use.processors)} and {text.size(use.resident_bytes)} of memory"
+        return Fact("cost", f"{cost}, on {here}", "warn")
     return Fact("cost", str(cost), "warn")
+
+
+def _processors(number: float) -> str:
+    share = f"{max(0.01, number):.0%} of a processor"
+    return share if number < 1 else f"{text.quantity(number)} processors"
 
 
 def _source(tool: ToolSummary, study: Study) -> Iterator[Fact]:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from loadgen import text
-from loadgen.record.rows import SlotSample, ToolSample
+from loadgen.record.rows import SlotSample
 from loadgen.record.run import JournalEvent
 from loadgen.record.verify import (
     KINDS,
@@ -25,6 +25,7 @@ from loadgen.record.verify import (
     Verification,
 )
 from loadgen.report.analysis.deliveries import FEWEST_FOR_P99, Deliveries, Outage
+from loadgen.report.analysis.local_use import LocalUse
 from loadgen.text import NOTHING, Column, Table
 from loadgen.verify import cases
 from loadgen.verify.findings import STORED_FINDINGS, few_of_each_sort
@@ -66,7 +67,7 @@ def copies_of(
     verified: Verification,
     delivered: Mapping[str, Deliveries],
     slots: Iterable[SlotSample] = (),
-    use: Iterable[ToolSample] = (),
+    use: Mapping[str, LocalUse] = MappingProxyType({}),
     *,
     plans: Mapping[str, float] = _NO_PLANS,
     journal: Sequence[JournalEvent] = (),
@@ -341,40 +342,12 @@ def _slots(samples: Iterable[SlotSample]) -> Table:
     return _table(("slot", *numbers, "status"), rows, numbers)
 
 
-@dataclass(slots=True)
-class _Use:
-    """What a local tool's processes used over the run; of a new watch, only from its start."""
-
-    cpu_seconds: float = 0.0
-    seconds: float = 0.0
-    resident_bytes: int = 0
-    read_bytes: int | None = None
-    written_bytes: int | None = None
-
-    def add(self, before: ToolSample, now: ToolSample) -> None:
-        self.cpu_seconds += now.cpu_seconds - before.cpu_seconds
-        self.seconds += (now.time - before.time).total_seconds()
-        self.read_bytes = _increased(self.read_bytes, before.read_bytes, now.read_bytes)
-        self.written_bytes = _increased(self.written_bytes, before.written_bytes, now.written_bytes)
-
-
-def _increased(total: int | None, before: int | None, now: int | None) -> int | None:
-    return total if before is None or now is None else (total or 0) + now - before
-
-
-def _use(samples: Iterable[ToolSample]) -> Table:
-    samples = list(samples)
-    tools: dict[str, _Use] = defaultdict(_Use)
-    for sample in samples:
-        use = tools[sample.tool]
-        use.resident_bytes = max(use.resident_bytes, sample.resident_bytes)
-    for before, now in ToolSample.pairs(samples):
-        tools[now.tool].add(before, now)
+def _use(tools: Mapping[str, LocalUse]) -> Table:
     rows = (
         (
             name,
             text.duration(use.cpu_seconds),
-            text.quantity(use.cpu_seconds / use.seconds if use.seconds else None),
+            text.quantity(use.processors),
             text.size(use.resident_bytes),
             text.size(use.read_bytes),
             text.size(use.written_bytes),
