@@ -14,7 +14,8 @@ from loadgen.workload.operations import operations_of
 Panel = dict[str, Any]
 
 GREEN, YELLOW, RED, BLUE, GREY = "green", "yellow", "red", "blue", "text"
-# The same on all dashboards. Grafana chooses the colour of other names, also by name.
+# The same on all dashboards. Grafana gives other series its first colours, in their order; those
+# that it chooses by name include some that are too dark to see on its dark page.
 _COLORS = {
     "operation": {name: operation.dark for name, operation in operations_of(Settings()).items()},
     "tool": {
@@ -90,10 +91,12 @@ def lines(  # noqa: PLR0913 - as above
     dashed: str = "",
     limit: float | None = None,
     log: bool = False,
+    nothing: str = "",
 ) -> Panel:
     """Return a chart over time; `dashed` names a series drawn as a target line.
 
-    `limit` is drawn as a red line. A series has the colour of its name, the same on all charts.
+    `limit` is drawn as a red line. `nothing` is shown if there is no series. An operation and a
+    well-known tool have the same colour on all charts.
     """
     custom: Panel = {
         "lineWidth": 1,
@@ -106,7 +109,7 @@ def lines(  # noqa: PLR0913 - as above
     if not log:
         custom["axisSoftMin"] = 0
     else:
-        custom["scaleDistribution"] = {"type": "log", "log": 10}
+        custom["scaleDistribution"] = {"type": "log", "log": 2 if unit == "bytes" else 10}
     overrides = _colored(queries)
     if dashed:
         line = {"fill": "dash", "dash": [8, 6]}
@@ -124,7 +127,8 @@ def lines(  # noqa: PLR0913 - as above
         "fieldConfig": {
             "defaults": {
                 "unit": unit,
-                "color": {"mode": "palette-classic-by-name"},
+                **({"noValue": nothing} if nothing else {}),
+                "color": {"mode": "palette-classic"},
                 "custom": custom,
                 "thresholds": steps((None, GREEN), *([(limit, RED)] if limit else [])),
             },
@@ -248,25 +252,38 @@ def table(
     }
 
 
-def bars(title: str, description: str, unit: str, target: Panel, *, width: int = 12) -> Panel:
-    """Return the newest value of each series as a bar; a tool's series has the tool's colour."""
+def bars(
+    title: str,
+    description: str,
+    unit: str,
+    target: Panel,
+    *,
+    nothing: str,
+    thresholds: Panel | None = None,
+) -> Panel:
+    """Return the newest value of each series as a bar.
+
+    It is coloured by its thresholds, without them by its tool. `nothing` is shown if there is none.
+    """
+    by_tool = [
+        _override(f"/^{name}: /", {"color": _fixed(color)}, by="byRegexp")
+        for name, color in _COLORS["tool"].items()
+    ]
     return {
         "type": "bargauge",
         "title": title,
         "description": description,
         "targets": [target],
-        "gridPos": {"w": width, "h": 8},
+        "gridPos": {"w": 12, "h": 8},
         "fieldConfig": {
             "defaults": {
                 "unit": unit,
                 "min": 0,
-                "color": {"mode": "palette-classic-by-name"},
-                "thresholds": steps((None, GREEN)),
+                "noValue": nothing,
+                "color": {"mode": "thresholds" if thresholds else "palette-classic"},
+                "thresholds": thresholds or steps((None, GREEN)),
             },
-            "overrides": [
-                _override(f"/^{name}: /", {"color": _fixed(color)}, by="byRegexp")
-                for name, color in _COLORS["tool"].items()
-            ],
+            "overrides": [] if thresholds else by_tool,
         },
         "options": {
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},

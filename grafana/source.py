@@ -65,7 +65,7 @@ _VERDICT = [
         mappings=_STATUSES | {"0": ("no slot", GREY)},
     ),
     stat(
-        "Slots without a reader",
+        "Unread slots",
         "Each retains WAL until it is read or dropped. Tools that sync at intervals leave their "
         "slot without a reader between two syncs.",
         f"count(loadgen_slot_active{{{_ONE}}} == 0) or on() 0 * {_ANSWERS}",
@@ -73,7 +73,7 @@ _VERDICT = [
         steps((None, GREEN), (1, YELLOW)),
     ),
     stat(
-        "WAL retained, of limit",
+        "Retained, of limit",
         "WAL that the server retains on its disk for the slot that is furthest behind, as a share "
         "of MAX_SLOT_RETAINED_BYTES, at which the watch pauses the load.",
         f"max({_OF_LIMIT}) or on() 0 * {_ANSWERS}",
@@ -150,6 +150,7 @@ _SLOTS = [
         query(f"max by (slot) (loadgen_slot_retained_bytes{{{_ONE}}})", "{{slot}}"),
         query("max(loadgen_slot_retained_limit_bytes)", "limit"),
         dashed="limit",
+        log=True,
     ),
     lines(
         "How far each reader is behind",

@@ -17,6 +17,9 @@ from grafana.panels import (
 from grafana.queries import newest_run, query
 
 _ONE = 'tool=~"$tool"'
+# costs.json also prices the run at vendors that did not copy it.
+_TESTED = "on (tool) loadgen_destination_up"
+_NO_PRICE = "no tool under test is priced; loadgen costs has the vendors' prices"
 
 
 def _delivered(share: float, window: str) -> str:
@@ -123,10 +126,10 @@ _FRESHNESS = [
 
 _RIGHT = [
     lines(
-        "Rows behind the last verification",
+        "Rows since the last verification",
         "The source's estimated rows now, minus the rows that the last verification counted at the "
-        "destination: rows missing then, and rows added since. It falls with the next `loadgen "
-        "verify`.",
+        "destination: rows added since, which nothing has compared yet, and rows that were missing "
+        "then. It falls with the next `loadgen verify`.",
         "short",
         query(
             "sum by (tool) (max by (table) (loadgen_source_rows) "
@@ -134,6 +137,7 @@ _RIGHT = [
             f"max by (tool, table) (loadgen_destination_rows{{{_ONE}}}))",
             "{{tool}}",
         ),
+        nothing="not verified",
     ),
     bars(
         "Findings, by kind",
@@ -147,26 +151,30 @@ _RIGHT = [
             "{{tool}}: {{kind}}",
             instant=True,
         ),
+        nothing="not verified",
+        thresholds=steps((None, GREEN), (1, RED)),
     ),
 ]
 
 _COST = [
     lines(
         "Cost so far",
-        "Dollars of the run by tool, as far as they are priced; provisional until the warehouse's "
-        "usage views are complete.",
+        "Dollars of the run by tool under test, as far as they are priced; provisional until the "
+        "warehouse's usage views are complete.",
         "currencyUSD",
-        query(f"sum by (tool) (loadgen_cost_dollars{{{_ONE}}})", "{{tool}}"),
+        query(f"sum by (tool) (loadgen_cost_dollars{{{_ONE}}}) and {_TESTED}", "{{tool}}"),
+        nothing=_NO_PRICE,
     ),
     bars(
         "Cost, by part",
-        "Dollars of the run by tool and component.",
+        "Dollars of the run by tool under test and component.",
         "currencyUSD",
         query(
-            f"sum by (tool, component) (loadgen_cost_dollars{{{_ONE}}})",
+            f"sum by (tool, component) (loadgen_cost_dollars{{{_ONE}}}) and {_TESTED}",
             "{{tool}}: {{component}}",
             instant=True,
         ),
+        nothing=_NO_PRICE,
     ),
 ]
 

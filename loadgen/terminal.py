@@ -7,6 +7,7 @@ command fails while it prints.
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -117,6 +118,30 @@ def unguarded(stream: TextIO) -> TextIO:
     """Return the unguarded stream, for our own colours; external texts then need `printable`."""
     status_line.clear()
     return stream.stream if isinstance(stream, _Screen) else stream
+
+
+def print_wrapped(message: str, stream: TextIO | None = None) -> None:
+    """Print a message at once; a terminal's lines break between words, others are left whole."""
+    stream = stream or sys.stdout
+    print("\n".join(_wrapped(message, stream)), file=stream, flush=True)
+
+
+def _wrapped(message: str, stream: TextIO) -> Iterator[str]:
+    width = terminal_width(stream)
+    for line in message.splitlines():
+        if width is None or len(line) <= width:
+            yield line
+        else:
+            yield from textwrap.wrap(
+                line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            )
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Return the columns of the stream's terminal; None if it is none."""
+    if not stream.isatty():
+        return None
+    return os.get_terminal_size(stream.fileno()).columns or _LINE_WIDTH
 
 
 def print_table(table: Table, *, title: str = "", caption: str = "") -> None:

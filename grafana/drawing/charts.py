@@ -74,7 +74,7 @@ def _stat(panel: Panel, series: Sequence[Series], frame: Frame) -> str:
     )
     if panel["options"]["textMode"] == "name":
         text = newest.name
-    size = min(34.0, 1.75 * frame.width / max(6, len(text)))
+    size = min(34.0, 1.6 * frame.width / max(6, len(text)))
     return f'<p class="stat" style="color: {color}; font-size: {size:.0f}px">{escape(text)}</p>'
 
 
@@ -87,7 +87,11 @@ def _timeseries(panel: Panel, series: Sequence[Series], frame: Frame) -> str:
     numbers = [number for points in lines for _, number in points if number > 0 or not is_log]
     if not numbers:
         return draw(panel, [], frame)
-    ticks = _log_ticks(numbers) if is_log else _linear_ticks(numbers)
+    binary = unit == "bytes"
+    if is_log:
+        ticks = _log_ticks(numbers, 16 if binary else 10)
+    else:
+        ticks = _linear_ticks(numbers, binary=binary)
     legend, rows = _legend(series, tones, frame.width)
     height = frame.height - 17 * rows - 4
     low, high = ticks[0], ticks[-1]
@@ -128,7 +132,7 @@ def _stacked(series: Sequence[Series]) -> list[list[tuple[float, float]]]:
     return lines
 
 
-def _path(  # noqa: PLR0913 - a line's look
+def _path(
     points: Sequence[tuple[float, float]], y: Callable[[float], float], tone: str, frame: Frame,
     floor: float, opacity: float, dash: Sequence[int] | None,
 ) -> list[str]:  # fmt: skip
@@ -169,21 +173,25 @@ def _line(x1: float, y1: float, x2: float, y2: float, color: str, more: str = ""
     )
 
 
-def _linear_ticks(numbers: Sequence[float]) -> list[float]:
-    """Return round numbers from 0 to the highest or above it."""
+def _linear_ticks(numbers: Sequence[float], *, binary: bool) -> list[float]:
+    """Return round numbers from 0 to the highest or above it; of bytes powers of 2."""
     low, high = min(0.0, *numbers), max(numbers)
     span = (high - low) or 1.0
-    size = 10 ** math.floor(math.log10(span / _TICKS))
-    step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size * _TICKS >= span)
+    if binary:
+        step = 2.0 ** math.ceil(math.log2(span / _TICKS))
+    else:
+        size = 10 ** math.floor(math.log10(span / _TICKS))
+        step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size * _TICKS >= span)
     first = math.floor(low / step)
     count = math.ceil((low + span) / step) - first
     return [(first + i) * step for i in range(count + 1)]
 
 
-def _log_ticks(numbers: Sequence[float]) -> list[float]:
-    """Return the powers of ten around the numbers."""
-    low, high = math.floor(math.log10(min(numbers))), math.ceil(math.log10(max(numbers)))
-    return [10.0**power for power in range(low, max(high, low + 1) + 1)]
+def _log_ticks(numbers: Sequence[float], base: int) -> list[float]:
+    """Return the powers around the numbers."""
+    low, high = (math.log(bound(numbers), base) for bound in (min, max))
+    first, last = math.floor(low), math.ceil(high)
+    return [float(base) ** power for power in range(first, max(last, first + 1) + 1)]
 
 
 def _legend(series: Sequence[Series], tones: Sequence[str], width: int) -> tuple[str, int]:
@@ -273,18 +281,22 @@ def _stretches(points: Sequence[tuple[float, float]]) -> list[tuple[float, float
     return stretches
 
 
-def _bars(panel: Panel, series: Sequence[Series], frame: Frame) -> str:
-    unit, most = panel["fieldConfig"]["defaults"]["unit"], max(line.last for line in series)
+def _bars(panel: Panel, series: Sequence[Series], _: Frame) -> str:
+    look = panel["fieldConfig"]["defaults"]
+    unit, most = look["unit"], max(line.last for line in series)
+    tones = colors(panel, series)
+    if look["color"]["mode"] == "thresholds":
+        tones = [threshold_color(line.last, look["thresholds"]) for line in series]
     rows = "".join(
         f'<p class="bar"><b>{escape(line.name)}</b><i><em style="width: '
         f'{100 * line.last / most if most else 0:.1f}%; background: {tone}"></em></i>'
         f'<span style="color: {tone}">{escape(number_text(line.last, unit))}</span></p>'
-        for line, tone in zip(series, colors(panel, series), strict=True)
+        for line, tone in zip(series, tones, strict=True)
     )
     return f'<div class="bars">{rows}</div>'
 
 
-def _table(panel: Panel, series: Sequence[Series], frame: Frame) -> str:
+def _table(panel: Panel, series: Sequence[Series], _: Frame) -> str:
     key = panel["transformations"][0]["options"]["byField"]
     headings = [target["refId"] for target in panel["targets"]]
     keys = sorted({line.labels[key] for line in series})

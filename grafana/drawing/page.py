@@ -20,16 +20,19 @@ main {{ position: relative; }}
 section, h2 {{ position: absolute; box-sizing: border-box; overflow: hidden; margin: 0; }}
 section {{ background: {PANEL}; border: 1px solid {RULE}; padding: 0 {_EDGE}px; }}
 h2 {{ font-size: 14px; padding: 8px 4px 0; }}
-h3 {{ margin: 0; height: {_HEADING - 6}px; padding-top: 6px; font-size: 13px; white-space: nowrap; }}
+h3 {{ margin: 0; height: {_HEADING - 6}px; padding-top: 6px; font-size: 13px;
+  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
 svg {{ display: block; }} text {{ fill: {MUTED}; font-size: 11px; }} text.on {{ fill: #111217; }}
 .legend {{ margin: 2px 0 0; }} .legend span {{ margin-right: 12px; white-space: nowrap; }}
 .legend i {{ display: inline-block; width: 12px; height: 3px; margin: 0 5px 3px 0; }}
+.stat {{ white-space: nowrap; }}
 .nothing, .stat {{ height: 66%; display: flex; align-items: center; justify-content: center;
   margin: 0; color: {MUTED}; text-align: center; font-weight: 500; }}
 table {{ width: 100%; border-collapse: collapse; font-size: 13px; }}
 th, td {{ text-align: left; padding: 6px 4px; border-bottom: 1px solid {RULE}; }}
 .bar {{ display: flex; align-items: center; gap: 10px; margin: 8px 0; }}
-.bar b {{ width: 34%; text-align: right; font-weight: 400; }} .bar i {{ flex: 1; background: {RULE}; }}
+.bar b {{ width: 34%; text-align: right; font-weight: 400; }}
+.bar i {{ flex: 1; background: {RULE}; }}
 .bar em {{ display: block; height: 18px; }} .bar span {{ width: 56px; }}
 """
 
@@ -61,8 +64,8 @@ def page(dashboard: Mapping[str, Any], prometheus: Prometheus) -> str:
     times = f"{clock(prometheus.start)} to {clock(prometheus.end)} UTC"
     return (
         f"<!doctype html><meta charset=utf-8><style>{_STYLE}</style>"
-        f"<header><b>{escape(dashboard['title'])}</b>{times}. Drawn from the panels' own queries to "
-        "a Prometheus by scripts/dashboard-pictures: this is not Grafana's own rendering.</header>"
+        f"<header><b>{escape(dashboard['title'])}</b>{times}. Drawn from the panels' own queries "
+        "to a Prometheus by scripts/dashboard-pictures: this is not Grafana's rendering.</header>"
         f'<main style="height: {lowest * _CELL}px">{"".join(parts)}</main>'
     )
 
@@ -82,8 +85,8 @@ def _placed(
         across = min(len(values), panel["maxPerRow"])
         width = WIDTH // across
         for number, value in enumerate(values):
-            at = {"x": number % across * width, "y": place["y"] + down + number // across * place["h"],
-                  "w": width, "h": place["h"]}  # fmt: skip
+            y = place["y"] + down + number // across * place["h"]
+            at = {"x": number % across * width, "y": y, "w": width, "h": place["h"]}
             yield {**panel, "gridPos": at}, {**everything, panel["repeat"]: value}
         down += (len(values) - 1) // across * place["h"]
 

@@ -24,6 +24,7 @@ from loadgen.source.schema import (
     require_ownership,
     require_playground,
 )
+from loadgen.terminal import print_wrapped
 from loadgen.text import first_capital
 from loadgen.tools.tools_file import load_tools, select_tools
 
@@ -159,9 +160,9 @@ def _print_status(args: argparse.Namespace, status: _Status) -> None:
         print("the embedded Postgres is not running: start it with `loadgen db up`")
     else:
         kind = "embedded Postgres" if status.embedded else "Postgres at DATABASE_URL"
-        print(f"{kind} {status.version} is ready: {status.dsn}")
+        print_wrapped(f"{kind} {status.version} is ready: {status.dsn}")
         if status.embedded:
-            print(f"process {status.pid}, data in {status.data_dir}, log in {status.log}")
+            print_wrapped(f"process {status.pid}, data in {status.data_dir}, log in {status.log}")
 
 
 def _grant(args: argparse.Namespace, settings: Settings) -> int:

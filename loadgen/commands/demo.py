@@ -5,6 +5,7 @@ It shows each command, runs it, and stops if one fails.
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from loadgen.orphans import Children, ended_with_us
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
+from loadgen.terminal import print_wrapped, terminal_width
 from loadgen.text import duration
 from loadgen.tools.tools_file import load_tools
 
@@ -57,6 +59,8 @@ _EXAMPLE: Final = "example: loadgen demo --seconds 20"
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED: Final = 130
 _WORTH_SHOWING: Final = 1.0  # second that a step took
+_WORDS: Final = re.compile(r"(?:[^\s']|'[^']*')+")  # of a command, quoted spaces inside
+_CONTINUED: Final = " \\"  # the end of a line that continues
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ def _watching(
     if listen_error(host, settings.watch_port):
         variables["WATCH_PORT"] = str(free_port(host))
     step = _loadgen("watch", "--interval", "2", environment=variables)
-    print(f"\n$ {step.shown} &", flush=True)
+    _print_command(step, " &")
     with subprocess.Popen(  # noqa: S603 - our own command
         step.command,
         env={**os.environ, **step.environment},
@@ -232,7 +236,7 @@ def perform(steps: Sequence[DemoStep], children: Children | None = None) -> int:
     """Run the steps in order up to the first failure; failed checks only set the exit code."""
     codes = []
     for step in steps:
-        print(f"\n$ {step.shown}", flush=True)
+        _print_command(step)
         began = monotonic()
         code = _run(step, children)
         if step.timed and (seconds := monotonic() - began) >= _WORTH_SHOWING:
@@ -245,6 +249,21 @@ def perform(steps: Sequence[DemoStep], children: Children | None = None) -> int:
             return code
         codes.append(code)
     return first_exit_code(codes)
+
+
+def _print_command(step: DemoStep, end: str = "") -> None:
+    """Print a step's command; on a terminal that is too narrow in lines that can be copied."""
+    line, width = f"$ {step.shown}{end}", terminal_width(sys.stdout)
+    if width is not None and len(line) > width:
+        words = _WORDS.findall(line)
+        lines = [words[0]]
+        for word in words[1:]:
+            if len(lines[-1]) + len(word) + len(" ") > width - len(_CONTINUED):
+                lines.append(f"   {word}")
+            else:
+                lines[-1] += f" {word}"
+        line = f"{_CONTINUED}\n".join(lines)
+    print(f"\n{line}", flush=True)
 
 
 def _run(step: DemoStep, children: Children | None) -> int:
@@ -307,7 +326,7 @@ def _print_next_steps() -> None:
     is_checkout = Path("locustfile.py").is_file() and activate.is_file()
     begin = f"`source {activate}`, then " if is_checkout and "VIRTUAL_ENV" not in os.environ else ""
     load = "locust" if Path("locustfile.py").is_file() else 'locust -f "$(loadgen locustfile)"'
-    print(
+    print_wrapped(
         f"\nNext: {begin}`{load}` for its page, `loadgen --help` for all commands.\n"
         "The database keeps running until `loadgen db down`."
     )

@@ -19,7 +19,7 @@ from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn, workload_database
 from loadgen.source.postgres import connect
 from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed, seed_request
-from loadgen.terminal import unguarded
+from loadgen.terminal import print_wrapped, unguarded
 from loadgen.text import duration
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.read_model import read_model
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         baseline = {"workload": model.name} | seeded.parameters.dump() | counts
         print(json.dumps(baseline, indent=2))
     else:
-        print(_text(seeded, settings))
+        print_wrapped(_text(seeded, settings))
     return 0
 
 

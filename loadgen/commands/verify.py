@@ -25,7 +25,7 @@ from loadgen.source.embedded.server import source_dsn
 from loadgen.source.observe import current_run
 from loadgen.source.postgres import connect
 from loadgen.source.schema import require_version
-from loadgen.terminal import print_table, unguarded
+from loadgen.terminal import print_table, print_wrapped, unguarded
 from loadgen.text import Column, Table, count, kinds, plural
 from loadgen.tools.readers.factory import open_copy
 from loadgen.tools.readers.marker_probe import MarkerProbe
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print_outcomes(outcomes)
         if record is not None:
-            print(f"written to {record.path / Verification.FILE}")
+            print_wrapped(f"written to {record.path / Verification.FILE}")
     return exit_code(outcomes)
 
 

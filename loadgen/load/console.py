@@ -16,7 +16,7 @@ from loadgen.load.controller import RunController
 from loadgen.load.outcome import Outcome
 from loadgen.load.rate_history import RateHistory, Rates
 from loadgen.record.run import SampleCoverage
-from loadgen.terminal import print_table, status_line
+from loadgen.terminal import print_table, print_wrapped, status_line
 from loadgen.text import Column, Table, count, duration, latency, quantity, value, whole
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts
@@ -158,7 +158,7 @@ class RunConsole:
         return sys.stderr if self._on_stderr else sys.stdout
 
     def _print(self, text: str) -> None:
-        print(text, file=self._file(), flush=True)
+        print_wrapped(text, self._file())
 
 
 def print_error(exc: PlaygroundError) -> None:

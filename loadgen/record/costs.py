@@ -23,8 +23,8 @@ Grade = Literal["P", "S", "K", "?"]
 Mode = Literal["provisional", "final"]
 
 GRADES: Final[Mapping[Grade, str]] = {
-    "P": "the vendor's own words, read",
-    "S": "told by others, read, not verified",
+    "P": "published by the vendor",
+    "S": "published by others, not verified",
     "K": "background knowledge, not verified",
     "?": "not known",
 }

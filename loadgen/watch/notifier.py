@@ -3,6 +3,8 @@
 import sys
 import threading
 
+from loadgen.terminal import print_wrapped
+
 
 class Notifier:
     """Prints messages, and warnings by topic. Threads may share it."""
@@ -12,8 +14,8 @@ class Notifier:
         self._lock = threading.Lock()
 
     def inform(self, message: str) -> None:
-        """Print a line."""
-        print(message, flush=True)
+        """Print a message."""
+        print_wrapped(message)
 
     def warn(self, topic: str, message: str) -> None:
         """Print a warning, unless there was one on the topic that is not resolved."""
@@ -21,7 +23,7 @@ class Notifier:
             if topic in self._warned:
                 return
             self._warned.add(topic)
-        print(f"loadgen: warning: {message}", file=sys.stderr, flush=True)
+        print_wrapped(f"loadgen: warning: {message}", sys.stderr)
 
     def resolve(self, topic: str) -> None:
         """Print the topic's next warning again."""

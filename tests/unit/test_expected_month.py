@@ -131,7 +131,7 @@ def test_each_vendor_s_bill_names_the_tables_that_make_it(tmp_path: Path) -> Non
     assert 0.95 < sum(share.share for share in tables) <= 1
     rows = {row[0]: row[-1] for row in month_by_vendor(month).rows}
     assert rows["Fivetran"].startswith("events 9")
-    assert list(rows)[-1] == "SimplyLoad (machines alone)"
+    assert list(rows)[-1] == "SimplyLoad's machines"
     vendor = month.vendors["fivetran"]
     for shares, named in (
         (["0.04"], "fixed fees"),

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from loadgen.record.rows import SlotSample, ToolSample
 from loadgen.record.verify import Verification
+from loadgen.report.analysis.local_use import local_use
 from loadgen.report.charts.levels import (
     CPU,
     MEMORY,
@@ -79,7 +80,7 @@ def test_charts_name_their_lines() -> None:
 
 def test_the_report_adds_up_what_a_tool_used() -> None:
     """Of each watch from its start; what the system does not tell is a dash."""
-    table = copies_of(Verification(), {}, use=USED).use
+    table = copies_of(Verification(), {}, use=local_use(USED)).use
     assert [column.label for column in table.columns][:4] == [
         "tool",
         "processor time",

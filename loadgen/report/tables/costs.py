@@ -146,6 +146,7 @@ def tools_table(costs: Costs, tested: Collection[str]) -> Table:
         why = next((line.note for line in own if line.amount is None), "")
         if month is None:
             total = Total.of(own)
+            why = why.removeprefix(f"{text.NOT_PRICED}: ")  # the two cells before say that
             rows.append((tool, NOTHING, text.NOT_PRICED, str(total), worst_grade(own), why))
             continue
         note = MACHINES_ALONE if month.card == INFRASTRUCTURE_CARD else why
@@ -255,7 +256,7 @@ def months_table(projection: Projection) -> Table:
 def vendor_name(month: PricedMonth) -> str:
     """Return a vendor's name; SimplyLoad's price is that of its machines."""
     name = short_vendor(month.vendor)
-    return f"{name} (machines alone)" if month.card == INFRASTRUCTURE_CARD else name
+    return f"{name}'s machines" if month.card == INFRASTRUCTURE_CARD else name
 
 
 def cheapest_months(projection: Projection, number: int) -> Table:
