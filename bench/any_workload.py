@@ -54,7 +54,7 @@ RunLoadgen = Callable[..., CompletedProcess[str]]
 
 
 def main() -> int:
-    """Run it and print what was found; 1 if anything is wrong."""
+    """Run it and print the findings; 1 if anything is wrong."""
     parser = argument_parser(__doc__)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--faults", type=int, default=30)

@@ -103,7 +103,7 @@ def _in_time(speed: Speed, rate: float) -> bool:
 
 
 def _search(kept: Callable[[float], bool], most: float) -> float:
-    """Return the highest rate up to `most` that is kept, by halving the range."""
+    """Return the highest rate up to `most` that the load keeps, by halving the range."""
     low, high = 0.0, most
     while high - low > _FINENESS * most:
         middle = (low + high) / 2

@@ -235,7 +235,7 @@ def _kill_group(group: int) -> None:
 
 
 def _wrong_code(code: int | None, run: Mapping[str, Any] | None, *, over: bool) -> list[str]:
-    """Return what is wrong with the exit code; a run may have come to its own end before."""
+    """Return the fault of the exit code; a run may have come to its own end before."""
     if code is None or (code == _INTERRUPTED and not over):
         return []
     ended_by_itself = run is not None and run.get("exit_code") == code
@@ -245,7 +245,7 @@ def _wrong_code(code: int | None, run: Mapping[str, Any] | None, *, over: bool) 
 def _wrong_record(
     run: Mapping[str, Any], before: Mapping[str, int], after: Mapping[str, int]
 ) -> list[str]:
-    """Return what is wrong with the record of a run that has begun."""
+    """Return the fault of the record of a run that has begun."""
     if run.get("ended_at") is None:
         return ["record: it has no end"]
     faults = [] if run["valid"] else [f"invalid: {run['invalid_reason']}"]

@@ -67,7 +67,7 @@ def main() -> int:
     arguments = _arguments()
     with running_server() as (project, info):
         copy = f"{info.dsn.rpartition('/')[0]}/copy"
-        # In a process of its own: one that is started from a large one is counted as large.
+        # In a separate process: one that is started from a large one is counted as large.
         preparing = get_context("spawn").Process(
             target=_prepare, args=(project, info.dsn, copy, arguments)
         )
@@ -95,7 +95,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _prepare(project: Path, dsn: str, copy: str, arguments: argparse.Namespace) -> None:
-    """Seed the source, make both copies of it, and spoil them."""
+    """Seed the source, make both copies, and spoil them."""
     import duckdb  # noqa: PLC0415 - large, and needed in no other process
 
     seed_source(project, dsn, arguments)
@@ -205,7 +205,7 @@ def _columns(dsn: str, table: str) -> tuple[str, ...]:
 
 
 def require(is_found: object, output: str) -> None:
-    """Exit unless a program found what was wrong."""
+    """Exit unless a program found the faults."""
     if not is_found:
         raise SystemExit(f"what was wrong was not found: {output[:2000]}")
 

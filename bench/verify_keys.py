@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--events", default="600000")
     arguments = parser.parse_args()
     with running_server() as (project, info):
-        # In a process of its own: one that is started from a large one is counted as large.
+        # In a separate process: one that is started from a large one is counted as large.
         preparing = get_context("spawn").Process(
             target=_prepare, args=(project, info.dsn, arguments)
         )

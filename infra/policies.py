@@ -32,7 +32,7 @@ class Policies(ComponentResource):
         super().__init__("simplyload:infra:Policies", name)
         self._bucket_arn = bucket_arn
         self.simplyload = self._policy(
-            "simplyload-bucket", "SimplyLoad: its bucket and what is in it", of_simplyload
+            "simplyload-bucket", "SimplyLoad: its bucket and the objects in it", of_simplyload
         )
         self.costs = self._policy(
             "simplyload-costs", "loadgen costs: reads usage and bills", of_costs

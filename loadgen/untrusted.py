@@ -138,7 +138,7 @@ def _why(exc: Exception) -> str:
 
 
 def misfit(exc: ValidationError) -> str:
-    """Return in a line the first key that does not fit, its value, and what was wanted."""
+    """Return in a line the first key that does not fit, its value, and the expected one."""
     error = exc.errors(include_url=False)[0]
     place = ".".join(map(str, error["loc"])) or "it"
     kind = error["type"]

@@ -1,6 +1,6 @@
 """Access control for our HTTP ports: Locust's page, the control API, the metrics.
 
-One WSGI middleware stands in front of each of them. A browser sends requests of any web page to
+One WSGI middleware stands in front of each. A browser sends requests of any web page to
 loopback, so requests from pages of other sites are refused (Origin, Sec-Fetch-Site), and so are
 host names that a foreign DNS points at this machine (Host). On a port that other machines can
 reach, everything but /metrics and /health also needs LOADGEN_WEB_TOKEN, as a Bearer token or by a

@@ -30,7 +30,7 @@ class Frame:
     journal: Sequence[float] = ()
 
     def x(self, at: float) -> float:
-        """Return where a time is on the axis."""
+        """Return a time's place on the axis."""
         share = (at - self.start) / (self.end - self.start)
         return _LEFT + share * (self.width - _LEFT - 4)
 

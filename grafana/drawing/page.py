@@ -21,7 +21,7 @@ section, h2 {{ position: absolute; box-sizing: border-box; overflow: hidden; mar
 section {{ background: {PANEL}; border: 1px solid {RULE}; padding: 0 {_EDGE}px; }}
 h2 {{ font-size: 14px; padding: 8px 4px 0; }}
 h3 {{ margin: 0; height: {_HEADING - 6}px; padding-top: 6px; font-size: 13px;
-  white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
+  font-weight: 500; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
 svg {{ display: block; }} text {{ fill: {MUTED}; font-size: 11px; }} text.on {{ fill: #111217; }}
 .legend {{ margin: 2px 0 0; }} .legend span {{ margin-right: 12px; white-space: nowrap; }}
 .legend i {{ display: inline-block; width: 12px; height: 3px; margin: 0 5px 3px 0; }}

@@ -7,7 +7,7 @@ from pathlib import Path
 _PACKAGE = Path(str(files("loadgen")))
 LOCUSTFILE = _PACKAGE / "load" / "locustfile.py"
 _EXAMPLES = _PACKAGE / "examples"  # in the wheel
-# Each example and what it becomes once it is copied.
+# Each example and its name once it is copied.
 EXAMPLES = {
     ".env.example": ".env",
     "tools.example.toml": "tools.toml",

@@ -31,7 +31,7 @@ _DOING: Final[dict[Phase, str]] = {
     "statistics": "collecting statistics",
 }
 _ROWS_SETTING: Final = "initial_"
-_LINE_SECONDS: Final = 3.0  # between two lines of progress where there is no terminal
+_LINE_SECONDS: Final = 3.0  # between two lines of progress without a terminal
 
 _Report = Callable[[SeedProgress], None]
 

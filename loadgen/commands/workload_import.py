@@ -111,7 +111,7 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the database, show what was read, and write the model; returns 0."""
+    """Read the database, show the statistics, and write the model; returns 0."""
     out, where = _new_folder(args.out), place(args.url, "the URL")
     # sqlglot and the readers take a while, which other commands of the workload save.
     from loadgen.source.importing.read import ReadOptions, read_database  # noqa: PLC0415
@@ -199,7 +199,7 @@ def _require_model(folder: Path) -> None:
         ) from exc
 
 
-# --- What is shown --------------------------------------------------------------------------------
+# --- The output -----------------------------------------------------------------------------------
 
 
 def _show_database(where: str, facts: DatabaseFacts) -> None:

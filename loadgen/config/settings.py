@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     )
     workload_scale: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
         1,
-        description="multiplies the baseline rows of tables that have no setting of their own",
+        description="multiplies the baseline rows of tables without a setting",
     )
     initial_users: Annotated[int, Field(ge=1, le=_MOST_ROWS)] = Field(
         1000, description="number of users in the baseline"

@@ -1,4 +1,4 @@
-"""thresholds.toml: limits on a run. `record.verdict` judges a run by them.
+"""thresholds.toml: limits on a run. `record.verdict` applies them.
 
 A name that is not known is refused before a run starts.
 """

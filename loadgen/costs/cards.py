@@ -140,7 +140,7 @@ class PricePlan(_Table):
     """One plan of a vendor: its charges, and the first and last day on which it is sold.
 
     Beyond one of the `limits` (by meter) the plan can't be had. Plans of the same name that are
-    sold together are sizes of it, with different titles.
+    sold together are its sizes, with different titles.
     """
 
     name: _Text

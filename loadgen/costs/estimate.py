@@ -76,7 +76,7 @@ class PlanPrice:
         """Return each table's share of the price of the usage, which is that of all tables.
 
         Every charge by rows or bytes is divided as they are; fixed fees and hours are no table's.
-        What is not priced counts at its bound.
+        An unpriced part counts at its bound.
         """
         dollars = dict.fromkeys(tables, Decimal(0))
         for charge in self.plan.charges:

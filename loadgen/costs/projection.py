@@ -116,7 +116,7 @@ def plans_on_offer(
 def priced_month(
     price: PlanPrice, month: Band[Usage], day: date, baseline: Baseline | None
 ) -> PricedMonth:
-    """Return a month of that usage on one plan, with what each copy of the baseline adds."""
+    """Return a month of that usage on one plan, with the price of each copy of the baseline."""
     usage, lines = month.likely, price.lines(month.likely)
     total = Total.of(lines)
     amount = None if total.unpriced else total.amount

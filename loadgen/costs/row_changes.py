@@ -30,7 +30,7 @@ _NUMBERED: Final = re.compile(r"\$(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Rows by rank: of `rows` of them, and with a skew above 1 some more often than others."""
+    """Rows by rank: of `rows` in all, and with a skew above 1 some more often than others."""
 
     rows: int
     skew: float = 1.0

@@ -83,7 +83,7 @@ class Usage:
         )
 
     def with_reported(self, reported: ReportedUsage) -> "Usage":
-        """Return the usage with the vendor's figures in place of our own."""
+        """Return the usage with the vendor's figures in place of ours."""
         figures = {name: getattr(reported, name) for name in _COUNTS}
         if reported.gigabytes is not None:
             figures["bytes"] = reported.gigabytes * _GIGABYTE

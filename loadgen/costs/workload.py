@@ -248,7 +248,7 @@ class Workload:
                 self.seed,
                 simulations,
             )
-        # Of updates of which it is not known what they touch, each may touch another row.
+        # Of updates whose rows are not known, each may touch another row.
         known = round(touched_rows(draws)) + number["any"]
         most = self.rows.get(table, 0)
         low, likely, high = (min(most, known + bound) for bound in moved)

@@ -1,6 +1,6 @@
 """Checks before a run of days: pure functions from facts to findings.
 
-Each finding is a line that says what is wrong and how to fix it.
+Each finding is a line that names a fault and its remedy.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -127,9 +127,9 @@ def _move_maker(plan: Plan, operation: Operation, columns: Mapping[str, Column])
 
 
 class _Layout:
-    """Where the parts of an operation's requests lie in a row of the matrix of their fixed bytes.
+    """The places of an operation's request parts in a row of the matrix of their fixed bytes.
 
-    Texts of no fixed width are left out of it.
+    It leaves out texts of no fixed width.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ def _indexes(
 
 
 def _without(made: list[Prepared], absent: NDArray[np.bool_] | None) -> list[Prepared]:
-    """Return what was made, with None for the arrivals that have no row left."""
+    """Return the requests, with None for the arrivals that have no row left."""
     if absent is not None:
         for i in np.flatnonzero(absent).tolist():
             made[i] = None

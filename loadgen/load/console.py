@@ -59,7 +59,7 @@ class RunConsole:
         self._print(f"  record: {controller.record.path}")
 
     def print_activity(self, history: RateHistory, total: Counts) -> None:
-        """Show the newest rates on the terminal; where there is none, print a line a minute."""
+        """Show the newest rates on the terminal; without one, print a line a minute."""
         latest = self._controller.sampler.intended
         self._intended.merge(latest)
         newest = history.newest()

@@ -210,7 +210,7 @@ class RunController:
     ended_at: float = field(init=False, default=0.0)  # schedule time; known at the end
 
     def __post_init__(self) -> None:
-        """Note how lost writes are looked up."""
+        """Note how to look up lost writes."""
         self.proof = {name: proof_kind(of) for name, of in self.model.operations.items()}
 
     def finish(self, hard_cases: HardCases | None, *, interrupted: bool = False) -> Outcome:
@@ -332,7 +332,7 @@ class RunController:
     ) -> dict[str, TableGrowth]:
         """Return what the tables gained beside what the committed writes add up to.
 
-        Nothing can be told of a table that an unknown write or a foreign key may have changed.
+        Nothing is known of a table that an unknown write or a foreign key may have changed.
         """
         unknown = [name for name, count in counts.items() if count.unknown]
         undecided = undecided_tables(self.model, unknown) | source.cascades

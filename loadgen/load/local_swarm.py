@@ -105,7 +105,7 @@ class LocalSwarm:
         return total
 
     def extra_rows(self) -> Mapping[tuple[str, int], int]:
-        """Return the rows touched besides one per committed transaction, by statement."""
+        """Return the rows touched beyond one per committed transaction, by statement."""
         total = Counter(self.executor.ledger.extra_rows)
         for worker in self._killed:
             total.update(worker.extra_rows)

@@ -35,7 +35,7 @@ from loadgen.workload.schedule.shards import WHOLE, Shard
 from loadgen.workload.values import ValueMakers
 
 _SQL = statements("loadgen.load", "targets.sql")
-_CHUNK: Final = 10_000  # keys that are looked up at once
+_CHUNK: Final = 10_000  # keys of one look-up
 _RECENT: Final = 200_000  # rows of a table with a number as key among which open ones are sought
 
 

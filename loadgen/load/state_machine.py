@@ -2,7 +2,7 @@
 
 A move belongs to the process that holds its row: it takes the row off its list, knows its version,
 and puts it back once the answer has arrived. So a move is legal by construction, and one whose
-answer was lost can be looked up by key and version.
+answer was lost has a look-up by key and version.
 """
 
 from bisect import bisect_right

@@ -51,7 +51,7 @@ class Swarm(Protocol):
         """Return failed writes by (operation, SQLSTATE) from the start."""
 
     def extra_rows(self) -> Mapping[tuple[str, int], int]:
-        """Return the rows touched besides one per committed transaction, by (operation, index)."""
+        """Return the rows touched beyond one per committed transaction, by (operation, index)."""
 
     def target_rates(self) -> Mapping[str, float]:
         """Return the target per operation at this moment, per second; 0 during a pause."""

@@ -118,7 +118,7 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class RunPosition:
-    """Where a resumed run continues, and its processes up to then."""
+    """The place at which a resumed run continues, and its processes up to then."""
 
     s: float  # schedule time from which arrivals are performed again
     elapsed: float  # seconds of the run that are over by then, pauses included

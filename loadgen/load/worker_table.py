@@ -78,7 +78,7 @@ class WorkerTable:
         return total
 
     def extra_rows(self) -> Mapping[tuple[str, int], int]:
-        """Return the rows touched besides one per committed transaction, by statement."""
+        """Return the rows touched beyond one per committed transaction, by statement."""
         total: Counter[tuple[str, int]] = Counter()
         for worker in self.workers.values():
             total.update(worker.extra_rows)

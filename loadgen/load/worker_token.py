@@ -26,7 +26,7 @@ _own: Final = secrets.token_urlsafe(32)
 def require_worker_token(settings: Settings, host: str) -> None:
     """Refuse an address that other machines can reach if no token of theirs is set.
 
-    A token in a file could admit none of them. Raises SettingsError.
+    A token in a file could admit none. Raises SettingsError.
     """
     if settings.loadgen_worker_token is None and not is_loopback(host.strip("[]")):
         raise SettingsError(

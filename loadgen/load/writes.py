@@ -76,7 +76,7 @@ class Writes:
         return None if made is None else Write(operation, k, made)
 
     def key(self, write: Write) -> str:
-        """Return the key by which a write is looked up; empty if there is none."""
+        """Return the key for a write's look-up; empty if there is none."""
         operation = self.compiled[write.operation]
         name = operation.operation.proof.parameter
         return operation.parameter(write.request, name).decode() if name else ""

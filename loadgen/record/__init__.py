@@ -1,1 +1,1 @@
-"""The run folder: what is in each file, its writer and its reader; the verdict on a run."""
+"""The run folder: each file's content, writer and reader; the verdict on a run."""

@@ -131,7 +131,7 @@ class SlotSample(Row):
 class ToolSample(Row):
     """What the processes of a local tool used at one moment.
 
-    The counters run from the watch's start; None where the operating system does not tell.
+    The counters run from the watch's start; None if the operating system does not tell.
     """
 
     FILE: ClassVar = "tools.csv"

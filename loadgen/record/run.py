@@ -62,7 +62,7 @@ class TableGrowth(RecordModel):
 
     @property
     def differences(self) -> list[tuple[str, int, int]]:
-        """What was written and gained, of rows and updates, if these differ."""
+        """Rows and updates written and gained, if these differ."""
         pairs = (
             ("rows", self.rows_written, self.rows),
             ("updates", self.versions_written, self.versions or 0),
@@ -162,7 +162,7 @@ def _event(entry: object) -> JournalEvent:
 class Run(RecordFile):
     """The content of run.json, in its order. The load changes it during the run.
 
-    A key that this version does not know is kept.
+    A key that this version does not know stays.
     """
 
     model_config = ConfigDict(extra="allow", frozen=False, validate_assignment=True)
@@ -191,7 +191,7 @@ class Run(RecordFile):
     # Rows that each statement of an operation touched in committed transactions, in their order.
     statement_rows: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     growth: dict[str, TableGrowth] = Field(default_factory=dict)
-    # How a lost write of each operation is looked up.
+    # The look-up of each operation's lost writes.
     proof: dict[str, Literal["key", "version", "once", "unproved"]] = Field(default_factory=dict)
     spent_before: Spent = Field(default_factory=Spent)
     spent_after: Spent | None = None

@@ -190,7 +190,7 @@ def _annotations(folder: Path) -> Annotations | None:
 
 
 def _set_matplotlib_folder() -> None:
-    """Let matplotlib keep its list of fonts where it can write; a home folder may be read-only."""
+    """Let matplotlib keep its list of fonts in a writable folder; the home may be read-only."""
     folder = Path(tempfile.gettempdir()) / f"loadgen-matplotlib-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -83,14 +83,14 @@ def drop_objects(conn: Connection, objects: Iterable[BulkObject]) -> None:
 
 
 def make_objects(conn: Connection, objects: Iterable[BulkObject]) -> None:
-    """Make them in their order, each in a transaction of its own unless there is one already."""
+    """Make them in their order, each in a separate transaction unless there is one already."""
     with plain_errors("building the indexes"):
         for bulk_object in objects:
             conn.execute(bulk_object.definition.encode())
 
 
 def drop_bulk_indexes(conn: Connection) -> None:
-    """Drop all that the schema made; what was added since stays, and so do primary keys."""
+    """Drop all that the schema made; later additions stay, and so do primary keys."""
     present = set(map(_place, present_objects(conn)))
     drop_objects(
         conn,

@@ -49,7 +49,7 @@ from loadgen.workload.values import ValueMakers
 
 SAMPLE_ROWS: Final = 10  # of each table
 _SEED: Final = 1
-# Data of a wrong type or form, wrong names, NULL where there must be a value: these fail always.
+# Data of a wrong type or form, wrong names, NULL instead of a required value: these fail always.
 # Other errors may be what a workload has: a check or a unique key that refuses some writes.
 _ALWAYS_WRONG: Final = re.compile(r"22...|42...|23502|55000|0A...")
 _COMMON_TYPES: Final = (
@@ -70,7 +70,7 @@ _KEYS: Final = {"smallint": "32000", "integer": "2000000", "bigint": "2000000", 
 
 
 def check_model(conn: Connection, model: WorkloadModel) -> list[str]:
-    """Return what is wrong with the model, a line each; `conn` (autocommit) stays as it was.
+    """Return the model's faults, a line each; `conn` (autocommit) stays as it was.
 
     The database must have none of the model's tables. Raises SourceError if Postgres refuses
     a transaction altogether.
@@ -98,7 +98,7 @@ class _Check:
         self._facts: Mapping[str, TableFacts] = {}
 
     def problems(self) -> Iterator[str]:
-        """Yield what is wrong; a fault that others would only follow from ends the check."""
+        """Yield the faults; one that others would only follow from ends the check."""
         others = existing_tables(self._conn, ours=())
         if taken := sorted(others.keys() & self._model.tables.keys()):
             raise SourceError(

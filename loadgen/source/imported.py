@@ -1,4 +1,4 @@
-"""Tells the database of an import again without naming it, and keeps loads away from it."""
+"""Tells the database of an import again without naming it, and keeps loads away."""
 
 from contextlib import suppress
 from hashlib import sha256

@@ -29,7 +29,7 @@ _SQL: Final = statements("loadgen.source", "model.sql")
 class ForeignKey:
     """A foreign key: its columns, and the table and columns that they refer to.
 
-    It `acts` if a deleted or changed row deletes or changes others by it.
+    It `acts` if a deleted or changed row deletes or changes others.
     """
 
     name: str

@@ -76,7 +76,7 @@ _PREFIX: Final = re.compile(
 )
 # libpq asks this about each address that it has tried.
 _QUESTION = re.compile(r"\s*Is the server running [^?]*\?")
-# The server's message at login (libpq has no SQLSTATE for it), and what it means.
+# The server's message at login (libpq has no SQLSTATE for it), and its meaning.
 _REFUSALS: Final = (
     (r"password authentication failed|no password supplied", "wrong password for user {user}"),
     (r'role ".*" does not exist', "there is no user {user}"),
@@ -128,7 +128,7 @@ def connect(
 ) -> Session:
     """Return a connection to `dsn` with the session settings that all our statements rely on.
 
-    `setting` names where the address comes from. Raises SourceError, without the password, if the
+    `setting` names the origin of the address. Raises SourceError, without the password, if the
     address is malformed, the server refuses, or a pooler in transaction mode answers.
     """
     parameters = _complete(_parse(dsn, setting), application_name)

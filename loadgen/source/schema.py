@@ -261,7 +261,7 @@ def published_tables(conn: Connection) -> tuple[str, ...]:
 
 
 def migrate(conn: Connection, model: WorkloadModel, *, indexes: bool = True) -> None:
-    """Make our tables and those of the model; where they are there, no table is locked.
+    """Make our tables and those of the model; if they exist, no table is locked.
 
     One transaction under an advisory lock. `indexes=False` leaves missing indexes and foreign keys
     alone, for a baseline that goes on without them. Raises SourceError if the database is not ours

@@ -230,7 +230,7 @@ def copy_rows(
 
 
 def set_sequences(conn: Connection) -> None:
-    """Let each sequence go on after the largest value of the columns that it fills."""
+    """Let each sequence continue after the largest value of the columns that it fills."""
     with conn.cursor(row_factory=dict_row) as cursor:
         columns = cursor.execute(_sql("sequences"), {"ours": list(OWN_TABLES)}).fetchall()
     for column in columns:

@@ -22,7 +22,7 @@ _GENERATORS: Final = (
 
 
 def table_faults(table: Table, facts: TableFacts) -> Iterator[tuple[str, str]]:
-    """Yield each difference between schema.sql and the model: the key, and what is wrong."""
+    """Yield each difference between schema.sql and the model: the key, and the fault."""
     for column, value in table.columns.items():
         if column not in facts.columns:
             yield f"columns.{column}", f"no such column: {suggest(column, facts.columns)}"

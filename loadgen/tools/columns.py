@@ -116,7 +116,7 @@ def find_name(wanted: str, names: Iterable[str], engine: Engine) -> str | None:
 
 
 def available_names(wanted: str, names: Iterable[str]) -> str:
-    """Return the hint on a missing name: the most similar existing name, else all of them."""
+    """Return the hint on a missing name: the most similar existing name, else all names."""
     existing = list(names)
     same = [name for name in existing if name.lower() == wanted.lower()]
     similar = same or get_close_matches(wanted, existing, n=1)

@@ -18,7 +18,7 @@ from loadgen.tools.columns import Family
 Kind = Literal["fivetran", "airbyte", "rivery", "simplyload", "dlt", "postgres", "generic"]
 Reads = Literal["log", "cursor"]
 SOURCE_SCHEMA = "public"
-# Where a word begins in a name: at a capital after a small letter or digit, or before one.
+# The beginning of a word in a name: at a capital after a small letter or digit, or before one.
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 

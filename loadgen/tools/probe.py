@@ -160,7 +160,7 @@ def _places(
 
 
 def _plain(name: str) -> str:
-    """Return a name without what the conventions change: its case, and what is between words."""
+    """Return a name without what the conventions change: its case, and the marks between words."""
     return re.sub(r"[\W_]+", "", name.lower())
 
 

@@ -69,7 +69,7 @@ def warehouse_from_rows(tool: Tool, rows: Sequence[Mapping[str, object]]) -> Too
 
 
 def shared_warehouses(tools: Sequence[Tool], ours: str | None) -> Iterator[str]:
-    """Yield a problem for each warehouse with two users; `ours` is that of our own queries."""
+    """Yield a problem for each warehouse with two users; `ours` is that of our queries."""
     owners = {ours.upper(): "our own queries (SNOWFLAKE_WAREHOUSE)"} if ours else {}
     for tool in tools:
         if tool.destination != "snowflake" or tool.warehouse is None:

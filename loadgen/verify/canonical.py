@@ -43,7 +43,7 @@ _WITHOUT_COMMA: Final = frozenset(
 )
 _NUMBERS: Final = frozenset({"integer", "numeric", "float"})
 _TIMES: Final = frozenset({"timestamp", "timestamptz"})
-# The form of a family if its copy has no structure of its own; "text" for others.
+# The form of a family if its copy has no structure; "text" for others.
 _FORM: Final[Mapping[Family, Form]] = {
     "timestamptz": "instant",
     "timestamp": "clock",

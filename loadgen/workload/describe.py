@@ -17,7 +17,7 @@ _EQUAL_SHARES: Final = 1.05  # the largest by the smallest: no shares are shown
 
 
 def proof(operation: Operation) -> str:
-    """Return how a lost write of an operation is looked up."""
+    """Return the look-up of an operation's lost writes."""
     facts = operation.proof
     return _PROOFS[facts.kind].format(table=facts.table, column=facts.column, version=facts.version)
 

@@ -1,6 +1,6 @@
-"""JSON documents: a template's documents are made once, some thousand of them.
+"""JSON documents: a template's documents are made once, some thousand each.
 
-A document is one of these, with a uuid of its own in the place of the template's first one, and
+A document is one of these, with a new uuid in the place of the template's first one, and
 padding that begins at a drawn word. That costs a fraction of making up its values.
 """
 
@@ -43,7 +43,7 @@ PartMaker = Callable[[Generator, str], ValueMaker]
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """The documents of all templates in two parts, before and after the uuid of their own."""
+    """The documents of all templates in two parts, before and after their uuid."""
 
     heads: Pool
     tails: Pool
@@ -148,7 +148,7 @@ def _first_uuid(node: object, place: str) -> str | None:
 
 
 class _Rendering:
-    """The JSON of `n` documents of one template; `own` is the place of the uuid of their own."""
+    """The JSON of `n` documents of one template; `own` is the place of their uuid."""
 
     def __init__(self, n: int, part: PartMaker, own: str | None) -> None:
         self._n, self._part, self._own = n, part, own

@@ -1,6 +1,6 @@
 """The life cycles of a table's rows, and where in theirs the rows of a baseline are at its end.
 
-A few thousand life cycles are made once, the same for every seed; a row has one of them.
+A few thousand life cycles are made once, the same for every seed; a row has one.
 """
 
 from dataclasses import dataclass

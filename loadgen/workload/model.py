@@ -458,7 +458,7 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadModel:
-    """A workload: what is written, and into what."""
+    """A workload: its writes, and the tables that they go to."""
 
     name: str
     title: str  # one line
@@ -468,7 +468,7 @@ class WorkloadModel:
     schema_sql: str = ""  # DDL; "" if the tables' `types` make it
     digest: str = ""  # sha256 of the files, 64 hex digits
     source: str = ""  # the folder of its files, for messages
-    imported: Imported | None = None  # None if somebody wrote it
+    imported: Imported | None = None  # None if a person wrote it
     profile: ProfileLevels | None = None  # how all rates rise and fall; None if they are steady
 
 

@@ -1,4 +1,4 @@
-"""Finds how a lost write of an operation is looked up: by key, version, or a row aimed at once."""
+"""Finds the look-up of an operation's lost writes: by key, version, or a row aimed at once."""
 
 from collections.abc import Mapping, Sequence
 

@@ -13,7 +13,7 @@ _LARGEST_SCALE: Final = 1e6
 
 
 def read_imported(document: Section) -> Imported | None:
-    """Return what an import wrote of its database; None if somebody wrote the model.
+    """Return what an import wrote of its database; None if a person wrote the model.
 
     Raises ModelError.
     """

@@ -57,7 +57,7 @@ when where window with
 
 
 class SqlFault(ValueError):  # noqa: N818 - a finding; the caller adds the place
-    """What is wrong with a statement."""
+    """A statement's fault."""
 
 
 @dataclass(frozen=True, slots=True)

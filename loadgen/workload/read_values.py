@@ -54,7 +54,7 @@ class Outline:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Every column of the table; none if they can't be told."""
+        """Every column of the table; none if they are unknown."""
         return tuple(self.schema.columns) if self.schema else self.typed
 
 
@@ -296,7 +296,7 @@ def row_target(section: Section, names: Names, table: str = "") -> tuple[str, st
 
 
 def keyless(table: str) -> str:
-    """Return what is wrong with a reference to rows of a table without key."""
+    """Return the fault of a reference to rows of a table without key."""
     return f"{table} has no key: add `key` to its table, or a uuid or sequence column"
 
 

@@ -7,7 +7,7 @@ arrival refers to the quiet end, so nothing refers to a row that is removed.
 
 Rows with a time of growth lie in the history at equal steps, so how many exist at a time is a
 division, and no memory of them is needed. A table that refers to others begins a sixteenth of the
-history after the first row of them.
+history after its first row.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,7 +59,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """The rows of a table by activity: `rows` of them, of which the last `quiet` are quiet."""
+    """The rows of a table by activity: `rows` in all, of which the last `quiet` are quiet."""
 
     rows: int
     quiet: int
@@ -73,7 +73,7 @@ class Ranks:
     def pick_existing(
         self, picked: Int64Array, existing: Int64Array, hot: int | None
     ) -> Int64Array:
-        """Return `picked` where it exists, else a row that does: the first `existing` rows do."""
+        """Return `picked` if it exists, else a row that does: the first `existing` rows do."""
         late = np.flatnonzero(picked >= existing)
         active = self.active(hot)
         rows, limits = picked[late] % existing[late], existing[late]

@@ -17,10 +17,10 @@ class RowGrowth:
 def row_growth(
     model: WorkloadModel, statement_rows: Mapping[str, Sequence[int]]
 ) -> dict[str, RowGrowth]:
-    """Return what each table that the operations write to gains.
+    """Return the gain of each table that the operations write to.
 
     `statement_rows` has the rows that each statement of an operation touched in committed
-    transactions. Nothing can be told of a table that a statement of another kind (MERGE, a
+    transactions. Nothing is known of a table that a statement of another kind (MERGE, a
     function) may have written to, nor of the versions of a table from which rows are deleted.
     """
     rows: dict[str, int | None] = {}

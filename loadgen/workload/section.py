@@ -146,7 +146,7 @@ class Section:
         return True
 
     def wrong(self, key: str, wanted: str) -> ModelError:
-        """Return the error of a value that is not what is wanted."""
+        """Return the error of a value of the wrong kind."""
         return self.error(key, f"it is {short(self.entries.get(key))}, not {wanted}")
 
     def _required(self, key: str, wanted: str) -> object:

@@ -380,7 +380,7 @@ class ValueMakers:
     def _row_stream(self, place: str, values: Mapping[str, object], name: str, row: Row) -> Stream:
         """Return the stream of a reference, the same for all columns of one composite key.
 
-        The first reference to each column of a table picks the same row of it, if their skew is
+        The first reference to each column of a table picks the same row there, if their skew is
         the same; so does the second.
         """
         earlier = _references(values, row)

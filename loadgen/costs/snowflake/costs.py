@@ -1,4 +1,4 @@
-"""Snowflake as one source of cost lines: credits of each tool's warehouse, and what they bought.
+"""Snowflake as one source of cost lines: credits of each tool's warehouse, and their effect.
 
 The bill is a warehouse's uptime. So credits come from WAREHOUSE_METERING_HISTORY, with one
 warehouse per tool; QUERY_HISTORY and QUERY_ATTRIBUTION_HISTORY only explain them. All of it is on

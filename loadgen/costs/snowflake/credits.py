@@ -76,7 +76,7 @@ def awake_windows(
 def split_by_size(
     spans: Iterable[Window], sizes: Iterable[tuple[datetime, str]]
 ) -> Iterator[tuple[Window, str]]:
-    """Yield the awake times with their size, cut where a statement ran on another size.
+    """Yield the awake times with their size, cut when a statement ran on another size.
 
     `sizes` has the start of each statement and the size it ran on. A warehouse may have been
     resized before the statement that shows it, so a cut may be late by the time between the two.

@@ -66,7 +66,7 @@ def execution(statement: bytes, parameters: Sequence[bytes | None]) -> bytes:
 
 
 def transaction(executions: Sequence[tuple[bytes, Sequence[bytes | None]]]) -> bytes:
-    """Return the request that executes prepared statements, one after the other, or none of them.
+    """Return the request that executes prepared statements, one after the other, or none.
 
     Each is given by its name and its parameters; None is NULL.
     """

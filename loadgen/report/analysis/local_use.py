@@ -1,4 +1,4 @@
-"""What each local tool used of this machine over a run, from tools.csv. Pure."""
+"""The processors, memory and disk that local tools used in a run, from tools.csv. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ class LocalUse:
     written_bytes: int | None = None
 
     def add(self, before: ToolSample, now: ToolSample) -> None:
-        """Count what was used between two samples of one watch."""
+        """Count the use between two samples of one watch."""
         self.cpu_seconds += now.cpu_seconds - before.cpu_seconds
         self.seconds += (now.time - before.time).total_seconds()
         self.read_bytes = _increased(self.read_bytes, before.read_bytes, now.read_bytes)
@@ -26,12 +26,12 @@ class LocalUse:
 
     @property
     def processors(self) -> float | None:
-        """The processors that were busy with it on average; None if it was looked at only once."""
+        """The processors that were busy with it on average; None if there is only one sample."""
         return self.cpu_seconds / self.seconds if self.seconds else None
 
 
 def local_use(samples: Iterable[ToolSample]) -> dict[str, LocalUse]:
-    """Return what each local tool used."""
+    """Return the use of this machine by tool."""
     samples = list(samples)
     tools: dict[str, LocalUse] = defaultdict(LocalUse)
     for sample in samples:

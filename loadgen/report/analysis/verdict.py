@@ -113,7 +113,7 @@ def judge(facts: Facts, limits: tuple[Threshold, ...] = ()) -> Verdict:
 
 
 def limit_text(name: str, amount: float) -> str:
-    """Return a limit, or a measurement of it, in the unit that its name ends with."""
+    """Return a limit, or its measurement, in the unit that its name ends with."""
     if name.endswith("_share"):
         return text.share(amount, 1)
     return f"${amount:,.2f}" if name.endswith("_dollars") else text.latency(amount)

@@ -184,7 +184,7 @@ def lines_table(lines: Sequence[CostLine]) -> Table:
 
 
 def efficiency_table(projection: Projection) -> Table:
-    """Return what each tool's Snowflake credits bought."""
+    """Return the use of each tool's Snowflake credits."""
     labels = (
         "credits", "per 1M changes", "idle", "statements", "wake-ups", "statements each",
         "bytes a row",

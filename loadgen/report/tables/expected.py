@@ -81,7 +81,7 @@ def _largest(vendor: VendorMonth) -> str:
 
 
 def month_notes(month: ExpectedMonth) -> Iterator[str]:
-    """Yield what the month's price rests on, and what is not in it."""
+    """Yield the assumptions of the month's price, and the parts that it lacks."""
     low, _, high = month.usage.distinct_rows
     least, _, most = month.usage.bytes
     yield (

@@ -140,7 +140,7 @@ def failures(facts: Facts) -> Table:
 
 
 def row_counts(facts: Facts) -> Table:
-    """Return what each table gained beside what the committed writes add up to."""
+    """Return each table's gain beside the sum of its committed writes."""
     rows = [row for name, growth in (facts.growth or {}).items() for row in _growth(name, growth)]
     first, *numbers = _columns("table", "gained", "written")
     return Table((first, Column("counted"), *numbers, Column("equal")), tuple(rows))

@@ -38,7 +38,7 @@ _NO_PLANS: Mapping[str, float] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """What is known of the tools' copies and slots; a table without rows is not shown."""
+    """The facts about the tools' copies and slots; a table without rows is not shown."""
 
     verdicts: Table
     by_table: Table

@@ -25,7 +25,7 @@ _Rows = Callable[[str, Sequence[int]], list[dict[str, Any]]]
 
 
 def catalogue_ddl(conn: Connection, selection: Selection, needed: frozenset[Object]) -> list[str]:
-    """Return the statements that make the selected tables with what they need, in order.
+    """Return the statements that make the selected tables and all that these need, in order.
 
     Partitions and heirs are made as tables and then attached, so that the order of their columns
     stays.

@@ -74,9 +74,9 @@ def add_up(counts: Iterable[WriteCounts]) -> WriteCounts:
 
 
 def window_since_reset(conn: Connection, ended_at: datetime) -> tuple[Window, tuple[Missing, ...]]:
-    """Return the time since the counters were reset, and what is uncertain about it.
+    """Return the time since the counters were reset, and how certain it is.
 
-    Postgres 15 and later don't note when a database began to count. Unless somebody reset it, that
+    Postgres 15 and later don't note when a database began to count. Without a reset, that
     was when the server began to count, or when the database was made if that was later.
     """
     with conn.cursor(row_factory=scalar_row) as cursor:
@@ -97,7 +97,7 @@ def window_since_reset(conn: Connection, ended_at: datetime) -> tuple[Window, tu
 def measure(url: str, interval: float, every: float | None, report: Report) -> tuple[Counters, ...]:
     """Return looks at the counters, now and after `interval` seconds, and every `every` between.
 
-    Each look is a short session of its own, so that none is open for hours. Raises SourceError if a
+    Each look is a separate short session, so that none is open for hours. Raises SourceError if a
     look fails repeatedly.
     """
     looks = [_look(url)]
@@ -118,7 +118,7 @@ def measure(url: str, interval: float, every: float | None, report: Report) -> t
 def measured_writes(
     looks: Sequence[Counters], oids: Collection[int], interval: float
 ) -> tuple[Window, dict[int, WriteCounts]]:
-    """Return the window of looks in `interval` seconds, and what was written to tables in it."""
+    """Return the window of looks in `interval` seconds, and the writes to tables in it."""
     growth = [_growth(before, after, oids) for before, after in pairwise(looks)]
     writes = {oid: add_up(counts[oid] for counts in growth if oid in counts) for oid in oids}
     began_at, ended_at = looks[0].at, looks[-1].at
@@ -167,7 +167,7 @@ def _look_again(url: str) -> Counters:
 
 
 def _growth(before: Counters, after: Counters, oids: Collection[int]) -> dict[int, WriteCounts]:
-    """Return what was written between two looks; counters that were reset began at 0 again."""
+    """Return the writes between two looks; counters that were reset began at 0 again."""
     return {
         oid: _difference(counts, before.writes.get(oid, WriteCounts()))
         for oid, counts in after.writes.items()

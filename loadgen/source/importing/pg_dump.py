@@ -29,9 +29,9 @@ _TEXT_OPTIONS: Final = ("--no-owner", "--no-privileges", "--no-tablespaces")
 # pg_dump takes its own time limits back, but these stay. A killed one leaves no waiting backend.
 _SESSION: Final = "-c default_transaction_read_only=on -c client_connection_check_interval=1s"
 _VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
-# A line of the table of contents: the entry's number; the catalogue, the object; what it is.
+# A line of the table of contents: the entry's number; the catalogue, the object; its kind.
 _ENTRY: Final = re.compile(r"\d+; (\d+) (\d+) (.*)")
-# Entries without an object of their own, which belong to tables or their sequences.
+# Entries without an object, which belong to tables or their sequences.
 _ATTACHMENTS: Final = ("TABLE ATTACH ", "INDEX ATTACH ", "SEQUENCE OWNED BY ")
 _SETTING: Final = re.compile(r"SET |SELECT pg_catalog\.set_config\('search_path', '', false\)")
 

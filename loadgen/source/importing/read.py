@@ -34,7 +34,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What is read: some tables or schemas, over which window, and whether with values of rows."""
+    """The scope: some tables or schemas, over which window, and whether with values of rows."""
 
     schemas: tuple[str, ...] = ()  # all but system ones if there are neither schemas nor tables
     tables: tuple[str, ...] = ()  # by their names in a model
@@ -45,7 +45,7 @@ class ReadOptions:
 
 
 def read_database(url: str, options: ReadOptions, report: Report) -> DatabaseFacts:
-    """Return what may be read of the database at `url`, and what is missing.
+    """Return the readable parts of the database at `url`, and the missing ones.
 
     `report` gets a line for each step. Raises SourceError in one line if the server is a replica,
     locked or too slow, or a selected table does not exist.

@@ -56,7 +56,7 @@ class Selection:
 
     @cached_property
     def leaves(self) -> dict[int, list[int]]:
-        """The oids of what has rows: a table itself, or its partitions that have none."""
+        """The oids of tables with rows: a table itself, or its partitions that have none."""
         return {
             oid: [part.oid for part in parts if part.kind == "r"]
             for oid, parts in self.parts.items()

@@ -28,7 +28,7 @@ _PIECE: Final = re.compile(
 def read_statements(
     conn: Connection,
 ) -> tuple[tuple[StatementFacts, ...], bool, tuple[Missing, ...]]:
-    """Return the statements, the most frequent first; whether they can be read; what is missing."""
+    """Return the statements, the most frequent first; whether they are readable; missing rights."""
     role = current_role(conn)
     schema = conn.execute(_SQL["statements_schema"]).fetchone()
     if schema is None:

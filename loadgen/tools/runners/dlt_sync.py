@@ -90,7 +90,7 @@ def _resource(tool: Tool, engine: Engine, table: SourceTable) -> DltResource:
 def _cursor_column(tool: Tool, table: SourceTable) -> str | None:
     """Return the column that tells which rows have changed; None if the table has none.
 
-    Rows without a value could not be told apart in a table without a key.
+    Rows without a value look the same in a table without a key.
     """
     columns = {column.name: column for column in table.columns}
     for name in CURSOR_COLUMNS if tool.cursor_columns is None else tool.cursor_columns:

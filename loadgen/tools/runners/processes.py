@@ -1,6 +1,6 @@
 """What the processes of a local tool use: processor time, memory, disk.
 
-A process that ends between two looks loses what it used since the first one.
+A process that ends between two looks loses its use since the first one.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ class ProcessUse:
     """What some processes have used: the counters run from the meter's first look.
 
     Memory is that of now, with a share of pages that several processes use. `read_bytes` and
-    `written_bytes` are of the disk; None where the operating system does not tell.
+    `written_bytes` are of the disk; None if the operating system does not tell.
     """
 
     cpu_seconds: float
@@ -77,7 +77,7 @@ def _trees(pids: Iterable[int]) -> Iterable[psutil.Process]:
 
 
 def _memory(process: psutil.Process) -> int:
-    """Return the proportional set size in bytes; the resident one where there is none."""
+    """Return the proportional set size in bytes; the resident one if there is none."""
     try:
         return int(process.memory_full_info().pss)
     except (psutil.AccessDenied, AttributeError):

@@ -1,4 +1,4 @@
-"""A local tool's state and its history of syncs, from which its first copy and recovery are told.
+"""A local tool's state and its history of syncs, the source of its first copy and recovery.
 
 The history is JSON lines in the tool's folder. A torn last line of a killed process is dropped.
 """

@@ -334,7 +334,7 @@ class Generators:
         return min(limits, default=None)
 
     def _width(self, default: int) -> int:
-        """Return the mean number of bytes of a value, without Postgres' length of it."""
+        """Return the mean number of bytes of a value, without Postgres' length."""
         width = self.column.width
         if width is None:
             return default

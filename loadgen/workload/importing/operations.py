@@ -301,7 +301,7 @@ class _Planner:
         name = self._name("insert", plan)
         self._add(PlannedOperation(plan, "insert", name, entries, guesses))
 
-    # Names and what is missing.
+    # Names and missing parts.
 
     def _leave_out(self, plan: TablePlan, rows: int, writes: str, reason: str) -> None:
         self._operations.left_out.append(f"{rows:,} {writes} of {plan.name}: {reason}")

@@ -38,7 +38,7 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True)
 class WrittenModel:
-    """The texts of a workload's folder, what in them is guessed, and what they lack, by line."""
+    """The texts of a workload's folder, the guesses in them, and the missing parts, by line."""
 
     toml: str
     schema_sql: str

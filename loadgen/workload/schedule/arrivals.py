@@ -1,6 +1,6 @@
 """The arrival schedule: which write is due when, for the shard of one process.
 
-An arrival is due where the integral of its operation's rate (`RateCurve`) reaches its unit time
+An arrival is due when the integral of its operation's rate (`RateCurve`) reaches its unit time
 (`ArrivalProcess`). Times are schedule seconds: 0 at the start, standing still during a pause. Pure:
 no clock, no random generator, no connection.
 """
