@@ -20,6 +20,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
 from grafana.__main__ import DASHBOARDS, FOLDER, written
+from grafana.drawing.answers import Prometheus as Drawn
+from grafana.drawing.page import page
 from loadgen.load.metrics import LoadCollector
 from loadgen.prometheus import counter, gauge, histogram
 from loadgen.watch.marker_reader import BUCKETS
@@ -170,3 +172,10 @@ def test_what_is_asked_of_tools_has_an_answer(copies: Prometheus) -> None:
     asked = [query for query in queries() if query.of_tools()]
     assert len(asked) > 10
     check_answers(copies, asked, time.time() - 20)
+    now = time.time()
+    drawn = page(DASHBOARDS["tools"], Drawn(copies.address, now - 30, now))
+    assert "this is not Grafana's rendering" in drawn
+    assert "Delivery, dlt" in drawn  # repeated for each tool
+    assert "dlt: not_deleted" in drawn
+    # Only the load has a run's id.
+    assert [drawn.count(f">{text}</p>") for text in ("No data", "no run")] == [0, 1]
