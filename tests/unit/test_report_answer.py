@@ -22,6 +22,7 @@ from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.hypothesis import hypothesis_of
 from loadgen.report.analysis.impact import Impact
+from loadgen.report.analysis.local_use import LocalUse
 from loadgen.report.analysis.run import Facts, facts_of
 from loadgen.report.analysis.tool_answer import Study, month_text
 from loadgen.report.analysis.tool_summary import Correctness, ToolCost, ToolSummary
@@ -182,6 +183,25 @@ def test_without_tools_the_source_is_the_subject(run: Facts) -> None:
     assert shown["rate"] == "35.2 writes a second, as planned: 2,112 writes in 60 s"
     assert shown["WAL"] == "2 KiB a write, 5.8 GiB a day at this rate"
     assert shown["CPU"] == "1.5 s per 1,000 writes"
+    caveats = {caveat.label: caveat.text for caveat in found.caveats}
+    assert caveats["tools"].startswith("none copied the source")
+    assert caveats["prices"] == "no list price was collected: run loadgen costs"
+
+
+def test_a_local_tool_has_what_it_uses_instead_of_a_price(run: Facts) -> None:
+    """And the report names the cheapest vendor for the same load."""
+    none = ToolCost(
+        Total(Decimal(0), 1, None), None, None, {}, "", None,
+        why_not_priced="not priced: it runs here",
+    )  # fmt: skip
+    use = LocalUse(cpu_seconds=8.4, seconds=60, resident_bytes=100 * 2**20)
+    costs = Costs(made_at=START, lines=(), projection=Projection(months=(MONTH,)))
+    study = Study((replace(tool("here"), cost=none),), use={"here": use}, costs=costs)
+    found = answer_of(run, judge(run), study)
+    assert facts_by_label(found, "here")["cost"] == (
+        "not priced: it runs here, on 14% of a processor and 100 MiB of memory"
+    )
+    assert "It has no vendor's price; the lowest for this load is $717 a month" in found.sentence
 
 
 def test_prices_have_a_band_a_grade_and_a_date(run: Facts) -> None:
@@ -277,8 +297,8 @@ FIRST_SCREEN = """\
 SimplyLoad Playground, run 20261123T080000Z-0001
 Take replication
 All 27,849 rows match. Half of the changes arrive within 90 ms, 95% within 90 ms. Not dlt: 24 \
-rows of 27,849 are wrong: 13 missing, 11 not deleted. The lowest list price of a vendor for this \
-load is $717 a month (Five).
+rows of 27,849 are wrong: 13 missing, 11 not deleted. They have no vendor's price; the lowest for \
+this load is $717 a month (Five).
 shop workload, 35.2 writes a second for 60 s, steady profile, 2026-11-23 07:59:59 UTC
 replication into Postgres GO
 correct all 27,849 rows match

@@ -34,7 +34,12 @@ _SHORT_RUN: Final = 3600.0  # seconds
 _DAY: Final = 86_400
 _FEW_WRITES: Final = 100  # of fewer a rate or a share of the server's work says little
 _COLUMNS: Final = 80  # of a terminal
-_ON_TERMINAL: Final = ("trusted", "model", "prices")
+_NO_TOOLS: Final = (
+    "none copied the source, so this run does not say which to take, or how old or correct a copy "
+    "is: name tools in tools.toml, or use this run as the control of one with tools"
+)
+_NO_TOOLS_BRIEF: Final = "none copied the source: name them in tools.toml"
+_ON_TERMINAL: Final = ("trusted", "model", "tools", "prices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +87,8 @@ def answer_of(facts: Facts, verdict: Verdict, study: Study) -> RunAnswer:
     elif tools:
         level, headline, sentence = _tools_headline(tools)
         if best := _cheapest_instead(study):
-            price = f"{whole_dollars(best)} a month ({short_vendor(best.vendor)})"
-            sentence += f" The lowest list price of a vendor for this load is {price}."
+            subject = "They have" if len(tools) > 1 else "It has"
+            sentence += f" {subject} no vendor's price; the lowest for this load is {_price(best)}."
         level = max(level, "warn", key=_severity) if verdict.level != "good" else level
     else:
         level, headline, sentence = _source_headline(facts, verdict, study.impact)
@@ -234,18 +239,20 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
         shown = trust if study.tools else brief  # without tools the sentence stands above
         yield Fact("trusted", shown, "warn" if noted else "good", brief=brief)
     else:
-        yield Fact("trusted", f"no: {_lower_first(verdict.headline)}", "bad")
+        yield Fact("trusted", f"no: {_lower_first(verdict.headline)}; repeat the run", "bad")
     yield Fact("length", _length(facts), "warn")
     if (model := likeness(facts.run, facts.seconds)) is not None:
         yield model
+    if not study.tools:
+        yield Fact("tools", _NO_TOOLS, "warn", brief=_NO_TOOLS_BRIEF)
+    yield _prices(study)
     if study.tools:
-        yield _prices(study)
         yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
     change = latency_change(study)
     if change and len(study.tools) > 1 and study.control:
         control = f"against run {study.control.run_id} without tools"
         yield Fact("source", f"all tools together: {change} {control}")
-    if study.tools or verdict.trusted:
+    if study.tools:
         yield Fact("unknown", "; ".join(_unknown(study)), "warn")
 
 
@@ -270,10 +277,13 @@ def _prices(study: Study) -> Fact:
     best = _cheapest_instead(study)
     if best is None:
         return Fact("prices", sources, "warn")
-    vendor, a_month = short_vendor(best.vendor), f"{whole_dollars(best)} a month"
-    finding = f"no vendor ran; the lowest published price for this load is {a_month} ({vendor})"
-    brief = f"no vendor ran; lowest list price for this load {a_month} ({vendor})"
+    finding = f"no vendor ran; the lowest published price for this load is {_price(best)}"
+    brief = f"no vendor ran; lowest list price for this load {_price(best)}"
     return Fact("prices", f"{finding}; {sources}", "warn", brief=brief)
+
+
+def _price(month: PricedMonth) -> str:
+    return f"{whole_dollars(month)} a month ({short_vendor(month.vendor)})"
 
 
 def _cheapest_instead(study: Study) -> PricedMonth | None:
@@ -294,9 +304,6 @@ def _limits(rules: Rules) -> str:
 
 
 def _unknown(study: Study) -> Iterator[str]:
-    if not study.tools:
-        yield "no tool copied the source: name tools in tools.toml, or use this run as the control"
-        return
     if study.control is None:
         yield "what the tools add to the source's load (no run without tools)"
     yield "queries on the copy, the network to a vendor, people's work"
