@@ -1,6 +1,7 @@
 """The demo's way with its steps: each is shown, run to its end, and Ctrl-C is passed on."""
 
 import re
+import shlex
 import socket
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from loadgen import cli
 from loadgen.commands import demo
 from loadgen.commands.init import LOCUSTFILE
 from loadgen.config.settings import load_settings
+from tests.pseudo_terminal import shown_in, terminal
 
 
 def step(code: str, *, checks: bool = False) -> demo.DemoStep:
@@ -143,3 +145,18 @@ def test_a_step_that_takes_long_shows_its_time(capfd: pytest.CaptureFixture[str]
     assert demo.perform([slow, replace(slow, timed=False)]) == 0
     (took,) = [line for line in capfd.readouterr().out.splitlines() if line[:4] == "took"]
     assert re.fullmatch(r"took \d+ s", took)
+
+
+def test_a_long_command_is_shown_in_lines_that_can_be_copied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A shell joins them again; a quoted space is not taken for a gap."""
+    shown = (
+        f"TOOLS_FILE='my tools/demo.toml' loadgen {' '.join(f'--option-{n}=1' for n in range(9))}"
+    )
+    with terminal(monkeypatch, 80) as theirs:
+        demo._print_command(demo.DemoStep(shown, []))
+        lines = shown_in(theirs).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert all(line.endswith(" \\") for line in lines[1:-1])
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == ["$", *shlex.split(shown)]

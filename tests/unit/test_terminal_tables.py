@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from loadgen.terminal import print_table
+from loadgen.terminal import print_table, print_wrapped
 from loadgen.text import Column, Table
 from tests.pseudo_terminal import shown_in, terminal
 
@@ -77,3 +77,19 @@ def test_a_long_value_is_broken_rather_than_wider(monkeypatch: pytest.MonkeyPatc
     lines = lines_of(table, monkeypatch, 80)
     assert max(map(len, lines)) <= 80
     assert "".join(lines).count("x") == 100
+
+
+def test_a_message_breaks_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address stays in one piece, so that it can be clicked."""
+    message = (
+        f"watching postgresql://{'a' * 60} every 2 s, metrics at http://127.0.0.1:9647/metrics"
+    )
+    with terminal(monkeypatch, 80) as theirs:
+        print_wrapped(message)
+        lines = shown_in(theirs).splitlines()
+    assert max(map(len, lines[1:])) <= 80
+    assert [line.strip() for line in lines] == [
+        "watching",
+        f"postgresql://{'a' * 60}",
+        "every 2 s, metrics at http://127.0.0.1:9647/metrics",
+    ]
