@@ -170,7 +170,7 @@ def print_table(table: Table, *, title: str = "", caption: str = "") -> None:
         )
         for index, column in enumerate(table.columns):
             rich_table.add_column(
-                column.label.replace(" ", "\n") if compact and column.number else column.label,
+                column.label,
                 justify="right" if column.number else "left",
                 overflow="fold",
                 width=widths[index] if widths else None,

@@ -157,8 +157,9 @@ def _print_summary(folder: Path, costs: Costs, tested: Sequence[str]) -> None:
     if costs.projection.usage:
         months = tables.cheapest_months(costs.projection, _CHEAPEST)
         title = f"A month at this run's rate: cheapest plan of each vendor, {_CHEAPEST} at most"
-        left_out = ("per 1M changes", "per 1M distinct rows", "syncs every")
+        left_out = ("per 1M changes", "per 1M distinct rows", "syncs every", "as of")
         print_table(_without(months, *left_out), title=title)
+        _print_wrapped(tables.price_dates(costs.projection))
     if costs.projection.snowflake:
         efficiency = _without(tables.efficiency_table(costs.projection), "statements", "wake-ups")
         print_table(efficiency, title="What Snowflake's credits were spent on")

@@ -59,7 +59,8 @@ _EXAMPLE: Final = "example: loadgen demo --seconds 20"
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED: Final = 130
 _WORTH_SHOWING: Final = 1.0  # second that a step took
-_WORDS: Final = re.compile(r"(?:[^\s']|'[^']*')+")  # of a command, quoted spaces inside
+# Words of a command, with quoted spaces; an option stays with its value.
+_WORDS: Final = re.compile(r"(?:--?[\w-]+ (?=[^-\s]))?(?:[^\s']|'[^']*')+")
 _CONTINUED: Final = " \\"  # the end of a line that continues
 
 

@@ -261,7 +261,7 @@ def _rested_seconds(record: Run | None) -> float:
 
 
 def _report(message: str) -> None:
-    print(f"verify: {message}", file=sys.stderr, flush=True)
+    print_wrapped(f"verify: {message}", sys.stderr)
 
 
 @dataclass(slots=True)
@@ -290,7 +290,8 @@ def print_outcomes(outcomes: Mapping[str, ToolOutcome]) -> None:
     from rich.console import Console  # noqa: PLC0415 - slow to import
     from rich.markup import escape  # noqa: PLC0415 - as above
 
-    console = Console(file=unguarded(sys.stdout), highlight=False, soft_wrap=True)
+    stdout = unguarded(sys.stdout)
+    console = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
     for name, outcome in outcomes.items():
         colour = _COLOURS.get(outcome.verdict, "red")
         tool = escape(printable(name))

@@ -267,6 +267,14 @@ def cheapest_months(projection: Projection, number: int) -> Table:
     return months_table(projection.model_copy(update={"months": (*vendors, *machines)}))
 
 
+def price_dates(projection: Projection) -> str:
+    """Return in a sentence when the prices of a month were published."""
+    dates = sorted(month.as_of for month in projection.months if month.as_of)
+    if not dates:
+        return "The prices have no date."
+    return f"Prices as of {dates[0]}" + (f" to {dates[-1]}." if dates[-1] != dates[0] else ".")
+
+
 def copies_table(projection: Projection) -> Table:
     """Return what copying the baseline adds to a month, by plan."""
     columns = (
