@@ -233,7 +233,7 @@ def draw_running_totals(
         axes.plot(at, planned, color=ink, linewidth=1.0, linestyle=_DASHES)
         axes.set_ylim(0, 1.15 * max(last.planned, last.offered, 1))
         _plain_ticks(axes, whole=True)
-        ends = _three_ends(last.planned, last.offered, last.committed, color, target="asked")
+        ends = _three_ends(last.planned, last.offered, last.committed, color, target="planned")
         name_ends(axes, ends)
 
     return _chart("rate", "arrivals so far", title, axis, paint)

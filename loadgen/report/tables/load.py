@@ -83,7 +83,7 @@ def planned(facts: Facts) -> Table:
         for operation in facts.operations
     ]
     rows.append(("All", text.value(total), text.share(total, total), text.whole(facts.planned)))
-    labels = ("per hour, at the start", "share", "arrivals asked for")
+    labels = ("per hour, at the start", "share", "planned arrivals")
     return Table(_columns("operation", *labels), tuple(rows), total=True)
 
 
@@ -97,7 +97,7 @@ def outcomes(facts: Facts) -> Table:
         for operation in facts.operations
     ]
     rows.append(_outcomes_row(facts, "All", whole, units))
-    labels = ["asked", "offered", "committed", "failed", "skipped", "unknown"]
+    labels = ["planned", "offered", "committed", "failed", "skipped", "unknown"]
     labels += [] if facts.ended else ["in flight"]
     labels += ["committed share", f"committed {unit}"]
     return Table(_columns("operation", *labels), tuple(rows), total=True)
