@@ -16,7 +16,7 @@ from loadgen.record.costs import Costs, PricedMonth, Projection, Total, not_pric
 from loadgen.record.folder import RunRecord
 from loadgen.record.rows import Sample, SlotSample
 from loadgen.record.run import Run
-from loadgen.record.verify import Finding, TableOutcome, ToolVerification, Verification
+from loadgen.record.verify import Finding, InitialSync, TableOutcome, ToolVerification, Verification
 from loadgen.report.analysis.answer import RunAnswer, answer_of
 from loadgen.report.analysis.compare import Control
 from loadgen.report.analysis.deliveries import Deliveries
@@ -349,3 +349,34 @@ def test_the_matrix_and_its_limits_are_in_the_report(two_tools: Written) -> None
         assert "Set-up time" not in text
         assert "loadgen |" not in text
     assert set(two_tools.report.charts) >= {"freshness.svg", "prices.svg", "slots.svg"}
+
+
+def test_each_table_is_a_region_that_a_keyboard_can_scroll(two_tools: Written) -> None:
+    """With a distinct name, and a shade at an edge beyond which there is more."""
+    html = two_tools.report.html
+    regions = re.findall(r'<div class="scroll"([^>]*)>', html)
+    assert len(regions) > 5
+    for attributes in regions:
+        assert 'tabindex="0" role="region"' in attributes
+        assert re.search(r'aria-label="[A-Z][^"]+"', attributes)
+    assert len({*regions}) == len(regions)
+    assert "no-repeat scroll" in html.partition("</style>")[0]
+
+
+def test_first_copies_are_a_chart(tmp_path: Path) -> None:
+    """In rows a second, the fastest first; on the page and as a file."""
+    path = write_run(tmp_path, Made())
+    tools = {
+        name: ToolVerification(
+            verdict="right", totals={}, in_flight=0, tables={}, problems=(), findings=(),
+            initial_sync=InitialSync(START, START + timedelta(seconds=seconds), 26_000),
+        )
+        for name, seconds in (("slow", 20), ("fast", 2))
+    }  # fmt: skip
+    Verification(tools=tools).write(path)
+    written = write_report(path, START, ReportOptions())
+    assert "first_copy.svg" in written.report.charts
+    chart = written.report.charts["first_copy.svg"]
+    assert chart.index(">fast<") < chart.index(">slow<")
+    assert "13,000 a second (26,000 rows in 2 s)" in chart
+    assert written.report.html.count("How fast each first copy was") >= 2  # wide and narrow
