@@ -229,13 +229,13 @@ def _freshness(copy: Deliveries | None) -> Fact:
     if not copy.seconds:
         return Fact("fresh", f"no change arrived: 0 of {count} seen", "bad")
     median = f"{copy.at_most}{_age(copy.quantile(0.5))} median"
-    sentence = f"half of the changes arrive within {_age(copy.quantile(0.5))}"
+    sentence = f"half the changes arrive in {_age(copy.quantile(0.5))}"
     if copy.p95 is None:
         rest = f"{_age(copy.seconds[-1])} longest of {len(copy.seconds)}"
-        sentence += f", the slowest of {len(copy.seconds)} within {_age(copy.seconds[-1])}"
+        sentence += f", the slowest in {_age(copy.seconds[-1])}"
     else:
         rest = f"{_age(copy.p95)} p95"
-        sentence += f", 95% within {_age(copy.p95)}"
+        sentence += f", 95% in {_age(copy.p95)}"
     unseen = f"; {text.count(copy.not_seen)} of {count} not seen" if copy.not_seen else ""
     return Fact("fresh", f"{median}, {rest}{unseen}", sentence=sentence + unseen)
 
@@ -253,8 +253,9 @@ def _cost(cost: ToolCost | None, use: LocalUse | None) -> Fact:
         caveat = "; its machines alone" if month.card == INFRASTRUCTURE_CARD else ""
         return Fact("cost", month_text(month) + caveat, "good" if month.amount else "warn")
     if cost.why_not_priced and use is not None and use.processors is not None:
-        here = f"{_processors(use.processors)} and {text.size(use.resident_bytes)} of memory"
-        return Fact("cost", f"{cost}, on {here}", "warn")
+        share, memory = _processors(use.processors), text.size(use.resident_bytes)
+        brief = f"{text.NOT_PRICED}: {max(0.01, use.processors):.0%} CPU and {memory} here"
+        return Fact("cost", f"{cost}, on {share} and {memory} of memory", "warn", brief)
     return Fact("cost", str(cost), "warn")
 
 
