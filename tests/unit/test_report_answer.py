@@ -297,8 +297,8 @@ FIRST_SCREEN = """\
 SimplyLoad Playground, run 20261123T080000Z-0001
 Take replication
 All 27,849 rows match. Half the changes arrive in 90 ms, 95% in 90 ms. Not dlt: 24 rows of \
-27,849 are wrong: 13 missing, 11 not deleted. They have no vendor's price; the lowest for this \
-load is $717 a month (Five).
+27,849 are wrong: 13 missing, 11 not deleted. Neither tool has a vendor's price; the lowest for \
+this load is $717 a month (Five).
 shop workload, 35.2 writes a second for 60 s, steady profile, 2026-11-23 07:59:59 UTC
 replication into Postgres GO
 correct all 27,849 rows match

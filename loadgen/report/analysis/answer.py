@@ -87,8 +87,8 @@ def answer_of(facts: Facts, verdict: Verdict, study: Study) -> RunAnswer:
     elif tools:
         level, headline, sentence = _tools_headline(tools)
         if best := _cheapest_instead(study):
-            subject = "They have" if len(tools) > 1 else "It has"
-            sentence += f" {subject} no vendor's price; the lowest for this load is {_price(best)}."
+            tools_have = {1: "It has no", 2: "Neither tool has a"}.get(len(tools), "No tool has a")
+            sentence += f" {tools_have} vendor's price; the lowest for this load is {_price(best)}."
         level = max(level, "warn", key=_severity) if verdict.level != "good" else level
     else:
         level, headline, sentence = _source_headline(facts, verdict, study.impact)
