@@ -94,7 +94,7 @@ def _print(summaries: Sequence[RunSummary], differing: Sequence[Difference]) -> 
     for table in tables([*heads, *rows(columns)], width):
         print_table(table)
     if any(column.control for column in columns):
-        print("In brackets: the difference to the run without tools.")
+        print("In brackets: the difference from the run without tools.")
     for difference in differing:
         print(f"{difference.level}: {difference.text}")
 

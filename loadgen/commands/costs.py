@@ -107,7 +107,7 @@ def _expected(args: argparse.Namespace, settings: Settings, now: datetime) -> in
     if not lines:
         print(f"{settings.tools_file} has no tool with a price: the run itself costs nothing.")
         return 0
-    _print_lines(lines, f"Expected of {settings.test_duration_hours:g} h at list prices")
+    _print_lines(lines, f"Expected for {settings.test_duration_hours:g} h at list prices")
     print(f"together: {Total.of(lines)}")
     if warning:
         print(f"warning: {warning}")
