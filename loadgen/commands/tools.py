@@ -16,10 +16,12 @@ from loadgen.control import ControlError, LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, SettingsError
 from loadgen.source.embedded.server import source_dsn
 from loadgen.terminal import print_table
-from loadgen.text import Column, Table, count
+from loadgen.text import NOTHING, Column, Table, count
 from loadgen.tools.probe import recognise_landing, toml_entry
 from loadgen.tools.readers.factory import open_copy
 from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.tools.runners import own_venv
+from loadgen.tools.runners.lifecycle import remove_tool, start_tool, status_of, stop_tool
 from loadgen.tools.runners.runners import runner_of
 from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.snowflake_setup import set_up, tear_down
@@ -121,6 +123,18 @@ def _list(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int
     return 0
 
 
+def _install(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int:
+    code = 0
+    for tool in _local_tools(args, tools):
+        try:
+            needs = runner_of(tool).install(tool)
+        except PlaygroundError as exc:
+            code = _print_error(exc)
+        else:
+            print(f"{tool.name}: needs {needs}", flush=True)
+    return code
+
+
 def _start(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
     """Start the tools; an error of one does not keep the others from starting."""
     started = []
@@ -130,14 +144,13 @@ def _start(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]
         print(problem, flush=True)
     for tool in local:
         try:
-            was_running = runner_of(tool).status(tool).running
-            runner_of(tool).start(tool, settings)
+            is_new = start_tool(tool, settings)
         except PlaygroundError as exc:
             code = _print_error(exc)
         else:
             started.append(tool)
             print(f"{tool.name} runs", flush=True)
-            if not was_running:
+            if is_new:
                 _journal(settings, "tool_started", tool)
     if args.wait is not None:
         code = _wait_for_first_copies(started, args.wait) or code
@@ -156,7 +169,7 @@ def _wait_for_first_copies(tools: list[Tool], seconds: float) -> int:
     """Wait for the first copies; return 1 if one is not complete in time."""
     deadline = time.monotonic() + seconds
     for tool in tools:
-        while not (status := runner_of(tool).status(tool)).copied:
+        while not (status := status_of(tool)).copied:
             if time.monotonic() > deadline:
                 problem = f": {status.problem}" if status.problem else ""
                 print(f"{tool.name}: its first copy is not complete after {seconds:g} s{problem}")
@@ -175,12 +188,12 @@ def _stop(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...])
     code = 0
     for tool in _local_tools(args, tools):
         try:
-            was_running = runner_of(tool).stop(tool)
+            was_running = stop_tool(tool)
         except PlaygroundError as exc:
             code = _print_error(exc)
             continue
         if was_running:
-            slot = ", its slot keeps the source's WAL" if tool.runner == "replication" else ""
+            slot = ", its slot keeps the source's WAL" if tool.slot_read else ""
             print(f"{tool.name}: stopped; the copy stays{slot}")
             _journal(settings, "tool_stopped", tool)
         else:
@@ -200,11 +213,11 @@ def _status(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> i
     local = _local_tools(args, tools)
     for tool in local:
         try:
-            statuses[tool.name] = runner_of(tool).status(tool)
+            statuses[tool.name] = status_of(tool)
         except PlaygroundError as exc:
             statuses[tool.name] = ToolStatus(running=False, problem=str(exc))
     if args.json:
-        pids = {tool.name: list(runner_of(tool).pids(tool)) for tool in local}
+        pids = {tool.name: list(runner_of(tool).processes(tool)) for tool in local}
         plain = {name: _status_json(s) | {"pids": pids[name]} for name, s in statuses.items()}
         print(json.dumps(plain, indent=2))
     else:
@@ -228,11 +241,14 @@ def _print_statuses(statuses: dict[str, ToolStatus]) -> None:
             received = f"{max(seconds, 0):.0f} s ago"
         state = "running" if status.running else "not running"
         first_copy = "done" if status.copied else "not done"
-        rows.append((name, state, first_copy, count(sum(status.rows.values())), received))
+        copied_rows = count(sum(status.rows.values()))
+        position = status.position or NOTHING
+        rows.append((name, state, first_copy, copied_rows, received, position))
     columns = (
         *map(Column, ("tool", "state", "first copy")),
         Column("rows", number=True),
         Column("last received", number=True),
+        Column("position"),
     )
     print_table(Table(columns, tuple(rows)))
     for name, status in statuses.items():
@@ -244,11 +260,13 @@ def _remove(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...
     code = 0
     for tool in _local_tools(args, tools):
         try:
-            runner_of(tool).remove(tool, settings)
+            remove_tool(tool, settings)
         except PlaygroundError as exc:
             code = _print_error(exc)
         else:
-            print(f"{tool.name}: removed, with its copy")
+            venv = tool.folder / own_venv.FOLDER
+            programs = f"; its programs stay in {venv}" if venv.exists() else ""
+            print(f"{tool.name}: removed, with its copy{programs}")
     return code
 
 
@@ -306,9 +324,10 @@ _ACTIONS: Final[
     dict[str, tuple[Callable[[argparse.Namespace, Settings, tuple[Tool, ...]], int], str]]
 ] = {
     "list": (_list, "list the tools, and which of them run here"),
+    "install": (_install, "install what the local tools need, each in its own folder"),
     "start": (_start, "start the local tools, all or those named"),
     "stop": (_stop, "stop them; copies stay, and slots, which keep the source's WAL"),
-    "status": (_status, "show their state; exit code 1 if one does not run"),
+    "status": (_status, "show their state and position; exit code 1 if one does not run"),
     "remove": (_remove, "stop them, and remove their copies, servers and slots"),
     "probe": (_probe, "inspect the copies and propose their entries of tools.toml"),
     "snowflake-sql": (_snowflake_sql, "print the SQL that sets tools up in Snowflake"),

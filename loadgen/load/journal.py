@@ -25,11 +25,16 @@ _OWN_REPEATS: Final = frozenset({"fault", "clock_stepped", "worker_lost", "worke
 OWN: Final = _OWN_REPEATS | {"rate_change", "pause", "resume", "gap"}
 # Posted by the playground's other commands.
 POSTED: Final = frozenset(
-    {"slot_lost", "copy_went_back", "copy_there_again", "tool_started", "tool_stopped"}
+    {
+        *("slot_lost", "copy_went_back", "copy_there_again"),
+        *("tool_started", "tool_stopped", "tool_crashed"),
+    }
 )
 _QUIET: Final = timedelta(minutes=1)
 # Events without a person behind them. Every other entry stands alone.
-_REPEATS: Final = _OWN_REPEATS | {"slot_lost", "copy_went_back", "copy_there_again"}
+_REPEATS: Final = _OWN_REPEATS | {
+    *("slot_lost", "copy_went_back", "copy_there_again", "tool_crashed"),
+}
 # They end the episode of an earlier entry, and belong to it however late they come.
 _ENDINGS: Final = frozenset({"source_back", "copy_there_again"})
 

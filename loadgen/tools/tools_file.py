@@ -6,6 +6,7 @@ An unknown key is refused with its table and the nearest known key. Secrets stay
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -34,7 +35,19 @@ _ONLY_OF: Final = {
     "url_env": "postgres",
     "file": "duckdb",
 }
-_RUNS_INTO: Final = {"replication": "postgres", "dlt": "duckdb"}
+# The runners of this package, and the destinations that each can copy into.
+_RUNS_INTO: Final = {"replication": ("postgres",), "dlt": ("duckdb",)}
+_WITHOUT_SLOT: Final = ("dlt",)
+
+
+def installed_runners() -> list[EntryPoint]:
+    """Return the runners that other packages offer, not imported."""
+    return list(entry_points(group="loadgen.runners"))
+
+
+def runner_names() -> list[str]:
+    """Return the names that `runner` may have: those of this package, and those installed."""
+    return [*_RUNS_INTO, *sorted(entry.name for entry in installed_runners())]
 
 
 class ToolPrice(TomlTable):
@@ -72,7 +85,7 @@ class Tool(TomlTable):
     role: _Name | None = None
     user: _Name | None = None
     private_key_path: Path | None = None
-    runner: Literal["replication", "dlt"] | None = None
+    runner: _Name | None = None
     # How often it syncs; by default as its plan says, or continuously.
     interval_seconds: Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False)] | None = None
     # Of the runner "dlt": the first of these that a table has tells it which rows have changed.
@@ -110,13 +123,14 @@ class Tool(TomlTable):
 
     @property
     def runner_slot(self) -> str:
-        """The slot of the runner "replication": `slot`, else one named after the tool."""
+        """The slot that a local tool reads: `slot`, else one named after the tool."""
         return self.slot or local_slot(self.name)
 
     @property
     def slot_read(self) -> str | None:
         """The slot that the tool reads, if any."""
-        return self.runner_slot if self.runner == "replication" else self.slot
+        has_its_own = self.runner is not None and self.runner not in _WITHOUT_SLOT
+        return self.runner_slot if has_its_own else self.slot
 
     @property
     def schema_name(self) -> str:
@@ -214,14 +228,21 @@ class Tool(TomlTable):
         if self.url is not None and self.url_env is not None:
             yield "there are both url and url_env: keep one"
         if self.runner is not None:
-            if self.destination != _RUNS_INTO[self.runner]:
-                yield f'runner = "{self.runner}" needs destination = "{_RUNS_INTO[self.runner]}"'
+            yield from self._runner_problems(self.runner)
         elif self.destination == "postgres" and self.url is None and self.url_env is None:
             yield "url is missing (or url_env): the address of the copy, postgresql://…"
         elif self.destination == "duckdb" and self.file is None:
             yield "file is missing: the DuckDB database of the copy"
         if self.named_schema is None and "{prefix}" in self.convention.schema_pattern:
             yield "schema is missing: its name was chosen when the tool was set up"
+
+    def _runner_problems(self, runner: str) -> Iterator[str]:
+        into = _RUNS_INTO.get(runner)
+        if into is None and runner not in (known := runner_names()):
+            yield f"there is no runner {runner}: {suggest(runner, known)}"
+        elif into is not None and self.destination not in into:
+            names = " or ".join(f'"{destination}"' for destination in into)
+            yield f'runner = "{runner}" needs destination = {names}'
 
 
 def load_tools(settings: Settings) -> tuple[Tool, ...]:

@@ -74,7 +74,7 @@ class Watch:
                 destinations,
                 self._notifier,
             )
-        self._tool_use = ToolUse(tools, self._notifier)
+        self._tool_use = ToolUse(tools, LoadControl.of(settings), self._notifier)
         self._latest: Observation | None = None
         self._free_disk_bytes: int | None = None
         self._results_reader = LastResultsReader(settings.reports_dir)
@@ -129,7 +129,8 @@ class Watch:
             self._follow()
             if self._markers is not None:
                 self._markers.follow(self._record)
-            tool_samples = self._tool_use.sample(self._clock.now())
+            run_id = self._record.run_id if self._record else None
+            tool_samples = self._tool_use.sample(self._clock.now(), run_id)
             if self._record is not None:
                 self._record.append(_slot_samples(self._latest) if self._latest else [])
                 self._record.append(tool_samples)

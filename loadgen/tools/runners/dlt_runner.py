@@ -43,12 +43,18 @@ MODULE: Final = "loadgen.tools.runners.dlt_runner"
 INTERVAL_SECONDS: Final = 10.0  # default of interval_seconds
 
 
-def start(tool: Tool, settings: Settings) -> None:
-    """Start the tool's process, unless it runs. Raises PlaygroundError."""
+def install(tool: Tool) -> str:
+    """Check that dlt is there: an extra of this project. Raises DestinationError."""
     if not all(find_spec(package) for package in ("dlt", "duckdb", "sqlalchemy")):
         raise DestinationError(
             f"tool {tool.name}: dlt is not installed: {install_hint('demo', 'dlt and sqlalchemy')}"
         )
+    return "dlt, which is installed with loadgen's extra `demo`"
+
+
+def start(tool: Tool, settings: Settings) -> None:
+    """Start the tool's process, unless it runs. Raises PlaygroundError."""
+    install(tool)
     synced_tables(tool, source_dsn(settings))
     tool.folder.mkdir(parents=True, exist_ok=True)
     background.launch(tool.folder, MODULE, tool.name)
@@ -69,11 +75,13 @@ def status(tool: Tool) -> ToolStatus:
         last_received=succeeded[-1].ended_at if succeeded else None,
         rows=rows_moved(syncs),
         initial=initial_sync(syncs),
+        # A sync reads what was committed before it began.
+        position=succeeded[-1].began_at.isoformat(timespec="milliseconds") if succeeded else None,
         problem=syncs[-1].problem if syncs else None,
     )
 
 
-def pids(tool: Tool) -> tuple[int, ...]:
+def processes(tool: Tool) -> tuple[int, ...]:
     """Return the process that syncs; none if it does not run."""
     process = background.running(tool.folder)
     return () if process is None else (process.pid,)

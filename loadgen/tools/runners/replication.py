@@ -39,6 +39,11 @@ _DROP_SECONDS: Final = 30.0
 _Row = dict[str, Any]
 
 
+def install(_tool: Tool) -> str:
+    """Install nothing: the copy's server is the one that the source has."""
+    return "nothing but Postgres, which is installed"
+
+
 def start(tool: Tool, settings: Settings) -> None:
     """Start the copy's server and the subscription, and create them if they do not exist.
 
@@ -109,11 +114,12 @@ def status(tool: Tool) -> ToolStatus:
         last_received=subscription["last_received"],
         rows=rows,
         initial=initial_sync(read_syncs(tool.folder)),
+        position=subscription["position"],
         problem=problem,
     )
 
 
-def pids(tool: Tool) -> tuple[int, ...]:
+def processes(tool: Tool) -> tuple[int, ...]:
     """Return the process of the copy's server; none if it does not run."""
     running = server.status(tool.folder)
     return () if running is None else (running.pid,)

@@ -38,7 +38,8 @@ class ToolStatus:
     """The state of one local tool at one moment.
 
     `rows` are those of the copy by its server's estimate, or those moved so far. `copied` is
-    whether the first copy is complete. `problem` is a line for the user.
+    whether the first copy is complete. Each commit up to `position`, an LSN of the source or a time
+    (ISO 8601, UTC), has arrived, as far as the tool can see it. `problem` is a line for the user.
     """
 
     running: bool
@@ -46,6 +47,7 @@ class ToolStatus:
     last_received: datetime | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
     initial: InitialSync | None = None
+    position: str | None = None
     problem: str | None = None
 
 

@@ -20,12 +20,18 @@ WHERE NOT active AND (slot_name = %(slot)s
     OR slot_name LIKE 'pg\_' || %(oid)s || '\_sync\_%%' AND database = current_database())
 
 -- name: subscription
--- The subscription, and the time of its worker's last message.
+-- The subscription, the time of its worker's last message, and the source's LSN up to which the copy
+-- has every commit: that of the last one applied, or that at which the last table had caught up.
 SELECT s.subenabled AS enabled, s.oid::bigint AS oid, t.pid IS NOT NULL AS connected,
-       t.last_msg_receipt_time AS last_received,
-       (SELECT count(*) > 0 AND bool_and(r.srsubstate = 'r')
-        FROM pg_catalog.pg_subscription_rel r WHERE r.srsubid = s.oid) AS copied
+       t.last_msg_receipt_time AS last_received, tables.copied,
+       CASE WHEN tables.copied THEN
+           greatest(tables.caught_up_at, pg_replication_origin_progress('pg_' || s.oid, false))::text
+       END AS position
 FROM pg_catalog.pg_subscription s
+CROSS JOIN LATERAL (
+    SELECT count(*) > 0 AND bool_and(r.srsubstate = 'r') AS copied, max(r.srsublsn) AS caught_up_at
+    FROM pg_catalog.pg_subscription_rel r WHERE r.srsubid = s.oid
+) AS tables
 LEFT JOIN pg_catalog.pg_stat_subscription t ON t.subid = s.oid AND t.relid IS NULL
 WHERE s.subname = 'loadgen' AND s.subdbid =
     (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
