@@ -1,6 +1,7 @@
 """A running load, steered from outside: rates, profile, pause; acknowledged, journaled, counted."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -27,7 +28,7 @@ from tests.acceptance.conftest import (
     wait_for,
     wait_for_offers,
 )
-from tests.conftest import RunLoadgen
+from tests.conftest import RunLoadgen, find_free_port, spawning
 
 TOTAL = "loadgen_operations_total"
 BURST = PROFILES["burst"].level(0)
@@ -179,10 +180,10 @@ def test_a_pause_offers_nothing_and_makes_nothing_up(
     assert max(b - a for a, b in pairwise(offered_events(project))) <= 2 * 10 + 4
 
 
-def test_a_tools_start_and_stop_are_journaled(
+def test_what_happens_to_a_tool_is_journaled(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen, metrics_port: int
 ) -> None:
-    """Each once, by name; a start of what runs already is none."""
+    """Start, crash and stop, each once, by name; a start of what runs already is none."""
     (project / "tools.toml").write_text(
         '[tools.cursor]\nkind = "dlt"\ndestination = "duckdb"\nschema = "playground"\n'
         'runner = "dlt"\ninterval_seconds = 60\n'
@@ -190,22 +191,40 @@ def test_a_tools_start_and_stop_are_journaled(
     env = {"METRICS_PORT": str(metrics_port), "DATABASE_URL": seeded}
     process = locust(seeded, "-u", "4", "-t", "10m", *rates(0.5))
     wait_for_offers(project, process, 20)
-    try:
-        for action in ("start", "start", "stop", "stop"):
-            done = run_loadgen("tools", action, env=env)
-            assert done.returncode == 0, done.stdout + done.stderr
-    finally:
-        run_loadgen("tools", "remove", env=env)
+
+    def entries() -> list[tuple[str, str, str]]:
+        run = json.loads((project / "reports" / "latest" / "run.json").read_text())
+        return [(e["kind"], e["tool"], e["by"]) for e in run["journal"] if "tool" in e]
+
+    def tools(action: str) -> None:
+        done = run_loadgen("tools", action, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    start, stop = ((f"tool_{event}", "cursor", "loadgen tools") for event in ("started", "stopped"))
+    crash = ("tool_crashed", "cursor", "watch")
+    watching = ("-m", "loadgen", "watch", "--interval", "0.2")
+    with spawning() as spawn:
+        try:
+            tools("start")
+            tools("start")
+            watch = spawn(*watching, cwd=project, env={**env, "WATCH_PORT": str(find_free_port())})
+            note = project / ".loadgen" / "tools" / "cursor" / "runner.json"
+            os.kill(json.loads(note.read_text())["pid"], signal.SIGKILL)
+            wait_for(lambda: crash in entries(), "the crash in the journal")
+            tools("start")
+            tools("stop")
+            tools("stop")
+        finally:
+            run_loadgen("tools", "remove", env=env)
+        watch.terminate()
+        _, warnings = watch.communicate(timeout=60)
+    assert warnings.count("tool cursor has crashed or was killed") == 1, warnings
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    run = json.loads((project / "reports" / "latest" / "run.json").read_text())
-    entries = [
-        (entry["kind"], entry["tool"], entry["by"]) for entry in run["journal"] if "tool" in entry
-    ]
-    assert entries == [
-        ("tool_started", "cursor", "loadgen tools"),
-        ("tool_stopped", "cursor", "loadgen tools"),
-    ]
+    assert entries() == [start, crash, start, stop]
+    assert run_loadgen("report", env=env).returncode == 0
+    report = (project / "reports" / "latest" / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"Tool crashed +\| .*cursor", report), report
 
 
 def test_a_run_that_the_watch_has_paused_ends_with_5(

@@ -74,7 +74,8 @@ def _make(tool: Tool, folder: Path, packages: Sequence[str], lock: int) -> None:
         pip: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python]
     else:
         without_pip = []
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        # Isolated: packages on PYTHONPATH would count as installed.
+        pip = [python, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     create: list[str | Path] = [sys.executable, "-m", "venv", *without_pip, folder]
     for command in (create, [*pip, *packages]):
         # It inherits the lock: if this process is killed, the next one waits until it ends.
