@@ -164,8 +164,8 @@ class Trial:
             yield
 
 
-def position(text: str) -> int | datetime:
-    """Return a position in a form that can be compared."""
+def position(text: str) -> Any:
+    """Return a position in a form that can be compared: a number, or a time."""
     if "/" in text:
         high, low = text.split("/")
         return (int(high, 16) << 32) + int(low, 16)
