@@ -86,7 +86,7 @@ def recognise_landing(
     if most == (0, 0):
         return None
     schemas = [schema for schema, size in sizes.items() if size == most]
-    schema = find_name(tool.schema_name, schemas, tool.destination) or min(schemas)
+    schema = find_name(tool.schema_name, schemas, tool.engine) or min(schemas)
     affixes = matches[schema][0]
     places = dict(_places(schema, matches, source))
     pairs = {label: (source[label], copies[there][name]) for label, (there, name) in places.items()}
@@ -212,8 +212,7 @@ def _propose_schemas(
         landed = tool.model_copy(update={"convention": convention, "named_schema": landing.schema})
         expected = {schema: landed.for_schema(schema).schema_name for schema in schemas}
         if all(
-            find_name(name, [schemas[schema]], tool.destination)
-            for schema, name in expected.items()
+            find_name(name, [schemas[schema]], tool.engine) for schema, name in expected.items()
         ):
             if pattern != standard.schema_pattern:
                 landing.convention["schema_pattern"] = pattern

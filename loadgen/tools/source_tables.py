@@ -81,7 +81,7 @@ def name_conflicts(tool: Tool, tables: Iterable[SourceTable]) -> dict[str, str]:
         there = tool.for_schema(table.schema)
         name = tool.convention.table_name(table.name, folds_to=tool.folds_to)
         place = (there.schema_name, name)
-        if tool.destination == "duckdb":
+        if tool.engine == "duckdb":
             place = (place[0].lower(), place[1].lower())
         places.setdefault(place, []).append(table.label)
     return {

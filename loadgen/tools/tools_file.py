@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from loadgen.config.settings import Settings, no_key, read_toml_setting, variable
 from loadgen.errors import SettingsError, suggest
-from loadgen.tools.columns import find_name, folded, quoted
+from loadgen.tools.columns import Engine, find_name, folded, quoted
 from loadgen.tools.conventions import SOURCE_SCHEMA, Convention, Kind, TomlTable, known_conventions
 
 TOOLS_FOLDER: Final = Path(".loadgen") / "tools"  # state of the local tools, by name
@@ -34,9 +34,14 @@ _ONLY_OF: Final = {
     "url": "postgres",
     "url_env": "postgres",
     "file": "duckdb",
+    "path": "parquet",
 }
 # The runners of this package, and the destinations that each can copy into.
-_RUNS_INTO: Final = {"replication": ("postgres",), "dlt": ("duckdb",)}
+_RUNS_INTO: Final = {
+    "replication": ("postgres",),
+    "dlt": ("duckdb",),
+    "rivet": ("parquet",),
+}
 _WITHOUT_SLOT: Final = ("dlt",)
 
 
@@ -70,7 +75,7 @@ class Tool(TomlTable):
 
     name: str
     kind: Kind
-    destination: Literal["snowflake", "postgres", "duckdb"]
+    destination: Literal["snowflake", "postgres", "duckdb", "parquet"]
     convention: Convention
     named_schema: _Name | None = Field(None, alias="schema")  # pydantic's models have a `schema`
     slot: _Name | None = None
@@ -79,6 +84,7 @@ class Tool(TomlTable):
     url: SecretStr | None = None
     url_env: Annotated[str, Field(pattern=_VARIABLE)] | None = None
     file: Path | None = None
+    path: Path | None = None  # of Parquet files
     account: _Name | None = None
     database: _Name | None = None
     warehouse: _Name | None = None
@@ -119,7 +125,12 @@ class Tool(TomlTable):
     @property
     def folds_to(self) -> Literal["upper", "lower"]:
         """How the destination folds unquoted names."""
-        return "upper" if folded("a", self.destination) == "A" else "lower"
+        return "upper" if folded("a", self.engine) == "A" else "lower"
+
+    @property
+    def engine(self) -> Engine:
+        """The database that reads the copy."""
+        return "duckdb" if self.destination == "parquet" else self.destination
 
     @property
     def runner_slot(self) -> str:
@@ -179,7 +190,7 @@ class Tool(TomlTable):
     def _find(self, wanted: str, exact: str, names: Iterable[str]) -> str | None:
         """Return the catalogue's name for the convention's, or for one that has to be quoted."""
         catalogue = list(names)
-        name = find_name(wanted, catalogue, self.destination)
+        name = find_name(wanted, catalogue, self.engine)
         has_capitals = exact != exact.lower()
         return exact if name is None and has_capitals and exact in catalogue else name
 
@@ -187,7 +198,8 @@ class Tool(TomlTable):
     def folder(self) -> Path:
         """The folder of a local tool's state, and by default of its copy.
 
-        The copy is an embedded Postgres of this folder, or the file `copy.duckdb` in it.
+        The copy is an embedded Postgres of this folder, or the file `copy.duckdb` or the folder
+        `parquet` in it.
         """
         return TOOLS_FOLDER / self.name
 
@@ -195,6 +207,11 @@ class Tool(TomlTable):
     def duckdb_file(self) -> Path:
         """The DuckDB database of the copy."""
         return self.file or self.folder / "copy.duckdb"
+
+    @property
+    def parquet_folder(self) -> Path:
+        """The folder of the copy's Parquet files."""
+        return self.path or self.folder / "parquet"
 
     @property
     def address_setting(self) -> str:
@@ -233,6 +250,8 @@ class Tool(TomlTable):
             yield "url is missing (or url_env): the address of the copy, postgresql://…"
         elif self.destination == "duckdb" and self.file is None:
             yield "file is missing: the DuckDB database of the copy"
+        elif self.destination == "parquet" and self.path is None:
+            yield "path is missing: the folder of the copy's Parquet files"
         if self.named_schema is None and "{prefix}" in self.convention.schema_pattern:
             yield "schema is missing: its name was chosen when the tool was set up"
 

@@ -83,7 +83,7 @@ def map_tables(tool: Tool, source: Iterable[SourceTable], copy: Tables) -> Table
             continue
         pair = TablePair(
             table.label,
-            tool.destination,
+            tool.engine,
             table.quoted,
             tool.quoted_name(name),
             tuple(column_pairs),
@@ -138,7 +138,7 @@ def _column_pairs(
         name = tool.find_column(column.name, landed)
         if name is None:
             continue
-        pair = column_pair(column, landed[name], tool.destination, tool.convention.arrays)
+        pair = column_pair(column, landed[name], tool.engine, tool.convention.arrays)
         if pair is None:
             uncompared[column.name] = (
                 f"column {column.name} is not compared: no common text is known of {column.type} "

@@ -62,6 +62,7 @@ CASES = (
         'kind = "dlt"\ndestination = "duckdb"\nschema = "playground"\ninterval_seconds = 0.5',
         frozenset({DELETES, KEEPS_WAL}),
     ),
+    RunnerCase("rivet", 'kind = "generic"\ndestination = "parquet"\ninterval_seconds = 0.5'),
 )
 
 
@@ -134,6 +135,12 @@ class Trial:
         """Delete a row at the copy, which only a new copy of all rows would bring back."""
         name, _ = self.copy_name
         statement = f"DELETE FROM {name} WHERE word = '{word}'"
+        if self.tool.destination == "parquet":
+            (file,) = (self.tool.parquet_folder / "hard_cases" / "snapshot").glob("*.parquet")
+            rest = f"SELECT * FROM '{file}' WHERE word <> '{word}'"
+            duckdb.sql(f"COPY ({rest}) TO '{file}.new' (FORMAT parquet)")
+            Path(f"{file}.new").replace(file)
+            return
         if self.tool.destination == "duckdb":
             with duckdb.connect(str(self.tool.duckdb_file)) as copy:
                 copy.execute(statement)
@@ -145,12 +152,22 @@ class Trial:
 
     @contextmanager
     def destination_away(self) -> Iterator[None]:
-        """Stop the copy's server, or hold its file open as another program would."""
+        """Stop the copy's server, open its file as another program would, or move its folder."""
         if self.tool.destination == "postgres":
             assert server.stop(self.tool.folder)
             assert not status_of(self.tool).running
             yield
             server.start(self.tool.folder)
+            return
+
+        if self.tool.destination == "parquet":
+            folder = self.tool.parquet_folder
+            moved = folder.rename(folder.with_name("elsewhere"))
+            folder.touch()
+            wait_for(lambda: status_of(self.tool).problem, "the tool to notice", 120)
+            yield
+            folder.unlink()
+            moved.rename(folder)
             return
 
         def opened() -> Any:

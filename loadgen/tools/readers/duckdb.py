@@ -61,7 +61,7 @@ class DuckdbReader:
 
     def query(self, statement: str) -> Iterator[ResultRow]:
         """Yield the rows of a statement, a block at a time. Raises DestinationError."""
-        duckdb = _library()
+        duckdb = library()
         with self._connection.borrow() as connection, connection.cursor() as cursor:
             try:
                 cursor.execute(statement)
@@ -108,12 +108,11 @@ class DuckdbReader:
             time.sleep(_RETRY)
 
     def _connected(self) -> "DuckDBPyConnection":
-        duckdb = _library()
+        duckdb = library()
         connection: DuckDBPyConnection
         try:
             connection = duckdb.connect(str(self._file), read_only=True)
-            connection.execute("SET GLOBAL TimeZone = 'UTC'")
-            connection.execute(f"SET memory_limit = '{_MEMORY}'")
+            limited(connection)
         except duckdb.Error as exc:
             if "Could not set lock" in str(exc):
                 holder = _HOLDER.search(str(exc))
@@ -129,7 +128,14 @@ class DuckdbReader:
         )
 
 
-def _library() -> Any:
+def limited(connection: "DuckDBPyConnection") -> None:
+    """Set what every connection needs: the time zone, and a limit on memory."""
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute(f"SET memory_limit = '{_MEMORY}'")
+
+
+def library() -> Any:
+    """Import DuckDB. Raises DestinationError."""
     try:
         import duckdb  # noqa: PLC0415 - an extra
     except ImportError as exc:

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError
 from loadgen.source.embedded import server
+from loadgen.source.embedded.server import source_dsn
 from loadgen.tools.columns import available_names, find_name
 from loadgen.tools.readers.duckdb import DuckdbReader
+from loadgen.tools.readers.parquet import ParquetReader
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.readers.reader import TableReader
 from loadgen.tools.readers.snowflake import SnowflakeReader
@@ -19,6 +21,8 @@ def open_copy(tool: Tool, settings: Settings) -> TableReader:
         return SnowflakeReader(tool, settings)
     if tool.destination == "duckdb":
         return DuckdbReader(tool.duckdb_file)
+    if tool.destination == "parquet":
+        return ParquetReader(tool.parquet_folder, tool.schema_name, source_dsn(settings))
     address = tool.address()
     if address is None:
         running = server.status(tool.folder)
@@ -37,7 +41,7 @@ def resolve_schema(tool: Tool, reader: TableReader) -> Tool:
     Raises DestinationError if the copy has no such schema.
     """
     schemas = reader.schemas()
-    schema = find_name(tool.schema_name, schemas, tool.destination)
+    schema = find_name(tool.schema_name, schemas, tool.engine)
     if schema is None:
         raise DestinationError(
             f"no schema {tool.schema_name} at {reader.where}; "

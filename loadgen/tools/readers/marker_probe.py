@@ -14,7 +14,7 @@ from loadgen.tools.tools_file import Tool
 from loadgen.workload.read_model import read_model
 
 # Each query wakes a warehouse, and so costs at least a minute of credits.
-_POLL_SECONDS: Final = {"postgres": 0.5, "duckdb": 1.0, "snowflake": 60.0}
+_POLL_SECONDS: Final = {"postgres": 0.5, "duckdb": 1.0, "parquet": 1.0, "snowflake": 60.0}
 
 _COLUMNS: Final = ("run_id", "sequence")
 
@@ -60,7 +60,7 @@ class MarkerProbe:
 
         Raises DestinationError.
         """
-        engine = self._tool.destination
+        engine = self._tool.engine
         statement = statements("loadgen.tools", f"{engine}.sql")["newest_marker"]
         try:
             if self._reader is None:

@@ -1,46 +1,38 @@
 """Runner "dlt": new and changed rows by a cursor, merged into DuckDB, every so many seconds.
 
-`python -m loadgen.tools.runners.dlt_runner NAME` is the process that syncs. On a signal it ends
-after the current sync. It misses changes that a cursor can't see: hard deletes and late commits.
+`python -m loadgen.tools.runners.dlt_runner NAME` is the process that syncs. It misses changes
+that a cursor can't see: hard deletes and late commits.
 """
 
 import os
 import shutil
-import signal
 import sys
-import threading
-import traceback
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from loadgen.config.settings import Settings, load_settings
+from loadgen.config.settings import Settings
 from loadgen.errors import (
     DestinationError,
     PlaygroundError,
     SourceError,
     install_hint,
-    one_line,
 )
-from loadgen.record.files import PRIVATE_UMASK
-from loadgen.record.steady_clock import SteadyClock
 from loadgen.source.embedded.server import source_dsn
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.runners import background
+from loadgen.tools.runners.sync_process import SyncOnce, run_syncs
 from loadgen.tools.runners.syncs import (
     FILE,
-    Sync,
     ToolStatus,
-    append_sync,
     initial_sync,
     read_syncs,
     rows_moved,
 )
 from loadgen.tools.source_tables import SourceTable, name_conflicts, published_tables
-from loadgen.tools.tools_file import Tool, load_tools, select_tools
+from loadgen.tools.tools_file import Tool
 
 MODULE: Final = "loadgen.tools.runners.dlt_runner"
-INTERVAL_SECONDS: Final = 10.0  # default of interval_seconds
 
 
 def install(tool: Tool) -> str:
@@ -110,47 +102,12 @@ def synced_tables(tool: Tool, source: str) -> tuple[SourceTable, ...]:
     return tables
 
 
-def sync_until_stopped(tool: Tool, stopped: threading.Event) -> None:
-    """Sync every interval; record a failure, and try again at the next interval."""
+def prepare(tool: Tool) -> SyncOnce:
+    """Return what syncs the tool once; dlt is imported only here, in its process."""
+    configure_dlt(tool.folder)
     from loadgen.tools.runners.dlt_sync import sync  # noqa: PLC0415 - slow to import
 
-    while not stopped.is_set():
-        clock = SteadyClock()
-        began = clock.now()
-        rows: dict[str, int] = {}
-        problem = None
-        try:
-            source = source_dsn(load_settings())
-            rows = sync(tool, source, synced_tables(tool, source))
-        except PlaygroundError as exc:
-            problem = str(exc)
-        except Exception as exc:  # noqa: BLE001 - dlt's errors have no base, the next may succeed
-            traceback.print_exc()
-            problem = f"{type(exc).__name__}: {one_line(exc)} (more in {background.LOG})"
-        ended = clock.now()
-        append_sync(tool.folder, Sync(began, ended, rows, problem))
-        print(f"{ended:%Y-%m-%dT%H:%M:%SZ} {problem or f'{sum(rows.values())} rows'}", flush=True)  # noqa: T201
-        interval = tool.interval_seconds or INTERVAL_SECONDS
-        stopped.wait(max(interval - (ended - began).total_seconds(), 0))
-
-
-def main(name: str) -> int:
-    """Run as the process of the tool called `name`."""
-    os.umask(PRIVATE_UMASK)
-    (tool,) = select_tools(load_tools(load_settings()), name)
-    configure_dlt(tool.folder)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    with background.hold_pid_file(tool.folder) as is_only:
-        if not is_only:
-            raise PlaygroundError(f"tool {name} runs already")
-        # Not in the main thread, where dlt would install its own signal handlers.
-        thread = threading.Thread(target=sync_until_stopped, args=(tool, stopped), daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.2)
-    return 0
+    return lambda tool, source: sync(tool, source, synced_tables(tool, source))
 
 
 def configure_dlt(folder: Path) -> None:
@@ -165,7 +122,7 @@ def configure_dlt(folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1]))
+        sys.exit(run_syncs(sys.argv[1], prepare))
     except PlaygroundError as exc:
         print(exc)  # noqa: T201 - to the log
         sys.exit(exc.exit_code)

@@ -20,7 +20,7 @@ from loadgen.tools.tools_file import Tool
 
 FOLDER: Final = "venv"
 _INSTALLED: Final = "installed.json"
-_LOCK: Final = "install.lock"
+LOCK: Final = "install.lock"
 _PATIENCE: Final = 600.0  # seconds for another installation to end
 # Where scripts/setup puts uv, which needs no pip in the environment that it fills.
 _UVS: Final = (".tools/venv/bin/uv", ".tools/target/bin/uv")
@@ -97,7 +97,7 @@ def _make(tool: Tool, folder: Path, packages: Sequence[str], lock: int) -> None:
 @contextmanager
 def _locked(tool: Tool) -> Iterator[int]:
     """Hold the lock of the tool's installation. Raises PlaygroundError if another keeps it."""
-    file = tool.folder / _LOCK
+    file = tool.folder / LOCK
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not lock_within(descriptor, _PATIENCE):

@@ -139,7 +139,7 @@ def remove(tool: Tool, settings: Settings) -> None:
             subscription = _one_row(conn, "subscription")
             oid = int(subscription["oid"]) if subscription else 0
     with connect(source) as publisher, _tool_errors(tool):
-        _drop_slot(publisher, tool.runner_slot, oid)
+        drop_slot(publisher, tool.runner_slot, oid)
     server.reset(tool.folder)
     for name in (FILE, _BEGUN, _FIRST_ROW):
         (tool.folder / name).unlink(missing_ok=True)
@@ -168,11 +168,11 @@ def _subscribe(
         )
         conn.execute(query)
     except BaseException:
-        _drop_slot(publisher, slot, 0)
+        drop_slot(publisher, slot, 0)
         raise
 
 
-def _drop_slot(publisher: psycopg.Connection, slot: str, oid: int) -> None:
+def drop_slot(publisher: psycopg.Connection, slot: str, oid: int) -> None:
     """Drop the slot, after ending a session that still reads it."""
     with ended_after(publisher, _DROP_SECONDS):
         while _one_row(publisher, "slot", slot=slot) is not None:

@@ -10,7 +10,7 @@ from typing import Final, Protocol, cast
 from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, one_line, suggest
 from loadgen.text import listed
-from loadgen.tools.runners import dlt_runner, replication
+from loadgen.tools.runners import dlt_runner, replication, rivet
 from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.tools_file import Tool, installed_runners, runner_names
 
@@ -46,7 +46,11 @@ class Runner(Protocol):
         """Remove the tool's copy and state, at the source too; what was installed may stay."""
 
 
-RUNNERS: Final[dict[str, Runner]] = {"replication": replication, "dlt": dlt_runner}
+RUNNERS: Final[dict[str, Runner]] = {
+    "replication": replication,
+    "dlt": dlt_runner,
+    "rivet": rivet,
+}
 _FUNCTIONS: Final = [name for name in vars(Runner) if not name.startswith("_")]
 
 

@@ -1,0 +1,89 @@
+"""Reads a copy in Parquet files through DuckDB, which keeps nothing of it.
+
+The folder has one folder for each table: its first copy in `snapshot`, and files of later changes,
+whose columns `__op`, `__pos` (with an LSN) and `__seq` tell what happened to a row and in which
+order. The current rows are the newest version of each key, unless that is a delete. Only files that
+a manifest names are read, since others may be half-written; without a manifest, all files are.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from loadgen.errors import DestinationError, one_line
+from loadgen.sql import statements
+from loadgen.tools.columns import literal, quoted
+from loadgen.tools.readers.duckdb import DuckdbReader, library, limited
+from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.untrusted import read_json, reading
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_FIRST_COPY: Final = "snapshot"
+_PUBLISHED: Final = statements("loadgen.tools", "postgres.sql")["published"]
+_SQL: Final = statements("loadgen.tools", "parquet.sql")
+
+
+class ParquetReader(DuckdbReader):
+    """The Parquet files of a folder, as views of a schema; keys of tables come from the source."""
+
+    def __init__(self, folder: Path, schema: str, source: str) -> None:
+        super().__init__(folder)
+        self._folder = folder
+        self._schema = schema
+        self._source = source
+
+    @contextmanager
+    def _opened(self) -> Iterator["DuckDBPyConnection"]:
+        """Yield a database with views of the files that are there now. Raises PlaygroundError."""
+        if not self._folder.is_dir():
+            raise DestinationError(f"{self._folder} is not there: start the tool, or correct path")
+        duckdb = library()
+        connection: DuckDBPyConnection
+        with duckdb.connect() as connection:
+            try:
+                limited(connection)
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._schema)}")
+                for statement in self._views():
+                    connection.execute(statement)
+            except duckdb.Error as exc:
+                raise DestinationError(f"{self._folder} can't be read: {one_line(exc)}") from exc
+            yield connection
+
+    def _views(self) -> Iterator[str]:
+        """Yield the view of each table that has a key and a file."""
+        for table, key in self._keys().items():
+            folder = self._folder / table
+            copied, changed = _files(folder / _FIRST_COPY), _files(folder)
+            if key and (copied or changed):
+                yield _SQL["changed" if changed else "copied"].format(
+                    view=quoted(self._schema, table),
+                    files=_list_of(literal(str(file)) for file in [*copied, *changed]),
+                    key=", ".join(quoted(column) for column in key),
+                )
+
+    def _keys(self) -> Mapping[str, list[str]]:
+        source = PostgresReader(self._source, is_source=True)
+        try:
+            return {str(name): list(key) for _, name, key, *_ in source.query(_PUBLISHED)}
+        finally:
+            source.close()
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the folder's Parquet files that are complete."""
+    manifests = sorted(folder.glob("manifest-*.json"))
+    if not manifests:
+        return sorted(folder.glob("*.parquet"))
+    names: dict[str, None] = {}
+    for manifest in manifests:
+        content: Any = read_json(manifest, "let the tool copy again")
+        with reading(manifest, "let the tool copy again", DestinationError):
+            names |= dict.fromkeys(Path(str(part["path"])).name for part in content["parts"])
+    return [folder / name for name in names]
+
+
+def _list_of(texts: Iterable[str]) -> str:
+    return f"[{', '.join(texts)}]"

@@ -1,0 +1,175 @@
+"""Runner "rivet": rivet-cli reads a slot every so many seconds, and writes Parquet files.
+
+`python -m loadgen.tools.runners.rivet NAME` is the process that runs rivet; each run copies what
+was committed since the last one, and ends. The first run copies all rows. rivet refuses an update
+that leaves a value in TOAST unchanged, unless the table has REPLICA IDENTITY FULL.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from loadgen.config.settings import Settings
+from loadgen.errors import PlaygroundError, SourceError, one_line
+from loadgen.source.embedded.server import source_dsn
+from loadgen.source.postgres import connect, plain_errors
+from loadgen.text import first_few
+from loadgen.tools.conventions import SOURCE_SCHEMA
+from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.tools.runners import background, own_venv
+from loadgen.tools.runners.replication import drop_slot
+from loadgen.tools.runners.sync_process import SyncOnce, run_syncs
+from loadgen.tools.runners.syncs import ToolStatus, initial_sync, read_syncs, rows_moved
+from loadgen.tools.source_tables import SourceTable, published_tables
+from loadgen.tools.tools_file import Tool
+
+MODULE: Final = "loadgen.tools.runners.rivet"
+PACKAGES: Final = ("rivet-cli==0.32.2",)
+
+_CONFIG: Final = "rivet.yaml"  # JSON, which is YAML too
+_POSITION: Final = "position"  # rivet's file with the LSN that it has read
+_SOURCE: Final = "RIVET_SOURCE"  # variable with the source's address
+_DECIMAL: Final = re.compile(r"numeric(\(\d+,\d+\))")
+_LINES: Final = 3  # of rivet's messages, the last of which has the reason
+
+
+def install(tool: Tool) -> str:
+    """Install rivet into the tool's environment. Raises PlaygroundError."""
+    return f"{', '.join(PACKAGES)}, which is in {own_venv.install(tool, PACKAGES)}"
+
+
+def start(tool: Tool, settings: Settings) -> None:
+    """Start the tool's process, unless it runs. Raises PlaygroundError."""
+    own_venv.program(tool, PACKAGES, "rivet")
+    _tables(tool, source_dsn(settings))
+    background.launch(tool.folder, MODULE, tool.name)
+
+
+def stop(tool: Tool) -> bool:
+    """End the tool's process after its sync, and keep copy and slot; return whether it ran."""
+    return background.stop(tool.folder)
+
+
+def status(tool: Tool) -> ToolStatus:
+    """Return the tool's state from its files."""
+    syncs = read_syncs(tool.folder)
+    succeeded = [sync for sync in syncs if sync.problem is None]
+    return ToolStatus(
+        running=background.running(tool.folder) is not None,
+        copied=bool(succeeded),
+        last_received=succeeded[-1].ended_at if succeeded else None,
+        rows=rows_moved(syncs),
+        initial=initial_sync(syncs),
+        position=_position(tool),
+        problem=syncs[-1].problem if syncs else None,
+    )
+
+
+def processes(tool: Tool) -> tuple[int, ...]:
+    """Return the process that syncs, whose child is rivet; none if it does not run."""
+    process = background.running(tool.folder)
+    return () if process is None else (process.pid,)
+
+
+def remove(tool: Tool, settings: Settings) -> None:
+    """Stop the tool, and remove its slot, copy and state; rivet itself stays installed."""
+    stop(tool)
+    with connect(source_dsn(settings)) as publisher, plain_errors("dropping rivet's slot"):
+        drop_slot(publisher, tool.runner_slot, 0)
+    shutil.rmtree(tool.parquet_folder, ignore_errors=True)
+    for path in tool.folder.glob("*"):
+        if path.name in {own_venv.FOLDER, own_venv.LOCK}:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def prepare(_tool: Tool) -> SyncOnce:
+    """Return what syncs a tool once."""
+    return _sync
+
+
+def config(tool: Tool, tables: Sequence[SourceTable]) -> Mapping[str, Any]:
+    """Return rivet's configuration: one stream of all tables, by one slot."""
+    decimals = {
+        f"{table.name}.{column.name}": f"decimal{decimal[1]}"
+        for table in tables
+        for column in table.columns
+        if (decimal := _DECIMAL.fullmatch(column.type))
+    }
+    export = {
+        "name": "copy",
+        "tables": [table.name for table in tables],
+        "mode": "cdc",
+        "format": "parquet",
+        "cdc": {
+            "initial": "snapshot",
+            "until_current": True,
+            "slot": tool.runner_slot,
+            "checkpoint": f"./{_POSITION}",  # without it a lost slot is replaced by a new one
+        },
+        "destination": {"type": "local", "path": str(tool.parquet_folder.absolute())},
+        "columns": decimals,
+    }
+    return {"source": {"type": "postgres", "url_env": _SOURCE}, "exports": [export]}
+
+
+def _sync(tool: Tool, source: str) -> Mapping[str, int]:
+    """Run rivet once. Raises PlaygroundError with its reason."""
+    rivet = own_venv.program(tool, PACKAGES, "rivet")
+    text = json.dumps(config(tool, _tables(tool, source)))
+    (tool.folder / _CONFIG).write_text(text, encoding="utf-8")
+    done = subprocess.run(  # noqa: S603 - installed by us
+        [rivet, "--no-notify", "run", "-c", _CONFIG, "--json"],
+        cwd=tool.folder,
+        env={**os.environ, _SOURCE: source},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        reason = "\n".join(done.stderr.splitlines()[-_LINES:])
+        raise PlaygroundError(f"rivet: {one_line(reason)}")
+    return {"all tables": int(json.loads(done.stdout)["total_rows"])}
+
+
+def _tables(tool: Tool, source: str) -> Sequence[SourceTable]:
+    """Return the published tables. Raises SourceError for those that one stream can't have."""
+    reader = PostgresReader(source, is_source=True)
+    try:
+        tables = list(published_tables(reader).values())
+    finally:
+        reader.close()
+    elsewhere = [table.label for table in tables if table.schema != SOURCE_SCHEMA]
+    keyless = [table.label for table in tables if not table.key]
+    if elsewhere or keyless:
+        why = "outside the schema public" if elsewhere else "without a key"
+        raise SourceError(
+            f"tool {tool.name}: rivet's copy can't have tables {why} "
+            f"({first_few(elsewhere or keyless)}): take them out of the publication `loadgen`"
+        )
+    return tables
+
+
+def _position(tool: Tool) -> str | None:
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        text = (tool.folder / _POSITION).read_text(encoding="utf-8")
+        return str(json.loads(text)["lsn"])
+    return None
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(run_syncs(sys.argv[1], prepare))
+    except PlaygroundError as exc:
+        print(exc)  # noqa: T201 - to the log
+        sys.exit(exc.exit_code)
