@@ -39,7 +39,7 @@ _WIDTH: Final = 96  # of the entry's comments
 # Keys that no catalogue tells: the entry repeats them.
 _REPEATED_KEYS: Final = (
     *("account", "database", "warehouse", "role", "user", "private_key_path"),
-    *("url_env", "file", "slot", "publication", "price", "runner", "interval_seconds"),
+    *("url_env", "file", "path", "slot", "publication", "price", "runner", "interval_seconds"),
     "cursor_columns",
 )
 # Keys of the convention in the order of conventions.toml; `types` has comments only.

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from loadgen.config.settings import Settings, load_settings
 from loadgen.errors import SettingsError
 from loadgen.tools.conventions import known_conventions
-from loadgen.tools.tools_file import Tool, load_tools, parse_tools, select_tools
+from loadgen.tools.runners.runners import RUNNERS
+from loadgen.tools.tools_file import Tool, load_tools, parse_tools, runner_names, select_tools
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "tools.example.toml").read_text(encoding="utf-8")
@@ -51,10 +52,18 @@ def test_the_example_s_local_tools_are_read_once_uncommented() -> None:
     text = "\n".join(
         line.removeprefix("# ") for line in local.splitlines() if " = " in line or "[" in line
     )
-    replication, dlt = parsed(text)
+    replication, dlt, rivet = parsed(text)
     assert (replication.runner, replication.address()) == ("replication", None)
     assert dlt.interval_seconds == 10
     assert dlt.duckdb_file == Path(".loadgen/tools/dlt/copy.duckdb")
+    assert rivet.parquet_folder == Path(".loadgen/tools/rivet/parquet")
+    slots = [tool.slot_read for tool in (replication, dlt, rivet)]
+    assert slots == ["loadgen_replication", None, "loadgen_rivet"]
+
+
+def test_each_runner_may_be_named() -> None:
+    """The names of tools.toml are those of the runners."""
+    assert runner_names()[: len(RUNNERS)] == list(RUNNERS)
 
 
 def test_each_kind_has_a_convention_and_none_is_left_over() -> None:
@@ -152,7 +161,10 @@ def test_a_table_pattern_names_the_tables() -> None:
             f'{COPY}cursor_columns = ["at"]',
             '[tools.copy]: cursor_columns goes with runner = "dlt" only: remove it',
         ),
+        (f'{COPY}runner = "dtl"', "[tools.copy]: there is no runner dtl: did you mean dlt?"),
         ('kind = "postgres"\ndestination = "duckdb"', "file is missing"),
+        ('kind = "postgres"\ndestination = "parquet"', "path is missing"),
+        (f'{COPY}path = "a"', 'path goes with destination = "parquet" only: remove it'),
         ('kind = "fivetran"\ndestination = "snowflake"', "schema is missing"),
         (f'{COPY}name = "x"', "[tools.copy] has no key name"),
         ('destination = "postgres"', "[tools.copy]: kind is missing"),

@@ -8,15 +8,16 @@ a manifest names are read, since others may be half-written; without a manifest,
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from loadgen.errors import DestinationError, one_line
 from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted
 from loadgen.tools.readers.duckdb import DuckdbReader, library, limited
 from loadgen.tools.readers.postgres import PostgresReader
-from loadgen.untrusted import read_json, reading
+from loadgen.untrusted import parse_json, reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,7 +55,7 @@ class ParquetReader(DuckdbReader):
 
     def _views(self) -> Iterator[str]:
         """Yield the view of each table that has a key and a file."""
-        for table, key in self._keys().items():
+        for table, key in self._keys.items():
             folder = self._folder / table
             copied, changed = _files(folder / _FIRST_COPY), _files(folder)
             if key and (copied or changed):
@@ -64,7 +65,9 @@ class ParquetReader(DuckdbReader):
                     key=", ".join(quoted(column) for column in key),
                 )
 
+    @cached_property
     def _keys(self) -> Mapping[str, list[str]]:
+        """The columns of the key of each published table."""
         source = PostgresReader(self._source, is_source=True)
         try:
             return {str(name): list(key) for _, name, key, *_ in source.query(_PUBLISHED)}
@@ -79,8 +82,8 @@ def _files(folder: Path) -> list[Path]:
         return sorted(folder.glob("*.parquet"))
     names: dict[str, None] = {}
     for manifest in manifests:
-        content: Any = read_json(manifest, "let the tool copy again")
         with reading(manifest, "let the tool copy again", DestinationError):
+            content = parse_json(manifest.read_bytes())
             names |= dict.fromkeys(Path(str(part["path"])).name for part in content["parts"])
     return [folder / name for name in names]
 

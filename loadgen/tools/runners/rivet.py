@@ -36,7 +36,6 @@ _CONFIG: Final = "rivet.yaml"  # JSON, which is YAML too
 _POSITION: Final = "position"  # rivet's file with the LSN that it has read
 _SOURCE: Final = "RIVET_SOURCE"  # variable with the source's address
 _DECIMAL: Final = re.compile(r"numeric(\(\d+,\d+\))")
-_LINES: Final = 3  # of rivet's messages, the last of which has the reason
 
 
 def install(tool: Tool) -> str:
@@ -137,8 +136,9 @@ def _sync(tool: Tool, source: str) -> Mapping[str, int]:
         check=False,
     )
     if done.returncode:
-        reason = "\n".join(done.stderr.splitlines()[-_LINES:])
-        raise PlaygroundError(f"rivet: {one_line(reason)}")
+        lines = done.stderr.splitlines() or ["it printed no reason"]
+        reason = next((line for line in lines if line.startswith("Error: ")), lines[-1])
+        raise PlaygroundError(f"rivet: {one_line(reason.removeprefix('Error: '))}")
     return {"all tables": int(json.loads(done.stdout)["total_rows"])}
 
 

@@ -1,0 +1,113 @@
+"""A copy in Parquet files: base files, files of changes, and what of them counts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from loadgen.source.postgres import connect
+from tests.conftest import RunLoadgen
+
+TOOLS = '[tools.copy]\nkind = "generic"\ndestination = "parquet"\npath = "files"\n'
+SOURCE = """
+CREATE TABLE pairs (a integer, b text, amount numeric(10, 2), PRIMARY KEY (a, b));
+INSERT INTO pairs VALUES (1, 'x', 11), (3, 'z', 3.5), (4, 'same', 4);
+CREATE TABLE lonely (n integer PRIMARY KEY);
+INSERT INTO lonely VALUES (7);
+ALTER PUBLICATION loadgen SET TABLE pairs, lonely;
+"""
+BASE = "(1, 'x', 1.00), (2, 'y', 2.00), (3, 'z', 3.00), (4, 'same', 4.00)"
+# Operation, LSN, place in the transaction, key, amount.
+CHANGES = (
+    ("update", "0/FFFFFFF0", 0, 1, "x", "10.00"),
+    ("delete", "0/9", 0, 2, "y", None),
+    ("update", "1/0", 10, 1, "x", "11.00"),
+    ("update", "1/0", 9, 1, "x", "10.50"),
+    ("delete", "0/1A", 0, 3, "z", None),
+    ("insert", "0/1A", 1, 3, "z", "3.50"),
+)
+_Change = tuple[str, str, int, int, str, str | None]
+
+
+def write(file: Path, rows: str, columns: str) -> None:
+    """Write a Parquet file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    duckdb.sql(f"COPY (SELECT * FROM (VALUES {rows}) AS t ({columns})) TO '{file}'")
+
+
+def write_changes(file: Path, changes: tuple[_Change, ...]) -> None:
+    """Write a file of changes."""
+    rows = ", ".join(
+        f"('{op}', '{{\"lsn\":\"{lsn}\"}}', {seq}, {a}, '{b}', CAST({amount or 'NULL'} AS "
+        "DECIMAL(10, 2)))"
+        for op, lsn, seq, a, b, amount in changes
+    )
+    write(file, rows, "__op, __pos, __seq, a, b, amount")
+
+
+def name_files(folder: Path, manifest: str, *files: str) -> None:
+    """Write a manifest that names files."""
+    content = {"parts": [{"path": file, "status": "committed"} for file in files]}
+    (folder / f"manifest-{manifest}.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def files(project: Path) -> Path:
+    """Return the folder of a copy; one table has manifests, the other one has none."""
+    (project / "tools.toml").write_text(TOOLS)
+    table = project / "files" / "pairs"
+    write(table / "snapshot" / "base.parquet", BASE, "a, b, amount")
+    write_changes(table / "1.parquet", CHANGES)
+    write_changes(table / "2.parquet", CHANGES[2:])  # delivered again
+    (table / "3.parquet").write_bytes(b"half-writ")
+    name_files(table, "first", "1.parquet")
+    name_files(table, "second", "2.parquet")
+    name_files(table, "idle")
+    write(project / "files" / "lonely" / "snapshot" / "base.parquet", "(7)", "n")
+    return project / "files"
+
+
+def verified(run_loadgen: RunLoadgen, dsn: str) -> dict[str, Any]:
+    """Return what verification finds."""
+    done = run_loadgen("verify", "--json", "--lag", "0", env={"DATABASE_URL": dsn})
+    outcome: dict[str, Any] = json.loads(done.stdout)["tools"]["copy"]
+    return outcome
+
+
+def test_the_newest_version_of_each_key_counts(
+    files: Path, database: str, run_loadgen: RunLoadgen
+) -> None:
+    """By LSN and place in the transaction, whatever the order and number of deliveries."""
+    with connect(database) as conn:
+        for statement in SOURCE.split(";\n")[:-1]:
+            conn.execute(statement.encode())
+    outcome = verified(run_loadgen, database)
+    assert (outcome["verdict"], outcome["totals"], outcome["problems"]) == ("right", {}, [])
+    assert {name: table["destination_rows"] for name, table in outcome["tables"].items()} == {
+        "pairs": 3,
+        "lonely": 1,
+    }
+
+    pairs = files / "pairs"
+    write_changes(
+        pairs / "3.parquet",
+        (("insert", "2/0", 0, 9, "extra", "1.00"), ("delete", "2/0", 1, 4, "same", None)),
+    )
+    assert verified(run_loadgen, database)["verdict"] == "right"  # no manifest names it
+    name_files(pairs, "third", "3.parquet")
+    outcome = verified(run_loadgen, database)
+    assert outcome["verdict"] == "wrong"
+    assert outcome["totals"] == {"missing": 1, "extra": 1}
+
+    (pairs / "1.parquet").unlink()
+    outcome = verified(run_loadgen, database)
+    assert outcome["verdict"] == "not checked"
+    (problem,) = outcome["problems"]
+    assert "files can't be read" in problem
+    assert "1.parquet" in problem
+    (pairs / "manifest-first.json").write_text('{"parts": [{"pa')
+    outcome = verified(run_loadgen, database)
+    (problem,) = outcome["problems"]
+    assert "manifest-first.json can't be read" in problem
