@@ -73,8 +73,9 @@ def _slots_free(facts: DoctorFacts) -> Iterator[str]:
     source = _source_of(facts)
     present = {slot.name for slot in source.slots}
     lacking = [tool for tool in facts.chosen if tool.slot and tool.slot not in present]
-    runners = [tool for tool in facts.chosen if tool.runner == "replication" and not tool.slot]
-    needed = len(lacking) + _SLOTS_OF_A_RUNNER * len(runners)
+    runners = [tool for tool in facts.chosen if tool.slot_read and not tool.slot]
+    tables_too = sum(tool.runner == "replication" for tool in runners)
+    needed = len(lacking) + len(runners) + (_SLOTS_OF_A_RUNNER - 1) * tables_too
     free = source.server.most_slots - len(source.slots)
     if needed > free:
         yield (
