@@ -154,6 +154,19 @@ _RIGHT = [
         nothing="not verified",
         thresholds=steps((None, GREEN), (1, RED)),
     ),
+    lines(
+        "Torn reads",
+        "Share of the reads of each copy in which the workload's conserved sums did not agree: the "
+        "copy had a part of a transaction.",
+        "percentunit",
+        query(
+            f"sum by (tool) (increase(loadgen_torn_reads_total{{{_ONE}}}[5m])) / "
+            f"sum by (tool) (increase(loadgen_consistency_reads_total{{{_ONE}}}[5m]))",
+            "{{tool}}",
+        ),
+        width=24,
+        nothing="no conserved sums were read",
+    ),
 ]
 
 _COST = [

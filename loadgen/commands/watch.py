@@ -28,7 +28,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "MAX_SLOT_RETAINED_BYTES, or the disk has less free space than MIN_FREE_DISK_BYTES. If "
         "TOOLS_FILE names tools, it also writes a marker row every MARKER_INTERVAL_SECONDS of a "
         "run, and records when it appears at each tool's destination in freshness.csv. What the "
-        "processes of local tools use goes to tools.csv.",
+        "processes of local tools use goes to tools.csv. If the workload has conserved sums, they "
+        "are read at each copy; consistency.csv tells which reads were torn.",
         epilog=_EXAMPLE,
     )
     parser.add_argument(

@@ -114,6 +114,10 @@ def _show(model: WorkloadModel) -> None:
     print()
     for check in model.checks:
         print(f"check {check.name}: {check.title}")
+    for conserved in model.conserved:
+        sums = listed([".".join(place) for place in conserved.columns])
+        line = f"conserved {conserved.name}: sums of {sums}"
+        print(fill(line, _WIDTH, subsequent_indent="  "))
 
 
 def _named(statement: Statement) -> str:

@@ -1,8 +1,8 @@
 """A run's folder: found by name, created by the load, and written by one process per file.
 
 The load's master writes run.json, samples.csv, generator.csv, deletes.csv and position.json; the
-watch writes slots.csv, tools.csv, markers.csv and freshness.csv. A process that is killed at any
-moment leaves whole files. All calls block, so that they behave the same under gevent.
+watch writes slots.csv, tools.csv, markers.csv, freshness.csv and consistency.csv. A process that is
+killed at any moment leaves whole files. All calls block, so that they behave the same under gevent.
 """
 
 import json

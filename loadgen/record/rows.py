@@ -180,6 +180,22 @@ class ExpectedMarker(Row):
 
 
 @dataclass(frozen=True, slots=True)
+class SumsSample(Row):
+    """A conserved sum as one statement saw it at a copy; `tool` is "" for the source itself.
+
+    The read is torn if the sums have moved apart since the run's start, by `difference`.
+    """
+
+    FILE: ClassVar = "consistency.csv"
+
+    time: datetime
+    tool: str
+    invariant: str
+    torn: bool
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
 class DeletedRow(Row):
     """A key of `hard_cases` that a hard case has deleted for good, and when."""
 

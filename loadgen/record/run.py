@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr
 
 from loadgen.errors import RecordError
-from loadgen.record.model import Finite, Moment, RecordFile, RecordModel, moment
+from loadgen.record.model import Exact, Finite, Moment, RecordFile, RecordModel, moment
 from loadgen.untrusted import short
 
 Color = Annotated[str, Field(pattern="^#[0-9a-f]{6}$")]
@@ -33,10 +33,14 @@ RowCounter = Literal["rows", "version_sum"]
 
 
 class TableRows(RecordModel):
-    """One table of the source at one moment; version_sum is None if it has no version."""
+    """One table of the source at one moment; version_sum is None if it has no version.
+
+    `sums` are those of its columns in conserved sums.
+    """
 
     rows: int = 0
     version_sum: int | None = None
+    sums: dict[str, Exact] = Field(default_factory=dict)
 
     def count(self, counter: RowCounter) -> int:
         """Return one of the two; 0 for the versions of a table without."""

@@ -1,8 +1,9 @@
 """Checks a model with the Postgres that will hold it; nothing of it stays there.
 
 In one transaction, which is rolled back, the model's tables are made and published, ten rows of
-each are copied in, each statement is prepared and run once, and each check is counted. What
-workload.toml says is checked before, by `read_model`.
+each are copied in, each statement is prepared and run once, each check is counted, and conserved
+sums are compared before and after each operation. What workload.toml says is checked before, by
+`read_model`.
 """
 
 import re
@@ -35,8 +36,12 @@ from loadgen.source.model_schema import (
 from loadgen.source.postgres import Connection, plain_errors, server_message
 from loadgen.source.seed import copy_rows, copy_statement
 from loadgen.source.table_faults import table_faults
+from loadgen.source.validate import count_rows
+from loadgen.text import quantity
 from loadgen.workload.baseline import BaselineTable
+from loadgen.workload.conserved import Sums, moved_apart, sums_of
 from loadgen.workload.model import (
+    Conserved,
     KeyParameter,
     Operation,
     Statement,
@@ -58,6 +63,7 @@ _COMMON_TYPES: Final = (
     "bytea", "inet", "bit", "money", "xml",
 )  # fmt: skip
 _WHOLE: Final = ("int2", "int4", "int8")
+_EXACT: Final = ("int8", "numeric")  # types of sums
 _SYNTAX: Final = "42601"
 # An operator or function of other types, a value of another type: Postgres hints at casts.
 _TYPES_DIFFER: Final = ("42883", "42804", "42725")
@@ -96,6 +102,7 @@ class _Check:
         self._conn = conn
         self._model = model
         self._facts: Mapping[str, TableFacts] = {}
+        self._summed: tuple[Conserved, ...] = ()  # conserved sums that can be compared
 
     def problems(self) -> Iterator[str]:
         """Yield the faults; one that others would only follow from ends the check."""
@@ -121,6 +128,9 @@ class _Check:
         yield from wrong
         if not wrong:
             yield from self._rows()
+            unsummed = list(self._conserved())
+            self._summed = () if unsummed else self._model.conserved
+            yield from unsummed
         yield from self._operations(run=not wrong)
         yield from self._checks()
 
@@ -282,6 +292,7 @@ class _Check:
     def _run(self, operation: Operation) -> Iterator[str]:
         """Run an operation's transaction once."""
         values = {name: self._text(operation, name) for name in operation.parameters}
+        before, fewest = self._sums(), 1
         for number, statement in enumerate(operation.statements, 1):
             name = sql.Identifier(f"loadgen_check_{operation.name}_{number}")
             texts = [sql.Literal(values[p]) for p in statement.parameters]
@@ -300,6 +311,7 @@ class _Check:
                     end += len(text.as_string(self._conn)) + 2
                 yield self._in_statement(operation, number, self._message(refusal), key=key)
                 return
+            fewest = min(fewest, changes.rows)
             if changes.rows != changes.raised_by and changes.version:
                 version = f"{statement.table}.{changes.version}"
                 yield self._in_statement(
@@ -308,6 +320,22 @@ class _Check:
                     f"it changes {changes.rows} rows and raises {version} by {changes.raised_by}: "
                     "let it, or a trigger, raise the version of each row by 1",
                 )
+        if fewest:  # of ten rows, a statement may find none
+            yield from self._moved_apart(operation, before)
+
+    def _moved_apart(self, operation: Operation, before: Sums) -> Iterator[str]:
+        """Yield the conserved sums that an operation has moved apart."""
+        now = self._sums()
+        for conserved in self._summed:
+            if apart := moved_apart(conserved, before, now):
+                change = "changes it" if len(conserved.columns) == 1 else "moves them apart"
+                change += f" by {quantity(float(apart))}"
+                remedy = "correct its statements, or the sums"
+                message = f"operation {operation.name} {change}: {remedy}"
+                yield self._at("conserved", conserved.name, "sums", message)
+
+    def _sums(self) -> Sums:
+        return sums_of(count_rows(self._conn, self._model)) if self._summed else {}
 
     def _text(self, operation: Operation, name: str) -> str | None:
         """Return the text of a parameter's first value; None if it depends on a run."""
@@ -325,6 +353,28 @@ class _Check:
         for check in self._model.checks:
             for message in self._count(check.violations):
                 yield self._at("checks", check.name, "violations", message)
+
+    def _conserved(self) -> Iterator[str]:
+        for conserved in self._model.conserved:
+            for table, column in conserved.columns:
+                for message in self._sum_faults(table, column):
+                    yield self._at("conserved", conserved.name, "sums", message)
+
+    def _sum_faults(self, table: str, column: str) -> Iterator[str]:
+        """Yield why a column has no exact sum."""
+        names = sql.Identifier(column), identifier(table)
+        query = sql.SQL("SELECT sum({}) FROM {}").format(*names)
+        type_ = ""
+
+        def add_up() -> None:
+            nonlocal type_
+            columns = self._conn.execute(query).description or []
+            type_ = self._type_name(columns[0].type_code)
+
+        for refusal in self._attempt(add_up):
+            yield self._message(refusal)
+        if type_ and type_ not in _EXACT:
+            yield f"the sum of {table}.{column} is {type_}: give columns of integers or decimals"
 
     def _count(self, query: str) -> Iterator[str]:
         """Yield why a query does not count something."""

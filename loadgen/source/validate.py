@@ -18,12 +18,15 @@ from loadgen.source.model_schema import TableFacts, cascade_targets, identifier,
 from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import SeedState, require_ownership, require_playground, seed_state
 from loadgen.sql import statements
+from loadgen.text import quantity
 from loadgen.untrusted import short
+from loadgen.workload.conserved import columns_of, moved_apart, sums_of
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.row_growth import row_growth, undecided_tables
 
 _RUN_CHECK: Final = "counters of the last run = rows"
-_ROWS: Final = sql.SQL("SELECT count(*), coalesce(sum({}::bigint), 0)::bigint FROM {}")
+_ROWS: Final = sql.SQL("SELECT count(*), coalesce(sum({}::bigint), 0)::bigint{} FROM {}")
+_SUM: Final = sql.SQL(", coalesce(sum({}), 0)::numeric")
 _SOFT_DELETED: Final = sql.SQL("SELECT count(*) FROM {} WHERE {} IS NOT NULL")
 
 
@@ -86,6 +89,7 @@ def validate(conn: Connection, model: WorkloadModel, last_run: LastRun | None = 
         if state:
             checks.append(_check_baseline(model, state, rows))
         if last_run:
+            checks += _check_conserved(conn, model, last_run, rows)
             checks.append(_check_run(conn, model, facts, last_run, rows))
         return Validation(
             tables={name: table.rows for name, table in rows.items()},
@@ -174,9 +178,7 @@ def _check_run(
     rows: Mapping[str, TableRows],
 ) -> Invariant:
     """Compare the rows that a run touched with the growth of the tables since before it."""
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        run_id = cursor.execute(_sql("run_id")).fetchone()
-    if run_id != run.run_id:
+    if not _is_of_run(conn, run):
         return Invariant(_RUN_CHECK, ok=None, detail=f"run {run.run_id} was not in this database")
     if not run.ended:
         return Invariant(
@@ -205,14 +207,45 @@ def _check_run(
     return Invariant(_RUN_CHECK, not differences, f"run {run.run_id}: {detail}")
 
 
+def _check_conserved(
+    conn: Connection, model: WorkloadModel, run: LastRun, rows: Mapping[str, TableRows]
+) -> Iterator[Invariant]:
+    """Compare the conserved sums with those before the run, which may still be under way."""
+    before, now = sums_of(run.rows_before), sums_of(rows)
+    for conserved in model.conserved:
+        if not _is_of_run(conn, run) or not before.keys() >= set(conserved.columns):
+            detail = f"run {run.run_id} has no sums of this database: not compared"
+            yield Invariant(conserved.title, ok=None, detail=detail)
+            continue
+        apart = moved_apart(conserved, before, now)
+        detail = f"{quantity(float(apart))} apart since before run {run.run_id}"
+        yield Invariant(conserved.title, not apart, detail)
+
+
+def _is_of_run(conn: Connection, run: LastRun) -> bool:
+    """Return whether the run was the last to write to this database."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(_sql("run_id")).fetchone() == run.run_id
+
+
 def count_rows(conn: Connection, model: WorkloadModel) -> dict[str, TableRows]:
-    """Return each table's rows, and the sum of its versions if it has them."""
+    """Return each table's rows, and the sums of its versions and of its conserved columns."""
     counts = {}
     for name, table in model.tables.items():
         version = table.version_column
         column = sql.Identifier(version) if version else sql.NULL
-        row = conn.execute(_ROWS.format(column, identifier(name))).fetchone() or (0, None)
-        counts[name] = TableRows(rows=row[0], version_sum=row[1] if version else None)
+        summed = [column for of, column in columns_of(model.conserved) if of == name]
+        sums = sql.Composed([_SUM.format(sql.Identifier(column)) for column in summed])
+        row = conn.execute(_ROWS.format(column, sums, identifier(name))).fetchone() or (0, None)
+        rows, version_sum, *totals = row
+        by_column = {"sums": dict(zip(summed, totals, strict=True))} if summed else {}
+        if odd := [total for total in totals if not total.is_finite()]:
+            raise SettingsError(
+                f"a conserved sum of {name} ({', '.join(summed)}) is {odd[0]}: correct its rows or "
+                "[conserved] in its workload.toml"
+            )
+        version_sum = version_sum if version else None
+        counts[name] = TableRows(rows=rows, version_sum=version_sum, **by_column)
     return counts
 
 

@@ -3,13 +3,13 @@
 Pure: it takes catalogues, and returns the pairs to compare and a line on each that is missing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from loadgen.text import first_few
-from loadgen.tools.columns import CatalogColumn, Engine, literal, quoted
-from loadgen.tools.conventions import Convention, Flag
+from loadgen.tools.columns import CatalogColumn, Engine
+from loadgen.tools.live_rows import live_condition
 from loadgen.tools.readers.factory import missing_table_problem
 from loadgen.tools.readers.reader import Tables
 from loadgen.tools.source_tables import SourceTable
@@ -87,7 +87,7 @@ def map_tables(tool: Tool, source: Iterable[SourceTable], copy: Tables) -> Table
             table.quoted,
             tool.quoted_name(name),
             tuple(column_pairs),
-            " AND ".join(_live_conditions(tool.convention, copy[name])) or "TRUE",
+            live_condition(tool.convention, copy[name]),
             len(table.key),
         )
         inexact = _inexact_problem(pair)
@@ -147,27 +147,3 @@ def _column_pairs(
         else:
             pairs.append(pair)
     return pairs, uncompared
-
-
-def _live_conditions(convention: Convention, copy: tuple[CatalogColumn, ...]) -> Iterator[str]:
-    """Yield the conditions for a row of the copy to be current and not deleted."""
-    by_name = {column.name.lower(): column for column in reversed(copy)}
-    current, deleted = convention.current_row, convention.delete_marker
-    if current and (column := by_name.get(current.column.lower())):
-        yield _condition(current, column)
-    if convention.deletes == "soft" and deleted and (column := by_name.get(deleted.column.lower())):
-        yield f"NOT {_condition(deleted, column)}"
-
-
-def _condition(flag: Flag, column: CatalogColumn) -> str:
-    """Return SQL for whether a column fulfils a flag; never NULL."""
-    name = quoted(column.name)
-    if isinstance(flag.equals, int) and column.family in {"integer", "numeric", "float"}:
-        return f"coalesce({name} = {flag.equals}, FALSE)"
-    if flag.equals is not None:
-        return f"coalesce(CAST({name} AS VARCHAR) = {literal(str(flag.equals))}, FALSE)"
-    if flag.when == "not_null":
-        return f"({name} IS NOT NULL)"
-    if column.family == "boolean":
-        return f"coalesce({name}, FALSE)"
-    return f"(lower(coalesce(CAST({name} AS VARCHAR), '')) IN ('true', 't', '1'))"

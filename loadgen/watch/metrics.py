@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from loadgen.prometheus import counter, gauge, histogram
 from loadgen.record.rows import ToolSample
 from loadgen.source.observe import Observation, Slot
+from loadgen.watch.consistency import ReadCounts
 from loadgen.watch.last_results import LastResults
 from loadgen.watch.marker_writer import MarkerFacts, ToolFacts
 
@@ -37,6 +38,7 @@ class WatchState:
     free_disk_bytes: int | None = None
     last_results: LastResults = field(default_factory=LastResults)
     tool_use: Sequence[ToolSample] = ()
+    sums: Sequence[ReadCounts] = ()
 
 
 class WatchCollector(Collector):
@@ -59,6 +61,7 @@ class WatchCollector(Collector):
         written = [((), float(markers.written))] if markers else []
         yield counter("markers", "marker rows written and committed", (), written)
         yield from _tools(markers.tools if markers else ())
+        yield from _sums(state.sums if state else ())
         yield from _tool_use(state.tool_use if state else ())
         yield from _last_results(state.last_results if state else LastResults())
         run = [((state.run_id,), 1.0)] if state and state.run_id else []
@@ -133,6 +136,15 @@ def _tools(tools: Sequence[ToolFacts]) -> Iterator[Metric]:
     text = "from a marker's commit to its sighting at a tool's destination"
     delivered = [((tool.name,), tool.deliveries, tool.delivery_seconds) for tool in tools]
     yield histogram("delivery_seconds", text, ("tool",), delivered)
+
+
+def _sums(counts: Sequence[ReadCounts]) -> Iterator[Metric]:
+    for name, field_, text in (
+        ("consistency_reads", "reads", "reads of a copy's conserved sums during a run"),
+        ("torn_reads", "torn", "reads of a copy in which conserved sums did not agree"),
+    ):
+        values = [((each.tool,), float(getattr(each, field_))) for each in counts]
+        yield counter(name, text, ("tool",), values)
 
 
 def _tool_use(samples: Sequence[ToolSample]) -> Iterator[Metric]:

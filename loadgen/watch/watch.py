@@ -3,7 +3,7 @@
 It is a separate process without gevent, so that a slow query here does not lower the arrival rate
 of the load, and it survives restarts of the source and of the load. Observations go to Prometheus
 (WATCH_PORT) and, during a run, to its slots.csv and tools.csv. `marker_writer` writes and times the
-markers.
+markers, `consistency` reads conserved sums.
 """
 
 import shutil
@@ -28,7 +28,9 @@ from loadgen.record.steady_clock import SteadyClock
 from loadgen.source import postgres
 from loadgen.source.observe import Observation, current_run, observe, take_lock
 from loadgen.tools.readers.marker_probe import MarkerDestination
+from loadgen.tools.readers.sums_probe import SumsProbe, source_as_tool
 from loadgen.tools.tools_file import Tool
+from loadgen.watch.consistency import ConsistencyWatch
 from loadgen.watch.last_results import LastResults, LastResultsReader
 from loadgen.watch.marker_writer import MarkerWriter
 from loadgen.watch.metrics import WatchCollector, WatchState
@@ -36,6 +38,8 @@ from loadgen.watch.notifier import Notifier
 from loadgen.watch.protection import Protection, dangers
 from loadgen.watch.tool_use import ToolUse
 from loadgen.web_access import AccessControl
+from loadgen.workload.conserved import columns_of
+from loadgen.workload.read_model import read_model
 
 _LONGEST_LOOK: Final = 15.0  # seconds, then the source counts as away
 _SEGMENT: Final = 16 * 2**20  # bytes of WAL; a crash loses less than that
@@ -46,7 +50,7 @@ class Watch:
     """One watch of one source; `data_dir` is the server's, if it is on this machine.
 
     It writes markers and looks for them at the `destinations`, unless that is None. It measures the
-    processes of local `tools`.
+    processes of local `tools`, and reads the conserved sums at the copies of all.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Watch:
                 self._notifier,
             )
         self._tool_use = ToolUse(tools, LoadControl.of(settings), self._notifier)
+        self._consistency = _consistency_watch(settings, dsn, tools, self._notifier)
         self._latest: Observation | None = None
         self._free_disk_bytes: int | None = None
         self._results_reader = LastResultsReader(settings.reports_dir)
@@ -96,6 +101,9 @@ class Watch:
             if self._markers is not None:
                 at_the_end.callback(self._markers.end)
                 self._markers.start()
+            if self._consistency is not None:
+                at_the_end.callback(self._consistency.end)
+                self._consistency.start()
             while True:
                 self._watch_once()
                 if self.stopped.wait(self._interval):
@@ -114,6 +122,7 @@ class Watch:
             self._free_disk_bytes,
             self._last_results,
             self._tool_use.latest,
+            self._consistency.counts() if self._consistency else (),
         )
 
     def _watch_once(self) -> None:
@@ -129,6 +138,8 @@ class Watch:
             self._follow()
             if self._markers is not None:
                 self._markers.follow(self._record)
+            if self._consistency is not None:
+                self._consistency.follow(self._record)
             run_id = self._record.run_id if self._record else None
             tool_samples = self._tool_use.sample(self._clock.now(), run_id)
             if self._record is not None:
@@ -215,6 +226,19 @@ class Watch:
             message = f"run {run_id} writes to another database: its record gets nothing from here"
             self._notifier.warn(f"run {run_id}", message)
         return ours
+
+
+def _consistency_watch(
+    settings: Settings, dsn: str, tools: Sequence[Tool], notifier: Notifier
+) -> ConsistencyWatch | None:
+    """Return what reads the workload's conserved sums; None if it has none, or no tool is there."""
+    conserved = read_model(settings.workload).conserved if tools else ()
+    if not conserved:
+        return None
+    columns = columns_of(conserved)
+    copies = [SumsProbe(tool, settings, columns) for tool in tools]
+    source = SumsProbe(source_as_tool(dsn), settings, columns)
+    return ConsistencyWatch(conserved, copies, source, notifier)
 
 
 def monotonic_wal(wal_bytes: int, before: int) -> int:

@@ -399,6 +399,18 @@ class Check:
     noun: str = "violations"
 
 
+@dataclass(frozen=True, slots=True)
+class Conserved:
+    """Sums of columns that every transaction changes by the same amount; a lone one never changes.
+
+    `columns` are pairs of a table and its column.
+    """
+
+    name: str
+    title: str
+    columns: tuple[tuple[str, str], ...]
+
+
 # Colours of operations in their order, on light and on dark paper.
 COLOURS: Final = (
     ("#1a3ac5", "#6e93ed"),
@@ -465,6 +477,7 @@ class WorkloadModel:
     tables: Mapping[str, Table]
     operations: Mapping[str, Operation]
     checks: tuple[Check, ...] = ()
+    conserved: tuple[Conserved, ...] = ()
     schema_sql: str = ""  # DDL; "" if the tables' `types` make it
     digest: str = ""  # sha256 of the files, 64 hex digits
     source: str = ""  # the folder of its files, for messages

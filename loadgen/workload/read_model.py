@@ -14,12 +14,19 @@ from typing import Final
 from loadgen.errors import SettingsError, suggest
 from loadgen.text import seconds_of
 from loadgen.untrusted import parse_toml, short
-from loadgen.workload.model import MOST_LEVELS, Check, ProfileLevels, Table, WorkloadModel
+from loadgen.workload.model import (
+    MOST_LEVELS,
+    Check,
+    Conserved,
+    ProfileLevels,
+    Table,
+    WorkloadModel,
+)
 from loadgen.workload.read_imported import read_imported
 from loadgen.workload.read_operations import read_operations
 from loadgen.workload.read_sql import SchemaTable, SqlFault, schema_tables
 from loadgen.workload.read_tables import read_tables
-from loadgen.workload.read_values import Names, read_choice
+from loadgen.workload.read_values import Names, Outline, read_choice
 from loadgen.workload.section import ModelError, Section, is_number
 
 __all__ = ["ModelError", "built_in_models", "read_model"]
@@ -54,13 +61,15 @@ def read_model(name_or_folder: str) -> WorkloadModel:
         document, tables, Names(outlines, pools), has_schema=schema is not None
     )
     changed = {s.table: None for o in operations.values() for s in o.statements if s.table}
+    tables |= {t: Table(t, key=outlines[t].key) for t in changed if t not in tables}
     name = _model_name(folder)
     return WorkloadModel(
         name=name,
         title=document.text("title", name),
-        tables=tables | {t: Table(t, key=outlines[t].key) for t in changed if t not in tables},
+        tables=tables,
         operations=operations,
         checks=tuple(_checks(document)),
+        conserved=tuple(_conserved(document, {table: outlines[table] for table in tables})),
         schema_sql=schema_sql,
         digest=sha256(f"{len(toml)}:{toml}{schema_sql}".encode()).hexdigest(),
         source=str(folder),
@@ -101,7 +110,9 @@ def _document(file: Path, toml: str) -> Section:
         document = Section(str(file), "", "", parse_toml(toml, str(file)))
     except SettingsError as exc:
         raise ModelError(_REPEATED.sub(partial(_repeated, toml), str(exc))) from exc
-    document.only("title", "profile", "pools", "tables", "operations", "checks", "imported")
+    document.only(
+        *("title", "profile", "pools", "tables", "operations", "checks", "conserved", "imported")
+    )
     for key in ("tables", "operations"):
         if not document.section(key).entries:
             raise document.error(key, f"it is missing: a workload has {key}, such as [{key}.name]")
@@ -172,11 +183,39 @@ def _checks(document: Section) -> Iterator[Check]:
     for name in document.section("checks").entries:
         check = document.headed("checks", name)
         check.only("title", "violations", "noun")
-        if not _NAME.fullmatch(name):
-            raise check.error("", "a check's name has a-z, 0-9 and _, and begins with a letter")
+        _require_name(check, name, "check")
         yield Check(
             name=name,
             title=check.text("title", name.replace("_", " ")),
             violations=check.text("violations").strip().rstrip(";"),
             noun=check.text("noun", "violations"),
         )
+
+
+def _conserved(document: Section, outlines: Mapping[str, Outline]) -> Iterator[Conserved]:
+    for name in document.section("conserved").entries:
+        conserved = document.headed("conserved", name)
+        conserved.only("title", "sums")
+        _require_name(conserved, name, "conserved sum")
+        columns = tuple(_column(conserved, text, outlines) for text in conserved.texts("sums"))
+        if not columns or len(set(columns)) < len(columns):
+            raise conserved.wrong("sums", 'columns, each once, such as ["accounts.balance"]')
+        title = conserved.text("title", f"sums of {name.replace('_', ' ')} agree")
+        yield Conserved(name, title, columns)
+
+
+def _column(conserved: Section, text: str, outlines: Mapping[str, Outline]) -> tuple[str, str]:
+    """Return table and column of "table.column"; what sqlglot can't tell is left to Postgres."""
+    table, _, column = text.rpartition(".")
+    if table not in outlines:
+        place = f"there is no table {table!r}" if table else f"{text!r} names no table"
+        raise conserved.error("sums", f"{place}: {suggest(table or text, outlines)}")
+    known = outlines[table].known
+    if known and column not in known:
+        raise conserved.error("sums", f"{table} has no column {column!r}: {suggest(column, known)}")
+    return table, column
+
+
+def _require_name(section: Section, name: str, noun: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise section.error("", f"a {noun}'s name has a-z, 0-9 and _, and begins with a letter")

@@ -361,3 +361,72 @@ def test_a_database_that_has_the_tables_is_refused(empty: psycopg.Connection[Any
     migrate(empty, made_up_model())
     with pytest.raises(SourceError, match="has customers, measures"):
         check_model(empty, made_up_model())
+
+
+BANK = (
+    """
+[tables.accounts]
+rows = 20
+columns.no = { generate = "sequence" }
+columns.balance = { decimal = [0, 500], scale = 2 }
+columns.rating = { number = [1, 9], type = "double precision" }
+
+[tables.entries]
+columns.no = { generate = "sequence" }
+columns.amount = { decimal = [1, 500], scale = 2 }
+
+[operations.deposit]
+per_hour = 60
+sql = """
+    '"""'
+    """
+UPDATE accounts SET balance = balance + :amount WHERE no = :no;
+INSERT INTO entries (no, amount) VALUES (:entry, :amount);
+"""
+    '"""'
+    """
+params.no = { row = "accounts" }
+params.entry = { key = true }
+params.amount = { value = 7 }
+
+[operations.correct]
+per_hour = 60
+update = "entries"
+row = { inserted = "deposit" }
+set.amount = 0
+
+[conserved.money]
+sums = ["accounts.balance", "entries.amount"]
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line"),
+    [
+        ("", "", ""),  # `correct` would change the sums, but no row of it is there yet
+        (
+            "balance + :amount",
+            "balance + :amount - 2",
+            "operation deposit moves them apart by 2: correct its statements, or the sums",
+        ),
+        (
+            '["accounts.balance", "entries.amount"]',
+            '["accounts.balance"]',
+            "operation deposit changes it by 7: correct its statements, or the sums",
+        ),
+        (
+            "accounts.balance",
+            "accounts.rating",
+            "the sum of accounts.rating is float8: give columns of integers or decimals",
+        ),
+    ],
+)
+def test_conserved_sums_are_compared_before_and_after_each_operation(
+    one_database: psycopg.Connection[Any], tmp_path: Path, right: str, wrong: str, line: str
+) -> None:
+    """The line names the operation; columns without an exact sum are refused."""
+    (tmp_path / "workload.toml").write_text(BANK.replace(right, wrong, 1))
+    problems = check_model(one_database, read_model(str(tmp_path)))
+    place = f"{tmp_path}/workload.toml, [conserved.money], sums: "
+    assert problems == ([place + line] if line else [])

@@ -20,8 +20,8 @@ from loadgen.source.bulk_indexes import drop_bulk_indexes
 from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from loadgen.source.schema import BaselineParameters
-from loadgen.source.validate import LastRun, Validation, validate
-from loadgen.workload.model import Check
+from loadgen.source.validate import LastRun, Validation, count_rows, validate
+from loadgen.workload.model import Check, Conserved
 from loadgen.workload.read_model import read_model
 
 SHOP = read_model("shop")
@@ -250,6 +250,30 @@ def test_a_run_elsewhere_or_going_on_is_not_compared(after_run: psycopg.Connecti
         assert found.ok
         assert found.checks[-1].ok is None
         assert said in found.checks[-1].detail
+
+
+def test_conserved_sums_are_those_before_the_run(after_run: psycopg.Connection[Any]) -> None:
+    """A lone sum must not have moved, two by the same amount; a run elsewhere tells nothing."""
+    lone = Conserved("stock", "the stock", (("orders", "amount"),))
+    both = Conserved("books", "the books", (("orders", "amount"), ("orders", "version")))
+    model = replace(SHOP, conserved=(lone, both))
+    run = LastRun("r1", ended=False, statement_rows={}, rows_before=count_rows(after_run, model))
+
+    def states(run: LastRun) -> dict[str, bool | None]:
+        checks = {check.name: check.ok for check in validate(after_run, model, run).checks}
+        return {name: checks[name] for name in ("the stock", "the books")}
+
+    assert states(run) == {"the stock": True, "the books": True}
+    # A trigger raises the version by one.
+    after_run.execute("UPDATE orders SET amount = amount + 1 WHERE id = 1")
+    assert states(run) == {"the stock": False, "the books": True}
+    after_run.execute("UPDATE orders SET amount = amount + 5 WHERE id = 1")
+    assert states(run) == {"the stock": False, "the books": False}
+    assert set(states(replace(run, run_id="r2")).values()) == {None}
+    after_run.execute("ALTER TABLE orders ALTER amount TYPE numeric")
+    after_run.execute("UPDATE orders SET amount = 'NaN' WHERE id = 1")
+    with pytest.raises(SettingsError, match=r"of orders \(amount, version\) is NaN"):
+        validate(after_run, model, run)
 
 
 def test_no_playground_is_said(each_empty_database: str) -> None:

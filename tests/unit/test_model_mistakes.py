@@ -479,6 +479,33 @@ MISTAKES = [
         "",
         "[checks.solvent], violations: it is missing: give a text",
     ),
+    (
+        "[checks.solvent]",
+        '[conserved.money]\nsum = ["accounts.balance"]\n[checks.solvent]',
+        "[conserved.money], sum: no such key: did you mean sums?",
+    ),
+    (
+        "[checks.solvent]",
+        "[conserved.money]\nsums = []\n[checks.solvent]",
+        '[conserved.money], sums: it is [], not columns, each once, such as ["accounts.balance"]',
+    ),
+    (
+        "[checks.solvent]",
+        '[conserved.money]\nsums = ["accounts.balance", "entrys.amount"]\n[checks.solvent]',
+        "[conserved.money], sums: there is no table 'entrys': did you mean entries?",
+    ),
+    (
+        "[checks.solvent]",
+        '[conserved.money]\nsums = ["balance"]\n[checks.solvent]',
+        (
+            "[conserved.money], sums: 'balance' names no table: there are accounts, entries"
+        ),
+    ),
+    (
+        "[checks.solvent]",
+        '[conserved.money]\nsums = ["entries.ammount"]\n[checks.solvent]',
+        "[conserved.money], sums: entries has no column 'ammount': did you mean amount?",
+    ),
 ]  # fmt: skip
 
 

@@ -26,6 +26,8 @@ transaction: 3,600 per hour (--transaction-per-hour)
 check account_balances: balances of accounts = sum of the history
 check teller_balances: balances of tellers = sum of the history
 check branch_balances: balances of branches = sum of the history
+conserved balance: sums of pgbench_accounts.abalance, pgbench_tellers.tbalance,
+  pgbench_branches.bbalance and pgbench_history.delta
 """
 
 
