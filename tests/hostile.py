@@ -29,7 +29,13 @@ from loadgen.load.resume import (
 from loadgen.load.worker_state import WorkerState
 from loadgen.record.folder import RunRecord
 from loadgen.record.position import Position
-from loadgen.record.rows import DeletedRow, ExpectedMarker, GeneratorSample, SlotSample
+from loadgen.record.rows import (
+    DeletedRow,
+    ExpectedMarker,
+    GeneratorSample,
+    SlotSample,
+    SumsSample,
+)
 from loadgen.record.run import Run
 from loadgen.record.steady_clock import SteadyClock
 from loadgen.record.verify import (
@@ -119,6 +125,7 @@ def make_project(folder: Path) -> None:
     record.append([SlotSample(START, "a_slot", True, "reserved", 1, 2, None, 3)])
     record.append([GeneratorSample(START, 0.001, 0.002, 0.1, 0.1, 0)])
     record.append([DeletedRow(START, "hard_deletes", 5)])
+    record.append([SumsSample(START, "copy", "balance", torn=True, difference=5.0)])
     _verified().write(path)
     (path / "usage.toml").write_text(_USAGE)
     write_run(reports, Made(seconds=60), CONTROL)
@@ -198,6 +205,7 @@ READ_BY: Final = {
     f"reports/{RUN}/samples.csv": ("report", "costs"),
     f"reports/{RUN}/freshness.csv": ("report", "compare"),
     f"reports/{RUN}/slots.csv": ("report",),
+    f"reports/{RUN}/consistency.csv": ("report",),
     f"reports/{RUN}/generator.csv": ("report",),
     f"reports/{RUN}/markers.csv": ("report", "compare"),
     f"reports/{KILLED}/run.json": ("resume", "compare"),

@@ -5,21 +5,24 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from loadgen.commands.numbers import number, whole
 from loadgen.config.settings import Settings, load_settings
 from loadgen.control import ControlError, LoadControl
 from loadgen.errors import DestinationError, PlaygroundError, SettingsError
+from loadgen.record.resyncs import BEGAN, ENDED
 from loadgen.source.embedded.server import source_dsn
 from loadgen.terminal import print_table
 from loadgen.text import NOTHING, Column, Table, count
 from loadgen.tools.probe import recognise_landing, toml_entry
 from loadgen.tools.readers.factory import open_copy
 from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.tools.resync import copy_again
 from loadgen.tools.runners import own_venv
 from loadgen.tools.runners.lifecycle import remove_tool, start_tool, status_of, stop_tool
 from loadgen.tools.runners.runners import runner_of
@@ -48,9 +51,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
             name,
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
-            epilog=f"example: loadgen tools {name}",
+            epilog=f"example: loadgen tools {name}{' replication' if action is _resync else ''}",
         )
-        if action is not _list:
+        if action is _resync:  # never all by mistake: it removes copies
+            subparser.add_argument("names", nargs="+", metavar="NAME", help="names of tools")
+        elif action is not _list:
             subparser.add_argument(
                 "names", nargs="*", metavar="NAME", help="names of tools (default: all)"
             )
@@ -62,6 +67,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
                 type=number("seconds", 86_400, or_zero=True),
                 metavar="S",
                 help="wait up to this long for the first copies to complete",
+            )
+        if action is _resync:
+            subparser.add_argument(
+                "--wait",
+                type=number("seconds", 86_400),
+                default=3600.0,
+                metavar="S",
+                help="wait up to this long for each copy to complete (default: 3600)",
             )
         if action is _snowflake_sql:
             _add_snowflake_options(subparser)
@@ -201,10 +214,31 @@ def _stop(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...])
     return code
 
 
-def _journal(settings: Settings, kind: str, tool: Tool) -> None:
-    """Add what happened to a tool to the journal of a running load."""
-    with suppress(ControlError):  # without a load there is no journal
-        LoadControl.of(settings).ask("journal", {"kind": kind, "tool": tool.name, "by": _BY})
+def _resync(args: argparse.Namespace, settings: Settings, tools: tuple[Tool, ...]) -> int:
+    """Let the tools copy everything again, one after the other, and record that in the run."""
+    code = 0
+    for tool in _local_tools(args, tools):
+        began = time.monotonic()
+        try:
+            rows = copy_again(tool, settings, args.wait, partial(_journal, settings, BEGAN, tool))
+        except PlaygroundError as exc:
+            code = _print_error(exc)
+            continue
+        seconds = time.monotonic() - began
+        recorded = _journal(settings, ENDED, tool, rows=rows)
+        note = "" if recorded else "; no load runs now, so no run has it"
+        print(f"{tool.name}: {rows:,} rows copied again in {seconds:.1f} s{note}", flush=True)
+    return code
+
+
+def _journal(settings: Settings, kind: str, tool: Tool, **details: object) -> bool:
+    """Add what happened to a tool to the journal of a running load; return whether there is one."""
+    entry = {"kind": kind, "tool": tool.name, "by": _BY, **details}
+    try:
+        LoadControl.of(settings).ask("journal", entry)
+    except ControlError:
+        return False
+    return True
 
 
 def _status(args: argparse.Namespace, _: Settings, tools: tuple[Tool, ...]) -> int:
@@ -327,6 +361,7 @@ _ACTIONS: Final[
     "install": (_install, "install what the local tools need, each in its own folder"),
     "start": (_start, "start the local tools, all or those named"),
     "stop": (_stop, "stop them; copies stay, and slots, which keep the source's WAL"),
+    "resync": (_resync, "remove copies, and have the tools named copy everything again, timed"),
     "status": (_status, "show their state and position; exit code 1 if one does not run"),
     "remove": (_remove, "stop them, and remove their copies, servers and slots"),
     "probe": (_probe, "inspect the copies and propose their entries of tools.toml"),

@@ -18,6 +18,7 @@ from loadgen.record.costs import Basis, CostLine, Total, not_priced, worst_grade
 
 FIRST_COPY: Final = "first copy"
 RESYNC: Final = "one re-sync"
+RESYNCED: Final = "re-sync"  # one that the run has measured
 _FINEST: Final = Decimal("1e-12")
 _WIDE: Final = Context(prec=100)  # holds every product of bounded numbers
 _SMALLEST_SHOWN: Final = Decimal("0.001")

@@ -10,12 +10,13 @@ from datetime import date
 from decimal import Decimal
 
 from loadgen.costs.cards import RateCard
-from loadgen.costs.estimate import PlanPrice
+from loadgen.costs.estimate import RESYNCED, PlanPrice
 from loadgen.costs.lines import Unavailable, join_notes
 from loadgen.costs.usage import Usage
 from loadgen.costs.what_if import compared
-from loadgen.costs.workload import ExperimentRows, Workload, experiment_rows, run_usage
+from loadgen.costs.workload import Baseline, ExperimentRows, Workload, experiment_rows, run_usage
 from loadgen.record.costs import CostLine, ReportedUsage, Total, not_priced
+from loadgen.record.resyncs import resyncs_of
 from loadgen.record.run import Run
 from loadgen.tools.tools_file import Tool
 
@@ -59,6 +60,8 @@ class VendorPrices:
                 lines.append(price)
             else:
                 lines += self._plan_lines(price, usage, extra)
+                if price.tool not in self.reported:
+                    lines += _resync_lines(price, usage, run, workload.baseline)
         return lines
 
     def chosen_plans(self) -> dict[str, PlanPrice | CostLine]:
@@ -135,6 +138,21 @@ def choices(tools: Iterable[Tool]) -> list[PriceChoice]:
         for tool in tools
         if tool.price is not None
     ]
+
+
+def _resync_lines(
+    price: PlanPrice, usage: Usage, run: Run, baseline: Baseline | None
+) -> Iterator[CostLine]:
+    """Yield what each re-sync of the tool during the run adds to the price."""
+    for resync in resyncs_of(run.journal):
+        if resync.tool != price.tool:
+            continue
+        if resync.rows is None:
+            reason = "its copy was not complete by the end of the run"
+            yield not_priced(price.tool, price.card.payer, RESYNCED, reason, price.card.vendor)
+        else:
+            copied = baseline and baseline.of_rows(resync.rows)
+            yield price.copy_line(usage, copied, RESYNCED)
 
 
 def _extra_lines(

@@ -60,6 +60,11 @@ class Baseline:
         )
         return cls(Decimal(sum(number for number, _ in known)), Band(low, likely, high))
 
+    def of_rows(self, rows: int) -> "Baseline":
+        """Return so many rows, of the same mean size."""
+        share = rows / self.rows if self.rows else Decimal(0)
+        return Baseline(Decimal(rows), Band(*(size * share for size in self.bytes)))
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:

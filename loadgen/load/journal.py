@@ -16,6 +16,7 @@ from typing import Final
 
 from loadgen.errors import JournalFullError
 from loadgen.record.folder import RunRecord
+from loadgen.record.resyncs import BEGAN, ENDED
 
 LARGEST_ENTRY: Final = 4096  # bytes of a posted entry
 MOST_POSTED: Final = 1000  # posted entries of a run
@@ -28,6 +29,7 @@ POSTED: Final = frozenset(
     {
         *("slot_lost", "copy_went_back", "copy_there_again"),
         *("tool_started", "tool_stopped", "tool_crashed"),
+        *(BEGAN, ENDED),
     }
 )
 _QUIET: Final = timedelta(minutes=1)

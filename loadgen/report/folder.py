@@ -5,8 +5,8 @@ It also writes RESULTS.md if tools were under test or the file is there already.
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,9 +15,12 @@ from loadgen.config.thresholds import Threshold
 from loadgen.errors import RecordError
 from loadgen.record.costs import Costs
 from loadgen.record.files import naming, replace_file
-from loadgen.record.rows import GeneratorSample, Sample, SlotSample, ToolSample
+from loadgen.record.resyncs import Resync, resyncs_of
+from loadgen.record.rows import GeneratorSample, Sample, SlotSample, SumsSample, ToolSample
+from loadgen.record.run import Run
 from loadgen.record.verify import Verification
 from loadgen.report.analysis.compare import RunSummary, control_for, summary_of
+from loadgen.report.analysis.consistency import reads_by_tool
 from loadgen.report.analysis.impact import impact_of
 from loadgen.report.analysis.local_use import local_use
 from loadgen.report.analysis.run import Facts, facts_of
@@ -33,6 +36,7 @@ from loadgen.report.decision_matrix import (
     results_text,
 )
 from loadgen.report.render import CHART_FILES, Report, ReportContext, render
+from loadgen.report.tables.resyncs import resync_table
 from loadgen.report.tables.tools import copies_of
 from loadgen.tools.tools_file import local_slot
 
@@ -82,7 +86,7 @@ def write_report(folder: Path, at: datetime, options: ReportOptions | None = Non
     facts = facts_of(summary.run, Sample.read(folder), GeneratorSample.read(folder))
     _set_matplotlib_folder()
     verdict = judge(facts, options.limits)
-    report = render(facts, at, verdict, _context(folder, facts, study))
+    report = render(facts, at, verdict, _context(folder, facts, study, options.slots))
     charts = folder / CHARTS_FOLDER
     if charts.exists() and not charts.is_dir():
         raise RecordError(f"{charts} is in the way of the report's charts: move it away")
@@ -122,10 +126,13 @@ def _study(
         control=control,
         costs=Costs.of(folder),
         use=local_use(ToolSample.read(folder)),
+        reads=reads_by_tool(SumsSample.read(folder), _whole_copies(folder, summary.run)),
     )
 
 
-def _context(folder: Path, facts: Facts, study: Study) -> ReportContext:
+def _context(
+    folder: Path, facts: Facts, study: Study, slots: Mapping[str, str | None]
+) -> ReportContext:
     verified = Verification.of(folder)
     delivered = {tool.name: tool.freshness for tool in study.tools if tool.freshness is not None}
     intervals = {tool.name: tool.cost.syncs_every for tool in study.tools if tool.cost is not None}
@@ -141,31 +148,50 @@ def _context(folder: Path, facts: Facts, study: Study) -> ReportContext:
         plans=plans,
         journal=facts.run.journal,
     )
+    resyncs = resync_table(
+        resyncs_of(facts.run.journal),
+        SlotSample.read(folder),
+        _slot_names((tool.name for tool in study.tools), slots),
+        study.costs.lines if study.costs else (),
+    )
+    context = ReportContext(study, copies, resyncs, first_copies)
     if facts.start is None:
-        return ReportContext(study, copies, {}, {}, first_copies)
+        return context
     charts = {
+        levels.TORN: levels.torn_series(study.reads, facts.start),
         levels.WAL: levels.wal_series(SlotSample.read(folder), facts.start),
         levels.CPU: levels.cpu_series(ToolSample.read(folder), facts.start),
         levels.MEMORY: levels.memory_series(ToolSample.read(folder), facts.start),
     }
-    ages = age_series(delivered, facts.start)
-    return ReportContext(study, copies, ages, charts, first_copies)
+    return replace(context, ages=age_series(delivered, facts.start), levels=charts)
 
 
 def _wal_kept(
     folder: Path, tools: Sequence[ToolSummary], slots: Mapping[str, str | None]
 ) -> dict[str, int | None]:
-    """Return the most WAL that each tool's slot kept; a tool whose slot is not known is left out.
-
-    A local tool's slot has its name even if tools.toml no longer lists it.
-    """
+    """Return the most WAL that each tool's slot kept, of the tools whose slot is known."""
     retained: dict[str, int] = {}
     for sample in SlotSample.read(folder):
         retained[sample.slot] = max(retained.get(sample.slot, 0), sample.retained_bytes or 0)
-    names = {tool.name: slots.get(tool.name, local_slot(tool.name)) for tool in tools}
+    names = _slot_names((tool.name for tool in tools), slots)
     known = {tool: retained[slot] for tool, slot in names.items() if slot in retained}
     without = {tool: None for tool, slot in names.items() if slot is None}
     return {**known, **without}
+
+
+def _whole_copies(folder: Path, run: Run) -> list[Resync]:
+    """Return when tools copied everything: the first copies that are known, and the re-syncs."""
+    tools = Verification.of(folder).tools.items()
+    first = [(name, sync) for name, tool in tools if (sync := tool.initial_sync) is not None]
+    return [
+        *(Resync(name, sync.began_at, sync.caught_up_at, sync.rows) for name, sync in first),
+        *resyncs_of(run.journal),
+    ]
+
+
+def _slot_names(tools: Iterable[str], slots: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return each tool's slot; a local tool's has its name even if tools.toml no longer has it."""
+    return {tool: slots.get(tool, local_slot(tool)) for tool in tools}
 
 
 def _warning(verdict: Verdict) -> str:

@@ -6,7 +6,7 @@ environment's last step. Pure: the moment of writing is an argument.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from itertools import groupby
@@ -36,6 +36,7 @@ from loadgen.report.charts.svg import Drawing
 from loadgen.report.decision_matrix import LIMITS_NOTE, SCORE_NOTE, decision_tables
 from loadgen.report.markdown import escaped, markdown_table
 from loadgen.report.tables import load
+from loadgen.report.tables.consistency import source_control, torn_reads
 from loadgen.report.tables.costs import cost_section
 from loadgen.report.tables.tools import Copies
 from loadgen.text import Table
@@ -43,6 +44,7 @@ from loadgen.text import Table
 CHART_FILES = (
     "rates.svg", "latency.svg", "undone.svg", "costs.svg", "freshness.svg", "slots.svg",
     "tool_cpu.svg", "tool_memory.svg", "prices.svg", "first_copy.svg",
+    "torn.svg",
 )  # fmt: skip
 _METHOD = (
     """The schedule decides when each arrival is due; nothing else does. A write counts as committed
@@ -93,9 +95,10 @@ class ReportContext:
 
     study: Study
     copies: Copies
-    ages: Mapping[str, AgeSeries]
-    levels: Mapping[Chart, Mapping[str, Series]]
+    resyncs: Table
     first_copies: Mapping[str, InitialSync]
+    ages: Mapping[str, AgeSeries] = field(default_factory=dict)
+    levels: Mapping[Chart, Mapping[str, Series]] = field(default_factory=dict)
 
 
 def render(facts: Facts, written_at: datetime, verdict: Verdict, context: ReportContext) -> Report:
@@ -123,6 +126,9 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
         "hypothesis": hypothesis_of(study),
         "costs": costs,
         "copies": context.copies,
+        "torn_reads": torn_reads(study.reads),
+        "source_control": source_control(study.reads),
+        "resyncs": context.resyncs,
         "tool_charts": tool_charts,
         "control": control,
         "charts": drawn,
@@ -169,7 +175,7 @@ def _tool_charts(context: ReportContext) -> dict[str, tuple[Drawing, ...]]:
                 for shape in (levels.WIDE, levels.TALL)
                 if context.levels.get(chart)
             )
-            for chart in (levels.WAL, levels.CPU, levels.MEMORY)
+            for chart in (levels.TORN, levels.WAL, levels.CPU, levels.MEMORY)
         },
         "prices": tuple(draw_prices(prices, width) for width in PRICE_WIDTHS if prices),
         "first_copy": tuple(

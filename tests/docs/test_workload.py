@@ -18,7 +18,7 @@ KEYS = {
     "pools", "rows", "key", "version", "states", "gone", "null", "type", "per_hour",
     "option", "label", "recent", "params", "set", "row", "where", "once", "inserted", "order",
     "parameter", "like", "first", "next", "weight", "minutes", "created_at", "changed_at",
-    "violations", "noun",
+    "violations", "noun", "conserved", "sums",
 }  # fmt: skip
 
 

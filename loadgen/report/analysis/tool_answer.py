@@ -10,6 +10,7 @@ from loadgen.config.decision import Rules, Score
 from loadgen.record.costs import Costs, PricedMonth
 from loadgen.record.verify import Kind
 from loadgen.report.analysis.compare import Control
+from loadgen.report.analysis.consistency import SOURCE, ReadCount, SumsReads
 from loadgen.report.analysis.deliveries import Deliveries
 from loadgen.report.analysis.impact import NOT_MEASURED, Impact, against
 from loadgen.report.analysis.local_use import LocalUse
@@ -44,7 +45,8 @@ _FIRST_FACTS: Final = 3  # of a tool: correctness, freshness, cost
 class Study:
     """The tools of a run, the rules they are judged by, and their impact on the source.
 
-    `cells` are people's cells of RESULTS.md by criterion and tool. `wal_kept` is the most WAL, in
+    `reads` are those of conserved sums, at the copies and the source. `cells` are people's cells of
+    RESULTS.md by criterion and tool. `wal_kept` is the most WAL, in
     bytes, that each tool's slot kept; None if the tool has no slot. `kinds` and
     `destinations` are those of tools.toml.
     """
@@ -59,6 +61,7 @@ class Study:
     control: Control | None = None
     costs: Costs | None = None
     use: Mapping[str, LocalUse] = field(default_factory=dict)  # by local tools
+    reads: Mapping[str, SumsReads] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def tool_answer(tool: ToolSummary, study: Study, *, trusted: bool) -> ToolAnswer
         _correctness(tool.correctness),
         _freshness(tool.freshness),
         _cost(tool.cost, study.use.get(tool.name)),
+        *_consistency(tool, study),
         *_source(tool, study),
     ]
     if reasons:
@@ -262,6 +266,20 @@ def _cost(cost: ToolCost | None, use: LocalUse | None) -> Fact:
 def _processors(number: float) -> str:
     share = f"{max(0.01, number):.0%} of a processor"
     return share if number < 1 else f"{text.quantity(number)} processors"
+
+
+def _consistency(tool: ToolSummary, study: Study) -> Iterator[Fact]:
+    """Yield how many reads of the copy were torn, if any were made and the source's agree."""
+    reads, control = study.reads.get(tool.name), study.reads.get(SOURCE)
+    count = reads.count() if reads else ReadCount(0, 0)
+    if not count.reads or (control and control.count().torn):
+        return
+    number = text.plural(count.reads, "read")
+    if count.torn:
+        share = text.share(count.torn, count.reads)
+        yield Fact("torn", f"{share} of {number} saw a part of a transaction", "warn")
+    else:
+        yield Fact("consistent", f"none of {number} saw a part of a transaction")
 
 
 def _source(tool: ToolSummary, study: Study) -> Iterator[Fact]:

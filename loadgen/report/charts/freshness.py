@@ -57,7 +57,7 @@ def age_series(delivered: Mapping[str, Deliveries], start: datetime) -> dict[str
     """Return the bands of each tool with two deliveries or more; time counts from `start`."""
     growths = {tool: list(_growths(deliveries, start)) for tool, deliveries in delivered.items()}
     length = max((lines[-1][1] for lines in growths.values() if lines), default=0.0)
-    width = _width(length)
+    width = band_width(length)
     return {tool: _bands(lines, width) for tool, lines in growths.items() if lines}
 
 
@@ -71,8 +71,8 @@ def _growths(
         yield begin, end, before.seconds, (now.seen_at - before.written_at).total_seconds()
 
 
-def _width(length: float) -> float:
-    """Return the width of a band."""
+def band_width(length: float) -> float:
+    """Return the width of a band of a run of that length, in seconds."""
     most, least = (_SHORT_BANDS, 0.0) if length < _SHORT_RUN else (_LONG_BANDS, _MINUTE)
     wide = (width for width in _WIDTHS if width >= least and length / width <= most)
     return next(wide, _WIDTHS[-1])

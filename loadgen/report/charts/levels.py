@@ -1,13 +1,15 @@
-"""Charts of levels over the run: WAL kept by slots, processors and memory of local tools. Pure."""
+"""Charts of levels over the run: torn reads, WAL kept by slots, use of local tools. Pure."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from loadgen import text
 from loadgen.record.rows import SlotSample, ToolSample
+from loadgen.report.analysis.consistency import SOURCE, SumsReads
+from loadgen.report.charts.freshness import band_width
 from loadgen.report.charts.load import End, TimeAxis, draw_heading, draw_time_axis, name_ends
 from loadgen.report.charts.palette import LIGHT, apart
 from loadgen.report.charts.svg import Drawing, Shape, draw
@@ -55,6 +57,36 @@ MEMORY: Final = Chart(
     text.size,
     1024,
 )
+
+
+TORN: Final = Chart(
+    "torn",
+    "Torn reads of each copy",
+    "The share of reads that saw a part of a transaction, in each minute or less.",
+    lambda level: f"{level:.0%}",
+    10,
+)
+
+
+def torn_series(reads: Mapping[str, SumsReads], start: datetime) -> dict[str, Series]:
+    """Return the share of torn reads of each copy in each stretch of the run, at its middle."""
+    last = max((max(of.torn_at) for of in reads.values()), default=start)
+    width = band_width((last - start).total_seconds())
+    shares = (
+        (tool, start + timedelta(seconds=(number + 0.5) * width), share)
+        for tool, of in reads.items()
+        if tool != SOURCE
+        for number, share in _torn_shares(of, start, width)
+    )
+    return _series(shares, start)
+
+
+def _torn_shares(of: SumsReads, start: datetime, width: float) -> Iterator[tuple[int, float]]:
+    stretches: dict[int, list[bool]] = {}
+    for at, torn in sorted(of.torn_at.items()):
+        stretches.setdefault(int((at - start).total_seconds() // width), []).append(torn)
+    for number, reads in stretches.items():
+        yield number, sum(reads) / len(reads)
 
 
 def wal_series(samples: Iterable[SlotSample], start: datetime) -> dict[str, Series]:
