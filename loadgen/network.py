@@ -12,8 +12,6 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-import psutil
-
 _DIRECT: Final = build_opener(ProxyHandler({}))
 
 
@@ -27,6 +25,8 @@ def is_local(host: str) -> bool:
         return False
     if address.is_loopback or address.is_unspecified:
         return True
+    import psutil  # noqa: PLC0415 - 5 MB that pricing does not need
+
     interfaces = psutil.net_if_addrs().values()
     return any(
         host == own.address.partition("%")[0] for addresses in interfaces for own in addresses

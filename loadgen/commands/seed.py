@@ -18,11 +18,12 @@ from loadgen.errors import SettingsError
 from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn, workload_database
 from loadgen.source.postgres import connect
-from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed, seed_request
+from loadgen.source.seed import Phase, SeedProgress, SeedResult, seed
 from loadgen.terminal import print_wrapped, unguarded
 from loadgen.text import duration
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.read_model import read_model
+from loadgen.workload.seed_request import seed_request
 
 _EXAMPLE: Final = "example: loadgen seed --users 100000 --orders 500000 --events 2000000"
 _DOING: Final[dict[Phase, str]] = {

@@ -9,7 +9,6 @@ from typing import Final
 
 from loadgen.commands import workload_import
 from loadgen.config.settings import load_settings
-from loadgen.source.check_model import check_model
 from loadgen.source.embedded import server
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.imported import require_other_database
@@ -65,6 +64,8 @@ def _check_by_postgres(model: WorkloadModel) -> None:
 
     That is the one at DATABASE_URL, else the embedded one in its empty maintenance database.
     """
+    from loadgen.source.check_model import check_model  # noqa: PLC0415 - numpy takes 17 MB
+
     settings = load_settings()
     running = None if settings.database_url else server.status(Path.cwd())
     if settings.database_url is None and running is None:

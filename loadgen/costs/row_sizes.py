@@ -7,9 +7,8 @@ an Airbyte protocol message with CDC columns and quoted JSON, the widest known f
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from functools import cache
 from statistics import fmean
 from typing import Final, NamedTuple
 
@@ -47,14 +46,13 @@ def row_sizes(
     model: WorkloadModel, makers: ValueMakers, tables: Iterable[str]
 ) -> dict[str, Band[Decimal]]:
     """Return the mean bytes of a row by table. Raises SettingsError if a value can't be made."""
-    schema = _schema(model.schema_sql)
-    return {
-        name: _mean_bytes(
-            model.tables[name],
-            list(_columns(model, model.tables[name], schema.get(name), makers)),
-        )
-        for name in tables
-    }
+    schema = schema_tables(model.schema_sql) if model.schema_sql else {}
+    sizes = {}
+    for name in tables:
+        table = model.tables[name]
+        sizes[name] = _mean_bytes(table, list(_columns(model, table, schema.get(name), makers)))
+        makers.forget(name)
+    return sizes
 
 
 def padded_tables(model: WorkloadModel, setting: str) -> list[str]:
@@ -65,11 +63,6 @@ def padded_tables(model: WorkloadModel, setting: str) -> list[str]:
         for value in table.columns.values()
         if isinstance(value.generator, Json) and value.generator.pad_setting == setting
     ]
-
-
-@cache
-def _schema(schema_sql: str) -> Mapping[str, SchemaTable]:
-    return schema_tables(schema_sql) if schema_sql else {}
 
 
 class _Column(NamedTuple):

@@ -30,10 +30,10 @@ from loadgen.costs.usage import MONTH_HOURS, Band, Usage
 from loadgen.errors import SettingsError
 from loadgen.record.rows import DeletedRow, Sample, read_deliveries
 from loadgen.record.run import Run, Totals
-from loadgen.source.seed import seed_request
 from loadgen.workload.model import Imported, InsertedParameter, WorkloadModel, generator_settings
 from loadgen.workload.operations import rates_per_hour
 from loadgen.workload.read_model import built_in_models, read_model
+from loadgen.workload.seed_request import seed_request
 from loadgen.workload.values import ValueMakers
 
 _ASSUMED_ROWS: Final = 1000  # of a table without a baseline, to make values of its rows

@@ -8,7 +8,6 @@ the copy and built after it; then the baseline is complete.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from time import monotonic
 from typing import Any, Final, Literal, LiteralString
 
@@ -17,7 +16,6 @@ from psycopg import sql
 from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, SourceError
 from loadgen.source import schema
 from loadgen.source.bulk_indexes import build_indexes, drop_bulk_indexes
@@ -33,7 +31,8 @@ from loadgen.source.postgres import Connection, plain_errors
 from loadgen.source.schema import BaselineParameters
 from loadgen.sql import statements
 from loadgen.workload.baseline import COPY_HEADER, COPY_TRAILER, BaselineTable
-from loadgen.workload.model import Table, WorkloadModel, generator_settings
+from loadgen.workload.model import Table, WorkloadModel
+from loadgen.workload.seed_request import SeedRequest
 from loadgen.workload.values import ValueMakers
 
 # Rows of one transaction; an interruption loses at most so many.
@@ -41,16 +40,6 @@ COPY_ROWS: Final = 65_536
 _CHUNK_ROWS: Final = 4_096  # rows that are made at once
 
 Phase = Literal["rows", "indexes", "statistics"]
-
-
-@dataclass(frozen=True, slots=True)
-class SeedRequest:
-    """Parameters of a baseline; `end` defaults to the stored one, or to the start of today."""
-
-    rows: Mapping[str, int]
-    seed: int
-    settings: Mapping[str, int | None]
-    end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +81,6 @@ def seed(
         if state is not None and state.complete:
             return SeedResult(parameters, sum(parameters.rows.values()), 0, {})
         return _Seeding(conn, model, parameters, report).run()
-
-
-def seed_request(
-    settings: Settings, model: WorkloadModel, end: datetime | None = None
-) -> SeedRequest:
-    """Return the baseline of the model that the settings describe."""
-    return SeedRequest(
-        rows={
-            name: settings.chosen({table.rows_setting: table.rows})[table.rows_setting]
-            if table.rows_setting
-            else max(round(table.rows * settings.workload_scale), min(table.rows, 1))
-            for name, table in model.tables.items()
-        },
-        seed=settings.seed,
-        settings=settings.chosen(generator_settings(model)),
-        end=end,
-    )
 
 
 class _Seeding:

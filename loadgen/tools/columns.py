@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final, Literal
 
-from psycopg import sql
-
 from loadgen.text import first_few
 
 Engine = Literal["postgres", "duckdb", "snowflake"]
@@ -127,6 +125,8 @@ def available_names(wanted: str, names: Iterable[str]) -> str:
 
 def quoted(*names: str) -> str:
     """Return a name, or several joined by dots, quoted as every engine reads it."""
+    from psycopg import sql  # noqa: PLC0415 - 9 MB that pricing does not need
+
     return sql.Identifier(*names).as_string()
 
 

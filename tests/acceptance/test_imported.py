@@ -7,8 +7,9 @@ import pytest
 from loadgen.errors import SourceError
 from loadgen.source.imported import database_digests
 from loadgen.source.postgres import connect
-from loadgen.source.seed import SeedRequest, seed
+from loadgen.source.seed import seed
 from loadgen.workload.read_model import read_model
+from loadgen.workload.seed_request import SeedRequest
 from tests.acceptance.conftest import Locust, latest
 from tests.conftest import RunLoadgen
 

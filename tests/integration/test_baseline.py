@@ -17,8 +17,9 @@ from psycopg import sql
 from loadgen.errors import PlaygroundError, SettingsError, SourceError
 from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
-from loadgen.source.seed import SeedProgress, SeedRequest, SeedResult, seed
+from loadgen.source.seed import SeedProgress, SeedResult, seed
 from loadgen.workload.read_model import read_model
+from loadgen.workload.seed_request import SeedRequest
 from tests.conftest import RunLoadgen, clean_environment
 
 END = datetime(2026, 11, 20, tzinfo=UTC)

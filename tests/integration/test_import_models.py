@@ -14,11 +14,12 @@ from loadgen.load.columns import Column
 from loadgen.source.check_model import check_model
 from loadgen.source.importing.read import ReadOptions, read_database
 from loadgen.source.postgres import Connection, connect
-from loadgen.source.seed import seed, seed_request
+from loadgen.source.seed import seed
 from loadgen.workload.importing.facts import DatabaseFacts
 from loadgen.workload.importing.write import WriteOptions, WrittenModel, write_model
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.read_model import read_model
+from loadgen.workload.seed_request import seed_request
 from loadgen.workload.values import ValueMakers
 from tests.archive import KEYS, WORKLOAD
 from tests.conftest import Cluster

@@ -22,9 +22,10 @@ from loadgen.source.model_schema import existing_tables, table_facts
 from loadgen.source.observe import observe
 from loadgen.source.postgres import connect
 from loadgen.source.schema import migrate, published_tables, require_ownership, seed_state
-from loadgen.source.seed import SeedRequest, SeedResult, seed
+from loadgen.source.seed import SeedResult, seed
 from loadgen.source.validate import LastRun, count_rows, validate
 from loadgen.workload.model import Row, Sequence, Table, Text, Value, WorkloadModel
+from loadgen.workload.seed_request import SeedRequest
 from tests.workload_cases import made_up_model
 
 NOT_VALID = (

@@ -17,11 +17,12 @@ from loadgen.errors import PlaygroundError
 from loadgen.source.check_model import check_model
 from loadgen.source.model_schema import existing_tables
 from loadgen.source.postgres import connect
-from loadgen.source.seed import seed, seed_request
+from loadgen.source.seed import seed
 from loadgen.source.validate import count_rows
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.read_model import read_model
 from loadgen.workload.row_growth import row_growth, undecided_tables
+from loadgen.workload.seed_request import seed_request
 from tests.conftest import Cluster, clean_environment
 from tests.integration.test_gevent_connection import KINDS, PRELUDE
 from tests.random_workloads import workload_texts
