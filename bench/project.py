@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,13 +43,15 @@ def wait_for_run(load: "subprocess.Popen[bytes]", project: Path) -> None:
 
 
 @contextmanager
-def running_server() -> Iterator[tuple[Path, server.RunningServer]]:
+def running_server(
+    options: Mapping[str, str] | None = None,
+) -> Iterator[tuple[Path, server.RunningServer]]:
     """Yield a project's folder and its server, durable as by default; both are gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="playground-bench-") as folder:
         project = Path(folder)
         project.chmod(0o755)
         try:
-            yield project, server.start(project, port=free_port())
+            yield project, server.start(project, port=free_port(), options=options or {})
         finally:
             server.reset(project)
 

@@ -57,6 +57,7 @@ def read_tables(conn: Connection, selection: Selection) -> dict[int, TableFacts]
             ),
             is_partitioned=table.kind == "p",
             has_triggers=any(part.has_triggers for part in selection.parts[table.oid]),
+            has_exclusion=any(part.has_exclusion for part in selection.parts[table.oid]),
         )
         for table in selection.tables
     }

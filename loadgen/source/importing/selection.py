@@ -13,6 +13,10 @@ from loadgen.source.postgres import Connection
 from loadgen.sql import statements
 
 _SQL: Final = statements("loadgen.source.importing", "catalogue.sql")
+_LEFT_OUT: Final = {
+    "unlogged": "unlogged table {}, which has no changes to copy",
+    "dotted": "table {}, since a model can't have a dot in a name",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +27,14 @@ class Relation:
     schema: str
     relation: str
     kind: str  # p of a partitioned one, else r
-    obstacle: Literal["", "ours", "foreign", "unlogged"]  # why it can't be imported
+    obstacle: Literal["", "ours", "foreign", "unlogged", "dotted"]  # why it can't be imported
     is_partition: bool
     root: int
     is_readable: bool  # by SELECT
     hides_rows: bool  # by row-level security, and its statistics with them
     has_replica_identity: bool
     has_triggers: bool
+    has_exclusion: bool  # an exclusion constraint, or a key WITHOUT OVERLAPS
 
     @property
     def name(self) -> str:
@@ -107,9 +112,9 @@ def select_tables(
         tuple(possible[oid] for oid in parts),
         {oid: tuple(relations) for oid, relations in parts.items()},
         tuple(
-            f"unlogged table {relation.name}, which has no changes to copy"
+            _LEFT_OUT[relation.obstacle].format(relation.name)
             for relation in relations
-            if relation.obstacle == "unlogged"
+            if relation.obstacle in _LEFT_OUT
             and (relation.root in selected or not (schemas or tables) or relation.schema in schemas)
         ),
         is_all=sum(map(len, parts.values())) == len(relations),

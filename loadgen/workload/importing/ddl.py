@@ -1,8 +1,10 @@
 """Reads more of a schema.sql than its tables: domains, partitions and unique indexes."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Final
 
 from loadgen.workload.importing.facts import TableFacts
@@ -30,6 +32,7 @@ _UNIQUE_INDEX: Final = re.compile(
 _LITERAL: Final = re.compile(r"'((?:[^']|'')*)'|(-?\d+(?:\.\d+)?)")
 
 
+@lru_cache(maxsize=1)  # asked for each table
 def domain_checks(schema_sql: str) -> dict[str, list[str]]:
     """Return the conditions of each domain's checks."""
     checks: dict[str, list[str]] = {}
@@ -104,16 +107,23 @@ def _unquoted(name: str) -> str:
 
 def unique_indexes(table: TableFacts, schema_sql: str) -> Iterator[tuple[str, ...]]:
     """Yield the columns of each unique index that has an expression or a condition."""
-    for index in _UNIQUE_INDEX.finditer(schema_sql):
-        keys = _parenthesis(schema_sql, index.end() - 1)
-        if _model_name(index[1]) != table.name:
-            continue
-        rest = schema_sql[index.end() - 1 + len(keys) :].partition(";")[0]
-        if "(" not in keys[1:] and "WHERE" not in rest.upper():
-            continue
+    for keys in _unique_indexes(schema_sql).get(table.name, ()):
         columns = tuple(column.name for column in table.columns if names_column(keys, column.name))
         if columns:
             yield columns
+
+
+@lru_cache(maxsize=1)  # as above
+def _unique_indexes(schema_sql: str) -> dict[str, list[str]]:
+    """Return the keys of such indexes by table."""
+    indexes = defaultdict[str, list[str]](list)
+    for index in _UNIQUE_INDEX.finditer(schema_sql):
+        keys = _parenthesis(schema_sql, index.end() - 1)
+        end = index.end() - 1 + len(keys)
+        rest = schema_sql[end : schema_sql.find(";", end)]
+        if "(" in keys[1:] or "WHERE" in rest.upper():
+            indexes[_model_name(index[1])].append(keys)
+    return indexes
 
 
 def _model_name(name: str) -> str:

@@ -75,6 +75,7 @@ class TableFacts:
     has_replica_identity: bool = True
     is_partitioned: bool = False
     has_triggers: bool = False  # which the model leaves out
+    has_exclusion: bool = False  # rows may exclude each other by more than equal values
     writes: WriteCounts | None = None  # None if the role may not read them
 
     @property

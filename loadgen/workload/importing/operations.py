@@ -6,6 +6,7 @@ from itertools import count
 from typing import Final
 
 from loadgen.config.settings import HARD_CASES
+from loadgen.text import plural
 from loadgen.workload.importing.facts import Change, WriteCounts
 from loadgen.workload.importing.planned import Operations, PlannedOperation
 from loadgen.workload.importing.statements import Statements, WriteShape
@@ -304,7 +305,8 @@ class _Planner:
     # Names and missing parts.
 
     def _leave_out(self, plan: TablePlan, rows: int, writes: str, reason: str) -> None:
-        self._operations.left_out.append(f"{rows:,} {writes} of {plan.name}: {reason}")
+        counted = plural(rows, writes.removesuffix("s"))
+        self._operations.left_out.append(f"{counted} of {plan.name}: {reason}")
 
     def _name(self, change: Change, plan: TablePlan, column: str = "") -> str:
         relation = plan.name.rpartition(".")[2]

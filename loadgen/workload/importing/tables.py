@@ -5,6 +5,7 @@ from datetime import date
 from math import prod
 from typing import Final
 
+from loadgen.errors import printable
 from loadgen.workload.importing.checks import table_limits
 from loadgen.workload.importing.facts import ColumnFacts, ForeignKeyFacts, TableFacts
 from loadgen.workload.importing.generators import TIMESTAMPS, Generators, kind_of, with_nulls
@@ -28,8 +29,8 @@ def plan_tables(
     """Return the plans of tables by name, and why others are left out."""
     facts, left_out = dict[str, TableFacts](), dict[str, str]()
     for table in tables:
-        if table.name.count(".") > 1 or not table.columns:
-            left_out[table.name] = "its name has a dot, or it has no columns"
+        if reason := _unfit(table):
+            left_out[table.name] = reason
         else:
             facts[table.name] = table
     limits = {name: table_limits(table, schema_sql, today) for name, table in facts.items()}
@@ -40,6 +41,18 @@ def plan_tables(
             return plans, left_out
         left_out |= planner.refused
         facts = {name: table for name, table in facts.items() if name not in planner.refused}
+
+
+def _unfit(table: TableFacts) -> str:
+    """Return why a model can't have the table; "" if it can."""
+    if table.name.count(".") > 1 or not table.columns:
+        return "its name has a dot, or it has no columns"
+    if table.has_exclusion:
+        return "made-up rows would break its exclusion constraint"
+    for name in (table.name, *(column.name for column in table.columns)):
+        if printable(name) != name:
+            return f"the name {printable(name)} has a character that can't be shown"
+    return ""
 
 
 class _Planner:

@@ -2,13 +2,14 @@
 -- Only catalogues are read: no table of a user, and no lock but that of a catalogue.
 
 -- name: relations
--- Every table and partition, but those of extensions. Ours, foreign ones and unlogged ones, which
--- have no changes to copy, can't be imported.
+-- Every table and partition, but those of extensions. Ours, foreign ones, unlogged ones, which have
+-- no changes to copy, and those with a dot in their name can't be imported.
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS relation,
        c.relkind::text AS kind,
        CASE WHEN c.relkind = 'f' THEN 'foreign'
             WHEN c.relpersistence = 'u' AND c.relkind = 'r' THEN 'unlogged'
             WHEN n.nspname = 'public' AND c.relname = ANY (%(ours)s) THEN 'ours'
+            WHEN strpos(n.nspname || c.relname, '.') > 0 AND NOT c.relispartition THEN 'dotted'
             ELSE '' END AS obstacle,
        c.relispartition AS is_partition,
        CASE WHEN c.relispartition THEN pg_partition_root(c.oid)::oid ELSE c.oid END AS root,
@@ -25,7 +26,10 @@ SELECT c.oid, n.nspname::text AS schema, c.relname::text AS relation,
        EXISTS (
            SELECT FROM pg_catalog.pg_trigger t
            WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-       ) AS has_triggers
+       ) AS has_triggers,
+       EXISTS (
+           SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid AND i.indisexclusion
+       ) AS has_exclusion
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE (c.relkind IN ('r', 'p') OR c.relkind = 'f' AND c.relispartition)

@@ -255,7 +255,9 @@ SELECT c.oid, c.oid::regclass::text AS name,
              ELSE format('ALTER TABLE ONLY %%s INHERIT %%s', c.oid::regclass, h.inhparent::regclass)
         END, E';\n' ORDER BY h.inhseqno)
      FROM pg_catalog.pg_inherits h
-     WHERE h.inhrelid = c.oid AND h.inhparent = ANY (%(tables)s)) AS attachment,
+     WHERE h.inhrelid = c.oid
+       AND h.inhparent::int8 = ANY (%(tables)s::int8[])  -- not by its index, for each table anew
+    ) AS attachment,
     CASE c.relreplident
         WHEN 'f' THEN format('ALTER TABLE ONLY %%s REPLICA IDENTITY FULL', c.oid::regclass)
         WHEN 'n' THEN format('ALTER TABLE ONLY %%s REPLICA IDENTITY NOTHING', c.oid::regclass)
