@@ -15,7 +15,7 @@ help:
 	@echo "make format    ruff's formatter and its safe fixes"
 	@echo "make observe   a Prometheus beside load and watch, where one is installed"
 	@echo "make bench     the benchmarks, minutes"
-	@echo "make soak      signals, killed workers, spoilt files, memory, another workload"
+	@echo "make soak      signals, killed workers, spoilt files, memory, other workloads"
 	@echo "make lock      the locks anew, from pyproject.toml"
 	@echo "make build     the wheel, into dist"
 	@echo "make clean     removes what was made here, Postgres and its data too"
@@ -58,6 +58,7 @@ soak: setup-dev
 	.venv/bin/python -m bench.hostile
 	.venv/bin/python -m bench.soak
 	.venv/bin/python -m bench.any_workload
+	.venv/bin/python -m bench.imported
 
 bench: setup-dev
 	.venv/bin/python -m bench

@@ -151,3 +151,29 @@ def test_inserts_into_a_dense_table_between_two_others(
         assert count(conn, "members") == 600
         with pytest.raises(UniqueViolation):
             conn.execute(insert, pairs[60])
+
+
+def test_tables_that_no_model_can_have(
+    cluster: Cluster, empty_database: str, tmp_path: Path
+) -> None:
+    """A dot or a line break in a name, an exclusion constraint: the others are seeded."""
+    ddl = """
+        CREATE SCHEMA "my.schema";
+        CREATE TABLE "my.schema"."my.table" (id int PRIMARY KEY);
+        CREATE TABLE lines (id int PRIMARY KEY, "two
+lines" text);
+        CREATE TABLE stays (during tsrange, EXCLUDE USING gist (during WITH &&));
+        CREATE TABLE plain (id int PRIMARY KEY);
+        INSERT INTO stays SELECT tsrange(now()::timestamp, NULL);
+        INSERT INTO plain SELECT generate_series(1, 50);
+    """
+    with facts_of(cluster, ddl=ddl) as facts, connect(empty_database) as conn:
+        written = write_model(facts, WriteOptions())
+        model = seeded(conn, written, tmp_path)
+    assert set(model.tables) == {"plain"}
+    assert "my.table" not in written.schema_sql
+    assert set(written.left_out) == {
+        "table my.schema.my.table, since a model can't have a dot in a name",
+        "table lines: the name two\\u000alines has a character that can't be shown",
+        "table stays: made-up rows would break its exclusion constraint",
+    }

@@ -5,13 +5,16 @@ table of two. What only the services themselves hide is not imitated; docs/workl
 """
 
 import os
+from pathlib import Path
 
 import pytest
 
+from loadgen.errors import SourceError
 from loadgen.source.importing.read import ReadOptions, read_database
 from loadgen.source.postgres import connect
 from loadgen.workload.importing.facts import ColumnFacts, DatabaseFacts
 from tests.granting import as_user
+from tests.pooler import pgbouncer
 
 TABLES = """
 CREATE TABLE own (id int PRIMARY KEY, note text);
@@ -80,3 +83,19 @@ def test_the_administrator_of_a_service(empty_database: str, service: str) -> No
 def column(facts: DatabaseFacts, table: str, name: str) -> ColumnFacts:
     """Return a column of the facts."""
     return next(c for t in facts.tables if t.name == table for c in t.columns if c.name == name)
+
+
+def test_through_a_pooler(empty_database: str, tmp_path: Path) -> None:
+    """One that keeps sessions serves, but for pg_dump; one that does not is refused."""
+    with connect(empty_database) as conn:
+        conn.execute(TABLES.encode())
+    lines: list[str] = []
+    with pgbouncer(empty_database, "session", tmp_path) as dsn:
+        facts = read_database(dsn, ReadOptions(), lines.append)
+    assert facts.schema_sql.count("CREATE TABLE") == 2
+    assert "from the catalogues, since pg_dump" in lines[-1]
+    with (
+        pgbouncer(empty_database, "transaction", tmp_path) as dsn,
+        pytest.raises(SourceError, match="pool"),
+    ):
+        read_database(dsn, ReadOptions(), lines.append)

@@ -316,6 +316,21 @@ def test_a_read_in_a_with_is_a_read() -> None:
     assert parse_statements("WITH a AS (DELETE FROM t RETURNING 1) SELECT * FROM a")
 
 
+def test_a_statement_of_several_paragraphs() -> None:
+    """A function's body may have empty lines after its semicolons."""
+    body = "BEGIN\n  NEW.x := 'a;\n\n b';\n\n  RETURN NEW;\n\nEND"
+    tables = schema_tables(f"""
+CREATE TABLE a (id int PRIMARY KEY);
+
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$;
+
+CREATE TABLE b (id int PRIMARY KEY);
+""")
+    assert list(tables) == ["a", "b"]
+    with pytest.raises(SqlFault, match="a quote is not closed"):
+        schema_tables("CREATE TABLE a (id int DEFAULT 'x);\n\nCREATE TABLE b (id int);\n\n")
+
+
 def test_the_tables_of_a_dump() -> None:
     """Keys that ALTER TABLE adds, no partitions, functions passed over."""
     tables = schema_tables("""
