@@ -233,7 +233,7 @@ def test_the_only_tool_is_compared_with_the_control(run: Facts) -> None:
     assert "source" not in facts_by_label(found, "two")
     caveats = {caveat.label: caveat.text for caveat in found.caveats}
     assert caveats["source"] == (
-        "all tools together: +25% service p95 against run alone without tools"
+        "writes with all tools: +25% service p95 against run alone without tools"
     )
 
 
@@ -296,7 +296,7 @@ def two_tools(tmp_path: Path) -> Written:
 FIRST_SCREEN = """\
 SimplyLoad Playground, run 20261123T080000Z-0001
 Take replication
-All 27,849 rows match. Half the changes arrive in 90 ms, 95% in 90 ms. Not dlt: 24 rows of \
+All 27,849 rows match. Half the changes arrive within 90 ms, 95% within 90 ms. Not dlt: 24 rows of \
 27,849 are wrong: 13 missing, 11 not deleted. Neither tool has a vendor's price; the lowest for \
 this load is $717 a month (Five).
 shop workload, 35.2 writes a second for 60 s, steady profile, 2026-11-23 07:59:59 UTC

@@ -140,8 +140,8 @@ def test_counters_that_differ_from_rows_spoil_everything(tmp_path: Path) -> None
     assert (found.level, found.headline) == ("bad", "These numbers can't be relied on")
     assert found.sound is False
     assert found.sentence.startswith(
-        "Orders: 600 rows committed, but the table gained 601; "
-        "orders: 300 updates committed, but the table gained 0. The load committed"
+        "The load counted 600 rows committed to orders, but the table gained 601; the load counted "
+        "300 updates committed to orders, but the table gained 0. By its own count, the load"
     )
 
 

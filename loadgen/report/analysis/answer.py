@@ -208,7 +208,7 @@ def _source_facts(facts: Facts, impact: Impact | None) -> Iterator[Fact]:
     if impact is None:
         return
     if impact.service_p95 is not None:
-        due = f"; {text.latency(impact.intended_p95)} from the moment that a write was due"
+        due = f"; {text.latency(impact.intended_p95)} from when the write was due"
         yield Fact("latency", f"{text.latency(impact.service_p95)} service p95{due}")
     if committed < _FEW_WRITES:
         return
@@ -239,7 +239,8 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
         shown = trust if study.tools else brief  # without tools the sentence stands above
         yield Fact("trusted", shown, "warn" if noted else "good", brief=brief)
     else:
-        yield Fact("trusted", f"no: {_lower_first(verdict.headline)}; repeat the run", "bad")
+        reason = _lower_first(verdict.headline)
+        yield Fact("trusted", f"no: {reason}; find the cause, then repeat the run", "bad")
     yield Fact("length", _length(facts), "warn")
     if (model := likeness(facts.run, facts.seconds)) is not None:
         yield model
@@ -251,7 +252,7 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
     change = latency_change(study)
     if change and len(study.tools) > 1 and study.control:
         control = f"against run {study.control.run_id} without tools"
-        yield Fact("source", f"all tools together: {change} {control}")
+        yield Fact("source", f"writes with all tools: {change} {control}")
     if study.tools:
         yield Fact("unknown", "; ".join(_unknown(study)), "warn")
 

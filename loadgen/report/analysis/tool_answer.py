@@ -233,13 +233,13 @@ def _freshness(copy: Deliveries | None) -> Fact:
     if not copy.seconds:
         return Fact("fresh", f"no change arrived: 0 of {count} seen", "bad")
     median = f"{copy.at_most}{_age(copy.quantile(0.5))} median"
-    sentence = f"half the changes arrive in {_age(copy.quantile(0.5))}"
+    sentence = f"half the changes arrive within {_age(copy.quantile(0.5))}"
     if copy.p95 is None:
         rest = f"{_age(copy.seconds[-1])} longest of {len(copy.seconds)}"
-        sentence += f", the slowest in {_age(copy.seconds[-1])}"
+        sentence += f", the slowest within {_age(copy.seconds[-1])}"
     else:
         rest = f"{_age(copy.p95)} p95"
-        sentence += f", 95% in {_age(copy.p95)}"
+        sentence += f", 95% within {_age(copy.p95)}"
     unseen = f"; {text.count(copy.not_seen)} of {count} not seen" if copy.not_seen else ""
     return Fact("fresh", f"{median}, {rest}{unseen}", sentence=sentence + unseen)
 

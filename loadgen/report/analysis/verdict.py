@@ -253,8 +253,11 @@ def _sentence(facts: Facts, soundness: Sequence[Check], run: RunVerdict) -> str:
         problems += [run.judgement.bottleneck] if run.judgement.bottleneck else []
     sentences = [f"{text.first_capital('; '.join(problems))}."] if problems else []
     if facts.totals.offered or not problems:
-        until = f"up to the last sample at {text.moment(facts.last_sample)}, "
-        sentences.append(text.first_capital(("" if facts.ended else until) + _written(facts)))
+        if not facts.ended:
+            scope = f"up to the last sample at {text.moment(facts.last_sample)}, "
+        else:
+            scope = "by its own count, " if run.about("rows") else ""
+        sentences.append(text.first_capital(scope + _written(facts)))
     if facts.totals.offered:
         sentences.append(_unwritten(facts, confirmed=facts.ended and not problems))
     if not problems and (seconds := facts.run.sampled.seconds_without):
@@ -423,12 +426,12 @@ def _counters(facts: Facts, run: RunVerdict) -> Check:
         return Check(level, name, "the rows were not counted at the end of the run")
     if run.about("rows"):
         wrong = [
-            f"{table}: {text.count(written)} {noun} committed, "
+            f"the load counted {text.count(written)} {noun} committed to {table}, "
             f"but the table gained {text.count(gained)}"
             for table, grown in growth.items()
             for noun, written, gained in grown.differences
         ]
-        return Check("bad", name, "; ".join(wrong))
+        return Check("bad", "Counters and rows differ", "; ".join(wrong))
     if run.about("written"):
         return Check("warn", name, "nothing was committed, so there is nothing to compare")
     gained = text.count(sum(grown.changes for grown in growth.values()))
