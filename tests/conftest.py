@@ -247,12 +247,13 @@ class Fakesnow:
 @pytest.fixture(scope="session")
 def fakesnow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fakesnow]:
     """Run fakesnow's server, in the environment of the emulators."""
-    program = EMULATORS / "fakesnow"
+    program = EMULATORS / "python"
     if not program.exists():
         pytest.skip(f"no {program}: make setup-dev")
     port = find_free_port()
     log = tmp_path_factory.mktemp("fakesnow") / "log"
-    command = [str(program), "-s", "-p", str(port), "--host", "127.0.0.1"]
+    script = Path(__file__).parent / "emulators/fakesnow_merging.py"
+    command = [str(program), str(script), "-s", "-p", str(port), "--host", "127.0.0.1"]
     with log.open("wb") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=out, env=clean_environment(measured=False)

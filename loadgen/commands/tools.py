@@ -42,7 +42,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "tools",
         help="list the tools under test, set them up, run the local ones",
         description="The tools of TOOLS_FILE. Those with a runner run on this machine: Postgres' "
-        "logical replication into a second embedded server, or dlt into DuckDB.",
+        "logical replication into a second embedded server, dlt into DuckDB, or the reference pipe "
+        "simplyload into DuckDB or Snowflake.",
         epilog=_EXAMPLE,
     )
     subcommands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")

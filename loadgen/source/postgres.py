@@ -159,6 +159,24 @@ def connect(
     return connection
 
 
+def connect_for_replication(dsn: str, application_name: str) -> Connection:
+    """Return a connection to `dsn` that takes replication commands, and SQL without parameters.
+
+    It stays open however long it is idle: an exported snapshot ends with it. Raises SourceError.
+    """
+    parameters = _complete(_parse(dsn), application_name)
+    try:
+        connection = _open({**parameters, "replication": "database"})
+        try:
+            connection.execute(_SQL["no_timeouts"])
+        except BaseException:
+            connection.close()
+            raise
+    except psycopg.Error as exc:
+        raise explain(exc, dsn) from exc
+    return connection
+
+
 def complete_dsn(
     dsn: str, *, application_name: str = "loadgen", setting: str = "DATABASE_URL"
 ) -> str:

@@ -26,6 +26,7 @@ _YEAR: Final = 31_536_000  # seconds
 # Keys that go with one kind of destination only.
 _ONLY_OF: Final = {
     "account": "snowflake",
+    "stage": "snowflake",
     "database": "snowflake",
     "warehouse": "snowflake",
     "role": "snowflake",
@@ -41,7 +42,9 @@ _RUNS_INTO: Final = {
     "replication": ("postgres",),
     "dlt": ("duckdb",),
     "rivet": ("parquet",),
+    "simplyload": ("duckdb", "snowflake"),
 }
+_ONLY_OF_RUNNER: Final = {"cursor_columns": "dlt", "bucket": "simplyload", "stage": "simplyload"}
 _WITHOUT_SLOT: Final = ("dlt",)
 
 
@@ -94,6 +97,9 @@ class Tool(TomlTable):
     runner: _Name | None = None
     # How often it syncs; by default as its plan says, or continuously.
     interval_seconds: Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False)] | None = None
+    # Of the runner "simplyload": where its files go, s3://bucket/prefix; by default in `folder`.
+    bucket: Annotated[str, Field(pattern=r"^s3://[^/]+")] | None = None
+    stage: _Name | None = None  # Snowflake's external stage over the bucket
     # Of the runner "dlt": the first of these that a table has tells it which rows have changed.
     cursor_columns: tuple[_Name, ...] | None = None
 
@@ -240,20 +246,25 @@ class Tool(TomlTable):
         for key, destination in _ONLY_OF.items():
             if getattr(self, key) is not None and self.destination != destination:
                 yield f'{key} goes with destination = "{destination}" only: remove it'
-        if self.cursor_columns is not None and self.runner != "dlt":
-            yield 'cursor_columns goes with runner = "dlt" only: remove it'
+        for key, runner in _ONLY_OF_RUNNER.items():
+            if getattr(self, key) is not None and self.runner != runner:
+                yield f'{key} goes with runner = "{runner}" only: remove it'
         if self.url is not None and self.url_env is not None:
             yield "there are both url and url_env: keep one"
         if self.runner is not None:
             yield from self._runner_problems(self.runner)
-        elif self.destination == "postgres" and self.url is None and self.url_env is None:
+        else:
+            yield from self._missing_addresses()
+        if self.named_schema is None and "{prefix}" in self.convention.schema_pattern:
+            yield "schema is missing: its name was chosen when the tool was set up"
+
+    def _missing_addresses(self) -> Iterator[str]:
+        if self.destination == "postgres" and self.url is None and self.url_env is None:
             yield "url is missing (or url_env): the address of the copy, postgresql://…"
         elif self.destination == "duckdb" and self.file is None:
             yield "file is missing: the DuckDB database of the copy"
         elif self.destination == "parquet" and self.path is None:
             yield "path is missing: the folder of the copy's Parquet files"
-        if self.named_schema is None and "{prefix}" in self.convention.schema_pattern:
-            yield "schema is missing: its name was chosen when the tool was set up"
 
     def _runner_problems(self, runner: str) -> Iterator[str]:
         into = _RUNS_INTO.get(runner)

@@ -62,6 +62,7 @@ CASES = (
         frozenset({DELETES, KEEPS_WAL}),
     ),
     RunnerCase("rivet", 'kind = "generic"\ndestination = "parquet"\ninterval_seconds = 0.5'),
+    RunnerCase("simplyload", 'kind = "simplyload"\ndestination = "duckdb"\ninterval_seconds = 0.5'),
 )
 
 

@@ -52,13 +52,13 @@ def test_the_example_s_local_tools_are_read_once_uncommented() -> None:
     text = "\n".join(
         line.removeprefix("# ") for line in local.splitlines() if " = " in line or "[" in line
     )
-    replication, dlt, rivet = parsed(text)
+    replication, dlt, rivet, reference = parsed(text)
     assert (replication.runner, replication.address()) == ("replication", None)
     assert dlt.interval_seconds == 10
     assert dlt.duckdb_file == Path(".loadgen/tools/dlt/copy.duckdb")
     assert rivet.parquet_folder == Path(".loadgen/tools/rivet/parquet")
-    slots = [tool.slot_read for tool in (replication, dlt, rivet)]
-    assert slots == ["loadgen_replication", None, "loadgen_rivet"]
+    slots = [tool.slot_read for tool in (replication, dlt, rivet, reference)]
+    assert slots == ["loadgen_replication", None, "loadgen_rivet", "loadgen_reference"]
 
 
 def test_each_runner_may_be_named() -> None:

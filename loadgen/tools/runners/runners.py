@@ -11,6 +11,7 @@ from loadgen.config.settings import Settings
 from loadgen.errors import SettingsError, one_line, suggest
 from loadgen.text import listed
 from loadgen.tools.runners import dlt_runner, replication, rivet
+from loadgen.tools.runners.simplyload import runner as simplyload
 from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.tools_file import Tool, installed_runners, runner_names
 
@@ -50,6 +51,7 @@ RUNNERS: Final[dict[str, Runner]] = {
     "replication": replication,
     "dlt": dlt_runner,
     "rivet": rivet,
+    "simplyload": simplyload,
 }
 _FUNCTIONS: Final = [name for name in vars(Runner) if not name.startswith("_")]
 

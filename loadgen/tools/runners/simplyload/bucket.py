@@ -1,0 +1,132 @@
+"""Micro-batches as Parquet files: in a folder, or in S3 beside a local copy of the current batch.
+
+All columns are texts as Postgres prints them. A file is deleted once its batch is confirmed.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import duckdb
+import numpy as np
+
+from loadgen.errors import DestinationError, install_hint, one_line
+from loadgen.sql import statements
+from loadgen.tools.columns import literal, quoted
+
+if TYPE_CHECKING:
+    from loadgen.tools.tools_file import Tool
+
+_SQL: Final = statements("loadgen.tools", "simplyload_copy.sql")
+_MEMORY: Final = "32MB"  # DuckDB's limit while it writes a file
+_FILE_ROWS: Final = 5_000
+_FILE_BYTES: Final = 4 << 20
+
+Text = str | None
+
+
+class Bucket:
+    """The files of one tool: below `folder`, and below `prefix` of an S3 bucket if it has one."""
+
+    def __init__(self, folder: Path, s3: "S3Prefix | None" = None) -> None:
+        self.folder = folder
+        self.s3 = s3
+        self._numbers = count()
+        self._writer = duckdb.connect(
+            config={"threads": 1, "memory_limit": _MEMORY, "temp_directory": str(folder / "tmp")}
+        )
+
+    @classmethod
+    def of(cls, tool: "Tool") -> "Bucket":
+        """Return the bucket of a tool. Raises DestinationError."""
+        s3 = S3Prefix.of(tool.bucket, tool.name) if tool.bucket else None
+        return cls(tool.folder.resolve() / "bucket", s3)
+
+    def write(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> Path:
+        """Write rows as the table's next file; return its path. Raises DestinationError."""
+        name = f"{quote(table, safe='.')}/{next(self._numbers):09}.parquet"
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # DuckDB reads the variable `batch` by its name.
+        batch = {f"c{at}": _texts(column) for at, column in enumerate(zip(*rows, strict=True))}  # noqa: F841
+        listed = (f"CAST(c{at} AS VARCHAR) AS {quoted(c)}" for at, c in enumerate(columns))
+        write = _SQL["write_parquet"].format(columns=", ".join(listed), file=literal(str(file)))
+        self._writer.execute(write)
+        if self.s3 is not None:
+            self.s3.upload(file, name)
+        return file
+
+    def clear(self) -> None:
+        """Delete all files. Raises DestinationError."""
+        if self.s3 is not None:
+            self.s3.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class S3Prefix:
+    """The objects of one tool in an S3 bucket, through boto3's own configuration."""
+
+    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self.prefix = prefix
+
+    @classmethod
+    def of(cls, url: str, tool: str) -> "S3Prefix":
+        """Return the prefix of a tool below s3://bucket/prefix. Raises DestinationError."""
+        try:
+            import boto3  # noqa: PLC0415 - an extra
+        except ImportError as exc:
+            raise DestinationError(
+                f"boto3 is not installed: {install_hint('aws', 'boto3')}"
+            ) from exc
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        return cls(boto3.client("s3"), bucket, "/".join(filter(None, [prefix.strip("/"), tool])))
+
+    def upload(self, file: Path, name: str) -> None:
+        """Copy a local file to the bucket. Raises DestinationError."""
+        self._run("upload_file", str(file), self._bucket, f"{self.prefix}/{name}")
+
+    def clear(self) -> None:
+        """Delete all objects of the tool. Raises DestinationError."""
+        while keys := self._keys():
+            objects = {"Objects": [{"Key": key} for key in keys]}
+            self._run("delete_objects", Bucket=self._bucket, Delete=objects)
+
+    def _keys(self) -> list[str]:
+        page = self._run("list_objects_v2", Bucket=self._bucket, Prefix=f"{self.prefix}/")
+        return [entry["Key"] for entry in page.get("Contents", ())]
+
+    def _run(self, call: str, *arguments: Any, **keywords: Any) -> Any:
+        from boto3.exceptions import Boto3Error  # noqa: PLC0415 - an extra
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - an extra
+
+        try:
+            return getattr(self._client, call)(*arguments, **keywords)
+        except (Boto3Error, BotoCoreError, ClientError) as exc:
+            raise DestinationError(f"S3 bucket {self._bucket}: {one_line(exc)}") from exc
+
+
+def blocks(rows: Iterator[tuple[Text, ...]]) -> Iterator[list[tuple[Text, ...]]]:
+    """Yield rows in blocks, each small enough for memory and a file."""
+    while block := list(islice(_limited(rows), _FILE_ROWS)):
+        yield block
+
+
+def _limited(rows: Iterator[tuple[Text, ...]]) -> Iterator[tuple[Text, ...]]:
+    """Yield rows until they have the bytes of a file."""
+    size = 0
+    for row in rows:
+        yield row
+        size += sum(len(text) for text in row if text is not None)
+        if size >= _FILE_BYTES:
+            return
+
+
+def _texts(column: Sequence[Text]) -> "np.ndarray[Any, Any]":
+    array = np.empty(len(column), dtype=object)
+    array[:] = column
+    return array
