@@ -59,6 +59,8 @@ soak: setup-dev
 	.venv/bin/python -m bench.soak
 	.venv/bin/python -m bench.any_workload
 	.venv/bin/python -m bench.imported
+	.venv/bin/python -m bench.simplyload_kills
+	.venv/bin/python -m bench.simplyload_rate
 
 bench: setup-dev
 	.venv/bin/python -m bench
