@@ -40,7 +40,7 @@ RATES: Final = {
     "status-updates": 18_000,
     "soft-deletes": 180,
 }
-# The cases in which the two tools differ, at rates that show it within a minute.
+# The cases in which the tools differ, at rates that show it within a minute.
 CASES: Final = "hard_deletes,late_commits"
 _CASE_RATES: Final = {
     "HARD_DELETES_PER_HOUR": "900",
@@ -83,9 +83,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command to the parser."""
     parser = subparsers.add_parser(
         "demo",
-        help="run what `make demo` runs: Postgres, two tools, a minute of load, a report",
-        description="Starts the embedded Postgres, seeds it, starts two local tools that copy it, "
-        "runs a short headless Locust load with hard deletes and late commits, validates the "
+        help="run what `make demo` runs: Postgres, three tools, a minute of load, a report",
+        description="Starts the embedded Postgres, seeds it, starts three local tools that copy "
+        "it, runs a short headless Locust load with hard deletes and late commits, validates the "
         "source, verifies the copies, removes the tools, prices the run and writes the report. Its "
         "answer comes last. Each command is shown before it runs, and then the time that it took.",
         epilog=_EXAMPLE,

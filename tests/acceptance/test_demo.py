@@ -70,21 +70,22 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
     assert totals["insert_order"]["committed"] == 200
     tools = json.loads((named.parent / "verify.json").read_text())["tools"]
     assert tools["demo-replication"]["verdict"] == "right"
+    assert tools["demo-simplyload"]["verdict"] == "right"
     found = tools["demo-dlt"]
     assert found["verdict"] == "wrong"
     assert "hard_cases" in {one["table"] for one in found["findings"]}
     *answer, matrix, _ = first.stdout.rpartition(" loadgen report\n")[2].splitlines()
-    assert answer[0] == "Take demo-replication"
+    assert answer[0] == "Take demo-replication or demo-simplyload"
     assert any(line.startswith("NO-GO") and "are wrong" in line for line in answer)
-    assert len(answer) <= 10
+    assert len(answer) <= 5 + 3 * len(tools)
     assert matrix == f"matrix: {named.parent / 'RESULTS.md'}"
     assert "| go " in (named.parent / "RESULTS.md").read_text()
     assert "\ntook " in first.stdout
     assert ".venv" not in first.stdout
     with (named.parent / "freshness.csv").open(encoding="utf-8") as file:
-        assert {row["tool"] for row in DictReader(file)} == {"demo-replication", "demo-dlt"}
+        assert {row["tool"] for row in DictReader(file)} == set(tools)
     used = {sample.tool: sample for sample in ToolSample.read(named.parent)}
-    assert used.keys() == {"demo-replication", "demo-dlt"}
+    assert used.keys() == {"demo-replication", "demo-dlt", "demo-simplyload"}
     assert all(sample.cpu_seconds > 0 for sample in used.values())
     assert all(sample.resident_bytes > 2**20 for sample in used.values())
     assert "Processor and memory of local tools" in named.read_text(encoding="utf-8")
