@@ -168,6 +168,7 @@ _POSTGRES: Final[Mapping[Form, Expressions]] = {
     },
 }
 _DUCKDB: Final[Mapping[Form, Expressions]] = {
+    "plain": {"date": "replace(CAST({c} AS VARCHAR), ' (BC)', ' BC')"},
     "number": {"numeric": _TRIMMED, "float": _FLOAT},
     "instant": {
         "timestamptz": _DUCKDB_CLOCK.replace("{zone}", " || '+00'"),

@@ -65,6 +65,7 @@ VECTORS = [
     Vector("plain", "false", "false", "boolean", "BOOLEAN", "BOOLEAN"),
     Vector("plain", "2026-02-28", "2026-02-28", "date", "DATE", "DATE"),
     Vector("plain", "0001-01-01", "0001-01-01", "date", "DATE", "DATE"),
+    Vector("plain", "0044-03-15 BC", "0044-03-15 BC", "date", "DATE", None),
     *(
         Vector("instant", f"2026-11-23 15:29:{value}+00", f"2026-11-23 15:29:{text}+00",
                "timestamptz", "TIMESTAMPTZ", "TIMESTAMP_TZ")
@@ -113,6 +114,8 @@ VECTORS = [
 def asked(vector: Vector, kind: str, engine: Any) -> str:
     """Return the question for a vector's canonical text in an engine."""
     value = vector.value.replace("'", "''")
+    if engine == "duckdb":
+        value = value.replace(" BC", " (BC)")  # as it reads it
     cast = f"PARSE_JSON('{value}')" if kind == "VARIANT" else f"CAST('{value}' AS {kind})"
     family = CatalogColumn("c", {"UUID": "uuid"}.get(kind, kind)).family
     expression = text_expression(engine, family, vector.form).format(c="c")

@@ -58,7 +58,7 @@ INSERT INTO wide SELECT k, 'k' || k, repeat('x', 9000) || k, k * 1.5, k * 1.50, 
     jsonb_build_object('k', k, 'a', 'it''s "x"\\n'), '10.0.0.1/8' FROM generate_series(1, 9) k;
 INSERT INTO wide (a, b, day, at, wall, ratio, clock) VALUES
     (50, '', 'infinity', '-infinity', 'infinity', 'NaN', '24:00'),
-    (51, 'null', NULL, '0044-03-15 12:00:00+00 BC', '0044-03-15 12:00:00 BC',
+    (51, 'null', '0044-03-15 BC', '0044-03-15 12:00:00+00 BC', '0044-03-15 12:00:00 BC',
      'Infinity', '00:00'), (52, '\\N', NULL, NULL, NULL, '-0', NULL);
 ALTER PUBLICATION loadgen ADD TABLE wide;
 """
