@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from textwrap import fill
 from typing import Final
@@ -40,7 +39,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     show.add_argument("workload", metavar="NAME", help="a built-in name, or a folder")
     check = actions.add_parser("check", help="the mistakes in one, if any", epilog=_EXAMPLE)
-    check.add_argument("workload", metavar="PATH", help="a folder, or a built-in name")
+    check.add_argument(
+        "workload",
+        metavar="PATH",
+        nargs="?",
+        help="a folder or built-in name; default: WORKLOAD",
+    )
     workload_import.add_parser(actions)
 
 
@@ -53,14 +57,13 @@ def run(args: argparse.Namespace) -> int:
     elif args.action == "show":
         _show(read_model(args.workload))
     else:
-        model = read_model(args.workload)
-        _check_by_postgres(model)
-        print(summary(model))
+        model = read_model(args.workload or load_settings().workload)
+        print(summary(model, checked=_is_checked_by_postgres(model)))
     return 0
 
 
-def _check_by_postgres(model: WorkloadModel) -> None:
-    """Let a Postgres judge the schema, the baseline and the statements. Raises ModelError.
+def _is_checked_by_postgres(model: WorkloadModel) -> bool:
+    """Let a Postgres judge schema, baseline and statements; False if none runs. Raises ModelError.
 
     That is the one at DATABASE_URL, else the embedded one in its empty maintenance database.
     """
@@ -69,15 +72,12 @@ def _check_by_postgres(model: WorkloadModel) -> None:
     settings = load_settings()
     running = None if settings.database_url else server.status(Path.cwd())
     if settings.database_url is None and running is None:
-        print(
-            "not checked with Postgres, since none runs here: `loadgen db up`, then again",
-            file=sys.stderr,
-        )
-        return
+        return False
     with connect(running.dsn_of("postgres") if running else source_dsn(settings)) as conn:
         require_other_database(conn, model)
         if problems := check_model(conn, model):
             raise ModelError("\n".join(problems))
+    return True
 
 
 def _list() -> Table:
@@ -137,12 +137,17 @@ def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
-def summary(model: WorkloadModel) -> str:
-    """Return in a line that a model is right, its size, and which operations have no proof."""
+def summary(model: WorkloadModel, *, checked: bool) -> str:
+    """Return in a line that a model is right, its size, and which operations have no proof.
+
+    One that no Postgres has `checked` can only be read.
+    """
     unproved = [o.name for o in model.operations.values() if o.proof.kind == "unproved"]
     proofs = f"no proof of {listed(unproved)}" if unproved else "each with a proof"
     rows = sum(table.rows for table in model.tables.values())
+    state = "is right" if checked else "can be read, and was not checked with Postgres"
+    remedy = "" if checked else "; `loadgen db up`, then check again"
     return (
-        f"{model.name} is right: {plural(len(model.tables), 'table')}, "
-        f"{plural(rows, 'row')}, {plural(len(model.operations), 'operation')}, {proofs}"
+        f"{model.name} {state}: {plural(len(model.tables), 'table')}, "
+        f"{plural(rows, 'row')}, {plural(len(model.operations), 'operation')}, {proofs}{remedy}"
     )

@@ -86,6 +86,7 @@ def imported_writes(
     rows, scale = rows_written(model, statement_rows), model.imported.rate_scale
     return ImportedWrites(
         read_at=datetime.fromisoformat(model.imported.read_at),
+        rate_scale=scale,
         level=level,
         tables={
             name: ImportedTableWrites(rows=rows[name], per_hour=table.writes * scale)

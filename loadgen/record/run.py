@@ -90,6 +90,7 @@ class ImportedWrites(RecordModel):
 
     read_at: Moment
     tables: dict[str, ImportedTableWrites] = Field(default_factory=dict)
+    rate_scale: Finite = 1.0  # the model's rates by those of the database
     level: Finite = 1.0  # mean level of the model's own profile while the run followed it, else 1
 
 

@@ -25,6 +25,7 @@ from loadgen.source.bulk_indexes import BulkObject, drop_objects, present_object
 from loadgen.source.model_schema import (
     OWN_TABLES,
     TableFacts,
+    checked_columns,
     create_tables,
     existing_tables,
     identifier,
@@ -247,13 +248,21 @@ class _Check:
                 )
                 for refusal in self._attempt(copy):
                     copied = False
-                    column = _column_of(refusal)
+                    column = self._refused_column(refusal)
                     key = f"columns.{column}" if column else ""
                     yield self._in_table(name, key, self._message(refusal))
         if copied:
             for item in objects:
                 for refusal in self._attempt(sql.SQL(item.definition)):
                     yield self._refused_object(item, refusal)
+
+    def _refused_column(self, refusal: Exception) -> str:
+        """Return the column that Postgres names, or the only one of the check that it names."""
+        # The check of a domain has no table; its column is in the context.
+        if isinstance(refusal, psycopg.errors.CheckViolation) and refusal.diag.table_name:
+            columns = checked_columns(self._conn, refusal)
+            return columns[0] if len(columns) == 1 else ""
+        return _column_of(refusal)
 
     def _refused_object(self, item: BulkObject, refusal: Exception) -> str:
         """Return why the rows refuse an index or key, at the column of a foreign key."""

@@ -190,3 +190,14 @@ def type_names(conn: Connection) -> list[str]:
     """Return the names of the types that a column may have."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(_SQL["type_names"]).fetchall()
+
+
+def checked_columns(conn: Connection, violation: psycopg.Error) -> list[str]:
+    """Return the columns of the check that refused a row."""
+    name = {
+        "schema": violation.diag.schema_name,
+        "table": violation.diag.table_name,
+        "check": violation.diag.constraint_name,
+    }
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(_SQL["checked_columns"], name).fetchall()

@@ -221,7 +221,7 @@ def workload_problems(conn: Connection, model: WorkloadModel) -> Iterator[str]:
         if stored.workload == model.name
         else f"workload {stored.workload}, and this is {model.name}"
     )
-    remedy = "`loadgen db reset`, then `loadgen seed`, makes it again"
+    remedy = "`loadgen db reset`, which removes all workloads here, then `loadgen seed`"
     if not is_embedded(conn):
         remedy += " on the embedded server; at DATABASE_URL use an empty database"
     yield f"database {conn.info.dbname!r} holds {difference}; nothing was written: {remedy}"

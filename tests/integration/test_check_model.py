@@ -97,6 +97,10 @@ MISTAKES: tuple[tuple[WorkloadModel, str], ...] = (
     (with_schema("share       percent", "share       percnt"), "schema.sql, line 9: type"),
     (with_schema("CREATE SCHEMA sales;", "CREATE SCHEMA sales; COMMIT;"), "schema.sql"),
     (
+        with_schema("name    text NOT NULL", "name    text NOT NULL CHECK (name ~ '^[0-9]+$')"),
+        "[tables.staff], columns.name: new row for relation",
+    ),
+    (
         replace(made_up_model(), tables={"custmers": Table("custmers", 1)}),
         "workload.toml, [tables.custmers]: schema.sql makes no such table: did you mean customers?",
     ),
@@ -353,7 +357,7 @@ def test_the_command_asks_postgres(
     assert run_loadgen("workload", "check", "shop", env=env).returncode == 0
     alone = run_loadgen("workload", "check", "shop")
     assert alone.returncode == 0
-    assert "not checked with Postgres" in alone.stderr
+    assert "not checked with Postgres" in alone.stdout
 
 
 def test_a_database_that_has_the_tables_is_refused(empty: psycopg.Connection[Any]) -> None:

@@ -87,7 +87,10 @@ def test_a_run_is_compared_with_the_scaled_rates() -> None:
         imported=Imported(READ_AT.isoformat(), digests, rate_scale=0.1, tables=tables),
     )
     written = imported_writes(model, {"transaction": (90, 80, 70, 60)}, 1.0)
-    assert written == imported(pgbench_accounts=(90, 360.0))
+    assert written == imported(pgbench_accounts=(90, 360.0)).model_copy(update={"rate_scale": 0.1})
+    fact = likeness(Run(imported=written), 900.0)
+    assert fact is not None
+    assert "2026-11-20 at 0.1 times its rates; writes" in fact.text
     assert imported_writes(read_model("tpcb"), {"transaction": (1, 1, 1, 1)}, 1.0) is None
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from loadgen import text
 from loadgen.config.decision import CRITERIA, Rules, Score
 from loadgen.record.costs import PricedMonth, short_vendor
+from loadgen.record.run import Run
 from loadgen.report.analysis.impact import NOT_MEASURED, Impact
 from loadgen.report.analysis.imported import likeness
 from loadgen.report.analysis.run import Facts
@@ -246,7 +247,7 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
         yield model
     if not study.tools:
         yield Fact("tools", _NO_TOOLS, "warn", brief=_NO_TOOLS_BRIEF)
-    yield _prices(study)
+    yield _prices(facts.run, study)
     if study.tools:
         yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
     change = latency_change(study)
@@ -267,7 +268,7 @@ def _length(facts: Facts) -> str:
     return run
 
 
-def _prices(study: Study) -> Fact:
+def _prices(run: Run, study: Study) -> Fact:
     projection = study.costs.projection if study.costs else None
     if projection is None or not projection.months:
         return Fact("prices", "no list price was collected: run loadgen costs", "warn")
@@ -275,6 +276,8 @@ def _prices(study: Study) -> Fact:
     dated = f" of {dates[0]}" if dates else ""
     dated += f" to {dates[-1]}" if dates and dates[0] != dates[-1] else ""
     sources = f"list prices{dated}, no quotes"
+    if run.imported is not None and run.imported.rate_scale != 1:
+        sources += "; a month of the imported database: loadgen costs --expected"
     best = _cheapest_instead(study)
     if best is None:
         return Fact("prices", sources, "warn")

@@ -36,6 +36,8 @@ def likeness(run: Run, seconds: float | None) -> Fact | None:
     if imported is None or not seconds:
         return None
     modelled = f"modelled from statistics of {imported.read_at:%Y-%m-%d}"
+    if imported.rate_scale != 1:
+        modelled += f" at {imported.rate_scale:.4g} times its rates"
     deviations = list(_deviations(imported, seconds))
     if not deviations:
         return Fact("model", f"{modelled}, which had no writes by table", "warn")

@@ -84,10 +84,15 @@ def month_notes(month: ExpectedMonth) -> Iterator[str]:
     """Yield the assumptions of the month's price, and the parts that it lacks."""
     low, _, high = month.usage.distinct_rows
     least, _, most = month.usage.bytes
+    distinct = _band(text.big(low), text.big(high))
+    bytes_moved = _band(text.gigabytes(least), text.gigabytes(most))
     yield (
-        f"Distinct rows are {text.big(low)} to {text.big(high)}, bytes {text.gigabytes(least)} to "
-        f"{text.gigabytes(most)}: between them lies what is not known of updates and of how a "
-        "vendor counts."
+        f"Distinct rows are {distinct}, bytes {bytes_moved}: a band is what is not known of "
+        "updates and of how a vendor counts."
+    )
+    yield (
+        "Not in the price: the credits with which Snowflake loads the rows. A run with the tool "
+        "measures them."
     )
     if month.statistics is not None:
         yield from _of_statistics(month.statistics)
@@ -98,6 +103,10 @@ def month_notes(month: ExpectedMonth) -> Iterator[str]:
             f"Older than {STALE_DAYS} days: {text.plural(len(month.warnings), 'source')} of "
             "prices; `loadgen costs --expected --json` names them."
         )
+
+
+def _band(least: str, most: str) -> str:
+    return least if least == most else f"{least} to {most}"
 
 
 def _of_statistics(statistics: Statistics) -> Iterator[str]:

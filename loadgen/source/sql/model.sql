@@ -84,3 +84,12 @@ ORDER BY 1
 -- name: type_names
 -- The names of types, to name the nearest of a wrong one.
 SELECT DISTINCT format_type(oid, NULL) FROM pg_catalog.pg_type WHERE typtype IN ('b', 'e', 'd', 'r')
+
+-- name: checked_columns
+-- The columns of a check constraint.
+SELECT a.attname::text
+FROM pg_catalog.pg_constraint c
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+WHERE c.conname = %(check)s
+  AND c.conrelid = format('%%I.%%I', %(schema)s::text, %(table)s::text)::regclass
+ORDER BY a.attnum

@@ -15,6 +15,7 @@ from loadgen.workload.importing.table_plan import TablePlan
 from loadgen.workload.importing.toml_text import Entry
 
 _MOST_ROWS: Final = 3_000_000_000
+_SMALL: Final = 1000  # rows of a table that is not scaled below
 _SKEWED: Final = 0.5  # of the rows that could be referred to: fewer are, so some are busy
 # Types by how well they make a key differ in each row.
 _UNIQUE_TYPES: Final = (
@@ -323,8 +324,8 @@ class _Planner:
 
 
 def _scaled(rows: int, scale: float) -> int:
-    """Return a table's rows in the model; one with rows keeps one."""
-    return min(_MOST_ROWS, max(round(rows * scale), min(rows, 1)))
+    """Return a table's rows in the model, all of a small one, which others refer to."""
+    return min(_MOST_ROWS, max(round(rows * scale), min(rows, _SMALL)))
 
 
 def _rank(column: ColumnFacts) -> int:
