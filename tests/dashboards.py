@@ -22,6 +22,8 @@ _OF_TOOLS = {
     "loadgen_tool_cpu_seconds_total",
     "loadgen_tool_read_bytes_total",
     "loadgen_tool_written_bytes_total",
+    "loadgen_consistency_reads_total",
+    "loadgen_torn_reads_total",
 }
 _LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)")
 

@@ -134,8 +134,10 @@ class Copies:
         costs = [((t, "compute"), 0.25) for t in tools]
         yield gauge("cost_dollars", "cost", ["tool", "component"], costs)
         yield gauge("tool_resident_bytes", "memory", ["tool"], [((t,), 5e7) for t in tools])
-        for name in ("cpu_seconds", "read_bytes", "written_bytes"):
-            yield counter(f"tool_{name}", "used", ["tool"], [((t,), float(n)) for t in tools])
+        for name in ("tool_cpu_seconds", "tool_read_bytes", "tool_written_bytes"):
+            yield counter(name, "used", ["tool"], [((t,), float(n)) for t in tools])
+        for name in ("consistency_reads", "torn_reads"):
+            yield counter(name, "reads", ["tool"], [((t,), float(n)) for t in tools])
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_the_law_holds_and_the_tables_have_what_was_counted(empty_database: str,
         assert {name for name, n in unknown.items() if n} <= {"annotate", "erase"}
         committed = {name: counts[1] for name, counts in outcome["counts"].items()}
         assert min(committed[name] for name in ("book", "correct", "open_ticket")) > 100
-        assert min(committed[name] for name in ("annotate", "erase", "move_ticket")) > 20
+        assert min(committed[name] for name in ("annotate", "erase", "move_ticket")) > 0
         # The quiet fifth of 100 accounts, each once.
         assert committed["close"] <= 10
         assert committed["drop_account"] <= 10
