@@ -25,7 +25,12 @@ from loadgen.report.analysis.impact import Impact
 from loadgen.report.analysis.local_use import LocalUse
 from loadgen.report.analysis.run import Facts, facts_of
 from loadgen.report.analysis.tool_answer import Study, month_text
-from loadgen.report.analysis.tool_summary import Correctness, ToolCost, ToolSummary
+from loadgen.report.analysis.tool_summary import (
+    INFRASTRUCTURE_CARD,
+    Correctness,
+    ToolCost,
+    ToolSummary,
+)
 from loadgen.report.analysis.verdict import judge
 from loadgen.report.folder import ReportOptions, Written, write_report
 from tests.records import START, Made, marker, write_run
@@ -202,6 +207,10 @@ def test_a_local_tool_has_what_it_uses_instead_of_a_price(run: Facts) -> None:
         "not priced: it runs here, on 14% of a processor and 100 MiB of memory"
     )
     assert "It has no vendor's price; the lowest for this load is $717 a month" in found.sentence
+    machines = MONTH.model_copy(update={"card": INFRASTRUCTURE_CARD})
+    own = replace(tool("own"), cost=replace(none, priced_month=machines))
+    found = answer_of(run, judge(run), replace(study, tools=(*study.tools, own)))
+    assert "Neither tool has a vendor's price" in found.sentence
 
 
 def test_prices_have_a_band_a_grade_and_a_date(run: Facts) -> None:
@@ -316,7 +325,7 @@ Before you decide
 trusted yes: the load committed all 2,112 planned writes. None failed or was skipped, and the \
 tables confirm the count.
 length one run of 60 s, 2,112 writes: too short for checkpoints, vacuum and daily peaks
-prices no vendor ran; the lowest published price for this load is $717 a month (Five); list \
+prices no vendor's tool ran; the lowest published price for this load is $717 a month (Five); list \
 prices of 2026-09-14, no quotes
 limits decision.toml: wrong rows at most 0
 unknown what the tools add to the source's load (no run without tools); queries on the copy, the \

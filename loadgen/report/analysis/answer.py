@@ -27,7 +27,7 @@ from loadgen.report.analysis.tool_answer import (
     tool_answer,
     whole_dollars,
 )
-from loadgen.report.analysis.tool_summary import lowest_published
+from loadgen.report.analysis.tool_summary import INFRASTRUCTURE_CARD, lowest_published
 from loadgen.report.analysis.verdict import Level, Verdict
 
 _ORDER: Final = tuple(WORDS)
@@ -281,8 +281,8 @@ def _prices(run: Run, study: Study) -> Fact:
     best = _cheapest_instead(study)
     if best is None:
         return Fact("prices", sources, "warn")
-    finding = f"no vendor ran; the lowest published price for this load is {_price(best)}"
-    brief = f"no vendor ran; lowest list price for this load {_price(best)}"
+    finding = f"no vendor's tool ran; the lowest published price for this load is {_price(best)}"
+    brief = f"no vendor's tool ran; lowest list price for this load {_price(best)}"
     return Fact("prices", f"{finding}; {sources}", "warn", brief=brief)
 
 
@@ -291,8 +291,9 @@ def _price(month: PricedMonth) -> str:
 
 
 def _cheapest_instead(study: Study) -> PricedMonth | None:
-    """Return the cheapest vendor's month if none of the tools has a price."""
-    if study.costs is None or any(tool.cost and tool.cost.priced_month for tool in study.tools):
+    """Return the cheapest vendor's month if none of the tools has a vendor's price."""
+    months = [tool.cost.priced_month for tool in study.tools if tool.cost]
+    if study.costs is None or any(m and m.card != INFRASTRUCTURE_CARD for m in months):
         return None
     return lowest_published(study.costs.projection.months)
 
