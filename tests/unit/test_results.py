@@ -64,7 +64,7 @@ def test_the_matrix_has_what_was_measured_and_its_arithmetic() -> None:
         "changes arrive in 1 s (median), 1 s (p95), of 20"
     )
     assert cells(text, "Cost") == ["loadgen", "not measured", "not measured"]
-    assert cells(text, "Limits") == ["loadgen", "go", "no-go: wrong rows 2, at most 0"]
+    assert cells(text, "Limits") == ["loadgen", "go", "no-go: wrong rows 2, limit 0"]
     assert ["Correctness", "2", "2 x 10 = 20", "2 x 5 = 10"] in markdown_tables(text)
     assert cells(text, "Score")[1:] == [
         "20 of 20; without UX: not measured",
@@ -189,7 +189,7 @@ def test_the_sample_is_one_that_could_be_written_again() -> None:
     kept = read_annotations(
         (ROOT / "docs" / "sample" / "RESULTS.md").read_text(encoding="utf-8"), "f"
     )
-    assert kept.tools == ("demo-replication", "demo-dlt")
+    assert kept.tools == ("demo-replication", "demo-dlt", "demo-simplyload")
     pictures = list((ROOT / "docs" / "pictures").glob("*.png"))
     assert pictures
     assert all(picture.stat().st_size < 200_000 for picture in pictures)

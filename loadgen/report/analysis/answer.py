@@ -36,10 +36,10 @@ _DAY: Final = 86_400
 _FEW_WRITES: Final = 100  # of fewer a rate or a share of the server's work says little
 _COLUMNS: Final = 80  # of a terminal
 _NO_TOOLS: Final = (
-    "none copied the source, so this run does not say which to take, or how old or correct a copy "
-    "is: name tools in tools.toml, or use this run as the control of one with tools"
+    "No tool was tested, so this run does not say which to take, what it costs or how old a copy "
+    "is."
 )
-_NO_TOOLS_BRIEF: Final = "none copied the source: name them in tools.toml"
+_TO_COMPARE: Final = "name them in tools.toml and run again; this run can be the control"
 _ON_TERMINAL: Final = ("trusted", "model", "tools", "prices")
 
 
@@ -89,10 +89,15 @@ def answer_of(facts: Facts, verdict: Verdict, study: Study) -> RunAnswer:
         level, headline, sentence = _tools_headline(tools)
         if best := _cheapest_instead(study):
             tools_have = {1: "It has no", 2: "Neither tool has a"}.get(len(tools), "No tool has a")
-            sentence += f" {tools_have} vendor's price; the lowest for this load is {_price(best)}."
+            sentence += (
+                f" {tools_have} vendor's price; for comparison, the lowest list price of a vendor "
+                f"for this load is {_price(best)}, which was not tested."
+            )
         level = max(level, "warn", key=_severity) if verdict.level != "good" else level
     else:
         level, headline, sentence = _source_headline(facts, verdict, study.impact)
+    if not tools:
+        sentence += f" {_NO_TOOLS}"
     shown = () if tools else tuple(_source_facts(facts, study.impact))
     return RunAnswer(
         level, headline, sentence, tools, shown, _score(tools), caveats, verdict.trusted
@@ -127,7 +132,8 @@ def _tools_headline(tools: Sequence[ToolAnswer]) -> tuple[Level, str, str]:
 def _named(tool: ToolAnswer) -> str:
     """Return a sentence on a tool that is not the headline's first choice."""
     if tool.answer == "go":
-        return f"{tool.name} is a GO too."
+        fresh = next(fact for fact in tool.facts if fact.label == "fresh")
+        return f"{tool.name} is a GO too: {_lower_first(fresh.as_sentence())}"
     prefix = "Not" if tool.answer == "no-go" else "Undecided on"
     reason = _why(tool, 1) if tool.facts[0].level != "good" else f"{'; '.join(tool.reasons)}."
     return f"{prefix} {tool.name}: {_lower_first(reason)}"
@@ -246,7 +252,7 @@ def _caveats(facts: Facts, verdict: Verdict, study: Study) -> Iterator[Fact]:
     if (model := likeness(facts.run, facts.seconds)) is not None:
         yield model
     if not study.tools:
-        yield Fact("tools", _NO_TOOLS, "warn", brief=_NO_TOOLS_BRIEF)
+        yield Fact("tools", f"none was tested: {_TO_COMPARE}", "warn")
     yield _prices(facts.run, study)
     if study.tools:
         yield Fact("limits", _limits(study.rules), "good" if study.rules.file else "warn")
@@ -271,7 +277,7 @@ def _length(facts: Facts) -> str:
 def _prices(run: Run, study: Study) -> Fact:
     projection = study.costs.projection if study.costs else None
     if projection is None or not projection.months:
-        return Fact("prices", "no list price was collected: run loadgen costs", "warn")
+        return Fact("prices", "not known; for list prices, run loadgen costs", "warn")
     dates = sorted(month.as_of for month in projection.months if month.as_of)
     dated = f" of {dates[0]}" if dates else ""
     dated += f" to {dates[-1]}" if dates and dates[0] != dates[-1] else ""
@@ -281,7 +287,7 @@ def _prices(run: Run, study: Study) -> Fact:
     best = _cheapest_instead(study)
     if best is None:
         return Fact("prices", sources, "warn")
-    finding = f"no vendor's tool ran; the lowest published price for this load is {_price(best)}"
+    finding = f"no vendor's tool ran; the lowest list price for this load is {_price(best)}"
     brief = f"no vendor's tool ran; lowest list price for this load {_price(best)}"
     return Fact("prices", f"{finding}; {sources}", "warn", brief=brief)
 

@@ -122,7 +122,7 @@ def decide(
     answer = decision.answer(checks, wrong)
     reasons = [
         f"{FIGURE_NAMES[check.figure]} {limit_text(check.figure, check.measured or 0.0)}, "
-        f"at most {limit_text(check.figure, check.limit)}"
+        f"limit {limit_text(check.figure, check.limit)}"
         for check in checks
         if check.over
     ]
@@ -254,7 +254,7 @@ def _cost(cost: ToolCost | None, use: LocalUse | None) -> Fact:
         return Fact("cost", f"{text.NOT_PRICED}: tools.toml names no price for it", "warn")
     month = cost.priced_month
     if month is not None:
-        caveat = "; its machines alone" if month.card == INFRASTRUCTURE_CARD else ""
+        caveat = "; machines only, no margin or work" if month.card == INFRASTRUCTURE_CARD else ""
         return Fact("cost", month_text(month) + caveat, "good" if month.amount else "warn")
     if cost.why_not_priced and use is not None and use.processors is not None:
         share, memory = _processors(use.processors), text.size(use.resident_bytes)

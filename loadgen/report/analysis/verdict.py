@@ -252,12 +252,11 @@ def _sentence(facts: Facts, soundness: Sequence[Check], run: RunVerdict) -> str:
         problems += [problem.text for problem in run.about("offered", "written", "load")]
         problems += [run.judgement.bottleneck] if run.judgement.bottleneck else []
     sentences = [f"{text.first_capital('; '.join(problems))}."] if problems else []
+    if facts.ended and run.about("rows"):
+        return sentences[0]  # what the load counted is what is in doubt
     if facts.totals.offered or not problems:
-        if not facts.ended:
-            scope = f"up to the last sample at {text.moment(facts.last_sample)}, "
-        else:
-            scope = "by its own count, " if run.about("rows") else ""
-        sentences.append(text.first_capital(scope + _written(facts)))
+        until = f"up to the last sample at {text.moment(facts.last_sample)}, "
+        sentences.append(text.first_capital(("" if facts.ended else until) + _written(facts)))
     if facts.totals.offered:
         sentences.append(_unwritten(facts, confirmed=facts.ended and not problems))
     if not problems and (seconds := facts.run.sampled.seconds_without):
