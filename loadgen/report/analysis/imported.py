@@ -36,14 +36,17 @@ def likeness(run: Run, seconds: float | None) -> Fact | None:
     if imported is None or not seconds:
         return None
     modelled = f"modelled from statistics of {imported.read_at:%Y-%m-%d}"
-    if imported.rate_scale != 1:
-        modelled += f" at {imported.rate_scale:.4g} times its rates"
+    scale = f" at {imported.rate_scale:.4g} times its rates" if imported.rate_scale != 1 else ""
     deviations = list(_deviations(imported, seconds))
     if not deviations:
         return Fact("model", f"{modelled}, which had no writes by table", "warn")
     others = [each for each in deviations if abs(each.share) > _NAMED_BEYOND]
     within = max((abs(e.share) for e in deviations if e not in others), default=None)
-    writes = "" if within is None else f"writes by table within {_percent(within)} of the source's"
+    writes = (
+        ""
+        if within is None
+        else f"writes by table within {_percent(within)} of the source's{scale}"
+    )
     if not others:
         return Fact("model", f"{modelled}; {writes}")
     others.sort(key=lambda each: -abs(each.rows - each.expected))

@@ -254,8 +254,13 @@ def _cost(cost: ToolCost | None, use: LocalUse | None) -> Fact:
         return Fact("cost", f"{text.NOT_PRICED}: tools.toml names no price for it", "warn")
     month = cost.priced_month
     if month is not None:
-        caveat = "; machines only, no margin or work" if month.card == INFRASTRUCTURE_CARD else ""
-        return Fact("cost", month_text(month) + caveat, "good" if month.amount else "warn")
+        level: Level = "good" if month.amount else "warn"
+        if month.card != INFRASTRUCTURE_CARD:
+            return Fact("cost", month_text(month), level)
+        machines = f"{whole_dollars(month)} a month for machines only"
+        return Fact(
+            "cost", f"{month_text(month)}; machines only, no margin or work", level, machines
+        )
     if cost.why_not_priced and use is not None and use.processors is not None:
         share, memory = _processors(use.processors), text.size(use.resident_bytes)
         brief = f"{text.NOT_PRICED}: {max(0.01, use.processors):.0%} CPU and {memory} here"
