@@ -20,15 +20,9 @@ from loadgen.errors import (
 )
 from loadgen.source.embedded.server import source_dsn
 from loadgen.tools.readers.postgres import PostgresReader
-from loadgen.tools.runners import background
+from loadgen.tools.runners import background, sync_process
 from loadgen.tools.runners.sync_process import SyncOnce, run_syncs
-from loadgen.tools.runners.syncs import (
-    FILE,
-    ToolStatus,
-    initial_sync,
-    read_syncs,
-    rows_moved,
-)
+from loadgen.tools.runners.syncs import FILE, ToolStatus, last_success, read_syncs
 from loadgen.tools.source_tables import SourceTable, name_conflicts, published_tables
 from loadgen.tools.tools_file import Tool
 
@@ -59,24 +53,15 @@ def stop(tool: Tool) -> bool:
 
 def status(tool: Tool) -> ToolStatus:
     """Return the tool's state from its files, without opening the copy."""
-    syncs = read_syncs(tool.folder)
-    succeeded = [sync for sync in syncs if sync.problem is None]
-    return ToolStatus(
-        running=background.running(tool.folder) is not None,
-        copied=bool(succeeded),
-        last_received=succeeded[-1].ended_at if succeeded else None,
-        rows=rows_moved(syncs),
-        initial=initial_sync(syncs),
-        # A sync reads what was committed before it began.
-        position=succeeded[-1].began_at.isoformat(timespec="milliseconds") if succeeded else None,
-        problem=syncs[-1].problem if syncs else None,
-    )
+    last = last_success(read_syncs(tool.folder))
+    # A sync reads what was committed before it began.
+    position = last.began_at.isoformat(timespec="milliseconds") if last else None
+    return sync_process.status_of(tool, position)
 
 
 def processes(tool: Tool) -> tuple[int, ...]:
     """Return the process that syncs; none if it does not run."""
-    process = background.running(tool.folder)
-    return () if process is None else (process.pid,)
+    return sync_process.processes_of(tool)
 
 
 def remove(tool: Tool, _settings: Settings) -> None:

@@ -22,10 +22,10 @@ from loadgen.source.postgres import connect, plain_errors
 from loadgen.text import first_few
 from loadgen.tools.conventions import SOURCE_SCHEMA
 from loadgen.tools.readers.postgres import PostgresReader
-from loadgen.tools.runners import background, own_venv
+from loadgen.tools.runners import background, own_venv, sync_process
 from loadgen.tools.runners.replication import drop_slot
 from loadgen.tools.runners.sync_process import SyncOnce, run_syncs
-from loadgen.tools.runners.syncs import ToolStatus, initial_sync, read_syncs, rows_moved
+from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.source_tables import SourceTable, published_tables
 from loadgen.tools.tools_file import Tool
 
@@ -56,24 +56,13 @@ def stop(tool: Tool) -> bool:
 
 
 def status(tool: Tool) -> ToolStatus:
-    """Return the tool's state from its files."""
-    syncs = read_syncs(tool.folder)
-    succeeded = [sync for sync in syncs if sync.problem is None]
-    return ToolStatus(
-        running=background.running(tool.folder) is not None,
-        copied=bool(succeeded),
-        last_received=succeeded[-1].ended_at if succeeded else None,
-        rows=rows_moved(syncs),
-        initial=initial_sync(syncs),
-        position=_position(tool),
-        problem=syncs[-1].problem if syncs else None,
-    )
+    """Return the tool's state from its files, without opening the copy."""
+    return sync_process.status_of(tool, _position(tool))
 
 
 def processes(tool: Tool) -> tuple[int, ...]:
     """Return the process that syncs, whose child is rivet; none if it does not run."""
-    process = background.running(tool.folder)
-    return () if process is None else (process.pid,)
+    return sync_process.processes_of(tool)
 
 
 def remove(tool: Tool, settings: Settings) -> None:

@@ -16,7 +16,15 @@ from loadgen.record.files import PRIVATE_UMASK
 from loadgen.record.steady_clock import SteadyClock
 from loadgen.source.embedded.server import source_dsn
 from loadgen.tools.runners import background
-from loadgen.tools.runners.syncs import Sync, append_sync
+from loadgen.tools.runners.syncs import (
+    Sync,
+    ToolStatus,
+    append_sync,
+    initial_sync,
+    last_success,
+    read_syncs,
+    rows_moved,
+)
 from loadgen.tools.tools_file import Tool, load_tools, select_tools
 
 INTERVAL_SECONDS: Final = 10.0  # default of interval_seconds
@@ -42,6 +50,27 @@ def run_syncs(name: str, prepare: Callable[[Tool], SyncOnce]) -> int:
         while thread.is_alive():
             thread.join(0.2)
     return 0
+
+
+def status_of(tool: Tool, position: str | None) -> ToolStatus:
+    """Return the state of a tool with such a process from its files, without opening the copy."""
+    syncs = read_syncs(tool.folder)
+    last = last_success(syncs)
+    return ToolStatus(
+        running=background.running(tool.folder) is not None,
+        copied=last is not None,
+        last_received=last.ended_at if last else None,
+        rows=rows_moved(syncs),
+        initial=initial_sync(syncs),
+        position=position,
+        problem=syncs[-1].problem if syncs else None,
+    )
+
+
+def processes_of(tool: Tool) -> tuple[int, ...]:
+    """Return the tool's process; none if it does not run."""
+    process = background.running(tool.folder)
+    return () if process is None else (process.pid,)
 
 
 def _sync_until_stopped(tool: Tool, sync: SyncOnce, stopped: threading.Event) -> None:

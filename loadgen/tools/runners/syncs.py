@@ -80,6 +80,11 @@ def initial_sync(syncs: Sequence[Sync]) -> InitialSync | None:
     )
 
 
+def last_success(syncs: Sequence[Sync]) -> Sync | None:
+    """Return the newest sync that succeeded."""
+    return next((sync for sync in reversed(syncs) if sync.problem is None), None)
+
+
 def rows_moved(syncs: Sequence[Sync]) -> dict[str, int]:
     """Return the rows moved by all syncs, by table."""
     total: Counter[str] = Counter()

@@ -7,15 +7,9 @@ from loadgen.config.settings import Settings
 from loadgen.errors import DestinationError, SourceError, install_hint
 from loadgen.source.embedded.server import source_dsn
 from loadgen.tools.readers.postgres import PostgresReader
-from loadgen.tools.runners import background
+from loadgen.tools.runners import background, sync_process
 from loadgen.tools.runners.simplyload.slot import FIRST_COPY, POSITION, Source
-from loadgen.tools.runners.syncs import (
-    FILE,
-    ToolStatus,
-    initial_sync,
-    read_syncs,
-    rows_moved,
-)
+from loadgen.tools.runners.syncs import FILE, ToolStatus
 from loadgen.tools.source_tables import name_conflicts, published_tables
 from loadgen.tools.tools_file import Tool
 
@@ -54,23 +48,12 @@ def stop(tool: Tool) -> bool:
 
 def status(tool: Tool) -> ToolStatus:
     """Return the tool's state from its files, without opening the copy."""
-    syncs = read_syncs(tool.folder)
-    succeeded = [sync for sync in syncs if sync.problem is None]
-    return ToolStatus(
-        running=background.running(tool.folder) is not None,
-        copied=bool(succeeded),
-        last_received=succeeded[-1].ended_at if succeeded else None,
-        rows=rows_moved(syncs),
-        initial=initial_sync(syncs),
-        position=_position(tool),
-        problem=syncs[-1].problem if syncs else None,
-    )
+    return sync_process.status_of(tool, _position(tool))
 
 
 def processes(tool: Tool) -> tuple[int, ...]:
     """Return the tool's process; none if it does not run."""
-    process = background.running(tool.folder)
-    return () if process is None else (process.pid,)
+    return sync_process.processes_of(tool)
 
 
 def remove(tool: Tool, settings: Settings) -> None:
