@@ -4,10 +4,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
-from loadgen.tools.runners.processes import ProcessMeter
+from loadgen.tools.runners.processes import ProcessMeter, ProcessUse
 from tests.polling import wait_for
 
 # Says that it is ready, and at a line of input works for half a second of processor time.
@@ -30,6 +31,25 @@ _PARENT = """
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
 child.wait()
+"""
+
+
+# For each line of input a child works as above, and with the next line it ends.
+_SERVANTS = """
+import subprocess, sys
+work = {code!r}
+print("ready", flush=True)
+for line in sys.stdin:
+    child = subprocess.Popen(
+        [sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child.stdout.readline()
+    print("work", file=child.stdin, flush=True)
+    child.stdout.readline()
+    print("worked", flush=True)
+    next(sys.stdin)
+    child.stdin.close()
+    child.wait()
+    print("ended", flush=True)
 """
 
 
@@ -89,3 +109,42 @@ def test_a_process_that_begins_later_counts_whole(tmp_path: object) -> None:
         assert after.cpu_seconds >= both.cpu_seconds
         assert after.resident_bytes < both.resident_bytes
     assert meter.look([one.pid]) is None
+
+
+def test_children_that_end_between_two_looks_count(tmp_path: Path) -> None:
+    """Once, also if they were seen while they ran."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVANTS.format(code=_WORK.format(file=str(tmp_path / "file")))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        meter = ProcessMeter()
+
+        def look() -> ProcessUse:
+            used = meter.look([process.pid])
+            assert used is not None
+            return used
+
+        assert process.stdout.readline() == "ready\n"
+        look()
+        for number in (1, 2):
+            print("work", file=process.stdin, flush=True)
+            assert process.stdout.readline() == "worked\n"  # the child still runs
+            seen = look()
+            print("end", file=process.stdin, flush=True)
+            assert process.stdout.readline() == "ended\n"
+            after = look()
+            assert number * 0.5 <= seen.cpu_seconds <= after.cpu_seconds
+            # What ending takes, and starting the next child.
+            assert after.cpu_seconds < number * 0.9
+            for bytes_written in (seen.written_bytes, after.written_bytes):
+                assert bytes_written is None or bytes_written < number * 8_000_000 * 1.5
+        print("work", file=process.stdin, flush=True)
+        assert process.stdout.readline() == "worked\n"
+        print("end", file=process.stdin, flush=True)
+        assert process.stdout.readline() == "ended\n"
+        assert look().cpu_seconds >= 1.5  # of this child nothing was seen
+        process.stdin.close()
