@@ -17,7 +17,7 @@ from loadgen.tools.runners.simplyload.landing import WarehouseEngine
 from loadgen.tools.runners.simplyload.merge import STATE_SCHEMA
 from loadgen.tools.tools_file import Tool
 
-_MEMORY: Final = "96MB"  # DuckDB would take 80% of the machine's
+_MEMORY: Final = "64MB"  # DuckDB would take 80% of the machine's
 _SQL: Final = statements("loadgen.tools", "simplyload_copy.sql")
 
 
