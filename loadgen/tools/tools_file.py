@@ -44,7 +44,7 @@ _RUNS_INTO: Final = {
     "rivet": ("parquet",),
     "simplyload": ("duckdb", "snowflake"),
 }
-_ONLY_OF_RUNNER: Final = {"cursor_columns": "dlt", "bucket": "simplyload", "stage": "simplyload"}
+_ONLY_OF_RUNNER: Final = {"cursor_columns": "dlt", "stage": "simplyload"}
 _WITHOUT_SLOT: Final = ("dlt",)
 
 
@@ -97,7 +97,8 @@ class Tool(TomlTable):
     runner: _Name | None = None
     # How often it syncs; by default as its plan says, or continuously.
     interval_seconds: Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False)] | None = None
-    # Of the runner "simplyload": where its files go, s3://bucket/prefix; by default in `folder`.
+    # s3://bucket/prefix of Parquet files: a copy's own, or those of the runner "simplyload", which
+    # by default are in `folder`.
     bucket: Annotated[str, Field(pattern=r"^s3://[^/]+")] | None = None
     stage: _Name | None = None  # Snowflake's external stage over the bucket
     # Of the runner "dlt": the first of these that a table has tells it which rows have changed.
@@ -216,7 +217,7 @@ class Tool(TomlTable):
 
     @property
     def parquet_folder(self) -> Path:
-        """The folder of the copy's Parquet files."""
+        """The folder of the copy's Parquet files; of those in a bucket, what was read of them."""
         return self.path or self.folder / "parquet"
 
     @property
@@ -249,6 +250,8 @@ class Tool(TomlTable):
         for key, runner in _ONLY_OF_RUNNER.items():
             if getattr(self, key) is not None and self.runner != runner:
                 yield f'{key} goes with runner = "{runner}" only: remove it'
+        if self.bucket is not None and self.runner != "simplyload":
+            yield from self._bucket_problems()
         if self.url is not None and self.url_env is not None:
             yield "there are both url and url_env: keep one"
         if self.runner is not None:
@@ -258,13 +261,19 @@ class Tool(TomlTable):
         if self.named_schema is None and "{prefix}" in self.convention.schema_pattern:
             yield "schema is missing: its name was chosen when the tool was set up"
 
+    def _bucket_problems(self) -> Iterator[str]:
+        if self.destination != "parquet":
+            yield 'bucket goes with destination = "parquet" or runner = "simplyload": remove it'
+        elif self.path is not None:
+            yield "there are both path and bucket: keep one"
+
     def _missing_addresses(self) -> Iterator[str]:
         if self.destination == "postgres" and self.url is None and self.url_env is None:
             yield "url is missing (or url_env): the address of the copy, postgresql://…"
         elif self.destination == "duckdb" and self.file is None:
             yield "file is missing: the DuckDB database of the copy"
-        elif self.destination == "parquet" and self.path is None:
-            yield "path is missing: the folder of the copy's Parquet files"
+        elif self.destination == "parquet" and self.path is None and self.bucket is None:
+            yield "path is missing (or bucket): the folder of the copy's Parquet files"
 
     def _runner_problems(self, runner: str) -> Iterator[str]:
         into = _RUNS_INTO.get(runner)

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import boto3
 import duckdb
 import pytest
 
 from loadgen.source.postgres import connect
 from tests.conftest import RunLoadgen
+from tests.emulated import aws_server
 
 TOOLS = '[tools.copy]\nkind = "generic"\ndestination = "parquet"\npath = "files"\n'
 SOURCE = """
@@ -53,6 +55,13 @@ def name_files(folder: Path, manifest: str, *files: str) -> None:
     (folder / f"manifest-{manifest}.json").write_text(json.dumps(content))
 
 
+def make_source(dsn: str) -> None:
+    """Make the tables that the files are a copy of."""
+    with connect(dsn) as conn:
+        for statement in SOURCE.split(";\n")[:-1]:
+            conn.execute(statement.encode())
+
+
 @pytest.fixture
 def files(project: Path) -> Path:
     """Return the folder of a copy; one table has manifests, the other one has none."""
@@ -69,9 +78,9 @@ def files(project: Path) -> Path:
     return project / "files"
 
 
-def verified(run_loadgen: RunLoadgen, dsn: str) -> dict[str, Any]:
+def verified(run_loadgen: RunLoadgen, dsn: str, **env: str) -> dict[str, Any]:
     """Return what verification finds."""
-    done = run_loadgen("verify", "--json", "--lag", "0", env={"DATABASE_URL": dsn})
+    done = run_loadgen("verify", "--json", "--lag", "0", env={"DATABASE_URL": dsn, **env})
     outcome: dict[str, Any] = json.loads(done.stdout)["tools"]["copy"]
     return outcome
 
@@ -80,9 +89,7 @@ def test_the_newest_version_of_each_key_counts(
     files: Path, database: str, run_loadgen: RunLoadgen
 ) -> None:
     """By LSN and place in the transaction, whatever the order and number of deliveries."""
-    with connect(database) as conn:
-        for statement in SOURCE.split(";\n")[:-1]:
-            conn.execute(statement.encode())
+    make_source(database)
     outcome = verified(run_loadgen, database)
     assert (outcome["verdict"], outcome["totals"], outcome["problems"]) == ("right", {}, [])
     assert {name: table["destination_rows"] for name, table in outcome["tables"].items()} == {
@@ -111,3 +118,76 @@ def test_the_newest_version_of_each_key_counts(
     outcome = verified(run_loadgen, database)
     (problem,) = outcome["problems"]
     assert "manifest-first.json can't be read" in problem
+
+
+def test_a_bucket_is_read_like_a_folder(
+    files: Path,
+    project: Path,
+    database: str,
+    run_loadgen: RunLoadgen,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only new objects are fetched, and files that are no longer there do not count."""
+    make_source(database)
+    tools = (
+        '[tools.copy]\nkind = "generic"\ndestination = "parquet"\nbucket = "s3://lake/pg/copy"\n'
+    )
+    (project / "tools.toml").write_text(tools)
+    with aws_server() as address:
+        env = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+        }
+        (problem,) = verified(run_loadgen, database, **env)["problems"]
+        assert problem.startswith("S3 bucket lake: ")
+        assert "NoSuchBucket" in problem
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="lake")
+
+        def upload(*paths: Path) -> None:
+            for file in paths:
+                s3.upload_file(str(file), "lake", f"pg/copy/{file.relative_to(files)}")
+
+        upload(*files.rglob("*.*"))
+        s3.put_object(Bucket="lake", Key="pg/copy-of-another/pairs/9.parquet", Body=b"other")
+        s3.put_object(Bucket="lake", Key="pg/copy/../evil.parquet", Body=b"outside")
+        assert verified(run_loadgen, database, **env)["verdict"] == "right"
+        fetched = project / ".loadgen" / "tools" / "copy" / "parquet"
+        assert not (fetched.parent / "evil.parquet").exists()
+        before = {file: file.stat().st_ino for file in fetched.rglob("*.parquet")}
+        pairs = files / "pairs"
+        write_changes(pairs / "3.parquet", (("insert", "2/0", 0, 9, "extra", "1.00"),))
+        name_files(pairs, "third", "3.parquet")
+        upload(pairs / "3.parquet", pairs / "manifest-third.json")
+        outcome = verified(run_loadgen, database, **env)
+        assert (outcome["verdict"], outcome["totals"]) == ("wrong", {"extra": 1})
+        for name in ("3.parquet", "manifest-third.json"):
+            s3.delete_object(Bucket="lake", Key=f"pg/copy/pairs/{name}")
+        assert verified(run_loadgen, database, **env)["verdict"] == "right"
+        assert not (fetched / "pairs" / "3.parquet").exists()
+        base = fetched / "lonely" / "snapshot" / "base.parquet"
+        assert base.stat().st_ino == before[base]
+    (problem,) = verified(run_loadgen, database, **env)["problems"]
+    assert problem.startswith("S3 bucket lake: Could not connect to the endpoint URL")
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("", "path is missing (or bucket)"),
+        ('path = "files"\nbucket = "s3://lake"\n', "there are both path and bucket"),
+    ],
+)
+def test_a_copy_has_one_place(
+    more: str, problem: str, project: Path, run_loadgen: RunLoadgen
+) -> None:
+    """A folder or a bucket."""
+    tools = f'[tools.copy]\nkind = "generic"\ndestination = "parquet"\n{more}'
+    (project / "tools.toml").write_text(tools)
+    done = run_loadgen("tools", "probe", "copy")
+    assert done.returncode == 2
+    assert problem in done.stderr

@@ -12,6 +12,7 @@ from loadgen.tools.readers.parquet import ParquetReader
 from loadgen.tools.readers.postgres import PostgresReader
 from loadgen.tools.readers.reader import TableReader
 from loadgen.tools.readers.snowflake import SnowflakeReader
+from loadgen.tools.s3 import S3Prefix
 from loadgen.tools.tools_file import Tool
 
 
@@ -22,7 +23,8 @@ def open_copy(tool: Tool, settings: Settings) -> TableReader:
     if tool.destination == "duckdb":
         return DuckdbReader(tool.duckdb_file)
     if tool.destination == "parquet":
-        return ParquetReader(tool.parquet_folder, tool.schema_name, source_dsn(settings))
+        s3 = S3Prefix.of(tool.bucket) if tool.bucket else None
+        return ParquetReader(tool.parquet_folder, tool.schema_name, source_dsn(settings), s3)
     address = tool.address()
     if address is None:
         running = server.status(tool.folder)

@@ -4,6 +4,7 @@ The folder has one folder for each table: its first copy in `snapshot`, and file
 whose columns `__op`, `__pos` (with an LSN) and `__seq` tell what happened to a row and in which
 order. The current rows are the newest version of each key, unless that is a delete. Only files that
 a manifest names are read, since others may be half-written; without a manifest, all files are.
+Files in S3 are copied into the folder first, those that are new.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,12 +18,14 @@ from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted
 from loadgen.tools.readers.duckdb import DuckdbReader, library, limited
 from loadgen.tools.readers.postgres import PostgresReader
+from loadgen.tools.s3 import S3Prefix
 from loadgen.untrusted import parse_json, reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _FIRST_COPY: Final = "snapshot"
+_MANIFEST_END: Final = ".json"
 _PUBLISHED: Final = statements("loadgen.tools", "postgres.sql")["published"]
 _SQL: Final = statements("loadgen.tools", "parquet.sql")
 
@@ -30,16 +33,20 @@ _SQL: Final = statements("loadgen.tools", "parquet.sql")
 class ParquetReader(DuckdbReader):
     """The Parquet files of a folder, as views of a schema; keys of tables come from the source."""
 
-    def __init__(self, folder: Path, schema: str, source: str) -> None:
+    def __init__(self, folder: Path, schema: str, source: str, s3: S3Prefix | None = None) -> None:
         super().__init__(folder)
         self._folder = folder
         self._schema = schema
         self._source = source
+        self._s3 = s3
 
     @contextmanager
     def _opened(self) -> Iterator["DuckDBPyConnection"]:
         """Yield a database with views of the files that are there now. Raises PlaygroundError."""
-        if not self._folder.is_dir():
+        if self._s3 is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._s3.mirror(self._folder, first=_MANIFEST_END)
+        elif not self._folder.is_dir():
             raise DestinationError(f"{self._folder} is not there: start the tool, or correct path")
         duckdb = library()
         connection: DuckDBPyConnection
@@ -77,7 +84,7 @@ class ParquetReader(DuckdbReader):
 
 def _files(folder: Path) -> list[Path]:
     """Return the folder's Parquet files that are complete."""
-    manifests = sorted(folder.glob("manifest-*.json"))
+    manifests = sorted(folder.glob(f"manifest-*{_MANIFEST_END}"))
     if not manifests:
         return sorted(folder.glob("*.parquet"))
     names: dict[str, None] = {}

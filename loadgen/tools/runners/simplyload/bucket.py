@@ -13,9 +13,9 @@ from urllib.parse import quote
 import duckdb
 import numpy as np
 
-from loadgen.errors import DestinationError, install_hint, one_line
 from loadgen.sql import statements
 from loadgen.tools.columns import literal, quoted
+from loadgen.tools.s3 import S3Prefix
 
 if TYPE_CHECKING:
     from loadgen.tools.tools_file import Tool
@@ -31,7 +31,7 @@ Text = str | None
 class Bucket:
     """The files of one tool: below `folder`, and below `prefix` of an S3 bucket if it has one."""
 
-    def __init__(self, folder: Path, s3: "S3Prefix | None" = None) -> None:
+    def __init__(self, folder: Path, s3: S3Prefix | None = None) -> None:
         self.folder = folder
         self.s3 = s3
         self._numbers = count()
@@ -64,50 +64,6 @@ class Bucket:
         if self.s3 is not None:
             self.s3.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class S3Prefix:
-    """The objects of one tool in an S3 bucket, through boto3's own configuration."""
-
-    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
-        self._client = client
-        self._bucket = bucket
-        self.prefix = prefix
-
-    @classmethod
-    def of(cls, url: str, tool: str) -> "S3Prefix":
-        """Return the prefix of a tool below s3://bucket/prefix. Raises DestinationError."""
-        try:
-            import boto3  # noqa: PLC0415 - an extra
-        except ImportError as exc:
-            raise DestinationError(
-                f"boto3 is not installed: {install_hint('aws', 'boto3')}"
-            ) from exc
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        return cls(boto3.client("s3"), bucket, "/".join(filter(None, [prefix.strip("/"), tool])))
-
-    def upload(self, file: Path, name: str) -> None:
-        """Copy a local file to the bucket. Raises DestinationError."""
-        self._run("upload_file", str(file), self._bucket, f"{self.prefix}/{name}")
-
-    def clear(self) -> None:
-        """Delete all objects of the tool. Raises DestinationError."""
-        while keys := self._keys():
-            objects = {"Objects": [{"Key": key} for key in keys]}
-            self._run("delete_objects", Bucket=self._bucket, Delete=objects)
-
-    def _keys(self) -> list[str]:
-        page = self._run("list_objects_v2", Bucket=self._bucket, Prefix=f"{self.prefix}/")
-        return [entry["Key"] for entry in page.get("Contents", ())]
-
-    def _run(self, call: str, *arguments: Any, **keywords: Any) -> Any:
-        from boto3.exceptions import Boto3Error  # noqa: PLC0415 - an extra
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - an extra
-
-        try:
-            return getattr(self._client, call)(*arguments, **keywords)
-        except (Boto3Error, BotoCoreError, ClientError) as exc:
-            raise DestinationError(f"S3 bucket {self._bucket}: {one_line(exc)}") from exc
 
 
 def blocks(rows: Iterator[tuple[Text, ...]]) -> Iterator[list[tuple[Text, ...]]]:
