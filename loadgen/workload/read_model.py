@@ -6,6 +6,7 @@ Every mistake is one ModelError. What only Postgres can judge, types and stateme
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = ["ModelError", "built_in_models", "read_model"]
 _BUILT_IN: Final = Path(__file__).parent / "workloads"
 _FILE: Final = "workload.toml"
 _SCHEMA: Final = "schema.sql"
+_TRANSFERS: Final = "transfers"  # the built-in model that may stand beside another
 _MOST_FILE_BYTES: Final = 10_000_000
 _LONGEST_NAME: Final = 40
 _LONGEST_EVERY: Final = 366 * 86_400
@@ -47,13 +49,25 @@ def built_in_models() -> tuple[str, ...]:
     return tuple(sorted(file.parent.name for file in _BUILT_IN.glob(f"*/{_FILE}")))
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """A workload's files as they were read; without a schema.sql its text is empty."""
+
+    name: str
+    folder: Path
+    toml: str
+    document: Section
+    schema_sql: str
+
+
 def read_model(name_or_folder: str) -> WorkloadModel:
-    """Return the model of a built-in name or a folder. Raises ModelError."""
-    folder = _folder(name_or_folder)
-    toml = _text(folder / _FILE)
-    schema_sql = _text(folder / _SCHEMA) if (folder / _SCHEMA).exists() else ""
-    document = _document(folder / _FILE, toml)
-    schema = _schema(folder / _SCHEMA, schema_sql) if schema_sql else None
+    """Return the model of a built-in name or a folder, which +transfers may follow.
+
+    Raises ModelError.
+    """
+    files = _read_files(name_or_folder)
+    document = files.document
+    schema = _schema(files.folder / _SCHEMA, files.schema_sql) if files.schema_sql else None
     section = document.section("pools")
     pools = {name: read_choice(section, name) for name in section.entries}
     tables, outlines = read_tables(document, pools, schema)
@@ -62,19 +76,51 @@ def read_model(name_or_folder: str) -> WorkloadModel:
     )
     changed = {s.table: None for o in operations.values() for s in o.statements if s.table}
     tables |= {t: Table(t, key=outlines[t].key) for t in changed if t not in tables}
-    name = _model_name(folder)
+    text = f"{len(files.toml)}:{files.toml}{files.schema_sql}"
     return WorkloadModel(
-        name=name,
-        title=document.text("title", name),
+        name=files.name,
+        title=document.text("title", files.name),
         tables=tables,
         operations=operations,
         checks=tuple(_checks(document)),
         conserved=tuple(_conserved(document, {table: outlines[table] for table in tables})),
-        schema_sql=schema_sql,
-        digest=sha256(f"{len(toml)}:{toml}{schema_sql}".encode()).hexdigest(),
-        source=str(folder),
+        schema_sql=files.schema_sql,
+        digest=sha256(text.encode()).hexdigest(),
+        source=str(files.folder),
         imported=read_imported(document),
         profile=_profile(document),
+    )
+
+
+def _read_files(name_or_folder: str) -> _Files:
+    """Return the files of a model. Raises ModelError."""
+    base = name_or_folder.removesuffix(f"+{_TRANSFERS}")
+    if base != name_or_folder and not Path(name_or_folder).expanduser().is_dir():
+        return _with_transfers(_read_files(base))
+    folder = _folder(name_or_folder)
+    toml = _text(folder / _FILE)
+    schema_sql = _text(folder / _SCHEMA) if (folder / _SCHEMA).exists() else ""
+    document = _document(folder / _FILE, toml)
+    return _Files(_model_name(folder), folder, toml, document, schema_sql)
+
+
+def _with_transfers(files: _Files) -> _Files:
+    """Return a workload with the tables, operation and sums of `transfers` beside its own.
+
+    Without a schema.sql the tables are made from the types of their values. Raises ModelError.
+    """
+    added, entries = _read_files(_TRANSFERS), dict(files.document.entries)
+    for key in ("tables", "operations", "conserved"):
+        own, theirs = files.document.section(key).entries, added.document.section(key).entries
+        if taken := next((name for name in theirs if name in own), None):
+            raise files.document.error(f"{key}.{taken}", f"+{_TRANSFERS} has one of this name too")
+        entries[key] = {**own, **theirs}
+    return _Files(
+        name=f"{files.name[: _LONGEST_NAME - len(_TRANSFERS) - 1]}_{_TRANSFERS}",
+        folder=files.folder,
+        toml=files.toml + added.toml,
+        document=replace(files.document, entries=entries),
+        schema_sql=f"{files.schema_sql}\n{added.schema_sql}" if files.schema_sql else "",
     )
 
 

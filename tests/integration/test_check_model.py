@@ -87,7 +87,7 @@ def test_a_right_model_has_no_problem(empty: psycopg.Connection[Any]) -> None:
     assert empty.execute("SHOW search_path").fetchone() == ("public",)
 
 
-@pytest.mark.parametrize("name", built_in_models())
+@pytest.mark.parametrize("name", [*built_in_models(), "shop+transfers"])
 def test_the_built_in_models_are_right(empty: psycopg.Connection[Any], name: str) -> None:
     """Each as its files are."""
     assert check_model(empty, read_model(name)) == []

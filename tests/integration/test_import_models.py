@@ -80,7 +80,7 @@ def count(conn: Connection, table: str) -> int:
     return int(row[0]) if row else 0
 
 
-@pytest.mark.parametrize("model", ["shop", "tpcb", str(WORKLOAD)])
+@pytest.mark.parametrize("model", ["shop", "tpcb", "transfers", str(WORKLOAD)])
 def test_a_workload_s_own_database(
     cluster: Cluster, empty_database: str, tmp_path: Path, model: str
 ) -> None:

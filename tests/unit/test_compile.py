@@ -16,7 +16,7 @@ from loadgen.load.writes import writes_of
 from loadgen.workload.keys import key_maker
 from loadgen.workload.model import WorkloadModel
 from loadgen.workload.plain_model import dump_model, load_model
-from loadgen.workload.read_model import read_model
+from loadgen.workload.read_model import built_in_models, read_model
 from loadgen.workload.schedule.arrival_process import BLOCK, ArrivalKind, Move
 from loadgen.workload.schedule.arrivals import schedule_of
 from loadgen.workload.schedule.plan import Mix, Plan, packed_bits
@@ -231,7 +231,7 @@ def test_made_together_or_one_by_one_a_request_is_the_same(first: int, n: int, s
 MADE = compiled()
 
 
-@pytest.mark.parametrize("name", ["shop", "tpcb"])
+@pytest.mark.parametrize("name", built_in_models())
 def test_a_model_survives_the_way_to_a_worker(name: str) -> None:
     """It arrives as it was; what is none is refused."""
     model = read_model(name)

@@ -17,7 +17,7 @@ from loadgen.workload.model import (
     Value,
     WorkloadModel,
 )
-from loadgen.workload.read_model import built_in_models, read_model
+from loadgen.workload.read_model import ModelError, built_in_models, read_model
 from loadgen.workload.read_sql import SqlFault, parse_statements, quoted_table, schema_tables
 
 TABLES = """
@@ -107,11 +107,43 @@ def test_tpcb_is_the_transaction_of_pgbench() -> None:
 
 def test_the_digest_is_that_of_the_files(tmp_path: Path) -> None:
     """Any change is another model; each built-in one has its own."""
-    assert len({read_model(name).digest for name in built_in_models()}) == 2
+    assert len({read_model(name).digest for name in built_in_models()}) == 3
     toml = f"{TABLES}\n[operations.work]\nper_hour = 1\ninsert = 'orders'\n"
     digest = model_of(tmp_path, toml).digest
     assert model_of(tmp_path, toml).digest == digest
     assert model_of(tmp_path, f"{toml}\n# a word").digest != digest
+
+
+def test_transfers_stand_beside_any_workload(tmp_path: Path) -> None:
+    """With its schema.sql if there is one; a folder that is really called so is taken as it is."""
+    shop, both = read_model("shop"), read_model("shop+transfers")
+    transfers = read_model("transfers")
+    assert both.name == "shop_transfers"
+    assert both.tables == {**shop.tables, **transfers.tables}
+    assert both.operations.keys() == {*shop.operations, "transfer"}
+    assert both.conserved == transfers.conserved
+    assert both.checks == shop.checks
+    assert both.schema_sql.startswith(shop.schema_sql)
+    assert "public.transfers" in both.schema_sql
+    assert both.digest not in {shop.digest, transfers.digest}
+    toml = f"{TABLES}\n[operations.work]\nper_hour = 1\ninsert = 'orders'\n"
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "workload.toml").write_text(toml)
+    mine = read_model(f"{folder}+transfers")
+    assert mine.schema_sql == ""
+    assert mine.tables["transfers"].types["amount"] == "bigint"
+    so_called = folder.rename(tmp_path / "other+transfers")
+    assert read_model(str(so_called)).tables.keys() == {"lines", "orders"}
+
+
+def test_transfers_refuse_a_name_that_is_taken(tmp_path: Path) -> None:
+    """Neither of the two tables could be meant."""
+    toml = "[tables.transfers]\nrows = 1\ncolumns.id = { generate = 'sequence' }\n"
+    toml += "[operations.work]\nper_hour = 1\ninsert = 'transfers'\n"
+    (tmp_path / "workload.toml").write_text(toml)
+    with pytest.raises(ModelError, match=r"tables\.transfers: \+transfers has one of this name"):
+        read_model(f"{tmp_path}+transfers")
 
 
 def test_an_example_with_tables_of_schema_sql_alone(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_workload_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "pgbench_history: 0 rows, no key" in shown
 
 
-@pytest.mark.parametrize("name", ["shop", "tpcb"])
+@pytest.mark.parametrize("name", ["shop", "tpcb", "shop+transfers"])
 def test_what_is_shown_fits_80_columns(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
