@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         kinds={tool.name: tool.kind for tool in tools},
         slots={tool.name: tool.slot_read for tool in tools},
         destinations={tool.name: tool.destination for tool in tools},
+        runners={tool.name: tool.runner for tool in tools if tool.runner},
     )
     written = write_report(folder, datetime.now(UTC), options)
     answer = written.report.answer

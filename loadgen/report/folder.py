@@ -62,8 +62,8 @@ class Written:
 class ReportOptions:
     """What a run is judged by: limits, the rules of the decision, and the folder of its control.
 
-    `kinds`, `slots` and `destinations` are those of tools.toml by tool; the slot is None if a tool
-    reads none.
+    `kinds`, `slots`, `destinations` and `runners` are those of tools.toml by tool; the slot is None
+    if a tool reads none.
     """
 
     limits: tuple[Threshold, ...] = ()
@@ -72,6 +72,7 @@ class ReportOptions:
     kinds: Mapping[str, str] = field(default_factory=dict)
     slots: Mapping[str, str | None] = field(default_factory=dict)
     destinations: Mapping[str, str] = field(default_factory=dict)
+    runners: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_report(folder: Path, at: datetime, options: ReportOptions | None = None) -> Written:
@@ -122,6 +123,7 @@ def _study(
         wal_kept=_wal_kept(folder, summary.tools, options.slots),
         kinds=options.kinds,
         destinations=options.destinations,
+        runners=options.runners,
         impact=impact_of(summary.run),
         control=control,
         costs=Costs.of(folder),

@@ -36,6 +36,7 @@ from loadgen.report.charts.svg import Drawing
 from loadgen.report.decision_matrix import LIMITS_NOTE, SCORE_NOTE, decision_tables
 from loadgen.report.markdown import escaped, markdown_table
 from loadgen.report.tables import load
+from loadgen.report.tables.abilities import abilities_of
 from loadgen.report.tables.consistency import source_control, torn_reads
 from loadgen.report.tables.costs import cost_section
 from loadgen.report.tables.tools import Copies
@@ -126,7 +127,8 @@ def render(facts: Facts, written_at: datetime, verdict: Verdict, context: Report
         "hypothesis": hypothesis_of(study),
         "costs": costs,
         "copies": context.copies,
-        "torn_reads": torn_reads(study.reads),
+        "torn_reads": torn_reads(study.reads, study.runners),
+        "abilities": abilities_of(study),
         "source_control": source_control(study.reads),
         "resyncs": context.resyncs,
         "tool_charts": tool_charts,

@@ -14,6 +14,7 @@ from loadgen.report.charts.levels import torn_series
 from loadgen.report.folder import write_report
 from loadgen.report.tables.consistency import source_control, torn_reads
 from loadgen.text import NOTHING
+from loadgen.tools.runners.abilities import TORN_BY_TABLE
 from tests.records import START, Made, write_run
 
 
@@ -34,10 +35,10 @@ def reads(torn_source: float = 0.0) -> Iterator[SumsSample]:
 
 def test_a_read_is_torn_if_one_of_its_sums_is() -> None:
     """A read of two conserved sums counts once."""
-    table = torn_reads(reads_by_tool(reads()))
+    table = torn_reads(reads_by_tool(reads()), {"tables": "dlt"})
     assert table.rows == (
-        ("cdc", "60", "0", "0%", NOTHING, NOTHING),
-        ("tables", "60", "40", "66.67%", "balance by 59", NOTHING),
+        ("cdc", NOTHING, "60", "0", "0%", NOTHING, NOTHING),
+        ("tables", TORN_BY_TABLE, "60", "40", "66.67%", "balance by 59", NOTHING),
     )
 
 
@@ -45,10 +46,10 @@ def test_reads_of_a_copy_that_is_not_complete_count_separately() -> None:
     """During a re-sync; of one that did not end, to the end of the run."""
     at = [START + timedelta(seconds=second) for second in (10, 19, 58)]
     copying = [Resync("tables", at[0], at[1]), Resync("tables", at[2]), Resync("other", START)]
-    cdc, tables = torn_reads(reads_by_tool(reads(), copying)).rows
+    cdc, tables = torn_reads(reads_by_tool(reads(), copying), {}).rows
     assert cdc[-1] == NOTHING
     # 12, 15 and 18 of the first ten agree; of the last two seconds both are torn.
-    assert tables == ("tables", "48", "31", "64.58%", "balance by 56", "9 of 12")
+    assert tables == ("tables", NOTHING, "48", "31", "64.58%", "balance by 56", "9 of 12")
 
 
 def test_the_shares_are_by_stretch_of_the_run() -> None:

@@ -47,8 +47,8 @@ class Study:
 
     `reads` are those of conserved sums, at the copies and the source. `cells` are people's cells of
     RESULTS.md by criterion and tool. `wal_kept` is the most WAL, in
-    bytes, that each tool's slot kept; None if the tool has no slot. `kinds` and
-    `destinations` are those of tools.toml.
+    bytes, that each tool's slot kept; None if the tool has no slot. `kinds`, `destinations` and
+    `runners` are those of tools.toml.
     """
 
     tools: tuple[ToolSummary, ...] = ()
@@ -57,6 +57,7 @@ class Study:
     wal_kept: Mapping[str, int | None] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     destinations: Mapping[str, str] = field(default_factory=dict)
+    runners: Mapping[str, str] = field(default_factory=dict)
     impact: Impact | None = None
     control: Control | None = None
     costs: Costs | None = None

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from loadgen import text
 from loadgen.report.analysis.consistency import SOURCE, SumsReads
 from loadgen.text import NOTHING, Column, Table
+from loadgen.tools.runners.abilities import ABILITIES
 
 
-def torn_reads(reads: Mapping[str, SumsReads]) -> Table:
-    """Return each copy's reads; no rows if no copy was read."""
+def torn_reads(reads: Mapping[str, SumsReads], runners: Mapping[str, str]) -> Table:
+    """Return each copy's reads; no rows if no copy was read.
+
+    `runners` are those of tools.toml by tool: of them it is known what to expect.
+    """
     copies = {tool: of for tool, of in reads.items() if tool != SOURCE}
     rows = []
     for tool, of in copies.items():
@@ -17,6 +21,7 @@ def torn_reads(reads: Mapping[str, SumsReads]) -> Table:
         rows.append(
             (
                 tool,
+                ABILITIES[runners[tool]].torn_reads if runners.get(tool) in ABILITIES else NOTHING,
                 text.count(count.reads),
                 text.count(count.torn),
                 text.share(count.torn, count.reads),
@@ -25,7 +30,15 @@ def torn_reads(reads: Mapping[str, SumsReads]) -> Table:
             )
         )
     numbers = {"reads", "torn", "share", "torn while it was copied as a whole"}
-    labels = ("tool", "reads", "torn", "share", "most apart", "torn while it was copied as a whole")
+    labels = (
+        "tool",
+        "expected",
+        "reads",
+        "torn",
+        "share",
+        "most apart",
+        "torn while it was copied as a whole",
+    )
     return Table(tuple(Column(label, label in numbers) for label in labels), tuple(rows))
 
 
