@@ -29,7 +29,8 @@ from loadgen.source.postgres import connect
 from loadgen.source.schema import seed_state
 from loadgen.terminal import print_wrapped, terminal_width
 from loadgen.text import duration
-from loadgen.tools.tools_file import load_tools
+from loadgen.tools.runners import own_venv, rivet
+from loadgen.tools.tools_file import load_tools, select_tools
 
 SECONDS: Final = 60
 # Thirty-five writes a second, enough for a minute; but only three soft deletes, so that sixty demos
@@ -48,6 +49,8 @@ _CASE_RATES: Final = {
     "HARD_CASE_SECONDS": "12",
 }
 _TOOLS: Final = Path(__file__).with_name("demo.toml")
+_TOOLS_AND_RIVET: Final = Path(__file__).with_name("demo_with_rivet.toml")
+_RIVET: Final = "demo-rivet"
 _DECISION: Final = Path(__file__).with_name("demo_decision.toml")
 _FIRST_COPY_SECONDS: Final = 120
 _SENTINEL_SECONDS: Final = 60
@@ -85,7 +88,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "demo",
         help="run what `make demo` runs: Postgres, three tools, a minute of load, a report",
         description="Starts the embedded Postgres, seeds it, starts three local tools that copy "
-        "it, runs a short headless Locust load with hard deletes and late commits, validates the "
+        "it (and rivet, if it is installed for the demo), runs a short headless Locust load with "
+        "hard deletes and late commits, validates the "
         "source, verifies the copies, removes the tools, prices the run and writes the report. Its "
         "answer comes last. Each command is shown before it runs, and then the time that it took.",
         epilog=_EXAMPLE,
@@ -142,15 +146,22 @@ def _load(
     return code if code not in (0, *_CHECKS_FAILED) else load_code
 
 
+def tools_file() -> Path:
+    """Return the file of the demo's tools: with rivet where it is installed for the demo."""
+    (tool,) = select_tools(load_tools(load_settings({"tools_file": _TOOLS_AND_RIVET})), _RIVET)
+    return _TOOLS_AND_RIVET if own_venv.is_installed(tool, rivet.PACKAGES) else _TOOLS
+
+
 @contextmanager
 def _tools() -> Iterator[tuple[dict[str, str], Children]]:
     """Yield the variable that names the demo's tools; at the end remove them and their slots.
 
     If the demo is killed, another process removes them and ends the running steps.
     """
-    environment = {"TOOLS_FILE": _shown_path(_TOOLS)}
+    file = tools_file()
+    environment = {"TOOLS_FILE": _shown_path(file)}
     remove = _loadgen("tools", "remove", environment=environment)
-    if any(tool.folder.exists() for tool in load_tools(load_settings({"tools_file": _TOOLS}))):
+    if any(tool.folder.exists() for tool in load_tools(load_settings({"tools_file": file}))):
         perform([remove])  # left by an earlier demo
     with ended_with_us(remove.command, environment) as children:
         try:

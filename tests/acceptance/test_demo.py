@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from loadgen.commands import demo
 from loadgen.record.rows import ToolSample
 from loadgen.source.postgres import connect
 from tests.conftest import RunLoadgen, clean_environment
@@ -44,7 +45,13 @@ def taken_ports() -> Iterator[None]:
 
 @pytest.mark.usefixtures("taken_ports")
 def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> None:
-    """It takes free ports, shows what each tool got wrong and would cost, and leaves no slot."""
+    """It takes free ports, shows what each tool got wrong and would cost, and leaves no slot.
+
+    rivet runs beside the others, since it was installed.
+    """
+    with_rivet = {"TOOLS_FILE": str(demo._TOOLS_AND_RIVET)}
+    installed = run_loadgen("tools", "install", "demo-rivet", env=with_rivet)
+    assert installed.returncode == 0, installed.stderr
     first = run_loadgen("demo", "--seconds", "20", measured=False)
     assert first.returncode == 0, first.stdout + first.stderr
     typed = [line for line in first.stdout.splitlines() if line.startswith("$ ")]
@@ -71,6 +78,7 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
     tools = json.loads((named.parent / "verify.json").read_text())["tools"]
     assert tools["demo-replication"]["verdict"] == "right"
     assert tools["demo-simplyload"]["verdict"] == "right"
+    assert tools["demo-rivet"]["verdict"] == "right"
     found = tools["demo-dlt"]
     assert found["verdict"] == "wrong"
     assert "hard_cases" in {one["table"] for one in found["findings"]}
@@ -85,7 +93,7 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
     with (named.parent / "freshness.csv").open(encoding="utf-8") as file:
         assert {row["tool"] for row in DictReader(file)} == set(tools)
     used = {sample.tool: sample for sample in ToolSample.read(named.parent)}
-    assert used.keys() == {"demo-replication", "demo-dlt", "demo-simplyload"}
+    assert used.keys() == set(tools)
     assert all(sample.cpu_seconds > 0 for sample in used.values())
     assert all(sample.resident_bytes > 2**20 for sample in used.values())
     assert "Processor and memory of local tools" in named.read_text(encoding="utf-8")

@@ -1,9 +1,11 @@
 """The demo's way with its steps: each is shown, run to its end, and Ctrl-C is passed on."""
 
+import json
 import re
 import shlex
 import socket
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from loadgen import cli
 from loadgen.commands import demo
 from loadgen.commands.init import LOCUSTFILE
 from loadgen.config.settings import load_settings
+from loadgen.tools.runners import own_venv, rivet
 from tests.pseudo_terminal import shown_in, terminal
 
 
@@ -80,6 +83,22 @@ def test_the_package_s_locustfile_is_used_elsewhere(
     assert LOCUSTFILE.is_file()
     Path("locustfile.py").touch()
     assert "-f" not in demo.locust(load_settings(), 5).command
+
+
+def test_rivet_runs_only_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the demo has the same other tools, with the same entries."""
+    monkeypatch.chdir(tmp_path)
+    assert demo.tools_file() == demo._TOOLS
+    files = [tomllib.loads(file.read_text()) for file in (demo._TOOLS, demo._TOOLS_AND_RIVET)]
+    without, with_rivet = (file["tools"] for file in files)
+    assert with_rivet.keys() - without.keys() == {demo._RIVET}
+    assert without.items() <= with_rivet.items()
+    folder = tmp_path / ".loadgen" / "tools" / demo._RIVET / own_venv.FOLDER
+    folder.mkdir(parents=True)
+    (folder / own_venv._INSTALLED).write_text(json.dumps(list(rivet.PACKAGES)))
+    assert demo.tools_file() == demo._TOOLS_AND_RIVET
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "1.5", ""])
