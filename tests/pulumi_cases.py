@@ -18,7 +18,7 @@ OWN_SIZE: Final = {
     "db_storage_gb": "100",
     "db_slot_wal_gb": "64",
 }
-# What is set, beside what RDS needs, and what is said of it.
+# Settings of the stack, with those that RDS needs, and the error that each leads to.
 REFUSED: Final = [
     ({"enable_rds": "yes"}, "enable_rds is 'yes': true or false is allowed"),
     ({"enable_rsd": "true"}, "enable_rsd is no setting: did you mean enable_rds?"),

@@ -9,7 +9,7 @@ import argparse
 import secrets
 import time
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
@@ -115,21 +115,8 @@ def resumed_of(run: Run, position: Position, model: WorkloadModel) -> Resumed:
         own_profile=model.profile,  # it has the same digest
         resumption=secrets.token_hex(4),
     )
-    known = profiles_of(model.profile)
-    mix, profile = plan.mix, _profile(plan.profile, known)
-    changes: list[NewRates] = []
-    pause: PauseBegun | None = None
-    for event in run.journal:
-        if event.kind == "rate_change":
-            change = RateChange.model_validate(event.details)
-            new = {name: rate.to for name, rate in change.rates_per_hour.items()}
-            mix = Mix({**mix.rates_per_hour, **new})
-            profile = _profile(change.profile.to, known) if change.profile else profile
-            changes.append(NewRates(change.schedule_seconds, mix, profile))
-        elif event.kind == "pause":
-            pause = PauseBegun.model_validate(event.details)
-        elif event.kind == "resume":
-            pause = None
+    last = _replayed(run, plan, profiles_of(model.profile))
+    mix, pause = last.mix, last.pause
     if plan.arrivals not in get_args(ArrivalKind):
         raise ValueError(f"there are no arrivals {plan.arrivals}")
     if plan.workload != model.digest:
@@ -148,12 +135,12 @@ def resumed_of(run: Run, position: Position, model: WorkloadModel) -> Resumed:
         plan=plan,
         users=killed.users,
         mix=mix,
-        profile=profile,
+        profile=last.profile,
         paused_by=(pause.reason, pause.by) if pause else None,
         position=RunPosition(
             s=s,
             elapsed=position.elapsed + s - position.s,
-            changes=changes,
+            changes=last.changes,
             processes=processes,
             checkpoints=checkpoints,
             resumptions=position.resumed + 1,
@@ -168,6 +155,34 @@ def resumed_of(run: Run, position: Position, model: WorkloadModel) -> Resumed:
         saved_at=position.at,
         saved_s=position.s,
     )
+
+
+@dataclass(slots=True)
+class _Replayed:
+    """A run's last rates and profile, all changes of them, and the pause that it is in."""
+
+    mix: Mix
+    profile: ProfileName
+    changes: list[NewRates] = field(default_factory=list)
+    pause: PauseBegun | None = None
+
+
+def _replayed(run: Run, plan: Plan, known: Container[str]) -> _Replayed:
+    """Return where the run's journal leaves its plan. Raises ValueError."""
+    last = _Replayed(plan.mix, _profile(plan.profile, known))
+    for event in run.journal:
+        if event.kind == "rate_change":
+            change = RateChange.model_validate(event.details)
+            new = {name: rate.to for name, rate in change.rates_per_hour.items()}
+            last.mix = Mix({**last.mix.rates_per_hour, **new})
+            if change.profile:
+                last.profile = _profile(change.profile.to, known)
+            last.changes.append(NewRates(change.schedule_seconds, last.mix, last.profile))
+        elif event.kind == "pause":
+            last.pause = PauseBegun.model_validate(event.details)
+        elif event.kind == "resume":
+            last.pause = None
+    return last
 
 
 def _profile(name: str, known: Container[str]) -> ProfileName:

@@ -1,4 +1,4 @@
-"""`loadgen watch`: what it sees of slots and WAL, what it keeps, what it outlives and prevents."""
+"""`loadgen watch`: slots and WAL, its files, outages that it survives, damage that it prevents."""
 
 import re
 import signal
@@ -102,7 +102,7 @@ def test_slots_wal_and_tables_are_seen(each_database: str, watch: Start, watch_p
 def test_it_outlives_the_source(
     project: Path, watch: Start, watch_port: int, run_loadgen: RunLoadgen
 ) -> None:
-    """While the source is away that is said once and shown; then it goes on, as do counters."""
+    """An unreachable source is reported once and shown; then watch and counters continue."""
     wal = "loadgen_source_wal_bytes_total"
     server.start(project, port=find_free_port())
     process = watch("")  # the embedded server of this folder

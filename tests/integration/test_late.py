@@ -177,7 +177,7 @@ def test_a_copy_that_lacks_a_marker_for_too_long_did_not_converge(summary: RunSu
 
 
 def test_without_markers_the_lag_decides(summary: RunSummary) -> None:
-    """Also where nobody has written one for long, while the load goes on."""
+    """Also if none was written for long while the load continued."""
     summary.source.execute("UPDATE users SET plan = 'new' WHERE id = 3")
     code, found = summary.verified("--lag", "0.2")
     assert (code, found["verdict"], found["totals"]) == (1, "wrong", {"stale": 1})

@@ -193,7 +193,7 @@ def test_a_first_write_that_waits_for_a_lock(database: str) -> None:
 
 
 def test_a_first_write_in_time(database: str) -> None:
-    """Nothing is said, and an error of its own stays what it is."""
+    """Nothing is printed, and its own error is kept."""
     with connect(database) as conn:
         with first_write(conn, "beginning"):
             conn.execute("UPDATE loadgen_playground SET run_id = 'a run'")

@@ -1,4 +1,4 @@
-"""The doors to source and copies: who may ask, what is known of columns, and what is said."""
+"""Readers of source and copies: rights, columns, and errors."""
 
 import fcntl
 import os

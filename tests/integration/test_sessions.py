@@ -162,7 +162,7 @@ def run_load(dsn: str, *settings: str) -> list[str]:
 
 
 def test_parameters_of_the_address_are_honoured_by_all(database: str) -> None:
-    """What it gives is in force, on the load's connections too; what it leaves out has defaults.
+    """Its parameters apply, to the load's connections too; the others have their defaults.
 
     Values keep their form whatever `options` say; a time limit that they ask for is kept.
     """

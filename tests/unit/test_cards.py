@@ -1,4 +1,4 @@
-"""Rate cards: what is read from them, and how what is wrong in one is said."""
+"""Rate cards: their contents, and the error for each mistake in one."""
 
 from datetime import date, timedelta
 from decimal import Decimal

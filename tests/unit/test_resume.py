@@ -1,4 +1,4 @@
-"""Going on with a killed run: where it goes on, whose arrivals are looked up, what is refused."""
+"""Resuming a killed run: from which moment, which arrivals are looked up, what is refused."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Settings: where a value comes from, what is refused, and how it is said."""
+"""Settings: the source of each value, and the error for a wrong one."""
 
 from dataclasses import replace
 from pathlib import Path

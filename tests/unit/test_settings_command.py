@@ -1,4 +1,4 @@
-"""`loadgen settings`: what is in force, where it came from, and no secret."""
+"""`loadgen settings`: each value and its source, without secrets."""
 
 import json
 import os

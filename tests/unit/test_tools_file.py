@@ -1,4 +1,4 @@
-"""tools.toml: what is read from it, and how what is wrong in it is said."""
+"""tools.toml: its contents, and the error for each mistake in it."""
 
 import tomllib
 from pathlib import Path
