@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from loadgen.errors import DestinationError, install_hint, one_line
+from loadgen.tools.tools_file import Tool
 
 _PART = ".part"  # the end of the name of a file that is not complete
 
@@ -15,30 +16,46 @@ class S3Prefix:
 
     def __init__(self, client: Any, bucket: str, prefix: str) -> None:
         self._client = client
-        self._bucket = bucket
+        self.bucket = bucket
         self.prefix = prefix
 
     @classmethod
-    def of(cls, url: str, *below: str) -> "S3Prefix":
-        """Return the prefix s3://bucket/prefix, or the one `below` it. Raises DestinationError."""
+    def of(cls, tool: Tool) -> "S3Prefix | None":
+        """Return the place of a tool's files; None if it has no bucket. Raises DestinationError.
+
+        That is the prefix of its bucket; below it the tool's name, if a runner writes there.
+        """
+        if tool.bucket is None:
+            return None
         try:
             import boto3  # noqa: PLC0415 - an extra
         except ImportError as exc:
             raise DestinationError(
                 f"boto3 is not installed: {install_hint('aws', 'boto3')}"
             ) from exc
-        bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        return cls(boto3.client("s3"), bucket, "/".join(filter(None, [prefix.strip("/"), *below])))
+        bucket, _, prefix = tool.bucket.removeprefix("s3://").partition("/")
+        parts = [prefix.strip("/"), tool.name if tool.runner else ""]
+        return cls(boto3.client("s3"), bucket, "/".join(filter(None, parts)))
+
+    @property
+    def region(self) -> str:
+        """The bucket's region, by boto3's configuration."""
+        return str(self._client.meta.region_name)
+
+    @property
+    def endpoint(self) -> str:
+        """The address of S3."""
+        return str(self._client.meta.endpoint_url)
 
     def upload(self, file: Path, name: str) -> None:
         """Copy a local file to the bucket."""
-        self._run("upload_file", str(file), self._bucket, f"{self.prefix}/{name}")
+        self._run("upload_file", str(file), self.bucket, f"{self.prefix}/{name}")
 
     def clear(self) -> None:
         """Delete all objects."""
         while keys := [entry["Key"] for entry in self._page().get("Contents", ())]:
             objects = {"Objects": [{"Key": key} for key in keys]}
-            self._run("delete_objects", Bucket=self._bucket, Delete=objects)
+            self._run("delete_objects", Bucket=self.bucket, Delete=objects)
 
     def mirror(self, folder: Path, first: str) -> None:
         """Give the folder the bucket's objects, and nothing else.
@@ -64,7 +81,7 @@ class S3Prefix:
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f"{file.name}.{os.getpid()}{_PART}")
         try:
-            self._run("download_file", self._bucket, self._key(name), str(part))
+            self._run("download_file", self.bucket, self._key(name), str(part))
             os.utime(part, (changed_at, changed_at))
             part.replace(file)
         finally:
@@ -90,7 +107,7 @@ class S3Prefix:
 
     def _page(self, **more: str) -> Mapping[str, Any]:
         page: Mapping[str, Any] = self._run(
-            "list_objects_v2", Bucket=self._bucket, Prefix=self._key(""), **more
+            "list_objects_v2", Bucket=self.bucket, Prefix=self._key(""), **more
         )
         return page
 
@@ -104,4 +121,4 @@ class S3Prefix:
         try:
             return getattr(self._client, call)(*arguments, **keywords)
         except (Boto3Error, BotoCoreError, ClientError) as exc:
-            raise DestinationError(f"S3 bucket {self._bucket}: {one_line(exc)}") from exc
+            raise DestinationError(f"S3 bucket {self.bucket}: {one_line(exc)}") from exc

@@ -11,6 +11,7 @@ import pytest
 from loadgen.source.postgres import connect
 from tests.conftest import RunLoadgen
 from tests.emulated import aws_server
+from tests.polling import wait_for
 
 TOOLS = '[tools.copy]\nkind = "generic"\ndestination = "parquet"\npath = "files"\n'
 SOURCE = """
@@ -120,6 +121,16 @@ def test_the_newest_version_of_each_key_counts(
     assert "manifest-first.json can't be read" in problem
 
 
+def in_s3(address: str) -> dict[str, str]:
+    """Return the variables by which boto3 and rivet find the emulator."""
+    return {
+        "AWS_ENDPOINT_URL": address,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+    }
+
+
 def test_a_bucket_is_read_like_a_folder(
     files: Path,
     project: Path,
@@ -134,12 +145,7 @@ def test_a_bucket_is_read_like_a_folder(
     )
     (project / "tools.toml").write_text(tools)
     with aws_server() as address:
-        env = {
-            "AWS_ENDPOINT_URL": address,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-        }
+        env = in_s3(address)
         (problem,) = verified(run_loadgen, database, **env)["problems"]
         assert problem.startswith("S3 bucket lake: ")
         assert "NoSuchBucket" in problem
@@ -173,6 +179,46 @@ def test_a_bucket_is_read_like_a_folder(
         assert base.stat().st_ino == before[base]
     (problem,) = verified(run_loadgen, database, **env)["problems"]
     assert problem.startswith("S3 bucket lake: Could not connect to the endpoint URL")
+
+
+def test_rivet_writes_to_a_bucket(
+    project: Path, database: str, run_loadgen: RunLoadgen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the tool's name; the first copy, then changes; nothing is left once it is removed."""
+    make_source(database)
+    runner = 'runner = "rivet"\nbucket = "s3://lake/cdc"\ninterval_seconds = 0.5\n'
+    tools = f'[tools.copy]\nkind = "generic"\ndestination = "parquet"\n{runner}'
+    (project / "tools.toml").write_text(tools)
+    with aws_server() as address:
+        env = in_s3(address)
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="lake")
+        s3.put_object(Bucket="lake", Key="cdc/copyright", Body=b"another's")
+
+        def run(*command: str) -> None:
+            done = run_loadgen(*command, env={"DATABASE_URL": database, **env})
+            assert done.returncode == 0, done.stdout + done.stderr
+
+        def keys() -> set[str]:
+            return {each["Key"] for each in s3.list_objects_v2(Bucket="lake")["Contents"]}
+
+        run("tools", "install")
+        try:
+            run("tools", "start", "--wait", "120")
+            assert verified(run_loadgen, database, **env)["verdict"] == "right"
+            with connect(database) as conn:
+                conn.execute("UPDATE pairs SET amount = 12 WHERE a = 1")
+                conn.execute("DELETE FROM pairs WHERE a = 3")
+                conn.execute("INSERT INTO lonely VALUES (8)")
+            wait_for(
+                lambda: verified(run_loadgen, database, **env)["verdict"] == "right", "the changes"
+            )
+            assert any(key.startswith("cdc/copy/pairs/") for key in keys())
+        finally:
+            run("tools", "remove")
+        assert keys() == {"cdc/copyright"}
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def open_copy(tool: Tool, settings: Settings) -> TableReader:
     if tool.destination == "duckdb":
         return DuckdbReader(tool.duckdb_file)
     if tool.destination == "parquet":
-        s3 = S3Prefix.of(tool.bucket) if tool.bucket else None
-        return ParquetReader(tool.parquet_folder, tool.schema_name, source_dsn(settings), s3)
+        source, s3 = source_dsn(settings), S3Prefix.of(tool)
+        return ParquetReader(tool.parquet_folder, tool.schema_name, source, s3)
     address = tool.address()
     if address is None:
         running = server.status(tool.folder)

@@ -26,6 +26,7 @@ from loadgen.tools.runners import background, own_venv, sync_process
 from loadgen.tools.runners.replication import drop_slot
 from loadgen.tools.runners.sync_process import SyncOnce, run_syncs
 from loadgen.tools.runners.syncs import ToolStatus
+from loadgen.tools.s3 import S3Prefix
 from loadgen.tools.source_tables import SourceTable, published_tables
 from loadgen.tools.tools_file import Tool
 
@@ -46,7 +47,7 @@ def install(tool: Tool) -> str:
 def start(tool: Tool, settings: Settings) -> None:
     """Start the tool's process, unless it runs. Raises PlaygroundError."""
     own_venv.program(tool, PACKAGES, "rivet")
-    _tables(tool, source_dsn(settings))
+    config(tool, _tables(tool, source_dsn(settings)))  # what is wrong with it shows here
     background.launch(tool.folder, MODULE, tool.name)
 
 
@@ -70,6 +71,8 @@ def remove(tool: Tool, settings: Settings) -> None:
     stop(tool)
     with connect(source_dsn(settings)) as publisher, plain_errors("dropping rivet's slot"):
         drop_slot(publisher, tool.runner_slot, 0)
+    if s3 := S3Prefix.of(tool):
+        s3.clear()
     shutil.rmtree(tool.parquet_folder, ignore_errors=True)
     for path in tool.folder.glob("*"):
         if path.name in {own_venv.FOLDER, own_venv.LOCK}:
@@ -104,10 +107,20 @@ def config(tool: Tool, tables: Sequence[SourceTable]) -> Mapping[str, Any]:
             "slot": tool.runner_slot,
             "checkpoint": f"./{_POSITION}",  # without it a lost slot is replaced by a new one
         },
-        "destination": {"type": "local", "path": str(tool.parquet_folder.absolute())},
+        "destination": _destination(tool),
         "columns": decimals,
     }
     return {"source": {"type": "postgres", "url_env": _SOURCE}, "exports": [export]}
+
+
+def _destination(tool: Tool) -> Mapping[str, Any]:
+    """Return where rivet writes; it finds the credentials of S3 by itself."""
+    s3 = S3Prefix.of(tool)
+    if s3 is None:
+        return {"type": "local", "path": str(tool.parquet_folder.absolute())}
+    place = {"bucket": s3.bucket, "prefix": s3.prefix, "region": s3.region, "endpoint": s3.endpoint}
+    profile = os.environ.get("AWS_PROFILE")
+    return {"type": "s3", **place, **({"aws_profile": profile} if profile else {})}
 
 
 def _sync(tool: Tool, source: str) -> Mapping[str, int]:

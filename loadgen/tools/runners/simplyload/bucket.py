@@ -42,8 +42,7 @@ class Bucket:
     @classmethod
     def of(cls, tool: "Tool") -> "Bucket":
         """Return the bucket of a tool. Raises DestinationError."""
-        s3 = S3Prefix.of(tool.bucket, tool.name) if tool.bucket else None
-        return cls(tool.folder.resolve() / "bucket", s3)
+        return cls(tool.folder.resolve() / "bucket", S3Prefix.of(tool))
 
     def write(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> Path:
         """Write rows as the table's next file; return its path. Raises DestinationError."""
