@@ -32,7 +32,7 @@ from loadgen.record.rows import DeletedRow, Sample, read_deliveries
 from loadgen.record.run import Run, Totals
 from loadgen.workload.model import Imported, InsertedParameter, WorkloadModel, generator_settings
 from loadgen.workload.operations import rates_per_hour
-from loadgen.workload.read_model import built_in_models, read_model
+from loadgen.workload.read_model import is_built_in, read_model
 from loadgen.workload.seed_request import seed_request
 from loadgen.workload.values import ValueMakers
 
@@ -362,7 +362,7 @@ def run_usage(run: Run, workload: Workload) -> Band[Usage]:
 
 def _model_of(run: Run, workload: str) -> WorkloadModel | Unavailable:
     recorded = run.settings.get("workload", run.workload)
-    if isinstance(recorded, str) and recorded in built_in_models():
+    if isinstance(recorded, str) and is_built_in(recorded):
         return read_model(recorded)
     # A record is data: it does not say which files to read.
     model = read_model(workload)

@@ -30,12 +30,13 @@ from loadgen.workload.read_tables import read_tables
 from loadgen.workload.read_values import Names, Outline, read_choice
 from loadgen.workload.section import ModelError, Section, is_number
 
-__all__ = ["ModelError", "built_in_models", "read_model"]
+__all__ = ["ModelError", "built_in_models", "is_built_in", "read_model"]
 
 _BUILT_IN: Final = Path(__file__).parent / "workloads"
 _FILE: Final = "workload.toml"
 _SCHEMA: Final = "schema.sql"
 _TRANSFERS: Final = "transfers"  # the built-in model that may stand beside another
+_BESIDE: Final = f"+{_TRANSFERS}"
 _MOST_FILE_BYTES: Final = 10_000_000
 _LONGEST_NAME: Final = 40
 _LONGEST_EVERY: Final = 366 * 86_400
@@ -47,6 +48,11 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 def built_in_models() -> tuple[str, ...]:
     """Return the names of the built-in models."""
     return tuple(sorted(file.parent.name for file in _BUILT_IN.glob(f"*/{_FILE}")))
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether a model of this name is read from no files but ours."""
+    return name.removesuffix(_BESIDE) in built_in_models()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ def read_model(name_or_folder: str) -> WorkloadModel:
 
 def _read_files(name_or_folder: str) -> _Files:
     """Return the files of a model. Raises ModelError."""
-    base = name_or_folder.removesuffix(f"+{_TRANSFERS}")
+    base = name_or_folder.removesuffix(_BESIDE)
     if base != name_or_folder and not Path(name_or_folder).expanduser().is_dir():
         return _with_transfers(_read_files(base))
     folder = _folder(name_or_folder)
@@ -113,7 +119,7 @@ def _with_transfers(files: _Files) -> _Files:
     for key in ("tables", "operations", "conserved"):
         own, theirs = files.document.section(key).entries, added.document.section(key).entries
         if taken := next((name for name in theirs if name in own), None):
-            raise files.document.error(f"{key}.{taken}", f"+{_TRANSFERS} has one of this name too")
+            raise files.document.error(f"{key}.{taken}", f"{_BESIDE} has one of this name too")
         entries[key] = {**own, **theirs}
     return _Files(
         name=f"{files.name[: _LONGEST_NAME - len(_TRANSFERS) - 1]}_{_TRANSFERS}",

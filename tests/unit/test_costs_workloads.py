@@ -235,6 +235,16 @@ def test_what_is_no_plain_change_counts_as_an_update(tmp_path: Path) -> None:
     assert [usage.inserts, usage.updates, usage.deletes, usage.distinct_rows] == [0, 30, 0, 30]
 
 
+def test_transfers_beside_a_built_in_workload_are_priced() -> None:
+    """Each is an update and an insert; of a folder only WORKLOAD tells."""
+    run = tpcb_run(())
+    run.workload, run.settings = "tpcb_transfers", {"workload": "tpcb+transfers"}
+    run.totals = {**run.totals, "transfer": Totals(offered=10, committed=10)}
+    assert usage_of(run) == 14_400 + 20
+    run.settings = {"workload": "/no/such/folder+transfers"}
+    assert isinstance(workload_of(run, "shop"), Unavailable)
+
+
 def test_a_record_does_not_say_which_files_are_read(invoices: str) -> None:
     """A workload of one's own is that of WORKLOAD, if it has the run's name."""
     run = tpcb_run(())

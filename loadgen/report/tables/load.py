@@ -19,6 +19,7 @@ from loadgen.text import NOTHING, Column, Table
 
 _QUANTILES = ("p50", "p95", "p99", "max")
 _SHOWN_SETTINGS = ("lateness_limit_seconds", "max_rate_per_hour", "pipeline_depth")
+_SHOPS = ("shop", "shop_transfers")
 _SETTINGS_OF_SHOP = (
     "initial_users", "initial_orders", "initial_events", "event_bytes", "hot_users",
 )  # fmt: skip
@@ -201,7 +202,7 @@ def settings(facts: Facts, tools: Sequence[str]) -> Table:
         ("Connections (users)", text.count(run.users)),
         ("Tools under test", ", ".join(tools) or "none watched, verified or priced"),
     ]
-    names = (*(_SETTINGS_OF_SHOP if run.workload == "shop" else ()), *_SHOWN_SETTINGS)
+    names = (*(_SETTINGS_OF_SHOP if run.workload in _SHOPS else ()), *_SHOWN_SETTINGS)
     shown = (name for name in names if name in run.settings)
     rows += [(name.upper(), text.value(run.settings[name])) for name in shown]
     return Table((Column("what"), Column("value")), tuple(rows))
