@@ -19,7 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+import psutil
 
 from bench.project import (
     ROOT,
@@ -54,18 +56,22 @@ FROM pg_stat_activity WHERE pid <> pg_backend_pid()
 """
 _TOOLS: Final = ROOT / "bench" / "local_tools.toml"
 _INTERVAL: Final = 10.0  # seconds between two syncs of a tool, as said there
+_SENDERS: Final = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'"
 _FIRST_COPY_SECONDS: Final = 120.0
 _CONTROL: Final = "no tool"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One window's figures; the source's are of its whole server.
+    """One window's figures; cores are processor seconds a second.
 
-    Cores are processor seconds a second. `own` is what the tool's own processes use.
+    `source` is the whole server, of which `session` are the sessions that ended in the window, and
+    those that send WAL: the tool's, and autovacuum's. The load's sessions do not end. `own` is
+    what the tool's own processes use.
     """
 
     source_cores: float
+    session_cores: float
     wal_mb_a_minute: float
     sessions_median: float
     sessions_most: int
@@ -145,8 +151,9 @@ def measure(tool: Tool | None, project: Path, dsn: str, arguments: Namespace) ->
     p95 = run.latency_all.service.p95
     sessions = [look[0] for look in looks]
     return Cost(
-        source_cores=round((after[0] - before[0]) / length, 3),
-        wal_mb_a_minute=round((after[1] - before[1]) / 1e6 * 60 / length, 1),
+        source_cores=round((after.cpu - before.cpu) / length, 4),
+        session_cores=round((after.sessions_cpu - before.sessions_cpu) / length, 4),
+        wal_mb_a_minute=round((after.wal_bytes - before.wal_bytes) / 1e6 * 60 / length, 1),
         sessions_median=statistics.median(sessions),
         sessions_most=max(sessions),
         oldest_transaction_seconds=round(max(look[1] for look in looks), 2),
@@ -190,12 +197,28 @@ def _load(project: Path, dsn: str, arguments: Namespace) -> Iterator["subprocess
             load.terminate()
 
 
-def _spent(connection: Connection) -> tuple[float, int]:
-    """Return the processor seconds and the WAL in bytes that the server has used."""
+class _Spent(NamedTuple):
+    """Processor seconds of the server, of its ended sessions and WAL senders, and its WAL."""
+
+    cpu: float
+    sessions_cpu: float
+    wal_bytes: int
+
+
+def _spent(connection: Connection) -> _Spent:
+    """Return what the server has used."""
     spent = resources_used(connection)
     if spent.cpu_seconds is None or spent.wal_bytes is None:
         raise SystemExit("Linux only: the server's processor time is not known")
-    return spent.cpu_seconds, spent.wal_bytes
+    postmaster = psutil.Process(connection.info.backend_pid).parent()
+    if postmaster is None:
+        raise SystemExit("the source is no server of this machine")
+    ended = postmaster.cpu_times()
+    senders = connection.execute(_SENDERS).fetchall()
+    sending = sum(sum(psutil.Process(pid).cpu_times()[:2]) for (pid,) in senders)
+    return _Spent(
+        spent.cpu_seconds, ended.children_user + ended.children_system + sending, spent.wal_bytes
+    )
 
 
 def _look(connection: Connection) -> tuple[int, float, float]:

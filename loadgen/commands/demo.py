@@ -30,7 +30,7 @@ from loadgen.source.schema import seed_state
 from loadgen.terminal import print_wrapped, terminal_width
 from loadgen.text import duration
 from loadgen.tools.runners import own_venv, rivet
-from loadgen.tools.tools_file import load_tools, select_tools
+from loadgen.tools.tools_file import Tool, load_tools, select_tools
 
 SECONDS: Final = 60
 # Thirty-five writes a second, enough for a minute; but only three soft deletes, so that sixty demos
@@ -152,6 +152,11 @@ def tools_file() -> Path:
     return _TOOLS_AND_RIVET if own_venv.is_installed(tool, rivet.PACKAGES) else _TOOLS
 
 
+def _is_left(tool: Tool) -> bool:
+    """Return whether a tool's folder has more than what was installed there."""
+    return any(path.name not in {own_venv.FOLDER, own_venv.LOCK} for path in tool.folder.glob("*"))
+
+
 @contextmanager
 def _tools() -> Iterator[tuple[dict[str, str], Children]]:
     """Yield the variable that names the demo's tools; at the end remove them and their slots.
@@ -161,7 +166,7 @@ def _tools() -> Iterator[tuple[dict[str, str], Children]]:
     file = tools_file()
     environment = {"TOOLS_FILE": _shown_path(file)}
     remove = _loadgen("tools", "remove", environment=environment)
-    if any(tool.folder.exists() for tool in load_tools(load_settings({"tools_file": file}))):
+    if any(map(_is_left, load_tools(load_settings({"tools_file": file})))):
         perform([remove])  # left by an earlier demo
     with ended_with_us(remove.command, environment) as children:
         try:

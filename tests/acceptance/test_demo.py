@@ -83,7 +83,7 @@ def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> 
     assert found["verdict"] == "wrong"
     assert "hard_cases" in {one["table"] for one in found["findings"]}
     *answer, matrix, _ = first.stdout.rpartition(" loadgen report\n")[2].splitlines()
-    assert answer[0] == "Take demo-replication or demo-simplyload"
+    assert answer[0] == "Take demo-replication, demo-rivet or demo-simplyload"
     assert any(line.startswith("NO-GO") and "are wrong" in line for line in answer)
     assert len(answer) <= 5 + 3 * len(tools)
     assert matrix == f"matrix: {named.parent / 'RESULTS.md'}"

@@ -132,7 +132,7 @@ def test_transfers_stand_beside_any_workload(tmp_path: Path) -> None:
     (folder / "workload.toml").write_text(toml)
     mine = read_model(f"{folder}+transfers")
     assert mine.schema_sql == ""
-    assert mine.tables["transfers"].types["amount"] == "bigint"
+    assert mine.tables["transfers"].types["amount"] == "integer"
     so_called = folder.rename(tmp_path / "other+transfers")
     assert read_model(str(so_called)).tables.keys() == {"lines", "orders"}
 

@@ -96,6 +96,5 @@ def test_a_report_has_them_only_if_sums_were_read(tmp_path: Path) -> None:
     markdown = written.markdown.read_text(encoding="utf-8")
     assert "| cdc  | 2026-11-23 07:59:51 UTC |            5 s | 1,234 |" in markdown
     assert "1,234</td>" in written.html.read_text(encoding="utf-8")
-    assert "| tables |    60 |   40 | 66.67% | balance by 59 |" in written.markdown.read_text(
-        "utf-8"
-    )
+    row = f"| tables | {NOTHING}        |    60 |   40 | 66.67% | balance by 59 |"
+    assert row in written.markdown.read_text("utf-8")

@@ -118,14 +118,14 @@ def _tools_headline(tools: Sequence[ToolAnswer]) -> tuple[Level, str, str]:
     undecided = [tool for tool in tools if tool.answer == "open"]
     if takes:
         best = [tool for tool in takes if _out_of_ten(tool.score) == _out_of_ten(takes[0].score)]
-        headline = f"Take {' or '.join(tool.name for tool in best)}"
+        headline = f"Take {text.listed([tool.name for tool in best], 'or')}"
         others = [tool for tool in tools if tool not in best]
         sentence = " ".join([_why(best[0], 2), *(_named(tool) for tool in others)])
         return "good", headline, sentence
     if undecided:
         headline = f"Undecided: {text.listed([tool.name for tool in undecided])}"
         return "warn", headline, " ".join(map(_named, tools))
-    names = " or ".join(tool.name for tool in tools)
+    names = text.listed([tool.name for tool in tools], "or")
     return "bad", f"Do not take {names}", " ".join(map(_named, tools))
 
 

@@ -308,7 +308,7 @@ def cheapest_table(projection: Projection) -> Table:
         points = (*entry.at_from, *entry.at_to)
         return (
             f"{text.big(entry.from_changes)} to {text.big(entry.to_changes)}",
-            " or ".join(names),
+            text.listed([*names], "or"),
             text.dollars(low) if low == high else f"{text.dollars(low)} to {text.dollars(high)}",
             max((point.grade for point in points), key=list(GRADES).index),
         )

@@ -24,7 +24,8 @@ STEPS: Final = (
     "removed: no slot, process or copy is left",
 )
 NO_TORN_READ: Final = "none: whole transactions"
-TORN_BY_TABLE: Final = "most: table by table"
+TORN_BY_TABLE: Final = "most: tables read one by one"
+TORN_FOR_A_MOMENT: Final = "few: files written one by one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,6 @@ class Abilities:
 ABILITIES: Final[Mapping[str, Abilities]] = {
     "replication": Abilities(NO_TORN_READ),
     "dlt": Abilities(TORN_BY_TABLE, frozenset({HARD_DELETES, KEEPS_WAL})),
-    "rivet": Abilities(TORN_BY_TABLE),
+    "rivet": Abilities(TORN_FOR_A_MOMENT),
     "simplyload": Abilities(NO_TORN_READ),
 }

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from loadgen.config.settings import Settings
+from loadgen.config.settings import Settings, variable
 from loadgen.errors import PlaygroundError, SourceError, one_line
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect, plain_errors
@@ -119,7 +119,7 @@ def _destination(tool: Tool) -> Mapping[str, Any]:
     if s3 is None:
         return {"type": "local", "path": str(tool.parquet_folder.absolute())}
     place = {"bucket": s3.bucket, "prefix": s3.prefix, "region": s3.region, "endpoint": s3.endpoint}
-    profile = os.environ.get("AWS_PROFILE")
+    profile = variable("AWS_PROFILE")
     return {"type": "s3", **place, **({"aws_profile": profile} if profile else {})}
 
 
