@@ -24,7 +24,7 @@ STEPS: Final = (
     "removed: no slot, process or copy is left",
 )
 NO_TORN_READ: Final = "none: whole transactions"
-TORN_BY_TABLE: Final = "most: tables read one by one"
+TORN_BY_TABLE: Final = "many: tables read one by one"
 TORN_FOR_A_MOMENT: Final = "few: files written one by one"
 
 
