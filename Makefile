@@ -61,6 +61,7 @@ soak: setup-dev
 	.venv/bin/python -m bench.imported
 	.venv/bin/python -m bench.simplyload_kills
 	.venv/bin/python -m bench.simplyload_rate
+	.venv/bin/python -m bench.torn_reads
 
 bench: setup-dev
 	.venv/bin/python -m bench

@@ -147,7 +147,7 @@ def _load(
 
 
 def tools_file() -> Path:
-    """Return the file of the demo's tools: with rivet where it is installed for the demo."""
+    """Return the file of the demo's tools: with rivet if it is installed for the demo."""
     (tool,) = select_tools(load_tools(load_settings({"tools_file": _TOOLS_AND_RIVET})), _RIVET)
     return _TOOLS_AND_RIVET if own_venv.is_installed(tool, rivet.PACKAGES) else _TOOLS
 

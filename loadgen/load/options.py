@@ -64,7 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workload",
         default=settings.workload,
         metavar="<name or folder>",
-        help="what is written: shop, tpcb, transfers, or a folder of yours; setting WORKLOAD",
+        help="what is written: shop, tpcb, transfers, or a folder of yours, which +transfers may "
+        "follow; setting WORKLOAD",
     )
     group.add_argument("--resume", metavar="RUN", help="resume a killed run (id, path, latest)")
     group.add_argument(

@@ -40,7 +40,7 @@ _WIDTH: Final = 96  # of the entry's comments
 _REPEATED_KEYS: Final = (
     *("account", "database", "warehouse", "role", "user", "private_key_path"),
     *("url_env", "file", "path", "slot", "publication", "price", "runner", "interval_seconds"),
-    "cursor_columns",
+    *("cursor_columns", "bucket", "stage"),
 )
 # Keys of the convention in the order of conventions.toml; `types` has comments only.
 _CONVENTION_KEYS: Final = (

@@ -1,14 +1,22 @@
-"""The objects below a prefix of an S3 bucket; boto3 takes its own configuration, as AWS_PROFILE."""
+"""The objects below a prefix of an S3 bucket.
+
+AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL of .env apply, else boto3's own configuration.
+"""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
+from loadgen.config.settings import variable
 from loadgen.errors import DestinationError, install_hint, one_line
+from loadgen.network import is_local
+from loadgen.record.files import lock_within
 from loadgen.tools.tools_file import Tool
 
-_PART = ".part"  # the end of the name of a file that is not complete
+_LOCK_SECONDS: Final = 60.0
+_NO_REGION: Final = (None, "aws-global")  # what boto3 says without one
 
 
 class S3Prefix:
@@ -29,18 +37,35 @@ class S3Prefix:
             return None
         try:
             import boto3  # noqa: PLC0415 - an extra
+            from botocore.config import Config  # noqa: PLC0415 - an extra
+            from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - an extra
         except ImportError as exc:
             raise DestinationError(
                 f"boto3 is not installed: {install_hint('aws', 'boto3')}"
             ) from exc
         bucket, _, prefix = tool.bucket.removeprefix("s3://").partition("/")
         parts = [prefix.strip("/"), tool.name if tool.runner else ""]
-        return cls(boto3.client("s3"), bucket, "/".join(filter(None, parts)))
+        try:
+            # A session of its own: the default one must not be shared by threads.
+            session = boto3.Session(
+                profile_name=variable("AWS_PROFILE"),
+                region_name=variable("AWS_REGION") or variable("AWS_DEFAULT_REGION"),
+            )
+            endpoint = variable("AWS_ENDPOINT_URL")
+            is_here = is_local(urlsplit(endpoint or "").hostname or "")
+            proxies = Config(proxies={} if is_here else None)  # None: the environment's
+            client = session.client("s3", endpoint_url=endpoint, config=proxies)
+        except (BotoCoreError, ValueError) as exc:
+            raise DestinationError(f"S3 bucket {bucket}: {one_line(exc)}") from exc
+        return cls(client, bucket, "/".join(filter(None, parts)))
 
     @property
     def region(self) -> str:
-        """The bucket's region, by boto3's configuration."""
-        return str(self._client.meta.region_name)
+        """The region of the client. Raises DestinationError if none is configured."""
+        region: str | None = self._client.meta.region_name
+        if region is None or region in _NO_REGION:
+            raise DestinationError(f"S3 bucket {self.bucket} has no region: set AWS_REGION")
+        return region
 
     @property
     def endpoint(self) -> str:
@@ -55,37 +80,41 @@ class S3Prefix:
         """Delete all objects."""
         while keys := [entry["Key"] for entry in self._page().get("Contents", ())]:
             objects = {"Objects": [{"Key": key} for key in keys]}
-            self._run("delete_objects", Bucket=self.bucket, Delete=objects)
+            answer = self._run("delete_objects", Bucket=self.bucket, Delete=objects)
+            for error in answer.get("Errors", ()):
+                raise DestinationError(
+                    f"S3 bucket {self.bucket}: {one_line(error['Key'])} can't be deleted: "
+                    f"{error['Code']}"
+                )
 
-    def mirror(self, folder: Path, first: str) -> None:
-        """Give the folder the bucket's objects, and nothing else.
+    def mirror(self, folder: Path, wanted: Callable[[str], bool], first: str) -> None:
+        """Give the folder the bucket's objects with `wanted` names, and nothing else.
 
         Those whose names end with `first` are listed before the others: what they name, and was
-        written before them, is there then.
+        written before them, is there then. One reader at a time does so, the others wait.
         """
-        names = {name: of for name, of in self._objects().items() if name.endswith(first)}
-        names |= {name: of for name, of in self._objects().items() if not name.endswith(first)}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with folder.with_name(f"{folder.name}.lock").open("ab") as lock:
+                if not lock_within(lock.fileno(), _LOCK_SECONDS):
+                    raise DestinationError(f"{folder} is being read by another process for long")
+                self._fill(folder, wanted, first)
+        except OSError as exc:
+            raise DestinationError(f"{folder} can't be filled: {one_line(exc)}") from exc
+
+    def _fill(self, folder: Path, wanted: Callable[[str], bool], first: str) -> None:
+        names = {n: of for n, of in self._objects().items() if n.endswith(first) and wanted(n)}
+        names |= {n: of for n, of in self._objects().items() if not n.endswith(first) and wanted(n)}
+        for path in [*folder.rglob("*")]:
+            if path.is_file() and str(path.relative_to(folder)) not in names:
+                path.unlink()
         for name, (size, changed_at) in names.items():
             file = folder / name
-            if not file.exists() or (file.stat().st_size, file.stat().st_mtime) != (
-                size,
-                changed_at,
-            ):
-                self._download(name, file, changed_at)
-        for file in folder.rglob("*"):
-            is_kept = file.suffix == _PART or str(file.relative_to(folder)) in names
-            if file.is_file() and not is_kept:
-                file.unlink(missing_ok=True)
-
-    def _download(self, name: str, file: Path, changed_at: float) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"{file.name}.{os.getpid()}{_PART}")
-        try:
-            self._run("download_file", self.bucket, self._key(name), str(part))
-            os.utime(part, (changed_at, changed_at))
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
+            state = file.stat() if file.exists() else None
+            if state is None or (state.st_size, state.st_mtime) != (size, changed_at):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                self._run("download_file", self.bucket, self._key(name), str(file))
+                os.utime(file, (changed_at, changed_at))
 
     def _objects(self) -> Mapping[str, tuple[int, float]]:
         """Return size and time of each object by its name below the prefix, as a path below it."""

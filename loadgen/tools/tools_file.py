@@ -97,8 +97,8 @@ class Tool(TomlTable):
     runner: _Name | None = None
     # How often it syncs; by default as its plan says, or continuously.
     interval_seconds: Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False)] | None = None
-    # s3://bucket/prefix of Parquet files: a copy's own, or those of the runner "simplyload", which
-    # by default are in `folder`.
+    # s3://bucket/prefix of Parquet files: those of a copy, or those that the runner "simplyload"
+    # loads. By default they are in `folder`.
     bucket: Annotated[str, Field(pattern=r"^s3://[^/]+")] | None = None
     stage: _Name | None = None  # Snowflake's external stage over the bucket
     # Of the runner "dlt": the first of these that a table has tells it which rows have changed.
@@ -217,8 +217,13 @@ class Tool(TomlTable):
 
     @property
     def parquet_folder(self) -> Path:
-        """The folder of the copy's Parquet files; of those in a bucket, what was read of them."""
+        """The folder of the copy's Parquet files."""
         return self.path or self.folder / "parquet"
+
+    @property
+    def mirror_folder(self) -> Path:
+        """The folder into which the copy's files in a bucket are fetched."""
+        return self.folder / "s3"
 
     @property
     def address_setting(self) -> str:

@@ -30,7 +30,7 @@ from loadgen.workload.read_tables import read_tables
 from loadgen.workload.read_values import Names, Outline, read_choice
 from loadgen.workload.section import ModelError, Section, is_number
 
-__all__ = ["ModelError", "built_in_models", "is_built_in", "read_model"]
+__all__ = ["ModelError", "built_in_models", "is_built_in", "read_model", "without_transfers"]
 
 _BUILT_IN: Final = Path(__file__).parent / "workloads"
 _FILE: Final = "workload.toml"
@@ -48,6 +48,12 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 def built_in_models() -> tuple[str, ...]:
     """Return the names of the built-in models."""
     return tuple(sorted(file.parent.name for file in _BUILT_IN.glob(f"*/{_FILE}")))
+
+
+def without_transfers(name_or_folder: str) -> str:
+    """Return the workload beside which `transfers` stand, or the same."""
+    is_folder = Path(name_or_folder).expanduser().is_dir()
+    return name_or_folder if is_folder else name_or_folder.removesuffix(_BESIDE)
 
 
 def is_built_in(name: str) -> bool:
@@ -101,7 +107,8 @@ def read_model(name_or_folder: str) -> WorkloadModel:
 def _read_files(name_or_folder: str) -> _Files:
     """Return the files of a model. Raises ModelError."""
     base = name_or_folder.removesuffix(_BESIDE)
-    if base != name_or_folder and not Path(name_or_folder).expanduser().is_dir():
+    is_folder = not is_built_in(base) and Path(name_or_folder).expanduser().is_dir()
+    if base != name_or_folder and not is_folder:
         return _with_transfers(_read_files(base))
     folder = _folder(name_or_folder)
     toml = _text(folder / _FILE)
@@ -126,7 +133,7 @@ def _with_transfers(files: _Files) -> _Files:
         folder=files.folder,
         toml=files.toml + added.toml,
         document=replace(files.document, entries=entries),
-        schema_sql=f"{files.schema_sql}\n{added.schema_sql}" if files.schema_sql else "",
+        schema_sql=f"{files.schema_sql}\n;\n{added.schema_sql}" if files.schema_sql else "",
     )
 
 

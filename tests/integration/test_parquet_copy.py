@@ -1,6 +1,8 @@
 """A copy in Parquet files: base files, files of changes, and what of them counts."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,11 @@ import boto3
 import duckdb
 import pytest
 
+from loadgen.config.settings import load_settings
 from loadgen.source.postgres import connect
+from loadgen.tools.readers.factory import open_copy
+from loadgen.tools.tools_file import parse_tools
+from loadgen.untrusted import parse_toml
 from tests.conftest import RunLoadgen
 from tests.emulated import aws_server
 from tests.polling import wait_for
@@ -161,9 +167,13 @@ def test_a_bucket_is_read_like_a_folder(
         upload(*files.rglob("*.*"))
         s3.put_object(Bucket="lake", Key="pg/copy-of-another/pairs/9.parquet", Body=b"other")
         s3.put_object(Bucket="lake", Key="pg/copy/../evil.parquet", Body=b"outside")
+        s3.put_object(Bucket="lake", Key="pg/copy/other/1.parquet", Body=b"of no table of ours")
+        s3.put_object(Bucket="lake", Key="pg/copy/pairs/notes.txt", Body=b"none of ours either")
         assert verified(run_loadgen, database, **env)["verdict"] == "right"
-        fetched = project / ".loadgen" / "tools" / "copy" / "parquet"
+        fetched = project / ".loadgen" / "tools" / "copy" / "s3"
         assert not (fetched.parent / "evil.parquet").exists()
+        assert {path.name for path in fetched.iterdir()} == {"pairs", "lonely"}
+        assert not list(fetched.rglob("*.txt"))
         before = {file: file.stat().st_ino for file in fetched.rglob("*.parquet")}
         pairs = files / "pairs"
         write_changes(pairs / "3.parquet", (("insert", "2/0", 0, 9, "extra", "1.00"),))
@@ -179,6 +189,42 @@ def test_a_bucket_is_read_like_a_folder(
         assert base.stat().st_ino == before[base]
     (problem,) = verified(run_loadgen, database, **env)["problems"]
     assert problem.startswith("S3 bucket lake: Could not connect to the endpoint URL")
+
+
+def test_a_bucket_is_read_by_several_at_once(
+    files: Path, project: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the watch does, by threads; objects come and go meanwhile."""
+    make_source(database)
+    text = '[tools.copy]\nkind = "generic"\ndestination = "parquet"\nbucket = "s3://lake"\n'
+    (tool,) = parse_tools(parse_toml(text, "tools.toml"), "tools.toml")
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DATABASE_URL", database)
+    with aws_server() as address:
+        for name, value in in_s3(address).items():
+            monkeypatch.setenv(name, value)
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="lake")
+        for file in files.rglob("*.*"):
+            s3.upload_file(str(file), "lake", str(file.relative_to(files)))
+        ended, counts = threading.Event(), list[int]()
+
+        def read() -> int:
+            reader, number = open_copy(tool, load_settings()), 0
+            while not ended.is_set() or not number:
+                counts.extend(row[0] for row in reader.query("SELECT count(*) FROM pairs"))
+                number += 1
+            return number
+
+        with ThreadPoolExecutor() as pool:
+            readers = [pool.submit(read) for _ in range(3)]
+            for number in range(10):
+                key = f"pairs/extra-{number}.parquet"  # no manifest names it
+                s3.upload_file(str(files / "pairs" / "2.parquet"), "lake", key)
+                s3.delete_object(Bucket="lake", Key=f"pairs/extra-{number - 1}.parquet")
+            ended.set()
+            assert all(reader.result() for reader in readers)
+    assert set(counts) == {3}
 
 
 def test_rivet_writes_to_a_bucket(
@@ -216,6 +262,12 @@ def test_rivet_writes_to_a_bucket(
                 lambda: verified(run_loadgen, database, **env)["verdict"] == "right", "the changes"
             )
             assert any(key.startswith("cdc/copy/pairs/") for key in keys())
+            run("tools", "stop")
+            (project / "tools.toml").write_text(tools.replace("s3://lake/cdc", "s3://lake/new"))
+            moved = run_loadgen("tools", "start", env={"DATABASE_URL": database, **env})
+            assert moved.returncode != 0
+            assert "its files are at another place than tools.toml says now" in moved.stderr
+            (project / "tools.toml").write_text(tools)
         finally:
             run("tools", "remove")
         assert keys() == {"cdc/copyright"}

@@ -16,6 +16,7 @@ from loadgen.commands import demo
 from loadgen.commands.init import LOCUSTFILE
 from loadgen.config.settings import load_settings
 from loadgen.tools.runners import own_venv, rivet
+from loadgen.tools.tools_file import load_tools
 from tests.pseudo_terminal import shown_in, terminal
 
 
@@ -99,6 +100,20 @@ def test_rivet_runs_only_where_it_is_installed(
     folder.mkdir(parents=True)
     (folder / own_venv._INSTALLED).write_text(json.dumps(list(rivet.PACKAGES)))
     assert demo.tools_file() == demo._TOOLS_AND_RIVET
+
+
+def test_what_is_installed_is_not_what_an_earlier_demo_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool whose state or copy is there has to be removed first."""
+    monkeypatch.chdir(tmp_path)
+    (tool, *_) = load_tools(load_settings({"tools_file": demo._TOOLS_AND_RIVET}))
+    assert not demo._is_left(tool)
+    (tool.folder / own_venv.FOLDER).mkdir(parents=True)
+    (tool.folder / own_venv.LOCK).touch()
+    assert not demo._is_left(tool)
+    (tool.folder / "syncs.jsonl").touch()
+    assert demo._is_left(tool)
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "1.5", ""])

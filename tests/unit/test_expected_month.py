@@ -82,6 +82,15 @@ def test_an_imported_model_is_priced_as_its_database(tmp_path: Path) -> None:
     assert list(month.usage.bytes) == sums
 
 
+def test_transfers_of_ours_are_not_in_the_price_of_an_imported_database(tmp_path: Path) -> None:
+    """It has none; a workload of one's own has those that are written."""
+    alone = month_of(tmp_path, TABLES + IMPORTED)
+    settings = load_settings({"workload": f"{tmp_path}+transfers", "seed": 1})
+    assert expected_month(settings, NOW) == alone
+    (tmp_path / "workload.toml").write_text(TABLES)
+    assert "transfers" in expected_month(settings, NOW).tables
+
+
 def test_the_first_copy_is_of_the_real_size(tmp_path: Path) -> None:
     """Rows and bytes as the source has them; a row as the model makes it widens the band."""
     month = month_of(tmp_path, TABLES + IMPORTED)

@@ -17,7 +17,7 @@ from loadgen.workload.model import (
     Value,
     WorkloadModel,
 )
-from loadgen.workload.read_model import ModelError, built_in_models, read_model
+from loadgen.workload.read_model import ModelError, built_in_models, read_model, without_transfers
 from loadgen.workload.read_sql import SqlFault, parse_statements, quoted_table, schema_tables
 
 TABLES = """
@@ -114,7 +114,9 @@ def test_the_digest_is_that_of_the_files(tmp_path: Path) -> None:
     assert model_of(tmp_path, f"{toml}\n# a word").digest != digest
 
 
-def test_transfers_stand_beside_any_workload(tmp_path: Path) -> None:
+def test_transfers_stand_beside_any_workload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With its schema.sql if there is one; a folder that is really called so is taken as it is."""
     shop, both = read_model("shop"), read_model("shop+transfers")
     transfers = read_model("transfers")
@@ -132,9 +134,24 @@ def test_transfers_stand_beside_any_workload(tmp_path: Path) -> None:
     (folder / "workload.toml").write_text(toml)
     mine = read_model(f"{folder}+transfers")
     assert mine.schema_sql == ""
+    assert without_transfers(f"{folder}+transfers") == str(folder)
     assert mine.tables["transfers"].types["amount"] == "integer"
     so_called = folder.rename(tmp_path / "other+transfers")
     assert read_model(str(so_called)).tables.keys() == {"lines", "orders"}
+    so_called.rename(tmp_path / "shop+transfers")
+    monkeypatch.chdir(tmp_path)
+    assert read_model("shop+transfers") == both  # whose record names no files
+
+
+def test_transfers_stand_beside_a_schema_without_its_last_semicolon(tmp_path: Path) -> None:
+    """Which is right alone."""
+    (tmp_path / "schema.sql").write_text("CREATE TABLE public.things (id bigint PRIMARY KEY)")
+    toml = "[tables.things]\nrows = 1\ncolumns.id = { generate = 'sequence' }\n"
+    toml += "[operations.work]\nper_hour = 1\ninsert = 'things'\n"
+    (tmp_path / "workload.toml").write_text(toml)
+    both = read_model(f"{tmp_path}+transfers")
+    assert both.tables.keys() == {"things", "transfer_accounts", "transfers"}
+    assert schema_tables(both.schema_sql).keys() == both.tables.keys()
 
 
 def test_transfers_refuse_a_name_that_is_taken(tmp_path: Path) -> None:

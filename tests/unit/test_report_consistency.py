@@ -12,9 +12,10 @@ from loadgen.report.analysis.tool_answer import Study, tool_answer
 from loadgen.report.analysis.tool_summary import ToolSummary
 from loadgen.report.charts.levels import torn_series
 from loadgen.report.folder import write_report
+from loadgen.report.tables.abilities import abilities_of
 from loadgen.report.tables.consistency import source_control, torn_reads
 from loadgen.text import NOTHING
-from loadgen.tools.runners.abilities import TORN_BY_TABLE
+from loadgen.tools.runners.abilities import HARD_DELETES, STEPS, TORN_BY_TABLE
 from tests.records import START, Made, write_run
 
 
@@ -40,6 +41,16 @@ def test_a_read_is_torn_if_one_of_its_sums_is() -> None:
         ("cdc", NOTHING, "60", "0", "0%", NOTHING, NOTHING),
         ("tables", TORN_BY_TABLE, "60", "40", "66.67%", "balance by 59", NOTHING),
     )
+
+
+def test_what_local_runners_can_do_is_shown_of_tools_that_have_one() -> None:
+    """A column for each; dlt can't see hard deletes."""
+    tools = tuple(map(ToolSummary, ("hosted", "cursor", "cdc")))
+    table = abilities_of(Study(tools=tools, runners={"cursor": "dlt", "cdc": "replication"}))
+    assert [column.label for column in table.columns] == ["step", "cursor", "cdc"]
+    assert (HARD_DELETES, "no", "yes") in table.rows
+    assert len(table.rows) == len(STEPS)
+    assert abilities_of(Study(tools=tools, runners={"cursor": "another's"})).rows == ()
 
 
 def test_reads_of_a_copy_that_is_not_complete_count_separately() -> None:

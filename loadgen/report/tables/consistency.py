@@ -11,7 +11,7 @@ from loadgen.tools.runners.abilities import ABILITIES
 def torn_reads(reads: Mapping[str, SumsReads], runners: Mapping[str, str]) -> Table:
     """Return each copy's reads; no rows if no copy was read.
 
-    `runners` are those of tools.toml by tool: of them it is known what to expect.
+    `runners` are those of tools.toml by tool: only for these is it known what to expect.
     """
     copies = {tool: of for tool, of in reads.items() if tool != SOURCE}
     rows = []

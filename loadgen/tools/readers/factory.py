@@ -24,7 +24,8 @@ def open_copy(tool: Tool, settings: Settings) -> TableReader:
         return DuckdbReader(tool.duckdb_file)
     if tool.destination == "parquet":
         source, s3 = source_dsn(settings), S3Prefix.of(tool)
-        return ParquetReader(tool.parquet_folder, tool.schema_name, source, s3)
+        folder = tool.parquet_folder if s3 is None else tool.mirror_folder
+        return ParquetReader(folder, tool.schema_name, source, s3)
     address = tool.address()
     if address is None:
         running = server.status(tool.folder)

@@ -4,7 +4,7 @@ The folder has one folder for each table: its first copy in `snapshot`, and file
 whose columns `__op`, `__pos` (with an LSN) and `__seq` tell what happened to a row and in which
 order. The current rows are the newest version of each key, unless that is a delete. Only files that
 a manifest names are read, since others may be half-written; without a manifest, all files are.
-Files in S3 are copied into the folder first, those that are new.
+New files in S3 are first copied into the folder.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,8 +44,7 @@ class ParquetReader(DuckdbReader):
     def _opened(self) -> Iterator["DuckDBPyConnection"]:
         """Yield a database with views of the files that are there now. Raises PlaygroundError."""
         if self._s3 is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._s3.mirror(self._folder, first=_MANIFEST_END)
+            self._s3.mirror(self._folder, self._is_read, first=_MANIFEST_END)
         elif not self._folder.is_dir():
             raise DestinationError(f"{self._folder} is not there: start the tool, or correct path")
         duckdb = library()
@@ -71,6 +70,16 @@ class ParquetReader(DuckdbReader):
                     files=_list_of(literal(str(file)) for file in [*copied, *changed]),
                     key=", ".join(quoted(column) for column in key),
                 )
+
+    def _is_read(self, name: str) -> bool:
+        """Return whether a file's name below the folder is one that is read."""
+        table, *within, file = name.split("/")
+        is_manifest = file.startswith("manifest-") and file.endswith(_MANIFEST_END)
+        return (
+            table in self._keys
+            and within in ([], [_FIRST_COPY])
+            and (is_manifest or file.endswith(".parquet"))
+        )
 
     @cached_property
     def _keys(self) -> Mapping[str, list[str]]:

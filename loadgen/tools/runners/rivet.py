@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from loadgen.config.settings import Settings, variable
-from loadgen.errors import PlaygroundError, SourceError, one_line
+from loadgen.errors import DestinationError, PlaygroundError, SourceError, one_line
 from loadgen.source.embedded.server import source_dsn
 from loadgen.source.postgres import connect, plain_errors
 from loadgen.text import first_few
@@ -29,6 +29,7 @@ from loadgen.tools.runners.syncs import ToolStatus
 from loadgen.tools.s3 import S3Prefix
 from loadgen.tools.source_tables import SourceTable, published_tables
 from loadgen.tools.tools_file import Tool
+from loadgen.untrusted import parse_json
 
 MODULE: Final = "loadgen.tools.runners.rivet"
 PACKAGES: Final = ("rivet-cli==0.32.2",)
@@ -47,7 +48,7 @@ def install(tool: Tool) -> str:
 def start(tool: Tool, settings: Settings) -> None:
     """Start the tool's process, unless it runs. Raises PlaygroundError."""
     own_venv.program(tool, PACKAGES, "rivet")
-    config(tool, _tables(tool, source_dsn(settings)))  # what is wrong with it shows here
+    _refuse_another_place(tool, config(tool, _tables(tool, source_dsn(settings))))
     background.launch(tool.folder, MODULE, tool.name)
 
 
@@ -111,6 +112,18 @@ def config(tool: Tool, tables: Sequence[SourceTable]) -> Mapping[str, Any]:
         "columns": decimals,
     }
     return {"source": {"type": "postgres", "url_env": _SOURCE}, "exports": [export]}
+
+
+def _refuse_another_place(tool: Tool, now: Mapping[str, Any]) -> None:
+    """Raise DestinationError if the copy began elsewhere: what was read is not read again."""
+    if _position(tool) is None:
+        return
+    before = parse_json((tool.folder / _CONFIG).read_bytes())
+    if before["exports"][0]["destination"] != now["exports"][0]["destination"]:
+        raise DestinationError(
+            f"tool {tool.name}: its files are at another place than tools.toml says now; `loadgen "
+            f"tools remove {tool.name}`, then start it, to copy everything there"
+        )
 
 
 def _destination(tool: Tool) -> Mapping[str, Any]:
