@@ -29,7 +29,7 @@ setup-dev:
 demo: setup
 	@.venv/bin/python -m loadgen demo
 
-PYTEST = .venv/bin/python -m pytest -n 3 --dist worksteal
+PYTEST = .venv/bin/python -m pytest -n 4 --dist worksteal
 
 test: setup-dev
 	@scripts/system-packages

@@ -212,7 +212,7 @@ def test_a_bucket_is_read_by_several_at_once(
         def read() -> int:
             reader, number = open_copy(tool, load_settings()), 0
             while not ended.is_set() or not number:
-                counts.extend(row[0] for row in reader.query("SELECT count(*) FROM pairs"))
+                counts.extend(row[0] for row in reader.query("SELECT count(*) FROM public.pairs"))
                 number += 1
             return number
 

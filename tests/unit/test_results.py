@@ -189,7 +189,7 @@ def test_the_sample_is_one_that_could_be_written_again() -> None:
     kept = read_annotations(
         (ROOT / "docs" / "sample" / "RESULTS.md").read_text(encoding="utf-8"), "f"
     )
-    assert kept.tools == ("demo-replication", "demo-dlt", "demo-simplyload")
+    assert kept.tools == ("demo-replication", "demo-dlt", "demo-rivet", "demo-simplyload")
     pictures = list((ROOT / "docs" / "pictures").glob("*.png"))
     assert pictures
     assert all(picture.stat().st_size < 200_000 for picture in pictures)
