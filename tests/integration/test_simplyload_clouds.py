@@ -17,6 +17,7 @@ from loadgen.tools.tools_file import Tool, parse_tools
 from loadgen.verify.reconcile import VerifyOptions, reconcile
 from tests.conftest import Cluster, Fakesnow
 from tests.emulated import aws_server
+from tests.snowflake_server import snowflake_server
 
 SOURCE = """
 CREATE TABLE things (id integer PRIMARY KEY, "Full Name" text, doc text, j jsonb, n numeric(9,2),
@@ -119,3 +120,40 @@ def test_batches_pass_through_the_bucket(
             reached("end")
             assert seen["end"] == []
             conn.execute("SELECT pg_drop_replication_slot('loadgen_pipe')")
+
+
+def test_its_statements_are_tagged_and_load_from_the_external_stage(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the tag `loadgen costs` knows what they cost; nothing is uploaded to Snowflake itself."""
+    monkeypatch.chdir(tmp_path)
+    entry = 'destination = "snowflake"\ndatabase = "PIPE"\nschema = "PUBLIC"\nwarehouse = "WH"\n'
+    tool = tool_of(f'{entry}bucket = "s3://staging/where"\nstage = "PIPE.PUBLIC.LAKE"\n')
+    tool.folder.mkdir(parents=True)
+    with (
+        aws_server() as address,
+        cluster.database("migrated_template") as dsn,
+        snowflake_server() as server,
+    ):
+        server.answers[""] = (("answer",), [])  # to every statement
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "fake")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "fake")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="staging")
+        with connect(dsn) as conn:
+            conn.execute(SOURCE.encode())
+            open_pipe(tool, load_settings(server.settings)).sync(dsn)
+            conn.execute("SELECT pg_drop_replication_slot('loadgen_pipe')")
+    assert {each["SESSION_PARAMETERS"]["QUERY_TAG"] for each in server.logins} == {"tool=pipe"}
+    begins = [statement.split()[0] for statement in server.asked]
+    assert "PUT" not in begins
+    copies = [statement for statement in server.asked if statement.startswith("COPY INTO")]
+    places = [copy.partition("FROM '@")[2] or copy.partition("FROM @")[2] for copy in copies]
+    assert [place.rpartition("/")[0] for place in places] == [
+        "PIPE.PUBLIC.LAKE/where/pipe/public.log",
+        "PIPE.PUBLIC.LAKE/where/pipe/public.things",
+    ]
+    # Rows and position are one transaction, and the files are staged before it.
+    assert begins.index("BEGIN") > max(i for i, word in enumerate(begins) if word == "COPY")
+    assert begins.index("COMMIT") > begins.index("BEGIN")
