@@ -5,6 +5,7 @@ AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL of .env apply, else boto3's own con
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,7 +17,12 @@ from loadgen.record.files import lock_within
 from loadgen.tools.tools_file import Tool
 
 _LOCK_SECONDS: Final = 60.0
+_GONE: Final = ("404", "NoSuchKey")
 _NO_REGION: Final = (None, "aws-global")  # what boto3 says without one
+
+
+class _GoneError(DestinationError):
+    """There is no such object."""
 
 
 class S3Prefix:
@@ -113,8 +119,10 @@ class S3Prefix:
             state = file.stat() if file.exists() else None
             if state is None or (state.st_size, state.st_mtime) != (size, changed_at):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                self._run("download_file", self.bucket, self._key(name), str(file))
-                os.utime(file, (changed_at, changed_at))
+                # One that is deleted meanwhile is not missed, unless a manifest names it.
+                with suppress(_GoneError):
+                    self._run("download_file", self.bucket, self._key(name), str(file))
+                    os.utime(file, (changed_at, changed_at))
 
     def _objects(self) -> Mapping[str, tuple[int, float]]:
         """Return size and time of each object by its name below the prefix, as a path below it."""
@@ -150,4 +158,6 @@ class S3Prefix:
         try:
             return getattr(self._client, call)(*arguments, **keywords)
         except (Boto3Error, BotoCoreError, ClientError) as exc:
-            raise DestinationError(f"S3 bucket {self.bucket}: {one_line(exc)}") from exc
+            code = exc.response["Error"]["Code"] if isinstance(exc, ClientError) else ""
+            error = _GoneError if code in _GONE else DestinationError
+            raise error(f"S3 bucket {self.bucket}: {one_line(exc)}") from exc
