@@ -6,8 +6,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from loadgen.config.settings import load_settings
@@ -35,6 +39,7 @@ from loadgen.verify.outcome import ToolOutcome
 from loadgen.verify.reconcile import VerifyOptions, reconcile
 from tests.any_source import CHANGES, TABLES, make_source, run_sql
 from tests.conftest import Cluster
+from tests.polling import wait_for
 
 ROOT = Path(__file__).parents[2]
 TOOLS = """
@@ -125,6 +130,50 @@ def test_every_table_is_copied_and_changes_arrive(pipe: Project) -> None:
     assert set(pipe.sync()) == TABLES | {"wide"}
     pipe.require_right()
     pipe.run(CHANGES)
+    pipe.require_right()
+
+
+def test_a_commit_right_after_the_snapshot_arrives(pipe: Project) -> None:
+    """Its record begins where the slot's first position ends: it is in no snapshot.
+
+    The slot waits for the transactions that it finds, and again for those that have begun
+    meanwhile. One that begins during the second wait is still open at the snapshot, and its commit
+    is the next record of the WAL.
+    """
+    waits = (
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid' "
+        "AND transactionid = %s::text::xid)"
+    )
+    pipe.run(_WIDE)
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor())
+        first, second, third = (
+            stack.enter_context(connect(pipe.dsn, autocommit=False)) for _ in range(3)
+        )
+        look = stack.enter_context(connect(pipe.dsn))
+
+        def begin(connection: psycopg.Connection[Any]) -> str:
+            row = connection.execute("SELECT pg_current_xact_id()::xid::text").fetchone()
+            assert row is not None
+            return str(row[0])
+
+        def waited_for(xid: str) -> bool:
+            row = look.execute(waits, (xid,)).fetchone()
+            return bool(row and row[0])
+
+        def reached(point: str) -> None:
+            if point == "snapshot":
+                third.commit()
+
+        one = begin(first)
+        copying = pool.submit(open_pipe(pipe.tool, load_settings({}), reached).sync, pipe.dsn)
+        wait_for(lambda: waited_for(one), "the slot to wait for the first")
+        two = begin(second)
+        first.commit()
+        wait_for(lambda: waited_for(two), "the slot to wait for the second")
+        third.execute("UPDATE wide SET n = 77 WHERE a = 1")
+        second.commit()
+        copying.result()
     pipe.require_right()
 
 

@@ -96,7 +96,8 @@ class Pipe:
         self.reached("first copy written")
         targets = {label: self._target(tables, layout) for label, layout in layouts.items()}
         signatures = {t.layout.label: t.signatures for t in targets.values()}
-        position = Position(lsn, signatures, tuple(t.table for t in targets.values()))
+        # A commit whose record begins at the slot's first position is not in the snapshot.
+        position = Position(lsn - 1, signatures, tuple(t.table for t in targets.values()))
         with self.destination.opened() as session:
             for target in targets.values():
                 prepare(session, target, None)
