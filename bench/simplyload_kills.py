@@ -30,6 +30,7 @@ from bench.project import argument_parser, environment, running_server
 from bench.results import write_results
 from bench.template import seed_workload
 from loadgen.config.settings import load_settings
+from loadgen.errors import SourceError
 from loadgen.source.postgres import connect
 from loadgen.tools.readers.factory import open_copy
 from loadgen.tools.readers.postgres import PostgresReader
@@ -75,6 +76,7 @@ _WRITES: Final = (
     (2, "DELETE FROM events WHERE id = {k}"),
 )  # fmt: skip
 _SESSIONS: Final = 4
+_MOST_FAILURES: Final = 5  # in a row, until a sync counts as impossible
 _LIFE_SECONDS: Final = (0.0, 2.5)  # after the process holds its pid file
 
 
@@ -176,9 +178,17 @@ def killed(tool: Tool, dsn: str, draw: random.Random) -> str:
 
 def differences(tool: Tool, dsn: str) -> list[str]:
     """Sync until the slot has no more, and return what differs between source and copy."""
-    pipe, more = open_pipe(tool, load_settings({})), True
+    pipe, more, failures = open_pipe(tool, load_settings({})), True, 0
     while more:
-        rows, more = pipe.sync(dsn)
+        try:
+            rows, more = pipe.sync(dsn)
+        except SourceError as exc:  # as the tool's process does, which tries again
+            failures += 1
+            print(f"  sync failed: {exc}", flush=True)
+            if failures == _MOST_FAILURES:
+                return [f"no sync succeeds: {exc}"]
+            time.sleep(1)
+            continue
         more = more or bool(rows)
     source, reader = PostgresReader(dsn, is_source=True), open_copy(tool, load_settings({}))
     try:

@@ -144,7 +144,7 @@ class Source:
         """
         with self._connection.transaction():
             self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            with connect_for_replication(self._dsn, _NAME) as exporter:
+            with self._unchanged_files(), connect_for_replication(self._dsn, _NAME) as exporter:
                 create = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput EXPORT_SNAPSHOT")
                 row = exporter.execute(create.format(sql.Identifier(self._slot))).fetchone()
                 if row is None:
@@ -153,6 +153,20 @@ class Source:
                 take = sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot))
                 self._connection.execute(take)
             yield lsn_number(position)
+
+    @contextmanager
+    def _unchanged_files(self) -> Iterator[None]:
+        """Keep the published tables from being truncated or rewritten in the block.
+
+        Postgres can't decode a slot that was made meanwhile: "could not map filenumber" (seen on
+        18). Such a transaction is waited for, and waits; reads and writes do not.
+        """
+        with connect(self._dsn, application_name=_NAME, autocommit=False) as connection:
+            names = [sql.Identifier(t.schema, t.name) for t in self.tables().values()]
+            if names:
+                lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE")
+                connection.execute(lock.format(sql.SQL(", ").join(names)))
+            yield
 
     def rows(self, layout: Layout, columns: tuple[str, ...]) -> Iterator[tuple[str | None, ...]]:
         """Yield these columns of a table's rows, as texts."""
