@@ -177,6 +177,21 @@ def test_a_commit_right_after_the_snapshot_arrives(pipe: Project) -> None:
     pipe.require_right()
 
 
+def test_a_transaction_that_truncates_while_the_slot_waits_for_it_goes_on(pipe: Project) -> None:
+    """It waits for the pipe's lock, and the pipe for its end: the lock is given up."""
+    pipe.run(_WIDE)
+    with ThreadPoolExecutor() as pool, connect(pipe.dsn, autocommit=False) as writer:
+        writer.execute("UPDATE wide SET n = 1 WHERE a = 1")
+        copying = pool.submit(open_pipe(pipe.tool, load_settings({})).sync, pipe.dsn)
+        with connect(pipe.dsn) as look:
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+            wait_for(lambda: look.execute(waits).fetchone() == (1,), "the slot to wait")
+        writer.execute("TRUNCATE wide")
+        writer.commit()
+        copying.result()
+    pipe.require_right()
+
+
 def test_values_that_the_wal_does_not_repeat_stay(pipe: Project) -> None:
     """Unchanged TOAST: from an earlier change of the batch or the copy, and with a moved key."""
     pipe.run(_WIDE)

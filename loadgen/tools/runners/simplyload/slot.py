@@ -45,6 +45,10 @@ _PEEK: Final = (
     "COPY (SELECT data FROM pg_catalog.pg_logical_slot_peek_binary_changes({slot}, NULL, {limit},"
     " 'proto_version', '1', 'publication_names', {publication})) TO STDOUT (FORMAT binary)"
 )
+_LOCK_LIMITS: Final = (
+    "SELECT set_config('lock_timeout', '5s', true), "
+    "set_config('idle_in_transaction_session_timeout', '5s', true)"
+)
 _COPY_ROWS: Final = "COPY (SELECT {columns} FROM {table}) TO STDOUT"
 
 
@@ -156,17 +160,22 @@ class Source:
 
     @contextmanager
     def _unchanged_files(self) -> Iterator[None]:
-        """Keep the published tables from being truncated or rewritten in the block.
+        """Keep the published tables from being truncated or rewritten in the block, for seconds.
 
         Postgres can't decode a slot that was made meanwhile: "could not map filenumber" (seen on
-        18). Such a transaction is waited for, and waits; reads and writes do not.
+        18). The slot waits for open transactions, and one of them may wait for these locks: so the
+        server ends the locks after some seconds, and the slot is made without them.
         """
-        with connect(self._dsn, application_name=_NAME, autocommit=False) as connection:
-            names = [sql.Identifier(t.schema, t.name) for t in self.tables().values()]
-            if names:
+        tables = [sql.Identifier(t.schema, t.name) for t in self.tables().values()]
+        connection = connect(self._dsn, application_name=_NAME, autocommit=False)
+        try:
+            if tables:
+                connection.execute(_LOCK_LIMITS)
                 lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE")
-                connection.execute(lock.format(sql.SQL(", ").join(names)))
+                connection.execute(lock.format(sql.SQL(", ").join(tables)))
             yield
+        finally:
+            connection.close()
 
     def rows(self, layout: Layout, columns: tuple[str, ...]) -> Iterator[tuple[str | None, ...]]:
         """Yield these columns of a table's rows, as texts."""
