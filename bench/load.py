@@ -1,17 +1,18 @@
 """Writes per second and client CPU per write: Locust and pgbench in turn on one server.
 
-    python -m bench.load [--rounds 5] [--seconds 5] [--quick]
+    python -m bench.load [--rounds 5] [--seconds 5] [--quick] [--compiled]
 
 Both do one commit per write, with the same statements, parameters, mix, indexes, triggers and
 connections. pgbench runs as fast as it can. Locust's target is a fifth above pgbench's last result,
 so it runs as fast as it can too, with schedule, accounting, latencies and record switched on. Each
 pair runs back to back in databases cloned from one template. The result is the median of the pairs'
 ratios, for synchronous_commit on and off, several numbers of connections, two processes, and ten
-writes under way on each connection. `--quick` runs only the first two cases. Results go to
-bench/results/.
+writes under way on each connection. `--quick` runs only the first two cases, `--compiled` has
+the compiled loop of the extra fast send Locust's writes. Results go to bench/results/.
 """
 
-from dataclasses import dataclass
+from argparse import Namespace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Case:
     users: int = 8
     processes: int = 1
     depth: int = 1
+    compiled: bool = False
 
     def __str__(self) -> str:
         """Return it as a line's beginning."""
@@ -55,19 +57,21 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--compiled", action="store_true")
     arguments = parser.parse_args()
     with running_server() as (project, info):
         seed(project, info.dsn)
         cases = [
-            _measured(project, info.dsn, case, arguments.rounds, arguments.seconds)
+            _measured(project, info.dsn, replace(case, compiled=arguments.compiled), arguments)
             for case in (_CASES[:2] if arguments.quick else _CASES)
         ]
-    write_results("load", {"postgres": info.version, "seconds": arguments.seconds, "cases": cases})
+    figures = {"seconds": arguments.seconds, "compiled": arguments.compiled, "cases": cases}
+    write_results("load", {"postgres": info.version, **figures})
     return 0
 
 
-def _measured(project: Path, dsn: str, case: Case, rounds: int, seconds: int) -> dict[str, Any]:
-    pairs = [_pair(project, dsn, case, seconds) for _ in range(rounds)]
+def _measured(project: Path, dsn: str, case: Case, arguments: Namespace) -> dict[str, Any]:
+    pairs = [_pair(project, dsn, case, arguments.seconds) for _ in range(arguments.rounds)]
     writes = [ours.writes_per_second / limit.writes_per_second for limit, ours in pairs]
     cpu = [ours.cpu_us_per_write / limit.cpu_us_per_write for limit, ours in pairs]
     print(
@@ -96,7 +100,11 @@ def _pair(project: Path, dsn: str, case: Case, seconds: int) -> tuple[Speed, Spe
             seconds=seconds,
             processes=case.processes,
             # Whatever falls due waits for its turn: to pass over it would be work of another kind.
-            settings={"PIPELINE_DEPTH": str(case.depth), "LATENESS_LIMIT_SECONDS": "300"},
+            settings={
+                "PIPELINE_DEPTH": str(case.depth),
+                "COMPILED_LOOP": str(case.compiled),
+                "LATENESS_LIMIT_SECONDS": "300",
+            },
         )
     print(
         f"{case}: pgbench {limit.writes_per_second:7,.0f}/s {limit.cpu_us_per_write:5.1f} us, "

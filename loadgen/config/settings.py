@@ -151,6 +151,9 @@ class Settings(BaseSettings):
     pipeline_depth: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="writes in flight on one connection, each with its own commit"
     )
+    compiled_loop: bool = Field(
+        default=False, description="send writes by the compiled loop of the extra fast"
+    )
     hard_deletes_per_hour: CaseRate = _case("deleted rows")
     late_commits_per_hour: CaseRate = _case("rows committed long after their updated_at")
     key_changes_per_hour: CaseRate = _case("rows that get another primary key")

@@ -1,38 +1,46 @@
-"""The load's hot path: senders take due arrivals, send them, and account for the answers.
+"""What gives arrivals to the senders of one process, and what becomes of their lost writes.
 
-All of it runs in gevent's hub, called when an answer has arrived or an arrival falls due; the users
-(`user`) only open connections and wait. A switch between greenlets for each write would cost a
-microsecond, and a sender that has just got an answer takes the next due arrival in the same call.
+There are two kinds: one works in gevent's hub (`hub_dispatcher`), the other hands arrivals over to
+a compiled thread (`compiled_dispatcher`). Users (`user`) only open connections and wait.
 """
 
-import gevent.hub  # isort: skip - first, once Locust has patched the standard library
-from collections import deque
-from collections.abc import Iterator
-from math import inf
-from time import monotonic
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 
 import psycopg
-from greenlet import getcurrent, greenlet
 
 from loadgen.load.connection_tracker import ConnectionTracker
-from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
-from loadgen.load.driver.timer import new_timer
+from loadgen.load.driver.libpq import GeventConnection
 from loadgen.load.generator_health import late_after
 from loadgen.load.lookup import Lost, backend_alive
 from loadgen.load.proofs import Proofs
 from loadgen.load.writes import Write, Writes
-from loadgen.workload.ledger import Ledger
-from loadgen.workload.schedule.arrival_process import Arrival
+from loadgen.workload.ledger import NONE_AHEAD, Ledger
 from loadgen.workload.schedule.clock import ScheduleClock
 
-STALL_SECONDS = 5.0
-NO_ROW = "02000"  # SQLSTATE of a transaction that found nothing to change
-# What nearly all transactions touch. Of any other, also of more statements, the rows are counted.
-_ONE_ROW_EACH = frozenset((1,) * n for n in range(1, 65))
+STALL_SECONDS: Final = 5.0
+NO_ROW: Final = "02000"  # SQLSTATE of a transaction that found nothing to change
 
 
-class Dispatcher:
+class Sender(Protocol):
+    """One user's connection at work, with its writes under way."""
+
+    def work(self) -> str:
+        """Work until `leave` or the connection breaks; return the SQLSTATE of its loss, or "".
+
+        Called in the user's greenlet, which sleeps meanwhile. If that is killed, the writes under
+        way may still be committed: they are lost, as those of a broken connection.
+        """
+
+    def leave(self) -> None:
+        """Take nothing more; the user wakes when all answers have arrived."""
+
+
+class Dispatcher(ABC):
     """Gives due arrivals to the free senders of one process, which share its state."""
+
+    ahead = 0.0  # seconds before they are due, arrivals are out of the schedule's hands
 
     def __init__(
         self,
@@ -49,59 +57,49 @@ class Dispatcher:
         self.writes = writes
         self.lost: list[Lost] = []
         self.unproved: list[Write] = []  # lost, and nothing can tell what became of them
-        self.senders: set[Sender] = set()
+        self.senders: set[Sender] = set()  # at work
         self.holding = False  # take nothing for the moment
         self.retired = False  # take nothing ever again
         self.ticked_at: float | None = None  # in a worker: when its watch on the master ran last
         self.late_after = late_after(ledger.lateness_limit)  # seconds
+        self.threads: tuple[int, ...] = ()  # of the system, that work beside gevent's
         self.late_wakes = 0  # times a free sender got an arrival later than that
-        self._free: list[Sender] = []  # one entry for each write that a sender could take
-        self._timer = new_timer()
-        self._wakes_at = inf  # schedule time
 
+    @abstractmethod
+    def sender(self, connection: GeventConnection) -> Sender:
+        """Return what makes a connection work."""
+
+    @abstractmethod
     def performing(self) -> Iterator[Write]:
         """Yield the writes under way, which are lost if this process dies."""
-        for sender in self.senders:
-            yield from sender.performing()
 
-    def serve(self, sender: "Sender", at: float, now: float) -> None:
-        """Give `sender`, which can take one more, the next due arrival.
-
-        The monotonic clock reads `at`, the schedule's `now`.
-        """
-        if sender.leaving:
-            sender.leave()
-            return
-        if not self._holds(at):
-            while (arrival := self.ledger.take(now)) is not None:
-                if sender.perform(arrival, at):
-                    return
-        self._free.append(sender)
-        self._set_timer()
-
-    def withdraw(self, sender: "Sender") -> None:
-        """Give `sender` no more arrivals."""
-        self._free = [other for other in self._free if other is not sender]
-
+    @abstractmethod
     def retire(self) -> None:
         """Give out no more arrivals, and send the users to their next dispatcher."""
-        self.holding = self.retired = True
-        self._timer.close()
-        for sender in list(self.senders):
-            sender.leave()
 
+    @abstractmethod
     def hold(self, *, holding: bool) -> None:
         """Stop taking arrivals, or take them again."""
-        if holding != self.holding:
-            self.holding = holding
-            self.rescheduled()
 
+    @abstractmethod
     def rescheduled(self) -> None:
-        """Set the timer again after a change of the schedule or the clock."""
-        self._timer.stop()
-        self._wakes_at = inf
-        if self._free:
-            self._set_timer()
+        """Heed a change of the schedule or the clock."""
+
+    @abstractmethod
+    def next_due(self) -> float:
+        """Return when the next arrival is due that waits for a sender."""
+
+    @abstractmethod
+    def refresh(self) -> None:
+        """Account for all that has been answered up to now; the next methods tell of then."""
+
+    def not_begun(self) -> list[tuple[str, int]]:
+        """Return (operation, k) of the arrivals that were taken ahead and are not under way."""
+        return []
+
+    def not_due(self, s: float) -> Mapping[str, int]:  # noqa: ARG002 - here there are none
+        """Return how many of these are due after `s`, by operation."""
+        return NONE_AHEAD
 
     def settle(self, connection: psycopg.Connection, proofs: Proofs) -> None:
         """Look up every lost write whose backend has left; the others stay for the next call."""
@@ -119,147 +117,3 @@ class Dispatcher:
             self.lost.remove(lost)
             self.ledger.settled(write.operation, None if committed else lost.sqlstate)
             (writes.committed if committed else writes.refused)(write)
-
-    def _set_timer(self) -> None:
-        """Have `_hand_over` called when the next arrival is due."""
-        due = self.ledger.schedule.next_due()
-        if due == self._wakes_at:
-            return
-        now = self.clock.now()
-        wait = inf if self.holding or due > self.clock.pause_at else due - now
-        if wait == inf:  # also before the clock is started
-            self._timer.stop()
-            self._wakes_at = inf
-        else:
-            self._timer.start(wait, self._hand_over)
-            self._wakes_at = max(now, due)
-
-    def _holds(self, at: float) -> bool:
-        """Tell whether to take nothing; after a stall others may have this process's shard."""
-        if self.ticked_at is not None and at - self.ticked_at > STALL_SECONDS:
-            self.holding = True
-        return self.holding
-
-    def _hand_over(self) -> None:
-        """Give due arrivals to free senders, the one that became free last first."""
-        if self._free and self.clock.now() - self._wakes_at > self.late_after:
-            self.late_wakes += 1
-        self._wakes_at = inf
-        while self._free and not self._holds(at := monotonic()):
-            arrival = self.ledger.take(self.clock.at(at))
-            if arrival is None:
-                break
-            sender = self._free.pop()
-            if not sender.perform(arrival, at):
-                self._free.append(sender)
-        if self._free:
-            self._set_timer()
-
-
-class Sender:
-    """One user's connection at work, with its writes under way."""
-
-    def __init__(self, dispatcher: Dispatcher, connection: GeventConnection) -> None:
-        self.leaving = False
-        # (arrival, its write unless it was made ahead, sent at: monotonic seconds), in the order
-        # of the answers.
-        self._under_way: deque[tuple[Arrival, Write | None, float]] = deque()
-        self._dispatcher = dispatcher
-        self._connection = connection
-        self._user: greenlet | None = None
-        self._broken = ""
-        self._defect: Exception | None = None
-
-    def work(self) -> str:
-        """Work until `leave` or the connection breaks; return the SQLSTATE of its loss, or "".
-
-        Called in the user's greenlet, which sleeps meanwhile. If that is killed, the writes under
-        way may still be committed: they are lost, as those of a broken connection.
-        """
-        dispatcher, connection = self._dispatcher, self._connection
-        self._user = getcurrent()
-        connection.on_answer, connection.on_loss = self._answered, self._break
-        dispatcher.senders.add(self)
-        try:
-            for _ in range(dispatcher.depth):
-                at = monotonic()
-                dispatcher.serve(self, at, dispatcher.clock.at(at))
-            gevent.hub.get_hub().switch()
-            if self._defect is not None:
-                raise self._defect
-        finally:
-            self._user = None
-            dispatcher.withdraw(self)
-            dispatcher.senders.discard(self)
-            for write in self.performing():
-                dispatcher.ledger.lost(write.operation)
-                sqlstate = self._broken or CONNECTION_FAILURE
-                dispatcher.lost.append(Lost(write, connection.backend_pid, sqlstate))
-        return self._broken
-
-    def performing(self) -> Iterator[Write]:
-        """Yield the writes under way."""
-        for arrival, write_made, _ in self._under_way:
-            write = write_made or self._dispatcher.writes.write(arrival)
-            if write is not None:
-                yield write
-
-    def leave(self) -> None:
-        """Take nothing more; the user wakes when all answers have arrived."""
-        self.leaving = True
-        self._dispatcher.withdraw(self)
-        if not self._under_way:
-            self._wake_user()
-
-    def perform(self, arrival: Arrival, at: float) -> bool:
-        """Send the write of `arrival`; False if there is no row left that it could change."""
-        request, write = arrival[3], None
-        if request.__class__ is not bytes:
-            write = self._dispatcher.writes.write(arrival)
-            if write is None:
-                self._dispatcher.ledger.failed(arrival[1], NO_ROW)
-                return False
-            request = write.request
-        self._under_way.append((arrival, write, at))
-        try:
-            self._connection.send(request)
-        except psycopg.OperationalError:
-            self._break(CONNECTION_FAILURE)
-        return True
-
-    def _answered(self, sqlstate: str | None, rows: tuple[int, ...]) -> None:
-        """Account for the oldest write under way and serve again; a bug of ours ends the user."""
-        dispatcher = self._dispatcher
-        try:
-            arrival, write, sent_at = self._under_way.popleft()
-            due, operation, _, _ = arrival
-            at = monotonic()
-            now = dispatcher.clock.at(at)
-            one_row_each = rows in _ONE_ROW_EACH
-            if sqlstate is None and (one_row_each or any(rows)):
-                dispatcher.ledger.committed(operation, at - sent_at, now - due)
-                if not one_row_each:
-                    dispatcher.ledger.touched(operation, rows)
-                if write is None:
-                    if operation in dispatcher.writes.adding:
-                        dispatcher.writes.inserted(arrival)
-                elif 0 not in rows:  # a move of no row: its state is unknown
-                    dispatcher.writes.committed(write)
-            else:
-                dispatcher.ledger.failed(operation, sqlstate or NO_ROW)
-                if sqlstate is not None and write is not None:
-                    dispatcher.writes.refused(write)
-            dispatcher.serve(self, at, now)
-        except Exception as exc:  # noqa: BLE001 - the hub would print it and leave the user waiting
-            self._defect = exc
-            self._break(CONNECTION_FAILURE)
-
-    def _break(self, sqlstate: str) -> None:
-        self._broken, self.leaving = sqlstate, True
-        self._dispatcher.withdraw(self)
-        self._wake_user()
-
-    def _wake_user(self) -> None:
-        if self._user is not None:
-            gevent.hub.get_hub().loop.run_callback(self._user.switch)
-            self._user = None

@@ -20,11 +20,13 @@ from loadgen.errors import SourceError
 from loadgen.load.columns import value_makers
 from loadgen.load.connection_tracker import ConnectionTracker, OnEvent
 from loadgen.load.dispatcher import Dispatcher
+from loadgen.load.hub_dispatcher import HubDispatcher
 from loadgen.load.lookup import another_database, is_of_run
 from loadgen.load.loop_monitor import LoopMonitor
 from loadgen.load.messages import NewRates, ProgressReport, UnfinishedWrite
 from loadgen.load.proofs import Proofs
 from loadgen.load.run_keys import state_rows
+from loadgen.load.sending import dispatcher_for
 from loadgen.load.swarm import Session
 from loadgen.load.writes import writes_of
 from loadgen.source import postgres
@@ -79,13 +81,16 @@ class Executor:
         ):
             require_other_database(connection, model)  # a worker has its own DATABASE_URL
             rows = {} if joins else state_rows(connection, model, plan.key_types, shard)
+            kind = dispatcher_for(connection, compiled=plan.compiled_loop)
         clock = ScheduleClock(time.monotonic)
         makers = value_makers(model, plan)
         schedule = schedule_of(plan, shard)
         writes = writes_of(model, plan, makers, schedule, rows)
         ledger = Ledger(schedule, plan.lateness_limit)
+        if kind is not HubDispatcher:  # it can't encrypt, and this source need not
+            dsn = postgres.without_encryption(dsn)
         connections = ConnectionTracker(dsn, plan.run_token, on_event)
-        dispatcher = Dispatcher(connections, clock, ledger, writes, plan.pipeline_depth)
+        dispatcher = kind(connections, clock, ledger, writes, plan.pipeline_depth)
         executor = cls(
             clock,
             schedule,
@@ -113,13 +118,17 @@ class Executor:
         """Return the schedule time; negative before the start."""
         return self.clock.now()
 
+    def earliest_change(self) -> float:
+        """Return the earliest schedule time at which a change may apply."""
+        return min(self.now() + self.dispatcher.ahead, self.clock.pause_at)
+
     def report(self) -> ProgressReport:
         """Return this process's state of one instant.
 
         Other processes can look up its unfinished writes, should this process die.
         """
-        now, dispatcher = self.now(), self.dispatcher
-        counts = self.ledger.counts(now)
+        dispatcher = self.dispatcher
+        now, counts = self._counts()
         lost = [*(lost.write for lost in dispatcher.lost), *dispatcher.unproved]
         unfinished, writes = [*dispatcher.performing(), *lost], dispatcher.writes
         backends = self.connections.open | {lost.backend_pid for lost in dispatcher.lost}
@@ -129,7 +138,7 @@ class Executor:
             failures=dict(self.ledger.failures),
             extra_rows=dict(self.ledger.extra_rows),
             places=self.schedule.checkpoints(),
-            left=self.schedule.backlog(),
+            left=[*self.schedule.backlog(), *dispatcher.not_begun()],
             unfinished=[
                 UnfinishedWrite(write.operation, write.k, writes.key(write), writes.version(write))
                 for write in unfinished
@@ -140,7 +149,7 @@ class Executor:
 
     def counts(self) -> Mapping[str, Counts]:
         """Return this process's counts of this moment."""
-        return self.ledger.counts(self.now())
+        return self._counts()[1]
 
     def take_latencies(self) -> Mapping[str, tuple[Histogram, Histogram]]:
         """Return (service, intended) per operation since the last call."""
@@ -154,6 +163,7 @@ class Executor:
     def pause(self, at: float) -> None:
         """Stop schedule time at `at`: nothing falls due after it."""
         self.clock.pause(at)
+        self.dispatcher.rescheduled()
 
     def resume(self, at: float) -> None:
         """Let schedule time run again when the wall clock reads `at`."""
@@ -168,6 +178,12 @@ class Executor:
     def end(self, at: float) -> None:
         """Let nothing fall due after schedule time `at`."""
         self.schedule.end = min(self.schedule.end, nextafter(at, inf))
+
+    def _counts(self) -> tuple[float, dict[str, Counts]]:
+        """Return the schedule time and the counts of this moment."""
+        self.dispatcher.refresh()
+        now = self.now()
+        return now, self.ledger.counts(now, self.dispatcher.not_due(now))
 
     def close(self) -> None:
         """Stop measuring and looking up lost writes; the run is over."""

@@ -144,8 +144,8 @@ class LocalSwarm:
         return self.executor.loop_monitor.take()
 
     def earliest_change(self) -> float:
-        """Return the schedule time: a change may apply at once."""
-        return min(max(self._first_s, self.now()), self.executor.clock.pause_at)
+        """Return the schedule time at which a change may apply: now, or a moment later."""
+        return max(self._first_s, self.executor.earliest_change())
 
     def change_rates(self, change: NewRates) -> str:
         """Apply rates and profile; return how many acknowledged it."""
@@ -168,6 +168,8 @@ class LocalSwarm:
         """Let nothing more fall due; return the schedule time from which on that holds."""
         at = self.earliest_change()
         self.executor.end(at)
+        while self._first_s <= self.now() < at:
+            gevent.sleep(0.01)
         return at
 
     def ended_early_reason(self, seconds: float) -> str:  # noqa: ARG002 - the protocol's

@@ -5,6 +5,7 @@ keeps arrivals from starting and answers from being read. It costs about 0.4% of
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import os
 import time
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from loadgen.load.generator_health import GeneratorHealth, p99
 
 _TICK_SECONDS = 0.01
 _SHORTEST_SECONDS = 0.5  # over less than that, a share of a core is noise
-_SCHEDSTAT = Path("/proc/self/schedstat")  # Linux: ns on a processor, ns of waiting for one
+# Linux, of a thread: ns on a processor, ns of waiting for one.
+_SCHEDSTAT = "/proc/self/task/{}/schedstat"
 
 
 class LoopMonitor:
@@ -45,7 +47,7 @@ class LoopMonitor:
         self._second = int(time.time())
         self._begun = time.monotonic()
         self._cpu = time.process_time()
-        self._busy = _busy_seconds()
+        self._busy = self._busy_seconds()
         self._late_wakes = self._dispatcher.late_wakes
         self._lags: list[float] = []
         self._overdue = False
@@ -59,7 +61,7 @@ class LoopMonitor:
         """Note how late this is; runs in the hub."""
         now, dispatcher = time.monotonic(), self._dispatcher
         self._lags.append(max(0.0, now - self._expected))
-        waited = dispatcher.clock.now() - dispatcher.ledger.schedule.next_due()
+        waited = dispatcher.clock.now() - dispatcher.next_due()
         self._overdue = self._overdue or waited > dispatcher.late_after
         if int(time.time()) != self._second and now - self._begun >= _SHORTEST_SECONDS:
             self._end_second(now - self._begun)
@@ -68,10 +70,12 @@ class LoopMonitor:
 
     def _end_second(self, seconds: float) -> None:
         cpu_ratio = (time.process_time() - self._cpu) / seconds
-        busy = _busy_seconds()
-        busy_ratio = cpu_ratio
-        if busy is not None and self._busy is not None:
-            busy_ratio = (busy - self._busy) / seconds
+        busy = [
+            now - before
+            for before, now in zip(self._busy, self._busy_seconds(), strict=True)
+            if before is not None and now is not None
+        ]
+        busy_ratio = max(busy) / seconds if busy else cpu_ratio
         end = int(time.time())
         self.latest = GeneratorHealth(
             begin=end - max(1, round(seconds)),
@@ -85,11 +89,14 @@ class LoopMonitor:
         )
         self._measured.append(self.latest)
 
+    def _busy_seconds(self) -> list[float | None]:
+        """Return how long each thread has run or waited for a processor; None if not counted."""
+        return [_busy_seconds(thread) for thread in (os.getpid(), *self._dispatcher.threads)]
 
-def _busy_seconds() -> float | None:
-    """Return how long this thread has run or waited for a processor; None if it is not counted."""
+
+def _busy_seconds(thread: int) -> float | None:
     try:
-        ran, waited, _ = _SCHEDSTAT.read_text(encoding="ascii").split()
+        ran, waited, _ = Path(_SCHEDSTAT.format(thread)).read_text(encoding="ascii").split()
     except (OSError, ValueError):
         return None
     return (int(ran) + int(waited)) / 1e9

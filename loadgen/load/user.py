@@ -47,7 +47,7 @@ class PostgresUser(locust.User):
             connection = self._connect(dispatcher, again=again)
             if connection is None:
                 continue
-            self._sender = Sender(dispatcher, connection)
+            self._sender = dispatcher.sender(connection)
             try:
                 sqlstate = self._sender.work()
                 again = bool(sqlstate) and not dispatcher.retired

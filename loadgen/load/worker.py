@@ -52,8 +52,11 @@ class Worker:
         executor = self._executor
         if executor is None or executor.now() < 0:
             return
-        executor.end(executor.now())
+        end = executor.earliest_change()
+        executor.end(end)
         deadline = time.monotonic() + _DRAIN_SECONDS
+        while executor.now() < end:
+            gevent.sleep(0.02)
         while time.monotonic() < deadline and any(
             counts.in_flight or counts.unknown for counts in executor.counts().values()
         ):

@@ -47,6 +47,7 @@ class Writes:
             for parameter in operation.parameters.values()
             if isinstance(parameter, StateParameter)
         }
+        self.moving = frozenset(self._moved)  # operations
         # By operation that inserts rows which may be moved: what takes a row, the key's parameter
         # with its place if that is the same in all requests, and the first state.
         self.adding: dict[str, tuple[Callable[[StateRow], None], slice | None, str, str]] = {}

@@ -184,6 +184,13 @@ def complete_dsn(
     return conninfo.make_conninfo("", **_complete(_parse(dsn, setting), application_name))
 
 
+def without_encryption(dsn: str) -> str:
+    """Return the address of connections that a server need not encrypt, and is not asked to."""
+    return conninfo.make_conninfo(
+        "", **_parse(dsn) | {"sslmode": "disable", "gssencmode": "disable"}
+    )
+
+
 def subscription_dsn(dsn: str, publisher: Connection) -> str:
     """Return the address by which another server subscribes to `publisher`, which is at `dsn`.
 

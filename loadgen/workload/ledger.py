@@ -12,7 +12,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from math import inf
-from operator import add
+from operator import add, itemgetter
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loadgen.record.rows import law_holds
 from loadgen.workload.histogram import Histogram
@@ -24,6 +28,9 @@ _BATCH = 512  # latencies that go into the histograms at once
 # Without that, each arrival is taken at the last moment, which costs a third of the writes.
 _MARGIN_SECONDS = 0.05
 _MARGIN_SHARE = 0.05
+NONE_AHEAD: Final[Mapping[str, int]] = {}
+
+_operation = itemgetter(1)  # of an arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +97,12 @@ class Ledger:
     def __init__(self, schedule: Schedule, lateness_limit: float) -> None:
         self.schedule = schedule
         self.lateness_limit = lateness_limit
+        # Seconds; in an overload, arrivals that have less time left are skipped too.
+        self.margin = min(_MARGIN_SECONDS, _MARGIN_SHARE * lateness_limit)
         self.failures: Counter[tuple[str, str]] = Counter()  # (operation, SQLSTATE)
         # (operation, statement's index): rows touched, less one for each committed transaction.
         self.extra_rows: Counter[tuple[str, int]] = Counter()
         self._prepared = schedule.prepared
-        self._margin = min(_MARGIN_SECONDS, _MARGIN_SHARE * lateness_limit)
         self._skipped_at = -inf  # schedule time of the last skip
         self._accounts = {name: _Account() for name in schedule.cursors}
 
@@ -110,17 +118,33 @@ class Ledger:
         arrival = prepared.popleft() if known else self.schedule.take(now)
         if arrival is None:
             return None
-        oldest = now - self.lateness_limit
-        if arrival[0] < oldest:
-            self._accounts[arrival[1]].skipped += 1
-            overloaded = now - self._skipped_at < 2 * self._margin
-            self._skip(oldest + self._margin if overloaded else oldest)
-            self._skipped_at = now
+        if arrival[0] < now - self.lateness_limit:
+            self._skip_late(arrival, now)
             arrival = self.schedule.take(now)
             if arrival is None:
                 return None
         self._accounts[arrival[1]].under_way += 1
         return arrival
+
+    def take_ahead(self, now: float, until: float, most: int) -> list[Arrival]:
+        """Hand out up to `most` arrivals that are due by `until`, the earliest first.
+
+        As if each had been taken when it is due: `counts` has to know which are not due yet.
+        """
+        arrivals: list[Arrival] = []
+        prepared, oldest = self._prepared, now - self.lateness_limit
+        while len(arrivals) < most:
+            known = prepared and prepared[0][0] <= until
+            arrival = prepared.popleft() if known else self.schedule.take(until)
+            if arrival is None:
+                break
+            if arrival[0] < oldest:
+                self._skip_late(arrival, now)
+            else:
+                arrivals.append(arrival)
+        for name, n in Counter(map(_operation, arrivals)).items():
+            self._accounts[name].under_way += n
+        return arrivals
 
     def committed(self, operation: str, service: float, intended: float) -> None:
         """Count a write whose commit was answered; latencies in seconds."""
@@ -130,6 +154,22 @@ class Ledger:
         account.new_intended.append(intended)
         if len(latencies) == _BATCH:
             account.flush()
+
+    def all_committed(
+        self, operation: str, service: NDArray[np.float64], intended: NDArray[np.float64]
+    ) -> None:
+        """Count writes whose commits were answered; latencies in seconds."""
+        account = self._accounts[operation]
+        account.under_way -= len(service)
+        account.committed += len(service)
+        account.service.add(service)
+        account.intended.add(intended)
+
+    def skipped(self, operation: str, n: int) -> None:
+        """Count arrivals that were handed out and have waited beyond the limit."""
+        account = self._accounts[operation]
+        account.under_way -= n
+        account.skipped += n
 
     def touched(self, operation: str, rows: Sequence[int]) -> None:
         """Count what the statements of a committed transaction touched, if not one row each."""
@@ -160,20 +200,23 @@ class Ledger:
             account.failed += 1
             self.failures[operation, sqlstate] += 1
 
-    def counts(self, now: float) -> dict[str, Counts]:
-        """Return the counts of each operation at schedule time `now`."""
+    def counts(self, now: float, ahead: Mapping[str, int] = NONE_AHEAD) -> dict[str, Counts]:
+        """Return the counts of each operation at schedule time `now`.
+
+        `ahead` are the arrivals that were taken ahead and are not due yet.
+        """
         self._skip(now - self.lateness_limit)
         for account in self._accounts.values():
             account.flush()
         offered, waiting = self.schedule.offered(now), self.schedule.waiting(now)
         return {
             name: Counts(
-                offered[name],
+                offered[name] - ahead.get(name, 0),
                 a.committed,
                 a.failed,
                 a.skipped,
                 a.unknown,
-                waiting[name] + a.under_way,
+                waiting[name] + a.under_way - ahead.get(name, 0),
             )
             for name, a in self._accounts.items()
         }
@@ -186,6 +229,13 @@ class Ledger:
         for account in self._accounts.values():
             account.service, account.intended = Histogram(), Histogram()
         return taken
+
+    def _skip_late(self, arrival: Arrival, now: float) -> None:
+        """Skip `arrival`, which has waited beyond the limit, and all that have so too."""
+        self._accounts[arrival[1]].skipped += 1
+        overloaded = now - self._skipped_at < 2 * self.margin
+        self._skip(now - self.lateness_limit + (self.margin if overloaded else 0.0))
+        self._skipped_at = now
 
     def _skip(self, before: float) -> None:
         for name, n in self.schedule.skip(before).items():

@@ -5,7 +5,7 @@ import json
 from loadgen.source.postgres import connect
 from loadgen.source.validate import count_rows
 from loadgen.workload.row_growth import row_growth
-from tests.integration.test_gevent_connection import each_kind, on_server
+from tests.integration.test_gevent_connection import each_path, on_server
 from tests.ledger_model import BANK, SCHEMA
 
 RUN = """
@@ -16,7 +16,6 @@ import psycopg
 
 from loadgen.load import run_keys
 from loadgen.load.columns import value_makers
-from loadgen.load.dispatcher import Sender
 from loadgen.load.executor import Executor
 from loadgen.workload.ledger import rows_by_statement
 from loadgen.workload.schedule.plan import Mix
@@ -34,6 +33,7 @@ plan = replace(
     mix=mix,
     duration=4.0,
     lateness_limit=0.4,
+    compiled_loop=sys.argv[2] == "compiled",
     once_used=run_keys.once_used(admin, BANK, types, makers),
 )
 executor = Executor.open(sys.argv[1], plan, WHOLE, BANK, print)
@@ -44,7 +44,7 @@ def work():
     while executor.now() < plan.duration:
         connection = new(dispatcher.writes.statements)
         connections.append(connection.backend_pid)
-        Sender(dispatcher, connection).work()
+        dispatcher.sender(connection).work()
         connection.close()
 
 users = [gevent.spawn(work) for _ in range(4)]
@@ -76,8 +76,8 @@ print(json.dumps({
 """
 
 
-@each_kind
-def test_the_law_holds_and_the_tables_have_what_was_counted(empty_database: str, kind: str) -> None:
+@each_path
+def test_the_law_holds_and_the_tables_have_what_was_counted(empty_database: str, path: str) -> None:
     """Lost writes are looked up by their proof; those without one stay unknown, and are counted."""
     with connect(empty_database) as admin:
         admin.execute(SCHEMA.encode())
@@ -85,7 +85,7 @@ def test_the_law_holds_and_the_tables_have_what_was_counted(empty_database: str,
         accounts = 'INSERT INTO "Bank"."Accounts" ("No") SELECT format(\'ACC-%s\', to_char(n, '
         admin.execute(f"{accounts}'FM000000')) FROM generate_series(1, 100) AS n".encode())
         before = count_rows(admin, BANK)
-        done = on_server(RUN, empty_database, kind)
+        done = on_server(RUN, empty_database, path)
         assert done.returncode == 0, done.stderr
         outcome = json.loads(done.stdout.splitlines()[-1])
         assert outcome["balanced"]

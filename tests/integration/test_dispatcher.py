@@ -3,7 +3,7 @@
 import json
 
 from loadgen.source.postgres import connect
-from tests.integration.test_gevent_connection import each_kind, on_server
+from tests.integration.test_gevent_connection import each_path, on_server
 
 RUN = """
 import json
@@ -12,7 +12,8 @@ from dataclasses import replace
 import psycopg
 
 from loadgen.load.connection_tracker import ConnectionTracker
-from loadgen.load.dispatcher import Dispatcher, Sender
+from loadgen.load.compiled_dispatcher import CompiledDispatcher
+from loadgen.load.hub_dispatcher import HubDispatcher
 from loadgen.load.columns import value_makers
 from loadgen.load.proofs import Proofs
 from loadgen.load.writes import Writes, writes_of
@@ -52,18 +53,24 @@ schedule.prepare_by(
     {"insert_event": 256},
 )
 Writes.statements = statements
+three = OPERATIONS["insert_event"].statements * 3
+event = replace(OPERATIONS["insert_event"], statements=three)
+writes.compiled |= {"insert_event": replace(writes.compiled["insert_event"], operation=event)}
 clock = ScheduleClock(time.monotonic)
 tracker = ConnectionTracker(sys.argv[1], "run", print)
 ledger = Ledger(schedule, plan.lateness_limit)
-dispatcher = Dispatcher(tracker, clock, ledger, writes)
+kind = CompiledDispatcher if sys.argv[2] == "compiled" else HubDispatcher
+dispatcher = kind(tracker, clock, ledger, writes)
 connection = new(statements)
-sender = Sender(dispatcher, connection)
+sender = dispatcher.sender(connection)
 working = gevent.spawn(sender.work)
 clock.start(time.monotonic())
 dispatcher.rescheduled()
 
 def counts():
-    counted = ledger.counts(clock.now())["insert_event"]
+    dispatcher.refresh()
+    now = clock.now()
+    counted = ledger.counts(now, dispatcher.not_due(now))["insert_event"]
     assert counted.balanced()
     return counted
 
@@ -87,14 +94,14 @@ print(json.dumps({
 """
 
 
-@each_kind
-def test_an_arrival_is_one_transaction(database: str, kind: str) -> None:
+@each_path
+def test_an_arrival_is_one_transaction(database: str, path: str) -> None:
     """Committed, refused, without a row, or lost: all its statements have one outcome."""
     with connect(database) as admin:
         for n in (1, 2, 3):
             user = "INSERT INTO users (email, name, plan, country) VALUES (%s, 'n', 'free', 'DE')"
             admin.execute(user, (f"{n}@example.com",))
-    done = on_server(RUN, database, kind)
+    done = on_server(RUN, database, path)
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert outcome == {

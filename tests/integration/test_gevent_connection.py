@@ -23,9 +23,13 @@ from loadgen.load.driver.libpq import ConnectionLost, GeventConnection
 from loadgen.load.driver.plain import PlainConnection, connect
 from loadgen.load.driver.wire import execution, transaction
 from loadgen.source import postgres
+compiled = PlainConnection  # lent to the compiled loop
 new = lambda prepare: globals()[sys.argv[2]](postgres.connect(sys.argv[1]), prepare)
 """
 KINDS = ("PlainConnection", "GeventConnection")
+# How arrivals are sent: from gevent's hub by either kind, or by the compiled loop.
+PATHS = (*KINDS, "compiled")
+each_path = pytest.mark.parametrize("path", PATHS)
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -24,7 +24,7 @@ from loadgen.workload.read_model import read_model
 from loadgen.workload.row_growth import row_growth, undecided_tables
 from loadgen.workload.seed_request import seed_request
 from tests.conftest import Cluster, clean_environment
-from tests.integration.test_gevent_connection import KINDS, PRELUDE
+from tests.integration.test_gevent_connection import PATHS, PRELUDE
 from tests.random_workloads import workload_texts
 
 # Loads the workload of each line of its input for a moment, and breaks connections meanwhile.
@@ -37,7 +37,6 @@ import psycopg
 
 from loadgen.config.settings import Settings
 from loadgen.load import run_keys
-from loadgen.load.dispatcher import Sender
 from loadgen.load.executor import Executor
 from loadgen.load.lookup import set_run_token
 from loadgen.workload.ledger import rows_by_statement
@@ -46,11 +45,12 @@ from loadgen.workload.schedule.plan import Mix
 from loadgen.workload.schedule.shards import WHOLE
 from tests.plans import plan_for
 
-def load(dsn, kind, folder):
+def load(dsn, path, folder):
     admin = psycopg.connect(dsn, autocommit=True)
     model = read_model(folder)
     mix = Mix({name: operation.per_hour for name, operation in model.operations.items()})
     plan = replace(plan_for(model), mix=mix, duration=0.8, lateness_limit=0.2)
+    plan = replace(plan, compiled_loop=path == "compiled")
     plan = run_keys.with_source(plan, admin, model, Settings(workload=folder))
     set_run_token(admin, plan.run_token)
     executor = Executor.open(dsn, plan, WHOLE, model, print)
@@ -59,9 +59,9 @@ def load(dsn, kind, folder):
 
     def work():
         while executor.now() < plan.duration:
-            connection = globals()[kind](postgres.connect(dsn), dispatcher.writes.statements)
+            connection = globals()[path](postgres.connect(dsn), dispatcher.writes.statements)
             pids.append(connection.backend_pid)
-            Sender(dispatcher, connection).work()
+            dispatcher.sender(connection).work()
             connection.close()
 
     users = [gevent.spawn(work) for _ in range(3)]
@@ -109,11 +109,11 @@ class Loads:
     def __init__(self, process: "subprocess.Popen[str]", errors: Path) -> None:
         self._process, self._errors = process, errors
 
-    def load(self, dsn: str, kind: str, folder: Path) -> dict[str, Any]:
+    def load(self, dsn: str, path: str, folder: Path) -> dict[str, Any]:
         """Return what the load counted."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps([dsn, kind, str(folder)]), file=self._process.stdin, flush=True)
+        print(json.dumps([dsn, path, str(folder)]), file=self._process.stdin, flush=True)
         for line in self._process.stdout:
             if line.startswith("outcome "):
                 outcome: dict[str, Any] = json.loads(line.partition(" ")[2])
@@ -141,13 +141,13 @@ def loads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loads]:
         process.stdin.close()
 
 
-@given(text=workload_texts(), kind=st.sampled_from(KINDS))
+@given(text=workload_texts(), path=st.sampled_from(PATHS))
 @settings(
     max_examples=12,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_a_workload_is_refused_or_keeps_the_law(
-    cluster: Cluster, loads: Loads, tmp_path: Path, text: str, kind: str
+    cluster: Cluster, loads: Loads, tmp_path: Path, text: str, path: str
 ) -> None:
     """Refused in one line, before anything is made; else counters are equal to the rows."""
     (tmp_path / "workload.toml").write_text(text, encoding="utf-8")
@@ -165,7 +165,7 @@ def test_a_workload_is_refused_or_keeps_the_law(
         event("loaded")
         seed(admin, model, seed_request(Settings(workload=str(tmp_path)), model))
         before = count_rows(admin, model)
-        outcome = loads.load(dsn, kind, tmp_path)
+        outcome = loads.load(dsn, path, tmp_path)
         assert "error" not in outcome, outcome["error"]
         _require_law(model, outcome, before, count_rows(admin, model))
 

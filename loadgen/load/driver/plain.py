@@ -34,14 +34,15 @@ def connect(dsn: str, prepare: Mapping[str, str]) -> GeventConnection:
     """
     connection = postgres.connect(dsn, statement_timeout=_STATEMENT_TIMEOUT)
     try:
-        plain = _is_plain(connection)
+        plain = is_plain(connection)
     except BaseException:
         connection.close()
         raise
     return (PlainConnection if plain else GeventConnection)(connection, prepare)
 
 
-def _is_plain(connection: postgres.Session) -> bool:
+def is_plain(connection: postgres.Session) -> bool:
+    """Tell whether a connection is without encryption."""
     if connection.pgconn.ssl_in_use:
         return False
     if any(o.keyword == b"gssencmode" and o.val == b"disable" for o in connection.pgconn.info):
@@ -74,6 +75,14 @@ class PlainConnection(GeventConnection):
         if sent < len(request):
             self._unsent.append(request[sent:])
             self._writable.start(self._write)
+
+    def lend(self) -> tuple[int, bytes]:
+        """Give the socket away; return it, and the beginning of a message that was read already.
+
+        From then on this only closes it.
+        """
+        self._readable.stop()
+        return self._socket, self._answers.pending
 
     def _prepare(self, name: bytes, sql: bytes) -> None:
         self.send(preparation(name, sql))

@@ -41,15 +41,17 @@ def sample_coverage(times: Iterable[datetime]) -> SampleCoverage:
 class ScheduleClock:
     """Turns a monotonic clock into schedule seconds; negative before the start.
 
-    `pause_at` is the schedule time of the announced pause, infinite without one.
+    `pause_at` is the schedule time of the announced pause, infinite without one. `zero` is when the
+    monotonic clock reads schedule time 0, without pauses to come; before `floor` it does not go
+    back.
     """
 
-    __slots__ = ("_floor", "_monotonic", "_started", "_zero", "pause_at")
+    __slots__ = ("_monotonic", "_started", "floor", "pause_at", "zero")
 
     def __init__(self, monotonic: Callable[[], float], zero: float = inf) -> None:
         self._monotonic = monotonic
-        self._zero = self._started = zero
-        self._floor = -inf
+        self.zero = self._started = zero
+        self.floor = -inf
         self.pause_at = inf
 
     def now(self) -> float:
@@ -58,10 +60,10 @@ class ScheduleClock:
 
     def at(self, monotonic: float) -> float:
         """Return the schedule time when the monotonic clock reads `monotonic`."""
-        s = monotonic - self._zero
+        s = monotonic - self.zero
         if s > self.pause_at:
             return self.pause_at
-        return s if s > self._floor else self._floor  # noqa: FURB136 - max() costs more than all
+        return s if s > self.floor else self.floor  # noqa: FURB136 - max() costs more than all
 
     def elapsed(self) -> float:
         """Return the seconds since the start, pauses included."""
@@ -77,7 +79,7 @@ class ScheduleClock:
 
         `elapsed` are the seconds for which a resumed run was paused earlier.
         """
-        self._zero, self._started = zero, zero - elapsed
+        self.zero, self._started = zero, zero - elapsed
 
     def pause(self, at: float) -> None:
         """Stand still from schedule time `at` on, or from an earlier pause already announced."""
@@ -85,6 +87,6 @@ class ScheduleClock:
 
     def resume(self, at: float) -> None:
         """End the pause when the monotonic clock reads `at`, now or later."""
-        self._floor = self.now()
-        self._zero = at - self._floor
+        self.floor = self.now()
+        self.zero = at - self.floor
         self.pause_at = inf

@@ -1,0 +1,246 @@
+"""Python's side of the compiled loop: its thread, its arrays, and what goes in and out.
+
+All of this is called in gevent's thread. Only `hand_over`, `lend` and the like change what the loop
+sees; `collect` returns the slots that it has finished.
+"""
+
+import atexit
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import gevent.monkey
+import numpy as np
+
+from loadgen.load.driver import compiled_loop as loop
+from loadgen.load.driver import system_calls
+from loadgen.load.driver.compiled_loop import Ints, Shared
+from loadgen.load.driver.system_calls import EVENT_WORDS, compiled, fence
+from loadgen.workload.schedule.clock import ScheduleClock
+
+SLOTS: Final = 8192  # arrivals that are handed over and not collected; a power of two
+CONNECTIONS: Final = 4096  # most at once
+ORDERS: Final = 4096
+_ONE: Final = (1).to_bytes(8, "little")
+_epoll = gevent.monkey.get_original("select", "epoll")
+_start_thread = gevent.monkey.get_original("_thread", "start_new_thread")
+_allocate_lock = gevent.monkey.get_original("_thread", "allocate_lock")
+_native_id = gevent.monkey.get_original("_thread", "get_native_id")
+_sleep = gevent.monkey.get_original("time", "sleep")
+
+
+@compiled
+def _publish(words: Ints, word: int, value: int) -> None:
+    """Set a word once all that was written before can be seen by the loop."""
+    fence()
+    words[word] = value
+    fence()
+
+
+class LoopThread:
+    """The thread of one run; `notice_file` becomes readable when a connection is gone or lost."""
+
+    def __init__(self, depth: int, statements: int, lateness_limit: float, margin: float) -> None:
+        """Each connection has up to `depth` writes under way, of up to `statements` each."""
+        self._wake_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.notice_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = _epoll()
+        self._epoll.register(self._wake_file, system_calls.READABLE)
+        self.shared = s = new_shared(depth, statements)
+        s.words[loop.WAKE_FILE], s.words[loop.NOTICE_FILE] = self._wake_file, self.notice_file
+        s.words[loop.EPOLL_FILE] = self._epoll.fileno()
+        s.times[loop.LATENESS_LIMIT], s.times[loop.MARGIN] = lateness_limit, margin
+        self._unused_slots = list(range(SLOTS))
+        self._unused_connections = list(range(CONNECTIONS))[::-1]
+        self._collected = self._taken = 0
+        # Compiled here, all of it: Numba's lock, which gevent has patched, knows no other thread.
+        loop.schedule_time(s.times, 0.0)
+        _publish(s.words, loop.STOP, 1)
+        loop.run(s)
+        _publish(s.words, loop.STOP, 0)
+        self._ended = _allocate_lock()
+        self._ended.acquire()
+        self.native_id = 0
+        _start_thread(self._run, ())
+        while not self.native_id:
+            _sleep(1e-5)
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """End the thread, and wait for its end; may be called again."""
+        if self._epoll.closed:
+            return
+        _publish(self.shared.words, loop.STOP, 1)
+        self.wake()
+        self._ended.acquire()
+        self._epoll.close()
+        os.close(self._wake_file)
+        os.close(self.notice_file)
+        atexit.unregister(self.stop)
+
+    def set_clock(self, clock: ScheduleClock) -> None:
+        """Have the loop read the schedule's clock as it is now."""
+        times = self.shared.times
+        times[loop.ZERO], times[loop.FLOOR] = clock.zero, clock.floor
+        fence()
+        times[loop.PAUSE_AT] = clock.pause_at
+        self.wake()
+
+    def hold(self, *, holding: bool) -> None:
+        """Have the loop begin nothing, or begin again."""
+        _publish(self.shared.words, loop.HOLDING, int(holding))
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the loop look at its orders, its clock and what is queued."""
+        if not self._epoll.closed:
+            os.write(self._wake_file, _ONE)
+
+    @property
+    def room(self) -> int:
+        """How many more arrivals can be handed over."""
+        return len(self._unused_slots)
+
+    def hand_over(self, dues: Sequence[float], requests: Sequence[bytes], base: int) -> list[int]:
+        """Queue arrivals in order of their due times; return their slots.
+
+        The requests lie one behind the other from the address `base` on, and stay there until the
+        slots are collected.
+        """
+        s, count = self.shared, len(dues)
+        slots = self._unused_slots[-count:]
+        del self._unused_slots[-count:]
+        sizes = np.fromiter(map(len, requests), np.int64, count)
+        s.slots["due"][slots], s.slots["size"][slots], s.slots["began"][slots] = (
+            dues,
+            sizes,
+            -np.inf,
+        )
+        s.slots["address"][slots] = base + np.cumsum(sizes) - sizes
+        queued = int(s.words[loop.QUEUED])
+        s.queue[np.arange(queued, queued + count) & (SLOTS - 1)] = slots
+        _publish(s.words, loop.QUEUED, queued + count)
+        # Else it finds them by itself before it sleeps, or after what it waits for.
+        at = time.monotonic() + dues[0] - loop.schedule_time(s.times, time.monotonic())
+        if at < s.times[loop.SLEEPS_UNTIL]:
+            self.wake()
+        return slots
+
+    def waiting(self) -> Ints:
+        """Return the slots that had not been begun at the last `collect`, the earliest first."""
+        s = self.shared
+        ring = np.arange(self._taken, s.words[loop.QUEUED])
+        slots: Ints = s.queue[ring & (SLOTS - 1)].astype(np.int64)
+        return slots
+
+    def next_due(self) -> float:
+        """Return when the first arrival is due that the loop has not begun; infinite without."""
+        s = self.shared
+        taken = int(s.words[loop.TAKEN])
+        waits = taken < s.words[loop.QUEUED]
+        return float(s.slots["due"][s.queue[taken & (SLOTS - 1)]]) if waits else np.inf
+
+    def collect(self) -> Ints:
+        """Return the slots that the loop has finished since the last call; then `release` them."""
+        s, before = self.shared, self._collected
+        self._collected = int(s.words[loop.FINISHED])
+        fence()
+        self._taken = int(s.words[loop.TAKEN])  # behind all that is collected
+        ring = np.arange(before, self._collected)
+        slots: Ints = s.finished[ring & (SLOTS - 1)].astype(np.int64)
+        return slots
+
+    def release(self, slots: Sequence[int]) -> None:
+        """Let slots be used again."""
+        self._unused_slots += slots
+
+    def lend(self, file: int, received: bytes) -> int:
+        """Have the loop use a socket; `received` begins a message. Return the connection's number.
+
+        Raises IndexError if there are too many connections.
+        """
+        s, c = self.shared, self._unused_connections.pop()
+        s.connections[c] = 0
+        s.connections[c]["file"], s.connections[c]["filled"] = file, len(received)
+        s.buffer[c, : len(received)] = np.frombuffer(received, np.uint8)
+        self._order(c, loop.LEND)
+        return c
+
+    def leave(self, c: int) -> None:
+        """Have a connection take nothing more, and be gone once all is answered."""
+        self._order(c, loop.LEAVE)
+
+    def has_left(self, c: int) -> bool:
+        """Tell whether a connection is gone or lost."""
+        return bool(self.shared.connections[c]["state"] >= loop.GONE)
+
+    def under_way(self, c: int) -> list[int]:
+        """Return the slots under way on a connection, the oldest first."""
+        s = self.shared
+        ring = range(int(s.connections[c]["first"]), int(s.connections[c]["last"]))
+        return [int(s.fifo[c, i & (s.fifo.shape[1] - 1)]) for i in ring]
+
+    def take_back(self, c: int) -> tuple[list[int], str]:
+        """Take a connection from the loop; return the slots under way and its loss, "" without.
+
+        The thread needs microseconds for that, unless it has no processor.
+        """
+        s = self.shared
+        if not self.has_left(c):
+            self._order(c, loop.DROP)
+            while not self.has_left(c):
+                _sleep(1e-4)
+        fence()
+        slots, loss = self.under_way(c), int(s.connections[c]["loss"])
+        s.connections[c]["state"] = loop.UNUSED
+        self._unused_connections.append(c)
+        return slots, loop.unpacked(loss) if loss else ""
+
+    def _order(self, c: int, what: int) -> None:
+        words = self.shared.words
+        while words[loop.ORDERED] - words[loop.OBEYED] >= ORDERS:
+            _sleep(1e-4)
+        ordered = int(words[loop.ORDERED])
+        self.shared.orders[ordered & (ORDERS - 1)] = c << 2 | what
+        _publish(words, loop.ORDERED, ordered + 1)
+        self.wake()
+
+    def _run(self) -> None:
+        """Be the thread; signals are the main thread's."""
+        try:
+            self.native_id = _native_id()
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            loop.run(self.shared)
+        finally:
+            self._ended.release()
+
+
+def new_shared(depth: int, statements: int) -> Shared:
+    """Return the arrays, empty."""
+    ring = 1 << (depth - 1).bit_length()
+    shared = Shared(
+        words=np.zeros(loop.WORDS, np.int64),
+        times=np.full(loop.TIMES, -np.inf),
+        slots=np.zeros(SLOTS, loop.SLOT),
+        rows=np.zeros((SLOTS, statements), np.int64),
+        queue=np.zeros(SLOTS, np.int32),
+        finished=np.zeros(SLOTS, np.int32),
+        orders=np.zeros(ORDERS, np.int64),
+        connections=np.zeros(CONNECTIONS, loop.CONNECTION),
+        fifo=np.zeros((CONNECTIONS, ring), np.int32),
+        buffer=np.zeros((CONNECTIONS, loop.BUFFER_BYTES), np.uint8),
+        answer_rows=np.zeros((CONNECTIONS, statements), np.int64),
+        free=np.zeros(CONNECTIONS * depth, np.int32),
+        sending=np.zeros(CONNECTIONS, np.int32),
+        events=np.zeros((loop.MOST_EVENTS + 1) * EVENT_WORDS, np.int32),
+        scratch=np.zeros(loop.SCRATCH, np.int64),
+    )
+    shared.words[loop.DEPTH] = depth
+    shared.words[loop.EVENTS_ADDRESS] = shared.events.ctypes.data
+    shared.words[loop.SCRATCH_ADDRESS] = shared.scratch.ctypes.data
+    shared.words[loop.BUFFER_ADDRESS] = shared.buffer.ctypes.data
+    for never in (loop.ZERO, loop.PAUSE_AT, loop.TICKED_AT, loop.LATE_AFTER):
+        shared.times[never] = np.inf
+    return shared

@@ -1,0 +1,58 @@
+"""Which of the two dispatchers a process uses: the compiled one if it is asked for and can work."""
+
+import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import ctypes
+import logging
+import platform
+import sys
+from importlib.util import find_spec
+
+import gevent
+
+from loadgen.load.dispatcher import Dispatcher
+from loadgen.load.driver.plain import is_plain
+from loadgen.load.hub_dispatcher import HubDispatcher
+from loadgen.source import postgres
+
+_log = logging.getLogger(__name__)
+
+
+def dispatcher_for(connection: postgres.Session, *, compiled: bool) -> type[Dispatcher]:
+    """Return the kind of dispatcher for a source, and log why it is not the compiled one.
+
+    The first time on a machine, Numba compiles for some seconds; gevent goes on meanwhile.
+    """
+    if not compiled:
+        return HubDispatcher
+    if obstacle := _obstacle(connection):
+        _log.warning("COMPILED_LOOP: gevent sends the writes: %s", obstacle)
+        return HubDispatcher
+    try:
+        kind: type[Dispatcher] = gevent.get_hub().threadpool.apply(_compiled)
+    except (ImportError, OSError, RuntimeError) as exc:  # Numba's, if it has no place for its cache
+        _log.warning("COMPILED_LOOP: gevent sends the writes: %s", str(exc).splitlines()[0])
+        return HubDispatcher
+    _log.info("The compiled loop sends the writes")
+    return kind
+
+
+def _obstacle(connection: postgres.Session) -> str:
+    """Return what stands in the way of the compiled loop; empty if nothing does."""
+    if find_spec("numba") is None:
+        return "its extra is not installed: `make setup EXTRAS=fast`"
+    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+        return "it needs Linux on x86-64 or aarch64"
+    if not hasattr(ctypes.CDLL(None), "epoll_pwait2"):
+        return "it needs epoll_pwait2, of glibc 2.35"
+    if not is_plain(connection):
+        return "the connection is encrypted"
+    return ""
+
+
+def _compiled() -> type[Dispatcher]:
+    """Import the compiled dispatcher, and have all of its loop compiled."""
+    from loadgen.load.compiled_dispatcher import CompiledDispatcher  # noqa: PLC0415 - Numba is slow
+    from loadgen.load.driver.loop_thread import LoopThread  # noqa: PLC0415
+
+    LoopThread(1, 1, 1.0, 0.0).stop()
+    return CompiledDispatcher

@@ -1,0 +1,33 @@
+"""The compiled loop understands answers as `wire` does, compiled and as plain Python."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.answer_streams import outcomes
+
+_SEEDS, _COUNT = (1, 2, 3, 4), 150
+
+
+@pytest.mark.parametrize("seed", _SEEDS)
+def test_answer_streams_are_understood_alike(seed: int) -> None:
+    """Split, merged, cut, with errors and notices, and with what no request leads to."""
+    for by_wire, by_loop in outcomes(seed, _COUNT):
+        assert by_loop == by_wire
+
+
+def test_the_loop_s_source_does_the_same_as_plain_python() -> None:
+    """Numba compiles what Python would do: so the source can be read, and its tests count."""
+    printed = {
+        plain: subprocess.run(
+            [sys.executable, "-m", "tests.answer_streams", "5", str(_COUNT)],
+            env=os.environ | {"NUMBA_DISABLE_JIT": plain},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for plain in ("0", "1")
+    }
+    assert printed["0"] == printed["1"]
+    assert printed["1"].count(b"True") == _COUNT
