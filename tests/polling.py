@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-def wait_for(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def wait_for(found: Callable[[], Any], what: str, seconds: float = 180) -> Any:
     """Return what `found` finds, once it finds something."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

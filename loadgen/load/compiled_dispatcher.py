@@ -27,7 +27,9 @@ from loadgen.workload.schedule.clock import ScheduleClock
 
 _READ = 1
 _AHEAD_SECONDS = 0.1
-_MOST_AHEAD = SLOTS // 2  # arrivals that wait for the loop; the others are for those under way
+# Arrivals that wait for the loop: four times what it did between two looks, since in an overload
+# most of the others would be skipped.
+_LEAST_AHEAD, _MOST_AHEAD, _LOOKS_AHEAD = 256, SLOTS // 2, 4
 # Between two looks at what the loop has done; a busy one is looked at more often.
 _IDLE_SECONDS, _BUSY_SECONDS, _BUSY_ARRIVALS = 0.025, 0.01, 100
 
@@ -65,6 +67,7 @@ class CompiledDispatcher(Dispatcher):
         self._notices = self._hub.loop.io(self._thread.notice_file, _READ)
         self._notices.start(self._notice)
         self._hands_over_at = -inf  # schedule time
+        self._done = 0  # arrivals, between the last two looks
         self._timer = self._hub.loop.timer(0)
         self._poll()
 
@@ -194,9 +197,7 @@ class CompiledDispatcher(Dispatcher):
                 operation, service, shared.slots["ended_at"][one] - shared.slots["due"][one]
             )
             self.ledger.touched(operation, rows)
-            if (
-                self._writes[slot] is None or 0 not in rows
-            ):  # a move of no row: its state is unknown
+            if self._writes[slot] is None or 0 not in rows:  # else its row's state is unknown
                 self._note_committed(slot)
         elif outcome <= 0:
             self.ledger.failed(operation, NO_ROW)
@@ -236,24 +237,25 @@ class CompiledDispatcher(Dispatcher):
         """Account for what is done, and hand over what is due soon; return when to come again."""
         before = self._thread.room
         self.refresh()
-        done = self._thread.room - before
+        self._done = self._thread.room - before
         shared = self._thread.shared
         self.holding = self.holding or bool(shared.words[loop.HOLDING])
         self.late_wakes = int(shared.words[loop.LATE_WAKES])
         shared.times[loop.TICKED_AT] = inf if self.ticked_at is None else self.ticked_at
         if self.clock.now() >= self._hands_over_at:
             self._hand_over()
-        return _BUSY_SECONDS if done > _BUSY_ARRIVALS else _IDLE_SECONDS
+        return _BUSY_SECONDS if self._done > _BUSY_ARRIVALS else _IDLE_SECONDS
 
     def _hand_over(self) -> None:
         """Hand over the arrivals that are due soon."""
         at = self.clock.at(monotonic())
         if at == -inf or self.retired or not self._lent:
             return
-        most = min(_MOST_AHEAD - len(self._thread.waiting()), self._thread.room)
+        most = min(max(_LEAST_AHEAD, _LOOKS_AHEAD * self._done), _MOST_AHEAD)
+        most = min(most - len(self._thread.waiting()), self._thread.room)
         until = min(at + self.ahead, self.clock.pause_at)
         arrivals = self.ledger.take_ahead(at, until, most)
-        self._hands_over_at = at if len(arrivals) == most else at + self.ahead / 2
+        self._hands_over_at = at if len(arrivals) >= most else at + self.ahead / 2
         if not arrivals:
             return
         requests: list[bytes] = []

@@ -70,8 +70,8 @@ class LocalSwarm:
         if position is None:
             self.executor.start(time.time())
         else:
-            self.executor.start(time.time() - position.s, position.elapsed - position.s)
             self.executor.end(position.s + self._duration - position.elapsed)
+            self.executor.start(time.time() - position.s, position.elapsed - position.s)
 
     def processes(self) -> list[WorkerState]:
         """Return all that performed arrivals, as a resumed run has to know them."""
@@ -159,9 +159,8 @@ class LocalSwarm:
 
     def resume(self) -> str:
         """Let schedule time run again."""
-        at = self.now()
+        self.executor.end(self.now() + self._duration - self.elapsed())
         self.executor.resume(time.time())
-        self.executor.end(at + self._duration - self.elapsed())
         return _ITSELF
 
     def stop_offering(self) -> float:

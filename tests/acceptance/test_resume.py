@@ -144,7 +144,7 @@ def test_what_was_in_force_goes_on(
     before = counted(seeded)
     (project / "thresholds.toml").write_text("failed_share = 0.5\nskipped_share = 1.0\n")
     environment = {"METRICS_PORT": str(metrics_port)}
-    process = locust(seeded, "-t", "12s", *rates(0))
+    process = locust(seeded, "-t", "25s", *rates(0))
     wait_for_offers(project, process, 0)
     for command in (("rates", "--set", "insert_order=36000"), ("pause", "--reason", "a while")):
         done = run_loadgen(*command, env=environment)
