@@ -35,7 +35,8 @@ from loadgen.workload.schedule.clock import ScheduleClock
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.schedule.shards import WHOLE, Shard
 
-_READY_SECONDS = 30.0
+_READY_SECONDS = 30
+_COMPILED_SECONDS = 180  # of workers that may first have to compile the loop
 _AHEAD_SECONDS = 0.5  # how far ahead a change is announced
 _REPORT_SECONDS = 1.5
 _ACKNOWLEDGED_SECONDS = 2.0
@@ -86,7 +87,8 @@ class WorkersSwarm(WorkerTable):
         self.proofs = Proofs(self.model, plan, value_makers(self.model, plan))
         if position is not None:
             self._continue_from(position)
-        deadline = time.monotonic() + _READY_SECONDS
+        seconds = _COMPILED_SECONDS if plan.compiled_loop else _READY_SECONDS
+        deadline = time.monotonic() + seconds
         while len(names := self._connected()) < self._runner.worker_count:
             if time.monotonic() > deadline:
                 raise SourceError("a worker that has joined is silent: see its log")
@@ -97,7 +99,7 @@ class WorkersSwarm(WorkerTable):
         while not all(worker.ready for worker in self.live()):
             if self._problem or time.monotonic() > deadline:
                 raise SourceError(
-                    self._problem or "a worker did not get ready in 30 s: see its log"
+                    self._problem or f"a worker did not get ready in {seconds} s: see its log"
                 )
             gevent.sleep(0.01)
         self._greenlets = [gevent.spawn(self._start), gevent.spawn(self._watch)]

@@ -69,12 +69,14 @@ def check_resumed(project: Path, seeded: str, before: dict[str, int], gaps: int)
     return run
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 def test_a_killed_run_goes_on_twice(
-    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
+    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen, compiled: bool
 ) -> None:
     """Same run id, seed and position; the gap is journaled, nothing is offered twice or made up."""
     before = counted(seeded)
-    process = locust(seeded, "-u", "4", "-t", "10s", *rates(4))
+    env = {"COMPILED_LOOP": str(compiled)}
+    process = locust(seeded, "-u", "4", "-t", "10s", *rates(4), env=env)
     wait_for_offers(project, process, 100)
     kill(process)
     killed = latest(project)
