@@ -6,7 +6,7 @@ after. A change of the schedule is announced `ahead`, so nothing that was handed
 
 import gevent.hub  # isort: skip - first, once Locust has patched the standard library
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from time import monotonic
 
@@ -22,7 +22,7 @@ from loadgen.load.driver.plain import PlainConnection
 from loadgen.load.lookup import Lost
 from loadgen.load.writes import Write, Writes
 from loadgen.workload.ledger import Ledger
-from loadgen.workload.schedule.arrival_process import Arrival
+from loadgen.workload.schedule.arrival_process import Arrival, Batch
 from loadgen.workload.schedule.clock import ScheduleClock
 
 _READ = 1
@@ -54,12 +54,11 @@ class CompiledDispatcher(Dispatcher):
         self.threads = (self._thread.native_id,)
         self._names = [*writes.compiled]
         self._numbers = {name: number for number, name in enumerate(self._names)}
-        # By slot: its arrival, its write unless it was made ahead, the number of its operation, and
-        # what keeps its request in memory.
-        self._arrivals: list[Arrival | None] = [None] * SLOTS
-        self._writes: list[Write | None] = [None] * SLOTS
+        # By slot: its batch, its place there, and the number of its operation. The batch also keeps
+        # its request in memory.
+        self._batches = np.full(SLOTS, None, object)
+        self._places = np.zeros(SLOTS, np.int64)
         self._operations = np.zeros(SLOTS, np.int64)
-        self._kept = np.full(SLOTS, None, object)
         self._out = np.zeros(SLOTS, np.bool_)  # handed over, and not accounted for
         self.defect: Exception | None = None
         self._lent: dict[int, CompiledSender] = {}  # by the connection's number
@@ -135,8 +134,8 @@ class CompiledDispatcher(Dispatcher):
         waits = np.zeros(SLOTS, np.bool_)
         waits[self._thread.waiting()] = True
         waits |= self._out & (self._thread.shared.slots["size"] == 0)
-        arrivals = [self._arrivals[slot] for slot in np.flatnonzero(waits).tolist()]
-        return [(arrival[1], arrival[2]) for arrival in arrivals if arrival is not None]
+        waits &= self._out
+        return [self._arrival(slot)[1:3] for slot in np.flatnonzero(waits).tolist()]
 
     def not_due(self, s: float) -> Mapping[str, int]:
         """Return how many of these are due after `s`, by operation."""
@@ -166,9 +165,9 @@ class CompiledDispatcher(Dispatcher):
         skipped = outcomes == loop.SKIPPED
         for name, n in self._by_name(operations[skipped]):
             ledger.skipped(name, n)
-        for slot in slots[skipped].tolist():
-            if (write := self._writes[slot]) is not None:
-                self.writes.refused(write)
+            if name in self.writes.moving:
+                for slot in slots[skipped & (operations == self._numbers[name])].tolist():
+                    self._note_refused(slot)
         for slot in slots[~usual & ~skipped].tolist():
             self._account(slot)
         self._release(slots.tolist())
@@ -179,11 +178,16 @@ class CompiledDispatcher(Dispatcher):
 
     def _note_committed(self, slot: int) -> None:
         """Note that the rows that a write has inserted or moved may be moved from now on."""
-        arrival, write = self._arrivals[slot], self._writes[slot]
-        if write is not None:
+        batch: _HandedOver = self._batches[slot]
+        if write := batch.writes.get(int(self._places[slot])):
             self.writes.committed(write)
-        elif arrival is not None and arrival[1] in self.writes.adding:
-            self.writes.inserted(arrival)
+        elif batch.operation in self.writes.adding:
+            self.writes.inserted(self._arrival(slot))
+
+    def _note_refused(self, slot: int) -> None:
+        """Note that a write was not done: its row stayed as it was, if it was to move one."""
+        if write := self._batches[slot].writes.get(int(self._places[slot])):
+            self.writes.refused(write)
 
     def _account(self, slot: int) -> None:
         """Account for a write that failed, or touched another number of rows."""
@@ -197,28 +201,31 @@ class CompiledDispatcher(Dispatcher):
                 operation, service, shared.slots["ended_at"][one] - shared.slots["due"][one]
             )
             self.ledger.touched(operation, rows)
-            if self._writes[slot] is None or 0 not in rows:  # else its row's state is unknown
+            if operation not in self.writes.moving or 0 not in rows:  # else its state is unknown
                 self._note_committed(slot)
         elif outcome <= 0:
             self.ledger.failed(operation, NO_ROW)
         else:
             self.ledger.failed(operation, loop.unpacked(outcome))
-            if (write := self._writes[slot]) is not None:
-                self.writes.refused(write)
+            self._note_refused(slot)
 
     def _release(self, slots: list[int]) -> None:
-        for slot in slots:
-            self._arrivals[slot] = self._writes[slot] = None
-        self._kept[slots] = None
+        self._batches[slots] = None
         self._out[slots] = False
         self._thread.release(slots)
 
     def _write(self, slot: int) -> Write | None:
         """Return the write of a slot, if there is something to send."""
-        arrival, write = self._arrivals[slot], self._writes[slot]
-        if write is not None or arrival is None or not self._thread.shared.slots[slot]["size"]:
-            return write
-        return self.writes.write(arrival)
+        if not self._thread.shared.slots[slot]["size"]:
+            return None
+        batch: _HandedOver = self._batches[slot]
+        write = batch.writes.get(int(self._places[slot]))
+        return write or self.writes.write(self._arrival(slot))
+
+    def _arrival(self, slot: int) -> Arrival:
+        batch, place = self._batches[slot], int(self._places[slot])
+        due = float(self._thread.shared.slots[slot]["due"])
+        return due, batch.operation, batch.ks[place], batch.requests[place]
 
     def _poll(self) -> None:
         """Catch up and come back, in the hub; a bug of ours ends the users."""
@@ -254,33 +261,25 @@ class CompiledDispatcher(Dispatcher):
         most = min(max(_LEAST_AHEAD, _LOOKS_AHEAD * self._done), _MOST_AHEAD)
         most = min(most - len(self._thread.waiting()), self._thread.room)
         until = min(at + self.ahead, self.clock.pause_at)
-        arrivals = self.ledger.take_ahead(at, until, most)
-        self._hands_over_at = at if len(arrivals) >= most else at + self.ahead / 2
-        if not arrivals:
+        batches = self.ledger.take_ahead(at, until, most)
+        if not batches:
+            self._hands_over_at = at if most <= 0 else at + self.ahead / 2
             return
-        requests: list[bytes] = []
-        writes: dict[int, Write] = {}
-        for i, arrival in enumerate(arrivals):
-            request = arrival[3]
-            if request.__class__ is bytes:
-                requests.append(request)
-                continue
-            write = self.writes.write(arrival)
-            if write is None:
-                requests.append(b"")
-            else:
-                writes[i] = write
-                requests.append(write.request)
-        together = b"".join(requests) or b"\0"
-        address = np.frombuffer(together, np.uint8).ctypes.data
-        dues = [arrival[0] for arrival in arrivals]
-        slots = self._thread.hand_over(dues, requests, address)
-        for slot, arrival in zip(slots, arrivals, strict=True):
-            self._arrivals[slot] = arrival
-        for i, write in writes.items():
-            self._writes[slots[i]] = write
-        self._operations[slots] = [self._numbers[arrival[1]] for arrival in arrivals]
-        self._kept[slots] = together
+        handed_over = [_HandedOver(batch, self.writes) for batch in batches]
+        counts = [len(batch.dues) for batch in batches]
+        self._hands_over_at = at if sum(counts) >= most else at + self.ahead / 2
+        dues = np.concatenate([batch.dues for batch in batches])
+        order = np.argsort(dues, kind="stable")
+        slots = self._thread.hand_over(
+            dues[order],
+            np.concatenate([each.addresses for each in handed_over])[order],
+            np.concatenate([each.sizes for each in handed_over])[order],
+        )
+        owners = np.repeat(np.arange(len(batches)), counts)[order]
+        places = np.concatenate([np.arange(count) for count in counts])[order]
+        numbers = np.array([self._numbers[batch.operation] for batch in batches])
+        self._operations[slots], self._places[slots] = numbers[owners], places
+        self._batches[slots] = np.fromiter(handed_over, object, len(batches))[owners]
         self._out[slots] = True
 
     def _notice(self) -> None:
@@ -296,6 +295,39 @@ class CompiledDispatcher(Dispatcher):
         self._notices.stop()
         self._notices.close()
         self._thread.stop()
+
+
+class _HandedOver:
+    """A batch of arrivals that the loop has: their k, requests, and where these lie in memory.
+
+    The requests lie one behind the other, and stay there as long as this does. `writes` are the
+    moves, by their place; one that found no row, as every arrival without one, has an empty
+    request.
+    """
+
+    __slots__ = ("_together", "addresses", "ks", "operation", "requests", "sizes", "writes")
+
+    def __init__(self, batch: Batch, writes: Writes) -> None:
+        self.operation, self.ks = batch.operation, batch.ks
+        self.writes: dict[int, Write] = {}
+        self.requests: Sequence[bytes]
+        if batch.operation in writes.moving:
+            self.requests = [
+                self._move(i, arrival, writes) for i, arrival in enumerate(batch.arrivals())
+            ]
+        else:
+            self.requests = [request or b"" for request in batch.prepared]  # type: ignore[misc]
+        self.sizes = np.fromiter(map(len, self.requests), np.int64, len(self.requests))
+        self._together = b"".join(self.requests) or b"\0"
+        base = np.frombuffer(self._together, np.uint8).ctypes.data
+        self.addresses = base + np.cumsum(self.sizes) - self.sizes
+
+    def _move(self, place: int, arrival: Arrival, writes: Writes) -> bytes:
+        write = writes.write(arrival)
+        if write is None:
+            return b""
+        self.writes[place] = write
+        return write.request
 
 
 class CompiledSender:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from math import inf
-from operator import add, itemgetter
+from operator import add
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from loadgen.record.rows import law_holds
 from loadgen.workload.histogram import Histogram
-from loadgen.workload.schedule.arrival_process import Arrival
+from loadgen.workload.schedule.arrival_process import Arrival, Batch
 from loadgen.workload.schedule.arrivals import Schedule
 
 _BATCH = 512  # latencies that go into the histograms at once
@@ -29,8 +29,6 @@ _BATCH = 512  # latencies that go into the histograms at once
 _MARGIN_SECONDS = 0.05
 _MARGIN_SHARE = 0.05
 NONE_AHEAD: Final[Mapping[str, int]] = {}
-
-_operation = itemgetter(1)  # of an arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,32 +117,25 @@ class Ledger:
         if arrival is None:
             return None
         if arrival[0] < now - self.lateness_limit:
-            self._skip_late(arrival, now)
+            self._accounts[arrival[1]].skipped += 1
+            self._skip_late(now)
             arrival = self.schedule.take(now)
             if arrival is None:
                 return None
         self._accounts[arrival[1]].under_way += 1
         return arrival
 
-    def take_ahead(self, now: float, until: float, most: int) -> list[Arrival]:
-        """Hand out up to `most` arrivals that are due by `until`, the earliest first.
+    def take_ahead(self, now: float, until: float, most: int) -> list[Batch]:
+        """Hand out up to `most` arrivals that are due by `until`, the earliest ones.
 
         As if each had been taken when it is due: `counts` has to know which are not due yet.
         """
-        arrivals: list[Arrival] = []
-        prepared, oldest = self._prepared, now - self.lateness_limit
-        while len(arrivals) < most:
-            known = prepared and prepared[0][0] <= until
-            arrival = prepared.popleft() if known else self.schedule.take(until)
-            if arrival is None:
-                break
-            if arrival[0] < oldest:
-                self._skip_late(arrival, now)
-            else:
-                arrivals.append(arrival)
-        for name, n in Counter(map(_operation, arrivals)).items():
-            self._accounts[name].under_way += n
-        return arrivals
+        if self.schedule.next_due() < now - self.lateness_limit:
+            self._skip_late(now)
+        batches = self.schedule.take_batches(until, most)
+        for batch in batches:
+            self._accounts[batch.operation].under_way += len(batch.dues)
+        return batches
 
     def committed(self, operation: str, service: float, intended: float) -> None:
         """Count a write whose commit was answered; latencies in seconds."""
@@ -230,9 +221,8 @@ class Ledger:
             account.service, account.intended = Histogram(), Histogram()
         return taken
 
-    def _skip_late(self, arrival: Arrival, now: float) -> None:
-        """Skip `arrival`, which has waited beyond the limit, and all that have so too."""
-        self._accounts[arrival[1]].skipped += 1
+    def _skip_late(self, now: float) -> None:
+        """Skip what has waited beyond the limit; in an overload also what is about to."""
         overloaded = now - self._skipped_at < 2 * self.margin
         self._skip(now - self.lateness_limit + (self.margin if overloaded else 0.0))
         self._skipped_at = now

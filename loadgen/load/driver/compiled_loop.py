@@ -357,7 +357,7 @@ def gather(s: Shared, c: int) -> int:
         s.scratch[at], s.scratch[at + 1] = s.slots[slot]["address"], s.slots[slot]["size"]
     s.scratch[_PIECES] += connection["offset"]
     s.scratch[_PIECES + 1] -= connection["offset"]
-    return count
+    return int(count)
 
 
 @compiled

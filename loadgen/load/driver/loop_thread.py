@@ -16,7 +16,7 @@ import numpy as np
 
 from loadgen.load.driver import compiled_loop as loop
 from loadgen.load.driver import system_calls
-from loadgen.load.driver.compiled_loop import Ints, Shared
+from loadgen.load.driver.compiled_loop import Floats, Ints, Shared
 from loadgen.load.driver.system_calls import EVENT_WORDS, compiled, fence
 from loadgen.workload.schedule.clock import ScheduleClock
 
@@ -103,22 +103,20 @@ class LoopThread:
         """How many more arrivals can be handed over."""
         return len(self._unused_slots)
 
-    def hand_over(self, dues: Sequence[float], requests: Sequence[bytes], base: int) -> list[int]:
+    def hand_over(self, dues: Floats, addresses: Ints, sizes: Ints) -> list[int]:
         """Queue arrivals in order of their due times; return their slots.
 
-        The requests lie one behind the other from the address `base` on, and stay there until the
-        slots are collected.
+        Their requests stay where they are until the slots are collected.
         """
         s, count = self.shared, len(dues)
         slots = self._unused_slots[-count:]
         del self._unused_slots[-count:]
-        sizes = np.fromiter(map(len, requests), np.int64, count)
         s.slots["due"][slots], s.slots["size"][slots], s.slots["began"][slots] = (
             dues,
             sizes,
             -np.inf,
         )
-        s.slots["address"][slots] = base + np.cumsum(sizes) - sizes
+        s.slots["address"][slots] = addresses
         queued = int(s.words[loop.QUEUED])
         s.queue[np.arange(queued, queued + count) & (SLOTS - 1)] = slots
         _publish(s.words, loop.QUEUED, queued + count)

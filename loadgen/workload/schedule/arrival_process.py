@@ -7,7 +7,7 @@ at once, which costs a fraction of computing them one by one.
 
 from collections.abc import Callable, Sequence
 from hashlib import shake_128
-from itertools import accumulate
+from itertools import accumulate, repeat
 from math import floor, log1p
 from typing import Final, Literal, NamedTuple
 
@@ -44,6 +44,19 @@ RequestMaker = Callable[[Sequence[int], Sequence[float]], Sequence[Prepared]]
 # One scheduled write: due time in schedule seconds, operation, k, and its prepared request. A plain
 # tuple, since a named one costs three times as much and every write has one.
 Arrival = tuple[float, str, int, Prepared]
+
+
+class Batch(NamedTuple):
+    """Consecutive arrivals of one operation that fall to one process: due times, k, requests."""
+
+    operation: str
+    dues: list[float]
+    ks: Sequence[int]
+    prepared: Sequence[Prepared]
+
+    def arrivals(self) -> list[Arrival]:
+        """Return them one by one."""
+        return [*zip(self.dues, repeat(self.operation), self.ks, self.prepared, strict=False)]
 
 
 class UnitTimes(NamedTuple):

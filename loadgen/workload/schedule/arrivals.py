@@ -7,7 +7,7 @@ no clock, no random generator, no connection.
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from math import inf
+from math import inf, nextafter
 from operator import attrgetter, itemgetter
 
 from loadgen.workload.model import ProfileLevels
@@ -15,6 +15,7 @@ from loadgen.workload.schedule.arrival_process import (
     Arrival,
     ArrivalKind,
     ArrivalProcess,
+    Batch,
     Checkpoint,
     RequestMaker,
 )
@@ -98,6 +99,30 @@ class Schedule:
             if not prepared:
                 return None
         return prepared.popleft() if prepared[0][0] <= s else None
+
+    def take_batches(self, until: float, most: int) -> list[Batch]:
+        """Hand out up to `most` arrivals that are due by `until`, the earliest ones."""
+        self._rewind()
+        batches: list[Batch] = []
+        while most > 0:
+            self._change_shard_if_due(until)
+            if self._backlog:
+                due, operation, k, _ = self._backlog.popleft()
+                made = self.cursors[operation].prepare(k, due)
+                batches.append(Batch(operation, [due], [k], [made]))
+                most -= 1
+                continue
+            before = min(self._change_at(), nextafter(until, inf))
+            horizon = self._horizon(before, most)
+            taken = [cursor.take_before(horizon) for cursor in self.cursors.values()]
+            if not any(batch.dues for batch in taken):
+                if (earliest := self._earliest()).due >= before:
+                    break
+                # The last arrival of a cursor's block, or several at one instant.
+                taken = [earliest.take_next()]
+            batches += [batch for batch in taken if batch.dues]
+            most -= sum(len(batch.dues) for batch in taken)
+        return batches
 
     def skip(self, before: float) -> dict[str, int]:
         """Skip the arrivals due before `before`; return how many there were, by operation."""
@@ -195,8 +220,7 @@ class Schedule:
 
     def _look_ahead(self) -> None:
         """Prepare the next arrivals, up to the next change of the shard or the end."""
-        before = self._announced_shards[0][0] if self._announced_shards else inf
-        before = min(before, self._end)
+        before = self._change_at()
         horizon = min(before, *(cursor.horizon for cursor in self.cursors.values()))
         arrivals = [
             arrival for cursor in self.cursors.values() for arrival in cursor.pop_before(horizon)
@@ -205,6 +229,18 @@ class Schedule:
             self.prepared.extend(sorted(arrivals, key=_due))
         elif (earliest := self._earliest()).due < before:  # the last arrival of a cursor's block
             self.prepared.append(earliest.pop())
+
+    def _change_at(self) -> float:
+        """Return the next change of the shard, or the end if that comes first."""
+        return min(self._announced_shards[0][0] if self._announced_shards else inf, self._end)
+
+    def _horizon(self, before: float, most: int) -> float:
+        """Return up to when to look ahead at once: not beyond a batch, nor `most` arrivals."""
+        horizon = min(before, *(cursor.horizon for cursor in self.cursors.values()))
+        dues = [
+            due for cursor in self.cursors.values() for due in cursor.dues_before(horizon, most + 1)
+        ]
+        return sorted(dues)[most] if len(dues) > most else horizon
 
     def _rewind(self) -> None:
         """Undo the look-ahead: give the cursors back the arrivals that are not handed out."""

@@ -7,7 +7,6 @@ operations.
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from math import floor
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from loadgen.workload.schedule.arrival_process import (
     BLOCK,
     Arrival,
     ArrivalProcess,
+    Batch,
     Checkpoint,
     Prepared,
     RequestMaker,
@@ -116,8 +116,17 @@ class ShardCursor:
 
     def pop(self) -> Arrival:
         """Return the upcoming arrival and move to the next one."""
-        (arrival,) = self._pop_up_to(self._i + 1)
+        (arrival,) = self.take_next().arrivals()
         return arrival
+
+    def take_next(self) -> Batch:
+        """Return the upcoming arrival alone and move to the next one."""
+        return self._take_up_to(self._i + 1)
+
+    def dues_before(self, before: float, most: int) -> list[float]:
+        """Return the due times in this block before `before`, at most the first `most`."""
+        i = self._i
+        return self._block.dues[i : min(i + most, bisect_left(self._block.dues, before, i))]
 
     def pop_unprepared(self) -> Arrival:
         """Return the upcoming arrival with nothing prepared for it, and move to the next one."""
@@ -134,7 +143,11 @@ class ShardCursor:
     def pop_before(self, before: float) -> list[Arrival]:
         """Return the arrivals of this block that are due before `before`, and move past them."""
         self._rewind_point = self._block, self._i, self._handed_out
-        return self._pop_up_to(bisect_left(self._block.dues, before, self._i))
+        return self.take_before(before).arrivals()
+
+    def take_before(self, before: float) -> Batch:
+        """Return the arrivals of this block that are due before `before`, and move past them."""
+        return self._take_up_to(bisect_left(self._block.dues, before, self._i))
 
     def rewind(self, k: int) -> None:
         """Undo the last `pop_before` from arrival `k` on."""
@@ -143,15 +156,14 @@ class ShardCursor:
         if i > self._i:
             self._move_to(i)
 
-    def _pop_up_to(self, end: int) -> list[Arrival]:
+    def _take_up_to(self, end: int) -> Batch:
         """Return the block's arrivals from the upcoming one to before index `end`."""
-        block, i = self._block, self._i
+        block, i, operation = self._block, self._i, self.process.operation
         if i == end:
-            return []
+            return Batch(operation, [], (), ())
         prepared = self._prepare_up_to(end)
         self._move_to(end)
-        operation = repeat(self.process.operation)
-        return [*zip(block.dues[i:end], operation, block.ks[i:end], prepared, strict=False)]
+        return Batch(operation, block.dues[i:end], block.ks[i:end], prepared)
 
     def _prepare_up_to(self, end: int) -> Sequence[Prepared]:
         """Return the prepared requests from the upcoming arrival to before index `end`.
