@@ -155,10 +155,7 @@ class CompiledDispatcher(Dispatcher):
         for number in np.flatnonzero(np.bincount(operations[usual])).tolist():
             name = self._names[number]
             own = slots[usual & (operations == number)]
-            began, ended = shared.slots["began"][own], shared.slots["ended"][own]
-            ledger.all_committed(
-                name, ended - began, shared.slots["ended_at"][own] - shared.slots["due"][own]
-            )
+            ledger.all_committed(name, *self._latencies(own))
             if name in self.writes.moving or name in self.writes.adding:
                 for slot in own.tolist():
                     self._note_committed(slot)
@@ -171,6 +168,11 @@ class CompiledDispatcher(Dispatcher):
         for slot in slots[~usual & ~skipped].tolist():
             self._account(slot)
         self._release(slots.tolist())
+
+    def _latencies(self, slots: loop.Ints) -> tuple[list[float], list[float]]:
+        """Return the service and intended latencies of slots, in seconds."""
+        done = self._thread.shared.slots[slots]
+        return (done["ended"] - done["began"]).tolist(), (done["ended_at"] - done["due"]).tolist()
 
     def _by_name(self, operations: loop.Ints) -> Iterator[tuple[str, int]]:
         counts = np.bincount(operations, minlength=len(self._names))
@@ -195,11 +197,7 @@ class CompiledDispatcher(Dispatcher):
         outcome = int(shared.slots[slot]["outcome"])
         rows = shared.rows[slot, : shared.slots[slot]["answered"]].tolist()
         if outcome == loop.OTHER_ROWS and any(rows):
-            one = slice(slot, slot + 1)
-            service = shared.slots["ended"][one] - shared.slots["began"][one]
-            self.ledger.all_committed(
-                operation, service, shared.slots["ended_at"][one] - shared.slots["due"][one]
-            )
+            self.ledger.all_committed(operation, *self._latencies(np.array([slot])))
             self.ledger.touched(operation, rows)
             if operation not in self.writes.moving or 0 not in rows:  # else its state is unknown
                 self._note_committed(slot)

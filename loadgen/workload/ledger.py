@@ -15,9 +15,6 @@ from math import inf
 from operator import add
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from loadgen.record.rows import law_holds
 from loadgen.workload.histogram import Histogram
 from loadgen.workload.schedule.arrival_process import Arrival, Batch
@@ -147,14 +144,14 @@ class Ledger:
             account.flush()
 
     def all_committed(
-        self, operation: str, service: NDArray[np.float64], intended: NDArray[np.float64]
+        self, operation: str, service: Sequence[float], intended: Sequence[float]
     ) -> None:
         """Count writes whose commits were answered; latencies in seconds."""
         account = self._accounts[operation]
-        account.under_way -= len(service)
-        account.committed += len(service)
-        account.service.add(service)
-        account.intended.add(intended)
+        account.new_service += service
+        account.new_intended += intended
+        if len(account.new_service) >= _BATCH:
+            account.flush()
 
     def skipped(self, operation: str, n: int) -> None:
         """Count arrivals that were handed out and have waited beyond the limit."""
