@@ -102,7 +102,7 @@ def _pair(project: Path, dsn: str, case: Case, seconds: int) -> tuple[Speed, Spe
             # Whatever falls due waits for its turn: to pass over it would be work of another kind.
             settings={
                 "PIPELINE_DEPTH": str(case.depth),
-                "COMPILED_LOOP": str(case.compiled),
+                "LOAD_LOOP": "compiled" if case.compiled else "gevent",
                 "LATENESS_LIMIT_SECONDS": "300",
             },
         )

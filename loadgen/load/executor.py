@@ -81,7 +81,7 @@ class Executor:
         ):
             require_other_database(connection, model)  # a worker has its own DATABASE_URL
             rows = {} if joins else state_rows(connection, model, plan.key_types, shard)
-            kind = dispatcher_for(connection, compiled=plan.compiled_loop)
+            kind = dispatcher_for(connection, compiled=plan.load_loop == "compiled")
         clock = ScheduleClock(time.monotonic)
         makers = value_makers(model, plan)
         schedule = schedule_of(plan, shard)

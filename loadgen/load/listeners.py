@@ -234,7 +234,7 @@ class LoadProcess:
             duration=float(self.options.run_time or settings.test_duration_hours * 3600),
             lateness_limit=settings.lateness_limit_seconds,
             pipeline_depth=settings.pipeline_depth,
-            compiled_loop=settings.compiled_loop,
+            load_loop=settings.load_loop,
             own_profile=self.model.profile,
         )
 

@@ -250,7 +250,7 @@ def ignored_settings(
         "lateness_limit_seconds": plan.lateness_limit,
         **plan.settings,
         "pipeline_depth": plan.pipeline_depth,
-        "compiled_loop": plan.compiled_loop,
+        "load_loop": plan.load_loop,
         "profile": resumed.profile,
         **rates,
     }

@@ -25,12 +25,12 @@ def dispatcher_for(connection: postgres.Session, *, compiled: bool) -> type[Disp
     if not compiled:
         return HubDispatcher
     if obstacle := _obstacle(connection):
-        _log.warning("COMPILED_LOOP: gevent sends the writes: %s", obstacle)
+        _log.warning("LOAD_LOOP=compiled: gevent sends the writes: %s", obstacle)
         return HubDispatcher
     try:
         kind: type[Dispatcher] = gevent.get_hub().threadpool.apply(_compiled)
     except (ImportError, OSError, RuntimeError) as exc:  # Numba's, if it has no place for its cache
-        _log.warning("COMPILED_LOOP: gevent sends the writes: %s", str(exc).splitlines()[0])
+        _log.warning("LOAD_LOOP=compiled: gevent sends the writes: %s", str(exc).splitlines()[0])
         return HubDispatcher
     _log.info("The compiled loop sends the writes")
     return kind

@@ -87,7 +87,7 @@ class WorkersSwarm(WorkerTable):
         self.proofs = Proofs(self.model, plan, value_makers(self.model, plan))
         if position is not None:
             self._continue_from(position)
-        seconds = _COMPILED_SECONDS if plan.compiled_loop else _READY_SECONDS
+        seconds = _COMPILED_SECONDS if plan.load_loop == "compiled" else _READY_SECONDS
         deadline = time.monotonic() + seconds
         while len(names := self._connected()) < self._runner.worker_count:
             if time.monotonic() > deadline:

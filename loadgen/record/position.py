@@ -75,7 +75,7 @@ class KilledPlan(RecordModel):
     duration: Seconds
     lateness_limit: Seconds
     pipeline_depth: int = 1
-    compiled_loop: bool = False
+    load_loop: str = "gevent"
     workload: str
     settings: dict[str, int | None]
     baseline_seed: int

@@ -58,16 +58,16 @@ def test_one_connection_cut_costs_its_write_and_nothing_else(
     assert failed_by(run) <= {"57P01", "08006"}
 
 
-@pytest.mark.parametrize(("depth", "compiled"), [(1, False), (10, False), (10, True)])
+@pytest.mark.parametrize(("depth", "loop"), [(1, "gevent"), (10, "gevent"), (10, "compiled")])
 def test_all_connections_cut_again_and_again(
-    seeded: str, locust: Locust, project: Path, depth: int, compiled: bool
+    seeded: str, locust: Locust, project: Path, depth: int, loop: str
 ) -> None:
     """Writes that lose their answer are looked up; users connect again; each outage is told.
 
     Those that are cut while they prepare their statements try again like the others.
     """
     before = counted(seeded)
-    env = {"PIPELINE_DEPTH": str(depth), "COMPILED_LOOP": str(compiled)}
+    env = {"PIPELINE_DEPTH": str(depth), "LOAD_LOOP": loop}
     process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(20), env=env)
     wait_for_offers(project, process)
     for _ in range(3):

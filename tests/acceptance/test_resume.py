@@ -69,13 +69,13 @@ def check_resumed(project: Path, seeded: str, before: dict[str, int], gaps: int)
     return run
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("loop", ["gevent", "compiled"])
 def test_a_killed_run_goes_on_twice(
-    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen, compiled: bool
+    seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen, loop: str
 ) -> None:
     """Same run id, seed and position; the gap is journaled, nothing is offered twice or made up."""
     before = counted(seeded)
-    env = {"COMPILED_LOOP": str(compiled)}
+    env = {"LOAD_LOOP": loop}
     process = locust(seeded, "-u", "4", "-t", "10s", *rates(4), env=env)
     wait_for_offers(project, process, 100)
     kill(process)

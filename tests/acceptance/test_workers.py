@@ -108,13 +108,13 @@ def test_a_killed_worker_s_share_goes_to_the_others(
     assert f"is lost (its process {killed.pid} has died): the others take over" in err
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("loop", ["gevent", "compiled"])
 def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
-    seeded: str, locust: Locust, project: Path, compiled: bool
+    seeded: str, locust: Locust, project: Path, loop: str
 ) -> None:
     """A pause of four seconds ends nothing; after ten the worker joins anew, nothing is doubled."""
     before = counted(seeded)
-    env = {"COMPILED_LOOP": str(compiled)}
+    env = {"LOAD_LOOP": loop}
     # A worker that stands still is the generator's own fault: here that is let pass.
     limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"
     (project / "thresholds.toml").write_text(limits)

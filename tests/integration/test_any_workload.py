@@ -33,7 +33,7 @@ plan = replace(
     mix=mix,
     duration=4.0,
     lateness_limit=0.4,
-    compiled_loop=sys.argv[2] == "compiled",
+    load_loop="compiled" if sys.argv[2] == "compiled" else "gevent",
     once_used=run_keys.once_used(admin, BANK, types, makers),
 )
 executor = Executor.open(sys.argv[1], plan, WHOLE, BANK, print)

@@ -50,7 +50,7 @@ def load(dsn, path, folder):
     model = read_model(folder)
     mix = Mix({name: operation.per_hour for name, operation in model.operations.items()})
     plan = replace(plan_for(model), mix=mix, duration=0.8, lateness_limit=0.2)
-    plan = replace(plan, compiled_loop=path == "compiled")
+    plan = replace(plan, load_loop="compiled" if path == "compiled" else "gevent")
     plan = run_keys.with_source(plan, admin, model, Settings(workload=folder))
     set_run_token(admin, plan.run_token)
     executor = Executor.open(dsn, plan, WHOLE, model, print)

@@ -308,6 +308,33 @@ def test_counting_changes_nothing(
     assert handed == list(plain.pop_due(now))
 
 
+@given(
+    kind=kinds,
+    steps=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 900), st.booleans()), max_size=12),
+    batch_size=st.sampled_from((1, 3, 64, BLOCK)),
+    split_at=st.floats(0, 15),
+)
+@settings(max_examples=40)
+def test_batches_are_the_arrivals_that_would_be_taken_one_by_one(
+    kind: ArrivalKind, steps: list[tuple[float, int, bool]], batch_size: int, split_at: float
+) -> None:
+    """The earliest come first, never more than asked for, also across a split and single takes."""
+    batched, plain = (Schedule(5, kind, mix(), end=25.0) for _ in ("batched", "plain"))
+    for made in (batched, plain):
+        made.prepare_by(dict.fromkeys(OPERATIONS, request), dict.fromkeys(OPERATIONS, batch_size))
+        made.change_shard(split_at, Shard(0, 2))
+    until = 0.0
+    for step, most, single in steps:
+        until += step
+        if single:
+            assert batched.take(until) == plain.take(until)
+        taken = [a for batch in batched.take_batches(until, most) for a in batch.arrivals()]
+        expected = list(islice(plain.pop_due(until), most))
+        assert sorted(taken) == sorted(expected)
+        batched.offered(until)
+    assert facts(list(batched.pop_due(30))) == facts(list(plain.pop_due(30)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_backlog_at_a_split_is_prepared_when_it_is_taken(kind: ArrivalKind) -> None:
     """An arrival of the backlog gets the same request as one that is taken in time."""

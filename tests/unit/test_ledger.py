@@ -1,5 +1,7 @@
 """The accounting law: every arrival that falls due is accounted for, exactly once, at all times."""
 
+from collections import Counter
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -28,6 +30,7 @@ class AccountingLaw(RuleBasedStateMachine):
         self.ledger = ledger()
         self.now = 0.0
         self.performing: list[Arrival] = []
+        self.ahead: list[Arrival] = []  # taken before they are due
         self.lost: list[Arrival] = []
 
     @rule(step=st.floats(0, 5))
@@ -43,6 +46,24 @@ class AccountingLaw(RuleBasedStateMachine):
             assert self.now - LIMIT <= arrival[0] <= self.now
             self.performing.append(arrival)
 
+    @rule(seconds=st.floats(0, 0.3), most=st.integers(0, 20))
+    def take_ahead(self, seconds: float, most: int) -> None:
+        """Arrivals are taken before they are due."""
+        taken = self.ledger.take_ahead(self.now, self.now + seconds, most)
+        self.ahead += [arrival for batch in taken for arrival in batch.arrivals()]
+
+    @rule(skipped=st.booleans())
+    def begin(self, skipped: bool) -> None:
+        """One of these is due: it is performed, or skipped since it has waited too long."""
+        for arrival in self.ahead:
+            if arrival[0] <= self.now:
+                self.ahead.remove(arrival)
+                if skipped:
+                    self.ledger.skipped(arrival[1], 1)
+                else:
+                    self.performing.append(arrival)
+                return
+
     @rule(outcome=st.sampled_from(["committed", "failed", "lost"]))
     def finish(self, outcome: str) -> None:
         """A user finishes what it performs."""
@@ -50,7 +71,7 @@ class AccountingLaw(RuleBasedStateMachine):
             return
         arrival = self.performing.pop()
         if outcome == "committed":
-            self.ledger.committed(arrival[1], 0.001, self.now - arrival[0])
+            self.ledger.all_committed(arrival[1], [0.001], [self.now - arrival[0]])
         elif outcome == "failed":
             self.ledger.failed(arrival[1], "40001")
         else:
@@ -66,7 +87,8 @@ class AccountingLaw(RuleBasedStateMachine):
     @invariant()
     def the_law_holds(self) -> None:
         """Offered is what the schedule says; the rest adds up to it; failures are all named."""
-        counts = self.ledger.counts(self.now)
+        not_due = Counter(name for due, name, _, _ in self.ahead if due > self.now)
+        counts = self.ledger.counts(self.now, not_due)
         asked = self.ledger.schedule.planned(self.now)
         for name, count in counts.items():
             assert count.balanced()
@@ -74,7 +96,8 @@ class AccountingLaw(RuleBasedStateMachine):
         total = sum(counts.values(), Counts())
         assert total.failed == sum(self.ledger.failures.values())
         assert total.unknown == len(self.lost)
-        assert total.in_flight >= len(self.performing)
+        due_ahead = len(self.ahead) - not_due.total()
+        assert total.in_flight >= len(self.performing) + due_ahead
 
 
 TestAccountingLaw = AccountingLaw.TestCase

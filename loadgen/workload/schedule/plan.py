@@ -46,7 +46,7 @@ class Plan:
     duration: float
     lateness_limit: float
     pipeline_depth: int = 1
-    compiled_loop: bool = False
+    load_loop: str = "gevent"
     workload: str = ""  # the model's digest
     own_profile: ProfileLevels | None = None  # the model's
     settings: Mapping[str, int | None] = field(default_factory=dict)  # that the model's values use
