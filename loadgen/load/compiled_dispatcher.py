@@ -49,7 +49,7 @@ class CompiledDispatcher(Dispatcher):
     ) -> None:
         super().__init__(connections, clock, ledger, writes, depth)
         statements = max(len(c.operation.statements) for c in writes.compiled.values())
-        self._thread = LoopThread(depth, statements, ledger.lateness_limit, ledger.margin)
+        self._thread = LoopThread(depth, statements, ledger.lateness_limit)
         self._thread.shared.times[loop.LATE_AFTER] = self.late_after
         self.threads = (self._thread.native_id,)
         self._names = [*writes.compiled]
@@ -60,7 +60,6 @@ class CompiledDispatcher(Dispatcher):
         self._places = np.zeros(SLOTS, np.int64)
         self._operations = np.zeros(SLOTS, np.int64)
         self._out = np.zeros(SLOTS, np.bool_)  # handed over, and not accounted for
-        self.defect: Exception | None = None
         self._lent: dict[int, CompiledSender] = {}  # by the connection's number
         self._hub = gevent.hub.get_hub()
         self._notices = self._hub.loop.io(self._thread.notice_file, _READ)
@@ -108,7 +107,7 @@ class CompiledDispatcher(Dispatcher):
     def retire(self) -> None:
         """Give out no more arrivals, and send the users to their next dispatcher."""
         self.holding = self.retired = True
-        self._thread.hold(holding=True)
+        self._thread.hold(self.clock, holding=True)
         for sender in [*self.senders]:
             sender.leave()
         if not self._lent:
@@ -118,7 +117,7 @@ class CompiledDispatcher(Dispatcher):
         """Stop taking arrivals, or take them again."""
         if holding != self.holding:
             self.holding = holding
-            self._thread.hold(holding=holding)
+            self._thread.hold(self.clock, holding=holding)
 
     def rescheduled(self) -> None:
         """Heed a change of the schedule or the clock."""
@@ -227,13 +226,12 @@ class CompiledDispatcher(Dispatcher):
 
     def _poll(self) -> None:
         """Catch up and come back, in the hub; a bug of ours ends the users."""
+        seconds = _IDLE_SECONDS
         try:
             seconds = self._catch_up()
         except Exception as exc:  # noqa: BLE001 - the hub would print it and leave the users waiting
-            self.defect = exc
             for sender in self._lent.values():
-                sender.wake()
-            return
+                sender.wake(exc)
         self._timer.close()
         self._timer = self._hub.loop.timer(seconds)
         self._timer.start(self._poll, update=True)
@@ -337,6 +335,7 @@ class CompiledSender:
         self._user: greenlet | None = None
         self._leaving = False
         self._number = -1
+        self._defect: Exception | None = None
 
     def work(self) -> str:
         """Work until `leave` or the connection breaks; return the SQLSTATE of its loss, or ""."""
@@ -350,8 +349,8 @@ class CompiledSender:
         try:
             dispatcher.rescheduled()
             gevent.hub.get_hub().switch()
-            if dispatcher.defect is not None:
-                raise dispatcher.defect
+            if self._defect is not None:
+                raise self._defect
         finally:
             self._user = None
             dispatcher.senders.discard(self)
@@ -368,8 +367,9 @@ class CompiledSender:
             self._dispatcher.leave(self._number)
         self._leaving = True
 
-    def wake(self) -> None:
-        """Wake the user."""
+    def wake(self, defect: Exception | None = None) -> None:
+        """Wake the user, to be told of a bug of ours if there is one."""
+        self._defect = defect
         if self._user is not None:
             gevent.hub.get_hub().loop.run_callback(self._user.switch)
             self._user = None

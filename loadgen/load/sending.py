@@ -8,7 +8,9 @@ import sys
 from importlib.util import find_spec
 
 import gevent
+from gevent import monkey
 
+from loadgen.errors import one_line
 from loadgen.load.dispatcher import Dispatcher
 from loadgen.load.driver.plain import is_plain
 from loadgen.load.hub_dispatcher import HubDispatcher
@@ -30,7 +32,7 @@ def dispatcher_for(connection: postgres.Session, *, compiled: bool) -> type[Disp
     try:
         kind: type[Dispatcher] = gevent.get_hub().threadpool.apply(_compiled)
     except (ImportError, OSError, RuntimeError) as exc:  # Numba's, if it has no place for its cache
-        _log.warning("LOAD_LOOP=compiled: gevent sends the writes: %s", str(exc).splitlines()[0])
+        _log.warning("LOAD_LOOP=compiled: gevent sends the writes: %s", one_line(exc))
         return HubDispatcher
     _log.info("The compiled loop sends the writes")
     return kind
@@ -42,11 +44,21 @@ def _obstacle(connection: postgres.Session) -> str:
         return "its extra is not installed: `make setup EXTRAS=fast`"
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         return "it needs Linux on x86-64 or aarch64"
-    if not hasattr(ctypes.CDLL(None), "epoll_pwait2"):
-        return "it needs epoll_pwait2, of glibc 2.35"
+    if not _has_epoll_pwait2():
+        return "it needs the call epoll_pwait2, of Linux 5.11 and glibc 2.35"
     if not is_plain(connection):
         return "the connection is encrypted"
     return ""
+
+
+def _has_epoll_pwait2() -> bool:
+    """Tell whether the C library and the kernel have the call, and nothing forbids it."""
+    call = getattr(ctypes.CDLL(None), "epoll_pwait2", None)
+    if call is None:
+        return False
+    with monkey.get_original("select", "epoll")() as epoll:
+        at_once = (ctypes.c_long * 2)(0, 0)
+        return bool(call(epoll.fileno(), ctypes.create_string_buffer(16), 1, at_once, None) == 0)
 
 
 def _compiled() -> type[Dispatcher]:
@@ -54,5 +66,5 @@ def _compiled() -> type[Dispatcher]:
     from loadgen.load.compiled_dispatcher import CompiledDispatcher  # noqa: PLC0415 - Numba is slow
     from loadgen.load.driver.loop_thread import LoopThread  # noqa: PLC0415
 
-    LoopThread(1, 1, 1.0, 0.0).stop()
+    LoopThread(1, 1, 1.0).stop()
     return CompiledDispatcher

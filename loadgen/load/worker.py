@@ -55,7 +55,7 @@ class Worker:
         end = executor.earliest_change()
         executor.end(end)
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while executor.now() < end:
+        while executor.now() < end and time.monotonic() < deadline:
             gevent.sleep(0.02)
         while time.monotonic() < deadline and any(
             counts.in_flight or counts.unknown for counts in executor.counts().values()
@@ -113,11 +113,16 @@ class Worker:
         try:
             dsn = source_dsn(self._settings)
             model = load_model(message.model)
+            opened_at = time.monotonic()
             executor = Executor.open(dsn, message.plan, message.shard, model, on_event, joins=joins)
         except (PlaygroundError, ValueError) as exc:
             self._send(messages.NotReady(str(exc)))
             return
         self._executor = executor
+        if time.monotonic() - opened_at > _SILENCE_SECONDS:
+            # The first compilation, for one: the master may have given the shard away meanwhile.
+            executor.dispatcher.hold(holding=True)
+            self._doubts += 1
         PostgresUser.dispatcher = executor.dispatcher
         for change in message.changes:
             executor.change_rates(change)

@@ -25,6 +25,7 @@ _BATCH = 512  # latencies that go into the histograms at once
 # Without that, each arrival is taken at the last moment, which costs a third of the writes.
 _MARGIN_SECONDS = 0.05
 _MARGIN_SHARE = 0.05
+_OVERLOAD_SECONDS = 0.1  # between two skips of arrivals that are taken ahead
 NONE_AHEAD: Final[Mapping[str, int]] = {}
 
 
@@ -115,7 +116,7 @@ class Ledger:
             return None
         if arrival[0] < now - self.lateness_limit:
             self._accounts[arrival[1]].skipped += 1
-            self._skip_late(now)
+            self._skip_late(now, self.margin, 2 * self.margin)
             arrival = self.schedule.take(now)
             if arrival is None:
                 return None
@@ -127,8 +128,11 @@ class Ledger:
 
         As if each had been taken when it is due: `counts` has to know which are not due yet.
         """
-        if self.schedule.next_due() < now - self.lateness_limit:
-            self._skip_late(now)
+        late = now - self.lateness_limit
+        if now - self._skipped_at < _OVERLOAD_SECONDS:  # what is taken has yet to wait
+            late += self.margin
+        if self.schedule.next_due() < late:
+            self._skip_late(now, 2 * self.margin, _OVERLOAD_SECONDS)
         batches = self.schedule.take_batches(until, most)
         for batch in batches:
             self._accounts[batch.operation].under_way += len(batch.dues)
@@ -218,10 +222,13 @@ class Ledger:
             account.service, account.intended = Histogram(), Histogram()
         return taken
 
-    def _skip_late(self, now: float) -> None:
-        """Skip what has waited beyond the limit; in an overload also what is about to."""
-        overloaded = now - self._skipped_at < 2 * self.margin
-        self._skip(now - self.lateness_limit + (self.margin if overloaded else 0.0))
+    def _skip_late(self, now: float, margin: float, within: float) -> None:
+        """Skip what has waited beyond the limit; in an overload also what is about to.
+
+        An overload is a skip `within` so many seconds of the last one.
+        """
+        overloaded = now - self._skipped_at < within
+        self._skip(now - self.lateness_limit + (margin if overloaded else 0.0))
         self._skipped_at = now
 
     def _skip(self, before: float) -> None:

@@ -34,11 +34,12 @@ STALL_SECONDS: Final = 5.0
 ) = range(0, 16 * 8, 8)  # fmt: skip
 WORDS: Final = 16 * 8
 
-# Times in seconds: of the schedule's clock (see `ScheduleClock`), of the limits, of this thread.
+# Times in seconds: of the schedule's clock (see `ScheduleClock`), of the limits, of this thread:
+# since when (schedule time) a connection has been free without a break.
 (
-    ZERO, FLOOR, PAUSE_AT, TICKED_AT, LATENESS_LIMIT, MARGIN, LATE_AFTER, SKIPPED_AT, SLEEPS_UNTIL,
-) = range(9)  # fmt: skip
-TIMES: Final = 9
+    ZERO, FLOOR, PAUSE_AT, TICKED_AT, LATENESS_LIMIT, LATE_AFTER, IDLE_SINCE, SLEEPS_UNTIL,
+) = range(8)  # fmt: skip
+TIMES: Final = 8
 
 # Outcomes of a slot, beside an SQLSTATE (`packed`): one row for each statement; other numbers,
 # which are in `rows`; not begun in time; nothing to send.
@@ -137,11 +138,11 @@ def run(s: Shared) -> None:
             if c < 0:  # the file itself, as Python has it
                 system_calls.read(s.words[WAKE_FILE], s.words[SCRATCH_ADDRESS] + 8 * _WORD, 8)
                 continue
-            if s.connections[c]["state"] != OPEN and s.connections[c]["state"] != LEAVING:
+            if not is_at_work(s, c):
                 continue
             if flags & ~system_calls.WRITABLE:
                 receive(s, c)
-            if flags & system_calls.WRITABLE and s.connections[c]["state"] <= LEAVING:
+            if flags & system_calls.WRITABLE and is_at_work(s, c):
                 send(s, c)
             serve(s, monotonic(s), idle=False)
 
@@ -176,9 +177,10 @@ def obey(s: Shared) -> None:
             if watch(s, c, system_calls.EPOLL_ADD) < 0:
                 lose(s, c, _CONNECTION_FAILURE)
             else:
+                at = schedule_time(s.times, monotonic(s))
                 for _ in range(s.words[DEPTH]):
-                    add_free(s, c)
-        elif s.connections[c]["state"] == OPEN or s.connections[c]["state"] == LEAVING:
+                    add_free(s, c, at)
+        elif is_at_work(s, c):
             withdraw(s, c)
             s.connections[c]["state"] = LEAVING
             if what == DROP:
@@ -204,8 +206,16 @@ def watch(s: Shared, c: int, operation: int) -> int:
 
 
 @compiled
-def add_free(s: Shared, c: int) -> None:
-    """Note that a connection can take one more write."""
+def is_at_work(s: Shared, c: int) -> bool:
+    """Tell whether the loop has a connection. One that it has given up may be closed by now."""
+    return bool(s.connections[c]["state"] == OPEN or s.connections[c]["state"] == LEAVING)
+
+
+@compiled
+def add_free(s: Shared, c: int, at: float) -> None:
+    """Note that a connection can take one more write, at schedule time `at`."""
+    if s.words[FREE] == 0:
+        s.times[IDLE_SINCE] = at
     s.free[s.words[FREE]] = c
     s.words[FREE] += 1
 
@@ -272,7 +282,8 @@ def serve(s: Shared, now: float, idle: bool) -> None:  # noqa: FBT001 - Numba's 
             words[TAKEN] += 1
             finish(s, slot, NOTHING_TO_SEND, now, at)
             continue
-        if idle and at - s.slots[slot]["due"] > times[LATE_AFTER]:
+        due = s.slots[slot]["due"]
+        if idle and due >= times[IDLE_SINCE] and at - due > times[LATE_AFTER]:
             words[LATE_WAKES] += 1
             idle = False
         words[FREE] -= 1
@@ -291,20 +302,13 @@ def serve(s: Shared, now: float, idle: bool) -> None:  # noqa: FBT001 - Numba's 
 
 @compiled
 def skip_late(s: Shared, queued: int, now: float, at: float) -> None:
-    """Skip arrivals that have waited beyond the limit; in an overload also those about to.
-
-    The rule is that of `Ledger.take`.
-    """
-    words, times = s.words, s.times
-    oldest = at - times[LATENESS_LIMIT]
+    """Skip arrivals that have waited beyond the limit."""
+    words = s.words
+    oldest = at - s.times[LATENESS_LIMIT]
     while words[TAKEN] != queued:
         slot = s.queue[words[TAKEN] & (len(s.queue) - 1)]
         if s.slots[slot]["due"] >= oldest:
             break
-        if times[SKIPPED_AT] != at:
-            if at - times[SKIPPED_AT] < 2 * times[MARGIN]:
-                oldest += times[MARGIN]
-            times[SKIPPED_AT] = at
         words[TAKEN] += 1
         finish(s, slot, SKIPPED, now, at)
 
@@ -335,7 +339,7 @@ def send(s: Shared, c: int) -> None:
             break
         if error != system_calls.INTERRUPTED:
             receive(s, c)  # the server's last word, if it is there
-            if connection["state"] <= LEAVING:
+            if is_at_work(s, c):
                 lose(s, c, last_error(s, c))
             return
     watched = system_calls.READABLE
@@ -512,7 +516,7 @@ def complete(s: Shared, c: int, now: float, at: float) -> None:
     s.connections[c]["first"] += 1
     finish(s, slot, outcome, now, at)
     if s.connections[c]["state"] == OPEN:
-        add_free(s, c)
+        add_free(s, c, at)
 
 
 @compiled

@@ -42,7 +42,7 @@ def _publish(words: Ints, word: int, value: int) -> None:
 class LoopThread:
     """The thread of one run; `notice_file` becomes readable when a connection is gone or lost."""
 
-    def __init__(self, depth: int, statements: int, lateness_limit: float, margin: float) -> None:
+    def __init__(self, depth: int, statements: int, lateness_limit: float) -> None:
         """Each connection has up to `depth` writes under way, of up to `statements` each."""
         self._wake_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.notice_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -51,7 +51,7 @@ class LoopThread:
         self.shared = s = new_shared(depth, statements)
         s.words[loop.WAKE_FILE], s.words[loop.NOTICE_FILE] = self._wake_file, self.notice_file
         s.words[loop.EPOLL_FILE] = self._epoll.fileno()
-        s.times[loop.LATENESS_LIMIT], s.times[loop.MARGIN] = lateness_limit, margin
+        s.times[loop.LATENESS_LIMIT] = lateness_limit
         self._unused_slots = list(range(SLOTS))
         self._unused_connections = list(range(CONNECTIONS))[::-1]
         self._collected = self._taken = 0
@@ -88,8 +88,10 @@ class LoopThread:
         times[loop.PAUSE_AT] = clock.pause_at
         self.wake()
 
-    def hold(self, *, holding: bool) -> None:
+    def hold(self, clock: ScheduleClock, *, holding: bool) -> None:
         """Have the loop begin nothing, or begin again."""
+        if not holding:  # what fell due meanwhile is not late by our fault
+            self.shared.times[loop.IDLE_SINCE] = clock.now()
         _publish(self.shared.words, loop.HOLDING, int(holding))
         self.wake()
 
@@ -188,7 +190,7 @@ class LoopThread:
         s = self.shared
         if not self.has_left(c):
             self._order(c, loop.DROP)
-            while not self.has_left(c):
+            while not self.has_left(c) and not self._epoll.closed:
                 _sleep(1e-4)
         fence()
         slots, loss = self.under_way(c), int(s.connections[c]["loss"])
