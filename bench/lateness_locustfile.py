@@ -2,6 +2,7 @@
 
 import os
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,19 @@ from loadgen.workload.ledger import Ledger
 __all__ = ["PostgresUser", "listeners"]
 
 _late = array("d")
-_committed = Ledger.committed
+_committed, _all_committed = Ledger.committed, Ledger.all_committed
 
 
 def _take_down(ledger: Ledger, operation: str, service: float, intended: float) -> None:
     _late.append(intended - service)
     _committed(ledger, operation, service, intended)
+
+
+def _take_all_down(
+    ledger: Ledger, operation: str, service: Sequence[float], intended: Sequence[float]
+) -> None:
+    _late.extend(late - own for own, late in zip(service, intended, strict=True))
+    _all_committed(ledger, operation, service, intended)
 
 
 @events.quit.add_listener  # type: ignore[untyped-decorator]
@@ -28,3 +36,4 @@ def _keep(**_: Any) -> None:
 
 
 Ledger.committed = _take_down  # type: ignore[assignment,method-assign]
+Ledger.all_committed = _take_all_down  # type: ignore[assignment,method-assign]

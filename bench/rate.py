@@ -1,15 +1,17 @@
 """How well is a rate kept? Locust and `pgbench -R` in turn on one server.
 
-    python -m bench.rate [--seconds 10] [--rates 10 100 1000 5000]
+    python -m bench.rate [--seconds 10] [--rates 10 100 1000 5000] [--compiled] [--kept]
 
 Both have the same target as a Poisson process, with the same statements and 10 connections. The
 benchmark measures how many writes were done and how late each began (its start minus its scheduled
 time). Then Locust alone, with its default jitter, for a minute per rate from 100 to 10,000: how
 many arrivals fell due, compared with the target. Last, the highest rate that each can keep: the
-largest at which 99 % are done in time. Results go to bench/results/.
+largest at which 99 % are done in time. `--compiled` has the compiled loop of the extra `fast` send
+Locust's writes, `--kept` ends after the first part. Results go to bench/results/.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ _USERS = 10
 _EXACT_RATES = (100.0, 1000.0, 5000.0, 10_000.0)
 _EXACT_SECONDS = 60
 _FINENESS = 0.04  # of the highest rate's search
+_LATEST = Path("reports", "latest")
 _LATE_SECONDS = 0.1  # beyond it a start is not in time
 
 
@@ -31,70 +34,80 @@ def main() -> int:
     parser = argument_parser(__doc__)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rates", type=float, nargs="+", default=[10.0, 100.0, 1000.0, 5000.0])
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--kept", action="store_true")
     arguments = parser.parse_args()
+    loop = "compiled" if arguments.compiled else "gevent"
     with running_server() as (project, info):
         seed(project, info.dsn)
-        kept = [_kept(project, info.dsn, rate, arguments.seconds) for rate in arguments.rates]
-        exact = [_exact(project, info.dsn, rate) for rate in _EXACT_RATES]
-        highest = _highest(project, info.dsn, arguments.seconds)
-    figures = {"connections": _USERS, "kept": kept, "jitter": exact, "highest": highest}
-    write_results("rate", {"postgres": info.version, "seconds": arguments.seconds, **figures})
+        load = Load(project, info.dsn, arguments.seconds, loop)
+        figures: dict[str, Any] = {"kept": [load.kept(rate) for rate in arguments.rates]}
+        if not arguments.kept:
+            figures["jitter"] = [load.exact(rate) for rate in _EXACT_RATES]
+            figures["highest"] = load.highest()
+    facts = {"postgres": info.version, "seconds": arguments.seconds, "loop": loop}
+    write_results("rate", {**facts, "connections": _USERS, **figures})
     return 0
 
 
-def _locust(project: Path, dsn: str, rate: float, seconds: int, arrivals: str = "poisson") -> Speed:
-    with cloned(dsn, "off") as database:
-        return locust(
-            project,
-            database,
-            rate,
-            users=_USERS,
-            seconds=seconds,
-            settings={"ARRIVALS": arrivals},
-            lateness=True,
-        )
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Locust and pgbench on one server, for so many seconds each."""
 
+    project: Path
+    dsn: str
+    seconds: int
+    loop: str  # LOAD_LOOP
 
-def _pgbench(dsn: str, rate: float, seconds: int) -> Speed:
-    with cloned(dsn, "off") as database:
-        return pgbench(database, _USERS, seconds, rate)
+    def locust(self, rate: float, seconds: int = 0, arrivals: str = "poisson") -> Speed:
+        """Run Locust at a rate."""
+        with cloned(self.dsn, "off") as database:
+            return locust(
+                self.project,
+                database,
+                rate,
+                users=_USERS,
+                seconds=seconds or self.seconds,
+                settings={"ARRIVALS": arrivals, "LOAD_LOOP": self.loop},
+                lateness=True,
+            )
 
+    def pgbench(self, rate: float | None = None) -> Speed:
+        """Run pgbench at a rate, or as fast as it can."""
+        with cloned(self.dsn, "off") as database:
+            return pgbench(database, _USERS, self.seconds, rate)
 
-def _kept(project: Path, dsn: str, rate: float, seconds: int) -> dict[str, Any]:
-    found = {
-        "rate": rate,
-        "pgbench": _pgbench(dsn, rate, seconds).figures(),
-        "locust": _locust(project, dsn, rate, seconds).figures(),
-    }
-    print(found, flush=True)
-    return found
+    def kept(self, rate: float) -> dict[str, Any]:
+        """Return how each keeps a rate."""
+        figures = {"pgbench": self.pgbench(rate).figures(), "locust": self.locust(rate).figures()}
+        found = {"rate": rate, **figures}
+        print(found, flush=True)
+        return found
 
+    def exact(self, rate: float) -> dict[str, Any]:
+        """Return how many arrivals fell due in a minute, compared with the target."""
+        speed = self.locust(rate, _EXACT_SECONDS, "jitter")
+        # The last samples belong to the drain.
+        last = {sample.operation: sample for sample in Sample.read(self.project / _LATEST)}
+        offered = sum(sample.offered for sample in last.values())
+        asked = rate * (_EXACT_SECONDS + 2)
+        found = {
+            "rate": rate,
+            "offered": offered,
+            "error_percent": round(100 * (offered / asked - 1), 4),
+            **speed.figures(),
+        }
+        print(found, flush=True)
+        return found
 
-def _exact(project: Path, dsn: str, rate: float) -> dict[str, Any]:
-    speed = _locust(project, dsn, rate, _EXACT_SECONDS, "jitter")
-    run = project / "reports" / "latest"
-    # The last samples belong to the drain.
-    last = {sample.operation: sample for sample in Sample.read(run)}
-    offered = sum(sample.offered for sample in last.values())
-    asked = rate * (_EXACT_SECONDS + 2)
-    found = {
-        "rate": rate,
-        "offered": offered,
-        "error_percent": round(100 * (offered / asked - 1), 4),
-        **speed.figures(),
-    }
-    print(found, flush=True)
-    return found
-
-
-def _highest(project: Path, dsn: str, seconds: int) -> dict[str, float]:
-    with cloned(dsn, "off") as database:
-        limit = pgbench(database, _USERS, seconds).writes_per_second
-    theirs = _search(lambda rate: _in_time(_pgbench(dsn, rate, seconds), rate), limit)
-    ours = _search(lambda rate: _in_time(_locust(project, dsn, rate, seconds), rate), limit)
-    found = {"pgbench": theirs, "locust": ours, "ratio": round(ours / theirs, 3)}
-    print(found, flush=True)
-    return found
+    def highest(self) -> dict[str, float]:
+        """Return the highest rate that each can keep."""
+        limit = self.pgbench().writes_per_second
+        theirs = _search(lambda rate: _in_time(self.pgbench(rate), rate), limit)
+        ours = _search(lambda rate: _in_time(self.locust(rate), rate), limit)
+        found = {"pgbench": theirs, "locust": ours, "ratio": round(ours / theirs, 3)}
+        print(found, flush=True)
+        return found
 
 
 def _in_time(speed: Speed, rate: float) -> bool:

@@ -148,6 +148,7 @@ class LoadProcess:
             web_ui.show_current_rates(web, options, self.operations)
             web_ui.offer_mixes(web, self.settings, self.operations)
             web_ui.add_load_tab(web)
+            web_ui.show_starts(web.app, lambda: not self.not_starting.is_set())
 
     def prepare_worker(self, runner: locust_patches.LoadWorkerRunner) -> None:
         """Listen to the master, and for a forked worker to the parent that lets it go."""

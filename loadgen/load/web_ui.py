@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import Final, cast
 
 from flask import Flask, Response, jsonify, request
+from locust.runners import STATE_SPAWNING
 from locust.stats import RequestStats, StatsEntry, StatsError
 from locust.util.timespan import parse_timespan
 from locust.web import WebUI
@@ -170,6 +171,20 @@ def show_current_rates(
     def add_rates(response: Response) -> Response:
         if request.path.endswith("/stats/requests") and response.is_json:
             response.set_data(json.dumps({**response.get_json(), "current_settings": current()}))
+        return response
+
+
+def show_starts(app: Flask, is_starting: Callable[[], bool]) -> None:
+    """Tell the page that a run is spawning while it is being opened.
+
+    Locust says that it is ready, at which the page goes back to the form, and stays there.
+    """
+
+    @app.after_request
+    def tell(response: Response) -> Response:
+        if request.path.endswith("/stats/requests") and response.is_json and is_starting():
+            report = {**response.get_json(), "state": STATE_SPAWNING}
+            response.set_data(json.dumps(report))
         return response
 
 

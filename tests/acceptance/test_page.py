@@ -9,6 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 from loadgen.record.rows import Sample
+from loadgen.source.postgres import connect
 from tests.acceptance.conftest import ROOT, Ask, latest, wait_for
 from tests.conftest import clean_environment, find_free_port
 
@@ -81,6 +82,19 @@ def test_a_run_from_the_page(page: Ask, project: Path) -> None:
     assert run["valid"] is True
     assert run["totals"]["insert_order"]["committed"] > 0
     assert run["totals"]["insert_event"]["offered"] == 0
+
+
+def test_the_page_stays_with_a_run_that_takes_time_to_begin(page: Ask, seeded: str) -> None:
+    """While it is being opened it is spawning: at "ready" the page would go back to its form."""
+
+    def state() -> str:
+        return str(json.loads(page("/stats/requests"))["state"])
+
+    with connect(seeded, autocommit=False) as other:
+        other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        page("/swarm", FORM)
+        wait_for(lambda: state() == "spawning", "the start")
+    wait_for(lambda: state() == "running", "the run")
 
 
 def test_a_second_load_at_the_same_page_is_refused(page: Ask, project: Path, seeded: str) -> None:

@@ -77,7 +77,7 @@ def test_what_prometheus_knows_is_what_the_tables_hold(
     looking = watch(seeded)
     for _ in range(2):
         before = counted(seeded)
-        process = locust(seeded, "-u", "4", "-t", "8s", "--processes", "2", *rates(2))
+        process = locust(seeded, "-u", "4", "-t", "14s", "--processes", "2", *rates(2))
         wait_for_offers(project, process, 30)
         wait_for(lambda: prometheus.value("loadgen_workers") == 2, "two workers")
         wait_for(lambda: change().returncode == 0, "a rate to be changed")

@@ -40,7 +40,7 @@ def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=clean_environment(gevent=True),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,  # the first time, the compiled loop is compiled
         check=False,
     )
 
