@@ -13,7 +13,6 @@ from time import monotonic
 import numpy as np
 from greenlet import getcurrent, greenlet
 
-from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.dispatcher import NO_ROW, Dispatcher
 from loadgen.load.driver import compiled_loop as loop
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
@@ -21,9 +20,7 @@ from loadgen.load.driver.loop_thread import SLOTS, LoopThread
 from loadgen.load.driver.plain import PlainConnection
 from loadgen.load.lookup import Lost
 from loadgen.load.writes import Write, Writes
-from loadgen.workload.ledger import Ledger
 from loadgen.workload.schedule.arrival_process import Arrival, Batch
-from loadgen.workload.schedule.clock import ScheduleClock
 
 _READ = 1
 _AHEAD_SECONDS = 0.1
@@ -39,20 +36,13 @@ class CompiledDispatcher(Dispatcher):
 
     ahead = _AHEAD_SECONDS
 
-    def __init__(
-        self,
-        connections: ConnectionTracker,
-        clock: ScheduleClock,
-        ledger: Ledger,
-        writes: Writes,
-        depth: int = 1,
-    ) -> None:
-        super().__init__(connections, clock, ledger, writes, depth)
-        statements = max(len(c.operation.statements) for c in writes.compiled.values())
-        self._thread = LoopThread(depth, statements, ledger.lateness_limit)
+    def _prepare(self) -> None:
+        compiled = self.writes.compiled
+        statements = max(len(one.operation.statements) for one in compiled.values())
+        self._thread = LoopThread(self.depth, statements, self.ledger.lateness_limit)
         self._thread.shared.times[loop.LATE_AFTER] = self.late_after
         self.threads = (self._thread.native_id,)
-        self._names = [*writes.compiled]
+        self._names = [*compiled]
         self._numbers = {name: number for number, name in enumerate(self._names)}
         # By slot: its batch, its place there, and the number of its operation. The batch also keeps
         # its request in memory.
@@ -237,7 +227,7 @@ class CompiledDispatcher(Dispatcher):
         self._timer.start(self._poll, update=True)
 
     def _catch_up(self) -> float:
-        """Account for what is done, and hand over what is due soon; return when to come again."""
+        """Count finished writes and hand over the next arrivals; return the seconds to rest."""
         before = self._thread.room
         self.refresh()
         self._done = self._thread.room - before

@@ -64,6 +64,11 @@ class Dispatcher(ABC):
         self.late_after = late_after(ledger.lateness_limit)  # seconds
         self.threads: tuple[int, ...] = ()  # of the system, that work beside gevent's
         self.late_wakes = 0  # times a free sender got an arrival later than that
+        self._prepare()
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Get ready to work, at the end of `__init__`."""
 
     @abstractmethod
     def sender(self, connection: GeventConnection) -> Sender:

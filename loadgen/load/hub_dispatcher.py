@@ -14,15 +14,12 @@ from time import monotonic
 import psycopg
 from greenlet import getcurrent, greenlet
 
-from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.dispatcher import NO_ROW, STALL_SECONDS, Dispatcher
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
 from loadgen.load.driver.timer import new_timer
 from loadgen.load.lookup import Lost
-from loadgen.load.writes import Write, Writes
-from loadgen.workload.ledger import Ledger
+from loadgen.load.writes import Write
 from loadgen.workload.schedule.arrival_process import Arrival
-from loadgen.workload.schedule.clock import ScheduleClock
 
 # What nearly all transactions touch. Of any other, also of more statements, the rows are counted.
 _ONE_ROW_EACH = frozenset((1,) * n for n in range(1, 65))
@@ -31,15 +28,7 @@ _ONE_ROW_EACH = frozenset((1,) * n for n in range(1, 65))
 class HubDispatcher(Dispatcher):
     """The dispatcher in gevent's hub; it serves every kind of connection."""
 
-    def __init__(
-        self,
-        connections: ConnectionTracker,
-        clock: ScheduleClock,
-        ledger: Ledger,
-        writes: Writes,
-        depth: int = 1,
-    ) -> None:
-        super().__init__(connections, clock, ledger, writes, depth)
+    def _prepare(self) -> None:
         self._free: list[HubSender] = []  # one entry for each write that a sender could take
         self._timer = new_timer()
         self._wakes_at = inf  # schedule time

@@ -223,9 +223,10 @@ class Ledger:
         return taken
 
     def _skip_late(self, now: float, margin: float, within: float) -> None:
-        """Skip what has waited beyond the limit; in an overload also what is about to.
+        """Skip the arrivals that have waited beyond the limit.
 
-        An overload is a skip `within` so many seconds of the last one.
+        In an overload, which is a skip `within` so many seconds of the last one, also those that
+        have less than `margin` seconds left.
         """
         overloaded = now - self._skipped_at < within
         self._skip(now - self.lateness_limit + (margin if overloaded else 0.0))
