@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 from greenlet import getcurrent, greenlet
 
-from loadgen.load.dispatcher import NO_ROW, Dispatcher
+from loadgen.load.dispatcher import NO_ROW, STALL_SECONDS, Dispatcher
 from loadgen.load.driver import compiled_loop as loop
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
 from loadgen.load.driver.loop_thread import SLOTS, LoopThread
@@ -234,7 +234,8 @@ class CompiledDispatcher(Dispatcher):
         shared = self._thread.shared
         self.holding = self.holding or bool(shared.words[loop.HOLDING])
         self.late_wakes = int(shared.words[loop.LATE_WAKES])
-        shared.times[loop.TICKED_AT] = inf if self.ticked_at is None else self.ticked_at
+        if self.ticked_at is not None:
+            shared.times[loop.HOLD_AT] = self.ticked_at + STALL_SECONDS
         if self.clock.now() >= self._hands_over_at:
             self._hand_over()
         return _BUSY_SECONDS if self._done > _BUSY_ARRIVALS else _IDLE_SECONDS

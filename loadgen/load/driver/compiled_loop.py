@@ -7,6 +7,9 @@ see (`Shared`). Python hands arrivals over ahead of their due times and collects
 
 An arrival that is handed over has a slot. Each array has one writer at a time: Python fills a slot
 before it is queued, the loop until it is finished, and Python again once it has been collected.
+
+This is one file on purpose: Numba's cache notices changes of the file that a function is in, and
+not of constants from others.
 """
 
 from typing import Final, NamedTuple
@@ -24,7 +27,6 @@ Ints32 = NDArray[np.int32]
 BUFFER_BYTES: Final = 8192  # of a connection's answers; of a longer message the rest is passed over
 MOST_EVENTS: Final = 64  # at once
 MOST_PIECES: Final = 64  # requests that one call sends
-STALL_SECONDS: Final = 5.0
 
 # Words that both sides read, each on a cache line of its own. Of a ring: how many went in, and out.
 (
@@ -34,10 +36,11 @@ STALL_SECONDS: Final = 5.0
 ) = range(0, 16 * 8, 8)  # fmt: skip
 WORDS: Final = 16 * 8
 
-# Times in seconds: of the schedule's clock (see `ScheduleClock`), of the limits, of this thread:
-# since when (schedule time) a connection has been free without a break.
+# Times in seconds: of the schedule's clock (see `ScheduleClock`); from when on the thread takes
+# nothing (monotonic); limits; since when a connection has been free without a break (schedule
+# time); until when the thread sleeps (monotonic).
 (
-    ZERO, FLOOR, PAUSE_AT, TICKED_AT, LATENESS_LIMIT, LATE_AFTER, IDLE_SINCE, SLEEPS_UNTIL,
+    ZERO, FLOOR, PAUSE_AT, HOLD_AT, LATENESS_LIMIT, LATE_AFTER, IDLE_SINCE, SLEEPS_UNTIL,
 ) = range(8)  # fmt: skip
 TIMES: Final = 8
 
@@ -272,7 +275,7 @@ def serve(s: Shared, now: float, idle: bool) -> None:  # noqa: FBT001 - Numba's 
     system_calls.fence()
     at = schedule_time(times, now)
     skip_late(s, queued, now, at)
-    if now - times[TICKED_AT] > STALL_SECONDS:
+    if now > times[HOLD_AT]:
         words[HOLDING] = 1
     while words[TAKEN] != queued and words[FREE] and not words[HOLDING]:
         slot = s.queue[words[TAKEN] & (len(s.queue) - 1)]

@@ -241,6 +241,6 @@ def new_shared(depth: int, statements: int) -> Shared:
     shared.words[loop.EVENTS_ADDRESS] = shared.events.ctypes.data
     shared.words[loop.SCRATCH_ADDRESS] = shared.scratch.ctypes.data
     shared.words[loop.BUFFER_ADDRESS] = shared.buffer.ctypes.data
-    for never in (loop.ZERO, loop.PAUSE_AT, loop.TICKED_AT, loop.LATE_AFTER):
+    for never in (loop.ZERO, loop.PAUSE_AT, loop.HOLD_AT, loop.LATE_AFTER):
         shared.times[never] = np.inf
     return shared
