@@ -11,6 +11,7 @@ is gone by then.)
 """
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
+import atexit
 import os
 import signal
 import time
@@ -64,6 +65,7 @@ def listen() -> None:
     _process.watches_forks = True
     _handle_signals()
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
+    atexit.register(_ignore_signals)
 
 
 def ready(interrupt: Callable[[signal.Signals], object]) -> None:
@@ -130,6 +132,12 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     """End a process that holds nothing: its workers may have a master elsewhere."""
     release_workers()
     os._exit(INTERRUPTED)
+
+
+def _ignore_signals() -> None:
+    """Let nothing change the exit code any more: Python takes its handlers away when it ends."""
+    for number in _process.signals:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _before_fork() -> None:

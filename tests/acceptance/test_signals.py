@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -64,6 +65,29 @@ def test_a_signal_to_the_group_at_any_moment(seeded: str, project: Path) -> None
         signals = [draw.choice(SIGNALS)] * draw.choice((1, 2))
         found = interrupt(project, environment(seeded), load, signals, draw.uniform(0, 6))
         assert not found.faults, found
+
+
+def test_a_signal_at_the_very_end_changes_nothing() -> None:
+    """Python takes its signal handlers away before the process ends; the exit code stays."""
+    code = """
+import os
+from loadgen.load import forked
+
+class Last:
+    def __del__(self, kill=os.kill, me=os.getpid(), numbers=forked.ENDING, write=os.write):
+        for number in numbers:
+            kill(me, number)
+        write(1, b"reached")
+
+forked.listen()
+forked.ready(print)
+last = Last()
+raise SystemExit(3)
+"""
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=120, check=False
+    )
+    assert (process.returncode, process.stdout) == (3, b"reached"), process.stderr
 
 
 def test_workers_hear_no_signals(seeded: str, locust: Locust, project: Path) -> None:

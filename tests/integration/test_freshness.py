@@ -315,7 +315,7 @@ def test_cut_connections_and_lost_answers_leave_no_gap_and_no_double(
             # What an answer that was lost leaves: a marker that the watch does not know of.
             write_marker(admin, RUN, len(sequences(source)) + 1, datetime.now(UTC))
         wait_for(lambda: (n := len(sequences(source))) >= 15 and seen(reports, n)(), "the rest")
-        assert watch.state().observation is not None
+        wait_for(lambda: watch.state().observation, "a look after the last cut")
     found = sorted(sequences(source))
     assert found == list(range(1, len(found) + 1))
     assert [row.sequence for row in rows(reports)] == found
