@@ -18,6 +18,7 @@ from loadgen.load.driver import compiled_loop as loop
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
 from loadgen.load.driver.loop_thread import SLOTS, LoopThread
 from loadgen.load.driver.plain import PlainConnection
+from loadgen.load.driver.slots import ALL_ONES, COMMITTED_ONES
 from loadgen.load.lookup import Lost
 from loadgen.load.writes import Write, Writes
 from loadgen.workload.schedule.arrival_process import Arrival, Batch
@@ -27,8 +28,7 @@ _AHEAD_SECONDS = 0.1
 # Arrivals that wait for the loop: four times what it did between two looks, since in an overload
 # most of the others would be skipped.
 _LEAST_AHEAD, _MOST_AHEAD, _LOOKS_AHEAD = 256, SLOTS // 2, 4
-# Between two looks at what the loop has done; a busy one is looked at more often.
-_IDLE_SECONDS, _BUSY_SECONDS, _BUSY_ARRIVALS = 0.025, 0.01, 100
+_LOOK_SECONDS = 0.025  # between two looks at what the loop has done
 
 
 class CompiledDispatcher(Dispatcher):
@@ -39,17 +39,17 @@ class CompiledDispatcher(Dispatcher):
     def _prepare(self) -> None:
         compiled = self.writes.compiled
         statements = max(len(one.operation.statements) for one in compiled.values())
-        self._thread = LoopThread(self.depth, statements, self.ledger.lateness_limit)
-        self._thread.shared.times[loop.LATE_AFTER] = self.late_after
-        self.threads = (self._thread.native_id,)
         self._names = [*compiled]
-        self._numbers = {name: number for number, name in enumerate(self._names)}
-        # By slot: its batch, its place there, and the number of its operation. The batch also keeps
-        # its request in memory.
-        self._batches = np.full(SLOTS, None, object)
-        self._places = np.zeros(SLOTS, np.int64)
-        self._operations = np.zeros(SLOTS, np.int64)
-        self._out = np.zeros(SLOTS, np.bool_)  # handed over, and not accounted for
+        self._thread: LoopThread[_HandedOver] = LoopThread(
+            self.depth, statements, self.ledger.lateness_limit, self._names
+        )
+        self._thread.shared.times[loop.LATE_AFTER] = self.late_after
+        for number, name in enumerate(self._names):
+            if name in self.writes.moving:
+                self._thread.tally.singly[number] = ALL_ONES
+            elif name in self.writes.adding:
+                self._thread.tally.singly[number] = COMMITTED_ONES
+        self.threads = (self._thread.native_id,)
         self._lent: dict[int, CompiledSender] = {}  # by the connection's number
         self._hub = gevent.hub.get_hub()
         self._notices = self._hub.loop.io(self._thread.notice_file, _READ)
@@ -80,17 +80,16 @@ class CompiledDispatcher(Dispatcher):
         slots, loss = self._thread.take_back(number)
         del self._lent[number]
         self.refresh()
-        lost = [write for slot in slots if (write := self._write(slot)) is not None]
-        self._release(slots)
+        lost = [write for slot in slots.tolist() if (write := self._write(slot)) is not None]
+        self._thread.release(slots)
         if self.retired and not self._lent:
             self._close()
         return lost, loss
 
     def performing(self) -> Iterator[Write]:
         """Yield the writes under way, which are lost if this process dies."""
-        begun = self._out.copy()
-        begun[self._thread.waiting()] = False
-        for slot in np.flatnonzero(begun).tolist():
+        begun = np.setdiff1d(self._thread.in_use(), self._thread.waiting())
+        for slot in begun.tolist():
             if (write := self._write(slot)) is not None:
                 yield write
 
@@ -120,117 +119,99 @@ class CompiledDispatcher(Dispatcher):
 
     def not_begun(self) -> list[tuple[str, int]]:
         """Return (operation, k) of the arrivals that were taken ahead and are not under way."""
-        waits = np.zeros(SLOTS, np.bool_)
-        waits[self._thread.waiting()] = True
-        waits |= self._out & (self._thread.shared.slots["size"] == 0)
-        waits &= self._out
-        return [self._arrival(slot)[1:3] for slot in np.flatnonzero(waits).tolist()]
+        used = self._thread.in_use()
+        empty = used[self._thread.shared.slots["size"][used] == 0]
+        waits = np.union1d(np.intersect1d(self._thread.waiting(), used), empty)
+        return [self._arrival(slot)[1:3] for slot in waits.tolist()]
 
     def not_due(self, s: float) -> Mapping[str, int]:
         """Return how many of these are due after `s`, by operation."""
-        slots = self._thread.waiting()
-        return dict(
-            self._by_name(self._operations[slots[self._thread.shared.slots["due"][slots] > s]])
-        )
+        slots = self._thread.shared.slots[self._thread.waiting()]
+        later = slots["operation"][slots["due"] > s]
+        counts = np.bincount(later, minlength=len(self._names))
+        return dict(zip(self._names, counts.tolist(), strict=True))
 
     def refresh(self) -> None:
         """Account for all that has been answered up to now; the next methods tell of then."""
-        shared, ledger = self._thread.shared, self.ledger
+        self._collect()
+        for number, skipped, service, intended in self._thread.tally.take():
+            self.ledger.skipped(self._names[number], skipped)
+            self.ledger.all_committed(self._names[number], service, intended)
+
+    def _collect(self) -> None:
+        """Have finished writes counted, and account for those that are no usual ones."""
         slots = self._thread.collect()
         if not len(slots):
             return
-        outcomes, operations = shared.slots["outcome"][slots], self._operations[slots]
-        usual = outcomes == loop.ONE_ROW_EACH
-        for number in np.flatnonzero(np.bincount(operations[usual])).tolist():
-            name = self._names[number]
-            own = slots[usual & (operations == number)]
-            ledger.all_committed(name, *self._latencies(own))
-            if name in self.writes.moving or name in self.writes.adding:
-                for slot in own.tolist():
-                    self._note_committed(slot)
-        skipped = outcomes == loop.SKIPPED
-        for name, n in self._by_name(operations[skipped]):
-            ledger.skipped(name, n)
-            if name in self.writes.moving:
-                for slot in slots[skipped & (operations == self._numbers[name])].tolist():
-                    self._note_refused(slot)
-        for slot in slots[~usual & ~skipped].tolist():
-            self._account(slot)
-        self._release(slots.tolist())
-
-    def _latencies(self, slots: loop.Ints) -> tuple[list[float], list[float]]:
-        """Return the service and intended latencies of slots, in seconds."""
         done = self._thread.shared.slots[slots]
-        return (done["ended"] - done["began"]).tolist(), (done["ended_at"] - done["due"]).tolist()
+        parts = (done[name].tolist() for name in ("outcome", "batch", "place"))
+        for slot, outcome, number, place in zip(slots.tolist(), *parts, strict=True):
+            batch = self._thread.batches[number]
+            if outcome == loop.ONE_ROW_EACH:
+                self._note_committed(batch, place)
+            elif outcome == loop.SKIPPED:
+                self._note_refused(batch, place)
+            else:
+                self._account(slot, outcome, batch, place)
+        self._thread.release(slots)
 
-    def _by_name(self, operations: loop.Ints) -> Iterator[tuple[str, int]]:
-        counts = np.bincount(operations, minlength=len(self._names))
-        return ((name, n) for name, n in zip(self._names, counts.tolist(), strict=True) if n)
-
-    def _note_committed(self, slot: int) -> None:
+    def _note_committed(self, batch: "_HandedOver", place: int) -> None:
         """Note that the rows that a write has inserted or moved may be moved from now on."""
-        batch: _HandedOver = self._batches[slot]
-        if write := batch.writes.get(int(self._places[slot])):
+        if write := batch.writes.get(place):
             self.writes.committed(write)
         elif batch.operation in self.writes.adding:
-            self.writes.inserted(self._arrival(slot))
+            self.writes.inserted(batch.operation, batch.requests[place])
 
-    def _note_refused(self, slot: int) -> None:
+    def _note_refused(self, batch: "_HandedOver", place: int) -> None:
         """Note that a write was not done: its row stayed as it was, if it was to move one."""
-        if write := self._batches[slot].writes.get(int(self._places[slot])):
+        if write := batch.writes.get(place):
             self.writes.refused(write)
 
-    def _account(self, slot: int) -> None:
+    def _account(self, slot: int, outcome: int, batch: "_HandedOver", place: int) -> None:
         """Account for a write that failed, or touched another number of rows."""
-        shared, operation = self._thread.shared, self._names[self._operations[slot]]
-        outcome = int(shared.slots[slot]["outcome"])
-        rows = shared.rows[slot, : shared.slots[slot]["answered"]].tolist()
+        done, operation = self._thread.shared.slots[slot], batch.operation
+        rows = self._thread.shared.rows[slot, : done["answered"]].tolist()
         if outcome == loop.OTHER_ROWS and any(rows):
-            self.ledger.all_committed(operation, *self._latencies(np.array([slot])))
+            service, intended = done["ended"] - done["began"], done["ended_at"] - done["due"]
+            self.ledger.committed(operation, float(service), float(intended))
             self.ledger.touched(operation, rows)
             if operation not in self.writes.moving or 0 not in rows:  # else its state is unknown
-                self._note_committed(slot)
+                self._note_committed(batch, place)
         elif outcome <= 0:
             self.ledger.failed(operation, NO_ROW)
         else:
             self.ledger.failed(operation, loop.unpacked(outcome))
-            self._note_refused(slot)
-
-    def _release(self, slots: list[int]) -> None:
-        self._batches[slots] = None
-        self._out[slots] = False
-        self._thread.release(slots)
+            self._note_refused(batch, place)
 
     def _write(self, slot: int) -> Write | None:
         """Return the write of a slot, if there is something to send."""
-        if not self._thread.shared.slots[slot]["size"]:
+        done = self._thread.shared.slots[slot]
+        if not done["size"]:
             return None
-        batch: _HandedOver = self._batches[slot]
-        write = batch.writes.get(int(self._places[slot]))
+        write = self._thread.batches[int(done["batch"])].writes.get(int(done["place"]))
         return write or self.writes.write(self._arrival(slot))
 
     def _arrival(self, slot: int) -> Arrival:
-        batch, place = self._batches[slot], int(self._places[slot])
-        due = float(self._thread.shared.slots[slot]["due"])
-        return due, batch.operation, batch.ks[place], batch.requests[place]
+        done = self._thread.shared.slots[slot]
+        batch, place = self._thread.batches[int(done["batch"])], int(done["place"])
+        return float(done["due"]), batch.operation, batch.ks[place], batch.requests[place]
 
     def _poll(self) -> None:
         """Catch up and come back, in the hub; a bug of ours ends the users."""
-        seconds = _IDLE_SECONDS
         try:
-            seconds = self._catch_up()
+            self._catch_up()
         except Exception as exc:  # noqa: BLE001 - the hub would print it and leave the users waiting
             for sender in self._lent.values():
                 sender.wake(exc)
         self._timer.close()
-        self._timer = self._hub.loop.timer(seconds)
+        self._timer = self._hub.loop.timer(_LOOK_SECONDS)
         self._timer.start(self._poll, update=True)
 
-    def _catch_up(self) -> float:
-        """Count finished writes and hand over the next arrivals; return the seconds to rest."""
-        before = self._thread.room
-        self.refresh()
-        self._done = self._thread.room - before
+    def _catch_up(self) -> None:
+        """Count finished writes and hand over the next arrivals."""
+        before = self._thread.finished
+        self._collect()
+        self._done = self._thread.finished - before
         shared = self._thread.shared
         self.holding = self.holding or bool(shared.words[loop.HOLDING])
         self.late_wakes = int(shared.words[loop.LATE_WAKES])
@@ -238,7 +219,6 @@ class CompiledDispatcher(Dispatcher):
             shared.times[loop.HOLD_AT] = self.ticked_at + STALL_SECONDS
         if self.clock.now() >= self._hands_over_at:
             self._hand_over()
-        return _BUSY_SECONDS if self._done > _BUSY_ARRIVALS else _IDLE_SECONDS
 
     def _hand_over(self) -> None:
         """Hand over the arrivals that are due soon."""
@@ -252,22 +232,9 @@ class CompiledDispatcher(Dispatcher):
         if not batches:
             self._hands_over_at = at if most <= 0 else at + self.ahead / 2
             return
-        handed_over = [_HandedOver(batch, self.writes) for batch in batches]
-        counts = [len(batch.dues) for batch in batches]
-        self._hands_over_at = at if sum(counts) >= most else at + self.ahead / 2
-        dues = np.concatenate([batch.dues for batch in batches])
-        order = np.argsort(dues, kind="stable")
-        slots = self._thread.hand_over(
-            dues[order],
-            np.concatenate([each.addresses for each in handed_over])[order],
-            np.concatenate([each.sizes for each in handed_over])[order],
-        )
-        owners = np.repeat(np.arange(len(batches)), counts)[order]
-        places = np.concatenate([np.arange(count) for count in counts])[order]
-        numbers = np.array([self._numbers[batch.operation] for batch in batches])
-        self._operations[slots], self._places[slots] = numbers[owners], places
-        self._batches[slots] = np.fromiter(handed_over, object, len(batches))[owners]
-        self._out[slots] = True
+        count = sum(len(batch.dues) for batch in batches)
+        self._hands_over_at = at if count >= most else at + self.ahead / 2
+        self._thread.hand_over([_HandedOver(batch, self.writes) for batch in batches])
 
     def _notice(self) -> None:
         """Wake the users whose connections are gone or lost; runs in the hub."""
@@ -292,10 +259,10 @@ class _HandedOver:
     request.
     """
 
-    __slots__ = ("_together", "addresses", "ks", "operation", "requests", "sizes", "writes")
+    __slots__ = ("_together", "addresses", "dues", "ks", "operation", "requests", "sizes", "writes")
 
     def __init__(self, batch: Batch, writes: Writes) -> None:
-        self.operation, self.ks = batch.operation, batch.ks
+        self.operation, self.ks, self.dues = batch.operation, batch.ks, np.array(batch.dues)
         self.writes: dict[int, Write] = {}
         self.requests: Sequence[bytes]
         if batch.operation in writes.moving:

@@ -201,7 +201,7 @@ class HubSender:
         dispatcher = self._dispatcher
         try:
             arrival, write, sent_at = self._under_way.popleft()
-            due, operation, _, _ = arrival
+            due, operation, _, request = arrival
             at = monotonic()
             now = dispatcher.clock.at(at)
             one_row_each = rows in _ONE_ROW_EACH
@@ -211,7 +211,7 @@ class HubSender:
                     dispatcher.ledger.touched(operation, rows)
                 if write is None:
                     if operation in dispatcher.writes.adding:
-                        dispatcher.writes.inserted(arrival)
+                        dispatcher.writes.inserted(operation, request)
                 elif 0 not in rows:  # a move of no row: its state is unknown
                     dispatcher.writes.committed(write)
             else:

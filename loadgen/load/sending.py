@@ -66,5 +66,5 @@ def _compiled() -> type[Dispatcher]:
     from loadgen.load.compiled_dispatcher import CompiledDispatcher  # noqa: PLC0415 - Numba is slow
     from loadgen.load.driver.loop_thread import LoopThread  # noqa: PLC0415
 
-    LoopThread(1, 1, 1.0).stop()
+    LoopThread(1, 1, 1.0, ()).stop()
     return CompiledDispatcher

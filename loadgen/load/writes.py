@@ -6,7 +6,12 @@ from typing import NamedTuple
 from loadgen.load.compile import CompiledOperation, compile_operations
 from loadgen.load.state_machine import StateMachine, StateRow, added_row
 from loadgen.workload.model import StateParameter, WorkloadModel
-from loadgen.workload.schedule.arrival_process import Arrival, ArrivalProcess, Move
+from loadgen.workload.schedule.arrival_process import (
+    Arrival,
+    ArrivalProcess,
+    Move,
+    Prepared,
+)
 from loadgen.workload.schedule.arrivals import Schedule
 from loadgen.workload.schedule.due_counter import DueCounter
 from loadgen.workload.schedule.plan import Plan
@@ -86,11 +91,10 @@ class Writes:
         """Return the version that a move expects; 0 for other writes."""
         return write.before.version if write.before else 0
 
-    def inserted(self, arrival: Arrival) -> None:
-        """Note that an arrival's new row is in the database: it may be moved from now on."""
-        _, operation, _, request = arrival
+    def inserted(self, operation: str, request: Prepared) -> None:
+        """Note that a request's new row is in the database: it may be moved from now on."""
         if not isinstance(request, bytes):
-            raise TypeError(f"arrival {arrival[2]} of {operation} has no new row")
+            raise TypeError(f"a request of {operation} has no new row")
         add, place, name, state = self.adding[operation]
         key = request[place] if place else self.compiled[operation].parameter(request, name)
         add(StateRow(key, state, 0))
@@ -100,7 +104,7 @@ class Writes:
         if write.after is not None:
             self._moved[write.operation].add(write.after)
         elif write.operation in self.adding:
-            self.inserted((0.0, write.operation, write.k, write.request))
+            self.inserted(write.operation, write.request)
 
     def refused(self, write: Write) -> None:
         """Note that the server refused `write`: its row stayed as it was."""

@@ -8,12 +8,14 @@ with the number of observations.
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-_SMALLEST = 1e-5
-_PER_DOUBLING = 32
-_BUCKETS = 27 * _PER_DOUBLING  # 10 us to 1342 s
+SMALLEST: Final = 1e-5  # seconds; the upper edge of no bucket is lower
+PER_DOUBLING: Final = 32  # buckets
+BUCKETS: Final = 27 * PER_DOUBLING  # 10 us to 1342 s
 
 
 class Histogram:
@@ -26,13 +28,22 @@ class Histogram:
         self.total = 0.0
         self.maximum = 0.0
 
+    @classmethod
+    def of(cls, counts: NDArray[np.int64], total: float, maximum: float) -> "Histogram":
+        """Return the histogram with so many latencies in each bucket, and their sum and maximum."""
+        histogram = cls()
+        filled = np.flatnonzero(counts)
+        histogram.counts = dict(zip(filled.tolist(), counts[filled].tolist(), strict=True))
+        histogram.total, histogram.maximum = total, maximum
+        return histogram
+
     def add(self, seconds: Sequence[float]) -> None:
         """Count latencies. Hundreds at once take a fifth of the time of single ones."""
         if not seconds:
             return
         latencies = np.array(seconds)
-        doublings = np.log2(np.maximum(latencies, _SMALLEST) / _SMALLEST)
-        buckets = np.minimum((doublings * _PER_DOUBLING).astype(np.int64), _BUCKETS - 1)
+        doublings = np.log2(np.maximum(latencies, SMALLEST) / SMALLEST)
+        buckets = np.minimum((doublings * PER_DOUBLING).astype(np.int64), BUCKETS - 1)
         added, counts = np.bincount(buckets), self.counts
         for i in np.flatnonzero(added).tolist():
             counts[i] = counts.get(i, 0) + int(added[i])
@@ -77,7 +88,7 @@ class Histogram:
 
 def upper_edge(bucket: int) -> float:
     """Return the upper edge of `bucket`, in seconds."""
-    return float(_SMALLEST * 2.0 ** ((bucket + 1) / _PER_DOUBLING))
+    return float(SMALLEST * 2.0 ** ((bucket + 1) / PER_DOUBLING))
 
 
 def merged(histograms: Iterable[Histogram]) -> Histogram:

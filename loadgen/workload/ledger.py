@@ -147,15 +147,13 @@ class Ledger:
         if len(latencies) == _BATCH:
             account.flush()
 
-    def all_committed(
-        self, operation: str, service: Sequence[float], intended: Sequence[float]
-    ) -> None:
-        """Count writes whose commits were answered; latencies in seconds."""
-        account = self._accounts[operation]
-        account.new_service += service
-        account.new_intended += intended
-        if len(account.new_service) >= _BATCH:
-            account.flush()
+    def all_committed(self, operation: str, service: Histogram, intended: Histogram) -> None:
+        """Count writes whose commits were answered, by their latencies."""
+        account, n = self._accounts[operation], service.count()
+        account.under_way -= n
+        account.committed += n
+        account.service.merge(service)
+        account.intended.merge(intended)
 
     def skipped(self, operation: str, n: int) -> None:
         """Count arrivals that were handed out and have waited beyond the limit."""

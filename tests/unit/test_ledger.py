@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from loadgen.workload.histogram import Histogram
 from loadgen.workload.ledger import Counts, Ledger, rows_by_statement
 from loadgen.workload.schedule.arrival_process import Arrival
 from loadgen.workload.schedule.arrivals import Schedule
@@ -64,6 +65,16 @@ class AccountingLaw(RuleBasedStateMachine):
                     self.performing.append(arrival)
                 return
 
+    @rule()
+    def finish_all(self) -> None:
+        """All that are performed are committed, and counted at once."""
+        for operation, n in Counter(arrival[1] for arrival in self.performing).items():
+            histograms = Histogram(), Histogram()
+            for histogram in histograms:
+                histogram.add([0.001] * n)
+            self.ledger.all_committed(operation, *histograms)
+        self.performing.clear()
+
     @rule(outcome=st.sampled_from(["committed", "failed", "lost"]))
     def finish(self, outcome: str) -> None:
         """A user finishes what it performs."""
@@ -71,7 +82,7 @@ class AccountingLaw(RuleBasedStateMachine):
             return
         arrival = self.performing.pop()
         if outcome == "committed":
-            self.ledger.all_committed(arrival[1], [0.001], [self.now - arrival[0]])
+            self.ledger.committed(arrival[1], 0.001, self.now - arrival[0])
         elif outcome == "failed":
             self.ledger.failed(arrival[1], "40001")
         else:

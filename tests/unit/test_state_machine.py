@@ -90,7 +90,7 @@ def test_a_new_row_can_be_moved_once_it_is_committed(
     for k in range(20):
         write = written(made, insert, k)
         assert made.write(arrival(made, move, k)) is None
-        made.inserted(arrival(made, insert, k))
+        made.inserted(insert, arrival(made, insert, k)[3])
         moved = written(made, move, k)
         assert made.key(moved) == made.key(write)
         assert model.tables[model.operations[move].table].name in ("orders", "tickets")

@@ -78,11 +78,13 @@ _INTERNAL_ERROR: Final = packed("XX000")
 
 # One arrival that is handed over: when it is due (schedule time), its request's address and bytes;
 # when it was begun (monotonic; -inf: not yet) and answered, the latter also in schedule time; its
-# outcome, and how many statements the server has answered.
+# outcome, and how many statements the server has answered. The rest is Python's: the number of its
+# operation, its batch (-1 if the slot is not in use), and its place there.
 SLOT: Final = np.dtype(
     [
         *((name, np.float64) for name in ("due", "began", "ended", "ended_at")),
         *((name, np.int64) for name in ("address", "size", "outcome", "answered")),
+        *((name, np.int64) for name in ("operation", "batch", "place")),
     ]
 )
 

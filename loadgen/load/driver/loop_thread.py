@@ -1,7 +1,7 @@
 """Python's side of the compiled loop: its thread, its arrays, and what goes in and out.
 
 All of this is called in gevent's thread. Only `hand_over`, `lend` and the like change what the loop
-sees; `collect` returns the slots that it has finished.
+sees; `collect` counts what it has finished.
 """
 
 import atexit
@@ -9,13 +9,13 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import gevent.monkey
 import numpy as np
 
 from loadgen.load.driver import compiled_loop as loop
-from loadgen.load.driver import system_calls
+from loadgen.load.driver import slots, system_calls
 from loadgen.load.driver.compiled_loop import Floats, Ints, Shared
 from loadgen.load.driver.system_calls import EVENT_WORDS, compiled, fence
 from loadgen.workload.schedule.clock import ScheduleClock
@@ -39,10 +39,38 @@ def _publish(words: Ints, word: int, value: int) -> None:
     fence()
 
 
-class LoopThread:
+class Arrivals(Protocol):
+    """Arrivals of one operation to hand over, in order of their due times.
+
+    Their requests stay at their addresses as long as this exists.
+    """
+
+    @property
+    def operation(self) -> str:
+        """Its name."""
+
+    @property
+    def dues(self) -> Floats:
+        """Due times, schedule time."""
+
+    @property
+    def addresses(self) -> Ints:
+        """Where the requests lie."""
+
+    @property
+    def sizes(self) -> Ints:
+        """Bytes of the requests; 0 if there is nothing to send."""
+
+
+Kept = TypeVar("Kept", bound=Arrivals)
+
+
+class LoopThread(Generic[Kept]):
     """The thread of one run; `notice_file` becomes readable when a connection is gone or lost."""
 
-    def __init__(self, depth: int, statements: int, lateness_limit: float) -> None:
+    def __init__(
+        self, depth: int, statements: int, lateness_limit: float, operations: Sequence[str]
+    ) -> None:
         """Each connection has up to `depth` writes under way, of up to `statements` each."""
         self._wake_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.notice_file = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -52,7 +80,11 @@ class LoopThread:
         s.words[loop.WAKE_FILE], s.words[loop.NOTICE_FILE] = self._wake_file, self.notice_file
         s.words[loop.EPOLL_FILE] = self._epoll.fileno()
         s.times[loop.LATENESS_LIMIT] = lateness_limit
-        self._unused_slots = list(range(SLOTS))
+        self.tally = slots.Tally.of(len(operations))
+        self.batches: dict[int, Kept] = {}  # of the slots in use, by their number
+        self._numbers = {name: number for number, name in enumerate(operations)}
+        self._stock = slots.Stock.of(SLOTS)
+        self._unused_batches = list(range(SLOTS))
         self._unused_connections = list(range(CONNECTIONS))[::-1]
         self._collected = self._taken = 0
         # Compiled here, all of it: Numba's lock, which gevent has patched, knows no other thread.
@@ -60,6 +92,7 @@ class LoopThread:
         _publish(s.words, loop.STOP, 1)
         loop.run(s)
         _publish(s.words, loop.STOP, 0)
+        self._compile()
         self._ended = _allocate_lock()
         self._ended.acquire()
         self.native_id = 0
@@ -103,37 +136,39 @@ class LoopThread:
     @property
     def room(self) -> int:
         """How many more arrivals can be handed over."""
-        return len(self._unused_slots)
+        return slots.room(self._stock)
 
-    def hand_over(self, dues: Floats, addresses: Ints, sizes: Ints) -> list[int]:
-        """Queue arrivals in order of their due times; return their slots.
-
-        Their requests stay where they are until the slots are collected.
-        """
-        s, count = self.shared, len(dues)
-        slots = self._unused_slots[-count:]
-        del self._unused_slots[-count:]
-        s.slots["due"][slots], s.slots["size"][slots], s.slots["began"][slots] = (
-            dues,
-            sizes,
-            -np.inf,
-        )
-        s.slots["address"][slots] = addresses
-        queued = int(s.words[loop.QUEUED])
-        s.queue[np.arange(queued, queued + count) & (SLOTS - 1)] = slots
+    def hand_over(self, batches: Sequence[Kept]) -> None:
+        """Queue batches of arrivals, which are kept until all of their slots are released."""
+        s, stock = self.shared, self._stock
+        before = self.room
+        for batch in batches:
+            number = self._unused_batches.pop()
+            self.batches[number] = batch
+            operation = self._numbers[batch.operation]
+            slots.fill(s, stock, batch.dues, batch.addresses, batch.sizes, operation, number)
+        taken = stock.unused[self.room : before][::-1]
+        dues = s.slots["due"][taken]
+        order = np.argsort(dues, kind="stable")
+        queued, count = int(s.words[loop.QUEUED]), len(taken)
+        s.queue[np.arange(queued, queued + count) & (SLOTS - 1)] = taken[order]
         _publish(s.words, loop.QUEUED, queued + count)
         # Else it finds them by itself before it sleeps, or after what it waits for.
-        at = time.monotonic() + dues[0] - loop.schedule_time(s.times, time.monotonic())
+        first = float(dues[order[0]])
+        at = time.monotonic() + first - loop.schedule_time(s.times, time.monotonic())
         if at < s.times[loop.SLEEPS_UNTIL]:
             self.wake()
-        return slots
 
     def waiting(self) -> Ints:
         """Return the slots that had not been begun at the last `collect`, the earliest first."""
         s = self.shared
         ring = np.arange(self._taken, s.words[loop.QUEUED])
-        slots: Ints = s.queue[ring & (SLOTS - 1)].astype(np.int64)
-        return slots
+        waiting: Ints = s.queue[ring & (SLOTS - 1)].astype(np.int64)
+        return waiting
+
+    def in_use(self) -> Ints:
+        """Return the slots that are not released."""
+        return np.flatnonzero(self.shared.slots["batch"] != slots.NO_BATCH)
 
     def next_due(self) -> float:
         """Return when the first arrival is due that the loop has not begun; infinite without."""
@@ -143,18 +178,40 @@ class LoopThread:
         return float(s.slots["due"][s.queue[taken & (SLOTS - 1)]]) if waits else np.inf
 
     def collect(self) -> Ints:
-        """Return the slots that the loop has finished since the last call; then `release` them."""
+        """Count what the loop has finished since the last call in `tally`, and free its slots.
+
+        Returns the slots that it leaves to the caller, who accounts for them and releases them.
+        """
         s, before = self.shared, self._collected
         self._collected = int(s.words[loop.FINISHED])
         fence()
         self._taken = int(s.words[loop.TAKEN])  # behind all that is collected
-        ring = np.arange(before, self._collected)
-        slots: Ints = s.finished[ring & (SLOTS - 1)].astype(np.int64)
-        return slots
+        slots.collect(s, self._stock, self.tally, before, self._collected)
+        self._forget_batches()
+        return slots.others(self._stock)
 
-    def release(self, slots: Sequence[int]) -> None:
+    @property
+    def finished(self) -> int:
+        """How many arrivals have been collected, since the start."""
+        return self._collected
+
+    def release(self, used: Ints) -> None:
         """Let slots be used again."""
-        self._unused_slots += slots
+        slots.release_all(self.shared, self._stock, used)
+        self._forget_batches()
+
+    def _forget_batches(self) -> None:
+        for number in slots.take_emptied(self._stock):
+            del self.batches[number]
+            self._unused_batches.append(number)
+
+    def _compile(self) -> None:
+        """Have what is called later compiled, on arrays of its own."""
+        nothing = np.zeros(0, np.int64)
+        stock = slots.Stock.of(1)
+        slots.fill(self.shared, stock, np.zeros(0), nothing, nothing, 0, 0)
+        slots.collect(self.shared, stock, self.tally, 0, 0)
+        slots.release_all(self.shared, stock, nothing)
 
     def lend(self, file: int, received: bytes) -> int:
         """Have the loop use a socket; `received` begins a message. Return the connection's number.
@@ -176,13 +233,14 @@ class LoopThread:
         """Tell whether a connection is gone or lost."""
         return bool(self.shared.connections[c]["state"] >= loop.GONE)
 
-    def under_way(self, c: int) -> list[int]:
+    def under_way(self, c: int) -> Ints:
         """Return the slots under way on a connection, the oldest first."""
         s = self.shared
-        ring = range(int(s.connections[c]["first"]), int(s.connections[c]["last"]))
-        return [int(s.fifo[c, i & (s.fifo.shape[1] - 1)]) for i in ring]
+        ring = np.arange(s.connections[c]["first"], s.connections[c]["last"])
+        under_way: Ints = s.fifo[c, ring & (s.fifo.shape[1] - 1)].astype(np.int64)
+        return under_way
 
-    def take_back(self, c: int) -> tuple[list[int], str]:
+    def take_back(self, c: int) -> tuple[Ints, str]:
         """Take a connection from the loop; return the slots under way and its loss, "" without.
 
         The thread needs microseconds for that, unless it has no processor.
@@ -193,10 +251,10 @@ class LoopThread:
             while not self.has_left(c) and not self._epoll.closed:
                 _sleep(1e-4)
         fence()
-        slots, loss = self.under_way(c), int(s.connections[c]["loss"])
+        under_way, loss = self.under_way(c), int(s.connections[c]["loss"])
         s.connections[c]["state"] = loop.UNUSED
         self._unused_connections.append(c)
-        return slots, loop.unpacked(loss) if loss else ""
+        return under_way, loop.unpacked(loss) if loss else ""
 
     def _order(self, c: int, what: int) -> None:
         words = self.shared.words
@@ -237,6 +295,7 @@ def new_shared(depth: int, statements: int) -> Shared:
         events=np.zeros((loop.MOST_EVENTS + 1) * EVENT_WORDS, np.int32),
         scratch=np.zeros(loop.SCRATCH, np.int64),
     )
+    shared.slots["batch"] = slots.NO_BATCH
     shared.words[loop.DEPTH] = depth
     shared.words[loop.EVENTS_ADDRESS] = shared.events.ctypes.data
     shared.words[loop.SCRATCH_ADDRESS] = shared.scratch.ctypes.data

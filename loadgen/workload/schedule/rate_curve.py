@@ -14,6 +14,8 @@ from itertools import pairwise
 from math import floor, inf, sqrt
 from typing import Final, Literal
 
+import numpy as np
+
 from loadgen.workload.model import ProfileLevels
 
 ProfileName = Literal["steady", "diurnal", "burst", "ramp", "workload"]
@@ -218,8 +220,10 @@ class RateCurve:
         last = self._segments[-1]
         if last.profile is _STEADY and last.rate > 0.0 and last.unit_time <= unit_times[0]:
             # The formula of `due_time`, written out: most times are in this segment.
-            area, start, rate = last.area, last.unit_time, last.rate
-            return [area + (unit_time - start) / rate for unit_time in unit_times]
+            dues: list[float] = (
+                last.area + (np.array(unit_times) - last.unit_time) / last.rate
+            ).tolist()
+            return dues
         return [self.due_time(unit_time) for unit_time in unit_times]
 
     def _at(self, s: float) -> _Segment:
