@@ -7,7 +7,7 @@ depend on when the arrivals are due.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,14 @@ from loadgen.workload.schedule.arrival_process import uniform
 from loadgen.workload.schedule.plan import Plan, unused_indexes
 from loadgen.workload.streams import Int64Array, Stream
 from loadgen.workload.typed import (
+    Cut,
     Documents,
     Nullable,
     Picks,
+    Texts,
     Typed,
     Uuids,
+    Words,
     digits,
     hex_digits,
     rows_of,
@@ -50,11 +53,24 @@ _KEY_DIGITS: Final = {
 _HEX_WIDTH, _TEXT_WIDTH = 32, 36  # of a uuid without hyphens, and with
 
 
-class Varying(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Varying:
     """Texts of no fixed width, and their sizes; that of NULL is -1."""
 
-    texts: Sequence[bytes | None]
+    rows: Cut | Sequence[bytes | None]
     sizes: Int64Array
+
+    def texts(self) -> Sequence[bytes | None]:
+        """Return the texts."""
+        return self.rows.rows() if isinstance(self.rows, Cut) else self.rows
+
+    def cut(self) -> Cut:
+        """Return them as cut from one text, NULL as an empty one."""
+        if isinstance(self.rows, Cut):
+            return self.rows
+        sizes = np.maximum(self.sizes, 0)
+        letters = np.frombuffer(b"".join(filter(None, self.rows)) or b" ", np.uint8)
+        return Cut(letters, np.cumsum(sizes) - sizes, sizes)
 
 
 # A part of a parameter's texts; a matrix has a row for each. Only a text in one piece can be NULL.
@@ -104,7 +120,7 @@ class Column:
     def texts(self, indexes: Int64Array) -> list[bytes | None]:
         """Return the texts of some indexes."""
         pieces = [
-            piece.texts if isinstance(piece, Varying) else rows_of(piece)
+            piece.texts() if isinstance(piece, Varying) else rows_of(piece)
             for piece in self.pieces(indexes)
         ]
         if len(pieces) == 1:
@@ -215,18 +231,21 @@ def value_makers(model: WorkloadModel, plan: Plan) -> ValueMakers:
 def pieces_of(values: Typed) -> Sequence[Piece]:
     """Return the texts of values in pieces."""
     if isinstance(values, Documents):
-        sizes = iter(values.sizes)
-        return [
-            Varying(texts, next(sizes)) if isinstance(texts, list) else texts
-            for texts in values.pieces
-        ]
-    texts = values.texts()
-    if not isinstance(texts, list):
-        return (texts,)
+        return [_piece(part) for part in values.parts]
+    if isinstance(values, Words):
+        return (_piece(values.rows),)
     if isinstance(values, Picks):
-        return (Varying(texts, values.pool.sizes[values.picks]),)
-    sizes_of_texts = (-1 if text is None else len(text) for text in texts)
-    return (Varying(texts, np.fromiter(sizes_of_texts, np.int64, len(texts))),)
+        return (_piece(values.pool.part(values.picks)),)
+    return (_piece(values.texts()),)
+
+
+def _piece(texts: Texts | list[bytes | None] | Cut) -> Piece:
+    if isinstance(texts, Cut):
+        return Varying(texts, texts.sizes)
+    if not isinstance(texts, list):
+        return texts
+    sizes = (-1 if text is None else len(text) for text in texts)
+    return Varying(texts, np.fromiter(sizes, np.int64, len(texts)))
 
 
 def is_number(key_type: str) -> bool:

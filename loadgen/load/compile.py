@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, repeat
 from struct import Struct
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from loadgen.workload.schedule.arrival_process import (
 )
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.streams import Int64Array, Stream
-from loadgen.workload.typed import rows_of
+from loadgen.workload.typed import Cut, Matrix, rows_of
 from loadgen.workload.values import ValueMakers
 
 _Part = tuple[str, int]  # a parameter, and which of its pieces
@@ -36,12 +36,25 @@ _BYTES_AHEAD: Final = 2**20  # of an operation's requests that are made before t
 _SAMPLE: Final = 16  # requests whose size is measured
 
 
+class LaidOut(NamedTuple):
+    """What several requests consist of: bytes that all have, and texts that are set between these.
+
+    Each text has the place in the row of bytes before which it stands, in order of these places.
+    Arrivals that are `absent` have no row left, so nothing of theirs is sent (None: all have one).
+    """
+
+    batch: Matrix
+    cuts: Sequence[tuple[int, Cut]]
+    absent: NDArray[np.bool_] | None
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledOperation:
     """One operation, ready to make its requests.
 
     `move` makes the request of a row, its next state and a move's values. `places` says where
-    in its requests a parameter lies, unless that varies.
+    in its requests a parameter lies, unless that varies. `laid_out` gives the parts of what `make`
+    makes; a move has none.
     """
 
     operation: Operation
@@ -51,6 +64,7 @@ class CompiledOperation:
     move: Callable[[StateRow, str, Sequence[bytes | None]], bytes] | None = None
     places: Mapping[str, slice] = field(default_factory=dict)
     batch_size: int = BLOCK
+    laid_out: Callable[[Sequence[int], Sequence[float]], LaidOut] | None = None
 
     def parameter(self, request: bytes, name: str) -> bytes:
         """Return a parameter's value in a request."""
@@ -100,6 +114,7 @@ def _compiled(operation: Operation, plan: Plan, columns: Mapping[str, Column]) -
         columns,
         places=layout.fixed_places,
         batch_size=max(1, min(BLOCK, _BYTES_AHEAD // longest)),
+        laid_out=make.laid_out,
     )
 
 
@@ -191,7 +206,8 @@ class _RequestMaker:
         self._fixed = np.frombuffer(layout.fixed, np.uint8)
         self._nullable = [part for _, part in layout.cuts if columns[part[0]].nullable]
         ends = [0, *(at for at, _ in layout.cuts), len(layout.fixed)]
-        *self._places, tail = [slice(*pair) for pair in pairwise(ends)]
+        *places, tail = [slice(*pair) for pair in pairwise(ends)]
+        self._ends = [*zip(places, layout.cuts, strict=True)]
         slots = [place for places in layout.slots.values() for place in places]
         lengths = [place for place, _, _ in (*layout.lengths, *layout.messages)]
         # The bytes behind the last cut: the same in all requests if nothing is filled in there.
@@ -200,6 +216,23 @@ class _RequestMaker:
 
     def __call__(self, ks: Sequence[int], dues: Sequence[float]) -> list[Prepared]:
         """Return the requests of some arrivals; None for one that has no row left."""
+        batch, varying, absent = self._parts(ks, dues)
+        requests = self._joined(batch, varying) if varying else rows_of(batch)
+        return _without([*requests], absent)
+
+    def laid_out(self, ks: Sequence[int], dues: Sequence[float]) -> LaidOut:
+        """Return what the requests consist of, for who joins the parts in another way."""
+        batch, varying, absent = self._parts(ks, dues)
+        cuts = [(place.stop, varying[part].cut()) for place, (_, part) in self._ends]
+        return LaidOut(batch, cuts, absent)
+
+    def _parts(
+        self, ks: Sequence[int], dues: Sequence[float]
+    ) -> tuple[Matrix, Mapping[_Part, Varying], NDArray[np.bool_] | None]:
+        """Return the bytes that have a place in all requests, the texts between, and who has none.
+
+        The lengths are filled in.
+        """
         indexes, absent = _indexes(self._columns, _numbers(ks), dues)
         batch = np.tile(self._fixed, (len(ks), 1))
         varying: dict[_Part, Varying] = {}
@@ -210,22 +243,21 @@ class _RequestMaker:
                 else:
                     for place in self._layout.slots[name, number]:
                         batch[:, place] = piece
-        requests = self._joined(batch, varying) if varying else rows_of(batch)
-        return _without([*requests], absent)
-
-    def _joined(self, batch: NDArray[np.uint8], varying: Mapping[_Part, Varying]) -> list[bytes]:
-        """Fill in the lengths, and join the rows' bytes with the texts that vary in size."""
         layout, sizes = self._layout, {part: piece.sizes for part, piece in varying.items()}
         for place, length, parts in layout.lengths:
             batch[:, place] = _int32(length, [sizes[part] for part in parts])
         sizes |= {part: np.maximum(sizes[part], 0) for part in self._nullable}
         for place, length, parts in layout.messages:
             batch[:, place] = _int32(length, [sizes[part] for part in parts])
+        return batch, varying, absent
+
+    def _joined(self, batch: Matrix, varying: Mapping[_Part, Varying]) -> list[bytes]:
+        """Join the rows' bytes with the texts that vary in size."""
         joined: list[Iterable[bytes]] = []
-        for place, (_, part) in zip(self._places, layout.cuts, strict=True):
+        for place, (_, part) in self._ends:
             if place.start < place.stop:
                 joined.append(rows_of(batch[:, place]))
-            texts = cast("_Texts", varying[part].texts)  # or NULL
+            texts = cast("_Texts", varying[part].texts())  # or NULL
             joined.append([text or b"" for text in texts] if part in self._nullable else texts)
         tail = self._tail
         joined.append(repeat(tail) if isinstance(tail, bytes) else rows_of(batch[:, tail]))

@@ -6,6 +6,7 @@ after. A change of the schedule is announced `ahead`, so nothing that was handed
 
 import gevent.hub  # isort: skip - first, once Locust has patched the standard library
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from time import monotonic
@@ -13,15 +14,17 @@ from time import monotonic
 import numpy as np
 from greenlet import getcurrent, greenlet
 
+from loadgen.load.compile import CompiledOperation
 from loadgen.load.dispatcher import NO_ROW, STALL_SECONDS, Dispatcher
 from loadgen.load.driver import compiled_loop as loop
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
 from loadgen.load.driver.loop_thread import SLOTS, LoopThread
 from loadgen.load.driver.plain import PlainConnection
+from loadgen.load.driver.request_block import RequestBlock, joined
 from loadgen.load.driver.slots import ALL_ONES, COMMITTED_ONES
 from loadgen.load.lookup import Lost
 from loadgen.load.writes import Write, Writes
-from loadgen.workload.schedule.arrival_process import Arrival, Batch
+from loadgen.workload.schedule.arrival_process import Arrival, Batch, RequestMaker
 
 _READ = 1
 _AHEAD_SECONDS = 0.1
@@ -50,6 +53,10 @@ class CompiledDispatcher(Dispatcher):
             elif name in self.writes.adding:
                 self._thread.tally.singly[number] = COMMITTED_ONES
         self.threads = (self._thread.native_id,)
+        self.ledger.schedule.prepare_by(
+            {name: _block_maker(operation) for name, operation in compiled.items()},
+            {name: operation.batch_size for name, operation in compiled.items()},
+        )
         self._lent: dict[int, CompiledSender] = {}  # by the connection's number
         self._hub = gevent.hub.get_hub()
         self._notices = self._hub.loop.io(self._thread.notice_file, _READ)
@@ -145,26 +152,32 @@ class CompiledDispatcher(Dispatcher):
             return
         done = self._thread.shared.slots[slots]
         parts = (done[name].tolist() for name in ("outcome", "batch", "place"))
+        committed = defaultdict[int, list[int]](list)  # places by batch
         for slot, outcome, number, place in zip(slots.tolist(), *parts, strict=True):
-            batch = self._thread.batches[number]
             if outcome == loop.ONE_ROW_EACH:
-                self._note_committed(batch, place)
+                committed[number].append(place)
             elif outcome == loop.SKIPPED:
-                self._note_refused(batch, place)
+                self._note_refused(self._thread.batches[number], place)
             else:
-                self._account(slot, outcome, batch, place)
+                self._account(slot, outcome, self._thread.batches[number], place)
+        for number, places in committed.items():
+            self._note_committed(self._thread.batches[number], places)
         self._thread.release(slots)
 
-    def _note_committed(self, batch: "_HandedOver", place: int) -> None:
-        """Note that the rows that a write has inserted or moved may be moved from now on."""
-        if write := batch.writes.get(place):
-            self.writes.committed(write)
-        elif batch.operation in self.writes.adding:
-            self.writes.inserted(batch.operation, batch.requests[place])
+    def _note_committed(self, batch: "_HandedOver", places: Sequence[int]) -> None:
+        """Note that the rows that writes have inserted or moved may be moved from now on."""
+        operation, adding = batch.operation, self.writes.adding.get(batch.operation)
+        if batch.moves:
+            self.writes.all_committed(operation, (batch.moves[place] for place in places))
+        elif adding and adding.place:
+            self.writes.all_inserted(operation, batch.requests.parts(places, adding.place))
+        elif adding:
+            for place in places:
+                self.writes.inserted(operation, batch.requests[place])
 
     def _note_refused(self, batch: "_HandedOver", place: int) -> None:
         """Note that a write was not done: its row stayed as it was, if it was to move one."""
-        if write := batch.writes.get(place):
+        if batch.moves and (write := batch.moves[place]):
             self.writes.refused(write)
 
     def _account(self, slot: int, outcome: int, batch: "_HandedOver", place: int) -> None:
@@ -176,7 +189,7 @@ class CompiledDispatcher(Dispatcher):
             self.ledger.committed(operation, float(service), float(intended))
             self.ledger.touched(operation, rows)
             if operation not in self.writes.moving or 0 not in rows:  # else its state is unknown
-                self._note_committed(batch, place)
+                self._note_committed(batch, [place])
         elif outcome <= 0:
             self.ledger.failed(operation, NO_ROW)
         else:
@@ -188,8 +201,10 @@ class CompiledDispatcher(Dispatcher):
         done = self._thread.shared.slots[slot]
         if not done["size"]:
             return None
-        write = self._thread.batches[int(done["batch"])].writes.get(int(done["place"]))
-        return write or self.writes.write(self._arrival(slot))
+        batch = self._thread.batches[int(done["batch"])]
+        if batch.moves:
+            return batch.moves[int(done["place"])]
+        return self.writes.write(self._arrival(slot))
 
     def _arrival(self, slot: int) -> Arrival:
         done = self._thread.shared.slots[slot]
@@ -251,37 +266,32 @@ class CompiledDispatcher(Dispatcher):
         self._thread.stop()
 
 
+def _block_maker(operation: CompiledOperation) -> RequestMaker:
+    """Return what makes an operation's requests as blocks, or as moves."""
+    laid_out = operation.laid_out
+    if laid_out is None:
+        return operation.make
+    return lambda ks, dues: joined(laid_out(ks, dues))
+
+
 class _HandedOver:
     """A batch of arrivals that the loop has: their k, requests, and where these lie in memory.
 
-    The requests lie one behind the other, and stay there as long as this does. `writes` are the
-    moves, by their place; one that found no row, as every arrival without one, has an empty
-    request.
+    The requests stay there as long as this does. `moves` are the writes of moves, by their place;
+    one that found no row, as every arrival without one, has an empty request.
     """
 
-    __slots__ = ("_together", "addresses", "dues", "ks", "operation", "requests", "sizes", "writes")
+    __slots__ = ("addresses", "dues", "ks", "moves", "operation", "requests", "sizes")
 
     def __init__(self, batch: Batch, writes: Writes) -> None:
         self.operation, self.ks, self.dues = batch.operation, batch.ks, np.array(batch.dues)
-        self.writes: dict[int, Write] = {}
-        self.requests: Sequence[bytes]
-        if batch.operation in writes.moving:
-            self.requests = [
-                self._move(i, arrival, writes) for i, arrival in enumerate(batch.arrivals())
-            ]
+        self.moves: list[Write | None] = []
+        if isinstance(batch.prepared, RequestBlock):
+            block = batch.prepared
         else:
-            self.requests = [request or b"" for request in batch.prepared]  # type: ignore[misc]
-        self.sizes = np.fromiter(map(len, self.requests), np.int64, len(self.requests))
-        self._together = b"".join(self.requests) or b"\0"
-        base = np.frombuffer(self._together, np.uint8).ctypes.data
-        self.addresses = base + np.cumsum(self.sizes) - self.sizes
-
-    def _move(self, place: int, arrival: Arrival, writes: Writes) -> bytes:
-        write = writes.write(arrival)
-        if write is None:
-            return b""
-        self.writes[place] = write
-        return write.request
+            self.moves = writes.all_writes(batch)
+            block = RequestBlock.of([write.request if write else b"" for write in self.moves])
+        self.requests, self.addresses, self.sizes = block, block.addresses, block.sizes
 
 
 class CompiledSender:

@@ -6,9 +6,9 @@ answer was lost has a look-up by key and version.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Final, NamedTuple
 
 from sqlglot import exp
@@ -51,15 +51,30 @@ class StateMachine:
 
     def add(self, row: StateRow) -> None:
         """Let a row be moved from now on, unless its state is final."""
-        if row.state not in self._open:
-            return
+        if row.state in self._open:
+            self._rows.append(row)
+            self._forget()
+
+    def add_all(self, rows: Iterable[StateRow]) -> None:
+        """Let rows be moved from now on, but not those whose state is final."""
+        self._rows += [row for row in rows if row.state in self._open]
+        self._forget()
+
+    def add_new(self, keys: Iterable[bytes], state: str) -> None:
+        """Let the rows with these keys be moved from now on: they are new, all in one state."""
+        if state in self._open:
+            self._rows += map(StateRow, keys, repeat(state), repeat(0))
+            self._forget()
+
+    def _forget(self) -> None:
+        """Keep no more than the newest rows."""
         rows = self._rows
-        rows.append(row)
-        if len(rows) - self._forgotten > ROWS_LIMIT:
+        excess = len(rows) - self._forgotten - ROWS_LIMIT
+        if excess > 0:
             # Moving all the others each time would cost more than the write's sending.
-            rows[self._forgotten] = None
-            self._forgotten += 1
-            if self._forgotten == ROWS_LIMIT:
+            rows[self._forgotten : self._forgotten + excess] = [None] * excess
+            self._forgotten += excess
+            if self._forgotten >= ROWS_LIMIT:
                 del rows[: self._forgotten]
                 self._forgotten = 0
 

@@ -1,6 +1,6 @@
 """The writes of one process: from an arrival to the request that is sent, and what it aims at."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from loadgen.load.compile import CompiledOperation, compile_operations
@@ -9,6 +9,7 @@ from loadgen.workload.model import StateParameter, WorkloadModel
 from loadgen.workload.schedule.arrival_process import (
     Arrival,
     ArrivalProcess,
+    Batch,
     Move,
     Prepared,
 )
@@ -26,6 +27,18 @@ class Write(NamedTuple):
     request: bytes  # see `wire`
     before: StateRow | None = None  # the row that a move expects
     after: StateRow | None = None  # the row once this is committed
+
+
+class _Adding(NamedTuple):
+    """An operation that inserts rows which may be moved.
+
+    They have their key in `parameter`, which lies at `place` in all requests, unless that varies.
+    """
+
+    machine: StateMachine
+    parameter: str
+    place: slice | None
+    state: str  # of a new row
 
 
 class Writes:
@@ -53,14 +66,12 @@ class Writes:
             if isinstance(parameter, StateParameter)
         }
         self.moving = frozenset(self._moved)  # operations
-        # By operation that inserts rows which may be moved: what takes a row, the key's parameter
-        # with its place if that is the same in all requests, and the first state.
-        self.adding: dict[str, tuple[Callable[[StateRow], None], slice | None, str, str]] = {}
+        self.adding: dict[str, _Adding] = {}  # operations that insert rows which may be moved
         for name, operation in model.operations.items():
             if (added := added_row(model, operation)) is not None:
                 table, parameter, state = added
                 place = compiled[name].places.get(parameter)
-                self.adding[name] = self._machines[table].add, place, parameter, state
+                self.adding[name] = _Adding(self._machines[table], parameter, place, state)
 
     @property
     def statements(self) -> dict[str, str]:
@@ -78,7 +89,7 @@ class Writes:
         """
         _, operation, k, made = arrival
         if isinstance(made, Move):
-            return self._moving(operation, k, made)
+            return self._moves(operation, [k], [made])[0]
         return None if made is None else Write(operation, k, made)
 
     def key(self, write: Write) -> str:
@@ -95,9 +106,14 @@ class Writes:
         """Note that a request's new row is in the database: it may be moved from now on."""
         if not isinstance(request, bytes):
             raise TypeError(f"a request of {operation} has no new row")
-        add, place, name, state = self.adding[operation]
+        _, name, place, _ = self.adding[operation]
         key = request[place] if place else self.compiled[operation].parameter(request, name)
-        add(StateRow(key, state, 0))
+        self.all_inserted(operation, [key])
+
+    def all_inserted(self, operation: str, keys: Iterable[bytes]) -> None:
+        """Note that the new rows with these keys are in the database, as `inserted` does."""
+        machine, _, _, state = self.adding[operation]
+        machine.add_new(keys, state)
 
     def committed(self, write: Write) -> None:
         """Note that `write` is in the database: its row may be moved again."""
@@ -106,19 +122,44 @@ class Writes:
         elif write.operation in self.adding:
             self.inserted(write.operation, write.request)
 
+    def all_committed(self, operation: str, writes: Iterable[Write | None]) -> None:
+        """Note that writes of one operation are in the database, as `committed` does."""
+        rows = (write.after for write in writes if write is not None and write.after is not None)
+        if operation in self.moving:
+            self._moved[operation].add_all(rows)
+            return
+        for write in writes:
+            if write is not None:
+                self.committed(write)
+
     def refused(self, write: Write) -> None:
         """Note that the server refused `write`: its row stayed as it was."""
         if write.before is not None:
             self._moved[write.operation].add(write.before)
 
-    def _moving(self, operation: str, k: int, move: Move) -> Write | None:
+    def all_writes(self, batch: Batch) -> list[Write | None]:
+        """Return the writes of several arrivals, as `write` does."""
+        if batch.operation in self.moving:
+            return self._moves(batch.operation, batch.ks, batch.prepared)
+        return [self.write(arrival) for arrival in batch.arrivals()]
+
+    def _moves(
+        self, operation: str, ks: Iterable[int], moves: Iterable[Prepared]
+    ) -> list[Write | None]:
         machine, request = self._moved[operation], self.compiled[operation].move
-        row = machine.take(move.age)
-        if row is None or request is None:
-            return None
-        state = machine.next_state(row.state, move.turn)
-        after = StateRow(row.key, state, row.version + 1)
-        return Write(operation, k, request(row, state, move.values), row, after)
+        if request is None:
+            raise TypeError(f"{operation} moves no rows")
+        take, next_state = machine.take, machine.next_state
+        made: list[Write | None] = []
+        for k, move in zip(ks, moves, strict=True):
+            if not isinstance(move, Move) or (row := take(move.age)) is None:
+                made.append(None)
+                continue
+            key, before, version = row
+            state = next_state(before, move.turn)
+            after = StateRow(key, state, version + 1)
+            made.append(Write(operation, k, request(row, state, move.values), row, after))
+        return made
 
 
 def writes_of(

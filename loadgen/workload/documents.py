@@ -16,6 +16,7 @@ from loadgen.workload.makers import Maker, ValueMaker, prose
 from loadgen.workload.model import Array, Generator, Json, Uuid, Value
 from loadgen.workload.streams import Int64Array, Stream
 from loadgen.workload.typed import (
+    Cut,
     Documents,
     Instants,
     Nullable,
@@ -91,23 +92,14 @@ def documents(
 
     def typed(indexes: Int64Array) -> Documents:
         picks = group(indexes) * each + stream.below(indexes, each)
-        pieces: list[Texts] = []
-        sizes: list[Int64Array] = []
-
-        def pick(pool: Pool) -> None:
-            pieces.append(pool.texts(picks))
-            if not pool.width:
-                sizes.append(pool.sizes[picks])
-
+        parts: list[Texts | Cut] = []
         if own is not None:
-            pick(made.heads)
-            pieces.append(not_null(own.typed(indexes)).texts())
-        pick(made.tails)
+            parts += [made.heads.part(picks), not_null(own.typed(indexes)).texts()]
+        parts.append(made.tails.part(picks))
         if words is not None:
-            padding = made.padding[picks]
-            pieces += [words.cut(starts.bits(indexes), padding), filled(len(indexes), _END)]
-            sizes.append(padding)
-        return Documents(pieces, sizes)
+            padding = words.cut(starts.bits(indexes), made.padding[picks])
+            parts += [padding, filled(len(indexes), _END)]
+        return Documents(parts)
 
     return Maker(typed)
 

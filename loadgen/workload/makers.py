@@ -14,6 +14,7 @@ from loadgen.workload.streams import Bits, Int64Array, Stream, Weights, scaled
 from loadgen.workload.typed import (
     DAY_US,
     Blobs,
+    Cut,
     Instants,
     Matrix,
     NotNull,
@@ -88,15 +89,12 @@ class Maker:
 class Prose:
     """English words to cut texts from: all ASCII, none needs an escape in JSON or COPY."""
 
-    text: bytes
-    letters: Matrix
+    letters: Matrix  # in one row
     starts: Int64Array  # where words begin
 
-    def cut(self, bits: Bits, lengths: Int64Array) -> list[bytes]:
+    def cut(self, bits: Bits, lengths: Int64Array) -> Cut:
         """Return texts of `lengths` characters, which begin and end with a letter."""
-        first = self._first(bits, lengths)
-        text = self.text
-        return [text[a:b] for a, b in zip(first.tolist(), (first + lengths).tolist(), strict=True)]
+        return Cut(self.letters, self._first(bits, lengths), lengths)
 
     def cut_alike(self, bits: Bits, length: int) -> Matrix:
         """Return texts of one length, a row each."""
@@ -119,7 +117,7 @@ def prose(longest: int) -> Prose:
     text = " ".join(words[i] for i in Stream("prose").below(indexes, len(words)).tolist()).encode()
     starts = np.flatnonzero(np.frombuffer(b" " + text[:-1], np.uint8) == ord(" "))
     repeated = (text + b" ") * (1 + -(-(longest + 1) // (len(text) + 1)))
-    return Prose(repeated, np.frombuffer(repeated, np.uint8), starts.astype(np.int64))
+    return Prose(np.frombuffer(repeated, np.uint8), starts.astype(np.int64))
 
 
 def constant(text: str) -> Maker:

@@ -116,6 +116,32 @@ class Instants:
         return np.concatenate([*time, *zone], axis=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Texts that are cut from `letters`: where each begins, and its size."""
+
+    letters: Matrix  # in one row
+    begins: Int64Array
+    sizes: Int64Array
+
+    def rows(self) -> list[bytes]:
+        """Return the texts."""
+        text, ends = self.letters.tobytes(), self.begins + self.sizes
+        return [text[a:b] for a, b in zip(self.begins.tolist(), ends.tolist(), strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class CutFromPool(Cut):
+    """Texts of a pool, which has them all as objects."""
+
+    pool: "Pool"
+    picks: Int64Array
+
+    def rows(self) -> list[bytes]:
+        """Return the texts."""
+        return self.pool.rows(self.picks)
+
+
 class Pool:
     """Texts to pick from by index."""
 
@@ -138,6 +164,20 @@ class Pool:
         array = np.empty(len(self.entries), object)
         array[:] = self.entries
         return array
+
+    @cached_property
+    def _letters(self) -> Matrix:
+        return np.frombuffer(b"".join(self.entries), np.uint8)
+
+    @cached_property
+    def _begins(self) -> Int64Array:
+        return np.cumsum(self.sizes) - self.sizes
+
+    def part(self, picks: Int64Array) -> Matrix | Cut:
+        """Return the entries that `picks` pick: as a cut of all of them if they have no width."""
+        if self.width:
+            return self._matrix[picks]
+        return CutFromPool(self._letters, self._begins[picks], self.sizes[picks], self, picks)
 
     def texts(self, picks: Int64Array) -> Texts:
         """Return the entries that `picks` pick."""
@@ -164,11 +204,11 @@ class Picks:
 class Words:
     """Any texts."""
 
-    rows: Texts
+    rows: Texts | Cut
 
     def texts(self) -> Texts:
         """Return the texts."""
-        return self.rows
+        return self.rows.rows() if isinstance(self.rows, Cut) else self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +228,14 @@ class Blobs:
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Texts in pieces, one after the other: JSON documents; with the sizes of those in a list."""
+    """Texts in parts, one after the other: JSON documents."""
 
-    pieces: Sequence[Texts]
-    sizes: Sequence[Int64Array]
+    parts: Sequence[Texts | Cut]
+
+    @property
+    def pieces(self) -> list[Texts]:
+        """The parts, cuts as lists."""
+        return [part.rows() if isinstance(part, Cut) else part for part in self.parts]
 
     def texts(self) -> Texts:
         """Return the documents."""

@@ -48,14 +48,15 @@ rates = dict.fromkeys(OPERATIONS, 0.0) | {"insert_event": 36_000.0}
 plan = replace(plan, mix=Mix(rates), duration=len(requests) / 10, lateness_limit=60.0)
 schedule = schedule_of(plan, WHOLE)
 writes = writes_of(SHOP, plan, value_makers(SHOP, plan), schedule, {})
-schedule.prepare_by(
-    {"insert_event": lambda ks, _: [requests[k] if k < len(requests) else None for k in ks]},
-    {"insert_event": 256},
-)
+def make(ks, _):
+    return [requests[k] if k < len(requests) else None for k in ks]
+
+schedule.prepare_by({"insert_event": make}, {"insert_event": 256})
 Writes.statements = statements
 three = OPERATIONS["insert_event"].statements * 3
 event = replace(OPERATIONS["insert_event"], statements=three)
-writes.compiled |= {"insert_event": replace(writes.compiled["insert_event"], operation=event)}
+made = replace(writes.compiled["insert_event"], operation=event, make=make, laid_out=None)
+writes.compiled |= {"insert_event": made}
 clock = ScheduleClock(time.monotonic)
 tracker = ConnectionTracker(sys.argv[1], "run", print)
 ledger = Ledger(schedule, plan.lateness_limit)

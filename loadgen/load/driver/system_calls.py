@@ -50,6 +50,7 @@ _int, _long = types.int32, types.int64
 clock_gettime: Final = _external("clock_gettime", _int, _int, _long)
 epoll_ctl: Final = _external("epoll_ctl", _int, _int, _int, _int, _long)
 epoll_pwait2: Final = _external("epoll_pwait2", _int, _int, _long, _int, _long, _long)
+memcpy: Final = _external("memcpy", _long, _long, _long, _long)
 prctl: Final = _external("prctl", _int, _int, _long, _long, _long, _long)
 read: Final = _external("read", _long, _int, _long, _long)
 write: Final = _external("write", _long, _int, _long, _long)

@@ -6,7 +6,7 @@ operations.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import floor
 from typing import NamedTuple
 
@@ -44,7 +44,7 @@ class _Block:
     unit_times: UnitTimes
     dues: list[float]
     end: Checkpoint
-    prepared: list[Prepared] = field(default_factory=list)
+    prepared: Sequence[Prepared] = ()
     prepared_from: int = 0
 
 
@@ -98,8 +98,11 @@ class ShardCursor:
     @property
     def horizon(self) -> float:
         """The schedule time up to which one batch reaches; infinite if the rate stays 0."""
-        dues = self._block.dues
-        return dues[min(self._i + self._batch_size, len(dues) - 1)]
+        block, dues = self._block, self._block.dues
+        end = block.prepared_from + len(block.prepared)
+        if not block.prepared_from <= self._i < end:
+            end = self._i + self._batch_size
+        return dues[min(end, len(dues) - 1)]
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -168,18 +171,16 @@ class ShardCursor:
     def _prepare_up_to(self, end: int) -> Sequence[Prepared]:
         """Return the prepared requests from the upcoming arrival to before index `end`.
 
-        Requests that were handed out are dropped. A batch is prepared if some are missing.
+        A batch is prepared if some are missing.
         """
         block, i = self._block, self._i
-        prepared = block.prepared
-        del prepared[: i - block.prepared_from]
-        block.prepared_from = i
-        known = i + len(prepared)
-        if known < end:
-            batch = slice(known, i + self._batch_size)
+        if not block.prepared_from <= i <= end <= block.prepared_from + len(block.prepared):
+            batch = slice(i, max(i + self._batch_size, end))
             ks = block.ks[batch]
-            prepared += self._maker(ks, block.dues[batch]) if self._maker else [None] * len(ks)
-        return prepared[: end - i]
+            block.prepared_from = i
+            block.prepared = self._maker(ks, block.dues[batch]) if self._maker else [None] * len(ks)
+        begin = i - block.prepared_from
+        return block.prepared[begin : begin + end - i]
 
     def skip(self, before: float) -> int:
         """Move past the arrivals due before `before`; return how many there were."""
@@ -203,7 +204,7 @@ class ShardCursor:
     def retime(self) -> None:
         """Compute due times again after a rate curve has changed; requests may depend on them."""
         self._block.dues = self.rate_curve.due_times(self._block.unit_times.times)
-        self._block.prepared.clear()
+        self._block.prepared = ()
 
     def change_shard(self, at: float, shard: Shard, passed: Checkpoint | None = None) -> None:
         """Take `shard` of the arrivals due from `at` on; call it once all before are taken.
