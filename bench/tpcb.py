@@ -1,6 +1,7 @@
 r"""Transactions per second and client CPU of workload tpcb: Locust and pgbench in turn.
 
     python -m bench.tpcb [--scale 50] [--rounds 5] [--seconds 5] [--processes 1]
+                         [--compiled]
 
 pgbench runs `-M prepared` with the same four statements between \startpipeline and \endpipeline,
 so both send a transaction at once and wait for its commit: three updates and an insert, without
@@ -8,7 +9,8 @@ TPC-B's SELECT, over 8 connections, with synchronous_commit off. pgbench runs as
 Locust's target is a fifth above pgbench's last result, with schedule, accounting, latencies and
 record switched on. Each pair runs back to back in databases cloned from one template, and in each
 the sums of the balances must equal that of the history. The result is the median of the pairs'
-ratios; it goes to bench/results/.
+ratios; it goes to bench/results/. `--compiled` has the compiled loop of the extra `fast` send
+Locust's writes.
 """
 
 from pathlib import Path
@@ -32,12 +34,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--compiled", action="store_true")
     arguments = parser.parse_args()
     work = Work(
         Path(__file__).with_suffix(".sql"),
         {"scale": str(arguments.scale)},
         lambda rate: ["--transaction-per-hour", f"{rate * 3600:.0f}"],
-        {"WORKLOAD": _WORKLOAD},
+        {"WORKLOAD": _WORKLOAD, "LOAD_LOOP": "compiled" if arguments.compiled else "gevent"},
     )
     with running_server() as (project, info):
         scale = ("--scale", str(arguments.scale))

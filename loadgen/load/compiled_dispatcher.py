@@ -28,10 +28,9 @@ from loadgen.workload.schedule.arrival_process import Arrival, Batch, RequestMak
 
 _READ = 1
 _AHEAD_SECONDS = 0.1
-# Arrivals that wait for the loop: four times what it did between two looks, since in an overload
-# most of the others would be skipped.
-_LEAST_AHEAD, _MOST_AHEAD, _LOOKS_AHEAD = 256, SLOTS // 2, 4
-_LOOK_SECONDS = 0.025  # between two looks at what the loop has done
+_LOOK_SECONDS = 0.05  # between two looks at what the loop has done
+# Arrivals that wait for the loop in an overload: as many as it does until the look after the next.
+_LEAST_AHEAD, _MOST_AHEAD, _LOOKS_AHEAD = 256, SLOTS // 2, 2
 
 
 class CompiledDispatcher(Dispatcher):
@@ -61,7 +60,6 @@ class CompiledDispatcher(Dispatcher):
         self._hub = gevent.hub.get_hub()
         self._notices = self._hub.loop.io(self._thread.notice_file, _READ)
         self._notices.start(self._notice)
-        self._hands_over_at = -inf  # schedule time
         self._done = 0  # arrivals, between the last two looks
         self._timer = self._hub.loop.timer(0)
         self._poll()
@@ -232,24 +230,24 @@ class CompiledDispatcher(Dispatcher):
         self.late_wakes = int(shared.words[loop.LATE_WAKES])
         if self.ticked_at is not None:
             shared.times[loop.HOLD_AT] = self.ticked_at + STALL_SECONDS
-        if self.clock.now() >= self._hands_over_at:
-            self._hand_over()
+        self._hand_over()
 
     def _hand_over(self) -> None:
         """Hand over the arrivals that are due soon."""
         at = self.clock.at(monotonic())
         if at == -inf or self.retired or not self._lent:
             return
-        most = min(max(_LEAST_AHEAD, _LOOKS_AHEAD * self._done), _MOST_AHEAD)
-        most = min(most - len(self._thread.waiting()), self._thread.room)
         until = min(at + self.ahead, self.clock.pause_at)
-        batches = self.ledger.take_ahead(at, until, most)
-        if not batches:
-            self._hands_over_at = at if most <= 0 else at + self.ahead / 2
+        if self.ledger.schedule.next_due() > until:
             return
-        count = sum(len(batch.dues) for batch in batches)
-        self._hands_over_at = at if count >= most else at + self.ahead / 2
-        self._thread.hand_over([_HandedOver(batch, self.writes) for batch in batches])
+        thread = self._thread
+        # In an overload most of what waits would be skipped.
+        is_late = thread.next_due() < at - self.late_after
+        most = max(_LEAST_AHEAD, _LOOKS_AHEAD * self._done) if is_late else _MOST_AHEAD
+        most = min(most, _MOST_AHEAD) - len(thread.waiting())
+        wait = _LOOKS_AHEAD * _LOOK_SECONDS if is_late else 0.0
+        if batches := self.ledger.take_ahead(at, until, min(most, thread.room), wait):
+            thread.hand_over([_HandedOver(batch, self.writes) for batch in batches])
 
     def _notice(self) -> None:
         """Wake the users whose connections are gone or lost; runs in the hub."""

@@ -25,7 +25,6 @@ _BATCH = 512  # latencies that go into the histograms at once
 # Without that, each arrival is taken at the last moment, which costs a third of the writes.
 _MARGIN_SECONDS = 0.05
 _MARGIN_SHARE = 0.05
-_OVERLOAD_SECONDS = 0.1  # between two skips of arrivals that are taken ahead
 NONE_AHEAD: Final[Mapping[str, int]] = {}
 
 
@@ -116,23 +115,23 @@ class Ledger:
             return None
         if arrival[0] < now - self.lateness_limit:
             self._accounts[arrival[1]].skipped += 1
-            self._skip_late(now, self.margin, 2 * self.margin)
+            self._skip_late(now)
             arrival = self.schedule.take(now)
             if arrival is None:
                 return None
         self._accounts[arrival[1]].under_way += 1
         return arrival
 
-    def take_ahead(self, now: float, until: float, most: int) -> list[Batch]:
+    def take_ahead(self, now: float, until: float, most: int, wait: float) -> list[Batch]:
         """Hand out up to `most` arrivals that are due by `until`, the earliest ones.
 
-        As if each had been taken when it is due: `counts` has to know which are not due yet.
+        As if each had been taken when it is due: `counts` has to know which are not due yet. In an
+        overload they have to `wait` so many seconds more, and those that would then be late are
+        skipped now.
         """
-        late = now - self.lateness_limit
-        if now - self._skipped_at < _OVERLOAD_SECONDS:  # what is taken has yet to wait
-            late += self.margin
-        if self.schedule.next_due() < late:
-            self._skip_late(now, 2 * self.margin, _OVERLOAD_SECONDS)
+        oldest = now - self.lateness_limit + min(wait, self.lateness_limit / 2)
+        if self.schedule.next_due() < oldest:
+            self._skip(oldest + self.margin if wait else oldest)
         batches = self.schedule.take_batches(until, most)
         for batch in batches:
             self._accounts[batch.operation].under_way += len(batch.dues)
@@ -220,14 +219,10 @@ class Ledger:
             account.service, account.intended = Histogram(), Histogram()
         return taken
 
-    def _skip_late(self, now: float, margin: float, within: float) -> None:
-        """Skip the arrivals that have waited beyond the limit.
-
-        In an overload, which is a skip `within` so many seconds of the last one, also those that
-        have less than `margin` seconds left.
-        """
-        overloaded = now - self._skipped_at < within
-        self._skip(now - self.lateness_limit + (margin if overloaded else 0.0))
+    def _skip_late(self, now: float) -> None:
+        """Skip the arrivals that have waited beyond the limit; in an overload, those about to."""
+        overloaded = now - self._skipped_at < 2 * self.margin
+        self._skip(now - self.lateness_limit + (self.margin if overloaded else 0.0))
         self._skipped_at = now
 
     def _skip(self, before: float) -> None:

@@ -56,6 +56,13 @@ def load(dsn, path, folder):
     executor = Executor.open(dsn, plan, WHOLE, model, print)
     dispatcher = executor.dispatcher
     pids = []
+    if path == "compiled":
+        from loadgen.load.driver.request_block import joined
+        for operation in dispatcher.writes.compiled.values():
+            if operation.laid_out is not None:
+                arrivals = range(3, 90, 2), [0.1] * 44
+                block, made = joined(operation.laid_out(*arrivals)), operation.make(*arrivals)
+                assert [*block] == [*made], operation.operation.name
 
     def work():
         while executor.now() < plan.duration:

@@ -47,10 +47,10 @@ class AccountingLaw(RuleBasedStateMachine):
             assert self.now - LIMIT <= arrival[0] <= self.now
             self.performing.append(arrival)
 
-    @rule(seconds=st.floats(0, 0.3), most=st.integers(0, 20))
-    def take_ahead(self, seconds: float, most: int) -> None:
+    @rule(seconds=st.floats(0, 0.3), most=st.integers(0, 20), wait=st.sampled_from([0.0, 0.1]))
+    def take_ahead(self, seconds: float, most: int, wait: float) -> None:
         """Arrivals are taken before they are due."""
-        taken = self.ledger.take_ahead(self.now, self.now + seconds, most)
+        taken = self.ledger.take_ahead(self.now, self.now + seconds, most, wait)
         self.ahead += [arrival for batch in taken for arrival in batch.arrivals()]
 
     @rule(skipped=st.booleans())

@@ -1,5 +1,7 @@
 """Rows that move through their states: legal by construction, one process at a time."""
 
+from random import Random
+
 import pytest
 
 from loadgen.load.columns import value_makers
@@ -104,6 +106,30 @@ def test_a_move_has_its_other_values() -> None:
     assert state in {b"done", b"waiting"}
     assert (code, moves) == (b"T-1", b"7")
     assert agent in {b"Kim", None}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_rows_are_noted_as_one_by_one(seed: int) -> None:
+    """New ones and moved ones; those in a final state and the oldest are left out."""
+    states = SHOP.tables["orders"].states
+    assert states is not None
+    random = Random(seed)
+    together, alone = StateMachine(states), StateMachine(states)
+    every = sorted(
+        {*states.open_states, *(s.state for n in states.next_states.values() for s in n)}
+    )
+    for _ in range(40):
+        keys = [random.randbytes(4) for _ in range(random.choice((0, 1, 50, 900)))]
+        if random.random() < 0.5:
+            rows = [StateRow(key, random.choice(every), 3) for key in keys]
+            together.add_all(rows)
+        else:
+            rows = [StateRow(key, states.first, 0) for key in keys]
+            together.add_new(keys, states.first)
+        for row in rows:
+            alone.add(row)
+        ages = [random.random() for _ in range(random.randint(0, 300))]
+        assert [together.take(age) for age in ages] == [alone.take(age) for age in ages]
 
 
 def test_the_rows_are_bounded() -> None:

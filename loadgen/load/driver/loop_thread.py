@@ -23,6 +23,7 @@ from loadgen.workload.schedule.clock import ScheduleClock
 SLOTS: Final = 8192  # arrivals that are handed over and not collected; a power of two
 CONNECTIONS: Final = 4096  # most at once
 ORDERS: Final = 4096
+_NOTHING: Final = np.zeros(0, np.int64)
 _ONE: Final = (1).to_bytes(8, "little")
 _epoll = gevent.monkey.get_original("select", "epoll")
 _start_thread = gevent.monkey.get_original("_thread", "start_new_thread")
@@ -186,6 +187,8 @@ class LoopThread(Generic[Kept]):
         self._collected = int(s.words[loop.FINISHED])
         fence()
         self._taken = int(s.words[loop.TAKEN])  # behind all that is collected
+        if self._collected == before:
+            return _NOTHING
         slots.collect(s, self._stock, self.tally, before, self._collected)
         self._forget_batches()
         return slots.others(self._stock)
@@ -207,8 +210,7 @@ class LoopThread(Generic[Kept]):
 
     def _compile(self) -> None:
         """Have what is called later compiled, on arrays of its own."""
-        nothing = np.zeros(0, np.int64)
-        stock = slots.Stock.of(1)
+        nothing, stock = _NOTHING, slots.Stock.of(1)
         slots.fill(self.shared, stock, np.zeros(0), nothing, nothing, 0, 0)
         slots.collect(self.shared, stock, self.tally, 0, 0)
         slots.release_all(self.shared, stock, nothing)
