@@ -62,6 +62,7 @@ soak: setup-dev
 	.venv/bin/python -m bench.simplyload_kills
 	.venv/bin/python -m bench.simplyload_rate
 	.venv/bin/python -m bench.torn_reads
+	.venv/bin/python -m bench.backend_kills
 
 bench: setup-dev
 	.venv/bin/python -m bench

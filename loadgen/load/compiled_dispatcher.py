@@ -237,12 +237,11 @@ class CompiledDispatcher(Dispatcher):
         at = self.clock.at(monotonic())
         if at == -inf or self.retired or not self._lent:
             return
-        until = min(at + self.ahead, self.clock.pause_at)
+        thread, until = self._thread, min(at + self.ahead, self.clock.pause_at)
         if self.ledger.schedule.next_due() > until:
             return
-        thread = self._thread
         # In an overload most of what waits would be skipped.
-        is_late = thread.next_due() < at - self.late_after
+        is_late = self.next_due() < at - self.late_after
         most = max(_LEAST_AHEAD, _LOOKS_AHEAD * self._done) if is_late else _MOST_AHEAD
         most = min(most, _MOST_AHEAD) - len(thread.waiting())
         wait = _LOOKS_AHEAD * _LOOK_SECONDS if is_late else 0.0

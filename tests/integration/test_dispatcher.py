@@ -118,3 +118,66 @@ def test_an_arrival_is_one_transaction(database: str, path: str) -> None:
         assert admin.execute(counted).fetchone() == (3, 3)
         renamed = "SELECT count(*) FROM users WHERE name = 'renamed'"
         assert admin.execute(renamed).fetchone() == (3,)
+
+
+OVERLOAD = """
+import json
+from dataclasses import replace
+
+from loadgen.load.columns import value_makers
+from loadgen.load.compiled_dispatcher import CompiledDispatcher
+from loadgen.load.connection_tracker import ConnectionTracker
+from loadgen.load.driver.slots import Tally
+from loadgen.load.writes import writes_of
+from loadgen.workload.ledger import Ledger
+from loadgen.workload.schedule.arrivals import schedule_of
+from loadgen.workload.schedule.clock import ScheduleClock
+from loadgen.workload.schedule.plan import Mix
+from loadgen.workload.schedule.shards import WHOLE
+from tests.plans import OPERATIONS, SHOP, run_plan
+
+rates = dict.fromkeys(OPERATIONS, 0.0) | {"insert_event": 3600 * 500_000.0}
+plan = run_plan(Mix(rates), duration=60.0, users=3)
+schedule = schedule_of(plan, WHOLE)
+writes = writes_of(SHOP, plan, value_makers(SHOP, plan), schedule, {})
+clock = ScheduleClock(time.monotonic)
+ledger = Ledger(schedule, plan.lateness_limit)
+dispatcher = CompiledDispatcher(ConnectionTracker(sys.argv[1], "run", print), clock, ledger, writes)
+in_vain = 0  # handed over, and skipped by the loop
+take = Tally.take
+
+def noted(tally):
+    global in_vain
+    in_vain += int(tally.skipped.sum())
+    yield from take(tally)
+
+Tally.take = noted
+sender = dispatcher.sender(new(writes.statements))
+working = gevent.spawn(sender.work)
+clock.start(time.monotonic())
+dispatcher.rescheduled()
+balanced = True
+for _ in range(8):
+    gevent.sleep(0.5)
+    dispatcher.refresh()
+    now = clock.now()
+    counted = ledger.counts(now, dispatcher.not_due(now))["insert_event"]
+    balanced = balanced and counted.balanced()
+dispatcher.retire()
+working.get()
+done = counted.committed + counted.failed
+print(json.dumps({"balanced": balanced, "in_vain": in_vain, "done": done}))
+"""
+
+
+def test_an_overload_is_skipped_before_it_is_handed_over(database: str) -> None:
+    """The compiled loop gets what it can do in time: what it has to skip it would do in vain."""
+    with connect(database) as admin:
+        for n in (1, 2, 3):
+            user = "INSERT INTO users (email, name, plan, country) VALUES (%s, 'n', 'free', 'DE')"
+            admin.execute(user, (f"{n}@example.com",))
+    done = on_server(OVERLOAD, database, "compiled")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["balanced"]
+    assert 0 <= found["in_vain"] < found["done"]

@@ -127,7 +127,7 @@ def release_all(s: Shared, stock: Stock, slots: Ints) -> None:
 def collect(s: Shared, stock: Stock, tally: Tally, begin: int, end: int) -> None:
     """Count what the loop has finished, from `begin` to `end` in its ring, and free the slots.
 
-    Of others than the usual ones the slots are kept, in `stock.others`.
+    It leaves all but the usual ones to Python, in `stock.others`.
     """
     others = 0
     for i in range(begin, end):
