@@ -20,9 +20,9 @@ from loadgen.load.driver import compiled_loop as loop
 from loadgen.load.driver.libpq import CONNECTION_FAILURE, GeventConnection
 from loadgen.load.driver.loop_thread import SLOTS, LoopThread
 from loadgen.load.driver.plain import PlainConnection
-from loadgen.load.driver.request_block import RequestBlock, joined
 from loadgen.load.driver.slots import ALL_ONES, COMMITTED_ONES
 from loadgen.load.lookup import Lost
+from loadgen.load.request_block import RequestBlock, joined
 from loadgen.load.writes import Write, Writes
 from loadgen.workload.schedule.arrival_process import Arrival, Batch, RequestMaker
 

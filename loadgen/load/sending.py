@@ -63,8 +63,9 @@ def _has_epoll_pwait2() -> bool:
 
 def _compiled() -> type[Dispatcher]:
     """Import the compiled dispatcher, and have all of its loop compiled."""
+    from loadgen.load import request_block  # noqa: PLC0415
     from loadgen.load.compiled_dispatcher import CompiledDispatcher  # noqa: PLC0415 - Numba is slow
-    from loadgen.load.driver import loop_thread, request_block  # noqa: PLC0415
+    from loadgen.load.driver import loop_thread  # noqa: PLC0415
 
     loop_thread.LoopThread(1, 1, 1.0, ()).stop()
     request_block.compile_all()

@@ -57,7 +57,7 @@ def load(dsn, path, folder):
     dispatcher = executor.dispatcher
     pids = []
     if path == "compiled":
-        from loadgen.load.driver.request_block import joined
+        from loadgen.load.request_block import joined
         for operation in dispatcher.writes.compiled.values():
             if operation.laid_out is not None:
                 arrivals = range(3, 90, 2), [0.1] * 44

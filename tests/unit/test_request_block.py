@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadgen.load.compile import CompiledOperation
-from loadgen.load.driver.request_block import RequestBlock, joined
+from loadgen.load.request_block import RequestBlock, joined
 from loadgen.workload.read_model import built_in_models, read_model
 from tests.plans import plan_for
 from tests.unit.test_compile import compiled, compiled_shop
