@@ -11,7 +11,6 @@ operation. Results go to bench/results/.
 
 import json
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +19,6 @@ from typing import Any, Final
 
 from bench.kills import rows
 from bench.project import (
-    ROOT,
     argument_parser,
     environment,
     free_port,
@@ -29,6 +27,7 @@ from bench.project import (
     wait_for_run,
 )
 from bench.results import write_results
+from bench.template import seed_workload
 from loadgen.source.postgres import connect
 
 _APART_SECONDS: Final = (0.0, 0.6)
@@ -49,9 +48,7 @@ def main() -> int:
     draw = random.Random(arguments.seed)
     with running_server() as (project, info):
         env = environment(info.dsn) | {"METRICS_PORT": str(free_port())}
-        shutil.copy(ROOT / "locustfile.py", project)
-        seed = [sys.executable, "-m", "loadgen", "seed", "--users", "100000"]
-        subprocess.run(seed, cwd=project, env=env, check=True, stdout=subprocess.DEVNULL)
+        seed_workload(project, info.dsn, "--users", "100000")
         (project / "thresholds.toml").write_text("generator_bottleneck_share = 1.0\n")
         loads = [
             _disturbed(project, env | {"LOAD_LOOP": loop}, arguments.kills, arguments.rate, draw)

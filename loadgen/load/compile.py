@@ -221,7 +221,7 @@ class _RequestMaker:
         return _without([*requests], absent)
 
     def laid_out(self, ks: Sequence[int], dues: Sequence[float]) -> LaidOut:
-        """Return what the requests consist of, for who joins the parts in another way."""
+        """Return the parts of the requests; `request_block` joins them without Python's objects."""
         batch, varying, absent = self._parts(ks, dues)
         cuts = [(place.stop, varying[part].cut()) for place, (_, part) in self._ends]
         return LaidOut(batch, cuts, absent)

@@ -144,7 +144,7 @@ class CompiledDispatcher(Dispatcher):
             self.ledger.all_committed(self._names[number], service, intended)
 
     def _collect(self) -> None:
-        """Have finished writes counted, and account for those that are no usual ones."""
+        """Count what is finished; look one by one at writes that failed, or whose row may move."""
         slots = self._thread.collect()
         if not len(slots):
             return

@@ -32,7 +32,7 @@ class RequestBlock(Sequence[bytes | None]):
 
     @property
     def addresses(self) -> Int64Array:
-        """Where each begins; they are there as long as this block, or a part of it, exists."""
+        """Where each begins. A block, and any part of it, keeps the requests in memory."""
         return self._begins + _address(self._memory)
 
     def __len__(self) -> int:
@@ -82,7 +82,7 @@ def joined(parts: LaidOut) -> RequestBlock:
 
 
 def compile_all() -> None:
-    """Have what is called later compiled."""
+    """Call the functions of this file once, so that Numba compiles them now."""
     nothing = Cut(np.zeros(1, np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64))
     joined(LaidOut(np.zeros((1, 1), np.uint8), [(1, nothing)], None))
 

@@ -142,6 +142,11 @@ class CutFromPool(Cut):
         return self.pool.rows(self.picks)
 
 
+def as_texts(part: Texts | Cut) -> Texts:
+    """Return texts, those of a cut as a list."""
+    return part.rows() if isinstance(part, Cut) else part
+
+
 class Pool:
     """Texts to pick from by index."""
 
@@ -152,7 +157,7 @@ class Pool:
 
     @cached_property
     def _matrix(self) -> Matrix:
-        return np.frombuffer(b"".join(self.entries), np.uint8).reshape(len(self.entries), -1)
+        return self._letters.reshape(len(self.entries), -1)
 
     @cached_property
     def sizes(self) -> Int64Array:
@@ -181,7 +186,7 @@ class Pool:
 
     def texts(self, picks: Int64Array) -> Texts:
         """Return the entries that `picks` pick."""
-        return self._matrix[picks] if self.width else self.rows(picks)
+        return as_texts(self.part(picks))
 
     def rows(self, picks: Int64Array) -> list[bytes]:
         """Return the entries that `picks` pick, as a list."""
@@ -208,7 +213,7 @@ class Words:
 
     def texts(self) -> Texts:
         """Return the texts."""
-        return self.rows.rows() if isinstance(self.rows, Cut) else self.rows
+        return as_texts(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +240,7 @@ class Documents:
     @property
     def pieces(self) -> list[Texts]:
         """The parts, cuts as lists."""
-        return [part.rows() if isinstance(part, Cut) else part for part in self.parts]
+        return [as_texts(part) for part in self.parts]
 
     def texts(self) -> Texts:
         """Return the documents."""

@@ -209,7 +209,7 @@ class LoopThread(Generic[Kept]):
             self._unused_batches.append(number)
 
     def _compile(self) -> None:
-        """Have what is called later compiled, on arrays of its own."""
+        """Call the functions of `slots` once, so that Numba compiles them now."""
         nothing, stock = _NOTHING, slots.Stock.of(1)
         slots.fill(self.shared, stock, np.zeros(0), nothing, nothing, 0, 0)
         slots.collect(self.shared, stock, self.tally, 0, 0)

@@ -61,7 +61,7 @@ class Tally(NamedTuple):
         return cls(singly, committed, skipped, buckets, totals, longest)
 
     def take(self) -> Iterator[tuple[int, int, Histogram, Histogram]]:
-        """Yield (operation, skipped, service, intended) where there are any, and begin anew."""
+        """Yield (operation, skipped, service, intended), then begin to count from 0 again."""
         for number in np.flatnonzero(self.committed + self.skipped).tolist():
             service, intended = (
                 Histogram.of(
