@@ -56,7 +56,7 @@ def test_a_bad_form_is_refused_whole(page: Ask, project: Path) -> None:
 def test_a_run_from_the_page(page: Ask, project: Path) -> None:
     """Start, Edit and Stop: the form's rates are offered, changed at once, and the run drains."""
     assert json.loads(page("/swarm", FORM))["success"] is True
-    wait_for((project / "reports" / "latest" / "run.json").exists, "a run")
+    wait_for(lambda: json.loads(page("/loadgen/tab"))["state"] == "running", "the run on the tab")
     assert latest(project)["settings"]["orders_per_hour"] == 36_000
 
     assert json.loads(page("/swarm", FORM | {"orders_per_hour": "72000"}))["success"] is True
@@ -133,7 +133,7 @@ def test_the_page_serves_the_record_of_its_run(page: Ask, project: Path) -> None
     """Its files and, once it is written, the report; nothing else of the disk."""
     assert json.loads(page("/loadgen/tab")) == {"state": "idle"}
     page("/swarm", FORM)
-    wait_for((project / "reports" / "latest" / "run.json").exists, "a run")
+    wait_for(lambda: json.loads(page("/loadgen/tab"))["state"] == "running", "the run on the tab")
     run_id = latest(project)["run_id"]
     record = f"/loadgen/record/{run_id}/"
     assert json.loads(page(f"{record}run.json"))["run_id"] == run_id
