@@ -1,14 +1,15 @@
 """Writes per second and client CPU per write: Locust and pgbench in turn on one server.
 
-    python -m bench.load [--rounds 5] [--seconds 5] [--quick] [--compiled]
+    python -m bench.load [--rounds 5] [--seconds 5] [--quick] [--loop gevent]
 
 Both do one commit per write, with the same statements, parameters, mix, indexes, triggers and
 connections. pgbench runs as fast as it can. Locust's target is a fifth above pgbench's last result,
 so it runs as fast as it can too, with schedule, accounting, latencies and record switched on. Each
 pair runs back to back in databases cloned from one template. The result is the median of the pairs'
 ratios, for synchronous_commit on and off, several numbers of connections, two processes, and ten
-writes under way on each connection. `--quick` runs only the first two cases, `--compiled` has
-the compiled loop of the extra fast send Locust's writes. Results go to bench/results/.
+writes under way on each connection. `--quick` runs only the first two cases. Locust's
+writes are sent by the compiled loop of the extra `fast`, or by gevent. Results go to
+bench/results/.
 """
 
 from argparse import Namespace
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants import Speed, locust, pgbench
-from bench.project import argument_parser, running_server
+from bench.project import add_loop, argument_parser, running_server
 from bench.results import ratio_text, spread, write_results
 from bench.template import cloned, seed
 
@@ -30,7 +31,7 @@ class Case:
     users: int = 8
     processes: int = 1
     depth: int = 1
-    compiled: bool = False
+    loop: str = "compiled"  # LOAD_LOOP
 
     def __str__(self) -> str:
         """Return it as a line's beginning."""
@@ -57,15 +58,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--compiled", action="store_true")
+    add_loop(parser)
     arguments = parser.parse_args()
     with running_server() as (project, info):
         seed(project, info.dsn)
         cases = [
-            _measured(project, info.dsn, replace(case, compiled=arguments.compiled), arguments)
+            _measured(project, info.dsn, replace(case, loop=arguments.loop), arguments)
             for case in (_CASES[:2] if arguments.quick else _CASES)
         ]
-    figures = {"seconds": arguments.seconds, "compiled": arguments.compiled, "cases": cases}
+    figures = {"seconds": arguments.seconds, "loop": arguments.loop, "cases": cases}
     write_results("load", {"postgres": info.version, **figures})
     return 0
 
@@ -102,7 +103,7 @@ def _pair(project: Path, dsn: str, case: Case, seconds: int) -> tuple[Speed, Spe
             # Whatever falls due waits for its turn: to pass over it would be work of another kind.
             settings={
                 "PIPELINE_DEPTH": str(case.depth),
-                "LOAD_LOOP": "compiled" if case.compiled else "gevent",
+                "LOAD_LOOP": case.loop,
                 "LATENESS_LIMIT_SECONDS": "300",
             },
         )

@@ -1,17 +1,17 @@
 """Writes per second of a load with a target far above its capacity, and of one just above it.
 
-    python -m bench.overload [--rounds 5] [--seconds 5] [--compiled]
+    python -m bench.overload [--rounds 5] [--seconds 5] [--loop gevent]
 
 Locust alone, with 8 connections and synchronous_commit off: a target of 1.2 times pgbench's rate,
 and of ten times that rate, in turn, in databases cloned from one template. Writes that can't be
-done in time are skipped, and skipping should cost almost nothing. `--compiled` has the compiled
-loop of the extra `fast` send the writes. Results go to bench/results/.
+done in time are skipped, and skipping should cost almost nothing. They are sent by the
+compiled loop of the extra `fast`, or by gevent. Results go to bench/results/.
 """
 
 import statistics
 
 from bench.contestants import Speed, locust, pgbench
-from bench.project import argument_parser, running_server
+from bench.project import add_loop, argument_parser, running_server
 from bench.results import write_results
 from bench.template import cloned, seed
 
@@ -24,9 +24,9 @@ def main() -> int:
     parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--compiled", action="store_true")
+    add_loop(parser)
     arguments = parser.parse_args()
-    loop = {"LOAD_LOOP": "compiled" if arguments.compiled else "gevent"}
+    loop = {"LOAD_LOOP": arguments.loop}
     rounds: list[dict[str, float]] = []
     with running_server() as (project, info):
         seed(project, info.dsn)

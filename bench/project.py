@@ -61,6 +61,11 @@ def argument_parser(text: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
 
 
+def add_loop(parser: argparse.ArgumentParser) -> None:
+    """Let the arguments say what sends Locust's writes: LOAD_LOOP."""
+    parser.add_argument("--loop", choices=("compiled", "gevent"), default="compiled")
+
+
 def rate_arguments(writes_per_second: float) -> list[str]:
     """Return Locust's arguments that ask for so many writes, in the benchmarks' mix."""
     return [

@@ -1,13 +1,13 @@
 """How well is a rate kept? Locust and `pgbench -R` in turn on one server.
 
-    python -m bench.rate [--seconds 10] [--rates 10 100 1000 5000] [--compiled] [--kept]
+    python -m bench.rate [--seconds 10] [--rates 10 100 1000 5000] [--loop gevent] [--kept]
 
 Both have the same target as a Poisson process, with the same statements and 10 connections. The
 benchmark measures how many writes were done and how late each began (its start minus its scheduled
-time). Then Locust alone, with its default jitter, for a minute per rate from 100 to 10,000: how
+time). Then Locust alone, with its default jitter, for a minute per rate from 100 to 20,000: how
 many arrivals fell due, compared with the target. Last, the highest rate that each can keep: the
-largest at which 99 % are done in time. `--compiled` has the compiled loop of the extra `fast` send
-Locust's writes, `--kept` ends after the first part. Results go to bench/results/.
+largest at which 99 % are done in time. Locust's writes are sent by the compiled loop of the extra
+`fast`, or by gevent. `--kept` ends after the first part. Results go to bench/results/.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants import Speed, locust, pgbench
-from bench.project import argument_parser, running_server
+from bench.project import add_loop, argument_parser, running_server
 from bench.results import write_results
 from bench.template import cloned, seed
 from loadgen.record.rows import Sample
 
 _USERS = 10
-_EXACT_RATES = (100.0, 1000.0, 5000.0, 10_000.0)
+_EXACT_RATES = (100.0, 1000.0, 5000.0, 20_000.0)
 _EXACT_SECONDS = 60
 _FINENESS = 0.04  # of the highest rate's search
 _LATEST = Path("reports", "latest")
@@ -34,18 +34,17 @@ def main() -> int:
     parser = argument_parser(__doc__)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rates", type=float, nargs="+", default=[10.0, 100.0, 1000.0, 5000.0])
-    parser.add_argument("--compiled", action="store_true")
+    add_loop(parser)
     parser.add_argument("--kept", action="store_true")
     arguments = parser.parse_args()
-    loop = "compiled" if arguments.compiled else "gevent"
     with running_server() as (project, info):
         seed(project, info.dsn)
-        load = Load(project, info.dsn, arguments.seconds, loop)
+        load = Load(project, info.dsn, arguments.seconds, arguments.loop)
         figures: dict[str, Any] = {"kept": [load.kept(rate) for rate in arguments.rates]}
         if not arguments.kept:
             figures["jitter"] = [load.exact(rate) for rate in _EXACT_RATES]
             figures["highest"] = load.highest()
-    facts = {"postgres": info.version, "seconds": arguments.seconds, "loop": loop}
+    facts = {"postgres": info.version, "seconds": arguments.seconds, "loop": arguments.loop}
     write_results("rate", {**facts, "connections": _USERS, **figures})
     return 0
 

@@ -1,7 +1,7 @@
 r"""Transactions per second and client CPU of workload tpcb: Locust and pgbench in turn.
 
     python -m bench.tpcb [--scale 50] [--rounds 5] [--seconds 5] [--processes 1]
-                         [--compiled]
+                         [--loop gevent]
 
 pgbench runs `-M prepared` with the same four statements between \startpipeline and \endpipeline,
 so both send a transaction at once and wait for its commit: three updates and an insert, without
@@ -9,15 +9,15 @@ TPC-B's SELECT, over 8 connections, with synchronous_commit off. pgbench runs as
 Locust's target is a fifth above pgbench's last result, with schedule, accounting, latencies and
 record switched on. Each pair runs back to back in databases cloned from one template, and in each
 the sums of the balances must equal that of the history. The result is the median of the pairs'
-ratios; it goes to bench/results/. `--compiled` has the compiled loop of the extra `fast` send
-Locust's writes.
+ratios; it goes to bench/results/. Locust's writes are sent by the compiled loop of the
+extra `fast`, or by gevent.
 """
 
 from pathlib import Path
 from typing import Any
 
 from bench.contestants import Speed, Work, locust, pgbench
-from bench.project import argument_parser, running_server
+from bench.project import add_loop, argument_parser, running_server
 from bench.results import ratio_text, spread, write_results
 from bench.template import cloned, seed_workload
 from loadgen.source.postgres import connect
@@ -34,13 +34,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--compiled", action="store_true")
+    add_loop(parser)
     arguments = parser.parse_args()
     work = Work(
         Path(__file__).with_suffix(".sql"),
         {"scale": str(arguments.scale)},
         lambda rate: ["--transaction-per-hour", f"{rate * 3600:.0f}"],
-        {"WORKLOAD": _WORKLOAD, "LOAD_LOOP": "compiled" if arguments.compiled else "gevent"},
+        {"WORKLOAD": _WORKLOAD, "LOAD_LOOP": arguments.loop},
     )
     with running_server() as (project, info):
         scale = ("--scale", str(arguments.scale))

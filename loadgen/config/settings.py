@@ -151,8 +151,8 @@ class Settings(BaseSettings):
     pipeline_depth: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="writes in flight on one connection, each with its own commit"
     )
-    load_loop: Literal["gevent", "compiled"] = Field(
-        "gevent", description="what sends the writes; compiled needs the extra fast"
+    load_loop: Literal["auto", "compiled", "gevent"] = Field(
+        "auto", description="what sends the writes; auto: compiled if the extra fast is there"
     )
     hard_deletes_per_hour: CaseRate = _case("deleted rows")
     late_commits_per_hour: CaseRate = _case("rows committed long after their updated_at")

@@ -81,7 +81,7 @@ class Executor:
         ):
             require_other_database(connection, model)  # a worker has its own DATABASE_URL
             rows = {} if joins else state_rows(connection, model, plan.key_types, shard)
-            kind = dispatcher_for(connection, compiled=plan.load_loop == "compiled")
+            kind = dispatcher_for(connection, plan.load_loop)
         clock = ScheduleClock(time.monotonic)
         makers = value_makers(model, plan)
         schedule = schedule_of(plan, shard)

@@ -1,4 +1,4 @@
-"""Which of the two dispatchers a process uses: the compiled one if it is asked for and can work."""
+"""Which of the two dispatchers a process uses: the compiled one where that can work."""
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import ctypes
@@ -17,31 +17,41 @@ from loadgen.load.hub_dispatcher import HubDispatcher
 from loadgen.source import postgres
 
 _log = logging.getLogger(__name__)
+_NOTICE_SECONDS = 3.0  # loading what was compiled before takes less
+_COMPILING = "Compiling the loop that sends the writes, which takes some seconds once"
 
 
-def dispatcher_for(connection: postgres.Session, *, compiled: bool) -> type[Dispatcher]:
-    """Return the kind of dispatcher for a source, and log why it is not the compiled one.
+def dispatcher_for(connection: postgres.Session, loop: str) -> type[Dispatcher]:
+    """Return the kind of dispatcher for a source, and log which one it is and why.
 
     The first time on a machine, Numba compiles for some seconds; gevent goes on meanwhile.
     """
-    if not compiled:
-        return HubDispatcher
-    if obstacle := _obstacle(connection):
-        _log.warning("LOAD_LOOP=compiled: gevent sends the writes: %s", obstacle)
-        return HubDispatcher
-    try:
-        kind: type[Dispatcher] = gevent.get_hub().threadpool.apply(_compiled)
-    except (ImportError, OSError, RuntimeError) as exc:  # Numba's, if it has no place for its cache
-        _log.warning("LOAD_LOOP=compiled: gevent sends the writes: %s", one_line(exc))
-        return HubDispatcher
-    _log.info("The compiled loop sends the writes")
-    return kind
+    obstacle = "LOAD_LOOP=gevent" if loop == "gevent" else _obstacle(connection)
+    if not obstacle:
+        notice = gevent.spawn_later(_NOTICE_SECONDS, _log.info, _COMPILING)
+        try:
+            kind: type[Dispatcher] = gevent.get_hub().threadpool.apply(compiled_dispatcher)
+        except (ImportError, OSError, RuntimeError) as exc:  # Numba's: no place for its cache
+            obstacle = one_line(exc)
+        else:
+            _log.info("The compiled loop sends the writes")
+            return kind
+        finally:
+            notice.kill()
+    level = logging.WARNING if loop == "compiled" else logging.INFO
+    _log.log(level, "Gevent sends the writes, not the compiled loop: %s", obstacle)
+    return HubDispatcher
+
+
+def may_compile(loop: str) -> bool:
+    """Tell whether processes may first have to compile the loop, if they are like this one."""
+    return loop == "compiled" or (loop == "auto" and find_spec("numba") is not None)
 
 
 def _obstacle(connection: postgres.Session) -> str:
     """Return what stands in the way of the compiled loop; empty if nothing does."""
     if find_spec("numba") is None:
-        return "its extra is not installed: `make setup EXTRAS=fast`"
+        return "its extra `fast` is not installed (make setup EXTRAS=fast)"
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         return "it needs Linux on x86-64 or aarch64"
     if not _has_epoll_pwait2():
@@ -61,7 +71,7 @@ def _has_epoll_pwait2() -> bool:
         return bool(call(epoll.fileno(), ctypes.create_string_buffer(16), 1, at_once, None) == 0)
 
 
-def _compiled() -> type[Dispatcher]:
+def compiled_dispatcher() -> type[Dispatcher]:
     """Import the compiled dispatcher, and have all of its loop compiled."""
     from loadgen.load import request_block  # noqa: PLC0415
     from loadgen.load.compiled_dispatcher import CompiledDispatcher  # noqa: PLC0415 - Numba is slow

@@ -25,6 +25,7 @@ from loadgen.load.lookup import server_time
 from loadgen.load.messages import NewRates
 from loadgen.load.proofs import Proofs
 from loadgen.load.recovery import account_for_killed, lost_reason, settle, write_off
+from loadgen.load.sending import may_compile
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.load.worker_table import WorkerTable
 from loadgen.source import postgres
@@ -87,7 +88,7 @@ class WorkersSwarm(WorkerTable):
         self.proofs = Proofs(self.model, plan, value_makers(self.model, plan))
         if position is not None:
             self._continue_from(position)
-        seconds = _COMPILED_SECONDS if plan.load_loop == "compiled" else _READY_SECONDS
+        seconds = _COMPILED_SECONDS if may_compile(plan.load_loop) else _READY_SECONDS
         deadline = time.monotonic() + seconds
         while len(names := self._connected()) < self._runner.worker_count:
             if time.monotonic() > deadline:

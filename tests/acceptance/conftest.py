@@ -81,7 +81,7 @@ def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
     """
     shutil.copy(ROOT / "locustfile.py", project)
     (project / "thresholds.toml").write_text("skipped_share = 1.0\n")
-    given = {"PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}
+    given = {"PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port), "LOAD_LOOP": "gevent"}
     with spawning() as spawn:
 
         def start(

@@ -1,0 +1,96 @@
+"""What sends the writes: the compiled loop where it can work, else gevent; the start says which."""
+
+import subprocess
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import ROOT, Locust, check_record, counted, rates
+from tests.conftest import Cluster, RunLoadgen, spawning
+from tests.tls import tls
+
+COMPILED = "The compiled loop sends the writes"
+GEVENT = "Gevent sends the writes, not the compiled loop: "
+PACKAGES = Path(sysconfig.get_path("platlib"))
+
+
+@pytest.fixture
+def without_numba(tmp_path: Path) -> Path:
+    """Return a folder of packages that has all of this environment's but Numba."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    for entry in PACKAGES.iterdir():
+        if not entry.name.startswith(("numba", "llvmlite")):
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+def ran(
+    locust: Locust, project: Path, dsn: str, env: Mapping[str, str], *options: str
+) -> list[str]:
+    """Return what a short load says about its loop; all it counted is in the database."""
+    before = counted(dsn)
+    process = locust(dsn, "-u", "2", "-t", "2s", *rates(), *options, env=env)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    assert any(check_record(project, dsn, before)["totals"].values())
+    return [line for line in err.splitlines() if "sends the writes" in line]
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
+def test_it_is_compiled_where_the_extra_is_installed(
+    seeded: str, locust: Locust, project: Path, processes: tuple[str, ...]
+) -> None:
+    """Without a setting, in each process that has users."""
+    lines = ran(locust, project, seeded, {"LOAD_LOOP": "auto"}, *processes)
+    assert len(lines) == (2 if processes else 1)
+    assert all(line.endswith(COMPILED) and "/INFO/" in line for line in lines)
+
+
+def test_gevent_sends_if_it_is_asked_for(seeded: str, locust: Locust, project: Path) -> None:
+    """The setting decides."""
+    (line,) = ran(locust, project, seeded, {"LOAD_LOOP": "gevent"})
+    assert line.endswith(f"{GEVENT}LOAD_LOOP=gevent")
+
+
+@pytest.mark.parametrize(("asked", "level"), [("auto", "INFO"), ("compiled", "WARNING")])
+def test_gevent_sends_without_the_extra(
+    seeded: str, project: Path, without_numba: Path, metrics_port: int, asked: str, level: str
+) -> None:
+    """That is worth a warning only if the compiled loop was asked for."""
+    (project / "locustfile.py").symlink_to(ROOT / "locustfile.py")
+    with spawning() as spawn:
+
+        def locust(
+            dsn: str, *arguments: str, env: Mapping[str, str] | None = None
+        ) -> subprocess.Popen[str]:
+            environment = {
+                "PYTHONPATH": f"{without_numba}:{ROOT}",
+                "METRICS_PORT": str(metrics_port),
+                "DATABASE_URL": dsn,
+                **(env or {}),
+            }
+            arguments = ("-S", "-m", "locust", "--headless", *arguments)
+            return spawn(*arguments, cwd=project, env=environment)
+
+        (line,) = ran(locust, project, seeded, {"LOAD_LOOP": asked})
+    assert f"/{level}/" in line
+    assert line.endswith(f"{GEVENT}its extra `fast` is not installed (make setup EXTRAS=fast)")
+
+
+def test_gevent_sends_over_an_encrypted_connection(
+    debian_cluster: Cluster,
+    locust: Locust,
+    project: Path,
+    run_loadgen: RunLoadgen,
+    tmp_path: Path,
+) -> None:
+    """Numba's code knows no TLS."""
+    with tls(debian_cluster, tmp_path), debian_cluster.database("migrated_template") as dsn:
+        encrypted = f"{dsn}?sslmode=require"
+        size = ("--users", "1000", "--orders", "3000", "--events", "3000")
+        assert run_loadgen("seed", *size, env={"DATABASE_URL": encrypted}).returncode == 0
+        (line,) = ran(locust, project, encrypted, {"LOAD_LOOP": "auto"})
+    assert line.endswith(f"{GEVENT}the connection is encrypted")
