@@ -29,15 +29,12 @@ def dispatcher_for(connection: postgres.Session, loop: str) -> type[Dispatcher]:
     obstacle = "LOAD_LOOP=gevent" if loop == "gevent" else _obstacle(connection)
     if not obstacle:
         notice = gevent.spawn_later(_NOTICE_SECONDS, _log.info, _COMPILING)
-        try:
-            kind: type[Dispatcher] = gevent.get_hub().threadpool.apply(compiled_dispatcher)
-        except (ImportError, OSError, RuntimeError) as exc:  # Numba's: no place for its cache
-            obstacle = one_line(exc)
-        else:
+        kind = gevent.get_hub().threadpool.apply(_compiled_or_obstacle)
+        notice.kill()
+        if not isinstance(kind, str):
             _log.info("The compiled loop sends the writes")
             return kind
-        finally:
-            notice.kill()
+        obstacle = kind
     level = logging.WARNING if loop == "compiled" else logging.INFO
     _log.log(level, "Gevent sends the writes, not the compiled loop: %s", obstacle)
     return HubDispatcher
@@ -51,7 +48,7 @@ def may_compile(loop: str) -> bool:
 def _obstacle(connection: postgres.Session) -> str:
     """Return what stands in the way of the compiled loop; empty if nothing does."""
     if find_spec("numba") is None:
-        return "its extra `fast` is not installed (make setup EXTRAS=fast)"
+        return "the extra `fast` is not installed (make setup EXTRAS=fast)"
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         return "it needs Linux on x86-64 or aarch64"
     if not _has_epoll_pwait2():
@@ -69,6 +66,15 @@ def _has_epoll_pwait2() -> bool:
     with monkey.get_original("select", "epoll")() as epoll:
         at_once = (ctypes.c_long * 2)(0, 0)
         return bool(call(epoll.fileno(), ctypes.create_string_buffer(16), 1, at_once, None) == 0)
+
+
+def _compiled_or_obstacle() -> type[Dispatcher] | str:
+    try:
+        return compiled_dispatcher()
+    except Exception as exc:  # noqa: BLE001 - whatever Numba fails with, gevent can send too
+        if "no locator available" in str(exc):
+            return "Numba has no folder for its cache: name one in NUMBA_CACHE_DIR"
+        return f"Numba can't compile it: {one_line(exc)}"
 
 
 def compiled_dispatcher() -> type[Dispatcher]:

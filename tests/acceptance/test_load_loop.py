@@ -77,7 +77,7 @@ def test_gevent_sends_without_the_extra(
 
         (line,) = ran(locust, project, seeded, {"LOAD_LOOP": asked})
     assert f"/{level}/" in line
-    assert line.endswith(f"{GEVENT}its extra `fast` is not installed (make setup EXTRAS=fast)")
+    assert line.endswith(f"{GEVENT}the extra `fast` is not installed (make setup EXTRAS=fast)")
 
 
 def test_gevent_sends_over_an_encrypted_connection(
@@ -94,3 +94,12 @@ def test_gevent_sends_over_an_encrypted_connection(
         assert run_loadgen("seed", *size, env={"DATABASE_URL": encrypted}).returncode == 0
         (line,) = ran(locust, project, encrypted, {"LOAD_LOOP": "auto"})
     assert line.endswith(f"{GEVENT}the connection is encrypted")
+
+
+def test_gevent_sends_if_nothing_can_be_compiled(
+    seeded: str, locust: Locust, project: Path
+) -> None:
+    """Numba refuses to work without a folder for its cache; the start names the remedy."""
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "IPythonCacheLocator"}
+    (line,) = ran(locust, project, seeded, nowhere | {"LOAD_LOOP": "auto"})
+    assert line.endswith(f"{GEVENT}Numba has no folder for its cache: name one in NUMBA_CACHE_DIR")
