@@ -18,7 +18,6 @@ from loadgen.load.driver.wire import SYNC, parameter_slices, transaction
 from loadgen.load.state_machine import StateRow, move_requests
 from loadgen.workload.model import Operation, StateParameter, WorkloadModel
 from loadgen.workload.schedule.arrival_process import (
-    BLOCK,
     Move,
     Prepared,
     RequestMaker,
@@ -63,8 +62,12 @@ class CompiledOperation:
     columns: Mapping[str, Column]
     move: Callable[[StateRow, str, Sequence[bytes | None]], bytes] | None = None
     places: Mapping[str, slice] = field(default_factory=dict)
-    batch_size: int = BLOCK
+    longest: int = 1  # bytes of a request
     laid_out: Callable[[Sequence[int], Sequence[float]], LaidOut] | None = None
+
+    def batch_size(self, most: int) -> int:
+        """Return how many requests to make at once: at most so many, and a megabyte of them."""
+        return max(1, min(most, _BYTES_AHEAD // self.longest))
 
     def parameter(self, request: bytes, name: str) -> bytes:
         """Return a parameter's value in a request."""
@@ -113,7 +116,7 @@ def _compiled(operation: Operation, plan: Plan, columns: Mapping[str, Column]) -
         make,
         columns,
         places=layout.fixed_places,
-        batch_size=max(1, min(BLOCK, _BYTES_AHEAD // longest)),
+        longest=longest,
         laid_out=make.laid_out,
     )
 

@@ -24,7 +24,7 @@ from loadgen.load.driver.slots import ALL_ONES, COMMITTED_ONES
 from loadgen.load.lookup import Lost
 from loadgen.load.request_block import RequestBlock, joined
 from loadgen.load.writes import Write, Writes
-from loadgen.workload.schedule.arrival_process import Arrival, Batch, RequestMaker
+from loadgen.workload.schedule.arrival_process import BLOCK, Arrival, Batch, RequestMaker
 
 _READ = 1
 _AHEAD_SECONDS = 0.1
@@ -54,7 +54,7 @@ class CompiledDispatcher(Dispatcher):
         self.threads = (self._thread.native_id,)
         self.ledger.schedule.prepare_by(
             {name: _block_maker(operation) for name, operation in compiled.items()},
-            {name: operation.batch_size for name, operation in compiled.items()},
+            {name: operation.batch_size(BLOCK) for name, operation in compiled.items()},
         )
         self._lent: dict[int, CompiledSender] = {}  # by the connection's number
         self._hub = gevent.hub.get_hub()

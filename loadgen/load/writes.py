@@ -18,6 +18,8 @@ from loadgen.workload.schedule.due_counter import DueCounter
 from loadgen.workload.schedule.plan import Plan
 from loadgen.workload.values import ValueMakers
 
+_BATCH = 512  # requests of an operation that are made at once
+
 
 class Write(NamedTuple):
     """One transaction to send."""
@@ -179,6 +181,6 @@ def writes_of(
     )
     schedule.prepare_by(
         {name: operation.make for name, operation in compiled.items()},
-        {name: operation.batch_size for name, operation in compiled.items()},
+        {name: operation.batch_size(_BATCH) for name, operation in compiled.items()},
     )
     return Writes(model, compiled, rows)

@@ -132,7 +132,7 @@ class Ledger:
         oldest = now - self.lateness_limit + min(wait, self.lateness_limit / 2)
         if self.schedule.next_due() < oldest:
             self._skip(oldest + self.margin if wait else oldest)
-        batches = self.schedule.take_batches(until, most)
+        batches = self.schedule.take_batches(until, most, exact=wait > 0)
         for batch in batches:
             self._accounts[batch.operation].under_way += len(batch.dues)
         return batches

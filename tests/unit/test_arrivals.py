@@ -1,4 +1,4 @@
-"""The schedule is pure: same seed, same arrivals, whoever takes them and whatever changes."""
+"""The schedule is pure: a seed gives the same arrivals, for any reader and after any change."""
 
 import hashlib
 from bisect import bisect_right
@@ -109,7 +109,7 @@ def test_shares_are_a_partition_also_across_a_new_split(
         else:
             schedule.end = at
         taken = list(schedule.pop_due(25))
-        if part >= of:  # joined at the split: what was due before was another's
+        if part >= of:  # joined at the split: earlier arrivals belonged to another
             taken = [arrival for arrival in taken if arrival[0] >= at]
         parts += taken
     assert facts(parts) == facts(whole)
@@ -180,7 +180,7 @@ def test_rate_changes_keep_order_and_count(
 
 
 def test_a_change_in_the_past_is_refused() -> None:
-    """Changes come in order: an earlier one would rewrite what was already offered."""
+    """Changes come in order: an earlier one would rewrite arrivals that were already offered."""
     rate_curve = RateCurve(1.0, PROFILES["steady"])
     rate_curve.change(10, 2.0)
     with pytest.raises(ValueError, match="lies before"):
@@ -280,7 +280,7 @@ def request(ks: Sequence[int], dues: Sequence[float]) -> list[Prepared]:
 def test_counting_changes_nothing(
     kind: ArrivalKind, steps: list[tuple[float, int]], of: int, batch_size: int
 ) -> None:
-    """Counting in between changes neither the arrivals nor what is prepared for them.
+    """Counting in between changes neither the arrivals nor their prepared requests.
 
     The batch size changes nothing either, and no batch is ever larger.
     """
@@ -328,7 +328,9 @@ def test_batches_are_the_arrivals_that_would_be_taken_one_by_one(
         until += step
         if single:
             assert batched.take(until) == plain.take(until)
-        taken = [a for batch in batched.take_batches(until, most) for a in batch.arrivals()]
+        taken = [
+            a for batch in batched.take_batches(until, most, exact=single) for a in batch.arrivals()
+        ]
         expected = list(islice(plain.pop_due(until), most))
         assert sorted(taken) == sorted(expected)
         batched.offered(until)

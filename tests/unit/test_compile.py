@@ -158,7 +158,7 @@ def test_every_process_aims_at_the_same_new_row(kind: ArrivalKind, of: int, rate
 
 
 def test_each_row_is_taken_once() -> None:
-    """Two operations share what is left of the quiet fifth; after that there is no row."""
+    """Two operations share the free rows of the quiet fifth; after that there is no row."""
     used = np.isin(np.arange(20), (0, 3, 4, 19))
     made = compiled(once_used={"Bank.Accounts": packed_bits(used)})
     taken = []
@@ -211,8 +211,8 @@ def test_the_shops_requests_are_whole(event_bytes: int, users: int) -> None:
             assert 1 <= int(row["user_id"] or b"") <= users
             if name == "insert_event":
                 assert len(row["properties"] or b"") >= event_bytes
-    assert made["insert_order"].batch_size == BLOCK
-    assert (made["insert_event"].batch_size < 60) == (event_bytes == 20_000)
+    assert made["insert_order"].batch_size(BLOCK) == BLOCK
+    assert (made["insert_event"].batch_size(BLOCK) < 60) == (event_bytes == 20_000)
 
 
 @given(first=st.integers(0, 10**9), n=st.integers(1, 40), step=st.integers(1, 7))
@@ -233,7 +233,7 @@ MADE = compiled()
 
 @pytest.mark.parametrize("name", built_in_models())
 def test_a_model_survives_the_way_to_a_worker(name: str) -> None:
-    """It arrives as it was; what is none is refused."""
+    """It arrives unchanged; anything else is refused."""
     model = read_model(name)
     assert load_model(dump_model(model)) == model
     assert load_model(dump_model(BANK)) == BANK

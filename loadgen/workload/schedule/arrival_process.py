@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 ArrivalKind = Literal["jitter", "poisson", "even"]
 
-BLOCK: Final = 512  # arrivals that are computed and prepared together
+BLOCK: Final = 2048  # arrivals whose times are computed together
 _HASHED: Final = 64  # arrivals whose draws come from one hash; another number changes every seed
 _HASH_BYTES: Final = 8 * _HASHED
 # Poisson gaps are whole multiples of 2**-32, so that sums are exact and an ulp of difference

@@ -100,8 +100,11 @@ class Schedule:
                 return None
         return prepared.popleft() if prepared[0][0] <= s else None
 
-    def take_batches(self, until: float, most: int) -> list[Batch]:
-        """Hand out up to `most` arrivals that are due by `until`, the earliest ones."""
+    def take_batches(self, until: float, most: int, *, exact: bool = False) -> list[Batch]:
+        """Hand out up to `most` arrivals that are due by `until`, the earliest ones.
+
+        `exact` prepares no others ahead.
+        """
         self._rewind()
         batches: list[Batch] = []
         while most > 0:
@@ -114,12 +117,12 @@ class Schedule:
                 continue
             before = min(self._change_at(), nextafter(until, inf))
             horizon = self._horizon(before, most)
-            taken = [cursor.take_before(horizon) for cursor in self.cursors.values()]
+            taken = [cursor.take_before(horizon, exact=exact) for cursor in self.cursors.values()]
             if not any(batch.dues for batch in taken):
                 if (earliest := self._earliest()).due >= before:
                     break
                 # The last arrival of a cursor's block, or several at one instant.
-                taken = [earliest.take_next()]
+                taken = [earliest.take_next(exact=exact)]
             batches += [batch for batch in taken if batch.dues]
             most -= sum(len(batch.dues) for batch in taken)
         return batches

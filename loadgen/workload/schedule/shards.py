@@ -122,9 +122,9 @@ class ShardCursor:
         (arrival,) = self.take_next().arrivals()
         return arrival
 
-    def take_next(self) -> Batch:
+    def take_next(self, *, exact: bool = False) -> Batch:
         """Return the upcoming arrival alone and move to the next one."""
-        return self._take_up_to(self._i + 1)
+        return self._take_up_to(self._i + 1, exact=exact)
 
     def dues_before(self, before: float, most: int) -> list[float]:
         """Return the due times in this block before `before`, at most the first `most`."""
@@ -148,9 +148,12 @@ class ShardCursor:
         self._rewind_point = self._block, self._i, self._handed_out
         return self.take_before(before).arrivals()
 
-    def take_before(self, before: float) -> Batch:
-        """Return the arrivals of this block that are due before `before`, and move past them."""
-        return self._take_up_to(bisect_left(self._block.dues, before, self._i))
+    def take_before(self, before: float, *, exact: bool = False) -> Batch:
+        """Return the arrivals of this block that are due before `before`, and move past them.
+
+        `exact` prepares no others, since those will be skipped.
+        """
+        return self._take_up_to(bisect_left(self._block.dues, before, self._i), exact=exact)
 
     def rewind(self, k: int) -> None:
         """Undo the last `pop_before` from arrival `k` on."""
@@ -159,23 +162,23 @@ class ShardCursor:
         if i > self._i:
             self._move_to(i)
 
-    def _take_up_to(self, end: int) -> Batch:
+    def _take_up_to(self, end: int, *, exact: bool) -> Batch:
         """Return the block's arrivals from the upcoming one to before index `end`."""
         block, i, operation = self._block, self._i, self.process.operation
         if i == end:
             return Batch(operation, [], (), ())
-        prepared = self._prepare_up_to(end)
+        prepared = self._prepare_up_to(end, exact=exact)
         self._move_to(end)
         return Batch(operation, block.dues[i:end], block.ks[i:end], prepared)
 
-    def _prepare_up_to(self, end: int) -> Sequence[Prepared]:
+    def _prepare_up_to(self, end: int, *, exact: bool) -> Sequence[Prepared]:
         """Return the prepared requests from the upcoming arrival to before index `end`.
 
-        A batch is prepared if some are missing.
+        If some are missing, these are prepared, and unless `exact` a whole batch.
         """
         block, i = self._block, self._i
         if not block.prepared_from <= i <= end <= block.prepared_from + len(block.prepared):
-            batch = slice(i, max(i + self._batch_size, end))
+            batch = slice(i, end if exact else max(i + self._batch_size, end))
             ks = block.ks[batch]
             block.prepared_from = i
             block.prepared = self._maker(ks, block.dues[batch]) if self._maker else [None] * len(ks)
