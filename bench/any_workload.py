@@ -101,7 +101,7 @@ def _require(done: CompletedProcess[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Looks:
-    """What verification found in replication's copy, and the faults that were planted there."""
+    """Verification's findings in replication's copy, and the faults that were planted there."""
 
     before: list[Place]
     planted: list[Place]
@@ -112,7 +112,7 @@ class _Looks:
 def _outcome(
     project: Path, dsn: str, env: Mapping[str, str], tools: Tools, arguments: Namespace
 ) -> dict[str, Any]:
-    """Return what a load with a worker killed and faults planted leads to."""
+    """Return the outcome of a load with a worker killed and faults planted."""
     with connect(dsn) as conn:
         ((begin,),) = conn.execute("SELECT now()").fetchall()
     rows_before = gained(dsn, begin)

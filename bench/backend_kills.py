@@ -4,7 +4,7 @@
 
 A load of 8 connections runs once in gevent and once with the compiled loop of the extra `fast`. At
 random moments, a third of a second apart on average, the server ends one of its sessions
-(pg_terminate_backend), with what it was about to do. In the end the record has to be valid, no
+(pg_terminate_backend), with its work in progress. In the end the record has to be valid, no
 write may be unknown, and the committed writes have to equal the rows that the tables gained, by
 operation. Results go to bench/results/.
 """
@@ -39,7 +39,7 @@ _SESSIONS: Final = (
 
 
 def main() -> int:
-    """Run both loads and keep what was found; 1 if counters and rows differ."""
+    """Run both loads and keep the results; 1 if counters and rows differ."""
     parser = argument_parser(__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--rate", type=float, default=2000, help="writes a second")
@@ -65,7 +65,7 @@ def main() -> int:
 def _disturbed(
     project: Path, env: dict[str, str], kills: int, rate: float, draw: random.Random
 ) -> dict[str, Any]:
-    """Run a load whose sessions are ended; return what its record says, and the rows."""
+    """Run a load whose sessions are ended; return the figures of its record, and the rows."""
     before = rows(env["DATABASE_URL"])
     seconds = kills * sum(_APART_SECONDS) / 2 + _QUIET_SECONDS
     command = [sys.executable, "-m", "locust", "--headless", "-u", "8", "-t", f"{seconds:.0f}s"]

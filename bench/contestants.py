@@ -42,7 +42,7 @@ _VARIABLES = {
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one program did in one round; `lateness` is in seconds, a value a write."""
+    """One program's figures in one round; `lateness` is in seconds, a value a write."""
 
     writes_per_second: float
     cpu_us_per_write: float
@@ -110,7 +110,7 @@ def pgbench(
     return Speed(float(tps), cpu / int(writes.partition("/")[0]) * 1e6, lags)
 
 
-def locust(  # noqa: PLR0913 - what a run can differ in
+def locust(  # noqa: PLR0913 - the options of a run
     project: Path,
     dsn: str,
     rate: float,

@@ -70,7 +70,7 @@ GROUP BY 1
 
 
 def main() -> int:
-    """Run the three and print what was measured; 1 if an aim is missed."""
+    """Run the three and print the figures; 1 if an aim is missed."""
     parser = argument_parser(__doc__)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--only", choices=_DATABASES)
@@ -201,11 +201,11 @@ def _wide(project: Path, server_dsn: str, _: Namespace) -> dict[str, Any]:
     }
 
 
-# --- What they have in common ---------------------------------------------------------------------
+# --- Shared by all three --------------------------------------------------------------------------
 
 
 class _Measured(NamedTuple):
-    """What a command printed and took."""
+    """A command's output, time and memory."""
 
     output: str
     seconds: float
@@ -291,7 +291,7 @@ def _load(project: Path, dsn: str, workload: str, seconds: int) -> Iterator["Pop
 def _loaded(
     project: Path, dsn: str, conn: Connection, workload: str, seconds: int
 ) -> dict[str, Any]:
-    """Return the rows that a load wrote by table, beside those that the statistics ask for."""
+    """Return the rows that a load wrote by table, and those expected by the statistics."""
     imported = read_model(str(project / workload)).imported
     assert imported is not None
     before = _counts(conn, _WRITES)

@@ -140,7 +140,7 @@ def _wait_until_noticed(project: Path, load: "subprocess.Popen[bytes]", kills: i
 
 
 def rows(dsn: str) -> dict[str, int]:
-    """Return what the tables hold that the load's counters count."""
+    """Return the table rows that the load's counters count."""
     with connect(dsn) as connection:
         found = {name: connection.execute(query).fetchone() for name, query in _GAINED.items()}
     return {name: int(row[0]) for name, row in found.items() if row is not None}

@@ -25,7 +25,7 @@ from bench.template import cloned, seed
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a pair is run with; the depth is Locust's alone."""
+    """The options of a pair of runs; the depth is Locust's alone."""
 
     synchronous_commit: str
     users: int = 8

@@ -1,4 +1,4 @@
-"""A real Prometheus beside a benchmark's load, with the playground's own configuration."""
+"""A real Prometheus next to a benchmark's load, with the playground's own configuration."""
 
 import json
 import shutil

@@ -75,7 +75,7 @@ class Try:
 def main() -> int:
     """Run all tries and keep them; 1 if one had a fault."""
     arguments = _arguments()
-    # A script's background job, or nohup, ignores them, and what it starts would.
+    # A script's background job, or nohup, ignores them, and its child processes would too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     draw = random.Random(arguments.seed)
@@ -198,7 +198,7 @@ def _start(project: Path, env: Mapping[str, str], load: str) -> "subprocess.Pope
 
 
 def _left_behind(group: int, dsn: str) -> list[str]:
-    """Return what a load that should be gone still holds."""
+    """Return the sessions and processes that a load left behind."""
     faults = []
     deadline = time.monotonic() + _ORPHAN_AFTER_SECONDS
     while (left := _group(group)) and time.monotonic() < deadline:

@@ -2,7 +2,7 @@
 
     python -m bench.simplyload_kills [--kills 60] [--seed N]
 
-Sessions write beside it: hard deletes, moved keys, values out of line, TRUNCATE, equal rows without
+Meanwhile sessions write: hard deletes, moved keys, values out of line, TRUNCATE, equal rows without
 a key, and transactions that commit late. The tool's process gets a SIGKILL at a random moment of
 its first copy or of a batch. Then it syncs to the end, and every row and column of the copy is
 compared with the source. Each fourth time it begins with a new first copy. At the end the tool is
@@ -177,7 +177,7 @@ def killed(tool: Tool, dsn: str, draw: random.Random) -> str:
 
 
 def differences(tool: Tool, dsn: str) -> list[str]:
-    """Sync until the slot has no more, and return what differs between source and copy."""
+    """Sync until the slot has no more, and return the differences between source and copy."""
     pipe, more, failures = open_pipe(tool, load_settings({})), True, 0
     while more:
         try:

@@ -1,4 +1,4 @@
-"""Does the runner simplyload keep up? Lag, memory, and what an open transaction costs.
+"""Does the runner simplyload keep up? Lag, memory, and the cost of an open transaction.
 
     python -m bench.simplyload_rate [--minutes 5] [--rate 2000] [--interval 10] [--open-minutes 10]
 
@@ -6,7 +6,7 @@ Locust writes at a rate, and a marker is committed each half second. Each second
 of the copy is read: its age may not exceed two intervals. The peak of the process's resident memory
 may not exceed 256 MB. Then a transaction is left open at the same rate. A poll decodes the WAL from
 its begin on, since the slot can't pass it; the WAL that each poll reads and the length of the
-syncs are kept.
+syncs are recorded.
 """
 
 import json
@@ -152,7 +152,7 @@ def marking(dsn: str) -> Iterator[None]:
 
 
 def observe(tool: Tool, dsn: str, seconds: float) -> dict[str, Any]:
-    """Return what is seen of the tool for so long."""
+    """Return the figures of the tool over `seconds`."""
     reader = DuckdbReader(tool.duckdb_file)
     (pid,) = runner.processes(tool)
     process = psutil.Process(pid)

@@ -1,10 +1,10 @@
-"""What each local tool costs the source, alone, beside the same load without a tool.
+"""The cost of each local tool to the source, alone, compared with the same load without a tool.
 
     python -m bench.source_cost [--seconds 60] [--rate 500] [--rounds 3]
 
 Each round has a load without a tool, the control, and one beside each tool, all on clones of one
 database. A tool's first copy is complete before. Figures are of a window that begins one interval
-after the load, so that each tool reads in it what was written in as long a time.
+after the load, so that each tool reads an equally long time of writes in it.
 """
 
 import os
@@ -84,7 +84,7 @@ class Cost:
 
 
 def main() -> int:
-    """Measure, print and keep; 1 if a load did not write what it was to."""
+    """Measure, print and keep; 1 if a load wrote fewer rows than planned."""
     parser = argument_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rate", type=float, default=500, help="writes a second")
@@ -128,7 +128,7 @@ def main() -> int:
 
 
 def measure(tool: Tool | None, project: Path, dsn: str, arguments: Namespace) -> Cost:
-    """Return what the source and the tool use while a load writes; None is no tool."""
+    """Return the use of the source and the tool while a load writes; None is no tool."""
     os.environ["DATABASE_URL"] = dsn
     with ExitStack() as stack:
         if tool is not None:
@@ -206,7 +206,7 @@ class _Spent(NamedTuple):
 
 
 def _spent(connection: Connection) -> _Spent:
-    """Return what the server has used."""
+    """Return the server's use of resources."""
     spent = resources_used(connection)
     if spent.cpu_seconds is None or spent.wal_bytes is None:
         raise SystemExit("Linux only: the server's processor time is not known")

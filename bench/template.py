@@ -1,4 +1,4 @@
-"""A seeded database and clones of it, so that each program works on the same rows."""
+"""A seeded database and its clones, so that each program works on the same rows."""
 
 import shutil
 import subprocess

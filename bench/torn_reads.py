@@ -28,7 +28,7 @@ _FOUND = (0, 1)  # exit codes of `verify`: 1 if a copy is wrong, as one that see
 
 
 def main() -> int:
-    """Measure, print and keep; 1 if a tool did otherwise than is expected of it."""
+    """Measure, print and keep; 1 if a tool did not behave as expected."""
     parser = argument_parser(__doc__)
     parser.add_argument("--seconds", type=int, default=90)
     parser.add_argument("--rate", type=int, default=200, help="transfers a second")

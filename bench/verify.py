@@ -55,7 +55,7 @@ schema = "main"
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What one comparison took: of the processes that were started, the server's left out."""
+    """The cost of one comparison: of the processes that were started, without the server's."""
 
     seconds: float
     cpu_seconds: float
@@ -166,7 +166,7 @@ def _pair(project: Path, dsn: str, name: str, other: str, rounds: int) -> dict[s
 
 
 def _timed(compare: Callable[[], list[Used]]) -> Used:
-    """Return what several processes one after the other took."""
+    """Return the cost of several processes one after the other."""
     used = compare()
     return Used(
         round(sum(one.seconds for one in used), 2),
@@ -211,7 +211,7 @@ def require(is_found: object, output: str) -> None:
 
 
 def run(command: Sequence[str], folder: Path, env: dict[str, str]) -> tuple[Used, str]:
-    """Return what a process took, and its output."""
+    """Return the cost of a process, and its output."""
     began = time.perf_counter()
     with subprocess.Popen(
         command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

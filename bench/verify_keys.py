@@ -1,4 +1,4 @@
-r"""What keys of other types cost `loadgen verify`, compared with integers.
+r"""The cost of keys of other types for `loadgen verify`, compared with integers.
 
     python -m bench.verify_keys [--rounds 5] [--users 100000 --orders 300000 --events 600000]
 

@@ -1,4 +1,4 @@
-"""Random streams of a server's answers, and what the compiled loop and `wire` make of them.
+"""Random streams of a server's answers, read by the compiled loop and by `wire`.
 
 Runs as a program too, so that the loop's source can be tried as plain Python, where Numba compiles
 nothing: `NUMBA_DISABLE_JIT=1 python -m tests.answer_streams SEED COUNT` prints each outcome.
@@ -35,7 +35,7 @@ def stream(random: Random) -> tuple[list[bytes], int]:
         size = random.choice((1, 2, 5, 40, 400, 9000))
         pieces.append(whole[at : at + size])
         at += size
-    # A server that answers more than was asked is not believed.
+    # More answers than were expected are an error.
     return pieces, answers - (random.random() < 0.05)
 
 
@@ -81,7 +81,7 @@ def by_wire(pieces: list[bytes], expected: int) -> list[object]:
         except UnexpectedMessage:
             if len(piece) == 1:
                 return [*found, "unexpected"]
-            # Byte by byte, what is complete before it counts.
+            # Read byte by byte, so that the answers completed before the error count.
             rest = [bytes((byte,)) for each in pieces for byte in each]
             return by_wire(rest, expected)
         found += [(answer.sqlstate, answer.rows) for answer in completed]
@@ -127,7 +127,7 @@ class Loop:
 
 
 def outcomes(seed: int, count: int) -> Iterator[tuple[list[object], list[object]]]:
-    """Yield what `wire` and the loop make of some streams."""
+    """Yield the readings of some streams by `wire` and by the loop."""
     random, understanding = Random(seed), Loop()
     for _ in range(count):
         pieces, expected = stream(random)
@@ -136,4 +136,4 @@ def outcomes(seed: int, count: int) -> Iterator[tuple[list[object], list[object]
 
 if __name__ == "__main__":
     for wire, ours in outcomes(*map(int, sys.argv[1:])):
-        print(wire == ours, wire, ours)  # noqa: T201 - that is what it is for
+        print(wire == ours, wire, ours)  # noqa: T201 - the program's output

@@ -113,7 +113,7 @@ def make_source(dsn: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AnyCopy:
-    """A tool's copy of the samples and how a statement is run at it."""
+    """A tool's copy of the samples, and the function that runs a statement in it."""
 
     tool: Tool
     source: str
@@ -125,7 +125,7 @@ class AnyCopy:
         return self.tool.for_schema(sample.schema).place_of(sample.name)
 
     def verified(self, options: VerifyOptions | None = None) -> ToolOutcome:
-        """Return what verification finds of the copy."""
+        """Return the outcome of verifying the copy."""
         source = PostgresReader(self.source, is_source=True)
         reader = open_copy(self.tool, load_settings(self.settings))
         try:

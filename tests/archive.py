@@ -1,4 +1,4 @@
-"""The archive of tests/workloads: what its writes leave in the tables, and faults of a copy."""
+"""The archive of tests/workloads: the traces of its writes in the tables, and faults of a copy."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from loadgen.source.postgres import Connection, connect
 from tests.polling import wait_for
 
 WORKLOAD: Final = Path(__file__).parent / "workloads" / "archive"
-# What each operation's committed writes raise by one, counted by the tests' own statements.
+# The count that each operation's committed writes raise by one, in SQL of the tests.
 GAINED: Final = {
     "register_person": 'SELECT count(*) FROM archive."Person"',
     "open_account": "SELECT count(*) FROM archive.accounts",
@@ -133,7 +133,7 @@ FAULTS: Final = (
 
 
 def gained(dsn: str, begin: datetime) -> dict[str, int]:
-    """Return what each operation has raised, of a load that began then."""
+    """Return by how much each operation has raised its count since the load began."""
     with connect(dsn) as conn:
         rows = {
             name: conn.execute(query.encode(), {"begin": begin}).fetchone()
@@ -154,7 +154,7 @@ def places(findings: Iterable[Mapping[str, Any]]) -> list[Place]:
 def plant(dsn: str, faults: Iterable[Fault], begin: datetime) -> list[Place]:
     """Spoil a row of a copy by each fault, and return the places of the findings, in order.
 
-    No row gets two. `begin` is the begin of the load that may write beside it. A table without a
+    No row gets two faults. `begin` is the start of a load that may run meanwhile. A table without a
     key has "" as key.
     """
     planted: list[Place] = []

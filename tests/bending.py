@@ -1,10 +1,10 @@
-"""A database that asks for settings which would change what is read and written."""
+"""A database with settings that would change the values that are read and written."""
 
 from psycopg import sql
 
 from loadgen.source.postgres import connect
 
-# What a role, a database, PGOPTIONS or the address may ask for, and must not get.
+# Settings that a role, a database, PGOPTIONS or the address may set, and that must not apply.
 BENDING = {
     "client_encoding": "LATIN1",
     "datestyle": "German, DMY",
@@ -23,7 +23,7 @@ TIMEOUTS = [name for name in BENDING if name.endswith("timeout")]
 
 
 def bend(dsn: str) -> None:
-    """Let a database ask for all of BENDING in each session, and for one more where it exists."""
+    """Set all of BENDING in each session of a database, and one more setting on newer servers."""
     with connect(dsn) as conn:
         name = sql.Identifier(conn.info.dbname)
         newer = {"transaction_timeout": "900ms"} if conn.info.server_version >= 170_000 else {}

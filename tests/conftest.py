@@ -65,12 +65,12 @@ _PORTS_OF_A_WORKER = 2000
 _FIRST_PORT = 12_000 + _PORTS_OF_A_WORKER * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 _PORT_NUMBERS = count(secrets.randbelow(_PORTS_OF_A_WORKER))
 _COVERAGE = "COVERAGE_PROCESS_CONFIG"  # its configuration, for subprocesses
-# Whose loads show coverage what they execute: following greenlets doubles what a load costs.
+# Loads of these tests trace greenlets for coverage, which doubles the cost of a load.
 _LOADS_MEASURED = ("test_load.", "test_page.", "test_workers.", "test_faults.", "test_gevent_")
 
 
 def find_free_port() -> int:
-    """Return a loopback port that nobody listens on, and that no other worker's test gets.
+    """Return a free loopback port that no other worker's test gets.
 
     It is below those that the system gives to connections, one of which could take it meanwhile.
     """
@@ -214,7 +214,7 @@ def each_empty_database(each_cluster: Cluster) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Fakesnow:
-    """An emulator of Snowflake, a process of its own; what it holds is gone with it."""
+    """An emulator of Snowflake in a separate process; its data is lost when it ends."""
 
     port: int
 
@@ -268,7 +268,7 @@ def fakesnow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fakesnow]:
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Return what the Dockerfile's lines make, in a folder of its own."""
+    """Return the image that the Dockerfile's lines make, in a temporary folder."""
     return Image(tmp_path_factory.mktemp("image"))
 
 
@@ -283,7 +283,7 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
+    """Return a free loopback port."""
     return find_free_port()
 
 
@@ -298,7 +298,7 @@ class RunLoadgen(Protocol):
         stdin: str | None = None,
         measured: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Return the ended command, its output captured; `stdin` is what is typed.
+        """Return the ended command with its captured output; `stdin` is typed into it.
 
         One that starts many others need not be `measured`: it takes twice as long.
         """
@@ -309,7 +309,7 @@ def clean_environment(
 ) -> dict[str, str]:
     """Return an environment without anybody's settings, but with what coverage needs.
 
-    What is to be interrupted must not be `measured`: a KeyboardInterrupt inside coverage's own
+    A process to be interrupted must not be `measured`: a KeyboardInterrupt inside coverage's own
     lock leaves it locked, and the process waits for ever. What runs greenlets says `gevent`, and is
     measured in some modules only.
     """
@@ -331,7 +331,7 @@ def clean_environment(
 def spawning() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Yield a starter of `python ARGUMENTS…`; what still runs in the end is killed, children too.
 
-    It takes `cwd`, `env` (what a clean environment gets besides) and `measured`.
+    It takes `cwd`, `env` (added to a clean environment) and `measured`.
     """
     started: list[subprocess.Popen[str]] = []
 
@@ -394,7 +394,7 @@ def run_loadgen(project: Path) -> RunLoadgen:
 
 @pytest.fixture
 def start_python(project: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Return a starter of Python code as a process, and a group, of its own in the project."""
+    """Return a starter of Python code in the project, as a process in a new process group."""
 
     def start(code: str, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

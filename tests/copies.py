@@ -40,7 +40,7 @@ COLUMNS = {
     "updated_at": ("timestamptz", "timestamptz", "TIMESTAMPTZ", "TIMESTAMP_TZ"),
     "version": ("bigint", "bigint", "BIGINT", "NUMBER(38,0)"),
 }
-# What the source itself keeps NULL out of; a copy does not.
+# Columns that are NOT NULL in the source, but not in a copy.
 _NEVER_NULL = frozenset({"other", "code", "small", "flag", "happened", "doc", "version"})
 _ODD = "WHEN 51 THEN 'NaN' WHEN 52 THEN 'Infinity' WHEN 53 THEN '-Infinity' WHEN 54 THEN '-0'"
 _FILL = f"""INSERT INTO samples SELECT k,
@@ -58,7 +58,7 @@ FROM generate_series(1, {ROWS}) k"""
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A tool's copy and how a statement is run at it, and at its source."""
+    """A tool's copy, and the functions that run a statement in it and in its source."""
 
     tool: Tool
     source: str
@@ -73,7 +73,7 @@ class Copy:
             conn.execute(statement.encode())
 
     def verified(self, asked: VerifyOptions | None = None) -> ToolOutcome:
-        """Return what verification finds of the copy."""
+        """Return the outcome of verifying the copy."""
         source = PostgresReader(self.source, is_source=True)
         reader = open_copy(self.tool, load_settings(self.settings))
         try:
@@ -163,7 +163,7 @@ def _make(execute: Callable[[str], object], dsn: str, column: int, table: str, m
 
 @contextmanager
 def postgres_copy(cluster: Cluster, source: str, *, alike: bool) -> Iterator[Copy]:
-    """Yield a copy in another Postgres database, of the very types where it is `alike`."""
+    """Yield a copy in another Postgres database, with the source's very types if it is `alike`."""
     with cluster.database("template1") as dsn, connect(dsn) as conn:
 
         def execute(statement: str) -> None:

@@ -1,4 +1,4 @@
-"""What the dashboards ask Prometheus, as Grafana would send it."""
+"""The dashboards' queries, as Grafana would send them to Prometheus."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""The emulator of AWS: moto's server, a process of its own in the emulators' environment."""
+"""The emulator of AWS: moto's server, run by the emulators' environment in a separate process."""
 
 import subprocess
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ _MOTO_AT = Path(__file__).parent / "emulators/moto_at.py"
 
 @contextmanager
 def aws_server(at: datetime | None = None) -> Iterator[str]:
-    """Run moto's server and yield its address; what it holds is gone with it.
+    """Run moto's server and yield its address; its data is lost when it stops.
 
-    With a time, its clock stands still there: what is made was made then.
+    With a time, its clock stands still there, and resources are created at that time.
     """
     program = EMULATORS / "moto_server"
     if not program.exists():

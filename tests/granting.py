@@ -1,4 +1,4 @@
-"""What tests of granted users share."""
+"""Helpers that the tests of granted users share."""
 
 from urllib.parse import urlsplit, urlunsplit
 

@@ -231,7 +231,7 @@ COMMANDS: Final = {
 
 
 def perform(command: str, folder: Path) -> tuple[int, str]:
-    """Run a command in this process, whose folder it is: its code, and what it said beside stderr.
+    """Run a command in this process, in its folder: its exit code, and errors not yet on stderr.
 
     Whatever is no error of ours is raised.
     """

@@ -1,4 +1,4 @@
-"""Facts of databases, by hand: what an import would read of them."""
+"""Facts of databases, written by hand as an import would read them."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

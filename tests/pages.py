@@ -11,7 +11,7 @@ VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 @dataclass
 class Page(HTMLParser):
-    """A page as a browser builds it: its tables by section, its tags, and what it would fetch."""
+    """A page as a browser builds it: its tables by section, its tags, and its links and sources."""
 
     tables: dict[str, list[list[str]]] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
@@ -51,14 +51,14 @@ class Page(HTMLParser):
         assert self._open.pop() == tag, f"{tag} closes nothing"
 
     def handle_data(self, data: str) -> None:
-        """Keep what a person would read."""
+        """Keep the text that a person would read."""
         if self._open and self._open[-1] not in {"style", "script"}:
             self.text.append(data)
         if self._open and {"td", "th"} & set(self._open[-2:]):
             self.tables[self._section][-1][-1] += data
 
     def row(self, section: str, name: str) -> list[str]:
-        """Return the cells beside a row's name."""
+        """Return the cells after a row's name."""
         (found,) = [row[1:] for row in self.tables[section] if row and row[0] == name]
         return found
 

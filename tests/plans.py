@@ -1,4 +1,4 @@
-"""A plan as a process is given one, for tests of what it makes of it."""
+"""A plan as a process receives it, for tests of the run that follows."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -23,7 +23,7 @@ class Prometheus:
         self.address = f"http://127.0.0.1:{port}"
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query; empty while nobody answers."""
+        """Return the result of an instant query; empty while Prometheus does not answer."""
         try:
             return self._ask("query", query=expression)
         except OSError:
@@ -32,11 +32,11 @@ class Prometheus:
     def over_time(
         self, expression: str, start: float, end: float, step: float = 1.0
     ) -> list[dict[str, Any]]:
-        """Return the series of a query over time; raises OSError where it is not valid."""
+        """Return the series of a query over time; raises OSError if it is not valid."""
         return self._ask("query_range", query=expression, start=start, end=end, step=step)
 
     def value(self, expression: str) -> float | None:
-        """Return the one value of an expression; None where it has none."""
+        """Return the first value of an expression; None if it has none."""
         found = self.query(expression)
         return float(found[0]["value"][1]) if found else None
 
@@ -49,7 +49,7 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(folder: Path) -> Iterator[Prometheus]:
-    """Run a Prometheus on `folder`, which has its prometheus.yml; skipped where there is none."""
+    """Run a Prometheus on `folder`, which has its prometheus.yml; skip if it is not installed."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("no prometheus (Debian's package)")

@@ -1,4 +1,4 @@
-"""An HTTP proxy that refuses whatever it is asked, as one does that can't reach this machine."""
+"""An HTTP proxy that refuses every request, like one that can't reach this machine."""
 
 import threading
 from collections.abc import Iterator

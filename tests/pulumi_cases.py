@@ -1,4 +1,4 @@
-"""Configurations of the Pulumi program, and what is to come of those that are bad."""
+"""Configurations of the Pulumi program, and the errors that the bad ones lead to."""
 
 from typing import Any, Final
 

@@ -1,9 +1,9 @@
 """Runs the program in infra/ as Pulumi's language host does, with mocks in place of the engine.
 
-A process of its own, `python -m tests.pulumi_runs <cases.json`: importing pulumi_aws warns, and
-Pulumi wants an event loop. A case is a stack's configuration; what comes out for each is what was
-registered and asked for, the stack's outputs as the engine would get them, or what was refused;
-a secret is {"secret": its value}. Beside them stand the settings that the program knows.
+Run it as a process, `python -m tests.pulumi_runs <cases.json`: importing pulumi_aws warns, and
+Pulumi wants an event loop. A case is a stack's configuration. The result of each has the registered
+resources with their inputs and the stack's outputs as the engine would get them, or the error.
+A secret is {"secret": its value}. The settings that the program knows are added.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ MARKED = (rpc._special_sig_key, rpc._special_secret_sig)
 
 
 class Aws(mocks.Mocks):
-    """Answers as AWS would, with names and addresses that can be told apart."""
+    """Answers as AWS would, with distinct names and addresses."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Return an id, and what AWS adds to what was asked for."""
+        """Return an id and the inputs, with the attributes that AWS adds."""
         state = dict(args.inputs)
         if args.typ == "aws:s3/bucket:Bucket":
             state |= {"bucket": f"{args.name}-1a2b3c4", "arn": f"arn:aws:s3:::{args.name}-1a2b3c4"}
@@ -44,13 +44,13 @@ class Aws(mocks.Mocks):
         return f"{args.name}-id", state
 
     def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:  # type: ignore[override] # both do
-        """Return the default VPC, which is all that is looked up."""
+        """Return the default VPC, the only resource that the program looks up."""
         self.calls.append({"token": args.token, "args": args.args})
         return {"id": "vpc-default"}
 
 
 class Monitor(mocks.MockMonitor):
-    """Keeps what is registered, in order, and the stack's outputs."""
+    """Keeps the registered resources, in order, and the stack's outputs."""
 
     def __init__(self, aws: Aws) -> None:
         super().__init__(aws)
@@ -58,7 +58,7 @@ class Monitor(mocks.MockMonitor):
         self.outputs: dict[str, Any] = {}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - Pulumi's name
-        """Keep what is asked for, secrets still marked."""
+        """Keep the requested inputs, secrets still marked."""
         if request.type != "pulumi:pulumi:Stack":
             inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
             self.registered.append(
@@ -95,7 +95,7 @@ def program() -> None:
 
 
 def run(case: dict[str, Any]) -> dict[str, Any]:
-    """Return what the program does with one configuration."""
+    """Return the result of the program with one configuration."""
     aws = Aws()
     monitor = Monitor(aws)
     config = {f"{PROJECT}:{name}": value for name, value in case["config"].items()}

@@ -164,7 +164,7 @@ def _operation(
 
 
 def _settings(value: Entry, column: str) -> st.SearchStrategy[Entry]:
-    """Return what a column may be set to."""
+    """Return the settings that a column may have."""
     value = {key: part for key, part in value.items() if key != "type"}
     return st.sampled_from((value, {"sql": "NULL"}, {"sql": f'"{column}"'}))
 

@@ -195,7 +195,7 @@ def _closing(made: Made, counts: Mapping[str, _Counts]) -> dict[str, object]:
 
 
 def rows_after(done: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Return what the source holds once these writes were committed."""
+    """Return the source's rows after these writes were committed."""
     users, orders, events = (dict(BEFORE[name]) for name in ("users", "orders", "events"))
     users["version_sum"] += done.get("soft_delete_user", 0)
     orders["rows"] += done.get("insert_order", 0)

@@ -2,8 +2,8 @@
 
     python -m tests.slow_proxy LISTEN_PORT SERVER_PORT SECONDS
 
-`SECONDS` is one way; prints a line when it listens. A process of its own, so that it delays bytes
-and not the load beside it.
+`SECONDS` is one way; prints a line when it listens. It runs as a separate process, so that it
+delays bytes and not the load.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ CHUNK = 65_536
 async def pass_on(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
 ) -> None:
-    """Write what is read, `seconds` later, until its end."""
+    """Write the bytes it reads, `seconds` later, until the stream ends."""
     loop = asyncio.get_running_loop()
     held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
@@ -49,7 +49,7 @@ async def main(listen: int, server: int, seconds: float) -> None:
         await asyncio.gather(pass_on(reader, back, seconds), pass_on(there, writer, seconds))
 
     proxy = await asyncio.start_server(connect, "127.0.0.1", listen)
-    print("listening", flush=True)  # noqa: T201 - whoever started it waits for this
+    print("listening", flush=True)  # noqa: T201 - the starting process waits for this
     await proxy.serve_forever()
 
 

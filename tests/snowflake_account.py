@@ -89,7 +89,7 @@ def tools_of(*names: str, **keys: str) -> Mapping[str, Any]:
 
 @dataclass
 class Account:
-    """The account: what it holds, what is recorded of what the emulator can't answer."""
+    """The account: its views, and recorded answers to statements that the emulator can't run."""
 
     port: int
     connection: "SnowflakeConnection"
@@ -110,7 +110,7 @@ class Account:
         self.connection.cursor().execute(statement, dict(values or {}))
 
     def empty(self) -> None:
-        """Make the views anew, without rows."""
+        """Create the views again, without rows."""
         for table, columns in TABLES.items():
             self.execute(f"CREATE OR REPLACE TABLE snowflake.{table} ({columns})")
 
@@ -154,7 +154,7 @@ class Account:
         )
 
     def attributed(self, name: str, start: str, user: str, used: object, tag: str = "") -> None:
-        """Add what a statement's work took."""
+        """Add the credits of a statement's work."""
         self.put(
             "account_usage.query_attribution_history",
             warehouse_name=name,

@@ -17,7 +17,7 @@ TWO_LINES = "SQL compilation error:\nObject 'DB.PUBLIC.USERS' does not exist or 
 
 @dataclass
 class SnowflakeServer:
-    """What it was told and asked, and what it answers: rows by how a statement begins."""
+    """Keeps logins and statements, and answers each statement by its beginning, with rows."""
 
     port: int = 0
     answers: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class SnowflakeServer:
         }
 
     def answer(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what Snowflake would say."""
+        """Return an answer as Snowflake would give it."""
         if "login-request" in path:
             self.logins.append(body["data"])
             names = dict.fromkeys(("databaseName", "schemaName", "warehouseName", "roleName"))

@@ -32,7 +32,7 @@ def services(**variables: str) -> dict[str, Service]:
 
 
 def config(**variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run `docker-compose config`; skipped by name where it is not installed."""
+    """Run `docker-compose config`; skip with the reason if it is not installed."""
     if shutil.which("docker-compose") is None:
         pytest.skip("no docker-compose (Debian's package)")
     return subprocess.run(

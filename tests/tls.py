@@ -15,7 +15,7 @@ from tests.conftest import Cluster
 
 @contextmanager
 def tls(cluster: Cluster, folder: Path) -> Iterator[None]:
-    """Let the server accept TLS, with a certificate of its own that is made in `folder`."""
+    """Let the server accept TLS, with a self-signed certificate that is made in `folder`."""
     with connect(cluster.info.dsn) as admin:
         (data,) = admin.execute("SHOW data_directory").fetchone() or ("",)
         owner = Path(data).stat()

@@ -1,4 +1,4 @@
-"""What acceptance tests of the load share: a seeded source, and `locust` as a user types it."""
+"""Fixtures of the acceptance tests: a seeded source, and `locust` as a user types it."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from loadgen.source.postgres import connect
 from tests.conftest import Cluster, clean_environment, find_free_port, kill_all, spawning
 from tests.polling import wait_for
 
-__all__ = ["wait_for"]  # for the tests beside
+__all__ = ["wait_for"]  # for the tests of this folder
 
 ROOT = Path(__file__).parents[2]
 RATES = {"orders": 36_000, "events": 72_000, "status-updates": 18_000, "soft-deletes": 720}
@@ -42,7 +42,7 @@ Locust = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(scope="session")
 def seeded_template(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Name of a database with a small baseline, seeded once; nobody may stay connected to it."""
+    """Return the name of a small database, seeded once; no session may stay connected to it."""
     name = "seeded_template"
     with connect(cluster.info.dsn) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE migrated_template".encode())
@@ -74,10 +74,10 @@ def metrics_port() -> int:
 
 @pytest.fixture
 def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
-    """Return a starter of `locust --headless` in the project; what still runs is killed.
+    """Return a function that starts `locust --headless` in the project; kill what still runs.
 
-    A fault, or a busy machine, may skip more than a twentieth of a short run: that alone is let
-    pass, unless a test has limits of its own.
+    A fault or a busy machine may skip more than a twentieth of a short run. The thresholds here
+    allow that, unless a test writes its own.
     """
     shutil.copy(ROOT / "locustfile.py", project)
     (project / "thresholds.toml").write_text("skipped_share = 1.0\n")
@@ -87,7 +87,7 @@ def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
         def start(
             dsn: str, *arguments: str, env: Mapping[str, str] | None = None
         ) -> subprocess.Popen[str]:
-            if "--processes" in arguments:  # several tests, or somebody else, may have masters
+            if "--processes" in arguments:  # other tests or programs may have masters
                 port = str(find_free_port())
                 arguments = (*arguments, "--master-bind-port", port, "--master-port", port)
             environment = given | {"DATABASE_URL": dsn} | dict(env or {})
@@ -97,14 +97,14 @@ def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
 
 
 class Ask:
-    """The page of a running `locust`, asked, or posted a form."""
+    """The page of a running `locust`: a call gets a path, or posts a form."""
 
     def __init__(self, address: str, token: str | None = None) -> None:
         self.address = address
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def __call__(self, path: str = "/", form: Mapping[str, str] | None = None) -> str:
-        """Return what the page answers."""
+        """Return the page's answer."""
         data = None if form is None else urlencode(form).encode()
         request = Request(self.address + path, data, self._headers)  # noqa: S310 - our own
         with urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
@@ -128,7 +128,7 @@ def page(
         assert process.poll() is None, "locust has ended"
         try:
             return bool(ask())
-        except HTTPError:  # it asks for its token
+        except HTTPError:  # it asks for the token
             return True
         except URLError:
             return False
@@ -159,7 +159,7 @@ def rates(factor: float = 1.0) -> list[str]:
 
 
 def counted(dsn: str) -> dict[str, int]:
-    """Return what the tables hold, read by statements of the tests' own."""
+    """Return the counts in the tables, read with the tests' own statements."""
     with connect(dsn) as connection:
         rows = {name: connection.execute(query).fetchone() for name, query in GAINED.items()}
     return {name: int(row[0]) for name, row in rows.items() if row is not None}
@@ -172,7 +172,7 @@ def latest(project: Path) -> dict[str, Any]:
 
 
 def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str, Any]:
-    """Check what every ended run must show: the law, and counters equal to rows."""
+    """Check that an ended run is valid, keeps the accounting law and has counters equal to rows."""
     run = latest(project)
     after = counted(dsn)
     committed = {name: totals["committed"] for name, totals in run["totals"].items()}
@@ -187,7 +187,7 @@ def check_record(project: Path, dsn: str, before: Mapping[str, int]) -> dict[str
 
 
 def stopped(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Press Ctrl-C at a load, which has to end well; return what it said."""
+    """Press Ctrl-C at a load, which must end with exit code 130; return its output."""
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=90)
     assert process.returncode == 130, out + err

@@ -1,4 +1,4 @@
-"""What must hold of every run during which something broke, and the ways to break it."""
+"""Checks of runs with a fault, and functions that cause faults."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def check_faulted(
     *,
     users: int = USERS,
 ) -> dict[str, Any]:
-    """Check the law, the rows, the schedule `asked` per hour, and that no burst made up for it."""
+    """Check law, rows and the schedule of `asked` per hour, and that no burst followed."""
     run = check_record(project, dsn, before)
     check_schedule(project, asked)
     check_no_burst(project, asked, users)
@@ -46,19 +46,19 @@ def check_faulted(
 
 
 def check_law_and_schedule(project: Path, asked: Mapping[str, float]) -> None:
-    """Check what holds even of a run that has lost its source for good."""
+    """Check law and schedule, which hold even if a run has lost its source for good."""
     assert all(sample.balanced() for sample in Sample.read(project / "reports" / "latest"))
     check_schedule(project, asked)
     check_no_burst(project, asked, USERS)
 
 
 def per_hour(factor: float) -> dict[str, float]:
-    """Return what `rates(factor)` asks for, by operation."""
+    """Return the hourly rates of `rates(factor)`, by operation."""
     return {OPERATION[name]: rate * factor for name, rate in RATES.items()}
 
 
 def check_schedule(project: Path, asked: Mapping[str, float]) -> None:
-    """Offered follows the clock through every fault: at each sample, and to the end."""
+    """Check that offered follows the clock through every fault, at each sample and at the end."""
     run = latest(project)
     started = datetime.fromisoformat(run["schedule_started_at"]).timestamp()
     for sample in Sample.read(project / "reports" / "latest"):
@@ -71,7 +71,7 @@ def check_schedule(project: Path, asked: Mapping[str, float]) -> None:
 
 
 def check_no_burst(project: Path, asked: Mapping[str, float], users: int) -> None:
-    """No interval sends more than its target, what waited up to the limit, and one a user."""
+    """Check that an interval sends its target, arrivals within the limit and one a user at most."""
     target = sum(asked.values()) / 3600
     for (then, sent_before), (now, sent) in pairwise(sent_over_time(project)):
         most = target * (now - then + 0.2 + LATENESS_LIMIT) + users
@@ -87,7 +87,7 @@ def sent_over_time(project: Path) -> list[tuple[float, int]]:
 
 
 def by_time(project: Path) -> list[tuple[float, list[Sample]]]:
-    """Return the samples of each moment."""
+    """Return the samples by time."""
     samples = Sample.read(project / "reports" / "latest")
     groups = groupby(samples, key=lambda sample: sample.time.timestamp())
     return [(at, list(group)) for at, group in groups]
@@ -99,14 +99,14 @@ def wait_until_it_writes(project: Path, accepting_at: float) -> None:
     def writes() -> bool:
         committed = [(at, sum(s.committed for s in samples)) for at, samples in by_time(project)]
         stalled = max(n for at, n in committed if at <= accepting_at)
-        # More than what was under way before, and is found to be committed by now.
+        # More than the writes that were sent before the fault and are only now found committed.
         return any(at > accepting_at and n > stalled + USERS for at, n in committed)
 
     wait_for(writes, "users to write again")
 
 
 def wait_for_commits(project: Path, operation: str = "insert_event", more: int = USERS) -> None:
-    """Wait until so many more writes of an operation are committed than now."""
+    """Wait until an operation has committed more than `more` further writes."""
     before = newest(project)[operation].committed
     wait_for(lambda: newest(project)[operation].committed > before + more, "commits to go on")
 
@@ -117,12 +117,12 @@ def failed_by(run: Mapping[str, Any]) -> set[str]:
 
 
 def total(run: Mapping[str, Any], outcome: str) -> int:
-    """Return how many arrivals of all operations came to that."""
+    """Return how many arrivals of all operations had this outcome."""
     return sum(totals[outcome] for totals in run["totals"].values())
 
 
 def faults(run: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the run's journal, which must hold nothing but faults."""
+    """Return the run's journal, which must have only faults."""
     assert {entry["kind"] for entry in run["journal"]} <= {"fault"}
     return list(run["journal"])
 
@@ -137,7 +137,7 @@ def outages(run: Mapping[str, Any]) -> list[float]:
 
 
 def cut(dsn: str, most: int | None = None) -> int:
-    """Terminate the load's backends, or `most` of them, but never the one with the load's lock."""
+    """Terminate the load's backends, at most `most`, but never the one with the load's lock."""
     with connect(dsn) as admin:
         done = admin.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity "
@@ -152,7 +152,7 @@ def cut(dsn: str, most: int | None = None) -> int:
 
 
 def wait_for_waiting(admin: psycopg.Connection, condition: LiteralString) -> None:
-    """Wait until somebody waits for a lock as the SQL `condition` on pg_locks says."""
+    """Wait until a session waits for a lock that meets the SQL `condition` on pg_locks."""
     query = sql.SQL("SELECT FROM pg_locks AS l WHERE NOT granted AND {} LIMIT 1")
     asked = query.format(sql.SQL(condition))
     wait_for(lambda: admin.execute(asked).rowcount, f"a lock to be waited for: {condition}")
@@ -160,7 +160,7 @@ def wait_for_waiting(admin: psycopg.Connection, condition: LiteralString) -> Non
 
 @contextmanager
 def frozen(postmaster: int) -> Iterator[None]:
-    """Let a server stand still, each of its processes."""
+    """Stop all processes of a server for a while."""
     server = psutil.Process(postmaster)
     stopped = [server, *server.children(recursive=True)]
     for process in stopped:

@@ -1,4 +1,4 @@
-"""Workloads that no part of the program was written for: an archive, and pgbench's."""
+"""Loads with other workloads than the shop: an archive, and pgbench's TPC-B."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -71,7 +71,7 @@ ORDER BY 1, 2, 3
 def seeded_with(
     cluster: Cluster, run_loadgen: RunLoadgen
 ) -> Iterator[Callable[[dict[str, str]], str]]:
-    """Yield a seeder of a fresh database with the workload that some settings name."""
+    """Yield a function that seeds a fresh database with the workload that its settings name."""
     with cluster.database("template1") as dsn:
 
         def seeded(settings: dict[str, str]) -> str:
@@ -106,7 +106,7 @@ def tools(
 
 
 def check_law(project: Path) -> dict[str, Any]:
-    """Check what holds of any workload's run: the law in every sample, and a valid end."""
+    """Check any workload's run: the law holds in every sample, and the run is valid."""
     run = latest(project)
     samples = list(Sample.read(project / "reports" / "latest"))
     assert samples
@@ -140,7 +140,7 @@ def wait_for_commits(project: Path, load: Popen[str], n: int) -> None:
 def test_the_baseline_leaves_the_schema_as_it_is_written(
     archive: str, cluster: Cluster, run_loadgen: RunLoadgen
 ) -> None:
-    """Indexes and foreign keys, a circle of them too, are those of schema.sql; all hold."""
+    """Indexes and foreign keys, even circular ones, match schema.sql, and validate passes."""
     with cluster.database("template1") as plain, connect(plain) as conn, connect(archive) as seeded:
         conn.execute((WORKLOAD / "schema.sql").read_bytes())
         definitions = conn.execute(DEFINITIONS).fetchall()
@@ -157,7 +157,7 @@ def test_the_baseline_leaves_the_schema_as_it_is_written(
 def test_ten_tables_are_loaded_counted_and_verified(
     archive: str, tools: Tools, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """At 500 transactions a second with a worker killed: law, rows, copies, planted faults."""
+    """At 500 transactions a second and with a killed worker, rows match and verify finds faults."""
     with connect(archive) as conn:
         row = conn.execute("SELECT now()").fetchone()
     assert row is not None
@@ -183,7 +183,7 @@ def test_ten_tables_are_loaded_counted_and_verified(
 
 
 def check_rows(run: Mapping[str, Any], before: Mapping[str, int], after: Mapping[str, int]) -> None:
-    """Check that counters equal rows; an unknown write without a proof may be there or not."""
+    """Check that counters equal rows; an unknown write without a proof may have been written."""
     assert run["proof"].keys() == run["totals"].keys() == GAINED.keys()
     assert {name for name, proof in run["proof"].items() if proof == "unproved"} == UNPROVED
     for name, totals in run["totals"].items():
@@ -194,7 +194,7 @@ def check_rows(run: Mapping[str, Any], before: Mapping[str, int], after: Mapping
 def test_rows_that_a_foreign_key_deletes_are_not_missed(
     seeded_with: Callable[[dict[str, str]], str], locust: Locust, project: Path, tmp_path: Path
 ) -> None:
-    """A parent takes its children with it: only the parents can be compared with the counters."""
+    """Deleting a parent deletes its children, so only parents are compared with the counters."""
     workload = tmp_path / "family"
     workload.mkdir()
     (workload / "schema.sql").write_text(FAMILY)
@@ -213,7 +213,7 @@ def test_balances_of_tpcb_are_the_sum_of_its_history(
     seeded_with: Callable[[dict[str, str]], str], locust: Locust, project: Path,
     run_loadgen: RunLoadgen,
 ) -> None:  # fmt: skip
-    """Whole transactions or nothing, also if all connections are cut in their midst."""
+    """Transactions are written whole or not at all, even if all connections are cut meanwhile."""
     dsn = seeded_with(TPCB)
     rate = ("--transaction-per-hour", str(RATE * 3600))
     load = locust(dsn, "-u", "8", "-t", "10m", *rate, env=TPCB)

@@ -1,4 +1,4 @@
-"""In a real browser: Locust's page with two workers, started, edited, refused; and the report."""
+"""Locust's page in a real browser: start, edit and refusal with two workers; and the report."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ WIDE = {"width": 1440, "height": 900}
 
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
-    """Start the driver; skipped by name where there is no browser."""
+    """Start the driver; skip the tests if Chromium is not installed."""
     if not CHROMIUM.exists():
         pytest.skip("no Chromium")
     expect.set_options(timeout=60_000)
@@ -32,7 +32,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(params=["light", "dark"])
 def browser_page(request: pytest.FixtureRequest, playwright: Playwright) -> Iterator[Page]:
-    """Yield an empty tab of a person who prefers light, or dark."""
+    """Yield an empty tab that prefers light or dark."""
     browser = playwright.chromium.launch(
         executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
     )
@@ -53,7 +53,7 @@ def test_a_person_starts_edits_and_is_refused(
     page: Ask, browser_page: Page, project: Path, tmp_path: Path
 ) -> None:
     """The form starts the load, an Edit reaches both workers, a bad value shows its message."""
-    # Chromium beside it may take all of a slow machine.
+    # Chromium may use all of a slow machine.
     limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"
     (project / "thresholds.toml").write_text(limits)
     browser_page.goto(page.address)
@@ -72,12 +72,12 @@ def test_a_person_starts_edits_and_is_refused(
 
     browser_page.get_by_role("button", name="Edit").click()
     shown = browser_page.get_by_label("Orders Per Hour")
-    expect(shown).to_have_value("36000")  # the rate in force, not that of the launch
+    expect(shown).to_have_value("36000")  # the current rate, not that of the launch
     shown.fill("nan")
     browser_page.get_by_role("button", name="Update").click()
     expect(browser_page.get_by_text("ORDERS_PER_HOUR is 'nan' (form)")).to_be_visible()
     browser_page.get_by_role("button", name="Edit").click()
-    expect(shown).to_have_value("36000")  # refused whole
+    expect(shown).to_have_value("36000")  # the whole change was refused
     shown.fill("54000")
     browser_page.get_by_role("button", name="Update").click()
     expect(browser_page.get_by_role("status")).to_have_text("Change applied by 2 of 2")
@@ -118,7 +118,7 @@ def test_a_person_starts_edits_and_is_refused(
 def test_a_form_shows_what_was_changed_elsewhere(
     page: Ask, browser_page: Page, project: Path, run_loadgen: RunLoadgen, metrics_port: int
 ) -> None:
-    """A page that is open meanwhile has it in its form, so that posting it undoes nothing."""
+    """A page that is already open shows the new values, so posting its form undoes nothing."""
     browser_page.goto(page.address)
     browser_page.get_by_label("Events Per Hour").fill("72000")
     browser_page.get_by_role("button", name="Start").click()
@@ -129,7 +129,7 @@ def test_a_form_shows_what_was_changed_elsewhere(
     done = run_loadgen(*elsewhere, env={"METRICS_PORT": str(metrics_port)})
     assert "applied by 2 of 2" in done.stdout, done.stderr
     wait_for(lambda: row(browser_page, "insert_event")[1] != "20", "what was set elsewhere")
-    for _ in range(2):  # the form has what came with the statistics, asked for after the change
+    for _ in range(2):  # the form takes its values from statistics requested after the change
         with browser_page.expect_response("**/stats/requests"):
             pass
     browser_page.get_by_role("button", name="Edit").click()
@@ -146,7 +146,7 @@ def test_a_form_shows_what_was_changed_elsewhere(
 
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_rates_come_first(page: Ask, browser_page: Page, width: int) -> None:
-    """Unfolded, each with what it is a second; a mix is one click away, and the note is above."""
+    """Rates are unfolded and shown per second; one click sets a mix; the note is above."""
     browser_page.set_viewport_size({"width": width, "height": 844})
     browser_page.goto(page.address)
     orders = browser_page.get_by_label("Orders Per Hour")
@@ -175,7 +175,7 @@ def test_the_rates_come_first(page: Ask, browser_page: Page, width: int) -> None
 
 
 def test_the_first_form_begins_with_the_demo_mix(page: Ask, browser_page: Page) -> None:
-    """If the load says so, as it does with a server and rates of its own."""
+    """The form does so if the load has its own server and the default rates."""
     text = page()
     assert '"begin_with_demo": false' in text  # this one has DATABASE_URL
     begun = text.replace('"begin_with_demo": false', '"begin_with_demo": true')
@@ -189,12 +189,12 @@ def test_the_first_form_begins_with_the_demo_mix(page: Ask, browser_page: Page) 
     wait_for(lambda: int(row(browser_page, "insert_event")[3]) > 0, "a commit")
     browser_page.get_by_role("button", name="Stop").click()
     browser_page.get_by_role("button", name="New").click()
-    # What ran last, not the demo mix again.
+    # The last run's rate, not the demo mix again.
     expect(browser_page.get_by_label("Events Per Hour")).to_have_value("36000")
 
 
 def test_the_load_tab_fits_a_phone(page: Ask, browser_page: Page) -> None:
-    """Chart, explained columns and links, without a line that is wider than the screen."""
+    """The tab has chart, explained columns and links, and no line is wider than the screen."""
     browser_page.goto(page.address)
     browser_page.get_by_role("button", name="Demo mix").click()
     browser_page.get_by_role("button", name="Start").click()
@@ -216,7 +216,7 @@ def test_the_load_tab_fits_a_phone(page: Ask, browser_page: Page) -> None:
 
 @pytest.mark.parametrize("width", [390, 1100])
 def test_the_report_keeps_its_margins(browser_page: Page, tmp_path: Path, width: int) -> None:
-    """On a phone and on a desk, with costs and copies in it: nothing at the edge, or beyond it."""
+    """A report with costs and copies keeps its margins on a phone and on a desktop."""
     path = write_run(tmp_path, Made(seconds=60))
     costs_of(path, load_settings({}), START).write(path)
     VERIFIED.write(path)

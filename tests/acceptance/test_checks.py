@@ -1,4 +1,4 @@
-"""The project's own rules hold: linter, formatter, types and the direction of imports."""
+"""The project's rules hold: linter, formatter, types and the direction of imports."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
     ids=" ".join,
 )
 def test_the_check_passes(command: list[str]) -> None:
-    """What `make check` runs finds nothing."""
+    """Each checker of `make check` finds nothing."""
     program = Path(sys.executable).with_name(command[0])
     done = subprocess.run(
         [program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False

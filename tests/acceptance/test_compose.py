@@ -1,8 +1,8 @@
-"""What docker-compose.yml would run does run: its commands, in its order, with its environment.
+"""The services of docker-compose.yml work, with its commands, order and environment.
 
-They are plain processes here, of the environment that the Dockerfile's lines make, against Debian's
-Postgres 15 with the compose file's options. Replaced are only host names and ports, by free ones of
-this machine, and the paths of containers, by folders.
+Here they are plain processes in the environment that the Dockerfile's lines make, against Debian's
+Postgres 15 with the compose file's options. Only host names, ports and paths of containers are
+replaced, by free ports and folders of this machine.
 """
 
 import json
@@ -29,7 +29,7 @@ from tests.stack import ROOT, Image, services
 
 PROGRAMS = {"prometheus": "prometheus"}
 WORKERS = 2
-TOKEN = "of the test"  # noqa: S105 - of nothing
+TOKEN = "of the test"  # noqa: S105 - not a real one
 TOKENS = {"LOADGEN_WEB_TOKEN": TOKEN, "LOADGEN_WORKER_TOKEN": "of its workers"}
 DOTENV = "METRICS_PORT=1\nINITIAL_USERS=500\nORDERS_PER_HOUR=36000\nEVENTS_PER_HOUR=72000\n"
 
@@ -46,7 +46,7 @@ class Stack:
         self._here = {
             "postgres:5432": f"127.0.0.1:{source.port}",
             **{f"{host}:": "127.0.0.1:" for host in ("load", "watch")},
-            "0.0.0.0": "127.0.0.1",  # noqa: S104 - what the containers listen on
+            "0.0.0.0": "127.0.0.1",  # noqa: S104 - the containers listen on it
             **{port: str(find_free_port()) for port in ("9646", "9647")},
         }
         self.running: list[tuple[str, subprocess.Popen[str]]] = []
@@ -57,7 +57,7 @@ class Stack:
         return self.image.inside(re.sub(theirs, lambda found: self._here[found[0]], text))
 
     def environment(self, name: str) -> dict[str, str]:
-        """Return a service's environment: the image's, then the file's, and ports of Locust's."""
+        """Return a service's environment: the image's, then the file's, and Locust's ports."""
         given = self.services[name].get("environment", {})
         ours = {
             "LOCUST_WEB_PORT": str(self.page),
@@ -69,7 +69,7 @@ class Stack:
         return {"PATH": os.environ["PATH"], **of_image, **there, **ours}
 
     def command(self, name: str) -> list[str]:
-        """Return a service's command; the other images' programs are Debian's."""
+        """Return a service's command; programs of other images come from Debian."""
         given = self.services[name].get("command", [])
         command = ["127.0.0.1" if word == "load" else self.here(word) for word in given]
         if name not in PROGRAMS:
@@ -79,7 +79,7 @@ class Stack:
         return [PROGRAMS[name], *command, f"--web.listen-address=127.0.0.1:{self.prometheus}"]
 
     def start(self, name: str) -> "subprocess.Popen[str]":
-        """Start a service, with the files that it has mounted."""
+        """Start a service with its mounted files."""
         for volume in self.services[name].get("volumes", []):
             source, target = volume.split(":")[:2]
             if Path(source).is_file():
@@ -100,7 +100,7 @@ class Stack:
         return process
 
     def stop(self, name: str) -> str:
-        """Send a service what Docker sends at a stop; return what it has said."""
+        """Send a service SIGTERM, like Docker at a stop; return its output."""
         said = ""
         for other, process in self.running:
             if other == name:
@@ -111,7 +111,7 @@ class Stack:
 
 @pytest.fixture
 def source(debian_bin: Path, tmp_path: Path) -> Iterator[server.RunningServer]:
-    """Run Debian's Postgres 15 with the options that the compose file gives to its own."""
+    """Run Debian's Postgres 15 with the options of the compose file's Postgres."""
     given = services(POSTGRES_PASSWORD=TOKEN, **TOKENS)["postgres"]["command"]
     assert given[0] == "postgres"
     options = dict(word.removeprefix("-c").split("=", 1) for word in given[1:])
@@ -125,7 +125,7 @@ def source(debian_bin: Path, tmp_path: Path) -> Iterator[server.RunningServer]:
 
 @contextmanager
 def killed(stack: Stack) -> Iterator[None]:
-    """Kill in the end what still runs."""
+    """Kill the processes that still run at the end."""
     try:
         yield
     finally:
@@ -145,17 +145,17 @@ def targets(stack: Stack) -> dict[str, str]:
 
 
 def scraped(prometheus: Prometheus) -> dict[str, int]:
-    """Return what Prometheus knows to be committed, by operation."""
+    """Return the committed writes that Prometheus has, by operation."""
     found = prometheus.query('loadgen_operations_total{outcome="committed"}')
     return {one["metric"]["operation"]: int(one["value"][1]) for one in found}
 
 
 def test_the_stack_runs(image: Image, source: server.RunningServer) -> None:
-    """Seeded once, started on the page, scraped, and stopped; a worker that dies comes again."""
+    """The stack seeds once, runs from the page, is scraped and stops; a dead worker is replaced."""
     stack = Stack(image, source)
     (image.root / "project").mkdir()
     (image.root / "project" / ".env").write_text(DOTENV)
-    # A busy machine may be the bottleneck for a few seconds: that is let pass, as a user would.
+    # A busy machine may be the bottleneck for a few seconds: allow that, as a user would.
     (image.root / "project" / "thresholds.toml").write_text(
         "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"
     )
@@ -184,7 +184,7 @@ def test_the_stack_runs(image: Image, source: server.RunningServer) -> None:
         form = {"user_count": "4", "spawn_rate": "100", "run_time": "14s"}
         assert json.loads(ask("/swarm", form))["success"] is True
 
-        def is_running() -> bool:  # what the watch asks, by LOAD_URL
+        def is_running() -> bool:  # the watch asks the same, by LOAD_URL
             done = subprocess.run(
                 [*stack.command("watch")[:1], "rates"], cwd=image.root / "playground",
                 env=stack.environment("watch"), text=True, capture_output=True, check=False,
@@ -217,7 +217,7 @@ def test_the_stack_runs(image: Image, source: server.RunningServer) -> None:
 
 
 def test_what_is_replaced_is_in_the_file() -> None:
-    """Host names and ports that the test above puts in the place of others are the file's own."""
+    """The compose file contains the host names and ports that the test above replaces."""
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     for word in ("postgres:5432", "http://load:9646", '"9647"', "0.0.0.0", "--master-host, load"):  # noqa: S104
         assert word in text

@@ -1,4 +1,4 @@
-"""Commands against databases that bend each session, and through PgBouncer."""
+"""Commands against databases with unusual session settings, and through PgBouncer."""
 
 import json
 import re
@@ -31,14 +31,14 @@ kind = "postgres"
 destination = "postgres"
 url_env = "COPY_URL"
 """
-# One of the hard cases fails, as the report has to show.
+# One of the hard cases fails, and the report must show that.
 REFUSING = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'no odd texts' USING ERRCODE = 'P0042'; END $$;
 CREATE TRIGGER refuse BEFORE INSERT ON hard_cases FOR EACH ROW
 WHEN (NEW.case_name = 'odd_texts') EXECUTE FUNCTION refuse()
 """
-# What stands in the tables when no session was bent.
+# Counts texts with accents, and texts garbled by a session's encoding.
 TEXTS = """
 SELECT count(*) FILTER (WHERE properties::text ~ '[éàü]'),
        count(*) FILTER (WHERE properties::text ~ 'Ã') FROM events
@@ -47,7 +47,7 @@ SELECT count(*) FILTER (WHERE properties::text ~ '[éàü]'),
 
 @pytest.fixture(params=["plain", "TLS"])
 def source_and_copy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Yield two databases that bend each session; with TLS on a server that has it."""
+    """Yield two databases with unusual session settings; for TLS they are on a server with TLS."""
     with ExitStack() as held:
         query = ""
         cluster: Cluster = request.getfixturevalue("cluster")
@@ -64,10 +64,10 @@ def source_and_copy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
 def test_every_command_sees_and_writes_values_as_they_are(
     source_and_copy: tuple[str, str], locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """Seed, verify, doctor and the load are no worse for settings of database and environment.
+    """Settings of database and environment do not affect seed, verify, doctor and the load.
 
-    Late commits outlive time limits on idle transactions, and a hard case that fails is shown with
-    its SQLSTATE by summary, run.json and report.
+    Late commits survive time limits on idle transactions. Summary, run.json and report show a
+    failed hard case with its SQLSTATE.
     """
     source, copy = source_and_copy
     ports = {"METRICS_PORT": str(find_free_port()), "WATCH_PORT": str(find_free_port())}
@@ -113,7 +113,7 @@ def test_every_command_sees_and_writes_values_as_they_are(
 def through_pgbouncer(
     seeded: str, project: Path, metrics_port: int, run_loadgen: RunLoadgen
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a runner of `loadgen` with both source and copy at an address."""
+    """Return a function that runs `loadgen` with the given addresses of source and copy."""
     (project / "tools.toml").write_text(TOOLS)
     environment = {"METRICS_PORT": str(metrics_port), "WATCH_PORT": str(find_free_port())}
 
@@ -133,9 +133,9 @@ def test_pgbouncer(
     project: Path,
     tmp_path: Path,
 ) -> None:
-    """In transaction mode each command refuses it in a line; in session mode all works.
+    """Each command refuses PgBouncer's transaction mode in a line; session mode works.
 
-    Nothing is left on the pooled connections, so that a load is not refused afterwards.
+    Nothing is left on the pooled connections, so a later load is not refused.
     """
     before = counted(seeded)
     with pgbouncer(seeded, "transaction", tmp_path) as pooled:

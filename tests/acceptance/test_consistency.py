@@ -1,4 +1,4 @@
-"""Conserved sums at copies while a real load runs: which tool tears transactions apart."""
+"""Conserved sums at copies show which tool tears transactions apart while a real load runs."""
 
 import threading
 from collections import Counter
@@ -28,7 +28,7 @@ TABLES = ("pgbench_history", "pgbench_accounts", "pgbench_tellers", "pgbench_bra
 
 @pytest.fixture
 def quick_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the sums be read without the rests that spare databases."""
+    """Read the sums without the pauses that spare databases."""
     monkeypatch.setattr(consistency, "_COPY_REST", 1)
     monkeypatch.setattr(consistency, "_SOURCE_REST", 1)
     monkeypatch.setattr(consistency, "_SOURCE_PAUSE", 0.1)
@@ -79,7 +79,7 @@ def watching(dsn: str, project: Path, tools: tuple[Tool, ...]) -> Iterator[Watch
 def test_replication_tears_no_transaction_and_a_copy_by_table_does(
     cluster: Cluster, project: Path, locust: Locust, run_loadgen: RunLoadgen
 ) -> None:
-    """At the source itself no read is torn either, and its sums are those before the run."""
+    """Reads of a copy by table are torn; reads of the replicated copy and the source never are."""
     with ExitStack() as stack:
         source = stack.enter_context(cluster.database("template1"))
         assert run_loadgen("seed", env=TPCB | {"DATABASE_URL": source}).returncode == 0

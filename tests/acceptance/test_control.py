@@ -1,4 +1,4 @@
-"""A running load, steered from outside: rates, profile, pause; acknowledged, journaled, counted."""
+"""Rates, profile and pauses of a running load change from outside, and are journaled."""
 
 import json
 import os
@@ -43,20 +43,20 @@ class ControlApi:
         self._environment = {"METRICS_PORT": str(port)}
 
     def command(self, *arguments: str, expect: int = 0) -> str:
-        """Run `loadgen …`, which has to end with `expect`; return what it said."""
+        """Run `loadgen …`, which must exit with `expect`; return its output."""
         done = self._run(*arguments, env=self._environment)
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def scrape(self) -> dict[str, float]:
-        """Return what Prometheus would read: the value of each series."""
+        """Return the value of each series, as Prometheus reads it."""
         with urlopen(f"{self.address}/metrics", timeout=10) as answer:  # noqa: S310 - our own
             lines = answer.read().decode().splitlines()
         series = (line.rpartition(" ") for line in lines if not line.startswith("#"))
         return {name: float(value) for name, _, value in series}
 
     def state(self) -> dict[str, Any]:
-        """Return what the load says of itself."""
+        """Return the state that the load reports."""
         with urlopen(f"{self.address}/loadgen/rates", timeout=10) as answer:  # noqa: S310 - as above
             found: dict[str, Any] = json.loads(answer.read())
         return found
@@ -64,7 +64,7 @@ class ControlApi:
     def post(
         self, path: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """Post as any program might; return status and answer."""
+        """Post like any other program; return status and answer."""
         headers = {"Content-Type": "application/json", **(headers or {})}
         request = Request(f"{self.address}/loadgen/{path}", body, headers)  # noqa: S310 - our own
         try:
@@ -82,7 +82,7 @@ def control(run_loadgen: RunLoadgen, metrics_port: int) -> ControlApi:
 
 
 def offered(scraped: Mapping[str, float]) -> dict[str, float]:
-    """Return the series of what was offered."""
+    """Return the series of offered arrivals."""
     return {k: v for k, v in scraped.items() if k.startswith("loadgen_offered_total")}
 
 
@@ -96,7 +96,7 @@ def offered_events(project: Path) -> list[int]:
 def test_rates_and_profile_change_without_a_stop(
     processes: tuple[str, ...], seeded: str, locust: Locust, project: Path, control: ControlApi
 ) -> None:
-    """Acknowledged by every process, journaled, in samples.csv; and what is offered follows."""
+    """Every process applies a change; journal, samples.csv and offered writes show it."""
     before = counted(seeded)
     process = locust(seeded, "-u", "4", "-t", "10m", *processes, *rates(0.5))
     wait_for_offers(project, process, 20)
@@ -144,7 +144,7 @@ def test_rates_and_profile_change_without_a_stop(
 def test_a_pause_offers_nothing_and_makes_nothing_up(
     seeded: str, locust: Locust, project: Path, control: ControlApi
 ) -> None:
-    """Target 0 and nothing offered while it lasts; then on at the rate asked for, no burst."""
+    """A pause has target 0 and offers nothing; then the planned rate returns without a burst."""
     before, seconds = counted(seeded), 20
     workers = ("--processes", "2")
     process = locust(seeded, "-u", "4", "-t", f"{seconds}s", *workers, *rates(0.5))
@@ -157,7 +157,7 @@ def test_a_pause_offers_nothing_and_makes_nothing_up(
     later = control.scrape()
     while offered(earlier) != offered(later):  # a worker's vector is up to a second old
         assert time.monotonic() < deadline, "it is still offering"
-        time.sleep(1.5)  # 25 arrivals, had any fallen due
+        time.sleep(1.5)  # 25 arrivals, if any were due
         earlier, later = later, control.scrape()
     assert later['loadgen_target_rate{operation="insert_event"}'] == 0
     assert json.loads(control.command("rates", "--json"))["state"] == "paused"
@@ -183,7 +183,7 @@ def test_a_pause_offers_nothing_and_makes_nothing_up(
 def test_what_happens_to_a_tool_is_journaled(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen, metrics_port: int
 ) -> None:
-    """Start, crash and stop, each once, by name; a start of what runs already is none."""
+    """Start, crash and stop of a tool are journaled once; starting a running tool adds no entry."""
     (project / "tools.toml").write_text(
         '[tools.cursor]\nkind = "dlt"\ndestination = "duckdb"\nschema = "playground"\n'
         'runner = "dlt"\ninterval_seconds = 60\n'
@@ -230,14 +230,14 @@ def test_what_happens_to_a_tool_is_journaled(
 def test_a_run_that_the_watch_has_paused_ends_with_5(
     seeded: str, locust: Locust, project: Path, control: ControlApi
 ) -> None:
-    """Source protected: the exit code says why nothing was offered to the end.
+    """Exit code 5 says that the watch paused the run to its end, to protect the source.
 
-    Whatever the reason holds, it is one line, and moves no cursor.
+    The reason is printed as one line without control characters.
     """
     before = counted(seeded)
     process = locust(seeded, "-t", "10s", *rates())
     wait_for_offers(project, process, 5)
-    # Its sampler must not wait for the whole second that is so near, again and again.
+    # The sampler must not wait again and again for the full second that is about to come.
     wait_for(lambda: control.state()["seconds"] % 1 > 0.8, "a second's end")
     body = rb'{"reason": "slot s1 retains 2 GiB\u001b[2J\nverdict: passed", "by": "watch"}'
     assert control.post("pause", body)[0] == 200
@@ -254,7 +254,7 @@ def test_a_run_that_the_watch_has_paused_ends_with_5(
 def test_the_metrics_equal_the_rows(
     seeded: str, locust: Locust, project: Path, control: ControlApi
 ) -> None:
-    """The port stays open for a last scrape, whose counters are what the tables gained."""
+    """The port stays open for a last scrape, whose counters equal the rows gained."""
     before = counted(seeded)
     process = locust(seeded, "-u", "4", "-t", "4s", *rates(2))
     wait_for_offers(project, process, 20)
@@ -286,7 +286,7 @@ def test_the_metrics_equal_the_rows(
 def test_what_the_control_api_refuses(
     seeded: str, locust: Locust, project: Path, control: ControlApi
 ) -> None:
-    """Other sites' pages, other bodies than JSON, the load's own kinds, entries without number."""
+    """The API refuses other sites, non-JSON bodies, reserved kinds and too many entries."""
     process = locust(seeded, "-t", "10m", *rates(0.1))
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
@@ -337,7 +337,7 @@ def test_what_the_control_api_refuses(
 
 
 def test_a_taken_metrics_port_is_refused(seeded: str, locust: Locust, metrics_port: int) -> None:
-    """The setting is named, exit code 2, before anything starts."""
+    """The load exits with 2 and names the setting before anything starts."""
     with socket.create_server(("127.0.0.1", metrics_port)):
         process = locust(seeded, "-t", "5s")
         _, err = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""`loadgen costs` as a person runs it, Snowflake and AWS emulated."""
+"""`loadgen costs` as a user runs it, with Snowflake and AWS emulated."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def cloud() -> Iterator[str]:
 
 @pytest.fixture
 def run_folder(project: Path) -> Path:
-    """Return the folder of a run of an hour, three days ago, and tools.toml beside it."""
+    """Write tools.toml and the record of a run of an hour, three days ago; return its folder."""
     folder = project / "reports" / "20260101T000000Z-0001"
     folder.mkdir(parents=True)
     (project / "tools.toml").write_text(TOOLS)
@@ -55,7 +55,7 @@ def run_folder(project: Path) -> Path:
 def test_both_clouds_are_in_costs_json(
     run_folder: Path, run_loadgen: RunLoadgen, fakesnow: Fakesnow, cloud: str
 ) -> None:
-    """What Snowflake and AWS tell stands there, and no estimate of the same beside it."""
+    """The file costs.json has the figures of Snowflake and AWS, and no estimates of these costs."""
     with fakesnow.connect("SNOWFLAKE") as connection:
         account = Account(fakesnow.port, connection)
         for schema in ("account_usage", "organization_usage"):
@@ -68,7 +68,7 @@ def test_both_clouds_are_in_costs_json(
         region_name="us-east-1",
         endpoint_url=cloud,
         aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106 - nobody checks it
+        aws_secret_access_key="test",  # noqa: S106 - never checked
     )
     s3.create_bucket(Bucket="staging")
     s3.put_bucket_tagging(

@@ -26,16 +26,16 @@ USUAL_PORTS = (5432, 8089, 9646, 9647)
 
 @pytest.fixture
 def playground(project: Path) -> Path:
-    """Return a folder with what a clone has at its top."""
+    """Return a project folder with a clone's locustfile and lenient thresholds."""
     shutil.copy(ROOT / "locustfile.py", project)
-    # On a busy machine the load is the bottleneck, and says so: that is test_honesty.py's affair.
+    # On a busy machine the load is the bottleneck and says so; test_honesty.py tests that.
     (project / "thresholds.toml").write_text("generator_bottleneck_share = 1\nskipped_share = 1\n")
     return project
 
 
 @pytest.fixture
 def taken_ports() -> Iterator[None]:
-    """Take the ports that are usually ours; one that is taken already serves as well."""
+    """Take the default ports; one that is already taken is fine too."""
     with ExitStack() as stack:
         for port in USUAL_PORTS:
             with suppress(OSError):
@@ -45,9 +45,9 @@ def taken_ports() -> Iterator[None]:
 
 @pytest.mark.usefixtures("taken_ports")
 def test_from_nothing_to_a_report(playground: Path, run_loadgen: RunLoadgen) -> None:
-    """It takes free ports, shows what each tool got wrong and would cost, and leaves no slot.
+    """The demo uses free ports, shows errors and costs of each tool, and leaves no slot.
 
-    rivet runs beside the others, since it was installed.
+    rivet runs with the other tools, since it was installed.
     """
     with_rivet = {"TOOLS_FILE": str(demo._TOOLS_AND_RIVET)}
     installed = run_loadgen("tools", "install", "demo-rivet", env=with_rivet)
@@ -106,9 +106,9 @@ def _slots(run_loadgen: RunLoadgen) -> list[str]:
 
 
 def test_ctrl_c_ends_the_load_cleanly(playground: Path, run_loadgen: RunLoadgen) -> None:
-    """The load drains, its record is closed, the tools and their slots are removed; code 130.
+    """The load drains, its record is closed, tools and slots are removed; exit code 130.
 
-    A folder that was seeded with other numbers is as good: not seeded again, nor refused.
+    A folder that was seeded with other sizes is neither refused nor seeded again.
     """
     seeded = run_loadgen("seed", "--users", "50", "--orders", "60", "--events", "70")
     assert seeded.returncode == 0, seeded.stderr
@@ -138,9 +138,9 @@ def test_ctrl_c_ends_the_load_cleanly(playground: Path, run_loadgen: RunLoadgen)
 
 
 def test_killed_it_leaves_nothing_behind(playground: Path, run_loadgen: RunLoadgen) -> None:
-    """Its watch, its load and its tools are ended by others, and the slots are removed.
+    """If the demo is killed, watch, load and tools still end, and the slots are removed.
 
-    Record, logs and copies are its user's alone all the while.
+    Only the user can read record, logs and copies.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "loadgen", "demo", "--seconds", "200"],
@@ -153,7 +153,7 @@ def test_killed_it_leaves_nothing_behind(playground: Path, run_loadgen: RunLoadg
         assert process.stdout
         next(line for line in process.stdout if line.startswith("  record: "))
         left = psutil.Process(process.pid).children(recursive=True)
-        assert len(left) >= 3  # the watch, the load, and who looks after them
+        assert len(left) >= 3  # the watch, the load, and their guard
         tools = playground / ".loadgen" / "tools"
         ours = [tools, *tools.glob("*"), *tools.glob("*/*.json"), *tools.glob("*/*.log")]
         ours += tools.glob("*/copy.duckdb")
@@ -169,7 +169,7 @@ def test_killed_it_leaves_nothing_behind(playground: Path, run_loadgen: RunLoadg
 def test_a_step_that_fails_is_the_last(
     playground: Path, run_loadgen: RunLoadgen, free_port: int
 ) -> None:
-    """The demo ends with that step's exit code and says which it was; the password stays unsaid."""
+    """The demo ends with that step's exit code and names the step, but not the password."""
     unreachable = f"postgresql://somebody:hunter2@127.0.0.1:{free_port}/app"
     done = run_loadgen("demo", env={"DATABASE_URL": unreachable})
     assert done.returncode == 2

@@ -1,6 +1,6 @@
-"""`loadgen expose`: refused unless it is safe, open for as long as asked, closed by all means.
+"""`loadgen expose` is refused unless it is safe, and always closes its tunnel.
 
-ngrok is a stand-in that serves its local API and forwards TCP; the service is never contacted.
+A stand-in for ngrok serves its local API and forwards TCP; the service is never contacted.
 """
 
 import os
@@ -113,7 +113,7 @@ def tls_server(debian_bin: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def granted(tls_server: str) -> Iterator[tuple[str, str]]:
-    """Yield the DSN of the server and that of a granted user's."""
+    """Yield the DSN of the server and the DSN of a granted user."""
     with connect(tls_server) as conn:
         wanted = Grant("visitor", conn.info.dbname, "visitor_slot", "loadgen")
         password = create_grant(conn, wanted, ignore)
@@ -124,7 +124,7 @@ def granted(tls_server: str) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def ngrok(tmp_path: Path) -> Callable[[str], Environment]:
-    """Return a maker of the environment in which ngrok is the stand-in of that mode."""
+    """Return a function that makes an environment with ngrok's stand-in in a given mode."""
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "ngrok"
@@ -148,7 +148,7 @@ def api_of(env: Mapping[str, str]) -> tuple[str, str]:
 def exposed(
     dsn: str, env: Environment, project: Path, *arguments: str
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Run `loadgen expose`, unbuffered; a child that it leaves behind is killed."""
+    """Run `loadgen expose` unbuffered, and kill any child that it leaves behind."""
     with spawning() as spawn:
         command = ("-m", "loadgen", "expose", *api_of(env), *arguments)
         environment = env | {"DATABASE_URL": dsn, "PYTHONUNBUFFERED": "1"}
@@ -156,7 +156,7 @@ def exposed(
 
 
 def told(process: "subprocess.Popen[str]") -> list[str]:
-    """Return what it says until the tunnel is open."""
+    """Return the output until the tunnel is open."""
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:
@@ -167,14 +167,14 @@ def told(process: "subprocess.Popen[str]") -> list[str]:
 
 
 def address(lines: list[str]) -> tuple[str, int]:
-    """Return where the tunnel is."""
+    """Return the tunnel's host and port."""
     (line,) = (line for line in lines if line.startswith("open: "))
     host, _, port = line.split()[1].rpartition(":")
     return host, int(port)
 
 
 def answers(where: tuple[str, int]) -> bool:
-    """Return whether somebody listens there."""
+    """Return whether the address accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(where) == 0
 
@@ -186,7 +186,7 @@ def test_a_tool_comes_in_until_it_is_closed(
     project: Path,
     number: signal.Signals,
 ) -> None:
-    """What is printed lets the granted user in, by TLS; a signal closes it, and ngrok is gone."""
+    """The granted user connects over TLS to the printed address; a signal ends tunnel and ngrok."""
     dsn, visitor = granted
     with exposed(dsn, ngrok("open"), project, "--tool", "visitor") as process:
         lines = told(process)
@@ -214,7 +214,7 @@ def test_a_tool_comes_in_until_it_is_closed(
 def test_killed_it_is_closed_by_others(
     granted: tuple[str, str], ngrok: Callable[[str], Environment], project: Path
 ) -> None:
-    """A command that can't close it any more leaves no open port."""
+    """A killed command leaves no open port."""
     with exposed(granted[0], ngrok("open"), project) as process:
         where = address(told(process))
         assert answers(where)
@@ -226,7 +226,7 @@ def test_killed_it_is_closed_by_others(
 def test_it_closes_when_it_is_time(
     granted: tuple[str, str], ngrok: Callable[[str], Environment], project: Path, mode: str
 ) -> None:
-    """After --minutes; an ngrok that will not end is made to."""
+    """The tunnel closes after --minutes, even if ngrok ignores SIGTERM."""
     with exposed(granted[0], ngrok(mode), project, "--minutes", "0.02") as process:
         where = address(told(process))
         rest, err = process.communicate(timeout=60)
@@ -250,7 +250,7 @@ def test_an_ngrok_that_gives_up(
     mode: str,
     said: str,
 ) -> None:
-    """One line says why, and what to do."""
+    """One line says why ngrok ended."""
     env = ngrok(mode)
     done = run_loadgen("expose", *api_of(env), env=env | {"DATABASE_URL": granted[0]})
     assert done.returncode == 2
@@ -261,7 +261,7 @@ def test_an_ngrok_that_gives_up(
 def test_an_ngrok_that_says_nothing(
     granted: tuple[str, str], ngrok: Callable[[str], Environment], tmp_path: Path
 ) -> None:
-    """It is given up, and ended."""
+    """A silent ngrok is given up and ended."""
     env = ngrok("silent")
     code = (
         "import loadgen.source.tunnel, sys; loadgen.source.tunnel._OPENS_WITHIN_SECONDS = 1.0; "
@@ -284,7 +284,7 @@ def test_an_ngrok_that_says_nothing(
 def test_another_ngrok_is_left_alone(
     granted: tuple[str, str], ngrok: Callable[[str], Environment], run_loadgen: RunLoadgen
 ) -> None:
-    """What is open has to be what was opened here."""
+    """An ngrok that already runs is left running, and the command is refused."""
     env = ngrok("open")
     where = ("127.0.0.1", int(env["STAND_IN_API"]))
     with subprocess.Popen(["ngrok", "tcp", "127.0.0.1:1"], env=env) as other:
@@ -298,7 +298,7 @@ def test_another_ngrok_is_left_alone(
 
 
 def test_no_ngrok(granted: tuple[str, str], run_loadgen: RunLoadgen, tmp_path: Path) -> None:
-    """It is named, and so are the other ways."""
+    """The error names the alternatives to ngrok."""
     env = {"DATABASE_URL": granted[0], "PATH": str(tmp_path)}
     done = run_loadgen("expose", "--ngrok-api", "http://127.0.0.1:1", env=env)
     assert (done.returncode, "SSH bastion or RDS" in done.stderr) == (2, True)
@@ -307,7 +307,7 @@ def test_no_ngrok(granted: tuple[str, str], run_loadgen: RunLoadgen, tmp_path: P
 def test_what_is_not_safe_is_refused(
     tls_server: str, database: str, run_loadgen: RunLoadgen
 ) -> None:
-    """No TLS, a way in without SCRAM, no dedicated user, a server elsewhere."""
+    """Missing TLS or SCRAM, no dedicated user, a remote ngrok API and bad minutes are refused."""
 
     def refused(dsn: str, *arguments: str) -> str:
         done = run_loadgen("expose", *arguments, env={"DATABASE_URL": dsn})

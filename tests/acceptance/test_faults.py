@@ -1,4 +1,4 @@
-"""Faults inside a server that stays up: cuts, locks, deadlocks, refusals, while a load goes on."""
+"""Faults in a server that stays up under load: cut connections, locks, deadlocks, refusals."""
 
 import time
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ from tests.acceptance.faulted import (
 def test_one_connection_cut_costs_its_write_and_nothing_else(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """The others go on, the one is made again at once, its write is looked up."""
+    """The user reconnects at once and looks up its lost write; the other users are not affected."""
     before = counted(seeded)
     process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
@@ -62,9 +62,9 @@ def test_one_connection_cut_costs_its_write_and_nothing_else(
 def test_all_connections_cut_again_and_again(
     seeded: str, locust: Locust, project: Path, depth: int, loop: str
 ) -> None:
-    """Writes that lose their answer are looked up; users connect again; each outage is told.
+    """Users reconnect and look up writes without an answer; the journal has each outage.
 
-    Those that are cut while they prepare their statements try again like the others.
+    Users that are cut while they prepare their statements try again like the others.
     """
     before = counted(seeded)
     env = {"PIPELINE_DEPTH": str(depth), "LOAD_LOOP": loop}
@@ -79,7 +79,7 @@ def test_all_connections_cut_again_and_again(
     ):
         other.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         cut(seeded)
-        wait_for_waiting(admin, "relation = 'orders'::regclass")  # those that prepare by now
+        wait_for_waiting(admin, "relation = 'orders'::regclass")  # users that prepare statements
         cut(seeded)
     wait_until_it_writes(project, time.time())
     stopped(process)
@@ -90,9 +90,9 @@ def test_all_connections_cut_again_and_again(
 
 
 def test_idle_users_notice_that_they_were_cut(seeded: str, locust: Locust, project: Path) -> None:
-    """At a write in three seconds none of them waits for the next one to find its connection dead.
+    """With one write every three seconds, users notice the cut before they write again.
 
-    Else a restart would cost a load of low rates one write a user, minutes later.
+    Otherwise a restart would cost a load with low rates one write a user, minutes later.
     """
     before = counted(seeded)
     few = ("--orders-per-hour", "1200")
@@ -112,7 +112,7 @@ def test_idle_users_notice_that_they_were_cut(seeded: str, locust: Locust, proje
 def test_a_lock_held_for_seconds_makes_writes_late_and_none_fail(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """All users wait behind the lock: what waits too long is skipped, what was sent is done."""
+    """All users wait for the lock: late arrivals are skipped, and all sent writes are committed."""
     before = counted(seeded)
     process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
@@ -129,16 +129,16 @@ def test_a_lock_held_for_seconds_makes_writes_late_and_none_fail(
 
 
 def test_a_deadlock_is_a_failed_write(seeded: str, locust: Locust, project: Path) -> None:
-    """Two tables locked in opposite order: the server ends the load's writes with 40P01."""
+    """Two tables are locked in opposite order, and the load's writes fail with 40P01."""
     before = counted(seeded)
     process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
     with connect(seeded) as admin, connect(seeded, autocommit=False) as other:
-        other.execute("SET deadlock_timeout = '1h'")  # the load's are found out, not this one
+        other.execute("SET deadlock_timeout = '1h'")  # the load's sessions fail, not this one
         other.commit()
         for _ in range(2):
             other.execute("LOCK TABLE users IN EXCLUSIVE MODE")
-            # An order is inserted before its foreign key is looked at.
+            # Postgres inserts an order before it checks the foreign key.
             wait_for_waiting(
                 admin,
                 "relation = 'users'::regclass AND EXISTS (SELECT FROM pg_locks "
@@ -156,7 +156,7 @@ def test_a_deadlock_is_a_failed_write(seeded: str, locust: Locust, project: Path
 def test_a_serialization_failure_is_a_failed_write(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """In a serializable database a row changed by somebody else meanwhile gives 40001."""
+    """In a serializable database, writes to rows that another session changed fail with 40001."""
     before = counted(seeded)
     with connect(seeded) as admin:
         admin.execute(
@@ -168,7 +168,7 @@ def test_a_serialization_failure_is_a_failed_write(
     wait_for_offers(project, process)
     with connect(seeded) as admin, connect(seeded, autocommit=False) as other:
         other.execute("SET default_transaction_isolation = 'read committed'")
-        other.execute("SET session_replication_role = replica")  # raises no version
+        other.execute("SET session_replication_role = replica")  # does not raise the version
         other.commit()
         for _ in range(3):
             other.execute("UPDATE orders SET status = status")
@@ -184,7 +184,7 @@ def test_a_serialization_failure_is_a_failed_write(
 
 @pytest.fixture
 def limited(seeded: str) -> Iterator[str]:
-    """DSN of a role without special rights, whose connections can be limited."""
+    """Yield the DSN of a role without special rights, so that its connections can be limited."""
     with connect(seeded, application_name="test") as admin:
         admin.execute("CREATE ROLE limited LOGIN PASSWORD 'limited'")
         for kind in ("TABLES", "SEQUENCES"):
@@ -202,12 +202,12 @@ def limited(seeded: str) -> Iterator[str]:
 def test_too_many_connections_are_tried_again(
     seeded: str, limited: str, locust: Locust, project: Path
 ) -> None:
-    """While the server has no connection free (53300) all is skipped; the journal says why."""
+    """While the server has no free connection (53300), writes are skipped; the journal says why."""
     before = counted(seeded)
     process = locust(limited, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
     with connect(seeded, application_name="test") as admin:
-        admin.execute("ALTER ROLE limited CONNECTION LIMIT 1")  # that of the load's lock
+        admin.execute("ALTER ROLE limited CONNECTION LIMIT 1")  # for the load's lock
         cut(seeded)
         time.sleep(3)
         admin.execute("ALTER ROLE limited CONNECTION LIMIT -1")

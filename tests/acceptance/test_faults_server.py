@@ -1,4 +1,4 @@
-"""Faults of the server itself, its disk and its network, while a load goes on."""
+"""Faults of the server itself, its disk and its network, under load."""
 
 import os
 import re
@@ -46,7 +46,7 @@ from tests.acceptance.faulted import (
 )
 from tests.conftest import Cluster, RunLoadgen, clean_environment, find_free_port
 
-# The short form: FREEZE_SECONDS=30 is the whole one, of a minute.
+# Short by default; FREEZE_SECONDS=30 is the full test, which takes a minute.
 FREEZE_SECONDS = float(os.environ.get("FREEZE_SECONDS", "4"))
 STATEMENT_TIMEOUT = 30.0  # seconds, of the load's connections
 
@@ -55,7 +55,7 @@ HELD = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND grante
 
 @pytest.fixture
 def own(project: Path, run_loadgen: RunLoadgen) -> server.RunningServer:
-    """Return a seeded server of the test's own, durable as by default."""
+    """Return a seeded server for this test alone, with default durability."""
     info = server.start(project, port=find_free_port())
     size = ("--users", "1000", "--orders", "3000", "--events", "3000")
     seed = run_loadgen("seed", *size, env={"DATABASE_URL": info.dsn})
@@ -69,7 +69,7 @@ def killed(project: Path, info: server.RunningServer) -> None:
 
 
 def came_back(project: Path) -> list[dict[str, Any]]:
-    """Return the entries of the journal that say that the source is back."""
+    """Return the journal's entries on a source that is back."""
     return [fault for fault in journaled(project, "fault") if fault["what"] == "source_back"]
 
 
@@ -86,7 +86,7 @@ def test_a_restart_costs_skips_and_what_was_under_way(
     project: Path,
     locust: Locust,
 ) -> None:
-    """Users connect again; lost writes are looked up; the outage's length is told."""
+    """Users reconnect and look up lost writes; the journal has the length of the outage."""
     before = counted(own.dsn)
     several = ("--processes", str(processes)) if processes > 1 else ()
     process = locust(own.dsn, *WITH_USERS, "-t", "10m", *rates(10), *several)
@@ -96,7 +96,7 @@ def test_a_restart_costs_skips_and_what_was_under_way(
     assert server.start(project).port == own.port
     accepting_at = time.time()
     wait_until_it_writes(project, accepting_at)
-    with connect(own.dsn) as admin:  # no second load may begin
+    with connect(own.dsn) as admin:  # no second load can begin
         wait_for(lambda: admin.execute(HELD).fetchone() == (True,), "the load's lock again")
     wait_for(lambda: len(came_back(project)) == processes, "each process to be back")
     _, err = stopped(process)
@@ -112,7 +112,7 @@ def test_a_restart_costs_skips_and_what_was_under_way(
 def test_another_server_at_the_same_address_is_not_written_to(
     own: server.RunningServer, project: Path, locust: Locust, run_loadgen: RunLoadgen
 ) -> None:
-    """A server with the same baseline takes over without the run's data: that is said, exit 1."""
+    """If a server without the run's data takes over the address, the run is invalid, exit 1."""
     other = project.with_name("other")
     other.mkdir()
     elsewhere = server.start(other, port=find_free_port())
@@ -146,7 +146,7 @@ def test_another_server_at_the_same_address_is_not_written_to(
 def test_a_frozen_server_makes_writes_late_and_loses_none(
     seeded: str, cluster: Cluster, locust: Locust, project: Path
 ) -> None:
-    """Who waits for an answer waits on; the rest is skipped; no write is sent twice or made up."""
+    """Sent writes wait for their answers, other arrivals are skipped, and no burst follows."""
     before = counted(seeded)
     process = locust(seeded, *WITH_USERS, "-t", "10m", *rates(10))
     wait_for_offers(project, process)
@@ -189,7 +189,7 @@ def small_disk() -> Iterator[Path]:
 def test_a_full_disk_fails_what_needs_room_and_nothing_else(
     own: server.RunningServer, small_disk: Path, locust: Locust, project: Path
 ) -> None:
-    """Events fail with 53100 while their disk is full, orders go on; with room again, all does."""
+    """While their disk is full, events fail with 53100 and orders work; afterwards both work."""
     with connect(own.dsn) as admin:
         admin.execute(f"CREATE TABLESPACE small LOCATION '{small_disk}'")
         admin.execute("TRUNCATE events")
@@ -213,7 +213,7 @@ def test_a_full_disk_fails_what_needs_room_and_nothing_else(
 
 @pytest.fixture
 def far_away(seeded: str) -> Iterator[str]:
-    """DSN of the seeded database over a network of 50 ms, there and back."""
+    """Yield the DSN of the seeded database over a network with a round trip of 50 ms."""
     port, parts = find_free_port(), urlsplit(seeded)
     command = [sys.executable, "-m", "tests.slow_proxy", str(port), str(parts.port), "0.025"]
     with subprocess.Popen(
@@ -229,7 +229,7 @@ def far_away(seeded: str) -> Iterator[str]:
 def test_a_slow_network_takes_connections_not_rate(
     users: int, seeded: str, far_away: str, locust: Locust, project: Path
 ) -> None:
-    """A connection does 20 writes a second; where they are too few the rest is skipped, said so."""
+    """A connection does 20 writes a second; with too few connections the rest is skipped."""
     before = counted(seeded)
     process = locust(far_away, "-u", str(users), "-t", "5s", *rates(4))
     out, err = process.communicate(timeout=90)
@@ -238,7 +238,7 @@ def test_a_slow_network_takes_connections_not_rate(
     assert faults(run) == []
     assert total(run, "failed") == 0
     assert run["latency"]["insert_event"]["service"]["p50"] >= 0.05
-    if users == 16:  # 320 a second could be done, 141 are asked for
+    if users == 16:  # 320 a second are possible, 141 are planned
         assert total(run, "skipped") <= 0.1 * total(run, "offered")
     else:  # 80 a second
         assert total(run, "committed") <= (5 + 1.5) * 80

@@ -1,4 +1,4 @@
-"""Whose fault it was, and what passes: the generator's own part, and the limits of a file."""
+"""Verdicts: a generator that is the bottleneck, thresholds in a file, and refused loads."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from tests.acceptance.conftest import Locust, check_record, counted, latest, rat
 from tests.conftest import RunLoadgen
 from tests.granting import as_user
 
-# A greenlet of somebody else's in one process of the load: it holds the processor for so long at
-# a time, and rests in between or not.
+# A foreign greenlet in one process of the load: it blocks the processor for `seconds` at a time and
+# sleeps for `rest` in between.
 BURNING = """
 import time
 
@@ -46,7 +46,7 @@ def run_folder(project: Path) -> Path:
 def test_a_stalling_generator_makes_the_run_invalid(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """Arrivals that came late to idle connections: exit 4, said everywhere, though rows agree."""
+    """If arrivals are late on idle connections, load and report exit with 4, though rows match."""
     before = counted(seeded)
     (project / "locustfile.py").write_text(BURNING.format(seconds=0.4, rest=0.05))
     (project / "thresholds.toml").write_text("intended_p95_seconds = 0.01\n")
@@ -66,13 +66,13 @@ def test_a_stalling_generator_makes_the_run_invalid(
     assert checked.returncode == 4, checked.stderr
     assert "The generator itself was the bottleneck" in checked.stdout
     assert run_loadgen("report").returncode == 0
-    # Who knows better may say so.
+    # The thresholds can allow a bottleneck.
     (project / "thresholds.toml").write_text("generator_bottleneck_share = 1\nskipped_share = 1\n")
     assert run_loadgen("report", "--check").returncode == 0
 
 
 def test_one_busy_worker_is_enough(seeded: str, locust: Locust, project: Path) -> None:
-    """A process that never rests, with arrivals waiting, is the bottleneck without any stall."""
+    """A process that is always busy while arrivals wait is the bottleneck, even without a stall."""
     (project / "locustfile.py").write_text(BURNING.format(seconds=0.03, rest=0))
     process = locust(seeded, "--processes", "2", "-u", "2", "-t", "6s", *rates(2))
     out, err = process.communicate(timeout=90)
@@ -86,9 +86,9 @@ def test_one_busy_worker_is_enough(seeded: str, locust: Locust, project: Path) -
 def test_a_slow_source_is_not_the_generators_fault(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """Skips while connections wait for the source mark nothing; a twentieth of them gives exit 3.
+    """Skips caused by a slow source keep the run valid, but above a twentieth the exit code is 3.
 
-    Terminal, report and exit code agree without any limit in the file.
+    Terminal, report and exit code agree, though the file sets no limit on skips.
     """
     before = counted(seeded)
     with connect(seeded) as source:
@@ -111,7 +111,7 @@ def test_a_slow_source_is_not_the_generators_fault(
     run = check_record(project, seeded, before)
     assert run["totals"]["insert_event"]["skipped"] > 10
     assert [found["verdict"] for found in run["thresholds"]] == ["missed", "pass"]
-    assert (bottleneck_seconds(run_folder(project)) or 0) <= 3  # of a crowded test machine
+    assert (bottleneck_seconds(run_folder(project)) or 0) <= 3  # on a crowded test machine
     checked = run_loadgen("report", "--check", "--json", env=env)
     assert checked.returncode == json.loads(checked.stdout)["exit_code"] == 3, checked.stderr
     report = (run_folder(project) / "report.md").read_text()
@@ -124,7 +124,7 @@ def test_a_slow_source_is_not_the_generators_fault(
 def test_a_run_in_which_nothing_was_written_is_invalid(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """0 = 0 is not agreement: every write is refused, and load, report and validate say so."""
+    """If every write is refused, 0 = 0 is no agreement: load, report and validate say so."""
     with connect(seeded) as source:
         source.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
@@ -157,7 +157,7 @@ def test_a_run_in_which_nothing_was_written_is_invalid(
 def test_a_role_without_a_right_is_refused_before_a_run(
     right: str, seeded: str, locust: Locust, project: Path
 ) -> None:
-    """Exit code 2 and one line that names the write and the table; nothing begins."""
+    """The load exits with 2 and one line that names the table and the error; no run begins."""
     with connect(seeded) as source:
         source.execute(
             "CREATE ROLE a_writer LOGIN PASSWORD 'secret';"
@@ -192,7 +192,7 @@ def test_a_role_without_a_right_is_refused_before_a_run(
 def test_a_bad_file_is_refused_before_anything_starts(
     text: str | None, env: dict[str, str], said: str, locust: Locust, project: Path
 ) -> None:
-    """Exit code 2 and one line, before the source is even asked."""
+    """The load exits with 2 and one line before it connects to the source."""
     if text is not None:
         (project / "thresholds.toml").write_text(text)
     process = locust("postgresql://u:p@127.0.0.1:1/d", "-t", "5s", env=env)

@@ -1,4 +1,4 @@
-"""A load of an imported workload: never against its database, and compared with its writes."""
+"""A load of an imported workload: refused on that database, and compared with its writes."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def imported(folder: Path, *digests: str, profile: str = "") -> Path:
 
 
 def refusal(dsn: str, folder: Path) -> str:
-    """Return why the model can't be seeded there."""
+    """Return why the model can't be seeded in the database."""
     with connect(dsn) as conn, pytest.raises(SourceError) as refused:
         seed(conn, read_model(str(folder)), SeedRequest({"items": 10}, 1, {}))
     return str(refused.value)
@@ -56,7 +56,7 @@ def own_objects(dsn: str) -> int:
 def test_the_database_is_refused_by_each_of_its_digests(
     each_empty_database: str, tmp_path: Path
 ) -> None:
-    """By its address alone and by its server alone; empty or not, nothing is written there."""
+    """The digest of address or server is enough; empty or not, nothing is written there."""
     with connect(each_empty_database) as conn:
         address, server = database_digests(conn)
     for digest in (address, server):
@@ -77,7 +77,7 @@ def test_the_database_is_refused_by_each_of_its_digests(
 def test_another_address_of_the_server_changes_nothing(
     each_empty_database: str, tmp_path: Path
 ) -> None:
-    """Its identity is the same; another database there has other digests."""
+    """Another name of the host changes the digest of the address, but not that of the server."""
     with connect(each_empty_database) as conn:
         digests = database_digests(conn)
     by_name = each_empty_database.replace("127.0.0.1", "localhost")
@@ -89,7 +89,7 @@ def test_another_address_of_the_server_changes_nothing(
 
 
 def test_a_role_that_may_not_read_the_identity_has_the_address(empty_database: str) -> None:
-    """Inside a transaction too, which the refusal does not end."""
+    """Such a role gets the address alone, and an open transaction survives the refused read."""
     with connect(empty_database) as conn:
         address, _ = database_digests(conn)
         conn.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
@@ -107,7 +107,7 @@ def test_a_role_that_may_not_read_the_identity_has_the_address(empty_database: s
 def test_every_command_refuses_it_before_it_writes(
     empty_database: str, project: Path, locust: Locust, run_loadgen: RunLoadgen
 ) -> None:
-    """`seed`, `workload check` and `locust` end with 2 and one line; another database is fine."""
+    """`seed`, `workload check` and `locust` exit with 2 and one line; another database is fine."""
     with connect(empty_database) as conn:
         folder = imported(project / "mywork", *database_digests(conn))
     settings = {"DATABASE_URL": empty_database, "WORKLOAD": str(folder)}
@@ -128,7 +128,7 @@ def test_every_command_refuses_it_before_it_writes(
 def test_a_seeded_source_of_an_import_is_refused_by_the_load(
     empty_database: str, project: Path, locust: Locust, run_loadgen: RunLoadgen
 ) -> None:
-    """A playground may be imported, but the load stays away from that one."""
+    """The load refuses a seeded source if its workload was imported from that database."""
     folder = imported(project / "mywork", 64 * "0")
     settings = {"DATABASE_URL": empty_database, "WORKLOAD": str(folder)}
     assert run_loadgen("seed", env=settings).returncode == 0
@@ -143,7 +143,7 @@ def test_a_seeded_source_of_an_import_is_refused_by_the_load(
 def test_a_run_is_compared_with_the_imported_writes(
     empty_database: str, project: Path, locust: Locust, run_loadgen: RunLoadgen
 ) -> None:
-    """In its first part of the model's profile; run.json has both, the report the difference."""
+    """The run is in the profile's first part; run.json and report compare it with the import."""
     profile = 'profile = { every = "1h", levels = [3, 1] }\n'
     folder = imported(project / "mywork", 64 * "0", profile=profile)
     with (folder / "workload.toml").open("a") as toml:

@@ -12,7 +12,7 @@ from tests.acceptance.conftest import ROOT, counted, latest, rates
 from tests.conftest import clean_environment, kill_all
 from tests.polling import wait_for
 
-# A process of its own makes the terminal and copies between it and our pipes.
+# A separate process makes the terminal and copies between the terminal and our pipes.
 _SHELL = "import pty; pty.spawn(['bash', '--norc', '-i'])"
 
 
@@ -38,13 +38,13 @@ class Terminal:
         return self._shown.read_text(errors="replace")
 
     def type(self, text: str) -> None:
-        """Type this."""
+        """Type a text."""
         assert self.process.stdin is not None
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
     def wait_for(self, text: str) -> None:
-        """Wait until the terminal shows it."""
+        """Wait until the terminal shows a text."""
         wait_for(lambda: text in self.shown, f"{text!r} in {self._shown}", 40)
 
 
@@ -74,9 +74,9 @@ def terminal(seeded: str, project: Path, metrics_port: int) -> Iterator[Terminal
 def test_a_load_in_the_background_runs_to_its_end(
     terminal: Terminal, seeded: str, project: Path
 ) -> None:
-    """`locust … &`: the kernel stops who touches the terminal there, and a stopped load has a lock.
+    """`locust … &` does not touch the terminal: the kernel would stop it while it has its lock.
 
-    The terminal's mode is the shell's when it has ended.
+    The terminal's mode is unchanged when the load has ended.
     """
     before = counted(seeded)
     terminal.type(
@@ -93,7 +93,7 @@ def test_a_load_in_the_background_runs_to_its_end(
 def test_keys_work_in_the_foreground_and_a_stopped_job_goes_on_in_the_background(
     terminal: Terminal, project: Path
 ) -> None:
-    """`w` adds a user; after Ctrl-Z and `bg` the load goes on to its end, keys are the shell's."""
+    """`w` adds a user; after Ctrl-Z and `bg` the load runs to its end and keys go to the shell."""
     terminal.type("load 12s\n")
     terminal.wait_for("All users spawned")
     terminal.wait_for("left: target")  # the live line

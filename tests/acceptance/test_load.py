@@ -31,7 +31,7 @@ AND clock_timestamp() - query_start > %s::interval"""
 def test_a_run_offers_what_was_asked_and_commits_what_the_tables_gained(
     arrivals: str, seeded: str, locust: Locust, project: Path
 ) -> None:
-    """Offered is the rate times the time, rows gained equal the committed counters exactly."""
+    """Offered equals rate times time, and rows gained equal the committed counters exactly."""
     before = counted(seeded)
     process = locust(seeded, "-u", "10", "-t", "5s", *rates(2), env={"ARRIVALS": arrivals})
     out, err = process.communicate(timeout=60)
@@ -50,7 +50,7 @@ def test_a_run_offers_what_was_asked_and_commits_what_the_tables_gained(
 def test_a_run_has_its_time_however_late_it_begins(
     processes: tuple[str, ...], seeded: str, locust: Locust, project: Path
 ) -> None:
-    """Locust's timer begins before the run does, and has passed while the source was not ready."""
+    """A run has its full time, though Locust's timer ended while the source was not ready."""
     before = counted(seeded)
     with connect(seeded, autocommit=False) as slow, connect(seeded) as watcher:
         slow.execute("LOCK TABLE loadgen_playground IN EXCLUSIVE MODE")
@@ -84,7 +84,7 @@ def test_a_small_rate_is_not_rounded_away(seeded: str, locust: Locust, project: 
 def test_a_signal_drains_the_run(
     number: signal.Signals, seeded: str, locust: Locust, project: Path
 ) -> None:
-    """SIGTERM and SIGHUP end a run early as Ctrl-C does: nothing half-written, nothing unknown."""
+    """SIGTERM and SIGHUP end a run like Ctrl-C: nothing is half-written or unknown."""
     before = counted(seeded)
     process = locust(seeded, "-t", "10m", *rates(4))
     wait_for_offers(project, process)
@@ -97,7 +97,7 @@ def test_a_signal_drains_the_run(
 
 
 def test_another_writer_makes_the_run_invalid(seeded: str, locust: Locust, project: Path) -> None:
-    """Rows that the load did not write are noticed: exit code 1, and the difference is said."""
+    """Rows that the load did not write make the run invalid: exit code 1 and the difference."""
     process = locust(seeded, "-t", "4s", *rates())
     wait_for_offers(project, process, 10)
     with connect(seeded) as other:
@@ -111,7 +111,7 @@ def test_another_writer_makes_the_run_invalid(seeded: str, locust: Locust, proje
 
 
 def test_one_load_a_database(seeded: str, locust: Locust, project: Path) -> None:
-    """A second load on the same database, or on the same ports, is refused and says so."""
+    """A second load on the same database, or on the same ports, is refused with the reason."""
     first = locust(seeded, "-t", "10m", *rates())
     wait_for_offers(project, first)
     second = locust(seeded, "-t", "5s", env={"METRICS_PORT": str(find_free_port())})
@@ -143,7 +143,7 @@ def test_one_load_a_database(seeded: str, locust: Locust, project: Path) -> None
 def test_bad_input_is_refused_before_anything_starts(
     arguments: tuple[str, ...], env: dict[str, str], said: str, locust: Locust, project: Path
 ) -> None:
-    """Exit code 2, the setting named, no secret shown, no record begun."""
+    """The load exits with 2 and names the setting; no secret is shown and no record begins."""
     process = locust("postgresql://u:secret@127.0.0.1:1/d", "-t", "5s", *arguments, env=env)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 2, out + err
@@ -154,7 +154,7 @@ def test_bad_input_is_refused_before_anything_starts(
 
 
 def test_an_unseeded_source_is_refused(database: str, locust: Locust) -> None:
-    """With DATABASE_URL nothing is seeded behind one's back: the command to do so is named."""
+    """With DATABASE_URL the load never seeds by itself; the error names `loadgen seed`."""
     process = locust(database, "-t", "5s")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -164,7 +164,7 @@ def test_an_unseeded_source_is_refused(database: str, locust: Locust) -> None:
 def test_more_busy_users_than_there_are_is_refused(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """HOT_USERS beyond the baseline's users: exit 2, no record; a misspelt name is pointed out."""
+    """More HOT_USERS than users: exit code 2 and no record; a misspelt setting is reported too."""
     (project / ".env").write_text("SEEED=3\n")
     process = locust(seeded, "-t", "5s", env={"HOT_USERS": "1001"})
     _, err = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""What sends the writes: the compiled loop where it can work, else gevent; the start says which."""
+"""The compiled loop sends the writes if it can, else gevent; the start says which."""
 
 import subprocess
 import sysconfig
@@ -18,7 +18,7 @@ PACKAGES = Path(sysconfig.get_path("platlib"))
 
 @pytest.fixture
 def without_numba(tmp_path: Path) -> Path:
-    """Return a folder of packages that has all of this environment's but Numba."""
+    """Return a folder with all packages of this environment except Numba."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for entry in PACKAGES.iterdir():
@@ -30,7 +30,7 @@ def without_numba(tmp_path: Path) -> Path:
 def ran(
     locust: Locust, project: Path, dsn: str, env: Mapping[str, str], *options: str
 ) -> list[str]:
-    """Return what a short load says about its loop; all it counted is in the database."""
+    """Run a short load and check its record; return the lines that name its loop."""
     before = counted(dsn)
     process = locust(dsn, "-u", "2", "-t", "2s", *rates(), *options, env=env)
     out, err = process.communicate(timeout=300)
@@ -43,14 +43,14 @@ def ran(
 def test_it_is_compiled_where_the_extra_is_installed(
     seeded: str, locust: Locust, project: Path, processes: tuple[str, ...]
 ) -> None:
-    """Without a setting, in each process that has users."""
+    """LOAD_LOOP=auto uses the compiled loop in each process that has users."""
     lines = ran(locust, project, seeded, {"LOAD_LOOP": "auto"}, *processes)
     assert len(lines) == (2 if processes else 1)
     assert all(line.endswith(COMPILED) and "/INFO/" in line for line in lines)
 
 
 def test_gevent_sends_if_it_is_asked_for(seeded: str, locust: Locust, project: Path) -> None:
-    """The setting decides."""
+    """LOAD_LOOP=gevent turns the compiled loop off."""
     (line,) = ran(locust, project, seeded, {"LOAD_LOOP": "gevent"})
     assert line.endswith(f"{GEVENT}LOAD_LOOP=gevent")
 
@@ -59,7 +59,7 @@ def test_gevent_sends_if_it_is_asked_for(seeded: str, locust: Locust, project: P
 def test_gevent_sends_without_the_extra(
     seeded: str, project: Path, without_numba: Path, metrics_port: int, asked: str, level: str
 ) -> None:
-    """That is worth a warning only if the compiled loop was asked for."""
+    """The missing extra is a warning only if LOAD_LOOP requests the compiled loop."""
     (project / "locustfile.py").symlink_to(ROOT / "locustfile.py")
     with spawning() as spawn:
 
@@ -87,7 +87,7 @@ def test_gevent_sends_over_an_encrypted_connection(
     run_loadgen: RunLoadgen,
     tmp_path: Path,
 ) -> None:
-    """Numba's code knows no TLS."""
+    """The compiled loop does not support TLS."""
     with tls(debian_cluster, tmp_path), debian_cluster.database("migrated_template") as dsn:
         encrypted = f"{dsn}?sslmode=require"
         size = ("--users", "1000", "--orders", "3000", "--events", "3000")

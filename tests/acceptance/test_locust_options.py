@@ -44,7 +44,7 @@ def committed(project: Path) -> int:
 def test_what_a_load_cannot_do_is_refused(
     arguments: tuple[str, ...], env: dict[str, str], said: str, locust: Locust, project: Path
 ) -> None:
-    """Exit code 2 and one line, before the source is even asked."""
+    """The load exits with 2 and one line before it connects to the source."""
     out, err = (process := locust(NOWHERE, *arguments, env=env)).communicate(timeout=60)
     assert process.returncode == 2, out + err
     [line] = [line for line in err.splitlines() if "loadgen: error" in line]
@@ -55,7 +55,7 @@ def test_what_a_load_cannot_do_is_refused(
 def test_files_of_locust_hold_the_last_write_and_what_is_in_vain_is_said(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """CSV, JSON and HTML are complete, stdout is JSON alone, and each warning is a line."""
+    """CSV, JSON and HTML are complete, stdout is only JSON, and each warning is one line."""
     files = ("--csv", "out/c", "--csv-full-history", "--html", "out/r.html", "--json")
     in_vain = [word for words in IN_VAIN for word in words]
     process = locust(seeded, "-t", "3s", "-r", "2", *files, *in_vain, *rates())
@@ -77,7 +77,7 @@ def test_files_of_locust_hold_the_last_write_and_what_is_in_vain_is_said(
 def test_a_page_below_a_path_and_a_run_that_ends_by_itself(
     seeded: str, project: Path, metrics_port: int
 ) -> None:
-    """`--web-base-path` holds for our script and routes; `--autoquit` prints the account."""
+    """`--web-base-path` applies to our script and routes; `--autoquit` prints the summary."""
     shutil.copy(ROOT / "locustfile.py", project)
     limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"  # on a busy machine
     (project / "thresholds.toml").write_text(limits)

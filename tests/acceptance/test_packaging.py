@@ -1,4 +1,4 @@
-"""The wheel: it holds all that the package needs, and runs from an environment of its own."""
+"""The wheel has all files that the package needs, and runs from a separate environment."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ SQL = sorted(PACKAGE.rglob("sql/*.sql"))
 def run(
     *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; what it said shows where it failed."""
+    """Run a command that must succeed; a failure shows its output."""
     done = subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
     )
@@ -51,8 +51,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the wheel into an environment without the project; return its folder of programs.
 
-    What the wheel depends on is lent from the environment of the tests, behind its own packages:
-    that needs no network, and the project itself, which is editable there, is not found that way.
+    The wheel's dependencies come from the environment of the tests, after its own packages. That
+    needs no network, and the editable project of the tests' environment is not found.
     """
     environment = tmp_path_factory.mktemp("an empty plåce") / "venv"
     tool = ROOT / uv()
@@ -77,7 +77,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
 
 
 def test_the_wheel_says_what_it_needs(wheel: Path) -> None:
-    """Name, version, interpreter, licence and dependencies are those of pyproject.toml."""
+    """Name, version, interpreter, licence and dependencies match pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
@@ -92,7 +92,7 @@ def test_the_wheel_says_what_it_needs(wheel: Path) -> None:
 
 
 def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
-    """`loadgen --help` names every command, from a folder that has nothing to do with it."""
+    """`loadgen --help` lists every command, from an unrelated folder."""
     done = run(installed / "loadgen", "--help", cwd=tmp_path, env=clean_environment())
     for name in cli.COMMANDS:
         assert f"\n    {name} " in done.stdout
@@ -101,7 +101,7 @@ def test_the_command_runs_from_the_wheel(installed: Path, tmp_path: Path) -> Non
 
 
 def test_an_empty_folder_is_enough(installed: Path, tmp_path: Path) -> None:
-    """`init` writes the example files of the wheel, and Locust takes the wheel's locustfile."""
+    """`init` writes the example files of the wheel, and Locust accepts the wheel's locustfile."""
     run(installed / "loadgen", "init", cwd=tmp_path, env=clean_environment())
     for name in EXAMPLES:
         assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / name).read_text("utf-8")
@@ -114,7 +114,7 @@ def test_an_empty_folder_is_enough(installed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workload", built_in_models())
 def test_workloads_are_read_from_the_wheel(installed: Path, tmp_path: Path, workload: str) -> None:
-    """With their tables."""
+    """`loadgen workload check` reads each built-in workload from the wheel."""
     done = run(
         installed / "loadgen", "workload", "check", workload, cwd=tmp_path, env=clean_environment()
     )

@@ -1,4 +1,4 @@
-"""Locust's page: the rates are in its form, a bad form starts nothing, an Edit changes the run."""
+"""Locust's page: its form has the rates, a bad form starts nothing, an Edit changes the run."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def form_of(page: Ask) -> dict[str, Any]:
 
 
 def test_the_form_has_rates_and_profile(page: Ask) -> None:
-    """Each rate has a field that begins with the setting's value, and nothing else is there."""
+    """The form has only rates and profile, and each field begins with the setting's value."""
     assert {name: field["default_value"] for name, field in form_of(page).items()} == {
         "orders_per_hour": 50,
         "events_per_hour": 200,
@@ -43,7 +43,7 @@ def test_the_form_has_rates_and_profile(page: Ask) -> None:
 
 
 def test_a_bad_form_is_refused_whole(page: Ask, project: Path) -> None:
-    """One bad field names its setting, and no run starts with the others."""
+    """One bad field refuses the whole form: the setting is named and no run starts."""
     for bad in ("abc", "-1", "nan", "", "1e99"):
         answer = json.loads(page("/swarm", FORM | {"events_per_hour": bad}))
         assert answer["success"] is False
@@ -54,7 +54,7 @@ def test_a_bad_form_is_refused_whole(page: Ask, project: Path) -> None:
 
 
 def test_a_run_from_the_page(page: Ask, project: Path) -> None:
-    """Start, Edit and Stop: the form's rates are offered, changed at once, and the run drains."""
+    """Start offers the form's rates, Edit changes the rates at once, and Stop drains the run."""
     assert json.loads(page("/swarm", FORM))["success"] is True
     wait_for(lambda: json.loads(page("/loadgen/tab"))["state"] == "running", "the run on the tab")
     assert latest(project)["settings"]["orders_per_hour"] == 36_000
@@ -85,7 +85,7 @@ def test_a_run_from_the_page(page: Ask, project: Path) -> None:
 
 
 def test_the_page_stays_with_a_run_that_takes_time_to_begin(page: Ask, seeded: str) -> None:
-    """While it is being opened it is spawning: at "ready" the page would go back to its form."""
+    """A run that is being opened is "spawning"; at "ready" the page would return to its form."""
 
     def state() -> str:
         return str(json.loads(page("/stats/requests"))["state"])
@@ -98,7 +98,7 @@ def test_the_page_stays_with_a_run_that_takes_time_to_begin(page: Ask, seeded: s
 
 
 def test_a_second_load_at_the_same_page_is_refused(page: Ask, project: Path, seeded: str) -> None:
-    """It says that a load already runs, not that a port is taken."""
+    """The error says that a load already runs, not that a port is taken."""
     port = page.address.rpartition(":")[2]
     second = subprocess.run(
         [sys.executable, "-m", "locust", "--web-port", port],
@@ -130,7 +130,7 @@ def status_of(page: Ask, path: str) -> int:
 
 
 def test_the_page_serves_the_record_of_its_run(page: Ask, project: Path) -> None:
-    """Its files and, once it is written, the report; nothing else of the disk."""
+    """The page serves the run's files and, once written, the report; no other file on disk."""
     assert json.loads(page("/loadgen/tab")) == {"state": "idle"}
     page("/swarm", FORM)
     wait_for(lambda: json.loads(page("/loadgen/tab"))["state"] == "running", "the run on the tab")

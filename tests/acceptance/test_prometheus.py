@@ -1,4 +1,4 @@
-"""A real Prometheus with our configuration, beside a load with two workers and a watch."""
+"""A real Prometheus with our configuration scrapes a load with two workers and a watch."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ COMMITTED = 'loadgen_operations_total{outcome="committed"}'
 
 
 def committed(prometheus: Prometheus) -> dict[str, float]:
-    """Return what each operation committed, over restarts of the load."""
+    """Return the committed writes of each operation, summed over restarts of the load."""
     total: dict[str, float] = {}
     for series in prometheus.query(f"{COMMITTED}[10m]"):
         name, before = series["metric"]["operation"], 0.0
@@ -41,7 +41,7 @@ def committed(prometheus: Prometheus) -> dict[str, float]:
 
 @pytest.fixture
 def prometheus(tmp_path: Path, metrics_port: int, watch_port: int) -> Iterator[Prometheus]:
-    """Run Prometheus with our files; only ports, intervals and limits are a test's."""
+    """Run Prometheus with our files; only ports, intervals and limits are changed."""
     configuration = (ROOT / "grafana/prometheus.yml").read_text()
     for usual, here in (("9646", metrics_port), ("9647", watch_port), ("5s", "500ms")):
         assert usual in configuration
@@ -66,12 +66,12 @@ def test_what_prometheus_knows_is_what_the_tables_hold(
     run_loadgen: RunLoadgen,
     metrics_port: int,
 ) -> None:
-    """Through a restart of the load and one of the watch; the slot's alert fires and clears.
+    """Counters equal rows over restarts of load and watch; the slot's alert fires and clears.
 
-    And every query of the dashboards on load and source has an answer from it.
+    Prometheus answers every query of the dashboards on load and source.
     """
     start, began, door = counted(seeded), time.time(), {"METRICS_PORT": str(metrics_port)}
-    with connect(seeded) as connection:  # so that something is refused
+    with connect(seeded) as connection:  # so that some writes fail
         connection.execute("ALTER TABLE orders ADD CHECK (quantity < 3) NOT VALID")
     change = partial(run_loadgen, "rates", "--set", "soft_delete_user=2000", env=door)
     looking = watch(seeded)
@@ -90,10 +90,10 @@ def test_what_prometheus_knows_is_what_the_tables_hold(
     end = counted(seeded)
     gained = {name: end[name] - start[name] for name in GAINED}
     wait_for(lambda: committed(prometheus) == gained, f"counters that say {gained}")
-    # A restart is the only thing that a counter falls by; rates see it as one.
+    # A counter falls only at a restart; rates treat that as a reset.
     assert prometheus.value(f"max(resets({COMMITTED}[5m]))") == 1
     fastest = 'max_over_time(rate(loadgen_offered_total{operation="insert_event"}[3s])[1m:500ms])'
-    assert 20 <= (prometheus.value(fastest) or 0) <= 80  # 40 are asked for
+    assert 20 <= (prometheus.value(fastest) or 0) <= 80  # 40 are planned
     assert (prometheus.value("resets(loadgen_source_wal_bytes_total[5m])") or 0) == 0
 
     firing = 'ALERTS{alertname="SlotRetentionGrows",alertstate="firing",slot="a_tool"}'
@@ -110,14 +110,14 @@ def test_what_prometheus_knows_is_what_the_tables_hold(
         wait_for(lambda: prometheus.query(enough), "room left")
         connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
         connection.execute("SELECT pg_reload_conf()")
-        # The disk is known of an embedded server only; test_watch has one.
+        # The free disk is known for an embedded server only; test_watch has one.
         shown = [q for q in queries() if not q.of_tools() and "free_disk_bytes" not in q.expression]
         check_answers(prometheus, shown, began)
         asked = {query.where: query.expression for query in shown}
         # The points of a long range lie far apart, and the load has ended before the last one.
         events = prometheus.query(asked["load: Journal"].replace("$__interval", "10m"))
         assert "rate_change" in {event["metric"]["kind"] for event in events}
-        # Of a load that is younger than the time shown.
+        # The load is younger than the time shown.
         share = Asked("", asked["load: Offered, of target A"].replace("(5 *", "(0.5 *")).sent()
         assert 0.6 < (prometheus.value(share.replace(":5s]", ":500ms]")) or 0) < 1.4
         connection.execute("SELECT pg_drop_replication_slot('a_tool')")

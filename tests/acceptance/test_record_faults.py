@@ -1,4 +1,4 @@
-"""What happens to the machine beside a run, and to its record: a full disk, a clock that is set."""
+"""A full disk and a changed clock during a run do not damage its record."""
 
 import json
 import os
@@ -53,7 +53,7 @@ class MachineClock:
         self.environment = {"LD_PRELOAD": str(library), "CLOCK_OFFSET_FILE": str(self._file)}
 
     def set(self, seconds: int) -> None:
-        """Set it that far from the true one, in one step."""
+        """Set the clock this many seconds from the true time, in one step."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n")
         new.replace(self._file)
@@ -61,7 +61,7 @@ class MachineClock:
 
 @pytest.fixture
 def machine_clock() -> Iterator[MachineClock]:
-    """Return a clock to be set."""
+    """Yield a clock that the test can set."""
     if sys.platform != "linux" or not shutil.which("cc"):
         pytest.skip("setting a clock needs Linux and cc: scripts/system-packages")
     with tempfile.TemporaryDirectory() as folder:
@@ -69,14 +69,14 @@ def machine_clock() -> Iterator[MachineClock]:
 
 
 def journal(folder: Path, sort: str) -> dict[str, Any] | None:
-    """Return the entry of the newest run's journal that is of this sort."""
+    """Return the first entry of this kind in the newest run's journal."""
     run = json.loads((folder / "latest" / "run.json").read_text())
     found = (e for e in run["journal"] if sort in {e["kind"], e.get("what")})
     return next(found, None)
 
 
 def wait_for_writes(dsn: str, writes: int) -> None:
-    """Wait until so many events more are there: the load goes on."""
+    """Wait until the load has written this many more events."""
     with connect(dsn) as connection:
 
         def events() -> int:
@@ -95,9 +95,9 @@ def test_a_full_disk_and_a_set_clock_cost_the_record_nothing(
     watch: Start,
     project: Path,
 ) -> None:
-    """The load goes on, rows wait in memory, both are journaled, and no time goes backwards.
+    """The load continues, rows wait in memory, the journal has both, and no time goes backwards.
 
-    REPORTS_DIR is full for a while, then the clock is set an hour on, and two hours back.
+    REPORTS_DIR is full for a while. Then the clock is set an hour forward, and two hours back.
     """
     before = counted(seeded)
     env = machine_clock.environment
@@ -149,7 +149,7 @@ def test_a_full_disk_and_a_set_clock_cost_the_record_nothing(
 
 
 def check_times(folder: Path) -> None:
-    """No time of the record lies before an earlier one, and none far from the others."""
+    """Check that the times of the record never go backwards, nor jump by minutes."""
     run = Run.of(folder)
     assert run.started_at is not None
     assert run.ended_at is not None

@@ -1,4 +1,4 @@
-"""`locust --resume`: a run whose processes were killed goes on, and its counters equal the rows."""
+"""`locust --resume` continues a run whose processes were killed; its counters equal the rows."""
 
 import json
 import re
@@ -46,13 +46,13 @@ def wait_until_it_writes_again(project: Path, dsn: str, process: subprocess.Pope
 
 
 def committed_events(project: Path) -> int:
-    """Return how many events the samples count by now."""
+    """Return how many committed events the samples show."""
     samples = Sample.read(project / "reports" / "latest")
     return max(sample.committed for sample in samples if sample.operation == "insert_event")
 
 
 def check_resumed(project: Path, seeded: str, before: dict[str, int], gaps: int) -> dict[str, Any]:
-    """Check that the run is whole: one folder, all that was asked offered, no counter falls."""
+    """Check that the run is complete: one folder, the whole plan offered, no counter falls."""
     run = check_record(project, seeded, before)
     assert len([path for path in (project / "reports").iterdir() if not path.is_symlink()]) == 1
     assert Counter(entry["kind"] for entry in run["journal"])["gap"] == gaps
@@ -73,7 +73,7 @@ def check_resumed(project: Path, seeded: str, before: dict[str, int], gaps: int)
 def test_a_killed_run_goes_on_twice(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen, loop: str
 ) -> None:
-    """Same run id, seed and position; the gap is journaled, nothing is offered twice or made up."""
+    """Run id, seed and position stay; the gap is journaled; the plan is offered exactly once."""
     before = counted(seeded)
     env = {"LOAD_LOOP": loop}
     process = locust(seeded, "-u", "4", "-t", "10s", *rates(4), env=env)
@@ -108,7 +108,7 @@ def test_a_killed_run_goes_on_twice(
 def test_a_run_with_workers_goes_on_twice(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """A killed master's record is whole; with its workers killed or left over the run goes on."""
+    """A killed master's record is complete; the run resumes, with its workers killed or left."""
     before = counted(seeded)
     workers = ("--processes", "2")
     poisson = {"ARRIVALS": "poisson"}
@@ -142,7 +142,7 @@ def test_a_run_with_workers_goes_on_twice(
 def test_what_was_in_force_goes_on(
     seeded: str, locust: Locust, project: Path, run_loadgen: RunLoadgen, metrics_port: int
 ) -> None:
-    """A changed rate and a pause outlive the kill, whatever the command line says."""
+    """A changed rate and a pause survive the kill, whatever the command line says."""
     before = counted(seeded)
     (project / "thresholds.toml").write_text("failed_share = 0.5\nskipped_share = 1.0\n")
     environment = {"METRICS_PORT": str(metrics_port)}
@@ -171,7 +171,7 @@ def test_what_was_in_force_goes_on(
 
 
 def test_what_can_not_be_resumed(seeded: str, locust: Locust, project: Path) -> None:
-    """No such run, one that has ended, one of another database: exit 2, a line, nothing changed."""
+    """An unknown run, an ended one and one of another database: exit code 2, a line, no change."""
 
     def refused(dsn: str) -> str:
         process = locust(dsn, "--resume", "latest")
@@ -180,7 +180,7 @@ def test_what_can_not_be_resumed(seeded: str, locust: Locust, project: Path) -> 
         [line] = [line for line in err.splitlines() if "loadgen: error" in line]
         return line
 
-    # Looked for before the source is: nothing is started or seeded for it.
+    # The run is checked before the source: no server is started and nothing is seeded.
     assert "no run 'latest' in reports" in refused("postgresql://nobody@127.0.0.1:1/nowhere")
     assert not (project / "reports").exists()
 
@@ -197,6 +197,6 @@ def test_what_can_not_be_resumed(seeded: str, locust: Locust, project: Path) -> 
         row = connection.execute("SELECT run_id FROM loadgen_playground").fetchone()
         assert row == ("another",)
         connection.execute("UPDATE loadgen_playground SET run_id = %s", [folder.resolve().name])
-    process = locust(seeded, "--resume", "latest")  # nothing is left of it: it is closed
+    process = locust(seeded, "--resume", "latest")  # its time is over: it only closes the run
     assert process.wait(60) == 0
     assert "has ended, so there is nothing to resume" in refused(seeded)

@@ -42,7 +42,7 @@ def test_a_resync_under_load_is_measured(
     run_loadgen: RunLoadgen,
     environment: dict[str, str],
 ) -> None:
-    """From the removal of the copy to a complete one; the tool goes on from there."""
+    """The run record has time, rows and WAL of the re-sync, and the copy is complete again."""
     load = locust(seeded, "-t", "10m")
     latest = project / "reports" / "latest"
     with spawning() as spawn:
@@ -74,7 +74,7 @@ def test_a_resync_under_load_is_measured(
 def test_what_has_no_copy_is_not_copied_again(
     project: Path, seeded: str, run_loadgen: RunLoadgen
 ) -> None:
-    """The command that makes the first one is named; without a name nothing is removed."""
+    """Without a first copy the error names the command; without a tool's name it is refused."""
     (project / "tools.toml").write_text(TOOLS)
     done = run_loadgen("tools", "resync", "cdc", env={"DATABASE_URL": seeded})
     assert done.returncode == 2

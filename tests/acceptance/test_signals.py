@@ -1,4 +1,4 @@
-"""Signals that ask a load to end: whoever gets them, and when, nothing is left behind or open."""
+"""Signals end a load, whichever process gets them and when; nothing stays open or running."""
 
 import os
 import random
@@ -50,7 +50,7 @@ def require_gone(processes: list[psutil.Process]) -> None:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Tell whether a process is there, and not only its entry."""
+    """Tell whether a process runs and is not a zombie."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -58,7 +58,7 @@ def runs(process: psutil.Process) -> bool:
 
 
 def test_a_signal_to_the_group_at_any_moment(seeded: str, project: Path) -> None:
-    """Exit 130 with a settled record, or the run's own end; no process and no lock is left."""
+    """The load exits with 130 and a settled record, or ends by itself; no process or lock stays."""
     shutil.copy(ROOT / "locustfile.py", project)
     draw = random.Random(20261128)
     for load in LOADS:
@@ -68,7 +68,7 @@ def test_a_signal_to_the_group_at_any_moment(seeded: str, project: Path) -> None
 
 
 def test_a_signal_at_the_very_end_changes_nothing() -> None:
-    """Python takes its signal handlers away before the process ends; the exit code stays."""
+    """Python removes its signal handlers before the process ends; the exit code stays the same."""
     code = """
 import os
 from loadgen.load import forked
@@ -91,7 +91,7 @@ raise SystemExit(3)
 
 
 def test_workers_hear_no_signals(seeded: str, locust: Locust, project: Path) -> None:
-    """All of a group get SIGTERM, SIGHUP and SIGINT: the master alone acts, once, and drains."""
+    """If the whole group gets SIGTERM, SIGHUP and SIGINT, only the master acts, and drains once."""
     before = counted(seeded)
     process = locust(seeded, "-u", "6", "-t", "10m", "--processes", "2", *rates(5))
     wait_for_offers(project, process, committed=100)
@@ -110,7 +110,7 @@ def test_workers_hear_no_signals(seeded: str, locust: Locust, project: Path) -> 
 def test_a_worker_that_stands_still_does_not_hold_up_the_end(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """It is given up, what it had under way is looked up, and the run ends."""
+    """The master gives the worker up, looks up its unfinished writes and ends the run."""
     before = counted(seeded)
     process = locust(seeded, "-u", "4", "-t", "10m", "--processes", "2", *rates(2))
     wait_for_offers(project, process, committed=50)
@@ -131,7 +131,7 @@ def test_a_worker_that_stands_still_does_not_hold_up_the_end(
 def test_workers_leave_with_a_master_that_is_killed(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """SIGKILL to the master: the workers it forked end too, at once and not after a minute."""
+    """After SIGKILL to the master, its forked workers end at once and not after a minute."""
     process = locust(seeded, "-u", "4", "-t", "10m", "--processes", "2", *rates())
     wait_for_offers(project, process)
     workers = children_of(process)
@@ -142,7 +142,7 @@ def test_workers_leave_with_a_master_that_is_killed(
 def test_workers_leave_where_a_run_can_not_begin(
     seeded: str, locust: Locust, metrics_port: int
 ) -> None:
-    """A setting is refused after the fork: exit 2, and no worker looks for a master for minutes."""
+    """If a setting is refused after the fork, the load exits with 2 and no worker stays behind."""
     with socket.create_server(("127.0.0.1", metrics_port)):
         process = locust(seeded, "-t", "10m", "--processes", "2", *rates())
         _, err = process.communicate(timeout=60)
@@ -160,7 +160,7 @@ def test_workers_leave_where_a_run_can_not_begin(
 def test_workers_of_another_master_leave_orderly(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """Ctrl-C at `--worker --processes 2`: they drain and leave, and their master settles."""
+    """On Ctrl-C at `--worker --processes 2` the workers drain and leave, and the master settles."""
     before = counted(seeded)
     port = str(find_free_port())
     arguments = ("--master", "--expect-workers", "2", "--master-bind-port", port)
@@ -190,7 +190,7 @@ def test_workers_of_another_master_leave_orderly(
 
 
 def test_seeding_ends_with_the_load_that_wanted_it(project: Path) -> None:
-    """A load that is ended while it readies its own database leaves no command behind."""
+    """A load that ends while it seeds its own database leaves no seeding process behind."""
     shutil.copy(ROOT / "locustfile.py", project)
     with spawning() as spawn:
         process = spawn(

@@ -1,4 +1,4 @@
-"""A source that allows few connections: users that fit run well, others are refused in a line."""
+"""If a source allows few connections, users that fit run well, and more are refused in a line."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +37,7 @@ def narrow(cluster: Cluster, run_loadgen: RunLoadgen) -> Iterator[str]:
 def test_users_and_the_lock_are_all_that_is_needed(
     narrow: str, cluster: Cluster, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """Rows are counted, and lost writes looked up, while the users hold all other connections."""
+    """The load counts rows and looks up lost writes while the users hold all other connections."""
     as_admin = cluster.dsn(narrow.rpartition("/")[2])
     env = {"DATABASE_URL": narrow}
     assert "connections:" not in run_loadgen("doctor", "-u", "9", env=env).stdout

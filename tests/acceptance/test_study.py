@@ -1,4 +1,4 @@
-"""A study of four tools, from what each of them and Snowflake answered to one comparison."""
+"""A study of four tools, from the results of each tool and Snowflake to one comparison."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tests.records import Made, marker, write_run
 from tests.snowflake_account import Account
 
 ROOT = Path(__file__).parents[2]
-# In the middle of a day whose views are filled, whatever the hour it is now.
+# In the middle of a day whose views are filled, whatever the time is now.
 START = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0) - timedelta(days=3)
 TOOLS = ("fivetran", "rivery", "airbyte", "simplyload")
 MEASURED = ("Cost", "Snowflake efficiency", "Correctness", "Freshness")
@@ -49,7 +49,7 @@ def settings_of(tool: str) -> str:
 
 
 def verified(tool: str) -> ToolVerification:
-    """Return what verification said of the tool's copy."""
+    """Return the verification of the tool's copy."""
     found = WRONG.get(tool, {})
     return ToolVerification(
         at=START.isoformat(),
@@ -69,7 +69,7 @@ def delivered(number: int, tool: str) -> list[MarkerSample]:
 
 @pytest.fixture
 def summary(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a run of an hour with four tools, and their settings beside it."""
+    """Write a run of an hour with four tools, and their settings; return the run's folder."""
     monkeypatch.setattr(records, "START", START)
     folder = write_run(project / "reports", Made(seconds=3600, every=10, start=START))
     record = RunRecord.open(folder)
@@ -84,7 +84,7 @@ def summary(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def answers(fakesnow: Fakesnow) -> dict[str, str]:
-    """Fill the emulated account with what each warehouse burnt; return what leads to it."""
+    """Fill the emulated account with each warehouse's usage; return the settings to reach it."""
     with fakesnow.connect("SNOWFLAKE") as connection:
         account = Account(fakesnow.port, connection)
         for schema in ("account_usage", "organization_usage"):
@@ -113,7 +113,7 @@ def answers(fakesnow: Fakesnow) -> dict[str, str]:
 def test_four_tools_are_compared_by_the_report_alone(
     summary: Path, answers: dict[str, str], run_loadgen: RunLoadgen
 ) -> None:
-    """Each measured cell of the matrix has its figure, and people's words outlive a second one."""
+    """Each measured cell of the matrix has its figure, and a second report keeps people's words."""
     done = run_loadgen("report", env=answers)
     assert done.returncode == 0, done.stderr
     matrix = summary / "RESULTS.md"

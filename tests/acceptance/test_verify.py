@@ -1,4 +1,4 @@
-"""Verification beside a running load: in motion, and brought to rest."""
+"""Verification during a running load: in motion, and drained."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ from tests.acceptance.conftest import (
 from tests.conftest import Cluster, RunLoadgen
 from tests.replication import Subscription
 
-# Whether verify has looked at the copy, and rests until it looks again.
+# Whether verify has read the copy and waits until it reads again.
 WAITS = """
 SELECT bool_and(state = 'idle' AND clock_timestamp() - state_change > '0.5 s')
 FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'loadgen%'
@@ -36,7 +36,7 @@ url = "{copy}"
 
 @pytest.fixture
 def copy(cluster: Cluster, seeded: str, project: Path) -> Iterator[str]:
-    """Yield the DSN of a copy that replication keeps, and that tools.toml names."""
+    """Yield the DSN of a replicated copy that tools.toml names."""
     with cluster.database(seeded.rpartition("/")[2]) as dsn:
         with connect(dsn) as conn:
             conn.execute("DROP PUBLICATION loadgen")
@@ -50,9 +50,9 @@ def test_a_load_is_verified_in_motion_and_drained(
     seeded: str, copy: str, locust: Locust, project: Path, metrics_port: int,
     run_loadgen: RunLoadgen,
 ) -> None:  # fmt: skip
-    """A true copy is right at 500 writes a second and after a drain; the load then goes on.
+    """A true copy is right at 500 writes a second and after a drain; then the load continues.
 
-    One that somebody else has paused is compared as well, and stays paused.
+    A load that is already paused is verified too, and stays paused.
     """
     before = counted(seeded)
     process = locust(seeded, "-t", "10m", "-u", "8", *rates(14))
@@ -88,7 +88,7 @@ def test_a_load_is_verified_in_motion_and_drained(
 def test_what_a_tool_has_still_to_carry_after_a_run_is_in_flight(
     seeded: str, copy: str, locust: Locust, run_loadgen: RunLoadgen
 ) -> None:
-    """Just after a run, a delivery has its time: what comes within it is not missing."""
+    """Just after a run, rows that arrive within --lag are in flight, not missing."""
 
     def switched(state: str) -> None:
         with connect(copy) as subscriber:
@@ -125,7 +125,7 @@ def test_what_a_tool_has_still_to_carry_after_a_run_is_in_flight(
 def test_rows_of_an_earlier_run_are_no_hard_cases_of_this_one(
     seeded: str, copy: str, locust: Locust, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """They are compared, as all rows are; but the last run's cases are those that it has tried."""
+    """Verify compares these rows like all others, but its cases are those of the last run."""
 
     def verified() -> dict[str, Any]:
         done = run_loadgen("verify", "--lag", "2", env={"DATABASE_URL": seeded})
@@ -145,7 +145,7 @@ def test_rows_of_an_earlier_run_are_no_hard_cases_of_this_one(
     cases = first["cases"]
     assert (cases["odd_numbers"]["verdict"], cases["key_changes"]["verdict"]) == ("wrong", "right")
     assert cases["key_changes"]["checked"]
-    # Its first turns work on rows that the first run has left.
+    # The second run's first turns change rows that the first run left.
     assert locust(
         seeded, "-t", "3s", "-u", "1", *rates(0.1), "--hard-cases=key_changes", env=often
     ).wait(60) == 0  # fmt: skip

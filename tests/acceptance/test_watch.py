@@ -1,4 +1,4 @@
-"""`loadgen watch`: slots and WAL, its files, outages that it survives, damage that it prevents."""
+"""`loadgen watch` records slots, WAL and deliveries, survives outages and prevents damage."""
 
 import re
 import signal
@@ -40,7 +40,7 @@ def watch_port() -> int:
 
 @pytest.fixture
 def watch(project: Path, watch_port: int, metrics_port: int) -> Iterator[Start]:
-    """Return a starter of `loadgen watch`; what still runs is ended."""
+    """Return a function that starts `loadgen watch`; end the watches that still run."""
     ports = {"WATCH_PORT": str(watch_port), "METRICS_PORT": str(metrics_port)}
     command = ("-m", "loadgen", "watch", "--interval", "0.2")
     with spawning() as spawn:
@@ -55,7 +55,7 @@ def watch(project: Path, watch_port: int, metrics_port: int) -> Iterator[Start]:
 
 
 def scrape(port: int) -> dict[str, float]:
-    """Return the watch's series; empty while nobody answers."""
+    """Return the watch's series; empty while it does not answer."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
@@ -66,12 +66,12 @@ def scrape(port: int) -> dict[str, float]:
 
 
 def wait_until(port: int, holds: Callable[[Mapping[str, float]], bool], what: str) -> None:
-    """Wait until the watch's metrics show it."""
+    """Wait until the watch's metrics meet a condition."""
     wait_for(lambda: (found := scrape(port)) and holds(found), what)
 
 
 def test_slots_wal_and_tables_are_seen(each_database: str, watch: Start, watch_port: int) -> None:
-    """A slot that nobody reads retains what is written; WAL and tables are counted."""
+    """A slot without a reader retains new WAL; the watch counts WAL and tables."""
     process = watch(each_database)
     wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
     with connect(each_database) as connection:
@@ -121,7 +121,7 @@ def test_it_outlives_the_source(
 
 
 def test_a_lost_slot_is_told(project: Path, watch: Start, watch_port: int) -> None:
-    """Where the server has a limit of its own and takes a slot's WAL away, that is seen and said.
+    """If the server's own limit removes a slot's WAL, the watch reports the lost slot.
 
     Postgres 18 also says why.
     """
@@ -146,7 +146,7 @@ def test_a_lost_slot_is_told(project: Path, watch: Start, watch_port: int) -> No
 
 
 def test_one_watch_a_database(database: str, watch: Start, watch_port: int) -> None:
-    """The second one is refused, and so is a taken port: exit 2, a line, the setting named."""
+    """A second watch on the same database is refused with exit code 2."""
     watch(database)
     wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
     second = watch(database, {"WATCH_PORT": str(find_free_port())})
@@ -156,7 +156,7 @@ def test_one_watch_a_database(database: str, watch: Start, watch_port: int) -> N
 
 
 def test_a_taken_port_is_refused(database: str, watch: Start, watch_port: int) -> None:
-    """WATCH_PORT is named."""
+    """The error names WATCH_PORT."""
     import socket  # noqa: PLC0415 - here only
 
     with socket.create_server(("127.0.0.1", watch_port)):
@@ -168,7 +168,7 @@ def test_a_taken_port_is_refused(database: str, watch: Start, watch_port: int) -
 
 @pytest.fixture
 def ask_load(run_loadgen: RunLoadgen, metrics_port: int) -> Callable[..., str]:
-    """Return a runner of `loadgen COMMAND` against this test's load; it returns what was said."""
+    """Return a function that runs `loadgen COMMAND` on this test's load and returns the output."""
 
     def ask(*arguments: str, env: Mapping[str, str] | None = None) -> str:
         given = {"METRICS_PORT": str(metrics_port)} | dict(env or {})
@@ -181,9 +181,9 @@ def ask_load(run_loadgen: RunLoadgen, metrics_port: int) -> Callable[..., str]:
 def test_it_pauses_a_load_whose_slot_retains_too_much(
     seeded: str, locust: Locust, project: Path, watch: Start, ask_load: Callable[..., str]
 ) -> None:
-    """The load stands still, the journal says why, slots.csv has it; a person lets it go on.
+    """The load pauses, journal and slots.csv say why, and a person resumes the load.
 
-    A proxy in the environment, which refuses all, is not asked.
+    A proxy in the environment, which refuses all requests, is not used.
     """
     process = locust(seeded, "-t", "10m", *rates())
     wait_for_offers(project, process, 5)
@@ -217,12 +217,12 @@ def test_it_pauses_a_load_whose_slot_retains_too_much(
 def test_markers_are_no_rows_of_the_load(
     seeded: str, locust: Locust, project: Path, watch: Start, watch_port: int
 ) -> None:
-    """They are written while a run goes on, counted apart, and Ctrl-C ends the watch with 130."""
+    """Markers are written only during a run and counted apart; Ctrl-C ends the watch with 130."""
     looking = watch(
         seeded, {"MARKER_INTERVAL_SECONDS": "0.2"}, "--interval", "0.1", "--markers", measured=False
     )
     wait_until(watch_port, lambda m: m.get("loadgen_source_up") == 1, "the watch")
-    time.sleep(0.5)  # two markers' worth: without a run there is none
+    time.sleep(0.5)  # time for two markers; without a run there are none
     assert scrape(watch_port)["loadgen_markers_total"] == 0
     process = locust(seeded, "-t", "5s", *rates())
     info = f'loadgen_run_info{{run_id="{wait_for(lambda: run_id(project), "a run")}"}}'
@@ -242,7 +242,7 @@ def test_markers_are_no_rows_of_the_load(
 def test_markers_are_for_a_playground_alone(
     cluster: Cluster, watch: Start, project: Path, watch_port: int
 ) -> None:
-    """In a database without our tables `--markers` is refused; with tools it is a warning."""
+    """In a database without our tables `--markers` is refused; a watch with tools only warns."""
     with cluster.database("template1") as foreign:
         refused = watch(foreign, {}, "--markers")
         _, said = refused.communicate(timeout=60)
@@ -263,9 +263,9 @@ def test_markers_are_for_a_playground_alone(
 def test_what_a_tool_delivers_is_timed(
     seeded: str, cluster: Cluster, locust: Locust, project: Path, watch: Start
 ) -> None:
-    """Of the tools in tools.toml, one delivers, one is not there; the record has both."""
+    """One tool in tools.toml delivers and one can't be reached; the record has both."""
     with cluster.database("migrated_template") as copy:
-        with connect(copy) as there:  # the baseline is not asked for
+        with connect(copy) as there:  # the copy has no baseline
             there.execute("ALTER TABLE events DROP CONSTRAINT events_user_id_fkey")
         subscription = Subscription(seeded, copy)
         try:
@@ -292,9 +292,9 @@ def test_what_a_tool_delivers_is_timed(
 
 @pytest.fixture
 def replicated(seeded: str, cluster: Cluster, project: Path) -> Iterator[Subscription]:
-    """Yield what carries from the source to a copy, which tools.toml names."""
+    """Yield the subscription of a copy that tools.toml names."""
     with cluster.database("migrated_template") as copy:
-        with connect(copy) as there:  # the baseline is not asked for
+        with connect(copy) as there:  # the copy has no baseline
             there.execute("ALTER TABLE events DROP CONSTRAINT events_user_id_fkey")
         entry = f'kind = "postgres"\ndestination = "postgres"\nurl = "{copy}"\n'
         (project / "tools.toml").write_text(f"[tools.copy]\n{entry}")
@@ -313,12 +313,12 @@ def test_a_tool_that_stood_still_is_described(
     watch: Start,
     run_loadgen: RunLoadgen,
 ) -> None:
-    """Replication is switched off for a while, and on again: from when, how long, and caught up."""
+    """Replication is off for a while; the outage has its beginning, its length and its catch-up."""
     watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
     process = locust(seeded, "-t", "10m", *rates(0.2))
     folder = with_markers(project)
     replicated.do("ALTER SUBSCRIPTION copy DISABLE")
-    time.sleep(12)  # more than the ten seconds from which on it counts
+    time.sleep(12)  # an outage counts from ten seconds
     replicated.do("ALTER SUBSCRIPTION copy ENABLE")
 
     def caught_up() -> bool:
@@ -347,7 +347,7 @@ def test_a_copy_that_begins_anew_is_described(
     watch: Start,
     run_loadgen: RunLoadgen,
 ) -> None:
-    """A table is taken out of replication, emptied, and copied again: gone back, there again."""
+    """A table is emptied and copied again; the journal has the copy's step back and its return."""
     with connect(seeded) as publisher:
         publisher.execute("CREATE PUBLICATION nothing")
     looking = watch(seeded, {"MARKER_INTERVAL_SECONDS": "0.5"})
@@ -369,7 +369,7 @@ def test_a_copy_that_begins_anew_is_described(
 
 
 def with_markers(project: Path) -> Path:
-    """Return the folder of the run that goes on, once it has some markers of the copy."""
+    """Return the current run's folder, once it has some markers of the copy."""
     wait_for(lambda: run_id(project), "a run")
     folder = project / "reports" / run_id(project)
     wait_for(lambda: len(markers(folder, "copy")) >= 8, "markers in the record")
@@ -377,12 +377,12 @@ def with_markers(project: Path) -> Path:
 
 
 def journal(folder: Path) -> str:
-    """Return the text of a run's record, its journal in it."""
+    """Return the text of a run's record, with its journal."""
     return (folder / "run.json").read_text(encoding="utf-8")
 
 
 def markers(folder: Path, tool: str) -> list[MarkerSample]:
-    """Return what a run's record has of one tool's markers."""
+    """Return one tool's markers in a run's record."""
     return [row for row in MarkerSample.read(folder) if row.tool == tool]
 
 

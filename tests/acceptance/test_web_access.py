@@ -1,4 +1,4 @@
-"""Nobody drives a load by another web page, by a rebound name, or over the network unasked."""
+"""Other web pages, rebound host names and other hosts without the token can't control a load."""
 
 import http.client
 import json
@@ -43,7 +43,7 @@ BAD_FIELDS = (
 def send(
     address: str, path: str, headers: Mapping[str, str], body: bytes | None = None
 ) -> tuple[int, http.client.HTTPMessage]:
-    """Return status and headers of an answer; with a body it is posted."""
+    """Return status and headers of an answer; a request with a body is a post."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30)
     try:
@@ -55,7 +55,7 @@ def send(
 
 
 def test_who_may_use_page_and_metrics_port(page: Ask, metrics_port: int, project: Path) -> None:
-    """Foreign requests are refused on every route, and of a form only its own fields are taken."""
+    """Foreign requests are refused on every route, and a form may only have its own fields."""
     metrics = f"http://127.0.0.1:{metrics_port}"
     form = urlencode(FORM).encode()
     for headers in FOREIGN:
@@ -111,7 +111,7 @@ def evil_page() -> Iterator[str]:
 def test_another_page_in_the_same_browser_starts_nothing(
     page: Ask, evil_page: str, browser_page: Page, project: Path
 ) -> None:
-    """Neither a posted form nor a read answer; a plain fetch needs no consent of the load's."""
+    """Another page can't post a form, even by a fetch without preflight, nor read answers."""
     browser_page.goto(evil_page)
     post = """([url, form]) => {
         const body = new URLSearchParams(form);
@@ -126,7 +126,7 @@ def test_another_page_in_the_same_browser_starts_nothing(
 
 @pytest.fixture
 def token(project: Path) -> None:
-    """Set the page's token as a person does."""
+    """Set the page's token in .env, as a user does."""
     (project / ".env").write_text(f"LOADGEN_WEB_TOKEN={TOKEN}\n")
 
 
@@ -136,7 +136,7 @@ def token(project: Path) -> None:
 def test_a_page_that_others_can_reach_asks_for_the_token(
     page: Ask, browser_page: Page, run_loadgen: RunLoadgen, metrics_port: int, tmp_path: Path
 ) -> None:
-    """A person types it once; commands send it; metrics and health need none."""
+    """A person types the token once and commands send it; metrics and health need none."""
     metrics = f"http://127.0.0.1:{metrics_port}"
     assert send(page.address, "/stats/requests", {})[0] == 401
     assert send(page.address, "/loadgen/tab", {})[0] == 401
@@ -180,7 +180,7 @@ def test_a_page_that_others_can_reach_asks_for_the_token(
 def test_an_open_port_without_a_token_is_refused(
     project: Path, arguments: tuple[str, ...], metrics_host: str, message: str
 ) -> None:
-    """The start ends with code 2 and one line, before a source is looked for."""
+    """The start fails with exit code 2 and one line, before it connects to a source."""
     shutil.copy(ROOT / "locustfile.py", project)
     env = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "METRICS_HOST": metrics_host}
     with spawning() as spawn:

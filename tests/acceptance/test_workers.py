@@ -1,4 +1,4 @@
-"""Several processes: the same arrivals whatever their number, and none lost with a worker."""
+"""Any number of processes performs the same arrivals, and no arrival is lost with a worker."""
 
 import re
 import subprocess
@@ -112,10 +112,10 @@ def test_a_killed_worker_s_share_goes_to_the_others(
 def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
     seeded: str, locust: Locust, project: Path, loop: str
 ) -> None:
-    """A pause of four seconds ends nothing; after ten the worker joins anew, nothing is doubled."""
+    """A pause of four seconds has no effect; a worker that was lost rejoins, without duplicates."""
     before = counted(seeded)
     env = {"LOAD_LOOP": loop}
-    # A worker that stands still is the generator's own fault: here that is let pass.
+    # A worker that stands still is the generator's own fault; this test allows that.
     limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"
     (project / "thresholds.toml").write_text(limits)
     process = locust(seeded, "-u", "6", "-t", "10m", "--processes", "2", *rates(5), env=env)
@@ -133,7 +133,7 @@ def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
     time.sleep(3)
     stopped(process)
     run = check_record(project, seeded, before)
-    # It may also notice that its connections were cut, before it hears why.
+    # The worker may also notice that its connections were cut before it hears why.
     kinds = [event["kind"] for event in run["journal"] if event["kind"] != "fault"]
     assert kinds == ["worker_lost", "worker_joined"]
 
@@ -141,7 +141,7 @@ def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
 def test_a_run_whose_last_worker_is_lost_is_not_the_run_that_was_asked_for(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """What it did is accounted for to the row; but it is invalid, says why, and ends at once."""
+    """The run's counters equal the rows, but the run is invalid, says why, and ends at once."""
     before = counted(seeded)
     process = locust(seeded, "-u", "4", "-t", "1h", "--processes", "1", *rates())
     wait_for_offers(project, process)
@@ -177,7 +177,7 @@ def test_a_worker_without_the_source_stops_the_run_before_it_begins(
         latest(project)
 
 
-# A worker that stands still between hearing that it is known and reading on, as on a busy machine.
+# A worker that stands still between its acknowledgement and its next read, as if it were busy.
 STALLING = """
 from gevent import monkey
 from locust.runners import WorkerRunner
@@ -193,7 +193,7 @@ WorkerRunner.handle_message = stall
 def test_what_a_worker_is_told_before_it_is_ready_is_not_lost(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """A worker that Locust knows gets its share when it can hear of it, and not before."""
+    """A worker that Locust knows gets its share only when it is ready to receive it."""
     before = counted(seeded)
     port = str(find_free_port())
     (project / "stalling.py").write_text(STALLING + (project / "locustfile.py").read_text())
@@ -209,7 +209,7 @@ def test_what_a_worker_is_told_before_it_is_ready_is_not_lost(
 
 
 class Stranger:
-    """Somebody who connects to a master's port and speaks what Locust's workers speak."""
+    """A stranger that connects to a master's port and speaks the protocol of Locust's workers."""
 
     name = "stranger"
 
@@ -217,7 +217,7 @@ class Stranger:
         self._socket = socket
 
     def send(self, frame: bytes) -> None:
-        """Send a frame, whatever it is."""
+        """Send any frame."""
         self._socket.send(frame)
 
     def say(self, kind: str, data: object = None) -> None:
@@ -260,7 +260,7 @@ def forged_report(claim: str, backend: int) -> dict[str, object]:
 def test_a_stranger_at_the_master_s_port_gets_no_share_and_ends_nothing(
     seeded: str, locust: Locust, project: Path
 ) -> None:
-    """A forged worker, a forged backend and broken frames: every arrival is still performed."""
+    """Despite a forged worker, a forged backend and broken frames every arrival is performed."""
     before = counted(seeded)
     env = {"LATENESS_LIMIT_SECONDS": "60"}  # a busy machine skips none
     process = locust(seeded, "-u", "4", "-t", "10m", "--processes", "2", *rates(), env=env)
@@ -298,7 +298,7 @@ def test_a_stranger_at_the_master_s_port_gets_no_share_and_ends_nothing(
 def test_workers_outlive_a_clock_that_is_set(
     seeded: str, locust: Locust, project: Path, machine_clock: MachineClock
 ) -> None:
-    """An hour on, and two back: master and workers know each other to be there all the same."""
+    """The clock is set an hour forward and two back; master and workers do not lose each other."""
     before = counted(seeded)
     env = machine_clock.environment | {"LATENESS_LIMIT_SECONDS": "60"}
     process = locust(seeded, "-u", "4", "-t", "10m", "--processes", "2", *rates(), env=env)

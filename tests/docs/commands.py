@@ -1,4 +1,4 @@
-"""Whether a command that a page names exists, asked of the programs' own parsers."""
+"""Check that the commands on the pages exist, with the programs' own parsers."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from loadgen.config.settings import Settings
 from tests.conftest import clean_environment
 from tests.docs.reading import ROOT
 
-# What Locust's parser says to each command line of standard input, and the options it has.
+# Prints an error, or an empty text, for each command line on standard input, and the options.
 _ASK_LOCUST: Final = """
 import json, sys
 import loadgen.load.listeners
@@ -38,7 +38,7 @@ answer = [said(words) for words in json.load(sys.stdin)]
 print()
 print(json.dumps({"said": answer, "options": [*parser._option_string_actions]}))
 """
-# Programs that are not ours, and what may stand before a command.
+# Programs and shell builtins that are not ours.
 FOREIGN: Final = {
     "cat", "cd", "cp", "curl", "docker", "export", "grep", "kubectl", "ls", "mkdir", "openssl",
     "psql", "pulumi", "rm", "sleep", "source",
@@ -47,7 +47,7 @@ _SEPARATORS: Final = re.compile(r"^[;&|()]+$")
 
 
 def commands(script: str) -> Iterator[list[str]]:
-    """Yield the words of each simple command of a script, those of `$(…)` too."""
+    """Yield the words of each simple command of a script, also of those in `$(…)`."""
     script = re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", script, flags=re.DOTALL | re.MULTILINE)
     for line in script.replace("\\\n", " ").splitlines():
         for inner in re.findall(r"\$\(([^()]*)\)", line):
@@ -64,7 +64,7 @@ def commands(script: str) -> Iterator[list[str]]:
 
 
 def _bare(words: Sequence[str]) -> list[str]:
-    """Return a command without what it redirects."""
+    """Return a command without its redirections."""
     kept = list(words)
     while found := next((n for n, word in enumerate(kept) if set(word) <= set("<>")), None):
         del kept[found : found + 2]
@@ -72,7 +72,7 @@ def _bare(words: Sequence[str]) -> list[str]:
 
 
 def complaint(words: list[str]) -> str:
-    """Return why a command can't be right; empty where it can. Locust's are asked apart."""
+    """Return why a command is wrong, else an empty text; ask_locust() checks Locust's options."""
     settings, words = without_settings(words)
     if unknown := [one for one in settings if one.lower() not in Settings.model_fields]:
         return f"{unknown} are no settings"
@@ -87,7 +87,7 @@ def complaint(words: list[str]) -> str:
 
 
 def without_settings(words: list[str]) -> tuple[list[str], list[str]]:
-    """Return the names that a command sets for itself, and the command without them."""
+    """Return the variables that are set in front of a command, and the command without them."""
     number = next((n for n, w in enumerate(words) if not re.match(r"[A-Z]\w*=", w)), len(words))
     return [word.partition("=")[0] for word in words[:number]], words[number:]
 
@@ -110,7 +110,7 @@ def _of_make(words: Sequence[str]) -> str:
 
 
 def ask_locust(asked: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
-    """Return what is wrong with each of Locust's command lines, and the options it knows."""
+    """Return an error, or an empty text, for each command line of Locust, and all its options."""
     done = subprocess.run(
         [sys.executable, "-c", _ASK_LOCUST],
         input=json.dumps(asked),
@@ -125,11 +125,11 @@ def ask_locust(asked: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
 
 
 def _of_aws(words: Sequence[str]) -> str:
-    """Return what AWS' own descriptions of its services say to a command of its CLI."""
+    """Return the error of a command of the AWS CLI by botocore's models of the services, if any."""
     service, operation, *rest = words
     if service == "configure":
         return ""
-    api = {"s3api": "s3"}.get(service, service)  # the one that the CLI names otherwise
+    api = {"s3api": "s3"}.get(service, service)  # the CLI has another name for s3
     model: Any = botocore.session.get_session().get_service_model(api)
     names = {xform_name(one, "-"): one for one in model.operation_names}
     if operation not in names:
@@ -144,7 +144,7 @@ _ASKED: Final = {"loadgen": _of_loadgen, "make": _of_make, "aws": _of_aws}
 
 
 def known(words: Sequence[str]) -> str:
-    """Return what is wrong with a command of `loadgen` that prose names, perhaps not in full."""
+    """Return the error of a `loadgen` command in prose, if any; the command may be incomplete."""
     parser: argparse.ArgumentParser = build_parser()
     for word in words:
         if word.startswith("--"):

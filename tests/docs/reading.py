@@ -1,15 +1,15 @@
-"""The project's pages as a reader meets them: blocks of commands, links, headings, words.
+"""Parse the project's pages: blocks of commands, links, headings and prose.
 
-A block of commands is ```sh, each line a command, or ```console, where a command follows `$ ` and
-the rest is what it prints. Its first line may say how it is to be run:
+A block of commands is ```sh (each line is a command) or ```console (commands follow `$ `, the other
+lines are their output). Its first line may be a mark that says how to run the block:
 
-  # needs an account                   it is not run here, but each of its commands has to exist;
-                                       likewise Docker, other hosts, …: whatever is named
-  # until Ctrl-C                       it is started, seen to be up, and interrupted
-  # in a second terminal               it runs beside those that follow (in a third, …)
-  # once the load has ended            that one is interrupted first (the watch likewise)
+  # needs an account                   not run here, but each of its commands must exist
+                                       (also: needs Docker, needs other hosts, …)
+  # until Ctrl-C                       started, checked to be up, and interrupted
+  # in a second terminal               runs in parallel with the blocks that follow (also: third)
+  # once the load has ended            the load is interrupted first (also: the watch)
 
-A comment `# exit code 1` behind a command says that it ends so, and nothing else will do.
+A comment `# exit code 1` after a command means that it must end with exactly this exit code.
 """
 
 import re
@@ -39,24 +39,24 @@ class Block:
 
     @property
     def mark(self) -> str:
-        """What its first line says, if that is a comment."""
+        """Text of the first line if that is a comment, else empty."""
         first = self.text.partition("\n")[0]
         return first.removeprefix("# ").removeprefix("-- ") if first[:2] in ("# ", "--") else ""
 
     @property
     def script(self) -> str:
-        """Its commands, as one would type them; empty where it has none."""
+        """Its commands as a user types them; empty if it has none."""
         if self.language == "console":
             return "".join(f"{command}\n" for command in _PROMPT.findall(self.text))
         return self.text if self.language == "sh" else ""
 
     def __str__(self) -> str:
-        """Return the place, to find it by."""
+        """Return page and line."""
         return f"{name(self.page)}:{self.line}"
 
 
 def name(page: Path) -> str:
-    """Return a page's path as one says it."""
+    """Return a page's path in the project."""
     return str(page.relative_to(ROOT))
 
 
@@ -80,18 +80,18 @@ def prose(page: Path) -> str:
 
 
 def code_spans(page: Path) -> list[str]:
-    """Return what stands in backticks in a page's prose."""
+    """Return the texts in backticks in a page's prose."""
     return re.findall(r"`([^`\n]+)`", prose(page))
 
 
 def comments(page: Path) -> list[str]:
-    """Return what stands behind a # in a page's commands."""
+    """Return the comments in a page's commands."""
     texts = [block.text for block in blocks(page) if block.script]
     return re.findall(r"(?:^|\s)# (.+)$", "\n".join(texts), re.MULTILINE)
 
 
 def links(page: Path) -> list[str]:
-    """Return a page's links that lead nowhere else than into the project."""
+    """Return a page's links to files of the project."""
     text = re.sub(r"`[^`\n]+`", "", prose(page))
     return [link for link in _LINK.findall(text) if not re.match(r"[a-z]+:", link)]
 

@@ -1,7 +1,7 @@
-"""A reader's terminals: blocks of one page, run in order in a fresh folder.
+"""A reader's terminals: the blocks of one page run in order in a fresh folder.
 
-What a block leaves behind, variables and folder, the next one has, as in a terminal. Everything
-that still runs in the end is killed, and the folder's servers are removed.
+Variables and the current folder carry over from block to block, as in a terminal. At the end all
+processes that still run are killed, and the folder's servers are removed.
 """
 
 import os
@@ -22,28 +22,28 @@ from tests.conftest import clean_environment, find_free_port, kill_all
 from tests.docs.reading import ROOT, Block
 from tests.polling import wait_for
 
-# What a page says takes minutes takes seconds here, but for what runs beside others until Ctrl-C.
-# Nothing else of a command is changed.
+# Commands that take minutes on a page take seconds here, except in a second terminal, in which they
+# run until Ctrl-C. Apart from these texts and the ports, commands are unchanged.
 SHORTER: Final = {
     "-t 10m": "-t 3s",
     "-t 1m": "-t 12s",
-    # Of a tool that copies in batches this waits for two of them; test_verify.py does.
+    # For a tool that copies in batches, verify waits for two batches; test_verify.py covers that.
     "loadgen verify                  # beside the load": "loadgen verify --tool replication",
 }
-# What is covered by running it elsewhere: these lines are passed over here.
+# Lines that are skipped here, and the place that runs them.
 ELSEWHERE: Final = {
     "make demo": "tests/acceptance/test_demo.py",
-    "make setup": ".ci/run",  # the tests run in what it makes
+    "make setup": ".ci/run",  # the tests run in the environment that it makes
     "make test": ".ci/run",
     "make check": "tests/unit/test_project.py",  # by `make -n` only: mypy takes a minute
 }
 PORTS: Final = {"8089": "LOCUST_WEB_PORT", "9646": "METRICS_PORT", "9647": "WATCH_PORT"}
-# What a program says once it is up; of Locust's page, which says so before, its port is asked.
+# Output of a program that is up. Locust prints its page's address too early: its port is probed.
 _UP: Final = {
     "locust --headless": "  record: ",
     "loadgen watch": "metrics at http://",
 }
-# A developer's own, which a clone has not.
+# A developer's own files, which a clone does not have.
 NOT_CLONED: Final = {
     ".coverage", ".git", ".env", ".loadgen", ".tools", "reports", "tools.toml", "thresholds.toml",
     "decision.toml",
@@ -54,17 +54,17 @@ _CODE: Final = re.compile(r"^(.*?)\s+# exit code (\d+)$", re.MULTILINE)
 
 @dataclass(slots=True)
 class Reader:
-    """Somebody who types a page's blocks into terminals, in a folder of their own."""
+    """A reader who types a page's blocks into terminals, in a fresh folder."""
 
     folder: Path
     ports: dict[str, str] = field(
         default_factory=lambda: {port: str(find_free_port()) for port in PORTS}
     )
-    printed: list[str] = field(default_factory=list)  # by every block that has ended
+    printed: list[str] = field(default_factory=list)  # output of every block that has ended
     _beside: list[tuple[Block, subprocess.Popen[str], Path]] = field(default_factory=list)
 
     def reads(self, block: Block) -> None:
-        """Do what a block says, as `reading` has it."""
+        """Run a block as its mark says (see reading.py)."""
         mark = block.mark
         if mark.startswith("once the "):
             self._end("locust" if "load" in mark else "loadgen watch")
@@ -77,7 +77,7 @@ class Reader:
             self._run(block)
 
     def close(self) -> None:
-        """End what still runs."""
+        """Kill the processes that still run."""
         for _, process, _ in self._beside:
             kill_all(process)
             process.wait()
@@ -124,7 +124,7 @@ class Reader:
         return False
 
     def _end(self, typed: str) -> None:
-        """Press Ctrl-C where that was typed, and see that it ends as it should."""
+        """Press Ctrl-C in the terminals that run this command, and check their exit codes."""
         for told in [one for one in self._beside if typed in one[0].script]:
             block, process, log = told
             os.killpg(process.pid, signal.SIGINT)
@@ -134,7 +134,7 @@ class Reader:
             assert code in (0, 130), f"{block} ended with {code}\n{log.read_text()}"
 
     def _script(self, block: Block) -> str:
-        """Return what bash is to do: the block, between what was left behind and what is left."""
+        """Return a script that restores the last state, runs the block and saves the state."""
         text, beside = block.script, block.mark.startswith("in a ")
         for told, seconds in SHORTER.items() if not beside else ():
             text = text.replace(told, seconds)
@@ -157,7 +157,7 @@ class Reader:
 
 @contextmanager
 def fresh_folder(folder: Path) -> Iterator[Reader]:
-    """Yield a reader in what a clone has, linked; servers and processes are gone afterwards."""
+    """Yield a reader in a folder with links to a clone's files; end its servers and processes."""
     for path in ROOT.iterdir():
         if path.name not in NOT_CLONED:
             (folder / path.name).symlink_to(path)

@@ -1,4 +1,4 @@
-"""The commands of every page: they work as they stand, or, where they can't be run here, exist."""
+"""The commands of every page work as they stand, or at least exist if they can't run here."""
 
 import re
 from pathlib import Path
@@ -23,14 +23,14 @@ MARKS = re.compile(
 
 
 def is_run(block: Block) -> bool:
-    """Tell whether a block does something here."""
+    """Tell whether a block runs any command here."""
     typed = [line for line in block.script.splitlines() if line and line[0] != "#"]
     here = [line for line in typed if not line.startswith((*ELSEWHERE, "source ", "cd "))]
     return bool(here) and not block.mark.startswith("needs ")
 
 
 def promised(page: Path) -> list[str]:
-    """Return what a page says to be printed: the words in italics where one "should see" them."""
+    """Return the words in italics that a page says you "should see"."""
     paragraphs = page.read_text(encoding="utf-8").split("\n\n")
     told = [re.sub("`[^`]*`", "", text).partition("ou should see")[2] for text in paragraphs]
     return [words for text in told for words in re.findall(r"\*([^*\n]+)\*", text)]
@@ -41,7 +41,7 @@ RUN = [page for page in pages() if any(is_run(block) for block in SCRIPTS if blo
 
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_what_a_page_says_to_type_works(page: Path, tmp_path: Path) -> None:
-    """Its blocks, typed in order into a fresh folder, end as the page says, and print its words."""
+    """The blocks, run in order in a fresh folder, end as the page says and print its words."""
     with fresh_folder(tmp_path) as reader:
         for block in SCRIPTS:
             if block.page == page:
@@ -52,13 +52,13 @@ def test_what_a_page_says_to_type_works(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", SCRIPTS, ids=str)
 def test_a_command_exists(block: Block) -> None:
-    """Each program, command, option, target and setting that a block names is there."""
+    """Each program, command, option, target and setting that a block names exists."""
     wrong = [complaint(words) for words in commands(block.script)]
     assert [text for text in wrong if text] == []
 
 
 def test_locust_takes_what_the_pages_give_it() -> None:
-    """Each option of each `locust` command line is one of its own, or of ours."""
+    """Each option of each `locust` command line is defined by Locust or by this project."""
     asked = [
         words[1:]
         for block in SCRIPTS
@@ -71,7 +71,7 @@ def test_locust_takes_what_the_pages_give_it() -> None:
 
 
 def test_a_block_is_run_or_says_why_not() -> None:
-    """Languages and marks are those that the tests know; no block is passed over unseen."""
+    """The tests know the language and the mark of each block, so none is skipped by mistake."""
     assert {block.language for block in EVERY} <= {"sh", "console", "sql", "toml", "json", "text"}
     for block in SCRIPTS:
         found = MARKS.match(block.mark)
@@ -81,7 +81,7 @@ def test_a_block_is_run_or_says_why_not() -> None:
 
 
 def test_what_is_run_elsewhere_or_shortened_is_on_a_page() -> None:
-    """Neither list has a line that no page has, and what runs it elsewhere is there."""
+    """Each entry of both lists is on a page, and the files that run it elsewhere exist."""
     typed = "\n".join(block.script for block in SCRIPTS)
     for line, where in ELSEWHERE.items():
         assert re.search(rf"^{line}\b", typed, re.MULTILINE), line
@@ -90,7 +90,7 @@ def test_what_is_run_elsewhere_or_shortened_is_on_a_page() -> None:
 
 
 def test_queries_of_the_source_are_answered(database: str) -> None:
-    """Each SQL block that is said to be for the source runs on its schema."""
+    """Each SQL block that is marked for the source runs on its schema."""
     asked = [block for block in EVERY if block.language == "sql" and "source" in block.mark]
     assert asked
     with connect(database) as connection:

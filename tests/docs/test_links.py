@@ -1,4 +1,4 @@
-"""Links lead somewhere, and every page is found from the README."""
+"""Links have targets, and every page can be reached from the README."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.docs.reading import ROOT, anchors, links, name, pages
 
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_a_link_leads_to_a_file_and_its_anchor_to_a_heading(page: Path) -> None:
-    """Each relative link of a page is there, and so is the heading behind its #."""
+    """The target of each relative link exists, and so does the heading after its #."""
     broken = []
     for link in links(page):
         path, _, anchor = link.partition("#")
@@ -20,7 +20,7 @@ def test_a_link_leads_to_a_file_and_its_anchor_to_a_heading(page: Path) -> None:
 
 
 def test_every_page_is_found_from_the_readme() -> None:
-    """By links alone, from page to page."""
+    """Links lead from page to page to every page."""
     found, ahead = set(), [ROOT / "README.md"]
     while ahead:
         page = ahead.pop()

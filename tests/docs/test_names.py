@@ -1,4 +1,4 @@
-"""What pages name in passing is there: settings, files, commands, options."""
+"""Settings, files, commands and options that pages mention exist."""
 
 import re
 from functools import cache
@@ -28,14 +28,14 @@ READERS = {
     "copy.duckdb.lock",
 }  # fmt: skip
 MADE = re.compile(r"(WH|DB|ROLE|SVC)_ELT_[A-Z]+")  # by `loadgen tools snowflake-sql`
-OR = "\uff5c"  # as tables write it, where | ends a cell
+OR = "\uff5c"  # as in tables, since | ends a cell
 OPTIONS = {"--scale", "--secret"}  # docker's, pulumi's
 FILE = re.compile(r"[\w./<>-]*\w\.(?:py|md|toml|sql|json|jsonl|csv|html|yml|yaml|lock|svg|in|txt)")
 
 
 @cache
 def code() -> str:
-    """Return the text of everything that is run or configured."""
+    """Return the text of all code and configuration."""
     rooms = ("loadgen", "infra", "grafana", "bench", "scripts")
     kept = (".py", ".sql", ".toml", ".yml", ".html", ".yaml", ".example", "")
     paths = [path for room in rooms for path in (ROOT / room).rglob("*")]
@@ -45,7 +45,7 @@ def code() -> str:
 
 
 def is_text(path: Path, kept: tuple[str, ...]) -> bool:
-    """Tell whether a file is one of ours to read."""
+    """Tell whether a file is one of our text files."""
     return path.is_file() and path.suffix in kept and ".venv" not in path.parts
 
 
@@ -59,7 +59,7 @@ def files() -> frozenset[str]:
 
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_a_name_in_capitals_is_a_setting_or_a_word_of_the_code(page: Path) -> None:
-    """No page names a setting that is gone, or was never there."""
+    """No page names a setting that does not exist."""
     typed = [block.text for block in blocks(page) if block.language in ("sh", "console", "toml")]
     named = set(CAPITALS.findall("\n".join([prose(page), *typed])))
     settings = {one.upper() for one in Settings.model_fields}
@@ -69,7 +69,7 @@ def test_a_name_in_capitals_is_a_setting_or_a_word_of_the_code(page: Path) -> No
 
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_a_file_that_is_named_is_there(page: Path) -> None:
-    """In the project, from its top or from the page; or it is made, by the code or the reader."""
+    """Each named file is in the project, or is created by the code or by the reader."""
     missing = []
     for span in code_spans(page):
         if not FILE.fullmatch(span) or span in READERS:
@@ -82,7 +82,7 @@ def test_a_file_that_is_named_is_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_a_command_that_is_named_is_there(page: Path) -> None:
-    """Commands of `loadgen`, targets of make, scripts."""
+    """Each named command of `loadgen` or `aws`, target of make and script exists."""
     wrong = []
     for span in code_spans(page):
         words = [word for word in span.split() if word != "…" and word[:7] != "PYTHON="]
@@ -102,7 +102,7 @@ def makefile() -> str:
 
 
 def test_an_option_that_is_named_is_there() -> None:
-    """Each `--option`, in comments too, is one of `loadgen` or `locust`, or of the few others."""
+    """Each `--option`, also in comments, belongs to `loadgen`, `locust`, a workload or OPTIONS."""
     _, of_locust = ask_locust([])
     of_workloads = {
         f"--{operation.option.replace('_', '-')}"

@@ -1,4 +1,4 @@
-"""Each example of docs/workload.md is a model, and the page has every key."""
+"""Each example in docs/workload.md is a valid model, and the page names every key."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ KEYS = {
 
 @pytest.mark.parametrize("block", EXAMPLES, ids=str)
 def test_an_example_is_a_model(block: Block, tmp_path: Path) -> None:
-    """As it stands; one without an operation gets the simplest."""
+    """Each example is valid as it stands; one without an operation gets the simplest operation."""
     toml = block.text
     if "[operations." not in toml:
         table = re.search(r"\[tables\.(.+)\]", toml)
@@ -37,11 +37,11 @@ def test_an_example_is_a_model(block: Block, tmp_path: Path) -> None:
 
 
 def test_the_page_has_every_key() -> None:
-    """In backticks, alone or in an example of a value."""
+    """The page has each key in backticks, alone or in an example of a value."""
     written = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`\n]+)`", prose(PAGE)))))
     assert KEYS - written - {"title"} == set()
 
 
 def test_a_workload_of_one_table_is_short() -> None:
-    """The first example is whole, in fewer than 25 lines."""
+    """The first example is complete, in fewer than 25 lines."""
     assert len(EXAMPLES[0].text.splitlines()) < 25

@@ -1,7 +1,7 @@
 """fakesnow's server with MERGE inside a transaction: `fakesnow_merging.py -s -p PORT`.
 
-fakesnow notes the temporary table that it makes for a MERGE in another database, which DuckDB
-refuses in a transaction that has written to one.
+For a MERGE, fakesnow makes a temporary table and records it in another database. DuckDB refuses
+this, because one transaction may write to one database only.
 """
 
 import sys
@@ -13,7 +13,7 @@ noted = info_schema.insert_table_comment_sql
 
 
 def insert_table_comment_sql(catalog: str, schema: str, table: str, comment: str) -> str:
-    """Return the SQL that notes a table, or nothing for the one of a MERGE."""
+    """Return the SQL that records a table; for the temporary table of a MERGE it does nothing."""
     return (
         "SELECT 1"
         if table.lower() == "merge_candidates"

@@ -1,6 +1,6 @@
-"""moto's server with a clock that stands still: `moto_at.py 2026-11-20T10:00:00+00:00 -p PORT`.
+"""moto's server with a fixed clock: `moto_at.py 2026-11-20T10:00:00+00:00 -p PORT`.
 
-moto stamps what is made there, and lets nobody say when it was made.
+moto stamps each resource with its time of creation, and has no option to set that time.
 """
 
 import datetime as dt

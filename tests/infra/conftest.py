@@ -1,4 +1,4 @@
-"""What the Pulumi program makes of each configuration, run once."""
+"""Outcomes of the Pulumi program for each configuration, from a single run."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from tests.stack import ROOT
 
 @pytest.fixture(scope="session")
 def told() -> dict[str, Any]:
-    """What the program does in each case, and its settings; one process for all."""
+    """Return the program's outcome in each case, and its settings; one process runs all cases."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.pulumi_runs"],
         cwd=ROOT,
@@ -29,17 +29,17 @@ def told() -> dict[str, Any]:
 
 @pytest.fixture
 def runs(told: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return what gives a case's outcome."""
+    """Return a function that returns a case's outcome."""
     return lambda case: dict(told["runs"][CASES.index(case)])
 
 
 @pytest.fixture
 def bucket_only(runs: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """What is made without any configuration."""
+    """Return the outcome without any configuration."""
     return runs({"config": {}})
 
 
 @pytest.fixture
 def with_rds(runs: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """What is made with RDS, as small as it is by default."""
+    """Return the outcome with RDS in its default size, which is small."""
     return runs({"config": WITH_RDS})

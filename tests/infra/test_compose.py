@@ -29,13 +29,13 @@ def stack() -> dict[str, Service]:
 
 
 def test_it_has_the_whole_stack(stack: dict[str, Service]) -> None:
-    """Source, load, workers, watch, and what shows them."""
+    """The stack has source, seed, load, workers and watch, with Prometheus and Grafana."""
     assert set(stack) == {*OURS, "postgres", "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_without_a_secret_nothing_starts(secret: str) -> None:
-    """No secret has a default; the error names what is missing, and where it goes."""
+    """No secret has a default; the error names the missing one and the file to set it in."""
     done = config(**{name: value for name, value in SECRETS.items() if name != secret})
     assert done.returncode != 0
     assert secret in done.stderr
@@ -43,7 +43,7 @@ def test_without_a_secret_nothing_starts(secret: str) -> None:
 
 
 def test_every_image_is_pinned(stack: dict[str, Service]) -> None:
-    """Each image has an exact version; ours has the package's."""
+    """Each image has an exact version; our image has the package's version."""
     images = {name: service["image"].rpartition(":") for name, service in stack.items()}
     for name, (_, _, tag) in images.items():
         assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z]+)?", tag), name
@@ -52,14 +52,14 @@ def test_every_image_is_pinned(stack: dict[str, Service]) -> None:
 
 
 def test_every_port_is_this_machine_s_only(stack: dict[str, Service]) -> None:
-    """Nothing is published to a network."""
+    """Ports are published on 127.0.0.1 only."""
     ports = [port for service in stack.values() for port in service.get("ports", [])]
     assert len(ports) > 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
 def test_no_secret_is_in_the_file() -> None:
-    """What is secret comes from .env, and has no default there either."""
+    """Secrets come from .env and have no default in the compose file."""
     read = yaml.safe_load(TEXT)["services"]
     values = [
         str(value)
@@ -73,14 +73,14 @@ def test_no_secret_is_in_the_file() -> None:
 
 
 def test_it_sets_settings_that_exist(stack: dict[str, Service]) -> None:
-    """Each variable of load, workers and watch is a setting; a misspelt one would do nothing."""
+    """Each variable of our services is a setting; a misspelt one would have no effect."""
     known = {name.upper() for name in Settings.model_fields}
     for name in OURS:
         assert set(stack[name]["environment"]) <= known, name
 
 
 def test_all_of_ours_are_one(stack: dict[str, Service]) -> None:
-    """Workers have the load's code, settings and files: they would write something else."""
+    """Our services share code, settings and files; otherwise workers would write other data."""
     same = ("image", "build", "environment", "volumes", "user")
     for name in OURS:
         assert {key: stack[name][key] for key in same} == {key: stack["load"][key] for key in same}
@@ -98,14 +98,14 @@ def test_the_example_says_what_compose_reads() -> None:
 
 
 def test_a_load_is_stopped_before_its_workers(stack: dict[str, Service]) -> None:
-    """Compose stops in reverse order of dependence: workers have to be there for the drain."""
+    """Compose stops services in reverse order of dependency, and the drain needs the workers."""
     assert "worker" in stack["load"]["depends_on"]
     assert "load" not in stack["worker"]["depends_on"]
     assert stack["load"]["stop_grace_period"] == "2m"  # 45 s for answers, 20 s for a last scrape
 
 
 def test_prometheus_scrapes_the_services(stack: dict[str, Service]) -> None:
-    """Its targets are services at the ports they listen on; jobs and alerts are the usual ones."""
+    """The targets are the services at their ports; jobs and alert rules match prometheus.yml."""
     usual, ours = (
         yaml.safe_load((ROOT / "grafana" / name).read_text(encoding="utf-8"))
         for name in ("prometheus.yml", "prometheus.compose.yml")
@@ -124,7 +124,7 @@ def test_prometheus_scrapes_the_services(stack: dict[str, Service]) -> None:
 
 
 def test_what_is_mounted_exists_where_it_is_looked_for(stack: dict[str, Service]) -> None:
-    """Docker would make an empty folder of a missing file; Grafana finds dashboards and source."""
+    """Mounted files exist, or Docker would make folders; Grafana finds dashboards and source."""
     mounts = {
         target: Path(source)
         for service in stack.values()
@@ -147,7 +147,7 @@ def test_what_is_mounted_exists_where_it_is_looked_for(stack: dict[str, Service]
 
 
 def test_prometheus_would_start_with_it() -> None:
-    """Its configuration is valid, alert rules included."""
+    """Prometheus accepts the configuration, including the alert rules."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("no promtool (Debian's package prometheus)")

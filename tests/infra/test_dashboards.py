@@ -1,7 +1,8 @@
-"""The dashboards: what Grafana's own schema and Prometheus' own answers say of them.
+"""The dashboards: valid by Grafana's schema, and each query has an answer from Prometheus.
 
-dashboard.schema.json is made of the npm package @grafana/schema 13.2.3 (raw/dashboard/x/types) by
-ts-json-schema-generator 2.4.0, type Dashboard. No Grafana server has run here.
+dashboard.schema.json is generated from the npm package @grafana/schema 13.2.3
+(raw/dashboard/x/types) by ts-json-schema-generator 2.4.0, type Dashboard. No test runs a Grafana
+server.
 """
 
 import json
@@ -33,20 +34,20 @@ from tests.prometheus import Prometheus, running_prometheus
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(DASHBOARDS)
-# Keys of an annotation that Grafana's Prometheus data source reads, and the schema does not know.
+# Keys of an annotation that Grafana's Prometheus data source reads, but that the schema lacks.
 PROMETHEUS_OWN = ("expr", "step", "titleFormat", "textFormat")
 RECORDED = {"loadgen:wal_bytes_per_write"}  # by grafana/alerts.yml
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_file_is_what_the_code_makes(name: str) -> None:
-    """Nobody forgot `python -m grafana`."""
+    """The files are up to date; `python -m grafana` writes them."""
     assert (FOLDER / f"{name}.json").read_text(encoding="utf-8") == written(DASHBOARDS[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_valid_by_grafanas_schema(name: str) -> None:
-    """Each key is known and each value of the right type; a wrong one would be found."""
+    """Each key is known and each value has the right type; a wrong type is detected."""
     schema = json.loads((Path(__file__).parent / "dashboard.schema.json").read_text())
     validator = Draft7Validator(schema)
     dashboard = json.loads((FOLDER / f"{name}.json").read_text())
@@ -60,7 +61,7 @@ def test_it_is_valid_by_grafanas_schema(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_panels_stand_side_by_side_and_say_what_they_show(name: str) -> None:
-    """None overlaps another or leaves the grid; each has a title, a description and a unit."""
+    """No panel overlaps another or leaves the grid; each has a title, a description and a unit."""
     dashboard = DASHBOARDS[name]
     for one, other in combinations([panel["gridPos"] for panel in dashboard["panels"]], 2):
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
@@ -92,7 +93,7 @@ def test_each_metric_is_shown_and_each_shown_is_exported() -> None:
 
 
 def test_what_is_provisioned_is_what_the_dashboards_name() -> None:
-    """The data source's uid, and the folder that compose mounts them to."""
+    """The uid of the data source, the links and the folder of the dashboards match."""
     provisioning = ROOT / "grafana/provisioning"
     sources = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())
     (source,) = sources["datasources"]
@@ -106,7 +107,7 @@ def test_what_is_provisioned_is_what_the_dashboards_name() -> None:
 
 
 class Copies:
-    """What a watch with two tools exposes; deliveries go on with every scrape."""
+    """Metrics of a watch with two tools; the count of deliveries grows with every scrape."""
 
     def __init__(self) -> None:
         self._scrapes = count(1)
@@ -168,7 +169,7 @@ def copies(tmp_path: Path) -> Iterator[Prometheus]:
 
 
 def test_what_is_asked_of_tools_has_an_answer(copies: Prometheus) -> None:
-    """From an exposition made up for two tools: a real run of four has no accounts here."""
+    """Each query on tools has an answer from made-up metrics, since real tools need accounts."""
     enough = "count_over_time(loadgen_freshness_seconds[1m]) > 8"
     wait_for(lambda: copies.query(enough), "some scrapes")
     asked = [query for query in queries() if query.of_tools()]

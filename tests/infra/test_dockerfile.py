@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be held to its word without Docker."""
+"""The Dockerfile, as far as it can be tested without Docker."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ def names(wheel: Path) -> set[str]:
 
 
 def test_what_is_copied_exists_and_is_sent() -> None:
-    """.dockerignore lets through what is copied, and nothing that is secret or large."""
+    """.dockerignore lets the copied files through, but no secret or large files."""
     found = list(sources())
     assert len(found) > 5
     for path in found:
@@ -40,7 +40,7 @@ def test_it_ends_as_an_ordinary_user() -> None:
 
 
 def test_what_is_installed_is_checked_by_its_hash() -> None:
-    """Each installing line demands hashes, but for the wheel that was just built."""
+    """Each install command requires hashes, except for the wheel that was just built."""
     lines = [rest for instruction, rest in instructions() if instruction == "RUN"]
     installing = [line for line in lines if "install" in line or "uv build" in line]
     unchecked = [line for line in installing if "--require-hashes" not in line]
@@ -50,7 +50,7 @@ def test_what_is_installed_is_checked_by_its_hash() -> None:
 
 
 def test_its_lines_make_a_program_that_runs(image: Image, tmp_path: Path) -> None:
-    """The environment holds the project at its version, and Locust with its command line."""
+    """The image runs `loadgen` at its version and `locust`, and has what verify and costs need."""
     env = clean_environment(image.environment)
     for command, said in (
         (["loadgen", "--version"], f"loadgen {__version__}\n"),
@@ -65,13 +65,13 @@ def test_its_lines_make_a_program_that_runs(image: Image, tmp_path: Path) -> Non
         assert said in done.stdout
     (site,) = (image.root / "opt/playground").glob("lib/python*/site-packages")
     assert (site / "loadgen" / "cli.py").exists()
-    for package in ("snowflake/connector", "boto3", "duckdb"):  # what verify and costs read
+    for package in ("snowflake/connector", "boto3", "duckdb"):  # for verify and costs
         assert (site / package).exists(), package
     assert not (site / "dlt").exists(), "the demo's tools are not for the image"
 
 
 def test_its_wheel_is_the_project_s(image: Image, tmp_path: Path) -> None:
-    """The wheel built from what is sent holds the same files as the one of `make build`."""
+    """A wheel built from the files sent to Docker has the same files as that of `make build`."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (ours,), (theirs,) = tmp_path.glob("*.whl"), (image.root / "build/dist").glob("*.whl")
@@ -79,7 +79,7 @@ def test_its_wheel_is_the_project_s(image: Image, tmp_path: Path) -> None:
 
 
 def test_what_is_yours_is_read_from_the_project_s_folder(image: Image) -> None:
-    """Settings, limits and tools are links to where compose mounts the project; they may dangle."""
+    """Settings, limits and tools link to the folder that compose mounts; the links may dangle."""
     for name in (".env", "thresholds.toml", "tools.toml", "decision.toml"):
         link = image.root / "playground" / name
         assert link.is_symlink()

@@ -1,4 +1,4 @@
-"""The Kubernetes example: its objects are whole, and run what the compose file runs."""
+"""The Kubernetes example: complete objects that run the same commands as the compose file."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def objects() -> dict[tuple[str, str], Manifest]:
 
 
 def pods(objects: dict[tuple[str, str], Manifest]) -> dict[str, Manifest]:
-    """Return the pod templates by the name of what makes them."""
+    """Return the pod templates by the name of their job or deployment."""
     return {
         name: one["spec"]["template"]
         for (kind, name), one in objects.items()
@@ -32,7 +32,7 @@ def pods(objects: dict[tuple[str, str], Manifest]) -> dict[str, Manifest]:
 
 
 def test_it_has_the_objects_that_a_run_needs(objects: dict[tuple[str, str], Manifest]) -> None:
-    """A seed, a master with its watch, workers, settings, a secret, room for reports."""
+    """The example has a seed, a master with watch, workers, settings, a secret and a volume."""
     assert {(one["apiVersion"], *key) for key, one in objects.items()} == {
         ("v1", "ConfigMap", "playground"),
         ("v1", "Secret", "playground"),
@@ -45,7 +45,7 @@ def test_it_has_the_objects_that_a_run_needs(objects: dict[tuple[str, str], Mani
 
 
 def test_each_container_runs_what_compose_runs(objects: dict[tuple[str, str], Manifest]) -> None:
-    """The commands are those that are tested; the master's name is its service's."""
+    """Containers run the compose file's tested commands; workers use the master's service name."""
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
     seen = set()
     for pod in pods(objects).values():
@@ -62,7 +62,7 @@ def test_each_container_runs_what_compose_runs(objects: dict[tuple[str, str], Ma
 
 
 def test_selectors_find_their_pods(objects: dict[tuple[str, str], Manifest]) -> None:
-    """Deployments and the service select the labels that the pods have; volumes are claimed."""
+    """Deployments and service select the labels of the pods, and the volumes exist."""
     for name in ("playground-load", "playground-worker"):
         spec = objects["Deployment", name]["spec"]
         assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
@@ -85,7 +85,7 @@ def test_selectors_find_their_pods(objects: dict[tuple[str, str], Manifest]) -> 
 
 
 def test_load_and_watch_are_probed(objects: dict[tuple[str, str], Manifest]) -> None:
-    """By /health, which needs no login, at their own ports."""
+    """Probes ask /health, which needs no login, at each container's own port."""
     load = objects["Deployment", "playground-load"]["spec"]["template"]["spec"]
     ports = {"load": PORTS["metrics"], "watch": PORTS["watch"]}
     for container in load["containers"]:
@@ -97,7 +97,7 @@ def test_load_and_watch_are_probed(objects: dict[tuple[str, str], Manifest]) -> 
 def test_no_pod_runs_as_root_or_is_told_of_services(
     objects: dict[tuple[str, str], Manifest],
 ) -> None:
-    """Kubernetes' own variables for services could be taken for settings."""
+    """Pods run as user 1000; Kubernetes' variables for services could be taken for settings."""
     for name, pod in pods(objects).items():
         assert pod["spec"]["enableServiceLinks"] is False, name
         security = pod["spec"]["securityContext"]
@@ -106,7 +106,7 @@ def test_no_pod_runs_as_root_or_is_told_of_services(
 
 
 def test_what_it_sets_are_settings(objects: dict[tuple[str, str], Manifest]) -> None:
-    """Each key is a setting, as text; the secret is the address, and only an example."""
+    """Each key is a setting with a text as value; the secret has only example values."""
     settings = objects["ConfigMap", "playground"]["data"]
     assert {name.lower() for name in settings} <= set(Settings.model_fields)
     assert all(isinstance(value, str) for value in settings.values())

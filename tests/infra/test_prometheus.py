@@ -1,4 +1,4 @@
-"""What is configured for Prometheus is what the code exports, by Prometheus' own tools."""
+"""The Prometheus configuration is valid by promtool and matches the metrics of the code."""
 
 import json
 import re
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def promtool() -> str:
-    """Return Prometheus' own checker; skipped by name where it is not installed."""
+    """Return the path of promtool; skip the test if it is not installed."""
     found = shutil.which("promtool")
     if found is None:
         pytest.skip("no promtool (Debian's package prometheus)")
@@ -30,7 +30,7 @@ def promtool() -> str:
 
 
 def run(*command: str) -> str:
-    """Run a command that has to succeed; return what it printed."""
+    """Run a command that must succeed; return its output."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -48,12 +48,12 @@ def exported() -> set[str]:
 
 
 def test_the_configuration_is_valid(promtool: str) -> None:
-    """Prometheus would start with it, alert rules included."""
+    """Prometheus accepts the configuration, including the alert rules."""
     run(promtool, "check", "config", "grafana/prometheus.yml")
 
 
 def test_each_alert_fires_when_it_should_and_not_before(promtool: str) -> None:
-    """Each rule has a case; none is without one."""
+    """Each alert rule has a test case, and all cases pass."""
     run(promtool, "test", "rules", "tests/infra/alerts_test.yml")
     rules = set(re.findall(r"alert: (\w+)", (ROOT / "grafana/alerts.yml").read_text()))
     cases = set(re.findall(r"alertname: (\w+)", (ROOT / "tests/infra/alerts_test.yml").read_text()))
@@ -61,14 +61,14 @@ def test_each_alert_fires_when_it_should_and_not_before(promtool: str) -> None:
 
 
 def test_no_rule_names_a_metric_that_nobody_exports() -> None:
-    """A name in an expression is one of ours."""
+    """The code exports each of our metrics that a rule names."""
     named = set(re.findall(r"\bloadgen_\w+", (ROOT / "grafana/alerts.yml").read_text()))
     assert named
     assert named <= exported()
 
 
 def test_the_page_of_metrics_is_the_code() -> None:
-    """docs/metrics.md is what scripts/metrics-page prints."""
+    """docs/metrics.md equals the output of scripts/metrics-page."""
     env = clean_environment({"PYTHONPATH": str(ROOT)})
     done = subprocess.run(
         [sys.executable, "scripts/metrics-page"], cwd=ROOT, env=env, capture_output=True, text=True,
@@ -78,7 +78,7 @@ def test_the_page_of_metrics_is_the_code() -> None:
 
 
 def test_observe_says_what_is_missing(tmp_path: Path) -> None:
-    """Where no Prometheus is installed, that is said in a line, with what to do."""
+    """If Prometheus is not installed, the error says so and asks to install it."""
     (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
     done = subprocess.run(
         ["/bin/sh", "scripts/observe"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True,
@@ -89,7 +89,7 @@ def test_observe_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_observe_scrapes_the_ports_of_the_settings(tmp_path: Path) -> None:
-    """A Prometheus runs on what METRICS_PORT and WATCH_PORT say, until Ctrl-C; links are shown."""
+    """Prometheus scrapes METRICS_PORT and WATCH_PORT until Ctrl-C; links are printed."""
     if shutil.which("prometheus") is None:
         pytest.skip("no prometheus (Debian's package prometheus)")
     for name in (".venv", "loadgen"):
@@ -114,7 +114,7 @@ def test_observe_scrapes_the_ports_of_the_settings(tmp_path: Path) -> None:
 
 
 def targets(port: str) -> dict[str, str]:
-    """Return what a Prometheus scrapes, by job; empty while it does not answer."""
+    """Return the targets of a Prometheus by job; empty while it does not answer."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/api/v1/targets", timeout=5) as answer:
             active = json.loads(answer.read())["data"]["activeTargets"]

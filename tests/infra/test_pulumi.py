@@ -1,7 +1,7 @@
-"""What the Pulumi program in infra/ would make, and what it refuses.
+"""The AWS resources that the Pulumi program in infra/ registers.
 
-Mocks take any property name: that each of them exists is what mypy's check of infra/ against
-pulumi_aws' own types holds. `pulumi up` is run by no test.
+Mocks accept any property name; mypy checks the names in infra/ against the types of pulumi_aws. No
+test runs `pulumi up`.
 """
 
 import json
@@ -21,7 +21,7 @@ def made(outcome: dict[str, Any]) -> list[str]:
 
 
 def inputs(outcome: dict[str, Any], kind: str, name: str | None = None) -> dict[str, Any]:
-    """Return the inputs of the one resource of a kind, and name where there are several."""
+    """Return the inputs of the only resource of a kind, or of the one with this name."""
     found = [
         dict(one["inputs"])
         for one in outcome["resources"]
@@ -32,7 +32,7 @@ def inputs(outcome: dict[str, Any], kind: str, name: str | None = None) -> dict[
 
 
 def allowed(document: dict[str, Any]) -> dict[str, set[str]]:
-    """Return the actions that a policy allows, by resource; it has nothing but such statements."""
+    """Return the actions that a policy allows, by resource; it must have no other statements."""
     found: dict[str, set[str]] = {}
     for statement in document["Statement"]:
         assert set(statement) == {"Effect", "Action", "Resource"}
@@ -59,7 +59,7 @@ ARN: Final = f"arn:aws:s3:::{BUCKET}"
 def test_without_rds_only_bucket_and_policies_exist(
     bucket_only: dict[str, Any], runs: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
-    """Nothing else is made, looked up or exported, also where RDS' settings are still there."""
+    """Nothing else is made, looked up or exported, even if the settings of RDS are still there."""
     for outcome in (bucket_only, runs(KEPT)):
         assert outcome["refused"] is None
         assert made(outcome) == BUCKET_ONLY
@@ -73,7 +73,7 @@ def test_without_rds_only_bucket_and_policies_exist(
 
 
 def test_the_bucket_is_private(bucket_only: dict[str, Any]) -> None:
-    """No ACL, nothing public, all owned by us, and no answer without TLS."""
+    """The bucket has no ACL and no public access, we own all objects, and TLS is required."""
     assert inputs(bucket_only, "Bucket") == {
         "forceDestroy": True,
         "tags": {"project": "simplyload-poc", "tool": "simplyload"},
@@ -102,7 +102,7 @@ def test_the_bucket_is_private(bucket_only: dict[str, Any]) -> None:
 
 
 def test_the_bucket_is_encrypted_emptied_and_measured(bucket_only: dict[str, Any]) -> None:
-    """AES256; a week for objects and for uploads that broke off; request metrics for costs."""
+    """AES256 is on; objects and aborted uploads expire after a week; costs have request metrics."""
     encrypted = inputs(bucket_only, "BucketServerSideEncryptionConfiguration")
     by_default = {"applyServerSideEncryptionByDefault": {"sseAlgorithm": "AES256"}}
     assert encrypted == {"bucket": BUCKET, "rules": [by_default]}
@@ -124,7 +124,7 @@ def test_the_bucket_is_encrypted_emptied_and_measured(bucket_only: dict[str, Any
 
 
 def test_changes_of_the_bucket_come_one_after_the_other(bucket_only: dict[str, Any]) -> None:
-    """The policy waits for the block and the owner, between which S3 would refuse it."""
+    """The policy waits for access block and ownership; S3 would refuse it while they change."""
     after = {one["type"].rpartition(":")[2]: one["after"] for one in bucket_only["resources"]}
     assert {kind.rpartition(":")[2] for kind in after["BucketPolicy"]} == {
         "Bucket",
@@ -134,7 +134,7 @@ def test_changes_of_the_bucket_come_one_after_the_other(bucket_only: dict[str, A
 
 
 def test_simplyload_may_use_its_bucket_and_no_more(bucket_only: dict[str, Any]) -> None:
-    """Objects are read, written and deleted; the bucket itself can't be changed."""
+    """Objects can be read, written and deleted; the bucket itself can't be changed."""
     policy = json.loads(inputs(bucket_only, "Policy", "simplyload-bucket")["policy"])
     assert allowed(policy) == {
         ARN: {"s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"},
@@ -163,7 +163,7 @@ def test_the_costs_policy_is_what_costs_calls(bucket_only: dict[str, Any]) -> No
 
 
 def test_rds_adds_three_resources(with_rds: dict[str, Any]) -> None:
-    """An instance, its security group and its parameters, in the default VPC."""
+    """RDS adds an instance, its security group and its parameters, in the default VPC."""
     assert with_rds["refused"] is None
     assert made(with_rds) == sorted([*BUCKET_ONLY, "Instance", "ParameterGroup", "SecurityGroup"])
     assert with_rds["calls"] == [{"token": "aws:ec2/getVpc:getVpc", "args": {"default": True}}]
@@ -172,7 +172,7 @@ def test_rds_adds_three_resources(with_rds: dict[str, Any]) -> None:
 
 
 def test_rds_listens_to_the_addresses_that_were_given(with_rds: dict[str, Any]) -> None:
-    """Postgres' port, from those networks; nothing goes out by itself."""
+    """Only Postgres' port is open, to the given networks; there is no egress rule."""
     group = inputs(with_rds, "SecurityGroup")
     assert group["vpcId"] == "vpc-default"
     assert "egress" not in group
@@ -188,7 +188,7 @@ def test_rds_listens_to_the_addresses_that_were_given(with_rds: dict[str, Any]) 
 
 
 def test_rds_can_replicate_and_forces_tls(with_rds: dict[str, Any]) -> None:
-    """Logical replication is on from the first start, TLS forced, a slot's WAL limited."""
+    """Logical replication is on from the first start, TLS is forced, a slot's WAL is limited."""
     group = inputs(with_rds, "ParameterGroup")
     assert group["family"] == "postgres15"
     told = {one["name"]: (one["value"], one["applyMethod"]) for one in group["parameters"]}
@@ -201,7 +201,7 @@ def test_rds_can_replicate_and_forces_tls(with_rds: dict[str, Any]) -> None:
 
 
 def test_the_instance_is_small_encrypted_and_leaves_nothing(with_rds: dict[str, Any]) -> None:
-    """As the issue asks, and nothing that costs more or stays after `pulumi destroy`."""
+    """The instance is small and encrypted, has no paid extras, and leaves no backup behind."""
     instance = inputs(with_rds, "Instance")
     assert instance.pop("password") == {"secret": PASSWORD}
     for shared in ("tags", "vpcSecurityGroupIds", "parameterGroupName"):
@@ -228,7 +228,7 @@ def test_the_instance_is_small_encrypted_and_leaves_nothing(with_rds: dict[str, 
 
 
 def test_the_password_is_only_where_it_is_secret(with_rds: dict[str, Any]) -> None:
-    """database_url is a secret that can be used as it stands; no other output has it."""
+    """database_url is a secret that works as it stands; no other output has the password."""
     outputs = dict(with_rds["outputs"])
     url = outputs.pop("database_url")
     quoted = "a%23b%25c%3Ad%3Fe%26f%28G%29H1"
@@ -240,7 +240,7 @@ def test_the_password_is_only_where_it_is_secret(with_rds: dict[str, Any]) -> No
 
 
 def test_database_url_is_a_setting_as_it_stands(with_rds: dict[str, Any]) -> None:
-    """Libpq reads user, password and TLS from it as they were meant."""
+    """Libpq reads the right user, password and TLS options from the URL."""
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - Locust comes before psycopg
 
     told = conninfo_to_dict(with_rds["outputs"]["database_url"]["secret"])

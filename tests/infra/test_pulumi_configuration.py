@@ -1,4 +1,4 @@
-"""What the Pulumi program in infra/ refuses, and whether its pages say what it does."""
+"""The Pulumi program in infra/ refuses bad configuration, and the pages match the program."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from tests.stack import ROOT
 
 README: Final = PROGRAM / "README.md"
 GUIDE: Final = ROOT / "docs" / "AWS_SETUP.md"
-# What each kind of resource needs at least, to be made and taken away.
+# The permissions that each kind of resource needs at least to be created and deleted.
 NEEDED: Final = {
     "Bucket": {"s3:CreateBucket", "s3:DeleteBucket", "s3:DeleteObject", "s3:PutBucketTagging"},
     "BucketLifecycleConfiguration": {"s3:PutLifecycleConfiguration"},
@@ -41,7 +41,7 @@ def policies(page: Path) -> list[dict[str, set[str]]]:
 
 
 def allowed(document: dict[str, Any]) -> dict[str, set[str]]:
-    """Return the actions that a policy allows, by resource; one or several of each."""
+    """Return the actions that a policy allows, by resource; both may be a text or a list."""
     found: dict[str, set[str]] = {}
     for statement in document["Statement"]:
         assert statement["Effect"] == "Allow"
@@ -51,7 +51,7 @@ def allowed(document: dict[str, Any]) -> dict[str, set[str]]:
 
 
 def listed(value: Any) -> list[str]:
-    """Return what IAM takes as one or as a list as a list."""
+    """Return a value that IAM accepts alone or in a list as a list."""
     return value if isinstance(value, list) else [value]
 
 
@@ -63,7 +63,7 @@ def resources(outcome: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of this machine: its region and cards would give other prices."""
+    """Unset this machine's region and rate cards, which would give other prices."""
     monkeypatch.chdir(tmp_path)
     for name in ("AWS_REGION", "RATE_CARDS_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -73,14 +73,14 @@ def defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_configuration_is_refused_in_a_line(
     config: dict[str, str], said: str, runs: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
-    """The line names the setting and what is allowed; nothing is made, no password is shown."""
+    """The line names the setting and its allowed values; nothing is made, no password is shown."""
     outcome = runs({"config": {**WITH_RDS, **config}})
     assert outcome["refused"] == f"{PROJECT}:{said}"
     assert outcome["resources"] == []
 
 
 def test_a_password_in_clear_is_refused(runs: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Without --secret it would stand in the stack's file."""
+    """Without --secret the stack's file would contain the password."""
     outcome = runs(IN_CLEAR)
     said = "db_password is stored in clear: pulumi config set --secret db_password, with a new one"
     assert outcome["refused"] == f"{PROJECT}:{said}"
@@ -88,7 +88,7 @@ def test_a_password_in_clear_is_refused(runs: Callable[[dict[str, Any]], dict[st
 
 
 def test_pulumi_installs_what_was_checked() -> None:
-    """The program's own requirements are the development lock's versions, and its name is ours."""
+    """The program's requirements have the versions of the development lock; its name is PROJECT."""
     asked = re.findall(r"^[\w.-]+==\S+", (PROGRAM / "requirements.txt").read_text(), re.MULTILINE)
     locked = (ROOT / "requirements-dev.lock").read_text(encoding="utf-8")
     assert {one.partition("==")[0] for one in asked} == {"pulumi", "pulumi-aws"}
@@ -100,7 +100,7 @@ def test_pulumi_installs_what_was_checked() -> None:
 
 
 def test_the_configuration_table_is_the_code(told: dict[str, Any]) -> None:
-    """Each setting is in infra/README.md once, with its default and what it is."""
+    """Each setting is in infra/README.md once, with its default and its description."""
     section = README.read_text(encoding="utf-8").partition("## Configuration")[2]
     lines = [line for line in section.partition("\n## ")[0].splitlines() if line[:3] == "| `"]
     rows = [[cell.strip() for cell in line.strip("|").split(" |")] for line in lines]
@@ -111,7 +111,7 @@ def test_the_configuration_table_is_the_code(told: dict[str, Any]) -> None:
 def test_the_readme_counts_what_is_made(
     bucket_only: dict[str, Any], with_rds: dict[str, Any]
 ) -> None:
-    """Resources to create, with and without RDS, and each output, stand in infra/README.md."""
+    """infra/README.md has the number of resources, with and without RDS, and each output."""
     text = README.read_text(encoding="utf-8")
     few, many = len(resources(bucket_only)), len(resources(with_rds))
     assert f"{few} AWS resources to create ({many} with RDS)" in text
@@ -120,7 +120,7 @@ def test_the_readme_counts_what_is_made(
 
 
 def test_the_pages_print_the_costs_policy_that_is_made(bucket_only: dict[str, Any]) -> None:
-    """The guide's last policy, and that of docs/costs-cloud.md, are the program's."""
+    """The guide's last policy and the one in docs/costs-cloud.md equal the program's."""
     (made,) = (
         json.loads(one["inputs"]["policy"])
         for one in bucket_only["resources"]
@@ -137,7 +137,7 @@ def test_the_pages_print_the_costs_policy_that_is_made(bucket_only: dict[str, An
 def test_the_guide_lets_deploy_what_is_made(
     bucket_only: dict[str, Any], with_rds: dict[str, Any]
 ) -> None:
-    """Its first policy covers the bucket's resources, its second what RDS adds; nothing is all."""
+    """The first policy covers the bucket, the second adds RDS; only s3:GetBucket* is a wildcard."""
     few, rds, _ = policies(GUIDE)
     first = set().union(*few.values())
     both = first.union(*rds.values())
@@ -153,18 +153,18 @@ def test_the_guide_lets_deploy_what_is_made(
 def test_a_month_is_counted_for_the_programs_defaults(
     told: dict[str, Any], defaults: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`loadgen costs --infra` prices the size that RDS has by default, as the page says it."""
+    """`loadgen costs --infra` prices the default size of RDS, and the page has its output."""
     assert told["settings"]["db_instance_class"][0] == infra.INSTANCE_CLASS
     assert int(told["settings"]["db_storage_gb"][0]) == infra.STORAGE_GB
     assert cli.main(["costs", "--infra"]) == 0
-    shown = capsys.readouterr().out.partition("warning: ")[0]  # of prices that have become old
+    shown = capsys.readouterr().out.partition("warning: ")[0]  # about outdated prices
     text = README.read_text(encoding="utf-8")
     shown = "\n".join(line.rstrip() for line in shown.splitlines())
     assert shown.strip() in text.partition("\nloadgen costs --infra\n")[2]
 
 
 def test_a_month_by_hand(defaults: None, capsys: pytest.CaptureFixture[str]) -> None:
-    """730 hours of instance and address, 20 GB; files by thousands; what has no price has none."""
+    """A month has 730 hours, 20 GB and requests by the thousand; two items have no price."""
     assert cli.main(["costs", "--infra", "--json"]) == 0
     options = json.loads(capsys.readouterr().out)["options"]
     bucket, both = options["the bucket"], options["the bucket, and RDS"]

@@ -57,7 +57,7 @@ def copy(
 
 
 def places(findings: list[Finding]) -> list[tuple[str, str, str | None, str]]:
-    """Return where findings are and what they are called."""
+    """Return the places and kinds of findings."""
     return [(one.table, one.key, one.column, one.kind) for one in findings]
 
 
@@ -185,7 +185,7 @@ def test_rows_without_a_key_are_counted(copy: AnyCopy) -> None:
 
 @pytest.fixture
 def mirrored(cluster: Cluster) -> Iterator[AnyCopy]:
-    """Yield a copy in Postgres of a source of its own."""
+    """Yield a copy in Postgres of a separate source."""
     with cluster.database("template1") as dsn:
         make_source(dsn)
         with postgres_copy(cluster, dsn) as made:

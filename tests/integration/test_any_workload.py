@@ -78,7 +78,7 @@ print(json.dumps({
 
 @each_path
 def test_the_law_holds_and_the_tables_have_what_was_counted(empty_database: str, path: str) -> None:
-    """Lost writes are looked up by their proof; those without one stay unknown, and are counted."""
+    """A lost write is settled by its proof; a write without one stays unknown, and is counted."""
     with connect(empty_database) as admin:
         admin.execute(SCHEMA.encode())
         admin.execute("CREATE TABLE loadgen_playground AS SELECT 'run'::text AS run_id")

@@ -1,6 +1,6 @@
 """AWS' cost lines, through the real boto3 from moto's server: to the cent.
 
-Sizes, request counts and the bill are put there by the test: the emulator makes none of its own.
+Sizes, request counts and the bill come from the test: the emulator makes none by itself.
 """
 
 import json
@@ -149,7 +149,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def aws(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
-    """Return an empty account, and keys that nobody checks."""
+    """Return an empty account, and keys that are not checked."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     account = Aws(server, tmp_path)
@@ -168,7 +168,7 @@ def november(hours: int) -> Decimal:
 
 
 def test_a_short_run_lists_its_bucket(aws: Aws) -> None:
-    """What lies there now is taken for the whole run, as an estimate."""
+    """The bucket's present content is taken for the whole run, as an estimate."""
     aws.bucket("short", 3 * 1024**2)
     line = aws.lines(aws.run(NOW - timedelta(hours=1), 1))[f"{TOOL} S3 storage"]
     assert line.basis == "estimate"
@@ -225,7 +225,7 @@ def test_older_versions_of_objects_are_paid_for_too(aws: Aws) -> None:
 
 
 def test_what_an_emptied_bucket_held_is_not_known(aws: Aws) -> None:
-    """Neither $0.00 nor 0 objects: its price can't be told any more."""
+    """Neither $0.00 nor 0 objects: the price is unknown."""
     aws.bucket("emptied", 1024**2)
     aws.client("s3").delete_object(Bucket="emptied", Key="k")
     line = aws.lines(aws.run(NOW - timedelta(hours=1), 1))[f"{TOOL} S3 storage"]
@@ -269,7 +269,7 @@ def test_an_instance_counts_from_its_launch_to_the_run_s_end(aws: Aws) -> None:
     """Hours by type, its public address, its volume by gigabyte; another's tag is not ours."""
     aws.launch("t3.small")
     aws.launch("t3.medium", "other")
-    # A run that began an hour before the launch and goes on for 50 hours after it.
+    # A run that began an hour before the launch and continues for 50 hours after it.
     run = aws.run(NOW - timedelta(hours=1), 51)
     lines = aws.lines(run, NOW + timedelta(hours=50))
     instance = lines[f"{TOOL} EC2 t3.small"]
@@ -282,7 +282,7 @@ def test_an_instance_counts_from_its_launch_to_the_run_s_end(aws: Aws) -> None:
 
 @pytest.mark.parametrize("on", [True, False])
 def test_rds_is_the_customer_s_where_there_is_one(aws: Aws, on: bool) -> None:
-    """Tagged `source` it is priced by class and storage; without one there is no line of it."""
+    """A database tagged `source` is priced by class and storage; without one there is no line."""
     if on:
         aws.client("rds").create_db_instance(
             DBInstanceIdentifier="src", DBInstanceClass="db.t3.micro", Engine="postgres",
@@ -301,7 +301,7 @@ def test_rds_is_the_customer_s_where_there_is_one(aws: Aws, on: bool) -> None:
 
 
 def test_a_stopped_database_is_not_free(aws: Aws) -> None:
-    """Since when it is stopped is not told, so its hours are not priced; its storage is."""
+    """AWS does not say since when it is stopped, so its hours are not priced; its storage is."""
     rds = aws.client("rds")
     rds.create_db_instance(
         DBInstanceIdentifier="src", DBInstanceClass="db.t3.micro", Engine="postgres",
@@ -315,7 +315,7 @@ def test_a_stopped_database_is_not_free(aws: Aws) -> None:
 
 
 def test_what_aws_lists_no_more_is_priced_as_it_was_seen(aws: Aws) -> None:
-    """A deleted database is not free: what was priced stays, and what came after is not known."""
+    """A deleted database is not free: its priced hours stay, and the hours after are unknown."""
     rds, run = aws.client("rds"), aws.run(NOW - timedelta(hours=1), 101)
     rds.create_db_instance(
         DBInstanceIdentifier="src", DBInstanceClass="db.t3.micro", Engine="postgres",
@@ -328,9 +328,9 @@ def test_what_aws_lists_no_more_is_priced_as_it_was_seen(aws: Aws) -> None:
     away = aws.costs(NOW + timedelta(hours=60)).lines(run)
     assert not any(
         "no longer lists" in line.note for line in away
-    )  # nobody answered: it may be there
+    )  # no answer from AWS: it may still exist
     aws.settings = {}
-    for _ in range(2):  # however often it is asked
+    for _ in range(2):  # at each call
         lines = aws.costs(NOW + timedelta(hours=100)).lines(run)
         hours, more = (line for line in lines if line.category == "RDS db.t3.micro")
         assert cents(hours) == "0.90"  # 50 h at 0.018
@@ -342,7 +342,7 @@ def test_what_aws_lists_no_more_is_priced_as_it_was_seen(aws: Aws) -> None:
 
 
 def test_what_was_priced_whole_stays_so_once_it_is_deleted(aws: Aws) -> None:
-    """Volume and instance were there to the run's end, when they were asked for."""
+    """Volume and instance existed to the run's end when they were priced."""
     aws.launch("t3.small")
     run = aws.run(NOW - timedelta(hours=1), 51)
     before = aws.lines(run, NOW + timedelta(hours=50))
@@ -430,7 +430,7 @@ def _matches(which: Mapping[str, Any], row: Mapping[str, str]) -> bool:
 
 
 def test_a_credit_does_not_make_a_tool_free(aws: Aws) -> None:
-    """Usage is the tool's: 1.10 + 0.13, and 0.77. What was given back or taxed stands apart."""
+    """Usage is the tool's: 1.10 + 0.13, and 0.77. Credits, refunds and taxes are separate lines."""
     aws.bucket("credited")
     with ThreadingHTTPServer(("127.0.0.1", 0), CostExplorer) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -490,7 +490,7 @@ def test_a_partial_day_of_the_bill_counts_by_its_part(aws: Aws) -> None:
 
 
 def test_cost_explorer_late_or_empty_leaves_list_prices(aws: Aws) -> None:
-    """It is not asked before it can know; empty, it is asked again later, not at once."""
+    """There is no query before the bill can be complete; after an empty one the next waits too."""
     aws.bucket("billed")
     run = aws.run(TWO_DAYS, 48)
     late = aws.lines(run, TWO_DAYS + timedelta(days=2, hours=1))
@@ -606,7 +606,7 @@ _NO_INSTANCES = b"""<DescribeDBInstancesResponse><DescribeDBInstancesResult><DBI
 
 
 def test_nobody_there_and_no_keys(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address where nobody answers, and no keys: lines that say so, within bounded attempts."""
+    """Without a server or without keys the lines say so, within bounded attempts."""
     run = aws.run(NOW - timedelta(hours=1), 1)
     aws.settings = {"aws_endpoint_url": "http://127.0.0.1:9"}
     away = aws.lines(run)

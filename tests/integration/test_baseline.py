@@ -180,7 +180,7 @@ def test_small_and_lopsided_baselines(empty_database: str, counts: tuple[int, in
 
 
 def test_the_same_again_is_a_no_op(seeded: str) -> None:
-    """Nothing is written, with the end instant given or left to what is stored."""
+    """Nothing is written, whether the end instant is given or left to the stored one."""
     before = fingerprint(seeded), one(seeded, "SELECT xmin::text FROM loadgen_playground")
     for end in (END, None):
         result = sow(seeded, asked_for(1000, 3000, 8000, end=end))
@@ -204,7 +204,7 @@ def test_the_same_again_is_a_no_op(seeded: str) -> None:
 def test_other_parameters_are_refused(
     seeded: str, asked: SeedRequest, words: tuple[str, ...]
 ) -> None:
-    """Both values are named, and what removes a baseline."""
+    """The error names both values and the command that removes a baseline."""
     with refused(seeded, SourceError, *words, "loadgen db reset"):
         sow(seeded, asked)
 
@@ -225,7 +225,7 @@ def test_rows_of_somebody_else_are_not_mixed_with_a_baseline(database: str) -> N
 
 
 def test_a_foreign_database_is_left_alone(empty_database: str) -> None:
-    """Somebody's tables are noticed before the first write."""
+    """Tables of another application are detected before the first write."""
     with connect(empty_database) as conn:
         conn.execute("CREATE TABLE users (id int)")
         with pytest.raises(SourceError, match="not the playground's"):
@@ -235,7 +235,7 @@ def test_a_foreign_database_is_left_alone(empty_database: str) -> None:
 
 
 def test_a_history_does_not_end_in_the_future(database: str) -> None:
-    """What the load writes comes after the baseline."""
+    """The load's writes come after the baseline."""
     with refused(database, SettingsError, "--end", "2100-01-01", "in the future"):
         sow(database, asked_for(1, 1, 1, end=datetime(2100, 1, 1, tzinfo=UTC)))
 
@@ -249,7 +249,7 @@ def test_without_an_end_the_history_ends_with_yesterday(empty_database: str) -> 
 
 
 def test_the_session_is_given_back_as_it_was(empty_database: str) -> None:
-    """Nobody who goes on with the connection loses durability, or waits without limit."""
+    """The session loses neither its durability nor its time limits, and holds no lock."""
     names = ("synchronous_commit", "statement_timeout", "lock_timeout", "maintenance_work_mem")
     with connect(empty_database) as conn:
 
@@ -267,7 +267,7 @@ def test_the_session_is_given_back_as_it_was(empty_database: str) -> None:
 
 
 def test_the_command_says_what_it_did(empty_database: str, run_loadgen: RunLoadgen) -> None:
-    """Progress in lines on stderr where there is no terminal; the answer on stdout."""
+    """Without a terminal, progress is printed in lines on stderr; the answer is on stdout."""
     counts = ("--users", "300", "--orders", "700", "--events", "1000", "--end", "2026-11-20")
     env = {"DATABASE_URL": empty_database}
     done = run_loadgen("seed", *counts, env=env)

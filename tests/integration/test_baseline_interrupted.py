@@ -1,4 +1,4 @@
-"""A seeding that is interrupted, by whatever, is completed to exactly the rows asked for."""
+"""A seeding that is interrupted in any way is completed to exactly the requested rows."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def indexes(dsn: str) -> int:
 
 @pytest.fixture
 def start_seed(tmp_path: Path) -> Iterator[Start]:
-    """Return a starter of `loadgen seed` as a process of its own, gone after the test."""
+    """Yield a starter of `loadgen seed` as a process, which is ended after the test."""
     sizes = [text for table, count in SIZE.items() for text in (f"--{table}", str(count))]
     with spawning() as spawn:
 
@@ -135,7 +135,7 @@ def end_backend(dsn: str) -> None:
 def test_a_killed_seeding_is_completed(
     empty_database: str, start_seed: Start, expected: dict[str, tuple[Any, ...]]
 ) -> None:
-    """SIGKILL half-way: whole transactions are in, and the next call adds what is missing."""
+    """SIGKILL half-way: whole transactions are in, and the next call adds the missing rows."""
     process = start_seed(empty_database)
     with half_way(empty_database, process):
         process.kill()
@@ -151,7 +151,7 @@ def test_an_interrupted_seeding_says_how_to_go_on(
     start_seed: Start,
     expected: dict[str, tuple[Any, ...]],
 ) -> None:
-    """A signal half-way: exit 130, no traceback, and the same command goes on."""
+    """A signal half-way: exit 130, no traceback, and the same command continues."""
     process = start_seed(empty_database)
     with half_way(empty_database, process):
         process.send_signal(number)
@@ -182,7 +182,7 @@ def test_a_seeding_whose_backend_is_ended_is_completed(
 def test_a_seeding_whose_server_is_killed_is_completed(
     project: Path, start_seed: Start, expected: dict[str, tuple[Any, ...]]
 ) -> None:
-    """SIGKILL to the server: what the recovered server has is completed, nothing twice."""
+    """SIGKILL to the server: the rows that it recovers are completed, and none is there twice."""
     info = server.start(project, port=find_free_port())
     process = start_seed(info.dsn)
     with half_way(info.dsn, process):
@@ -222,7 +222,7 @@ def small_disk() -> Iterator[Path]:
 def test_a_full_disk_ends_cleanly_and_can_be_continued(
     cluster: Any, small_disk: Path, start_seed: Start, expected: dict[str, tuple[Any, ...]]
 ) -> None:
-    """SQLSTATE 53100: exit 2, one line that says how far it has come; with more room it goes on."""
+    """SQLSTATE 53100: exit 2 and one line with the progress; with more room seeding continues."""
     with connect(cluster.info.dsn) as admin:
         place = sql.Literal(str(small_disk))
         admin.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(place))

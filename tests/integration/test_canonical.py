@@ -20,7 +20,7 @@ Answer = Any
 
 @dataclass(frozen=True)
 class Vector:
-    """A value, as text that each engine casts to its type; None where it has no such type."""
+    """A value, as text that each engine casts to its type; None if it has no such type."""
 
     form: Form
     value: str
@@ -124,7 +124,7 @@ def asked(vector: Vector, kind: str, engine: Any) -> str:
 
 @pytest.fixture(scope="module")
 def file() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a DuckDB that nobody keeps."""
+    """Yield a DuckDB in memory."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection

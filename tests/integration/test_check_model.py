@@ -1,4 +1,4 @@
-"""What Postgres finds wrong with a model; nothing of the model stays in the database."""
+"""Mistakes in a model that Postgres finds; nothing of the model stays in the database."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -341,7 +341,7 @@ def test_a_reference_to_a_table_without_rows(
 def test_the_command_asks_postgres(
     each_empty_database: str, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """What it finds is printed as a mistake in the files is; without a Postgres that is said."""
+    """Findings are printed like mistakes in the files; without a Postgres a note says so."""
     (project / "workload.toml").write_text(
         '[tables.notes]\nrows = 5\nkey = "no"\ncolumns.no = { generate = "sequence" }\n'
         'columns.memo = { text = [1, 9], type = "txet" }\n'

@@ -1,4 +1,4 @@
-"""`loadgen db clean` and grants beside a workload of several schemas."""
+"""`loadgen db clean`, and grants in a workload of several schemas."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def slots(conn: psycopg.Connection[Any]) -> list[Any]:
 def test_a_tool_reads_every_schema(
     migrated: psycopg.Connection[Any], each_empty_database: str
 ) -> None:
-    """USAGE of each schema and SELECT on each table; a publication of its own has all of them."""
+    """It has USAGE of each schema and SELECT on each table, and its publication has all tables."""
     grant = grant_of(migrated, "theirs")
     password = create_grant(migrated, grant, ignore)
     assert password is not None

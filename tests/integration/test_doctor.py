@@ -40,14 +40,14 @@ SEEDED = """
 
 @pytest.fixture(autouse=True)
 def _nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings of whoever runs the tests."""
+    """Hide the settings of the user who runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
 def tools_of(**changes: dict[str, Any]) -> tuple[Tool, ...]:
-    """Return the tool, with more beside it."""
+    """Return the tool, and the other tools given."""
     return parse_tools({"tools": {"doctored": DOCTORED, **changes}}, "test")
 
 
@@ -136,7 +136,7 @@ def test_a_condition_of_the_source_is_found(
 
 
 def test_a_slot_that_is_left_behind(healthy: str) -> None:
-    """An inactive slot is one by what it keeps; batch tools are away between two syncs."""
+    """An inactive slot counts only if it retains much WAL: batch tools are away between syncs."""
     with connect(healthy) as conn:
         conn.execute("SELECT pg_logical_emit_message(true, 'x', repeat('x', 100000))")
     (finding,) = look(healthy, max_slot_retained_bytes=100_000)
@@ -157,7 +157,7 @@ def test_the_slot_of_a_runner_that_is_stopped_is_no_orphan(healthy: str) -> None
 
 
 def test_a_run_that_would_cost_more_than_the_budget(healthy: str) -> None:
-    """By the tools' cards, for the hours that are asked about; below it nothing is said."""
+    """The tools' cards price the requested hours; a price within the budget is no finding."""
     priced = {**DOCTORED, "price": {"card": "fivetran", "plan": "standard"}}
     tools = parse_tools({"tools": {"doctored": priced}}, "test")
     assert look(healthy, tools, budget_usd=1000) == []
@@ -167,7 +167,7 @@ def test_a_run_that_would_cost_more_than_the_budget(healthy: str) -> None:
 
 
 def test_an_aws_that_can_not_be_read(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a region is set: its tags have to be readable; why they are not is said."""
+    """If a region is set, its tags have to be readable; the finding names the failed call."""
     for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test")):
         monkeypatch.setenv(f"AWS_{name}", value)
     with aws_server() as url:
@@ -206,7 +206,7 @@ def test_warehouses_that_are_shared(healthy: str) -> None:
 
 
 def test_a_snowflake_that_is_read_or_not(healthy: str, fakesnow: Fakesnow) -> None:
-    """Where one is configured, its database has to be readable; the tool is named."""
+    """If Snowflake is configured, its database has to be readable; the finding names the tool."""
     with fakesnow.connect("ELT") as conn, conn.cursor() as cursor:
         cursor.execute("SELECT 1")
     one = {"kind": "airbyte", "destination": "snowflake", "schema": "X", "database": "ELT"}
@@ -286,7 +286,7 @@ def test_rights_that_lack(healthy: str) -> None:
 
 
 def test_another_encoding(cluster: Any) -> None:
-    """Tools refuse what is not UTF-8."""
+    """Tools refuse encodings other than UTF-8."""
     with connect(cluster.info.dsn) as admin:
         admin.execute(
             "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc "
@@ -354,7 +354,7 @@ def test_a_lost_slot(project: Path) -> None:
 
 
 def test_the_command(healthy: str, project: Path, run_loadgen: RunLoadgen, free_port: int) -> None:
-    """One line where all is well; findings, JSON and exit codes; settings that are bad."""
+    """One line if all is well; findings, JSON and exit codes; bad settings."""
     env = {
         "DATABASE_URL": healthy,
         "METRICS_PORT": str(free_port),

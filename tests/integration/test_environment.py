@@ -1,4 +1,4 @@
-"""What a real server has spent: WAL that grows with writes, processor time from /proc."""
+"""Figures of a real server: WAL that grows with writes, processor time from /proc."""
 
 import os
 import sys

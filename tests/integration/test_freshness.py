@@ -84,7 +84,7 @@ def carried(source: str, copy: Copy) -> Iterator[Subscription]:
 
 @pytest.fixture
 def reports(tmp_path: Path) -> Path:
-    """Return the folder of reports, with a run that goes on."""
+    """Return the folder of reports, with a run that has not ended."""
     write_run(tmp_path / "reports", Made(seconds=2, ended=False), RUN)
     return tmp_path / "reports"
 
@@ -115,7 +115,7 @@ def watching(
 
 
 def rows(reports: Path, run_id: str = RUN) -> list[MarkerSample]:
-    """Return what the record has of freshness."""
+    """Return the freshness rows of the record."""
     return list(MarkerSample.read(reports / run_id))
 
 
@@ -136,7 +136,7 @@ def wrote(dsn: str, at_least: int) -> bool:
 
 
 def freshness(watch: Watch) -> float:
-    """Return what the metrics say of the one tool; -1 where they say nothing."""
+    """Return the tool's freshness in the metrics; -1 if it has none."""
     markers = watch.state().markers
     found = markers.tools[0].freshness if markers else None
     return -1.0 if found is None else found
@@ -247,7 +247,7 @@ def test_a_watch_started_again_goes_on(
 def test_a_run_s_last_markers_are_looked_for_after_its_end(
     source: str, copy: Copy, carried: Subscription, reports: Path
 ) -> None:
-    """None is written after the end; the freshness of a copy that has all is told no more."""
+    """None is written after the end; once a copy has all markers, its freshness is not reported."""
     carried.do("ALTER SUBSCRIPTION copy DISABLE")
     with watching(source, reports, copy) as watch:
         wait_for(partial(wrote, source, 3), "three markers")
@@ -285,7 +285,7 @@ def test_a_record_that_can_t_be_written_loses_no_sighting(
     reports: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It is said once, and what was seen meanwhile is appended later."""
+    """The error is printed once, and markers seen meanwhile are appended later."""
     file, kept, in_the_way = (reports / RUN / MarkerSample.FILE, reports / "kept", reports / "link")
     in_the_way.symlink_to(reports)  # a folder can't be written to; and each swap is one step
     with watching(source, reports, copy) as watch:
@@ -345,7 +345,7 @@ def test_a_lock_delays_markers_and_not_the_watch(
 def test_a_destination_that_is_away_is_said_once(
     source: str, reports: Path, copy: Copy, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is shown as down, asked again, and its markers are seen late."""
+    """It is shown as down and tried again, and its markers are seen late."""
     there, copy.dsn = copy.dsn, "postgresql://127.0.0.1:1/nowhere"
     with watching(source, reports, copy) as watch:
         wait_for(partial(wrote, source, 5), "markers")
@@ -364,7 +364,7 @@ def test_a_destination_that_is_away_is_said_once(
 
 
 def test_without_being_asked_no_marker_is_written(source: str, reports: Path) -> None:
-    """They cost rows and money; slots are kept all the same."""
+    """Markers cost rows and money; slots are recorded all the same."""
     with connect(source) as connection:
         connection.execute("SELECT pg_create_logical_replication_slot('a_tool', 'pgoutput')")
     with watching(source, reports, markers=False) as watch:
@@ -376,7 +376,7 @@ def test_without_being_asked_no_marker_is_written(source: str, reports: Path) ->
 def test_another_database_s_run_gets_nothing(
     source: str, reports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither markers nor slots; it is said once."""
+    """It gets neither markers nor slots, and the reason is printed once."""
     with connect(source) as connection:
         connection.execute("UPDATE loadgen_playground SET run_id = 'run-2'")
         connection.execute("SELECT pg_create_logical_replication_slot('a_tool', 'pgoutput')")
@@ -397,7 +397,7 @@ def test_a_killed_run_does_not_go_on(reports: Path) -> None:
 
 
 def test_written_wal_does_not_fall_by_a_crash() -> None:
-    """What a crash took back is not counted again; another server's count begins anew."""
+    """WAL that a crash took back is not counted again; another server's count starts over."""
     assert watch_module.monotonic_wal(200, 100) == 200
     assert watch_module.monotonic_wal(99_000_000, 100_000_000) == 100_000_000
     assert watch_module.monotonic_wal(30_000_000, 100_000_000) == 30_000_000
@@ -407,7 +407,7 @@ def test_written_wal_does_not_fall_by_a_crash() -> None:
 def test_a_frozen_source_is_noticed(
     source: str, reports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that takes too long counts as away, and the next one begins anew."""
+    """A look that takes too long counts as away, and the next one starts over."""
     monkeypatch.setattr(watch_module, "_LONGEST_LOOK", 1.0)
     find = """SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND database =
         (SELECT oid FROM pg_database WHERE datname = current_database())"""

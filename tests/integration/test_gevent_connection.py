@@ -16,7 +16,7 @@ from loadgen.source.postgres import connect
 from tests.conftest import Cluster, clean_environment
 from tests.tls import tls
 
-# What each script begins with: `new(statements)` makes a connection of the kind under test.
+# The beginning of each script: `new(statements)` makes a connection of the kind under test.
 PRELUDE = """
 import locust, sys, time, gevent
 from loadgen.load.driver.libpq import ConnectionLost, GeventConnection
@@ -52,7 +52,7 @@ def on_server(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @each_kind
 def test_fifty_users_asleep_in_the_server_overlap(database: str, kind: str) -> None:
-    """While one user waits for the server the others go on: 50 sleeps of 1 s take about 1 s."""
+    """While one user waits for the server the others continue: 50 sleeps of 1 s take about 1 s."""
     done = on_server(
         """
         nap = {"nap": "SELECT pg_sleep(1)"}
@@ -101,7 +101,7 @@ def test_an_answer_tells_rows_and_sqlstate(database: str, kind: str) -> None:
 
 @each_kind
 def test_a_request_that_the_socket_has_no_room_for_is_sent_whole(database: str, kind: str) -> None:
-    """Eight megabytes arrive byte by byte as they were, and what is sent after them too."""
+    """Eight megabytes arrive byte by byte unchanged, and so does the next request."""
     done = on_server(
         """
         c = new({"wide": "INSERT INTO t VALUES ($1)", "short": "INSERT INTO t VALUES ($1)"})
@@ -163,7 +163,7 @@ def test_a_cut_connection_leaves_the_outcome_unknown(database: str, kind: str) -
 
 @each_kind
 def test_a_connection_that_breaks_while_idle_is_lost(database: str, kind: str) -> None:
-    """Nothing is under way, and still it is told; a send on what is broken says so."""
+    """The loss is reported though no request is under way, and a later send raises an error."""
     done = on_server(
         """
         import psycopg
@@ -350,7 +350,7 @@ def encrypting(debian_cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
 def test_what_is_encrypted_stays_with_libpq(
     encrypting: Cluster, mode: str, kind: str, encrypted: str
 ) -> None:
-    """The server sees TLS where it was asked for, and writes are answered either way."""
+    """The server sees TLS if the address requires it, and writes are answered either way."""
     with encrypting.database("migrated_template") as dsn:
         done = on_server(
             """

@@ -1,4 +1,4 @@
-"""`loadgen db grant` and `db revoke`: enough to replicate, no more, and all of it taken away."""
+"""`loadgen db grant` and `db revoke`: enough to replicate, no more, and all removed afterwards."""
 
 import subprocess
 import sys
@@ -85,7 +85,7 @@ def test_the_user_does_no_more(granted: tuple[str, Grant, str], statement: str) 
 
 
 def test_the_same_again_does_nothing(granted: tuple[str, Grant, str]) -> None:
-    """No statement, no new password; what was lost since is made again, and only that."""
+    """No statement and no new password; only a lost slot or right is made again."""
     dsn, grant, _ = granted
     said: list[str] = []
     with connect(dsn) as conn:
@@ -99,7 +99,7 @@ def test_the_same_again_does_nothing(granted: tuple[str, Grant, str]) -> None:
 
 
 def test_a_slot_in_use_stays(granted: tuple[str, Grant, str]) -> None:
-    """Who reads it is said, and nothing is taken away; once it is free, all of it is."""
+    """The error names the reader, and nothing is removed; once the slot is free, everything is."""
     dsn, grant, password = granted
     with connect(dsn) as conn:
         active = "SELECT active FROM pg_replication_slots WHERE slot_name = 'copier_slot'"
@@ -149,7 +149,7 @@ def test_a_publication_of_its_own(database: str) -> None:
 
 
 def test_a_managed_server_gives_its_own_right(database: str) -> None:
-    """Where there is a role rds_replication, that is granted instead of REPLICATION."""
+    """If there is a role rds_replication, it is granted instead of REPLICATION."""
     said: list[str] = []
     with connect(database) as conn:
         conn.execute("CREATE ROLE rds_replication")
@@ -203,7 +203,7 @@ def test_names_that_meet(granted: tuple[str, Grant, str]) -> None:
 
 
 def test_without_a_free_slot_nothing_is_left(project: Path) -> None:
-    """A user whose password nobody was told would be of no use: it goes again."""
+    """A user whose password was never shown would be useless, so it is removed."""
     options = {"max_replication_slots": "1"}
     info = server.start(project, port=find_free_port(), options=options)
     with connect(info.dsn) as conn:

@@ -1,4 +1,4 @@
-"""`loadgen workload import` against a real server: what it shows, writes and leaves."""
+"""`loadgen workload import` against a real server: its output, its files and its leftovers."""
 
 import re
 import signal
@@ -41,7 +41,7 @@ PASSWORD = "secret-word"  # noqa: S105 - of a role of the test
 
 @pytest.fixture
 def own(each_empty_database: str) -> str:
-    """Return the DSN of a database with two tables of somebody's, and writes in its counters."""
+    """Return the DSN of a database with two foreign tables, and writes in its counters."""
     with connect(each_empty_database) as conn:
         conn.execute(OWN)
         conn.execute("SELECT pg_stat_force_next_flush()" if _has_flush(conn) else "SELECT 1")
@@ -159,7 +159,7 @@ def test_a_model_that_can_t_be_made_leaves_nothing(
 
 
 def test_an_output_that_nobody_reads_leaves_nothing(own: str, project: Path) -> None:
-    """As of `| head -1`: what is written has to be shown before."""
+    """As with `| head -1`: files are written only if the output was shown."""
     command = [sys.executable, "-m", "loadgen", "workload", "import", own, "--out", "mywork"]
     with Popen(
         command, cwd=project, env=clean_environment(), stdout=PIPE, stderr=PIPE, text=True

@@ -53,7 +53,7 @@ LIMIT 540;
 
 @contextmanager
 def facts_of(cluster: Cluster, *, ddl: str = "", model: str = "") -> Iterator[DatabaseFacts]:
-    """Yield what an import reads of a database that SQL or a model's baseline makes."""
+    """Yield the facts that an import reads from a database made by SQL or a model's baseline."""
     with cluster.database("template1") as dsn:
         with connect(dsn) as conn:
             if model:

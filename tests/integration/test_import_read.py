@@ -1,4 +1,4 @@
-"""What an import reads of a database: statistics and shapes, as far as the role's rights reach."""
+"""An import's reading of a database: statistics and shapes, as far as the role's rights reach."""
 
 import os
 import signal
@@ -217,7 +217,7 @@ def test_writes_since_the_reset(source: str) -> None:
 
 
 def test_a_measured_window(source: str) -> None:
-    """Only what is written meanwhile counts, and each part has its share."""
+    """Only writes in the window count, and each part has its share."""
     stop = threading.Event()
 
     def write() -> None:
@@ -334,7 +334,7 @@ def test_a_server_that_does_not_count(each_empty_database: str) -> None:
 def test_a_locked_table_costs_its_exact_size_only(source: str) -> None:
     """The sizes of the last ANALYZE serve, and the catalogues give the schema.
 
-    Unless Postgres has to read the table's columns to write an expression of it.
+    It fails if Postgres has to read the table's columns to write one of its expressions.
     """
     with locked(source, "LOCK TABLE ONLY sales.keyless IN ACCESS EXCLUSIVE MODE"):
         facts = read(source)

@@ -60,7 +60,7 @@ def definitions(dsn: str) -> tuple[set[str], set[str], Mapping[str, TableFacts]]
         from_catalogues = catalogue_ddl(conn, selection, needed)
         dumped = dumped_ddl(dsn, conn.info.server_version, needed, None)
     return (
-        # Heirs from the catalogues have columns of their own, of the same names.
+        # In the catalogues' DDL, heirs define their columns again, with the same names.
         {without_names(statement) for statement in dumped if "INHERITS" not in statement},
         {without_names(statement) for statement in from_catalogues},
         {table.name: replace(table, has_triggers=False) for table in tables},
@@ -145,7 +145,7 @@ def test_what_it_leaves_out_is_listed(source: str) -> None:
 
 
 def test_a_selected_table_comes_with_what_it_needs(source: str, each_cluster: Cluster) -> None:
-    """It has no foreign key to a table that stays behind, and what it inherits from comes along."""
+    """It has no foreign key to a table that is left out; the table it inherits from is included."""
     facts = read(source, ReadOptions(tables=("sales.orders", "sales.archived")))
     assert [table.name for table in facts.tables] == [
         "sales.archived", "sales.keyless", "sales.orders",

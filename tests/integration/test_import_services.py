@@ -25,7 +25,7 @@ INSERT INTO auth.users SELECT n, 'x' FROM generate_series(1, 300) n;
 ALTER TABLE auth.users ENABLE ROW LEVEL SECURITY;
 REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC;
 """
-# By service: what its role has, and what is missing of the table that another role owns.
+# By service: its role's rights, and the right it lacks on the table that another role owns.
 SERVICES = {
     "rds_or_cloud_sql": ("CREATEDB CREATEROLE", ("pg_monitor",), "GRANT pg_read_all_data"),
     "reader_of_rds": ("", ("pg_monitor", "pg_read_all_data"), "BYPASSRLS"),

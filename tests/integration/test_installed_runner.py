@@ -91,7 +91,7 @@ def build_wheel(*_):
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """Return what a command prints."""
+    """Return the output of a command."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

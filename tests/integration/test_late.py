@@ -77,7 +77,7 @@ class RunSummary:
         return self.run_loadgen("verify", *arguments, env={"DATABASE_URL": self.dsn})
 
     def verified(self, *arguments: str) -> tuple[int, dict[str, Any]]:
-        """Return the exit code of `loadgen verify --json` and what it found of the tool."""
+        """Return the exit code of `loadgen verify --json` and its result for the tool."""
         done = self.verify("--json", *arguments)
         assert done.stdout, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)["tools"]["copy"]
@@ -88,7 +88,7 @@ class RunSummary:
 def summary(
     cluster: Cluster, database: str, project: Path, run_loadgen: RunLoadgen
 ) -> Iterator[RunSummary]:
-    """Yield a source under load with a few rows, and a true copy of it."""
+    """Yield a source under load with a few rows, and its true copy."""
     with (
         cluster.database(database.rpartition("/")[2]) as copy,
         connect(database) as conn,
@@ -102,7 +102,7 @@ def summary(
             "INSERT INTO hard_cases (case_name, amount) "
             "SELECT 'odd_numbers', 1.5 FROM generate_series(1, 5)"
         )
-        conn.execute("SELECT pg_advisory_lock(hashtext('loadgen load'))")  # a load goes on
+        conn.execute("SELECT pg_advisory_lock(hashtext('loadgen load'))")  # a load is running
         (project / "tools.toml").write_text(TOOL.format(copy=copy))
         write_run(project / "reports", Made(seconds=2, ended=False), RUN)
         summary = RunSummary(conn, database, copy, run_loadgen)

@@ -1,4 +1,4 @@
-"""What can keep a load from connecting or its commits from ending, on real servers."""
+"""Limits that keep a load from connecting or its commits from ending, on real servers."""
 
 import subprocess
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def test_the_role_s_limit(limited: str) -> None:
 
 
 def test_the_database_s_limit(limited: str, each_cluster: Cluster) -> None:
-    """It is named where it is the narrowest."""
+    """It is named if it is the narrowest."""
     with connect(each_cluster.info.dsn) as admin, connect(limited) as conn:
         name = str(conn.info.dbname)
         limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 4").format(sql.Identifier(name))
@@ -70,7 +70,7 @@ def test_the_database_s_limit(limited: str, each_cluster: Cluster) -> None:
 
 
 def test_the_server_s_limit(each_database: str) -> None:
-    """A superuser is bound by nothing else, and has what is reserved too."""
+    """A superuser has no other limit, and can use reserved connections too."""
     with connect(each_database) as conn:
         (found,) = connection_limits(conn)
         most = conn.execute("SHOW max_connections").fetchone()
@@ -160,7 +160,7 @@ def test_a_standby_that_is_away(waiting: str, debian_bin: Path, project: Path) -
 
 
 def says(conn: psycopg.Connection, what: str | None) -> bool:
-    """Tell whether the standbys that lack are said to be so many; None where none lacks."""
+    """Tell whether `what` is in the message on missing standbys; None means no message."""
     found = missing_standby(conn)
     return found is None if what is None else what in (found or "")
 
@@ -193,7 +193,7 @@ def test_a_first_write_that_waits_for_a_lock(database: str) -> None:
 
 
 def test_a_first_write_in_time(database: str) -> None:
-    """Nothing is printed, and its own error is kept."""
+    """Nothing is printed, and the statement's own error is raised."""
     with connect(database) as conn:
         with first_write(conn, "beginning"):
             conn.execute("UPDATE loadgen_playground SET run_id = 'a run'")

@@ -1,4 +1,4 @@
-"""Locust's page: what it keeps is bounded, its login holds; in a process that gevent patches."""
+"""Locust's page: its memory is bounded, its login holds; in a process that gevent patches."""
 
 import subprocess
 from collections.abc import Callable
@@ -27,7 +27,7 @@ print(longest, stats.history[-120:] == list(range(point - 119, point + 1)), stat
 def test_two_days_of_chart_points_and_seconds_are_bounded(
     start_python: Callable[..., subprocess.Popen[str]],
 ) -> None:
-    """The last ten minutes are whole, what is older is thinned but reaches back to the start."""
+    """The last ten minutes are whole; older points are thinned but reach back to the start."""
     out, err = start_python(TWO_DAYS).communicate(timeout=60)
     longest, whole, first, seconds = out.split()
     assert not err

@@ -1,4 +1,4 @@
-"""What is ended and waited for at a worker's loss, of all the processes that it called its own."""
+"""At a worker's loss, only sessions that can be its own are ended and waited for."""
 
 import psycopg
 

@@ -31,7 +31,7 @@ def test_a_marker_is_a_row_of_its_own_table(source: psycopg.Connection) -> None:
 def test_its_horizon_is_the_oldest_open_transaction(
     each_database: str, source: psycopg.Connection
 ) -> None:
-    """While that is open, no marker proves what it wrote."""
+    """While it is open, no marker proves its writes."""
     with connect(each_database, autocommit=False) as other:
         (open_id,) = other.execute("SELECT pg_current_xact_id()::text::bigint").fetchone() or (0,)
         source.execute("UPDATE loadgen_playground SET progress = '{}'")  # a newer one, ended

@@ -1,4 +1,4 @@
-"""A workload of its own: made, seeded, interrupted, completed and validated in a real Postgres."""
+"""A custom workload: made, seeded, interrupted, completed and validated in a real Postgres."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -152,7 +152,7 @@ def test_indexes_go_and_come_back(empty: psycopg.Connection[Any], model: Workloa
 
 
 def test_the_baseline_is_seeded(empty: psycopg.Connection[Any], model: WorkloadModel) -> None:
-    """All rows, references that hold, sequences that go on, statistics, no trigger's rows."""
+    """All rows, references that hold, sequences that continue, statistics, no trigger's rows."""
     seeded = seed(empty, model, request_of(model))
     assert seeded.copied_rows == 8520
     rows = count_rows(empty, model)
@@ -343,7 +343,7 @@ def test_a_run_is_compared_with_its_tables(
 def test_each_broken_invariant_is_found(
     empty: psycopg.Connection[Any], model: WorkloadModel, damage: str, name: str, detail: str
 ) -> None:
-    """By its name, with what is damaged."""
+    """The check's name and the damage are reported."""
     seed(empty, model, request_of(model))
     empty.execute(damage.encode())
     broken = {check.name: check.detail for check in validate(empty, model).checks if not check.ok}

@@ -86,7 +86,7 @@ def files(project: Path) -> Path:
 
 
 def verified(run_loadgen: RunLoadgen, dsn: str, **env: str) -> dict[str, Any]:
-    """Return what verification finds."""
+    """Return the outcome of verifying the copy."""
     done = run_loadgen("verify", "--json", "--lag", "0", env={"DATABASE_URL": dsn, **env})
     outcome: dict[str, Any] = json.loads(done.stdout)["tools"]["copy"]
     return outcome

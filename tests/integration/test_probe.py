@@ -16,7 +16,7 @@ from loadgen.tools.source_tables import SourceTable
 from loadgen.tools.tools_file import Tool, parse_tools
 from tests.conftest import Cluster, Fakesnow, RunLoadgen
 
-# The source's tables in Snowflake's types, and what each tool adds to them.
+# The source's tables in Snowflake's types, and the columns that each tool adds.
 _USERS = "ID NUMBER(38,0), EMAIL VARCHAR, NAME VARCHAR, PLAN VARCHAR, COUNTRY VARCHAR"
 _ORDERS = "ID NUMBER(38,0), ORDER_NUMBER VARCHAR, USER_ID NUMBER(38,0), STATUS VARCHAR"
 _ORDERS += ", QUANTITY NUMBER(38,0), AMOUNT {amount}, CURRENCY VARCHAR"
@@ -46,7 +46,7 @@ def _land(fakesnow: Fakesnow, schema: str, added: str, amount: str = "NUMBER(12,
 def _probed(
     run_loadgen: RunLoadgen, project: Path, database: str, entry: str, **env: str
 ) -> tuple[str, Tool]:
-    """Return what is printed for an entry, and the tool that it reads back as."""
+    """Return the output for an entry, and the tool that it reads back as."""
     (project / "tools.toml").write_text(f"[tools.one]\n{entry}\n")
     done = run_loadgen("tools", "probe", "one", env={"DATABASE_URL": database, **env})
     assert done.returncode == 0, done.stderr
@@ -72,7 +72,7 @@ def probed_database(fakesnow: Fakesnow) -> Iterator[None]:
 def test_each_vendor_is_recognised_in_snowflake(
     kind: str, fakesnow: Fakesnow, database: str, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """By its own columns, whatever tools.toml says; what it is known for needs no key."""
+    """The columns decide, whatever tools.toml says; the known conventions need no key."""
     amount = "FLOAT" if kind == "airbyte" else "NUMBER(12,2)"
     _land(fakesnow, "PLAYGROUND_PUBLIC", _ADDED[kind], amount)
     entry = 'kind = "generic"\ndestination = "snowflake"\ndatabase = "PROBED"\nslot = "mine"'
@@ -91,7 +91,7 @@ def test_each_vendor_is_recognised_in_snowflake(
 def test_an_unknown_tool_is_described_and_what_is_guessed_is_said(
     fakesnow: Fakesnow, database: str, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """Names of its own, lower case, a float, a history, a time that could be the load's."""
+    """Its own names, lower case, a float, a history, a time that could be the load's."""
     with fakesnow.connect("PROBED") as conn, conn.cursor() as cursor:
         cursor.execute('CREATE SCHEMA PROBED."raw"')
         cursor.execute(
@@ -216,7 +216,7 @@ USERS = {"users": (CatalogColumn("id", "BIGINT"),)}
 def test_the_schemas_of_a_copy_are_recognised(
     copies: dict[str, Tables], schema: str, convention: dict[str, object]
 ) -> None:
-    """One of its own for each, one for all, or one with a prefix; names in snake case too."""
+    """One schema for each, one for all, or one with a prefix; names in snake case too."""
     entry = {"name": "t", "kind": "generic", "destination": "duckdb", "file": "c.duckdb"}
     landing = recognise_landing(Tool.model_validate(entry), TWO_SCHEMAS, copies)
     assert landing is not None
@@ -229,7 +229,7 @@ def test_the_schemas_of_a_copy_are_recognised(
 
 
 def test_schemas_without_a_pattern_are_noted() -> None:
-    """No entry can say where the tables are, so the comment does."""
+    """No entry can express the places of the tables, so the comment does."""
     tool = Tool.model_validate(
         {"name": "t", "kind": "generic", "destination": "duckdb", "file": "c.duckdb"}
     )

@@ -1,4 +1,4 @@
-"""What processes use, measured on real ones."""
+"""The use of processor and memory, measured on real processes."""
 
 import subprocess
 import sys
@@ -55,7 +55,7 @@ for line in sys.stdin:
 
 @contextmanager
 def working(file: str, *, nested: bool) -> Iterator["subprocess.Popen[str]"]:
-    """Yield a process that works when it is told to, itself or by a child."""
+    """Yield a process that works on command, itself or by a child."""
     code = _WORK.format(file=file)
     command = ["-c", _PARENT, code] if nested else ["-c", code]
     with subprocess.Popen(

@@ -117,7 +117,7 @@ class Loads:
         self._process, self._errors = process, errors
 
     def load(self, dsn: str, path: str, folder: Path) -> dict[str, Any]:
-        """Return what the load counted."""
+        """Return the load's counters."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps([dsn, path, str(folder)]), file=self._process.stdin, flush=True)

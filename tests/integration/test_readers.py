@@ -209,7 +209,7 @@ def test_a_writer_has_its_turn_while_questions_go_on(tmp_path: Path) -> None:
 def test_two_of_the_largest_questions_fit_into_memory(tmp_path: Path) -> None:
     """Of a table of many narrow rows: what DuckDB may hold is enough for both at once."""
     file = tmp_path / "copy.duckdb"
-    rows = 100_000_000  # of which only those that are asked for are there
+    rows = 100_000_000  # of which only the requested ones exist
     cut = segments(Range(1, rows, rows), 1000)
     first, second = next(cut), next(cut)
     with duckdb.connect(str(file)) as conn:
@@ -269,7 +269,7 @@ SELECT * FROM (VALUES ('run-1', 4), ('run-1', 12), ('run-2', 99)) AS m (run_id, 
 def test_each_destination_tells_its_newest_marker(
     cluster: Cluster, fakesnow: Fakesnow, tmp_path: Path
 ) -> None:
-    """Of the run that is asked for; None where there is none."""
+    """The marker is the newest of the given run; None if the run has none."""
     file = tmp_path / "copy.duckdb"
     with cluster.database("template1") as dsn, connect(dsn) as conn:
         conn.execute(MARKERS)
@@ -314,7 +314,7 @@ def test_a_copy_without_the_markers_table_shows_none(empty_database: str) -> Non
 
 
 def test_our_questions_are_not_on_a_tools_bill() -> None:
-    """They are asked on the warehouse of ours, and on the tool's only where there is no other."""
+    """They run on our warehouse, and on the tool's only if no other is set."""
     snowflake = 'kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nwarehouse = "ITS"'
     ours = {"snowflake_host": "127.0.0.1", "snowflake_warehouse": "OURS"}
     for given, warehouse in ((ours, "OURS"), ({"snowflake_host": "127.0.0.1"}, "ITS")):
@@ -323,7 +323,7 @@ def test_our_questions_are_not_on_a_tools_bill() -> None:
 
 
 def test_snowflake_is_told_a_key_and_never_a_password(tmp_path: Path) -> None:
-    """What is missing is named; only an emulator goes without a key."""
+    """The error names the missing setting; only an emulator works without a key."""
     tool = tool_of('kind = "generic"\ndestination = "snowflake"\ndatabase = "D"\nrole = "R"')
     with pytest.raises(DestinationError, match="SNOWFLAKE_ACCOUNT is not set"):
         SnowflakeReader(tool, load_settings({})).login()
@@ -349,14 +349,14 @@ def server() -> Iterator[SnowflakeServer]:
 
 
 def snowflake_tool(more: str = "") -> Tool:
-    """Return a tool whose copy is in the database DB_ELT_FIVETRAN, written in small letters."""
+    """Return a tool whose copy is in the database DB_ELT_FIVETRAN, written in lower case."""
     return tool_of(
         'kind = "generic"\ndestination = "snowflake"\ndatabase = "db_elt_fivetran"\n' + more
     )
 
 
 def test_the_cause_in_the_second_line_is_shown(server: SnowflakeServer) -> None:
-    """Snowflake's first line says that a statement is wrong, and the second what of it."""
+    """Snowflake's first line says that a statement is wrong, and the second gives the cause."""
     reader = SnowflakeReader(snowflake_tool(), load_settings(server.settings))
     for asked in (lambda: list(reader.query("SELECT 1")), lambda: reader.query_dicts("SELECT 1")):
         with pytest.raises(DestinationError, match="does not exist or not authorized") as refused:

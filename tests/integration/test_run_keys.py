@@ -52,7 +52,7 @@ def plan_in(connection: psycopg.Connection[Any]) -> Plan:
 
 
 def test_writes_that_have_no_row_left_are_warned_about(bank: psycopg.Connection[Any]) -> None:
-    """Before the run; nothing is said if there are rows enough."""
+    """The warning comes before the run, and only if there are too few rows."""
     plan = plan_in(bank)
     few = replace(plan, duration=1.0)
     many = replace(plan, duration=1000.0)

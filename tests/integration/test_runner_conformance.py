@@ -237,7 +237,7 @@ def deletes(trial: Trial) -> bool:
 
 
 def tells_position(trial: Trial) -> bool:
-    """What was committed up to its position is in the copy, and it moves on."""
+    """Writes committed up to its position are in the copy, and the position moves on."""
     before = trial.insert()
     shown = wait_for(lambda: status_of(trial.tool).position, "a position", 120)
     mark = "pg_current_wal_insert_lsn()" if "/" in shown else "clock_timestamp()"
@@ -250,7 +250,7 @@ def tells_position(trial: Trial) -> bool:
 
 
 def stops(trial: Trial) -> bool:
-    """It does not count as crashed; a slot that it reads is kept."""
+    """It does not count as crashed, and the slot that it reads stays."""
     assert stop_tool(trial.tool)
     assert not stop_tool(trial.tool)
     assert not status_of(trial.tool).running
@@ -259,7 +259,7 @@ def stops(trial: Trial) -> bool:
 
 
 def resumes(trial: Trial) -> bool:
-    """What was written while it was stopped arrives; what it had copied is not copied again."""
+    """Writes made while it was stopped arrive; rows copied before are not copied again."""
     before = status_of(trial.tool).position
     trial.remove_from_copy("old 3")
     meanwhile = trial.insert()
@@ -284,7 +284,7 @@ def outlives_source_restart(trial: Trial) -> bool:
 
 
 def outlives_destination_outage(trial: Trial) -> bool:
-    """What was written meanwhile arrives, without a new start."""
+    """Writes during the outage arrive, without a new start."""
     with trial.destination_away():
         meanwhile = trial.insert()
     trial.arrives(meanwhile)
@@ -307,7 +307,7 @@ def outlives_kill(trial: Trial) -> bool:
 
 
 def is_removed(trial: Trial) -> bool:
-    """Only what was installed and an empty lock are left; a second time changes nothing."""
+    """Only the installed files and an empty lock are left; a second removal changes nothing."""
     for _ in range(2):
         remove_tool(trial.tool, trial.settings)
         assert trial.execute(SLOTS) is None

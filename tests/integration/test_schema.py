@@ -1,4 +1,4 @@
-"""Whether a database may carry the playground, and what migration makes of it."""
+"""Whether a database may carry the playground, and the results of migration."""
 
 import threading
 from collections.abc import Iterator
@@ -111,7 +111,7 @@ def test_migration_again_changes_nothing(migrated: psycopg.Connection[Any]) -> N
 
 
 def test_migration_again_does_not_wait_for_writers(each_database: str) -> None:
-    """Where all is there, no table is locked: a load that is running is not held up."""
+    """If nothing is missing, no table is locked, so that a running load is not held up."""
     with (
         connect(each_database, autocommit=False) as writer,
         connect(each_database) as other,
@@ -162,7 +162,7 @@ def test_a_publication_of_all_tables_will_do(empty: psycopg.Connection[Any]) -> 
 
 
 def test_migration_is_all_or_nothing(empty: psycopg.Connection[Any]) -> None:
-    """A migration that is cut off leaves an empty database, so that the next one may go on."""
+    """A migration that is cut off leaves an empty database, so that the next one can run."""
     empty.execute(
         "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE 'no publications here'; END $$"
@@ -201,7 +201,7 @@ def test_bulk_indexes_go_and_come_back(migrated: psycopg.Connection[Any]) -> Non
 
 
 def test_migration_can_leave_indexes_to_the_baseline(migrated: psycopg.Connection[Any]) -> None:
-    """A baseline goes on without them, and need not have them built first."""
+    """A baseline continues without them, and need not have them built first."""
     drop_bulk_indexes(migrated)
     migrate(migrated, SHOP, indexes=False)
     assert not relations(migrated) & INDEXES
@@ -245,7 +245,7 @@ def test_a_search_path_cannot_mislead(each_empty_database: str) -> None:
 def test_a_database_of_somebody_else_is_refused(
     empty: psycopg.Connection[Any], foreign: str, named: str
 ) -> None:
-    """What was found is named, the way out too, and not one thing is written."""
+    """The error names the objects found and a way out, and nothing is written."""
     empty.execute(foreign.encode())
     before = column(empty, "SELECT oid FROM pg_class")
     for refusing in (require_ownership, lambda conn: migrate(conn, SHOP)):
@@ -265,7 +265,7 @@ def test_many_foreign_tables_are_summed_up(empty: psycopg.Connection[Any]) -> No
 
 
 def test_an_empty_database_may_have_extensions(empty: psycopg.Connection[Any]) -> None:
-    """Hosted databases come with extensions; their views are nobody's tables."""
+    """Hosted databases come with extensions; their views are not user tables."""
     empty.execute("CREATE EXTENSION pg_stat_statements")
     require_ownership(empty)
 
@@ -372,7 +372,7 @@ def test_read_only_database_is_refused(each_empty_database: str) -> None:
 
 @pytest.fixture
 def limited(each_empty_database: str) -> Iterator[str]:
-    """Yield the DSN of an empty database for a role without any rights of its own there."""
+    """Yield the DSN of an empty database for a role without any rights there."""
     with connect(each_empty_database) as admin:
         admin.execute("REVOKE ALL ON SCHEMA public FROM public")
         admin.execute("CREATE ROLE limited LOGIN PASSWORD 'pw'")
@@ -386,7 +386,7 @@ def limited(each_empty_database: str) -> Iterator[str]:
 def test_missing_rights_are_named_one_after_the_other(
     limited: str, each_empty_database: str
 ) -> None:
-    """CREATE on schema public, then on the database; what is granted as told is enough."""
+    """CREATE on schema public, then on the database; granting as the errors advise is enough."""
     with connect(limited) as conn, connect(each_empty_database) as admin:
         with pytest.raises(SourceError, match="GRANT CREATE ON SCHEMA public TO") as caught:
             check_source(conn)
@@ -402,7 +402,7 @@ def test_missing_rights_are_named_one_after_the_other(
 
 
 def test_no_schema_public_is_said(empty: psycopg.Connection[Any]) -> None:
-    """Somebody may have dropped it."""
+    """A user may have dropped it."""
     empty.execute("DROP SCHEMA public")
     with pytest.raises(SourceError, match="CREATE SCHEMA public"):
         check_source(empty)
@@ -432,7 +432,7 @@ def test_servers_that_are_not_at_hand_are_refused(
     fact: dict[str, Any],
     said: str,
 ) -> None:
-    """Versions that are not supported, and standbys, by what they would say of themselves."""
+    """Unsupported versions and standbys are refused; their facts are simulated."""
     facts = schema._fitness(empty) | fact
     monkeypatch.setattr(schema, "_fitness", lambda _: facts)
     with pytest.raises(SourceError, match=said):

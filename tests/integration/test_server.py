@@ -1,4 +1,4 @@
-"""The embedded server's life: what each of start, stop, status and reset promises."""
+"""The embedded server's life: the promises of start, stop, status and reset."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def scalar(dsn: str, query: str) -> object:
 
 
 def test_start_serves_logical_replication_on_loopback_only(project: Path, free_port: int) -> None:
-    """What the playground needs of a server is set, and fsync is on: its WAL is real."""
+    """The settings that the playground needs are on, and so is fsync: its WAL is real."""
     info = server.start(project, port=free_port)
     assert info.port == free_port
     settings = {
@@ -45,7 +45,7 @@ def test_start_serves_logical_replication_on_loopback_only(project: Path, free_p
 
 
 def test_the_password_is_needed_and_kept_private(project: Path, free_port: int) -> None:
-    """Nobody gets in without it; only its owner can read it, and the log; it shows in no repr."""
+    """Access needs the password; only its owner can read it, and the log; it shows in no repr."""
     info = server.start(project, port=free_port)
     password = home_of(project).password_file
     assert stat.S_IMODE(password.stat().st_mode) == 0o600
@@ -73,7 +73,7 @@ def test_data_and_port_outlive_a_stop(project: Path, free_port: int) -> None:
 
 
 def test_stop_of_what_does_not_run(project: Path) -> None:
-    """Stopping where there never was a server says so and makes nothing."""
+    """Without a server, stop returns false and makes nothing."""
     assert not server.stop(project)
     assert not (project / ".loadgen").exists()
 
@@ -97,7 +97,7 @@ def test_reset_begins_anew(project: Path, free_port: int) -> None:
 
 
 def test_a_taken_port_is_passed_over(project: Path, free_port: int) -> None:
-    """The next free port is taken where another program has the one asked for."""
+    """If another program has the requested port, the next free port is taken."""
     with socket.create_server(("127.0.0.1", free_port)):
         assert server.start(project, port=free_port).port > free_port
 
@@ -111,7 +111,7 @@ def test_a_port_taken_on_all_addresses_is_passed_over(project: Path, free_port: 
 def test_a_port_taken_at_the_last_moment_is_passed_over(
     project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even where the port looked free, Postgres' own refusal leads to the next one."""
+    """If a port looks free but Postgres refuses it, the next port is tried."""
     monkeypatch.setattr(server, "listen_error", lambda *_: None)
     with socket.create_server(("127.0.0.1", free_port)):
         assert server.start(project, port=free_port).port > free_port
@@ -120,7 +120,7 @@ def test_a_port_taken_at_the_last_moment_is_passed_over(
 def test_no_free_port_is_said(
     project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no port is free the range that was tried is named."""
+    """If no port is free, the error names the range that was tried."""
     monkeypatch.setattr(server, "listen_error", lambda *_: "in use")
     with pytest.raises(SourceError, match=f"no port from {free_port} to"):
         server.start(project, port=free_port)
@@ -172,7 +172,7 @@ def test_plugins_are_listed_where_the_setting_exists(project: Path, free_port: i
 
 
 def test_a_server_that_cannot_start_says_why(project: Path, free_port: int) -> None:
-    """The server's own last words are passed on, with the log's place."""
+    """The server's last messages are passed on, with the log's place."""
     with pytest.raises(SourceError, match=r"did not start: .*no_such_setting.*server\.log"):
         server.start(project, port=free_port, options={"no_such_setting": "1"})
 
@@ -180,7 +180,7 @@ def test_a_server_that_cannot_start_says_why(project: Path, free_port: int) -> N
 def test_initdb_that_fails_says_why(
     project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What initdb says is passed on, and no half-made data folder is left behind as data."""
+    """The message of initdb is passed on, and no half-made data folder is left behind as data."""
     monkeypatch.setattr(server, "USER", "pg_not_allowed")
     with pytest.raises(SourceError, match=r"initdb failed: .*pg_not_allowed"):
         server.start(project, port=free_port)
@@ -208,14 +208,14 @@ def test_a_fresh_clone_at_an_old_place_starts_empty(project: Path, free_port: in
     assert server.status(project) is None
     new = server.start(project, port=free_port)
     assert new.dsn != old.dsn
-    # A zombie that nobody has waited for yet has ended too: it has no command line.
+    # A zombie that has not been waited for yet has ended too: it has no command line.
     command = Path(f"/proc/{old.pid}/cmdline")
     assert not command.exists() or command.read_bytes() == b""
 
 
 @needs_root
 def test_a_moved_project_keeps_its_data(project: Path, free_port: int) -> None:
-    """Its server is ended at the old place and goes on at the new one."""
+    """Its server is ended at the old place and runs again at the new one."""
     with connect(server.start(project, port=free_port).dsn) as conn:
         conn.execute("CREATE TABLE kept AS SELECT 7 AS n")
     moved = project.with_name("moved")

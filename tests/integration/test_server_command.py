@@ -72,7 +72,7 @@ def test_json_has_one_shape(run_db: Db, free_port: int, capsys: pytest.CaptureFi
 def test_reset_asks_first(
     run_db: Db, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing goes without a yes: typed in a terminal, or given as --yes where nobody can type."""
+    """Reset needs a yes: typed in a terminal, or given as --yes without a terminal."""
     run_db("up")
     running = server.status(project)
     with pytest.raises(PlaygroundError, match="--yes"):
@@ -124,7 +124,7 @@ def test_database_url_is_checked_not_started(
 def test_database_url_is_never_stopped(
     run_db: Db, database: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    """Somebody else's server is not ours to stop or to empty."""
+    """A foreign server is not ours to stop or to empty."""
     monkeypatch.setenv("DATABASE_URL", database)
     with pytest.raises(SourceError, match="unset DATABASE_URL") as caught:
         run_db(*arguments)
@@ -135,7 +135,7 @@ def test_database_url_is_never_stopped(
 def test_an_unfit_database_url_is_said(
     run_db: Db, project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What can't carry the playground is found by `db up`."""
+    """`db up` finds a database that can't carry the playground."""
     info = server.start(project, port=free_port, options={"wal_level": "replica"})
     monkeypatch.setenv("DATABASE_URL", info.dsn)
     with pytest.raises(SourceError, match="wal_level"):

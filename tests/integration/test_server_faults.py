@@ -99,7 +99,7 @@ def test_a_server_that_is_still_starting_is_waited_for(
 
 
 def said(log: Path) -> bytes:
-    """Return what is in the log, which may just be making room for a new one."""
+    """Return the log's content; it may be missing while a new log replaces it."""
     try:
         return log.read_bytes()
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def said(log: Path) -> bytes:
 
 
 def is_locked(project: Path) -> bool:
-    """Return whether somebody holds the project's lock."""
+    """Return whether a process holds the project's lock."""
     with (project / ".loadgen" / "server.lock").open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,7 +139,7 @@ def test_a_pid_given_out_again_does_not_stop_a_start(project: Path, free_port: i
 def test_a_frozen_server_is_ended(
     project: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that does not end when asked is ended without a checkpoint, then by nobody."""
+    """A server that ends neither on request nor without a checkpoint is reported and not killed."""
     monkeypatch.setattr(postmaster, "STOP_SECONDS", 0.5)
     info = server.start(project, port=free_port)
     with connect(info.dsn):
@@ -154,7 +154,7 @@ def test_a_frozen_server_is_ended(
 def test_end_of_the_caller_during_initdb(
     project: Path, free_port: int, start_python: StartPython, ending: signal.Signals
 ) -> None:
-    """The half-made data folder is thrown away and made again; nobody takes it for data."""
+    """The half-made data folder is removed and made again; it is never taken for data."""
     home = home_of(project)
     caller = start_python(START, str(free_port))
     wait_until(lambda: list(home.folder.glob("data.new-*/base")), "initdb")
@@ -205,7 +205,7 @@ def test_two_starts_at_once_are_one_server(
 def test_start_and_stop_at_once_leave_either(
     project: Path, free_port: int, start_python: StartPython
 ) -> None:
-    """Whoever comes last wins; nothing is left half-way."""
+    """The last caller wins; nothing is left half-way."""
     server.start(project, port=free_port)
     stop = "import os, pathlib; from loadgen.source.embedded import server; "
     stop += "server.stop(pathlib.Path(os.getcwd()))"
@@ -235,7 +235,7 @@ def test_the_server_outlives_its_caller(
 def test_the_caller_keeps_no_pipe_open(
     project: Path, free_port: int, start_python: StartPython
 ) -> None:
-    """Who reads the caller's output sees its end although the server goes on."""
+    """A reader of the caller's output sees its end although the server continues."""
     assert finish(start_python(START, str(free_port))).split()[1].startswith("postgresql://")
     assert server.status(project)
 
@@ -299,7 +299,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def test_an_ordinary_user_has_it_in_the_project(open_folder: Path, free_port: int) -> None:
-    """Data is the user's own, below .loadgen; a copy and a moved project both work beside it."""
+    """Data is the user's own, below .loadgen; a copied and a moved project both work too."""
     project = open_folder / "ordinary pröject ☃"
     project.mkdir()
     os.chown(project, 65534, 65534)

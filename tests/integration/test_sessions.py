@@ -102,7 +102,7 @@ def test_settings_of_a_role_do_not_reach_a_session(database: str) -> None:
 def test_the_environment_does_not_reach_a_session(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With DATABASE_URL, PG* variables fill in what it leaves out, but change no value."""
+    """PG* variables add parameters that DATABASE_URL leaves out, but change no value."""
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     monkeypatch.setenv("PGDATESTYLE", "German, DMY")
     monkeypatch.setenv("PGTZ", "Asia/Tokyo")
@@ -137,7 +137,7 @@ def test_a_variable_fills_in_what_database_url_leaves_out(
 
 
 def test_a_subscription_has_no_time_limit_but_its_address_s_own(bent: str) -> None:
-    """The copy's server connects by itself: what it is given stands against the database's."""
+    """The copy's server connects by itself, so the address overrides the database's limits."""
     with connect(bent) as publisher:
         address = subscription_dsn(f"{bent}?options=-c%20lock_timeout%3D7s", publisher)
         newer = ["transaction_timeout"] if publisher.info.server_version >= 170_000 else []
@@ -164,7 +164,7 @@ def run_load(dsn: str, *settings: str) -> list[str]:
 def test_parameters_of_the_address_are_honoured_by_all(database: str) -> None:
     """Its parameters apply, to the load's connections too; the others have their defaults.
 
-    Values keep their form whatever `options` say; a time limit that they ask for is kept.
+    Values keep their form whatever `options` say; a time limit in `options` applies.
     """
     options = "-c synchronous_commit=off -c statement_timeout=7s --datestyle=German"
     given = f"application_name=mine&keepalives_idle=77&connect_timeout=9&options={quote(options)}"
@@ -225,7 +225,7 @@ def test_a_transaction_pooler_is_refused_and_left_as_it_was(
         assert "set DATABASE_URL to the database's direct address" in str(caught.value)
         with pytest.raises(SourceError, match=r"set url in \[tools.copy\] to"):
             connect(pooled, setting="url in [tools.copy]")
-        # Whoever gets that backend next finds its settings, and no statement, as they were.
+        # The next user of that backend finds its settings unchanged, and no statement.
         with psycopg.connect(pooled, autocommit=True) as other:
             sets = "SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> ALL (%s)"
             kept = ["application_name", "client_encoding"]  # the pooler's own business
@@ -244,7 +244,7 @@ def test_a_session_pooler_is_as_good_as_none(database: str, tmp_path: Path) -> N
 
 
 def test_a_pooler_refuses_options(database: str, tmp_path: Path) -> None:
-    """What the address asks for and the pooler refuses is said in one line."""
+    """If the pooler refuses a parameter of the address, the error is one line."""
     with (
         pgbouncer(database, "session", tmp_path) as pooled,
         pytest.raises(SourceError, match=r"refuses a parameter .*options.*; check DATABASE_URL"),
@@ -253,7 +253,7 @@ def test_a_pooler_refuses_options(database: str, tmp_path: Path) -> None:
 
 
 def test_advice_names_no_setting_that_is_not_there(cluster: Cluster) -> None:
-    """An embedded server has no DATABASE_URL: nobody is sent to correct it."""
+    """An embedded server has no DATABASE_URL, so no error asks to correct it."""
     wrong = cluster.info.dsn.replace(f":{cluster.info.port}/", ":1/")
     for dsn in (wrong, cluster.info.dsn.replace("/playground?", "/nowhere?")):
         with pytest.raises(SourceError) as caught:

@@ -89,7 +89,7 @@ class Project:
         return first
 
     def verified(self) -> ToolOutcome:
-        """Return what verification finds of the copy."""
+        """Return the outcome of verifying the copy."""
         source = PostgresReader(self.dsn, is_source=True)
         reader = open_copy(self.tool, load_settings({}))
         try:
@@ -134,7 +134,7 @@ def test_every_table_is_copied_and_changes_arrive(pipe: Project) -> None:
 
 
 def test_a_commit_right_after_the_snapshot_arrives(pipe: Project) -> None:
-    """Its record begins where the slot's first position ends: it is in no snapshot.
+    """Its record begins at the end of the slot's first position: it is in no snapshot.
 
     The slot waits for the transactions that it finds, and again for those that have begun
     meanwhile. One that begins during the second wait is still open at the snapshot, and its commit
@@ -312,7 +312,7 @@ def test_what_a_table_without_a_key_can_not_have_is_refused_by_name(
 
 
 def test_a_slot_that_is_another_tools_or_gone_is_not_glossed_over(pipe: Project) -> None:
-    """Changes are lost with a slot: the tool says so, and what to do."""
+    """Changes are lost with a slot: the tool says so, and how to continue."""
     pipe.run("SELECT pg_create_logical_replication_slot('pipe_slot', 'pgoutput')")
     with pytest.raises(SourceError, match="has a slot pipe_slot already"):
         pipe.sync()
@@ -342,7 +342,7 @@ def test_a_slot_that_is_behind_sends_nothing_twice(pipe: Project) -> None:
 
 
 def test_an_idle_publication_does_not_hold_the_wal(pipe: Project) -> None:
-    """The slot moves on though nothing of what is written is published."""
+    """The slot moves on though no published table is written."""
     pipe.sync()
     pipe.run("CREATE TABLE unpublished AS SELECT 1")
     with connect(pipe.dsn) as conn:

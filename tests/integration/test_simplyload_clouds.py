@@ -47,7 +47,7 @@ def tool_of(more: str) -> Tool:
 
 
 def findings(tool: Tool, dsn: str, settings: dict[str, object]) -> list[object]:
-    """Return what verification finds of the copy."""
+    """Return the findings of verifying the copy."""
     source = PostgresReader(dsn, is_source=True)
     reader = open_copy(tool, load_settings(settings))
     try:
@@ -125,7 +125,7 @@ def test_batches_pass_through_the_bucket(
 def test_its_statements_are_tagged_and_load_from_the_external_stage(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the tag `loadgen costs` knows what they cost; nothing is uploaded to Snowflake itself."""
+    """The tag lets `loadgen costs` find their cost; nothing is uploaded to Snowflake itself."""
     monkeypatch.chdir(tmp_path)
     entry = 'destination = "snowflake"\ndatabase = "PIPE"\nschema = "PUBLIC"\nwarehouse = "WH"\n'
     tool = tool_of(f'{entry}bucket = "s3://staging/where"\nstage = "PIPE.PUBLIC.LAKE"\n')

@@ -72,7 +72,7 @@ def test_an_hour_of_an_xs_costs_what_edition_and_generation_say(
 
 
 def test_null_attributed_credits_leave_work_and_idle_in_one(account: Account) -> None:
-    """What Snowflake has not split is not split by us, and that is said."""
+    """Credits that Snowflake has not split are not split by us, and the note says so."""
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed=None)
     lines = account.lines(TOOL, HOUR, LATER)
     assert cents(lines["a compute"].amount) == "2.00"
@@ -81,7 +81,7 @@ def test_null_attributed_credits_leave_work_and_idle_in_one(account: Account) ->
 
 
 def test_partial_hours_over_midnight_are_pro_rated(account: Account) -> None:
-    """22:30 to 00:15 is half an hour, an hour and a quarter: by the clock, where nothing ran."""
+    """22:30 to 00:15 is half an hour, an hour and a quarter: by the clock, since nothing ran."""
     for start, credits_ in (("20T22", "1"), ("20T23", "0.8"), ("21T00", "0.4")):
         account.hour("WH_A", f"2026-11-{start}:00:00", credits_, attributed="0.2")
     run = a_run("2026-11-20T22:30:00", "2026-11-21T00:15:00")
@@ -94,7 +94,7 @@ def test_partial_hours_over_midnight_are_pro_rated(account: Account) -> None:
 
 
 def test_a_partial_hour_counts_by_the_time_awake(account: Account) -> None:
-    """An hour whose only work lies in the run's ten minutes is the run's, all of it."""
+    """An hour is wholly the run's if its only work lies in the run's ten minutes."""
     account.hour("WH_A", "2026-11-20T10:00:00", "0.05", attributed="0.01")
     account.ran("WH_A", at("2026-11-20T10:22:00"), 30, "SVC_A")
     run = a_run("2026-11-20T10:20:00", "2026-11-20T10:30:00")
@@ -159,7 +159,7 @@ def test_a_partial_hour_of_two_sizes_counts_by_their_credits(account: Account) -
 
 
 def test_what_no_database_or_warehouse_is_named_of_is_not_attributed(account: Account) -> None:
-    """A streaming client, Openflow and cloud services of no warehouse are lines of nobody's."""
+    """A streaming client, Openflow and cloud services of no warehouse belong to no tool."""
     hour = {"start_time": at("2026-11-20T10:00:00"), "end_time": at("2026-11-20T11:00:00")}
     for service, name, database, used in (
         ("SNOWPIPE_STREAMING", "client_7", None, "0.5"),
@@ -204,7 +204,7 @@ def test_short_statements_on_a_shared_warehouse_are_not_attributed(account: Acco
 
 
 def test_a_tool_s_own_short_statements_are_not_a_stranger_s_work(account: Account) -> None:
-    """Where none of its own are attributed, nobody can say which part another had."""
+    """If no credits are attributed to the tool, the part of another user is unknown."""
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="0.4")
     account.ran("WH_A", at("2026-11-20T10:10:00"), 0.05, "SVC_A")
     account.ran("WH_A", at("2026-11-20T10:20:00"), 60, "EVE")
@@ -243,13 +243,13 @@ def test_before_any_view_is_filled_nothing_is_nothing(account: Account) -> None:
     [
         ("0.8", "-0.8", "0"),  # 8 credits: all below a tenth of 10
         ("3.0", "-1.0", "0.2"),  # 2 of 3 are billed, and this tool used 0.3 of the 3
-        ("3.0", None, "0.2"),  # by the rule where the day's adjustment is not there yet
+        ("3.0", None, "0.2"),  # by the rule if the day's adjustment is not there yet
     ],
 )
 def test_cloud_services_are_billed_above_a_tenth(
     account: Account, cloud: str, adjustment: str | None, billed: str
 ) -> None:
-    """The account's day decides, and what it is billed is split by use."""
+    """The account's day decides, and the billed credits are split by use."""
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="1", cloud="0.3")
     account.day("2026-11-20", "10", cloud, adjustment)
     line = account.lines(TOOL, HOUR, LATER)["a cloud services"]
@@ -271,7 +271,7 @@ def test_cloud_services_of_two_days_are_ruled_apart(account: Account) -> None:
 
 
 def test_a_warehouse_of_two_tools_is_split_by_their_users(account: Account) -> None:
-    """By attributed credits, idle time likewise; without users of their own it is refused."""
+    """Attributed credits split it, idle time likewise; without separate users it is refused."""
     tools = tools_of("a", "b", warehouse="WH_A")
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="0.4")
     for user, used in (("SVC_A", "0.3"), ("SVC_B", "0.1")):
@@ -306,7 +306,7 @@ def test_a_stranger_s_statement_is_a_line_of_its_own(
 
 
 def test_the_contract_s_rate_comes_before_the_card(account: Account) -> None:
-    """RATE_SHEET_DAILY decides where it has the account; the last day known stands for gaps."""
+    """RATE_SHEET_DAILY decides if it has the account; the last day known stands for gaps."""
     sheet = {"account_name": "PLAYGROUND", "account_locator": "XY1", "usage_type": "compute"}
     for rate, more in (
         ("1.75", {}),
@@ -415,7 +415,7 @@ def test_a_missing_grant_is_said_where_the_figure_would_stand(account: Account) 
 
 
 def test_an_unknown_warehouse_is_not_free(account: Account) -> None:
-    """A known one without an hour cost nothing; one that nobody knows is not priced."""
+    """A known warehouse without an hour cost nothing; an unknown one is not priced."""
     known = account.lines(TOOL, HOUR, LATER)["a compute: work"]
     assert known.amount == 0
     unknown = account.lines(tools_of("a", warehouse="WH_X"), HOUR, LATER)["a compute"]
@@ -434,7 +434,7 @@ def test_an_unknown_warehouse_is_not_free(account: Account) -> None:
 def test_without_a_price_the_credits_are_still_there(
     account: Account, settings: dict[str, object], message: str
 ) -> None:
-    """What is measured is shown, its price is not made up."""
+    """The measured credits are shown, and no price is made up."""
     account.settings = settings
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="1")
     line = account.lines(TOOL, HOUR, LATER)["a compute: work"]
@@ -443,7 +443,7 @@ def test_without_a_price_the_credits_are_still_there(
 
 
 def test_without_a_card_and_without_a_login(account: Account) -> None:
-    """Both are said in the lines."""
+    """The lines report both."""
     account.hour("WH_A", "2026-11-20T10:00:00", "1", attributed="1")
     account.card = Unavailable("there is no rate card 'snowflake'")
     line = account.lines(TOOL, HOUR, LATER)["a compute: work"]

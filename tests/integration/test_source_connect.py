@@ -1,4 +1,4 @@
-"""What a real server answers at the door, as a person reads it."""
+"""A real server's answers to a connection attempt, as a person reads them."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from loadgen.source.postgres import connect
 
 
 def refused(dsn: str) -> str:
-    """Return what is said when `dsn` is refused."""
+    """Return the error when `dsn` is refused."""
     with pytest.raises(SourceError) as caught:
         connect(dsn)
     return str(caught.value)
@@ -47,7 +47,7 @@ def test_session_cannot_be_misled(each_database: str) -> None:
 
 
 def test_autocommit_and_name_are_as_asked(each_database: str) -> None:
-    """Autocommit by default, transactions where asked; the server sees who is there."""
+    """Autocommit by default, transactions on request; the server sees the application's name."""
     with connect(each_database) as conn:
         assert conn.autocommit
     with connect(each_database, autocommit=False, application_name="loadgen test") as conn:

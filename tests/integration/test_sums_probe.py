@@ -65,7 +65,7 @@ def test_a_copy_has_the_sums_of_its_source(engine: str, database: str, make_copy
 
 
 def test_a_missing_column_is_named(database: str, make_copy: Made) -> None:
-    """The copy's table, and what it lacks."""
+    """The error names the copy's table and the column that it lacks."""
     make_source(database)
     with make_copy("duckdb", database) as copy:
         probe = SumsProbe(copy.tool, load_settings(), [("samples", "total")])

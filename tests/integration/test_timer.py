@@ -1,4 +1,4 @@
-"""The load's timer, in an interpreter of its own, where gevent has patched everything."""
+"""The load's timer, in a separate interpreter, in which gevent has patched everything."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from tests.conftest import clean_environment
 
 
 def played(kind: str) -> dict[str, list[float]]:
-    """Return when a timer of that kind called back, by what was done with it."""
+    """Return when a timer of that kind called back, by the names of its starts."""
     code = """
         import locust, gevent, json, sys, time
         from loadgen.load.driver import timer as timers
@@ -56,7 +56,7 @@ def played(kind: str) -> dict[str, list[float]]:
 
 @pytest.mark.parametrize("kind", ["FileTimer", "LoopTimer"])
 def test_it_calls_back_once_and_not_early(kind: str) -> None:
-    """What is started last counts, a stop or a close ends it; overdue means at once."""
+    """The last start counts, a stop or a close ends it; overdue means at once."""
     called = played(kind)
     assert list(called) == ["once", "overdue", "in its place", "after a stop"]
     assert all(len(times) == 1 for times in called.values())

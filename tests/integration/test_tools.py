@@ -1,4 +1,4 @@
-"""The local tools: two runners on one source, and what each of them does not see."""
+"""The local tools: two runners on one source, and the changes that each of the two misses."""
 
 import json
 import os
@@ -62,13 +62,13 @@ class Tools:
         return done.returncode, done.stdout + done.stderr
 
     def status(self, name: str) -> dict[str, object]:
-        """Return what a tool says of itself."""
+        """Return the status of a tool."""
         _, said = self.run("tools", "status", name, "--json")
         found: dict[str, object] = json.loads(said)[name]
         return found
 
     def verified(self) -> dict[str, dict[str, object]]:
-        """Return what verification finds, by tool."""
+        """Return the outcome of verification, by tool."""
         _, said = self.run("verify", "--json", "--tool", "cdc")
         _, more = self.run("verify", "--json", "--tool", "cursor")
         return {**json.loads(said)["tools"], **json.loads(more)["tools"]}
@@ -101,7 +101,7 @@ class Tools:
 
 @pytest.fixture
 def tools(cluster: Cluster, project: Path, run_loadgen: RunLoadgen) -> Iterator[Tools]:
-    """Yield two running tools whose first copy is through; nothing is left of them."""
+    """Yield two running tools whose first copy is complete; afterwards nothing is left."""
     (project / "tools.toml").write_text(TOOLS, encoding="utf-8")
     with cluster.database("migrated_template") as dsn:
         found = Tools(project, dsn, run_loadgen)
@@ -120,7 +120,7 @@ def tools(cluster: Cluster, project: Path, run_loadgen: RunLoadgen) -> Iterator[
 
 
 def test_they_answer_differently_on_deletes_and_late_commits(tools: Tools) -> None:
-    """Replication is right; a cursor keeps what was deleted, and never sees what came late."""
+    """Replication is right; a cursor keeps deleted rows, and never sees late commits."""
     with connect(tools.dsn, autocommit=False) as late, connect(tools.dsn) as conn:
         take_turn(late, "late_commits", 1, age=0)
         tools.insert("later")
@@ -149,7 +149,7 @@ def test_they_answer_differently_on_deletes_and_late_commits(tools: Tools) -> No
         times = [sync[key] for key in ("began_at", "first_row_at", "caught_up_at")]
         assert times == sorted(times), name
         assert times[0] < times[1]
-    # What they have laid down tells which of the two they are.
+    # Their copies show which of the two they are.
     code, said = tools.run("tools", "probe", "cdc", "cursor")
     assert code == 0, said
     cdc, cursor = parse_tools(tomllib.loads(said), "printed")
@@ -160,7 +160,7 @@ def test_they_answer_differently_on_deletes_and_late_commits(tools: Tools) -> No
 
 
 def test_a_tool_is_stopped_killed_and_started_again(tools: Tools) -> None:
-    """What was written meanwhile arrives; each state is told as it is."""
+    """Writes made meanwhile arrive; each state is reported correctly."""
     note = tools.folder / ".loadgen" / "tools" / "cursor" / "runner.json"
     first = json.loads(note.read_text())["pid"]
     assert tools.run("tools", "start")[0] == 0  # runs already
@@ -186,7 +186,7 @@ def test_a_tool_is_stopped_killed_and_started_again(tools: Tools) -> None:
 
 
 def test_a_lost_slot_is_not_glossed_over(tools: Tools) -> None:
-    """Changes are lost with it: the tool says so, and what to do."""
+    """Changes are lost with it: the tool says so, and how to continue."""
     assert tools.run("tools", "stop", "cdc")[0] == 0
     with connect(tools.dsn) as conn:
         active = "SELECT active FROM pg_replication_slots WHERE slot_name = 'cdc_slot'"
@@ -224,7 +224,7 @@ def test_a_slot_without_its_wal_is_refused(project: Path, run_loadgen: RunLoadge
 
 
 def test_tools_that_run_elsewhere_are_said_to(project: Path, run_loadgen: RunLoadgen) -> None:
-    """`list` names all; `start` says what to do for one without a runner."""
+    """`list` names all; `start` advises on one without a runner."""
     (project / "tools.toml").write_text(TOOLS, encoding="utf-8")
     listed = run_loadgen("tools", "list")
     assert listed.returncode == 0

@@ -52,7 +52,7 @@ class Project:
         return done.returncode, done.stdout + done.stderr
 
     def verified(self, tool: str) -> Any:
-        """Return what verification finds of a tool's copy."""
+        """Return the outcome of verifying a tool's copy."""
         done = self._run_loadgen(
             *("verify", "--json", "--lag", "0.1", "--tool", tool),
             env={"DATABASE_URL": self.dsn},

@@ -1,4 +1,4 @@
-"""`loadgen validate`: what it counts, and that each broken invariant is found by its name."""
+"""`loadgen validate`: its counts, and that each broken invariant is found by its name."""
 
 import argparse
 import json
@@ -59,7 +59,7 @@ def fill(conn: psycopg.Connection[Any]) -> None:
 
 
 def broken(found: Validation) -> dict[str, str]:
-    """Return the broken invariants and what was counted."""
+    """Return the broken invariants and their details."""
     return {check.name: check.detail for check in found.checks if not check.ok}
 
 
@@ -74,7 +74,7 @@ def test_a_check_that_gives_no_number_is_refused(
 
 
 def test_counts_and_the_last_hour(source: psycopg.Connection[Any]) -> None:
-    """Rows by table; activity by operation, without markers and without what is older."""
+    """Rows by table; activity by operation, without markers and without older rows."""
     found = validate(source, SHOP)
     assert found.tables == {"users": 10, "orders": 2, "events": 2}
     assert found.soft_deleted == {"users": 0}
@@ -100,7 +100,7 @@ def test_updates_and_soft_deletes_count_as_activity(source: psycopg.Connection[A
 
 
 def test_an_empty_playground_is_in_order(each_database: str) -> None:
-    """Nothing is broken where there is nothing yet."""
+    """An empty playground breaks no invariant."""
     with connect(each_database) as conn:
         found = validate(conn, SHOP)
     assert found.ok
@@ -177,7 +177,7 @@ def test_an_interrupted_baseline_is_found(source: psycopg.Connection[Any]) -> No
 
 
 def test_lost_baseline_rows_are_found(source: psycopg.Connection[Any]) -> None:
-    """What was deleted by hand since the seeding is counted."""
+    """Rows deleted by hand since the seeding are counted."""
     note_baseline(source, complete=True)
     source.execute("DELETE FROM events WHERE id = 2")
     found = broken(validate(source, SHOP))
@@ -232,7 +232,7 @@ def test_counters_that_agree_with_rows(after_run: psycopg.Connection[Any]) -> No
 def test_a_counter_that_disagrees_is_named(
     after_run: psycopg.Connection[Any], operation: str
 ) -> None:
-    """Operation, counter and rows are told."""
+    """The detail has table, counter and rows."""
     figures = run_of(**(RIGHT | {operation: 7}))
     found = broken(validate(after_run, SHOP, figures))
     statement = SHOP.operations[operation].statements[0]
@@ -242,7 +242,7 @@ def test_a_counter_that_disagrees_is_named(
 
 
 def test_a_run_elsewhere_or_going_on_is_not_compared(after_run: psycopg.Connection[Any]) -> None:
-    """Only an ended run of this very database is held against its rows; else that is said."""
+    """Only an ended run of this very database is compared; otherwise the detail says why not."""
     elsewhere = LastRun("r2", ended=True, statement_rows={"insert_order": (9,)}, rows_before={})
     going_on = LastRun("r1", ended=False, statement_rows={}, rows_before={})
     for run, said in ((elsewhere, "not in this database"), (going_on, "has not ended")):
@@ -289,7 +289,7 @@ def test_validation_writes_nothing(source: psycopg.Connection[Any]) -> None:
 
 
 def run_command(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
-    """Run `loadgen validate ARGUMENTS…` in `folder`, without the settings of whoever tests."""
+    """Run `loadgen validate ARGUMENTS…` in `folder`, without the settings of the tester."""
     parser = argparse.ArgumentParser()
     command.add_parser(parser.add_subparsers())
     monkeypatch.chdir(folder)
@@ -311,7 +311,7 @@ def test_command_prints_plain_lines_to_a_pipe(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    """Every number on a line of its own, no password, exit code 0; 1 once something is broken."""
+    """Every number on a separate line, no password, exit code 0; 1 if an invariant is broken."""
     assert run_command(monkeypatch, tmp_path) == 0
     said = capsys.readouterr().out
     assert ["orders", "2"] in [line.split() for line in said.splitlines()]
@@ -343,7 +343,7 @@ def test_command_reads_the_newest_run(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    """The record's totals and rows_before are what the rows are held against."""
+    """The rows are compared with the record's totals and rows_before."""
     at_source.execute("UPDATE loadgen_playground SET run_id = 'r1'")
     nothing = {"offered": 0, "committed": 0, "failed": 0, "skipped": 0, "unknown": 0}
     run = Run.model_validate(

@@ -1,4 +1,4 @@
-"""Verification of whole copies: while the source moves, at a million rows, and where it can't."""
+"""Verification of whole copies: while the source moves, at a million rows, and if it can't run."""
 
 import json
 import threading
@@ -35,7 +35,7 @@ RUN = "run-1"
 
 
 def verified(source: str, copy: str, asked: VerifyOptions | None = None) -> ToolOutcome:
-    """Return what verification finds of a copy in Postgres."""
+    """Return the outcome of verifying a copy in Postgres."""
     ours, theirs = PostgresReader(source, is_source=True), PostgresReader(copy)
     try:
         return reconcile(
@@ -62,7 +62,7 @@ def fill(dsn: str, rows: int) -> None:
 
 @pytest.fixture
 def filled(cluster: Cluster, database: str) -> Iterator[tuple[str, str]]:
-    """Yield a source with rows, and a true copy of it."""
+    """Yield a source with rows, and its true copy."""
     fill(database, 500)
     with connect(database) as conn:
         conn.execute("UPDATE loadgen_playground SET run_id = %s", (RUN,))
@@ -117,7 +117,7 @@ def _write(conn: psycopg.Connection[Any], k: int) -> None:
 
 
 def test_a_moving_source_has_nothing_wrong(filled: tuple[str, str], carried: Subscription) -> None:
-    """At 500 writes a second a true copy has no finding; what is wrong is found all the same."""
+    """At 500 writes a second a true copy has no finding; faults are found all the same."""
     source, copy = filled
     with writing(source, 500) as written:
         wait_for(lambda: written[0] > 200, "the first writes")
@@ -296,7 +296,7 @@ schema = "S"
 def test_what_can_t_be_checked_is_said_and_the_rest_is_checked(
     filled: tuple[str, str], project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """One line each, with the tool's name and what to do, and never a password."""
+    """One line each, with the tool's name and advice, and never a password."""
     source, copy = filled
     with connect(copy) as conn:
         conn.execute("DROP TABLE IF EXISTS events")
@@ -415,7 +415,7 @@ def test_a_row_that_is_there_again_after_being_gone_is_resurrected(
 def test_a_drain_without_a_load_waits_for_the_sentinel(
     filled: tuple[str, str], carried: Subscription, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """A tool that has stopped did not converge, and what it lacks is named."""
+    """A tool that has stopped did not converge, and its missing rows are reported."""
     source, copy = filled
     (project / "tools.toml").write_text(TOOLS.partition("[tools.no_schema]")[0].format(copy=copy))
     arguments = ("verify", "--drain", "--lag", "0.2", "--drain-seconds")
@@ -433,7 +433,7 @@ def test_a_drain_without_a_load_waits_for_the_sentinel(
 def test_without_tools_there_is_nothing_to_verify(
     database: str, project: Path, run_loadgen: RunLoadgen
 ) -> None:
-    """What to do is said, as it is of a tool that is not there."""
+    """The error says how to continue, also for a tool that does not exist."""
     done = run_loadgen("verify", env={"DATABASE_URL": database})
     assert done.returncode == 2
     assert "there is no tool to verify: copy tools.example.toml to tools.toml" in done.stderr

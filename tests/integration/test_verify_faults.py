@@ -1,4 +1,4 @@
-"""Planted faults: a true copy is spoilt in one place, and that place is what is found."""
+"""Planted faults: a true copy is spoilt in one place, and that place is found."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ NAMES = ", ".join(name for name in COLUMNS if name != "id")
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to the copy ({t} is its table, {tz} its times' type), and what it is called."""
+    """A change of the copy ({t}: its table, {tz}: its times' type), and the finding it causes."""
 
     statement: str
     key: int
@@ -211,7 +211,7 @@ def spoilt(copy: Copy, fault: Fault) -> str:
 
 
 def places(findings: list[Finding]) -> list[tuple[str, str, str | None, str]]:
-    """Return where findings are and what they are called."""
+    """Return the places and kinds of findings."""
     return [(one.table, one.key, one.column, one.kind) for one in findings]
 
 
@@ -315,7 +315,7 @@ def test_names_in_another_case_are_found(copy: Copy) -> None:
     upper = with_rules(copy, case="upper")
     tool = upper.tool
     names = {"named_schema": tool.schema_name.swapcase(), "database": tool.database}
-    if tool.database:  # what is called so exactly would come first
+    if tool.database:  # an exact match would come first
         names = {"named_schema": tool.schema_name.lower(), "database": tool.database.lower()}
     found = replace(upper, tool=tool.model_copy(update=names)).verified()
     assert not found.problems
@@ -324,7 +324,7 @@ def test_names_in_another_case_are_found(copy: Copy) -> None:
 
 @pytest.mark.parametrize("copy", ["snowflake"], indirect=True)
 def test_a_mark_of_deletion_counts_as_a_delete(copy: Copy) -> None:
-    """What is gone at the source may be marked; what is there may not."""
+    """A row that is deleted at the source may be marked; a row that exists may not."""
     table = copy.tool.place_of("samples")
     inserted = f"INSERT INTO {table} (id, {NAMES}, _FIVETRAN_DELETED)"
     try:

@@ -1,4 +1,4 @@
-"""The schedule is pure: a seed gives the same arrivals, for any reader and after any change."""
+"""The schedule is pure: a seed gives the same arrivals, however they are split or taken."""
 
 import hashlib
 from bisect import bisect_right
@@ -37,7 +37,7 @@ def mix(
 
 
 def facts(arrivals: list[Arrival]) -> list[tuple[str, int, float]]:
-    """Return what two equal schedules must agree on."""
+    """Return the facts that two equal schedules must agree on."""
     return sorted((operation, k, due) for due, operation, k, _ in arrivals)
 
 
@@ -122,7 +122,7 @@ def test_shares_are_a_partition_also_across_a_new_split(
 )
 @settings(max_examples=100)
 def test_the_count_is_exact(kind: ArrivalKind, rate: float, seconds: float) -> None:
-    """Jittered and even arrivals are never more than one off what the rate asks for."""
+    """Jittered and even arrivals are never more than one off the planned number."""
     schedule = Schedule(3, kind, mix(rate, 0, 0, 0), end=seconds)
     offered = sum(1 for _ in islice(schedule.pop_due(seconds), 50_000))
     planned = schedule.planned(seconds)["insert_order"]
@@ -158,7 +158,7 @@ def test_fifty_an_hour_for_three_minutes_is_two_or_three() -> None:
 def test_rate_changes_keep_order_and_count(
     kind: ArrivalKind, changes: list[tuple[float, float]], profile_name: str
 ) -> None:
-    """After any changes k goes up by one, due times never go back, and the count is as asked."""
+    """After any changes k goes up by one, due times never go back, and the count is as planned."""
     own = ProfileLevels(2.0, (0.0, 3.0, 1.0))
     schedule = Schedule(5, kind, mix(3600, 0, 0, 0), profile_name, own_profile=own)  # type: ignore[arg-type]
     now, arrivals = 0.0, []
@@ -207,7 +207,7 @@ def test_nothing_is_due_at_rate_zero_or_after_the_end() -> None:
 
 
 def test_a_profile_shapes_the_target() -> None:
-    """A ramp begins at nothing and reaches the asked rate in ten minutes."""
+    """A ramp begins at zero and reaches the requested rate in ten minutes."""
     schedule = Schedule(1, "jitter", mix(3600, 0, 0, 0), "ramp")
     assert schedule.target_rates(0)["insert_order"] == 0
     assert schedule.target_rates(300)["insert_order"] == pytest.approx(0.5)
@@ -318,7 +318,7 @@ def test_counting_changes_nothing(
 def test_batches_are_the_arrivals_that_would_be_taken_one_by_one(
     kind: ArrivalKind, steps: list[tuple[float, int, bool]], batch_size: int, split_at: float
 ) -> None:
-    """The earliest come first, never more than asked for, also across a split and single takes."""
+    """The earliest come first, never more than requested, also across a split and single takes."""
     batched, plain = (Schedule(5, kind, mix(), end=25.0) for _ in ("batched", "plain"))
     for made in (batched, plain):
         made.prepare_by(dict.fromkeys(OPERATIONS, request), dict.fromkeys(OPERATIONS, batch_size))

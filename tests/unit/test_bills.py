@@ -114,7 +114,7 @@ TEN_GB = Baseline(Decimal(2_000_000), Band(*(Decimal(n) * 10**9 for n in (8, 10,
         # 16 of 40 credits are used, so 24 are left and 16 are over: 16 x 5.
         ("airbyte", "plus", "80.00", "P"),
         ("estuary", "cloud", "10.00", "P"),  # 10 GB in and 10 GB out at $0.50
-        ("fivetran", "standard", "0.00", "S"),  # said to be free
+        ("fivetran", "standard", "0.00", "S"),  # free by the card
         ("rivery", "base", "90.00", "K"),  # 100 credits of $0.90
         ("simplyload", "single", "0.0575", "K"),  # 10 GB, a quarter of a month, at $0.023
     ],
@@ -133,7 +133,7 @@ def test_a_first_copy_and_a_resync_cost_what_they_add(
 
 
 def test_a_copy_that_nothing_is_published_of_is_not_priced() -> None:
-    """Neither what a card is silent about nor a baseline that nobody counted costs $0."""
+    """A charge that the card lacks and a baseline that was not counted have no amount, never $0."""
     text = (
         'vendor = "V"\n[sources.list]\ntitle = "l"\nas_of = 2026-10-01\ngrade = "P"\n'
         '[[plans]]\nname = "p"\ntitle = "P"\n'

@@ -36,14 +36,14 @@ def card(text: str) -> RateCard:
 
 
 def refused(text: str) -> str:
-    """Return what is said of a text that is not understood."""
+    """Return the error for a text that is refused."""
     with pytest.raises(SettingsError) as caught:
         card(text)
     return str(caught.value)
 
 
 def test_prices_are_decimals_as_written() -> None:
-    """0.1 is a tenth, and what is not known has no rate."""
+    """0.1 is exactly a tenth, and an unpriced tier has no rate."""
     (charge,) = card(HEAD + PLAN + TIERS).plans[0].charges
     assert [tier.rate for tier in charge.tiers] == [Decimal("0.1"), None]
     assert charge.tiers[1].unpriced == "by quote"
@@ -63,7 +63,7 @@ def test_a_table_has_prices_by_two_keys() -> None:
 
 
 def test_plans_are_in_force_for_their_days() -> None:
-    """Both days are included; the first plan in force is the usual one."""
+    """Both days are included; the first plan that is valid on a day is the usual one."""
     plan = "[[plans]]\nname = 'p'\ntitle = 'P'\n"
     old, new = "effective_to = 2026-09-20\n", "effective_from = 2026-09-21\n"
     plans = card(HEAD + plan + old + plan + new)
@@ -109,7 +109,7 @@ def test_an_old_source_is_said() -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_a_card_is_said_with_its_place(text: str, message: str) -> None:
-    """The file, the place in it, and what is allowed."""
+    """The error has the file, the place in it, and the allowed values."""
     error = refused(text)
     assert message in error
     assert error.startswith("v.toml")
@@ -125,7 +125,7 @@ def test_every_card_that_ships_is_read() -> None:
 
 
 def test_a_card_of_one_s_own_comes_first(tmp_path: Path) -> None:
-    """A contract replaces the list; other cards are added; what is no card is left alone."""
+    """A contract replaces the list; other cards are added; other files are ignored."""
     (tmp_path / "fivetran.toml").write_text(HEAD)
     (tmp_path / "mine.toml").write_text(HEAD + PLAN + TIERS)
     (tmp_path / "notes.txt").write_text("?")

@@ -1,4 +1,4 @@
-"""The hard cases' verdicts: counted by row, held against what is expected, and documented."""
+"""The hard cases' verdicts: counted by row, compared with the expectation, and documented."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ DOC = Path(__file__).parents[2] / "docs" / "hard-cases.md"
 
 
 def found(*findings: tuple[str, str | None, Kind]) -> CaseFindings:
-    """Return what was found of a case, by key, column and kind."""
+    """Return a case's findings, made from key, column and kind."""
     case = CaseFindings()
     for key, column, kind in findings:
         case.add(Finding("hard_cases", key, column, kind, None, None))
@@ -39,7 +39,7 @@ def test_each_case_is_right_wrong_or_not_tried() -> None:
 
 
 def test_the_same_may_be_unexpected_of_another_tool() -> None:
-    """And of one of which nobody said how it reads, nothing is expected."""
+    """If it is unknown how a tool reads, nothing is expected."""
     cases = {"hard_deletes": found(("3", None, "not_deleted"))}
     log, unknown = (judge_cases({}, cases, reads)["hard_deletes"] for reads in ("log", None))
     assert case_text(log) == "wrong (1 of 1), NOT EXPECTED"
@@ -47,7 +47,7 @@ def test_the_same_may_be_unexpected_of_another_tool() -> None:
 
 
 def test_what_is_not_settled_is_not_called_unexpected() -> None:
-    """Beside a load it takes a drain; and rows that are not due are late."""
+    """While a load runs only a drain settles a case; rows that are not due are late."""
     late = Finding("hard_cases", "4", None, "missing", None, None, late=True)
     case = found(("3", None, "not_deleted"))
     case.add(late)
@@ -85,7 +85,7 @@ def test_the_page_has_what_is_expected() -> None:
 
 
 def test_what_was_seen_of_deletes_outlives_a_copy_that_is_away() -> None:
-    """Or the next verification would take what was gone for never deleted."""
+    """Otherwise the next verification would count deleted rows as never deleted."""
     seen = LookedForDeletes(2, (5,))
     away = ToolOutcome(problems=["unreachable"])
     before = Verification(tools={"t": away.recorded("", seen)})

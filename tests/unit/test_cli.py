@@ -30,7 +30,7 @@ SLOW = ("faker", "gevent", "locust", "matplotlib", "jinja2")
 
 @pytest.fixture
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings of whoever runs the tests."""
+    """Hide the settings of the user who runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
@@ -72,7 +72,7 @@ def test_an_error_is_a_line_and_an_exit_code(
     code: int,
     said: str,
 ) -> None:
-    """What a person can meet is said on stderr without a traceback; the class has the code."""
+    """Expected errors go to stderr without a traceback; the exception class has the exit code."""
     make_command(raising(error))
     assert cli.main(["settings"]) == code
     captured = capsys.readouterr()
@@ -102,7 +102,7 @@ def test_a_commands_exit_code_is_the_processes(
 def test_wrong_usage_is_exit_code_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The parser says what was wrong, and nothing runs."""
+    """The parser reports the mistake, and nothing runs."""
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
     assert ended.value.code == 2
@@ -132,7 +132,7 @@ def test_help_has_an_example_of_each_command() -> None:
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_each_commands_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`loadgen COMMAND --help` says what it does and shows an example."""
+    """`loadgen COMMAND --help` describes the command and shows an example."""
     with pytest.raises(SystemExit) as ended:
         cli.main([name, "--help"])
     assert ended.value.code == 0
@@ -186,7 +186,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
 
 
 def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return what `loadgen plan ARGUMENTS…` prints."""
+    """Return the output of `loadgen plan ARGUMENTS…`."""
     assert cli.main(["plan", *arguments]) == 0
     return capsys.readouterr().out
 
@@ -260,7 +260,7 @@ def test_a_plans_bad_seed_is_refused(seed: str, capsys: pytest.CaptureFixture[st
 def test_a_plan_of_nothing_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With all rates 0 no arrival would ever come: that is said, not waited for."""
+    """With all rates 0 no arrival would ever come, so the command is refused at once."""
     for name in ("ORDERS", "EVENTS", "STATUS_UPDATES", "SOFT_DELETES"):
         monkeypatch.setenv(f"{name}_PER_HOUR", "0")
     assert cli.main(["plan"]) == 2
@@ -278,7 +278,7 @@ def test_a_plans_count_is_a_whole_number() -> None:
 
 
 def test_the_console_script_is_the_same_command(tmp_path: Path) -> None:
-    """`loadgen` beside the interpreter is `python -m loadgen`."""
+    """`loadgen`, installed with the interpreter, is `python -m loadgen`."""
     script = Path(sys.executable).with_name("loadgen")
     done = subprocess.run(
         [script, "--version"],

@@ -1,4 +1,4 @@
-"""`loadgen compare`: what may be compared, against which control, and how it is shown."""
+"""`loadgen compare`: the runs that may be compared, their control, and the output."""
 
 import json
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ def test_tools_stand_beside_the_run_without_any(
 
 
 def test_programs_get_figures(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was not measured is null, never 0."""
+    """A figure that was not measured is null, never 0."""
     assert main(["compare", "control", "tools", "--json"]) == 0
     control, tools = json.loads(capsys.readouterr().out)["runs"]
     assert (control["control"], tools["control"]) == (True, False)
@@ -105,7 +105,7 @@ def test_another_workload_is_refused(
     reports: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Exit code 2, and each difference a line; with --anyway they stand below the table."""
+    """Exit code 2, and each difference in a line; with --anyway they are below the table."""
     change(reports / "tools", **changed)
     assert main(["compare", "control", "tools"]) == 2
     errors = capsys.readouterr().err
@@ -184,7 +184,7 @@ def test_a_report_shows_its_control(reports: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_restart_of_the_server_leaves_its_processor_time_unknown(reports: Path) -> None:
-    """It begins at 0 again; so does a run that nobody measured, never at 0."""
+    """After a restart the counters begin at 0 again: the figures are "not measured", never 0."""
     later = {"wal_bytes": 9, "cpu_seconds": 5.0, "server_started_at": START + timedelta(seconds=1)}
     change(reports / "tools", spent_after=later)
     page = page_of(write_report(reports / "tools", START).report.html)

@@ -1,4 +1,4 @@
-"""What is told of connections that break: outages with their length, refusals that last."""
+"""Broken connections: outages are reported with their length, refusals if they last."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from loadgen.load.connection_tracker import ConnectionTracker
 
 @dataclass
 class Told:
-    """Takes what is told, at a time that the test moves."""
+    """Keeps the reported faults, at a time that the test moves."""
 
     now: float = 0.0
     faults: list[dict[str, object]] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Told:
 
 @pytest.fixture
 def told() -> Told:
-    """Return what has been told."""
+    """Return the recorder of faults."""
     return Told()
 
 
@@ -36,7 +36,7 @@ def connections(told: Told) -> ConnectionTracker:
 
 
 def test_one_of_several_is_no_outage(connections: ConnectionTracker, told: Told) -> None:
-    """It is counted when it is made again, and nothing is told here."""
+    """The new connection is counted as a reconnect, and no fault is reported."""
     connections.lost(1, "57P01")
     connections.opened(3, again=True)
     assert (connections.open, connections.reconnects, told.faults) == ({2, 3}, 1, [])

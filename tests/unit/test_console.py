@@ -70,7 +70,7 @@ def test_a_terminal_has_one_line_that_is_rewritten(monkeypatch: pytest.MonkeyPat
 
 
 def test_other_output_replaces_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message or a table begins where the line was; neither is mixed with it."""
+    """A message or a table replaces the line and is never mixed with it."""
     with terminal(monkeypatch, 80) as theirs:
         assert status_line.show("the line")
         sys.stdout.write("a message\n")
@@ -96,6 +96,6 @@ def test_no_line_where_it_can_t_be_rewritten(monkeypatch: pytest.MonkeyPatch, re
         assert not status_line.show("the line")
         run_for(150)
         lines = shown_in(theirs).splitlines()
-    # Lines instead, some of them early: somebody may be watching.
+    # Lines are printed instead, the first ones early, for a user who is watching.
     expected = ["10 s", "20 s", "30 s", "40 s", "50 s", "60 s", "2 min"]
     assert [line.partition(",")[0] for line in lines] == expected

@@ -50,7 +50,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def sums(lines: list[CostLine]) -> Mapping[str, Decimal]:
-    """Return what each tool's priced lines come to."""
+    """Return the sum of each tool's priced lines."""
     return {
         tool: Total.of(line for line in lines if line.tool == tool).amount
         for tool in dict.fromkeys(line.tool for line in lines)
@@ -60,7 +60,7 @@ def sums(lines: list[CostLine]) -> Mapping[str, Decimal]:
 def test_without_tools_every_vendor_s_card_prices_the_run(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """So that the first report answers what it would cost; and costs.json is what was shown."""
+    """The first report answers the question of cost, and costs.json holds the costs shown."""
     assert cli.main(["costs"]) == 0
     shown = capsys.readouterr().out
     costs = Costs.of(folder)
@@ -143,7 +143,7 @@ def test_the_terminal_names_the_cheapest_by_range(
 
 
 def test_what_a_vendor_reported_replaces_our_own_figures(folder: Path, tmp_path: Path) -> None:
-    """Both are kept; a name that nothing prices is pointed out."""
+    """Both figures stay; usage of an unknown name is a warning."""
     tools = tmp_path / "tools.toml"
     tools.write_text(TOOLS)
     settings = load_settings({"tools_file": tools})
@@ -200,7 +200,7 @@ def test_an_old_price_is_said_on_its_own_line(folder: Path, tmp_path: Path) -> N
 def test_the_expected_spend_is_held_against_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before a run; what can't be priced is a reason to warn, too."""
+    """The check comes before a run; a tool that can't be priced is a reason to warn, too."""
     monkeypatch.chdir(tmp_path)
     assert cli.main(["costs", "--expected"]) == 0
     assert "has no tool with a price" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What prices depend on: distinct rows as the load's own code touches them, row sizes, ranges."""
+"""The basis of prices: distinct rows as the load's own code touches them, row sizes, ranges."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ def touched_by_the_load(older: int, inserts: int, updates: int) -> int:
 def test_older_rows_are_touched_as_the_load_touches_them(
     orders: int, inserts: int, updates: int
 ) -> None:
-    """What is played for an estimate agrees with the operations that a run performs."""
+    """The estimate's simulation agrees with the operations that a run performs."""
     states, older = SHOP.tables["orders"].states, older_orders(orders)
     assert states is not None
     real = touched_by_the_load(sum(number for _, number in older), inserts, updates)
@@ -211,21 +211,21 @@ def test_a_vendor_becomes_the_cheapest_where_two_prices_meet() -> None:
 
 
 def test_what_is_only_bounded_has_to_be_certainly_dearer() -> None:
-    """Above a million nobody knows: the other is cheaper once below what is priced already."""
+    """Above a million only bounds are known: a plan below the priced part is certainly cheaper."""
     tiers = '{upto = 1_000_000, rate = 200}, {unpriced = "by quote", at_most = 200}'
     flat, open_ended = vendor("flat", "100", "{rate = 0}"), vendor("open", "", tiers)
     below, above = what_if.cheapest_ranges({"flat": (flat,), "open": (open_ended,)}, workload())
     assert (below.vendors, above.vendors) == (("open",), ("flat",))
     assert above.low == pytest.approx(0.5e6, rel=0.011)
-    # Between what is priced of it, $200, and its bound, $400 at two million, it is open who is
-    # cheaper than $250; beyond a bound without an end it stays open.
+    # Its priced part is $200 and its bound $400 at two million, so it may cost less or more than
+    # the other's $250; beyond a bound without an end it stays open.
     dear = vendor("dear", "250", "{rate = 0}")
     ranges = what_if.cheapest_ranges({"dear": (dear,), "open": (open_ended,)}, workload())
     assert [cheapest.vendors for cheapest in ranges] == [("open",), ("dear", "open")]
 
 
 def test_the_cheapest_plan_is_one_that_is_priced() -> None:
-    """A plan that has an end gives way to one that goes on; an unbounded one comes last."""
+    """A plan that ends at a volume gives way to one that continues; an unbounded one comes last."""
     cards = load_cards()
     plans = what_if.compared(list(cards.values()), DAY)
     assert {"fivetran", "airbyte", "rivery", "estuary", "simplyload"} == set(plans)
@@ -272,7 +272,7 @@ def test_markers_are_a_line_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_bill_replaces_every_estimate(tmp_path: Path) -> None:
-    """What a vendor billed is the price; what it counted, the quantity."""
+    """A billed amount is the price; a reported count is the quantity."""
     run = Run.of(write_run(tmp_path, Made(seconds=30)))
     choices = (PriceChoice("five", "fivetran", "standard"), PriceChoice("air", "airbyte", None))
     reported = {

@@ -1,4 +1,4 @@
-"""Costs of workloads other than the shop: pgbench's, and one of our own with a single table.
+"""Costs of workloads other than the shop: pgbench's, and a custom one with a single table.
 
 The figures are worked out by hand beside each assertion.
 """

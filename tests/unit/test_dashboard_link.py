@@ -43,6 +43,6 @@ def test_only_an_address_of_a_web_page_is_linked(address: str) -> None:
 
 
 def test_a_link_has_no_login_and_ends_where_it_ends() -> None:
-    """A bracket in an address ends no link of Markdown's, and a password is nobody's to read."""
+    """A bracket in an address ends no Markdown link, and the link shows no password."""
     link = dashboard_link("https://me:hun@ter2@host/a)[b](javascript:c) d", "r", BEGAN, None)
     assert link.startswith("https://host/a%29[b]%28javascript:c%29%20d/d/")

@@ -1,4 +1,4 @@
-"""decision.toml: what it may say, and what it makes of figures and of people's cells."""
+"""decision.toml: its syntax, and the scores that follow from figures and people's cells."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ RULES = Rules(
 
 
 def read(tmp_path: Path, text: str) -> Rules:
-    """Return what a file of this text says."""
+    """Return the rules in a file with this text."""
     path = tmp_path / "mine.toml"
     path.write_text(text)
     return decision.load(load_settings({"decision_file": path}))
@@ -38,7 +38,7 @@ def test_points_follow_a_line_and_nothing_measured_has_none(
 
 
 def test_a_score_is_the_sum_of_what_is_shown() -> None:
-    """Weight x points of what is known; what is not has no part in the sum, nor in its most."""
+    """Known parts add weight x points; unknown ones count neither in the sum nor in its maximum."""
     figures = {"cost_dollars": 50.0, "wrong_rows": None}
     found = decision.score(RULES, figures, {"ux": " 7.5/10: fine"})
     assert found is not None
@@ -100,7 +100,7 @@ def test_wrong_rows_within_a_limit_leave_it_open() -> None:
     ],
 )
 def test_what_is_not_understood_is_refused_by_name(text: str, said: str, tmp_path: Path) -> None:
-    """The file, the table, the name, and what was probably meant."""
+    """The error has the file, the table, the name, and the likely meaning."""
     with pytest.raises(SettingsError) as refused:
         read(tmp_path, text)
     assert said in str(refused.value)

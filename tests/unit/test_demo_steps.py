@@ -131,7 +131,7 @@ def test_seconds_is_a_whole_number(seconds: str, capsys: pytest.CaptureFixture[s
 def test_a_taken_metrics_port_is_replaced_and_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The demo takes a free port where the usual one is taken, and says so as a user would."""
+    """If the usual port is taken, the demo uses a free one and shows it in the command."""
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What `loadgen workload show` says of values and parameters."""
+"""`loadgen workload show` describes values and parameters."""
 
 import pytest
 
@@ -42,5 +42,5 @@ TEXTS: tuple[tuple[Parameter, str], ...] = (
 
 @pytest.mark.parametrize(("parameter", "text"), TEXTS)
 def test_each_value_has_its_words(parameter: Parameter, text: str) -> None:
-    """In a line, with what is not the default."""
+    """The line names the settings that are not defaults."""
     assert value_text(parameter) == text

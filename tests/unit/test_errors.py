@@ -1,4 +1,4 @@
-"""Errors of one line: what other programs say, without losing why."""
+"""Errors of one line: other programs' messages, without losing the reason."""
 
 import re
 from pathlib import Path

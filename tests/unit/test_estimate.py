@@ -85,7 +85,7 @@ def test_airbyte_in_both_periods(case: tuple[str, ...], before: str, since: str)
 
 @pytest.mark.parametrize(("case", "dollars"), [(SMALL, "5.58"), (MIDDLE, "94.5"), (LARGE, "1395")])
 def test_rivery_s_amounts_are_background_knowledge(case: tuple[str, ...], dollars: str) -> None:
-    """100 MB a credit is K, and so is what follows from it."""
+    """The rate of 100 MB a credit has grade K, and so have the amounts based on it."""
     (line,) = lines("rivery", "base", case)
     assert (line.amount, line.grade) == (Decimal(dollars), "K")
 
@@ -159,7 +159,7 @@ def test_a_tier_is_charged_for_its_own_part() -> None:
 
 
 def test_a_floor_is_filled_up_by_usage() -> None:
-    """A base that is a floor asks only for what usage leaves of it; one that is added, for all."""
+    """A floor charges only the part that usage does not reach; an added base is charged in full."""
     floor = 'base = { amount = 5, mode = "floor", source = "list" }' + CHANGES
     assert [line.amount for line in priced(floor + "tiers = [{rate = 1}]", 2000)] == [3, 2]
     assert [line.amount for line in priced(floor + "tiers = [{rate = 1}]", 9000)] == [0, 9]
@@ -168,7 +168,7 @@ def test_a_floor_is_filled_up_by_usage() -> None:
 
 
 def test_an_unknown_base_makes_a_line_without_amount() -> None:
-    """What is not known is said, and the rest is priced."""
+    """An unknown base gets a note, and the rest is priced."""
     base = 'base = { unpriced = "by quote", source = "list" }' + CHANGES + "tiers = [{rate = 1}]"
     first, second = priced(base, 1000)
     assert (first.amount, first.note) == (None, "not priced: by quote")

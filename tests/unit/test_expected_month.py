@@ -122,7 +122,7 @@ def test_a_bill_is_divided_as_its_meters_are() -> None:
     # 800,000 active rows cost $400, and the connection $5.
     assert shares["a"] == Decimal(300) / 405
     assert shares["b"] == Decimal(100) / 405
-    # Above a million only a bound is known: the shares are those of it.
+    # Above a million only a bound is known, so the shares are shares of the bound.
     shares = PlanPrice("f", fivetran, plan).bill_shares(usage(4_000_000), {"a": usage(1_000_000)})
     assert shares["a"] == Decimal("0.25")
 
@@ -157,7 +157,7 @@ def test_each_vendor_s_bill_names_the_tables_that_make_it(tmp_path: Path) -> Non
 
 
 def test_what_the_price_rests_on_is_stated(tmp_path: Path) -> None:
-    """The window, tables without counts, and what the model leaves out."""
+    """The window, tables without counts, and the parts that the model leaves out."""
     text = " ".join(month_notes(month_of(tmp_path, TABLES + IMPORTED)))
     for part in (
         "statistics of 2026-11-29 13:00 UTC, counted over 10 min: a month priced from a quiet",

@@ -36,7 +36,7 @@ def test_a_guides_entry_is_the_examples(name: str) -> None:
 
 @pytest.mark.parametrize("name", GUIDES)
 def test_a_guide_has_all_its_parts(name: str) -> None:
-    """What is needed, numbered steps, limits, the check, the way out, places for pictures."""
+    """Requirements, numbered steps, limits, the check, the removal, places for pictures."""
     text = (ROOT / GUIDES[name]).read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert [one for one in headings if not one[0].isdigit()] == list(PARTS)

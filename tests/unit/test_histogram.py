@@ -39,7 +39,7 @@ def test_merging_is_the_same_as_counting_together(a: list[float], b: list[float]
 
 @given(values=latencies)
 def test_a_dump_survives_a_message(values: list[float]) -> None:
-    """What a worker sends, the master reads."""
+    """The master reads back a worker's dump."""
     histogram = filled(values)
     again = Histogram.load(json.loads(json.dumps(histogram.dump())))
     assert (again.counts, again.total, again.maximum) == (
@@ -63,5 +63,5 @@ def test_an_empty_histogram_has_no_quantiles() -> None:
 
 
 def test_the_maximum_is_exact() -> None:
-    """The top quantile is never above what was seen."""
+    """The top quantile is never above the largest value."""
     assert summary(filled([0.0101]))["p99"] == 0.0101

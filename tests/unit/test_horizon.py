@@ -1,4 +1,4 @@
-"""What a marker that a copy shows proves of the rest of it."""
+"""The newest marker that a copy shows proves which other changes it must have."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ MARKERS = [Marker(n, AT, 100 * n, 300.0 - 60 * n) for n in range(1, 6)]
 
 
 def shown(sequence: int, *, seconds: float = 0.0, in_order: bool = False) -> Horizon:
-    """Return what is proven of a copy that shows the markers up to a sequence."""
+    """Return the horizon of a copy that shows the markers up to a sequence."""
     found = horizon_of(MARKERS, sequence, round_seconds=seconds, in_order=in_order)
     assert found is not None
     return found
@@ -33,7 +33,7 @@ def test_table_by_table_it_takes_a_marker_of_an_earlier_round() -> None:
 
 
 def test_a_copy_without_a_marker_proves_nothing() -> None:
-    """And it lacks all of them; one that shows all lacks none."""
+    """Such a copy lacks all markers; a copy that shows all markers lacks none."""
     assert shown(0) == Horizon(0, 240.0, 0.0)
     assert shown(0, in_order=True).xid == 0
     assert shown(3).lacking_seconds == 60.0

@@ -30,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of it, in which the commands run."""
+    """Return a copy of the project, in which the commands run."""
     folder = tmp_path / "project"
     shutil.copytree(made, folder, symlinks=True)
     monkeypatch.chdir(folder)
@@ -69,7 +69,7 @@ def test_as_they_were_written_all_are_read(
 def test_no_file_can_end_a_command_in_a_traceback(
     project: Path, capsys: pytest.CaptureFixture[str], name: str, case: int
 ) -> None:
-    """Whatever somebody has changed in it."""
+    """No change of a file causes a traceback."""
     spoil(project / name, case)
     for command in READ_BY[name]:
         end(command, project, capsys)
@@ -87,7 +87,7 @@ def test_no_file_is_too_odd_to_be_refused(
 
 
 def short(value: object) -> str:
-    """Return what a case is called."""
+    """Return the name of a case."""
     return str(value)[:40]
 
 
@@ -158,6 +158,6 @@ def test_a_value_that_none_of_ours_wrote_is_refused(
 def test_a_line_that_can_t_be_read_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str], name: str, line: str, command: str
 ) -> None:
-    """In one line of its own, which names the file or the setting."""
+    """The refusal is one line that names the file or the setting."""
     (project / name).write_text(f"{line}\n")
     assert end(command, project, capsys) == 2

@@ -1,4 +1,4 @@
-"""What `loadgen workload import` refuses before it connects, and how it words what it read."""
+"""`loadgen workload import` refuses bad arguments before it connects, and words its results."""
 
 import argparse
 from datetime import UTC, datetime, timedelta
@@ -112,7 +112,7 @@ def test_parts_of_a_measured_window_show_how_the_rate_varies() -> None:
 
 
 def test_guesses_of_the_same_words_are_one_line() -> None:
-    """A database of 200 tables has hundreds of them; one without a place stays as it is."""
+    """A database of 200 tables has hundreds of guesses; a guess without a place stays unchanged."""
     words = "row: some rows are updated more often: give another `skew`"
     guesses = [f"[operations.update_{n}] {words}" for n in "abc"]
     assert grouped([*guesses, "all rates: measure them", "[tables.a] rows: few"]) == [

@@ -82,7 +82,7 @@ def test_a_quiet_window_has_no_shares(writes: Mapping[int, WriteCounts]) -> None
     ],
 )  # fmt: skip
 def test_comments_are_taken_out(statement: str, text: str | None) -> None:
-    """But what is quoted stays."""
+    """Quoted text stays."""
     assert without_comments(statement) == (statement if text is None else text)
 
 

@@ -18,7 +18,7 @@ TABLES = {
 
 
 def shapes(*sql: str) -> tuple[tuple[WriteShape, ...], int]:
-    """Return what statements write, and how many could not be read."""
+    """Return the writes of statements, and how many could not be read."""
     read = read_statements((StatementFacts(text, 5, 6) for text in sql), TABLES)
     return read.shapes, read.unread
 
@@ -59,7 +59,7 @@ def shapes(*sql: str) -> tuple[tuple[WriteShape, ...], int]:
     ],
 )  # fmt: skip
 def test_what_a_statement_writes(sql: str, shape: WriteShape) -> None:
-    """Its table, what it sets and how it finds its rows."""
+    """The shape has the table, the columns it sets and the columns that find its rows."""
     assert shapes(sql) == ((shape,), 0)
 
 

@@ -230,7 +230,7 @@ def test_keys_of_other_columns(tmp_path: Path) -> None:
 
 
 def test_updates_are_mixed_as_the_statements(tmp_path: Path) -> None:
-    """By rows; keys are never set, times are now, and a delete takes what was inserted."""
+    """Updates are split by rows; keys are never set, times are now, deletes take inserted rows."""
     orders = table(
         "orders",
         "id uuid!, user_id bigint+, state text, paid_at timestamp with time zone, n integer",
@@ -384,7 +384,7 @@ def test_odd_names_are_kept(tmp_path: Path) -> None:
 
 
 def test_quiet_tables_come_last(tmp_path: Path) -> None:
-    """In a section of their own, busy ones first."""
+    """They are in a separate section after the busy ones."""
     busy = table("zebra", "id uuid!, note text", 10, (2400, 0, 0))
     quiet = table("aardvark", "id uuid!, note text", 10, (2, 0, 0))
     model, written = model_of(tmp_path, quiet, busy)
@@ -396,7 +396,7 @@ def test_quiet_tables_come_last(tmp_path: Path) -> None:
 
 
 def test_two_hundred_tables(tmp_path: Path) -> None:
-    """Three terabytes of them: the fifty largest that are left out are named."""
+    """All 200 tables are in the model; of the tables left out, the fifty largest are named."""
     tables = [
         table(f"t{i}", "id bigint!, parent bigint, note text", 10**9, (10_000 * i, i, i))
         for i in range(200)

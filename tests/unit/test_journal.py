@@ -1,4 +1,4 @@
-"""The journal of a run of days: what happens again and again is one entry, and is told again."""
+"""The journal of a long run: repeated events share an entry and are reported as they double."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,7 +42,7 @@ def timed(tmp_path: Path) -> Timed:
 
 
 def test_what_repeats_is_one_entry(timed: Timed) -> None:
-    """From when to when, how often, and the sum of what was made again."""
+    """The entry has the first and last time, the count, and the sum of the connections."""
     for second in range(13):
         timed.note(second, what="reconnected", connections=2)
     (entry,) = timed.entries()
@@ -68,7 +68,7 @@ def test_two_days_of_outages_are_few_entries(timed: Timed) -> None:
 
 
 def test_the_slowest_repetition_is_bounded_too(timed: Timed) -> None:
-    """Each time just as far away as makes an entry of its own: some hundred in two days."""
+    """Each event comes just late enough for a new entry: two days have at most 80 entries."""
     second, entries = 0.0, 0
     while second < 48 * 3600:
         entries += 1
@@ -115,14 +115,14 @@ def test_what_people_post_stands_alone(timed: Timed) -> None:
 
 
 def test_it_is_told_whenever_the_count_doubles(timed: Timed) -> None:
-    """A terminal of two days is not flooded, and goes on telling."""
+    """Repeats are still reported, but a terminal is not flooded in two days."""
     told = [timed.note(n, what="source_lost", why="57P01") for n in range(100)]
     assert [n + 1 for n, details in enumerate(told) if details] == [1, 2, 4, 8, 16, 32, 64]
     assert (told[7]["count"], told[7]["since"]) == (8, BEGAN)
 
 
 def test_what_is_posted_is_bounded(timed: Timed) -> None:
-    """By number, also in a run that was resumed; what the load itself sees goes on being noted."""
+    """The number of posted entries is limited, also after a resume; the load's events are not."""
     for n in range(MOST_POSTED - 1):
         timed.journal.post("note", {"n": n})
     timed.journal.post("slot_lost", {"slot": "s1"})
@@ -137,7 +137,7 @@ def test_what_is_posted_is_bounded(timed: Timed) -> None:
 
 
 def test_what_is_posted_again_and_again_makes_no_entry_large(timed: Timed) -> None:
-    """Each time under names of its own, with values of any kind: the entry stays as it was."""
+    """Each post has new names and values of any kind, and the entry stays small."""
     for n in range(100):
         timed.journal.post("slot_lost", {"slot": "s1", f"{n}": "x" * 1000, "self": 1, "number": 2})
     (entry,) = timed.entries()

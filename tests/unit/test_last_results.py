@@ -1,4 +1,4 @@
-"""What the watch shows of the newest run's folder: findings, rows, dollars."""
+"""The watch shows the newest run's results from its folder: findings, rows, dollars."""
 
 import os
 from datetime import date
@@ -43,14 +43,14 @@ def line(tool: str, category: str, dollars: str) -> CostLine:
 
 
 def test_without_a_run_there_is_nothing(tmp_path: Path) -> None:
-    """Nor in a run that nobody has verified or priced."""
+    """A run that was not verified or priced has no results either."""
     assert LastResultsReader(tmp_path).read() == LastResults()
     write_run(tmp_path, Made(seconds=2))
     assert LastResultsReader(tmp_path).read() == LastResults()
 
 
 def test_findings_and_dollars_are_those_of_the_files(tmp_path: Path) -> None:
-    """Each kind of a tool that was verified, zeros too; what is not priced is not nothing."""
+    """A verified tool has each kind of finding, zeros too; an unpriced line adds no dollars."""
     path = write_run(tmp_path, Made(seconds=2))
     reader = LastResultsReader(tmp_path)
     assert reader.read() == LastResults()
@@ -69,7 +69,7 @@ def test_findings_and_dollars_are_those_of_the_files(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
-    """And one that can't be understood is said."""
+    """A file that can't be understood raises an error."""
     path = write_run(tmp_path, Made(seconds=2))
     VERIFIED.write(path)
     reader = LastResultsReader(tmp_path)

@@ -24,7 +24,7 @@ def ledger(rate: float = 36_000, end: float = float("inf")) -> Ledger:
 
 
 class AccountingLaw(RuleBasedStateMachine):
-    """Users take, commit, fail, lose and settle in any order while time goes on."""
+    """Users take, commit, fail, lose and settle in any order while time passes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class AccountingLaw(RuleBasedStateMachine):
 
     @rule(outcome=st.sampled_from(["committed", "failed", "lost"]))
     def finish(self, outcome: str) -> None:
-        """A user finishes what it performs."""
+        """A user finishes its write."""
         if not self.performing:
             return
         arrival = self.performing.pop()
@@ -91,13 +91,13 @@ class AccountingLaw(RuleBasedStateMachine):
 
     @rule(sqlstate=st.sampled_from([None, "08006"]))
     def settle(self, sqlstate: str | None) -> None:
-        """A lost write is looked up."""
+        """The look-up of a lost write settles it."""
         if self.lost:
             self.ledger.settled(self.lost.pop()[1], sqlstate)
 
     @invariant()
     def the_law_holds(self) -> None:
-        """Offered is what the schedule says; the rest adds up to it; failures are all named."""
+        """Offered is the schedule's count; the rest adds up to it; failures are all named."""
         not_due = Counter(name for due, name, _, _ in self.ahead if due > self.now)
         counts = self.ledger.counts(self.now, not_due)
         asked = self.ledger.schedule.planned(self.now)
@@ -121,7 +121,7 @@ def in_flight(book: Ledger, now: float) -> int:
 
 
 def test_after_a_stall_no_more_than_the_limit_is_made_up() -> None:
-    """What waited beyond the limit is skipped for good: no stampede follows an outage."""
+    """Arrivals that waited beyond the limit are skipped: no stampede follows an outage."""
     book = ledger(rate=36_000)
     taken = 0
     while book.take(30.0) is not None:
@@ -133,12 +133,12 @@ def test_after_a_stall_no_more_than_the_limit_is_made_up() -> None:
 
 
 def test_a_drain_ends_with_nothing_in_flight() -> None:
-    """After the end what waits can still be taken, and what is not taken is skipped in time."""
+    """After the end, waiting arrivals can still be taken; those not taken are skipped in time."""
     book = ledger(end=2.0)
     arrival = book.take(2.0)
     assert arrival is not None
     assert in_flight(book, 2.0) > 0
-    assert in_flight(book, 10.0) == 1  # what waited is skipped, one is still being performed
+    assert in_flight(book, 10.0) == 1  # the waiting ones are skipped, one is still being performed
     book.committed(arrival[1], 0.1, 0.2)
     assert in_flight(book, 10.0) == 0
     assert all(c.in_flight == 0 for c in book.counts(10.0).values())
@@ -177,7 +177,7 @@ def test_vectors_add_up_across_processes() -> None:
 
 
 def test_a_stall_across_a_split_skips_by_the_shares_of_the_time() -> None:
-    """Who sleeps through a new split counts what was its own before, and its new share after it."""
+    """A process that sleeps through a split counts its old share before it, its new one after."""
     mix = Mix(dict(zip(OPERATIONS, (36_000.0, 0.0, 0.0, 0.0), strict=True)))
     sleeper, other = (Ledger(Schedule(1, "even", mix), 0.05) for _ in ("sleeper", "other"))
     sleeper.schedule.change_shard(1.0, Shard(0, 2))
@@ -188,9 +188,9 @@ def test_a_stall_across_a_split_skips_by_the_shares_of_the_time() -> None:
 
 
 def test_an_overload_is_skipped_in_strides() -> None:
-    """Asked for ten times what is taken, it looks for what is late once in many writes.
+    """If ten times more is due than is taken, late arrivals are sought once in many writes.
 
-    What it skips has had 0.95 of its time at the least; the first that are late have had all of it.
+    Skipped arrivals have had at least 0.95 of their time; the first late ones had their full time.
     """
     passed: list[tuple[float, float]] = []  # (now, before) of each skip
 

@@ -1,4 +1,4 @@
-"""Changes of a running load are journaled before any process hears of them."""
+"""Changes of a running load are journaled before they are sent to any process."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -43,7 +43,7 @@ class Announcements:
         return self._look(at)
 
     def resume(self) -> str:
-        """Go on."""
+        """Resume the load."""
         return self._look(7.5)
 
     def _look(self, at: float) -> str:
@@ -99,7 +99,7 @@ def test_the_mean_level_follows_the_changes(tmp_path: Path, swarm: Announcements
 def test_a_change_is_on_the_disk_before_it_is_announced(
     live_changes: LiveChanges, swarm: Announcements
 ) -> None:
-    """A master that is killed while it tells its workers leaves a run that can be resumed."""
+    """A master that is killed while it informs its workers leaves a run that can be resumed."""
     live_changes.change({"insert_order": 20.0}, "burst", by="cli")
     live_changes.pause("a while", by="watch")
     live_changes.resume(by="cli")
@@ -115,7 +115,7 @@ def test_a_change_is_on_the_disk_before_it_is_announced(
 def test_a_pause_ends_once_the_clock_has_started(
     live_changes: LiveChanges, swarm: Announcements
 ) -> None:
-    """A run that is resumed in a pause may be told to go on before it has a connection."""
+    """A paused run, resumed after a kill, may be continued before it has a connection."""
     live_changes.paused = PauseReason("a while", "watch")
     swarm.starts_in = 4
     live_changes.resume(by="cli")
@@ -127,7 +127,7 @@ def test_a_pause_ends_once_the_clock_has_started(
 def test_what_can_not_be_journaled_is_not_in_force(
     live_changes: LiveChanges, swarm: Announcements
 ) -> None:
-    """It can be asked for again, and is not said to be done."""
+    """It can be requested again, and is not reported as done."""
     swarm.file.parent.rename(swarm.file.parent.with_name("gone"))
     with pytest.raises(RecordError):
         live_changes.pause("a while", by="cli")
@@ -141,7 +141,7 @@ def test_what_can_not_be_journaled_is_not_in_force(
 def test_changes_are_bounded_and_a_pause_is_never_refused(
     live_changes: LiveChanges, swarm: Announcements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each is kept for a resume, so there can't be any number; a pause may protect the source."""
+    """Each is stored for a resume, so their number is limited; a pause may protect the source."""
     monkeypatch.setattr("loadgen.load.live_changes._MOST_OF_A_KIND", 3)
     for n in range(1, 4):
         live_changes.change({"insert_order": 10.0 + n}, by="cli")
@@ -150,7 +150,7 @@ def test_changes_are_bounded_and_a_pause_is_never_refused(
     with pytest.raises(JournalFullError, match="this run has had 3 changes of rates"):
         live_changes.change({"insert_order": 20.0}, by="cli")
     assert live_changes.mix.rates_per_hour["insert_order"] == 13.0
-    live_changes.change({"insert_order": 13.0}, by="cli")  # it is in force: nothing to note
+    live_changes.change({"insert_order": 13.0}, by="cli")  # the rate is the same: nothing to note
     live_changes.pause("the disk fills up", by="watch")
     with pytest.raises(JournalFullError, match="this run has had 3 pauses"):
         live_changes.resume(by="cli")

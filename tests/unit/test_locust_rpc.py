@@ -1,6 +1,6 @@
-"""Locust's own master and worker over their real sockets, in an interpreter of their own.
+"""Locust's own master and worker over their real sockets, in a separate interpreter.
 
-A stranger connects to the same port. What the master knows after each step is told as JSON.
+A stranger connects to the same port. The master's state after each step is printed as JSON.
 """
 
 import json
@@ -176,7 +176,7 @@ def played(
 
 
 def test_a_master_hears_admitted_workers_and_nobody_else(tmp_path: Path) -> None:
-    """Frames and claims of a stranger change nothing, and are told once; a worker is heard."""
+    """A stranger's frames and claims change nothing and are reported once; a worker is heard."""
     port = find_free_port()
     done = played(tmp_path, SCRIPT, port)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Which markers were seen where and when, from any order of writing and looking."""
+"""Markers seen by each tool and their times, from any order of writing and looking."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -28,7 +28,7 @@ def three() -> MarkerReader:
 
 
 def test_a_look_settles_all_markers_up_to_the_newest() -> None:
-    """Each is a row with its own delivery; what is left is unseen; another tool is not touched."""
+    """Each marker is a row with its delivery; later ones stay unseen; other tools do not change."""
     reader = three()
     rows = reader.record_poll("a", MarkerPoll(2, at(18), at(25)))
     assert [(row.sequence, row.delivery_seconds) for row in rows] == [(1, 15.0), (2, 5.0)]
@@ -38,7 +38,7 @@ def test_a_look_settles_all_markers_up_to_the_newest() -> None:
 
 
 def test_poll_seconds_are_our_own_share_of_a_delivery() -> None:
-    """It runs from the look before, or from the commit where that was later, or nobody looked."""
+    """They run from the poll before, or from the commit if that was later or there was no poll."""
     rows = three().record_poll("a", MarkerPoll(2, at(18), at(25)))
     assert [row.poll_seconds for row in rows] == [7.0, 5.0]
     (first, *_) = three().record_poll("a", MarkerPoll(3, None, at(40)))
@@ -55,7 +55,7 @@ def test_a_marker_seen_before_its_commit_was_heard_of_is_settled_later() -> None
 
 
 def test_a_copy_that_goes_back_is_told_once_and_so_is_its_return() -> None:
-    """It is as old as what it shows now; markers that it had shown are not delivered again."""
+    """A copy is as old as the marker it shows now; markers shown before are not delivered again."""
     reader = three()
     looks = [MarkerPoll(shown, None, at(50)) for shown in (2, None, None, 1, 2, 3)]
     told = []
@@ -82,7 +82,7 @@ def test_freshness_is_the_age_of_the_newest_marker_seen() -> None:
 
 
 def test_a_watch_that_begins_anew_goes_on_where_the_record_is() -> None:
-    """What it has as seen stays seen, with its time; the first gap is where markers are sought."""
+    """Markers recorded as seen stay seen, with their time; reading starts at the first gap."""
     known = [MarkerSample("a", n, at(n), at(n + 1), 1.0, 1.0) for n in (1, 2)]
     reader = MarkerReader(["a", "b"], [*known, MarkerSample("gone", 4, at(4), at(5), 1.0, 1.0)])
     assert reader.last_sequence() == 2
@@ -118,7 +118,7 @@ def test_each_marker_is_a_row_once(steps: list[tuple[str, int, float]]) -> None:
 
 @given(st.lists(st.floats(0, 1e6)))
 def test_deliveries_are_cumulative(seconds: list[float]) -> None:
-    """Each bucket counts what is at most its edge; the last counts all."""
+    """Each bucket counts the values up to its edge; the last counts all."""
     deliveries = DeliveryHistogram()
     for one in seconds:
         deliveries.add(one)

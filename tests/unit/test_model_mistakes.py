@@ -53,7 +53,7 @@ SQL = MODEL[MODEL.index('sql = "INSERT') :].partition("\n")[0]
 ROW = "row = { once = true }"
 OTHER = "[operations.other]\nper_hour = 1\n"
 
-# What is written in the place of what, and the line that says so after the file's name.
+# The text to replace, its replacement, and the error line after the file's name.
 MISTAKES = [
     (
         'columns.account_no = { row = "accounts", skew = 2 }',
@@ -670,7 +670,7 @@ def test_a_mistake_in_what_was_imported_is_one_line(
 
 
 def test_an_imported_model_keeps_what_was_read(tmp_path: Path) -> None:
-    """What is left out has its default; tables that the model lacks are there too."""
+    """Omitted keys have their defaults; tables that the model lacks are included."""
     assert read_model("shop").imported is None
     assert read_model(str(folder_of(tmp_path, MODEL + IMPORTED))).imported == Imported(
         read_at="2026-11-29T13:00:00+00:00",

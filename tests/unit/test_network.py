@@ -23,7 +23,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Answer(BaseHTTPRequestHandler):
-    """A load's control API, or ngrok's: it answers whatever it is asked."""
+    """A load's control API, or ngrok's: it answers every request."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -53,7 +53,7 @@ def test_a_load_of_this_machine_is_asked_directly(host: str, port: int) -> None:
 
 @pytest.mark.usefixtures("proxied")
 def test_a_load_elsewhere_is_asked_by_the_proxy() -> None:
-    """LOAD_URL of another machine: 192.0.2.1 is nobody's, and the proxy answers for it."""
+    """LOAD_URL is another machine: 192.0.2.1 belongs to no host, and the proxy answers for it."""
     with pytest.raises(ControlError, match="HTTP 503"):
         LoadControl("http://192.0.2.1:9646").ask("rates")
 

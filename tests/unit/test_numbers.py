@@ -9,14 +9,14 @@ from loadgen.commands.numbers import number, whole
 
 @pytest.mark.parametrize(("text", "found"), [("0.5", 0.5), ("60", 60.0), ("1e2", 100.0)])
 def test_what_is_allowed_is_taken(text: str, found: float) -> None:
-    """Up to the most itself; 0 where that is asked for."""
+    """The maximum is allowed, and 0 with `or_zero`."""
     assert number("seconds", 100)(text) == found
     assert number("seconds", 100, or_zero=True)("0") == 0
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "-inf", "100.1", "ten", ""])
 def test_what_is_not_is_refused_with_what_would_be(text: str) -> None:
-    """The unit and the bounds are said."""
+    """The error names the unit and the bounds."""
     with pytest.raises(
         argparse.ArgumentTypeError, match="must be seconds, above 0 and at most 100"
     ):

@@ -28,7 +28,7 @@ with ended_with_us(clean_up) as children:
 
 
 def ended(process: psutil.Process) -> bool:
-    """Tell whether the process is over, be it that nobody has asked how it ended."""
+    """Tell whether the process has ended, even if its parent has not waited for it."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -59,7 +59,7 @@ def test_killed_it_is_cleaned_up_after(parent: "subprocess.Popen[str]", tmp_path
 
 
 def test_it_cleans_up_itself_where_it_can(parent: "subprocess.Popen[str]", tmp_path: Path) -> None:
-    """Then nobody else does."""
+    """Then there is no second clean-up."""
     with parent:
         assert parent.stdout
         child = psutil.Process(int(parent.stdout.readline()))

@@ -1,4 +1,4 @@
-"""A run is trusted only if nothing speaks against it, and one verdict is told in all places."""
+"""A run is trusted only if nothing speaks against it, and all places show the same verdict."""
 
 import json
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ NO_LATENCY: Mapping[str, Mapping[str, float | None]] = {
 def growth_of(
     written: Mapping[str, int], gained: Mapping[str, int] | None = None
 ) -> dict[str, TableGrowth]:
-    """Return what the shop's tables gained by commits: by default exactly what was written."""
+    """Return the growth of the shop's tables by commits: by default exactly the writes."""
     gained = written if gained is None else gained
     return {
         "orders": TableGrowth(
@@ -59,7 +59,7 @@ def growth_of(
 
 
 def evidence(totals: Mapping[str, Counts], **changed: Any) -> Evidence:
-    """Return what the load knows of a minute, sound unless the totals or a change say else."""
+    """Return the load's evidence of a minute, sound unless the totals or a change differ."""
     total = sum(totals.values(), Counts())
     latency = dict.fromkeys(totals, NO_LATENCY)
     ended = {name: totals_of(counts) for name, counts in totals.items()}
@@ -135,7 +135,7 @@ def test_a_run_that_wrote_nothing_is_invalid(
 
 
 def test_hard_cases_alone_are_a_run() -> None:
-    """With all rates at 0 they are what was planned."""
+    """With all rates at 0 the hard cases are the planned writes."""
     nothing = evidence(dict.fromkeys(OPERATIONS, Counts()), hard_cases=3)
     assert verdict_of(nothing).exit_code == 0
 
@@ -166,7 +166,7 @@ def test_the_first_exit_code_that_applies_counts() -> None:
     assert first_exit_code([]) == 0
 
 
-# What may come together, and the exit code that each alone would give.
+# Problems that may come together, and the exit code that each alone would give.
 HAPPENINGS = {"interrupted": 130, "unknown": 1, "bottleneck": 4, "protected": 5, "skipped": 3}
 
 
@@ -288,7 +288,7 @@ def test_the_decision_matrix_says_that_its_run_did_not_pass(tmp_path: Path) -> N
 
 
 def test_the_record_holds_plain_values() -> None:
-    """Totals and failures become what run.json says."""
+    """Totals and failures become the values of run.json."""
     assert totals_of(Counts(5, 1, 1, 1, 1, 1)) == Totals(
         offered=5, committed=1, failed=1, skipped=1, unknown=1
     )

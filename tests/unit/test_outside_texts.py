@@ -25,7 +25,7 @@ from tests.conftest import clean_environment
 from tests.hostile import CONTROL, FORGED, RUN, make_project
 from tests.records import START, VERIFIED_COPY, Made, update, write_run
 
-# What moves a cursor, hides text or turns its direction.
+# Characters that move a cursor, hide text or turn its direction.
 DANGERS = ["\x1b[2J", "\x9b2K", "\r", "\b", "\x07", "\u202e", "\u2066", "\u2028", "\x85", "\ud800"]
 
 
@@ -46,7 +46,7 @@ def test_a_text_from_outside_is_one_line(danger: str) -> None:
 
 @pytest.mark.parametrize("danger", DANGERS)
 def test_the_terminal_obeys_no_text(danger: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever prints it, and wherever it came from; lines of our own are broken as before."""
+    """This holds for stdout and stderr; our own line breaks stay."""
     with guarded_output():
         print(f"a{danger}b\nc")  # noqa: T201 - as a command does
         sys.stderr.writelines([f"a{danger}b\n", "c\n"])
@@ -139,7 +139,7 @@ def test_an_error_is_short_whatever_it_quotes(
 def test_each_line_of_an_error_says_that_it_is_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also one that is in what the error quotes."""
+    """This includes a line inside the text that the error quotes."""
 
     def fail(_: object) -> int:
         raise PlaygroundError("no table 'a\x1b[1A\ncopy: right'")
@@ -218,7 +218,7 @@ def test_a_password_in_the_address_of_a_load_is_not_said(
     ],
 )
 def test_an_output_in_ascii_ends_no_command(arguments: list[str], project_of_files: Path) -> None:
-    """What its encoding lacks is a question mark."""
+    """A character that its encoding lacks becomes a question mark."""
     command = [sys.executable, "-m", "loadgen", *arguments]
     environment = clean_environment({"PYTHONIOENCODING": "ascii", "MPLCONFIGDIR": "/tmp"})
     done = subprocess.run(
@@ -238,7 +238,7 @@ def project_of_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_files_of_ours_are_nobody_else_s(project_of_files: Path) -> None:
-    """The umask of whoever starts a command does not matter: records, reports and prices."""
+    """Records, reports and prices are private whatever the umask of the command."""
     command = [sys.executable, "-m", "loadgen", "report", CONTROL]
     former = os.umask(0)
     try:

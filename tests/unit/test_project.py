@@ -1,4 +1,4 @@
-"""What the documents promise agrees with the code, and the project's files keep their rules."""
+"""The documents' promises agree with the code, and the project's files keep their rules."""
 
 import os
 import re
@@ -58,14 +58,14 @@ def test_env_example_names_every_setting_with_its_default() -> None:
 
 
 def test_env_example_explains_every_setting() -> None:
-    """Above each setting stand its description and what is allowed."""
+    """Above each setting are its description and the allowed values."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     for name, field in Settings.model_fields.items():
         above = text.partition(f"\n{name.upper()}=")[0].splitlines()[-2:]
         assert above[0].lower() == f"# {field.description}".lower()
         assert above[1].startswith("# Allowed: ")
         if name.endswith("_per_hour") or name == "database_url":
-            continue  # said more exactly than the field itself can
+            continue  # the text is more exact than the field itself can be
         assert above[1] == f"# Allowed: {allowed(name)}"
 
 
@@ -95,12 +95,12 @@ def test_a_lock_is_hashed_and_names_no_place(lock: str) -> None:
 
 
 def test_one_environment_serves_both_locks() -> None:
-    """What the demo installs is in the development lock at the same versions."""
+    """The demo's packages are in the development lock at the same versions."""
     assert pins("requirements.lock") < pins("requirements-dev.lock")
 
 
 def test_the_locks_hold_what_the_project_asks_for() -> None:
-    """Each dependency of pyproject.toml is pinned: nobody forgot `make lock`."""
+    """Each dependency of pyproject.toml is pinned, so `make lock` was not forgotten."""
     locked = {pin.partition("==")[0] for pin in pins("requirements-dev.lock")}
     asked = [
         *PROJECT["project"]["dependencies"],

@@ -1,4 +1,4 @@
-"""What endangers the source, and when the load is paused for it: against a real HTTP server."""
+"""Dangers to the source, and when the load is paused for one: against a real HTTP server."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ DISK = Danger("disk", "the disk is full")
 
 
 class ControlApi:
-    """A load's control API: it keeps what was posted, and the state that it was given."""
+    """A load's control API: it keeps the posted requests, and answers with a given state."""
 
     def __init__(self) -> None:
         self.state: dict[str, Any] = {"run_id": "run-1", "state": "running"}
@@ -48,7 +48,7 @@ class ControlApi:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
     def reasons(self) -> list[str]:
-        """Return what the load was paused for."""
+        """Return the reasons of the pauses."""
         assert all(path == "/loadgen/pause" and body["by"] == "watch" for path, body in self.posts)
         return [body["reason"] for _, body in self.posts]
 
@@ -82,7 +82,7 @@ def slot(name: str, retained: int | None) -> Slot:
 
 
 def test_a_limit_is_passed_only_above_it() -> None:
-    """A slot that never held WAL, and a disk that nobody knows, endanger nothing."""
+    """A slot that never held WAL, and a disk of unknown size, endanger nothing."""
     limits = settings(max_slot_retained_bytes=100, min_free_disk_bytes=50)
     assert dangers([slot("a", 100), slot("b", None)], 50, limits) == []
     assert dangers([slot("a", 100)], None, limits) == []
@@ -115,7 +115,7 @@ def test_another_danger_pauses_again(control: ControlApi, protection: Protection
 def test_another_run_is_paused_for_a_danger_that_lasts(
     control: ControlApi, protection: Protection
 ) -> None:
-    """Who starts a load while a slot is too full is told so too."""
+    """A load that starts while a slot is too full is paused too."""
     protection.check([SLOT])
     control.state.update(run_id=None, state="idle")
     protection.check([SLOT])
@@ -137,7 +137,7 @@ def test_a_load_that_somebody_paused_is_left_until_it_goes_on(
 
 
 def test_a_danger_without_a_load_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """It is said again only after it has passed."""
+    """The warning comes again only after the danger has passed."""
     protection = Protection(settings(metrics_port=find_free_port()), Notifier())
     for found in ([SLOT], [SLOT], [], [SLOT]):
         protection.check(found)

@@ -1,4 +1,4 @@
-"""Profiles are exact: integral and inverse undo each other, and an hour asked is an hour done."""
+"""Profiles are exact: integral and inverse undo each other, and an hour's rate is delivered."""
 
 from math import nextafter
 
@@ -38,7 +38,7 @@ def test_the_integral_grows_as_the_level_says(name: ProfileName, s: float, step:
     [("steady", 3600), ("diurnal", WEEK), ("burst", 600), ("workload", 4 * 3600)],
 )
 def test_the_long_run_mean_is_one(name: ProfileName, period: float) -> None:
-    """Over its period a profile delivers what was asked for."""
+    """Over its period a profile delivers the requested rate."""
     assert PROFILES[name].integral(3 * period) == pytest.approx(3 * period)
 
 

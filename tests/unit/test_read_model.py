@@ -1,4 +1,4 @@
-"""What a workload's files become: statements, parameters, proofs, types."""
+"""A workload's files are read into statements, parameters, proofs and types."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""costs.json: what is written is read back, totals are sums, and nothing unpriced becomes $0."""
+"""costs.json: lines are read back as written, totals are sums, and nothing unpriced becomes $0."""
 
 import json
 from datetime import UTC, date, datetime
@@ -60,13 +60,13 @@ def test_lines_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_one_provisional_line_makes_all_provisional() -> None:
-    """Final is what nobody will correct."""
+    """Costs are final only if no line can still be corrected."""
     assert Costs(made_at=NOW, lines=(line("1"), line("1", final=False))).mode == "provisional"
     assert Costs(made_at=NOW, lines=(line("1"),)).mode == "final"
 
 
 def test_totals_are_sums_of_lines_by_tool_and_payer() -> None:
-    """A tenth ten times is one dollar; what is not priced is counted, not added."""
+    """A tenth ten times is one dollar; unpriced lines are counted, not added."""
     lines = (*[line("0.1")] * 10, line(None, payer="service"), line("7", tool="airbyte"))
     costs = Costs(made_at=NOW, lines=lines)
     assert costs.tools() == ("fivetran", "airbyte")
@@ -88,7 +88,7 @@ def test_a_line_without_amount_says_why() -> None:
 
 
 def test_no_costs_are_none(tmp_path: Path) -> None:
-    """A run that nobody priced has no costs, which is no error."""
+    """A run that was not priced has no costs, which is no error."""
     assert Costs.of(tmp_path) is None
 
 

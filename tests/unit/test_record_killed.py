@@ -17,7 +17,7 @@ from loadgen.record.run import Run
 StartPython = Callable[..., subprocess.Popen[str]]
 
 # Writes as a load does, in quick bursts; each run.json is known by its own counter. Without a pause
-# the samples grow faster than a reader beside it reads them all again.
+# the samples grow faster than a concurrent reader reads them all again.
 WRITER = """
 import sys
 import time

@@ -21,7 +21,7 @@ moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(  # noqa:
     lambda at: at.replace(tzinfo=UTC, microsecond=at.microsecond // 1000 * 1000)
 )
 counts = st.integers(0, 2**63)
-# To nine decimals, as kept; what is longer is rounded, which the next test holds.
+# Nine decimals, as in the file; the next test checks that longer values are rounded.
 seconds = st.floats(0, 1e6, allow_nan=False).map(lambda value: round(value, 9))
 one_line = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).filter(
     str.isprintable
@@ -59,7 +59,7 @@ def test_what_was_appended_is_read(
 
 @given(st.floats(0, 1e6))
 def test_a_number_keeps_nine_decimals(value: float) -> None:
-    """A rate of one an hour and a latency of a nanosecond are still told from nothing."""
+    """A rate of one an hour and a latency of a nanosecond still differ from zero."""
     kept = float(csv_line([value]))
     assert math.isclose(kept, value, rel_tol=1e-12, abs_tol=0.5000001e-9)
 
@@ -76,7 +76,7 @@ def test_a_torn_last_line_is_dropped(record: RunRecord) -> None:
 
 
 def test_no_file_is_no_rows(record: RunRecord) -> None:
-    """A run that has not sampled yet, or that nobody watched, has no rows."""
+    """A run that has not sampled yet, or that was not watched, has no rows."""
     assert not list(Sample.read(record.path))
     assert not list(SlotSample.read(record.path))
     assert not list(MarkerSample.read(record.path))
@@ -124,7 +124,7 @@ def test_neither_true_nor_false_is_refused(record: RunRecord) -> None:
 
 
 def test_a_run_that_has_just_begun_is_read(record: RunRecord) -> None:
-    """What is not written yet, or null, is None or empty."""
+    """A field that is not written yet, or null, is None or empty."""
     record.begin(
         Run.model_validate({"seed": 7, "ended_at": None, "rows_after": None, "totals": {}})
     )

@@ -1,4 +1,4 @@
-"""The run record as its writer keeps it: atomic, appendable, honest about what it can't write."""
+"""The run record as its writer keeps it: atomic, appendable, with errors for failed writes."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def record(tmp_path: Path) -> RunRecord:
 
 
 def written(record: RunRecord) -> dict[str, object]:
-    """Return what run.json holds on the disk."""
+    """Return the content of run.json on the disk."""
     found: dict[str, object] = json.loads((record.path / "run.json").read_bytes())
     return found
 
@@ -82,7 +82,7 @@ def test_run_json_has_the_keys_in_the_contracts_order(record: RunRecord) -> None
 
 
 def test_an_update_leaves_the_other_fields(record: RunRecord) -> None:
-    """What an update does not name stays, the journal too; a rewrite starts anew."""
+    """Fields that an update does not name stay, the journal too; a rewrite starts empty."""
     record.begin(Run(seed=1, totals={}))
     record.journal("pause", at=AT, by="page")
     update(record, totals={"insert_order": {"offered": 1}}, valid=True)
@@ -95,7 +95,7 @@ def test_an_update_leaves_the_other_fields(record: RunRecord) -> None:
 
 
 def test_a_journal_of_thousands_stays_in_order(record: RunRecord) -> None:
-    """48 hours of events are all there, each on a line of its own."""
+    """48 hours of events are all there, one per line."""
     for i in range(3000):
         record._journal.append(json.dumps({"at": iso(AT + timedelta(seconds=i)), "kind": str(i)}))
     record.journal("last")
@@ -106,7 +106,7 @@ def test_a_journal_of_thousands_stays_in_order(record: RunRecord) -> None:
 
 
 def test_an_event_may_be_added_to(record: RunRecord) -> None:
-    """What is known later only stands in the same event, whatever was journaled meanwhile."""
+    """Later details are added to the same event, whatever was journaled meanwhile."""
     number = record.journal("pause", at=AT, by="door")
     record.journal("fault", at=AT)
     record.amend(number, applied_by="2 of 2")
@@ -118,7 +118,7 @@ def test_an_event_may_be_added_to(record: RunRecord) -> None:
 
 
 def test_an_opened_record_goes_on_where_it_was(record: RunRecord) -> None:
-    """Another process that opens the record keeps every field and event of it."""
+    """Another process that opens the record keeps all its fields and events."""
     record.begin(Run.model_validate({"seed": 5, "extra": [1]}))
     record.journal("fault", at=AT)
     again = RunRecord.open(record.path.parent / "latest")
@@ -129,7 +129,7 @@ def test_an_opened_record_goes_on_where_it_was(record: RunRecord) -> None:
 
 
 def test_opening_refuses_what_is_no_record(record: RunRecord) -> None:
-    """A missing folder, a torn run.json and another schema version are told apart by name."""
+    """A missing folder, a torn run.json and another schema version have different errors."""
     with pytest.raises(RecordError, match="not a run's folder"):
         RunRecord.open(record.path / "nowhere")
     for text, reason in (("{", "can't be read"), ('{"schema_version": 2}', "schema_version is 2")):
@@ -200,7 +200,7 @@ def test_the_columns_are_the_contracts() -> None:
 
 @pytest.mark.parametrize("torn", ["2026-11-23T07:00:01", "x" * 9000])
 def test_a_torn_line_is_cut_off_before_the_next_append(record: RunRecord, torn: str) -> None:
-    """What a killed writer left half does not become a malformed line in the middle."""
+    """A line half written by a killed writer does not become a malformed line in the middle."""
     record.append([SAMPLE])
     file = record.path / "samples.csv"
     whole = file.read_text()
@@ -210,7 +210,7 @@ def test_a_torn_line_is_cut_off_before_the_next_append(record: RunRecord, torn: 
 
 
 def test_a_torn_header_is_written_again(record: RunRecord) -> None:
-    """A writer killed in its very first write leaves a file that the next one starts anew."""
+    """A writer killed in its first write leaves a torn header, and the next writer replaces it."""
     (record.path / "slots.csv").write_text("time,slo")
     slot = SlotSample(AT, "s", active=True, wal_status="reserved", retained_bytes=None,
                       confirmed_lag_bytes=1, safe_wal_bytes=None, wal_bytes_total=2)  # fmt: skip
@@ -240,7 +240,7 @@ def test_a_number_that_is_none_is_refused(record: RunRecord) -> None:
 
 
 def test_a_vanished_folder_is_named(record: RunRecord) -> None:
-    """Rows are not written into a file that nobody will find."""
+    """Writing into a deleted folder raises an error with the file's name."""
     record.append([SAMPLE])
     (record.path / "samples.csv").unlink()
     record.path.rmdir()
@@ -251,7 +251,7 @@ def test_a_vanished_folder_is_named(record: RunRecord) -> None:
 
 
 def test_a_folder_of_reports_that_is_a_file_is_named(tmp_path: Path) -> None:
-    """A run can't begin where its folder can't be made."""
+    """A run can't begin if its folder can't be made."""
     (tmp_path / "reports").write_text("")
     with pytest.raises(RecordError, match="REPORTS_DIR"):
         RunRecord.create(tmp_path / "reports", "run-1")
@@ -259,7 +259,7 @@ def test_a_folder_of_reports_that_is_a_file_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """Yield a folder on a file system of 64 KiB; skips where the test may not mount one."""
+    """Yield a folder on a file system of 64 KiB; skip if mounting is not allowed."""
     with tempfile.TemporaryDirectory(prefix="playground-record-") as folder:
         mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
         if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
@@ -271,7 +271,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def fill_disk(record: RunRecord) -> None:
-    """Append seven rows at a time until that can't go on."""
+    """Append seven rows at a time until an append fails."""
     for _ in range(2000):
         record.append([SAMPLE] * 7)
 

@@ -1,4 +1,4 @@
-"""Recovery as the report tells it: from deliveries alone, whoever runs the tool."""
+"""Recovery as the report shows it: from deliveries alone, however the tool is run."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -98,7 +98,7 @@ def test_a_tool_that_does_not_come_back_is_said_to() -> None:
 
 
 def test_of_a_few_deliveries_nothing_is_told() -> None:
-    """Nor of a tool that delivered nothing; each tool has lines of its own."""
+    """A tool that delivered nothing gets the same line; each tool has separate lines."""
     few = [delivered(k, 2.0) for k in range(5)]
     none = [delivered(k, None, tool="away") for k in range(9)]
     lines = told([*few, *none])

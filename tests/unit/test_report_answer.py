@@ -127,7 +127,7 @@ def test_a_tool_that_lost_rows_is_never_under_a_green_headline(run: Facts) -> No
     ],
 )  # fmt: skip
 def test_each_verdict_has_its_words(run: Facts, copy: Correctness, label: str, text: str) -> None:
-    """What is late or was not checked is not wrong, and not right."""
+    """A copy that is late or was not checked is neither wrong nor right."""
     assert facts_by_label(answer(run, tool("one", copy)), "one")[label] == text
 
 
@@ -182,7 +182,7 @@ def test_a_missed_threshold_is_no_reason_for_distrust(tmp_path: Path) -> None:
 
 
 def test_without_tools_the_source_is_the_subject(run: Facts) -> None:
-    """Rate, latency, WAL and processor time are what the load showed."""
+    """Rate, latency, WAL and processor time are the load's figures."""
     impact = Impact(0.004, 0.005, 2048.0, 1.5)
     found = answer_of(run, judge(run), Study(impact=impact))
     assert found.headline == "The source kept up with 35.2 writes a second, 95% of them within 4 ms"
@@ -222,7 +222,7 @@ def test_a_local_tool_has_what_it_uses_instead_of_a_price(run: Facts) -> None:
 
 
 def test_prices_have_a_band_a_grade_and_a_date(run: Facts) -> None:
-    """What has no price says why."""
+    """A missing price comes with its reason."""
     assert month_text(MONTH) == "$717 a month ($509 to $1,114; grade P, 2026-09-14)"
     part = MONTH.model_copy(update={"amount": None, "least": Decimal(500), "most": Decimal(900)})
     assert month_text(part) == (
@@ -360,7 +360,7 @@ def test_an_invalid_run_is_no_control(tmp_path: Path) -> None:
 
 
 def test_the_matrix_and_its_limits_are_in_the_report(two_tools: Written) -> None:
-    """As in RESULTS.md, without the rows that nobody has filled in."""
+    """The matrix is as in RESULTS.md, without the rows that are not filled in."""
     for text in (two_tools.report.html, two_tools.report.markdown):
         assert "Decision matrix" in text
         assert "no-go: wrong rows 24, limit 0" in text

@@ -1,4 +1,4 @@
-"""Charts as SVG: valid, themed, text as text, and true to what they show."""
+"""Charts as SVG: valid, themed, with text as text, and true to the data."""
 
 import re
 from collections.abc import Sequence
@@ -40,14 +40,14 @@ def texts(svg: str) -> list[str]:
 
 
 def some_spans(seconds: int = 60, **changed: object) -> list[Span]:
-    """Return spans of a second each, all alike but for what is changed."""
+    """Return equal spans of a second each, with the given fields changed."""
     span = Span(0, 1, 10, 10, 10, 10, 10, 0.001, 0.002, 0.001, 0.002, 0, 0)
     span = replace(span, **changed)  # type: ignore[arg-type]
     return [replace(span, begin=i, end=i + 1) for i in range(seconds)]
 
 
 def test_a_run_with_an_outage_has_all_charts(tmp_path: Path) -> None:
-    """Rates and latency an operation each; what was not done, where something was not."""
+    """Each operation has charts of rate and latency, and of undone arrivals if there are any."""
     found = drawn(tmp_path, Made(seconds=300, outage=(100, 130), refused_every=100))
     assert [d.name for d in found.rates] == [f"rate-{name}" for name in RATES]
     assert [d.name for d in found.latency] == [f"latency-{name}" for name in RATES]
@@ -80,7 +80,7 @@ def test_the_sentence_says_what_is_to_be_seen(tmp_path: Path) -> None:
     [(60.0, "The one arrival was committed."), (1800.0, "All 30 arrivals were committed.")],
 )
 def test_few_arrivals_are_told_in_words(rate: float, sentence: str, tmp_path: Path) -> None:
-    """One and few are said as a person would, and drawn one by one."""
+    """One arrival or a few get a natural sentence, and are drawn one by one."""
     found = drawn(tmp_path, Made(rates=RATES | {"soft_delete_user": rate}))
     last = found.rates[-1]
     assert last.description == f"Soft deletes: {sentence}"
@@ -102,7 +102,7 @@ def test_a_run_without_an_end_shows_latency_by_sample(tmp_path: Path) -> None:
 
 
 def test_a_run_without_commits_has_no_latency(tmp_path: Path) -> None:
-    """Where the source took nothing there is nothing to time."""
+    """If the source took no writes there is nothing to time."""
     assert drawn(tmp_path, Made(outage=(0, 60))).latency == ()
 
 
@@ -165,7 +165,7 @@ def test_a_file_of_its_own_is_dark_where_dark_is_preferred() -> None:
 
 
 def test_text_stays_text_in_the_pages_font() -> None:
-    """Letters are not turned into outlines, and bring no font of their own."""
+    """Letters are not turned into outlines, and no font is set."""
     drawing = load.draw_rates(title_of("insert_order", "All is well."), some_spans(), TimeAxis(60))
     assert {"New orders", "All is well.", "per second", "seconds", "committed"} <= set(
         texts(drawing.inline())
@@ -174,7 +174,7 @@ def test_text_stays_text_in_the_pages_font() -> None:
 
 
 def test_no_two_drawings_share_an_id(tmp_path: Path) -> None:
-    """All stand in one page, where an id is one element's."""
+    """All drawings are in one page, so each id must be unique."""
     found = drawn(tmp_path, Made(seconds=300, outage=(100, 130), refused_every=100))
     page = "".join(d.inline() for group in found.files().values() for d in group)
     ids = re.findall(r' id="([^"]+)"', page)
@@ -215,7 +215,7 @@ def test_latencies_share_one_scale() -> None:
     ],
 )
 def test_latency_ticks_carry_their_unit(limits: tuple[float, float], ticks: set[str]) -> None:
-    """A logarithmic axis is only read right where its ticks say what they are."""
+    """A logarithmic axis is readable only if its ticks have units."""
     head = title_of("insert_order", "Says.")
     drawing = load.draw_latency(head, some_spans(), TimeAxis(60), limits)
     assert ticks <= set(texts(drawing.inline()))
@@ -268,7 +268,7 @@ def test_names_at_the_ends_of_lines_never_overlap(heights: Sequence[float]) -> N
 
 
 def test_a_drawing_keeps_to_its_names(tmp_path: Path) -> None:
-    """A drawing of an operation is named by it, and says it too."""
+    """An operation's drawing has the operation's name."""
     drawing = drawn(tmp_path, Made(seconds=5)).rates[0]
     assert isinstance(drawing, Drawing)
     assert drawing.name == "rate-insert_order"

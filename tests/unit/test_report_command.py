@@ -1,4 +1,4 @@
-"""`loadgen report`: which run, what it prints, and what stands in its way."""
+"""`loadgen report`: which run, its output, and files that are in its way."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tests.records import START, Made, write_run
 
 @pytest.fixture
 def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of reports in force, in a project of its own."""
+    """Return the configured folder of reports, in a temporary project."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REPORTS_DIR", str(tmp_path / "reports"))
     return tmp_path / "reports"
@@ -63,7 +63,7 @@ def test_the_command_says_which_runs_there_are(
 def test_what_is_in_the_way_is_named(
     name: str, reports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Something else where a part of the report belongs is exit 2 with its path."""
+    """If something else is in the place of a part, the exit code is 2 and its path is named."""
     path = write_run(reports, Made(seconds=2))
     if name == "charts":
         (path / name).write_text("", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the report says of the copies: verification, deliveries, slots."""
+"""The report's part on the copies: verification, deliveries, slots."""
 
 import json
 from dataclasses import replace
@@ -80,7 +80,7 @@ def test_hard_cases_are_told_by_tool_and_whether_it_was_to_be_expected() -> None
     [(19, words.NOTHING, words.NOTHING), (20, "19 s", words.NOTHING), (100, "95 s", "99 s")],
 )
 def test_a_quantile_needs_enough_deliveries(delivered: int, p95: str, p99: str) -> None:
-    """Of k seconds for the k-th; and what never came is counted beside them."""
+    """The k-th delivery takes k seconds, and markers that never came are counted separately."""
     rows = [marker(k, float(k)) for k in range(1, delivered + 1)]
     (row,) = copies_of(Verification(), by_tool([*rows, marker(999, None)]), []).freshness.rows
     assert row[:3] == ("copy", str(delivered), "1")
@@ -89,7 +89,7 @@ def test_a_quantile_needs_enough_deliveries(delivered: int, p95: str, p99: str) 
 
 
 def test_a_tool_that_delivered_nothing_has_no_times() -> None:
-    """Only how many markers nobody saw, and how long the oldest of them had waited."""
+    """Only the number of unseen markers and the longest wait are shown."""
     unseen = [marker(k, None, tool="away") for k in (1, 2, 3)]
     (row,) = copies_of(Verification(), by_tool(unseen), []).freshness.rows
     assert row == ("away", "0", "3", "2 s", *[words.NOTHING] * 5)
@@ -137,7 +137,7 @@ def test_the_report_names_the_table_of_the_markers(tmp_path: Path) -> None:
 
 
 def test_a_slot_is_told_by_its_worst() -> None:
-    """The most it kept, how often nobody read it, and each status that it had."""
+    """The row has the most WAL kept, the share of looks without a reader, and each status."""
     looks = [slot(2**20, active=True), slot(3 * 2**30, active=False, status="extended")]
     (row,) = copies_of(
         Verification(), {}, [*looks, slot(None, active=False, status="lost")]

@@ -103,7 +103,7 @@ def test_a_run_in_a_busy_hour_is_compared_with_that_hour() -> None:
 
 
 def test_the_report_and_the_terminal_state_it(tmp_path: Path) -> None:
-    """It is kept in run.json, so a report of a run needs no model."""
+    """run.json has the imported facts, so a report of a run needs no model."""
     folder = write_run(tmp_path, Made())
     record = RunRecord.open(folder)
     update(record, imported=imported(orders=(500, 30_000)))

@@ -23,7 +23,7 @@ MIB = 2**20
 
 
 def use(second: float, tool: str, cpu: float, mib: int, written: int | None = None) -> ToolSample:
-    """Return what a tool had used at a second of the run."""
+    """Return a tool's use at a second of the run."""
     at = START + timedelta(seconds=second)
     return ToolSample(at, tool, cpu, mib * MIB, None if written is None else 0, written)
 

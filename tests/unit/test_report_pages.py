@@ -87,7 +87,7 @@ def test_the_answer_comes_first(outage: Written) -> None:
 
 
 def test_what_is_not_measured_is_always_said(outage: Written) -> None:
-    """No heading without text: what was left out of this run, and what no run measures."""
+    """No heading is empty; figures are listed that this run lacks, and those that no run has."""
     for text in (outage.report.html, outage.report.markdown):
         _, _, rest = text.partition("Not measured here")
         assert "run loadgen costs" in rest
@@ -97,7 +97,7 @@ def test_what_is_not_measured_is_always_said(outage: Written) -> None:
 
 
 def test_the_page_needs_nothing_else(outage: Written) -> None:
-    """No script, no network, no file beside it: it can be sent as it is."""
+    """No script, no network, no other file: the page can be sent alone."""
     html = outage.report.html
     page = page_of(html)
     assert page.fetched == []
@@ -108,7 +108,7 @@ def test_the_page_needs_nothing_else(outage: Written) -> None:
 
 
 def test_a_grafana_that_was_named_is_linked_to(outage: Written, tmp_path: Path) -> None:
-    """At the run's time, in both forms of the report; without one there is no word of it."""
+    """The link has the run's time, in both reports; without a Grafana there is no link."""
     assert "in Grafana" not in outage.html.read_text() + outage.markdown.read_text()
     named = written(tmp_path, Made(), settings={"grafana_url": "http://127.0.0.1:3000"})
     for path in (named.html, named.markdown):
@@ -117,7 +117,7 @@ def test_a_grafana_that_was_named_is_linked_to(outage: Written, tmp_path: Path) 
 
 
 def test_the_page_follows_light_and_dark_paper_and_phone(outage: Written) -> None:
-    """Dark where that is preferred, light on paper, one column on a phone."""
+    """Dark if the system prefers it, light on paper, one column on a phone."""
     html = outage.report.html
     assert "@media screen and (prefers-color-scheme: dark)" in html
     assert "@media print" in html
@@ -165,7 +165,7 @@ def test_markdown_says_what_the_page_says(outage: Written) -> None:
 
 
 def test_markdown_reads_as_plain_text(outage: Written) -> None:
-    """Columns line up, and pictures are beside it."""
+    """Columns line up, and pictures are separate files."""
     text = outage.report.markdown
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({len(line) for line in table.splitlines()}) == 1
@@ -259,7 +259,7 @@ def test_a_journal_of_thousands_is_shown_at_both_ends(tmp_path: Path) -> None:
 
 
 def test_a_report_written_again_leaves_no_picture_of_the_last(tmp_path: Path) -> None:
-    """What is no longer to be shown is gone; other people's files stay."""
+    """Outdated charts are removed; other people's files stay."""
     report = written(tmp_path, OUTAGE)
     charts = report.html.parent / "charts"
     (charts / "own.svg").write_text("mine", encoding="utf-8")

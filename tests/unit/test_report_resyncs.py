@@ -1,4 +1,4 @@
-"""Re-syncs under load: how long, how many rows, how much WAL, and what the rows cost."""
+"""Re-syncs under load: how long, how many rows, how much WAL, and the cost of the rows."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -37,7 +37,7 @@ JOURNAL = [
 
 
 def slot(second: float, mib: int) -> SlotSample:
-    """Return what the slot of cdc kept."""
+    """Return a sample of the slot of cdc."""
     at = START + timedelta(seconds=second)
     return SlotSample(at, "cdc_slot", True, "reserved", mib * MIB, 0, None, 0)
 

@@ -1,4 +1,4 @@
-"""Samples become intervals and intervals become few spans, without losing what matters."""
+"""Samples become intervals and intervals become few spans, without losing important values."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -39,7 +39,7 @@ def intervals(counts: list[int], every: float = 1.0, target: float = 10.0) -> li
 
 
 def test_the_first_interval_begins_at_the_start() -> None:
-    """What the first sample counted was done since the schedule began."""
+    """The writes in the first sample were done since the schedule began."""
     (first, second) = intervals_between([sample(1, done=10), sample(2, done=25)], START)
     assert (first.begin, first.end, first.committed) == (0.0, 1.0, 10)
     assert (second.begin, second.end, second.committed) == (1.0, 2.0, 15)
@@ -63,7 +63,7 @@ def test_samples_before_the_start_hold_nothing() -> None:
     [(10.0, 20.0, 15.0), (10.0, 0.0, 10.0), (0.0, 10.0, 10.0), (0.0, 0.0, 0.0)],
 )
 def test_the_target_between_two_samples(before: float, after: float, target: float) -> None:
-    """A ramp is met half-way; an end or a pause comes at once and does not halve what was due."""
+    """A ramp counts with its mean; at an end or a pause the target is not halved."""
     found = list(intervals_between([sample(1, before), sample(2, after)], START))
     assert found[1].target == target
 
@@ -73,7 +73,7 @@ def test_the_target_between_two_samples(before: float, after: float, target: flo
     every=st.sampled_from([1.0, 10.0]),
 )
 def test_spans_are_few_and_keep_all_counts(counts: list[int], every: float) -> None:
-    """However long the run, at most so many spans, without gaps, that add up to what was done."""
+    """A run of any length has at most MOST_SPANS spans, without gaps, that add up to its total."""
     found = downsample(intervals(counts, every))
     assert 1 <= len(found) <= MOST_SPANS
     assert sum((s.end - s.begin) * s.committed for s in found) == pytest.approx(sum(counts))
@@ -91,7 +91,7 @@ def test_a_stall_of_one_sample_shows_after_two_days() -> None:
 
 
 def test_a_slow_sample_shows_after_two_days() -> None:
-    """The worst latency survives thinning, the typical one is not moved by it."""
+    """The worst latency survives thinning, and the typical one does not change."""
     rows = [
         Sample(
             START + timedelta(seconds=10 * i), "insert_order", 10.0, i, i, 0, 0, 0, 0,
@@ -144,7 +144,7 @@ def test_steps_are_where_counts_change() -> None:
 
 
 def test_steps_reach_to_the_end_of_the_schedule() -> None:
-    """What is asked for rises to the end, also where nothing more falls due, and no further."""
+    """The planned total rises to the end, even if nothing more falls due, and no further."""
     rows = [sample(1, 0.5), sample(2, 0.5, done=1), sample(3, 0.0, done=1), sample(4, 0.0, done=1)]
     assert [(s.at, s.planned) for s in running_totals(list(intervals_between(rows, START)))] == [
         (0, 0.0),
@@ -154,7 +154,7 @@ def test_steps_reach_to_the_end_of_the_schedule() -> None:
 
 
 def test_a_standstill_is_a_stretch_without_a_commit() -> None:
-    """It counts its seconds, and what was skipped in it or beside it."""
+    """It counts its seconds, and the arrivals skipped in it or in the intervals next to it."""
     rows = [sample(1, done=10), sample(2, done=12, due=20), sample(3, done=12, due=30)]
     rows += [sample(4, done=12, due=40), sample(5, done=20, due=50), sample(6, done=30, due=60)]
     found = standstill_in(intervals_between(rows, START))
@@ -168,7 +168,7 @@ def test_quiet_moments_are_no_standstill() -> None:
 
 
 def test_a_gap_is_an_interval_in_which_nothing_was_asked() -> None:
-    """A killed load that went on at 101 s, having settled 3 s: it was not asked from 2 to 98 s."""
+    """A load killed after 2 s resumes at 101 s and settles 3 s: nothing is due from 2 to 98 s."""
     gap = Gap(START + timedelta(seconds=101), settled=3.0)
     rows = [sample(1, done=10), sample(2, done=20), sample(102, done=30, due=60)]
     found = list(intervals_between(rows, START, [gap]))
@@ -191,7 +191,7 @@ def test_a_gap_shorter_than_what_was_settled_adds_no_time() -> None:
 
 
 def test_what_was_skipped_as_the_load_was_killed_is_told_apart() -> None:
-    """What was settled at the gap, at once or at the end; other skipped arrivals are not."""
+    """Arrivals settled at the gap, at once or at the end, count; other skipped arrivals do not."""
     gaps = [Gap(START + timedelta(seconds=3), 1.0)]
     rows = [
         Sample(START + timedelta(seconds=second), "update_order_status", 10.0, *counts)

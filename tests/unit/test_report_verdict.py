@@ -1,4 +1,4 @@
-"""What a run did, and the sentence that judges it."""
+"""A run's figures, and the sentence that judges it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ def findings(verdict: Verdict) -> Mapping[str, tuple[str, str]]:
 
 
 def test_a_run_that_kept_up_is_told_in_one_sentence(tmp_path: Path) -> None:
-    """Offered against asked, skipped, failed, rows and the law: all is said, and all is well."""
+    """All checks are good: offered against planned, skipped, failed, rows and the law."""
     found = judge(facts(tmp_path, Made()))
     assert (found.level, found.headline) == ("good", "The generator kept up")
     assert found.sentence == (
@@ -41,7 +41,7 @@ def test_a_run_that_kept_up_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_too_much_skipped_is_not_keeping_up(tmp_path: Path) -> None:
-    """Where the source took writes all the while, what was skipped counts against the generator."""
+    """If the source took writes all the time, skipped arrivals count against the generator."""
     whole = facts(tmp_path, Made())
     skipped = {"skipped": 50}
     done = [
@@ -61,7 +61,7 @@ def test_too_much_skipped_is_not_keeping_up(tmp_path: Path) -> None:
 
 
 def test_an_outage_of_the_source_is_not_the_generators(tmp_path: Path) -> None:
-    """What was skipped while nothing was committed at all is told apart, with its length."""
+    """Arrivals skipped while nothing was committed are reported separately, with the length."""
     found = judge(facts(tmp_path, Made(seconds=600, outage=(100, 130))))
     assert found.level == "warn"
     assert found.headline == "The generator kept up, but for 30 s the source took no write"
@@ -70,7 +70,7 @@ def test_an_outage_of_the_source_is_not_the_generators(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_load_skipped_is_not_held_against_the_generator(tmp_path: Path) -> None:
-    """A run that was killed and resumed says so first; what was skipped otherwise still counts."""
+    """The verdict says that the run was killed and resumed; other skipped arrivals still count."""
     gap = {"at": START + timedelta(seconds=115), "kind": "gap", "settled_seconds": 3.5}
     made = Made(seconds=600, every=30, outage=(100, 120))
     found = judge(facts(tmp_path, made, journal=[gap]))
@@ -93,7 +93,7 @@ def test_offering_less_than_asked_is_not_keeping_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("asked", "level"), [(12.9, "good"), (13.1, "bad")])
 def test_one_arrival_may_be_missing_of_few(asked: float, level: str, tmp_path: Path) -> None:
-    """Half a percent of twelve is no arrival at all, so one more or less is as asked."""
+    """Half a percent of twelve is no arrival at all, so one more or less is as planned."""
     all_asked = {name: rate * 60 / 3600 for name, rate in RATES.items()}
     found = judge(facts(tmp_path, Made(), asked=all_asked | {"soft_delete_user": asked}))
     assert findings(found)["Offered as asked"][0] == level
@@ -134,7 +134,7 @@ def test_an_operation_that_never_succeeded_is_named(tmp_path: Path) -> None:
 
 
 def test_counters_that_differ_from_rows_spoil_everything(tmp_path: Path) -> None:
-    """If the tables gained other than was counted, that is the first thing said."""
+    """If the tables gained other numbers than were counted, the verdict names that first."""
     after = rows_after({"insert_order": 601, "insert_event": 1200, "soft_delete_user": 12})
     found = judge(facts(tmp_path, Made(), rows_after=after))
     assert (found.level, found.headline) == ("bad", "These numbers can't be relied on")
@@ -156,7 +156,7 @@ def test_a_broken_law_spoils_everything(tmp_path: Path) -> None:
 
 
 def test_unknown_writes_spoil_everything(tmp_path: Path) -> None:
-    """A write whose fate could not be found out leaves the counters in doubt."""
+    """A write with an unknown outcome leaves the counters in doubt."""
     whole = facts(tmp_path, Made())
     first, *others = whole.operations
     unknown = replace(first, totals=first.totals.model_copy(update={"unknown": 1}))
@@ -174,13 +174,13 @@ def test_the_loads_own_verdict_is_kept(tmp_path: Path) -> None:
 
 
 def test_rows_that_were_not_counted_at_the_end_spoil_a_run_that_ended(tmp_path: Path) -> None:
-    """Without the rows nobody can say that the counters are right."""
+    """Without the rows the counters can't be confirmed."""
     found = judge(facts(tmp_path, Made(), rows_after=None))
     assert findings(found)["Counters equal rows"][0] == "bad"
 
 
 def test_a_killed_run_is_told_from_its_samples(tmp_path: Path) -> None:
-    """Its totals are those of the last sample; what was asked is added up from the targets."""
+    """Its totals are those of the last sample; the planned count is the sum of the targets."""
     whole = facts(tmp_path, Made(seconds=90, ended=False))
     assert not whole.ended
     assert (whole.seconds, whole.totals.offered) == (90.0, 3168)
@@ -193,7 +193,7 @@ def test_a_killed_run_is_told_from_its_samples(tmp_path: Path) -> None:
 
 
 def test_a_run_killed_in_an_outage_has_open_ends(tmp_path: Path) -> None:
-    """Arrivals that waited when the process died are said to be unfinished."""
+    """Arrivals that waited when the process died are reported as unfinished."""
     found = judge(facts(tmp_path, Made(seconds=90, outage=(80, 100), ended=False)))
     assert findings(found)["Fate of every write"] == (
         "warn",
@@ -202,7 +202,7 @@ def test_a_run_killed_in_an_outage_has_open_ends(tmp_path: Path) -> None:
 
 
 def test_a_run_without_samples_or_fields_is_still_judged(tmp_path: Path) -> None:
-    """Killed in its first second, a run has little to say, and that is said."""
+    """A run killed in its first second has little to judge, and the verdict says so."""
     record = RunRecord.create(tmp_path, "bare")
     record.begin(Run(settings={"orders_per_hour": 50.0}))
     bare = facts_of(Run.of(record.path), Sample.read(record.path))
@@ -222,7 +222,7 @@ def test_a_run_that_was_asked_for_nothing(tmp_path: Path) -> None:
 
 
 def test_a_start_noted_late_is_the_first_sample(tmp_path: Path) -> None:
-    """Where start and first sample are one, what the sample holds counts as asked for."""
+    """If start and first sample are one, the arrivals in the sample count as planned."""
     path = write_run(tmp_path, Made(seconds=10, ended=False))
     rows = list(Sample.read(path))
     first = rows[0].time
@@ -250,7 +250,7 @@ def test_operations_that_are_not_known_are_shown_last(tmp_path: Path) -> None:
 
 
 def test_a_run_too_short_for_its_rates_kept_nothing_up(tmp_path: Path) -> None:
-    """Asked for less than one arrival, none fell due: that is said, not praised."""
+    """With less than one planned arrival per operation none fell due, and the verdict is bad."""
     whole = facts(tmp_path, Made(), asked=dict.fromkeys(RATES, 0.2))
     nothing = Totals()
     done = [replace(o, totals=nothing, in_flight=0, gained=0) for o in whole.operations]
@@ -262,7 +262,7 @@ def test_a_run_too_short_for_its_rates_kept_nothing_up(tmp_path: Path) -> None:
 
 
 def test_poisson_arrivals_scatter(tmp_path: Path) -> None:
-    """A Poisson run's count is set beside its mean, not told as more than all of it."""
+    """A Poisson run's count is shown with its mean, not as more than all arrivals."""
     settings = facts(tmp_path, Made()).run.settings
     asked = {name: rate * 60 / 3600 - 1 for name, rate in RATES.items()}
     found = judge(

@@ -96,7 +96,7 @@ def test_an_operation_has_the_color_of_the_record_an_unknown_one_that_of_others(
 
 @given(part=st.integers(0, 10**9), rest=st.integers(0, 10**9))
 def test_a_share_never_rounds_to_nothing_or_to_all(part: int, rest: int) -> None:
-    """0% is said of none alone, 100% of all alone."""
+    """0% means none at all, and 100% means all."""
     text = words.share(part, part + rest)
     if part + rest == 0:
         assert text == words.NOTHING
@@ -191,7 +191,7 @@ def test_a_column_of_latencies_lines_up() -> None:
     ],
 )
 def test_a_sqlstate_is_named(sqlstate: str, text: str) -> None:
-    """A code that few know by heart has its meaning beside it."""
+    """An SQLSTATE that few know by heart is shown with its meaning."""
     assert sqlstate_words(sqlstate) == text
 
 

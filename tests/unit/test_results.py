@@ -44,7 +44,7 @@ def written(kept: Annotations | None = None) -> str:
 
 
 def cells(text: str, label: str) -> list[str]:
-    """Return a row's cells beside its label."""
+    """Return the cells after a row's label."""
     return next(row[1:] for row in markdown_tables(text) if row[0] == label)
 
 
@@ -83,7 +83,7 @@ def test_a_late_copy_leaves_the_decision_open() -> None:
 
 
 def test_people_s_words_are_kept_word_for_word() -> None:
-    """Cells, rows of their own, and all below Notes, however often it is written again."""
+    """Cells, added rows and all text below Notes survive each rewrite."""
     text = edited(written(), "UX", "7/10: a \\| b, `c`", "**d** <br> &amp; \\\\")
     row = next(line for line in text.splitlines() if line.startswith("| UX "))
     text = text.replace(row, f"{row}\n| Our legal team | us | yes | no, *really* |")
@@ -98,7 +98,7 @@ def test_people_s_words_are_kept_word_for_word() -> None:
 
 
 def test_a_tool_that_is_gone_keeps_its_column() -> None:
-    """What was written about it stays, what was measured of it is not known any more."""
+    """Its annotations stay, and its measurements become "not measured"."""
     kept = read_annotations(edited(written(), "Decision", "buy", "no"), "f")
     text = results(STANDINGS[1:], kept)
     assert cells(text, "Decision") == ["yours", "buy", "no"]

@@ -1,4 +1,4 @@
-"""Resuming a killed run: from which moment, which arrivals are looked up, what is refused."""
+"""Resuming a killed run: the moment it continues from, the arrivals to look up, and refusals."""
 
 import json
 import time
@@ -80,14 +80,14 @@ def position(
 
 
 def run(*journal: Mapping[str, object], of: Plan | None = None) -> Run:
-    """Return run.json of a run that goes on, as far as it is needed."""
+    """Return run.json of a run to resume, with the fields that are needed."""
     made = {"plan": (of or plan()).dump(), "users": 8, "rows_before": BEFORE}
     events = [{"at": "2026-11-23T08:00:00Z", **event} for event in journal]
     return Run.model_validate_json(json.dumps({**made, "journal": events, "ended_at": None}))
 
 
 def goes_on(kept: Position, *journal: Mapping[str, object], duration: float = END) -> float:
-    """Return from which schedule time the run goes on."""
+    """Return the schedule time from which the run continues."""
     return resumed_of(run(*journal, of=plan(duration=duration)), kept, SHOP).position.s
 
 
@@ -242,7 +242,7 @@ def test_what_is_looked_up_and_what_is_still_offered_is_the_whole_schedule(
 
 
 def test_counters_of_a_lost_process_never_fall() -> None:
-    """What was waiting or under way is unknown afterwards; what was finished stays."""
+    """Waiting and unfinished arrivals become unknown; finished ones stay."""
     ledger = Ledger(schedule("jitter"), 1.0)
     worker = WorkerState([(0.0, WHOLE)], 0.0)
     worker.take_in(report(ledger, 10.0))
@@ -328,7 +328,7 @@ def test_what_a_resumed_run_does_not_take_is_named(
 
 
 def test_a_process_that_never_reported_has_done_nothing_that_is_known() -> None:
-    """All of its share is looked up, and nothing of the time before it."""
+    """The look-up covers all arrivals of its share, and none from before it joined."""
     worker = WorkerState([(9.0, Shard(1, 2))], 0.0)
     write_off(worker, schedule("even"), 11.0)
     both = schedule("even", Shard(1, 2))

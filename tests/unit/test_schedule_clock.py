@@ -1,4 +1,4 @@
-"""Schedule time stands still in a pause; what goes by it must not run hot meanwhile."""
+"""Schedule time stands still in a pause; loops that follow it must not run hot meanwhile."""
 
 import pytest
 
@@ -17,7 +17,7 @@ class Monotonic:
 
 
 def turns(clock: ScheduleClock, monotonic: Monotonic, until: float, interval: float) -> list[float]:
-    """Return the schedule time of each turn of a loop that goes by it, as the sampler does."""
+    """Return the schedule time of each turn of a loop that follows the clock, like the sampler."""
     seen: list[float] = []
     before, now = -1.0, clock.now()
     while monotonic.seconds < until:

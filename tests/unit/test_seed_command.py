@@ -78,7 +78,7 @@ def test_a_terminal_gets_a_bar() -> None:
 
 
 def test_an_interrupt_says_that_nothing_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
-    """Ctrl-C goes on to end the command, after a line on what to do."""
+    """Ctrl-C still ends the command, after a line that says how to continue."""
     with pytest.raises(KeyboardInterrupt), seed._progress(Console(file=io.StringIO())):
         raise KeyboardInterrupt
     assert "Run the same command to continue." in capsys.readouterr().err

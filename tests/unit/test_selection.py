@@ -1,4 +1,4 @@
-"""How commands name a run and a tool: RUN or --run, and --tool, the same for all of them."""
+"""How commands name a run and a tool: RUN or --run, and --tool, the same for all commands."""
 
 import json
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_one_tool_is_shown(command: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_files_keep_all_tools(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--tool limits what is printed, not what is written."""
+    """--tool limits the output, not the files."""
     assert main(["costs", "first", "--tool", "dlt", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert {line["tool"] for line in printed["lines"]} == {"dlt"}

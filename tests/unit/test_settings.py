@@ -25,7 +25,7 @@ RATE_SETTINGS = [operation.option for operation in OPERATIONS.values()]
 
 @pytest.fixture(autouse=True)
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings of whoever runs it."""
+    """No test sees the settings of the user who runs it."""
     monkeypatch.chdir(tmp_path)
     for name in NAMES:
         monkeypatch.delenv(name.upper(), raising=False)
@@ -33,7 +33,7 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(**overrides: object) -> str:
-    """Return what is said when these settings are refused."""
+    """Return the error for these settings."""
     with pytest.raises(SettingsError) as raised:
         load_settings(overrides)
     return str(raised.value)
@@ -60,7 +60,7 @@ def test_defaults_are_the_contract() -> None:
 
 
 def test_command_line_beats_environment_beats_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order is command line, environment, .env, default; origins() tells which it was."""
+    """The order is command line, environment, .env, default; origins() has the one in use."""
     Path(".env").write_text("SEED=2\nINITIAL_USERS=2\nPROFILE=ramp\n")
     monkeypatch.setenv("SEED", "3")
     monkeypatch.setenv("INITIAL_USERS", "3")
@@ -78,7 +78,7 @@ def test_command_line_beats_environment_beats_dotenv(monkeypatch: pytest.MonkeyP
 
 
 def test_an_empty_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty variable hides nothing: the next place in the order is asked."""
+    """An empty variable hides nothing: the next source in the order is used."""
     Path(".env").write_text("SEED=7\nHOT_USERS=\n")
     monkeypatch.setenv("SEED", "")
     monkeypatch.setenv("DATABASE_URL", "")
@@ -98,7 +98,7 @@ def test_an_empty_override_is_a_bad_value() -> None:
 @pytest.mark.parametrize("name", RATE_SETTINGS)
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "-inf", "1e999", "abc", "-0.0001"])
 def test_a_rate_is_a_finite_number_of_at_least_zero(name: str, value: str) -> None:
-    """Anything else is refused by the setting's name, with the value and what is allowed."""
+    """Anything else is refused with the setting's name, the value and the allowed range."""
     message = refused(**{name: value})
     assert message == (
         f"{name.upper()} is {value!r} (command line): it must be a number from 0 to 3600000000"
@@ -122,7 +122,7 @@ def test_the_cap_is_a_setting() -> None:
 
 
 def test_every_bad_value_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several bad values are said at once, one line each, with where each came from."""
+    """All bad values are listed at once, one per line, each with its source."""
     Path(".env").write_text("PROFILE=wavy\n")
     monkeypatch.setenv("INITIAL_USERS", "0")
     cap = "it must be at most MAX_RATE_PER_HOUR, which is 900"
@@ -136,12 +136,12 @@ def test_every_bad_value_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bad_cap_does_not_hide_behind_the_rates() -> None:
-    """Where the cap itself is bad, only it is named."""
+    """If the cap itself is bad, only the cap is named."""
     assert refused(max_rate_per_hour=0).startswith("MAX_RATE_PER_HOUR is 0 ")
 
 
 def test_what_gave_the_overrides_can_be_named() -> None:
-    """A value from the page's form is not said to come from the command line."""
+    """A value from the page's form is not reported as coming from the command line."""
     with pytest.raises(SettingsError, match=r"SEED is 'x' \(form\)"):
         load_settings({"seed": "x"}, given_by="form")
 
@@ -158,7 +158,7 @@ def test_what_gave_the_overrides_can_be_named() -> None:
     ],
 )
 def test_a_wrong_scheme_is_refused_without_its_password(url: str) -> None:
-    """DATABASE_URL has to be a Postgres address; nothing behind its scheme is ever said."""
+    """DATABASE_URL has to be a Postgres address; nothing behind its scheme is ever shown."""
     message = refused(database_url=url)
     assert message.startswith("DATABASE_URL is ")
     assert "postgresql://user:password@host:port/database" in message
@@ -191,7 +191,7 @@ def test_libpq_addresses_are_accepted(url: str) -> None:
 
 
 def test_secrets_are_masked_in_public_and_repr() -> None:
-    """What goes into run.json or a log never holds the address with its password."""
+    """Values in run.json or a log never hold the address with its password."""
     settings = load_settings({"database_url": "postgresql://u:hunter2@h/db"})
     assert settings.public()["database_url"] == MASK
     assert "hunter2" not in repr(settings)
@@ -226,7 +226,7 @@ def test_a_dotenv_that_is_no_text_is_named() -> None:
 
 
 def test_misspelt_names_in_dotenv_are_found_with_the_nearest_name() -> None:
-    """A typo is told from another program's variable by its closeness to a setting."""
+    """A typo differs from another program's variable by its closeness to a setting."""
     Path(".env").write_text(
         "INTIAL_USERS=5\nORDER_PER_HOUR=5\nHOME_PAGE=x\nPGPASSWORD=x\nAWS_SECRET_ACCESS_KEY=x\n"
         "SEED=1\nseed=1\n"
@@ -235,16 +235,16 @@ def test_misspelt_names_in_dotenv_are_found_with_the_nearest_name() -> None:
 
 
 def test_an_unknown_override_is_a_mistake_of_the_code() -> None:
-    """A caller that misspells a setting is told at once."""
+    """A misspelt override raises an error at once."""
     with pytest.raises(KeyError, match="orders_per_hours"):
         load_settings({"orders_per_hours": 1})
 
 
 def test_settings_are_frozen() -> None:
-    """Nobody changes a setting behind another's back."""
+    """A setting can't be changed after loading."""
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
-        settings.seed = 2  # type: ignore[misc]  # what is tested
+        settings.seed = 2  # type: ignore[misc]  # the test assigns on purpose
 
 
 def test_each_operation_has_its_rate() -> None:
@@ -281,7 +281,7 @@ _NUMBERS = [
 @pytest.mark.parametrize("value", ["1e300", "9" * 400, "1" + "0" * 5000, "inf", "nan", "-1e300"])
 @pytest.mark.parametrize("name", _NUMBERS)
 def test_no_number_is_beyond_what_can_be(name: str, value: str) -> None:
-    """Each has a most, and what is above it is refused in one short line."""
+    """Each number has limits, and a value beyond them is refused in one short line."""
     message = refused(**{name: value})
     assert message.startswith(f"{name.upper()} is ")
     assert "\n" not in message
@@ -345,7 +345,7 @@ def test_a_rate_of_a_workload_has_limits(text: str, must_be: str) -> None:
 
 
 def test_a_misspelt_rate_of_a_workload_is_named() -> None:
-    """A rate that is none of the workload's resembles one of them."""
+    """A rate that the workload does not have is reported with the similar one that it has."""
     Path(".env").write_text("TRANSFERS_PER_HOUR=1\nTRANSFER_PER_HOUR=2\n")
     assert misspelt(["transfer_per_hour"]) == {"TRANSFERS_PER_HOUR": "TRANSFER_PER_HOUR"}
 

@@ -14,7 +14,7 @@ from loadgen.config.settings import MASK, Settings
 
 @pytest.fixture(autouse=True)
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the .env or the settings of whoever runs it."""
+    """No test sees the .env file or the settings of the user who runs it."""
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
@@ -23,7 +23,7 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_setting_is_a_line_with_value_and_origin(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Name, value, where it came from, in the order of the documents."""
+    """Each line has name, value and origin, in the order of the documents."""
     Path(".env").write_text("PROFILE=ramp\n")
     monkeypatch.setenv("SEED", "9")
     assert cli.main(["settings"]) == 0
@@ -39,7 +39,7 @@ def test_each_setting_is_a_line_with_value_and_origin(
 def test_json_holds_typed_values(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--json is for programs: numbers are numbers, what is not set is null."""
+    """--json is for programs: numbers are numbers, and unset values are null."""
     monkeypatch.setenv("SEED", "9")
     assert cli.main(["settings", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -62,7 +62,7 @@ def test_of_the_address_all_is_shown_but_the_password(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Enough to tell which database it is, never enough to log in."""
+    """Enough to know which database it is, never enough to log in."""
     monkeypatch.setenv("DATABASE_URL", url)
     assert cli.main(["settings", *flags]) == 0
     shown = capsys.readouterr().out
@@ -71,7 +71,7 @@ def test_of_the_address_all_is_shown_but_the_password(
 
 
 def test_a_typo_in_dotenv_is_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that is nearly a setting is said with what was probably meant; others are not ours."""
+    """A misspelt setting is reported with the likely name; other names are ignored."""
     Path(".env").write_text("ORDERS_PER_HUOR=9\nUNRELATED=1\n")
     assert cli.main(["settings"]) == 0
     assert capsys.readouterr().err == (
@@ -95,7 +95,7 @@ def test_every_bad_value_has_its_line(
 
 
 def test_output_that_nobody_reads_is_no_error() -> None:
-    """A pipe that was closed before the first byte is met when the output is flushed."""
+    """If the pipe closes before the first byte, the flush fails, and that is no error."""
     ours, theirs = os.pipe()
     os.close(ours)
     done = subprocess.run(
@@ -123,7 +123,7 @@ def test_an_address_that_cannot_be_read_is_refused(
 
 
 def test_a_line_of_env_that_cannot_be_read_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line that would be passed over may be the one that matters: its number is said."""
+    """A line that can't be read may matter, so its number is reported."""
     Path(".env").write_text("SEED=9\n\nORDERS_PER_HOUR: 50\n= 3\n")
     assert cli.main(["settings"]) == 2
     assert ".env, line 3, 4: can't be read; write NAME=value" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What threads share: opened once, closed when nobody has it, and let go of after its turn."""
+"""A connection shared by threads: opened once, closed when unused, released after its turn."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from tests.polling import wait_for
 
 
 class Thing:
-    """Something that can be open once at a time; `events` tells what became of it."""
+    """A resource that can be open once at a time; `events` lists when it opens and closes."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -33,7 +33,7 @@ class Thing:
 
 
 def test_it_is_opened_for_a_use_and_closed_after_it() -> None:
-    """Each time anew."""
+    """Each use opens it again."""
     thing = Thing()
     shared = SharedConnection(thing.opened, longest_hold=60)
     for number in (1, 2):
@@ -44,7 +44,7 @@ def test_it_is_opened_for_a_use_and_closed_after_it() -> None:
 
 
 def test_several_users_have_one_and_the_last_closes_it() -> None:
-    """Whoever that is."""
+    """The last user may be in any thread."""
     thing = Thing()
     shared = SharedConnection(thing.opened, longest_hold=60)
     with shared.borrow() as first:
@@ -58,7 +58,7 @@ def test_several_users_have_one_and_the_last_closes_it() -> None:
 
 
 def test_kept_it_stays_open_between_uses() -> None:
-    """Not before the first, and not longer than it is kept."""
+    """It opens at the first use, and closes when keep_open ends."""
     thing = Thing()
     shared = SharedConnection(thing.opened, longest_hold=60)
     with shared.keep_open():
@@ -71,7 +71,7 @@ def test_kept_it_stays_open_between_uses() -> None:
 
 
 def test_after_its_turn_it_is_closed_though_it_is_kept() -> None:
-    """Also where nobody asks for it any more."""
+    """It closes even if there is no later use."""
     thing = Thing()
     shared = SharedConnection(thing.opened, longest_hold=0.05)
     with shared.keep_open():
@@ -131,7 +131,7 @@ def test_a_use_that_fails_gives_it_back() -> None:
 
 
 def test_a_closing_that_fails_keeps_nobody_waiting() -> None:
-    """It is said to the one who closes, and the next one has it opened anew."""
+    """The closing thread gets the error, and the next user opens a new connection."""
     thing = Thing()
     shared = SharedConnection(thing.opened, longest_hold=0.05)
     thing.closes = False

@@ -62,7 +62,7 @@ class Replay:
         return done
 
     def collect(self) -> list[int]:
-        """Collect what is finished; return the slots that are left to Python."""
+        """Collect the finished slots; return those that are left to Python."""
         end = int(self.shared.words[loop.FINISHED])
         slots.collect(self.shared, self.stock, self.tally, self.collected, end)
         self.collected = end
@@ -129,7 +129,7 @@ def test_a_batch_is_given_back_with_its_last_slot(seed: int) -> None:
 
 
 def test_plain_python_does_the_same() -> None:
-    """What Numba compiles here passes these tests as Python too."""
+    """The code that Numba compiles here passes these tests as Python too."""
     if os.environ.get("NUMBA_DISABLE_JIT"):
         return
     files = ("tests/unit/test_slots.py", "tests/unit/test_request_block.py")

@@ -1,4 +1,4 @@
-"""Which Postgres programs are taken, and what is said of those that can't be."""
+"""Which Postgres programs are used, and the errors for those that can't be."""
 
 import importlib.util
 import os
@@ -42,7 +42,7 @@ def test_version_is_read_from_the_program(
 
 
 def test_pg_bin_without_programs_is_refused(tmp_path: Path) -> None:
-    """A wrong PG_BIN is named, with what is missing in it."""
+    """A wrong PG_BIN is named, with the missing programs."""
     with pytest.raises(SourceError, match=r"PG_BIN=.*no initdb and no postgres"):
         find_binaries(tmp_path / "nowhere", OURSELVES, tmp_path)
 
@@ -81,7 +81,7 @@ def private_installation(tmp_path: Path) -> Path:
 
 
 def as_nobody(copies: Path) -> SystemAccount:
-    """Let `nobody` into the temporary folder, but not into what is private there."""
+    """Let `nobody` into the temporary folder, but not into its private folders."""
     for folder in (copies, *copies.parents):
         if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o111)
@@ -89,7 +89,7 @@ def as_nobody(copies: Path) -> SystemAccount:
 
 
 def test_root_runs_a_readable_copy(private_installation: Path, tmp_path: Path) -> None:
-    """What only root can read is copied once to where the server's account can read it."""
+    """Programs that only root can read are copied once, for the server's account to read."""
     account = as_nobody(tmp_path)
     first = find_binaries(private_installation, account, tmp_path)
     assert first.folder.is_relative_to(tmp_path)
@@ -128,7 +128,7 @@ def test_an_unfinished_copy_is_made_again(private_installation: Path, tmp_path: 
 
 
 def test_a_copy_that_does_not_run_is_refused(private_installation: Path, tmp_path: Path) -> None:
-    """If not even the copy can be run, that is said rather than tried again and again."""
+    """If even the copy can't be run, an error says so at once."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(SourceError, match="user 'nobody' can't run the copy"):

@@ -1,4 +1,4 @@
-"""Where a project's server lives, and that projects never get into each other's way."""
+"""The place of a project's server, and that projects never get into each other's way."""
 
 import os
 import shutil
@@ -76,7 +76,7 @@ def test_the_same_project_keeps_its_home(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("as_root")
 def test_a_copied_project_gets_a_home_of_its_own(tmp_path: Path) -> None:
-    """The copy carries the pointer along, but the original still claims what it points to."""
+    """The copy includes the pointer, but the original still claims the home that it points to."""
     original = settled(tmp_path / "p")
     shutil.copytree(tmp_path / "p", tmp_path / "copy")
     copy = home_of(tmp_path / "copy")
@@ -89,7 +89,7 @@ def test_a_copied_project_gets_a_home_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("as_root")
 def test_a_moved_project_finds_its_former_home(tmp_path: Path) -> None:
-    """Nobody is left where the pointer says the project was: its home may follow."""
+    """No project is left at the place in the pointer, so the home may follow."""
     original = settled(tmp_path / "p")
     (tmp_path / "p").rename(tmp_path / "moved")
     moved = home_of(tmp_path / "moved")
@@ -132,7 +132,7 @@ def test_a_lost_password_is_said(tmp_path: Path) -> None:
 
 
 def test_one_caller_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who can't get the lock in time is told who has it; once it is let go it can be had."""
+    """A caller that can't get the lock in time learns who holds it; after release it is free."""
     monkeypatch.setattr(home, "LOCK_SECONDS", 0.0)
     found = home_of(tmp_path)
     with locked(found), pytest.raises(SourceError, match=r"holds .*server\.lock"), locked(found):
@@ -142,7 +142,7 @@ def test_one_caller_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_project_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """A folder where nothing can be made is refused with its name."""
+    """A folder in which no file can be made is refused with its name."""
     (tmp_path / ".loadgen").write_text("in the way")
     with pytest.raises(SourceError, match=r"can't write .*\.loadgen"), locked(home_of(tmp_path)):
         pass
@@ -156,6 +156,6 @@ def test_root_without_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ordinary_users_run_it_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No account is switched where Postgres does not mind who runs it."""
+    """No account is switched if Postgres accepts the user who runs it."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert not server_account().switch

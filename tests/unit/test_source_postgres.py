@@ -1,4 +1,4 @@
-"""What is said about a DSN, and what never is."""
+"""Errors about a DSN, and that they never show a password."""
 
 import socket
 
@@ -50,7 +50,7 @@ def test_mask_keeps_all_but_the_secret(dsn: str, shown: str) -> None:
     ],
 )
 def test_malformed_dsn_is_refused_without_being_quoted(dsn: str) -> None:
-    """A password may be anywhere in it: neither message nor chain shows any of it."""
+    """A password may be anywhere in a DSN: neither the message nor its causes show any part."""
     with pytest.raises(SourceError, match="DATABASE_URL can't be read") as caught:
         connect(dsn)
     chain = [caught.value, caught.value.__cause__, caught.value.__context__]
@@ -97,7 +97,7 @@ def test_what_may_be_a_password_s_end_is_no_parameter(dsn: str) -> None:
 
 
 def test_a_parameter_s_value_is_not_blamed_on_the_server(free_port: int) -> None:
-    """Nobody is told to start a server because of a word that libpq does not know."""
+    """An error about a value that libpq does not know never asks the user to start a server."""
     for query in ("sslmode=sometimes", "connect_timeout=soon", "target_session_attrs=any_one"):
         with pytest.raises(SourceError, match="a parameter has a value") as caught:
             connect(f"postgresql://u:{SECRET}@127.0.0.1:{free_port}/d?{query}")
@@ -116,13 +116,13 @@ def test_other_schemes_are_refused_by_name(scheme: str) -> None:
 
 @pytest.mark.parametrize("dsn", ["", "  "])
 def test_empty_dsn_is_refused(dsn: str) -> None:
-    """Libpq would take its own defaults for an empty DSN; nobody meant those."""
+    """Libpq would use its own defaults for an empty DSN, and a user does not mean those."""
     with pytest.raises(SourceError, match="empty"):
         connect(dsn)
 
 
 def test_unreachable_host_is_named_with_its_port(free_port: int) -> None:
-    """Nobody listens: host and port are named, the password is not."""
+    """If no server listens, the error names host and port but not the password."""
     with pytest.raises(
         SourceError, match=rf"can't reach Postgres at 127.0.0.1:{free_port}"
     ) as caught:
@@ -139,7 +139,7 @@ def test_silent_server_is_given_up() -> None:
 
 
 def test_connecting_has_a_time_limit_unless_the_dsn_sets_its_own() -> None:
-    """Five seconds where nothing is said, the user's own otherwise."""
+    """Five seconds by default, else the user's own limit."""
     assert "connect_timeout=5" in complete_dsn("postgresql://h/d")
     assert "connect_timeout=9" in complete_dsn("postgresql://h/d?connect_timeout=9")
 
@@ -166,7 +166,7 @@ def test_refusals_are_told_apart(said: str, told: str) -> None:
 
 
 def test_plain_errors_name_what_was_done() -> None:
-    """A refusal of Postgres becomes one line: what was being done, why it failed, what to do."""
+    """An error of Postgres becomes one line: the action, the reason and the remedy."""
     with (
         pytest.raises(SourceError, match="filling the cup: tea is out") as caught,
         plain_errors("filling the cup"),

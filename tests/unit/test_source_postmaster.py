@@ -46,7 +46,7 @@ def test_pid_of_another_process_is_no_server(tmp_path: Path) -> None:
 
 
 def test_ended_process_is_no_server(tmp_path: Path) -> None:
-    """A process that has ended is not running, not even while nobody has waited for it."""
+    """A process that has ended is not running, even before its parent has waited for it."""
     child = subprocess.Popen([sys.executable, "-c", ""], cwd=tmp_path)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     pid_file(tmp_path, child.pid)
@@ -76,7 +76,7 @@ def test_copied_file_is_no_server(tmp_path: Path) -> None:
 
 
 def refuse_to_look(*_: object) -> bool:
-    """Stand in for /proc where root lacks CAP_SYS_PTRACE."""
+    """Stand in for /proc if root lacks CAP_SYS_PTRACE."""
     raise PermissionError
 
 

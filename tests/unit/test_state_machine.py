@@ -38,7 +38,7 @@ def _writes(model: WorkloadModel, rows: dict[str, tuple[StateRow, ...]]) -> Writ
 
 
 def arrival(made: Writes, name: str, k: int) -> Arrival:
-    """Return arrival `k`, with what is made of it ahead."""
+    """Return arrival `k` with its prepared request."""
     return float(k), name, k, made.compiled[name].make([k], [float(k)])[0]
 
 
@@ -183,7 +183,7 @@ def inserting(sql: str, parameters: tuple[str, ...]) -> Operation:
 def test_rows_are_added_in_the_state_that_their_insert_gives(
     sql: str, parameters: tuple[str, ...], expected: str | None
 ) -> None:
-    """A constant, or the column's default; of any other nobody knows the state."""
+    """A constant or the column's default gives the state; with any other value it is unknown."""
     added = added_row(BANK, inserting(sql, parameters))
     assert added == (None if expected is None else ("tickets", "code", expected))
 

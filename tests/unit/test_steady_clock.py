@@ -1,4 +1,4 @@
-"""The record's clock: steps of the machine's are told, and move nothing."""
+"""The record's clock: steps of the machine's clock are reported and do not change its times."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ BEGAN = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 class Machine:
-    """A machine whose clock somebody sets."""
+    """A machine whose clock the test sets."""
 
     def __init__(self) -> None:
         self.passed, self.offset = 100.0, 0.0
@@ -34,7 +34,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0, 0.7])
 def test_a_step_is_told_once_and_moves_nothing(machine: Machine, step: float) -> None:
-    """An hour on or back: the record's times go on second by second."""
+    """After a step forward or back, the record's times continue second by second."""
     clock = SteadyClock()
     began = clock.now()
     machine.passed += 5
@@ -46,7 +46,7 @@ def test_a_step_is_told_once_and_moves_nothing(machine: Machine, step: float) ->
 
 
 def test_drift_is_no_step(machine: Machine) -> None:
-    """A little at each reading adds up to seconds in two days, and nobody has set anything."""
+    """Small changes at each reading add up to seconds in two days, but are no step."""
     clock = SteadyClock()
     for _ in range(100):
         machine.offset += 0.1
@@ -54,7 +54,7 @@ def test_drift_is_no_step(machine: Machine) -> None:
 
 
 def test_a_resumed_run_goes_on_behind_its_last_time(machine: Machine) -> None:
-    """Where the clock was set back between a kill and the resumption."""
+    """This matters if the clock was set back between a kill and the resumption."""
     last = machine.now(UTC) + timedelta(hours=1)
     clock = SteadyClock(not_before=last)
     assert clock.now() == last

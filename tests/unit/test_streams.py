@@ -64,7 +64,7 @@ def test_choices_are_as_frequent_as_their_weights(weights: list[float]) -> None:
 
 
 def test_times_of_growth_are_exact() -> None:
-    """In order, of integers: what they are does not depend on the machine's floats."""
+    """They are in order and computed with integers, independent of the machine's floats."""
     history = History(END, 182)
     positions = Stream("positions").below(np.arange(1000), history.total)
     ends, begins = history._ends.tolist(), history._begins.tolist()

@@ -1,4 +1,4 @@
-"""Limits on a run: what the file may say, and how a run is judged by it."""
+"""Limits on a run: the syntax of the file, and how a run is judged."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,14 +39,14 @@ MEASURED = Measured(
 
 
 def judged(name: str, limit: float, operation: str | None = None) -> JudgedThreshold:
-    """Return what one limit says of the run above."""
+    """Return the judgement of one limit on the run above."""
     (found,) = judge((Threshold(name, limit, operation),), MEASURED).thresholds
     return found
 
 
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the path of a thresholds file in a project of its own."""
+    """Return the path of a thresholds file in a temporary project."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("THRESHOLDS_FILE", raising=False)
     return tmp_path / "thresholds.toml"
@@ -88,7 +88,7 @@ def test_one_arrival_never_decides() -> None:
 
 
 def test_a_quantile_of_few_writes_is_not_judged() -> None:
-    """Where one write would decide it, nothing is decided, and the reason is said."""
+    """If one write would decide the result, it is not judged, and the reason is given."""
     found = judged("service_p95_seconds", 1.0, "soft_delete_user")
     assert found.verdict == "not judged"
     assert str(found) == (
@@ -146,7 +146,7 @@ def test_the_generators_own_share_makes_a_run_invalid(
 
 
 def test_the_reason_says_how_much_and_what_to_do() -> None:
-    """One line, with the figures; more than all of it is never said."""
+    """One line, with the figures; its seconds never exceed those of the run."""
     reason = judge((), replace(MEASURED, seconds=8.0, bottleneck_seconds=9)).bottleneck
     assert reason == (
         "the generator itself was the bottleneck in 8 of 8 s (100.0%, limit 37.5%): lower the "
@@ -217,7 +217,7 @@ def test_the_file_holds_limits_on_the_run_and_on_operations(written: Path) -> No
     ],
 )
 def test_what_is_no_limit_is_refused_by_name(text: str, said: str, written: Path) -> None:
-    """The file, the name, the value, and what is allowed or was probably meant."""
+    """The error has the file, the name, the value, and the allowed or likely values."""
     written.write_text(text)
     with pytest.raises(SettingsError, match=r"^thresholds\.toml") as refused:
         thresholds.load(load_settings(), OPERATIONS)
@@ -226,7 +226,7 @@ def test_what_is_no_limit_is_refused_by_name(text: str, said: str, written: Path
 
 
 def test_each_thing_wrong_is_a_line(written: Path) -> None:
-    """All that is wrong is said at once."""
+    """All errors are reported at once."""
     written.write_text("a = 1\nskipped_share = 2\n")
     with pytest.raises(SettingsError) as refused:
         thresholds.load(load_settings(), OPERATIONS)
@@ -234,7 +234,7 @@ def test_each_thing_wrong_is_a_line(written: Path) -> None:
 
 
 def test_only_a_file_that_was_named_has_to_be_there(written: Path) -> None:
-    """Nobody has to have limits; who names a file means it."""
+    """The file is optional, but a file that THRESHOLDS_FILE names must exist."""
     assert thresholds.load(load_settings(), OPERATIONS) == ()
     with pytest.raises(SettingsError, match=r"^THRESHOLDS_FILE is other\.toml"):
         thresholds.load(load_settings({"thresholds_file": "other.toml"}), OPERATIONS)

@@ -30,14 +30,14 @@ def only(text: str) -> Tool:
 
 
 def refused(text: str) -> str:
-    """Return what is said of a text that is not understood."""
+    """Return the error for a text that is refused."""
     with pytest.raises(SettingsError) as caught:
         parsed(text)
     return str(caught.value)
 
 
 def test_the_example_has_the_four_tools_on_snowflake() -> None:
-    """What is there to be copied is read as it stands."""
+    """The example, which users copy, is read unchanged."""
     tools = parsed(EXAMPLE)
     assert [tool.kind for tool in tools] == ["fivetran", "airbyte", "rivery", "simplyload"]
     assert {tool.destination for tool in tools} == {"snowflake"}
@@ -179,7 +179,7 @@ def test_what_is_wrong_is_said_with_its_table(text: str, said: str) -> None:
 
 
 def test_what_is_no_table_of_tools_is_refused() -> None:
-    """Names beside [tools.NAME], values where tables belong, names that are none."""
+    """Names next to [tools.NAME], values in place of tables, names that are none."""
     assert "tool is not known" in refused("[tool.copy]")
     assert "tools has to be tables" in refused("tools = 3")
     assert "tools.copy has to be a table" in refused("tools.copy = 3")
@@ -187,7 +187,7 @@ def test_what_is_no_table_of_tools_is_refused() -> None:
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    """One line each, whatever table it stands in."""
+    """One line each, whatever its table."""
     message = refused(f"[tools.a]\n{COPY}x = 1\ny = 2\n[tools.b]\nkind = 3")
     assert len(message.splitlines()) == 4
 
@@ -195,7 +195,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 def test_an_address_may_be_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It comes from there, else from .env; where it is in neither, the variable is named."""
+    """It comes from the environment, else from .env; if it is in neither, the variable is named."""
     monkeypatch.chdir(tmp_path)
     tool = only(COPY.partition("url")[0] + 'url_env = "COPY_URL"')
     with pytest.raises(SettingsError, match="tool copy: url_env is COPY_URL, which is not set"):

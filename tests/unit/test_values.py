@@ -144,7 +144,7 @@ def test_a_seed_changes_the_values(name: str) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
 def test_shares(share: float) -> None:
-    """Of NULLs and of true: by bits of their own, so that values stay as they are."""
+    """NULLs and true use separate random bits, so the other values stay the same."""
     n = 20_000
     plain = {"v": Value(Number(0, 10**6)), "flag": Value(Boolean(share))}
     model = WorkloadModel("s", "s", {"t": Table("t", columns=plain)}, {})
@@ -403,7 +403,7 @@ def test_another_run_takes_free_pairs_in_another_order() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 2**31, 3_000_000_000**2])
 def test_a_shuffle_does_not_repeat(n: int) -> None:
-    """Also where products of indexes reach 64 bits."""
+    """This holds even if products of indexes reach 64 bits."""
     indexes = np.array([0, 1, 2, 10**6, 2**32 - 2, 2**32 - 1])
     indexes = indexes[indexes < n]
     order = Shuffle(Stream("s"), n)
@@ -466,7 +466,7 @@ def test_life_cycles() -> None:
 
 
 def test_life_cycles_without_times_or_end() -> None:
-    """A state machine may go on for ever, and its table need not show times."""
+    """A state machine may continue for ever, and its table needs no time columns."""
     turns = {
         "on": (NextState("off", 1, (60, 120)),),
         "off": (NextState("on", 1, (60, 120)),),

@@ -1,4 +1,4 @@
-"""Verification's pure parts: what is one value, which ranges differ, what a finding is called."""
+"""Verification's pure parts: equal values, ranges that differ, and kinds of findings."""
 
 import json
 import tomllib
@@ -109,7 +109,7 @@ def row(
 def kinds(
     source: Row | None, *copies: Row, known: TableContext | None = None
 ) -> list[tuple[str, str | None]]:
-    """Return kind and column of what is found of one key."""
+    """Return kind and column of the findings for one key."""
     known = known or TableContext(last_key=100, lossy=LOSSY)
     sources = [source] if source else []
     found = row_findings(table(), (source or copies[0]).key, sources, copies, known)
@@ -263,7 +263,7 @@ def test_what_a_copy_lacks_is_said() -> None:
 def test_one_rule_of_case_per_engine(
     destination: str, kind: str, names: list[str], found: str | None
 ) -> None:
-    """For tables and their columns alike; what is there in another case is shown."""
+    """Tables and columns follow the same rule; a name in another case is shown."""
     place = {"snowflake": "", "postgres": 'url = "postgresql://h"', "duckdb": 'file = "c"'}
     text = f'kind = "{kind}"\ndestination = "{destination}"\nschema = "s"\n{place[destination]}'
     copy_of = only(text)
@@ -293,7 +293,7 @@ def test_a_column_in_another_case_is_shown() -> None:
 
 
 def test_rows_that_the_convention_marks_do_not_count() -> None:
-    """A soft delete, and in history mode what is not current; without such columns all count."""
+    """These are soft deletes and, in history mode, old versions; without such columns all count."""
     columns = (
         *COPY,
         CatalogColumn("_fivetran_deleted", "BOOLEAN"),
@@ -347,7 +347,7 @@ def test_findings_come_in_their_order() -> None:
 
 
 def test_what_was_declared_lossy_is_called_so_and_no_more() -> None:
-    """Beside it, what the loss does not explain still differs."""
+    """A difference that the declared loss does not explain is still reported."""
     long = "0.12345678901234567890"
     short = repr(float(long))
     assert kinds(row(amount=long), row(amount=short)) == [("lossy", "amount")]
@@ -380,7 +380,7 @@ def test_a_deleted_row_that_was_gone_and_is_there_again_is_resurrected() -> None
     found = [kinds(None, row(key), known=gone)[0][0] for key in (5, 6, 7)]
     assert found == ["not_deleted", "resurrected", "not_deleted"]
     third = deletes_of(deleted, second.after({5, 6}).recorded())
-    assert third.gone == {6, 7}  # what was gone once stays so
+    assert third.gone == {6, 7}  # a row that was gone once stays so
 
 
 def test_values_are_shortened_and_hidden() -> None:
@@ -398,7 +398,7 @@ def test_values_are_shortened_and_hidden() -> None:
     [
         ("text", "a", "b", ("a", "b")),
         ("text", "a" * 300, None, ("a" * 60 + "… (300 characters)", None)),
-        # The first difference, with what is before it, and its place.
+        # The first difference, with the text before it, and its place.
         (
             "text",
             "a" * 100 + "X" + "b" * 199,
@@ -446,7 +446,7 @@ def test_values_are_shortened_and_hidden() -> None:
             tuple(f'$[0]: …{"a" * 16}{letter}" (from character 102 of 103)' for letter in "XY"),
         ),
         ("json", "[" + "1" * 80, "[" + "1" * 80 + "]", None),
-        # What can't be seen is escaped.
+        # Invisible characters are escaped.
         ("text", "a ", "a", ("'a '", "'a'")),
         ("text", "a\x01", "a\x02", ("'a\\x01'", "'a\\x02'")),
         ("text", "\u00e4", "a\u0308", ("'\\xe4'", "'a\\u0308'")),
@@ -465,7 +465,7 @@ def test_values_that_differ_are_shown_where_they_differ(
 
 @given(st.integers(0, 200), st.text(max_size=3), st.text(max_size=3), st.integers(0, 200))
 def test_no_two_values_are_shown_alike(before: int, ours: str, theirs: str, after: int) -> None:
-    """However long what they have in common is."""
+    """Common parts may have any length."""
     source, copy = (f"{'a' * before}{one}{'b' * after}" for one in (ours, theirs))
     if source != copy:
         assert len(set(contrast("text", source, copy))) == 2
@@ -500,7 +500,7 @@ def test_all_findings_are_counted_and_some_kept() -> None:
 
 
 def test_verdicts_and_exit_codes() -> None:
-    """Wrong is 1, not checked 2; other tools' earlier results are kept."""
+    """Wrong gives 1, not checked 2; other tools' earlier results stay."""
     finding = Finding("rows", "1", None, "missing", "there", None)
     wrong = ToolOutcome(totals={"missing": 1}, findings=[finding])
     lossy = ToolOutcome(totals={"lossy": 2})
@@ -523,7 +523,7 @@ def test_verdicts_and_exit_codes() -> None:
 
 
 def test_what_is_late_is_no_failure_until_it_is_overdue() -> None:
-    """Then it is what the copy lacks; what is known to be wrong comes before."""
+    """Overdue rows count as missing from the copy; any other verdict comes before "late"."""
     not_due = FindingTally()
     not_due.add(Finding("rows", "1", None, "missing", "there", None, late=True))
     late = ToolOutcome(tables={"rows": TableOutcome(3, 2)}, late=not_due)
@@ -558,7 +558,7 @@ def test_many_findings_of_one_sort_hide_no_other() -> None:
 
 
 class Rows:
-    """A side of a table that is in memory; `asked` counts the rows that were looked at."""
+    """A side of a table in memory; it counts the rows that are fetched and digested."""
 
     def __init__(self, rows: Mapping[int, Sequence[str]]) -> None:
         self.held = rows
@@ -619,7 +619,7 @@ def compared(source: Rows, copy: Rows, lag: float = 0.0) -> Comparison:
 
 
 def looked_at(comparison: Comparison) -> Iterator[Finding]:
-    """Yield what both looks find."""
+    """Yield the findings of both looks."""
     yield from comparison.begin()
     for part in prefetched(comparison.segments()):
         yield from comparison.first_look(part)
@@ -646,7 +646,7 @@ def test_each_key_that_differs_is_found_wherever_keys_lie(
 
 
 def test_a_range_with_too_many_rows_is_cut_again() -> None:
-    """Keys in one corner of a wide range: what differs there is found in pieces."""
+    """Keys in one corner of a wide range: the differences there are found in pieces."""
     source = {**{key: ["a"] for key in range(50_000)}, 2**50: ["a"]}
     copy = {**source, 777: ["b"], 2**50: ["b"]}
     ours, theirs = Rows(source), Rows(copy)
@@ -657,7 +657,7 @@ def test_a_range_with_too_many_rows_is_cut_again() -> None:
 
 @pytest.mark.parametrize("far", [(), (2**50,), (-(2**61), 2**40, 2**61)])
 def test_a_key_far_off_leaves_ranges_small(far: tuple[int, ...]) -> None:
-    """However far: no side is asked for the checksum of most of its rows in one range."""
+    """However far the key is, no checksum of a side covers most of its rows in one range."""
     source = {key: ["a"] for key in (*range(300_000), *far)}
     copy = {**source, 299_999: ["b"]} | {key: ["b"] for key in far[:1]}
     ours = Rows(source)
@@ -686,7 +686,7 @@ def test_a_large_table_is_cut_by_counts_only_where_it_must_be() -> None:
 
 
 def test_a_row_that_comes_later_is_in_flight() -> None:
-    """What the source changes, or the copy receives, before the second look, is not wrong."""
+    """A row that the source changes, or the copy receives, before the second look is not wrong."""
     source = {1: ["a"], 2: ["a"], 3: ["a"], 4: ["a"]}
     copy = {1: ["a"], 3: ["b"]}
 

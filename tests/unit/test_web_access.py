@@ -31,7 +31,7 @@ class Client:
         self.status, self.headers, self.body = 0, dict[str, str](), ""
 
     def __call__(self, path: str = "/", body: str = "", **environ: str) -> int:
-        """Return the status of the answer; `environ` is what differs from a plain request."""
+        """Return the status of the answer; `environ` has the differences from a plain request."""
         asked: dict[str, Any] = {"PATH_INFO": path, "HTTP_HOST": "127.0.0.1:8089"}
         if body:
             asked |= {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body))}
@@ -75,7 +75,7 @@ def test_this_machine_s_addresses_pass() -> None:
     ["evil.example", "evil.example:8089", "", "localhost.evil.example", "192.0.2.1", "a@[", "::1["],
 )
 def test_another_name_is_refused(host: str) -> None:
-    """A name that somebody's DNS has pointed at this machine (rebinding) reads nothing."""
+    """A foreign name that DNS has pointed at this machine (rebinding) reads nothing."""
     client = Client()
     assert client(HTTP_HOST=host) == 403
     assert "LOADGEN_ALLOWED_HOSTS" in json.loads(client.body)["error"]
@@ -141,7 +141,7 @@ def test_with_a_token_all_but_metrics_and_health_need_it() -> None:
 
 
 def test_the_login_page() -> None:
-    """A person is led to it, a wrong token is said there, the right one leads to the page."""
+    """A browser is sent to it; a wrong token is refused there; the right one leads to the page."""
     client = Client(loadgen_web_token=TOKEN, login_path="/base/login")
     assert client("/base/", HTTP_ACCEPT="text/html,*/*") == 303
     assert client.headers["Location"] == "/base/login"

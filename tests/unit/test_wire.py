@@ -1,4 +1,4 @@
-"""The wire protocol: requests can be read back, answers are told however they are cut in pieces."""
+"""The wire protocol: requests can be read back, and answers are read however they are cut."""
 
 from collections.abc import Iterator
 from struct import pack
@@ -93,7 +93,7 @@ def test_a_statement_is_prepared_under_its_name() -> None:
 
 
 def test_a_whole_answer_without_an_error_is_learned() -> None:
-    """Its bytes then mean what they meant when they were taken apart."""
+    """Its bytes are remembered with the row counts that were read in it."""
     answers = Answers()
     for answer in ANSWERS:
         answers.take_in(answer)
@@ -138,7 +138,7 @@ def test_answers_are_read_however_they_come(parts: list[bytes], cuts: list[int])
 
 
 def test_the_last_word_is_kept() -> None:
-    """What the server says before it closes the connection is no answer, but the reason."""
+    """A server's message before it closes the connection is no answer, but the reason."""
     answers = Answers()
     assert answers.take_in(message(b"E", b"SFATAL\0C57P01\0Mbye\0\0")) == []
     assert (answers.sqlstate, answers.message) == ("57P01", "bye")

@@ -95,7 +95,7 @@ def test_a_profile_is_shown_and_followed_by_default(
 
 
 def test_a_check_ends_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """How large the workload is and what has no proof; or the mistake, and exit code 2."""
+    """The line has the workload's size and the operations without a proof, or the mistake."""
     assert cli.main(["workload", "check"]) == 0
     assert cli.main(["workload", "check", "tpcb"]) == 0
     assert capsys.readouterr().out == (
