@@ -60,7 +60,8 @@ class CompiledDispatcher(Dispatcher):
         self._hub = gevent.hub.get_hub()
         self._notices = self._hub.loop.io(self._thread.notice_file, _READ)
         self._notices.start(self._notice)
-        self._done = 0  # arrivals, between the last two looks
+        self._finished = 0  # arrivals, at the last look
+        self._done = 0  # between the last two looks
         self._timer = self._hub.loop.timer(0)
         self._poll()
 
@@ -222,9 +223,9 @@ class CompiledDispatcher(Dispatcher):
 
     def _catch_up(self) -> None:
         """Count finished writes and hand over the next arrivals."""
-        before = self._thread.finished
         self._collect()
-        self._done = self._thread.finished - before
+        finished = self._thread.finished
+        self._done, self._finished = finished - self._finished, finished
         shared = self._thread.shared
         self.holding = self.holding or bool(shared.words[loop.HOLDING])
         self.late_wakes = int(shared.words[loop.LATE_WAKES])
