@@ -128,7 +128,9 @@ class CompiledDispatcher(Dispatcher):
         used = self._thread.in_use()
         empty = used[self._thread.shared.slots["size"][used] == 0]
         waits = np.union1d(np.intersect1d(self._thread.waiting(), used), empty)
-        return [self._arrival(slot)[1:3] for slot in waits.tolist()]
+        slots, batches = self._thread.shared.slots[waits], self._thread.batches
+        places = zip(slots["batch"].tolist(), slots["place"].tolist(), strict=True)
+        return [(batches[number].operation, batches[number].ks[i]) for number, i in places]
 
     def not_due(self, s: float) -> Mapping[str, int]:
         """Return how many of these are due after `s`, by operation."""
