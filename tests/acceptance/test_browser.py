@@ -53,9 +53,6 @@ def test_a_person_starts_edits_and_is_refused(
     page: Ask, browser_page: Page, project: Path, tmp_path: Path
 ) -> None:
     """The form starts the load, an Edit reaches both workers, a bad value shows its message."""
-    # Chromium may use all of a slow machine.
-    limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"
-    (project / "thresholds.toml").write_text(limits)
     browser_page.goto(page.address)
     browser_page.get_by_label("Orders Per Hour").fill("36000")
     browser_page.get_by_label("Events Per Hour").fill("abc")

@@ -17,6 +17,7 @@ import pytest
 from loadgen.commands import demo
 from loadgen.record.rows import ToolSample
 from loadgen.source.postgres import connect
+from tests.acceptance.conftest import LENIENT
 from tests.conftest import RunLoadgen, clean_environment
 from tests.polling import wait_for
 
@@ -29,7 +30,7 @@ def playground(project: Path) -> Path:
     """Return a project folder with a clone's locustfile and lenient thresholds."""
     shutil.copy(ROOT / "locustfile.py", project)
     # On a busy machine the load is the bottleneck and says so; test_honesty.py tests that.
-    (project / "thresholds.toml").write_text("generator_bottleneck_share = 1\nskipped_share = 1\n")
+    (project / "thresholds.toml").write_text(LENIENT)
     return project
 
 

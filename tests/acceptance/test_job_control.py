@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, counted, latest, rates
+from tests.acceptance.conftest import LENIENT, ROOT, counted, latest, rates
 from tests.conftest import clean_environment, kill_all
 from tests.polling import wait_for
 
@@ -52,8 +52,7 @@ class Terminal:
 def terminal(seeded: str, project: Path, metrics_port: int) -> Iterator[Terminal]:
     """Yield a shell in the project, with a `load` that runs for so many seconds."""
     shutil.copy(ROOT / "locustfile.py", project)
-    limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"  # on a busy machine
-    (project / "thresholds.toml").write_text(limits)
+    (project / "thresholds.toml").write_text(LENIENT)
     environment = clean_environment(
         {
             "DATABASE_URL": seeded,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, Locust, check_record, counted, rates
+from tests.acceptance.conftest import LENIENT, ROOT, Locust, check_record, counted, rates
 from tests.conftest import Cluster, RunLoadgen, spawning
 from tests.tls import tls
 
@@ -61,6 +61,7 @@ def test_gevent_sends_without_the_extra(
 ) -> None:
     """The missing extra is a warning only if LOAD_LOOP requests the compiled loop."""
     (project / "locustfile.py").symlink_to(ROOT / "locustfile.py")
+    (project / "thresholds.toml").write_text(LENIENT)
     with spawning() as spawn:
 
         def locust(

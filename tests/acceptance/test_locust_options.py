@@ -8,7 +8,7 @@ from urllib.error import HTTPError, URLError
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, Ask, Locust, latest, rates
+from tests.acceptance.conftest import LENIENT, ROOT, Ask, Locust, latest, rates
 from tests.conftest import find_free_port, spawning
 from tests.polling import wait_for
 
@@ -79,8 +79,7 @@ def test_a_page_below_a_path_and_a_run_that_ends_by_itself(
 ) -> None:
     """`--web-base-path` applies to our script and routes; `--autoquit` prints the summary."""
     shutil.copy(ROOT / "locustfile.py", project)
-    limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"  # on a busy machine
-    (project / "thresholds.toml").write_text(limits)
+    (project / "thresholds.toml").write_text(LENIENT)
     port = find_free_port()
     ask = Ask(f"http://127.0.0.1:{port}/base")
     env = {"DATABASE_URL": seeded, "PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port)}

@@ -115,9 +115,6 @@ def test_a_worker_that_pauses_is_not_lost_and_one_that_was_lost_may_come_back(
     """A pause of four seconds has no effect; a worker that was lost rejoins, without duplicates."""
     before = counted(seeded)
     env = {"LOAD_LOOP": loop}
-    # A worker that stands still is the generator's own fault; this test allows that.
-    limits = "generator_bottleneck_share = 1.0\nskipped_share = 1.0\n"
-    (project / "thresholds.toml").write_text(limits)
     process = locust(seeded, "-u", "6", "-t", "10m", "--processes", "2", *rates(5), env=env)
     wait_for_offers(project, process, committed=200)
     worker = workers_of(process)[0]
