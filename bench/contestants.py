@@ -127,7 +127,7 @@ def locust(  # noqa: PLR0913 - the options of a run
     With `lateness`, single-process, the lateness of each write's start is recorded too.
     """
     command = [sys.executable, "-m", "locust", "--headless", "-u", str(users)]
-    command += ["-t", f"{seconds + int(_WARM_UP_SECONDS)}s", "--loglevel", "ERROR"]
+    command += ["-t", f"{seconds + int(_WARM_UP_SECONDS)}s", "--loglevel", "WARNING"]
     command += work.rate_arguments(rate)
     if processes > 1:
         port = str(free_port())

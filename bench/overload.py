@@ -4,7 +4,7 @@
 
 Locust alone, with 8 connections and synchronous_commit off: a target of 1.2 times pgbench's rate,
 and of ten times that rate, in turn, in databases cloned from one template. Writes that can't be
-done in time are skipped, and skipping should cost almost nothing. They are sent by the
+done in time are skipped, and skipping should cost almost nothing. The writes are sent by the
 compiled loop of the extra `fast`, or by gevent. Results go to bench/results/.
 """
 

@@ -62,7 +62,7 @@ def argument_parser(text: str | None) -> argparse.ArgumentParser:
 
 
 def add_loop(parser: argparse.ArgumentParser) -> None:
-    """Let the arguments say what sends Locust's writes: LOAD_LOOP."""
+    """Add `--loop`, which sets LOAD_LOOP."""
     parser.add_argument("--loop", choices=("compiled", "gevent"), default="compiled")
 
 

@@ -62,11 +62,11 @@ class CompiledOperation:
     columns: Mapping[str, Column]
     move: Callable[[StateRow, str, Sequence[bytes | None]], bytes] | None = None
     places: Mapping[str, slice] = field(default_factory=dict)
-    longest: int = 1  # bytes of a request
+    longest: int = 1  # bytes of a request, or of a move's values
     laid_out: Callable[[Sequence[int], Sequence[float]], LaidOut] | None = None
 
     def batch_size(self, most: int) -> int:
-        """Return how many requests to make at once: at most so many, and a megabyte of them."""
+        """Return how many requests to make at once: at most `most`, and at most a megabyte."""
         return max(1, min(most, _BYTES_AHEAD // self.longest))
 
     def parameter(self, request: bytes, name: str) -> bytes:
@@ -106,7 +106,8 @@ def _compiled(operation: Operation, plan: Plan, columns: Mapping[str, Column]) -
     if any(isinstance(p, StateParameter) for p in operation.parameters.values()):
         move = move_requests(operation, [*statements])
         make = _move_maker(plan, operation, columns)
-        return CompiledOperation(operation, statements, make, columns, move)
+        longest = max(map(_size, make(range(_SAMPLE), [0.0] * _SAMPLE)))
+        return CompiledOperation(operation, statements, make, columns, move, longest=longest)
     layout = _Layout(operation, [*statements], columns)
     make = _RequestMaker(layout, columns)
     longest = max(map(_size, make(range(_SAMPLE), [0.0] * _SAMPLE)))
@@ -122,7 +123,9 @@ def _compiled(operation: Operation, plan: Plan, columns: Mapping[str, Column]) -
 
 
 def _size(request: Prepared) -> int:
-    return len(request) if isinstance(request, bytes) else 1
+    if isinstance(request, Move):
+        return 1 + sum(len(value) for value in request.values if value)
+    return len(request) if request else 1
 
 
 def _move_maker(plan: Plan, operation: Operation, columns: Mapping[str, Column]) -> RequestMaker:

@@ -1,4 +1,4 @@
-"""Which of the two dispatchers a process uses: the compiled one where that can work."""
+"""Which of the two dispatchers a process uses: the compiled one if it can work."""
 
 import locust  # noqa: F401 # isort: skip - first, since it patches the standard library
 import ctypes
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import gevent
 from gevent import monkey
 
-from loadgen.errors import one_line
+from loadgen.errors import install_hint, one_line
 from loadgen.load.dispatcher import Dispatcher
 from loadgen.load.driver.plain import is_plain
 from loadgen.load.hub_dispatcher import HubDispatcher
@@ -27,28 +27,25 @@ def dispatcher_for(connection: postgres.Session, loop: str) -> type[Dispatcher]:
     The first time on a machine, Numba compiles for some seconds; gevent goes on meanwhile.
     """
     obstacle = "LOAD_LOOP=gevent" if loop == "gevent" else _obstacle(connection)
+    level = logging.WARNING if loop == "compiled" else logging.INFO
     if not obstacle:
         notice = gevent.spawn_later(_NOTICE_SECONDS, _log.info, _COMPILING)
-        kind = gevent.get_hub().threadpool.apply(_compiled_or_obstacle)
-        notice.kill()
+        try:
+            kind = gevent.get_hub().threadpool.apply(_compiled_or_obstacle)
+        finally:
+            notice.kill()
         if not isinstance(kind, str):
             _log.info("The compiled loop sends the writes")
             return kind
-        obstacle = kind
-    level = logging.WARNING if loop == "compiled" else logging.INFO
+        obstacle, level = kind, logging.WARNING
     _log.log(level, "Gevent sends the writes, not the compiled loop: %s", obstacle)
     return HubDispatcher
-
-
-def may_compile(loop: str) -> bool:
-    """Tell whether processes may first have to compile the loop, if they are like this one."""
-    return loop == "compiled" or (loop == "auto" and find_spec("numba") is not None)
 
 
 def _obstacle(connection: postgres.Session) -> str:
     """Return what stands in the way of the compiled loop; empty if nothing does."""
     if find_spec("numba") is None:
-        return "the extra `fast` is not installed (make setup EXTRAS=fast)"
+        return f"Numba is not installed: {install_hint('fast', 'numba')}"
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         return "it needs Linux on x86-64 or aarch64"
     if not _has_epoll_pwait2():
@@ -74,7 +71,7 @@ def _compiled_or_obstacle() -> type[Dispatcher] | str:
     except Exception as exc:  # noqa: BLE001 - whatever Numba fails with, gevent can send too
         if "no locator available" in str(exc):
             return "Numba has no folder for its cache: name one in NUMBA_CACHE_DIR"
-        return f"Numba can't compile it: {one_line(exc)}"
+        return f"that can't be used: {one_line(exc)}"
 
 
 def compiled_dispatcher() -> type[Dispatcher]:

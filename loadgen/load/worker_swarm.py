@@ -25,7 +25,6 @@ from loadgen.load.lookup import server_time
 from loadgen.load.messages import NewRates
 from loadgen.load.proofs import Proofs
 from loadgen.load.recovery import account_for_killed, lost_reason, settle, write_off
-from loadgen.load.sending import may_compile
 from loadgen.load.worker_state import RunPosition, WorkerState
 from loadgen.load.worker_table import WorkerTable
 from loadgen.source import postgres
@@ -88,8 +87,7 @@ class WorkersSwarm(WorkerTable):
         self.proofs = Proofs(self.model, plan, value_makers(self.model, plan))
         if position is not None:
             self._continue_from(position)
-        seconds = _COMPILED_SECONDS if may_compile(plan.load_loop) else _READY_SECONDS
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + _READY_SECONDS
         while len(names := self._connected()) < self._runner.worker_count:
             if time.monotonic() > deadline:
                 raise SourceError("a worker that has joined is silent: see its log")
@@ -97,6 +95,8 @@ class WorkersSwarm(WorkerTable):
         for part, name in enumerate(names):
             self.enlist(name, Shard(part, len(names)), 0.0 if position is None else position.s)
             self._send_begin(name, joins_at=None)
+        seconds = _READY_SECONDS if plan.load_loop == "gevent" else _COMPILED_SECONDS
+        deadline = time.monotonic() + seconds
         while not all(worker.ready for worker in self.live()):
             if self._problem or time.monotonic() > deadline:
                 raise SourceError(

@@ -4,7 +4,7 @@ The load replaces the file with each sample and removes it when the run ends.
 """
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -75,7 +75,7 @@ class KilledPlan(RecordModel):
     duration: Seconds
     lateness_limit: Seconds
     pipeline_depth: int = 1
-    load_loop: str = "gevent"
+    load_loop: Literal["auto", "compiled", "gevent"] = "gevent"
     workload: str
     settings: dict[str, int | None]
     baseline_seed: int

@@ -130,9 +130,10 @@ class Ledger:
         skipped now.
         """
         oldest = now - self.lateness_limit + min(wait, self.lateness_limit / 2)
-        if self.schedule.next_due() < oldest:
+        is_late = self.schedule.next_due() < oldest
+        if is_late:
             self._skip(oldest + self.margin if wait else oldest)
-        batches = self.schedule.take_batches(until, most, exact=wait > 0)
+        batches = self.schedule.take_batches(until, most, exact=is_late)
         for batch in batches:
             self._accounts[batch.operation].under_way += len(batch.dues)
         return batches

@@ -78,7 +78,8 @@ def test_gevent_sends_without_the_extra(
 
         (line,) = ran(locust, project, seeded, {"LOAD_LOOP": asked})
     assert f"/{level}/" in line
-    assert line.endswith(f"{GEVENT}the extra `fast` is not installed (make setup EXTRAS=fast)")
+    remedy = "run `make setup EXTRAS=fast`, or install numba"
+    assert line.endswith(f"{GEVENT}Numba is not installed: {remedy}")
 
 
 def test_gevent_sends_over_an_encrypted_connection(
@@ -103,4 +104,5 @@ def test_gevent_sends_if_nothing_can_be_compiled(
     """Numba refuses to work without a folder for its cache; the start names the remedy."""
     nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "IPythonCacheLocator"}
     (line,) = ran(locust, project, seeded, nowhere | {"LOAD_LOOP": "auto"})
+    assert "/WARNING/" in line
     assert line.endswith(f"{GEVENT}Numba has no folder for its cache: name one in NUMBA_CACHE_DIR")

@@ -338,6 +338,24 @@ def test_batches_are_the_arrivals_that_would_be_taken_one_by_one(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_exact_batches_prepare_only_what_they_hand_out(kind: ArrivalKind) -> None:
+    """In an overload the next arrivals will be skipped; their requests would be made in vain."""
+    sizes: list[int] = []
+
+    def make(ks: Sequence[int], dues: Sequence[float]) -> list[Prepared]:
+        sizes.append(len(ks))
+        return request(ks, dues)
+
+    schedule = Schedule(5, kind, mix())
+    schedule.prepare_by(dict.fromkeys(OPERATIONS, make), dict.fromkeys(OPERATIONS, BLOCK))
+    for until in (1.0, 2.0, 20.0):
+        schedule.skip(until - 0.5)
+        sizes.clear()
+        batches = schedule.take_batches(until, 50, exact=True)
+        assert 0 < sum(sizes) == sum(len(batch.dues) for batch in batches) <= 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_backlog_at_a_split_is_prepared_when_it_is_taken(kind: ArrivalKind) -> None:
     """An arrival of the backlog gets the same request as one that is taken in time."""
     late, in_time = (Schedule(5, kind, mix()) for _ in ("late", "in time"))

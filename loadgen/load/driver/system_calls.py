@@ -26,6 +26,7 @@ TIMER_SLACK: Final = 29  # prctl: how many nanoseconds late a sleep may end; usu
 # struct epoll_event in words of 32 bits: its size, and where its data begins. x86-64 packs it.
 EVENT_WORDS, EVENT_DATA = (3, 1) if platform.machine() == "x86_64" else (4, 2)
 
+# Numba's cache does not notice a change here.
 _OPTIONS: Final[dict[str, Any]] = {"nogil": True, "cache": True, "_nrt": False}
 _PLAIN: Final = bool(vars(numba.config)["DISABLE_JIT"])
 _C: Final = ctypes.CDLL(None, use_errno=True)

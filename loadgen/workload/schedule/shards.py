@@ -151,7 +151,7 @@ class ShardCursor:
     def take_before(self, before: float, *, exact: bool = False) -> Batch:
         """Return the arrivals of this block that are due before `before`, and move past them.
 
-        `exact` prepares no others, since those will be skipped.
+        `exact` prepares no others: in an overload most of those will be skipped.
         """
         return self._take_up_to(bisect_left(self._block.dues, before, self._i), exact=exact)
 
