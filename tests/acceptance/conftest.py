@@ -83,6 +83,7 @@ def locust(project: Path, metrics_port: int) -> Iterator[Locust]:
     """
     shutil.copy(ROOT / "locustfile.py", project)
     (project / "thresholds.toml").write_text(LENIENT)
+    # Gevent starts faster. Tests of faults, workers and resuming also run the compiled loop.
     given = {"PYTHONPATH": str(ROOT), "METRICS_PORT": str(metrics_port), "LOAD_LOOP": "gevent"}
     with spawning() as spawn:
 
