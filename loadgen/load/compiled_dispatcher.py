@@ -6,7 +6,6 @@ after. A change of the schedule is announced `ahead`, so nothing that was handed
 
 import gevent.hub  # isort: skip - first, once Locust has patched the standard library
 import os
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from time import monotonic
@@ -94,8 +93,9 @@ class CompiledDispatcher(Dispatcher):
 
     def performing(self) -> Iterator[Write]:
         """Yield the writes under way, which are lost if this process dies."""
-        begun = np.setdiff1d(self._thread.in_use(), self._thread.waiting())
-        for slot in begun.tolist():
+        begun = self._thread.in_use()
+        begun[self._thread.waiting()] = False
+        for slot in np.flatnonzero(begun).tolist():
             if (write := self._write(slot)) is not None:
                 yield write
 
@@ -125,9 +125,9 @@ class CompiledDispatcher(Dispatcher):
 
     def not_begun(self) -> list[tuple[str, int]]:
         """Return (operation, k) of the arrivals that were taken ahead and are not under way."""
-        used = self._thread.in_use()
-        empty = used[self._thread.shared.slots["size"][used] == 0]
-        waits = np.union1d(np.intersect1d(self._thread.waiting(), used), empty)
+        waits = self._thread.shared.slots["size"] == 0
+        waits[self._thread.waiting()] = True
+        waits &= self._thread.in_use()
         slots, batches = self._thread.shared.slots[waits], self._thread.batches
         places = zip(slots["batch"].tolist(), slots["place"].tolist(), strict=True)
         return [(batches[number].operation, batches[number].ks[i]) for number, i in places]
@@ -151,18 +151,17 @@ class CompiledDispatcher(Dispatcher):
         slots = self._thread.collect()
         if not len(slots):
             return
-        done = self._thread.shared.slots[slots]
-        parts = (done[name].tolist() for name in ("outcome", "batch", "place"))
-        committed = defaultdict[int, list[int]](list)  # places by batch
-        for slot, outcome, number, place in zip(slots.tolist(), *parts, strict=True):
-            if outcome == loop.ONE_ROW_EACH:
-                committed[number].append(place)
-            elif outcome == loop.SKIPPED:
-                self._note_refused(self._thread.batches[number], place)
+        batches, done = self._thread.batches, self._thread.shared.slots[slots]
+        usual = done["outcome"] == loop.ONE_ROW_EACH
+        parts = (done[name][~usual].tolist() for name in ("outcome", "batch", "place"))
+        for slot, outcome, number, place in zip(slots[~usual].tolist(), *parts, strict=True):
+            if outcome == loop.SKIPPED:
+                self._note_refused(batches[number], place)
             else:
-                self._account(slot, outcome, self._thread.batches[number], place)
-        for number, places in committed.items():
-            self._note_committed(self._thread.batches[number], places)
+                self._account(slot, outcome, batches[number], place)
+        numbers, places = done["batch"][usual], done["place"][usual]
+        for number in np.unique(numbers).tolist():
+            self._note_committed(batches[number], places[numbers == number].tolist())
         self._thread.release(slots)
 
     def _note_committed(self, batch: "_HandedOver", places: Sequence[int]) -> None:
@@ -241,10 +240,11 @@ class CompiledDispatcher(Dispatcher):
         if at == -inf or self.retired or not self._lent:
             return
         thread, until = self._thread, min(at + self.ahead, self.clock.pause_at)
-        if self.ledger.schedule.next_due() > until:
+        next_due = self.ledger.schedule.next_due()
+        if next_due > until:
             return
         # In an overload most of what waits would be skipped.
-        is_late = self.next_due() < at - self.late_after
+        is_late = min(next_due, thread.next_due()) < at - self.late_after
         most = max(_LEAST_AHEAD, _LOOKS_AHEAD * self._done) if is_late else _MOST_AHEAD
         most = min(most, _MOST_AHEAD) - len(thread.waiting())
         wait = _LOOKS_AHEAD * _LOOK_SECONDS if is_late else 0.0

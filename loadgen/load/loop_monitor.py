@@ -61,8 +61,9 @@ class LoopMonitor:
         """Note how late this is; runs in the hub."""
         now, dispatcher = time.monotonic(), self._dispatcher
         self._lags.append(max(0.0, now - self._expected))
-        waited = dispatcher.clock.now() - dispatcher.next_due()
-        self._overdue = self._overdue or waited > dispatcher.late_after
+        if not self._overdue:
+            waited = dispatcher.clock.now() - dispatcher.next_due()
+            self._overdue = waited > dispatcher.late_after
         if int(time.time()) != self._second and now - self._begun >= _SHORTEST_SECONDS:
             self._end_second(now - self._begun)
             self._begin_second()

@@ -13,6 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import gevent.monkey
 import numpy as np
+from numpy.typing import NDArray
 
 from loadgen.load.driver import compiled_loop as loop
 from loadgen.load.driver import slots, system_calls
@@ -167,9 +168,10 @@ class LoopThread(Generic[Kept]):
         waiting: Ints = s.queue[ring & (SLOTS - 1)].astype(np.int64)
         return waiting
 
-    def in_use(self) -> Ints:
-        """Return the slots that are not released."""
-        return np.flatnonzero(self.shared.slots["batch"] != slots.NO_BATCH)
+    def in_use(self) -> NDArray[np.bool_]:
+        """Tell of each slot whether it is not released."""
+        in_use: NDArray[np.bool_] = self.shared.slots["batch"] != slots.NO_BATCH
+        return in_use
 
     def next_due(self) -> float:
         """Return when the first arrival is due that the loop has not begun; infinite without."""
