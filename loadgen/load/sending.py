@@ -17,8 +17,8 @@ from loadgen.load.hub_dispatcher import HubDispatcher
 from loadgen.source import postgres
 
 _log = logging.getLogger(__name__)
-_NOTICE_SECONDS = 3.0  # loading what was compiled before takes less
-_COMPILING = "Compiling the loop that sends the writes, which takes some seconds once"
+_NOTICE_SECONDS = 3.0
+_LOADING = "Loading the compiled loop; the first time it is compiled, which takes some seconds"
 
 
 def dispatcher_for(connection: postgres.Session, loop: str) -> type[Dispatcher]:
@@ -29,7 +29,7 @@ def dispatcher_for(connection: postgres.Session, loop: str) -> type[Dispatcher]:
     obstacle = "LOAD_LOOP=gevent" if loop == "gevent" else _obstacle(connection)
     level = logging.WARNING if loop == "compiled" else logging.INFO
     if not obstacle:
-        notice = gevent.spawn_later(_NOTICE_SECONDS, _log.info, _COMPILING)
+        notice = gevent.spawn_later(_NOTICE_SECONDS, _log.info, _LOADING)
         try:
             kind = gevent.get_hub().threadpool.apply(_compiled_or_obstacle)
         finally:
