@@ -6,6 +6,7 @@ after. A change of the schedule is announced `ahead`, so nothing that was handed
 
 import gevent.hub  # isort: skip - first, once Locust has patched the standard library
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from time import monotonic
@@ -123,14 +124,17 @@ class CompiledDispatcher(Dispatcher):
         """Return when the next arrival is due that waits for a sender."""
         return min(self._thread.next_due(), self.ledger.schedule.next_due())
 
-    def not_begun(self) -> list[tuple[str, int]]:
-        """Return (operation, k) of the arrivals that were taken ahead and are not under way."""
+    def not_begun(self) -> Mapping[str, list[int]]:
+        """Return the k, by operation, of arrivals that were taken ahead and are not under way."""
         waits = self._thread.shared.slots["size"] == 0
         waits[self._thread.waiting()] = True
         waits &= self._thread.in_use()
-        slots, batches = self._thread.shared.slots[waits], self._thread.batches
-        places = zip(slots["batch"].tolist(), slots["place"].tolist(), strict=True)
-        return [(batches[number].operation, batches[number].ks[i]) for number, i in places]
+        slots, left = self._thread.shared.slots[waits], defaultdict[str, list[int]](list)
+        for number in np.unique(slots["batch"]).tolist():
+            batch = self._thread.batches[number]
+            ks = np.array(batch.ks)[slots["place"][slots["batch"] == number]]
+            left[batch.operation] += ks.tolist()
+        return left
 
     def not_due(self, s: float) -> Mapping[str, int]:
         """Return how many of these are due after `s`, by operation."""

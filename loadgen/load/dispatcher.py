@@ -98,9 +98,9 @@ class Dispatcher(ABC):
     def refresh(self) -> None:
         """Account for all that has been answered up to now; the next methods tell of then."""
 
-    def not_begun(self) -> list[tuple[str, int]]:
-        """Return (operation, k) of the arrivals that were taken ahead and are not under way."""
-        return []
+    def not_begun(self) -> Mapping[str, list[int]]:
+        """Return the k, by operation, of arrivals that were taken ahead and are not under way."""
+        return {}
 
     def not_due(self, s: float) -> Mapping[str, int]:  # noqa: ARG002 - here there are none
         """Return how many of these are due after `s`, by operation."""

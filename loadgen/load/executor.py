@@ -131,6 +131,7 @@ class Executor:
         now, counts = self._counts()
         lost = [*(lost.write for lost in dispatcher.lost), *dispatcher.unproved]
         unfinished, writes = [*dispatcher.performing(), *lost], dispatcher.writes
+        backlog, not_begun = self.schedule.backlog(), dispatcher.not_begun()
         backends = self.connections.open | {lost.backend_pid for lost in dispatcher.lost}
         return ProgressReport(
             s=max(now, -1.0),  # a number also before the start
@@ -138,7 +139,7 @@ class Executor:
             failures=dict(self.ledger.failures),
             extra_rows=dict(self.ledger.extra_rows),
             places=self.schedule.checkpoints(),
-            left=[*self.schedule.backlog(), *dispatcher.not_begun()],
+            left={name: [*backlog.get(name, ()), *not_begun.get(name, ())] for name in counts},
             unfinished=[
                 UnfinishedWrite(write.operation, write.k, writes.key(write), writes.version(write))
                 for write in unfinished

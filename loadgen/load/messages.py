@@ -112,7 +112,7 @@ class ProgressReport:
     failures: _CountsBy[str]  # by operation and SQLSTATE
     extra_rows: _CountsBy[int]  # by operation and statement's index, as `Ledger` counts them
     places: Mapping[_Operation, Checkpoint]  # of the next arrival
-    left: list[tuple[_Operation, int]]  # k of arrivals before `places` that were not begun
+    left: Mapping[_Operation, list[int]]  # k of arrivals before `places` that were not begun
     unfinished: list[UnfinishedWrite]
     backends: list[int]
     reconnects: int

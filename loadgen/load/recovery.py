@@ -177,7 +177,7 @@ def _after_cut(worker: WorkerState, schedule: Schedule, operation: str, until: f
     place = worker.places.get(operation)
     if place is None:
         place = cursor.process.seek((0, 0), cursor.rate_curve.unit_time(worker.shards[0][0]))
-    not_begun = [k for name, k in worker.left if name == operation]
+    not_begun = [*worker.left.get(operation, ())]
     until = min(until, schedule.end)
     while True:
         points, _, after = cursor.process.unit_times(place)

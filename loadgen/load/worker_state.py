@@ -37,7 +37,7 @@ class WorkerState:
     extra_rows: Mapping[tuple[str, int], int] = field(default_factory=dict)  # see `Ledger`
     places: Mapping[str, Checkpoint] = field(default_factory=dict)
     unfinished: list[UnfinishedWrite] = field(default_factory=list)
-    left: list[tuple[str, int]] = field(default_factory=list)  # before its places, not begun
+    left: Mapping[str, list[int]] = field(default_factory=dict)  # before its places, not begun
     backends: list[int] = field(default_factory=list)
     after: dict[str, list[int]] = field(default_factory=dict)  # lost: k that it had not begun
 
@@ -88,7 +88,7 @@ class WorkerState:
                 extra_rows=tuple((*key, n) for key, n in self.extra_rows.items()),
                 next=dict(self.places),
                 unfinished=tuple(self.unfinished),
-                left=tuple(self.left),
+                left={name: tuple(numbers) for name, numbers in self.left.items()},
                 backends=tuple(self.backends),
                 reconnects=self.reconnects,
             ),
@@ -107,7 +107,7 @@ class WorkerState:
             failures={(name, sqlstate): n for name, sqlstate, n in vector.failures},
             extra_rows={(name, index): n for name, index, n in vector.extra_rows},
             places=vector.next,
-            left=list(vector.left),
+            left={name: list(numbers) for name, numbers in vector.left.items()},
             unfinished=[UnfinishedWrite(*write) for write in vector.unfinished],
             backends=list(vector.backends),
             reconnects=vector.reconnects,

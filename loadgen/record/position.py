@@ -29,7 +29,7 @@ class ProcessReport(RecordModel):
     extra_rows: tuple[tuple[str, Count, int], ...] = ()  # operation, statement's index, number
     next: dict[str, Place]
     unfinished: tuple[tuple[str, Count, str, int], ...]  # with its key and version
-    left: tuple[tuple[str, Count], ...]  # before `next`, not begun
+    left: dict[str, tuple[Count, ...]]  # before `next`, not begun
     backends: tuple[int, ...]
     reconnects: Count
 

@@ -246,7 +246,7 @@ def forged_report(claim: str, backend: int) -> dict[str, object]:
         failures={},
         extra_rows={},
         places={},
-        left=[],
+        left={},
         unfinished=[],
         backends=[backend],
         reconnects=0,

@@ -1,11 +1,14 @@
 """The compiled loop understands answers as `wire` does, compiled and as plain Python."""
 
 import os
+import platform
 import subprocess
 import sys
 
 import pytest
 
+from loadgen.load.driver.loop_thread import Arrivals, LoopThread
+from loadgen.load.driver.system_calls import TIME_SLICE, scheduling
 from tests.answer_streams import outcomes
 
 _SEEDS, _COUNT = (1, 2, 3, 4), 150
@@ -31,3 +34,17 @@ def test_the_loop_s_source_does_the_same_as_plain_python() -> None:
     }
     assert printed["0"] == printed["1"]
     assert printed["1"].count(b"True") == _COUNT
+
+
+def test_the_loop_has_a_short_time_slice_and_nothing_else_of_its_own() -> None:
+    """So it runs soon after it wakes; its share of the processor is that of the process."""
+    thread: LoopThread[Arrivals] = LoopThread(
+        depth=1, statements=1, lateness_limit=1.0, operations=["insert"]
+    )
+    try:
+        own, loop = scheduling(), scheduling(thread.native_id)
+    finally:
+        thread.stop()
+    chosen = own.time_slice > 0  # Linux 6.12
+    assert loop == own._replace(time_slice=TIME_SLICE if chosen else 0)
+    assert chosen or tuple(map(int, platform.release().split(".")[:2])) < (6, 12)

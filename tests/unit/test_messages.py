@@ -85,7 +85,7 @@ def report() -> WorkerReport:
             failures={("insert_order", "40P01"): 1},
             extra_rows={("insert_order", 2): -1},
             places=dict.fromkeys(OPERATIONS, (7, 123)),
-            left=[("insert_event", 3)],
+            left={"insert_event": [3]},
             unfinished=[UnfinishedWrite("update_order_status", 2, "a-key", 4)],
             backends=[17, 18],
             reconnects=1,
@@ -159,7 +159,8 @@ def changed(**fields: object) -> dict[str, Any]:
         changed(unfinished=[["select", 1, "key", 0]]),
         changed(places={"insert_order": [1]}),
         changed(counts=dict.fromkeys([*OPERATIONS][1:], Counts())),
-        changed(left=[["insert_invoice", 1]]),
+        changed(left={"insert_invoice": [1]}),
+        changed(left=[["insert_event", 3]]),
         {**sent(report()), "fields": sent(report())["fields"] | {"latencies": {"insert_order": 5}}},
         {
             **sent(report()),

@@ -334,8 +334,12 @@ def send(s: Shared, c: int) -> None:
     connection = s.connections[c]
     while connection["unsent"] < connection["last"]:
         pieces = gather(s, c)
-        address = s.words[SCRATCH_ADDRESS] + 8 * _PIECES
-        sent = system_calls.writev(connection["file"], address, pieces)
+        if pieces == 1:  # the usual case, and this call is cheaper
+            address, size = s.scratch[_PIECES], s.scratch[_PIECES + 1]
+            sent = system_calls.send(connection["file"], address, size, system_calls.NO_SIGNAL)
+        else:
+            address = s.words[SCRATCH_ADDRESS] + 8 * _PIECES
+            sent = system_calls.writev(connection["file"], address, pieces)
         if sent >= 0:
             advance(s, c, sent)
             continue
@@ -387,7 +391,7 @@ def receive(s: Shared, c: int) -> None:
     """Read what has arrived on a connection, and finish the writes whose answers are complete."""
     filled = s.connections[c]["filled"]
     address = s.words[BUFFER_ADDRESS] + c * BUFFER_BYTES + filled
-    received = system_calls.read(s.connections[c]["file"], address, BUFFER_BYTES - filled)
+    received = system_calls.recv(s.connections[c]["file"], address, BUFFER_BYTES - filled, 0)
     if received < 0:
         error = system_calls.errno()
         if error in (system_calls.AGAIN, system_calls.INTERRUPTED):

@@ -272,8 +272,9 @@ class LoopThread(Generic[Kept]):
     def _run(self) -> None:
         """Be the thread; signals are the main thread's."""
         try:
-            self.native_id = _native_id()
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            system_calls.shorten_time_slice()
+            self.native_id = _native_id()
             loop.run(self.shared)
         finally:
             self._ended.release()

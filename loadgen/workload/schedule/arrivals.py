@@ -192,9 +192,12 @@ class Schedule:
         self._rewind()
         return {name: cursor.checkpoint for name, cursor in self.cursors.items()}
 
-    def backlog(self) -> list[tuple[str, int]]:
-        """Return (operation, k) of the arrivals due before a change of the shard and still here."""
-        return [(operation, k) for _, operation, k, _ in self._backlog]
+    def backlog(self) -> dict[str, list[int]]:
+        """Return the k, by operation, of arrivals due before a change of the shard, still here."""
+        left: dict[str, list[int]] = {}
+        for _, operation, k, _ in self._backlog:
+            left.setdefault(operation, []).append(k)
+        return left
 
     def target_rates(self, s: float) -> Mapping[str, float]:
         """Return the target rate by operation at `s`, per second, of all processes together."""
