@@ -16,7 +16,7 @@ from loadgen.record.costs import Costs, Efficiency, Total, not_priced
 from loadgen.record.run import Run
 from loadgen.report.tables.costs import cost_section
 from loadgen.text import big, counted, dollar_range, dollars, four_digits, gigabytes
-from tests.records import START, Made, write_run
+from tests.records import RATES, START, Made, write_run
 
 DAY = date(2026, 11, 23)
 
@@ -101,3 +101,11 @@ def test_the_headline_is_a_published_price(tmp_path: Path) -> None:
     text = section_of(write_run(tmp_path, Made(seconds=60)), {})
     assert "the lowest published price for it is" in text
     assert "(Estuary, Cloud)" in text  # SimplyLoad's $21 is K, Fivetran's is only bounded
+    assert "Cheaper, but" not in text
+
+
+def test_a_cheaper_price_that_is_not_published_is_named_as_such(tmp_path: Path) -> None:
+    """The chart beside it shows that price too, so a reader would wonder."""
+    rates = {name: rate / 4 for name, rate in RATES.items()}
+    text = section_of(write_run(tmp_path, Made(seconds=60, rates=rates)), {})
+    assert "(Airbyte Cloud, Standard). Cheaper, but from background knowledge (K): Rivery" in text

@@ -3,7 +3,7 @@
 The figures come from verify.json, freshness.csv and costs.json; None is not measured.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -200,15 +200,30 @@ def tool_summaries(
 
 def lowest_published(months: Iterable[PricedMonth]) -> PricedMonth | None:
     """Return the cheapest plan still sold whose price for a month was published."""
-    published = [
+    published = (month for month in _sold(months) if month.grade in _PUBLISHED)
+    return min(published, key=_amount, default=None)
+
+
+def cheaper_unpublished(months: Iterable[PricedMonth], than: PricedMonth) -> list[PricedMonth]:
+    """Return the plans still sold that are cheaper, by a price that was not published."""
+    cheaper = (
+        month
+        for month in _sold(months)
+        if month.grade not in _PUBLISHED and _amount(month) < _amount(than)
+    )
+    return sorted(cheaper, key=_amount)
+
+
+def _sold(months: Iterable[PricedMonth]) -> Iterator[PricedMonth]:
+    return (
         month
         for month in months
-        if not month.former
-        and month.card != INFRASTRUCTURE_CARD
-        and month.grade in _PUBLISHED
-        and month.amount is not None
-    ]
-    return min(published, key=lambda month: month.amount or 0, default=None)
+        if not month.former and month.card != INFRASTRUCTURE_CARD and month.amount is not None
+    )
+
+
+def _amount(month: PricedMonth) -> Decimal:
+    return month.amount or Decimal(0)
 
 
 def _cost(tool: str, costs: Costs) -> ToolCost | None:

@@ -24,6 +24,7 @@ from loadgen.record.costs import (
 )
 from loadgen.report.analysis.tool_summary import (
     INFRASTRUCTURE_CARD,
+    cheaper_unpublished,
     lowest_published,
     plan_month,
 )
@@ -325,7 +326,14 @@ def _lowest_price(projection: Projection) -> str:
     if best is None:
         return f"{month}."
     plan = f"{short_vendor(best.vendor)}, {best.plan}"
-    return f"{month}; the lowest published price for it is {text.dollars(best.amount)} ({plan})."
+    lowest = f"{month}; the lowest published price for it is {text.dollars(best.amount)} ({plan})."
+    cheaper = [
+        f"{short_vendor(other.vendor)}, {other.plan} at {text.dollars(other.amount)}"
+        for other in cheaper_unpublished(projection.months, best)
+    ]
+    if not cheaper:
+        return lowest
+    return f"{lowest} Cheaper, but from background knowledge (K): {text.listed(cheaper)}."
 
 
 def _sources(lines: Sequence[CostLine]) -> dict[str, int]:
