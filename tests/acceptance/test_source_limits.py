@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
+from loadgen.source.embedded import server
 from loadgen.source.postgres import connect
 from tests.acceptance.conftest import Locust, check_record, counted, rates, wait_for_offers
 from tests.acceptance.faulted import cut, total
-from tests.conftest import Cluster, RunLoadgen
+from tests.conftest import Cluster, RunLoadgen, find_free_port
 from tests.granting import as_user
+from tests.standbys import require_standbys
 
 ROLE = "ten_connections"
 
@@ -62,3 +64,32 @@ def test_users_and_the_lock_are_all_that_is_needed(
     assert process.returncode == 0, out + err
     run = check_record(project, narrow, before)
     assert total(run, "committed") > 0
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, debian_bin: Path, run_loadgen: RunLoadgen) -> Iterator[str]:
+    """Yield the DSN of a seeded server of the test's own whose synchronous standby is away."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    try:
+        dsn = server.start(folder, pg_bin=debian_bin, port=find_free_port()).dsn
+        size = ("--users", "10", "--orders", "10", "--events", "10")
+        done = run_loadgen("seed", *size, env={"DATABASE_URL": dsn})
+        assert done.returncode == 0, done.stderr
+        require_standbys(dsn, "standby")
+        yield dsn
+        require_standbys(dsn, "")  # nothing waits any more
+    finally:
+        server.reset(folder)
+
+
+def test_a_load_whose_commits_would_wait_for_ever_is_refused(
+    waiting: str, locust: Locust, project: Path
+) -> None:
+    """At once, in one line that names the setting; it is no run, and no success."""
+    process = locust(waiting, "-t", "10s", "-u", "2", *rates())
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2, out + err
+    assert err.count("loadgen: error: ") == 1
+    assert "synchronous_standby_names is 'standby', and 0 of 1" in err
+    assert not list((project / "reports").glob("*/run.json"))

@@ -25,6 +25,7 @@ from loadgen.workload.read_model import read_model
 from tests.conftest import Cluster, RunLoadgen, find_free_port, kill_all
 from tests.granting import as_user
 from tests.polling import wait_for
+from tests.standbys import require_standbys
 
 ROLE = "limited_by_tests"
 
@@ -105,17 +106,6 @@ def waiting(debian_bin: Path, project: Path) -> Iterator[str]:
     require_standbys(info.dsn, "standby")
     yield info.dsn
     require_standbys(info.dsn, "")  # nothing waits any more
-
-
-def require_standbys(dsn: str, names: str) -> None:
-    """Set synchronous_standby_names, and wait until it holds."""
-    with connect(dsn) as admin:
-        admin.execute("SET synchronous_commit = local")
-        setting = sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}")
-        admin.execute(setting.format(sql.Literal(names)))
-        admin.execute("SELECT pg_reload_conf()")
-        shown = "SHOW synchronous_standby_names"
-        wait_for(lambda: admin.execute(shown).fetchone() == (names,), "the setting")
 
 
 @contextmanager
