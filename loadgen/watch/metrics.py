@@ -107,7 +107,7 @@ def _source(observation: Observation | None) -> Iterator[Metric]:
 def _limits(state: WatchState | None) -> Iterator[Metric]:
     for metric, name, text in (
         ("slot_retained_limit_bytes", "slot_limit_bytes", "MAX_SLOT_RETAINED_BYTES"),
-        ("source_free_disk_bytes", "free_disk_bytes", "free disk of a server on this machine"),
+        ("source_free_disk_bytes", "free_disk_bytes", "free disk of the embedded server"),
         ("source_free_disk_limit_bytes", "disk_limit_bytes", "MIN_FREE_DISK_BYTES"),
     ):
         number = getattr(state, name) if state else None
