@@ -26,7 +26,7 @@ class WatchState:
     """The watch's state at one moment; `observation` is None while the source is away.
 
     `run_id` is empty between runs, `markers` is None if the watch writes none. `last_results` are
-    the newest run's, also after its end. `free_disk_bytes` are known of a server on this machine;
+    the newest run's, also after its end. `free_disk_bytes` are known of the embedded server;
     the limits are those of the settings, at which the watch pauses the load.
     """
 
