@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -128,6 +129,28 @@ def test_a_lock_held_for_seconds_makes_writes_late_and_none_fail(
     assert run["latency"]["insert_order"]["service"]["max"] > 2
 
 
+def deadlocked(admin: psycopg.Connection, other: psycopg.Connection) -> bool:
+    """Lock two tables in the order opposite to the load's; return whether a write failed for it.
+
+    A session looks for a deadlock once, a second after it began to wait. If all of the load's
+    sessions looked before `other` waits too, nobody finds this deadlock, and `other` gives up.
+    """
+    other.execute("LOCK TABLE users IN EXCLUSIVE MODE")
+    # Postgres inserts an order before it checks the foreign key.
+    wait_for_waiting(
+        admin,
+        "relation = 'users'::regclass AND EXISTS (SELECT FROM pg_locks "
+        "WHERE pid = l.pid AND relation = 'orders'::regclass AND granted)",
+    )
+    try:
+        other.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
+    except psycopg.errors.LockNotAvailable:
+        return False
+    finally:
+        other.rollback()
+    return True
+
+
 def test_a_deadlock_is_a_failed_write(seeded: str, locust: Locust, project: Path) -> None:
     """Two tables are locked in opposite order, and the load's writes fail with 40P01."""
     before = counted(seeded)
@@ -135,17 +158,10 @@ def test_a_deadlock_is_a_failed_write(seeded: str, locust: Locust, project: Path
     wait_for_offers(project, process)
     with connect(seeded) as admin, connect(seeded, autocommit=False) as other:
         other.execute("SET deadlock_timeout = '1h'")  # the load's sessions fail, not this one
+        other.execute("SET lock_timeout = '5s'")
         other.commit()
         for _ in range(2):
-            other.execute("LOCK TABLE users IN EXCLUSIVE MODE")
-            # Postgres inserts an order before it checks the foreign key.
-            wait_for_waiting(
-                admin,
-                "relation = 'users'::regclass AND EXISTS (SELECT FROM pg_locks "
-                "WHERE pid = l.pid AND relation = 'orders'::regclass AND granted)",
-            )
-            other.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
-            other.rollback()
+            wait_for(lambda: deadlocked(admin, other), "a deadlock")
     wait_until_it_writes(project, time.time())
     stopped(process)
     run = check_faulted(project, seeded, before, per_hour(10))
