@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from loadgen.load.columns import Column, Columns, DueCounts, Varying
 from loadgen.load.driver.wire import SYNC, parameter_slices, transaction
+from loadgen.load.named_tuples import maker
 from loadgen.load.state_machine import StateRow, move_requests
 from loadgen.workload.model import Operation, StateParameter, WorkloadModel
 from loadgen.workload.schedule.arrival_process import (
@@ -33,6 +34,7 @@ _Texts = Sequence[bytes]
 _INT32: Final = Struct(">i")
 _BYTES_AHEAD: Final = 2**20  # of an operation's requests that are made before they are due
 _SAMPLE: Final = 16  # requests whose size is measured
+_move: Final = maker(Move)
 
 
 class LaidOut(NamedTuple):
@@ -139,10 +141,10 @@ def _move_maker(plan: Plan, operation: Operation, columns: Mapping[str, Column])
         u = uniform(ages.bits(numbers))
         moves = [(u * u * u).tolist(), uniform(turns.bits(numbers)).tolist()]
         if not columns:
-            return [*map(Move, *moves)]
+            return [*map(_move, zip(*moves, repeat(()), strict=False))]
         indexes, absent = _indexes(columns, numbers, dues)
         values = zip(*(column.texts(indexes[n]) for n, column in columns.items()), strict=True)
-        return _without([*map(Move, *moves, values)], absent)
+        return _without([*map(_move, zip(*moves, values, strict=True))], absent)
 
     return make
 

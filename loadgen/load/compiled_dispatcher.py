@@ -27,8 +27,9 @@ from loadgen.load.writes import Write, Writes
 from loadgen.workload.schedule.arrival_process import BLOCK, Arrival, Batch, RequestMaker
 
 _READ = 1
-_AHEAD_SECONDS = 0.1
-_LOOK_SECONDS = 0.05  # between two looks at what the loop has done
+_AHEAD_SECONDS = 0.15
+# Between two looks at what the loop has done; if it has done that many, or some are late: less.
+_LOOK_SECONDS, _MANY, _SHORT_LOOK_SECONDS = 0.1, 512, 0.05
 # Arrivals that wait for the loop in an overload: as many as it does until the look after the next.
 _LEAST_AHEAD, _MOST_AHEAD, _LOOKS_AHEAD = 256, SLOTS // 2, 2
 
@@ -37,6 +38,7 @@ class CompiledDispatcher(Dispatcher):
     """The dispatcher of a process whose connections are `PlainConnection`s."""
 
     ahead = _AHEAD_SECONDS
+    tick_seconds = _SHORT_LOOK_SECONDS  # no arrival waits for the hub, except to be handed over
 
     def _prepare(self) -> None:
         compiled = self.writes.compiled
@@ -62,6 +64,7 @@ class CompiledDispatcher(Dispatcher):
         self._notices.start(self._notice)
         self._finished = 0  # arrivals, at the last look
         self._done = 0  # between the last two looks
+        self._look_seconds = _LOOK_SECONDS
         self._timer = self._hub.loop.timer(0)
         self._poll()
 
@@ -223,7 +226,7 @@ class CompiledDispatcher(Dispatcher):
             for sender in self._lent.values():
                 sender.wake(exc)
         self._timer.close()
-        self._timer = self._hub.loop.timer(_LOOK_SECONDS)
+        self._timer = self._hub.loop.timer(self._look_seconds)
         self._timer.start(self._poll, update=True)
 
     def _catch_up(self) -> None:
@@ -245,13 +248,15 @@ class CompiledDispatcher(Dispatcher):
             return
         thread, until = self._thread, min(at + self.ahead, self.clock.pause_at)
         next_due = self.ledger.schedule.next_due()
-        if next_due > until:
-            return
         # In an overload most of what waits would be skipped.
         is_late = min(next_due, thread.next_due()) < at - self.late_after
+        is_busy = is_late or self._done > _MANY
+        self._look_seconds = _SHORT_LOOK_SECONDS if is_busy else _LOOK_SECONDS
+        if next_due > until:
+            return
         most = max(_LEAST_AHEAD, _LOOKS_AHEAD * self._done) if is_late else _MOST_AHEAD
-        most = min(most, _MOST_AHEAD) - len(thread.waiting())
-        wait = _LOOKS_AHEAD * _LOOK_SECONDS if is_late else 0.0
+        most = min(most, _MOST_AHEAD) - thread.waiting_count
+        wait = _LOOKS_AHEAD * self._look_seconds if is_late else 0.0
         if batches := self.ledger.take_ahead(at, until, min(most, thread.room), wait):
             thread.hand_over([_HandedOver(batch, self.writes) for batch in batches])
 

@@ -41,6 +41,7 @@ class Dispatcher(ABC):
     """Gives due arrivals to the free senders of one process, which share its state."""
 
     ahead = 0.0  # seconds before they are due, arrivals are out of the schedule's hands
+    tick_seconds = 0.01  # between two looks at how late the hub is
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ from loadgen.workload.schedule.shards import Shard
 
 _SETTLE_INTERVAL = 0.5
 _SETTLE_SECONDS = 20.0
+_NEW_OBJECTS = 10_000  # that Python's collector lets pass before it looks at them; usually 700
 
 
 @dataclass(slots=True)
@@ -213,8 +214,11 @@ def _spare_pauses() -> None:
 
     Locust looks at its stack when it stops, while the last arrivals still fall due; the first look
     takes 25 ms. The collector takes 0.1 s for the objects that exist now, and all of them stay.
+    Each time that it looks at newer ones, it looks at thousands of rows that may move; so it looks
+    less often.
     """
     inspect.stack()
     gc.unfreeze()  # the rest of the run before
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)

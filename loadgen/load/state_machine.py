@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from sqlglot import exp
 
 from loadgen.load.driver.wire import parameter_slices, transaction
+from loadgen.load.named_tuples import maker
 from loadgen.workload.model import (
     KeyParameter,
     Operation,
@@ -32,6 +33,9 @@ class StateRow(NamedTuple):
     key: bytes
     state: str
     version: int
+
+
+state_row: Final = maker(StateRow)
 
 
 class StateMachine:
@@ -63,7 +67,7 @@ class StateMachine:
     def add_new(self, keys: Iterable[bytes], state: str) -> None:
         """Let the rows with these keys be moved from now on: they are new, all in one state."""
         if state in self._open:
-            self._rows += map(StateRow, keys, repeat(state), repeat(0))
+            self._rows += map(state_row, zip(keys, repeat(state), repeat(0), strict=False))
             self._forget()
 
     def _forget(self) -> None:

@@ -1,10 +1,11 @@
 """The writes of one process: from an arrival to the request that is sent, and what it aims at."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from loadgen.load.compile import CompiledOperation, compile_operations
-from loadgen.load.state_machine import StateMachine, StateRow, added_row
+from loadgen.load.named_tuples import maker
+from loadgen.load.state_machine import StateMachine, StateRow, added_row, state_row
 from loadgen.workload.model import StateParameter, WorkloadModel
 from loadgen.workload.schedule.arrival_process import (
     Arrival,
@@ -29,6 +30,9 @@ class Write(NamedTuple):
     request: bytes  # see `wire`
     before: StateRow | None = None  # the row that a move expects
     after: StateRow | None = None  # the row once this is committed
+
+
+_write: Final = maker(Write)
 
 
 class _Adding(NamedTuple):
@@ -159,8 +163,8 @@ class Writes:
                 continue
             key, before, version = row
             state = next_state(before, move.turn)
-            after = StateRow(key, state, version + 1)
-            made.append(Write(operation, k, request(row, state, move.values), row, after))
+            after = state_row((key, state, version + 1))
+            made.append(_write((operation, k, request(row, state, move.values), row, after)))
         return made
 
 

@@ -161,7 +161,7 @@ class RunRecord:
         synced = time.monotonic() - self._synced_at >= _SYNC_SECONDS
         if synced:
             self._synced_at = time.monotonic()
-        text = json.dumps(position.plain())
+        text = position.model_dump_json()
         replace_file(self.path / Position.FILE, text.encode(), synced=synced)
 
     def remove_position(self) -> None:

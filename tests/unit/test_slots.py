@@ -38,7 +38,7 @@ class Replay:
         n, before = self.random.randint(1, 300), slots.room(self.stock)
         dues = np.sort([self.random.uniform(0, 5) for _ in range(n)])
         addresses = np.arange(n)
-        slots.fill(self.shared, self.stock, dues, addresses, addresses + 1, batch % 3, batch)
+        slots.fill(self.shared.slots, self.stock, dues, addresses, addresses + 1, batch % 3, batch)
         taken = self.stock.unused[slots.room(self.stock) : before][::-1].tolist()
         assert self.shared.slots["due"][taken].tolist() == dues.tolist()
         assert self.shared.slots["place"][taken].tolist() == [*range(n)]
@@ -64,7 +64,9 @@ class Replay:
     def collect(self) -> list[int]:
         """Collect the finished slots; return those that are left to Python."""
         end = int(self.shared.words[loop.FINISHED])
-        slots.collect(self.shared, self.stock, self.tally, self.collected, end)
+        slots.collect(
+            self.shared.slots, self.shared.finished, self.stock, self.tally, self.collected, end
+        )
         self.collected = end
         others: list[int] = slots.others(self.stock).tolist()
         return others
@@ -101,7 +103,7 @@ def test_each_write_is_counted_once(seed: int) -> None:
             found[number, loop.ONE_ROW_EACH] += service.count()
             counted[number][0].merge(service)
             counted[number][1].merge(intended)
-        slots.release_all(replay.shared, replay.stock, np.array(left, np.int64))
+        slots.release_all(replay.shared.slots, replay.stock, np.array(left, np.int64))
     assert +found == +counts
     for number in range(3):
         for ours, theirs in zip(counted[number], expected[number], strict=True):
@@ -118,7 +120,7 @@ def test_a_batch_is_given_back_with_its_last_slot(seed: int) -> None:
         replay.fill(batch)
         done = replay.finish()
         batches = replay.shared.slots["batch"][done].tolist()
-        slots.release_all(replay.shared, replay.stock, np.array(replay.collect(), np.int64))
+        slots.release_all(replay.shared.slots, replay.stock, np.array(replay.collect(), np.int64))
         replay.left.subtract(batches)
         emptied = slots.take_emptied(replay.stock)
         assert set(emptied) == {b for b in batches if not replay.left[b]}

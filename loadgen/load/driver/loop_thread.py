@@ -148,7 +148,7 @@ class LoopThread(Generic[Kept]):
             number = self._unused_batches.pop()
             self.batches[number] = batch
             operation = self._numbers[batch.operation]
-            slots.fill(s, stock, batch.dues, batch.addresses, batch.sizes, operation, number)
+            slots.fill(s.slots, stock, batch.dues, batch.addresses, batch.sizes, operation, number)
         taken = stock.unused[self.room : before][::-1]
         dues = s.slots["due"][taken]
         order = np.argsort(dues, kind="stable")
@@ -167,6 +167,11 @@ class LoopThread(Generic[Kept]):
         ring = np.arange(self._taken, s.words[loop.QUEUED])
         waiting: Ints = s.queue[ring & (SLOTS - 1)].astype(np.int64)
         return waiting
+
+    @property
+    def waiting_count(self) -> int:
+        """How many slots these are."""
+        return int(self.shared.words[loop.QUEUED]) - self._taken
 
     def in_use(self) -> NDArray[np.bool_]:
         """Tell of each slot whether it is not released."""
@@ -191,7 +196,7 @@ class LoopThread(Generic[Kept]):
         self._taken = int(s.words[loop.TAKEN])  # behind all that is collected
         if self._collected == before:
             return _NOTHING
-        slots.collect(s, self._stock, self.tally, before, self._collected)
+        slots.collect(s.slots, s.finished, self._stock, self.tally, before, self._collected)
         self._forget_batches()
         return slots.others(self._stock)
 
@@ -202,7 +207,7 @@ class LoopThread(Generic[Kept]):
 
     def release(self, used: Ints) -> None:
         """Let slots be used again."""
-        slots.release_all(self.shared, self._stock, used)
+        slots.release_all(self.shared.slots, self._stock, used)
         self._forget_batches()
 
     def _forget_batches(self) -> None:
@@ -213,9 +218,9 @@ class LoopThread(Generic[Kept]):
     def _compile(self) -> None:
         """Call the functions of `slots` once, so that Numba compiles them now."""
         nothing, stock = _NOTHING, slots.Stock.of(1)
-        slots.fill(self.shared, stock, np.zeros(0), nothing, nothing, 0, 0)
-        slots.collect(self.shared, stock, self.tally, 0, 0)
-        slots.release_all(self.shared, stock, nothing)
+        slots.fill(self.shared.slots, stock, np.zeros(0), nothing, nothing, 0, 0)
+        slots.collect(self.shared.slots, self.shared.finished, stock, self.tally, 0, 0)
+        slots.release_all(self.shared.slots, stock, nothing)
 
     def lend(self, file: int, received: bytes) -> int:
         """Have the loop use a socket; `received` begins a message. Return the connection's number.

@@ -9,8 +9,9 @@ from math import log2
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loadgen.load.driver.compiled_loop import ONE_ROW_EACH, SKIPPED, Floats, Ints, Shared
+from loadgen.load.driver.compiled_loop import ONE_ROW_EACH, SKIPPED, Floats, Ints, Ints32
 from loadgen.load.driver.system_calls import compiled
 from loadgen.workload.histogram import BUCKETS, PER_DOUBLING, SMALLEST, Histogram
 
@@ -82,7 +83,7 @@ COMMITTED_ONES, ALL_ONES = 1, 2
 
 @compiled
 def fill(
-    s: Shared,
+    slots: NDArray[np.void],
     stock: Stock,
     dues: Floats,
     addresses: Ints,
@@ -95,19 +96,19 @@ def fill(
     for i in range(len(dues)):
         room -= 1
         slot = stock.unused[room]
-        s.slots[slot]["due"], s.slots[slot]["began"] = dues[i], -np.inf
-        s.slots[slot]["address"], s.slots[slot]["size"] = addresses[i], sizes[i]
-        s.slots[slot]["operation"] = operation
-        s.slots[slot]["batch"], s.slots[slot]["place"] = batch, i
+        slots[slot]["due"], slots[slot]["began"] = dues[i], -np.inf
+        slots[slot]["address"], slots[slot]["size"] = addresses[i], sizes[i]
+        slots[slot]["operation"] = operation
+        slots[slot]["batch"], slots[slot]["place"] = batch, i
     stock.numbers[_ROOM] = room
     stock.left[batch] = len(dues)
 
 
 @compiled
-def release(s: Shared, stock: Stock, slot: int) -> None:
+def release(slots: NDArray[np.void], stock: Stock, slot: int) -> None:
     """Let a slot be used again."""
-    batch = s.slots[slot]["batch"]
-    s.slots[slot]["batch"] = NO_BATCH
+    batch = slots[slot]["batch"]
+    slots[slot]["batch"] = NO_BATCH
     stock.unused[stock.numbers[_ROOM]] = slot
     stock.numbers[_ROOM] += 1
     stock.left[batch] -= 1
@@ -117,22 +118,24 @@ def release(s: Shared, stock: Stock, slot: int) -> None:
 
 
 @compiled
-def release_all(s: Shared, stock: Stock, slots: Ints) -> None:
+def release_all(slots: NDArray[np.void], stock: Stock, used: Ints) -> None:
     """Let slots be used again."""
-    for slot in slots:
-        release(s, stock, slot)
+    for slot in used:
+        release(slots, stock, slot)
 
 
 @compiled
-def collect(s: Shared, stock: Stock, tally: Tally, begin: int, end: int) -> None:
+def collect(
+    slots: NDArray[np.void], finished: Ints32, stock: Stock, tally: Tally, begin: int, end: int
+) -> None:
     """Count what the loop has finished, from `begin` to `end` in its ring, and free the slots.
 
     It leaves all but the usual ones to Python, in `stock.others`.
     """
     others = 0
     for i in range(begin, end):
-        slot = s.finished[i & (len(s.finished) - 1)]
-        done = s.slots[slot]
+        slot = finished[i & (len(finished) - 1)]
+        done = slots[slot]
         number, outcome = done["operation"], done["outcome"]
         singly = tally.singly[number]
         if outcome == ONE_ROW_EACH:
@@ -149,7 +152,7 @@ def collect(s: Shared, stock: Stock, tally: Tally, begin: int, end: int) -> None
             stock.others[others] = slot
             others += 1
         else:
-            release(s, stock, slot)
+            release(slots, stock, slot)
     stock.numbers[_OTHERS] = others
 
 
