@@ -248,7 +248,12 @@ def _wrong_record(
     """Return the fault of the record of a run that has begun."""
     if run.get("ended_at") is None:
         return ["record: it has no end"]
-    faults = [] if run["valid"] else [f"invalid: {run['invalid_reason']}"]
+    faults = []
+    began_to_write = any(totals["offered"] for totals in run["totals"].values())
+    if began_to_write and not run["valid"]:
+        faults.append(f"invalid: {run['invalid_reason']}")
+    if run["valid"] and not began_to_write:
+        faults.append("valid: though no arrival had fallen due")
     committed = {name: totals["committed"] for name, totals in run["totals"].items()}
     if committed != {name: after[name] - before[name] for name in after}:
         faults.append("rows: not what the record counts")
