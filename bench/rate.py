@@ -1,17 +1,19 @@
 """How well is a rate kept? Locust and `pgbench -R` in turn on one server.
 
-    python -m bench.rate [--seconds 10] [--rates 10 100 1000 5000] [--loop gevent] [--kept]
+    python -m bench.rate [--seconds 10] [--rates 10 100 1000 5000] [--loop gevent] [--kept | --cpu]
 
 Both have the same target as a Poisson process, with the same statements and 10 connections. The
 benchmark measures how many writes were done and how late each began (its start minus its scheduled
 time). Then Locust alone, with its default jitter, for a minute per rate from 100 to 20,000: how
 many arrivals fell due, compared with the target. Last, the highest rate that each can keep: the
 largest at which 99 % are done in time. Locust's writes are sent by the compiled loop of the extra
-`fast`, or by gevent. `--kept` ends after the first part. Results go to bench/results/.
+`fast`, or by gevent. `--kept` ends after the first part. `--cpu` only compares the CPU time a
+write at 1000 a second, of both loops and pgbench in turn. Results go to bench/results/.
 """
 
+import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from loadgen.record.rows import Sample
 _USERS = 10
 _EXACT_RATES = (100.0, 1000.0, 5000.0, 20_000.0)
 _EXACT_SECONDS = 60
+_CPU_RATE, _CPU_ROUNDS = 1000.0, 5
 _FINENESS = 0.04  # of the highest rate's search
 _LATEST = Path("reports", "latest")
 _LATE_SECONDS = 0.1  # beyond it a start is not in time
@@ -36,14 +39,19 @@ def main() -> int:
     parser.add_argument("--rates", type=float, nargs="+", default=[10.0, 100.0, 1000.0, 5000.0])
     add_loop(parser)
     parser.add_argument("--kept", action="store_true")
+    parser.add_argument("--cpu", action="store_true")
     arguments = parser.parse_args()
     with running_server() as (project, info):
         seed(project, info.dsn)
         load = Load(project, info.dsn, arguments.seconds, arguments.loop)
-        figures: dict[str, Any] = {"kept": [load.kept(rate) for rate in arguments.rates]}
-        if not arguments.kept:
-            figures["jitter"] = [load.exact(rate) for rate in _EXACT_RATES]
-            figures["highest"] = load.highest()
+        figures: dict[str, Any] = {}
+        if arguments.cpu:
+            figures["cpu"] = load.cpu()
+        else:
+            figures["kept"] = [load.kept(rate) for rate in arguments.rates]
+            if not arguments.kept:
+                figures["jitter"] = [load.exact(rate) for rate in _EXACT_RATES]
+                figures["highest"] = load.highest()
     facts = {"postgres": info.version, "seconds": arguments.seconds, "loop": arguments.loop}
     write_results("rate", {**facts, "connections": _USERS, **figures})
     return 0
@@ -58,7 +66,9 @@ class Load:
     seconds: int
     loop: str  # LOAD_LOOP
 
-    def locust(self, rate: float, seconds: int = 0, arrivals: str = "poisson") -> Speed:
+    def locust(
+        self, rate: float, seconds: int = 0, arrivals: str = "poisson", *, lateness: bool = True
+    ) -> Speed:
         """Run Locust at a rate."""
         with cloned(self.dsn, "off") as database:
             return locust(
@@ -68,7 +78,7 @@ class Load:
                 users=_USERS,
                 seconds=seconds or self.seconds,
                 settings={"ARRIVALS": arrivals, "LOAD_LOOP": self.loop},
-                lateness=True,
+                lateness=lateness,
             )
 
     def pgbench(self, rate: float | None = None) -> Speed:
@@ -82,6 +92,22 @@ class Load:
         found = {"rate": rate, **figures}
         print(found, flush=True)
         return found
+
+    def cpu(self) -> dict[str, Any]:
+        """Return the CPU time a write, in microseconds: of each round, and the medians."""
+        loops = {loop: replace(self, loop=loop) for loop in ("compiled", "gevent")}
+        rounds = []
+        for _ in range(_CPU_ROUNDS):
+            one = {
+                name: round(load.locust(_CPU_RATE, lateness=False).cpu_us_per_write, 1)
+                for name, load in loops.items()
+            }
+            one["pgbench"] = round(self.pgbench(_CPU_RATE).cpu_us_per_write, 1)
+            print(one, flush=True)
+            rounds.append(one)
+        medians = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+        print("medians", medians, flush=True)
+        return {"rate": _CPU_RATE, "us_per_write": medians, "rounds": rounds}
 
     def exact(self, rate: float) -> dict[str, Any]:
         """Return how many arrivals fell due in a minute, compared with the target."""
