@@ -1,5 +1,6 @@
 """The state of a source at one moment: its slots, WAL, sessions and table sizes."""
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from loadgen.sql import statements
 
 _CHECKPOINTER_SINCE: Final = 170_000  # the first version with pg_stat_checkpointer
 _SQL: Final = statements("loadgen.source", "observe.sql")
+_LOCK_SECONDS: Final = 2.0
+_LOCK_PAUSE_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,16 @@ def current_run(conn: Connection) -> str | None:
         return None
 
 
-def take_lock(conn: Connection) -> bool:
-    """Take the watch's lock for as long as the connection lives; False if another watch has it."""
+def take_lock(conn: Connection, seconds: float = _LOCK_SECONDS) -> bool:
+    """Take the watch's lock for as long as the connection lives; False if another watch has it.
+
+    A connection that has just been closed keeps its lock until its backend has ended. So this tries
+    for so many seconds.
+    """
+    deadline = time.monotonic() + seconds
     with conn.cursor(row_factory=scalar_row) as cursor:
-        return bool(cursor.execute(_SQL["lock"]).fetchone())
+        while not cursor.execute(_SQL["lock"]).fetchone():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOCK_PAUSE_SECONDS)
+    return True

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +20,7 @@ from loadgen.record.folder import RunRecord
 from loadgen.record.rows import ExpectedMarker, MarkerSample, SlotSample
 from loadgen.report.analysis.compare import summary_of
 from loadgen.source.markers import write_marker
+from loadgen.source.observe import take_lock
 from loadgen.source.postgres import connect
 from loadgen.tools.readers.marker_probe import MarkerDestination
 from loadgen.watch import watch as watch_module
@@ -221,6 +223,16 @@ def test_a_tool_that_delivers_nothing_is_counted_by_its_unseen_markers(
     tool = found["runs"][0]["tools"]["still"]
     assert (tool["delivered"], tool["not_seen"]) == (0, written)
     assert tool["oldest_unseen_seconds"] > 0
+
+
+def test_a_watch_waits_until_the_one_before_has_let_go(source: str) -> None:
+    """A connection that is closed keeps its lock until its backend has ended."""
+    with connect(source) as before, connect(source) as after, ThreadPoolExecutor() as pool:
+        assert take_lock(before)
+        assert not take_lock(after, seconds=0)
+        taken = pool.submit(take_lock, after, seconds=60)
+        before.close()
+        assert taken.result()
 
 
 @pytest.mark.parametrize("killed", [False, True])
