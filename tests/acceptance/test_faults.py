@@ -135,14 +135,14 @@ def deadlocked(admin: psycopg.Connection, other: psycopg.Connection) -> bool:
     A session looks for a deadlock once, a second after it began to wait. If all of the load's
     sessions looked before `other` waits too, nobody finds this deadlock, and `other` gives up.
     """
-    other.execute("LOCK TABLE users IN EXCLUSIVE MODE")
-    # Postgres inserts an order before it checks the foreign key.
-    wait_for_waiting(
-        admin,
-        "relation = 'users'::regclass AND EXISTS (SELECT FROM pg_locks "
-        "WHERE pid = l.pid AND relation = 'orders'::regclass AND granted)",
-    )
     try:
+        other.execute("LOCK TABLE users IN EXCLUSIVE MODE")
+        # Postgres inserts an order before it checks the foreign key.
+        wait_for_waiting(
+            admin,
+            "relation = 'users'::regclass AND EXISTS (SELECT FROM pg_locks "
+            "WHERE pid = l.pid AND relation = 'orders'::regclass AND granted)",
+        )
         other.execute("LOCK TABLE orders IN EXCLUSIVE MODE")
     except psycopg.errors.LockNotAvailable:
         return False
