@@ -53,7 +53,6 @@ class CompiledDispatcher(Dispatcher):
                 self._thread.tally.singly[number] = ALL_ONES
             elif name in self.writes.adding:
                 self._thread.tally.singly[number] = COMMITTED_ONES
-        self.threads = (self._thread.native_id,)
         self.ledger.schedule.prepare_by(
             {name: _block_maker(operation) for name, operation in compiled.items()},
             {name: operation.batch_size(BLOCK) for name, operation in compiled.items()},
@@ -126,6 +125,10 @@ class CompiledDispatcher(Dispatcher):
     def next_due(self) -> float:
         """Return when the next arrival is due that waits for a sender."""
         return min(self._thread.next_due(), self.ledger.schedule.next_due())
+
+    def threads(self) -> Mapping[int, float]:
+        """Return the loop's thread, and how many seconds it has given way."""
+        return {self._thread.native_id: float(self._thread.shared.times[loop.GIVEN_WAY])}
 
     def not_begun(self) -> Mapping[str, list[int]]:
         """Return the k, by operation, of arrivals that were taken ahead and are not under way."""

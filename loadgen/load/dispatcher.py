@@ -63,7 +63,6 @@ class Dispatcher(ABC):
         self.retired = False  # take nothing ever again
         self.ticked_at: float | None = None  # in a worker: when its watch on the master ran last
         self.late_after = late_after(ledger.lateness_limit)  # seconds
-        self.threads: tuple[int, ...] = ()  # of the system, that work beside gevent's
         self.late_wakes = 0  # times a free sender got an arrival later than that
         self._prepare()
 
@@ -98,6 +97,13 @@ class Dispatcher(ABC):
     @abstractmethod
     def refresh(self) -> None:
         """Account for all that has been answered up to now; the next methods tell of then."""
+
+    def threads(self) -> Mapping[int, float]:
+        """Return the system's threads that work beside gevent's, and how long each has given way.
+
+        That is time in which it could have run but let others, because it had nothing to begin.
+        """
+        return {}
 
     def not_begun(self) -> Mapping[str, list[int]]:
         """Return the k, by operation, of arrivals that were taken ahead and are not under way."""

@@ -93,12 +93,13 @@ class LoopMonitor:
 
     def _busy_seconds(self) -> list[float | None]:
         """Return how long each thread has run or waited for a processor; None if not counted."""
-        return [_busy_seconds(thread) for thread in (os.getpid(), *self._dispatcher.threads)]
+        threads = {os.getpid(): 0.0, **self._dispatcher.threads()}
+        return [_busy_seconds(thread, given_way) for thread, given_way in threads.items()]
 
 
-def _busy_seconds(thread: int) -> float | None:
+def _busy_seconds(thread: int, given_way: float) -> float | None:
     try:
         ran, waited, _ = Path(_SCHEDSTAT.format(thread)).read_text(encoding="ascii").split()
     except (OSError, ValueError):
         return None
-    return (int(ran) + int(waited)) / 1e9
+    return (int(ran) + int(waited)) / 1e9 - given_way

@@ -127,6 +127,7 @@ from loadgen.load.columns import value_makers
 from loadgen.load.compiled_dispatcher import CompiledDispatcher
 from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.driver import compiled_loop
+from loadgen.load.loop_monitor import LoopMonitor
 from loadgen.load.writes import writes_of
 from loadgen.workload.ledger import Ledger
 from loadgen.workload.schedule.arrivals import schedule_of
@@ -144,6 +145,10 @@ ledger = Ledger(schedule, plan.lateness_limit)
 dispatcher = CompiledDispatcher(ConnectionTracker(sys.argv[1], "run", print), clock, ledger, writes)
 dispatcher._lent[0] = None  # a connection, as far as it knows
 thread, shared = dispatcher._thread, dispatcher._thread.shared
+monitor = LoopMonitor(dispatcher)
+_, busy = monitor._busy_seconds()
+shared.times[compiled_loop.GIVEN_WAY] += 1000
+_, less_busy = monitor._busy_seconds()
 thread.stop()  # its part is played here
 clock.start(time.monotonic() - 30)
 dispatcher._hand_over()
@@ -155,7 +160,7 @@ shared.words[compiled_loop.TAKEN] += len(waiting)
 dispatcher.refresh()  # as a sample or a drain does
 dispatcher._catch_up()
 dispatcher._lent.clear()
-print(json.dumps([dues, len(thread.waiting())]))
+print(json.dumps([dues, len(thread.waiting()), less_busy - busy]))
 """
 
 
@@ -163,7 +168,8 @@ def test_an_overload_is_skipped_before_it_is_handed_over(database: str) -> None:
     """The compiled loop has done all that it had: it gets a few, which it can still do in time."""
     done = on_server(OVERLOAD, database, "compiled")
     assert done.returncode == 0, done.stderr
-    dues, next_ones = json.loads(done.stdout)
+    dues, next_ones, busier = json.loads(done.stdout)
     assert 0 < len(dues) <= 256
     assert min(dues) >= 30 - 1.0 + 0.1  # less the limit, and their wait for those before them
     assert len(dues) < next_ones <= 2 * len(dues)  # as many as it did, twice
+    assert busier < -900  # a thread that has given way is not busy meanwhile

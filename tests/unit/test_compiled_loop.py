@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from loadgen.load.driver import compiled_loop
 from loadgen.load.driver.loop_thread import Arrivals, LoopThread
 from loadgen.load.driver.system_calls import TIME_SLICE, scheduling
 from tests.answer_streams import outcomes
@@ -48,3 +49,24 @@ def test_the_loop_has_a_short_time_slice_and_nothing_else_of_its_own() -> None:
     chosen = own.time_slice > 0  # Linux 6.12
     assert loop == own._replace(time_slice=TIME_SLICE if chosen else 0)
     assert chosen or tuple(map(int, platform.release().split(".")[:2])) < (6, 12)
+
+
+@pytest.mark.parametrize(
+    ("free", "due", "gives_way"), [(0, 1.0, True), (1, 1.0, False), (0, 9e9, False)]
+)
+def test_it_gives_way_only_while_all_is_busy_and_more_is_due(
+    free: int, due: float, *, gives_way: bool
+) -> None:
+    """What it gives away counts as rest, up to one of its time slices each time."""
+    thread: LoopThread[Arrivals] = LoopThread(
+        depth=1, statements=1, lateness_limit=1.0, operations=["insert"]
+    )
+    thread.stop()  # its part is played here
+    shared = thread.shared
+    shared.times[compiled_loop.ZERO] = 0.0
+    shared.slots[0]["due"] = due
+    shared.words[compiled_loop.QUEUED], shared.words[compiled_loop.FREE] = 1, free
+    for n in range(1, 4):
+        compiled_loop.wait(shared)
+        given_way = shared.times[compiled_loop.GIVEN_WAY]
+        assert 0 < given_way <= n * TIME_SLICE / 1e9 if gives_way else given_way == 0

@@ -38,11 +38,11 @@ WORDS: Final = 16 * 8
 
 # Times in seconds: of the schedule's clock (see `ScheduleClock`); from when on the thread takes
 # nothing (monotonic); limits; since when a connection has been free without a break (schedule
-# time); until when the thread sleeps (monotonic).
+# time); until when the thread sleeps (monotonic); how long it has given way (see `give_way`).
 (
-    ZERO, FLOOR, PAUSE_AT, HOLD_AT, LATENESS_LIMIT, LATE_AFTER, IDLE_SINCE, SLEEPS_UNTIL,
-) = range(8)  # fmt: skip
-TIMES: Final = 8
+    ZERO, FLOOR, PAUSE_AT, HOLD_AT, LATENESS_LIMIT, LATE_AFTER, IDLE_SINCE, SLEEPS_UNTIL, GIVEN_WAY,
+) = range(9)  # fmt: skip
+TIMES: Final = 9
 
 # Outcomes of a slot, beside an SQLSTATE (`packed`): one row for each statement; other numbers,
 # which are in `rows`; not begun in time; nothing to send.
@@ -52,6 +52,7 @@ ONE_ROW_EACH, OTHER_ROWS, SKIPPED, NOTHING_TO_SEND = 0, -1, -2, -3
 LEND, LEAVE, DROP = 0, 1, 2
 UNUSED, OPEN, LEAVING, GONE, LOST = range(5)
 
+_MOST_GIVEN_WAY: Final = system_calls.TIME_SLICE / 1e9
 _NO_TIME: Final = -np.inf
 _NEVER: Final = np.inf
 _HEAD: Final = 5  # bytes of a message's type and length
@@ -538,6 +539,9 @@ def wait(s: Shared) -> int:
     taken, ordered = words[QUEUED], words[OBEYED]
     if words[TAKEN] != taken:
         due = s.slots[s.queue[words[TAKEN] & (len(s.queue) - 1)]]["due"]
+        if words[FREE] == 0 and due < at:
+            now = give_way(s, now)
+            at = schedule_time(times, now)
         if words[FREE] == 0 or words[HOLDING]:
             due += times[LATENESS_LIMIT]  # it is skipped then
         if due <= times[PAUSE_AT] and at > _NO_TIME:
@@ -556,3 +560,16 @@ def wait(s: Shared) -> int:
     )
     times[SLEEPS_UNTIL] = _NO_TIME
     return max(0, found)
+
+
+@compiled
+def give_way(s: Shared, now: float) -> float:
+    """Let others have the processor while all connections are busy and more is due; return when.
+
+    So several answers are read at once, and servers on this machine are interrupted less. The time
+    up to a usual slice of ours counts as rest; what is longer, as waiting for a processor.
+    """
+    system_calls.sched_yield()
+    after = monotonic(s)
+    s.times[GIVEN_WAY] += min(after - now, _MOST_GIVEN_WAY)
+    return after

@@ -312,4 +312,5 @@ def new_shared(depth: int, statements: int) -> Shared:
     shared.words[loop.BUFFER_ADDRESS] = shared.buffer.ctypes.data
     for never in (loop.ZERO, loop.PAUSE_AT, loop.HOLD_AT, loop.LATE_AFTER):
         shared.times[never] = np.inf
+    shared.times[loop.GIVEN_WAY] = 0.0
     return shared
