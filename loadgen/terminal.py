@@ -20,7 +20,6 @@ _PIPE_WIDTH: Final = 200  # characters of a table that is not written to a termi
 _WIDE_GAP: Final = 3  # characters between two columns of a table that is not compact
 _LONGEST_WORD: Final = 24  # characters; longer ones, such as addresses, are broken if need be
 _LINE_WIDTH: Final = 80  # of a terminal that does not say
-_DUMB: Final = ("dumb", "unknown")  # $TERM of terminals that can erase nothing
 _ERASE: Final = "\x1b[K"  # to the end of the line
 _NO_PLAIN_TEXT: Final = re.compile(r"[^ -~\n\t]")
 
@@ -76,7 +75,11 @@ status_line: Final = StatusLine()
 
 
 def _is_foreground_terminal(stream: TextIO) -> bool:
-    if not stream.isatty() or os.environ.get("TERM") in _DUMB:
+    if not stream.isatty():
+        return False
+    from rich.console import Console  # noqa: PLC0415 - 40 ms, which logs and most commands save
+
+    if Console(file=stream).is_dumb_terminal:
         return False
     try:
         return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
