@@ -101,7 +101,7 @@ class Dispatcher(ABC):
     def threads(self) -> Mapping[int, float]:
         """Return the system's threads that work beside gevent's, and how long each has given way.
 
-        That is time in which it could have run but let others, because it had nothing to begin.
+        That is, how many seconds it let others have the processor because it could begin nothing.
         """
         return {}
 

@@ -566,8 +566,8 @@ def wait(s: Shared) -> int:
 def give_way(s: Shared, now: float) -> float:
     """Let others have the processor while all connections are busy and more is due; return when.
 
-    So several answers are read at once, and servers on this machine are interrupted less. The time
-    up to a usual slice of ours counts as rest; what is longer, as waiting for a processor.
+    So several answers are read at once, and servers on this machine are interrupted less. Up to one
+    of the thread's time slices counts as rest, the remainder as waiting for a processor.
     """
     system_calls.sched_yield()
     after = monotonic(s)
