@@ -63,9 +63,6 @@ SETTLE_SECONDS = 60.0
 DISK_SECONDS = 30.0
 # Connections of a load that has just ended may take a moment to leave.
 ROOM_SECONDS = 2.0
-# Two readings of the clock closer together than this are of one moment.
-_SAME_MOMENT = 0.0005
-_CLOCK_READINGS = 20
 
 
 def begin_run(
@@ -284,7 +281,7 @@ class RunController:
 
     def _drain(self) -> tuple[float, "_SourceAfter"]:
         """Offer nothing more and settle all writes; return the seconds offered, and the source."""
-        now, elapsed = self._now_and_elapsed()
+        now, elapsed = self.swarm.moment()
         ended_at = self.swarm.stop_offering()
         self.ended_at = min(ended_at, self.plan.duration)
         _wait_until(lambda: not any(counts.in_flight for counts in self._counts()), DRAIN_SECONDS)
@@ -295,14 +292,6 @@ class RunController:
         if after.rows is not None and self.swarm.awaits_sums():
             self.swarm.settle_from_sums(self._unexplained_updates(after.rows, after.cascades))
         return seconds, after
-
-    def _now_and_elapsed(self) -> tuple[float, float]:
-        """Return schedule time and elapsed time of one moment, however busy the machine is."""
-        for _ in range(_CLOCK_READINGS):
-            before, elapsed, now = self.swarm.now(), self.swarm.elapsed(), self.swarm.now()
-            if now - before < _SAME_MOMENT:
-                break
-        return now, elapsed
 
     def _statement_rows(self, all_counts: Mapping[str, Counts]) -> dict[str, tuple[int, ...]]:
         """Return the rows that each statement touched in committed transactions."""

@@ -125,6 +125,10 @@ class LocalSwarm:
         """Return the seconds since the schedule's start, pauses included."""
         return self.executor.clock.elapsed()
 
+    def moment(self) -> tuple[float, float]:
+        """Return `now` and `elapsed` of one moment, however busy the machine is."""
+        return self.executor.clock.moment()
+
     def reconnects(self) -> int:
         """Return how often a broken connection was made again."""
         before = sum(worker.reconnects for worker in self._killed)

@@ -121,10 +121,11 @@ class Sampler:
     def write_position(self) -> None:
         """Write the position from which the run could continue if it were killed now."""
         swarm, past = self.swarm, self.position
+        s, elapsed = swarm.moment()  # else a resumed run would end too early
         position = Position(
             at=self.clock.now().timestamp(),
-            s=max(swarm.now(), past.s if past else 0.0),
-            elapsed=max(swarm.elapsed(), past.elapsed if past else 0.0),
+            s=max(s, past.s if past else 0.0),
+            elapsed=max(elapsed, past.elapsed if past else 0.0),
             workers=swarm.distributed,
             resumed=past.resumptions if past else 0,
             unbalanced=self.unbalanced,

@@ -65,6 +65,9 @@ class Swarm(Protocol):
     def elapsed(self) -> float:
         """Return the seconds since the schedule's start, pauses included."""
 
+    def moment(self) -> tuple[float, float]:
+        """Return `now` and `elapsed` of one moment, however busy the machine is."""
+
     def reconnects(self) -> int:
         """Return how often a broken connection was made again, from the start."""
 

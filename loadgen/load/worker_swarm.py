@@ -143,6 +143,10 @@ class WorkersSwarm(WorkerTable):
         """Return the seconds since the schedule's start, pauses included."""
         return self._clock.elapsed()
 
+    def moment(self) -> tuple[float, float]:
+        """Return `now` and `elapsed` of one moment, however busy the machine is."""
+        return self._clock.moment()
+
     def earliest_change(self) -> float:
         """Return a schedule time that all workers will have heard of before it comes."""
         now = max(self._position.s if self._position else 0.0, self.now())

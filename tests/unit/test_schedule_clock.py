@@ -47,3 +47,23 @@ def test_a_pause_has_no_more_turns_than_the_same_time_without_one(
 def test_a_long_pause_is_sampled_as_rarely_as_a_long_run() -> None:
     """Schedule time may still be within the first ten minutes when two days have passed."""
     assert [sampling_interval(s) for s in (0.0, 599.0, 600.0, 48 * 3600.0)] == [1, 1, 10, 10]
+
+
+def test_schedule_time_and_elapsed_time_are_of_one_moment() -> None:
+    """A machine that stands still between two readings would end a resumed run too early."""
+    monotonic = Monotonic()
+
+    def slow() -> float:
+        monotonic.seconds += 0.02
+        return monotonic.seconds
+
+    clock = ScheduleClock(slow)
+    clock.start(zero=1.0, elapsed=30.0)  # it was paused before for so long
+    for _ in range(3):
+        s, elapsed = clock.moment()
+        assert elapsed - s == pytest.approx(30.0)
+    clock.pause(clock.now() + 1.0)
+    monotonic.seconds += 9.0
+    s, elapsed = clock.moment()
+    assert s == clock.pause_at
+    assert elapsed == pytest.approx(monotonic.seconds - 1.0 + 30.0)

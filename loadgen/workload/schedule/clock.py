@@ -67,7 +67,12 @@ class ScheduleClock:
 
     def elapsed(self) -> float:
         """Return the seconds since the start, pauses included."""
-        return self._monotonic() - self._started
+        return self.moment()[1]
+
+    def moment(self) -> tuple[float, float]:
+        """Return `now` and `elapsed` of one moment, however busy the machine is."""
+        monotonic = self._monotonic()
+        return self.at(monotonic), monotonic - self._started
 
     @property
     def paused(self) -> bool:
