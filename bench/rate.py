@@ -1,14 +1,16 @@
 """How well is a rate kept? Locust and `pgbench -R` in turn on one server.
 
-    python -m bench.rate [--seconds 10] [--rates 10 100 1000 5000] [--loop gevent] [--kept | --cpu]
+    python -m bench.rate [--seconds 10] [--rounds 3] [--rates 10 100 1000 5000] [--loop gevent]
+                         [--kept | --cpu]
 
 Both have the same target as a Poisson process, with the same statements and 10 connections. The
 benchmark measures how many writes were done and how late each began (its start minus its scheduled
-time). Then Locust alone, with its default jitter, for a minute per rate from 100 to 20,000: how
-many arrivals fell due, compared with the target. Last, the highest rate that each can keep: the
-largest at which 99 % are done in time. Locust's writes are sent by the compiled loop of the extra
-`fast`, or by gevent. `--kept` ends after the first part. `--cpu` only compares the CPU time a
-write at 1000 a second, of both loops and pgbench in turn. Results go to bench/results/.
+time), and takes the medians of the rounds. Then Locust alone, with its default jitter, for a minute
+per rate from 100 to 20,000: how many arrivals fell due, compared with the target. Last, the highest
+rate that each can keep: the largest at which 99 % are done in time. Locust's writes are sent by the
+compiled loop of the extra `fast`, or by gevent. `--kept` ends after the first part. `--cpu` only
+compares the CPU time a write at 1000 a second, of both loops and pgbench in turn. Results go to
+bench/results/.
 """
 
 import statistics
@@ -26,7 +28,7 @@ from loadgen.record.rows import Sample
 _USERS = 10
 _EXACT_RATES = (100.0, 1000.0, 5000.0, 20_000.0)
 _EXACT_SECONDS = 60
-_CPU_RATE, _CPU_ROUNDS = 1000.0, 5
+_CPU_RATE = 1000.0
 _FINENESS = 0.04  # of the highest rate's search
 _LATEST = Path("reports", "latest")
 _LATE_SECONDS = 0.1  # beyond it a start is not in time
@@ -36,6 +38,7 @@ def main() -> int:
     """Measure, print and keep."""
     parser = argument_parser(__doc__)
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rates", type=float, nargs="+", default=[10.0, 100.0, 1000.0, 5000.0])
     add_loop(parser)
     parser.add_argument("--kept", action="store_true")
@@ -43,7 +46,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with running_server() as (project, info):
         seed(project, info.dsn)
-        load = Load(project, info.dsn, arguments.seconds, arguments.loop)
+        load = Load(project, info.dsn, arguments.seconds, arguments.rounds, arguments.loop)
         figures: dict[str, Any] = {}
         if arguments.cpu:
             figures["cpu"] = load.cpu()
@@ -64,6 +67,7 @@ class Load:
     project: Path
     dsn: str
     seconds: int
+    rounds: int
     loop: str  # LOAD_LOOP
 
     def locust(
@@ -87,27 +91,40 @@ class Load:
             return pgbench(database, _USERS, self.seconds, rate)
 
     def kept(self, rate: float) -> dict[str, Any]:
-        """Return how each keeps a rate."""
-        figures = {"pgbench": self.pgbench(rate).figures(), "locust": self.locust(rate).figures()}
-        found = {"rate": rate, **figures}
-        print(found, flush=True)
-        return found
+        """Return how each keeps a rate: of each round, and the medians."""
+
+        def one_round() -> dict[str, dict[str, float]]:
+            pgbench = self.pgbench(rate).figures()
+            return {"pgbench": pgbench, "locust": self.locust(rate).figures()}
+
+        return {"rate": rate, **self._measured(one_round)}
 
     def cpu(self) -> dict[str, Any]:
-        """Return the CPU time a write, in microseconds: of each round, and the medians."""
+        """Return the figures without lateness, whose recording costs CPU time, of both loops."""
         loops = {loop: replace(self, loop=loop) for loop in ("compiled", "gevent")}
-        rounds = []
-        for _ in range(_CPU_ROUNDS):
-            one = {
-                name: round(load.locust(_CPU_RATE, lateness=False).cpu_us_per_write, 1)
+
+        def one_round() -> dict[str, dict[str, float]]:
+            found = {
+                name: load.locust(_CPU_RATE, lateness=False).figures()
                 for name, load in loops.items()
             }
-            one["pgbench"] = round(self.pgbench(_CPU_RATE).cpu_us_per_write, 1)
-            print(one, flush=True)
-            rounds.append(one)
-        medians = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+            return {**found, "pgbench": self.pgbench(_CPU_RATE).figures()}
+
+        return {"rate": _CPU_RATE, **self._measured(one_round)}
+
+    def _measured(self, one_round: Callable[[], dict[str, dict[str, float]]]) -> dict[str, Any]:
+        rounds = []
+        for _ in range(self.rounds):
+            rounds.append(one_round())
+            print(rounds[-1], flush=True)
+        medians = {
+            name: {
+                figure: statistics.median(one[name][figure] for one in rounds) for figure in figures
+            }
+            for name, figures in rounds[0].items()
+        }
         print("medians", medians, flush=True)
-        return {"rate": _CPU_RATE, "us_per_write": medians, "rounds": rounds}
+        return {"medians": medians, "rounds": rounds}
 
     def exact(self, rate: float) -> dict[str, Any]:
         """Return how many arrivals fell due in a minute, compared with the target."""
