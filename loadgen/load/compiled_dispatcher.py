@@ -28,10 +28,12 @@ from loadgen.workload.schedule.arrival_process import BLOCK, Arrival, Batch, Req
 
 _READ = 1
 _AHEAD_SECONDS = 0.15
-# Between two looks at what the loop has done; if it has done that many, or some are late: less.
-_LOOK_SECONDS, _MANY, _SHORT_LOOK_SECONDS = 0.1, 512, 0.05
 # Arrivals that wait for the loop in an overload: as many as it does until the look after the next.
 _LEAST_AHEAD, _MOST_AHEAD, _LOOKS_AHEAD = 256, SLOTS // 2, 2
+# Between two looks at what the loop has done; if it has done many, less: a long look makes writes
+# late. In an overload they are late anyway.
+_LOOK_SECONDS, _SHORT_LOOK_SECONDS = 0.1, 0.05
+_MANY, _MANY_IN_OVERLOAD = 512, _MOST_AHEAD // _LOOKS_AHEAD
 
 
 class CompiledDispatcher(Dispatcher):
@@ -61,9 +63,10 @@ class CompiledDispatcher(Dispatcher):
         self._hub = gevent.hub.get_hub()
         self._notices = self._hub.loop.io(self._thread.notice_file, _READ)
         self._notices.start(self._notice)
-        self._finished = 0  # arrivals, at the last look
-        self._done = 0  # between the last two looks
         self._look_seconds = _LOOK_SECONDS
+        self._looked_at, self._performed = monotonic(), 0  # the last look; arrivals up to then
+        # Between the last two looks: seconds, and arrivals that were not skipped.
+        self._between, self._done = 0.0, 0
         self._timer = self._hub.loop.timer(0)
         self._poll()
 
@@ -233,10 +236,11 @@ class CompiledDispatcher(Dispatcher):
         self._timer.start(self._poll, update=True)
 
     def _catch_up(self) -> None:
-        """Count finished writes and hand over the next arrivals."""
+        """Account for finished writes and hand over the next arrivals."""
         self._collect()
-        finished = self._thread.finished
-        self._done, self._finished = finished - self._finished, finished
+        now, performed = monotonic(), self._thread.performed
+        self._between, self._looked_at = now - self._looked_at, now
+        self._done, self._performed = performed - self._performed, performed
         shared = self._thread.shared
         self.holding = self.holding or bool(shared.words[loop.HOLDING])
         self.late_wakes = int(shared.words[loop.LATE_WAKES])
@@ -253,13 +257,13 @@ class CompiledDispatcher(Dispatcher):
         next_due = self.ledger.schedule.next_due()
         # In an overload most of what waits would be skipped.
         is_late = min(next_due, thread.next_due()) < at - self.late_after
-        is_busy = is_late or self._done > _MANY
-        self._look_seconds = _SHORT_LOOK_SECONDS if is_busy else _LOOK_SECONDS
+        many = _MANY_IN_OVERLOAD if is_late else _MANY
+        self._look_seconds = _SHORT_LOOK_SECONDS if self._done > many else _LOOK_SECONDS
         if next_due > until:
             return
         most = max(_LEAST_AHEAD, _LOOKS_AHEAD * self._done) if is_late else _MOST_AHEAD
         most = min(most, _MOST_AHEAD) - thread.waiting_count
-        wait = _LOOKS_AHEAD * self._look_seconds if is_late else 0.0
+        wait = _LOOKS_AHEAD * max(self._between, self._look_seconds) if is_late else 0.0
         if batches := self.ledger.take_ahead(at, until, min(most, thread.room), wait):
             thread.hand_over([_HandedOver(batch, self.writes) for batch in batches])
 

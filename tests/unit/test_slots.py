@@ -105,6 +105,8 @@ def test_each_write_is_counted_once(seed: int) -> None:
             counted[number][1].merge(intended)
         slots.release_all(replay.shared.slots, replay.stock, np.array(left, np.int64))
     assert +found == +counts
+    skipped = sum(n for (_, outcome), n in counts.items() if outcome == loop.SKIPPED)
+    assert slots.skipped(replay.stock) == skipped > 0
     for number in range(3):
         for ours, theirs in zip(counted[number], expected[number], strict=True):
             assert (ours.counts, ours.maximum) == (theirs.counts, theirs.maximum)

@@ -205,6 +205,11 @@ class LoopThread(Generic[Kept]):
         """How many arrivals have been collected, since the start."""
         return self._collected
 
+    @property
+    def performed(self) -> int:
+        """How many of these were not skipped."""
+        return self._collected - slots.skipped(self._stock)
+
     def release(self, used: Ints) -> None:
         """Let slots be used again."""
         slots.release_all(self.shared.slots, self._stock, used)

@@ -16,14 +16,15 @@ from loadgen.load.driver.system_calls import compiled
 from loadgen.workload.histogram import BUCKETS, PER_DOUBLING, SMALLEST, Histogram
 
 NO_BATCH: Final = -1  # of a slot that is not in use
-_ROOM, _EMPTIED, _OTHERS = range(3)
+_ROOM, _EMPTIED, _OTHERS, _SKIPPED = range(4)
 _SERVICE, _INTENDED = range(2)
 
 
 class Stock(NamedTuple):
     """The slots that are not in use, and the batches whose slots are.
 
-    `numbers` has how many there are in `unused`, `emptied` and `others`.
+    `numbers` has how many there are in `unused`, `emptied` and `others`, and how many arrivals the
+    loop has skipped since the start.
     """
 
     numbers: Ints
@@ -36,7 +37,7 @@ class Stock(NamedTuple):
     def of(cls, slots: int) -> "Stock":
         """Return a stock of so many slots, and of as many batches."""
         zeros = (np.zeros(slots, np.int64) for _ in range(3))
-        return cls(np.array([slots, 0, 0]), np.arange(slots)[::-1].copy(), *zeros)
+        return cls(np.array([slots, 0, 0, 0]), np.arange(slots)[::-1].copy(), *zeros)
 
 
 class Tally(NamedTuple):
@@ -145,6 +146,7 @@ def collect(
             kept = singly >= COMMITTED_ONES
         elif outcome == SKIPPED:
             tally.skipped[number] += 1
+            stock.numbers[_SKIPPED] += 1
             kept = singly == ALL_ONES
         else:
             kept = True
@@ -168,6 +170,11 @@ def add_latency(tally: Tally, number: int, kind: int, seconds: float) -> None:
 def room(stock: Stock) -> int:
     """Return how many slots are not in use."""
     return int(stock.numbers[_ROOM])
+
+
+def skipped(stock: Stock) -> int:
+    """Return how many arrivals the loop has skipped since the start."""
+    return int(stock.numbers[_SKIPPED])
 
 
 def others(stock: Stock) -> Ints:
