@@ -11,6 +11,7 @@ from grafana.panels import (
     heatmap,
     lines,
     stat,
+    states,
     steps,
 )
 from grafana.queries import newest_run, of_run, query
@@ -226,23 +227,30 @@ _FAILURES = [
 ]
 
 _GENERATOR = [
+    states(
+        "Bottleneck, by process",
+        "Were arrivals late because of this process, and not of the source? Then latencies are not "
+        "the source's. Other high figures of this row are no fault.",
+        query(of_run("max by (worker) (loadgen_generator_bottleneck)"), "process {{worker}}"),
+        {"1": ("bottleneck", RED), "0": ("fine", GREEN)},
+        width=4,
+        height=8,
+    ),
     lines(
-        "How late the load itself is",
-        "Highest delay of a short timer in the load, each second. Above the line the generator is "
-        "the bottleneck, and delays are not the source's fault.",
+        "How late the load's timer is",
+        "Highest delay of a short timer in the load, each second. In gevent, arrivals are as late; "
+        "beside the compiled loop they are not.",
         "s",
         query(of_run("max(loadgen_loop_lag_seconds)"), "loop lag"),
-        width=6,
-        limit=0.1,
+        width=5,
     ),
     lines(
         "Processor, by process",
-        "CPU use of each process that performs arrivals; 1 is one core, the most a process can "
-        "use.",
+        "CPU use of each process that performs arrivals. 1 is one core, the most that a process "
+        "can use in gevent; the compiled loop has a core of its own.",
         "percentunit",
         query(of_run("sum by (worker) (loadgen_process_cpu_ratio)"), "process {{worker}}"),
-        width=6,
-        limit=0.95,
+        width=5,
     ),
     lines(
         "Users and processes",
@@ -250,7 +258,7 @@ _GENERATOR = [
         "short",
         query(of_run("sum(loadgen_users)"), "users"),
         query(of_run("sum(loadgen_workers)"), "processes"),
-        width=6,
+        width=5,
     ),
     lines(
         "In flight and unknown",
@@ -258,7 +266,7 @@ _GENERATOR = [
         "short",
         query(of_run('sum(loadgen_in_flight{operation=~"$operation"})'), "in flight"),
         query(of_run('sum(loadgen_unknown{operation=~"$operation"})'), "unknown"),
-        width=6,
+        width=5,
     ),
 ]
 

@@ -100,7 +100,7 @@ class Loop:
         """Return (SQLSTATE, rows) of each answer as the loop reads it, then how it ended."""
         s = self.shared
         s.connections[0] = 0
-        s.connections[0]["last"] = expected
+        s.connections[0]["unsent"] = s.connections[0]["last"] = expected
         s.fifo[0, :expected] = range(_FIRST_SLOT, _FIRST_SLOT + expected)
         s.words[loop.FINISHED] = 0
         understood = True

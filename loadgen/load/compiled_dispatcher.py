@@ -118,6 +118,7 @@ class CompiledDispatcher(Dispatcher):
         """Stop taking arrivals, or take them again."""
         if holding != self.holding:
             self.holding = holding
+            self._heed_tick()
             self._thread.hold(self.clock, holding=holding)
 
     def rescheduled(self) -> None:
@@ -244,9 +245,13 @@ class CompiledDispatcher(Dispatcher):
         shared = self._thread.shared
         self.holding = self.holding or bool(shared.words[loop.HOLDING])
         self.late_wakes = int(shared.words[loop.LATE_WAKES])
-        if self.ticked_at is not None:
-            shared.times[loop.HOLD_AT] = self.ticked_at + STALL_SECONDS
+        self._heed_tick()
         self._hand_over()
+
+    def _heed_tick(self) -> None:
+        """Tell the loop until when it may begin arrivals while this process stands still."""
+        if self.ticked_at is not None:
+            self._thread.shared.times[loop.HOLD_AT] = self.ticked_at + STALL_SECONDS
 
     def _hand_over(self) -> None:
         """Hand over the arrivals that are due soon."""
@@ -353,7 +358,7 @@ class CompiledSender:
 
     def wake(self, defect: Exception | None = None) -> None:
         """Wake the user, to be told of a bug of ours if there is one."""
-        self._defect = defect
+        self._defect = defect or self._defect
         if self._user is not None:
             gevent.hub.get_hub().loop.run_callback(self._user.switch)
             self._user = None

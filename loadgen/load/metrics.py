@@ -136,6 +136,9 @@ def _gauges(state: LoadState | None, operations: Iterable[str]) -> Iterator[Metr
     ratios = [((str(slot),), health.cpu_ratio) for slot, health in sorted(health.items())]
     text = "CPU time of a process that performs arrivals, over the time passed"
     yield gauge("process_cpu_ratio", text, ("worker",), ratios)
+    marked = [((str(slot),), int(health.bottleneck())) for slot, health in sorted(health.items())]
+    text = "1 if arrivals of the latest second were late because of this process, not of the source"
+    yield gauge("generator_bottleneck", text, ("worker",), marked)
     labels = [((state.run_id, str(state.seed), state.profile), 1)] if state else []
     yield gauge(
         "run_info", "the current run, or the last one", ("run_id", "seed", "profile"), labels

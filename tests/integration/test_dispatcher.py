@@ -124,7 +124,7 @@ OVERLOAD = """
 import json
 
 from loadgen.load.columns import value_makers
-from loadgen.load.compiled_dispatcher import CompiledDispatcher
+from loadgen.load.compiled_dispatcher import CompiledDispatcher, CompiledSender
 from loadgen.load.connection_tracker import ConnectionTracker
 from loadgen.load.driver import compiled_loop
 from loadgen.load.loop_monitor import LoopMonitor
@@ -166,7 +166,16 @@ for skipped in (0, 256):  # of those that it had, the last ones
     dispatcher._catch_up()
 handed_over.append(shared.slots["due"][thread.waiting()].tolist())
 dispatcher._lent.clear()
-print(json.dumps([handed_over, less_busy - busy]))
+dispatcher.ticked_at = time.monotonic()  # after it had stood still
+shared.times[compiled_loop.HOLD_AT] = dispatcher.ticked_at - 1
+for holding in (True, False):
+    dispatcher.hold(holding=holding)
+may_begin = bool(shared.times[compiled_loop.HOLD_AT] > time.monotonic())
+sender = CompiledSender(dispatcher, None)
+sender.wake(ValueError())
+sender.wake()
+defect = type(sender._defect).__name__
+print(json.dumps([handed_over, less_busy - busy, may_begin, defect]))
 """
 
 
@@ -174,7 +183,7 @@ def test_an_overload_is_skipped_before_it_is_handed_over(database: str) -> None:
     """The compiled loop gets a few, which it can still do in time: as many as it did lately."""
     done = on_server(OVERLOAD, database, "compiled")
     assert done.returncode == 0, done.stderr
-    (first, second, third), busier = json.loads(done.stdout)
+    (first, second, third), busier, may_begin, defect = json.loads(done.stdout)
     assert len(first) == 256  # nothing is known yet
     assert len(second) == 2 * 256  # as many as it did, twice
     assert len(third) == 2 * 256  # what it skipped is not what it did
@@ -183,3 +192,5 @@ def test_an_overload_is_skipped_before_it_is_handed_over(database: str) -> None:
     # And their wait for those before them, which is two looks.
     assert min(second + third) >= oldest + 2 * 0.2
     assert busier < -900  # a thread that has given way is not busy meanwhile
+    assert may_begin  # and does not hold again by itself
+    assert defect == "ValueError"  # a loss at the same time does not hide our own bug

@@ -138,19 +138,27 @@ def run(s: Shared) -> None:
         idle = s.words[FREE] > 0
         obey(s)
         serve(s, monotonic(s), idle)
-        for i in range(wait(s)):
-            event = i * EVENT_WORDS
-            flags, c = s.events[event], -1 - s.events[event + EVENT_DATA]
-            if c < 0:  # the file itself, as Python has it
-                system_calls.read(s.words[WAKE_FILE], s.words[SCRATCH_ADDRESS] + 8 * _WORD, 8)
-                continue
-            if not is_at_work(s, c):
-                continue
-            if flags & ~system_calls.WRITABLE:
-                receive(s, c)
-            if flags & system_calls.WRITABLE and is_at_work(s, c):
-                send(s, c)
-            serve(s, monotonic(s), idle=False)
+        heed_events(s, wait(s))
+
+
+@compiled
+def heed_events(s: Shared, found: int) -> None:
+    """Do what the events say that `wait` has found; serve after each, for a low latency."""
+    idle = s.words[FREE] > 0
+    for i in range(found):
+        event = i * EVENT_WORDS
+        flags, c = s.events[event], -1 - s.events[event + EVENT_DATA]
+        if c < 0:  # the file itself, as Python has it
+            system_calls.read(s.words[WAKE_FILE], s.words[SCRATCH_ADDRESS] + 8 * _WORD, 8)
+            continue
+        if not is_at_work(s, c):
+            continue
+        if flags & ~system_calls.WRITABLE:
+            receive(s, c)
+        if flags & system_calls.WRITABLE and is_at_work(s, c):
+            send(s, c)
+        serve(s, monotonic(s), idle)
+        idle = False
 
 
 @compiled
@@ -277,7 +285,7 @@ def serve(s: Shared, now: float, idle: bool) -> None:  # noqa: FBT001 - Numba's 
     queued, sending = words[QUEUED], 0
     system_calls.fence()
     at = schedule_time(times, now)
-    skip_late(s, queued, now, at)
+    idle = skip_late(s, queued, now, at, idle)
     if now > times[HOLD_AT]:
         words[HOLDING] = 1
     while words[TAKEN] != queued and words[FREE] and not words[HOLDING]:
@@ -307,16 +315,20 @@ def serve(s: Shared, now: float, idle: bool) -> None:  # noqa: FBT001 - Numba's 
 
 
 @compiled
-def skip_late(s: Shared, queued: int, now: float, at: float) -> None:
-    """Skip arrivals that have waited beyond the limit."""
+def skip_late(s: Shared, queued: int, now: float, at: float, idle: bool) -> bool:  # noqa: FBT001
+    """Skip arrivals that have waited beyond the limit; return `idle`, false if one has counted."""
     words = s.words
     oldest = at - s.times[LATENESS_LIMIT]
     while words[TAKEN] != queued:
         slot = s.queue[words[TAKEN] & (len(s.queue) - 1)]
         if s.slots[slot]["due"] >= oldest:
             break
+        if idle and s.slots[slot]["due"] >= s.times[IDLE_SINCE] and not words[HOLDING]:
+            words[LATE_WAKES] += 1
+            idle = False
         words[TAKEN] += 1
         finish(s, slot, SKIPPED, now, at)
+    return idle
 
 
 @compiled
@@ -455,7 +467,7 @@ def heed(s: Shared, c: int, begin: int, known: int, end: int, now: float, at: fl
     connection, buffer = s.connections[c], s.buffer[c]
     kind = buffer[begin]
     if kind == _READY:
-        if connection["first"] == connection["last"] or end > known:
+        if connection["first"] == connection["unsent"] or end > known:
             return False
         complete(s, c, now, at)
     elif kind == _COMPLETE:

@@ -22,7 +22,7 @@ from loadgen.load.driver.system_calls import EVENT_WORDS, compiled, fence
 from loadgen.workload.schedule.clock import ScheduleClock
 
 SLOTS: Final = 8192  # arrivals that are handed over and not collected; a power of two
-CONNECTIONS: Final = 4096  # most at once
+CONNECTIONS: Final = 16_384  # most at once; memory that none has used costs nothing
 ORDERS: Final = 4096
 _NOTHING: Final = np.zeros(0, np.int64)
 _ONE: Final = (1).to_bytes(8, "little")
