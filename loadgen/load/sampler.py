@@ -29,7 +29,7 @@ class Sampler:
     record: RunRecord
     journal: Journal
     clock: SteadyClock
-    latencies: Latencies  # up to the last sample
+    latencies: Latencies  # from the start of the run, up to the last update
     position: RunPosition | None = None  # of a resumed run
     reconnects: int = 0  # up to the last sample
     unbalanced: int = 0  # counts that broke the accounting law
@@ -122,6 +122,8 @@ class Sampler:
         """Write the position from which the run could continue if it were killed now."""
         swarm, past = self.swarm, self.position
         s, elapsed = swarm.moment()  # else a resumed run would end too early
+        processes = tuple(worker.position() for worker in swarm.processes())
+        latencies = self.update_latencies()  # of the writes that these have counted
         position = Position(
             at=self.clock.now().timestamp(),
             s=max(s, past.s if past else 0.0),
@@ -129,8 +131,8 @@ class Sampler:
             workers=swarm.distributed,
             resumed=past.resumptions if past else 0,
             unbalanced=self.unbalanced,
-            processes=tuple(worker.position() for worker in swarm.processes()),
-            latencies=latencies_position(self.latencies),
+            processes=processes,
+            latencies=latencies_position(latencies),
         )
         self.record.write_position(position)
 

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from loadgen.record.position import Position
 from loadgen.record.rows import Sample
 from loadgen.source.postgres import connect
 from loadgen.workload.schedule.arrivals import Schedule
@@ -83,6 +84,11 @@ def test_a_killed_run_goes_on_twice(
     killed = latest(project)
     assert killed["ended_at"] is None
     assert run_loadgen("report").returncode == 0
+    kept = Position.of(project / "reports" / "latest")
+    committed = {name: counts[1] for name, counts in kept.processes[0].vector.counts.items()}
+    assert committed == {
+        name: sum(n for _, n in service[0]) for name, (service, _) in kept.latencies.items()
+    }
 
     process = locust(seeded, "--resume", "latest")
     wait_until_it_writes_again(project, seeded, process)
