@@ -15,7 +15,7 @@ SCRIPTS = [block for block in EVERY if block.script]
 NEEDED = {
     "an account", "Docker", "Kubernetes", "other hosts",
     "a run that was killed", "a run without tools", "a workload of yours",
-    "a database of your own", "a load that runs",
+    "a database of your own", "a load that runs", "packages from PyPI",
 }  # fmt: skip
 MARKS = re.compile(
     r"needs (?P<what>.+)|until Ctrl-C|in a (second|third) terminal|once the (load|watch) has ended"
