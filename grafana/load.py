@@ -247,7 +247,7 @@ _GENERATOR = [
     lines(
         "Processor, by process",
         "CPU use of each process that performs arrivals. 1 is one core, the most that a process "
-        "can use in gevent; the compiled loop has a core of its own.",
+        "can use in gevent; with the compiled loop it can use two.",
         "percentunit",
         query(of_run("sum by (worker) (loadgen_process_cpu_ratio)"), "process {{worker}}"),
         width=5,
